@@ -1,0 +1,1 @@
+//! The manifest `app.toml`: names, services, steps; never a value.

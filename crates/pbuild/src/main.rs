@@ -1,0 +1,2 @@
+//! The `pbuild` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! A BuildKit client: session services, control, LLB bridge, status.

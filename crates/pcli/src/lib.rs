@@ -1,0 +1,1 @@
+//! What both tools share at the edge: errors to people, exit codes, progress.

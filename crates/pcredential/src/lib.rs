@@ -1,0 +1,1 @@
+//! A service's credential: catalogue of services, generation, rotation states, injected variables.

@@ -1,0 +1,1 @@
+//! The engine the user means: contexts, TLS, ssh, capabilities, hijacked connections.

@@ -1,0 +1,2 @@
+//! The `prun` command.
+fn main() {}

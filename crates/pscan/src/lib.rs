@@ -1,0 +1,1 @@
+//! Bytes searched for needles, and the report.

@@ -1,0 +1,1 @@
+//! The static entrypoint that turns delivered secrets into environment and execs the app.

@@ -1,0 +1,1 @@
+//! Canaries, hand-made images and engines for tests.

@@ -1,0 +1,1 @@
+//! A sealed file on disk: age-encrypted, locked, replaced atomically.

@@ -1,0 +1,1 @@
+//! The acceptance suite: rules, flows and command lines, tried on real engines.
