@@ -85,11 +85,27 @@ debian_mirror() {
         return
     fi
     local uri
-    # shellcheck disable=SC2016  # the format language is apt's own
-    uri=$(apt-get indextargets --format '$(SITE) $(REPO_URI) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
-        awk '$3 == "main" && $2 !~ /security/ { print $2; exit }')
+    uri=$(archive_of_apt)
+    if [ -z "$uri" ]; then
+        # Without downloaded lists apt does not say.
+        with_lock apt quietly "apt-get update" apt-get update
+        uri=$(archive_of_apt)
+    fi
     [ -n "$uri" ] || die "apt on this machine names no Debian archive" "set PBUILD_DEBIAN_MIRROR to the URL of one"
     printf '%s\n' "${uri%/}"
+}
+
+archive_of_apt() {
+    # shellcheck disable=SC2016  # the format language is apt's own
+    apt-get indextargets --format '$(REPO_URI) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
+        awk '$2 == "main" && $1 !~ /security/ { print $1; exit }'
+}
+
+# A proxy that only apt knows is needed by debootstrap and in a chroot too.
+use_proxy_of_apt() {
+    [ -z "${http_proxy:-}" ] || return 0
+    eval "$(apt-config shell http_proxy Acquire::http::Proxy)"
+    if [ -n "${http_proxy:-}" ]; then export http_proxy; fi
 }
 
 # debian_root DIRECTORY SUITE PACKAGE,…: a minimal Debian system in DIRECTORY, made once.
@@ -100,6 +116,7 @@ make_debian_root() {
     [ -e "$directory/etc/debian_version" ] && return
     need_packages debootstrap=debootstrap
     mirror=$(debian_mirror)
+    use_proxy_of_apt
     [ -e "/usr/share/debootstrap/scripts/$suite" ] || script=(sid)
     part=$directory.part
     rm -rf --one-file-system "$part"
@@ -117,4 +134,13 @@ engine_answers() {
     local host=${DOCKER_HOST:-unix:///var/run/docker.sock}
     [[ $host == unix://* ]] || return 1
     curl --silent --fail --max-time 5 --unix-socket "${host#unix://}" http://engine/_ping >/dev/null 2>&1
+}
+
+# docker_client ARGUMENT…: a docker client for the engine of DOCKER_HOST: ours if it is there, else the machine's own.
+docker_client() {
+    if [ -e "$CACHE/root-modern/etc/debian_version" ] || ! command -v docker >/dev/null; then
+        "$SCRIPTS/engine" docker "$@"
+    else
+        docker "$@"
+    fi
 }
