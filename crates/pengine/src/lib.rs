@@ -1,1 +1,39 @@
 //! The engine the user means: contexts, TLS, ssh, capabilities, hijacked connections.
+//!
+//! Where bytes enter: the environment, the command line and `~/.docker` ([`Endpoint::resolve`]). What happens: one
+//! kind of connection is opened, whatever the transport ([`Endpoint::dial`]), and the engine is asked who it is
+//! ([`Engine::connect`]). Where bytes leave: REST calls through [`Engine::docker`], raw connections through
+//! [`Engine::hijack`]. Everything uses the same transport, so that what works for one works for all.
+//!
+//! ```no_run
+//! use pengine::{Endpoint, Engine, Environment, Flags};
+//!
+//! # async fn example() -> Result<(), pengine::EngineError> {
+//! let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
+//! let engine = Engine::connect(&endpoint).await?;
+//! assert!(engine.describe().contains(" at "));
+//! # Ok(())
+//! # }
+//! ```
+
+mod address;
+mod configuration;
+mod connection;
+mod endpoint;
+mod engine;
+mod environment;
+mod error;
+mod hijack;
+#[cfg(feature = "mock")]
+pub mod mock;
+mod tls;
+mod version;
+
+pub use configuration::{DockerConfiguration, RegistryEntry};
+pub use connection::{ByteStream, Connection};
+pub use endpoint::{Endpoint, Origin, Safety};
+pub use engine::{Engine, ImageStore};
+pub use environment::{Environment, Flags};
+pub use error::EngineError;
+pub use hijack::Hijacked;
+pub use version::ApiVersion;

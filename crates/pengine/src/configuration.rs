@@ -1,0 +1,127 @@
+//! The docker client's own files: `config.json` and the context store.
+//!
+//! Formats: docker/cli `cli/config/configfile` and `cli/context/store` (`contexts/meta/<sha256 of name>/meta.json`,
+//! `contexts/tls/<sha256 of name>/docker/{ca,cert,key}.pem`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::error::EngineError;
+
+/// The part of `config.json` that says which engine is meant and where registry credentials are.
+#[derive(Default, Deserialize)]
+pub struct DockerConfiguration {
+    /// The context that `docker context use` chose.
+    #[serde(default, rename = "currentContext")]
+    pub current_context: Option<String>,
+    /// Registry host → credentials kept in the file itself.
+    #[serde(default)]
+    pub auths: BTreeMap<String, RegistryEntry>,
+    /// The program suffix that keeps all other credentials.
+    #[serde(default, rename = "credsStore")]
+    pub credentials_store: Option<String>,
+    /// Registry host → program suffix.
+    #[serde(default, rename = "credHelpers")]
+    pub credential_helpers: BTreeMap<String, String>,
+}
+
+/// One registry of `auths`. Without `Debug`, because it holds credentials.
+#[derive(Default, Deserialize)]
+pub struct RegistryEntry {
+    /// Base64 of `user:password`.
+    #[serde(default)]
+    pub auth: String,
+    /// User name, in files written by hand.
+    #[serde(default)]
+    pub username: String,
+    /// Password, in files written by hand.
+    #[serde(default)]
+    pub password: String,
+    /// A refresh token of the registry's token service.
+    #[serde(default, rename = "identitytoken")]
+    pub identity_token: String,
+}
+
+impl DockerConfiguration {
+    /// Reads `config.json` of the docker client's folder; a missing file is an empty configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::ReadConfiguration`] or [`EngineError::BrokenConfiguration`], both with the path.
+    pub fn read(docker_folder: &Path) -> Result<Self, EngineError> {
+        read_json(&docker_folder.join("config.json")).map(Option::unwrap_or_default)
+    }
+}
+
+/// A context as the store describes it.
+pub(crate) struct Context {
+    /// The engine's address; empty means the default socket.
+    pub(crate) host: String,
+    /// The context asks not to check the engine's certificate.
+    pub(crate) skip_tls_verify: bool,
+    /// The folder with `ca.pem`, `cert.pem`, `key.pem`, if the context has one.
+    pub(crate) certificates: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct ContextMetadata {
+    #[serde(default, rename = "Endpoints")]
+    endpoints: BTreeMap<String, ContextEndpoint>,
+}
+
+#[derive(Default, Deserialize)]
+struct ContextEndpoint {
+    #[serde(default, rename = "Host")]
+    host: String,
+    #[serde(default, rename = "SkipTLSVerify")]
+    skip_tls_verify: bool,
+}
+
+impl Context {
+    /// Reads a context by name.
+    pub(crate) fn read(docker_folder: &Path, name: &str) -> Result<Self, EngineError> {
+        let id: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = docker_folder.join("contexts/meta").join(&id).join("meta.json");
+        let Some(mut metadata) = read_json::<ContextMetadata>(&path)? else {
+            return Err(EngineError::ContextMissing { name: name.to_owned(), path });
+        };
+        let Some(endpoint) = metadata.endpoints.remove("docker") else {
+            return Err(EngineError::BrokenConfiguration { path, problem: "it has no `docker` endpoint".to_owned() });
+        };
+        let certificates = docker_folder.join("contexts/tls").join(&id).join("docker");
+        Ok(Self {
+            host: endpoint.host,
+            skip_tls_verify: endpoint.skip_tls_verify,
+            certificates: certificates.is_dir().then_some(certificates),
+        })
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(source) => return Err(EngineError::ReadConfiguration { path: path.to_owned(), source }),
+    };
+    serde_json::from_slice(&text).map(Some).map_err(|error| EngineError::BrokenConfiguration {
+        path: path.to_owned(),
+        // The parser's own words may quote the text, and these files hold credentials.
+        problem: format!("{} at line {}, column {}", kind(&error), error.line(), error.column()),
+    })
+}
+
+fn kind(error: &serde_json::Error) -> &'static str {
+    match error.classify() {
+        serde_json::error::Category::Io => "it cannot be read",
+        serde_json::error::Category::Syntax => "not JSON",
+        serde_json::error::Category::Data => "a value of another type is needed",
+        serde_json::error::Category::Eof => "the file ends too early",
+    }
+}

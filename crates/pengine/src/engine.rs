@@ -1,0 +1,192 @@
+//! An engine that answered.
+
+use std::fmt;
+use std::time::Duration;
+
+use bollard::{BollardRequest, ClientVersion, Docker};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use serde::Deserialize;
+
+use crate::endpoint::Endpoint;
+use crate::error::EngineError;
+use crate::hijack::{self, Hijacked};
+use crate::version::ApiVersion;
+
+/// How long a first answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a REST call may take until its answer begins; committing or loading an image is slow.
+const REST_PATIENCE_SECONDS: u64 = 600;
+/// The newest API that we know how to speak.
+const NEWEST: ApiVersion = ApiVersion { major: 1, minor: 53 };
+/// More than any `/version` answer.
+const VERSION_LIMIT: usize = 1 << 20;
+
+/// An engine that answered, and is new enough.
+#[derive(Clone)]
+pub struct Engine {
+    endpoint: Endpoint,
+    docker: Docker,
+    version: String,
+    api: ApiVersion,
+    patience: Duration,
+}
+
+/// How an engine keeps images; it decides what `docker save` writes and what an image ID is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageStore {
+    /// Docker's own: an image ID is the digest of the image's configuration.
+    Layers,
+    /// containerd's: an image ID is the digest of a manifest or an index.
+    Containerd,
+}
+
+#[derive(Deserialize)]
+struct VersionAnswer {
+    #[serde(default, rename = "Version")]
+    version: String,
+}
+
+impl Engine {
+    /// Connects and asks who answers, with ten seconds of patience.
+    ///
+    /// # Errors
+    ///
+    /// Every way in which an engine can be unusable has its own [`EngineError`].
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, EngineError> {
+        Self::connect_within(endpoint, PATIENCE).await
+    }
+
+    /// Connects and asks who answers, with patience of your own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::connect`].
+    pub async fn connect_within(endpoint: &Endpoint, patience: Duration) -> Result<Self, EngineError> {
+        let work = async {
+            let api = ping(endpoint, patience).await?;
+            let version = version(endpoint, patience).await?;
+            Ok((api, version))
+        };
+        let (offered, version) = match tokio::time::timeout(patience, work).await {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(EngineError::Silent { endpoint: endpoint.to_string(), waited: patience }),
+        };
+        if offered < ApiVersion::OLDEST {
+            let endpoint = endpoint.to_string();
+            return Err(EngineError::TooOld { endpoint, found: offered, needed: ApiVersion::OLDEST });
+        }
+        let api = offered.min(NEWEST);
+        let docker = rest_client(endpoint, api)?;
+        Ok(Self { endpoint: endpoint.clone(), docker, version, api, patience })
+    }
+
+    /// The REST API, over the same transport.
+    #[must_use]
+    pub fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// Where the engine is.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The engine's own version, for people only: what it can do is asked, never guessed from this.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The version of the REST API in use.
+    #[must_use]
+    pub fn api_version(&self) -> ApiVersion {
+        self.api
+    }
+
+    /// One line for people: `28.5.2 at unix:///var/run/docker.sock (default context)`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("{} at {} ({})", self.version, self.endpoint, self.endpoint.origin())
+    }
+
+    /// How the engine keeps images.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the REST client reports for `/info`.
+    pub async fn image_store(&self) -> Result<ImageStore, bollard::errors::Error> {
+        let status = self.docker.info().await?.driver_status.unwrap_or_default();
+        // As docker's own client does: driver-type io.containerd.snapshotter.v1.
+        let containerd = status.iter().any(|pair| match pair.as_slice() {
+            [name, value] => name == "driver-type" && value.starts_with("io.containerd.snapshotter"),
+            _ => false,
+        });
+        Ok(if containerd { ImageStore::Containerd } else { ImageStore::Layers })
+    }
+
+    /// Asks the engine to hand over a connection: `POST path` with an upgrade to h2c and these headers.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::UpgradeRefused`] when the engine answers anything but 101; else as [`Engine::connect`].
+    pub async fn hijack(&self, path: &str, headers: &[(&str, &str)]) -> Result<Hijacked, EngineError> {
+        hijack::hijack(&self.endpoint, path, headers, self.patience).await
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Engine({})", self.describe())
+    }
+}
+
+async fn ping(endpoint: &Endpoint, patience: Duration) -> Result<ApiVersion, EngineError> {
+    let response = hijack::request(endpoint, get("/_ping"), patience).await?;
+    let not_an_engine = |problem: String| EngineError::NotAnEngine { endpoint: endpoint.to_string(), problem };
+    if response.status() != StatusCode::OK {
+        return Err(not_an_engine(format!("it answers a ping with HTTP {}", response.status().as_u16())));
+    }
+    let version = response.headers().get("Api-Version").and_then(|value| value.to_str().ok());
+    version.and_then(ApiVersion::parse).ok_or_else(|| not_an_engine("its ping has no API version".to_owned()))
+}
+
+async fn version(endpoint: &Endpoint, patience: Duration) -> Result<String, EngineError> {
+    let response = hijack::request(endpoint, get("/version"), patience).await?;
+    let not_an_engine =
+        |problem: &str| EngineError::NotAnEngine { endpoint: endpoint.to_string(), problem: problem.into() };
+    let body = Limited::new(response.into_body(), VERSION_LIMIT).collect().await;
+    let body = body.map_err(|_| not_an_engine("its version answer cannot be read"))?.to_bytes();
+    let answer: VersionAnswer =
+        serde_json::from_slice(&body).map_err(|_| not_an_engine("its version answer is not JSON"))?;
+    // It goes to a terminal.
+    let text: String = answer.version.chars().filter(|character| character.is_ascii_graphic()).take(64).collect();
+    Ok(if text.is_empty() { "unknown version".to_owned() } else { text })
+}
+
+fn get(path: &'static str) -> Request<Empty<bytes::Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = http::Uri::from_static(path);
+    request
+}
+
+fn rest_client(endpoint: &Endpoint, api: ApiVersion) -> Result<Docker, EngineError> {
+    let version = ClientVersion { major_version: api.major.into(), minor_version: api.minor.into() };
+    let target = endpoint.clone();
+    let transport = move |mut request: BollardRequest| {
+        let endpoint = target.clone();
+        // bollard 0.21 joins paths in a way that loses its version prefix: every call would get the engine's newest API.
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        if let Ok(versioned) = format!("/v{api}{path}").parse() {
+            *request.uri_mut() = versioned;
+        }
+        async move {
+            hijack::request(&endpoint, request, PATIENCE)
+                .await
+                .map_err(|error| bollard::errors::Error::IOError { err: std::io::Error::other(error) })
+        }
+    };
+    Docker::connect_with_custom_transport(transport, Some("http://docker"), REST_PATIENCE_SECONDS, &version)
+        .map_err(|_| EngineError::Address { address: endpoint.to_string(), problem: "the REST client refused it" })
+}

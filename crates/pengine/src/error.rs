@@ -1,0 +1,141 @@
+//! What can go wrong between us and an engine, told apart as people need it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::version::ApiVersion;
+
+/// Why an engine cannot be used.
+///
+/// No message carries a response body: a proxy or a broken engine may echo what it was sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A file of the docker client's configuration cannot be read.
+    #[error("failed to read {}", path.display())]
+    ReadConfiguration {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the docker client's configuration is not what it should be.
+    #[error("{} is not valid: {problem}", path.display())]
+    BrokenConfiguration {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and kind of the problem; never the text.
+        problem: String,
+    },
+    /// The named docker context does not exist.
+    #[error("docker context `{name}` does not exist: {} is missing", path.display())]
+    ContextMissing {
+        /// The name, from a flag, `DOCKER_CONTEXT` or `currentContext`.
+        name: String,
+        /// Where it would be described.
+        path: PathBuf,
+    },
+    /// An address that docker would not understand either.
+    #[error("engine address `{address}` is not valid: {problem}")]
+    Address {
+        /// The address, without user name and password.
+        address: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A certificate or key cannot be used.
+    #[error("failed to set up TLS with {}: {problem}", path.display())]
+    Certificate {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The endpoint asks for TLS without checking who answers; we never do that, because secrets travel there.
+    #[error(
+        "{endpoint} is set to skip the TLS check of the engine's certificate, which would let anybody read the secrets"
+    )]
+    UncheckedTls {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// Nobody answers: the socket does not exist, or the connection is refused.
+    #[error("no engine answers at {endpoint}")]
+    Unreachable {
+        /// The endpoint.
+        endpoint: String,
+        /// The refused connection.
+        source: io::Error,
+    },
+    /// The socket exists, and this user may not open it.
+    #[error("no permission to use the engine at {endpoint}")]
+    Permission {
+        /// The endpoint.
+        endpoint: String,
+        /// The refused connection.
+        source: io::Error,
+    },
+    /// Somebody accepts the connection and then says nothing.
+    #[error("the engine at {endpoint} accepted the connection and did not answer within {} s", waited.as_secs())]
+    Silent {
+        /// The endpoint.
+        endpoint: String,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// The TLS handshake failed.
+    #[error("TLS with {endpoint} failed")]
+    Tls {
+        /// The endpoint.
+        endpoint: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// `ssh` could not be started, or ended before an engine answered through it.
+    #[error("ssh to {endpoint} failed{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    Ssh {
+        /// The endpoint.
+        endpoint: String,
+        /// The last line that ssh wrote, cut to 200 bytes.
+        said: String,
+    },
+    /// What answers does not speak the engine's protocol.
+    #[error("what answers at {endpoint} is not a container engine: {problem}")]
+    NotAnEngine {
+        /// The endpoint.
+        endpoint: String,
+        /// What it did instead.
+        problem: String,
+    },
+    /// The engine speaks only an API that is older than what we need.
+    #[error("the engine at {endpoint} speaks API {found}; {needed} or newer is needed (Docker 19.03)")]
+    TooOld {
+        /// The endpoint.
+        endpoint: String,
+        /// What it offers.
+        found: ApiVersion,
+        /// The oldest that will do.
+        needed: ApiVersion,
+    },
+    /// The engine refused to hand over a connection, for example because it has no BuildKit.
+    #[error("the engine at {endpoint} refused {path} with HTTP {status}")]
+    UpgradeRefused {
+        /// The endpoint.
+        endpoint: String,
+        /// What was asked for.
+        path: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The connection ended in the middle of something.
+    #[error("the connection to the engine at {endpoint} ended during {during}")]
+    Lost {
+        /// The endpoint.
+        endpoint: String,
+        /// What was under way.
+        during: String,
+        /// Why, as far as the transport knows.
+        source: hyper::Error,
+    },
+}

@@ -1,0 +1,141 @@
+//! HTTP/1.1 to an engine, one request per connection, and connections taken over for something else.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::connection::SshEnded;
+use crate::endpoint::Endpoint;
+use crate::error::EngineError;
+
+/// A connection that the engine handed over: from here on it carries what was agreed, no longer HTTP/1.1.
+pub struct Hijacked(TokioIo<Upgraded>);
+
+impl fmt::Debug for Hijacked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Hijacked")
+    }
+}
+
+impl AsyncRead for Hijacked {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Hijacked {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// Sends one request on a connection of its own.
+///
+/// The request's URI is reduced to path and query, and `Host` is always `docker`: engines do not care, and some refuse
+/// a socket path there.
+pub(crate) async fn request<B>(
+    endpoint: &Endpoint,
+    mut request: Request<B>,
+    patience: Duration,
+) -> Result<Response<Incoming>, EngineError>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let path = request.uri().path().to_owned();
+    let origin_form =
+        request.uri().path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from(origin_form);
+    request.headers_mut().insert(header::HOST, HeaderValue::from_static("docker"));
+    let lost = |source: hyper::Error| lost(endpoint, &path, source);
+    let connection = endpoint.dial(patience).await?;
+    let (mut sender, driver) = http1::handshake(TokioIo::new(connection)).await.map_err(lost)?;
+    // Ends when the connection does; its error also reaches the request.
+    tokio::spawn(async move {
+        let _ = driver.with_upgrades().await;
+    });
+    sender.send_request(request).await.map_err(lost)
+}
+
+fn lost(endpoint: &Endpoint, path: &str, source: hyper::Error) -> EngineError {
+    let endpoint = endpoint.to_string();
+    if let Some(said) = ssh_said(&source) {
+        return EngineError::Ssh { endpoint, said };
+    }
+    if source.is_parse() {
+        return EngineError::NotAnEngine { endpoint, problem: "its answer is not HTTP".to_owned() };
+    }
+    EngineError::Lost { endpoint, during: path.to_owned(), source }
+}
+
+fn ssh_said(error: &hyper::Error) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        let inner = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(ended) = inner.and_then(|inner| inner.downcast_ref::<SshEnded>()) {
+            return Some(ended.said.clone());
+        }
+        cause = current.source();
+    }
+    None
+}
+
+/// Asks the engine to hand over the connection of a `POST`.
+///
+/// Protocol facts: `Connection: Upgrade`, `Upgrade: h2c`, answered with 101 (moby `api/server/router/build` and
+/// `session`, `grpc` routes).
+pub(crate) async fn hijack(
+    endpoint: &Endpoint,
+    path: &str,
+    headers: &[(&str, &str)],
+    patience: Duration,
+) -> Result<Hijacked, EngineError> {
+    let invalid = |_| EngineError::Address { address: endpoint.to_string(), problem: "a header is not valid" };
+    let mut request_head = Request::builder()
+        .method(http::Method::POST)
+        .uri(path)
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, "h2c");
+    for (name, value) in headers {
+        request_head = request_head.header(*name, HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid(()))?);
+    }
+    let request_head = request_head.body(http_body_util::Empty::<bytes::Bytes>::new()).map_err(|_| invalid(()))?;
+    let work = async {
+        let response = request(endpoint, request_head, patience).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(EngineError::UpgradeRefused {
+                endpoint: endpoint.to_string(),
+                path: path.to_owned(),
+                status: response.status().as_u16(),
+            });
+        }
+        let upgraded = hyper::upgrade::on(response).await.map_err(|source| lost(endpoint, path, source))?;
+        Ok(Hijacked(TokioIo::new(upgraded)))
+    };
+    match tokio::time::timeout(patience, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(EngineError::Silent { endpoint: endpoint.to_string(), waited: patience }),
+    }
+}
