@@ -2,20 +2,19 @@
 
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::process::{Child, Command};
 use tokio_rustls::TlsConnector;
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
 use crate::error::EngineError;
+use crate::ssh::SshStream;
 
 /// Bytes both ways.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -89,115 +88,6 @@ impl Endpoint {
         match source.kind() {
             io::ErrorKind::PermissionDenied => EngineError::Permission { endpoint, source },
             _ => EngineError::Unreachable { endpoint, source },
-        }
-    }
-}
-
-/// The engine's socket on another machine, through `ssh … docker system dial-stdio`.
-///
-/// The same command as docker's own client (docker/cli `cli/connhelper`), so that whoever can use docker over ssh can
-/// use this. ssh is killed when the stream is dropped.
-struct SshStream {
-    child: Child,
-    input: tokio::process::ChildStdin,
-    output: tokio::process::ChildStdout,
-    said: Arc<Mutex<String>>,
-}
-
-const SAID_LIMIT: usize = 200;
-
-impl SshStream {
-    fn spawn(user: Option<&str>, host: &str, port: Option<u16>, socket: Option<&str>) -> io::Result<Self> {
-        let mut command = Command::new("ssh");
-        if let Some(user) = user {
-            command.args(["-l", user]);
-        }
-        if let Some(port) = port {
-            command.args(["-p", &port.to_string()]);
-        }
-        command.args(["-o", "ConnectTimeout=30", "-T", "--", host, "docker"]);
-        if let Some(socket) = socket {
-            command.arg(format!("--host=unix://{socket}"));
-        }
-        command.args(["system", "dial-stdio"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn()?;
-        let missing = || io::Error::other("a pipe is missing");
-        let input = child.stdin.take().ok_or_else(missing)?;
-        let output = child.stdout.take().ok_or_else(missing)?;
-        let error_output = child.stderr.take().ok_or_else(missing)?;
-        let said = Arc::new(Mutex::new(String::new()));
-        let writer = Arc::clone(&said);
-        // Ends with ssh itself, which ends with the stream.
-        tokio::spawn(async move {
-            let mut lines = BufReader::new(error_output).split(b'\n');
-            while let Ok(Some(line)) = lines.next_segment().await {
-                let line = &line[..line.len().min(SAID_LIMIT)];
-                let text: String = String::from_utf8_lossy(line).chars().filter(|c| !c.is_control()).collect();
-                if !text.trim().is_empty() {
-                    *writer.lock().unwrap_or_else(PoisonError::into_inner) = text.trim().to_owned();
-                }
-            }
-        });
-        Ok(Self { child, input, output, said })
-    }
-
-    /// ssh ended: an end of stream would hide what it said.
-    fn explain(&mut self) -> Option<io::Error> {
-        let status = self.child.try_wait().ok()??;
-        if status.success() {
-            return None;
-        }
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Some(io::Error::new(io::ErrorKind::ConnectionAborted, SshEnded { said }))
-    }
-}
-
-/// ssh ended with an error; carried through the HTTP layer to become [`EngineError::Ssh`].
-#[derive(Debug, thiserror::Error)]
-#[error("ssh ended: {said}")]
-pub(crate) struct SshEnded {
-    /// Its last line.
-    pub(crate) said: String,
-}
-
-mod stream {
-    //! The polling side of [`super::SshStream`].
-
-    use std::io;
-    use std::pin::Pin;
-    use std::task::{Context, Poll};
-
-    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-    use super::SshStream;
-
-    impl AsyncRead for SshStream {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-            buffer: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            let before = buffer.filled().len();
-            let outcome = Pin::new(&mut self.output).poll_read(context, buffer);
-            if matches!(outcome, Poll::Ready(Ok(()))) && buffer.filled().len() == before && buffer.remaining() > 0 {
-                return Poll::Ready(self.explain().map_or(Ok(()), Err));
-            }
-            outcome
-        }
-    }
-
-    impl AsyncWrite for SshStream {
-        fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.input).poll_write(context, bytes)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.input).poll_flush(context)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.input).poll_shutdown(context)
         }
     }
 }

@@ -13,9 +13,9 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::SshEnded;
 use crate::endpoint::Endpoint;
 use crate::error::EngineError;
+use crate::ssh::SshEnded;
 
 /// A connection that the engine handed over: from here on it carries what was agreed, no longer HTTP/1.1.
 pub struct Hijacked(TokioIo<Upgraded>);

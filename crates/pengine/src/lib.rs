@@ -26,6 +26,7 @@ mod error;
 mod hijack;
 #[cfg(feature = "mock")]
 pub mod mock;
+mod ssh;
 mod tls;
 mod version;
 
