@@ -1,1 +1,49 @@
 //! A user's secret, read once and never shown: value, name, sources, forms, redactor.
+//!
+//! Bytes enter through [`Place::read`], [`EnvFile::read`] or [`UserSecret::new`], once. They live in a [`UserSecret`],
+//! which cannot be printed, cloned, compared or serialized, and is wiped when dropped. They leave through
+//! [`UserSecret::expose`] and [`Shape::expose`] alone, whose calls a lint turns into numbered doors.
+//!
+//! [`Searchability`] says whether a value can be searched for, [`forms`] gives every byte string by which it can be
+//! recognized, and a [`Redactor`] masks those in whatever people see.
+//!
+//! The crate reads no environment and no clock of its own accord: [`Inputs`] lends it both.
+//!
+//! ```
+//! use psecret::{Delivery, Inputs, RedactorBuilder, Scope, Secret, SecretFlag, Source};
+//!
+//! let environment = |name: &str| (name == "CI_TOKEN").then(|| "hunter2-hunter2".into());
+//! let mut stdin = std::io::empty();
+//! let mut inputs = Inputs::new(&environment, &mut stdin);
+//!
+//! let flag = SecretFlag::parse("id=TOKEN,env=CI_TOKEN")?;
+//! let place = flag.place(&inputs);
+//! let value = place.read(flag.name(), &mut inputs)?;
+//! let secret = Secret::new(flag.name().clone(), value, Scope::Build, Delivery::Variable, Source::Flag(place))?;
+//!
+//! let redactor = RedactorBuilder::new().secret(secret.name(), secret.value()).build()?;
+//! assert_eq!(redactor.redact("token aHVudGVyMi1odW50ZXIy"), "token ***TOKEN***");
+//! # Ok::<(), psecret::SecretError>(())
+//! ```
+
+mod env_file;
+mod error;
+mod flag;
+mod form;
+mod name;
+mod read;
+mod redactor;
+mod searchability;
+mod secret;
+mod value;
+
+pub use env_file::{Dialect, EnvEntry, EnvFile, EnvFileError, EnvFileFault, EnvFileWarning, EnvValue, UnknownDialect};
+pub use error::SecretError;
+pub use flag::{Place, SecretFlag};
+pub use form::{Form, LONGEST_IN_EVERY_FORM, Shape, forms};
+pub use name::SecretName;
+pub use read::Inputs;
+pub use redactor::{Redactor, RedactorBuilder, RedactorStream};
+pub use searchability::{Searchability, Unprotected};
+pub use secret::{Delivery, Scope, Secret, Source};
+pub use value::{LONGEST_SECRET, LONGEST_VARIABLE, UserSecret};

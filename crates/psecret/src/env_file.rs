@@ -1,0 +1,260 @@
+//! Env files, in two named dialects.
+
+mod docker;
+mod dotenv;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{SecretName, UserSecret};
+
+/// Whose rules an env file follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// `docker run --env-file`: no quotes, no escapes, no comments after values; a bare name is taken from the process
+    /// environment.
+    #[default]
+    Docker,
+    /// Compose's quoting, several lines in quotes, comments after blanks; nothing is interpolated.
+    Dotenv,
+}
+
+impl FromStr for Dialect {
+    type Err = UnknownDialect;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "docker" => Ok(Self::Docker),
+            "dotenv" => Ok(Self::Dotenv),
+            _ => Err(UnknownDialect),
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Dotenv => "dotenv",
+        })
+    }
+}
+
+/// A dialect that is not known.
+#[derive(Debug, thiserror::Error)]
+#[error("env file dialects are `docker` and `dotenv`")]
+pub struct UnknownDialect;
+
+/// What a line gives its name.
+#[derive(Debug)]
+pub enum EnvValue {
+    /// The value written there; it may be empty.
+    Literal(UserSecret),
+    /// Nothing: the process environment has it, or the line means nothing (dialect `docker`).
+    FromEnvironment,
+}
+
+/// One name of an env file.
+#[derive(Debug)]
+pub struct EnvEntry {
+    /// The name.
+    pub name: SecretName,
+    /// Its value.
+    pub value: EnvValue,
+    /// The line it stands on, from 1.
+    pub line: usize,
+}
+
+/// Something in an env file that is taken but seldom meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnvFileWarning {
+    /// A name stands twice; the last one counts (D7).
+    Duplicate {
+        /// The name.
+        name: SecretName,
+        /// The line whose value counts.
+        line: usize,
+        /// The line whose value does not.
+        dropped: usize,
+    },
+    /// A value in quotes, which the dialect `docker` keeps as part of it (D1).
+    QuotesKept {
+        /// The name.
+        name: SecretName,
+        /// The line.
+        line: usize,
+    },
+    /// A name that no shell can read as a variable (D15).
+    NotAVariable {
+        /// The name.
+        name: SecretName,
+        /// The line.
+        line: usize,
+    },
+    /// A name that changes how programs run, such as `PATH` (D16).
+    SteersPrograms {
+        /// The name.
+        name: SecretName,
+        /// The line.
+        line: usize,
+    },
+    /// The file's mode lets its group or everybody read it (D17).
+    ReadableByOthers,
+}
+
+impl fmt::Display for EnvFileWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Duplicate { name, line, dropped } => {
+                write!(f, "`{name}` stands on line {dropped} and on line {line}; the last one counts")
+            }
+            Self::QuotesKept { name, line } => {
+                write!(f, "line {line}: the quotes around `{name}` become part of its value in the docker dialect")
+            }
+            Self::NotAVariable { name, line } => write!(f, "line {line}: no shell can read a variable named `{name}`"),
+            Self::SteersPrograms { name, line } => write!(f, "line {line}: `{name}` changes how programs run"),
+            Self::ReadableByOthers => f.write_str("other users of this machine can read the file"),
+        }
+    }
+}
+
+/// What is wrong with an env file, and where; never text right of a `=` (D19).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {fault}")]
+pub struct EnvFileError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in bytes, from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub fault: EnvFileFault,
+}
+
+/// A fault of an env file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvFileFault {
+    /// Bytes that are not UTF-8.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// A NUL byte, which no environment can carry.
+    #[error("a NUL byte, which no environment variable can carry")]
+    Nul,
+    /// A `=` without a name.
+    #[error("no name before `=`")]
+    NoName,
+    /// A name with blanks or other characters that no name has.
+    #[error("a name with a blank or a character that names cannot have")]
+    BadName,
+    /// A name without `=`, where the dialect wants a value.
+    #[error("no `=` after the name")]
+    NoValue,
+    /// A quote that never closes; the place is that of the opening quote.
+    #[error("the quote that opens here is never closed")]
+    OpenQuote,
+    /// Text behind a closing quote.
+    #[error("text behind the closing quote")]
+    AfterQuote,
+    /// A line that docker's reader refuses.
+    #[error("the line is longer than 64 KiB")]
+    LongLine,
+}
+
+/// A parsed env file: every name once, with its last value.
+#[derive(Debug)]
+pub struct EnvFile {
+    entries: Vec<EnvEntry>,
+    warnings: Vec<EnvFileWarning>,
+}
+
+impl EnvFile {
+    /// Parses the file's bytes. A byte order mark and CRLF line ends are dropped.
+    ///
+    /// # Errors
+    ///
+    /// The first [`EnvFileError`]; nothing is taken from a file that has one.
+    pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Self, EnvFileError> {
+        let text = check_text(bytes)?;
+        let entries = match dialect {
+            Dialect::Docker => docker::entries(text)?,
+            Dialect::Dotenv => dotenv::entries(text)?,
+        };
+        let mut file = Self { entries: Vec::new(), warnings: Vec::new() };
+        for entry in entries {
+            file.take(entry, dialect);
+        }
+        Ok(file)
+    }
+
+    /// The names in the order of their lines.
+    #[must_use]
+    pub fn entries(&self) -> &[EnvEntry] {
+        &self.entries
+    }
+
+    /// The names and values, handed over.
+    #[must_use]
+    pub fn into_entries(self) -> Vec<EnvEntry> {
+        self.entries
+    }
+
+    /// What people should know about the file.
+    #[must_use]
+    pub fn warnings(&self) -> &[EnvFileWarning] {
+        &self.warnings
+    }
+
+    pub(crate) fn warn(&mut self, warning: EnvFileWarning) {
+        self.warnings.push(warning);
+    }
+
+    fn take(&mut self, entry: EnvEntry, dialect: Dialect) {
+        let (name, line) = (entry.name.clone(), entry.line);
+        if !name.is_variable() {
+            self.warn(EnvFileWarning::NotAVariable { name: name.clone(), line });
+        }
+        if name.steers_programs() {
+            self.warn(EnvFileWarning::SteersPrograms { name: name.clone(), line });
+        }
+        if let EnvValue::Literal(value) = &entry.value
+            && dialect == Dialect::Docker
+            && is_quoted(value)
+        {
+            self.warn(EnvFileWarning::QuotesKept { name: name.clone(), line });
+        }
+        if let Some(at) = self.entries.iter().position(|earlier| earlier.name == name) {
+            let dropped = self.entries.remove(at).line;
+            self.warn(EnvFileWarning::Duplicate { name, line, dropped });
+        }
+        self.entries.push(entry);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 3: the warning about kept quotes looks at a value's two ends")]
+fn is_quoted(value: &UserSecret) -> bool {
+    match value.expose() {
+        [first @ (b'"' | b'\''), .., last] => first == last,
+        _ => false,
+    }
+}
+
+/// The text without its byte order mark, if it is UTF-8 without NUL (D9, D10, D11).
+fn check_text(bytes: &[u8]) -> Result<&str, EnvFileError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if let Some(at) = bytes.iter().position(|b| *b == 0) {
+        return Err(fault_at(bytes, at, EnvFileFault::Nul));
+    }
+    std::str::from_utf8(bytes).map_err(|error| fault_at(bytes, error.valid_up_to(), EnvFileFault::NotUtf8))
+}
+
+/// The fault at a byte of the text.
+fn fault_at(text: &[u8], at: usize, fault: EnvFileFault) -> EnvFileError {
+    let before = &text[..at.min(text.len())];
+    let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
+    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    EnvFileError { line, column: at - line_start + 1, fault }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+use super::*;
+
+fn parsed(text: &[u8], dialect: Dialect) -> EnvFile {
+    EnvFile::parse(text, dialect).unwrap_or_else(|error| panic!("{error} in {:?}", String::from_utf8_lossy(text)))
+}
+
+/// Whether the only value of the text is the expected one.
+fn gives(text: &str, dialect: Dialect, expected: &str) -> bool {
+    let file = parsed(text.as_bytes(), dialect);
+    assert_eq!(file.entries().len(), 1, "{text:?}");
+    match &file.entries()[0].value {
+        EnvValue::Literal(value) => value.is(expected.as_bytes()),
+        EnvValue::FromEnvironment => false,
+    }
+}
+
+fn fault(text: &[u8], dialect: Dialect) -> (usize, usize, EnvFileFault) {
+    let error = EnvFile::parse(text, dialect).expect_err("the text has a fault");
+    (error.line, error.column, error.fault)
+}
+
+const BOTH: [Dialect; 2] = [Dialect::Docker, Dialect::Dotenv];
+
+#[test]
+fn docker_takes_values_as_they_are_d5_d6() {
+    for value in ["pa$$word", "\"x y\" # c", "'x'", "x # c", "x   ", "${X}", "C:\\x", "it's", "a=b", "", "\\n"] {
+        assert!(gives(&format!("A={value}\n"), Dialect::Docker, value), "{value:?}");
+    }
+    assert!(gives("   A=x", Dialect::Docker, "x"));
+    assert!(gives("A=x\r\n", Dialect::Docker, "x"));
+    assert!(gives("A=x\ry\r\n", Dialect::Docker, "x\ry"), "D13: a lone CR stays");
+    assert!(gives("# B=y\n \t# B=z\n\nA=x", Dialect::Docker, "x"));
+}
+
+#[test]
+fn dotenv_follows_composes_quoting_d5_d6() {
+    for (written, meant) in [
+        ("pa$$word", "pa$$word"),
+        ("${X}", "${X}"),
+        ("x # c", "x"),
+        ("x\t# c", "x"),
+        ("x#c", "x#c"),
+        ("#c", "#c"),
+        (" # c", ""),
+        ("\"x # c\"", "x # c"),
+        ("\"x\" # c", "x"),
+        ("'x' # c", "x"),
+        ("x   ", "x"),
+        ("   x y  ", "x y"),
+        ("it's", "it's"),
+        ("C:\\x", "C:\\x"),
+        ("{\"a\":\"b\"}", "{\"a\":\"b\"}"),
+        ("a\\nb", "a\\nb"),
+        ("\"a\\nb\"", "a\nb"),
+        ("\"a\\\"b\\\\c\\$d\\q\"", "a\"b\\c$d\\q"),
+        ("\"\\0101\\0\"", "A\\0"),
+        ("'a\\nb'", "a\\nb"),
+        ("'it\\'s'", "it's"),
+        ("'$X \"y\"'", "$X \"y\""),
+        ("\"a\nb\r\nc\"", "a\nb\nc"),
+        ("'a\nb'", "a\nb"),
+        ("''", ""),
+        ("", ""),
+        ("x\r", "x"),
+        ("\"x\"\r", "x"),
+    ] {
+        assert!(gives(&format!("A={written}\n"), Dialect::Dotenv, meant), "{written:?}");
+    }
+    for text in ["export A=x", "export   A = x", "A =x", "\n\n  A=x"] {
+        assert!(gives(text, Dialect::Dotenv, "x"), "{text:?}");
+    }
+    assert!(gives("export=x", Dialect::Dotenv, "x"));
+}
+
+#[test]
+fn export_is_refused_by_docker_without_showing_the_line_d2() {
+    assert_eq!(fault(b"X=1\nexport A=hunter2", Dialect::Docker), (2, 7, EnvFileFault::BadName));
+    assert_eq!(fault(b"A = 1", Dialect::Docker), (1, 2, EnvFileFault::BadName));
+}
+
+#[test]
+fn a_bare_name_is_inherited_by_docker_and_refused_by_dotenv_d3() {
+    let file = parsed(b"A\n", Dialect::Docker);
+    assert!(matches!(file.entries()[0].value, EnvValue::FromEnvironment));
+    assert_eq!(fault(b"X=1\n A\n", Dialect::Dotenv), (2, 2, EnvFileFault::NoValue));
+}
+
+#[test]
+fn an_open_quote_is_reported_where_it_opens_d4() {
+    assert_eq!(fault(b"X=1\nA=\"b\nC=2\nD=3\n", Dialect::Dotenv), (2, 3, EnvFileFault::OpenQuote));
+    assert_eq!(fault(b"A='b\\'", Dialect::Dotenv), (1, 3, EnvFileFault::OpenQuote));
+    assert_eq!(fault(b"A=\"b\\\"", Dialect::Dotenv), (1, 3, EnvFileFault::OpenQuote));
+    assert_eq!(fault(b"A=\"b\"c", Dialect::Dotenv), (1, 6, EnvFileFault::AfterQuote));
+}
+
+#[test]
+fn several_lines_in_quotes_keep_the_line_numbers_right_d4() {
+    let file = parsed(b"A=\"1\n2\n3\"\nB=x\n", Dialect::Dotenv);
+    let lines: Vec<usize> = file.entries().iter().map(|entry| entry.line).collect();
+    assert_eq!(lines, [1, 4]);
+}
+
+#[test]
+fn the_last_of_two_counts_and_is_said_d7() {
+    for dialect in BOTH {
+        let file = parsed(b"A=1\nB=2\nA=3\n", dialect);
+        assert_eq!(file.entries().len(), 2);
+        assert!(matches!(&file.entries()[1].value, EnvValue::Literal(value) if value.is(b"3")));
+        assert!(matches!(file.warnings(), [EnvFileWarning::Duplicate { line: 3, dropped: 1, .. }]));
+    }
+}
+
+#[test]
+fn an_empty_value_is_kept_d8() {
+    for dialect in BOTH {
+        assert!(gives("A=\n", dialect, ""));
+    }
+}
+
+#[test]
+fn bytes_no_environment_can_carry_are_refused_d9_d10() {
+    for dialect in BOTH {
+        assert_eq!(fault(b"X=1\nA=b\0c", dialect), (2, 4, EnvFileFault::Nul));
+        assert_eq!(fault(b"A=x\xffy", dialect), (1, 4, EnvFileFault::NotUtf8));
+    }
+}
+
+#[test]
+fn the_byte_order_mark_is_dropped_d11() {
+    for dialect in BOTH {
+        assert!(gives("\u{feff}A=x\r\n", dialect, "x"), "D12: CRLF too");
+    }
+}
+
+#[test]
+fn docker_refuses_lines_its_scanner_refuses_d14() {
+    let line = |length: usize| format!("A={}\n", "x".repeat(length - 2));
+    assert_eq!(parsed(line(LONGEST - 1).as_bytes(), Dialect::Docker).entries().len(), 1);
+    assert_eq!(fault(line(LONGEST).as_bytes(), Dialect::Docker), (1, 1, EnvFileFault::LongLine));
+}
+
+const LONGEST: usize = 64 * 1024;
+
+#[test]
+fn odd_names_pass_with_a_warning_d15() {
+    for dialect in BOTH {
+        let file = parsed(b"1A=x\nA-B=y\n", dialect);
+        assert_eq!(file.entries().len(), 2);
+        assert!(file.warnings().iter().all(|warning| matches!(warning, EnvFileWarning::NotAVariable { .. })));
+        assert_eq!(file.warnings().len(), 2);
+        assert_eq!(fault(b"=x", dialect).2, EnvFileFault::NoName);
+        assert_eq!(fault(b"A B=x", dialect).2, EnvFileFault::BadName);
+    }
+}
+
+#[test]
+fn names_that_steer_programs_are_said_d16() {
+    for dialect in BOTH {
+        let file = parsed(b"LD_PRELOAD=x\n", dialect);
+        assert!(matches!(file.warnings(), [EnvFileWarning::SteersPrograms { line: 1, .. }]));
+    }
+}
+
+#[test]
+fn quotes_kept_by_docker_are_said_without_the_value_d1() {
+    let file = parsed(b"A=\"hunter2\"\n", Dialect::Docker);
+    assert!(matches!(file.warnings(), [EnvFileWarning::QuotesKept { line: 1, .. }]));
+    assert!(!file.warnings()[0].to_string().contains("hunter2"));
+    assert!(parsed(b"A=\"hunter2\"\n", Dialect::Dotenv).warnings().is_empty());
+}
+
+#[test]
+fn no_error_shows_text_right_of_the_equals_sign_d19() {
+    let faulty: [&[u8]; 9] = [
+        b"A=hunter2\0",
+        b"A=hunter2\xff",
+        b"=hunter2",
+        b"A B=hunter2",
+        b"export A B=hunter2",
+        b"A=\"hunter2",
+        b"A='hunter2",
+        b"A=\"x\"hunter2",
+        b"A=\"x\nhunter2",
+    ];
+    for dialect in BOTH {
+        for text in faulty {
+            if let Err(error) = EnvFile::parse(text, dialect) {
+                let shown = format!("{error} {error:?}");
+                assert!(!shown.contains("hunter2") && !shown.contains("104"), "{shown}");
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What can go wrong before a secret is read.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::value::{LONGEST_SECRET, LONGEST_VARIABLE};
+use crate::{EnvFileError, SecretName};
+
+/// Why a secret could not be had. No message holds a value or any text that could be one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// The text is not a name. It is not repeated, for it may be a value in the wrong place.
+    #[error("not a secret's name: one to 255 characters without `=`, blanks or control characters")]
+    Name,
+    /// A `--secret` flag that is not `key=value` pairs.
+    #[error("field {field} of the secret specification is not a key=value pair")]
+    FlagField {
+        /// Which comma separated field, from 1.
+        field: usize,
+    },
+    /// A `--secret` flag with a key that docker does not know.
+    #[error("field {field} of the secret specification has an unknown key; id, src, source, env and type are known")]
+    FlagKey {
+        /// Which comma separated field, from 1.
+        field: usize,
+    },
+    /// A `--secret` flag of a type other than `file` and `env`.
+    #[error("secret types are `file` and `env`")]
+    FlagType,
+    /// A `--secret` flag whose quotes do not close.
+    #[error("a quote of the secret specification is not closed")]
+    FlagQuote,
+    /// A `--secret` flag without an id.
+    #[error("the secret specification has no id=NAME")]
+    FlagId,
+    /// A `--secret` flag that names a file and a variable.
+    #[error("secret `{name}` is given a file and a variable; choose one")]
+    FlagBoth {
+        /// The secret.
+        name: SecretName,
+    },
+    /// The variable that holds the value is not set.
+    #[error("secret `{name}`: environment variable `{variable}` is not set")]
+    Unset {
+        /// The secret.
+        name: SecretName,
+        /// The variable looked up.
+        variable: String,
+    },
+    /// A file could not be read.
+    #[error("failed to read secret `{name}` from {}", path.display())]
+    Read {
+        /// The secret.
+        name: SecretName,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The source is a directory, a socket or a block device.
+    #[error("secret `{name}`: {} is {kind}, not a file or a pipe", path.display())]
+    NotReadable {
+        /// The secret.
+        name: SecretName,
+        /// The path.
+        path: PathBuf,
+        /// What the path is.
+        kind: &'static str,
+    },
+    /// Nobody wrote to a pipe in time.
+    #[error("secret `{name}`: nothing was written to the pipe {} within {seconds} seconds", path.display())]
+    SilentPipe {
+        /// The secret.
+        name: SecretName,
+        /// The pipe.
+        path: PathBuf,
+        /// The time waited.
+        seconds: u64,
+    },
+    /// Standard input could not be read.
+    #[error("failed to read secret `{name}` from standard input")]
+    Stdin {
+        /// The secret.
+        name: SecretName,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The value has no bytes.
+    #[error("secret `{name}` is empty")]
+    Empty {
+        /// The secret.
+        name: SecretName,
+    },
+    /// The value holds a NUL byte and is to be a variable.
+    #[error("secret `{name}` holds a NUL byte, which an environment variable cannot carry; deliver it as a file")]
+    Nul {
+        /// The secret.
+        name: SecretName,
+    },
+    /// The value is too long for a variable.
+    #[error(
+        "secret `{name}` has {length} bytes; `NAME=VALUE` and its end fit {LONGEST_VARIABLE}, so deliver it as a file"
+    )]
+    LongVariable {
+        /// The secret.
+        name: SecretName,
+        /// The value's length in bytes.
+        length: usize,
+    },
+    /// The value is longer than BuildKit serves.
+    #[error("secret `{name}` is longer than BuildKit's limit of {LONGEST_SECRET} bytes")]
+    TooLong {
+        /// The secret.
+        name: SecretName,
+    },
+    /// An env file could not be read.
+    #[error("failed to read the env file {}", path.display())]
+    ReadEnvFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// An env file breaks the rules of its dialect.
+    #[error("{}: {error}", path.display())]
+    EnvFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: EnvFileError,
+    },
+    /// More forms than one automaton can hold.
+    #[error("{forms} forms with {bytes} bytes are more than one search can hold")]
+    TooManyForms {
+        /// How many byte strings were to be searched.
+        forms: usize,
+        /// Their bytes together.
+        bytes: usize,
+    },
+}

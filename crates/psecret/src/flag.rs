@@ -1,0 +1,193 @@
+//! `--secret`, in docker's spellings.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::{Inputs, SecretError, SecretName};
+
+/// Where one value lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A variable of the process environment.
+    Variable(String),
+    /// A file or a pipe.
+    File(PathBuf),
+    /// Standard input, read to its end.
+    Stdin,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Stdin => f.write_str("standard input"),
+        }
+    }
+}
+
+/// A parsed `--secret` flag.
+///
+/// The rules are buildx's (`util/buildflags/secrets.go`, `session/secrets/secretsprovider`): comma separated
+/// `key=value` fields, quoted as in CSV; `id` names the secret, `src` or `source` a file, `env` a variable, `type` is
+/// `file` or `env`, and `type=env` makes `src` a variable. Without a source the variable named like the id is meant if it
+/// is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input.
+///
+/// ```
+/// let flag = psecret::SecretFlag::parse("id=NPM_TOKEN,env=CI_NPM_TOKEN")?;
+/// assert_eq!(flag.name().as_str(), "NPM_TOKEN");
+/// # Ok::<(), psecret::SecretError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFlag {
+    name: SecretName,
+    place: Option<Place>,
+}
+
+impl SecretFlag {
+    /// Parses the flag's text.
+    ///
+    /// # Errors
+    ///
+    /// A [`SecretError`] that names the field by number and never repeats its text: people paste values here.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        let (mut name, mut file, mut variable, mut is_variable) = (None, None, None, false);
+        for (number, field) in fields(text)?.into_iter().enumerate() {
+            let field_number = number + 1;
+            let Some((key, value)) = field.split_once('=') else {
+                return Err(SecretError::FlagField { field: field_number });
+            };
+            match key.trim().to_ascii_lowercase().as_str() {
+                "id" => name = Some(SecretName::parse(value)?),
+                "src" | "source" => file = Some(value.to_owned()),
+                "env" => variable = Some(value.to_owned()),
+                "type" => match value {
+                    "file" => is_variable = false,
+                    "env" => is_variable = true,
+                    _ => return Err(SecretError::FlagType),
+                },
+                _ => return Err(SecretError::FlagKey { field: field_number }),
+            }
+        }
+        let name = name.ok_or(SecretError::FlagId)?;
+        if is_variable && variable.is_none() {
+            variable = file.take();
+        }
+        let place = match (file.filter(|f| !f.is_empty()), variable.filter(|v| !v.is_empty())) {
+            (Some(_), Some(_)) => return Err(SecretError::FlagBoth { name }),
+            (Some(path), None) if path == "-" || path == "/dev/stdin" => Some(Place::Stdin),
+            (Some(path), None) => Some(Place::File(PathBuf::from(path))),
+            (None, Some(variable)) => Some(Place::Variable(variable)),
+            (None, None) => None,
+        };
+        Ok(Self { name, place })
+    }
+
+    /// The secret's name.
+    #[must_use]
+    pub fn name(&self) -> &SecretName {
+        &self.name
+    }
+
+    /// Where the value lies; the environment decides for a bare `id=NAME`.
+    #[must_use]
+    pub fn place(&self, inputs: &Inputs<'_>) -> Place {
+        self.place.clone().unwrap_or_else(|| {
+            let name = self.name.as_str();
+            if inputs.variable(name).is_some() {
+                Place::Variable(name.to_owned())
+            } else {
+                Place::File(PathBuf::from(name))
+            }
+        })
+    }
+}
+
+/// One CSV record: fields between commas; a field in double quotes may hold commas, and `""` for a quote.
+fn fields(text: &str) -> Result<Vec<String>, SecretError> {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    loop {
+        let mut field = String::new();
+        if let Some(mut quoted) = rest.strip_prefix('"') {
+            loop {
+                let (part, after) = quoted.split_once('"').ok_or(SecretError::FlagQuote)?;
+                field.push_str(part);
+                if let Some(more) = after.strip_prefix('"') {
+                    field.push('"');
+                    quoted = more;
+                } else {
+                    rest = after;
+                    break;
+                }
+            }
+            if !(rest.is_empty() || rest.starts_with(',')) {
+                return Err(SecretError::FlagQuote);
+            }
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            let (plain, after) = rest.split_at(end);
+            if plain.contains('"') {
+                return Err(SecretError::FlagQuote);
+            }
+            field.push_str(plain);
+            rest = after;
+        }
+        fields.push(field);
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return Ok(fields),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str) -> Place {
+        let environment = |name: &str| (name == "SET").then(|| "value".into());
+        let mut stdin = std::io::empty();
+        SecretFlag::parse(text).unwrap().place(&Inputs::new(&environment, &mut stdin))
+    }
+
+    #[test]
+    fn takes_every_spelling_of_docker() {
+        assert_eq!(place("id=A,src=/run/a"), Place::File("/run/a".into()));
+        assert_eq!(place("id=A,source=a b.txt"), Place::File("a b.txt".into()));
+        assert_eq!(place("type=file,id=A,src=a"), Place::File("a".into()));
+        assert_eq!(place("id=A,env=B"), Place::Variable("B".into()));
+        assert_eq!(place("type=env,id=A,src=B"), Place::Variable("B".into()));
+        assert_eq!(place("ID=A,Env=B"), Place::Variable("B".into()));
+        assert_eq!(place("\"id=A\",\"src=a,\"\"b\"\"\""), Place::File("a,\"b\"".into()));
+        assert_eq!(place("id=A,src=-"), Place::Stdin);
+        assert_eq!(place("id=A,src=/dev/stdin"), Place::Stdin);
+        assert_eq!(place("id=npm-token,src=a=b"), Place::File("a=b".into()));
+    }
+
+    #[test]
+    fn a_bare_id_is_the_variable_if_set_else_the_file() {
+        assert_eq!(place("id=SET"), Place::Variable("SET".into()));
+        assert_eq!(place("id=UNSET"), Place::File("UNSET".into()));
+    }
+
+    #[test]
+    fn errors_name_the_field_and_never_its_text_d19() {
+        for (text, field) in [("id=A,hunter2secret", 2), ("hunter2secret", 1), ("id=A,hunter2secret=x", 2), ("", 1)] {
+            let message = SecretFlag::parse(text).unwrap_err().to_string();
+            assert!(message.contains(&format!("field {field}")) && !message.contains("hunter2"), "{message}");
+        }
+        for text in [
+            "id=hunter2 secret",
+            "id=A,type=hunter2secret",
+            "id=A,src=\"hunter2secret",
+            "src=hunter2secret",
+            "\"id=A\"x",
+        ] {
+            let message = SecretFlag::parse(text).unwrap_err().to_string();
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+        assert!(matches!(SecretFlag::parse("id=A,src=a,env=B"), Err(SecretError::FlagBoth { .. })));
+    }
+}

@@ -1,0 +1,266 @@
+//! The shapes a value takes on its way through programs.
+
+mod base64;
+mod escape;
+mod lines;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+
+use zeroize::Zeroizing;
+
+use crate::searchability::SHORTEST_FULL;
+use crate::{Searchability, UserSecret};
+
+/// Values longer than this are searched as written, by line, in base64, in hex and JSON-escaped alone.
+pub const LONGEST_IN_EVERY_FORM: usize = 16 * 1024;
+
+/// A secret's raw or encoded shape.
+///
+/// [`Display`](fmt::Display) is for people, [`Form::machine_name`] for reports; the latter never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Form {
+    /// The bytes themselves.
+    Raw,
+    /// Without the blanks and line ends around it.
+    Trimmed,
+    /// With LF in place of CRLF, or the reverse.
+    LineEnds,
+    /// One telling line of a value that has several.
+    Line,
+    /// The lines of a PEM body joined into one.
+    Joined,
+    /// The bytes that a PEM body encodes.
+    Der,
+    /// Base64, standard alphabet.
+    Base64,
+    /// Base64, URL alphabet.
+    Base64Url,
+    /// Base64 of base64.
+    Base64OfBase64,
+    /// Base64 of hex.
+    Base64OfHex,
+    /// Base64 of UTF-16, as PowerShell takes it.
+    Base64OfUtf16,
+    /// Hex digits, lower or upper case, plain or with `:` or blanks between bytes.
+    Hex,
+    /// `\x` escapes.
+    HexEscaped,
+    /// Percent escapes of any strictness, `+` for blanks included.
+    Percent,
+    /// The inside of a JSON string.
+    Json,
+    /// The inside of a JSON string inside a JSON string.
+    JsonTwice,
+    /// The inside of a quoted shell word.
+    Shell,
+    /// XML or HTML entities.
+    Xml,
+    /// UTF-16, little end first.
+    Utf16Le,
+    /// UTF-16, big end first.
+    Utf16Be,
+}
+
+impl Form {
+    /// The name for reports and baselines; stable.
+    #[must_use]
+    pub fn machine_name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Trimmed => "trimmed",
+            Self::LineEnds => "line-ends",
+            Self::Line => "line",
+            Self::Joined => "joined",
+            Self::Der => "der",
+            Self::Base64 => "base64",
+            Self::Base64Url => "base64url",
+            Self::Base64OfBase64 => "base64-of-base64",
+            Self::Base64OfHex => "base64-of-hex",
+            Self::Base64OfUtf16 => "base64-of-utf16",
+            Self::Hex => "hex",
+            Self::HexEscaped => "hex-escaped",
+            Self::Percent => "percent",
+            Self::Json => "json",
+            Self::JsonTwice => "json-twice",
+            Self::Shell => "shell",
+            Self::Xml => "xml",
+            Self::Utf16Le => "utf16le",
+            Self::Utf16Be => "utf16be",
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "as written",
+            Self::Trimmed => "as written, trimmed",
+            Self::LineEnds => "with other line ends",
+            Self::Line => "a line of it",
+            Self::Joined => "joined into one line",
+            Self::Der => "as DER",
+            Self::Base64 => "base64",
+            Self::Base64Url => "base64url",
+            Self::Base64OfBase64 => "base64 of base64",
+            Self::Base64OfHex => "base64 of hex",
+            Self::Base64OfUtf16 => "base64 of UTF-16",
+            Self::Hex => "hex",
+            Self::HexEscaped => "hex-escaped",
+            Self::Percent => "percent-encoded",
+            Self::Json => "JSON-escaped",
+            Self::JsonTwice => "JSON-escaped twice",
+            Self::Shell => "shell-quoted",
+            Self::Xml => "XML-escaped",
+            Self::Utf16Le => "UTF-16 LE",
+            Self::Utf16Be => "UTF-16 BE",
+        })
+    }
+}
+
+/// One byte string to look for: a secret in one of its forms. Wiped when dropped, never printed.
+pub struct Shape {
+    form: Form,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Shape {
+    /// Which form this is.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// The plaintext of this form. A door like [`UserSecret::expose`].
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How many bytes the form has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Never true: an empty form is not made.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shape({})", self.form.machine_name())
+    }
+}
+
+/// Every byte string by which a value can be recognized, without repetition, plainest form first.
+///
+/// - A value that is not searched ([`Searchability`]) has no forms; a weak one has those that are as long as itself
+///   and stand for the whole of it.
+/// - Base64 comes in three alignments, cut to the characters that the value determines alone, so that it is found
+///   inside longer base64 whatever stands around it; and whole, with padding.
+/// - A value of several lines is also found by each line that looks like key material ([`Form::Line`]): 8 bytes or
+///   more with a run of 16 letters of both cases and digits, or of 32 letters and digits. Lines of prose, of JSON field names and PEM
+///   headers stand in innocent files too.
+/// - Values over [`LONGEST_IN_EVERY_FORM`] get fewer forms, named there.
+///
+/// What is not here is not found: other transformations (reversed, encrypted, compressed, hashed) have no form.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "door 2: the forms of a value are made from it")]
+pub fn forms(secret: &UserSecret) -> Vec<Shape> {
+    shapes(secret.expose())
+}
+
+pub(crate) fn shapes(value: &[u8]) -> Vec<Shape> {
+    let policy = Searchability::of_bytes(value);
+    if !policy.is_searched() {
+        return Vec::new();
+    }
+    let mut made = Maker::new(if policy == Searchability::Full { SHORTEST_FULL } else { value.trim_ascii().len() });
+    let trimmed = value.trim_ascii();
+    made.add(Form::Raw, value.to_vec());
+    made.add(Form::Trimmed, trimmed.to_vec());
+    lines::add(&mut made, value);
+    encodings(&mut made, trimmed);
+    if trimmed.len() != value.len() {
+        encodings(&mut made, value);
+    }
+    if policy == Searchability::Weak {
+        // A piece of a weak value is three or four characters: chance hits in any text.
+        made.shapes.retain(|shape| !(shape.form == Form::Base64 || shape.form == Form::Base64Url) || shape.len() >= 8);
+    }
+    made.shapes
+}
+
+/// The lines of a value that has several, telling or not: what a log should not show.
+pub(crate) fn plain_lines(value: &[u8]) -> Vec<Shape> {
+    lines::all(value).map(|line| Shape { form: Form::Line, bytes: Zeroizing::new(line.to_vec()) }).collect()
+}
+
+fn encodings(made: &mut Maker, value: &[u8]) {
+    base64::add(made, value);
+    escape::add_hex(made, value);
+    let text = std::str::from_utf8(value).ok();
+    if let Some(text) = text {
+        escape::add_json(made, text);
+    }
+    if value.len() > LONGEST_IN_EVERY_FORM {
+        return;
+    }
+    escape::add_percent(made, value);
+    escape::add_shell(made, value);
+    if let Some(text) = text {
+        escape::add_xml(made, text);
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        base64::add_nested(made, Form::Base64OfUtf16, &little);
+        made.add(Form::Utf16Le, little);
+        made.add(Form::Utf16Be, text.encode_utf16().flat_map(u16::to_be_bytes).collect());
+    }
+    base64::add_nested(made, Form::Base64OfBase64, &base64::whole(value));
+    base64::add_nested(made, Form::Base64OfHex, &escape::hex(value));
+}
+
+/// Collects shapes, each byte string once.
+struct Maker {
+    shapes: Vec<Shape>,
+    /// The shapes by the hash of their bytes.
+    seen: HashMap<u64, Vec<usize>>,
+    hasher: RandomState,
+    shortest: usize,
+}
+
+impl Maker {
+    fn new(shortest: usize) -> Self {
+        Self { shapes: Vec::new(), seen: HashMap::new(), hasher: RandomState::new(), shortest }
+    }
+
+    fn add(&mut self, form: Form, bytes: Vec<u8>) {
+        let bytes = Zeroizing::new(bytes);
+        let alike = self.seen.entry(self.hasher.hash_one(bytes.as_slice())).or_default();
+        if bytes.len() >= self.shortest && !alike.iter().any(|at| self.shapes[*at].bytes == bytes) {
+            alike.push(self.shapes.len());
+            self.shapes.push(Shape { form, bytes });
+        }
+    }
+}
+
+#[cfg(test)]
+impl Shape {
+    /// The bytes without a door, for tests alone.
+    pub(crate) fn bytes_for_tests(&self) -> Vec<u8> {
+        self.bytes.to_vec()
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn base64_for_tests(value: &[u8]) -> String {
+    String::from_utf8_lossy(&base64::whole(value)).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! Escapes: hex, percent, JSON, shell, XML.
+
+use zeroize::Zeroizing;
+
+use super::{Form, LONGEST_IN_EVERY_FORM, Maker};
+
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+fn push_hex(out: &mut Vec<u8>, byte: u8, digits: &[u8; 16]) {
+    out.push(digits[usize::from(byte >> 4)]);
+    out.push(digits[usize::from(byte & 15)]);
+}
+
+/// Lower case hex digits.
+pub(super) fn hex(value: &[u8]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(separated_hex(value, LOWER, b"", b""))
+}
+
+fn separated_hex(value: &[u8], digits: &[u8; 16], before: &[u8], between: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() * (2 + before.len() + between.len()));
+    for (at, byte) in value.iter().enumerate() {
+        if at > 0 {
+            out.extend_from_slice(between);
+        }
+        out.extend_from_slice(before);
+        push_hex(&mut out, *byte, digits);
+    }
+    out
+}
+
+pub(super) fn add_hex(made: &mut Maker, value: &[u8]) {
+    for digits in [LOWER, UPPER] {
+        made.add(Form::Hex, separated_hex(value, digits, b"", b""));
+        if value.len() <= LONGEST_IN_EVERY_FORM {
+            made.add(Form::Hex, separated_hex(value, digits, b"", b":"));
+            made.add(Form::Hex, separated_hex(value, digits, b"", b" "));
+            made.add(Form::HexEscaped, separated_hex(value, digits, b"\\x", b""));
+        }
+    }
+}
+
+/// What each writer of percent escapes leaves as it is, letters and digits apart.
+const LEFT_BY_PERCENT: [&[u8]; 5] = [
+    b"-_.~",                 // RFC 3986 unreserved: the strict component encoding
+    b"-_.~!*'()",            // JavaScript's encodeURIComponent
+    b"-_.~!*'();,/?:@&=+$#", // minimal: JavaScript's encodeURI
+    b"-_.~$&+,;=",           // user information of a URL, as Go writes it
+    b"-_.~/",                // paths, as Python's quote writes them
+];
+
+pub(super) fn add_percent(made: &mut Maker, value: &[u8]) {
+    for digits in [UPPER, LOWER] {
+        for left in LEFT_BY_PERCENT {
+            made.add(Form::Percent, percent(value, digits, |b| b.is_ascii_alphanumeric() || left.contains(&b), false));
+        }
+        // application/x-www-form-urlencoded, as browsers and as Go and Python write it.
+        made.add(Form::Percent, percent(value, digits, |b| b.is_ascii_alphanumeric() || b"*-._".contains(&b), true));
+        made.add(Form::Percent, percent(value, digits, |b| b.is_ascii_alphanumeric() || b"-._~".contains(&b), true));
+        made.add(Form::Percent, percent(value, digits, |_| false, false));
+    }
+}
+
+fn percent(value: &[u8], digits: &[u8; 16], keep: impl Fn(u8) -> bool, plus_for_blank: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() * 3);
+    for byte in value {
+        if keep(*byte) {
+            out.push(*byte);
+        } else if plus_for_blank && *byte == b' ' {
+            out.push(b'+');
+        } else {
+            out.push(b'%');
+            push_hex(&mut out, *byte, digits);
+        }
+    }
+    out
+}
+
+/// What a JSON writer escapes beyond what it must.
+#[derive(Clone, Copy)]
+struct JsonWriter {
+    /// `<`, `>`, `&` and the line separators, as Go does by default.
+    html: bool,
+    /// `/`, as PHP does.
+    slash: bool,
+    /// Everything beyond ASCII, as Python and PHP do.
+    ascii: bool,
+    /// Everything at all.
+    everything: Option<&'static [u8; 16]>,
+}
+
+pub(super) fn add_json(made: &mut Maker, text: &str) {
+    for bits in 0..8_u8 {
+        let writer = JsonWriter { html: bits & 1 > 0, slash: bits & 2 > 0, ascii: bits & 4 > 0, everything: None };
+        made.add(Form::Json, json(text, writer));
+    }
+    if text.len() > LONGEST_IN_EVERY_FORM {
+        return;
+    }
+    for digits in [LOWER, UPPER] {
+        made.add(
+            Form::Json,
+            json(text, JsonWriter { html: false, slash: false, ascii: false, everything: Some(digits) }),
+        );
+    }
+    for html in [false, true] {
+        let writer = JsonWriter { html, slash: false, ascii: false, everything: None };
+        // The first pass emits whole characters only, so it is text again.
+        if let Ok(once) = String::from_utf8(json(text, writer)).map(Zeroizing::new) {
+            made.add(Form::JsonTwice, json(&once, writer));
+        }
+    }
+}
+
+fn json(text: &str, writer: JsonWriter) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        let escape_name = match c {
+            '"' | '\\' => Some(c),
+            '\n' => Some('n'),
+            '\r' => Some('r'),
+            '\t' => Some('t'),
+            '\u{8}' => Some('b'),
+            '\u{c}' => Some('f'),
+            '/' if writer.slash => Some('/'),
+            _ => None,
+        };
+        let by_number = c < ' '
+            || (writer.html && matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}'))
+            || (writer.ascii && !c.is_ascii());
+        match (writer.everything, escape_name) {
+            (Some(digits), _) => push_units(&mut out, c, digits),
+            (None, Some(name)) => {
+                out.push(b'\\');
+                push_char(&mut out, name);
+            }
+            (None, None) if by_number => push_units(&mut out, c, LOWER),
+            (None, None) => push_char(&mut out, c),
+        }
+    }
+    out
+}
+
+fn push_char(out: &mut Vec<u8>, c: char) {
+    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+fn push_units(out: &mut Vec<u8>, c: char, digits: &[u8; 16]) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        out.extend_from_slice(b"\\u");
+        for byte in unit.to_be_bytes() {
+            push_hex(out, byte, digits);
+        }
+    }
+}
+
+pub(super) fn add_shell(made: &mut Maker, value: &[u8]) {
+    made.add(Form::Shell, replaced(value, |b| (b == b'\'').then_some(&b"'\\''"[..])));
+    made.add(Form::Shell, replaced(value, |b| (b == b'\'').then_some(&b"'\"'\"'"[..])));
+    made.add(Form::Shell, backslashed(value, |b| b"\"\\$`".contains(&b)));
+    made.add(Form::Shell, backslashed(value, |b| b" \t\"\\$`'!*?[]{}()<>|&;#~^,=%@:".contains(&b)));
+    made.add(Form::Shell, backslashed(value, |b| b" \t\"\\$`'!*?[]{}()<>|&;^,".contains(&b)));
+    made.add(Form::Shell, ansi_c(value));
+}
+
+fn replaced(value: &[u8], by: impl Fn(u8) -> Option<&'static [u8]>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 16);
+    for byte in value {
+        match by(*byte) {
+            Some(other) => out.extend_from_slice(other),
+            None => out.push(*byte),
+        }
+    }
+    out
+}
+
+fn backslashed(value: &[u8], escape: impl Fn(u8) -> bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 16);
+    for byte in value {
+        if escape(*byte) {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out
+}
+
+/// The inside of `$'…'`, as bash prints words that hold control characters.
+fn ansi_c(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 16);
+    for byte in value {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            0x1b => out.extend_from_slice(b"\\E"),
+            b'\'' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
+            0..b' ' | 0x7f => {
+                out.push(b'\\');
+                out.extend([byte >> 6, byte >> 3 & 7, byte & 7].map(|digit| b'0' + digit));
+            }
+            _ => out.push(*byte),
+        }
+    }
+    out
+}
+
+pub(super) fn add_xml(made: &mut Maker, text: &str) {
+    // How the usual writers spell the two quotes: not at all, XML 1.0, Python, Go, old PHP.
+    for (double, single) in [
+        ("\"", "'"),
+        ("&quot;", "'"),
+        ("&quot;", "&apos;"),
+        ("&quot;", "&#x27;"),
+        ("&quot;", "&#39;"),
+        ("&#34;", "&#39;"),
+        ("&quot;", "&#039;"),
+    ] {
+        let mut out = Vec::with_capacity(text.len() + 16);
+        for c in text.chars() {
+            match c {
+                '&' => out.extend_from_slice(b"&amp;"),
+                '<' => out.extend_from_slice(b"&lt;"),
+                '>' => out.extend_from_slice(b"&gt;"),
+                '"' => out.extend_from_slice(double.as_bytes()),
+                '\'' => out.extend_from_slice(single.as_bytes()),
+                _ => push_char(&mut out, c),
+            }
+        }
+        made.add(Form::Xml, out);
+    }
+    let by_number = |write: &dyn Fn(u32) -> String| {
+        text.chars().flat_map(|c| Zeroizing::new(write(c as u32)).bytes().collect::<Vec<_>>()).collect::<Vec<u8>>()
+    };
+    made.add(Form::Xml, by_number(&|c| format!("&#{c};")));
+    made.add(Form::Xml, by_number(&|c| format!("&#x{c:x};")));
+    made.add(Form::Xml, by_number(&|c| format!("&#x{c:X};")));
+}

@@ -1,0 +1,92 @@
+//! Values of several lines, PEM keys among them.
+
+use ::base64::Engine as _;
+use ::base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::{Form, Maker};
+use crate::searchability::SHORTEST_FULL;
+
+/// The shortest run of letters and digits that makes a line telling.
+const TELLING_RUN: usize = 16;
+
+pub(super) fn add(made: &mut Maker, value: &[u8]) {
+    if !value.contains(&b'\n') {
+        return;
+    }
+    let with_lf = without_cr(value);
+    made.add(Form::LineEnds, with_crlf(&with_lf));
+    made.add(Form::LineEnds, with_lf.trim_ascii().to_vec());
+    made.add(Form::LineEnds, with_crlf(with_lf.trim_ascii()));
+    made.add(Form::LineEnds, with_lf.to_vec());
+    for line in all(value).filter(|line| is_telling(line)) {
+        made.add(Form::Line, line.to_vec());
+    }
+    if let Some(body) = pem_body(value) {
+        if let Ok(der) = STANDARD.decode(body.as_slice()) {
+            made.add(Form::Der, der);
+        }
+        made.add(Form::Joined, body.to_vec());
+    }
+}
+
+/// The lines of a value that has several, trimmed, of 8 bytes or more, PEM headers left out (S10).
+pub(crate) fn all(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let several = value.trim_ascii().contains(&b'\n');
+    value
+        .split(|b| *b == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(move |line| several && line.len() >= SHORTEST_FULL && !line.starts_with(b"-----"))
+}
+
+/// Whether a line looks like key material rather than like prose, a field name or an address: a run of letters and
+/// digits of all three classes, or a longer one of two, such as hex digits.
+fn is_telling(line: &[u8]) -> bool {
+    let of_key = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
+    line.split(|b| !of_key(b)).any(|run| {
+        let classes = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
+        match classes.iter().filter(|class| run.iter().any(*class)).count() {
+            3 => run.len() >= TELLING_RUN,
+            2 => run.len() >= 2 * TELLING_RUN,
+            _ => false,
+        }
+    })
+}
+
+fn without_cr(value: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(value.len()));
+    for (at, byte) in value.iter().enumerate() {
+        if !(*byte == b'\r' && value.get(at + 1) == Some(&b'\n')) {
+            out.push(*byte);
+        }
+    }
+    out
+}
+
+fn with_crlf(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + value.len() / 32);
+    for byte in value {
+        if *byte == b'\n' {
+            out.push(b'\r');
+        }
+        out.push(*byte);
+    }
+    out
+}
+
+/// The base64 text between the first pair of PEM boundaries (RFC 7468), joined.
+fn pem_body(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut lines = value.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    lines.find(|line| line.starts_with(b"-----BEGIN "))?;
+    let mut body = Zeroizing::new(Vec::with_capacity(value.len()));
+    for line in lines {
+        if line.starts_with(b"-----END ") {
+            return Some(body);
+        }
+        // Headers of the old encrypted form (RFC 1421) stand before the body.
+        if !line.contains(&b':') {
+            body.extend_from_slice(line);
+        }
+    }
+    None
+}

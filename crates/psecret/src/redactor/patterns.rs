@@ -1,0 +1,170 @@
+//! The automaton over all forms, and the marks that replace them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::{Anchored, MatchKind};
+use zeroize::Zeroizing;
+
+use crate::SecretError;
+use crate::form::Shape;
+
+/// The automaton knows this many bytes of a pattern; the rest is compared byte by byte.
+pub(super) const LONGEST_HEAD: usize = 512;
+
+/// Everything a stream needs to know, shared by all streams.
+#[derive(Default)]
+pub(super) struct Patterns {
+    search: Option<Search>,
+    patterns: Vec<Pattern>,
+    marks: Vec<Mark>,
+}
+
+struct Search {
+    automaton: NFA,
+    start: StateID,
+    /// How many of the bytes just read may begin a match, for each state.
+    depth: Vec<u32>,
+}
+
+/// One byte string to mask.
+struct Pattern {
+    mark: usize,
+    /// What follows the head; empty for most.
+    tail: Zeroizing<Vec<u8>>,
+}
+
+struct Mark {
+    labels: Vec<String>,
+    text: Vec<u8>,
+}
+
+impl Patterns {
+    #[expect(clippy::disallowed_methods, reason = "door 5: the redactor's automaton is built from the forms")]
+    pub(super) fn new(masked: Vec<(String, Vec<Shape>)>) -> Result<Self, SecretError> {
+        // Two names may have one value: such a pattern carries both (S8).
+        let mut owners: BTreeMap<&[u8], Vec<&str>> = BTreeMap::new();
+        for (label, shapes) in &masked {
+            for shape in shapes {
+                let labels = owners.entry(shape.expose()).or_default();
+                if !labels.contains(&label.as_str()) {
+                    labels.push(label);
+                }
+            }
+        }
+        if owners.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut patterns = Self::default();
+        let mut heads = Vec::with_capacity(owners.len());
+        for (bytes, labels) in &owners {
+            let (head, tail) = bytes.split_at(bytes.len().min(LONGEST_HEAD));
+            heads.push(head);
+            let mark = patterns.mark_of(labels);
+            patterns.patterns.push(Pattern { mark, tail: Zeroizing::new(tail.to_vec()) });
+        }
+        let search = Search::new(&heads)?;
+        for mark in &mut patterns.marks {
+            if search.finds_any(&mark.text) {
+                mark.text = b"***".to_vec();
+            }
+        }
+        patterns.search = Some(search);
+        Ok(patterns)
+    }
+
+    fn mark_of(&mut self, labels: &[&str]) -> usize {
+        self.marks.iter().position(|mark| mark.labels == labels).unwrap_or_else(|| {
+            let text = format!("***{}***", labels.join(",")).into_bytes();
+            self.marks.push(Mark { labels: labels.iter().map(|label| (*label).to_owned()).collect(), text });
+            self.marks.len() - 1
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.search.is_none()
+    }
+
+    pub(super) fn mark_text(&self, mark: usize) -> &[u8] {
+        &self.marks[mark].text
+    }
+
+    pub(super) fn labels(&self, mark: usize) -> &[String] {
+        &self.marks[mark].labels
+    }
+
+    pub(super) fn start(&self) -> StateID {
+        self.search.as_ref().map_or(StateID::ZERO, |search| search.start)
+    }
+
+    pub(super) fn next(&self, state: StateID, byte: u8) -> StateID {
+        self.search.as_ref().map_or(state, |search| search.automaton.next_state(Anchored::No, state, byte))
+    }
+
+    /// How many bytes before this state may still be the beginning of a match.
+    pub(super) fn depth(&self, state: StateID) -> usize {
+        self.search.as_ref().map_or(0, |search| search.depth[state.as_usize()] as usize)
+    }
+
+    /// The heads that end here: pattern and length.
+    pub(super) fn heads_at(&self, state: StateID) -> impl Iterator<Item = (usize, usize)> {
+        self.search.iter().filter(move |search| search.automaton.is_match(state)).flat_map(move |search| {
+            (0..search.automaton.match_len(state)).map(move |index| {
+                let pattern = search.automaton.match_pattern(state, index);
+                (pattern.as_usize(), search.automaton.pattern_len(pattern))
+            })
+        })
+    }
+
+    pub(super) fn pattern_mark(&self, pattern: usize) -> usize {
+        self.patterns[pattern].mark
+    }
+
+    pub(super) fn tail(&self, pattern: usize) -> &[u8] {
+        &self.patterns[pattern].tail
+    }
+}
+
+impl Search {
+    fn new(heads: &[&[u8]]) -> Result<Self, SecretError> {
+        let too_many =
+            || SecretError::TooManyForms { forms: heads.len(), bytes: heads.iter().map(|head| head.len()).sum() };
+        let automaton =
+            NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(heads).map_err(|_| too_many())?;
+        let start = automaton.start_state(Anchored::No).map_err(|_| too_many())?;
+        // Walking a pattern from the start visits its own nodes of the trie, since each prefix of it is its own longest
+        // suffix there; so the number of bytes walked is the node's depth.
+        let mut depth = Vec::new();
+        for head in heads {
+            let mut state = start;
+            for (walked, byte) in head.iter().enumerate() {
+                state = automaton.next_state(Anchored::No, state, *byte);
+                if depth.len() <= state.as_usize() {
+                    depth.resize(state.as_usize() + 1, 0);
+                }
+                depth[state.as_usize()] = u32::try_from(walked + 1).map_err(|_| too_many())?;
+            }
+        }
+        if depth.len() <= start.as_usize() {
+            depth.resize(start.as_usize() + 1, 0);
+        }
+        Ok(Self { automaton, start, depth })
+    }
+
+    fn finds_any(&self, text: &[u8]) -> bool {
+        let mut state = self.start;
+        text.iter().any(|byte| {
+            state = self.automaton.next_state(Anchored::No, state, *byte);
+            self.automaton.is_match(state)
+        })
+    }
+}
+
+/// Counts alone: an automaton's own `Debug` would print its patterns.
+impl fmt::Debug for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Patterns({} forms)", self.patterns.len())
+    }
+}

@@ -1,0 +1,93 @@
+//! What a terminal does not show as characters.
+
+/// The longest control string skipped; what claims to be longer is text.
+const LONGEST_STRING: usize = 4096;
+
+/// Tells the characters of a text from terminal control (ECMA-48), byte by byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Terminal {
+    /// Among characters.
+    #[default]
+    Ground,
+    /// Behind ESC.
+    Escape,
+    /// In a control sequence (`ESC [` …) of this many bytes.
+    Sequence(usize),
+    /// In a control string (`ESC ]` …) of this many bytes.
+    String(usize),
+    /// Behind an ESC in a control string, which may end it.
+    StringEscape(usize),
+}
+
+impl Terminal {
+    /// Takes one byte; true when it is a character, a tab or a line feed.
+    pub(super) fn shows(&mut self, byte: u8) -> bool {
+        let (next, shown) = match (*self, byte) {
+            (Self::Sequence(length) | Self::String(length), _) if length >= LONGEST_STRING => Self::in_text(byte),
+            (Self::Ground, _) => Self::in_text(byte),
+            (Self::Escape, b'[') => (Self::Sequence(0), false),
+            (Self::Escape, b']' | b'P' | b'X' | b'^' | b'_') => (Self::String(0), false),
+            // Intermediate bytes of an escape sequence, then its final byte.
+            (Self::Escape, 0x20..=0x2f) => (Self::Escape, false),
+            (Self::Escape, 0x30..=0x7e) => (Self::Ground, false),
+            (Self::Escape, _) => Self::in_text(byte),
+            (Self::Sequence(length), 0x20..=0x3f) => (Self::Sequence(length + 1), false),
+            (Self::Sequence(_), 0x40..=0x7e) => (Self::Ground, false),
+            (Self::Sequence(_), _) => Self::in_text(byte),
+            (Self::String(_), 0x07) => (Self::Ground, false),
+            (Self::String(length), 0x1b) => (Self::StringEscape(length), false),
+            (Self::String(_), b'\n') => (Self::Ground, true),
+            (Self::String(length), _) => (Self::String(length + 1), false),
+            (Self::StringEscape(_), b'\\') => (Self::Ground, false),
+            (Self::StringEscape(_), _) => {
+                *self = Self::Escape;
+                return self.shows(byte);
+            }
+        };
+        *self = next;
+        shown
+    }
+
+    fn in_text(byte: u8) -> (Self, bool) {
+        match byte {
+            0x1b => (Self::Escape, false),
+            b'\t' | b'\n' => (Self::Ground, true),
+            0..0x20 | 0x7f => (Self::Ground, false),
+            _ => (Self::Ground, true),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        let mut terminal = Terminal::default();
+        text.bytes().filter(|byte| terminal.shows(*byte)).map(char::from).collect()
+    }
+
+    #[test]
+    fn drops_control_and_keeps_characters_l3() {
+        for (text, expected) in [
+            ("plain\ttext\n", "plain\ttext\n"),
+            ("a\x1b[31mb\x1b[0mc", "abc"),
+            ("a\x1b[38;5;208mb", "ab"),
+            ("a\rb\x08c\x07", "abc"),
+            ("a\x1b]0;title\x07b", "ab"),
+            ("a\x1b]8;;http://x\x1b\\b", "ab"),
+            ("a\x1b(Bb\x1bMc", "abc"),
+            ("a\x1b[31\nb", "a\nb"),
+            ("a\x1b]open\nb", "a\nb"),
+            ("a\x1b\x1b[1mb", "ab"),
+        ] {
+            assert_eq!(shown(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_endless_control_string_becomes_text_l6() {
+        let text = format!("\x1b]{}", "x".repeat(10_000));
+        assert_eq!(shown(&text).len(), 10_000 - LONGEST_STRING);
+    }
+}

@@ -1,0 +1,259 @@
+use super::*;
+use proptest::prelude::*;
+
+fn redactor(secrets: &[(&str, &[u8])]) -> Redactor {
+    secrets
+        .iter()
+        .fold(RedactorBuilder::new(), |builder, (name, value)| {
+            builder.secret(&SecretName::parse(name).unwrap(), &UserSecret::new(value.to_vec()))
+        })
+        .build()
+        .unwrap()
+}
+
+fn text(redactor: &Redactor, input: &[u8]) -> String {
+    String::from_utf8_lossy(&redactor.redact_bytes(input)).into_owned()
+}
+
+#[test]
+fn masks_every_form_l10() {
+    let value = b"s3cr3t/\"value'+ <\\key>\n\xc3\xa4";
+    let redactor = redactor(&[("KEY", value)]);
+    for shape in form::shapes(value) {
+        let (before, after) = (&b"log: "[..], &b" !\n"[..]);
+        let masked = redactor.redact_bytes(&[before, &shape.bytes_for_tests(), after].concat());
+        let shown = String::from_utf8_lossy(&masked).into_owned();
+        assert!(shown.starts_with("log:") && shown.contains("***KEY***") && shown.ends_with("!\n"), "{}", shape.form());
+    }
+}
+
+#[test]
+fn one_value_within_another_leaves_no_tail_s7() {
+    let redactor = redactor(&[("SHORT", b"abc12345"), ("LONG", b"abc12345xyz")]);
+    assert_eq!(redactor.redact("<abc12345xyz>"), "<***LONG***>");
+    assert_eq!(redactor.redact("<abc12345xy>"), "<***SHORT***xy>");
+}
+
+#[test]
+fn one_value_of_two_names_shows_both_s8() {
+    let redactor = redactor(&[("ONE", b"abc12345"), ("TWO", b"abc12345")]);
+    assert_eq!(redactor.redact("<abc12345>"), "<***ONE,TWO***>");
+    assert_eq!(redactor.labels_in(b"x=abc12345"), ["ONE", "TWO"]);
+}
+
+#[test]
+fn overlapping_values_are_masked_as_their_union_s9() {
+    let redactor = redactor(&[("ONE", b"abcdefgh"), ("TWO", b"efghijkl")]);
+    assert_eq!(redactor.redact("<abcdefghijkl>"), "<***ONE***>");
+    assert_eq!(redactor.redact("<abcdefghabcdefgh>"), "<***ONE******ONE***>");
+}
+
+#[test]
+fn unprotected_values_pass_and_weak_ones_are_masked_s2_s4_s5() {
+    let redactor = redactor(&[("SHORT", b"abc"), ("WORD", b"password"), ("WEAK", b"q7xz")]);
+    assert_eq!(redactor.redact("abc password q7xz aq7xzb"), "abc password ***WEAK*** a***WEAK***b");
+}
+
+#[test]
+fn lines_of_a_value_are_masked_one_by_one_s10() {
+    let redactor = redactor(&[("KEY", b"first line of it\nsecond line of it\nend\n")]);
+    assert_eq!(redactor.redact("1: first line of it\n2: second line of it\n"), "1: ***KEY***\n2: ***KEY***\n");
+    assert_eq!(redactor.redact("<first line of it\nsecond line of it\nend>"), "<***KEY***>");
+}
+
+#[test]
+fn finds_a_value_cut_at_every_byte_l1() {
+    let redactor = redactor(&[("KEY", b"cut-me-anywhere")]);
+    let input = b"before cut-me-anywhere after cut-me-any";
+    for cut in 0..input.len() {
+        let mut stream = redactor.stream();
+        let mut out = stream.push(&input[..cut]);
+        out.extend(stream.push(&input[cut..]));
+        out.extend(stream.finish());
+        assert_eq!(String::from_utf8_lossy(&out), "before ***KEY*** after cut-me-any", "cut at {cut}");
+    }
+}
+
+#[test]
+fn streams_do_not_mix_l2() {
+    let redactor = redactor(&[("KEY", b"cut-me-anywhere")]);
+    let (mut stdout, mut stderr) = (redactor.stream(), redactor.stream());
+    assert_eq!(stdout.push(b"cut-me-"), b"");
+    assert_eq!(stderr.push(b"warning\n"), b"warning\n");
+    assert_eq!(stdout.push(b"anywhere\n"), b"***KEY***\n");
+}
+
+#[test]
+fn sees_through_terminal_control_l3() {
+    let redactor = redactor(&[("KEY", b"split-by-control")]);
+    for split in ["split-\x1b[31mby\x1b[0m-control", "split-by\r-control", "split-by-\x1b]0;t\x07con\x08trol"] {
+        assert_eq!(redactor.redact(&format!("<{split}>\n")), "<***KEY***>\n", "{split:?}");
+    }
+    assert_eq!(redactor.redact("\x1b[31msplit-by-control\x1b[0m"), "\x1b[31m***KEY***\x1b[0m");
+    assert_eq!(redactor.redact("\x1b[3split-by-control"), "\x1b[3***KEY***");
+}
+
+#[test]
+fn sees_through_line_wrapping_s16() {
+    let value = b"a-value-long-enough-to-be-wrapped-by-an-encoder-into-lines";
+    let redactor = redactor(&[("KEY", value)]);
+    let encoded = crate::form::base64_for_tests(&[b"user:", &value[..], b" and more"].concat());
+    for width in [16, 20, 60, 64, 76] {
+        for end in ["\n", "\r\n", "\n    "] {
+            let wrapped: Vec<&str> =
+                encoded.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+            let shown = redactor.redact(&wrapped.join(end));
+            assert!(shown.contains("***KEY***") && shown.len() < 60, "width {width}: {} left", shown.len());
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_stream_releases_what_was_held_l4() {
+    let redactor = redactor(&[("KEY", b"cut-me-anywhere")]);
+    let mut stream = redactor.stream();
+    assert_eq!(stream.push(b"x cut-me-any"), b"x ");
+    assert_eq!(stream.finish(), b"cut-me-any");
+    assert_eq!(stream.push(b"where"), b"where", "a finished stream begins anew");
+}
+
+#[test]
+fn only_what_may_begin_a_match_is_held_l5() {
+    let redactor = redactor(&[("KEY", b"hunter2hunter2")]);
+    let mut stream = redactor.stream();
+    assert_eq!(stream.push(b"nothing to hold here\n"), b"nothing to hold here\n");
+    assert_eq!(stream.push(b"the hunter"), b"the ");
+    assert_eq!(stream.push(b"s came\n"), b"hunters came\n");
+}
+
+#[test]
+fn a_line_without_end_is_held_in_bounded_memory_l6() {
+    let redactor = redactor(&[("KEY", b"aaaaaaaa"), ("LONG", &[b'b'; 4000])]);
+    for byte in [b"a", b"b", b"\r", b"c"] {
+        let mut stream = redactor.stream();
+        let mut out = stream.push(b"a");
+        let mut held = 0;
+        for _ in 0..1000 {
+            out.extend(stream.push(&byte.repeat(10_000)));
+            held = held.max(stream.held_for_tests());
+        }
+        out.extend(stream.finish());
+        assert!(held < 200 * 1024, "{held} bytes held");
+    }
+}
+
+#[test]
+fn bytes_that_are_not_text_pass_unchanged_l7() {
+    let redactor = redactor(&[("KEY", b"cut-me-anywhere")]);
+    let bytes: Vec<u8> = (0..=255).collect();
+    assert_eq!(redactor.redact_bytes(&bytes), bytes);
+}
+
+#[test]
+fn shell_tracing_is_masked_l9() {
+    let redactor = redactor(&[("KEY", b"it's a secret")]);
+    assert_eq!(redactor.redact("+ echo 'it'\\''s a secret'\n"), "+ echo '***KEY***'\n");
+}
+
+#[test]
+fn the_mark_never_holds_a_value_l11() {
+    let redactor = redactor(&[("MY_TOKEN", b"another-value"), ("OTHER", b"MY_TOKEN")]);
+    assert_eq!(redactor.redact("another-value"), "***");
+    assert_eq!(redactor.redact("MY_TOKEN"), "***OTHER***");
+}
+
+#[test]
+fn an_old_and_a_new_value_are_masked_alike_l12() {
+    let redactor = redactor(&[("KEY", b"old-value-1"), ("KEY", b"new-value-2")]);
+    assert_eq!(redactor.redact("old-value-1 new-value-2"), "***KEY*** ***KEY***");
+}
+
+#[test]
+fn a_long_value_is_masked_whole_and_in_part() {
+    let long: Vec<u8> = (0..3000_u32).map(|at| b'a' + (at * at % 23) as u8).collect();
+    let redactor = redactor(&[("LONG", &long)]);
+    assert_eq!(text(&redactor, &[b"<", &long[..], b">"].concat()), "<***LONG***>");
+    assert_eq!(text(&redactor, &[b"<", &long[..600], b"-"].concat()), "<***LONG***-");
+}
+
+#[test]
+fn nothing_to_mask_changes_nothing() {
+    assert_eq!(Redactor::none().redact("text"), "text");
+    assert!(Redactor::none().labels_in(b"text").is_empty());
+}
+
+#[test]
+fn debug_shows_no_byte() {
+    let redactor = redactor(&[("KEY", b"cut-me-anywhere")]);
+    let mut stream = redactor.stream();
+    let _ = stream.push(b"cut-me");
+    assert_eq!(format!("{stream:?}"), "RedactorStream(6 bytes held)");
+    assert!(!format!("{redactor:?}").contains("cut"));
+}
+
+/// Values over few letters, so that they overlap one another and the text.
+fn values() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    prop::collection::vec(prop::collection::vec(prop::sample::select(b"ab\n\"".to_vec()), 8..14), 1..4)
+}
+
+/// Text made of pieces of forms, of control and of noise.
+fn input(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
+    let pieces: Vec<Vec<u8>> =
+        values.iter().flat_map(|value| form::shapes(value)).map(|shape| shape.bytes_for_tests()).collect();
+    let noise = prop::sample::select(
+        [
+            &b"a"[..],
+            b"b",
+            b"ab",
+            b"\n",
+            b"\r",
+            b"\x1b[0m",
+            b"\x1b",
+            b"[",
+            b"\\",
+            b" ",
+            b"61",
+            b"YWJh",
+            b"abababababababab",
+            b"\0",
+        ]
+        .map(<[u8]>::to_vec)
+        .to_vec(),
+    );
+    let shape =
+        (prop::sample::select(if pieces.is_empty() { vec![Vec::new()] } else { pieces }), any::<prop::sample::Index>())
+            .prop_map(|(bytes, cut)| bytes[..bytes.len() - cut.index(bytes.len() + 1) / 3].to_vec());
+    prop::collection::vec(prop_oneof![noise, shape], 0..24).prop_map(move |parts| (values.clone(), parts.concat()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn however_the_stream_is_cut_the_result_is_the_same_h7(
+        (values, input) in values().prop_flat_map(input),
+        cuts in prop::collection::vec(1_usize..9, 1..64),
+    ) {
+        let names = ["ONE", "TWO", "THREE"];
+        let secrets: Vec<(&str, &[u8])> = names.into_iter().zip(values.iter().map(Vec::as_slice)).collect();
+        let redactor = redactor(&secrets);
+        let whole = redactor.redact_bytes(&input);
+        let mut stream = redactor.stream();
+        let mut pieced = Vec::new();
+        let (mut rest, mut cut) = (input.as_slice(), cuts.iter().cycle());
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at((*cut.next().unwrap()).min(rest.len()));
+            pieced.extend(stream.push(piece));
+            rest = after;
+        }
+        pieced.extend(stream.finish());
+        prop_assert_eq!(&pieced, &whole);
+        for (_, value) in &secrets {
+            for shape in form::shapes(value) {
+                let bytes = shape.bytes_for_tests();
+                let left = whole.windows(bytes.len()).any(|window| window == bytes);
+                prop_assert!(!left, "{} is left", shape.form());
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A secret with everything the tools must know about it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::value::{LONGEST_SECRET, LONGEST_VARIABLE};
+use crate::{Place, SecretError, SecretName, UserSecret};
+
+/// Which half of the work gets the secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// The build alone.
+    Build,
+    /// The running app alone.
+    Run,
+    /// Both; the default.
+    #[default]
+    Both,
+}
+
+impl Scope {
+    /// Whether a build offers the secret to its steps.
+    #[must_use]
+    pub fn in_build(self) -> bool {
+        matches!(self, Self::Build | Self::Both)
+    }
+
+    /// Whether a running app gets the secret.
+    #[must_use]
+    pub fn in_run(self) -> bool {
+        matches!(self, Self::Run | Self::Both)
+    }
+}
+
+/// In what shape a program gets the secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// An environment variable that holds the value; the default.
+    #[default]
+    Variable,
+    /// A file in memory that holds the value; the variable holds its path.
+    File,
+}
+
+/// Which configuration gave the value, so that `secrets list` can say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// A `--secret` flag.
+    Flag(Place),
+    /// A line of an env file.
+    EnvFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// `from` in the manifest, a file or a variable.
+    Manifest(Place),
+    /// `from` in the manifest, a command; only the program's name is kept.
+    Command {
+        /// The program.
+        program: String,
+    },
+    /// `value` in the manifest, made of other names.
+    Composed,
+    /// The sealed store.
+    Store,
+    /// The process environment.
+    Environment,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(place) => write!(f, "--secret ({place})"),
+            Self::EnvFile { path, line } => write!(f, "--env-file ({}:{line})", path.display()),
+            Self::Manifest(place) => write!(f, "app.toml ({place})"),
+            Self::Command { program } => write!(f, "app.toml (command {program})"),
+            Self::Composed => f.write_str("app.toml (composed)"),
+            Self::Store => f.write_str("secrets.age"),
+            Self::Environment => f.write_str("environment"),
+        }
+    }
+}
+
+/// A secret that can be delivered: never empty, never longer than its delivery carries.
+#[derive(Debug)]
+pub struct Secret {
+    name: SecretName,
+    value: UserSecret,
+    scope: Scope,
+    delivery: Delivery,
+    source: Source,
+}
+
+impl Secret {
+    /// Checks that the value can be delivered as asked.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError::Empty`]; [`SecretError::TooLong`] past 500 KiB; for a variable also [`SecretError::Nul`] and
+    /// [`SecretError::LongVariable`] when `NAME=VALUE` and its NUL exceed 128 KiB.
+    pub fn new(
+        name: SecretName,
+        value: UserSecret,
+        scope: Scope,
+        delivery: Delivery,
+        source: Source,
+    ) -> Result<Self, SecretError> {
+        if value.is_empty() {
+            return Err(SecretError::Empty { name });
+        }
+        if value.len() > LONGEST_SECRET {
+            return Err(SecretError::TooLong { name });
+        }
+        if delivery == Delivery::Variable {
+            if value.has_nul() {
+                return Err(SecretError::Nul { name });
+            }
+            if name.as_str().len() + value.len() + 2 > LONGEST_VARIABLE {
+                return Err(SecretError::LongVariable { name, length: value.len() });
+            }
+        }
+        Ok(Self { name, value, scope, delivery, source })
+    }
+
+    /// The secret's name.
+    #[must_use]
+    pub fn name(&self) -> &SecretName {
+        &self.name
+    }
+
+    /// The secret's value, still closed.
+    #[must_use]
+    pub fn value(&self) -> &UserSecret {
+        &self.value
+    }
+
+    /// Which half of the work gets it.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// In what shape programs get it.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// Where the value came from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(length: usize, delivery: Delivery) -> Result<Secret, SecretError> {
+        let name = SecretName::parse("TOKEN").unwrap();
+        Secret::new(name, UserSecret::new(vec![b'x'; length]), Scope::Both, delivery, Source::Environment)
+    }
+
+    #[test]
+    fn an_empty_value_is_an_error_s1() {
+        assert!(matches!(secret(0, Delivery::File), Err(SecretError::Empty { .. })));
+    }
+
+    #[test]
+    fn a_variable_ends_at_128_kib_with_its_name_and_its_nul_k14() {
+        let fits = LONGEST_VARIABLE - "TOKEN=".len() - 1;
+        assert!(secret(fits, Delivery::Variable).is_ok());
+        assert!(
+            matches!(secret(fits + 1, Delivery::Variable), Err(SecretError::LongVariable { length, .. }) if length == fits + 1)
+        );
+        assert!(secret(fits + 1, Delivery::File).is_ok());
+    }
+
+    #[test]
+    fn buildkits_limit_holds_for_files_c5() {
+        assert!(secret(LONGEST_SECRET, Delivery::File).is_ok());
+        assert!(matches!(secret(LONGEST_SECRET + 1, Delivery::File), Err(SecretError::TooLong { .. })));
+    }
+
+    #[test]
+    fn nul_is_refused_for_variables_alone_s11() {
+        let make = |delivery| {
+            let name = SecretName::parse("KEY").unwrap();
+            Secret::new(name, UserSecret::new(b"ab\0cdefgh".to_vec()), Scope::Both, delivery, Source::Store)
+        };
+        assert!(matches!(make(Delivery::Variable), Err(SecretError::Nul { .. })));
+        assert!(make(Delivery::File).is_ok());
+    }
+
+    #[test]
+    fn debug_shows_names_and_no_value() {
+        let shown = format!("{:?}", secret(9, Delivery::Variable).unwrap());
+        assert!(shown.contains("TOKEN") && !shown.contains("xxx"), "{shown}");
+    }
+}

@@ -1,0 +1,80 @@
+//! The value of a user secret.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// The most bytes that BuildKit's clients serve as one secret: 500 KiB (`session/secrets/secretsprovider`).
+pub const LONGEST_SECRET: usize = 500 * 1024;
+
+/// The most bytes that Linux takes for one `NAME=VALUE` with its closing NUL (`MAX_ARG_STRLEN`, 32 pages).
+pub const LONGEST_VARIABLE: usize = 128 * 1024;
+
+/// The value of a user secret: read once, never shown, wiped when dropped.
+///
+/// It cannot be printed, cloned, compared or serialized. [`UserSecret::expose`] is the only way to its bytes, and a
+/// lint makes each call of it a numbered door. Wiping is best effort: copies that other libraries made of the bytes
+/// they were handed are not reached.
+///
+/// ```
+/// let secret = psecret::UserSecret::new(b"s3cr3t-value".to_vec());
+/// assert_eq!(format!("{secret:?}"), "UserSecret");
+/// assert_eq!(secret.len(), 12);
+/// ```
+///
+/// ```compile_fail
+/// let secret = psecret::UserSecret::new(b"s3cr3t-value".to_vec());
+/// println!("{secret}");
+/// ```
+///
+/// ```compile_fail
+/// let secret = psecret::UserSecret::new(b"s3cr3t-value".to_vec());
+/// let copy = secret.clone();
+/// ```
+pub struct UserSecret(Zeroizing<Vec<u8>>);
+
+impl UserSecret {
+    /// Takes the bytes over; they are wiped when the secret is dropped.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The plaintext. A door: number each call, give its reason, list it.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// How many bytes the value has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the value has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the value holds a NUL byte, which no environment variable can.
+    #[must_use]
+    pub fn has_nul(&self) -> bool {
+        self.0.contains(&0)
+    }
+}
+
+impl fmt::Debug for UserSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UserSecret")
+    }
+}
+
+#[cfg(test)]
+impl UserSecret {
+    /// Compares without a door, for tests alone.
+    pub(crate) fn is(&self, expected: &[u8]) -> bool {
+        self.0.as_slice() == expected
+    }
+}
