@@ -1,0 +1,278 @@
+//! One exec operation: what it already has, and adding secrets and plain configuration to its bytes.
+
+use bollard_buildkit_proto::pb;
+use prost::Message as _;
+
+use super::wire::{self, Edit, WireError};
+
+/// Fields of an Op: one of them says what kind it is.
+pub(super) const OP_KINDS: std::ops::RangeInclusive<u32> = 2..=7;
+/// Field of an Op that holds the exec operation.
+pub(super) const OP_EXEC: u32 = 2;
+const EXEC_META: u32 = 1;
+const EXEC_MOUNTS: u32 = 2;
+const EXEC_SECRET_ENVIRONMENT: u32 = 5;
+const META_ARGUMENTS: u32 = 1;
+const META_ENVIRONMENT: u32 = 2;
+
+/// The directory of the mounts that the prelude reads from.
+const PRELUDE_DIRECTORY: &str = "/run/pbuild";
+
+/// How a step gets a secret as a variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// By BuildKit itself (`ExecOp.secretenv`, capability `exec.secretenv`). An engine without the capability ignores
+    /// the field without a word, so the capability must be asked for.
+    Environment,
+    /// By a secret mount and a prelude that a `/bin/sh` of the step's own image runs before the step's command: for
+    /// engines that have `exec.mount.secret` alone. Exec form works too, as long as there is a `/bin/sh`.
+    Mounts,
+}
+
+/// What is to be added to one exec operation.
+#[derive(Debug, Default)]
+pub(super) struct Addition {
+    /// Variables that hold a secret: id and name.
+    pub(super) variables: Vec<(String, String)>,
+    /// Files that hold a secret: id and path.
+    pub(super) files: Vec<(String, String)>,
+    /// Variables that are no secret and replace any of the same name.
+    pub(super) paths: Vec<(String, String)>,
+    /// Variables that are no secret; the caller left out those that exist.
+    pub(super) configuration: Vec<(String, String)>,
+}
+
+impl Addition {
+    pub(super) fn is_empty(&self) -> bool {
+        self.variables.is_empty() && self.files.is_empty() && self.paths.is_empty() && self.configuration.is_empty()
+    }
+
+    /// The capabilities that an engine must have to solve an operation with this addition (solver/pb/caps.go).
+    pub(super) fn capabilities(&self, mode: Mode) -> Vec<&'static str> {
+        let mut capabilities = Vec::new();
+        if mode == Mode::Environment && !self.variables.is_empty() {
+            capabilities.push("exec.secretenv");
+        }
+        if !self.files.is_empty() || (mode == Mode::Mounts && !self.variables.is_empty()) {
+            capabilities.push("exec.mount.secret");
+        }
+        capabilities
+    }
+
+    /// The paths at which something will be mounted.
+    pub(super) fn targets(&self, mode: Mode) -> Vec<String> {
+        let private = self.variables.iter().filter(|_| mode == Mode::Mounts).map(|(_, name)| prelude_path(name));
+        self.files.iter().map(|(_, path)| path.clone()).chain(private).collect()
+    }
+
+    /// Adds to the bytes of an ExecOp.
+    ///
+    /// New entries of repeated fields stand behind the existing ones; only the prelude stands before the arguments.
+    pub(super) fn apply(&self, exec: &[u8], mode: Mode) -> Result<Vec<u8>, WireError> {
+        let prelude = (mode == Mode::Mounts && !self.variables.is_empty()).then(|| prelude(&self.variables));
+        let mut out = wire::rewrite(exec, |field| {
+            if field.number == EXEC_META {
+                self.meta(field.bytes()?, prelude.as_deref()).map(Edit::Replace)
+            } else {
+                Ok(Edit::Keep)
+            }
+        })?;
+        for (id, path) in &self.files {
+            wire::append_bytes(&mut out, EXEC_MOUNTS, &secret_mount(id, path));
+        }
+        for (id, name) in &self.variables {
+            match mode {
+                Mode::Environment => {
+                    let entry = pb::SecretEnv { id: id.clone(), name: name.clone(), optional: false };
+                    wire::append_bytes(&mut out, EXEC_SECRET_ENVIRONMENT, &entry.encode_to_vec());
+                }
+                Mode::Mounts => wire::append_bytes(&mut out, EXEC_MOUNTS, &secret_mount(id, &prelude_path(name))),
+            }
+        }
+        Ok(out)
+    }
+
+    fn meta(&self, meta: &[u8], prelude: Option<&str>) -> Result<Vec<u8>, WireError> {
+        let mut out = Vec::new();
+        // The words before the step's own: `sh` is what the prelude's shell calls itself in messages.
+        for word in prelude.iter().flat_map(|prelude| ["/bin/sh", "-c", prelude, "sh"]) {
+            wire::append_bytes(&mut out, META_ARGUMENTS, word.as_bytes());
+        }
+        let replaced = |entry: &str| self.paths.iter().any(|(name, _)| variable_name(entry) == name);
+        out.extend(wire::rewrite(meta, |field| {
+            Ok::<_, WireError>(if field.number == META_ENVIRONMENT && replaced(field.text()?) {
+                Edit::Remove
+            } else {
+                Edit::Keep
+            })
+        })?);
+        for (name, value) in self.paths.iter().chain(&self.configuration) {
+            wire::append_bytes(&mut out, META_ENVIRONMENT, format!("{name}={value}").as_bytes());
+        }
+        Ok(out)
+    }
+}
+
+/// The meta of an exec operation, or an error when there are several.
+pub(super) fn check(exec: &[u8]) -> Result<(), WireError> {
+    wire::single(exec, EXEC_META).map(drop)
+}
+
+/// The name in `NAME=VALUE`.
+pub(super) fn variable_name(entry: &str) -> &str {
+    entry.split_once('=').map_or(entry, |(name, _)| name)
+}
+
+fn prelude_path(name: &str) -> String {
+    format!("{PRELUDE_DIRECTORY}/{name}")
+}
+
+/// Readable by all: the step may run as any user, and the mount exists for this step alone.
+fn secret_mount(id: &str, path: &str) -> Vec<u8> {
+    let secret = pb::SecretOpt { id: id.to_owned(), mode: 0o444, ..Default::default() };
+    let mount = pb::Mount {
+        // Neither built on an input nor an output of the step.
+        input: -1,
+        output: -1,
+        dest: path.to_owned(),
+        mount_type: pb::MountType::Secret as i32,
+        secret_opt: Some(secret),
+        ..Default::default()
+    };
+    mount.encode_to_vec()
+}
+
+/// A POSIX script that exports every variable from its file and becomes the step's command.
+///
+/// It uses the shell alone: `$(cat …)` would need a `cat` in the image and lose trailing line ends. A file that is
+/// missing ends the step, rather than running it without the value. Names are shell names, checked by the caller.
+fn prelude(variables: &[(String, String)]) -> String {
+    let mut script = String::new();
+    for (_, name) in variables {
+        let path = prelude_path(name);
+        script.push_str(&format!(
+            "{name}=\nwhile IFS= read -r pbuild_line; do {name}=\"${{{name}}}${{pbuild_line}}\n\"; done <{path} || exit 125\n\
+             {name}=\"${{{name}}}${{pbuild_line}}\"\nexport {name}\n"
+        ));
+    }
+    script.push_str("unset pbuild_line\nexec \"$@\"");
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    fn exec(environment: &[&str]) -> Vec<u8> {
+        let meta = pb::Meta {
+            args: vec!["npm".into(), "ci".into()],
+            env: environment.iter().map(|entry| (*entry).to_owned()).collect(),
+            ..Default::default()
+        };
+        pb::ExecOp { meta: Some(meta), ..Default::default() }.encode_to_vec()
+    }
+
+    fn pair(first: &str, second: &str) -> Vec<(String, String)> {
+        vec![(first.to_owned(), second.to_owned())]
+    }
+
+    fn applied(addition: &Addition, mode: Mode, environment: &[&str]) -> pb::ExecOp {
+        pb::ExecOp::decode(addition.apply(&exec(environment), mode).unwrap().as_slice()).unwrap()
+    }
+
+    #[test]
+    fn a_variable_is_a_required_secret_environment_entry() {
+        let addition = Addition { variables: pair("TOKEN__v1", "TOKEN"), ..Default::default() };
+        let op = applied(&addition, Mode::Environment, &["TOKEN=old"]);
+        assert_eq!(op.secretenv, [pb::SecretEnv { id: "TOKEN__v1".into(), name: "TOKEN".into(), optional: false }]);
+        assert_eq!(op.mounts, []);
+        assert_eq!(op.meta.unwrap().args, ["npm", "ci"]);
+        assert_eq!(addition.capabilities(Mode::Environment), ["exec.secretenv"]);
+        assert!(addition.targets(Mode::Environment).is_empty());
+    }
+
+    #[test]
+    fn without_the_capability_a_variable_is_a_mount_and_a_prelude() {
+        let addition = Addition { variables: pair("TOKEN", "TOKEN"), ..Default::default() };
+        let op = applied(&addition, Mode::Mounts, &[]);
+        assert_eq!(op.secretenv, []);
+        assert_eq!(
+            (op.mounts[0].dest.as_str(), op.mounts[0].input, op.mounts[0].output),
+            ("/run/pbuild/TOKEN", -1, -1)
+        );
+        let secret = op.mounts[0].secret_opt.as_ref().unwrap();
+        assert_eq!((secret.id.as_str(), secret.mode, secret.optional), ("TOKEN", 0o444, false));
+        let arguments = op.meta.unwrap().args;
+        assert_eq!(
+            (&arguments[..2], &arguments[3..]),
+            (&["/bin/sh".into(), "-c".into()][..], &["sh".into(), "npm".into(), "ci".into()][..])
+        );
+        assert_eq!(addition.capabilities(Mode::Mounts), ["exec.mount.secret"]);
+        assert_eq!(addition.targets(Mode::Mounts), ["/run/pbuild/TOKEN"]);
+    }
+
+    #[test]
+    fn a_file_is_a_mount_and_its_path_a_variable_that_wins() {
+        let addition = Addition {
+            files: pair("KEY", "/run/secrets/KEY"),
+            paths: pair("KEY", "/run/secrets/KEY"),
+            configuration: pair("MODE", "production"),
+            ..Default::default()
+        };
+        let op = applied(&addition, Mode::Environment, &["PATH=/bin", "KEY=old", "KEYS=kept", "KEY"]);
+        assert_eq!(op.meta.unwrap().env, ["PATH=/bin", "KEYS=kept", "KEY=/run/secrets/KEY", "MODE=production"]);
+        assert_eq!(op.mounts[0].dest, "/run/secrets/KEY");
+    }
+
+    /// The script as it is, run by this machine's own shells over files at another place.
+    #[test]
+    fn the_prelude_carries_every_value_byte_for_byte() {
+        let directory = std::env::temp_dir().join(format!("prelude-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let script = prelude(&pair("TOKEN", "TOKEN")).replace(PRELUDE_DIRECTORY, directory.to_str().unwrap());
+        let values: [&[u8]; 8] = [
+            b"plain",
+            b"two\nlines\n\n",
+            b"\n",
+            b"  blanks \t ",
+            b"back\\slash \\n \\",
+            b"$HOME `id` \"'*",
+            b"\r\n",
+            b"\xff\xfe x",
+        ];
+        let shells = [&["/bin/sh"][..], &["/bin/bash"], &["/bin/busybox", "sh"]];
+        let mut tried = 0;
+        for shell in shells.into_iter().filter(|shell| fs::exists(shell[0]).unwrap()) {
+            for value in values {
+                fs::write(directory.join("TOKEN"), value).unwrap();
+                let output = Command::new(shell[0])
+                    .args(&shell[1..])
+                    .args([
+                        "-c",
+                        &script,
+                        "sh",
+                        "/bin/sh",
+                        "-c",
+                        "printf %s \"$TOKEN${pbuild_line-}\"; printf '|%s' \"$@\"",
+                        "x",
+                        "a b",
+                        "c",
+                    ])
+                    .env("TOKEN", "from before")
+                    .output()
+                    .unwrap();
+                assert_eq!(output.stdout, [value, b"|a b|c"].concat(), "{shell:?}");
+                tried += 1;
+            }
+            fs::remove_file(directory.join("TOKEN")).unwrap();
+            let status =
+                Command::new(shell[0]).args(&shell[1..]).args(["-c", &script, "sh", "true"]).output().unwrap().status;
+            assert!(!status.success(), "{shell:?} ran the step without its secret");
+        }
+        assert!(tried >= values.len());
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

@@ -1,0 +1,422 @@
+//! Secrets and plain configuration for the steps of a build graph.
+
+use std::collections::BTreeSet;
+
+use bollard_buildkit_proto::pb;
+use prost::Message as _;
+
+use super::exec::{self, Addition, Mode};
+use super::graph::{self, GraphError};
+use super::pattern::{StepPattern, command_text};
+use super::source::{SourceLines, SourceMap};
+use super::wire::{self, Edit, WireError};
+
+/// The directory in which Docker mounts secrets.
+const SECRETS_DIRECTORY: &str = "/run/secrets";
+
+/// What every step, or the steps that match, should have. Names and ids, never a value.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The secrets, in the order in which steps get them.
+    pub secrets: Vec<PlannedSecret>,
+    /// Public variables for every step: name and value. They are written into the graph, so they are part of cache keys;
+    /// a variable that the step already has (ENV, ARG) stays as it is, and a secret's name is never plain configuration.
+    pub configuration: Vec<(String, String)>,
+}
+
+/// One secret of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedSecret {
+    /// What BuildKit asks the session for. It is part of the cache key, so an id that follows the value makes steps run
+    /// again when the value changes; it must never be a plain hash of the value, because provenance shows it.
+    pub id: String,
+    /// The variable's name.
+    pub name: String,
+    /// In what shape steps get it.
+    pub shape: SecretShape,
+    /// The steps that get it; every step when there is no pattern.
+    pub steps: Vec<StepPattern>,
+}
+
+impl PlannedSecret {
+    /// A secret for every step, as a variable of the name that is also its id.
+    #[must_use]
+    pub fn variable(name: &str) -> Self {
+        Self { id: name.to_owned(), name: name.to_owned(), shape: SecretShape::Variable, steps: Vec::new() }
+    }
+
+    fn is_for(&self, command: &str) -> bool {
+        self.steps.is_empty() || self.steps.iter().any(|pattern| pattern.matches(command))
+    }
+
+    /// Whether the Dockerfile's own mount or variable takes this secret's place.
+    fn is_replaced_by(&self, own: &MountedSecret) -> bool {
+        let same_variable = matches!(&own.target, MountTarget::Variable(name) if *name == self.name);
+        same_variable || own.id == self.id || own.id == self.name
+    }
+
+    /// A shell can read the variable; a secret of another name is a file that no variable points at (F16).
+    fn is_variable(&self) -> bool {
+        let mut bytes = self.name.bytes();
+        bytes.next().is_some_and(|byte| byte == b'_' || byte.is_ascii_alphabetic())
+            && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
+    }
+
+    /// Docker's rule for a mount without target: the last part of the id below `/run/secrets`.
+    fn path(&self) -> Result<String, InjectError> {
+        match self.name.rsplit('/').next() {
+            None | Some("" | "." | "..") => Err(InjectError::FileName { name: self.name.clone() }),
+            Some(file) => Ok(format!("{SECRETS_DIRECTORY}/{file}")),
+        }
+    }
+}
+
+/// In what shape a step gets a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretShape {
+    /// A variable that holds the value.
+    Variable,
+    /// A file in memory, `/run/secrets/NAME`, and a variable that holds its path.
+    File,
+}
+
+/// What [`inject`] made.
+#[derive(Clone, Debug)]
+pub struct Injected {
+    /// The graph to solve. Byte for byte the given one when the plan selected nothing.
+    pub definition: pb::Definition,
+    /// Every exec step of the graph, in the graph's order, also those that got nothing.
+    pub steps: Vec<Step>,
+}
+
+/// One exec step, for the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The vertex digest in the new graph, which status events and errors use.
+    pub digest: String,
+    /// The name that the frontend gave it, for example `[2/4] RUN npm ci`; the command when it gave none.
+    pub name: String,
+    /// The text of the command, which patterns are matched against.
+    pub command: String,
+    /// Its lines of the Dockerfile, if known.
+    pub source: Option<SourceLines>,
+    /// The names of the plan's secrets that it got.
+    pub offered: Vec<String>,
+    /// The secrets that the Dockerfile itself mounts. The session must answer these ids too.
+    pub mounted: Vec<MountedSecret>,
+}
+
+/// A secret that the Dockerfile asks for with `RUN --mount=type=secret`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountedSecret {
+    /// What BuildKit will ask the session for.
+    pub id: String,
+    /// Whether the step runs without it.
+    pub optional: bool,
+    /// Where the step finds it.
+    pub target: MountTarget,
+}
+
+/// Where a step finds a secret that the Dockerfile mounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountTarget {
+    /// In a variable of this name.
+    Variable(String),
+    /// In a file at this path.
+    File(String),
+}
+
+/// Why nothing was injected. The graph is then not fit to be solved with secrets at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InjectError {
+    /// The definition is not a graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// An exec operation cannot be read.
+    #[error("failed to read the exec operation {digest}")]
+    Exec {
+        /// The operation, by its digest before the injection.
+        digest: String,
+        /// The cause.
+        source: prost::DecodeError,
+    },
+    /// An exec operation has no command.
+    #[error("step `{step}` has no command")]
+    NoCommand {
+        /// The step's name.
+        step: String,
+    },
+    /// Something else is mounted where a secret should be (F10).
+    #[error("step `{step}` already mounts something at {path}, where secret `{name}` belongs")]
+    Target {
+        /// The secret.
+        name: String,
+        /// The path wanted twice.
+        path: String,
+        /// The step's name.
+        step: String,
+        /// Its lines of the Dockerfile, if known.
+        source_lines: Option<Box<SourceLines>>,
+    },
+    /// A secret's name cannot be a file's name.
+    #[error("secret `{name}` cannot be a file: its name ends in no file name")]
+    FileName {
+        /// The secret.
+        name: String,
+    },
+}
+
+/// Gives the plan's secrets and configuration to the exec steps of a graph.
+///
+/// A secret that a step already mounts or has as a secret variable stays as the Dockerfile says. All digests that change
+/// are followed in inputs, metadata and source map. Injecting the same plan again changes nothing.
+///
+/// Not covered: the graph inside a build operation (`BuildOp`), which no Dockerfile makes.
+///
+/// # Errors
+///
+/// When the definition is malformed, or a secret's place is taken. Then nothing may be solved: a step without its
+/// secret would run with an empty value.
+pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Injected, InjectError> {
+    let sources = SourceMap::new(&definition);
+    let names = step_names(&definition);
+    let mut found: Vec<(String, Step, Vec<&'static str>)> = Vec::new();
+    let mut relinked = graph::relink(definition, |old, operation| {
+        let Some(exec) = exec_of(operation).map_err(|source| GraphError::Wire { digest: old.to_owned(), source })?
+        else {
+            return Ok(None);
+        };
+        let read = pb::ExecOp::decode(exec).map_err(|source| InjectError::Exec { digest: old.to_owned(), source })?;
+        let arguments: Vec<&str> = read.meta.iter().flat_map(|meta| &meta.args).map(String::as_str).collect();
+        let command = command_text(&arguments);
+        let name = names.get(old).cloned().unwrap_or_else(|| command.clone());
+        let source = sources.get(old).cloned();
+        let mut step =
+            Step { digest: String::new(), name, command, source, offered: Vec::new(), mounted: mounted(&read) };
+        let addition = addition(plan, mode, &read, &mut step)?;
+        let edited = if addition.is_empty() {
+            None
+        } else if arguments.is_empty() {
+            return Err(InjectError::NoCommand { step: step.name });
+        } else {
+            let edited = wire::rewrite(operation, |field| {
+                if field.number == exec::OP_EXEC {
+                    addition.apply(field.bytes()?, mode).map(Edit::Replace)
+                } else {
+                    Ok(Edit::Keep)
+                }
+            });
+            Some(edited.map_err(|source| GraphError::Wire { digest: old.to_owned(), source })?)
+        };
+        found.push((old.to_owned(), step, addition.capabilities(mode)));
+        Ok::<_, InjectError>(edited)
+    })?;
+    let mut steps = Vec::with_capacity(found.len());
+    for (old, mut step, capabilities) in found {
+        step.digest = relinked.digests.get(&old).cloned().unwrap_or(old);
+        if !capabilities.is_empty() {
+            // An engine that lacks one refuses the graph instead of ignoring the field.
+            let caps = &mut relinked.definition.metadata.entry(step.digest.clone()).or_default().caps;
+            caps.extend(capabilities.into_iter().map(|capability| (capability.to_owned(), true)));
+        }
+        steps.push(step);
+    }
+    Ok(Injected { definition: relinked.definition, steps })
+}
+
+/// The names that a frontend gave to operations.
+fn step_names(definition: &pb::Definition) -> std::collections::BTreeMap<String, String> {
+    let name = |metadata: &pb::OpMetadata| metadata.description.get("llb.customname").cloned();
+    definition.metadata.iter().filter_map(|(digest, metadata)| Some((digest.clone(), name(metadata)?))).collect()
+}
+
+/// The bytes of the exec operation, if the operation is one.
+///
+/// The kinds of operation exclude each other. Bytes that hold two would be one thing to this reader and another to the
+/// engine, so they are refused.
+fn exec_of(operation: &[u8]) -> Result<Option<&[u8]>, WireError> {
+    let Some(exec) = wire::single(operation, exec::OP_EXEC)? else { return Ok(None) };
+    for field in wire::fields(operation) {
+        let number = field?.number;
+        if number != exec::OP_EXEC && exec::OP_KINDS.contains(&number) {
+            return Err(WireError::Repeated { number });
+        }
+    }
+    let exec = exec.bytes()?;
+    exec::check(exec)?;
+    Ok(Some(exec))
+}
+
+fn mounted(exec: &pb::ExecOp) -> Vec<MountedSecret> {
+    let variables = exec.secretenv.iter().map(|entry| MountedSecret {
+        id: entry.id.clone(),
+        optional: entry.optional,
+        target: MountTarget::Variable(entry.name.clone()),
+    });
+    let files = exec.mounts.iter().filter_map(|mount| {
+        let secret = mount.secret_opt.as_ref().filter(|_| mount.mount_type == pb::MountType::Secret as i32)?;
+        let target = MountTarget::File(mount.dest.clone());
+        Some(MountedSecret { id: secret.id.clone(), optional: secret.optional, target })
+    });
+    variables.chain(files).collect()
+}
+
+/// Decides what a step gets, and writes it into the step's report.
+fn addition(plan: &Plan, mode: Mode, exec: &pb::ExecOp, step: &mut Step) -> Result<Addition, InjectError> {
+    let mut addition = Addition::default();
+    let mut taken: BTreeSet<&str> = exec.mounts.iter().map(|mount| mount.dest.trim_end_matches('/')).collect();
+    let mut names = BTreeSet::new();
+    let wanted = plan.secrets.iter().filter(|secret| secret.is_for(&step.command));
+    for secret in wanted.filter(|secret| !step.mounted.iter().any(|own| secret.is_replaced_by(own))) {
+        if !names.insert(secret.name.as_str()) {
+            continue;
+        }
+        if secret.is_variable() && secret.shape == SecretShape::Variable {
+            addition.variables.push((secret.id.clone(), secret.name.clone()));
+        } else {
+            let path = secret.path()?;
+            if secret.is_variable() {
+                addition.paths.push((secret.name.clone(), path.clone()));
+            }
+            addition.files.push((secret.id.clone(), path));
+        }
+        step.offered.push(secret.name.clone());
+    }
+    let targets = addition.targets(mode);
+    for path in &targets {
+        if !taken.insert(path) {
+            return Err(InjectError::Target {
+                name: path.rsplit('/').next().unwrap_or_default().to_owned(),
+                path: path.clone(),
+                step: step.name.clone(),
+                source_lines: step.source.clone().map(Box::new),
+            });
+        }
+    }
+    names.extend(plan.secrets.iter().map(|secret| secret.name.as_str()));
+    names.extend(exec.secretenv.iter().map(|entry| entry.name.as_str()));
+    names.extend(exec.meta.iter().flat_map(|meta| &meta.env).map(|entry| exec::variable_name(entry)));
+    for (name, value) in &plan.configuration {
+        if names.insert(name) {
+            addition.configuration.push((name.clone(), value.clone()));
+        }
+    }
+    Ok(addition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition(exec: pb::ExecOp) -> pb::Definition {
+        let op = pb::Op { op: Some(pb::op::Op::Exec(exec)), ..Default::default() }.encode_to_vec();
+        let digest = graph::digest(&op);
+        let description = [("llb.customname".to_owned(), "[2/2] RUN npm ci".to_owned())].into();
+        let line = Some(pb::Position { line: 2, character: 0 });
+        let ranges = vec![pb::Range { start: line, end: line }];
+        let locations = pb::Locations { locations: vec![pb::Location { source_index: 0, ranges }] };
+        let info = pb::SourceInfo {
+            filename: "Dockerfile".into(),
+            data: b"FROM x\nRUN npm ci\n".to_vec(),
+            ..Default::default()
+        };
+        pb::Definition {
+            metadata: [(digest.clone(), pb::OpMetadata { description, ..Default::default() })].into(),
+            source: Some(pb::Source { locations: [(digest, locations)].into(), infos: vec![info] }),
+            def: vec![op],
+        }
+    }
+
+    fn npm(mounts: Vec<pb::Mount>) -> pb::ExecOp {
+        let meta = pb::Meta { args: vec!["/bin/sh".into(), "-c".into(), "npm ci".into()], ..Default::default() };
+        pb::ExecOp { meta: Some(meta), mounts, ..Default::default() }
+    }
+
+    fn plan(secrets: Vec<PlannedSecret>) -> Plan {
+        Plan { secrets, ..Plan::default() }
+    }
+
+    #[test]
+    fn a_step_is_reported_with_its_new_digest_its_line_and_what_it_got() {
+        let injected =
+            inject(definition(npm(Vec::new())), &plan(vec![PlannedSecret::variable("TOKEN")]), Mode::Environment)
+                .unwrap();
+        let [step] = &injected.steps[..] else { panic!("one step") };
+        assert_eq!(step.digest, graph::digest(&injected.definition.def[0]));
+        assert_eq!((step.name.as_str(), step.command.as_str()), ("[2/2] RUN npm ci", "npm ci"));
+        assert_eq!(step.source.as_ref().map(|lines| (lines.first, lines.text[0].as_str())), Some((2, "RUN npm ci")));
+        assert_eq!(step.offered, ["TOKEN"]);
+        assert!(injected.definition.metadata[&step.digest].caps["exec.secretenv"]);
+        assert!(SourceMap::new(&injected.definition).get(&step.digest).is_some());
+    }
+
+    #[test]
+    fn a_secret_that_the_dockerfile_mounts_is_left_to_it_f10() {
+        let secret = pb::SecretOpt { id: "TOKEN".into(), ..Default::default() };
+        let mount = pb::Mount {
+            dest: "/root/.npmrc".into(),
+            mount_type: pb::MountType::Secret as i32,
+            secret_opt: Some(secret),
+            ..Default::default()
+        };
+        let before = definition(npm(vec![mount]));
+        let versioned = PlannedSecret { id: "TOKEN__v1".into(), ..PlannedSecret::variable("TOKEN") };
+        let injected = inject(before.clone(), &plan(vec![versioned]), Mode::Environment).unwrap();
+        assert_eq!(injected.definition, before);
+        let own =
+            MountedSecret { id: "TOKEN".into(), optional: false, target: MountTarget::File("/root/.npmrc".into()) };
+        assert_eq!(injected.steps[0].mounted, [own]);
+        assert!(injected.steps[0].offered.is_empty());
+    }
+
+    #[test]
+    fn a_place_that_is_taken_is_an_error_with_the_line_f10() {
+        let mount = pb::Mount { dest: "/run/secrets/KEY/".into(), ..Default::default() };
+        let key = PlannedSecret { shape: SecretShape::File, ..PlannedSecret::variable("KEY") };
+        let error = inject(definition(npm(vec![mount])), &plan(vec![key]), Mode::Environment).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "step `[2/2] RUN npm ci` already mounts something at /run/secrets/KEY, where secret `KEY` belongs"
+        );
+        assert!(matches!(error, InjectError::Target { source_lines: Some(lines), .. } if lines.first == 2));
+    }
+
+    #[test]
+    fn a_name_that_no_shell_can_read_is_a_file_f16() {
+        let injected =
+            inject(definition(npm(Vec::new())), &plan(vec![PlannedSecret::variable("team/npm-token")]), Mode::Mounts)
+                .unwrap();
+        let op = pb::Op::decode(injected.definition.def[0].as_slice()).unwrap().op;
+        let Some(pb::op::Op::Exec(exec)) = op else { panic!("an exec") };
+        assert_eq!(
+            (exec.mounts[0].dest.as_str(), exec.mounts[0].secret_opt.as_ref().unwrap().id.as_str()),
+            ("/run/secrets/npm-token", "team/npm-token")
+        );
+        assert_eq!(exec.meta.unwrap().args, ["/bin/sh", "-c", "npm ci"]);
+        for name in ["a/..", "a/"] {
+            let error =
+                inject(definition(npm(Vec::new())), &plan(vec![PlannedSecret::variable(name)]), Mode::Environment);
+            assert!(matches!(error, Err(InjectError::FileName { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_two_kinds_of_operation_are_refused() {
+        let mut both = definition(npm(Vec::new())).def.remove(0);
+        wire::append_bytes(&mut both, 3, &[]);
+        let definition = pb::Definition { def: vec![both], ..Default::default() };
+        let error = inject(definition, &Plan::default(), Mode::Environment).unwrap_err();
+        assert!(matches!(
+            error,
+            InjectError::Graph(GraphError::Wire { source: WireError::Repeated { number: 3 }, .. })
+        ));
+    }
+
+    #[test]
+    fn a_step_without_a_command_gets_no_secret() {
+        let empty = definition(pb::ExecOp { meta: Some(pb::Meta::default()), ..Default::default() });
+        let error = inject(empty, &plan(vec![PlannedSecret::variable("TOKEN")]), Mode::Environment).unwrap_err();
+        assert!(matches!(error, InjectError::NoCommand { .. }));
+    }
+}
