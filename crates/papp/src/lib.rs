@@ -1,1 +1,46 @@
 //! The manifest `app.toml`: names, services, steps; never a value.
+//!
+//! Bytes enter through [`Manifest::parse`], which checks every rule that a file alone can break, and leave as plain
+//! types; inside the tools nobody checks again. An error says file, line and column, the nearest known key, and shows
+//! the line with everything right of its `=` masked, for someone may have pasted a value there.
+//!
+//! The crate reads no file and runs nothing. A manifest is code from whoever wrote the repository: what it may make the
+//! tools do is listed by [`Manifest::acting_secrets`], and whether it may is the user's decision.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! let text = r#"
+//! image = "shop:latest"
+//! [secrets]
+//! NPM_TOKEN = { scope = "build", steps = ["npm *"] }
+//! [services.db]
+//! kind = "postgres"
+//! "#;
+//! let manifest = papp::Manifest::parse(Path::new("app.toml"), text.as_bytes())?;
+//! assert_eq!(manifest.build_secrets().count(), 1);
+//! assert_eq!(manifest.services[0].kind, papp::Kind::Postgres);
+//!
+//! let error = papp::Manifest::parse(Path::new("app.toml"), b"[secrets]\nKEY = { scpoe = \"build\" }").unwrap_err();
+//! assert_eq!(error.to_string(), "app.toml:2:9: unknown key `scpoe` in secrets.KEY");
+//! assert_eq!(error.excerpt, "KEY = …");
+//! # Ok::<(), papp::ManifestError>(())
+//! ```
+
+mod duration;
+mod error;
+mod excerpt;
+mod manifest;
+mod names;
+mod run;
+mod secret;
+mod service;
+mod table;
+mod template;
+
+pub use error::{ManifestError, ManifestFault};
+pub use manifest::{Build, Inject, Manifest};
+pub use run::{Check, Deliver, Health, Init, Port, Run, Volume, VolumeSource};
+pub use secret::{Delivery, Origin, Scope, Secret};
+pub use service::{Family, Kind, Service};
+pub use template::{Part, Template};

@@ -1,0 +1,201 @@
+//! What can be wrong with a manifest, and where.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::excerpt;
+
+/// A manifest that cannot be used. Neither the message nor the excerpt shows anything right of a `=`.
+#[derive(Debug, thiserror::Error)]
+#[error("{}:{line}:{column}: {fault}", path.display())]
+#[non_exhaustive]
+pub struct ManifestError {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub fault: Box<ManifestFault>,
+    /// The line with every value masked, to be shown under the message.
+    pub excerpt: String,
+    /// The first character of the excerpt that is meant, from 1; the mask if the place itself is masked.
+    pub marker: usize,
+    /// How many characters of the excerpt are meant; at least 1.
+    pub width: usize,
+}
+
+/// A fault of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ManifestFault {
+    /// Bytes that are not UTF-8; TOML is.
+    NotUtf8 {
+        /// The offset of the first such byte.
+        offset: usize,
+    },
+    /// Not TOML.
+    Syntax {
+        /// The parser's words; they never repeat the text.
+        message: String,
+    },
+    /// A key that means nothing here.
+    UnknownKey {
+        /// The key.
+        key: String,
+        /// The table it stands in; empty for the top.
+        table: String,
+        /// The known key that looks most like it.
+        nearest: Option<&'static str>,
+        /// All known keys.
+        known: &'static [&'static str],
+    },
+    /// A key that must be there and is not.
+    MissingKey {
+        /// The key.
+        key: &'static str,
+        /// The table.
+        table: String,
+    },
+    /// A value of another type.
+    WrongType {
+        /// The key, with its table.
+        key: String,
+        /// What is expected.
+        expected: &'static str,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// A value that is none of the choices.
+    NoSuchChoice {
+        /// The key, with its table.
+        key: String,
+        /// The choices.
+        choices: &'static [&'static str],
+    },
+    /// A value or a name that breaks a rule.
+    Rule {
+        /// The key or name, with its table.
+        key: String,
+        /// The rule, as the end of "`key` must …".
+        rule: &'static str,
+    },
+    /// Two things that cannot both be.
+    Conflict {
+        /// The one, with its table.
+        one: String,
+        /// The other, with its table.
+        other: String,
+        /// Why not.
+        why: &'static str,
+    },
+}
+
+impl ManifestFault {
+    /// What to do about it, where that can be said.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::UnknownKey { nearest: Some(key), .. } => Some(format!("did you mean `{key}`?")),
+            Self::UnknownKey { known, .. } if !known.is_empty() => Some(format!("known here: {}", known.join(", "))),
+            Self::NoSuchChoice { choices, .. } => Some(format!("one of {}", choices.join(", "))),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ManifestFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotUtf8 { offset } => write!(f, "not UTF-8 at byte {offset}"),
+            Self::Syntax { message } => write!(f, "not TOML: {message}"),
+            Self::UnknownKey { key, table, .. } if table.is_empty() => write!(f, "unknown key `{key}`"),
+            Self::UnknownKey { key, table, .. } => write!(f, "unknown key `{key}` in {table}"),
+            Self::MissingKey { key, table } => write!(f, "{table} has no `{key}`"),
+            Self::WrongType { key, expected, found } => write!(f, "`{key}` must be {expected}, not {found}"),
+            Self::NoSuchChoice { key, choices } => write!(f, "`{key}` must be one of {}", choices.join(", ")),
+            Self::Rule { key, rule } => write!(f, "`{key}` must {rule}"),
+            Self::Conflict { one, other, why } => write!(f, "`{one}` and `{other}` {why}"),
+        }
+    }
+}
+
+/// A fault at bytes of the text; the file's name and the line come later.
+#[derive(Debug)]
+pub(crate) struct Located {
+    pub(crate) span: std::ops::Range<usize>,
+    pub(crate) fault: ManifestFault,
+}
+
+impl Located {
+    pub(crate) fn in_file(self, path: PathBuf, text: &str) -> ManifestError {
+        let start = (0..=self.span.start.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let excerpt = excerpt::masked_line(text, line_start);
+        let column = text[line_start..start].chars().count() + 1;
+        let shown = excerpt.chars().count().max(1);
+        let marker = column.min(shown);
+        let meant = text.get(start..self.span.end.max(start)).map_or(1, |meant| meant.chars().count());
+        ManifestError {
+            path,
+            line: line_of(text, start),
+            column,
+            fault: Box::new(self.fault),
+            marker,
+            width: meant.clamp(1, shown + 1 - marker),
+            excerpt,
+        }
+    }
+}
+
+/// The line of a byte, from 1.
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
+}
+
+/// The known word that looks most like the given one, if any does.
+pub(crate) fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
+    let word = word.to_lowercase();
+    known
+        .iter()
+        .map(|candidate| (distance(&word, candidate), *candidate))
+        .filter(|(distance, candidate)| *distance <= (candidate.len().max(word.len()) / 3).max(1))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be put in, taken out, changed or swapped with their neighbour (optimal string alignment).
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut rows = vec![vec![0; other.len() + 1]; one.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    rows[0] = (0..=other.len()).collect();
+    for i in 1..=one.len() {
+        for j in 1..=other.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(one[i - 1] != other[j - 1]);
+            let mut best = changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[one.len()][other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_the_one_mistyped_c8() {
+        const KNOWN: &[&str] = &["scope", "steps", "from", "rebuild", "as", "value", "override"];
+        for (typed, meant) in [("scpoe", "scope"), ("step", "steps"), ("Scope", "scope"), ("overide", "override")] {
+            assert_eq!(nearest(typed, KNOWN), Some(meant), "{typed}");
+        }
+        assert_eq!(nearest("colour", KNOWN), None);
+    }
+}

@@ -1,0 +1,249 @@
+//! The manifest as a whole.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{Located, ManifestError, ManifestFault};
+use crate::run::{INIT, RUN};
+use crate::table::{Table, as_table, broken, string, wrong_type};
+use crate::{Family, Init, Run, Secret, Service, names};
+
+/// Which steps get the build's secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Inject {
+    /// Every RUN gets them as environment; the default.
+    #[default]
+    All,
+    /// Only what the Dockerfile mounts itself.
+    Mounted,
+}
+
+/// `[build]`; command line flags win over each of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Build {
+    /// The Dockerfile, relative to the context.
+    pub dockerfile: Option<String>,
+    /// The stage to build.
+    pub target: Option<String>,
+    /// Build arguments, in the order of the text.
+    pub args: Vec<(String, String)>,
+    /// Which steps get the build's secrets.
+    pub inject: Inject,
+}
+
+/// A manifest that keeps every rule of `app.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Manifest {
+    /// The project's name.
+    pub name: Option<String>,
+    /// The image: built under this name, started by it.
+    pub image: Option<String>,
+    /// How it is built.
+    pub build: Build,
+    /// Public configuration, in the order of the text.
+    pub environment: Vec<(String, String)>,
+    /// The user secrets, in the order of the text.
+    pub secrets: Vec<Secret>,
+    /// The services, in the order of the text.
+    pub services: Vec<Service>,
+    /// What runs before the main process, in order.
+    pub init: Vec<Init>,
+    /// How it is started.
+    pub run: Run,
+}
+
+const TOP: &[&str] = &["name", "image", "build", "env", "secrets", "services", "init", "run"];
+const BUILD: &[&str] = &["dockerfile", "target", "args", "inject"];
+
+impl Manifest {
+    /// Parses the bytes of a manifest. A byte order mark and CRLF line ends are taken (C10).
+    ///
+    /// The path is only named in errors.
+    ///
+    /// # Errors
+    ///
+    /// The first [`ManifestError`] in the order of the rules, with its place and a masked excerpt.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ManifestError> {
+        let mark = b"\xef\xbb\xbf";
+        let bytes = bytes.strip_prefix(mark).unwrap_or(bytes);
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self::read(text).map_err(|located| located.in_file(path.to_owned(), text)),
+            Err(error) => {
+                let offset = error.valid_up_to();
+                // The valid part is enough to count lines; what follows is not text.
+                let text = std::str::from_utf8(&bytes[..offset]).unwrap_or_default();
+                let located = Located { span: offset..offset, fault: ManifestFault::NotUtf8 { offset } };
+                Err(located.in_file(path.to_owned(), text))
+            }
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, Located> {
+        let document = DeTable::parse(text).map_err(|error| Located {
+            span: error.span().unwrap_or(0..0),
+            fault: ManifestFault::Syntax { message: error.message().to_owned() },
+        })?;
+        let top = Table::open("", document.get_ref(), 0..0, TOP)?;
+        let manifest = Self {
+            name: top.checked("name", names::PROJECT, names::is_project)?,
+            image: top.checked("image", names::REFERENCE, names::is_reference)?,
+            build: build(&top)?,
+            environment: pairs(&top, "env")?,
+            secrets: named(&top, "secrets", text, Secret::read)?,
+            services: named(&top, "services", text, Service::read)?,
+            init: init(&top)?,
+            run: run(&top)?,
+        };
+        manifest.check(&top)?;
+        Ok(manifest)
+    }
+
+    /// The rules between tables.
+    fn check(&self, top: &Table<'_>) -> Result<(), Located> {
+        for secret in &self.secrets {
+            if self.environment.iter().any(|(name, _)| *name == secret.name) {
+                let why = "cannot both be: one is secret, the other public";
+                return Err(conflict(top, ("secrets", &secret.name), ("env", &secret.name), why));
+            }
+        }
+        for (at, service) in self.services.iter().enumerate().filter(|(_, service)| service.primary) {
+            let rival =
+                self.services[..at].iter().find(|earlier| earlier.primary && earlier.family() == service.family());
+            if let Some(rival) = rival {
+                let why = "are both primary; one service owns the standard names";
+                return Err(conflict(top, ("services", &service.name), ("services", &rival.name), why));
+            }
+        }
+        Ok(())
+    }
+
+    /// The secrets that a build offers to its steps.
+    pub fn build_secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.secrets.iter().filter(|secret| secret.in_build())
+    }
+
+    /// The secrets that the running app gets.
+    pub fn run_secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.secrets.iter().filter(|secret| secret.in_run())
+    }
+
+    /// The declared secret of that name.
+    #[must_use]
+    pub fn secret(&self, name: &str) -> Option<&Secret> {
+        self.secrets.iter().find(|secret| secret.name == name)
+    }
+
+    /// The declared service of that name.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The service marked as the owner of a family's standard names.
+    #[must_use]
+    pub fn primary(&self, family: Family) -> Option<&Service> {
+        self.services.iter().find(|service| service.primary && service.family() == family)
+    }
+
+    /// The secrets whose `from` makes the tools read a file, a variable or a command's output: what a manifest from a
+    /// stranger may not do before the user trusts it.
+    pub fn acting_secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.secrets.iter().filter(|secret| secret.from.is_some())
+    }
+}
+
+impl Service {
+    /// Which injected names it shares with others.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.kind.family()
+    }
+}
+
+fn conflict(top: &Table<'_>, one: (&str, &str), other: (&str, &str), why: &'static str) -> Located {
+    let span = top
+        .get(one.0)
+        .and_then(|value| value.get_ref().as_table())
+        .and_then(|table| table.keys().find(|key| key.get_ref() == one.1))
+        .map_or(0..0, Spanned::span);
+    let path = |(table, name): (&str, &str)| format!("{table}.{name}");
+    Located { span, fault: ManifestFault::Conflict { one: path(one), other: path(other), why } }
+}
+
+fn build(top: &Table<'_>) -> Result<Build, Located> {
+    let Some((table, span)) = top.table("build")? else {
+        return Ok(Build::default());
+    };
+    let table = Table::open("build", table, span, BUILD)?;
+    Ok(Build {
+        dockerfile: table.checked("dockerfile", "be a path", |path| !path.is_empty() && !path.contains('\0'))?,
+        target: table.checked("target", "be a stage's name", |stage| !stage.is_empty())?,
+        args: pairs(&table, "args")?,
+        inject: table.choice("inject", &["all", "mounted"], &[Inject::All, Inject::Mounted])?.unwrap_or_default(),
+    })
+}
+
+fn run(top: &Table<'_>) -> Result<Run, Located> {
+    match top.table("run")? {
+        Some((table, span)) => Run::read(&Table::open("run", table, span, RUN)?),
+        None => Ok(Run::default()),
+    }
+}
+
+/// A table of variables, `NAME = "value"`.
+fn pairs(parent: &Table<'_>, key: &str) -> Result<Vec<(String, String)>, Located> {
+    let Some((table, span)) = parent.table(key)? else {
+        return Ok(Vec::new());
+    };
+    let table = Table::of_names(&parent.path(key), table, span);
+    let mut pairs = Vec::new();
+    for (name, value) in table.entries() {
+        let path = table.path(name.value);
+        if !names::is_variable(name.value) {
+            return Err(broken(&path, "be a variable's name: letters, digits and `_`", name.span));
+        }
+        let value = string(&path, value)?;
+        if value.value.contains('\0') {
+            return Err(broken(&path, "hold no NUL character", value.span));
+        }
+        pairs.push((name.value.to_owned(), value.value));
+    }
+    Ok(pairs)
+}
+
+/// A table of tables whose keys are names.
+fn named<T>(
+    top: &Table<'_>,
+    key: &str,
+    text: &str,
+    read: impl Fn(&Table<'_>, &str, std::ops::Range<usize>, &Spanned<DeValue<'_>>, &str) -> Result<T, Located>,
+) -> Result<Vec<T>, Located> {
+    let Some((table, span)) = top.table(key)? else {
+        return Ok(Vec::new());
+    };
+    let table = Table::of_names(key, table, span);
+    table.entries().into_iter().map(|(name, value)| read(&table, name.value, name.span, value, text)).collect()
+}
+
+fn init(top: &Table<'_>) -> Result<Vec<Init>, Located> {
+    let Some(value) = top.get("init") else {
+        return Ok(Vec::new());
+    };
+    let DeValue::Array(items) = value.get_ref() else {
+        return Err(wrong_type("init", "a list of tables, each headed [[init]]", value));
+    };
+    let mut commands = Vec::new();
+    for item in items.iter() {
+        let (table, span) = as_table("init", item)?;
+        let command = Init::read(&Table::open("init", table, span, INIT)?, &commands)?;
+        commands.push(command);
+    }
+    Ok(commands)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! `[run]` and `[[init]]`: how the app is started.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use crate::error::Located;
+use crate::names;
+use crate::secret::time;
+use crate::table::{Table, broken};
+
+/// How values reach the running app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deliver {
+    /// A small entrypoint reads them from memory and becomes the app; the default.
+    #[default]
+    Shim,
+    /// The engine sets them: `docker inspect` shows them.
+    Environment,
+    /// Files in memory, with `NAME_FILE` variables that hold their paths.
+    Files,
+}
+
+/// How prun knows that an instance is healthy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// A GET of this path answers with a status below 400.
+    Http {
+        /// The path, with its leading slash.
+        path: String,
+        /// The container's port; the first published one if absent.
+        port: Option<u16>,
+    },
+    /// A command in the instance ends with 0.
+    Command(Vec<String>),
+}
+
+/// `health`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What is asked.
+    pub check: Check,
+    /// How long an instance may take to become healthy, if said.
+    pub timeout: Option<Duration>,
+}
+
+/// A published port, in docker's spelling without ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// The host's address to listen on; every one if absent.
+    pub address: Option<IpAddr>,
+    /// The host's port; the engine chooses one if absent.
+    pub host: Option<u16>,
+    /// The container's port.
+    pub container: u16,
+    /// UDP instead of TCP.
+    pub udp: bool,
+}
+
+impl Port {
+    /// Parses `[ADDRESS:][HOST:]CONTAINER[/tcp|udp]`; an IPv6 address stands in brackets.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (ports, udp) = match text.rsplit_once('/') {
+            Some((ports, "tcp")) => (ports, false),
+            Some((ports, "udp")) => (ports, true),
+            Some(_) => return None,
+            None => (text, false),
+        };
+        let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0 && !text.starts_with('+'));
+        let (host_part, container) = match ports.rsplit_once(':') {
+            Some((host_part, container)) => (Some(host_part), number(container)?),
+            None => (None, number(ports)?),
+        };
+        let Some(host_part) = host_part else {
+            return Some(Self { address: None, host: None, container, udp });
+        };
+        let (address, host) = match host_part.rsplit_once(':') {
+            Some((address, host)) => (Some(address), host),
+            None => (None, host_part),
+        };
+        let host = match (host, address) {
+            ("", Some(_)) => None,
+            (host, _) => Some(number(host)?),
+        };
+        let address = match address {
+            None => None,
+            Some(text) => match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+                Some(six) => Some(IpAddr::V6(six.parse().ok()?)),
+                None => Some(IpAddr::V4(text.parse().ok()?)),
+            },
+        };
+        Some(Self { address, host, container, udp })
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(IpAddr::V6(address)) => write!(f, "[{address}]:")?,
+            Some(IpAddr::V4(address)) => write!(f, "{address}:")?,
+            None => {}
+        }
+        if let Some(host) = self.host {
+            write!(f, "{host}:")?;
+        } else if self.address.is_some() {
+            f.write_str(":")?;
+        }
+        write!(f, "{}{}", self.container, if self.udp { "/udp" } else { "" })
+    }
+}
+
+/// What a volume is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeSource {
+    /// A volume of the project.
+    Named(String),
+    /// A folder or file of the host; relative to the manifest unless absolute.
+    Host(String),
+}
+
+/// A mounted volume: `NAME:/path`, `./folder:/path` or `/folder:/path`, with `:ro` behind to forbid writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// What is mounted.
+    pub source: VolumeSource,
+    /// Where the container sees it.
+    pub target: String,
+    /// Whether the container may not write.
+    pub read_only: bool,
+}
+
+impl Volume {
+    /// Parses a volume.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (text, read_only) = match text.strip_suffix(":ro") {
+            Some(rest) => (rest, true),
+            None => (text.strip_suffix(":rw").unwrap_or(text), false),
+        };
+        let (source, target) = text.split_once(':')?;
+        if !target.starts_with('/') || target.len() < 2 || target.contains([':', '\0']) || source.contains('\0') {
+            return None;
+        }
+        let source = if source.starts_with(['/', '.']) {
+            VolumeSource::Host(source.to_owned())
+        } else {
+            names::is_project(source).then(|| VolumeSource::Named(source.to_owned()))?
+        };
+        Some(Self { source, target: target.to_owned(), read_only })
+    }
+}
+
+/// `[run]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Run {
+    /// How many instances, 1 to 100.
+    pub replicas: u32,
+    /// The published ports.
+    pub ports: Vec<Port>,
+    /// The mounted volumes.
+    pub volumes: Vec<Volume>,
+    /// How values reach the app.
+    pub deliver: Deliver,
+    /// How its health is asked.
+    pub health: Option<Health>,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self { replicas: 1, ports: Vec::new(), volumes: Vec::new(), deliver: Deliver::default(), health: None }
+    }
+}
+
+pub(crate) const RUN: &[&str] = &["replicas", "ports", "volumes", "deliver", "health"];
+const HEALTH: &[&str] = &["http", "port", "command", "timeout"];
+
+impl Run {
+    pub(crate) fn read(table: &Table<'_>) -> Result<Self, Located> {
+        Ok(Self {
+            replicas: table.number("replicas", 1..=100, "be a whole number from 1 to 100")?.unwrap_or(1),
+            ports: items(table, "ports", Port::parse, "hold ports such as \"127.0.0.1:8080:80\"")?,
+            volumes: items(table, "volumes", Volume::parse, "hold volumes such as \"uploads:/srv/uploads\"")?,
+            deliver: table
+                .choice("deliver", &["shim", "env", "files"], &[Deliver::Shim, Deliver::Environment, Deliver::Files])?
+                .unwrap_or_default(),
+            health: health(table)?,
+        })
+    }
+}
+
+fn items<T>(
+    table: &Table<'_>,
+    key: &str,
+    parse: impl Fn(&str) -> Option<T>,
+    rule: &'static str,
+) -> Result<Vec<T>, Located> {
+    table
+        .strings(key)?
+        .unwrap_or_default()
+        .into_iter()
+        .map(|item| parse(&item.value).ok_or_else(|| broken(&table.path(key), rule, item.span)))
+        .collect()
+}
+
+fn health(run: &Table<'_>) -> Result<Option<Health>, Located> {
+    let Some((table, span)) = run.table("health")? else {
+        return Ok(None);
+    };
+    let table = Table::open(&run.path("health"), table, span, HEALTH)?;
+    let path = table.checked("http", "be a path such as \"/healthz\"", |path| {
+        path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic())
+    })?;
+    let port = table.number("port", 1..=65_535, "be a port from 1 to 65535")?;
+    let command = table.command("command")?;
+    let timeout = time(&table, "timeout")?;
+    if port.is_some() && path.is_none() {
+        return Err(table.conflict("port", "http", "belong together"));
+    }
+    let check = match (path, command) {
+        (Some(path), None) => Check::Http { path, port: port.and_then(|port| u16::try_from(port).ok()) },
+        (None, Some(command)) => Check::Command(command),
+        _ => return Err(broken(table.place(), "name exactly one of `http` and `command`", table.span())),
+    };
+    Ok(Some(Health { check, timeout }))
+}
+
+/// A command that runs before the main process of every instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Init {
+    /// Its name, in what people see.
+    pub name: String,
+    /// The program and its arguments; no shell reads them.
+    pub command: Vec<String>,
+    /// How long it may run, if said.
+    pub timeout: Option<Duration>,
+}
+
+pub(crate) const INIT: &[&str] = &["name", "command", "timeout"];
+
+impl Init {
+    pub(crate) fn read(table: &Table<'_>, earlier: &[Self]) -> Result<Self, Located> {
+        let name = table.checked("name", names::LABEL, names::is_label)?.ok_or_else(|| table.missing("name"))?;
+        if earlier.iter().any(|init| init.name == name) {
+            let span = table.get("name").map_or(table.span(), Spanned::span);
+            return Err(broken(&table.path("name"), "differ from those of the other init commands", span));
+        }
+        let command = table.command("command")?.ok_or_else(|| table.missing("command"))?;
+        Ok(Self { name, command, timeout: time(table, "timeout")? })
+    }
+}

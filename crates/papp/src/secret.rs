@@ -1,0 +1,222 @@
+//! `[secrets]`: which user secrets there are, and who gets them.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::error::{Located, line_of};
+use crate::table::{Table, as_table, broken};
+use crate::template::Template;
+use crate::{duration, names};
+
+/// Which half of the work gets a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// The build alone.
+    Build,
+    /// The running app alone.
+    Run,
+    /// Both; the default.
+    #[default]
+    Both,
+}
+
+/// In what shape a program gets a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// A variable holds the value; the default.
+    #[default]
+    Variable,
+    /// A variable holds the path of a file in memory.
+    File,
+}
+
+/// `from`: where a value is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A variable of the process environment.
+    Variable(String),
+    /// A file, relative to the manifest.
+    File(PathBuf),
+    /// What a command prints.
+    Command {
+        /// The program and its arguments; no shell reads them.
+        words: Vec<String>,
+        /// How long it may run, if said.
+        timeout: Option<Duration>,
+        /// Keep the line end that most programs print last (C13).
+        raw: bool,
+    },
+}
+
+/// One declared user secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Secret {
+    /// The name.
+    pub name: String,
+    /// The line that declares it, from 1.
+    pub line: usize,
+    /// Who gets it.
+    pub scope: Scope,
+    /// Patterns of the commands whose steps get it; empty means every step.
+    pub steps: Vec<String>,
+    /// Where its value is read, if the manifest says so.
+    pub from: Option<Origin>,
+    /// A new value runs its steps again.
+    pub rebuild: bool,
+    /// In what shape programs get it.
+    pub delivery: Delivery,
+    /// A value made of other names.
+    pub value: Option<Template>,
+    /// It may take the place of an injected variable.
+    pub replaces_injected: bool,
+}
+
+const KNOWN: &[&str] = &["scope", "steps", "from", "rebuild", "as", "value", "override"];
+const FROM: &[&str] = &["env", "file", "command", "timeout", "raw"];
+
+impl Secret {
+    pub(crate) fn read(
+        secrets: &Table<'_>,
+        name: &str,
+        name_span: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+        text: &str,
+    ) -> Result<Self, Located> {
+        let path = secrets.path(name);
+        if !names::is_secret(name) {
+            return Err(broken(&path, "have 1 to 255 characters without `=` and blanks", name_span));
+        }
+        let line = line_of(text, name_span.start);
+        let (table, span) = as_table(&path, value)?;
+        let table = Table::open(&path, table, span, KNOWN)?;
+        let secret = Self {
+            name: name.to_owned(),
+            line,
+            scope: table
+                .choice("scope", &["build", "run", "both"], &[Scope::Build, Scope::Run, Scope::Both])?
+                .unwrap_or_default(),
+            steps: steps(&table)?,
+            from: from(&table)?,
+            rebuild: table.boolean("rebuild")?.is_some_and(|at| at.value),
+            delivery: table
+                .choice("as", &["variable", "file"], &[Delivery::Variable, Delivery::File])?
+                .unwrap_or_default(),
+            value: template(&table)?,
+            replaces_injected: table.boolean("override")?.is_some_and(|at| at.value),
+        };
+        secret.check(&table)?;
+        Ok(secret)
+    }
+
+    fn check(&self, table: &Table<'_>) -> Result<(), Located> {
+        if self.from.is_some() && self.value.is_some() {
+            return Err(table.conflict("value", "from", "both say what the value is; choose one"));
+        }
+        if self.scope == Scope::Run {
+            for key in ["steps", "rebuild"] {
+                if table.get(key).is_some() {
+                    return Err(table.conflict(key, "scope", "exclude each other: no step of a build gets it"));
+                }
+            }
+        }
+        if self.replaces_injected && self.scope == Scope::Build {
+            return Err(table.conflict("override", "scope", "exclude each other: a build has no injected variables"));
+        }
+        if self.delivery == Delivery::Variable && !names::is_variable(&self.name) {
+            let rule = "be a variable's name (letters, digits and `_`), or be delivered with as = \"file\"";
+            return Err(broken(table.place(), rule, table.span()));
+        }
+        Ok(())
+    }
+
+    /// Whether a build offers it to its steps.
+    #[must_use]
+    pub fn in_build(&self) -> bool {
+        matches!(self.scope, Scope::Build | Scope::Both)
+    }
+
+    /// Whether a running app gets it.
+    #[must_use]
+    pub fn in_run(&self) -> bool {
+        matches!(self.scope, Scope::Run | Scope::Both)
+    }
+}
+
+fn steps(table: &Table<'_>) -> Result<Vec<String>, Located> {
+    let Some(written) = table.strings("steps")? else {
+        return Ok(Vec::new());
+    };
+    let whole = table.get("steps").map_or(0..0, Spanned::span);
+    if written.is_empty() {
+        return Err(broken(
+            &table.path("steps"),
+            "name a command at least; without it every step gets the secret",
+            whole,
+        ));
+    }
+    written
+        .into_iter()
+        .map(|pattern| match pattern.value.trim() {
+            "" => Err(broken(&table.path("steps"), "hold patterns of commands such as \"npm *\"", pattern.span)),
+            _ => Ok(pattern.value),
+        })
+        .collect()
+}
+
+fn from(table: &Table<'_>) -> Result<Option<Origin>, Located> {
+    let Some((inner, span)) = table.table("from")? else {
+        return Ok(None);
+    };
+    let inner = Table::open(&table.path("from"), inner, span, FROM)?;
+    let variable = inner.checked("env", "be a variable's name", names::is_secret)?;
+    let file = inner.checked("file", "be a path", |path| !path.is_empty() && !path.contains('\0'))?;
+    let command = inner.command("command")?;
+    let timeout = time(&inner, "timeout")?;
+    let raw = inner.boolean("raw")?;
+    if command.is_none() {
+        for key in ["timeout", "raw"] {
+            if inner.get(key).is_some() {
+                return Err(inner.conflict(key, "command", "belong together"));
+            }
+        }
+    }
+    match (variable, file, command) {
+        (Some(variable), None, None) => Ok(Some(Origin::Variable(variable))),
+        (None, Some(file), None) => Ok(Some(Origin::File(PathBuf::from(file)))),
+        (None, None, Some(words)) => Ok(Some(Origin::Command { words, timeout, raw: raw.is_some_and(|at| at.value) })),
+        _ => Err(broken(inner.place(), "name exactly one of `env`, `file` and `command`", inner.span())),
+    }
+}
+
+fn template(table: &Table<'_>) -> Result<Option<Template>, Located> {
+    let Some(written) = table.string("value")? else {
+        return Ok(None);
+    };
+    let path = table.path("value");
+    let template = Template::parse(&written.value).ok_or_else(|| {
+        broken(&path, "close each `${` around a variable's name; `$${` is a literal", written.span.clone())
+    })?;
+    if template.names().next().is_none() {
+        // The manifest holds names only: a literal here is a value in a file that everybody reads.
+        return Err(broken(
+            &path,
+            "be made of other names, as in \"${NAME}\"; public values belong in [env]",
+            written.span,
+        ));
+    }
+    Ok(Some(template))
+}
+
+pub(crate) fn time(table: &Table<'_>, key: &str) -> Result<Option<Duration>, Located> {
+    table
+        .string(key)?
+        .map(|written| {
+            duration::parse(&written.value).ok_or_else(|| broken(&table.path(key), duration::RULE, written.span))
+        })
+        .transpose()
+}

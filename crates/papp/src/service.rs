@@ -1,0 +1,150 @@
+//! `[services]`: the databases and caches an app uses.
+
+use std::fmt;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::error::{Located, line_of};
+use crate::names;
+use crate::table::{Table, as_table, broken};
+
+/// What a service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL.
+    MySql,
+    /// MariaDB.
+    MariaDb,
+    /// Redis.
+    Redis,
+    /// Valkey.
+    Valkey,
+    /// MongoDB.
+    MongoDb,
+}
+
+/// The injected names that services of some kinds share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// `DB_*`.
+    Sql,
+    /// `REDIS_*`.
+    Redis,
+    /// `MONGO_*`.
+    Mongo,
+}
+
+/// How kinds are written.
+pub(crate) const KINDS: &[&str] = &["postgres", "mysql", "mariadb", "redis", "valkey", "mongodb"];
+
+impl Kind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 6] = [Self::Postgres, Self::MySql, Self::MariaDb, Self::Redis, Self::Valkey, Self::MongoDb];
+
+    /// The kind of that name, as written in a manifest and after `--service`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// The name in a manifest.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::MySql => "mysql",
+            Self::MariaDb => "mariadb",
+            Self::Redis => "redis",
+            Self::Valkey => "valkey",
+            Self::MongoDb => "mongodb",
+        }
+    }
+
+    /// Which names it injects.
+    #[must_use]
+    pub fn family(self) -> Family {
+        match self {
+            Self::Postgres | Self::MySql | Self::MariaDb => Family::Sql,
+            Self::Redis | Self::Valkey => Family::Redis,
+            Self::MongoDb => Family::Mongo,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One declared service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Service {
+    /// Its name: the host name that the app uses.
+    pub name: String,
+    /// The line that declares it, from 1.
+    pub line: usize,
+    /// What it is.
+    pub kind: Kind,
+    /// The version wanted: the tag of the kind's official image.
+    pub version: Option<String>,
+    /// Another image than the official one.
+    pub image: Option<String>,
+    /// It owns the standard names of its family.
+    pub primary: bool,
+    /// The database's name; the tools choose one when it is absent.
+    pub database: Option<String>,
+}
+
+const KNOWN: &[&str] = &["kind", "version", "image", "primary", "database"];
+
+impl Service {
+    pub(crate) fn read(
+        services: &Table<'_>,
+        name: &str,
+        name_span: Range<usize>,
+        value: &Spanned<DeValue<'_>>,
+        text: &str,
+    ) -> Result<Self, Located> {
+        let path = services.path(name);
+        if !names::is_label(name) {
+            return Err(broken(&path, names::LABEL, name_span));
+        }
+        let line = line_of(text, name_span.start);
+        let (table, span) = as_table(&path, value)?;
+        let table = Table::open(&path, table, span, KNOWN)?;
+        let kind = table.choice("kind", KINDS, &Kind::ALL)?.ok_or_else(|| table.missing("kind"))?;
+        let service = Self {
+            name: name.to_owned(),
+            line,
+            kind,
+            version: table.checked("version", "be an image tag such as \"17\"", is_tag)?,
+            image: table.checked("image", names::REFERENCE, names::is_reference)?,
+            primary: table.boolean("primary")?.is_some_and(|at| at.value),
+            database: table.checked(
+                "database",
+                "be letters, digits and `_`, begin with a letter and have at most 63 characters",
+                |name| name.len() <= 63 && !name.starts_with('_') && names::is_variable(name),
+            )?,
+        };
+        if service.version.is_some() && service.image.is_some() {
+            return Err(table.conflict("version", "image", "both choose the image; choose one"));
+        }
+        if service.database.is_some() && kind.family() == Family::Redis {
+            return Err(table.conflict("database", "kind", "exclude each other: databases there are numbers"));
+        }
+        Ok(service)
+    }
+}
+
+/// An image tag, by the rule of the distribution specification.
+fn is_tag(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && !text.starts_with(['.', '-'])
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}

@@ -1,0 +1,214 @@
+//! Typed reading of TOML tables whose keys are all known.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{Located, ManifestFault, nearest};
+
+/// A value and the bytes it was written with.
+pub(crate) struct At<T> {
+    pub(crate) value: T,
+    pub(crate) span: Range<usize>,
+}
+
+/// A table, and how to call it in messages.
+pub(crate) struct Table<'t> {
+    place: String,
+    table: &'t DeTable<'t>,
+    span: Range<usize>,
+}
+
+impl<'t> Table<'t> {
+    /// Opens a table; every key in it must be known.
+    pub(crate) fn open(
+        place: &str,
+        table: &'t DeTable<'t>,
+        span: Range<usize>,
+        known: &'static [&'static str],
+    ) -> Result<Self, Located> {
+        let opened = Self { place: place.to_owned(), table, span };
+        match opened.entries().into_iter().find(|(key, _)| !known.contains(&key.value)) {
+            None => Ok(opened),
+            Some((key, _)) => Err(Located {
+                span: key.span,
+                fault: ManifestFault::UnknownKey {
+                    nearest: nearest(key.value, known),
+                    key: key.value.to_owned(),
+                    table: opened.place,
+                    known,
+                },
+            }),
+        }
+    }
+
+    /// Opens a table whose keys are names that the user chose.
+    pub(crate) fn of_names(place: &str, table: &'t DeTable<'t>, span: Range<usize>) -> Self {
+        Self { place: place.to_owned(), table, span }
+    }
+
+    /// The key with its table, as messages call it.
+    pub(crate) fn path(&self, key: &str) -> String {
+        if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
+    }
+
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub(crate) fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// All keys and values in the order of the text.
+    pub(crate) fn entries(&self) -> Vec<(At<&'t str>, &'t Spanned<DeValue<'t>>)> {
+        let mut entries: Vec<_> = self
+            .table
+            .iter()
+            .map(|(key, value)| (At { value: key.get_ref().as_ref(), span: key.span() }, value))
+            .collect();
+        entries.sort_by_key(|(key, _)| key.span.start);
+        entries
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
+        self.table.get(key)
+    }
+
+    pub(crate) fn string(&self, key: &str) -> Result<Option<At<String>>, Located> {
+        self.get(key).map(|value| string(&self.path(key), value)).transpose()
+    }
+
+    pub(crate) fn boolean(&self, key: &str) -> Result<Option<At<bool>>, Located> {
+        self.get(key)
+            .map(|value| match value.get_ref() {
+                DeValue::Boolean(boolean) => Ok(At { value: *boolean, span: value.span() }),
+                _ => Err(wrong_type(&self.path(key), "true or false", value)),
+            })
+            .transpose()
+    }
+
+    /// A whole number within the range; the rule is said when it is not.
+    pub(crate) fn number(
+        &self,
+        key: &str,
+        range: std::ops::RangeInclusive<u32>,
+        rule: &'static str,
+    ) -> Result<Option<u32>, Located> {
+        self.get(key)
+            .map(|value| match value.get_ref() {
+                DeValue::Integer(number) => {
+                    let parsed = u32::from_str_radix(number.as_str(), number.radix()).ok();
+                    parsed
+                        .filter(|number| range.contains(number))
+                        .ok_or_else(|| broken(&self.path(key), rule, value.span()))
+                }
+                _ => Err(wrong_type(&self.path(key), "a whole number", value)),
+            })
+            .transpose()
+    }
+
+    /// A list of strings; absent is `None`, not empty.
+    pub(crate) fn strings(&self, key: &str) -> Result<Option<Vec<At<String>>>, Located> {
+        self.get(key)
+            .map(|value| match value.get_ref() {
+                DeValue::Array(array) => array.iter().map(|item| string(&self.path(key), item)).collect(),
+                _ => Err(wrong_type(&self.path(key), "a list of strings", value)),
+            })
+            .transpose()
+    }
+
+    /// A command as a list of words, the first of which is a program.
+    pub(crate) fn command(&self, key: &str) -> Result<Option<Vec<String>>, Located> {
+        let Some(words) = self.strings(key)? else {
+            return Ok(None);
+        };
+        let span = self.get(key).map_or(self.span.clone(), Spanned::span);
+        let words: Vec<String> = words.into_iter().map(|word| word.value).collect();
+        if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
+            return Err(broken(&self.path(key), "be a list of words that begins with a program", span));
+        }
+        Ok(Some(words))
+    }
+
+    /// One of the choices.
+    pub(crate) fn choice<T: Copy>(
+        &self,
+        key: &str,
+        names: &'static [&'static str],
+        choices: &[T],
+    ) -> Result<Option<T>, Located> {
+        let Some(written) = self.string(key)? else {
+            return Ok(None);
+        };
+        match names.iter().position(|name| *name == written.value).and_then(|at| choices.get(at)) {
+            Some(choice) => Ok(Some(*choice)),
+            None => Err(Located {
+                span: written.span,
+                fault: ManifestFault::NoSuchChoice { key: self.path(key), choices: names },
+            }),
+        }
+    }
+
+    /// A table within this one.
+    pub(crate) fn table(&self, key: &str) -> Result<Option<(&'t DeTable<'t>, Range<usize>)>, Located> {
+        self.get(key).map(|value| as_table(&self.path(key), value)).transpose()
+    }
+
+    /// A string that the rule accepts.
+    pub(crate) fn checked(
+        &self,
+        key: &str,
+        rule: &'static str,
+        accepts: impl Fn(&str) -> bool,
+    ) -> Result<Option<String>, Located> {
+        match self.string(key)? {
+            Some(written) if !accepts(&written.value) => Err(broken(&self.path(key), rule, written.span)),
+            written => Ok(written.map(|written| written.value)),
+        }
+    }
+
+    pub(crate) fn missing(&self, key: &'static str) -> Located {
+        let fault = ManifestFault::MissingKey { key, table: self.place.clone() };
+        Located { span: self.span.clone(), fault }
+    }
+
+    pub(crate) fn conflict(&self, one: &str, other: &str, why: &'static str) -> Located {
+        let span = self.get(one).map_or(self.span.clone(), Spanned::span);
+        Located { span, fault: ManifestFault::Conflict { one: self.path(one), other: self.path(other), why } }
+    }
+}
+
+pub(crate) fn as_table<'t>(
+    path: &str,
+    value: &'t Spanned<DeValue<'t>>,
+) -> Result<(&'t DeTable<'t>, Range<usize>), Located> {
+    match value.get_ref() {
+        DeValue::Table(table) => Ok((table, value.span())),
+        _ => Err(wrong_type(path, "a table", value)),
+    }
+}
+
+pub(crate) fn string(path: &str, value: &Spanned<DeValue<'_>>) -> Result<At<String>, Located> {
+    match value.get_ref() {
+        DeValue::String(text) => Ok(At { value: text.clone().into_owned(), span: value.span() }),
+        _ => Err(wrong_type(path, "a string in quotes", value)),
+    }
+}
+
+pub(crate) fn wrong_type(path: &str, expected: &'static str, value: &Spanned<DeValue<'_>>) -> Located {
+    let found = match value.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    Located { span: value.span(), fault: ManifestFault::WrongType { key: path.to_owned(), expected, found } }
+}
+
+pub(crate) fn broken(path: &str, rule: &'static str, span: Range<usize>) -> Located {
+    Located { span, fault: ManifestFault::Rule { key: path.to_owned(), rule } }
+}
