@@ -1,0 +1,184 @@
+//! The command line, flat, as clap reads it. [`crate::plan`] turns it into something checked.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds images with secrets that stay out of them.
+#[derive(Debug, Parser)]
+#[command(name = "pbuild", version, about, propagate_version = true, arg_required_else_help = true)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What pbuild can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image, search every layer for the secrets it was given, and tag it only when none is found
+    Build(Box<BuildArguments>),
+    /// Search a finished image for the values of your secrets
+    Audit(AuditArguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell to write for
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the user's secrets come from: the same flags for every command that needs them.
+#[derive(Debug, Default, Args)]
+pub struct SecretArguments {
+    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it [repeatable]
+    #[arg(long = "secret", value_name = "SPEC", help_heading = "Secrets")]
+    pub secrets: Vec<String>,
+
+    /// Secrets from a file of NAME=VALUE lines [repeatable]
+    #[arg(long = "env-file", value_name = "FILE", help_heading = "Secrets")]
+    pub environment_files: Vec<PathBuf>,
+
+    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments
+    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", default_value_t = EnvironmentFileDialect::Docker, help_heading = "Secrets")]
+    pub environment_file_dialect: EnvironmentFileDialect,
+
+    /// The manifest [default: app.toml in the context, if there is one]
+    #[arg(long, value_name = "FILE", help_heading = "Secrets")]
+    pub config: Option<PathBuf>,
+
+    /// Let the manifest run its commands and read the environment variables it names
+    #[arg(long, help_heading = "Secrets")]
+    pub trust_config: bool,
+}
+
+/// How lines of an env file are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EnvironmentFileDialect {
+    /// As `docker run --env-file`: no quotes, no escapes, `#` only at the start of a line
+    #[default]
+    Docker,
+    /// As Compose: quotes, comments, values over several lines; `$` is taken literally
+    Dotenv,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressMode {
+    /// `tty` on a terminal, `plain` elsewhere
+    #[default]
+    Auto,
+    /// One line for each fact, in order
+    Plain,
+    /// Redraws the running part
+    Tty,
+    /// One JSON object for each event, as BuildKit sends them, with secrets masked
+    Rawjson,
+    /// Nothing but the image ID
+    Quiet,
+}
+
+/// `pbuild build`: docker's flags keep docker's spelling and meaning.
+#[derive(Debug, Args)]
+pub struct BuildArguments {
+    /// The directory that COPY and ADD read from
+    #[arg(value_name = "PATH")]
+    pub context: String,
+
+    /// Name the image, `NAME[:TAG]` [repeatable] [default: `image` of the manifest]
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub tags: Vec<String>,
+
+    /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<String>,
+
+    /// Build up to this stage
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+
+    /// Set a build argument; without a value it comes from the environment [repeatable]
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub build_arguments: Vec<String>,
+
+    /// Set a label on the image [repeatable]
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub labels: Vec<String>,
+
+    /// Build for this platform, for example linux/arm64
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+
+    /// Run every step again
+    #[arg(long)]
+    pub no_cache: bool,
+
+    /// Always ask the registry for newer base images
+    #[arg(long)]
+    pub pull: bool,
+
+    /// The network of RUN steps: `default`, `none` or `host`
+    #[arg(long, value_name = "MODE")]
+    pub network: Option<String>,
+
+    /// A line for /etc/hosts of RUN steps, `NAME:IP` or `NAME=IP` [repeatable]
+    #[arg(long = "add-host", value_name = "NAME:IP")]
+    pub extra_hosts: Vec<String>,
+
+    /// How to show progress
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+
+    /// Print the image ID and nothing else
+    #[arg(short, long, conflicts_with = "progress")]
+    pub quiet: bool,
+
+    /// Write the image ID to this file
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+
+    /// Where secrets come from.
+    #[command(flatten)]
+    pub secrets: SecretArguments,
+
+    /// Accept that a file of the context holds this secret; the layers are searched all the same [repeatable]
+    #[arg(long, value_name = "NAME", help_heading = "Secrets")]
+    pub allow_context_leak: Vec<String>,
+
+    /// Let this frontend image (`# syntax=`) have the secrets [repeatable]
+    #[arg(long, value_name = "IMAGE", help_heading = "Secrets")]
+    pub allow_frontend: Vec<String>,
+
+    /// Keep the cache records of a leaking build, to look into them
+    #[arg(long, help_heading = "Secrets")]
+    pub keep_leaked_cache: bool,
+}
+
+/// `pbuild audit`.
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// An image of the engine
+    #[arg(value_name = "IMAGE", required_unless_present = "archive", conflicts_with = "archive")]
+    pub image: Option<String>,
+
+    /// An archive as `docker save` writes it, or an OCI archive; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub archive: Option<PathBuf>,
+
+    /// How to report
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+
+    /// Where secrets come from.
+    #[command(flatten)]
+    pub secrets: SecretArguments,
+}
+
+/// The shapes of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one object, contract version 1
+    Json,
+}

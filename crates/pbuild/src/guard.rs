@@ -1,0 +1,166 @@
+//! Looks at everything that becomes part of the image by itself, before anything runs: build arguments, labels, the
+//! text of the steps, the image's configuration. A secret in any of them is the user's slip, not a step's.
+
+use std::collections::BTreeMap;
+
+use pbuildkit::llb::SourceMap;
+use psecret::Redactor;
+
+use crate::plan::BuildPlan;
+
+/// A secret's value stands where it would end up in the image.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GuardError {
+    /// In a build argument, which history and provenance keep.
+    #[error("the value of --build-arg {argument} holds secret {}", list(secrets))]
+    BuildArgument {
+        /// The argument's name.
+        argument: String,
+        /// The secrets' names.
+        secrets: Vec<String>,
+    },
+    /// In a label.
+    #[error("the value of --label {label} holds secret {}", list(secrets))]
+    Label {
+        /// The label's name, redacted.
+        label: String,
+        /// The secrets' names.
+        secrets: Vec<String>,
+    },
+    /// In an instruction of the Dockerfile.
+    #[error("{file}:{line} holds the value of secret {}", list(secrets))]
+    Instruction {
+        /// The Dockerfile's name.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// The secrets' names.
+        secrets: Vec<String>,
+    },
+    /// In the image's configuration: ENV, LABEL, CMD …
+    #[error("the image's configuration would hold the value of secret {} ({})", list(secrets), pointers.join(", "))]
+    Configuration {
+        /// The secrets' names.
+        secrets: Vec<String>,
+        /// Where in the configuration, as JSON pointers.
+        pointers: Vec<String>,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn labels(redactor: &Redactor, bytes: &[u8]) -> Option<Vec<String>> {
+    let found = redactor.labels_in(bytes);
+    (!found.is_empty()).then(|| found.into_iter().map(str::to_owned).collect())
+}
+
+/// Build arguments and labels of the command line and the manifest.
+///
+/// # Errors
+/// The first one that holds a secret's value in any form.
+pub fn check_plan(plan: &BuildPlan, redactor: &Redactor) -> Result<(), GuardError> {
+    for (name, value) in &plan.build_arguments {
+        if let Some(secrets) = labels(redactor, value.as_bytes()) {
+            return Err(GuardError::BuildArgument { argument: redactor.redact(name), secrets });
+        }
+    }
+    for (name, value) in &plan.labels {
+        if let Some(secrets) = labels(redactor, format!("{name}={value}").as_bytes()) {
+            return Err(GuardError::Label { label: redactor.redact(name), secrets });
+        }
+    }
+    Ok(())
+}
+
+/// The Dockerfile's lines that made steps.
+///
+/// # Errors
+/// The first instruction that holds a secret's value in any form.
+pub fn check_source(source: &SourceMap, redactor: &Redactor) -> Result<(), GuardError> {
+    for (_, lines) in source.iter() {
+        if let Some(secrets) = labels(redactor, lines.text.join("\n").as_bytes()) {
+            let inner = lines.text.iter().position(|line| !redactor.labels_in(line.as_bytes()).is_empty());
+            let line = lines.first + inner.unwrap_or(0);
+            return Err(GuardError::Instruction { file: redactor.redact(&lines.file), line, secrets });
+        }
+    }
+    Ok(())
+}
+
+/// The image configurations that the frontend returned, one for each platform.
+///
+/// # Errors
+/// When one of them holds a secret's value in any form.
+pub fn check_metadata(metadata: &BTreeMap<String, Vec<u8>>, redactor: &Redactor) -> Result<(), GuardError> {
+    for (key, bytes) in metadata.iter().filter(|(key, _)| key.starts_with("containerimage.config")) {
+        let Some(mut secrets) = labels(redactor, bytes) else { continue };
+        let mut pointers = Vec::new();
+        if let Ok(document) = serde_json::from_slice::<serde_json::Value>(bytes) {
+            places(&document, String::new(), redactor, &mut pointers);
+        }
+        if pointers.is_empty() {
+            pointers.push(key.clone());
+        }
+        secrets.sort();
+        return Err(GuardError::Configuration { secrets, pointers });
+    }
+    Ok(())
+}
+
+fn places(value: &serde_json::Value, pointer: String, redactor: &Redactor, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(text) if !redactor.labels_in(text.as_bytes()).is_empty() => found.push(pointer),
+        serde_json::Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                places(item, format!("{pointer}/{index}"), redactor, found);
+            }
+        }
+        serde_json::Value::Object(entries) => {
+            for (name, entry) in entries {
+                let escaped = redactor.redact(name).replace('~', "~0").replace('/', "~1");
+                if !redactor.labels_in(name.as_bytes()).is_empty() {
+                    found.push(format!("{pointer}/{escaped}"));
+                }
+                places(entry, format!("{pointer}/{escaped}"), redactor, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use psecret::{RedactorBuilder, SecretName, UserSecret};
+
+    use super::*;
+
+    const VALUE: &str = "tok-4f9a1c77d2";
+
+    fn redactor() -> Redactor {
+        let name = SecretName::parse("TOKEN").expect("a name");
+        RedactorBuilder::new().secret(&name, &UserSecret::new(VALUE.into())).build().expect("a redactor")
+    }
+
+    #[test]
+    fn a_configuration_with_the_value_names_the_place_and_not_the_value() {
+        let config = serde_json::json!({"config": {"Env": ["A=b", format!("URL=http://u:{VALUE}@h")]}});
+        let metadata = BTreeMap::from([("containerimage.config".to_owned(), config.to_string().into_bytes())]);
+        let error = check_metadata(&metadata, &redactor()).expect_err("a leak");
+        assert_eq!(
+            error,
+            GuardError::Configuration { secrets: vec!["TOKEN".into()], pointers: vec!["/config/Env/1".into()] }
+        );
+        assert!(!error.to_string().contains(VALUE));
+    }
+
+    #[test]
+    fn a_clean_configuration_passes() {
+        let config =
+            serde_json::json!({"config": {"Env": ["PATH=/usr/bin"]}, "history": [{"created_by": "RUN echo $TOKEN"}]});
+        let metadata = BTreeMap::from([("containerimage.config".to_owned(), config.to_string().into_bytes())]);
+        assert_eq!(check_metadata(&metadata, &redactor()), Ok(()));
+    }
+}

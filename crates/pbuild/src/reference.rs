@@ -1,0 +1,105 @@
+//! Image names as docker accepts them after `-t`.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// A name that an image can be tagged with: repository and tag, never a digest.
+///
+/// The grammar is that of the distribution project's `reference` package: an optional registry host, lower-case path
+/// components, and a tag of at most 128 characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageName {
+    repository: String,
+    tag: String,
+}
+
+/// Why a text is not an image name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImageNameError {
+    /// The text does not follow the grammar.
+    #[error("invalid tag {0:?}: invalid reference format")]
+    Format(String),
+    /// The repository has a capital letter, the commonest slip.
+    #[error("invalid tag {0:?}: repository name must be lowercase")]
+    Uppercase(String),
+}
+
+static NAME: LazyLock<Regex> = LazyLock::new(|| {
+    let alphanumeric = "[a-z0-9]+";
+    let component = format!(r"{alphanumeric}(?:(?:\.|_|__|-+){alphanumeric})*");
+    let label = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
+    let host = format!(r"(?:{label}(?:\.{label})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?");
+    let pattern = format!(r"^((?:{host}/)?{component}(?:/{component})*)(?::([A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}))?$");
+    Regex::new(&pattern).expect("the pattern is a constant")
+});
+
+impl ImageName {
+    /// Parses `REPOSITORY[:TAG]`; the tag is `latest` when there is none.
+    ///
+    /// # Errors
+    /// When the text does not follow the grammar; the wording is docker's.
+    pub fn parse(text: &str) -> Result<Self, ImageNameError> {
+        let wrong = || ImageNameError::Format(text.to_owned());
+        let Some(parts) = NAME.captures(text) else {
+            let lower = text.to_lowercase();
+            return Err(if NAME.is_match(&lower) { ImageNameError::Uppercase(text.to_owned()) } else { wrong() });
+        };
+        let repository = parts.get(1).ok_or_else(wrong)?.as_str();
+        // 64 hex digits alone are an image ID to every engine.
+        if repository.len() > 255 || (repository.len() == 64 && repository.bytes().all(|b| b.is_ascii_hexdigit())) {
+            return Err(wrong());
+        }
+        let tag = parts.get(2).map_or("latest", |tag| tag.as_str());
+        Ok(Self { repository: repository.to_owned(), tag: tag.to_owned() })
+    }
+
+    /// The part before the tag, as the user wrote it.
+    #[must_use]
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.repository, self.tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_without_tag_is_latest() {
+        for (text, repository, tag) in [
+            ("shop", "shop", "latest"),
+            ("shop:1.4", "shop", "1.4"),
+            ("team/shop:1.4_x-y", "team/shop", "1.4_x-y"),
+            ("localhost:5000/team/shop", "localhost:5000/team/shop", "latest"),
+            ("registry.example/a__b/c-d:v1", "registry.example/a__b/c-d", "v1"),
+        ] {
+            let name = ImageName::parse(text).expect(text);
+            assert_eq!((name.repository(), name.tag()), (repository, tag));
+        }
+    }
+
+    #[test]
+    fn what_docker_refuses_is_refused_in_its_words() {
+        for text in
+            ["", ":1", "a b", "shop:", "shop:1:2", "a//b", "-a", "shop@sha256:00", &"f".repeat(64), "shop:x/y z"]
+        {
+            assert_eq!(ImageName::parse(text), Err(ImageNameError::Format(text.to_owned())), "{text:?}");
+        }
+        assert_eq!(ImageName::parse("team/Shop:1"), Err(ImageNameError::Uppercase("team/Shop:1".into())));
+    }
+}
