@@ -1,1 +1,55 @@
 //! A BuildKit client: session services, control, LLB bridge, status.
+//!
+//! Where bytes enter: the engine's `/grpc` and `/session` connections ([`Builder::connect`]). What happens: a session
+//! serves files, secrets and registry credentials ([`session`]), a build runs ([`Builder::build`]), and where wanted its
+//! operations are changed before anything runs ([`Transform`], [`llb`]). Where bytes leave: files and secrets to the
+//! engine, news and failures to the caller ([`status`], [`BuildFailure`]), who redacts them before people see them.
+//!
+//! What an engine can do is asked ([`Capabilities`]); no version decides anything.
+//!
+//! ```no_run
+//! use pbuildkit::{Builder, BuildRequest, Local};
+//! use pengine::{Endpoint, Engine, Environment, Flags};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::connect(&Endpoint::resolve(&Environment::of_process(), &Flags::default())?).await?;
+//! let builder = Builder::connect(&engine).await?;
+//! let mut request = BuildRequest::dockerfile();
+//! request.locals.insert("context".into(), Local::Directory(".".into()));
+//! request.locals.insert("dockerfile".into(), Local::Directory(".".into()));
+//! let (updates, mut news) = tokio::sync::mpsc::channel(64);
+//! let watch = tokio::spawn(async move { while news.recv().await.is_some() {} });
+//! let result = builder.build_plain(request, updates).await?;
+//! watch.await?;
+//! assert!(result.image_digest().is_some());
+//! # Ok(())
+//! # }
+//! ```
+
+mod bridge;
+mod builder;
+mod capability;
+mod channel;
+mod control;
+mod error;
+mod failure;
+mod filesync;
+pub mod ignore;
+pub mod llb;
+mod mounted;
+mod request;
+pub mod session;
+pub mod status;
+
+pub use bollard_buildkit_proto::pb::Definition;
+pub use bridge::{Bridge, Outcome, Reference, Solved};
+pub use builder::{BuildResult, Builder};
+pub use capability::Capabilities;
+pub use control::{CacheRecord, Worker};
+pub use error::{BuildError, BuildkitError};
+pub use failure::{BuildFailure, FailureKind, FailureSource};
+pub use filesync::Sent;
+pub use request::{BuildRequest, CacheEntry, Exporter, History, Local, NoTransform, Transform, shared_key};
+pub use session::observer::{ContextObserver, FileObserver, Verdict};
+pub use session::registry::Registries;
+pub use session::secrets::{AskedSecret, SECRET_LIMIT, SecretAnswer, SecretProvider};

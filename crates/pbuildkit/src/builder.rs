@@ -1,0 +1,439 @@
+//! Running a build: a session, a solve, its news, and where wanted a change of what is about to run.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard_buildkit_proto::moby::buildkit::v1 as control;
+use pengine::Engine;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+use crate::bridge::{Bridge, Outcome, Reference};
+use crate::capability::Capabilities;
+use crate::channel;
+use crate::control::{CacheRecord, Control, Worker};
+use crate::error::{BuildError, BuildkitError};
+use crate::failure::BuildFailure;
+use crate::filesync::{Cause, Counters, FileSync, Sent, Trouble};
+use crate::mounted::secret_ids;
+use crate::request::{BuildRequest, CacheEntry, History, NoTransform, Transform};
+use crate::session::secrets::{AskedSecret, SecretGate};
+use crate::session::{Services, Session};
+use crate::status::StatusUpdate;
+
+/// After a build's end the last news may still be on their way; this long after the newest we stop waiting.
+const NEWS_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a build that we failed may take to report that.
+const FAIL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// BuildKit of one engine. Clones share the connection.
+#[derive(Clone)]
+pub struct Builder {
+    engine: Engine,
+    channel: Channel,
+    control: Control,
+}
+
+/// A finished build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildResult {
+    /// The build's own name in the engine.
+    pub reference: String,
+    /// What the exporter says: `containerimage.digest`, `containerimage.config.digest`, …
+    pub exporter_response: BTreeMap<String, String>,
+    /// Every secret that the engine asked for.
+    pub asked_secrets: Vec<AskedSecret>,
+    /// What was sent of the locals.
+    pub sent: Sent,
+}
+
+impl BuildResult {
+    /// The image's identity in the engine: for docker's own store the digest of the configuration, for containerd's
+    /// that of the manifest or index.
+    #[must_use]
+    pub fn image_digest(&self) -> Option<&str> {
+        self.exporter_response.get("containerimage.digest").map(String::as_str)
+    }
+}
+
+/// A task that ends when this is dropped, so that a build that is given up leaves nothing behind.
+struct Owned<T>(JoinHandle<T>);
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Why the way over the bridge ended.
+enum DriveError<E> {
+    /// The engine's error, with its details.
+    Status(tonic::Status),
+    Transform(E),
+}
+
+impl<E> From<tonic::Status> for DriveError<E> {
+    fn from(status: tonic::Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl<E> From<BuildkitError> for DriveError<E> {
+    fn from(error: BuildkitError) -> Self {
+        Self::Status(match error {
+            BuildkitError::Lost { source } => source,
+            other => tonic::Status::internal(other.to_string()),
+        })
+    }
+}
+
+impl Builder {
+    /// Opens a connection to the engine's BuildKit.
+    ///
+    /// # Errors
+    ///
+    /// The engine refuses (it has no BuildKit), or the connection fails.
+    pub async fn connect(engine: &Engine) -> Result<Self, BuildkitError> {
+        let channel = channel::open(engine).await?;
+        let control = Control::new(channel.clone());
+        Ok(Self { engine: engine.clone(), channel, control })
+    }
+
+    /// Asks what the engine's BuildKit can do. It answers only while a build runs, so an empty one is started; it leaves
+    /// no record.
+    ///
+    /// # Errors
+    ///
+    /// The connection fails, or BuildKit refuses.
+    pub async fn capabilities(&self) -> Result<Capabilities, BuildkitError> {
+        let reference = new_reference();
+        let services = Services {
+            files: FileSync::new(BTreeMap::new(), None, Arc::default(), Arc::default()),
+            secrets: Arc::new(SecretGate::only(Arc::new(crate::session::secrets::NoSecrets), [])),
+            registries: crate::session::registry::Registries::anonymous(),
+        };
+        let session = Session::open(&self.engine, "", services).await?;
+        let request = control::SolveRequest {
+            r#ref: reference.clone(),
+            session: session.id.clone(),
+            internal: true,
+            cache: Some(control::CacheOptions::default()),
+            ..control::SolveRequest::default()
+        };
+        let mut solver = self.control.clone();
+        let solve = solver.solve(request);
+        let mut bridge = Bridge::new(self.channel.clone(), &reference)?;
+        let ask = async {
+            let capabilities = bridge.capabilities().await?;
+            bridge.finish(crate::bridge::Solved::default()).await?;
+            Ok::<_, BuildkitError>(capabilities)
+        };
+        let (_, capabilities) = futures::join!(solve, ask);
+        capabilities
+    }
+
+    /// The engine's workers, the default one first.
+    ///
+    /// # Errors
+    ///
+    /// The connection fails, or BuildKit refuses.
+    pub async fn workers(&self) -> Result<Vec<Worker>, BuildkitError> {
+        self.control.clone().workers().await
+    }
+
+    /// The records of the build cache that any of the filters means (`id==…`); without filters all.
+    ///
+    /// # Errors
+    ///
+    /// The connection fails, or BuildKit refuses.
+    pub async fn cache_records(&self, filters: &[String]) -> Result<Vec<CacheRecord>, BuildkitError> {
+        self.control.clone().cache_records(filters).await
+    }
+
+    /// Removes the records that any of the filters means, unless they are in use, and returns them. Records that build
+    /// on them must go first. Without filters nothing is removed.
+    ///
+    /// # Errors
+    ///
+    /// The connection fails, or BuildKit refuses.
+    pub async fn prune(&self, filters: &[String]) -> Result<Vec<CacheRecord>, BuildkitError> {
+        if filters.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.control.clone().prune(filters).await
+    }
+
+    /// Makes the engine forget its record of a build, and with it the raw log.
+    ///
+    /// # Errors
+    ///
+    /// The connection fails, or BuildKit refuses. An engine without history has nothing to forget.
+    pub async fn forget(&self, reference: &str) -> Result<(), BuildkitError> {
+        self.control.clone().forget(reference).await
+    }
+
+    /// Builds as docker itself would: the frontend runs in the engine, and its result is exported as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]; see [`Builder::build`].
+    pub async fn build_plain(
+        &self,
+        request: BuildRequest,
+        updates: mpsc::Sender<StatusUpdate>,
+    ) -> Result<BuildResult, BuildError> {
+        self.build(request, None::<&mut NoTransform>, updates).await
+    }
+
+    /// Builds. With a transformation, what the frontend made is changed before anything of it runs, and only secrets
+    /// that the changed build mounts are served.
+    ///
+    /// News go to `updates` until the end; they must be received, or the build waits. Dropping the future cancels the
+    /// build in the engine.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] says who must act: the Dockerfile's author, the owner of a file, the caller, or whoever runs the
+    /// engine. After [`BuildError::Buildkit`] the state of the build is unknown.
+    pub async fn build<T: Transform>(
+        &self,
+        request: BuildRequest,
+        transform: Option<&mut T>,
+        updates: mpsc::Sender<StatusUpdate>,
+    ) -> Result<BuildResult, BuildError<T::Error>> {
+        let reference = new_reference();
+        let trouble = Arc::new(Trouble::default());
+        let sent = Arc::new(Counters::default());
+        let gate = Arc::new(match transform {
+            None => SecretGate::open(Arc::clone(&request.secrets)),
+            Some(_) => SecretGate::only(Arc::clone(&request.secrets), request.frontend_secrets.iter().cloned()),
+        });
+        let services = Services {
+            files: FileSync::new(
+                request.locals.clone(),
+                request.observer.clone(),
+                Arc::clone(&trouble),
+                Arc::clone(&sent),
+            ),
+            secrets: Arc::clone(&gate),
+            registries: request.registries.clone(),
+        };
+        let session = Session::open(&self.engine, &request.shared_key, services).await?;
+        let (alive, mut news) = watch::channel(());
+        let mut follower = Owned(tokio::spawn(self.control.clone().follow(reference.clone(), updates, alive)));
+
+        let solve_request = solve_request(&request, &reference, &session.id, transform.is_some());
+        let mut solver = self.control.clone();
+        let solve = solver.solve(solve_request);
+        let work = async {
+            match transform {
+                None => solve.await.map_err(|status| failed(&status)),
+                Some(transform) => {
+                    let mut bridge = Bridge::new(self.channel.clone(), &reference)?;
+                    let drive = drive(&mut bridge, &request, transform, &gate);
+                    supervise(solve, drive).await
+                }
+            }
+        };
+        let outcome = tokio::select! {
+            // What went wrong on our side is the cause of what the engine will report.
+            biased;
+            cause = trouble.wait() => Err(cause.into()),
+            outcome = work => outcome,
+        };
+        if !matches!(outcome, Err(BuildError::Stopped { .. } | BuildError::Source { .. } | BuildError::Buildkit(_))) {
+            wait_for_news(&mut follower, &mut news).await;
+        }
+        let exporter_response = match (outcome, trouble.take()) {
+            (Err(_), Some(cause)) => return Err(cause.into()),
+            (outcome, _) => outcome?,
+        };
+        Ok(BuildResult { reference, exporter_response, asked_secrets: gate.asked(), sent: sent.read() })
+    }
+}
+
+impl<E: std::error::Error + 'static> From<Cause> for BuildError<E> {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Source { path, source } => Self::Source { path, source },
+            Cause::Stopped { local, path } => Self::Stopped { local, path },
+        }
+    }
+}
+
+fn new_reference() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+fn failed<E: std::error::Error + 'static>(status: &tonic::Status) -> BuildError<E> {
+    match BuildkitError::from(status.clone()) {
+        BuildkitError::Refused { source } => BuildError::Failed(source),
+        other => BuildError::Buildkit(other),
+    }
+}
+
+/// What the control service is told. With a transformation the frontend is left out: it is called over the bridge.
+fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_bridge: bool) -> control::SolveRequest {
+    let mut attributes: HashMap<String, String> =
+        request.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    if over_bridge {
+        // Attestations are made when the result is exported.
+        attributes.retain(|name, _| name.starts_with("attest:"));
+    } else if !request.cache_imports.is_empty() {
+        attributes.insert("cache-imports".to_owned(), cache_imports_attribute(&request.cache_imports));
+    }
+    let entries = |entries: &[CacheEntry]| -> Vec<control::CacheOptionsEntry> {
+        let entry = |entry: &CacheEntry| control::CacheOptionsEntry {
+            r#type: entry.kind.clone(),
+            attrs: entry.attributes.clone().into_iter().collect(),
+        };
+        entries.iter().map(entry).collect()
+    };
+    let exporter = request.exporter.as_ref();
+    let exporter_attributes = exporter.map(|exporter| exporter.attributes.clone().into_iter().collect());
+    control::SolveRequest {
+        r#ref: reference.to_owned(),
+        session: session.to_owned(),
+        frontend: if over_bridge { String::new() } else { request.frontend.clone() },
+        frontend_attrs: attributes,
+        // The older of two fields: every engine knows it, and only one exporter is asked for.
+        exporter_deprecated: exporter.map(|exporter| exporter.kind.clone()).unwrap_or_default(),
+        exporter_attrs_deprecated: exporter_attributes.unwrap_or_default(),
+        cache: Some(control::CacheOptions {
+            exports: entries(&request.cache_exports),
+            imports: entries(&request.cache_imports),
+            ..control::CacheOptions::default()
+        }),
+        entitlements: request.entitlements.clone(),
+        internal: request.history == History::Nothing,
+        ..control::SolveRequest::default()
+    }
+}
+
+/// The same list for the frontend, which resolves images with it (BuildKit `client/solve.go`).
+fn cache_imports_attribute(entries: &[CacheEntry]) -> String {
+    let entry = |entry: &CacheEntry| serde_json::json!({ "Type": entry.kind, "Attrs": entry.attributes });
+    serde_json::Value::Array(entries.iter().map(entry).collect()).to_string()
+}
+
+/// Runs the frontend, changes what it made, and returns that to the waiting solve.
+async fn drive<T: Transform>(
+    bridge: &mut Bridge,
+    request: &BuildRequest,
+    transform: &mut T,
+    gate: &SecretGate,
+) -> Result<(), DriveError<T::Error>> {
+    let result = prepare(bridge, request, transform, gate).await;
+    let status = match &result {
+        Ok(()) => return Ok(()),
+        Err(DriveError::Status(status)) => status.clone(),
+        // The engine need not know what we think of the build.
+        Err(DriveError::Transform(_)) => tonic::Status::cancelled("the client gave the build up"),
+    };
+    // If this fails too, the solve has ended already and says why.
+    let _ = bridge.fail(&status).await;
+    result
+}
+
+async fn prepare<T: Transform>(
+    bridge: &mut Bridge,
+    request: &BuildRequest,
+    transform: &mut T,
+    gate: &SecretGate,
+) -> Result<(), DriveError<T::Error>> {
+    let capabilities = bridge.capabilities().await?;
+    let mut attributes = request.attributes.clone();
+    if !request.cache_imports.is_empty() {
+        attributes.insert("cache-imports".to_owned(), cache_imports_attribute(&request.cache_imports));
+    }
+    let mut solved = bridge.solve_frontend(&request.frontend, &attributes).await?;
+    transform.inspect(&solved.metadata).map_err(DriveError::Transform)?;
+    // All platforms are changed before any is registered: an error in one means that none begins.
+    let mut changed = Vec::new();
+    let references: Vec<(Option<String>, &mut Reference)> = match &mut solved.outcome {
+        Outcome::Nothing => Vec::new(),
+        Outcome::Single(reference) => vec![(None, reference)],
+        Outcome::Platforms(platforms) => {
+            platforms.iter_mut().map(|(platform, reference)| (Some(platform.clone()), reference)).collect()
+        }
+    };
+    for (platform, reference) in references {
+        // `FROM scratch` and nothing more has no operations.
+        let Some(definition) = reference.definition.take().filter(|definition| !definition.def.is_empty()) else {
+            continue;
+        };
+        let definition =
+            transform.transform(&capabilities, platform.as_deref(), definition).map_err(DriveError::Transform)?;
+        changed.push((reference, definition));
+    }
+    for (reference, definition) in changed {
+        gate.allow(secret_ids(&definition));
+        *reference = bridge.solve_definition(definition, &request.cache_imports).await?;
+    }
+    bridge.finish(solved).await?;
+    Ok(())
+}
+
+/// Waits for the solve while the bridge is driven beside it.
+async fn supervise<S, D, E>(solve: S, drive: D) -> Result<BTreeMap<String, String>, BuildError<E>>
+where
+    S: Future<Output = Result<BTreeMap<String, String>, tonic::Status>>,
+    D: Future<Output = Result<(), DriveError<E>>>,
+    E: std::error::Error + 'static,
+{
+    let mut solve = pin!(solve);
+    let mut drive = pin!(drive);
+    let driven = tokio::select! {
+        // The solve waits for the drive: if it ends first, it failed.
+        outcome = &mut solve => return outcome.map_err(|status| failed(&status)),
+        driven = &mut drive => driven,
+    };
+    let Err(error) = driven else {
+        return solve.await.map_err(|status| failed(&status));
+    };
+    // The solve was told; when it has ended, nothing of the build is left in the engine.
+    let _ = tokio::time::timeout(FAIL_PATIENCE, solve).await;
+    Err(match error {
+        DriveError::Status(status) => failed(&status),
+        DriveError::Transform(error) => BuildError::Transform(error),
+    })
+}
+
+async fn wait_for_news(follower: &mut Owned<Result<(), tonic::Status>>, news: &mut watch::Receiver<()>) {
+    loop {
+        tokio::select! {
+            _ = &mut follower.0 => return,
+            changed = tokio::time::timeout(NEWS_PATIENCE, news.changed()) => match changed {
+                Ok(Ok(())) => {}
+                // The sender is gone: the follower is about to end.
+                Ok(Err(_)) => {
+                    let _ = (&mut follower.0).await;
+                    return;
+                }
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Builder({})", self.engine.describe())
+    }
+}
+
+/// BuildKit's own explanation of a failed build, from wherever it came.
+impl<E: std::error::Error + 'static> BuildError<E> {
+    /// The explanation, if BuildKit gave one.
+    #[must_use]
+    pub fn failure(&self) -> Option<&BuildFailure> {
+        match self {
+            Self::Failed(failure) | Self::Buildkit(BuildkitError::Refused { source: failure }) => Some(failure),
+            Self::Source { .. } | Self::Stopped { .. } | Self::Transform(_) | Self::Buildkit(_) => None,
+        }
+    }
+}

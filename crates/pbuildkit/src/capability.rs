@@ -1,0 +1,68 @@
+//! What an engine's BuildKit can do: asked, never guessed from versions.
+
+use std::collections::BTreeSet;
+
+use bollard_buildkit_proto::moby::buildkit::v1::apicaps::ApiCap;
+use bollard_buildkit_proto::moby::buildkit::v1::frontend::PongResponse;
+
+/// The capabilities that a BuildKit lists in answer to a ping.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    frontend: BTreeSet<String>,
+    operations: BTreeSet<String>,
+}
+
+impl Capabilities {
+    /// Secrets can be environment variables of a step.
+    pub const SECRET_ENVIRONMENT: &str = "exec.secretenv";
+    /// Secrets can be files of a step.
+    pub const SECRET_MOUNT: &str = "exec.mount.secret";
+    /// Images can carry attestations.
+    pub const ATTESTATIONS: &str = "exporter.image.attestations";
+
+    /// Whether operations (LLB) may use this, for example [`Capabilities::SECRET_ENVIRONMENT`].
+    ///
+    /// What is not listed is silently ignored by the engine, so ask before every use.
+    #[must_use]
+    pub fn operation(&self, id: &str) -> bool {
+        self.operations.contains(id)
+    }
+
+    /// Whether the bridge (gateway) offers this.
+    #[must_use]
+    pub fn frontend(&self, id: &str) -> bool {
+        self.frontend.contains(id)
+    }
+
+    /// Capabilities made by hand, for tests of what depends on them.
+    #[must_use]
+    pub fn with_operations<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { frontend: BTreeSet::new(), operations: ids.into_iter().map(str::to_owned).collect() }
+    }
+}
+
+impl From<PongResponse> for Capabilities {
+    fn from(pong: PongResponse) -> Self {
+        let enabled = |capabilities: Vec<ApiCap>| {
+            capabilities.into_iter().filter(|capability| capability.enabled).map(|capability| capability.id).collect()
+        };
+        Self { frontend: enabled(pong.frontend_api_caps), operations: enabled(pong.llb_caps) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disabled_capability_does_not_count() {
+        let capability = |id: &str, enabled| ApiCap { id: id.into(), enabled, ..ApiCap::default() };
+        let pong = PongResponse {
+            llb_caps: vec![capability("exec.secretenv", false), capability("exec.mount.secret", true)],
+            ..PongResponse::default()
+        };
+        let capabilities = Capabilities::from(pong);
+        assert!(!capabilities.operation(Capabilities::SECRET_ENVIRONMENT));
+        assert!(capabilities.operation(Capabilities::SECRET_MOUNT));
+    }
+}

@@ -1,0 +1,141 @@
+//! BuildKit's control service: solving, status, and what the engine keeps.
+
+use std::collections::BTreeMap;
+
+use bollard_buildkit_proto::moby::buildkit::v1 as control;
+use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
+use tokio::sync::mpsc;
+use tonic::transport::Channel;
+
+use crate::channel::MESSAGE_LIMIT;
+use crate::error::BuildkitError;
+use crate::status::StatusUpdate;
+
+/// A client of the control service. Clones share the connection.
+#[derive(Clone)]
+pub(crate) struct Control(ControlClient<Channel>);
+
+/// A worker of the engine's BuildKit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// Its identity.
+    pub id: String,
+    /// What it says of itself.
+    pub labels: BTreeMap<String, String>,
+    /// What it can build for, the native platform first: `linux/amd64`.
+    pub platforms: Vec<String>,
+}
+
+/// A record of the build cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheRecord {
+    /// Its identity.
+    pub id: String,
+    /// What made it, in BuildKit's words: command text, so redact before showing.
+    pub description: String,
+    /// `regular`, `source.local`, `exec.cachemount`, …
+    pub kind: String,
+    /// Its size in bytes.
+    pub size: i64,
+    /// A build uses it now.
+    pub in_use: bool,
+    /// An image of the engine uses it too.
+    pub shared: bool,
+    /// The records it builds on.
+    pub parents: Vec<String>,
+}
+
+impl Control {
+    pub(crate) fn new(channel: Channel) -> Self {
+        let client = ControlClient::new(channel);
+        Self(client.max_decoding_message_size(MESSAGE_LIMIT).max_encoding_message_size(MESSAGE_LIMIT))
+    }
+
+    /// Runs a build to its end. Dropping the future cancels the build.
+    pub(crate) async fn solve(
+        &mut self,
+        request: control::SolveRequest,
+    ) -> Result<BTreeMap<String, String>, tonic::Status> {
+        let response = self.0.solve(request).await?;
+        Ok(response.into_inner().exporter_response.into_iter().collect())
+    }
+
+    /// Passes a build's news on until it ends, or until nobody listens any more.
+    pub(crate) async fn follow(
+        mut self,
+        reference: String,
+        updates: mpsc::Sender<StatusUpdate>,
+        alive: tokio::sync::watch::Sender<()>,
+    ) -> Result<(), tonic::Status> {
+        let mut stream = self.0.status(control::StatusRequest { r#ref: reference }).await?.into_inner();
+        while let Some(response) = stream.message().await? {
+            alive.send_replace(());
+            // A listener that left does not end the build, and the engine must not wait for it either.
+            let _ = updates.send(StatusUpdate::from(response)).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn workers(&mut self) -> Result<Vec<Worker>, BuildkitError> {
+        let response = self.0.list_workers(control::ListWorkersRequest::default()).await?;
+        let workers = response.into_inner().record.into_iter().map(|record| Worker {
+            id: record.id,
+            labels: record.labels.into_iter().collect(),
+            platforms: record.platforms.iter().map(platform_text).collect(),
+        });
+        Ok(workers.collect())
+    }
+
+    pub(crate) async fn cache_records(&mut self, filters: &[String]) -> Result<Vec<CacheRecord>, BuildkitError> {
+        let request = control::DiskUsageRequest { filter: filters.to_vec(), age_limit: 0 };
+        let response = self.0.disk_usage(request).await?;
+        Ok(response.into_inner().record.into_iter().map(CacheRecord::from).collect())
+    }
+
+    pub(crate) async fn prune(&mut self, filters: &[String]) -> Result<Vec<CacheRecord>, BuildkitError> {
+        let request = control::PruneRequest { filter: filters.to_vec(), all: true, ..Default::default() };
+        let mut stream = self.0.prune(request).await?.into_inner();
+        let mut removed = Vec::new();
+        while let Some(record) = stream.message().await? {
+            removed.push(CacheRecord::from(record));
+        }
+        Ok(removed)
+    }
+
+    pub(crate) async fn forget(&mut self, reference: &str) -> Result<(), BuildkitError> {
+        let request = control::UpdateBuildHistoryRequest {
+            r#ref: reference.to_owned(),
+            delete: true,
+            ..control::UpdateBuildHistoryRequest::default()
+        };
+        match self.0.update_build_history(request).await {
+            Ok(_) => Ok(()),
+            // No history, or no record of this build: there is nothing to forget.
+            Err(status) if matches!(status.code(), tonic::Code::Unimplemented | tonic::Code::NotFound) => Ok(()),
+            Err(status) => Err(status.into()),
+        }
+    }
+}
+
+impl From<control::UsageRecord> for CacheRecord {
+    fn from(record: control::UsageRecord) -> Self {
+        Self {
+            id: record.id,
+            description: record.description,
+            kind: record.record_type,
+            size: record.size,
+            in_use: record.in_use,
+            shared: record.shared,
+            parents: record.parents,
+        }
+    }
+}
+
+fn platform_text(platform: &bollard_buildkit_proto::pb::Platform) -> String {
+    let mut text = format!("{}/{}", platform.os, platform.architecture);
+    if !platform.variant.is_empty() {
+        text.push('/');
+        text.push_str(&platform.variant);
+    }
+    text
+}

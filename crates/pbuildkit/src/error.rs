@@ -1,0 +1,77 @@
+//! What can go wrong in a build, told apart by who must act.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::path::PathBuf;
+
+use pengine::EngineError;
+
+use crate::failure::BuildFailure;
+
+/// Why talking to BuildKit failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildkitError {
+    /// The engine did not hand over a connection.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The connection broke: whatever was under way is in an unknown state.
+    #[error("the connection to BuildKit broke")]
+    Lost {
+        /// Why, as far as the transport knows.
+        source: tonic::Status,
+    },
+    /// BuildKit answered with an error.
+    #[error("BuildKit refused")]
+    Refused {
+        /// BuildKit's explanation.
+        source: BuildFailure,
+    },
+    /// BuildKit's answer is not one that we understand.
+    #[error("BuildKit's answer is not understood: {problem}")]
+    Unexpected {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+impl From<tonic::Status> for BuildkitError {
+    fn from(status: tonic::Status) -> Self {
+        // What the transport reports has a cause; what the engine reports came as a message.
+        if status.source().is_some() {
+            return Self::Lost { source: status };
+        }
+        Self::Refused { source: BuildFailure::of_status(&status) }
+    }
+}
+
+/// Why a build did not succeed. `E` is the error of the caller's own [`crate::Transform`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError<E: Error + 'static = Infallible> {
+    /// The build ran and failed, or the engine refused it.
+    #[error(transparent)]
+    Failed(BuildFailure),
+    /// A file of a local directory could not be sent; the build was cancelled.
+    #[error("failed to send {} to the engine", path.display())]
+    Source {
+        /// The file, in full.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An observer of what is sent stopped the build, before the file's end was sent.
+    #[error("the build was stopped while {} was being sent", path.display())]
+    Stopped {
+        /// The local directory's name, such as `context`.
+        local: String,
+        /// The file, relative to that directory.
+        path: PathBuf,
+    },
+    /// The caller's transformation failed; nothing ran.
+    #[error(transparent)]
+    Transform(E),
+    /// The engine or the connection failed; what the engine did is unknown, and nothing was verified.
+    #[error(transparent)]
+    Buildkit(#[from] BuildkitError),
+}

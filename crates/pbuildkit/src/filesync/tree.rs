@@ -1,0 +1,230 @@
+//! Trees of files to send: a directory of this machine, or files in memory.
+//!
+//! Paths are bytes with `/` between the parts, relative to the root, which is the empty path.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::{ffi::OsStr, fs};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
+
+use crate::filesync::wire::mode;
+
+/// A tree of files.
+pub(crate) trait Tree: Send + Sync {
+    /// The names in a directory, sorted by bytes.
+    fn names(&self, directory: &[u8]) -> io::Result<Vec<Vec<u8>>>;
+    /// What is at a path, links not followed.
+    fn entry(&self, path: &[u8]) -> io::Result<Entry>;
+    /// A regular file's bytes.
+    fn open(&self, path: &[u8]) -> io::Result<Box<dyn Read + Send>>;
+    /// The path as people know it, for messages.
+    fn display(&self, path: &[u8]) -> PathBuf;
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entry {
+    /// Go's `os.FileMode`.
+    pub(crate) mode: u32,
+    pub(crate) size: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) modified: i64,
+    /// Where a symbolic link leads.
+    pub(crate) target: Vec<u8>,
+    pub(crate) device: (u32, u32),
+    /// Which file this is, if it has several names.
+    pub(crate) hard_link: Option<(u64, u64)>,
+    pub(crate) is_socket: bool,
+    pub(crate) attributes: BTreeMap<String, Vec<u8>>,
+}
+
+impl Entry {
+    pub(crate) fn is_directory(&self) -> bool {
+        self.mode & mode::DIRECTORY != 0
+    }
+
+    pub(crate) fn is_symlink(&self) -> bool {
+        self.mode & mode::SYMLINK != 0
+    }
+
+    /// Whether it has bytes that may be asked for.
+    pub(crate) fn is_file(&self) -> bool {
+        self.mode & (mode::DIRECTORY | mode::SYMLINK | mode::DEVICE | mode::NAMED_PIPE) == 0 && !self.is_socket
+    }
+}
+
+/// A directory of this machine.
+pub(crate) struct DiskTree {
+    root: PathBuf,
+}
+
+impl DiskTree {
+    pub(crate) fn new(root: &Path) -> io::Result<Self> {
+        let root = root.canonicalize()?;
+        if root.is_dir() { Ok(Self { root }) } else { Err(io::Error::from(io::ErrorKind::NotADirectory)) }
+    }
+
+    fn whole(&self, path: &[u8]) -> PathBuf {
+        if path.is_empty() { self.root.clone() } else { self.root.join(OsStr::from_bytes(path)) }
+    }
+}
+
+impl Tree for DiskTree {
+    fn names(&self, directory: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.whole(directory))? {
+            names.push(entry?.file_name().into_vec());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn entry(&self, path: &[u8]) -> io::Result<Entry> {
+        let whole = self.whole(path);
+        let metadata = fs::symlink_metadata(&whole)?;
+        let kind = metadata.file_type();
+        let target = if kind.is_symlink() { fs::read_link(&whole)?.into_os_string().into_vec() } else { Vec::new() };
+        let is_device = kind.is_block_device() || kind.is_char_device();
+        let seconds = metadata.mtime().saturating_mul(1_000_000_000);
+        Ok(Entry {
+            mode: go_mode(&metadata),
+            size: metadata.len(),
+            modified: seconds.saturating_add(metadata.mtime_nsec()),
+            target,
+            device: if is_device { device_numbers(metadata.rdev()) } else { (0, 0) },
+            hard_link: (!kind.is_dir() && metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino())),
+            is_socket: kind.is_socket(),
+            attributes: attributes(&whole)?,
+        })
+    }
+
+    /// Opens without following any link, so that a file that is swapped for a link between being listed and being
+    /// asked for cannot lead out of the directory; and without waiting, should it have become a pipe.
+    fn open(&self, path: &[u8]) -> io::Result<Box<dyn Read + Send>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let root = rustix::fs::open(&self.root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let file = match openat2(&root, path, flags, Mode::empty(), resolve) {
+            // Linux before 5.6, or a sandbox that does not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => {
+                rustix::fs::openat(CWD, self.whole(path), flags, Mode::empty()).map(File::from)?
+            }
+            other => other.map(File::from)?,
+        };
+        if file.metadata()?.is_file() {
+            Ok(Box::new(file))
+        } else {
+            Err(io::Error::other("it is no longer a regular file"))
+        }
+    }
+
+    fn display(&self, path: &[u8]) -> PathBuf {
+        self.whole(path)
+    }
+}
+
+fn go_mode(metadata: &fs::Metadata) -> u32 {
+    let unix = metadata.mode();
+    let kind = metadata.file_type();
+    let kind_bits = if kind.is_dir() {
+        mode::DIRECTORY
+    } else if kind.is_symlink() {
+        mode::SYMLINK
+    } else if kind.is_char_device() {
+        mode::DEVICE | mode::CHARACTER_DEVICE
+    } else if kind.is_block_device() {
+        mode::DEVICE
+    } else if kind.is_fifo() {
+        mode::NAMED_PIPE
+    } else {
+        0
+    };
+    let special = [(0o4000, mode::SET_USER), (0o2000, mode::SET_GROUP), (0o1000, mode::STICKY)];
+    special.iter().filter(|(bit, _)| unix & bit != 0).fold(kind_bits | (unix & 0o777), |all, (_, bit)| all | bit)
+}
+
+/// As fsutil takes them apart, which is not glibc's way for large numbers.
+fn device_numbers(device: u64) -> (u32, u32) {
+    let major = (device >> 8) & 0xfff;
+    let minor = (device & 0xff) | ((device >> 12) & 0xfff00);
+    (u32::try_from(major).unwrap_or_default(), u32::try_from(minor).unwrap_or_default())
+}
+
+fn attributes(path: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    // The size is asked for first: nearly all files have none, and then nothing is allocated.
+    let size = match rustix::fs::llistxattr(path, &mut [0u8; 0]) {
+        Ok(0) | Err(Errno::NOTSUP) => return Ok(BTreeMap::new()),
+        other => other?,
+    };
+    let mut list = vec![0; size];
+    let size = rustix::fs::llistxattr(path, list.as_mut_slice())?;
+    let mut found = BTreeMap::new();
+    for name in list[..size].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let Ok(text) = std::str::from_utf8(name) else { continue };
+        // What cannot be read is left out, as fsutil does.
+        let Ok(size) = rustix::fs::lgetxattr(path, text, &mut [0u8; 0]) else { continue };
+        let mut value = vec![0; size];
+        if let Ok(size) = rustix::fs::lgetxattr(path, text, value.as_mut_slice()) {
+            value.truncate(size);
+            found.insert(text.to_owned(), value);
+        }
+    }
+    Ok(found)
+}
+
+/// Files that exist only in memory.
+pub(crate) struct MemoryTree {
+    files: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl MemoryTree {
+    pub(crate) fn new(files: &BTreeMap<PathBuf, Vec<u8>>) -> Self {
+        let files = files.iter().map(|(path, bytes)| (path.as_os_str().as_bytes().to_vec(), bytes.clone()));
+        Self { files: files.collect() }
+    }
+
+    /// What is below a directory: the rest of the path after it.
+    fn below<'a>(&'a self, directory: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.files.keys().filter_map(move |path| match directory {
+            [] => Some(path.as_slice()),
+            _ => path.strip_prefix(directory)?.strip_prefix(b"/"),
+        })
+    }
+}
+
+impl Tree for MemoryTree {
+    fn names(&self, directory: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+        let first = |rest: &[u8]| rest.split(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
+        let names: BTreeSet<Vec<u8>> = self.below(directory).map(first).collect();
+        if names.is_empty() && !directory.is_empty() {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    fn entry(&self, path: &[u8]) -> io::Result<Entry> {
+        if let Some(bytes) = self.files.get(path) {
+            let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            return Ok(Entry { mode: 0o644, size, ..Entry::default() });
+        }
+        if path.is_empty() || self.below(path).next().is_some() {
+            return Ok(Entry { mode: mode::DIRECTORY | 0o755, ..Entry::default() });
+        }
+        Err(io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn open(&self, path: &[u8]) -> io::Result<Box<dyn Read + Send>> {
+        let bytes = self.files.get(path).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(Box::new(io::Cursor::new(bytes.clone())))
+    }
+
+    fn display(&self, path: &[u8]) -> PathBuf {
+        PathBuf::from(OsStr::from_bytes(path))
+    }
+}

@@ -1,0 +1,165 @@
+//! Which entries of a tree are sent, in which order.
+//!
+//! Parents before children, names of one directory in the order of their bytes: the receiver checks it. A directory
+//! that no pattern asks for is sent only if something in it is (fsutil `filter.go`).
+
+use std::collections::HashMap;
+use std::io;
+
+use crate::filesync::follow::is_missing;
+use crate::filesync::tree::{Entry, Tree};
+use crate::filesync::wire::Stat;
+use crate::ignore::{Matcher, ParentMatch};
+
+/// What to send of a tree.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// Only this; `None` means everything.
+    pub(crate) include: Option<Matcher>,
+    /// But not this.
+    pub(crate) exclude: Option<Matcher>,
+}
+
+/// Why a walk ended early.
+#[derive(Debug)]
+pub(crate) enum WalkError {
+    /// An entry cannot be read.
+    Entry {
+        /// The entry.
+        path: Vec<u8>,
+        /// Why.
+        source: io::Error,
+    },
+    /// The visitor wants no more.
+    Enough,
+}
+
+/// A directory on the way to where the walk is.
+struct Open {
+    path: Vec<u8>,
+    names: std::vec::IntoIter<Vec<u8>>,
+    include: ParentMatch,
+    exclude: ParentMatch,
+    /// To be sent before its first child is, unless it was already.
+    pending: Option<Entry>,
+}
+
+/// What a filter thinks of an entry.
+struct Opinion {
+    skip: bool,
+    /// Whether something below it could be sent.
+    descend: bool,
+    include: ParentMatch,
+    exclude: ParentMatch,
+}
+
+/// Walks a tree and shows each entry that is to be sent, as it is on the wire; the flag says whether it has bytes.
+///
+/// # Errors
+///
+/// The first entry that cannot be read. What disappears during the walk counts as never having been there.
+pub(crate) fn walk<V>(tree: &dyn Tree, filter: &Filter, mut visit: V) -> Result<(), WalkError>
+where
+    V: FnMut(Stat, bool) -> Result<(), WalkError>,
+{
+    let failed = |path: &[u8]| {
+        let path = path.to_vec();
+        move |source| WalkError::Entry { path, source }
+    };
+    let mut links = HashMap::new();
+    let root = tree.names(b"").map_err(failed(b""))?;
+    let mut stack = vec![Open {
+        path: Vec::new(),
+        names: root.into_iter(),
+        include: ParentMatch::default(),
+        exclude: ParentMatch::default(),
+        pending: None,
+    }];
+    while let Some(top) = stack.last_mut() {
+        let Some(name) = top.names.next() else {
+            stack.pop();
+            continue;
+        };
+        let path = if top.path.is_empty() { name } else { [top.path.as_slice(), b"/", &name].concat() };
+        let opinion = filter.opinion(&path, &top.include, &top.exclude);
+        let entry = match tree.entry(&path) {
+            Ok(entry) => entry,
+            Err(error) if is_missing(&error) || (opinion.skip && !opinion.descend) => continue,
+            Err(error) => return Err(failed(&path)(error)),
+        };
+        if !opinion.skip {
+            for parent in &mut stack {
+                if let Some(pending) = parent.pending.take() {
+                    visit(stat(&parent.path, &pending, &mut links), false)?;
+                }
+            }
+            let has_bytes = entry.is_file();
+            // A socket has no bytes and no meaning elsewhere.
+            if !entry.is_socket {
+                visit(stat(&path, &entry, &mut links), has_bytes)?;
+            }
+        }
+        if entry.is_directory() && opinion.descend {
+            let names = match tree.names(&path) {
+                Ok(names) => names,
+                Err(error) if is_missing(&error) => continue,
+                Err(error) if opinion.skip && error.kind() == io::ErrorKind::PermissionDenied => continue,
+                Err(error) => return Err(failed(&path)(error)),
+            };
+            let pending = opinion.skip.then_some(entry);
+            let (include, exclude) = (opinion.include, opinion.exclude);
+            stack.push(Open { path, names: names.into_iter(), include, exclude, pending });
+        }
+    }
+    Ok(())
+}
+
+impl Filter {
+    fn opinion(&self, path: &[u8], include: &ParentMatch, exclude: &ParentMatch) -> Opinion {
+        let mut opinion =
+            Opinion { skip: false, descend: true, include: ParentMatch::default(), exclude: ParentMatch::default() };
+        if let Some(matcher) = &self.include {
+            let (matched, below) = matcher.matches_below(path, include);
+            opinion.include = below;
+            if !matched {
+                opinion.skip = true;
+                opinion.descend = matcher.may_match_below(path);
+            }
+        }
+        if let Some(matcher) = &self.exclude {
+            let (matched, below) = matcher.matches_below(path, exclude);
+            opinion.exclude = below;
+            if matched {
+                opinion.skip = true;
+                opinion.descend = opinion.descend && matcher.may_turn_back_below(path);
+            }
+        }
+        opinion
+    }
+}
+
+/// An entry as it is on the wire. Owners are 0, as all of docker's clients send them.
+fn stat(path: &[u8], entry: &Entry, links: &mut HashMap<(u64, u64), Vec<u8>>) -> Stat {
+    let first_name = match entry.hard_link {
+        Some(file) if !entry.is_symlink() => match links.get(&file) {
+            Some(first) => Some(first.clone()),
+            None => {
+                links.insert(file, path.to_vec());
+                None
+            }
+        },
+        _ => None,
+    };
+    Stat {
+        path: path.to_vec(),
+        mode: entry.mode,
+        uid: 0,
+        gid: 0,
+        size: if entry.is_directory() { 0 } else { i64::try_from(entry.size).unwrap_or(i64::MAX) },
+        modified: entry.modified,
+        link: first_name.unwrap_or_else(|| entry.target.clone()),
+        device_major: entry.device.0.into(),
+        device_minor: entry.device.1.into(),
+        attributes: entry.attributes.clone(),
+    }
+}

@@ -1,0 +1,215 @@
+//! What to build, as BuildKit is told.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{env, fs};
+
+use bollard_buildkit_proto::pb;
+use sha2::{Digest, Sha256};
+
+use crate::capability::Capabilities;
+use crate::session::observer::ContextObserver;
+use crate::session::registry::Registries;
+use crate::session::secrets::{NoSecrets, SecretProvider};
+
+/// A build. [`BuildRequest::dockerfile`] starts one that docker itself would send; the rest is set by field.
+#[derive(Clone)]
+pub struct BuildRequest {
+    /// The frontend, such as `dockerfile.v0`.
+    pub frontend: String,
+    /// The frontend's attributes: `filename`, `target`, `build-arg:NAME`, `attest:provenance`, …
+    pub attributes: BTreeMap<String, String>,
+    /// Where the result goes.
+    pub exporter: Option<Exporter>,
+    /// Local directories by the name under which the frontend asks for them: `context`, `dockerfile`, …
+    pub locals: BTreeMap<String, Local>,
+    /// By which key the engine finds what it has of the locals from an earlier build; see [`shared_key`].
+    pub shared_key: String,
+    /// Who has the secrets' values.
+    pub secrets: Arc<dyn SecretProvider>,
+    /// Secret ids that may be asked for while the frontend runs, before its result is known, for example
+    /// `GIT_AUTH_TOKEN` for a git context. Counts only with a transformation; without one every id is open.
+    pub frontend_secrets: Vec<String>,
+    /// Who has the registries' credentials.
+    pub registries: Registries,
+    /// Who looks at the locals' bytes while they are sent.
+    pub observer: Option<Arc<dyn ContextObserver>>,
+    /// What the build may do beyond the usual, such as `network.host`.
+    pub entitlements: Vec<String>,
+    /// What the engine keeps of the build's log.
+    pub history: History,
+    /// Caches to read.
+    pub cache_imports: Vec<CacheEntry>,
+    /// Caches to write.
+    pub cache_exports: Vec<CacheEntry>,
+}
+
+/// An exporter and its attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exporter {
+    /// `moby` puts the image into the engine's store; it is the one that every engine has.
+    pub kind: String,
+    /// For example `name`, a list with commas; without it the image has no name.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Exporter {
+    /// An image in the engine's own store, without a name.
+    #[must_use]
+    pub fn engine_image() -> Self {
+        Self { kind: "moby".to_owned(), attributes: BTreeMap::new() }
+    }
+
+    /// An image in the engine's own store under these names.
+    #[must_use]
+    pub fn named_engine_image(names: &[String]) -> Self {
+        let mut exporter = Self::engine_image();
+        if !names.is_empty() {
+            exporter.attributes.insert("name".to_owned(), names.join(","));
+        }
+        exporter
+    }
+}
+
+/// A cache beside the engine's own, as `--cache-from` and `--cache-to` describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheEntry {
+    /// `registry`, `inline`, `gha`, …
+    pub kind: String,
+    /// For example `ref`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// Files that the engine may ask for.
+#[derive(Clone)]
+pub enum Local {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// Files that exist only in memory, for example a Dockerfile from standard input. Paths are relative.
+    Files(BTreeMap<PathBuf, Vec<u8>>),
+}
+
+/// What the engine keeps of the build's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// A record with the raw log, as docker does. The log holds whatever steps print, secrets too.
+    Keep,
+    /// Nothing (`internal`), on engines that know how; older engines keep no history at all.
+    Nothing,
+}
+
+impl BuildRequest {
+    /// A build of `dockerfile.v0` with the attribute that docker's own builder always sends: images that the engine
+    /// has are used as they are.
+    #[must_use]
+    pub fn dockerfile() -> Self {
+        let attributes = [("image-resolve-mode".to_owned(), "local".to_owned())];
+        Self {
+            frontend: "dockerfile.v0".to_owned(),
+            attributes: attributes.into(),
+            exporter: Some(Exporter::engine_image()),
+            locals: BTreeMap::new(),
+            shared_key: String::new(),
+            secrets: Arc::new(NoSecrets),
+            frontend_secrets: Vec::new(),
+            registries: Registries::anonymous(),
+            observer: None,
+            entitlements: Vec::new(),
+            history: History::Keep,
+            cache_imports: Vec::new(),
+            cache_exports: Vec::new(),
+        }
+    }
+}
+
+/// The key under which docker's builder keeps a context: its folder's name and this machine's build identity.
+///
+/// The same key means that a context that docker sent is not sent again by us, and the other way round. The identity is
+/// in `buildx/.buildNodeID` of the docker client's folder (or in `BUILDX_CONFIG`); where docker never built, the
+/// context's whole path stands in for it.
+#[must_use]
+pub fn shared_key(context: &Path, docker_folder: Option<&Path>) -> String {
+    let whole = context.canonicalize().unwrap_or_else(|_| context.to_owned());
+    let name = whole.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|| "/".to_owned());
+    let folder =
+        env::var_os("BUILDX_CONFIG").map(PathBuf::from).or_else(|| docker_folder.map(|folder| folder.join("buildx")));
+    let identity = folder.and_then(|folder| fs::read_to_string(folder.join(".buildNodeID")).ok());
+    let identity = identity.filter(|identity| !identity.is_empty()).unwrap_or_else(|| {
+        let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    });
+    format!("{name}:{identity}")
+}
+
+/// A change of what the frontend made, before anything of it runs.
+pub trait Transform: Send {
+    /// What can go wrong in it.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Looks at the result's metadata, for example at the image configuration in `containerimage.config`.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the build before anything runs.
+    fn inspect(&mut self, metadata: &BTreeMap<String, Vec<u8>>) -> Result<(), Self::Error> {
+        let _ = metadata;
+        Ok(())
+    }
+
+    /// Changes the operations of one platform; `None` when the build is for one platform only.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the build before anything runs.
+    fn transform(
+        &mut self,
+        capabilities: &Capabilities,
+        platform: Option<&str>,
+        definition: pb::Definition,
+    ) -> Result<pb::Definition, Self::Error>;
+}
+
+/// The type of a transformation that does not exist, for builds without one.
+#[derive(Debug)]
+pub enum NoTransform {}
+
+impl Transform for NoTransform {
+    type Error = std::convert::Infallible;
+
+    fn transform(
+        &mut self,
+        _: &Capabilities,
+        _: Option<&str>,
+        _: pb::Definition,
+    ) -> Result<pb::Definition, Self::Error> {
+        match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn the_shared_key_is_docker_s_own_where_docker_has_built() {
+        let folder = TempDir::new().unwrap();
+        let context = folder.path().join("shop");
+        fs::create_dir(&context).unwrap();
+        fs::create_dir(folder.path().join("buildx")).unwrap();
+        fs::write(folder.path().join("buildx/.buildNodeID"), "0123456789abcdef").unwrap();
+        assert_eq!(shared_key(&context, Some(folder.path())), "shop:0123456789abcdef");
+    }
+
+    #[test]
+    fn without_docker_s_identity_two_contexts_of_one_name_have_two_keys() {
+        let folder = TempDir::new().unwrap();
+        let (one, two) = (folder.path().join("a/shop"), folder.path().join("b/shop"));
+        fs::create_dir_all(&one).unwrap();
+        fs::create_dir_all(&two).unwrap();
+        assert_ne!(shared_key(&one, None), shared_key(&two, None));
+        assert_eq!(shared_key(&one, None), shared_key(&one, None));
+    }
+}

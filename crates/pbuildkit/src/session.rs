@@ -1,0 +1,90 @@
+//! What the engine may ask of us while a build runs: files, secrets, registry credentials, and whether we live.
+//!
+//! The engine hands over a connection (`POST /session`) on which *we* are the server of HTTP/2. Each method is announced
+//! in a header, always all of them: an engine that is not told of the secrets service treats a secret as empty instead
+//! of missing.
+
+pub mod observer;
+pub mod registry;
+pub mod secrets;
+
+mod health;
+
+use std::sync::Arc;
+
+use bollard_buildkit_proto::health::health_server::HealthServer;
+use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
+use pengine::Engine;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+
+use crate::error::BuildkitError;
+use crate::filesync::FileSync;
+use crate::session::health::Health;
+use crate::session::registry::Registries;
+use crate::session::secrets::SecretGate;
+
+const METHODS: [&str; 7] = [
+    "/grpc.health.v1.Health/Check",
+    "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+    "/moby.filesync.v1.Auth/Credentials",
+    "/moby.filesync.v1.Auth/FetchToken",
+    "/moby.filesync.v1.Auth/GetTokenAuthority",
+    "/moby.filesync.v1.Auth/VerifyTokenAuthority",
+    "/moby.filesync.v1.FileSync/DiffCopy",
+];
+
+/// What a session serves.
+pub(crate) struct Services {
+    pub(crate) files: FileSync,
+    pub(crate) secrets: Arc<SecretGate>,
+    pub(crate) registries: Registries,
+}
+
+/// A running session; it ends when dropped, and with it whatever the engine does for it.
+pub(crate) struct Session {
+    pub(crate) id: String,
+    server: JoinHandle<()>,
+}
+
+impl Session {
+    pub(crate) async fn open(engine: &Engine, shared_key: &str, services: Services) -> Result<Self, BuildkitError> {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        // The key goes into a header: a folder's name may hold anything.
+        let shared_key: String = shared_key.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect();
+        let mut headers = vec![
+            ("X-Docker-Expose-Session-Uuid", id.as_str()),
+            ("X-Docker-Expose-Session-Name", "pbuild"),
+            ("X-Docker-Expose-Session-Sharedkey", shared_key.as_str()),
+        ];
+        headers.extend(METHODS.map(|method| ("X-Docker-Expose-Session-Grpc-Method", method)));
+        let connection = engine.hijack("/session", &headers).await?;
+        let server = tokio::spawn(serve(connection, services));
+        Ok(Self { id, server })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Serves until the other side closes.
+pub(crate) async fn serve<C>(connection: C, services: Services)
+where
+    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let routes = tonic::service::Routes::new(HealthServer::new(Health))
+        .add_service(SecretsServer::from_arc(services.secrets))
+        .add_service(AuthServer::new(services.registries))
+        .add_service(services.files)
+        .prepare();
+    let service = TowerToHyperService::new(routes);
+    // An error here is the connection's end; the build itself reports what that means.
+    let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(connection), service).await;
+}

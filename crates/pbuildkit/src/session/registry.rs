@@ -1,0 +1,204 @@
+//! Registry credentials, from where docker keeps them.
+//!
+//! BuildKit asks for a host's user and password and talks to the registry itself. Facts: docker/cli
+//! `cli/config/credentials`, docker/docker-credential-helpers (protocol of the helper programs).
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::Auth;
+use bollard_buildkit_proto::moby::filesync::v1::{
+    CredentialsRequest, CredentialsResponse, FetchTokenRequest, FetchTokenResponse, GetTokenAuthorityRequest,
+    GetTokenAuthorityResponse, VerifyTokenAuthorityRequest, VerifyTokenAuthorityResponse,
+};
+use pengine::{DockerConfiguration, RegistryEntry};
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tonic::{Request, Response, Status};
+
+/// How long a credential helper may take; it may ask its user.
+const HELPER_PATIENCE: Duration = Duration::from_secs(60);
+/// The host under which BuildKit asks for Docker Hub, and the key under which docker keeps it.
+const HUB_HOST: &str = "registry-1.docker.io";
+const HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// Where registry credentials come from. They are read when a registry asks, and not kept.
+#[derive(Clone, Debug)]
+pub struct Registries {
+    docker_folder: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct HelperAnswer {
+    #[serde(default, rename = "Username")]
+    user: String,
+    #[serde(default, rename = "Secret")]
+    secret: String,
+}
+
+impl Registries {
+    /// No credentials: every registry sees a stranger.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self { docker_folder: None }
+    }
+
+    /// The credentials in `config.json` of the docker client's folder, and those of the helpers that it names.
+    #[must_use]
+    pub fn of_docker(folder: PathBuf) -> Self {
+        Self { docker_folder: Some(folder) }
+    }
+
+    async fn credentials(&self, host: &str) -> Result<CredentialsResponse, Status> {
+        let Some(folder) = &self.docker_folder else { return Ok(CredentialsResponse::default()) };
+        let mut configuration =
+            DockerConfiguration::read(folder).map_err(|error| Status::unavailable(error.to_string()))?;
+        let key = if host == HUB_HOST { HUB_KEY } else { host };
+        let helper = configuration.credential_helpers.get(key).or(configuration.credentials_store.as_ref());
+        if let Some(helper) = helper.filter(|helper| !helper.is_empty()) {
+            return ask_helper(helper, key).await;
+        }
+        let entry = configuration.auths.remove(key).or_else(|| {
+            // Files written by hand have a scheme or a path: `https://registry.example/v2/`.
+            let keys: Vec<String> = configuration.auths.keys().cloned().collect();
+            let found = keys.into_iter().find(|candidate| host_of(candidate) == host)?;
+            configuration.auths.remove(&found)
+        });
+        Ok(entry.map(of_entry).unwrap_or_default())
+    }
+}
+
+fn host_of(key: &str) -> &str {
+    let rest = key.split_once("://").map_or(key, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
+}
+
+fn of_entry(entry: RegistryEntry) -> CredentialsResponse {
+    if !entry.identity_token.is_empty() {
+        // An empty user tells BuildKit that the secret is a token.
+        return CredentialsResponse { username: String::new(), secret: entry.identity_token };
+    }
+    let pair = STANDARD.decode(entry.auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    match pair.as_deref().and_then(|pair| pair.split_once(':')) {
+        Some((user, password)) => CredentialsResponse {
+            username: user.to_owned(),
+            // docker strips the NULs that old versions padded with.
+            secret: password.trim_end_matches('\0').to_owned(),
+        },
+        None => CredentialsResponse { username: entry.username, secret: entry.password },
+    }
+}
+
+async fn ask_helper(name: &str, key: &str) -> Result<CredentialsResponse, Status> {
+    let failed = |what: &str| Status::unavailable(format!("docker-credential-{name} {what}"));
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        return Err(Status::unavailable("the name of a credential helper is not valid"));
+    }
+    let mut child = Command::new(format!("docker-credential-{name}"))
+        .arg("get")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|_| failed("cannot be started"))?;
+    let work = async {
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(key.as_bytes()).await?;
+        }
+        child.wait_with_output().await
+    };
+    let output = match tokio::time::timeout(HELPER_PATIENCE, work).await {
+        Ok(output) => output.map_err(|_| failed("cannot be read"))?,
+        Err(_) => return Err(failed("does not answer")),
+    };
+    if !output.status.success() {
+        // The protocol says "not found" with a failure and this text; the registry may still be open to all.
+        let text = String::from_utf8_lossy(&output.stdout);
+        if text.contains("credentials not found") {
+            return Ok(CredentialsResponse::default());
+        }
+        return Err(failed("failed"));
+    }
+    let answer: HelperAnswer =
+        serde_json::from_slice(&output.stdout).map_err(|_| failed("did not answer with JSON"))?;
+    let user = if answer.user == "<token>" { String::new() } else { answer.user };
+    Ok(CredentialsResponse { username: user, secret: answer.secret })
+}
+
+#[tonic::async_trait]
+impl Auth for Registries {
+    async fn credentials(&self, request: Request<CredentialsRequest>) -> Result<Response<CredentialsResponse>, Status> {
+        Registries::credentials(self, &request.into_inner().host).await.map(Response::new)
+    }
+
+    async fn fetch_token(&self, _: Request<FetchTokenRequest>) -> Result<Response<FetchTokenResponse>, Status> {
+        // BuildKit then asks for the credentials and fetches the token itself.
+        Err(Status::unavailable("tokens are fetched by BuildKit"))
+    }
+
+    async fn get_token_authority(
+        &self,
+        _: Request<GetTokenAuthorityRequest>,
+    ) -> Result<Response<GetTokenAuthorityResponse>, Status> {
+        Err(Status::unavailable("tokens are fetched by BuildKit"))
+    }
+
+    async fn verify_token_authority(
+        &self,
+        _: Request<VerifyTokenAuthorityRequest>,
+    ) -> Result<Response<VerifyTokenAuthorityResponse>, Status> {
+        Err(Status::unavailable("tokens are fetched by BuildKit"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    async fn lookup(configuration: &str, host: &str) -> (String, String) {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("config.json"), configuration).unwrap();
+        let answer = Registries::of_docker(folder.path().into()).credentials(host).await.unwrap();
+        (answer.username, answer.secret)
+    }
+
+    #[tokio::test]
+    async fn finds_what_docker_login_wrote() {
+        let configuration = format!(
+            r#"{{"auths": {{"registry.example:5000": {{"auth": "{}"}}, "{HUB_KEY}": {{"auth": "{}"}},
+                "https://old.example/v2/": {{"username": "u", "password": "p"}},
+                "token.example": {{"auth": "", "identitytoken": "t"}}}}}}"#,
+            STANDARD.encode("me:pass:word"),
+            STANDARD.encode("hub:secret"),
+        );
+        let pair = |user: &str, password: &str| (user.to_owned(), password.to_owned());
+        assert_eq!(lookup(&configuration, "registry.example:5000").await, pair("me", "pass:word"));
+        assert_eq!(lookup(&configuration, HUB_HOST).await, pair("hub", "secret"));
+        assert_eq!(lookup(&configuration, "old.example").await, pair("u", "p"));
+        assert_eq!(lookup(&configuration, "token.example").await, pair("", "t"));
+        assert_eq!(lookup(&configuration, "other.example").await, pair("", ""));
+    }
+
+    #[tokio::test]
+    async fn a_helper_s_name_cannot_lead_to_another_program() {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("config.json"), r#"{"credsStore": "../../bin/true"}"#).unwrap();
+        let answer = Registries::of_docker(folder.path().into()).credentials("r.example").await;
+        assert_eq!(answer.unwrap_err().code(), tonic::Code::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn without_docker_s_folder_every_registry_sees_a_stranger() {
+        let answer = Registries::anonymous().credentials("registry.example").await.unwrap();
+        assert_eq!(answer, CredentialsResponse::default());
+    }
+}

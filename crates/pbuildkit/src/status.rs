@@ -1,0 +1,238 @@
+//! What a build is doing, as plain types.
+//!
+//! Everything here comes from the build itself: names and logs may hold secrets and go to people only through a
+//! redactor.
+
+use std::time::{Duration, SystemTime};
+
+use bollard_buildkit_proto::google::protobuf::Timestamp;
+use bollard_buildkit_proto::moby::buildkit::v1 as control;
+use bollard_buildkit_proto::pb;
+
+/// A batch of news, in the order in which the engine sent it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusUpdate {
+    /// Steps that began, went on or ended.
+    pub vertices: Vec<Vertex>,
+    /// Parts of steps, for example a transfer.
+    pub progress: Vec<Progress>,
+    /// Output of steps.
+    pub logs: Vec<Log>,
+    /// What the frontend warns of.
+    pub warnings: Vec<Warning>,
+}
+
+/// A step of the build; the same digest comes again as it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vertex {
+    /// Its identity: `sha256:…` of the operation.
+    pub digest: String,
+    /// The identities of what it builds on.
+    pub inputs: Vec<String>,
+    /// Its name, as the frontend wrote it: `[2/4] RUN make`.
+    pub name: String,
+    /// Its result was there already.
+    pub cached: bool,
+    /// When it began.
+    pub started: Option<SystemTime>,
+    /// When it ended.
+    pub completed: Option<SystemTime>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The group under which it is shown.
+    pub group: Option<Group>,
+}
+
+/// Steps that are shown as one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its identity.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A part of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Its identity within the step.
+    pub id: String,
+    /// The step.
+    pub vertex: String,
+    /// What it is about, when it differs from the identity.
+    pub name: String,
+    /// How much is done; bytes for transfers.
+    pub current: i64,
+    /// How much there is; 0 when unknown.
+    pub total: i64,
+    /// When this was so.
+    pub timestamp: Option<SystemTime>,
+    /// When the part began.
+    pub started: Option<SystemTime>,
+    /// When the part ended.
+    pub completed: Option<SystemTime>,
+}
+
+/// A piece of a step's output, cut anywhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The step.
+    pub vertex: String,
+    /// Where it was written.
+    pub stream: LogStream,
+    /// When it was written.
+    pub timestamp: Option<SystemTime>,
+    /// The bytes: any encoding, any cut.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Log {
+    /// Without the bytes: nobody has looked for secrets in them yet.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Log({}, {:?}, {} bytes)", self.vertex, self.stream, self.bytes.len())
+    }
+}
+
+/// The two outputs of a step; each is a stream of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LogStream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+/// What the frontend warns of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The step that it is about; may be empty.
+    pub vertex: String,
+    /// 1 is the usual level.
+    pub level: i64,
+    /// One line.
+    pub short: String,
+    /// More lines.
+    pub detail: Vec<String>,
+    /// Where it is explained.
+    pub url: String,
+    /// The file that it is about.
+    pub file: Option<String>,
+    /// Where in the file.
+    pub ranges: Vec<LineRange>,
+}
+
+/// Lines of a file, the first is 1, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineRange {
+    /// The first line.
+    pub first: usize,
+    /// The last line.
+    pub last: usize,
+}
+
+impl LineRange {
+    pub(crate) fn of(range: &pb::Range) -> Self {
+        let line = |position: &Option<pb::Position>| {
+            position.as_ref().and_then(|position| usize::try_from(position.line).ok()).unwrap_or_default()
+        };
+        let first = line(&range.start);
+        Self { first, last: line(&range.end).max(first) }
+    }
+}
+
+impl From<control::StatusResponse> for StatusUpdate {
+    fn from(response: control::StatusResponse) -> Self {
+        Self {
+            vertices: response.vertexes.into_iter().map(Vertex::from).collect(),
+            progress: response.statuses.into_iter().map(Progress::from).collect(),
+            logs: response.logs.into_iter().map(Log::from).collect(),
+            warnings: response.warnings.into_iter().map(Warning::from).collect(),
+        }
+    }
+}
+
+impl From<control::Vertex> for Vertex {
+    fn from(vertex: control::Vertex) -> Self {
+        Self {
+            digest: vertex.digest,
+            inputs: vertex.inputs,
+            name: vertex.name,
+            cached: vertex.cached,
+            started: vertex.started.and_then(time),
+            completed: vertex.completed.and_then(time),
+            error: Some(vertex.error).filter(|error| !error.is_empty()),
+            group: vertex.progress_group.map(|group| Group { id: group.id, name: group.name }),
+        }
+    }
+}
+
+impl From<control::VertexStatus> for Progress {
+    fn from(status: control::VertexStatus) -> Self {
+        Self {
+            id: status.id,
+            vertex: status.vertex,
+            name: status.name,
+            current: status.current,
+            total: status.total,
+            timestamp: status.timestamp.and_then(time),
+            started: status.started.and_then(time),
+            completed: status.completed.and_then(time),
+        }
+    }
+}
+
+impl From<control::VertexLog> for Log {
+    fn from(log: control::VertexLog) -> Self {
+        // 1 is standard output, 2 standard error (BuildKit `util/progress/logs`).
+        let stream = if log.stream == 2 { LogStream::Error } else { LogStream::Output };
+        Self { vertex: log.vertex, stream, timestamp: log.timestamp.and_then(time), bytes: log.msg }
+    }
+}
+
+impl From<control::VertexWarning> for Warning {
+    fn from(warning: control::VertexWarning) -> Self {
+        Self {
+            vertex: warning.vertex,
+            level: warning.level,
+            short: String::from_utf8_lossy(&warning.short).into_owned(),
+            detail: warning.detail.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect(),
+            url: warning.url,
+            file: warning.info.map(|info| info.filename),
+            ranges: warning.ranges.iter().map(LineRange::of).collect(),
+        }
+    }
+}
+
+/// Times that no clock of ours can show are left out (C18).
+fn time(timestamp: Timestamp) -> Option<SystemTime> {
+    let nanoseconds = Duration::from_nanos(u64::try_from(timestamp.nanos).ok()?);
+    let seconds = Duration::from_secs(timestamp.seconds.unsigned_abs());
+    let whole = if timestamp.seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(seconds)?
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(seconds)?
+    };
+    whole.checked_add(nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c18_times_before_and_beyond_the_clock_do_not_panic() {
+        for seconds in [i64::MIN, -1, 0, 1, i64::MAX] {
+            for nanos in [i32::MIN, -1, 0, 999_999_999, i32::MAX] {
+                let _ = time(Timestamp { seconds, nanos });
+            }
+        }
+        assert_eq!(time(Timestamp { seconds: 0, nanos: 0 }), Some(SystemTime::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn a_log_is_never_shown_by_debug() {
+        let log = Log::from(control::VertexLog { msg: b"canary-18ab".to_vec(), stream: 2, ..Default::default() });
+        assert_eq!(log.stream, LogStream::Error);
+        assert!(!format!("{log:?}").contains("canary-18ab"));
+    }
+}
