@@ -1,1 +1,36 @@
 //! A service's credential: catalogue of services, generation, rotation states, injected variables.
+//!
+//! Where bytes enter: the kernel's random numbers ([`ServiceCredential::generate`]) and a sealed ledger
+//! ([`Ledger::open`]). What happens: the catalogue ([`ServiceKind`]) says what a service of a kind needs, the ledger
+//! keeps what was generated for it, and [`injected`] names the variables that an app gets. Where bytes leave: the files
+//! that a service reads at its start ([`setup`]), the standard input of clients that log in ([`probe`]), the sealed
+//! ledger ([`Ledger::seal`]), and [`ServiceCredential::expose`] for everyone else; each is a numbered door.
+//!
+//! The crate knows no engine: it says what to run and how to judge what came back.
+//!
+//! ```
+//! use pcredential::{Ledger, ServiceKind, injected};
+//!
+//! let mut ledger = Ledger::new("shop");
+//! ledger.add("db", ServiceKind::Postgres, "postgres:17", "shop-db", 1_790_000_000);
+//! let variables = injected(&ledger, None)?;
+//! let names: Vec<&str> = variables.iter().map(|variable| variable.name()).collect();
+//! assert!(names.starts_with(&["DB_HOST", "DB_PORT", "DB_DATABASE", "DB_USERNAME", "DB_PASSWORD"]));
+//! # Ok::<(), pcredential::InjectedError>(())
+//! ```
+
+mod credential;
+mod error;
+mod identifier;
+mod injected;
+mod kind;
+mod ledger;
+pub mod probe;
+mod scram;
+pub mod setup;
+
+pub use credential::ServiceCredential;
+pub use error::{InjectedError, LedgerError};
+pub use injected::{InjectedValue, InjectedVariable, injected};
+pub use kind::{Family, ServiceKind};
+pub use ledger::{Ledger, Phase, ServiceRecord, Slot};

@@ -1,0 +1,98 @@
+//! The value of a service credential.
+
+use std::fmt;
+
+use rand::distr::{Alphabetic, Alphanumeric, Distribution};
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
+use zeroize::Zeroizing;
+
+/// How many characters a generated credential has: 32 of 62 are 190 bits.
+pub(crate) const LENGTH: usize = 32;
+
+/// The value of a service credential: generated, never typed, never shown, wiped when dropped.
+///
+/// Only letters and digits, so that no shell, URL, configuration file or query needs to quote it; the first is a
+/// letter (R10). It cannot be printed, cloned, compared or serialized; [`ServiceCredential::expose`] is the only way to
+/// its bytes, and a lint makes each call of it a numbered door. There is no conversion from or to a user's secret.
+///
+/// ```
+/// let credential = pcredential::ServiceCredential::generate();
+/// assert_eq!(format!("{credential:?}"), "ServiceCredential");
+/// assert_eq!(credential.len(), 32);
+/// ```
+///
+/// ```compile_fail
+/// let credential = pcredential::ServiceCredential::generate();
+/// println!("{credential}");
+/// ```
+pub struct ServiceCredential(Zeroizing<String>);
+
+impl ServiceCredential {
+    /// Makes a fresh credential from the kernel's random numbers.
+    ///
+    /// # Panics
+    ///
+    /// When the kernel has no random numbers: without them nothing may be started (R11).
+    #[must_use]
+    pub fn generate() -> Self {
+        let mut random = UnwrapErr(SysRng);
+        let mut value = Zeroizing::new(String::with_capacity(LENGTH));
+        value.push(char::from(Alphabetic.sample(&mut random)));
+        value.extend((1..LENGTH).map(|_| char::from(Alphanumeric.sample(&mut random))));
+        Self(value)
+    }
+
+    /// Takes over a text that was sealed, composed or imported.
+    #[must_use]
+    pub(crate) fn from_text(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The plaintext. A door: number each call, give its reason, list it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// How many bytes the value has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the value has no bytes; a generated one never is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for ServiceCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceCredential")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn r10_a_generated_value_needs_no_quoting_anywhere() {
+        for _ in 0..500 {
+            let credential = ServiceCredential::generate();
+            assert_eq!(credential.0.len(), LENGTH);
+            assert!(credential.0.chars().all(|character| character.is_ascii_alphanumeric()));
+            assert!(credential.0.starts_with(|first: char| first.is_ascii_alphabetic()));
+        }
+    }
+
+    #[test]
+    fn no_value_comes_twice() {
+        let values: HashSet<String> = (0..500).map(|_| ServiceCredential::generate().0.to_string()).collect();
+        assert_eq!(values.len(), 500);
+    }
+}

@@ -1,0 +1,305 @@
+//! The variables that an app gets from its services.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::credential::ServiceCredential;
+use crate::error::InjectedError;
+use crate::kind::{Family, ServiceKind};
+use crate::ledger::{Ledger, ServiceRecord};
+
+/// A variable that prun sets from a service.
+#[derive(Debug)]
+pub struct InjectedVariable<'a> {
+    name: String,
+    service: &'a str,
+    value: InjectedValue<'a>,
+}
+
+/// The value of an injected variable.
+pub enum InjectedValue<'a> {
+    /// No secret: a host, a port, a name.
+    Public(String),
+    /// A service's credential.
+    Credential(&'a ServiceCredential),
+    /// A text that holds a service's credential, such as a URL.
+    Composed(ServiceCredential),
+}
+
+impl InjectedVariable<'_> {
+    /// The variable's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The service that it comes from.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.service
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn value(&self) -> &InjectedValue<'_> {
+        &self.value
+    }
+}
+
+impl InjectedValue<'_> {
+    /// The confidential value, still closed; `None` for a public one.
+    #[must_use]
+    pub fn confidential(&self) -> Option<&ServiceCredential> {
+        match self {
+            Self::Public(_) => None,
+            Self::Credential(credential) => Some(credential),
+            Self::Composed(credential) => Some(credential),
+        }
+    }
+}
+
+impl fmt::Debug for InjectedValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public(text) => write!(f, "Public({text})"),
+            Self::Credential(_) => f.write_str("Credential"),
+            Self::Composed(_) => f.write_str("Composed"),
+        }
+    }
+}
+
+/// What may stand in a URL's user name, password or path unencoded (RFC 3986, unreserved).
+const RESERVED_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The variables of all services, in the order in which the services were added.
+///
+/// In each family one service owns the standard names: the one named in `primary` if it is of that family, else the one
+/// added first. All others get their own name as a prefix: `reports` sets `REPORTS_HOST`. `primary` lists the services
+/// that `app.toml` marks.
+///
+/// # Errors
+///
+/// [`InjectedError`] when two services of a family are primary, when a primary one does not exist, or when two
+/// services would set one variable; the last one never wins.
+pub fn injected<'a>(
+    ledger: &'a Ledger,
+    primary: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<InjectedVariable<'a>>, InjectedError> {
+    let owners = Owners::find(ledger, primary)?;
+    let mut variables: Vec<InjectedVariable<'a>> = Vec::new();
+    for service in ledger.services() {
+        for (name, value) in of_service(service, owners.owns(service)) {
+            if let Some(other) = variables.iter().find(|variable| variable.name == name) {
+                return Err(InjectedError::Clash {
+                    first: other.service.to_owned(),
+                    second: service.name().to_owned(),
+                    variable: name,
+                });
+            }
+            variables.push(InjectedVariable { name, service: service.name(), value });
+        }
+    }
+    Ok(variables)
+}
+
+/// Which service owns the standard names of each family.
+struct Owners<'a>(Vec<&'a ServiceRecord>);
+
+impl<'a> Owners<'a> {
+    fn find(ledger: &'a Ledger, primary: impl IntoIterator<Item = &'a str>) -> Result<Self, InjectedError> {
+        let mut owners: Vec<&ServiceRecord> = Vec::new();
+        for name in primary {
+            let service =
+                ledger.service(name).ok_or_else(|| InjectedError::UnknownPrimary { service: name.to_owned() })?;
+            let family = service.kind().family();
+            if let Some(other) = owners.iter().find(|owner| owner.kind().family() == family) {
+                return Err(InjectedError::TwoPrimaries {
+                    first: other.name().to_owned(),
+                    second: service.name().to_owned(),
+                    variables: family.variables(),
+                });
+            }
+            owners.push(service);
+        }
+        for service in ledger.services() {
+            if !owners.iter().any(|owner| owner.kind().family() == service.kind().family()) {
+                owners.push(service);
+            }
+        }
+        Ok(Self(owners))
+    }
+
+    fn owns(&self, service: &ServiceRecord) -> bool {
+        self.0.iter().any(|owner| owner.name() == service.name())
+    }
+}
+
+fn of_service(service: &ServiceRecord, standard: bool) -> Vec<(String, InjectedValue<'_>)> {
+    let family = service.kind().family();
+    let (prefix, url) = match (standard, family) {
+        (true, Family::Sql) => ("DB".to_owned(), "DATABASE_URL".to_owned()),
+        (true, Family::Redis) => ("REDIS".to_owned(), "REDIS_URL".to_owned()),
+        (true, Family::Mongo) => ("MONGO".to_owned(), "MONGO_URL".to_owned()),
+        (false, _) => {
+            let prefix = prefix(service.name());
+            let url = format!("{prefix}_URL");
+            (prefix, url)
+        }
+    };
+    let public = |part: &str, value: String| (format!("{prefix}_{part}"), InjectedValue::Public(value));
+    let mut variables =
+        vec![public("HOST", service.name().to_owned()), public("PORT", service.kind().port().to_string())];
+    if let Some(database) = service.database() {
+        variables.push(public("DATABASE", database.to_owned()));
+        variables.push(public("USERNAME", service.username()));
+    }
+    variables.push((format!("{prefix}_PASSWORD"), InjectedValue::Credential(service.credential())));
+    if let Some(connection) = service.kind().connection() {
+        variables.push(public("CONNECTION", connection.to_owned()));
+    }
+    variables.push((url, InjectedValue::Composed(connection_url(service))));
+    variables
+}
+
+/// A service's name as the beginning of variable names: `read-replica` is `READ_REPLICA`.
+fn prefix(service: &str) -> String {
+    let mut prefix: String = service
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() { character.to_ascii_uppercase() } else { '_' })
+        .collect();
+    if !prefix.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        prefix.insert(0, '_');
+    }
+    prefix
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 37: a connection URL holds the password")]
+fn connection_url(service: &ServiceRecord) -> ServiceCredential {
+    ServiceCredential::from_text(url_with(service, service.credential().expose()))
+}
+
+fn url_with(service: &ServiceRecord, password: &str) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, RESERVED_IN_URL).to_string();
+    let user = match service.kind() {
+        // The default user; naming it would break clients from before there were others.
+        ServiceKind::Redis | ServiceKind::Valkey => String::new(),
+        ServiceKind::Postgres | ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => service.username(),
+    };
+    let database = service.database().map(|database| format!("/{}", encode(database))).unwrap_or_default();
+    let (scheme, host, port) = (service.kind().scheme(), service.name(), service.kind().port());
+    format!("{scheme}://{}:{}@{host}:{port}{database}", encode(&user), encode(password))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(services: &[(&str, ServiceKind)]) -> Ledger {
+        let mut ledger = Ledger::new("shop");
+        for (name, kind) in services {
+            ledger.add(name, *kind, "image", "volume", 0);
+        }
+        ledger
+    }
+
+    fn names(ledger: &Ledger, primary: &[&str]) -> Vec<String> {
+        let variables = injected(ledger, primary.iter().copied()).unwrap();
+        variables.iter().map(|variable| variable.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_standard_names_are_exactly_these() {
+        let ledger = ledger(&[
+            ("db", ServiceKind::Postgres),
+            ("cache", ServiceKind::Valkey),
+            ("documents", ServiceKind::Mongodb),
+        ]);
+        assert_eq!(
+            names(&ledger, &[]),
+            [
+                "DB_HOST",
+                "DB_PORT",
+                "DB_DATABASE",
+                "DB_USERNAME",
+                "DB_PASSWORD",
+                "DB_CONNECTION",
+                "DATABASE_URL",
+                "REDIS_HOST",
+                "REDIS_PORT",
+                "REDIS_PASSWORD",
+                "REDIS_URL",
+                "MONGO_HOST",
+                "MONGO_PORT",
+                "MONGO_DATABASE",
+                "MONGO_USERNAME",
+                "MONGO_PASSWORD",
+                "MONGO_URL",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_first_of_a_family_owns_its_names_unless_another_is_primary() {
+        let ledger = ledger(&[("db", ServiceKind::Postgres), ("old-shop", ServiceKind::Mysql)]);
+        let first = names(&ledger, &[]);
+        assert!(first.contains(&"DB_HOST".to_owned()) && first.contains(&"OLD_SHOP_HOST".to_owned()), "{first:?}");
+        assert!(first.contains(&"OLD_SHOP_URL".to_owned()));
+
+        let variables = injected(&ledger, ["old-shop"]).unwrap_err();
+        // The service that lost the standard names is called `db`, so its prefix would be theirs.
+        assert_eq!(
+            variables,
+            InjectedError::Clash {
+                first: "db".to_owned(),
+                second: "old-shop".to_owned(),
+                variable: "DB_HOST".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn primary_moves_the_standard_names() {
+        let ledger = ledger(&[("shop", ServiceKind::Postgres), ("reports", ServiceKind::Postgres)]);
+        let variables = injected(&ledger, ["reports"]).unwrap();
+        let host = variables.iter().find(|variable| variable.name() == "DB_HOST").unwrap();
+        assert_eq!(host.service(), "reports");
+        assert!(variables.iter().any(|variable| variable.name() == "SHOP_HOST"));
+    }
+
+    #[test]
+    fn two_primaries_of_one_family_are_named() {
+        let ledger = ledger(&[("a", ServiceKind::Postgres), ("b", ServiceKind::Mariadb), ("c", ServiceKind::Redis)]);
+        assert!(injected(&ledger, ["a", "c"]).is_ok());
+        let error = injected(&ledger, ["a", "b"]).unwrap_err();
+        assert_eq!(error.to_string(), "services `a` and `b` are both primary for DB_*");
+        assert!(matches!(injected(&ledger, ["gone"]), Err(InjectedError::UnknownPrimary { .. })));
+    }
+
+    #[test]
+    fn urls_are_made_for_every_kind() {
+        for (kind, expected) in [
+            (ServiceKind::Postgres, "postgresql://shop_a:PW@it:5432/shop"),
+            (ServiceKind::Mysql, "mysql://shop:PW@it:3306/shop"),
+            (ServiceKind::Mariadb, "mysql://shop:PW@it:3306/shop"),
+            (ServiceKind::Redis, "redis://:PW@it:6379"),
+            (ServiceKind::Valkey, "redis://:PW@it:6379"),
+            (ServiceKind::Mongodb, "mongodb://shop_a:PW@it:27017/shop"),
+        ] {
+            let ledger = ledger(&[("it", kind)]);
+            let service = &ledger.services()[0];
+            assert_eq!(url_with(service, "p@ss/word").replace("p%40ss%2Fword", "PW"), expected);
+            let url = connection_url(service);
+            assert_eq!(url.len(), expected.len() - "PW".len() + service.credential().len());
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_confidential_value() {
+        let ledger = ledger(&[("db", ServiceKind::Postgres)]);
+        let variables = injected(&ledger, None).unwrap();
+        let sealed: serde_json::Value = serde_json::from_slice(&ledger.seal()).unwrap();
+        let value = sealed["services"][0]["credential"].as_str().unwrap();
+        assert!(!format!("{variables:?}").contains(value));
+    }
+}

@@ -1,0 +1,386 @@
+//! What was generated for which service: the part of a project's state that is worth sealing.
+
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::credential::ServiceCredential;
+use crate::error::LedgerError;
+use crate::identifier;
+use crate::kind::{Family, ServiceKind};
+
+/// The newest version of the sealed ledger that we read, and the one that we write.
+const VERSION: u32 = 1;
+
+/// Which of a service's two login names is in use; a rotation goes from one to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Slot {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
+
+/// How far a service has come with its credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The credential is sealed; the service may know it or not. Whatever makes the service know it may be repeated.
+    Sealed,
+    /// A login with the credential has worked. From now on the service's data is never met with another one.
+    Proven,
+}
+
+/// All services of one project and their credentials.
+#[derive(Debug)]
+pub struct Ledger {
+    project: String,
+    services: Vec<ServiceRecord>,
+}
+
+/// One service and what was generated for it.
+#[derive(Debug)]
+pub struct ServiceRecord {
+    name: String,
+    kind: ServiceKind,
+    image: String,
+    volume: String,
+    created: u64,
+    identifier: String,
+    slot: Slot,
+    phase: Phase,
+    administrator: ServiceCredential,
+    credential: ServiceCredential,
+}
+
+impl Ledger {
+    /// A ledger without services.
+    #[must_use]
+    pub fn new(project: &str) -> Self {
+        Self { project: project.to_owned(), services: Vec::new() }
+    }
+
+    /// The project's name.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// The services, in the order in which they were added.
+    #[must_use]
+    pub fn services(&self) -> &[ServiceRecord] {
+        &self.services
+    }
+
+    /// Finds a service.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&ServiceRecord> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// Adds a service and generates its credentials; a service that is there already stays as it is.
+    ///
+    /// `created` is in seconds since 1970. Seal the ledger before the service's volume is created.
+    pub fn add(&mut self, name: &str, kind: ServiceKind, image: &str, volume: &str, created: u64) {
+        if self.service(name).is_some() {
+            return;
+        }
+        self.services.push(ServiceRecord {
+            name: name.to_owned(),
+            kind,
+            image: image.to_owned(),
+            volume: volume.to_owned(),
+            created,
+            identifier: identifier::of_project(&self.project),
+            slot: Slot::A,
+            phase: Phase::Sealed,
+            administrator: ServiceCredential::generate(),
+            credential: ServiceCredential::generate(),
+        });
+    }
+
+    /// Forgets a service with its credentials; whether there was one.
+    ///
+    /// Only for a service whose data is gone: what it guards cannot be opened afterwards.
+    pub fn forget(&mut self, name: &str) -> bool {
+        let before = self.services.len();
+        self.services.retain(|service| service.name != name);
+        self.services.len() < before
+    }
+
+    /// Notes that a login with the service's credential has worked.
+    pub fn prove(&mut self, name: &str) {
+        if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
+            service.phase = Phase::Proven;
+        }
+    }
+
+    /// Notes the image that a service runs with from now on.
+    pub fn set_image(&mut self, name: &str, image: &str) {
+        if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
+            image.clone_into(&mut service.image);
+        }
+    }
+
+    /// Writes the ledger as it goes into a sealed file: JSON, in memory that is wiped.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "door 31: the sealed ledger must hold what it is to remember")]
+    pub fn seal(&self) -> Zeroizing<Vec<u8>> {
+        let services = self.services.iter().map(|service| SealedService {
+            name: &service.name,
+            kind: service.kind,
+            image: &service.image,
+            volume: &service.volume,
+            created: service.created,
+            identifier: &service.identifier,
+            slot: service.slot,
+            phase: service.phase,
+            administrator: service.administrator.expose(),
+            credential: service.credential.expose(),
+        });
+        let sealed = Sealed { version: VERSION, project: &self.project, services: services.collect() };
+        // Large enough from the start, so that no part of it is left behind in a buffer that was outgrown.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(1024 + 2048 * self.services.len()));
+        serde_json::to_writer(&mut *bytes, &sealed).expect("a ledger of texts and numbers is JSON");
+        bytes
+    }
+
+    /// Reads what [`Ledger::seal`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Damaged`] with a place and nothing else; [`LedgerError::Newer`].
+    pub fn open(bytes: &[u8]) -> Result<Self, LedgerError> {
+        let damaged = |error: serde_json::Error| LedgerError::Damaged { line: error.line(), column: error.column() };
+        let header: Header = serde_json::from_slice(bytes).map_err(damaged)?;
+        if header.version > VERSION {
+            return Err(LedgerError::Newer { found: header.version, known: VERSION });
+        }
+        let mut opened: Opened = serde_json::from_slice(bytes).map_err(damaged)?;
+        let services = std::mem::take(&mut opened.services);
+        Ok(Self { project: opened.project, services: services.into_iter().map(ServiceRecord::from).collect() })
+    }
+}
+
+impl ServiceRecord {
+    /// Its name: also its host name on the project's network.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> ServiceKind {
+        self.kind
+    }
+
+    /// The image that its data was made with.
+    #[must_use]
+    pub fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// The volume that its data lies in, and that the credential belongs to.
+    #[must_use]
+    pub fn volume(&self) -> &str {
+        &self.volume
+    }
+
+    /// When the credential was generated, in seconds since 1970.
+    #[must_use]
+    pub fn created(&self) -> u64 {
+        self.created
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The database that the app uses; Redis and Valkey have none.
+    #[must_use]
+    pub fn database(&self) -> Option<&str> {
+        match self.kind.family() {
+            Family::Sql | Family::Mongo => Some(&self.identifier),
+            Family::Redis => None,
+        }
+    }
+
+    /// The name that the app logs in with.
+    ///
+    /// PostgreSQL and MongoDB have one password per name, so there a rotation changes the name too.
+    #[must_use]
+    pub fn username(&self) -> String {
+        match self.kind {
+            ServiceKind::Postgres | ServiceKind::Mongodb => match self.slot {
+                Slot::A => format!("{}_a", self.identifier),
+                Slot::B => format!("{}_b", self.identifier),
+            },
+            ServiceKind::Mysql | ServiceKind::Mariadb => self.identifier.clone(),
+            ServiceKind::Redis | ServiceKind::Valkey => "default".to_owned(),
+        }
+    }
+
+    /// The role that owns what the app creates, whichever name it logs in with.
+    pub(crate) fn owner(&self) -> &str {
+        &self.identifier
+    }
+
+    /// The credential that the app logs in with.
+    #[must_use]
+    pub fn credential(&self) -> &ServiceCredential {
+        &self.credential
+    }
+
+    /// The credential of the service's administrator, which no app ever gets.
+    #[must_use]
+    pub fn administrator(&self) -> &ServiceCredential {
+        &self.administrator
+    }
+}
+
+#[derive(Serialize)]
+struct Sealed<'a> {
+    version: u32,
+    project: &'a str,
+    services: Vec<SealedService<'a>>,
+}
+
+#[derive(Serialize)]
+struct SealedService<'a> {
+    name: &'a str,
+    kind: ServiceKind,
+    image: &'a str,
+    volume: &'a str,
+    created: u64,
+    identifier: &'a str,
+    slot: Slot,
+    phase: Phase,
+    administrator: &'a str,
+    credential: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    version: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Opened {
+    #[serde(rename = "version")]
+    _version: u32,
+    project: String,
+    services: Vec<OpenedService>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenedService {
+    name: String,
+    kind: ServiceKind,
+    image: String,
+    volume: String,
+    created: u64,
+    identifier: String,
+    slot: Slot,
+    phase: Phase,
+    administrator: String,
+    credential: String,
+}
+
+impl Drop for OpenedService {
+    fn drop(&mut self) {
+        self.administrator.zeroize();
+        self.credential.zeroize();
+    }
+}
+
+impl From<OpenedService> for ServiceRecord {
+    fn from(mut opened: OpenedService) -> Self {
+        use std::mem::take;
+        Self {
+            name: take(&mut opened.name),
+            kind: opened.kind,
+            image: take(&mut opened.image),
+            volume: take(&mut opened.volume),
+            created: opened.created,
+            identifier: take(&mut opened.identifier),
+            slot: opened.slot,
+            phase: opened.phase,
+            administrator: ServiceCredential::from_text(take(&mut opened.administrator)),
+            credential: ServiceCredential::from_text(take(&mut opened.credential)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::new("shop");
+        ledger.add("db", ServiceKind::Postgres, "postgres:17", "shop-db", 7);
+        ledger.add("cache", ServiceKind::Valkey, "valkey/valkey:8", "shop-cache", 8);
+        ledger
+    }
+
+    #[test]
+    fn what_was_sealed_opens_to_the_same_bytes() {
+        let mut ledger = ledger();
+        ledger.prove("cache");
+        let sealed = ledger.seal();
+        let opened = Ledger::open(&sealed).unwrap();
+        assert_eq!(*opened.seal(), *sealed);
+        assert_eq!(opened.service("cache").unwrap().phase(), Phase::Proven);
+        assert_eq!(opened.service("db").unwrap().phase(), Phase::Sealed);
+    }
+
+    #[test]
+    fn r2_a_service_that_is_there_keeps_its_credential() {
+        let mut ledger = ledger();
+        let before = ledger.seal();
+        ledger.add("db", ServiceKind::Postgres, "postgres:18", "elsewhere", 99);
+        assert_eq!(*ledger.seal(), *before);
+    }
+
+    #[test]
+    fn a_ledger_cut_anywhere_is_damaged_and_says_none_of_its_bytes() {
+        let sealed = ledger().seal();
+        for end in 0..sealed.len() {
+            let error = Ledger::open(&sealed[..end]).unwrap_err();
+            assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
+            assert!(error.to_string().len() < 80, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_newer_ledger_is_left_alone() {
+        let error = Ledger::open(br#"{"version":2,"future":true}"#).unwrap_err();
+        assert_eq!(error, LedgerError::Newer { found: 2, known: 1 });
+    }
+
+    #[test]
+    fn debug_shows_names_and_no_value() {
+        let ledger = ledger();
+        let shown = format!("{ledger:?}");
+        assert!(shown.contains("shop-db"));
+        for service in ledger.services() {
+            let sealed = String::from_utf8(ledger.seal().to_vec()).unwrap();
+            let record = sealed.split(&format!("\"name\":\"{}\"", service.name())).nth(1).unwrap();
+            let value = record.split("\"credential\":\"").nth(1).unwrap().split('"').next().unwrap();
+            assert_eq!(value.len(), 32);
+            assert!(!shown.contains(value));
+        }
+    }
+
+    #[test]
+    fn forgetting_takes_one_service_only() {
+        let mut ledger = ledger();
+        assert!(ledger.forget("db"));
+        assert!(!ledger.forget("db"));
+        assert_eq!(ledger.services().len(), 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! What a service's container is started with, after the contracts of the official images.
+//!
+//! No value stands in the environment or in the arguments, where `docker inspect` would show it: values lie in files
+//! that the environment or the arguments name.
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::credential::ServiceCredential;
+use crate::kind::ServiceKind;
+use crate::ledger::ServiceRecord;
+
+/// What a service's container is started with.
+pub struct Setup {
+    environment: Vec<(String, String)>,
+    files: Vec<SecretFile>,
+    command: Option<Vec<String>>,
+}
+
+/// A file that a service reads; it belongs on a tmpfs that only this service sees.
+pub struct SecretFile {
+    name: &'static str,
+    content: Zeroizing<Vec<u8>>,
+}
+
+impl Setup {
+    /// Variables without secrets; some name the files.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// The files.
+    #[must_use]
+    pub fn files(&self) -> &[SecretFile] {
+        &self.files
+    }
+
+    /// The arguments instead of the image's own, where the image must be told about a file.
+    #[must_use]
+    pub fn command(&self) -> Option<&[String]> {
+        self.command.as_deref()
+    }
+}
+
+impl SecretFile {
+    /// Its name in the directory.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
+    /// Its content, to be written where only the service reads.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+}
+
+impl std::fmt::Debug for SecretFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SecretFile({})", self.name)
+    }
+}
+
+const ADMINISTRATOR: &str = "administrator";
+const APP: &str = "app";
+const CONFIGURATION: &str = "server.conf";
+
+/// What a service's container is started with, when its files lie in a directory.
+#[must_use]
+pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
+    let path = |file: &str| format!("{directory}/{file}");
+    let name = service.owner().to_owned();
+    let (environment, files, command) = match service.kind() {
+        // The app's own roles are made afterwards, so that there can be two of them (see `provision`).
+        ServiceKind::Postgres => (
+            vec![
+                ("POSTGRES_USER", "postgres".to_owned()),
+                ("POSTGRES_PASSWORD_FILE", path(ADMINISTRATOR)),
+                ("POSTGRES_DB", name),
+            ],
+            vec![plain(ADMINISTRATOR, service.administrator())],
+            None,
+        ),
+        ServiceKind::Mysql => (
+            vec![
+                ("MYSQL_ROOT_PASSWORD_FILE", path(ADMINISTRATOR)),
+                ("MYSQL_ROOT_HOST", "localhost".to_owned()),
+                ("MYSQL_DATABASE", name),
+                ("MYSQL_USER", service.username()),
+                ("MYSQL_PASSWORD_FILE", path(APP)),
+            ],
+            vec![plain(ADMINISTRATOR, service.administrator()), plain(APP, service.credential())],
+            None,
+        ),
+        ServiceKind::Mariadb => (
+            vec![
+                ("MARIADB_ROOT_PASSWORD_FILE", path(ADMINISTRATOR)),
+                ("MARIADB_ROOT_HOST", "localhost".to_owned()),
+                ("MARIADB_DATABASE", name),
+                ("MARIADB_USER", service.username()),
+                ("MARIADB_PASSWORD_FILE", path(APP)),
+            ],
+            vec![plain(ADMINISTRATOR, service.administrator()), plain(APP, service.credential())],
+            None,
+        ),
+        // The official images take no password from the environment (docker-library/redis#46, #176), so the server is
+        // told by a configuration file.
+        ServiceKind::Redis => (Vec::new(), vec![access_list(service)], Some(["redis-server", &path(CONFIGURATION)])),
+        ServiceKind::Valkey => (Vec::new(), vec![access_list(service)], Some(["valkey-server", &path(CONFIGURATION)])),
+        ServiceKind::Mongodb => (
+            vec![
+                ("MONGO_INITDB_ROOT_USERNAME", "root".to_owned()),
+                ("MONGO_INITDB_ROOT_PASSWORD_FILE", path(ADMINISTRATOR)),
+                ("MONGO_INITDB_DATABASE", name),
+            ],
+            vec![plain(ADMINISTRATOR, service.administrator())],
+            None,
+        ),
+    };
+    Setup {
+        environment: environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        files,
+        command: command.map(|words: [&str; 2]| words.map(str::to_owned).to_vec()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 32: the service reads its first password from a file on a tmpfs")]
+fn plain(name: &'static str, credential: &ServiceCredential) -> SecretFile {
+    SecretFile { name, content: Zeroizing::new(credential.expose().into()) }
+}
+
+/// The server keeps a hash; the password itself does not enter the service's container at all.
+#[expect(clippy::disallowed_methods, reason = "door 33: the access list of Redis and Valkey holds the password's hash")]
+fn access_list(service: &ServiceRecord) -> SecretFile {
+    let hash = Sha256::digest(service.credential().expose());
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    SecretFile {
+        name: CONFIGURATION,
+        content: Zeroizing::new(format!("user default on #{hex} ~* &* +@all\n").into_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Ledger;
+
+    fn record(kind: ServiceKind) -> Ledger {
+        let mut ledger = Ledger::new("shop");
+        ledger.add("it", kind, "image", "volume", 0);
+        ledger
+    }
+
+    fn values(ledger: &Ledger) -> [String; 2] {
+        let sealed: serde_json::Value = serde_json::from_slice(&ledger.seal()).unwrap();
+        let service = &sealed["services"][0];
+        ["administrator", "credential"].map(|name| service[name].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn r12_no_value_stands_in_the_environment_or_in_the_arguments() {
+        for kind in ServiceKind::ALL {
+            let ledger = record(kind);
+            let setup = setup(&ledger.services()[0], "/run/prun");
+            let shown = format!("{:?} {:?} {:?}", setup.environment(), setup.command(), setup.files());
+            for value in values(&ledger) {
+                assert!(!shown.contains(&value), "{kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_that_is_named_is_there() {
+        for kind in ServiceKind::ALL {
+            let ledger = record(kind);
+            let setup = setup(&ledger.services()[0], "/run/prun");
+            let named: Vec<&str> = setup
+                .environment()
+                .iter()
+                .map(|(_, value)| value.as_str())
+                .chain(setup.command().into_iter().flatten().map(String::as_str))
+                .filter_map(|word| word.strip_prefix("/run/prun/"))
+                .collect();
+            let there: Vec<&str> = setup.files().iter().map(SecretFile::name).collect();
+            assert_eq!(named, there, "{kind}");
+        }
+    }
+
+    #[test]
+    fn the_access_list_holds_the_hash_and_not_the_password() {
+        let ledger = record(ServiceKind::Valkey);
+        let setup = setup(&ledger.services()[0], "/run/prun");
+        let text = String::from_utf8(setup.files()[0].content().to_vec()).unwrap();
+        let [_, credential] = values(&ledger);
+        let hex: String = Sha256::digest(&credential).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text, format!("user default on #{hex} ~* &* +@all\n"));
+    }
+}
