@@ -1,0 +1,174 @@
+//! The encoded shapes of a canary, computed without the product's help.
+//!
+//! Where the product computes which base64 characters a value determines, this module observes it: it encodes the
+//! value between two different surroundings and keeps what did not change.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
+
+/// Shapes shorter than this stand in innocent files by chance.
+const SHORTEST: usize = 8;
+
+/// What `encodeURIComponent` and Go's `url.QueryEscape` leave beside letters and digits.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// What may not stand in a URL at all.
+const MINIMAL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\').add(b'%');
+
+/// Every shape of a value with its form's name.
+pub(crate) fn shapes(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let trimmed = value.trim_ascii();
+    let mut shapes = vec![("as written", trimmed.to_vec())];
+    for line in lines(trimmed) {
+        shapes.push(("a line of it", line.to_vec()));
+    }
+    encoded_once(trimmed, &mut shapes);
+    if let Ok(text) = std::str::from_utf8(trimmed) {
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        shapes.extend(base64_anywhere(&little).map(|bytes| ("base64 of UTF-16", bytes)));
+        shapes.push(("UTF-16 LE", little));
+        shapes.push(("UTF-16 BE", big));
+        as_json(text, &mut shapes);
+    }
+    shapes.extend(base64_anywhere(STANDARD.encode(trimmed).as_bytes()).map(|bytes| ("base64 of base64", bytes)));
+    shapes.extend(base64_anywhere(hex(trimmed, "", "").as_bytes()).map(|bytes| ("base64 of hex", bytes)));
+    shapes.retain(|(_, bytes)| bytes.len() >= SHORTEST);
+    shapes
+}
+
+/// The lines that are as random as the value itself.
+fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let several = value.contains(&b'\n');
+    value.split(|b| *b == b'\n').filter(move |line| several && line.len() >= 16 && !line.starts_with(b"-----"))
+}
+
+fn encoded_once(value: &[u8], shapes: &mut Vec<(&'static str, Vec<u8>)>) {
+    shapes.extend(base64_anywhere(value).map(|bytes| ("base64", bytes)));
+    for width in [64, 76] {
+        let whole = STANDARD.encode(value);
+        let rows: Vec<&[u8]> = whole.as_bytes().chunks(width).collect();
+        if rows.len() > 1 {
+            shapes.push(("base64, wrapped", rows.join(&b'\n')));
+            shapes.push(("base64, wrapped and escaped", rows.join(&b"\\n"[..])));
+        }
+    }
+    for (before, between) in [("", ""), ("", ":"), ("", " "), ("\\x", "")] {
+        let lower = hex(value, before, between);
+        shapes.push(("hex, upper", lower.to_uppercase().replace("\\X", "\\x").into_bytes()));
+        shapes.push(("hex", lower.into_bytes()));
+    }
+    for set in [NON_ALPHANUMERIC, COMPONENT, MINIMAL] {
+        let upper = percent_encode(value, set).to_string();
+        shapes.push(("percent", upper.replace("%20", "+").into_bytes()));
+        shapes.push(("percent", upper.into_bytes()));
+    }
+    let each: String = value.iter().map(|byte| format!("%{byte:02x}")).collect();
+    shapes.push(("percent, every byte", each.to_uppercase().into_bytes()));
+    shapes.push(("percent, every byte", each.into_bytes()));
+    let text = String::from_utf8_lossy(value);
+    shapes.push(("shell", text.replace('\'', r"'\''").into_bytes()));
+    let mut double = text.replace('\\', r"\\");
+    for special in ['"', '$', '`'] {
+        double = double.replace(special, &format!("\\{special}"));
+    }
+    shapes.push(("shell", double.into_bytes()));
+    let xml = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    shapes.push(("XML", xml.replace('"', "&quot;").into_bytes()));
+    shapes.push(("XML", xml.into_bytes()));
+}
+
+/// What JSON writers make of a text: serde's way, Go's, Python's, PHP's, and any of them twice.
+fn as_json(text: &str, shapes: &mut Vec<(&'static str, Vec<u8>)>) {
+    let plain = inside_quotes(text);
+    let go = plain.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    let ascii = |text: &str| {
+        text.chars().fold(String::new(), |mut out, c| {
+            if c.is_ascii() {
+                out.push(c);
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            out
+        })
+    };
+    let all: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+    shapes.push(("JSON twice", inside_quotes(&plain).into_bytes()));
+    shapes.push(("JSON twice", inside_quotes(&go).into_bytes()));
+    shapes.push(("JSON, ASCII", ascii(&plain).into_bytes()));
+    shapes.push(("JSON, ASCII", ascii(&plain).replace('/', "\\/").into_bytes()));
+    shapes.push(("JSON, every character", all.into_bytes()));
+    shapes.push(("JSON", go.into_bytes()));
+    shapes.push(("JSON", plain.into_bytes()));
+}
+
+fn inside_quotes(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+/// The characters by which base64 betrays the value, whatever stands before and after it: both alphabets, all three
+/// alignments.
+fn base64_anywhere(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let between = |fill: u8, before: usize| {
+        let mut whole = vec![fill; before];
+        whole.extend_from_slice(value);
+        whole.extend([fill; 3]);
+        whole
+    };
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    for engine in [&STANDARD, &URL_SAFE] {
+        for before in 3..6 {
+            let dark = engine.encode(between(0x00, before));
+            let light = engine.encode(between(0xff, before));
+            let same: Vec<bool> = dark.bytes().zip(light.bytes()).map(|(a, b)| a == b).collect();
+            // Padding is the same in both, and no part of the value: the run begins after the fill.
+            let first = same.iter().position(|same| *same).unwrap_or(same.len());
+            let length = same[first..].iter().take_while(|same| **same).count();
+            let core = dark.as_bytes()[first..first + length].to_vec();
+            if !found.contains(&core) {
+                found.push(core);
+            }
+        }
+    }
+    found.into_iter()
+}
+
+fn hex(value: &[u8], before: &str, between: &str) -> String {
+    value.iter().map(|byte| format!("{before}{byte:02x}")).collect::<Vec<_>>().join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_recognized_inside_any_surroundings() {
+        let value = b"correct horse battery";
+        let cores: Vec<Vec<u8>> = base64_anywhere(value).collect();
+        for before in 0..7_u8 {
+            for after in 0..4_u8 {
+                let mut whole: Vec<u8> = (0..before).map(|byte| byte.wrapping_mul(37)).collect();
+                whole.extend_from_slice(value);
+                whole.extend((0..after).map(|byte| byte.wrapping_mul(91)));
+                let text = STANDARD.encode(whole);
+                assert!(
+                    cores.iter().any(|core| text.as_bytes().windows(core.len()).any(|window| window == core)),
+                    "{before} bytes before, {after} after"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_shape_of_a_plain_value_is_as_known_from_elsewhere() {
+        let shapes = shapes("pass word/é".as_bytes());
+        let has = |text: &str| shapes.iter().any(|(_, bytes)| bytes == text.as_bytes());
+        assert!(has("pass%20word/%C3%A9") && has("pass+word%2F%C3%A9"), "percent");
+        assert!(has("7061737320776f72642fc3a9") && has("70:61:73:73:20:77:6f:72:64:2f:c3:a9"), "hex");
+        assert!(has("pass word/\\u00e9") && has("pass word\\/\\u00e9"), "JSON");
+        assert!(has("cGFzcyB3b3JkL8Op"), "base64");
+    }
+}

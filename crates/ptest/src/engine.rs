@@ -1,0 +1,133 @@
+//! The engines that the test script started.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// Which of the supported engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Docker 28 on overlay2.
+    Modern,
+    /// Docker 28 with the containerd image store.
+    Containerd,
+    /// Docker 20.10.
+    Old,
+}
+
+impl Flavour {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Modern, Self::Containerd, Self::Old];
+
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Modern => "PBUILD_TEST_MODERN",
+            Self::Containerd => "PBUILD_TEST_CONTAINERD",
+            Self::Old => "PBUILD_TEST_OLD",
+        }
+    }
+}
+
+/// A running engine that belongs to the tests.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    flavour: Flavour,
+    docker_host: String,
+}
+
+impl Engine {
+    /// The engine of a flavour, as `scripts/test` announces it.
+    ///
+    /// # Panics
+    ///
+    /// When it announces none: a test that needs an engine is never skipped.
+    #[must_use]
+    pub fn get(flavour: Flavour) -> Self {
+        Self { flavour, docker_host: variable(flavour.variable()) }
+    }
+
+    /// Its flavour.
+    #[must_use]
+    pub fn flavour(&self) -> Flavour {
+        self.flavour
+    }
+
+    /// What `DOCKER_HOST` must be to reach it.
+    #[must_use]
+    pub fn docker_host(&self) -> &str {
+        &self.docker_host
+    }
+
+    /// Where it keeps its data.
+    ///
+    /// # Panics
+    ///
+    /// When `scripts/test` did not say.
+    #[must_use]
+    pub fn data_root(&self) -> PathBuf {
+        variable(&format!("{}_DATA_ROOT", self.flavour.variable())).into()
+    }
+
+    /// The address at which ports it publishes answer.
+    ///
+    /// # Panics
+    ///
+    /// When `scripts/test` did not say.
+    #[must_use]
+    pub fn address(&self) -> String {
+        variable(&format!("{}_ADDRESS", self.flavour.variable()))
+    }
+
+    /// Runs the real docker client against it and returns whatever came of it.
+    ///
+    /// # Panics
+    ///
+    /// When the client cannot be run.
+    #[must_use]
+    pub fn try_docker(&self, arguments: &[&str]) -> Output {
+        self.client("PBUILD_TEST_DOCKER", arguments)
+    }
+
+    /// Runs the real docker client against it and returns what it printed.
+    ///
+    /// # Panics
+    ///
+    /// When the client fails.
+    #[track_caller]
+    pub fn docker(&self, arguments: &[&str]) -> Vec<u8> {
+        let output = self.try_docker(arguments);
+        assert!(output.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    /// Runs the real `docker buildx` against it.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    #[must_use]
+    pub fn buildx(&self, arguments: &[&str]) -> Output {
+        self.client("PBUILD_TEST_BUILDX", arguments)
+    }
+
+    fn client(&self, program: &str, arguments: &[&str]) -> Output {
+        let line = words(&variable(program));
+        Command::new(&line[0])
+            .args(&line[1..])
+            .args(arguments)
+            .env("DOCKER_HOST", &self.docker_host)
+            .env_remove("DOCKER_CONTEXT")
+            .output()
+            .unwrap_or_else(|error| panic!("{program}: {error}"))
+    }
+}
+
+/// The words of a command line as `scripts/test` writes it: no quotes, blanks between words.
+fn words(line: &str) -> Vec<String> {
+    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    assert!(!words.is_empty(), "an empty command line");
+    words
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
+}

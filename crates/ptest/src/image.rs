@@ -1,0 +1,9 @@
+//! Image archives written by hand, honest or not.
+
+mod archive;
+mod builder;
+mod layer;
+
+pub use archive::{Archive, sha256};
+pub use builder::{Image, Index};
+pub use layer::{Compression, Layer};

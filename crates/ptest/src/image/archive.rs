@@ -1,0 +1,91 @@
+//! A file of files: what `docker save` writes.
+
+use sha2::{Digest as _, Sha256};
+
+use super::layer::Layer;
+
+/// `sha256:` and the digits.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digits}")
+}
+
+/// An image archive, open to changes: members in the order in which they are written.
+#[derive(Clone, Debug, Default)]
+pub struct Archive {
+    members: Vec<(String, Vec<u8>)>,
+}
+
+impl Archive {
+    /// An archive without members.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a member, also one of a name that exists.
+    pub fn add(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
+        self.members.push((name.to_owned(), bytes.into()));
+    }
+
+    /// Appends a blob under its digest, once, and returns the digest.
+    pub fn add_blob(&mut self, bytes: impl Into<Vec<u8>>) -> String {
+        let bytes = bytes.into();
+        let digest = sha256(&bytes);
+        let name = blob_name(&digest);
+        if self.get(&name).is_none() {
+            self.add(&name, bytes);
+        }
+        digest
+    }
+
+    /// The bytes of a member.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.members.iter().find(|(each, _)| each == name).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// The names of all members.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Puts other bytes in a member's place.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such member.
+    pub fn replace(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
+        let member = self.members.iter_mut().find(|(each, _)| each == name);
+        member.unwrap_or_else(|| panic!("no member {name}")).1 = bytes.into();
+    }
+
+    /// Takes a member out.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such member.
+    pub fn remove(&mut self, name: &str) {
+        let before = self.members.len();
+        self.members.retain(|(each, _)| each != name);
+        assert!(self.members.len() < before, "no member {name}");
+    }
+
+    /// Writes the last member first, so that blobs come before what names them, or the reverse.
+    pub fn reverse(&mut self) {
+        self.members.reverse();
+    }
+
+    /// The archive as a tar.
+    #[must_use]
+    pub fn tar(&self) -> Vec<u8> {
+        let entry = |layer: Layer, (name, bytes): &(String, Vec<u8>)| layer.file(name, bytes);
+        self.members.iter().fold(Layer::new(), entry).tar()
+    }
+}
+
+/// Where an OCI layout keeps a blob.
+pub(super) fn blob_name(digest: &str) -> String {
+    format!("blobs/{}", digest.replacen(':', "/", 1))
+}

@@ -1,0 +1,251 @@
+//! The leak oracle: makes canaries, and finds them wherever a test looks.
+
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::canary::{self, Canary};
+use crate::needles::{Needles, Sighting};
+use crate::run::Outcome;
+use crate::sweep;
+
+/// Knows a test's canaries in every form, and finds them in whatever the test shows it.
+///
+/// Every canary is also noted in the folder that `PBUILD_TEST_CANARIES` names, if it names one, for the
+/// [`sweep()`](crate::sweep()) at the end of the suite.
+#[derive(Default)]
+pub struct Oracle {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    canaries: Vec<Canary>,
+    needles: Option<Arc<Needles>>,
+}
+
+/// A canary where none should be. Says what was seen where, never the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The canary's name.
+    pub name: String,
+    /// The form it was seen in.
+    pub form: &'static str,
+    /// Where: what the caller named the bytes, or a path.
+    pub place: String,
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "canary {} in {}, {}", self.name, self.place, self.form)
+    }
+}
+
+impl Oracle {
+    /// An oracle that knows no canary yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A canary of 32 letters and digits.
+    pub fn token(&self, name: &str) -> Canary {
+        self.register(name, canary::token())
+    }
+
+    /// A canary with quotes, `$`, a backslash, blanks and a letter beyond ASCII.
+    pub fn punctuated(&self, name: &str) -> Canary {
+        self.register(name, canary::punctuated())
+    }
+
+    /// A canary of three lines.
+    pub fn multi_line(&self, name: &str) -> Canary {
+        self.register(name, canary::multi_line())
+    }
+
+    /// A canary that looks like a private key in PEM.
+    pub fn key(&self, name: &str) -> Canary {
+        self.register(name, canary::key())
+    }
+
+    /// A value that came from elsewhere, such as a credential that a tool generated.
+    ///
+    /// # Panics
+    ///
+    /// When the value is shorter than 8 bytes: it would be seen by chance.
+    pub fn register(&self, name: &str, value: impl Into<Vec<u8>>) -> Canary {
+        let value = value.into();
+        assert!(value.trim_ascii().len() >= 8, "the value of canary {name} is too short to be told from chance");
+        let canary = Canary::new(name, value);
+        sweep::note(&canary);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.canaries.push(canary.clone());
+        state.needles = None;
+        canary
+    }
+
+    fn needles(&self) -> Arc<Needles> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { canaries, needles } = &mut *state;
+        Arc::clone(needles.get_or_insert_with(|| Arc::new(Needles::new(canaries))))
+    }
+
+    /// Where canaries stand in the bytes, gzip and zstd opened.
+    #[must_use]
+    pub fn search(&self, label: &str, bytes: &[u8]) -> Vec<Trace> {
+        self.needles().search(bytes).into_iter().map(|sighting| trace(sighting, label)).collect()
+    }
+
+    /// Where canaries stand in a file or below a folder: in names, in link targets and in content, gzip and zstd opened.
+    ///
+    /// `allowed` are the files and folders in which the test put its canaries on purpose.
+    ///
+    /// # Panics
+    ///
+    /// When something there cannot be read, other than because it has just gone.
+    #[must_use]
+    pub fn search_files(&self, root: &Path, allowed: &[PathBuf]) -> Vec<Trace> {
+        let needles = self.needles();
+        let mut traces = Vec::new();
+        sweep::walk(root, &mut |path, kind| {
+            if allowed.iter().any(|allowed| path.starts_with(allowed)) {
+                return;
+            }
+            let shown = needles.mask(path.as_os_str().as_bytes());
+            let name = path.file_name().map(|name| name.as_bytes()).unwrap_or_default();
+            let mut seen = needles.search(name);
+            sweep::search_content(&needles, path, kind, &mut seen);
+            traces.extend(seen.into_iter().map(|sighting| trace(sighting, &shown)));
+        });
+        traces
+    }
+
+    /// Fails if a canary stands in the bytes.
+    ///
+    /// # Panics
+    ///
+    /// When one does; the message names canary, form and place.
+    #[track_caller]
+    pub fn check_bytes(&self, label: &str, bytes: &[u8]) {
+        clean(&self.search(label, bytes));
+    }
+
+    /// Fails if a canary stands in a file or anywhere below a folder.
+    ///
+    /// # Panics
+    ///
+    /// When one does.
+    #[track_caller]
+    pub fn check_dir(&self, root: &Path) {
+        self.check_dir_except(root, &[]);
+    }
+
+    /// The same, but for the files in which the test itself put them.
+    ///
+    /// # Panics
+    ///
+    /// When a canary stands elsewhere.
+    #[track_caller]
+    pub fn check_dir_except(&self, root: &Path, allowed: &[PathBuf]) {
+        clean(&self.search_files(root, allowed));
+    }
+
+    /// Fails if a canary stands in what a tool printed.
+    ///
+    /// # Panics
+    ///
+    /// When one does.
+    #[track_caller]
+    pub fn check_output(&self, outcome: &Outcome) {
+        let mut traces = self.search("stdout", outcome.stdout_bytes());
+        traces.extend(self.search("stderr", outcome.stderr_bytes()));
+        clean(&traces);
+    }
+
+    /// Fails unless the canary does stand in the bytes: a check that finds nothing must be able to find something.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    #[track_caller]
+    pub fn must_hold(&self, label: &str, bytes: &[u8], canary: &Canary) {
+        let found = self.search(label, bytes).iter().any(|trace| trace.name == canary.name());
+        assert!(found, "canary {} is not in {label}", canary.name());
+    }
+
+    /// The text with every canary replaced by its name, for messages of failing tests.
+    #[must_use]
+    pub fn mask(&self, bytes: &[u8]) -> String {
+        self.needles().mask(bytes)
+    }
+}
+
+impl fmt::Debug for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_tuple("Oracle").field(&state.canaries).finish()
+    }
+}
+
+fn trace(sighting: Sighting, label: &str) -> Trace {
+    let Sighting { name, form, offset, packed } = sighting;
+    let packed = if packed.is_empty() { String::new() } else { format!(" {packed}") };
+    Trace { name, form, place: format!("{label}, byte {offset}{packed}") }
+}
+
+#[track_caller]
+pub(crate) fn clean(traces: &[Trace]) {
+    let lines: Vec<String> = traces.iter().map(|trace| format!("  {trace}")).collect();
+    assert!(traces.is_empty(), "a secret leaked\n{}", lines.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn message(run: impl FnOnce() + std::panic::UnwindSafe) -> String {
+        let panic = std::panic::catch_unwind(run).expect_err("the check fails");
+        panic.downcast_ref::<String>().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_leak_is_named_and_never_shown() {
+        let oracle = Oracle::new();
+        let token = oracle.token("TOKEN");
+        let text = format!("GET /?key={}", token.text());
+        let message = message(std::panic::AssertUnwindSafe(|| oracle.check_bytes("the log", text.as_bytes())));
+        assert_eq!(message, "a secret leaked\n  canary TOKEN in the log, byte 10, as written");
+    }
+
+    #[test]
+    fn files_are_searched_by_name_link_and_content_and_the_tests_own_are_not() {
+        let oracle = Oracle::new();
+        let token = oracle.token("TOKEN");
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("deep")).unwrap();
+        fs::write(at(&format!("deep/{}", token.text())), "").unwrap();
+        fs::write(at(".env"), format!("TOKEN={}", token.text())).unwrap();
+        fs::write(at("packed.zst"), zstd::encode_all(token.value(), 1).unwrap()).unwrap();
+        std::os::unix::fs::symlink(token.text(), at("link")).unwrap();
+        let places = |allowed: &[PathBuf]| oracle.search_files(folder.path(), allowed).len();
+        assert_eq!(places(&[]), 4);
+        assert_eq!(places(&[at(".env")]), 3);
+        let message = message(std::panic::AssertUnwindSafe(|| oracle.check_dir(folder.path())));
+        assert!(!message.contains(token.text()), "a path that holds the value is masked");
+    }
+
+    #[test]
+    fn every_kind_of_canary_is_seen_in_every_encoding_of_it() {
+        let oracle = Oracle::new();
+        for canary in [oracle.token("A"), oracle.punctuated("B"), oracle.multi_line("C"), oracle.key("D")] {
+            for (form, bytes) in crate::encode::shapes(canary.value()) {
+                let seen = oracle.search("x", &[b"before ", bytes.as_slice(), b" after"].concat());
+                assert!(seen.iter().any(|trace| trace.name == canary.name()), "{canary:?} {form}");
+            }
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! Runs of our own tools: scrubbed environment, captured output, a sampled process table.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::oracle::{Oracle, Trace, clean};
+use crate::sample::Sampler;
+
+/// A tool about to be run. Made by [`Scene::pbuild`](crate::Scene::pbuild) and its likes.
+#[must_use = "a tool does nothing until it is run"]
+pub struct Tool<'scene> {
+    oracle: &'scene Oracle,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    folder: PathBuf,
+    input: Option<Vec<u8>>,
+    terminal: Option<(u16, u16)>,
+    deadline: Duration,
+    may_show: bool,
+}
+
+impl<'scene> Tool<'scene> {
+    pub(crate) fn new(oracle: &'scene Oracle, program: PathBuf, folder: PathBuf) -> Self {
+        Self {
+            oracle,
+            program,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            folder,
+            input: None,
+            terminal: None,
+            deadline: Duration::from_secs(600),
+            may_show: false,
+        }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable. A canary given so may stand in the `environ` of the tool and what it starts, in
+    /// exactly this variable.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Runs in another folder than the scene's project.
+    pub fn current_dir(mut self, folder: impl AsRef<Path>) -> Self {
+        self.folder = folder.as_ref().to_owned();
+        self
+    }
+
+    /// What the tool reads on stdin; without it, nothing.
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
+        self
+    }
+
+    /// Gives it a terminal of so many columns and rows. Its whole output then arrives as stdout.
+    pub fn on_terminal(mut self, columns: u16, rows: u16) -> Self {
+        self.terminal = Some((columns, rows));
+        self
+    }
+
+    /// How long it may take; ten minutes without this.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The output may show canaries, because the command's purpose is to show them.
+    pub fn may_show_values(mut self) -> Self {
+        self.may_show = true;
+        self
+    }
+
+    /// Runs to the end, and fails if the output or the process table showed a canary.
+    ///
+    /// # Panics
+    ///
+    /// When the tool cannot be started, exceeds its deadline, or leaks.
+    #[track_caller]
+    pub fn run(self) -> Outcome {
+        self.spawn().finish()
+    }
+
+    /// Starts it, for tests that do something meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// When the tool cannot be started.
+    pub fn spawn(mut self) -> Running<'scene> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.folder).env_clear();
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let mut master = None;
+        if let Some((columns, rows)) = self.terminal {
+            let (ours, theirs) = terminal(columns, rows);
+            let copy = || Stdio::from(theirs.try_clone().expect("a descriptor is free"));
+            command.stdin(copy()).stdout(copy()).stderr(copy());
+            master = Some(File::from(ours));
+        } else {
+            command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        }
+        let began = Instant::now();
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
+        // The command still holds the terminal's other end.
+        drop(command);
+        let sampler = Sampler::start(child.id());
+        let stdout = match master {
+            Some(master) => Pipe::read(master),
+            None => Pipe::read(child.stdout.take().expect("stdout is piped")),
+        };
+        let stderr = match child.stderr.take() {
+            Some(stderr) => Pipe::read(stderr),
+            None => Pipe::read(std::io::empty()),
+        };
+        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), self.input.take()) {
+            // A tool that ends without reading everything is no failure of the test.
+            thread::spawn(move || drop(stdin.write_all(&input)));
+        }
+        Running { tool: self, child, sampler: Some(sampler), stdout, stderr, began }
+    }
+}
+
+/// Both ends of a new terminal.
+fn terminal(columns: u16, rows: u16) -> (OwnedFd, OwnedFd) {
+    use rustix::fs::{Mode, OFlags};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let open = || -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        grantpt(&ours)?;
+        unlockpt(&ours)?;
+        let name = ptsname(&ours, Vec::new())?;
+        let theirs = rustix::fs::open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+        let size = rustix::termios::Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&theirs, size)?;
+        Ok((ours, theirs))
+    };
+    open().unwrap_or_else(|error| panic!("no terminal: {error}"))
+}
+
+/// A pipe read by a thread, so that the tool never waits for the test.
+struct Pipe {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Pipe {
+    fn read(mut source: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&bytes);
+        let thread = thread::spawn(move || {
+            let mut buffer = vec![0; 64 << 10];
+            // A terminal whose other end is closed fails with EIO: the end, too.
+            while let Ok(count @ 1..) = source.read(&mut buffer) {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..count]);
+            }
+        });
+        Self { bytes, thread: Some(thread) }
+    }
+
+    fn so_far(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn whole(&mut self) -> Vec<u8> {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the reader only copies");
+        }
+        self.so_far()
+    }
+}
+
+/// A tool that runs.
+#[must_use = "a running tool must be finished"]
+pub struct Running<'scene> {
+    tool: Tool<'scene>,
+    child: Child,
+    sampler: Option<Sampler>,
+    stdout: Pipe,
+    stderr: Pipe,
+    began: Instant,
+}
+
+impl Running<'_> {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it printed on stdout and stderr until now.
+    #[must_use]
+    pub fn output_so_far(&self) -> String {
+        let mut bytes = self.stdout.so_far();
+        bytes.extend(self.stderr.so_far());
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Waits until stdout or stderr holds the text.
+    ///
+    /// # Panics
+    ///
+    /// When the tool ends or its deadline passes before that.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) -> &mut Self {
+        loop {
+            if self.output_so_far().contains(text) {
+                return self;
+            }
+            let ended = self.child.try_wait().expect("a child of ours").is_some();
+            // What it wrote last may still be on its way through the pipe.
+            if ended {
+                thread::sleep(Duration::from_millis(50));
+            }
+            let hopeless = ended || self.began.elapsed() > self.tool.deadline;
+            assert!(
+                !hopeless || self.output_so_far().contains(text),
+                "{} did not print {text:?}\n{}",
+                self.tool.program.display(),
+                self.tool.oracle.mask(self.output_so_far().as_bytes())
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends SIGINT, as Ctrl-C does.
+    pub fn interrupt(&mut self) -> &mut Self {
+        self.signal(Signal::INT)
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&mut self) -> &mut Self {
+        self.signal(Signal::TERM)
+    }
+
+    /// Sends SIGKILL.
+    pub fn kill(&mut self) -> &mut Self {
+        self.signal(Signal::KILL)
+    }
+
+    fn signal(&mut self, signal: Signal) -> &mut Self {
+        // A child that has not been waited for keeps its id, so the signal meets nobody else.
+        if self.child.try_wait().expect("a child of ours").is_none() {
+            let process = Pid::from_child(&self.child);
+            kill_process(process, signal).unwrap_or_else(|error| panic!("cannot send {signal:?}: {error}"));
+        }
+        self
+    }
+
+    /// Waits for its end, and fails if the output or the process table showed a canary.
+    ///
+    /// # Panics
+    ///
+    /// When it exceeds its deadline, or leaks.
+    #[track_caller]
+    pub fn finish(mut self) -> Outcome {
+        let status = self.wait();
+        let outcome = Outcome {
+            status,
+            stdout: self.stdout.whole(),
+            stderr: self.stderr.whole(),
+            took: self.began.elapsed(),
+            shown: String::new(),
+        };
+        let oracle = self.tool.oracle;
+        let mut traces = self.traces_in_processes();
+        if !self.tool.may_show {
+            traces.extend(oracle.search("stdout", &outcome.stdout));
+            traces.extend(oracle.search("stderr", &outcome.stderr));
+        }
+        clean(&traces);
+        let shown = format!(
+            "exit: {:?}\nstdout:\n{}\nstderr:\n{}",
+            outcome.code(),
+            oracle.mask(&outcome.stdout),
+            oracle.mask(&outcome.stderr)
+        );
+        Outcome { shown, ..outcome }
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child of ours") {
+                return status;
+            }
+            if self.began.elapsed() > self.tool.deadline {
+                drop(self.child.kill());
+                drop(self.child.wait());
+                panic!(
+                    "{} took longer than {:?}\n{}",
+                    self.tool.program.display(),
+                    self.tool.deadline,
+                    self.tool.oracle.mask(self.output_so_far().as_bytes())
+                );
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn traces_in_processes(&mut self) -> Vec<Trace> {
+        let given: Vec<Vec<u8>> = self
+            .tool
+            .environment
+            .iter()
+            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
+            .collect();
+        let samples = self.sampler.take().map(Sampler::finish).unwrap_or_default();
+        let mut traces = Vec::new();
+        for sample in samples {
+            let left: Vec<&[u8]> = sample
+                .bytes
+                .split(|byte| *byte == 0)
+                .filter(|entry| sample.file == "cmdline" || !given.iter().any(|given| given == entry))
+                .collect();
+            let label = format!("the {} of `{}`", sample.file, sample.program);
+            traces.extend(self.tool.oracle.search(&label, &left.join(&0)));
+        }
+        traces
+    }
+}
+
+impl Drop for Running<'_> {
+    /// A failing test leaves nothing running.
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+/// How a run ended and what it printed.
+#[derive(Clone)]
+pub struct Outcome {
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    took: Duration,
+    shown: String,
+}
+
+impl Outcome {
+    /// The exit code; for a process that a signal killed, 128 and the signal's number, as shells say it.
+    #[must_use]
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
+    }
+
+    /// Whether a signal ended it.
+    #[must_use]
+    pub fn was_killed(&self) -> bool {
+        self.status.signal().is_some()
+    }
+
+    /// Stdout as text.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Stderr as text.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// Stdout as it was written.
+    #[must_use]
+    pub fn stdout_bytes(&self) -> &[u8] {
+        &self.stdout
+    }
+
+    /// Stderr as it was written.
+    #[must_use]
+    pub fn stderr_bytes(&self) -> &[u8] {
+        &self.stderr
+    }
+
+    /// Stdout as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is none.
+    #[track_caller]
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| panic!("stdout is not JSON: {error}\n{self:?}"))
+    }
+
+    /// How long it took.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// Fails unless the exit code is this one.
+    ///
+    /// # Panics
+    ///
+    /// When it is another; the message shows the masked output.
+    #[track_caller]
+    pub fn expect_code(&self, code: i32) -> &Self {
+        assert!(self.code() == code, "expected exit code {code}\n{self:?}");
+        self
+    }
+
+    /// Fails unless stderr holds the text.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    #[track_caller]
+    pub fn expect_stderr(&self, text: &str) -> &Self {
+        assert!(self.stderr().contains(text), "stderr lacks {text:?}\n{self:?}");
+        self
+    }
+
+    /// Fails unless stdout holds the text.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    #[track_caller]
+    pub fn expect_stdout(&self, text: &str) -> &Self {
+        assert!(self.stdout().contains(text), "stdout lacks {text:?}\n{self:?}");
+        self
+    }
+}
+
+/// The whole run with canaries masked.
+impl std::fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown)
+    }
+}

@@ -1,0 +1,153 @@
+//! What all tests together left behind: canaries noted on the way, folders searched at the end.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::canary::Canary;
+use crate::needles::{Needles, Sighting};
+use crate::oracle::Trace;
+
+/// The environment variable that names the folder in which canaries are noted.
+const FOLDER: &str = "PBUILD_TEST_CANARIES";
+
+/// Notes a canary for the sweep: one line, its name and its value in hex, in a file of this process.
+pub(crate) fn note(canary: &Canary) {
+    static WRITING: Mutex<()> = Mutex::new(());
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+    let hex: String = canary.value().iter().map(|byte| format!("{byte:02x}")).collect();
+    let path = Path::new(&folder).join(format!("{}.canaries", std::process::id()));
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(format!("{} {hex}\n", canary.name()).as_bytes()))
+        .unwrap_or_else(|error| panic!("{FOLDER}: cannot note a canary in {}: {error}", path.display()));
+}
+
+fn noted(folder: &Path) -> Vec<Canary> {
+    let mut canaries = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("a readable entry").path();
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        for line in text.lines() {
+            let (name, hex) = line.split_once(' ').expect("a name and hex digits");
+            let value: Vec<u8> = (0..hex.len() / 2)
+                .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex digits"))
+                .collect();
+            canaries.entry(value).or_insert_with(|| name.to_owned());
+        }
+    }
+    canaries.into_iter().map(|(value, name)| Canary::new(&name, value)).collect()
+}
+
+/// What a sweep looked at, and what it found.
+#[derive(Debug)]
+pub struct Swept {
+    /// How many canaries were looked for.
+    pub canaries: usize,
+    /// How many files were read.
+    pub files: usize,
+    /// How many bytes they had.
+    pub bytes: u64,
+    /// Every canary found.
+    pub traces: Vec<Trace>,
+}
+
+/// Searches a folder, such as an engine's data root, for every canary that any test noted in `canaries`.
+///
+/// Names, link targets and contents are searched, gzip and zstd opened, two files at a time.
+///
+/// # Panics
+///
+/// When a file cannot be read, other than because it has just gone.
+#[must_use]
+pub fn sweep(data_root: &Path, canaries: &Path) -> Swept {
+    let canaries = noted(canaries);
+    let needles = Needles::new(&canaries);
+    let mut entries: Vec<(PathBuf, FileType)> = Vec::new();
+    walk(data_root, &mut |path, kind| entries.push((path.to_owned(), kind)));
+    let bytes = entries.iter().filter_map(|(path, _)| fs::symlink_metadata(path).ok()).map(|meta| meta.len()).sum();
+    let files = entries.iter().filter(|(_, kind)| kind.is_file()).count();
+
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let traces = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some((path, kind)) = entries.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+                    let mut seen = needles.search(path.file_name().unwrap_or_default().as_bytes());
+                    search_content(&needles, path, *kind, &mut seen);
+                    let place = needles.mask(path.as_os_str().as_bytes());
+                    let found = seen.into_iter().map(|at| Trace {
+                        name: at.name,
+                        form: at.form,
+                        place: format!("{place}, byte {} {}", at.offset, at.packed),
+                    });
+                    traces.lock().unwrap_or_else(PoisonError::into_inner).extend(found);
+                }
+            });
+        }
+    });
+    let traces = traces.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Swept { canaries: canaries.len(), files, bytes, traces }
+}
+
+/// Calls `each` for everything below a folder, or for the one file. Links are not followed.
+pub(crate) fn walk(root: &Path, each: &mut dyn FnMut(&Path, FileType)) {
+    let mut open = vec![root.to_owned()];
+    while let Some(path) = open.pop() {
+        let Some(meta) = unless_gone(fs::symlink_metadata(&path), &path) else { continue };
+        each(&path, meta.file_type());
+        if meta.is_dir() {
+            let Some(entries) = unless_gone(fs::read_dir(&path), &path) else { continue };
+            open.extend(entries.filter_map(|entry| unless_gone(entry, &path)).map(|entry| entry.path()));
+        }
+    }
+}
+
+pub(crate) fn search_content(needles: &Needles, path: &Path, kind: FileType, seen: &mut Vec<Sighting>) {
+    if kind.is_symlink() {
+        if let Some(target) = unless_gone(fs::read_link(path), path) {
+            seen.extend(needles.search(target.as_os_str().as_bytes()));
+        }
+    } else if kind.is_file() {
+        let read = File::open(path).and_then(|mut file| needles.search_stream(&mut file, seen));
+        unless_gone(read, path);
+    }
+}
+
+/// An engine that runs removes files while they are searched; anything else unreadable fails the test.
+fn unless_gone<T>(result: io::Result<T>, path: &Path) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => panic!("{}: {error}", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_finds_what_any_process_noted() {
+        let canary = Canary::new("TOKEN", crate::canary::token());
+        let hex: String = canary.value().iter().map(|byte| format!("{byte:02x}")).collect();
+        let notes = tempfile::tempdir().unwrap();
+        fs::write(notes.path().join("1.canaries"), format!("TOKEN {hex}\n")).unwrap();
+        let data = tempfile::tempdir().unwrap();
+        fs::create_dir_all(data.path().join("a/b")).unwrap();
+        fs::write(data.path().join("a/b/blob"), zstd::encode_all(canary.value(), 1).unwrap()).unwrap();
+        fs::write(data.path().join("a/clean"), "nothing").unwrap();
+        let swept = sweep(data.path(), notes.path());
+        assert_eq!((swept.canaries, swept.files, swept.traces.len()), (1, 2, 1));
+        assert!(swept.traces[0].place.contains("a/b/blob"));
+    }
+}
