@@ -1,1 +1,41 @@
 //! A sealed file on disk: age-encrypted, locked, replaced atomically.
+//!
+//! Plaintext enters through [`SealedFile::update`] or [`LockedFile::write`] and leaves through [`SealedFile::read`],
+//! always as wiped bytes; what they mean is the caller's business. On disk there is only ciphertext, opened by this
+//! crate or by plain `age -d`. An [`Identity`] opens files, a [`Recipient`] is somebody they are sealed for.
+//!
+//! Files are checked as ssh checks its keys: whatever others may read or change is refused, with the `chmod` to run. A
+//! file is replaced in one step and its last good state kept beside it; a damaged one is an error that names the backup,
+//! and nothing is ever reset.
+//!
+//! Not covered: whoever can write to the file can put an older state back; the age format has no counter.
+//! Buffers inside the age library are not ours to wipe.
+//!
+//! ```
+//! use pvault::{Identity, SealedFile};
+//! use zeroize::Zeroizing;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let identity = Identity::load_or_create(&folder.path().join("identity.txt"))?;
+//! let file = SealedFile::open(&folder.path().join("state.age"))?;
+//! file.update(&identity, |old| {
+//!     assert!(old.is_none());
+//!     Ok::<_, pvault::VaultError>(Zeroizing::new(b"first state".to_vec()))
+//! })?;
+//! assert_eq!(file.read(&identity)?.expect("it was written").as_slice(), b"first state");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod file;
+mod folder;
+mod guard;
+mod identity;
+mod replace;
+mod seal;
+
+pub use error::VaultError;
+pub use file::{LockedFile, SealedFile, Updated};
+pub use folder::{Environment, configuration_folder, state_folder};
+pub use guard::Access;
+pub use identity::{Identity, Recipient};

@@ -1,0 +1,138 @@
+//! What can go wrong with a sealed file or its identity.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a sealed file or an identity cannot be used. Nothing is ever reset because of one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// The operating system refused.
+    #[error("failed to {doing} {}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Others may read the file, or write to it or its folder.
+    #[error("{} is open to other users (mode {mode:04o})", path.display())]
+    OpenToOthers {
+        /// The file or folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// The mode it should have, for the `chmod` to run.
+        wanted: u32,
+    },
+    /// The file or its folder belongs to somebody else.
+    #[error("{} belongs to user {owner}, not to user {user} who runs this", path.display())]
+    Foreign {
+        /// The file or folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
+    /// A symbolic link that somebody else made, a folder, a pipe or a device.
+    #[error("{} is {kind}, not a file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// The file system keeps no modes, so others could read the file.
+    #[error("{} cannot be kept private: its file system ignores modes", path.display())]
+    NoModes {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no identity at this path.
+    #[error("no identity at {}", path.display())]
+    NoIdentity {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The text holds no age identity.
+    #[error("{place} holds no age X25519 identity (AGE-SECRET-KEY-1…)")]
+    NotAnIdentity {
+        /// The file or variable; its text is not repeated.
+        place: String,
+    },
+    /// The text is no age recipient.
+    #[error("not an age X25519 recipient (age1…)")]
+    NotARecipient,
+    /// The file is sealed for others.
+    #[error("{} is not sealed for this identity", path.display())]
+    NotForThisIdentity {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not what was once written: cut short, changed, or no sealed file at all.
+    #[error("{} is damaged", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The last good state, sealed too, if there is one.
+        backup: Option<PathBuf>,
+    },
+    /// The file was sealed in a format that this version does not know.
+    #[error("{} is sealed in a newer format", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is gone, but its backup is there: it was not meant to vanish.
+    #[error("{} is gone, but its backup {} is there", path.display(), backup.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+        /// The last good state.
+        backup: PathBuf,
+    },
+    /// The file is larger than any that is written.
+    #[error("{} is larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        limit: usize,
+    },
+    /// Another process works on the file.
+    #[error("{} is locked by {}", path.display(), holder.map_or("another process".to_owned(), |pid| format!("process {pid}")))]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// The process that holds the lock, if it said so.
+        holder: Option<u32>,
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+}
+
+impl VaultError {
+    /// What to do about it, where that can be said in one line.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::OpenToOthers { path, wanted, .. } => Some(format!("chmod {wanted:03o} {}", path.display())),
+            Self::Foreign { .. } => Some("run this as the file's owner, without sudo".to_owned()),
+            Self::Damaged { backup: Some(backup), path } | Self::Gone { backup, path } => {
+                Some(format!("the last good state: cp {} {}", backup.display(), path.display()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Turns an I/O error into ours.
+pub(crate) fn io_error<'a>(
+    doing: &'static str,
+    path: &'a std::path::Path,
+) -> impl FnOnce(io::Error) -> VaultError + 'a {
+    move |source| VaultError::Io { doing, path: path.to_owned(), source }
+}

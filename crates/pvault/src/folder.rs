@@ -1,0 +1,48 @@
+//! Where the user's files lie (XDG Base Directory Specification).
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Reads one variable of the process environment.
+pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
+
+/// The folder of a tool's configuration: `$XDG_CONFIG_HOME/TOOL`, else `~/.config/TOOL`.
+///
+/// `None` when neither variable holds an absolute path; relative ones are ignored, as the specification wants.
+#[must_use]
+pub fn configuration_folder(environment: &Environment<'_>, tool: &str) -> Option<PathBuf> {
+    folder(environment, "XDG_CONFIG_HOME", ".config", tool)
+}
+
+/// The folder of a tool's state: `$XDG_STATE_HOME/TOOL`, else `~/.local/state/TOOL`; `None` as above.
+#[must_use]
+pub fn state_folder(environment: &Environment<'_>, tool: &str) -> Option<PathBuf> {
+    folder(environment, "XDG_STATE_HOME", ".local/state", tool)
+}
+
+fn folder(environment: &Environment<'_>, variable: &str, below_home: &str, tool: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))?;
+    Some(base.join(tool))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absolute_paths_count_and_home_stands_in_k10() {
+        let with = |config: &'static str, home: &'static str| {
+            move |name: &str| match name {
+                "XDG_CONFIG_HOME" => Some(OsString::from(config)),
+                "HOME" if !home.is_empty() => Some(OsString::from(home)),
+                _ => None,
+            }
+        };
+        assert_eq!(configuration_folder(&with("/x", "/h"), "pbuild"), Some("/x/pbuild".into()));
+        assert_eq!(configuration_folder(&with("", "/h"), "pbuild"), Some("/h/.config/pbuild".into()));
+        assert_eq!(configuration_folder(&with("x", "/h"), "pbuild"), Some("/h/.config/pbuild".into()));
+        assert_eq!(configuration_folder(&with("", ""), "pbuild"), None);
+        assert_eq!(state_folder(&with("/x", "/h"), "prun"), Some("/h/.local/state/prun".into()));
+    }
+}

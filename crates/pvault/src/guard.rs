@@ -1,0 +1,119 @@
+//! Files that only their owner may touch.
+
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::VaultError;
+use crate::error::io_error;
+
+/// Who may read a file of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Its owner alone: mode 0600, in a folder that nobody else may write to.
+    Private,
+    /// Anybody, for its content is sealed and it lies in a repository.
+    Shared,
+}
+
+impl Access {
+    pub(crate) fn mode(self) -> u32 {
+        match self {
+            Self::Private => 0o600,
+            Self::Shared => 0o644,
+        }
+    }
+}
+
+pub(crate) fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The file that a path means: itself, or what our own symbolic link points to (K3).
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf, VaultError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => {
+            if metadata.uid() != user() {
+                let kind = "another user's symbolic link";
+                return Err(VaultError::NotAFile { path: path.to_owned(), kind });
+            }
+            fs::canonicalize(path).map_err(io_error("follow", path))
+        }
+        Ok(_) => Ok(path.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        Err(error) => Err(io_error("look at", path)(error)),
+    }
+}
+
+/// The folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes the folder of a private file if it is missing, and refuses one that others may change (K1, K13).
+pub(crate) fn prepare_folder(path: &Path, access: Access) -> Result<(), VaultError> {
+    let folder = folder_of(path);
+    if access == Access::Private {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io_error("make the folder", folder))?;
+        check_folder(folder)?;
+    }
+    Ok(())
+}
+
+fn check_folder(folder: &Path) -> Result<(), VaultError> {
+    let metadata = fs::metadata(folder).map_err(io_error("look at", folder))?;
+    own(folder, &metadata)?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(VaultError::OpenToOthers { path: folder.to_owned(), mode, wanted: mode & 0o755 });
+    }
+    Ok(())
+}
+
+fn own(path: &Path, metadata: &Metadata) -> Result<(), VaultError> {
+    let (owner, user) = (metadata.uid(), user());
+    if owner == user { Ok(()) } else { Err(VaultError::Foreign { path: path.to_owned(), owner, user }) }
+}
+
+/// Opens a file for reading if it is one, is ours and is closed to others; `None` if there is none.
+pub(crate) fn open(path: &Path, access: Access) -> Result<Option<File>, VaultError> {
+    // No link is followed any more and no pipe waited for; what is checked is what was opened.
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(VaultError::NotAFile { path: path.to_owned(), kind: "a symbolic link" });
+        }
+        Err(error) => return Err(io_error("open", path)(error)),
+    };
+    let metadata = file.metadata().map_err(io_error("look at", path))?;
+    if !metadata.is_file() {
+        let kind = if metadata.is_dir() { "a folder" } else { "a pipe or device" };
+        return Err(VaultError::NotAFile { path: path.to_owned(), kind });
+    }
+    if access == Access::Private {
+        own(path, &metadata)?;
+        let mode = metadata.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(VaultError::OpenToOthers { path: path.to_owned(), mode, wanted: 0o600 });
+        }
+        check_folder(folder_of(path))?;
+    }
+    Ok(Some(file))
+}
+
+/// Gives a new file its mode whatever the umask says, and makes sure that it took (K9, K10).
+pub(crate) fn set_mode(file: &File, path: &Path, access: Access) -> Result<(), VaultError> {
+    file.set_permissions(fs::Permissions::from_mode(access.mode())).map_err(io_error("set the mode of", path))?;
+    let mode = file.metadata().map_err(io_error("look at", path))?.mode();
+    if mode & 0o777 & !access.mode() != 0 {
+        return Err(VaultError::NoModes { path: path.to_owned() });
+    }
+    Ok(())
+}
