@@ -244,7 +244,12 @@ mod tests {
     fn details_that_are_not_understood_are_left_out() {
         let failure = BuildFailure::of_status(&status(
             "broken",
-            &[("errdefs.Source", "not json"), ("errdefs.Vertex", "3"), ("errdefs.Vertex", "{}"), ("unknown.Thing", "{}")],
+            &[
+                ("errdefs.Source", "not json"),
+                ("errdefs.Vertex", "3"),
+                ("errdefs.Vertex", "{}"),
+                ("unknown.Thing", "{}"),
+            ],
         ));
         assert_eq!((failure.vertex, failure.sources.len(), failure.exit_code), (None, 0, None));
         let garbage = tonic::Status::with_details(Code::NotFound, "gone", vec![0xff; 9].into());
