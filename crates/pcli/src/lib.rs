@@ -1,1 +1,20 @@
 //! What both tools share at the edge: errors to people, exit codes, progress.
+//!
+//! Texts and events enter as plain data from the tools' own crates. Everything for people leaves through one
+//! [`Printer`], behind one redactor; everything for scripts leaves as an [`Exit`].
+
+mod diagnostic;
+mod excerpt;
+mod exit;
+mod printer;
+mod process;
+mod signal;
+mod visible;
+
+pub use diagnostic::Diagnostic;
+pub use excerpt::{Excerpt, Mark};
+pub use exit::{Ending, Exit};
+pub use printer::{Colour, Printer, Terminal};
+pub use process::protect;
+pub use signal::{Cancellation, listen};
+pub use visible::{one_line, visible};

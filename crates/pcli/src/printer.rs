@@ -1,0 +1,275 @@
+//! The one writer: every byte that goes to people passes it, and its redactor.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anstyle::{AnsiColor, Style};
+use psecret::Redactor;
+
+use crate::Diagnostic;
+use crate::visible::{one_line, visible};
+
+/// How wide the first column of facts is, so that they line up.
+const LABEL_WIDTH: usize = 10;
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIMMED: Style = Style::new().dimmed();
+pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const HELP: Style = AnsiColor::Cyan.on_default();
+
+/// Whether colours are used. They never carry meaning alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// ANSI escape sequences.
+    Ansi,
+    /// None.
+    Never,
+}
+
+/// Where people read: standard error for what happens, standard output for results.
+///
+/// Cheap to clone; clones share the writer and write whole lines. A printer knows whether anybody still reads.
+#[derive(Clone)]
+pub struct Printer {
+    sink: Arc<Mutex<Sink>>,
+    colour: Colour,
+    redactor: Redactor,
+}
+
+struct Sink {
+    writer: Box<dyn Write + Send>,
+    closed: bool,
+}
+
+impl Printer {
+    /// Writes to standard error.
+    #[must_use]
+    pub fn stderr() -> Self {
+        Self::new(Box::new(io::stderr()), choice(&io::stderr()))
+    }
+
+    /// Writes to standard output.
+    #[must_use]
+    pub fn stdout() -> Self {
+        Self::new(Box::new(io::stdout()), choice(&io::stdout()))
+    }
+
+    /// Writes to anything.
+    #[must_use]
+    pub fn new(writer: Box<dyn Write + Send>, colour: Colour) -> Self {
+        let sink = Arc::new(Mutex::new(Sink { writer, closed: false }));
+        Self { sink, colour, redactor: Redactor::none() }
+    }
+
+    /// The same writer behind this redactor, from the moment the secrets are known.
+    #[must_use]
+    pub fn redacting(&self, redactor: Redactor) -> Self {
+        Self { redactor, ..self.clone() }
+    }
+
+    /// The redactor that everything passes.
+    #[must_use]
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Prints a line or several. Control characters are shown, not obeyed.
+    pub fn line(&self, text: &str) {
+        self.print(&format!("{}\n", self.clean(text)));
+    }
+
+    /// Prints a fact under its label, on one line: `engine    28.5.2 at unix:///var/run/docker.sock`.
+    pub fn fact(&self, label: &str, text: &str) {
+        self.print(&self.fact_line(label, text));
+    }
+
+    pub(crate) fn fact_line(&self, label: &str, text: &str) -> String {
+        format!("{BOLD}{label:<LABEL_WIDTH$}{BOLD:#}{}\n", one_line(&self.redactor.redact(text)))
+    }
+
+    /// Prints `warning: …`.
+    pub fn warning(&self, text: &str) {
+        self.diagnostic(&Diagnostic::warning(text));
+    }
+
+    /// Prints an error or a warning with all it says.
+    pub fn diagnostic(&self, diagnostic: &Diagnostic) {
+        self.print(&diagnostic.render(&self.redactor));
+    }
+
+    /// Writes bytes as they are, redacted: a report, an image's id. What follows is not joined to it.
+    pub fn bytes(&self, bytes: &[u8]) {
+        self.write(&self.redactor.redact_bytes(bytes));
+    }
+
+    /// Whether a reader is still there. A printer whose reader went away writes nothing more and complains to nobody
+    /// (C14); the tool ends with [`Ending::ReaderGone`](crate::Ending::ReaderGone).
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Text from elsewhere, without secrets and without power over the terminal.
+    pub(crate) fn clean(&self, text: &str) -> String {
+        visible(&self.redactor.redact(text))
+    }
+
+    pub(crate) fn colour(&self) -> Colour {
+        self.colour
+    }
+
+    /// Prints text that was cleaned and styled.
+    pub(crate) fn print(&self, styled: &str) {
+        match self.colour {
+            Colour::Ansi => self.write(styled.as_bytes()),
+            Colour::Never => self.write(anstream::adapter::strip_str(styled).to_string().as_bytes()),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        let mut sink = self.lock();
+        if sink.closed {
+            return;
+        }
+        // Nothing better can be done about a terminal that takes no bytes than to stop sending them.
+        if sink.writer.write_all(bytes).and_then(|()| sink.writer.flush()).is_err() {
+            sink.closed = true;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Printer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Printer").field("colour", &self.colour).finish_non_exhaustive()
+    }
+}
+
+/// `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM=dumb` and whether it is a terminal at all.
+fn choice(stream: &impl anstream::stream::RawStream) -> Colour {
+    match anstream::AutoStream::choice(stream) {
+        anstream::ColorChoice::Never => Colour::Never,
+        anstream::ColorChoice::Auto | anstream::ColorChoice::Always | anstream::ColorChoice::AlwaysAnsi => Colour::Ansi,
+    }
+}
+
+/// What standard error can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// It can be redrawn.
+    pub redraws: bool,
+    /// Columns and rows, if it says so.
+    pub size: Option<(usize, usize)>,
+}
+
+impl Terminal {
+    /// Asks standard error and the environment: `TERM=dumb` and `CI` are not redrawn (C15).
+    #[must_use]
+    pub fn of_stderr(environment: impl Fn(&str) -> Option<std::ffi::OsString>) -> Self {
+        let dumb = environment("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+        let ci = environment("CI").is_some_and(|value| !value.is_empty() && value != "false");
+        Self { redraws: io::stderr().is_terminal() && !dumb && !ci, size: Self::size_of_stderr() }
+    }
+
+    /// The size at this moment; people resize their windows.
+    #[must_use]
+    pub fn size_of_stderr() -> Option<(usize, usize)> {
+        let (width, height) = terminal_size::terminal_size_of(io::stderr())?;
+        Some((usize::from(width.0), usize::from(height.0)))
+    }
+}
+
+/// Joins lines with an indentation, for notes below a title.
+pub(crate) fn indented(out: &mut String, indent: &str, text: &str) {
+    for line in text.lines() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{indent}{line}");
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use psecret::{RedactorBuilder, SecretName, UserSecret};
+
+    use super::*;
+
+    /// A writer that the test can read.
+    #[derive(Clone, Default)]
+    pub(crate) struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Paper {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+        }
+
+        pub(crate) fn bytes(&self) -> Vec<u8> {
+            self.0.lock().unwrap().clone()
+        }
+
+        pub(crate) fn printer(&self, colour: Colour) -> Printer {
+            Printer::new(Box::new(self.clone()), colour)
+        }
+    }
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    pub(crate) const VALUE: &str = "c4n4ry-9f3b27e1";
+
+    pub(crate) fn redactor() -> Redactor {
+        let name = SecretName::parse("TOKEN").unwrap();
+        RedactorBuilder::new().secret(&name, &UserSecret::new(VALUE.into())).build().unwrap()
+    }
+
+    #[test]
+    fn everything_passes_the_redactor_l8() {
+        let paper = Paper::default();
+        let printer = paper.printer(Colour::Ansi).redacting(redactor());
+        printer.line(&format!("a {VALUE}"));
+        printer.fact("engine", &format!("b {VALUE}"));
+        printer.warning(&format!("c {VALUE}"));
+        printer.bytes(format!("{{\"d\":\"{VALUE}\"}}").as_bytes());
+        let text = paper.text();
+        assert!(!text.contains(VALUE), "{text}");
+        assert_eq!(text.matches("***TOKEN***").count(), 4);
+    }
+
+    #[test]
+    fn without_colour_there_is_no_escape() {
+        let paper = Paper::default();
+        let printer = paper.printer(Colour::Never);
+        printer.fact("engine", "28.5.2 at unix:///var/run/docker.sock\u{1b}[31m");
+        assert_eq!(paper.text(), "engine    28.5.2 at unix:///var/run/docker.sock\\u{1b}[31m\n");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_noticed_and_not_complained_about_c14() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let printer = Printer::new(Box::new(Gone), Colour::Never);
+        assert!(!printer.is_closed());
+        printer.line("one");
+        printer.line("two");
+        assert!(printer.is_closed() && printer.redacting(redactor()).is_closed());
+    }
+}

@@ -1,0 +1,56 @@
+//! What each tool does to its own process before anything else.
+
+use std::io::Write as _;
+use std::panic;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+/// Keeps this process's memory to itself and its last words short.
+///
+/// No core dump is written and no other process of the same user may attach (K12), because both would hold secrets. A
+/// panic says where it happened and never what it was about: a panic's text may hold data.
+///
+/// A kernel that refuses leaves the process as it was: the protection is a second line, not a promise.
+pub fn protect() {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    panic::set_hook(Box::new(|information| {
+        let place =
+            information.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        // Standard error itself: the printer may be what panicked, or be locked. Nothing here comes from data.
+        let _ = writeln!(std::io::stderr(), "error: internal error{place}; please report this line");
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    const CHILD: &str = "PCLI_TEST_PROTECTED_CHILD";
+
+    /// Runs itself again, so that the hook and the limits stay out of the other tests.
+    #[test]
+    fn a_protected_process_has_no_core_no_debugger_and_no_talk_k12() {
+        if std::env::var_os(CHILD).is_some() {
+            super::protect();
+            let status = std::fs::read_to_string("/proc/self/limits").expect("our own limits");
+            let core = status.lines().find(|line| line.starts_with("Max core file size")).expect("a limit of cores");
+            assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"]);
+            let dumpable = rustix::process::dumpable_behavior().expect("prctl");
+            assert_eq!(dumpable, rustix::process::DumpableBehavior::NotDumpable);
+            let payload = format!("c4n4ry-{}", 9 * 9);
+            panic!("{payload}");
+        }
+        let test = "process::tests::a_protected_process_has_no_core_no_debugger_and_no_talk_k12";
+        let output = Command::new(std::env::current_exe().expect("this test"))
+            .args([test, "--exact", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .expect("the child runs");
+        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success());
+        assert!(said.contains("internal error at") && said.contains("process.rs"), "{said}");
+        assert!(!said.contains("c4n4ry-81"), "{said}");
+    }
+}

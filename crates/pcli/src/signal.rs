@@ -1,0 +1,194 @@
+//! Signals: the first one asks the work to stop and clean up, the second one ends the process.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::{Ending, Exit};
+
+/// Tells every part of a tool that it should stop. Cheap to clone.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use pcli::{Cancellation, Ending};
+///
+/// let cancellation = Cancellation::new();
+/// assert_eq!(cancellation.ending(), None);
+/// cancellation.cancel(Ending::Interrupt);
+/// assert_eq!(cancellation.cancelled().await, Ending::Interrupt);
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cancellation {
+    state: watch::Sender<Option<Ending>>,
+}
+
+impl Cancellation {
+    /// Nothing is cancelled yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { state: watch::Sender::new(None) }
+    }
+
+    /// Asks everybody to stop. The first reason stays.
+    pub fn cancel(&self, ending: Ending) {
+        self.state.send_if_modified(|state| {
+            let first = state.is_none();
+            state.get_or_insert(ending);
+            first
+        });
+    }
+
+    /// Why the work should stop, if it should.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending> {
+        *self.state.borrow()
+    }
+
+    /// Waits until the work should stop.
+    pub async fn cancelled(&self) -> Ending {
+        let mut receiver = self.state.subscribe();
+        loop {
+            if let Some(ending) = *receiver.borrow_and_update() {
+                return ending;
+            }
+            // The sender lives as long as `self`, so there is always somebody to wait for.
+            let _ = receiver.changed().await;
+        }
+    }
+
+    /// Runs work until it is done or should stop; what is left of it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The reason to stop.
+    pub async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Result<T, Ending> {
+        tokio::select! {
+            biased;
+            ending = self.cancelled() => Err(ending),
+            done = work => Ok(done),
+        }
+    }
+}
+
+impl Default for Cancellation {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Listens for SIGINT, SIGTERM and SIGHUP from now on, within the current runtime.
+///
+/// The first signal cancels. A second one ends the process at once, without cleaning up (B7). SIGPIPE stays ignored, as
+/// Rust's start-up leaves it: a reader that went away shows as an error of the write, so that the work can still be
+/// cancelled in the engine (C14).
+///
+/// # Errors
+///
+/// When the kernel takes no handler.
+pub fn listen() -> io::Result<Cancellation> {
+    let cancellation = Cancellation::new();
+    let mut signals = Signals {
+        interrupt: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+        hangup: signal(SignalKind::hangup())?,
+    };
+    let cancel = cancellation.clone();
+    // Not awaited: it waits for signals as long as the process lives, and owns nothing.
+    tokio::spawn(async move {
+        cancel.cancel(signals.next().await);
+        let exit = Exit::from(signals.next().await);
+        std::process::exit(i32::from(exit.code()));
+    });
+    Ok(cancellation)
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) -> Ending {
+        tokio::select! {
+            _ = self.interrupt.recv() => Ending::Interrupt,
+            _ = self.terminate.recv() => Ending::Terminate,
+            _ = self.hangup.recv() => Ending::Terminate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use rustix::process::{Pid, Signal as Number, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_reason_stays() {
+        let cancellation = Cancellation::new();
+        let waiting = tokio::spawn({
+            let cancellation = cancellation.clone();
+            async move { cancellation.cancelled().await }
+        });
+        cancellation.cancel(Ending::Terminate);
+        cancellation.cancel(Ending::Interrupt);
+        assert_eq!(waiting.await.unwrap(), Ending::Terminate);
+        assert_eq!(cancellation.ending(), Some(Ending::Terminate));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_should_stop_is_dropped() {
+        let cancellation = Cancellation::new();
+        assert_eq!(cancellation.unless_cancelled(async { 7 }).await, Ok(7));
+        cancellation.cancel(Ending::Interrupt);
+        let never = tokio::time::sleep(Duration::from_secs(3600));
+        assert_eq!(cancellation.unless_cancelled(never).await, Err(Ending::Interrupt));
+    }
+
+    const CHILD: &str = "PCLI_TEST_SIGNAL_CHILD";
+
+    /// A child that says `ready`, and `first` after the first signal, and then cleans up for ever.
+    #[test]
+    fn the_first_signal_cancels_and_the_second_ends_the_process_b7() {
+        if std::env::var_os(CHILD).is_some() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let cancellation = listen().unwrap();
+                println!("ready");
+                let ending = cancellation.cancelled().await;
+                println!("first {ending:?}");
+                std::future::pending::<()>().await;
+            });
+        }
+        for (first, second, said, code) in [
+            (Number::INT, Number::INT, "first Interrupt", 130),
+            (Number::TERM, Number::TERM, "first Terminate", 143),
+            (Number::HUP, Number::INT, "first Terminate", 130),
+        ] {
+            let test = "signal::tests::the_first_signal_cancels_and_the_second_ends_the_process_b7";
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args([test, "--exact", "--nocapture"])
+                .env(CHILD, "1")
+                .stdout(Stdio::piped())
+                .process_group(0)
+                .spawn()
+                .unwrap();
+            let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+            let mut wait_for = |text: &str| lines.find(|line| line.as_ref().unwrap().contains(text)).unwrap().unwrap();
+            let pid = Pid::from_child(&child);
+            wait_for("ready");
+            kill_process(pid, first).unwrap();
+            wait_for(said);
+            kill_process(pid, second).unwrap();
+            let status = child.wait().unwrap();
+            assert_eq!((status.code(), status.signal()), (Some(code), None));
+        }
+    }
+}
