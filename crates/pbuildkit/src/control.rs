@@ -112,6 +112,8 @@ impl Control {
             Ok(_) => Ok(()),
             // No history, or no record of this build: there is nothing to forget.
             Err(status) if matches!(status.code(), tonic::Code::Unimplemented | tonic::Code::NotFound) => Ok(()),
+            // Docker 28 says so in words only: `lease "ref_…": not found`.
+            Err(status) if status.code() == tonic::Code::Unknown && status.message().ends_with(": not found") => Ok(()),
             Err(status) => Err(status.into()),
         }
     }

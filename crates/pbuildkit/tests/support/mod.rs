@@ -1,8 +1,10 @@
 //! Engines, requests and what builds said.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{env, fs};
 
 use pbuildkit::status::StatusUpdate;
 use pbuildkit::{BuildError, BuildRequest, BuildResult, Builder, Local, NoTransform, Transform};
@@ -21,16 +23,23 @@ impl Flavour {
     pub(crate) const ALL: [Self; 3] = [Self::Modern, Self::Containerd, Self::Old];
 }
 
-/// The engine of a flavour.
-pub(crate) async fn engine(flavour: Flavour) -> Engine {
-    let variable = match flavour {
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
+}
+
+fn address(flavour: Flavour) -> String {
+    variable(match flavour {
         Flavour::Modern => "PBUILD_TEST_MODERN",
         Flavour::Containerd => "PBUILD_TEST_CONTAINERD",
         Flavour::Old => "PBUILD_TEST_OLD",
-    };
-    let address = env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run scripts/test"));
+    })
+}
+
+/// The engine of a flavour.
+pub(crate) async fn engine(flavour: Flavour) -> Engine {
+    let address = address(flavour);
     let endpoint = Endpoint::plain(&address).expect("the address is valid");
-    Engine::connect(&endpoint).await.unwrap_or_else(|error| panic!("{variable}: {error}"))
+    Engine::connect(&endpoint).await.unwrap_or_else(|error| panic!("{address}: {error}"))
 }
 
 /// BuildKit of the engine of a flavour.
@@ -93,4 +102,41 @@ pub(crate) async fn run_with<T: Transform>(
     };
     let (outcome, updates) = futures::join!(builder.build(request, transform, sender), collect);
     Built { outcome, updates }
+}
+
+/// Builds a directory with the real `docker buildx`, and returns what it printed.
+pub(crate) fn buildx(flavour: Flavour, root: &Path, arguments: &[&str]) -> String {
+    let line = variable("PBUILD_TEST_BUILDX");
+    let mut words = line.split_whitespace();
+    let program = words.next().expect("PBUILD_TEST_BUILDX names a program");
+    let output = Command::new(program)
+        .args(words)
+        .args(["build", "--progress=plain"])
+        .args(arguments)
+        .arg(root)
+        .env("DOCKER_HOST", address(flavour))
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    text
+}
+
+/// A word that no other test, and no earlier run, uses.
+pub(crate) fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let random = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel makes identifiers");
+    format!("canary-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), random.trim())
+}
+
+/// A number of seconds that nobody else sleeps.
+pub(crate) fn odd_number() -> u64 {
+    1_000_000 + unique().bytes().fold(u64::from(std::process::id()), |sum, byte| (sum * 31 + u64::from(byte)) % 900_000)
+}
+
+/// How many processes of this machine have this in their command line (arguments end in NUL).
+pub(crate) fn processes_with(text: &str) -> usize {
+    let processes = fs::read_dir("/proc").expect("/proc is there").filter_map(Result::ok);
+    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.filter(|line| line.starts_with(text.as_bytes())).count()
 }
