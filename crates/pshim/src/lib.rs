@@ -1,1 +1,54 @@
 //! The static entrypoint that turns delivered secrets into environment and execs the app.
+//!
+//! This library holds what the program decides, without a single system call: bytes in, values out. The program
+//! (`entrypoint/`) brings the bytes from the kernel and does what was decided. It needs no runtime and no libc, because
+//! it must run in images that have neither, and it is the one place of the house where `unsafe` is allowed.
+//!
+//! Where bytes enter: files on a tmpfs that `prun` filled ([`environment::parse`], [`init::parse`]), the arguments
+//! ([`Action::parse`]). Where they leave: the environment of the app, through `execve`, and nowhere else.
+//!
+//! ```
+//! use pshim::environment;
+//!
+//! let delivered = environment::parse(b"DB_HOST=db\0DB_PASSWORD=two words\0").unwrap();
+//! let merged = environment::merge(&[b"PATH=/bin", b"DB_HOST=localhost"], &delivered);
+//! assert_eq!(merged, [&b"PATH=/bin"[..], b"DB_HOST=db", b"DB_PASSWORD=two words"]);
+//! ```
+
+#![no_std]
+
+extern crate alloc;
+
+mod action;
+pub mod dns;
+pub mod environment;
+pub mod http;
+pub mod init;
+mod prefix;
+pub mod program;
+pub mod target;
+
+pub use action::{Action, UsageError};
+pub use prefix::Prefixer;
+
+/// Where the values of one generation are mounted in the app's container.
+pub const DELIVERY: &str = "/run/prun";
+/// The file with the app's variables.
+pub const ENVIRONMENT_FILE: &str = "/run/prun/env";
+/// The file with the init commands.
+pub const INIT_FILE: &str = "/run/prun/init";
+/// An empty file, written last: what lies beside it is complete.
+pub const READY_FILE: &str = "/run/prun/ready";
+/// Where this program is mounted in the app's container; the directory is also the lock of the init commands.
+pub const HOME: &str = "/.prun";
+/// The list of instances that the forwarder reads for each connection.
+pub const TARGETS_FILE: &str = "/targets";
+
+/// The exit code when the program itself cannot do its work, as docker has it.
+pub const FAILED: u8 = 125;
+/// The exit code when the command exists and cannot be run.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// The exit code when the command does not exist.
+pub const NOT_FOUND: u8 = 127;
+/// The exit code of an init command that ran out of time, as `timeout` has it.
+pub const TIMED_OUT: u8 = 124;

@@ -1,0 +1,18 @@
+//! Keeping a tmpfs alive.
+
+use crate::signals::{Signal, Signals};
+use crate::system;
+
+/// Sleeps until it is told to end, and buries whoever ends before.
+pub fn hold() -> u8 {
+    let Some(signals) = Signals::watch() else { return pshim::FAILED };
+    loop {
+        let _ = system::poll(&mut [signals.poll()], None);
+        while let Some(signal) = signals.next() {
+            match signal {
+                Signal::Child => while system::reap().is_some() {},
+                Signal::End(_) => return 0,
+            }
+        }
+    }
+}

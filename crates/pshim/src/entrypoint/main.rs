@@ -1,0 +1,64 @@
+//! The program: no runtime, no libc, one file of a few kilobytes that runs in every Linux image.
+#![no_std]
+#![no_main]
+// Else the loops of `memory` would be turned into calls of themselves.
+#![no_builtins]
+#![expect(unsafe_code, reason = "a program without libc speaks to the kernel itself")]
+
+extern crate alloc;
+
+mod forward;
+mod hold;
+mod init;
+mod memory;
+mod network;
+mod probe;
+mod process;
+mod run;
+mod signals;
+mod start;
+mod system;
+
+use alloc::vec::Vec;
+
+use pshim::Action;
+
+/// What the kernel gave the program.
+pub struct Given {
+    /// The words of the command line, without the program's own name.
+    pub arguments: Vec<&'static [u8]>,
+    /// The environment, as `NAME=VALUE`.
+    pub environment: Vec<&'static [u8]>,
+}
+
+/// Does the work that the arguments name; the value is the exit code.
+pub fn main(given: &Given) -> u8 {
+    let Ok(action) = Action::parse(&given.arguments) else {
+        say(&[b"this program is started by prun, in containers of its own"]);
+        return pshim::FAILED;
+    };
+    match action {
+        Action::Run { patience, command } => run::run(patience, command, &given.environment),
+        Action::Exec { command } => run::exec(command, &given.environment),
+        Action::Hold => hold::hold(),
+        Action::Forward { ports } => forward::forward(ports),
+        Action::Http { host, port, path } => probe::http(host, port, path),
+        Action::Tcp { host, port } => probe::tcp(host, port),
+    }
+}
+
+/// Writes one line to people: never a value.
+pub fn say(parts: &[&[u8]]) {
+    let mut line = Vec::from(&b"prun: "[..]);
+    for part in parts {
+        line.extend_from_slice(part);
+    }
+    line.push(b'\n');
+    system::write_all(system::STDERR, &line);
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    system::write_all(system::STDERR, b"prun: the entrypoint failed\n");
+    system::exit(pshim::FAILED)
+}

@@ -1,0 +1,124 @@
+//! Memory: an allocator that never frees, and the functions that the compiler calls by name.
+//!
+//! The program allocates a few kilobytes and then becomes another program, or it copies bytes in fixed buffers: there is
+//! nothing worth freeing. A process that ends or execs gives everything back.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::system;
+
+/// How much is asked of the kernel at once.
+const BLOCK: usize = 1 << 20;
+
+struct Bump {
+    next: AtomicUsize,
+    end: AtomicUsize,
+}
+
+#[global_allocator]
+static MEMORY: Bump = Bump { next: AtomicUsize::new(0), end: AtomicUsize::new(0) };
+
+// SAFETY: the program has one thread. Each allocation is a fresh, aligned piece of a mapping that is never unmapped.
+unsafe impl GlobalAlloc for Bump {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let start = self.next.load(Ordering::Relaxed).next_multiple_of(layout.align());
+        if let Some(end) = start.checked_add(layout.size())
+            && end <= self.end.load(Ordering::Relaxed)
+        {
+            self.next.store(end, Ordering::Relaxed);
+            return start as *mut u8;
+        }
+        // The kernel's pages are aligned for everything that is allocated here.
+        let length = layout.size().max(1).next_multiple_of(BLOCK);
+        let Some(start) = system::map(length) else { return null_mut() };
+        self.next.store(start + layout.size(), Ordering::Relaxed);
+        self.end.store(start + length, Ordering::Relaxed);
+        start as *mut u8
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+}
+
+/// Copies bytes between places that do not overlap.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+    // SAFETY: the caller's promise, which is that of C.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!(
+            "rep movsb",
+            inout("rcx") count => _, inout("rdi") to => _, inout("rsi") from => _,
+            options(nostack, preserves_flags)
+        );
+        #[cfg(not(target_arch = "x86_64"))]
+        for at in 0..count {
+            *to.add(at) = *from.add(at);
+        }
+    }
+    to
+}
+
+/// Copies bytes between places that may overlap.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+    // SAFETY: the caller's promise, which is that of C; the direction keeps bytes from being overwritten before they
+    // are read.
+    unsafe {
+        if (to as usize).wrapping_sub(from as usize) >= count {
+            return memcpy(to, from, count);
+        }
+        for at in (0..count).rev() {
+            *to.add(at) = *from.add(at);
+        }
+    }
+    to
+}
+
+/// Fills bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
+    // SAFETY: the caller's promise, which is that of C.
+    unsafe {
+        for at in 0..count {
+            *to.add(at) = byte as u8;
+        }
+    }
+    to
+}
+
+/// Compares bytes: negative, zero or positive.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+    // SAFETY: the caller's promise, which is that of C.
+    unsafe {
+        for at in 0..count {
+            let difference = i32::from(*one.add(at)) - i32::from(*other.add(at));
+            if difference != 0 {
+                return difference;
+            }
+        }
+    }
+    0
+}
+
+/// Compares bytes: zero when they are the same.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+    // SAFETY: the same promise.
+    unsafe { memcmp(one, other, count) }
+}
+
+/// The length of a text that ends with a NUL.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strlen(text: *const u8) -> usize {
+    let mut length = 0;
+    // SAFETY: the caller's promise, which is that of C.
+    unsafe {
+        while *text.add(length) != 0 {
+            length += 1;
+        }
+    }
+    length
+}

@@ -1,0 +1,74 @@
+//! From delivered values to the app.
+
+use alloc::vec::Vec;
+
+use pshim::environment;
+
+use crate::{init, process, say, system};
+
+/// Waits for the values, runs the init commands, becomes the app.
+pub fn run(patience: u32, command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
+    if !wait_for_values(patience) {
+        say(&[b"the values of this container are gone; `prun start` brings them back"]);
+        return pshim::FAILED;
+    }
+    let Some(environment) = merged(inherited) else { return pshim::FAILED };
+    match init::run_all(&environment) {
+        Ok(()) => process::become_program(command, &environment),
+        Err(code) => code,
+    }
+}
+
+/// Becomes a command with the app's environment.
+pub fn exec(command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
+    match merged(inherited) {
+        Some(environment) => process::become_program(command, &environment),
+        None => pshim::FAILED,
+    }
+}
+
+/// Waits until the values are complete. They are gone after a restart of the engine, and when `prun` is about to write
+/// them. A request to end is heeded: as process 1 of its container the program has to see to that itself.
+fn wait_for_values(patience: u32) -> bool {
+    let ready = pshim::program::terminated(pshim::READY_FILE.as_bytes());
+    let is_ready = || {
+        let Ok(file) = system::open(&ready) else { return false };
+        system::close(file);
+        true
+    };
+    if is_ready() {
+        return true;
+    }
+    let Some(signals) = crate::signals::Signals::watch() else { return false };
+    let deadline = system::milliseconds() + u64::from(patience) * 1000;
+    while system::milliseconds() < deadline {
+        let _ = system::poll(&mut [signals.poll()], Some(50));
+        if let Some(crate::signals::Signal::End(number)) = signals.next() {
+            system::exit(128 + number as u8);
+        }
+        if is_ready() {
+            return true;
+        }
+    }
+    false
+}
+
+fn merged(inherited: &[&'static [u8]]) -> Option<Vec<&'static [u8]>> {
+    let file = match system::read_file(pshim::ENVIRONMENT_FILE) {
+        // It lives until another program begins.
+        Ok(file) => file.leak(),
+        Err(system::EACCES) => {
+            say(&[b"this user may not read the values of the app"]);
+            return None;
+        }
+        Err(_) => {
+            say(&[b"the values of the app are missing"]);
+            return None;
+        }
+    };
+    let delivered = environment::parse(file);
+    if delivered.is_none() {
+        say(&[b"the values of the app are not whole"]);
+    }
+    delivered.map(|delivered| environment::merge(inherited, &delivered))
+}

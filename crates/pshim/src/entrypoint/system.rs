@@ -1,0 +1,410 @@
+//! The kernel, as safe functions: one for each call that the program makes.
+
+use alloc::vec::Vec;
+
+/// Standard output.
+pub const STDOUT: i32 = 1;
+/// Standard error.
+pub const STDERR: i32 = 2;
+
+/// What a failed call said, as a positive number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub i32);
+
+pub const EPERM: Errno = Errno(1);
+pub const ENOENT: Errno = Errno(2);
+pub const EINTR: Errno = Errno(4);
+pub const EAGAIN: Errno = Errno(11);
+pub const EACCES: Errno = Errno(13);
+pub const ENOTDIR: Errno = Errno(20);
+pub const EINPROGRESS: Errno = Errno(115);
+
+#[cfg(target_arch = "x86_64")]
+mod number {
+    pub const READ: usize = 0;
+    pub const WRITE: usize = 1;
+    pub const CLOSE: usize = 3;
+    pub const MMAP: usize = 9;
+    pub const RT_SIGPROCMASK: usize = 14;
+    pub const SOCKET: usize = 41;
+    pub const CONNECT: usize = 42;
+    pub const SHUTDOWN: usize = 48;
+    pub const BIND: usize = 49;
+    pub const LISTEN: usize = 50;
+    pub const SETSOCKOPT: usize = 54;
+    pub const GETSOCKOPT: usize = 55;
+    pub const CLONE: usize = 56;
+    pub const EXECVE: usize = 59;
+    pub const WAIT4: usize = 61;
+    pub const KILL: usize = 62;
+    pub const FCNTL: usize = 72;
+    pub const FLOCK: usize = 73;
+    pub const SETPGID: usize = 109;
+    pub const CLOCK_GETTIME: usize = 228;
+    pub const EXIT_GROUP: usize = 231;
+    pub const OPENAT: usize = 257;
+    pub const PPOLL: usize = 271;
+    pub const ACCEPT4: usize = 288;
+    pub const SIGNALFD4: usize = 289;
+    pub const DUP3: usize = 292;
+    pub const PIPE2: usize = 293;
+}
+
+#[cfg(target_arch = "aarch64")]
+mod number {
+    pub const DUP3: usize = 24;
+    pub const FCNTL: usize = 25;
+    pub const FLOCK: usize = 32;
+    pub const OPENAT: usize = 56;
+    pub const CLOSE: usize = 57;
+    pub const PIPE2: usize = 59;
+    pub const READ: usize = 63;
+    pub const WRITE: usize = 64;
+    pub const PPOLL: usize = 73;
+    pub const SIGNALFD4: usize = 74;
+    pub const EXIT_GROUP: usize = 94;
+    pub const CLOCK_GETTIME: usize = 113;
+    pub const KILL: usize = 129;
+    pub const RT_SIGPROCMASK: usize = 135;
+    pub const SETPGID: usize = 154;
+    pub const SOCKET: usize = 198;
+    pub const BIND: usize = 200;
+    pub const LISTEN: usize = 201;
+    pub const CONNECT: usize = 203;
+    pub const SETSOCKOPT: usize = 208;
+    pub const GETSOCKOPT: usize = 209;
+    pub const SHUTDOWN: usize = 210;
+    pub const CLONE: usize = 220;
+    pub const EXECVE: usize = 221;
+    pub const MMAP: usize = 222;
+    pub const ACCEPT4: usize = 242;
+    pub const WAIT4: usize = 260;
+}
+
+/// # Safety
+///
+/// Pointers among the arguments must be valid for what the call does with them.
+unsafe fn call(number: usize, arguments: [usize; 6]) -> Result<usize, Errno> {
+    let [a, b, c, d, e, f] = arguments;
+    let result: isize;
+    // SAFETY: the registers are those of the system call convention; the kernel keeps all others.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d, in("r8") e, in("r9") f,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack)
+        );
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a as isize => result,
+            in("x1") b, in("x2") c, in("x3") d, in("x4") e, in("x5") f,
+            options(nostack)
+        );
+    }
+    if result < 0 { Err(Errno(-result as i32)) } else { Ok(result as usize) }
+}
+
+/// Calls the kernel; shorter calls leave the other arguments zero.
+macro_rules! kernel {
+    ($number:ident $(, $argument:expr)*) => {{
+        let mut arguments = [0_usize; 6];
+        let mut _at = 0;
+        $( arguments[_at] = $argument as usize; _at += 1; )*
+        // SAFETY: each caller below passes pointers to values that outlive the call, with their true lengths.
+        unsafe { call(number::$number, arguments) }
+    }};
+}
+
+/// Ends the process.
+pub fn exit(code: u8) -> ! {
+    loop {
+        let _ = kernel!(EXIT_GROUP, code);
+    }
+}
+
+/// Fresh memory from the kernel; the address, or `None` when there is none.
+pub fn map(length: usize) -> Option<usize> {
+    const READ_AND_WRITE: usize = 3;
+    const PRIVATE_AND_ANONYMOUS: usize = 0x22;
+    kernel!(MMAP, 0, length, READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, -1_isize, 0).ok()
+}
+
+/// Reads once, again when a signal came in between.
+pub fn read(file: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
+    loop {
+        match kernel!(READ, file, buffer.as_mut_ptr(), buffer.len()) {
+            Err(EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Writes once, again when a signal came in between.
+pub fn write(file: i32, bytes: &[u8]) -> Result<usize, Errno> {
+    loop {
+        match kernel!(WRITE, file, bytes.as_ptr(), bytes.len()) {
+            Err(EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// Writes all bytes; an output that is gone is not worth failing for.
+pub fn write_all(file: i32, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match write(file, bytes) {
+            Ok(count) => bytes = &bytes[count.min(bytes.len())..],
+            Err(EAGAIN) => {
+                let _ = poll(&mut [Poll::for_write(file)], None);
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// Opens a file or directory for reading; `path` ends with a NUL. It is closed when another program begins.
+pub fn open(path: &[u8]) -> Result<i32, Errno> {
+    const CURRENT_DIRECTORY: isize = -100;
+    const CLOSE_ON_EXEC: usize = 0o2_000_000;
+    debug_assert!(path.ends_with(b"\0"));
+    kernel!(OPENAT, CURRENT_DIRECTORY, path.as_ptr(), CLOSE_ON_EXEC).map(|file| file as i32)
+}
+
+/// Closes a file.
+pub fn close(file: i32) {
+    let _ = kernel!(CLOSE, file);
+}
+
+/// Reads a whole file; `path` is given without a NUL.
+pub fn read_file(path: &str) -> Result<Vec<u8>, Errno> {
+    let file = open(&pshim::program::terminated(path.as_bytes()))?;
+    let mut content = Vec::new();
+    let mut buffer = [0; 4096];
+    let result = loop {
+        match read(file, &mut buffer) {
+            Ok(0) => break Ok(content),
+            Ok(count) => content.extend_from_slice(&buffer[..count]),
+            Err(error) => break Err(error),
+        }
+    };
+    close(file);
+    result
+}
+
+/// Takes the lock of an open file or directory; the kernel frees it when the process ends or becomes another program.
+pub fn lock(file: i32, wait: bool) -> Result<(), Errno> {
+    const EXCLUSIVE: usize = 2;
+    const NOT_BLOCKING: usize = 4;
+    kernel!(FLOCK, file, EXCLUSIVE | if wait { 0 } else { NOT_BLOCKING }).map(drop)
+}
+
+/// A pipe: its end to read and its end to write.
+pub fn pipe() -> Result<(i32, i32), Errno> {
+    const CLOSE_ON_EXEC: usize = 0o2_000_000;
+    let mut ends = [0_i32; 2];
+    kernel!(PIPE2, ends.as_mut_ptr(), CLOSE_ON_EXEC)?;
+    Ok((ends[0], ends[1]))
+}
+
+/// Reads and writes of this file do not wait from now on.
+pub fn never_wait(file: i32) {
+    const SET_FLAGS: usize = 4;
+    const NOT_BLOCKING: usize = 0o4000;
+    let _ = kernel!(FCNTL, file, SET_FLAGS, NOT_BLOCKING);
+}
+
+/// Puts an open file in the place of another.
+pub fn replace(file: i32, place: i32) {
+    let _ = kernel!(DUP3, file, place, 0);
+}
+
+/// Splits the process in two: 0 in the new one, the new one's id in the old one.
+pub fn fork() -> Result<i32, Errno> {
+    const SIGCHLD: usize = 17;
+    kernel!(CLONE, SIGCHLD).map(|id| id as i32)
+}
+
+/// Gives this process a group of its own.
+pub fn lead_group() {
+    let _ = kernel!(SETPGID, 0, 0);
+}
+
+/// Sends a signal; a negative id means a group.
+pub fn kill(id: i32, signal: i32) {
+    let _ = kernel!(KILL, id as isize, signal);
+}
+
+/// A child that has ended, and its status, without waiting.
+pub fn reap() -> Option<(i32, i32)> {
+    const NOT_BLOCKING: usize = 1;
+    let mut status = 0_i32;
+    let id = kernel!(WAIT4, -1_isize, &raw mut status, NOT_BLOCKING, 0).ok()? as i32;
+    (id > 0).then_some((id, status))
+}
+
+/// Becomes another program; comes back only with an error. All texts end with a NUL.
+pub fn execute(path: &[u8], arguments: &[Vec<u8>], environment: &[Vec<u8>]) -> Errno {
+    debug_assert!(path.ends_with(b"\0"));
+    let pointers = |texts: &[Vec<u8>]| -> Vec<*const u8> {
+        texts.iter().map(|text| text.as_ptr()).chain([core::ptr::null()]).collect()
+    };
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    kernel!(EXECVE, path.as_ptr(), arguments.as_ptr(), environment.as_ptr()).err().unwrap_or(EPERM)
+}
+
+/// Seconds and milliseconds since some fixed moment.
+pub fn milliseconds() -> u64 {
+    const MONOTONIC: usize = 1;
+    let mut time = [0_u64; 2];
+    let _ = kernel!(CLOCK_GETTIME, MONOTONIC, time.as_mut_ptr());
+    time[0] * 1000 + time[1] / 1_000_000
+}
+
+/// A file to wait for (`struct pollfd`).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Poll {
+    file: i32,
+    wanted: i16,
+    found: i16,
+}
+
+impl Poll {
+    const READABLE: i16 = 1;
+    const WRITABLE: i16 = 4;
+
+    /// Waits until it can be read.
+    pub fn for_read(file: i32) -> Self {
+        Self { file, wanted: Self::READABLE, found: 0 }
+    }
+
+    /// Waits until it can be written.
+    pub fn for_write(file: i32) -> Self {
+        Self { file, wanted: Self::WRITABLE, found: 0 }
+    }
+
+    /// Waits for either, both or neither; a file that nothing is wanted of is left out altogether, because its end would
+    /// be reported again and again.
+    pub fn when(file: i32, read: bool, write: bool) -> Self {
+        let wanted = if read { Self::READABLE } else { 0 } | if write { Self::WRITABLE } else { 0 };
+        Self { file: if wanted == 0 { -1 } else { file }, wanted, found: 0 }
+    }
+
+    /// Whether anything happened, errors and ends included.
+    pub fn happened(self) -> bool {
+        self.found != 0
+    }
+}
+
+/// Waits for files, at most so many milliseconds.
+pub fn poll(files: &mut [Poll], patience: Option<u64>) -> Result<usize, Errno> {
+    let time = patience.map(|patience| [patience / 1000, patience % 1000 * 1_000_000]);
+    let time = time.as_ref().map_or(core::ptr::null(), |time| time.as_ptr());
+    match kernel!(PPOLL, files.as_mut_ptr(), files.len(), time, 0, 0) {
+        Err(EINTR) => Ok(0),
+        result => result,
+    }
+}
+
+/// Sleeps.
+pub fn sleep(milliseconds: u64) {
+    let _ = poll(&mut [], Some(milliseconds));
+}
+
+/// Sets which signals wait to be read instead of doing what they do; bit N-1 stands for signal N.
+pub fn block_signals(set: u64) -> u64 {
+    const SET: usize = 2;
+    let mut before = 0_u64;
+    let _ = kernel!(RT_SIGPROCMASK, SET, &raw const set, &raw mut before, size_of::<u64>());
+    before
+}
+
+/// A file from which blocked signals are read.
+pub fn signal_file(set: u64) -> Result<i32, Errno> {
+    const CLOSE_ON_EXEC_NOT_BLOCKING: usize = 0o2_004_000;
+    kernel!(SIGNALFD4, -1_isize, &raw const set, size_of::<u64>(), CLOSE_ON_EXEC_NOT_BLOCKING).map(|file| file as i32)
+}
+
+/// A socket for IPv4.
+pub fn socket(kind: Socket) -> Result<i32, Errno> {
+    const INTERNET: usize = 2;
+    const CLOSE_ON_EXEC: usize = 0o2_000_000;
+    let kind = match kind {
+        Socket::Stream => 1,
+        Socket::Datagram => 2,
+    };
+    kernel!(SOCKET, INTERNET, kind | CLOSE_ON_EXEC).map(|file| file as i32)
+}
+
+/// The kinds of sockets.
+#[derive(Clone, Copy)]
+pub enum Socket {
+    /// TCP.
+    Stream,
+    /// UDP.
+    Datagram,
+}
+
+/// `struct sockaddr_in`.
+fn socket_address(address: [u8; 4], port: u16) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..2].copy_from_slice(&2_u16.to_ne_bytes());
+    bytes[2..4].copy_from_slice(&port.to_be_bytes());
+    bytes[4..8].copy_from_slice(&address);
+    bytes
+}
+
+/// Connects a socket.
+pub fn connect(socket: i32, address: [u8; 4], port: u16) -> Result<(), Errno> {
+    let address = socket_address(address, port);
+    kernel!(CONNECT, socket, address.as_ptr(), address.len()).map(drop)
+}
+
+/// Listens on a port of all addresses.
+pub fn listen(socket: i32, port: u16) -> Result<(), Errno> {
+    const SOCKET_LEVEL: usize = 1;
+    const REUSE_ADDRESS: usize = 2;
+    set_option(socket, SOCKET_LEVEL, REUSE_ADDRESS);
+    let address = socket_address([0; 4], port);
+    kernel!(BIND, socket, address.as_ptr(), address.len())?;
+    kernel!(LISTEN, socket, 4096).map(drop)
+}
+
+/// Accepts a connection.
+pub fn accept(socket: i32) -> Result<i32, Errno> {
+    const CLOSE_ON_EXEC: usize = 0o2_000_000;
+    kernel!(ACCEPT4, socket, 0, 0, CLOSE_ON_EXEC).map(|file| file as i32)
+}
+
+/// Sends small pieces at once.
+pub fn hurry(socket: i32) {
+    const TCP_LEVEL: usize = 6;
+    const NO_DELAY: usize = 1;
+    set_option(socket, TCP_LEVEL, NO_DELAY);
+}
+
+fn set_option(socket: i32, level: usize, option: usize) {
+    let on = 1_i32;
+    let _ = kernel!(SETSOCKOPT, socket, level, option, &raw const on, size_of::<i32>());
+}
+
+/// What became of a connection that was being made.
+pub fn connection_error(socket: i32) -> Result<(), Errno> {
+    const SOCKET_LEVEL: usize = 1;
+    const ERROR: usize = 4;
+    let mut error = 0_i32;
+    let mut length = size_of::<i32>() as u32;
+    kernel!(GETSOCKOPT, socket, SOCKET_LEVEL, ERROR, &raw mut error, &raw mut length)?;
+    if error == 0 { Ok(()) } else { Err(Errno(error)) }
+}
+
+/// Says that nothing more will be sent.
+pub fn finish_sending(socket: i32) {
+    const WRITE_SIDE: usize = 1;
+    let _ = kernel!(SHUTDOWN, socket, WRITE_SIDE);
+}
