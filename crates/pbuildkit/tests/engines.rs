@@ -5,8 +5,11 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -192,6 +195,9 @@ async fn p7_caches_are_shared_with_docker_in_both_directions() {
             symlink("file", root.join("link")).unwrap();
             fs::hard_link(root.join("file"), root.join("second")).unwrap();
             fs::create_dir(root.join("folder")).unwrap();
+            fs::set_permissions(root.join("folder"), fs::Permissions::from_mode(0o2755)).unwrap();
+            let _socket = UnixListener::bind(root.join("socket")).unwrap();
+            make_pipe(&root.join("pipe"));
             fs::write(root.join("Dockerfile"), "FROM busybox\nARG A\nCOPY . /c/\nRUN cat /c/file\n").unwrap();
             let mut request = directory(root);
             request.attributes.insert("build-arg:A".into(), "1".into());
@@ -216,6 +222,29 @@ async fn p7_caches_are_shared_with_docker_in_both_directions() {
                     );
                 }
             }
+        }
+    }
+}
+
+fn make_pipe(path: &Path) {
+    let status = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(status.is_ok_and(|status| status.success()), "mkfifo works");
+}
+
+#[tokio::test]
+async fn b21_a_name_that_is_not_utf_8_arrives_or_is_named() {
+    for flavour in Flavour::ALL {
+        let builder = builder(flavour).await;
+        let folder = TempDir::new().unwrap();
+        let text = format!("FROM busybox\nCOPY . /c/\nRUN ls /c | grep -c odd- && echo {}\n", unique());
+        fs::write(folder.path().join("Dockerfile"), text).unwrap();
+        fs::write(folder.path().join(OsStr::from_bytes(b"odd-\xff")), "x").unwrap();
+        let built = run(&builder, directory(folder.path())).await;
+        match built.outcome.as_ref() {
+            // Docker 20.10 takes any bytes, Docker 28 only UTF-8, with its own client too.
+            Ok(_) => assert!(built.log().starts_with('1'), "{flavour:?}: {}", built.log()),
+            Err(BuildError::Source { path, .. }) => assert!(path.as_os_str().as_bytes().ends_with(b"odd-\xff")),
+            Err(error) => panic!("{flavour:?}: {error} does not name the file"),
         }
     }
 }

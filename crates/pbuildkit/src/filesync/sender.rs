@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
@@ -47,6 +47,8 @@ struct Transfer {
     tree: Arc<dyn Tree>,
     /// Files by the index of their entry.
     offered: Mutex<HashMap<u32, Offered>>,
+    /// The first entry whose name is not UTF-8: Docker's receivers up to 28 at least end the transfer at one.
+    odd_name: OnceLock<Vec<u8>>,
     packets: Packets,
 }
 
@@ -85,8 +87,14 @@ pub(super) async fn send(
             return Err(status);
         }
     };
-    let transfer =
-        Arc::new(Transfer { shared: reporting, local: name, tree, offered: Mutex::new(HashMap::new()), packets });
+    let transfer = Arc::new(Transfer {
+        shared: reporting,
+        local: name,
+        tree,
+        offered: Mutex::new(HashMap::new()),
+        odd_name: OnceLock::new(),
+        packets,
+    });
     let walker = Arc::clone(&transfer);
     // Both end with the stream: nobody receives, so nothing can be sent.
     tokio::task::spawn_blocking(move || walker.list(&filter));
@@ -124,6 +132,9 @@ impl Transfer {
                 let offered = Offered { path: stat.path.clone(), size: u64::try_from(stat.size).unwrap_or_default() };
                 self.offered.lock().unwrap_or_else(PoisonError::into_inner).insert(index, offered);
             }
+            if std::str::from_utf8(&stat.path).is_err() {
+                self.odd_name.get_or_init(|| stat.path.clone());
+            }
             index = index.checked_add(1).ok_or(WalkError::Enough)?;
             self.shared.sent.entries.fetch_add(1, Ordering::Relaxed);
             self.packets.blocking_send(Ok(Packet::entry(stat))).map_err(|_| WalkError::Enough)
@@ -137,6 +148,14 @@ impl Transfer {
                 let cause = Cause::Source { path: self.tree.display(&path), source };
                 let _ = tokio::runtime::Handle::current().block_on(self.give_up(cause));
             }
+        }
+    }
+
+    /// The receiver left. Usually the build's own error says why, but not which name it could not read.
+    fn explain_end(&self) {
+        if let Some(path) = self.odd_name.get() {
+            let source = io::Error::new(io::ErrorKind::InvalidFilename, "the engine takes only names in UTF-8");
+            self.shared.trouble.report(Cause::Source { path: self.tree.display(path), source });
         }
     }
 
@@ -203,8 +222,7 @@ async fn answer(transfer: Arc<Transfer>, mut requests: Streaming<Packet>) {
     loop {
         let packet = match requests.message().await {
             Ok(Some(packet)) => packet,
-            // The receiver left; what it thinks of that is in the build's own error.
-            Ok(None) | Err(_) => return,
+            Ok(None) | Err(_) => return transfer.explain_end(),
         };
         match PacketKind::try_from(packet.kind) {
             Ok(PacketKind::Request) => {

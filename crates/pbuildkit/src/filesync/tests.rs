@@ -199,12 +199,27 @@ async fn b21_a_directory_arrives_as_it_is() {
     let received = transfer(Local::Directory(root.into()), &[]).await;
     let odd_text = "odd-\u{fffd}\u{fffd}";
     // `a` with all that is in it comes before `a-b`, although `a-b` is smaller than `a/file` as text.
-    let expected =
-        ["a", "a/file", "a-b", "a-b/file", "empty", "folder", "large", "link", odd_text, "outside", "second name"];
+    let expected = [
+        "a",
+        "a/file",
+        "a-b",
+        "a-b/file",
+        "empty",
+        "folder",
+        "large",
+        "link",
+        odd_text,
+        "outside",
+        "second name",
+        "socket",
+    ];
     assert_eq!(received.paths(), expected);
     assert_eq!(received.files[b"large".as_slice()], large);
     assert_eq!(received.files[b"odd-\xff\xfe".as_slice()], b"odd");
     assert_eq!(received.entry("empty").mode, 0o755 | mode::SET_USER);
+    // An empty file, as docker's own clients make of it.
+    assert_eq!(received.entry("socket").mode & !0o777, 0);
+    assert!(!received.files.contains_key(b"socket".as_slice()));
     assert_eq!(received.entry("folder").mode, 0o770 | mode::SET_GROUP | mode::STICKY | mode::DIRECTORY);
     assert_eq!(received.entry("link").link, b"a/file");
     assert_eq!(received.entry("outside").link, b"/outside");

@@ -40,7 +40,6 @@ pub(crate) struct Entry {
     pub(crate) device: (u32, u32),
     /// Which file this is, if it has several names.
     pub(crate) hard_link: Option<(u64, u64)>,
-    pub(crate) is_socket: bool,
     pub(crate) attributes: BTreeMap<String, Vec<u8>>,
 }
 
@@ -55,7 +54,7 @@ impl Entry {
 
     /// Whether it has bytes that may be asked for.
     pub(crate) fn is_file(&self) -> bool {
-        self.mode & (mode::DIRECTORY | mode::SYMLINK | mode::DEVICE | mode::NAMED_PIPE) == 0 && !self.is_socket
+        self.mode & (mode::DIRECTORY | mode::SYMLINK | mode::DEVICE | mode::NAMED_PIPE) == 0
     }
 }
 
@@ -99,7 +98,6 @@ impl Tree for DiskTree {
             target,
             device: if is_device { device_numbers(metadata.rdev()) } else { (0, 0) },
             hard_link: (!kind.is_dir() && metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino())),
-            is_socket: kind.is_socket(),
             attributes: attributes(&whole)?,
         })
     }
@@ -113,9 +111,14 @@ impl Tree for DiskTree {
         let file = match openat2(&root, path, flags, Mode::empty(), resolve) {
             // Linux before 5.6, or a sandbox that does not know the call.
             Err(Errno::NOSYS | Errno::PERM) => {
-                rustix::fs::openat(CWD, self.whole(path), flags, Mode::empty()).map(File::from)?
+                rustix::fs::openat(CWD, self.whole(path), flags, Mode::empty()).map(File::from)
             }
-            other => other.map(File::from)?,
+            other => other.map(File::from),
+        };
+        let file = match file {
+            // A socket: an empty file, as docker's clients send it.
+            Err(Errno::NXIO) => return Ok(Box::new(io::empty())),
+            other => other?,
         };
         if file.metadata()?.is_file() {
             Ok(Box::new(file))
@@ -143,6 +146,7 @@ fn go_mode(metadata: &fs::Metadata) -> u32 {
     } else if kind.is_fifo() {
         mode::NAMED_PIPE
     } else {
+        // Regular files; and sockets, which fsutil sends as such.
         0
     };
     let special = [(0o4000, mode::SET_USER), (0o2000, mode::SET_GROUP), (0o1000, mode::STICKY)];

@@ -93,11 +93,7 @@ where
                     visit(stat(&parent.path, &pending, &mut links), false)?;
                 }
             }
-            let has_bytes = entry.is_file();
-            // A socket has no bytes and no meaning elsewhere.
-            if !entry.is_socket {
-                visit(stat(&path, &entry, &mut links), has_bytes)?;
-            }
+            visit(stat(&path, &entry, &mut links), entry.is_file())?;
         }
         if entry.is_directory() && opinion.descend {
             let names = match tree.names(&path) {
