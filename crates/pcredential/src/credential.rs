@@ -36,11 +36,7 @@ impl ServiceCredential {
     /// When the kernel has no random numbers: without them nothing may be started (R11).
     #[must_use]
     pub fn generate() -> Self {
-        let mut random = UnwrapErr(SysRng);
-        let mut value = Zeroizing::new(String::with_capacity(LENGTH));
-        value.push(char::from(Alphabetic.sample(&mut random)));
-        value.extend((1..LENGTH).map(|_| char::from(Alphanumeric.sample(&mut random))));
-        Self(value)
+        Self(Zeroizing::new(letters(LENGTH)))
     }
 
     /// Takes over a text that was sealed, composed or imported.
@@ -66,6 +62,15 @@ impl ServiceCredential {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Random letters and digits, a letter first, in a buffer that never grew.
+pub(crate) fn letters(count: usize) -> String {
+    let mut random = UnwrapErr(SysRng);
+    let mut letters = String::with_capacity(count);
+    letters.push(char::from(Alphabetic.sample(&mut random)));
+    letters.extend((1..count).map(|_| char::from(Alphanumeric.sample(&mut random))));
+    letters
 }
 
 impl fmt::Debug for ServiceCredential {

@@ -194,11 +194,13 @@ fn url_with(service: &ServiceRecord, password: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::NewService;
 
     fn ledger(services: &[(&str, ServiceKind)]) -> Ledger {
         let mut ledger = Ledger::new("shop");
         for (name, kind) in services {
-            ledger.add(name, *kind, "image", "volume", 0);
+            let (image, volume) = ("image", "volume");
+            ledger.add(NewService { name, kind: *kind, image, volume, database: None, created: 0 });
         }
         ledger
     }

@@ -1,15 +1,19 @@
 //! What was generated for which service: the part of a project's state that is worth sealing.
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::credential::ServiceCredential;
+use crate::credential::{self, ServiceCredential};
 use crate::error::LedgerError;
 use crate::identifier;
 use crate::kind::{Family, ServiceKind};
 
 /// The newest version of the sealed ledger that we read, and the one that we write.
 const VERSION: u32 = 1;
+/// How many characters an owner's mark has.
+const OWNER_LENGTH: usize = 16;
 
 /// Which of a service's two login names is in use; a rotation goes from one to the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +39,26 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Ledger {
     project: String,
+    owner: String,
+    key: ServiceCredential,
     services: Vec<ServiceRecord>,
+}
+
+/// A service that is to be added.
+#[derive(Clone, Copy, Debug)]
+pub struct NewService<'a> {
+    /// Its name: also its host name on the project's network.
+    pub name: &'a str,
+    /// Its kind.
+    pub kind: ServiceKind,
+    /// The image that its data will be made with.
+    pub image: &'a str,
+    /// The volume that its data will lie in.
+    pub volume: &'a str,
+    /// The database's name; made from the project's name if absent.
+    pub database: Option<&'a str>,
+    /// Now, in seconds since 1970.
+    pub created: u64,
 }
 
 /// One service and what was generated for it.
@@ -47,6 +70,7 @@ pub struct ServiceRecord {
     volume: String,
     created: u64,
     identifier: String,
+    database: String,
     slot: Slot,
     phase: Phase,
     administrator: ServiceCredential,
@@ -54,10 +78,37 @@ pub struct ServiceRecord {
 }
 
 impl Ledger {
-    /// A ledger without services.
+    /// A ledger without services, with a fresh owner's mark and a fresh key.
     #[must_use]
     pub fn new(project: &str) -> Self {
-        Self { project: project.to_owned(), services: Vec::new() }
+        Self {
+            project: project.to_owned(),
+            owner: credential::letters(OWNER_LENGTH),
+            key: ServiceCredential::generate(),
+            services: Vec::new(),
+        }
+    }
+
+    /// The mark that this ledger's containers, volumes and networks carry; no secret.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// A digest that changes with what it is made of, and that tells nothing about it without the ledger.
+    ///
+    /// It is HMAC-SHA-256 under the ledger's own key, shortened to 128 bits, because a plain hash of a short value could
+    /// be guessed. Lengths are part of it, so that parts cannot run into each other.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "door 38: the digest of a generation is made under the ledger's key")]
+    pub fn digest<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("HMAC takes keys of every length");
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The project's name.
@@ -80,18 +131,20 @@ impl Ledger {
 
     /// Adds a service and generates its credentials; a service that is there already stays as it is.
     ///
-    /// `created` is in seconds since 1970. Seal the ledger before the service's volume is created.
-    pub fn add(&mut self, name: &str, kind: ServiceKind, image: &str, volume: &str, created: u64) {
-        if self.service(name).is_some() {
+    /// Seal the ledger before the service's volume is created.
+    pub fn add(&mut self, new: NewService<'_>) {
+        if self.service(new.name).is_some() {
             return;
         }
+        let identifier = identifier::of_project(&self.project);
         self.services.push(ServiceRecord {
-            name: name.to_owned(),
-            kind,
-            image: image.to_owned(),
-            volume: volume.to_owned(),
-            created,
-            identifier: identifier::of_project(&self.project),
+            name: new.name.to_owned(),
+            kind: new.kind,
+            image: new.image.to_owned(),
+            volume: new.volume.to_owned(),
+            created: new.created,
+            database: new.database.map_or_else(|| identifier.clone(), str::to_owned),
+            identifier,
             slot: Slot::A,
             phase: Phase::Sealed,
             administrator: ServiceCredential::generate(),
@@ -133,12 +186,19 @@ impl Ledger {
             volume: &service.volume,
             created: service.created,
             identifier: &service.identifier,
+            database: &service.database,
             slot: service.slot,
             phase: service.phase,
             administrator: service.administrator.expose(),
             credential: service.credential.expose(),
         });
-        let sealed = Sealed { version: VERSION, project: &self.project, services: services.collect() };
+        let sealed = Sealed {
+            version: VERSION,
+            project: &self.project,
+            owner: &self.owner,
+            key: self.key.expose(),
+            services: services.collect(),
+        };
         // Large enough from the start, so that no part of it is left behind in a buffer that was outgrown.
         let mut bytes = Zeroizing::new(Vec::with_capacity(1024 + 2048 * self.services.len()));
         serde_json::to_writer(&mut *bytes, &sealed).expect("a ledger of texts and numbers is JSON");
@@ -158,7 +218,12 @@ impl Ledger {
         }
         let mut opened: Opened = serde_json::from_slice(bytes).map_err(damaged)?;
         let services = std::mem::take(&mut opened.services);
-        Ok(Self { project: opened.project, services: services.into_iter().map(ServiceRecord::from).collect() })
+        Ok(Self {
+            project: std::mem::take(&mut opened.project),
+            owner: std::mem::take(&mut opened.owner),
+            key: ServiceCredential::from_text(std::mem::take(&mut opened.key)),
+            services: services.into_iter().map(ServiceRecord::from).collect(),
+        })
     }
 }
 
@@ -203,7 +268,7 @@ impl ServiceRecord {
     #[must_use]
     pub fn database(&self) -> Option<&str> {
         match self.kind.family() {
-            Family::Sql | Family::Mongo => Some(&self.identifier),
+            Family::Sql | Family::Mongo => Some(&self.database),
             Family::Redis => None,
         }
     }
@@ -245,6 +310,8 @@ impl ServiceRecord {
 struct Sealed<'a> {
     version: u32,
     project: &'a str,
+    owner: &'a str,
+    key: &'a str,
     services: Vec<SealedService<'a>>,
 }
 
@@ -256,6 +323,7 @@ struct SealedService<'a> {
     volume: &'a str,
     created: u64,
     identifier: &'a str,
+    database: &'a str,
     slot: Slot,
     phase: Phase,
     administrator: &'a str,
@@ -273,7 +341,15 @@ struct Opened {
     #[serde(rename = "version")]
     _version: u32,
     project: String,
+    owner: String,
+    key: String,
     services: Vec<OpenedService>,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
 }
 
 #[derive(Deserialize)]
@@ -285,6 +361,7 @@ struct OpenedService {
     volume: String,
     created: u64,
     identifier: String,
+    database: String,
     slot: Slot,
     phase: Phase,
     administrator: String,
@@ -308,6 +385,7 @@ impl From<OpenedService> for ServiceRecord {
             volume: take(&mut opened.volume),
             created: opened.created,
             identifier: take(&mut opened.identifier),
+            database: take(&mut opened.database),
             slot: opened.slot,
             phase: opened.phase,
             administrator: ServiceCredential::from_text(take(&mut opened.administrator)),
@@ -320,11 +398,35 @@ impl From<OpenedService> for ServiceRecord {
 mod tests {
     use super::*;
 
+    fn service<'a>(name: &'a str, kind: ServiceKind, image: &'a str, volume: &'a str) -> NewService<'a> {
+        NewService { name, kind, image, volume, database: None, created: 7 }
+    }
+
     fn ledger() -> Ledger {
         let mut ledger = Ledger::new("shop");
-        ledger.add("db", ServiceKind::Postgres, "postgres:17", "shop-db", 7);
-        ledger.add("cache", ServiceKind::Valkey, "valkey/valkey:8", "shop-cache", 8);
+        ledger.add(service("db", ServiceKind::Postgres, "postgres:17", "shop-db"));
+        ledger.add(service("cache", ServiceKind::Valkey, "valkey/valkey:8", "shop-cache"));
         ledger
+    }
+
+    #[test]
+    fn a_digest_depends_on_every_part_and_on_the_ledger() {
+        let one = ledger();
+        let digest = |ledger: &Ledger, parts: &[&str]| ledger.digest(parts.iter().map(|part| part.as_bytes()));
+        assert_eq!(digest(&one, &["a", "bc"]), digest(&Ledger::open(&one.seal()).unwrap(), &["a", "bc"]));
+        assert_ne!(digest(&one, &["a", "bc"]), digest(&one, &["ab", "c"]));
+        assert_ne!(digest(&one, &["a"]), digest(&ledger(), &["a"]));
+        assert_eq!(digest(&one, &[]).len(), 32);
+    }
+
+    #[test]
+    fn a_database_may_have_a_name_of_its_own() {
+        let mut ledger = ledger();
+        let new = service("reports", ServiceKind::Mysql, "mysql:8", "shop-reports");
+        ledger.add(NewService { database: Some("Figures"), ..new });
+        assert_eq!(ledger.service("reports").unwrap().database(), Some("Figures"));
+        assert_eq!(ledger.service("reports").unwrap().username(), "shop");
+        assert_eq!(ledger.service("db").unwrap().database(), Some("shop"));
     }
 
     #[test]
@@ -342,7 +444,7 @@ mod tests {
     fn r2_a_service_that_is_there_keeps_its_credential() {
         let mut ledger = ledger();
         let before = ledger.seal();
-        ledger.add("db", ServiceKind::Postgres, "postgres:18", "elsewhere", 99);
+        ledger.add(service("db", ServiceKind::Postgres, "postgres:18", "elsewhere"));
         assert_eq!(*ledger.seal(), *before);
     }
 

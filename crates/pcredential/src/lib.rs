@@ -9,10 +9,17 @@
 //! The crate knows no engine: it says what to run and how to judge what came back.
 //!
 //! ```
-//! use pcredential::{Ledger, ServiceKind, injected};
+//! use pcredential::{Ledger, NewService, ServiceKind, injected};
 //!
 //! let mut ledger = Ledger::new("shop");
-//! ledger.add("db", ServiceKind::Postgres, "postgres:17", "shop-db", 1_790_000_000);
+//! ledger.add(NewService {
+//!     name: "db",
+//!     kind: ServiceKind::Postgres,
+//!     image: "postgres:17",
+//!     volume: "shop-db",
+//!     database: None,
+//!     created: 1_790_000_000,
+//! });
 //! let variables = injected(&ledger, None)?;
 //! let names: Vec<&str> = variables.iter().map(|variable| variable.name()).collect();
 //! assert!(names.starts_with(&["DB_HOST", "DB_PORT", "DB_DATABASE", "DB_USERNAME", "DB_PASSWORD"]));
@@ -33,4 +40,4 @@ pub use credential::ServiceCredential;
 pub use error::{InjectedError, LedgerError};
 pub use injected::{InjectedValue, InjectedVariable, injected};
 pub use kind::{Family, ServiceKind};
-pub use ledger::{Ledger, Phase, ServiceRecord, Slot};
+pub use ledger::{Ledger, NewService, Phase, ServiceRecord, Slot};

@@ -119,7 +119,7 @@ pub fn provision(service: &ServiceRecord) -> Option<Probe> {
                 "--username=postgres",
                 "--no-password",
                 "--dbname",
-                service.owner(),
+                service.database().unwrap_or_default(),
                 "--file=-",
             ]),
             input: postgres_roles(service),
@@ -202,6 +202,7 @@ pub fn login(service: &ServiceRecord) -> Probe {
 #[expect(clippy::disallowed_methods, reason = "door 35: PostgreSQL gets a verifier made from the password")]
 fn postgres_roles(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
     let owner = service.owner();
+    let database = service.database().unwrap_or_default();
     let user = service.username();
     let mut salt = [0; 16];
     SysRng.try_fill_bytes(&mut salt).expect("the kernel gives random numbers, or nothing may be started");
@@ -212,8 +213,8 @@ SET log_min_error_statement = 'panic';
 SELECT 'CREATE ROLE {owner} NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{owner}') \\gexec
 SELECT 'CREATE ROLE {user} LOGIN IN ROLE {owner}' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{user}') \\gexec
 ALTER ROLE {user} LOGIN PASSWORD '{verifier}';
-ALTER ROLE {user} IN DATABASE {owner} SET role = '{owner}';
-ALTER DATABASE {owner} OWNER TO {owner};
+ALTER ROLE {user} IN DATABASE \"{database}\" SET role = '{owner}';
+ALTER DATABASE \"{database}\" OWNER TO {owner};
 "
     ))
 }
@@ -222,7 +223,7 @@ ALTER DATABASE {owner} OWNER TO {owner};
 #[expect(clippy::disallowed_methods, reason = "door 36: MongoDB's shell gets both passwords on its standard input")]
 fn mongo_user(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
     // Unlike the others, MongoDB takes no verifier.
-    let database = service.owner();
+    let database = service.database().unwrap_or_default();
     let user = service.username();
     let administrator = service.administrator().expose();
     let secret = service.credential().expose();
@@ -247,11 +248,11 @@ fn text(text: String) -> Zeroizing<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Ledger;
+    use crate::ledger::{Ledger, NewService};
 
     fn ledger(kind: ServiceKind) -> Ledger {
         let mut ledger = Ledger::new("shop");
-        ledger.add("it", kind, "image", "volume", 0);
+        ledger.add(NewService { name: "it", kind, image: "image", volume: "volume", database: None, created: 0 });
         ledger
     }
 

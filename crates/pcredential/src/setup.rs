@@ -71,7 +71,7 @@ const CONFIGURATION: &str = "server.conf";
 #[must_use]
 pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
     let path = |file: &str| format!("{directory}/{file}");
-    let name = service.owner().to_owned();
+    let name = service.database().unwrap_or_default().to_owned();
     let (environment, files, command) = match service.kind() {
         // The app's own roles are made afterwards, so that there can be two of them (see `provision`).
         ServiceKind::Postgres => (
@@ -145,11 +145,11 @@ fn access_list(service: &ServiceRecord) -> SecretFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Ledger;
+    use crate::ledger::{Ledger, NewService};
 
     fn record(kind: ServiceKind) -> Ledger {
         let mut ledger = Ledger::new("shop");
-        ledger.add("it", kind, "image", "volume", 0);
+        ledger.add(NewService { name: "it", kind, image: "image", volume: "volume", database: None, created: 0 });
         ledger
     }
 
