@@ -8,6 +8,7 @@ mod excerpt;
 mod exit;
 mod printer;
 mod process;
+pub mod progress;
 mod signal;
 mod visible;
 

@@ -128,6 +128,24 @@ impl Printer {
         }
     }
 
+    /// Prints a picture: cursor movements stay, colours only if they are wanted.
+    pub(crate) fn print_picture(&self, picture: &Picture) {
+        if *picture == Picture::default() {
+            return;
+        }
+        let mut out = picture.movement.clone();
+        match self.colour {
+            Colour::Ansi => out.push_str(&picture.lines),
+            Colour::Never => out.push_str(&anstream::adapter::strip_str(&picture.lines).to_string()),
+        }
+        self.write(out.as_bytes());
+    }
+
+    /// Writes bytes that were redacted and cleaned.
+    pub(crate) fn print_bytes(&self, bytes: &[u8]) {
+        self.write(bytes);
+    }
+
     fn write(&self, bytes: &[u8]) {
         let mut sink = self.lock();
         if sink.closed {
@@ -184,6 +202,13 @@ impl Terminal {
     }
 }
 
+/// Styled lines to be drawn after a movement of the cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Picture {
+    pub(crate) movement: String,
+    pub(crate) lines: String,
+}
+
 /// Joins lines with an indentation, for notes below a title.
 pub(crate) fn indented(out: &mut String, indent: &str, text: &str) {
     for line in text.lines() {
@@ -209,6 +234,10 @@ pub(crate) mod tests {
 
         pub(crate) fn bytes(&self) -> Vec<u8> {
             self.0.lock().unwrap().clone()
+        }
+
+        pub(crate) fn take(&self) -> String {
+            String::from_utf8_lossy(&std::mem::take(&mut *self.0.lock().unwrap())).into_owned()
         }
 
         pub(crate) fn printer(&self, colour: Colour) -> Printer {

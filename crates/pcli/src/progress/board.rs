@@ -1,0 +1,395 @@
+//! The state of every step, and the place where everything is redacted.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
+
+use psecret::{Redactor, RedactorStream};
+
+use super::event::{Event, LogNews, LogStream, Place, StepNews, TransferNews, WarningNews};
+use super::lines::{LineBuffer, Piece};
+use crate::visible::{log_line, one_line};
+
+/// How many lines of a step's log are kept for an error.
+const TAIL: usize = 20;
+
+/// The longest kept line, in characters.
+const LONGEST_TAIL_LINE: usize = 500;
+
+/// How the steps went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many steps ended well, cached ones among them.
+    pub done: usize,
+    /// How many of them were cached.
+    pub cached: usize,
+    /// The steps that failed, in the order in which they began.
+    pub failed: Vec<FailedStep>,
+}
+
+/// A step that failed. All texts are redacted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedStep {
+    /// Its identity.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub error: String,
+    /// The last lines that it wrote.
+    pub tail: Vec<String>,
+}
+
+/// How a step stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Waiting,
+    Running,
+    Done,
+    Cached,
+    Failed(String),
+}
+
+/// A step with everything that renderers need; all of it is redacted.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) inputs: Vec<String>,
+    pub(super) state: State,
+    pub(super) started: Option<SystemTime>,
+    pub(super) completed: Option<SystemTime>,
+    /// When its present run began, by this machine's clock.
+    pub(super) running_since: Option<Instant>,
+    pub(super) transfers: Vec<Transfer>,
+    /// Which steps were shown: the number is given when it begins.
+    pub(super) number: Option<usize>,
+    pub(super) tail: VecDeque<String>,
+    outputs: BTreeMap<LogStream, Output>,
+}
+
+#[derive(Debug)]
+struct Output {
+    redactor: RedactorStream,
+    lines: LineBuffer,
+    at: Option<SystemTime>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Transfer {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) current: u64,
+    pub(super) total: u64,
+    pub(super) at: Option<SystemTime>,
+    pub(super) started: Option<SystemTime>,
+    pub(super) completed: Option<SystemTime>,
+}
+
+/// What became different. Steps and transfers are named by their position.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// Something about the step; `began` and `ended` say whether its run did.
+    Step {
+        step: usize,
+        began: bool,
+        ended: bool,
+    },
+    /// Redacted bytes, cut anywhere.
+    Chunk {
+        step: usize,
+        stream: LogStream,
+        at: Option<SystemTime>,
+        bytes: Vec<u8>,
+    },
+    /// The same bytes as lines.
+    Text {
+        step: usize,
+        stream: LogStream,
+        at: Option<SystemTime>,
+        piece: Piece,
+    },
+    Transfer {
+        step: usize,
+        transfer: usize,
+    },
+    Warning(WarningNews),
+    Fact {
+        label: String,
+        text: String,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Board {
+    redactor: Redactor,
+    pub(super) steps: Vec<Step>,
+    positions: BTreeMap<String, usize>,
+    numbered: usize,
+}
+
+impl Board {
+    pub(super) fn new(redactor: Redactor) -> Self {
+        Self { redactor, steps: Vec::new(), positions: BTreeMap::new(), numbered: 0 }
+    }
+
+    pub(super) fn apply(&mut self, events: Vec<Event>, now: Instant, changes: &mut Vec<Change>) {
+        let mut ends = Vec::new();
+        for event in events {
+            match event {
+                Event::Step(news) => self.step(news, now, changes, &mut ends),
+                Event::Log(news) => self.log(news, now, changes),
+                Event::Transfer(news) => self.transfer(news, now, changes),
+                Event::Warning(news) => changes.push(Change::Warning(self.warning(news))),
+                Event::Fact { label, text } => changes.push(Change::Fact { label, text: self.redactor.redact(&text) }),
+            }
+        }
+        // An end closes the step's outputs, so it comes after everything that arrived together with it.
+        for (step, news) in ends {
+            self.end(step, news, now, changes);
+        }
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, changes: &mut Vec<Change>) {
+        for (position, step) in self.steps.iter_mut().enumerate() {
+            for (stream, output) in &mut step.outputs {
+                let mut pieces = Vec::new();
+                output.lines.tick(now, &mut pieces);
+                push_pieces(position, *stream, output.at, pieces, changes, &mut step.tail);
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self, changes: &mut Vec<Change>) {
+        let now = Instant::now();
+        (0..self.steps.len()).for_each(|step| self.close_outputs(step, now, changes));
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        for step in &self.steps {
+            match &step.state {
+                State::Done => summary.done += 1,
+                State::Cached => (summary.done, summary.cached) = (summary.done + 1, summary.cached + 1),
+                State::Failed(error) => summary.failed.push(FailedStep {
+                    id: step.id.clone(),
+                    name: step.name.clone(),
+                    error: error.clone(),
+                    tail: step.tail.iter().cloned().collect(),
+                }),
+                State::Waiting | State::Running => {}
+            }
+        }
+        summary
+    }
+
+    fn position(&mut self, id: &str) -> usize {
+        if let Some(position) = self.positions.get(id) {
+            return *position;
+        }
+        self.positions.insert(id.to_owned(), self.steps.len());
+        self.steps.push(Step {
+            id: id.to_owned(),
+            name: String::new(),
+            inputs: Vec::new(),
+            state: State::Waiting,
+            started: None,
+            completed: None,
+            running_since: None,
+            transfers: Vec::new(),
+            number: None,
+            tail: VecDeque::new(),
+            outputs: BTreeMap::new(),
+        });
+        self.steps.len() - 1
+    }
+
+    fn step(&mut self, news: StepNews, now: Instant, changes: &mut Vec<Change>, ends: &mut Vec<(usize, StepNews)>) {
+        let position = self.position(&news.id);
+        let name = one_line(&self.redactor.redact(&news.name));
+        let step = &mut self.steps[position];
+        if !name.is_empty() {
+            step.name = name;
+        }
+        if !news.inputs.is_empty() {
+            step.inputs.clone_from(&news.inputs);
+        }
+        let is_new_run = news.started.is_some() && news.started != step.started;
+        let began = is_new_run || (news.started.is_some() && step.state == State::Waiting);
+        if began {
+            step.state = State::Running;
+            step.started = news.started;
+            step.completed = None;
+            step.running_since = Some(now);
+        }
+        if news.cached || news.completed.is_some() || news.error.is_some() {
+            ends.push((position, news));
+        }
+        if began {
+            self.number(position);
+        }
+        changes.push(Change::Step { step: position, began, ended: false });
+    }
+
+    fn end(&mut self, position: usize, news: StepNews, now: Instant, changes: &mut Vec<Change>) {
+        let state = match (news.error.as_deref(), news.cached, news.completed) {
+            (Some(error), ..) => State::Failed(one_line(&self.redactor.redact(error))),
+            (None, true, _) => State::Cached,
+            (None, false, _) => State::Done,
+        };
+        let step = &mut self.steps[position];
+        if step.state == state && step.completed == news.completed {
+            return;
+        }
+        self.number(position);
+        self.close_outputs(position, now, changes);
+        let step = &mut self.steps[position];
+        step.state = state;
+        step.completed = news.completed;
+        step.running_since = None;
+        changes.push(Change::Step { step: position, began: false, ended: true });
+    }
+
+    fn number(&mut self, position: usize) {
+        let step = &mut self.steps[position];
+        if step.number.is_none() {
+            self.numbered += 1;
+            step.number = Some(self.numbered);
+        }
+    }
+
+    fn log(&mut self, news: LogNews, now: Instant, changes: &mut Vec<Change>) {
+        let position = self.position(&news.step);
+        self.number(position);
+        let step = &mut self.steps[position];
+        let redactor = &self.redactor;
+        let output = step.outputs.entry(news.stream).or_insert_with(|| Output {
+            redactor: redactor.stream(),
+            lines: LineBuffer::default(),
+            at: None,
+        });
+        output.at = news.at;
+        let bytes = output.redactor.push(&news.bytes);
+        output.emit(position, news.stream, bytes, now, changes, &mut step.tail);
+    }
+
+    fn close_outputs(&mut self, position: usize, now: Instant, changes: &mut Vec<Change>) {
+        let step = &mut self.steps[position];
+        for (stream, mut output) in std::mem::take(&mut step.outputs) {
+            let bytes = output.redactor.finish();
+            output.emit(position, stream, bytes, now, changes, &mut step.tail);
+            let mut pieces = Vec::new();
+            output.lines.finish(&mut pieces);
+            push_pieces(position, stream, output.at, pieces, changes, &mut step.tail);
+        }
+    }
+
+    fn transfer(&mut self, news: TransferNews, now: Instant, changes: &mut Vec<Change>) {
+        let position = self.position(&news.step);
+        self.number(position);
+        let (id, name) = (self.redactor.redact(&news.id), self.redactor.redact(&news.name));
+        let step = &mut self.steps[position];
+        step.running_since.get_or_insert(now);
+        let transfer = Transfer {
+            name: one_line(if name.is_empty() { &id } else { &name }),
+            id,
+            current: news.current,
+            total: news.total,
+            at: news.at,
+            started: news.started,
+            completed: news.completed,
+        };
+        let place = step.transfers.iter().position(|known| known.id == transfer.id);
+        let place = place.unwrap_or(step.transfers.len());
+        if place == step.transfers.len() {
+            step.transfers.push(transfer);
+        } else {
+            step.transfers[place] = transfer;
+        }
+        changes.push(Change::Transfer { step: position, transfer: place });
+    }
+
+    fn warning(&self, news: WarningNews) -> WarningNews {
+        let redact = |text: &str| self.redactor.redact(text);
+        WarningNews {
+            short: redact(&news.short),
+            detail: news.detail.iter().map(|line| redact(line)).collect(),
+            url: redact(&news.url),
+            place: news.place.map(|place| Place { file: redact(&place.file), ..place }),
+            ..news
+        }
+    }
+}
+
+impl Output {
+    fn emit(
+        &mut self,
+        step: usize,
+        stream: LogStream,
+        bytes: Vec<u8>,
+        now: Instant,
+        changes: &mut Vec<Change>,
+        tail: &mut VecDeque<String>,
+    ) {
+        if bytes.is_empty() {
+            return;
+        }
+        let mut pieces = Vec::new();
+        self.lines.push(&bytes, now, &mut pieces);
+        changes.push(Change::Chunk { step, stream, at: self.at, bytes });
+        push_pieces(step, stream, self.at, pieces, changes, tail);
+    }
+}
+
+impl Step {
+    /// How long it took or has taken; by the engine's clock when it ended, by ours while it runs.
+    pub(super) fn duration(&self, now: Instant) -> Option<Duration> {
+        match (self.started, self.completed, self.running_since) {
+            (Some(started), Some(completed), _) => Some(completed.duration_since(started).unwrap_or_default()),
+            (_, None, Some(since)) => Some(now.saturating_duration_since(since)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// The last lines, the ones that have not ended included.
+    pub(super) fn last_lines(&self, count: usize) -> Vec<String> {
+        let open =
+            self.outputs.values().map(|output| tail_line(output.lines.current())).filter(|line| !line.is_empty());
+        let mut lines: Vec<String> = self.tail.iter().cloned().chain(open).collect();
+        lines.drain(..lines.len().saturating_sub(count));
+        lines
+    }
+}
+
+fn push_pieces(
+    step: usize,
+    stream: LogStream,
+    at: Option<SystemTime>,
+    pieces: Vec<Piece>,
+    changes: &mut Vec<Change>,
+    tail: &mut VecDeque<String>,
+) {
+    for piece in pieces {
+        let line = tail_line(&piece.text);
+        match tail.back_mut().filter(|_| piece.continues) {
+            Some(last) => {
+                let room = LONGEST_TAIL_LINE.saturating_sub(last.chars().count());
+                last.extend(line.chars().take(room));
+            }
+            None => tail.push_back(line),
+        }
+        if tail.len() > TAIL {
+            tail.pop_front();
+        }
+        changes.push(Change::Text { step, stream, at, piece });
+    }
+}
+
+/// A line without escapes, fit for an error message.
+fn tail_line(bytes: &[u8]) -> String {
+    let line = anstream::adapter::strip_str(&log_line(&String::from_utf8_lossy(bytes))).to_string();
+    line.chars().take(LONGEST_TAIL_LINE).collect()
+}

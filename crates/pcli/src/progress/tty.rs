@@ -1,0 +1,218 @@
+//! A terminal: what is done scrolls up, what runs redraws below.
+
+use std::time::{Duration, Instant};
+
+use anstyle::Style;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::board::{Board, Change, State, Step};
+use super::plain::{amount, is_cancellation, seconds, warning_diagnostic};
+use crate::printer::{DIMMED, ERROR, Picture};
+use crate::{Printer, Terminal};
+
+/// How many lines of a running step's log are shown.
+const LOG_LINES: usize = 6;
+
+/// Wider lines are not easier to read.
+const WIDEST: usize = 100;
+
+/// After this long without news, the screen says so (B5).
+const STALL: Duration = Duration::from_secs(30);
+
+/// What stands before log lines, so that they are under their step's name.
+const INDENT: &str = "      ";
+
+#[derive(Debug)]
+pub(super) struct Tty {
+    terminal: Terminal,
+    /// The widths of the lines that will be drawn over.
+    drawn: Vec<usize>,
+    last_news: Option<Instant>,
+}
+
+/// A line of the running part: text that is cut to fit, a style, and something at the right edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    left: String,
+    right: String,
+    style: Style,
+}
+
+impl Tty {
+    pub(super) fn new(terminal: Terminal) -> Self {
+        Self { terminal, drawn: Vec::new(), last_news: None }
+    }
+
+    pub(super) fn show(&mut self, board: &Board, changes: &[Change], printer: &Printer, now: Instant) {
+        if !changes.is_empty() || self.last_news.is_none() {
+            self.last_news = Some(now);
+        }
+        let (width, height) = self.size();
+        let movement = self.erase(width);
+        let mut out = String::new();
+        for change in changes {
+            match change {
+                Change::Step { step, ended: true, .. } => {
+                    if let Some(line) = finished(&board.steps[*step], now) {
+                        out.push_str(&line.fit(width).0);
+                        out.push('\n');
+                    }
+                }
+                Change::Warning(warning) => out.push_str(&warning_diagnostic(warning).render(printer.redactor())),
+                Change::Fact { label, text } => out.push_str(&printer.fact_line(label, text)),
+                Change::Step { .. } | Change::Chunk { .. } | Change::Text { .. } | Change::Transfer { .. } => {}
+            }
+        }
+        for line in self.frame(board, now, height) {
+            let (text, columns) = line.fit(width);
+            out.push_str(&text);
+            out.push('\n');
+            self.drawn.push(columns);
+        }
+        // One write for one picture: a terminal that shows half of it flickers.
+        printer.print_picture(&Picture { movement, lines: out });
+    }
+
+    pub(super) fn finish(&mut self, printer: &Printer) {
+        let (width, _) = self.size();
+        let movement = self.erase(width);
+        printer.print_picture(&Picture { movement, lines: String::new() });
+    }
+
+    fn size(&self) -> (usize, usize) {
+        let size = if self.terminal.redraws { Terminal::size_of_stderr() } else { None };
+        let (width, height) = size.or(self.terminal.size).unwrap_or((80, 24));
+        (width.clamp(1, WIDEST), height.max(1))
+    }
+
+    /// Moves to the first line of the last picture and clears from there. A window that became narrower has wrapped the
+    /// lines, so they take more rows than they were.
+    fn erase(&mut self, width: usize) -> String {
+        let rows: usize = self.drawn.drain(..).map(|columns| columns.div_ceil(width).max(1)).sum();
+        if rows == 0 { String::new() } else { format!("\r\u{1b}[{rows}A\u{1b}[J") }
+    }
+
+    /// The running steps with the ends of their logs, at most a screen of them.
+    fn frame(&self, board: &Board, now: Instant, height: usize) -> Vec<Line> {
+        let mut running: Vec<&Step> = board.steps.iter().filter(|step| step.is_running()).collect();
+        running.sort_by_key(|step| step.number);
+        // The last row stays free for the cursor.
+        let room = height.saturating_sub(1);
+        let hidden = running.len().saturating_sub(room);
+        running.truncate(room);
+        let log_lines = (room - running.len()).checked_div(running.len()).unwrap_or(0).min(LOG_LINES);
+        let mut lines = Vec::new();
+        for step in &running {
+            let elapsed = step.duration(now).map(seconds).unwrap_or_default();
+            lines.push(Line { left: shown_name(step), right: elapsed, style: Style::new() });
+            lines.extend(below(step, log_lines));
+        }
+        let silence =
+            self.last_news.map(|last| now.saturating_duration_since(last)).filter(|silence| *silence >= STALL);
+        if let (Some(silence), true) = (silence, lines.len() < room) {
+            let left = format!("no news from the engine for {} s", silence.as_secs());
+            lines.push(Line { left, right: String::new(), style: DIMMED });
+        }
+        if hidden > 0
+            && let Some(last) = lines.last_mut()
+        {
+            last.right = format!("and {} more", hidden + 1);
+        }
+        lines
+    }
+}
+
+/// What a running step is at: transfers that go on, then the end of its log.
+fn below(step: &Step, room: usize) -> Vec<Line> {
+    let dimmed = |text: String| Line { left: format!("{INDENT}{text}"), right: String::new(), style: DIMMED };
+    let going = step.transfers.iter().filter(|transfer| transfer.completed.is_none());
+    let mut lines: Vec<Line> = going
+        .map(|transfer| dimmed(format!("{}{}", transfer.name, amount(transfer.current, transfer.total))))
+        .collect();
+    lines.truncate(room);
+    lines.extend(step.last_lines(room - lines.len()).into_iter().map(dimmed));
+    lines
+}
+
+/// The line that stays. What BuildKit does for itself leaves none when it went well.
+fn finished(step: &Step, now: Instant) -> Option<Line> {
+    let left = shown_name(step);
+    let internal = ["[internal]", "[auth]"].iter().any(|kind| step.name.starts_with(kind));
+    match &step.state {
+        State::Failed(error) if is_cancellation(error) => {
+            Some(Line { left, right: "cancelled".to_owned(), style: DIMMED })
+        }
+        State::Failed(_) => Some(Line { left, right: "failed".to_owned(), style: ERROR }),
+        State::Waiting | State::Running | State::Done | State::Cached if internal || step.name.is_empty() => None,
+        State::Cached => Some(Line { left, right: "cached".to_owned(), style: DIMMED }),
+        State::Waiting | State::Running | State::Done => {
+            Some(Line { left, right: step.duration(now).map(seconds).unwrap_or_default(), style: Style::new() })
+        }
+    }
+}
+
+fn shown_name(step: &Step) -> String {
+    if step.name.is_empty() { step.id.clone() } else { step.name.clone() }
+}
+
+impl Line {
+    /// The styled line and its columns: the left part is cut, the right part stands at the edge or not at all.
+    fn fit(&self, width: usize) -> (String, usize) {
+        let style = self.style;
+        let right = self.right.width();
+        if right == 0 || right + 8 > width {
+            let left = cut(&self.left, width);
+            return (format!("{style}{left}{style:#}"), left.width());
+        }
+        let left = cut(&self.left, width - right - 2);
+        let gap = width - right - left.width();
+        (format!("{style}{left}{:gap$}{}{style:#}", "", self.right), width)
+    }
+}
+
+/// As many characters as have room, the last one being `…` when some had none. Tabs count as blanks.
+fn cut(text: &str, width: usize) -> String {
+    let text = text.replace('\t', " ");
+    if text.width() <= width {
+        return text;
+    }
+    let mut out = String::new();
+    let mut columns = 0;
+    for character in text.chars() {
+        columns += character.width().unwrap_or(0);
+        if columns > width.saturating_sub(1) {
+            break;
+        }
+        out.push(character);
+    }
+    if width > 0 {
+        out.push('…');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_and_its_end_stands_at_the_edge() {
+        let line = Line { left: "[2/4] RUN make all".into(), right: "6.2s".into(), style: Style::new() };
+        assert_eq!(line.fit(30).0, "[2/4] RUN make all        6.2s");
+        assert_eq!(line.fit(20).0, "[2/4] RUN mak…  6.2s");
+        assert_eq!(line.fit(11).0, "[2/4] RUN …");
+        assert_eq!(line.fit(1).0, "…");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_the_terminal_c15(left in "[a-z日本é\\t\u{301} ]{0,60}", right in "[a-z0-9.]{0,9}", width in 1..60_usize) {
+            let (text, columns) = Line { left, right, style: DIMMED }.fit(width);
+            let shown = anstream::adapter::strip_str(&text).to_string();
+            prop_assert!(shown.width() <= width, "{shown:?}");
+            prop_assert_eq!(shown.width(), columns);
+        }
+    }
+}
