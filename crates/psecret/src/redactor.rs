@@ -1,6 +1,7 @@
 //! One redactor for every byte that reaches a person.
 
 mod patterns;
+mod skim;
 mod stream;
 mod terminal;
 mod view;

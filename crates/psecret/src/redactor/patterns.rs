@@ -8,6 +8,7 @@ use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, MatchKind};
 use zeroize::Zeroizing;
 
+use super::skim::Windows;
 use crate::SecretError;
 use crate::form::Shape;
 
@@ -27,6 +28,8 @@ struct Search {
     start: StateID,
     /// How many of the bytes just read may begin a match, for each state.
     depth: Vec<u32>,
+    /// The windows with which heads begin; absent if some head is too short.
+    windows: Option<Windows>,
 }
 
 /// One byte string to mask.
@@ -99,6 +102,10 @@ impl Patterns {
         self.search.as_ref().map_or(StateID::ZERO, |search| search.start)
     }
 
+    pub(super) fn windows(&self) -> Option<&Windows> {
+        self.search.as_ref().and_then(|search| search.windows.as_ref())
+    }
+
     pub(super) fn next(&self, state: StateID, byte: u8) -> StateID {
         self.search.as_ref().map_or(state, |search| search.automaton.next_state(Anchored::No, state, byte))
     }
@@ -150,7 +157,7 @@ impl Search {
         if depth.len() <= start.as_usize() {
             depth.resize(start.as_usize() + 1, 0);
         }
-        Ok(Self { automaton, start, depth })
+        Ok(Self { automaton, start, depth, windows: Windows::new(heads) })
     }
 
     fn finds_any(&self, text: &[u8]) -> bool {

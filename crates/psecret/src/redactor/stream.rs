@@ -7,6 +7,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::patterns::Patterns;
+use super::skim::first_control;
 use super::terminal::Terminal;
 use super::view::{Span, View};
 
@@ -105,10 +106,73 @@ impl RedactorStream {
         }
         self.held.extend_from_slice(piece);
         let mut regions = std::mem::take(&mut self.regions);
-        for byte in piece {
-            self.read(*byte, |span| merge(&mut regions, span));
+        let (mut at, mut plain) = (0, None);
+        while at < piece.len() {
+            // Behind a leap, the automaton reads at least the window that ended it.
+            let until = if self.is_idle() { self.leap(piece, &mut at, &mut plain) } else { at + 1 };
+            for byte in piece.get(at..until).unwrap_or_default() {
+                self.read(*byte, |span| merge(&mut regions, span));
+            }
+            at = until.max(at);
         }
         self.regions = regions;
+    }
+
+    /// Whether nothing is pending: no match has begun and no byte has a meaning other than its own.
+    fn is_idle(&self) -> bool {
+        self.shown.is_none()
+            && self.joined.is_none()
+            && self.terminal == Terminal::Ground
+            && !self.indenting
+            && self.all.is_at_start(&self.patterns)
+    }
+
+    /// Leaps from `at` to where a form may begin or where a byte is not plain text, and returns how far the automaton
+    /// must read from there.
+    ///
+    /// What is leapt over is exactly what reading would have forgotten: each beginning in it is refuted by a window that
+    /// lies wholly within plain text, so that no view can see it otherwise.
+    /// `plain` remembers where plain text ends, so that each byte is looked at for that once.
+    fn leap(&mut self, piece: &[u8], at: &mut usize, plain: &mut Option<usize>) -> usize {
+        let patterns = Arc::clone(&self.patterns);
+        let Some(windows) = patterns.windows() else {
+            return *at + 1;
+        };
+        let from = *at;
+        let plain = match plain {
+            Some(plain) if *plain >= from => *plain,
+            _ => *plain.insert(self.end_of_plain_text(piece, from)),
+        };
+        let (to, until) = match windows.first(&piece[from..plain]) {
+            Ok(found) => (from + found.saturating_sub(windows.stride() - 1), from + found + 1),
+            Err(next) => {
+                // The windows before `next` speak for the beginnings up to the last of them.
+                let to = if next == 0 { from } else { from + next + 1 - windows.stride() };
+                (to.min(plain), plain + 1)
+            }
+        };
+        self.count_run(&piece[from..to]);
+        self.all.leap(to - from);
+        self.end += (to - from) as u64;
+        *at = to;
+        until.min(piece.len())
+    }
+
+    /// The first byte that is control, or ends a line that an encoder may have wrapped; else the piece's end.
+    fn end_of_plain_text(&self, piece: &[u8], from: usize) -> usize {
+        let text = &piece[from..];
+        let text = &text[..first_control(text).unwrap_or(text.len())];
+        let wraps = |at: usize| {
+            let run = text[..at].iter().rev().take(SHORTEST_WRAPPED_LINE).take_while(|byte| encodes(**byte)).count();
+            run >= SHORTEST_WRAPPED_LINE || (run == at && run + self.run >= SHORTEST_WRAPPED_LINE)
+        };
+        from + memchr::memchr_iter(b'\n', text).find(|at| wraps(*at)).unwrap_or(text.len())
+    }
+
+    /// Brings the run of an encoder's characters up to date; more than the least that counts is all the same.
+    fn count_run(&mut self, text: &[u8]) {
+        let run = text.iter().rev().take(SHORTEST_WRAPPED_LINE).take_while(|byte| encodes(**byte)).count();
+        self.run = if run == text.len() { self.run + run } else { run };
     }
 
     /// Advances every view by one byte.
@@ -117,12 +181,15 @@ impl RedactorStream {
         let shown = self.terminal.shows(byte);
         let wraps = shown && byte == b'\n' && self.run >= SHORTEST_WRAPPED_LINE;
         let indents = shown && self.indenting && matches!(byte, b' ' | b'\t');
-        // A view parts from the full one only where it leaves a byte out.
-        if !shown && self.shown.is_none() {
-            self.shown = Some(self.all.clone());
-        }
-        if (!shown || wraps || indents) && self.joined.is_none() {
-            self.joined = Some(self.all.clone());
+        // A view parts from the full one only where it leaves a byte out within a match that has begun: what begins
+        // later, the full view sees as well.
+        if !self.all.is_at_start(patterns) {
+            if !shown && self.shown.is_none() {
+                self.shown = Some(self.all.clone());
+            }
+            if (!shown || wraps || indents) && self.joined.is_none() {
+                self.joined = Some(self.all.clone());
+            }
         }
         self.all.read(patterns, byte, &mut found);
         self.end += 1;
@@ -149,8 +216,7 @@ impl RedactorStream {
         }
         if shown {
             self.indenting = wraps || indents;
-            let encodes = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=');
-            self.run = if encodes { self.run + 1 } else { 0 };
+            self.run = if encodes(byte) { self.run + 1 } else { 0 };
         }
     }
 
@@ -162,7 +228,7 @@ impl RedactorStream {
 
     /// Writes everything that no match to come can change: text before `safe` and regions that end there.
     fn release(&mut self, safe: u64, out: &mut Vec<u8>) {
-        let mut taken = 0;
+        let (mut taken, mut masked) = (0, false);
         let mut advance = |to: u64, from: &mut u64| {
             let count = usize::try_from(to.saturating_sub(*from)).unwrap_or(usize::MAX);
             let bytes = taken..taken + count;
@@ -175,6 +241,7 @@ impl RedactorStream {
         {
             out.extend_from_slice(&self.held[advance(region.start, &mut self.from)]);
             advance(region.end, &mut self.from);
+            masked = true;
             if region.end > safe {
                 break;
             }
@@ -186,10 +253,17 @@ impl RedactorStream {
         }
         let left = self.held.len() - taken;
         self.held.copy_within(taken.., 0);
-        // What lies behind is a copy now; it is wiped before the length forgets it.
-        zeroize::Zeroize::zeroize(&mut self.held[left..]);
+        // What lies behind is a copy of what left already, except for what was masked.
+        if masked {
+            zeroize::Zeroize::zeroize(&mut self.held[left..]);
+        }
         self.held.truncate(left);
     }
+}
+
+/// Whether a byte is of an alphabet that encoders use and wrap.
+fn encodes(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
 }
 
 /// Adds a span that ends at the newest byte to the regions, joining those that it overlaps.

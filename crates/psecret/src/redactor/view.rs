@@ -104,6 +104,16 @@ impl View {
         }
     }
 
+    /// Reads bytes in which nothing begins; only a view that is at its start may.
+    pub(super) fn leap(&mut self, count: usize) {
+        self.read += count as u64;
+    }
+
+    /// Whether no match has begun.
+    pub(super) fn is_at_start(&self, patterns: &Patterns) -> bool {
+        self.state == patterns.start() && self.tails.is_empty()
+    }
+
     /// Drops gaps that lie before anything that can still match.
     fn forget_gaps(&mut self, patterns: &Patterns) {
         let oldest = self.read - patterns.depth(self.state) as u64;
