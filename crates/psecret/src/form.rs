@@ -56,6 +56,10 @@ pub enum Form {
     JsonTwice,
     /// The inside of a quoted shell word.
     Shell,
+    /// The inside of a string literal in single quotes, as Python, PHP, Ruby and JavaScript write it.
+    Literal,
+    /// With its quotes doubled, as SQL, YAML and CSV write them.
+    Doubled,
     /// XML or HTML entities.
     Xml,
     /// UTF-16, little end first.
@@ -86,6 +90,8 @@ impl Form {
             Self::Json => "json",
             Self::JsonTwice => "json-twice",
             Self::Shell => "shell",
+            Self::Literal => "literal",
+            Self::Doubled => "doubled",
             Self::Xml => "xml",
             Self::Utf16Le => "utf16le",
             Self::Utf16Be => "utf16be",
@@ -113,6 +119,8 @@ impl fmt::Display for Form {
             Self::Json => "JSON-escaped",
             Self::JsonTwice => "JSON-escaped twice",
             Self::Shell => "shell-quoted",
+            Self::Literal => "as a string literal",
+            Self::Doubled => "with doubled quotes",
             Self::Xml => "XML-escaped",
             Self::Utf16Le => "UTF-16 LE",
             Self::Utf16Be => "UTF-16 BE",
@@ -214,6 +222,7 @@ fn encodings(made: &mut Maker, value: &[u8]) {
     }
     escape::add_percent(made, value);
     escape::add_shell(made, value);
+    escape::add_quoted(made, value);
     if let Some(text) = text {
         escape::add_xml(made, text);
         let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();

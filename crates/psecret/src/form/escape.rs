@@ -163,7 +163,23 @@ pub(super) fn add_shell(made: &mut Maker, value: &[u8]) {
     made.add(Form::Shell, ansi_c(value));
 }
 
-fn replaced(value: &[u8], by: impl Fn(u8) -> Option<&'static [u8]>) -> Vec<u8> {
+pub(super) fn add_quoted(made: &mut Maker, value: &[u8]) {
+    for line_end in [&b"\n"[..], b"\\n"] {
+        made.add(
+            Form::Literal,
+            replaced(value, |b| match b {
+                b'\\' => Some(b"\\\\"),
+                b'\'' => Some(b"\\'"),
+                b'\n' => Some(line_end),
+                _ => None,
+            }),
+        );
+    }
+    made.add(Form::Doubled, replaced(value, |b| (b == b'\'').then_some(&b"''"[..])));
+    made.add(Form::Doubled, replaced(value, |b| (b == b'"').then_some(&b"\"\""[..])));
+}
+
+fn replaced<'a>(value: &[u8], by: impl Fn(u8) -> Option<&'a [u8]>) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len() + 16);
     for byte in value {
         match by(*byte) {

@@ -119,6 +119,10 @@ fn escapes_are_those_of_the_usual_writers_s12() {
         (Form::Shell, "p4ss/w\"o'\\''rd+ & <k>y\\\u{e4}\u{1f511}$x"),
         (Form::Shell, "p4ss/w\"o'\"'\"'rd+ & <k>y\\\u{e4}\u{1f511}$x"),
         (Form::Shell, "p4ss/w\\\"o'rd+ & <k>y\\\\\u{e4}\u{1f511}\\$x"),
+        // repr of Python and var_export of PHP write the same bytes as bash; SQL and YAML; CSV.
+        (Form::Shell, "p4ss/w\"o\\'rd+ & <k>y\\\\\u{e4}\u{1f511}$x"),
+        (Form::Doubled, "p4ss/w\"o''rd+ & <k>y\\\u{e4}\u{1f511}$x"),
+        (Form::Doubled, "p4ss/w\"\"o'rd+ & <k>y\\\u{e4}\u{1f511}$x"),
         // html.escape of Python, of Go; XML text.
         (Form::Xml, "p4ss/w&quot;o&#x27;rd+ &amp; &lt;k&gt;y\\\u{e4}\u{1f511}$x"),
         (Form::Xml, "p4ss/w&#34;o&#39;rd+ &amp; &lt;k&gt;y\\\u{e4}\u{1f511}$x"),
@@ -126,6 +130,13 @@ fn escapes_are_those_of_the_usual_writers_s12() {
     ] {
         assert!(has(&shapes, form, text.as_bytes()), "{form}: {text}");
     }
+}
+
+#[test]
+fn string_literals_may_span_lines_s12() {
+    let shapes = shapes_of(b"it's\ntwo lines");
+    assert!(has(&shapes, Form::Literal, b"it\\'s\ntwo lines"));
+    assert!(has(&shapes, Form::Shell, b"it\\'s\\ntwo lines"));
 }
 
 #[test]
@@ -196,6 +207,8 @@ fn names_are_stable_and_distinct() {
         Form::Json,
         Form::JsonTwice,
         Form::Shell,
+        Form::Literal,
+        Form::Doubled,
         Form::Xml,
         Form::Utf16Le,
         Form::Utf16Be,
@@ -204,7 +217,7 @@ fn names_are_stable_and_distinct() {
     assert_eq!(
         names.join(" "),
         "raw trimmed line-ends line joined der base64 base64url base64-of-base64 base64-of-hex base64-of-utf16 hex \
-         hex-escaped percent json json-twice shell xml utf16le utf16be"
+         hex-escaped percent json json-twice shell literal doubled xml utf16le utf16be"
     );
 }
 
