@@ -278,7 +278,8 @@ fn extra_hosts(given: &[String]) -> Result<String, PlanError> {
         let wrong = || PlanError::ExtraHost { text: text.clone() };
         let (name, address) = text.split_once(['=', ':']).ok_or_else(wrong)?;
         let bare = address.trim_start_matches('[').trim_end_matches(']');
-        if name.is_empty() || bare.parse::<std::net::IpAddr>().is_err() {
+        // `host-gateway` is an address that only the engine knows; the build asks it.
+        if name.is_empty() || (bare != "host-gateway" && bare.parse::<std::net::IpAddr>().is_err()) {
             return Err(wrong());
         }
         hosts.push(format!("{name}={bare}"));

@@ -1,0 +1,194 @@
+//! From what went wrong in a library to what a person can do about it: one match for each kind of error.
+
+use pbuildkit::llb::SourceLines;
+use pbuildkit::{BuildError, BuildFailure, BuildkitError, FailureKind};
+use pcli::{Diagnostic, Excerpt, Exit, Mark};
+use pengine::EngineError;
+
+use crate::guard::GuardError;
+use crate::injection::{Injection, InjectionError};
+use crate::plan::PlanError;
+
+/// A command that cannot be carried out as given.
+#[must_use]
+pub fn plan(error: &PlanError) -> Diagnostic {
+    let diagnostic = Diagnostic::from_error(error, Exit::Usage);
+    match error {
+        PlanError::ContextMissing { .. } | PlanError::ContextNotDirectory { .. } => {
+            diagnostic.help("name the directory that holds the files to copy, for example `pbuild build .`")
+        }
+        PlanError::ContextKind { .. } => diagnostic.help("fetch it into a directory first, then build that"),
+        PlanError::DockerfileMissing { .. } => diagnostic.help("name the Dockerfile with -f FILE"),
+        PlanError::Network { .. } => diagnostic.help("use --add-host to reach a service by name"),
+        PlanError::DockerfileUnreadable { .. }
+        | PlanError::Tag(_)
+        | PlanError::BuildArgument
+        | PlanError::Label
+        | PlanError::ExtraHost { .. } => diagnostic,
+    }
+}
+
+/// An engine that could not be reached.
+#[must_use]
+pub fn engine(error: &EngineError) -> Diagnostic {
+    let exit = match error {
+        EngineError::ReadConfiguration { .. }
+        | EngineError::BrokenConfiguration { .. }
+        | EngineError::ContextMissing { .. }
+        | EngineError::Address { .. }
+        | EngineError::Certificate { .. }
+        | EngineError::UncheckedTls { .. } => Exit::Usage,
+        _ => Exit::EngineUnreachable,
+    };
+    let diagnostic = Diagnostic::from_error(error, exit);
+    match error {
+        EngineError::Unreachable { .. } => {
+            diagnostic.help("start Docker, or name another engine with DOCKER_HOST or `docker context use`")
+        }
+        EngineError::Permission { .. } => diagnostic
+            .help("add yourself to the group that owns the socket (usually `docker`) and log in again, or use sudo"),
+        EngineError::Silent { .. } | EngineError::NotAnEngine { .. } => {
+            diagnostic.help("check DOCKER_HOST and the docker context, or restart the engine")
+        }
+        EngineError::TooOld { .. } => diagnostic.help("Docker 20.10 or newer has what pbuild needs"),
+        EngineError::Address { .. } => diagnostic.help("write unix:///path, tcp://host:port or ssh://user@host"),
+        EngineError::ContextMissing { .. } => diagnostic.help("`docker context ls` lists the contexts that exist"),
+        _ => diagnostic,
+    }
+}
+
+/// A value found before anything ran.
+#[must_use]
+pub fn guard(error: &GuardError) -> Diagnostic {
+    let diagnostic = Diagnostic::error(error.to_string(), Exit::Usage);
+    match error {
+        GuardError::BuildArgument { .. } => diagnostic
+            .note("build arguments stand in the image's history")
+            .help("leave the flag out: every RUN has the secret as an environment variable"),
+        GuardError::Label { .. } => diagnostic.help("a label is public; leave the value out"),
+        GuardError::Instruction { .. } | GuardError::Configuration { .. } => diagnostic
+            .note("what the Dockerfile says stands in the image's history")
+            .help("use the variable of that name in RUN; if the value is public, declare it in [env] of app.toml"),
+    }
+}
+
+/// A build that ended before anything ran, by our own decision.
+#[must_use]
+pub fn injection(error: &InjectionError) -> Diagnostic {
+    match error {
+        InjectionError::Guard(error) => guard(error),
+        InjectionError::Inject(_) | InjectionError::Chain(_) => Diagnostic::from_error(error, Exit::Failed),
+        InjectionError::Unable => Diagnostic::from_error(error, Exit::Failed)
+            .help("Docker 20.10 or newer, with BuildKit enabled, has what pbuild needs"),
+        InjectionError::Required { id, place, .. } => {
+            let diagnostic = Diagnostic::from_error(error, Exit::SecretMissing);
+            let diagnostic = match place {
+                Some((file, line)) => diagnostic.note(format!("mounted at {file}:{line}")),
+                None => diagnostic,
+            };
+            diagnostic.help(format!("give it with --secret id={id},src=FILE, or declare it in app.toml"))
+        }
+        InjectionError::NoStep { name, .. } => Diagnostic::from_error(error, Exit::Usage)
+            .help(format!("change `steps` of {name} in app.toml, or leave it out to give every step the secret")),
+    }
+}
+
+/// A build that failed in the engine. `tail` is the end of the failed step's log, already redacted.
+#[must_use]
+pub fn build(
+    error: &BuildError<InjectionError>,
+    injection_of_build: Option<&Injection>,
+    tail: Vec<String>,
+) -> Diagnostic {
+    match error {
+        BuildError::Failed(failure) => failed(failure, injection_of_build, tail),
+        BuildError::Transform(error) => injection(error),
+        BuildError::Source { .. } => Diagnostic::from_error(error, Exit::Failed)
+            .help("make the file readable, or leave it out with .dockerignore"),
+        BuildError::Stopped { .. } => Diagnostic::from_error(error, Exit::Leak),
+        BuildError::Buildkit(error) => buildkit(error),
+        _ => Diagnostic::from_error(error, Exit::Failed),
+    }
+}
+
+/// BuildKit could not be spoken with.
+#[must_use]
+pub fn buildkit(error: &BuildkitError) -> Diagnostic {
+    match error {
+        BuildkitError::Engine(EngineError::UpgradeRefused { .. }) => Diagnostic::from_error(error, Exit::Failed)
+            .note("the engine has no BuildKit, or does not let clients reach it")
+            .help("Docker 20.10 or newer has it; Podman's socket does not"),
+        BuildkitError::Engine(error) => engine(error),
+        BuildkitError::Lost { .. } => Diagnostic::from_error(error, Exit::Failed)
+            .note("the state of the build is unknown; no image was tagged, and none is proven"),
+        _ => Diagnostic::from_error(error, Exit::Failed),
+    }
+}
+
+fn failed(failure: &BuildFailure, injection: Option<&Injection>, tail: Vec<String>) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(failure.message.clone(), Exit::Failed);
+    if !tail.is_empty() {
+        diagnostic = diagnostic.tail("the end of its output:", tail);
+    }
+    let of_vertex = failure.vertex.as_deref().zip(injection).and_then(|(vertex, injection)| injection.lines(vertex));
+    if let Some(lines) = of_vertex {
+        return diagnostic.note(place(lines)).excerpt(excerpt(lines, "this step failed"));
+    }
+    // The same range comes once for every layer of BuildKit that added to the error.
+    if let Some(source) = failure.sources.first() {
+        let text = String::from_utf8_lossy(&source.text).into_owned();
+        if let Some(range) = source.ranges.first().filter(|range| range.first > 0) {
+            let lines: Vec<String> =
+                text.lines().skip(range.first - 1).take(range.last - range.first + 1).map(str::to_owned).collect();
+            let lines = SourceLines { file: source.file.clone(), first: range.first, last: range.last, text: lines };
+            diagnostic = diagnostic.note(place(&lines)).excerpt(excerpt(&lines, "here"));
+        }
+    } else if let Some(line) = parse_error_line(&failure.message) {
+        diagnostic = diagnostic.note(format!("Dockerfile:{line}"));
+    }
+    match failure.kind {
+        FailureKind::Denied => diagnostic.help("`docker login` stores credentials that pbuild uses, too"),
+        _ => diagnostic,
+    }
+}
+
+/// Engines without source details put the line into the text: `dockerfile parse error line 3: …`.
+fn parse_error_line(message: &str) -> Option<usize> {
+    let (_, rest) = message.split_once("parse error ")?;
+    let digits = rest.trim_start_matches("on ").strip_prefix("line ")?;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// `Dockerfile:3`, or `Dockerfile:3-5` for several lines.
+#[must_use]
+pub fn place(lines: &SourceLines) -> String {
+    if lines.first == lines.last {
+        format!("{}:{}", lines.file, lines.first)
+    } else {
+        format!("{}:{}-{}", lines.file, lines.first, lines.last)
+    }
+}
+
+/// The lines with their first word marked.
+#[must_use]
+pub fn excerpt(lines: &SourceLines, label: &str) -> Excerpt {
+    Excerpt {
+        file: lines.file.clone(),
+        first: lines.first,
+        lines: lines.text.clone(),
+        mark: Mark::default(),
+        label: label.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_read_from_the_words_of_old_engines() {
+        assert_eq!(parse_error_line("dockerfile parse error line 3: unknown instruction: RUNN"), Some(3));
+        assert_eq!(parse_error_line("failed to solve: dockerfile parse error on line 12: x"), Some(12));
+        assert_eq!(parse_error_line("something else on line 3"), None);
+    }
+}

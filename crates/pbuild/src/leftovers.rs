@@ -1,0 +1,68 @@
+//! Removing what a build that may not stand has left in the engine: its image without a name, its cache records.
+
+use std::collections::BTreeSet;
+
+use bollard::query_parameters::RemoveImageOptions;
+use pbuildkit::{Builder, BuildkitError};
+use pengine::Engine;
+
+use crate::cleanup::{self, CacheRecord};
+
+/// What the builder's cache held before a build.
+#[derive(Debug)]
+pub struct CacheBefore(BTreeSet<String>);
+
+/// What was removed, for the report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Cache records.
+    pub records: usize,
+    /// Images without a name.
+    pub images: usize,
+}
+
+impl CacheBefore {
+    /// Looks at the cache.
+    ///
+    /// # Errors
+    /// When the builder does not answer.
+    pub async fn look(builder: &Builder) -> Result<Self, BuildkitError> {
+        Ok(Self(builder.cache_records(&[]).await?.into_iter().map(|record| record.id).collect()))
+    }
+
+    /// Drops the records that came since, leaves first.
+    ///
+    /// # Errors
+    /// When the builder does not answer; what was dropped until then stays dropped.
+    pub async fn restore(&self, builder: &Builder) -> Result<usize, BuildkitError> {
+        let mut removed = 0;
+        // Dropping one record can free another that was in use by it, so look again until nothing moves.
+        loop {
+            let records: Vec<CacheRecord> = builder
+                .cache_records(&[])
+                .await?
+                .into_iter()
+                .map(|record| CacheRecord { id: record.id, parents: record.parents, in_use: record.in_use })
+                .collect();
+            let mut moved = 0;
+            for id in cleanup::removal_order(&self.0, &records) {
+                moved += builder.prune(&[format!("id=={id}")]).await?.len();
+            }
+            if moved == 0 {
+                return Ok(removed);
+            }
+            removed += moved;
+        }
+    }
+}
+
+/// Removes an image by its ID, unless somebody gave it a name.
+///
+/// The same content may have been built and named before, by docker for example: then the image is not ours.
+pub async fn remove_unnamed_image(engine: &Engine, id: &str) -> bool {
+    let Ok(image) = engine.docker().inspect_image(id).await else { return false };
+    if image.repo_tags.is_some_and(|tags| !tags.is_empty()) {
+        return false;
+    }
+    engine.docker().remove_image(id, None::<RemoveImageOptions>, None).await.is_ok()
+}

@@ -1,0 +1,108 @@
+//! From BuildKit's news to the screen.
+
+use std::ffi::OsString;
+
+use pbuildkit::status::{self, StatusUpdate};
+use pcli::Terminal;
+use pcli::progress::{Event, LogNews, LogStream, Place, Progress, ProgressMode, StepNews, TransferNews, WarningNews};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::command::{self, BuildArguments};
+use crate::edge::Edge;
+
+/// News on their way to the screen; a build that prints faster than a terminal shows waits for it.
+const NEWS_IN_FLIGHT: usize = 64;
+
+/// Whether only the image's ID is wanted.
+#[must_use]
+pub fn is_quiet(arguments: &BuildArguments) -> bool {
+    arguments.quiet || arguments.progress == command::ProgressMode::Quiet
+}
+
+/// A screen that shows a build until its sender is dropped.
+#[derive(Debug)]
+pub struct Screen(JoinHandle<Vec<String>>);
+
+impl Screen {
+    /// Waits until everything is shown, and returns the end of the failed step's log, redacted.
+    pub async fn finish(self) -> Vec<String> {
+        // A screen that panicked has nothing to tell; the build's own outcome is what counts.
+        self.0.await.unwrap_or_default()
+    }
+}
+
+/// Opens the screen that the flags ask for.
+#[must_use]
+pub fn screen(arguments: &BuildArguments, edge: &Edge) -> (mpsc::Sender<StatusUpdate>, Screen) {
+    let mode = match arguments.progress {
+        _ if is_quiet(arguments) => ProgressMode::Quiet,
+        command::ProgressMode::Auto => ProgressMode::Auto,
+        command::ProgressMode::Plain => ProgressMode::Plain,
+        command::ProgressMode::Tty => ProgressMode::Tty,
+        command::ProgressMode::Rawjson => ProgressMode::RawJson,
+        command::ProgressMode::Quiet => ProgressMode::Quiet,
+    };
+    let terminal = Terminal::of_stderr(|name| std::env::var_os(name) as Option<OsString>);
+    let progress = Progress::new(mode, edge.stderr.clone(), terminal);
+    let (sender, mut updates) = mpsc::channel(NEWS_IN_FLIGHT);
+    let (events, receiver) = mpsc::channel(NEWS_IN_FLIGHT);
+    let task = tokio::spawn(async move {
+        let translate = async move {
+            while let Some(update) = updates.recv().await {
+                if events.send(translate(update)).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let ((), summary) = tokio::join!(translate, progress.run(receiver));
+        summary.failed.into_iter().next_back().map(|step| step.tail).unwrap_or_default()
+    });
+    (sender, Screen(task))
+}
+
+/// One batch of BuildKit's news in the screen's words.
+fn translate(update: StatusUpdate) -> Vec<Event> {
+    let steps = update.vertices.into_iter().map(|vertex| {
+        Event::Step(StepNews {
+            id: vertex.digest,
+            name: vertex.name,
+            inputs: vertex.inputs,
+            started: vertex.started,
+            completed: vertex.completed,
+            cached: vertex.cached,
+            error: vertex.error,
+        })
+    });
+    let transfers = update.progress.into_iter().map(|progress| {
+        Event::Transfer(TransferNews {
+            id: progress.id,
+            step: progress.vertex,
+            name: progress.name,
+            current: u64::try_from(progress.current).unwrap_or(0),
+            total: u64::try_from(progress.total).unwrap_or(0),
+            at: progress.timestamp,
+            started: progress.started,
+            completed: progress.completed,
+        })
+    });
+    let logs = update.logs.into_iter().map(|log| {
+        let stream = match log.stream {
+            status::LogStream::Output => LogStream::Output,
+            status::LogStream::Error => LogStream::Error,
+        };
+        Event::Log(LogNews { step: log.vertex, stream, at: log.timestamp, bytes: log.bytes })
+    });
+    let warnings = update.warnings.into_iter().map(|warning| {
+        let range = warning.ranges.first().copied();
+        Event::Warning(WarningNews {
+            step: warning.vertex,
+            level: warning.level,
+            short: warning.short,
+            detail: warning.detail,
+            url: warning.url,
+            place: warning.file.zip(range).map(|(file, range)| Place { file, first: range.first, last: range.last }),
+        })
+    });
+    steps.chain(transfers).chain(logs).chain(warnings).collect()
+}

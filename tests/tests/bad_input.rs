@@ -1,0 +1,207 @@
+//! What a tired person types wrong: a clear line, the right exit code, nothing left behind.
+
+use acceptance::{ImageName, on_every_engine};
+use ptest::{Engine, Flavour, Scene};
+
+on_every_engine!(
+    a_failing_step_shows_its_last_lines_its_place_and_exits_1,
+    a_dockerfile_that_does_not_parse_is_explained_by_line,
+);
+
+fn a_failing_step_shows_its_last_lines_its_place_and_exits_1(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write("Dockerfile", "FROM busybox\nRUN true\nRUN echo before; echo \"denied for $TOKEN\" >&2; exit 42\n");
+    let image = ImageName::new(engine, "failing");
+    let outcome = scene
+        .pbuild()
+        .args(["build", "-t", image.as_str(), "--secret", "id=TOKEN", "."])
+        .env("TOKEN", token.text())
+        .run();
+    outcome.expect_code(1);
+    for text in ["denied for ***TOKEN***", "Dockerfile:3", "42"] {
+        outcome.expect_stderr(text);
+    }
+    assert!(!image.exists());
+}
+
+fn a_dockerfile_that_does_not_parse_is_explained_by_line(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write("Dockerfile", "FROM busybox\nRUN true\nRUNN false\n");
+    let outcome = scene.pbuild().args(["build", "--secret", "id=TOKEN", "."]).env("TOKEN", token.text()).run();
+    outcome.expect_code(1).expect_stderr("RUNN").expect_stderr("Dockerfile:3");
+}
+
+#[test]
+fn no_engine_says_how_to_start_one_and_exits_30_b1() {
+    let scene = Scene::new();
+    let token = scene.oracle().token("TOKEN");
+    scene.write("Dockerfile", "FROM busybox\nRUN true\n");
+    let missing = format!("unix://{}/no.sock", scene.temporary().display());
+    for arguments in [&["build", "--secret", "id=TOKEN", "."][..], &["audit", "--secret", "id=TOKEN", "x"]] {
+        let outcome = scene.pbuild().args(arguments).env("DOCKER_HOST", &missing).env("TOKEN", token.text()).run();
+        outcome
+            .expect_code(30)
+            .expect_stderr("no engine answers")
+            .expect_stderr("DOCKER_HOST")
+            .expect_stderr("exit code 30");
+    }
+}
+
+#[test]
+fn a_docker_host_that_is_no_address_is_a_usage_error_c16() {
+    let scene = Scene::new();
+    scene.write("Dockerfile", "FROM busybox\n");
+    let outcome = scene.pbuild().args(["build", "."]).env("DOCKER_HOST", "nonsense").run();
+    outcome.expect_code(2).expect_stderr("nonsense");
+}
+
+#[test]
+fn a_declared_secret_that_is_nowhere_exits_40_and_lists_the_places() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    scene.write("Dockerfile", "FROM busybox\nRUN true\n");
+    scene.write("app.toml", "[secrets]\nAPP_KEY = {}\nNPM_TOKEN = { scope = \"build\" }\n");
+    let outcome = scene.pbuild().args(["build", "."]).env("APP_KEY", "some-key-that-is-given").run();
+    outcome.expect_code(40);
+    for text in ["`NPM_TOKEN` has no value", "app.toml:3", "--secret", "--env-file", "environment", "exit code 40"] {
+        outcome.expect_stderr(text);
+    }
+}
+
+#[test]
+fn each_broken_secret_source_is_named_and_nothing_is_built() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    scene.write("Dockerfile", "FROM busybox\nRUN true\n");
+    scene.write("empty.txt", "");
+    scene.write("nul.txt", b"abcd\0efgh");
+    scene.write("long.txt", vec![b'x'; 131_072]);
+    scene.write("huge.txt", vec![b'x'; 512_001]);
+    for (specification, says) in [
+        ("id=TOKEN,env=NOT_SET", "NOT_SET"),
+        ("id=TOKEN,src=missing.txt", "missing.txt"),
+        ("id=TOKEN,src=empty.txt", "empty"),
+        ("id=TOKEN,src=nul.txt", "NUL"),
+        ("id=TOKEN,src=long.txt", "128 KiB"),
+        ("id=TOKEN,src=huge.txt", "500 KiB"),
+    ] {
+        let outcome = scene.pbuild().args(["build", "--secret", specification, "."]).run();
+        outcome.expect_code(40).expect_stderr("TOKEN").expect_stderr(says);
+    }
+    for specification in ["TOKEN,color=red", "src=x", ""] {
+        scene.pbuild().args(["build", "--secret", specification, "."]).run().expect_code(2).expect_stderr("--secret");
+    }
+}
+
+/// Unknown key with the nearest one; a value in a syntax error is masked (C8, C9).
+#[test]
+fn a_broken_manifest_is_shown_by_line_with_values_masked_c8_c9() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write("Dockerfile", "FROM busybox\n");
+    scene.write("app.toml", "[secrets]\nKEY = { scpoe = \"build\" }\n");
+    let outcome = scene.pbuild().args(["build", "."]).run();
+    outcome.expect_code(2).expect_stderr("app.toml:2").expect_stderr("scope");
+    scene.write_secret("app.toml", format!("image = \"a\"\n[secrets]\nKEY = {}\"\n", token.text()));
+    let outcome = scene.pbuild().args(["build", "."]).run();
+    outcome.expect_code(2).expect_stderr("app.toml:3").expect_stderr("KEY =");
+}
+
+#[test]
+fn a_missing_context_or_dockerfile_is_said_in_dockers_words() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let outcome = scene.pbuild().args(["build", "."]).run();
+    outcome.expect_code(2).expect_stderr("failed to read dockerfile: open").expect_stderr("no such file or directory");
+    let outcome = scene.pbuild().args(["build", "nowhere"]).run();
+    outcome.expect_code(2).expect_stderr("unable to prepare context").expect_stderr("nowhere");
+    scene.write("Dockerfile", "FROM busybox\n");
+    let outcome = scene.pbuild().args(["build", "-t", "Bad Name", "."]).run();
+    outcome.expect_code(2).expect_stderr("invalid tag").expect_stderr("invalid reference format");
+    for context in ["https://example.invalid/x.git", "-"] {
+        scene.pbuild().args(["build", context]).run().expect_code(2).expect_stderr("directory of this machine");
+    }
+}
+
+#[test]
+fn an_unknown_flag_is_named_c1() {
+    let scene = Scene::new();
+    scene.pbuild().args(["build", "--squash", "."]).run().expect_code(2).expect_stderr("--squash");
+    scene.pbuild().args(["build", "--secrte", "id=A", "."]).run().expect_code(2).expect_stderr("--secret");
+}
+
+/// The Dockerfile's own `required` mount is checked before anything is run (B13).
+#[test]
+fn a_required_mount_that_nobody_gave_is_named_with_its_line_b13() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write(
+        "Dockerfile",
+        "FROM busybox\nRUN exit 3\nRUN --mount=type=secret,id=OTHER,required=true cat /run/secrets/OTHER\n",
+    );
+    let outcome = scene.pbuild().args(["build", "--secret", "id=TOKEN", "."]).env("TOKEN", token.text()).run();
+    outcome.expect_code(40).expect_stderr("OTHER").expect_stderr("Dockerfile:3");
+}
+
+/// Secrets that cannot be searched for are no proof (S2, S5).
+#[test]
+fn a_build_with_only_unsearchable_secrets_is_refused_and_with_one_more_it_is_said_s2_s5() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write("Dockerfile", "FROM busybox\nRUN true\n");
+    let build = |more: &[&str]| {
+        scene
+            .pbuild()
+            .args(["build", "--secret", "id=DEBUG", "--secret", "id=MODE"])
+            .args(more)
+            .arg(".")
+            .env("DEBUG", "1")
+            .env("MODE", "production")
+            .env("TOKEN", token.text())
+            .run()
+    };
+    build(&[]).expect_code(2).expect_stderr("DEBUG").expect_stderr("[env]");
+    build(&["--secret", "id=TOKEN"]).expect_code(0).expect_stderr("unprotected").expect_stderr("MODE");
+}
+
+/// An engine that belongs to others: the socket is there and closed to us (B1).
+#[test]
+fn an_engine_without_permission_says_which_group_is_missing_b1() {
+    use std::os::unix::process::CommandExt as _;
+
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let tool =
+        std::path::PathBuf::from(std::env::var_os("PBUILD_TEST_BINARIES").expect("run scripts/test")).join("pbuild");
+    // The tool itself must be reachable for a stranger.
+    let copy = tempfile::tempdir().expect("a folder");
+    let (program, socket) = (copy.path().join("pbuild"), copy.path().join("engine.sock"));
+    std::fs::copy(tool, &program).expect("a copy of the tool");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let open = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("ours");
+    };
+    open(copy.path(), 0o755);
+    open(&program, 0o755);
+    open(&socket, 0o600);
+    let output = std::process::Command::new(&program)
+        .args(["audit", "--secret", "id=TOKEN", "busybox"])
+        .env_clear()
+        .env("TOKEN", token.text())
+        .env("HOME", copy.path())
+        .env("DOCKER_HOST", format!("unix://{}", socket.display()))
+        .uid(65_534)
+        .gid(65_534)
+        .output()
+        .expect("the tool runs");
+    scene.oracle().check_bytes("stderr", &output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(30), "{stderr}");
+    assert!(stderr.contains("no permission") && stderr.contains("docker"), "{stderr}");
+}

@@ -1,0 +1,259 @@
+//! Builds that go well, on every engine.
+
+use acceptance::{ImageName, on_every_engine};
+use ptest::{Engine, Flavour, Scene};
+
+on_every_engine!(
+    every_step_sees_the_secrets_and_the_image_holds_none,
+    what_a_step_prints_is_masked_in_every_form,
+    docker_and_pbuild_share_one_cache_when_there_is_no_secret,
+    flags_mean_what_docker_means,
+);
+
+/// Shell form, exec form, a builder stage and ONBUILD: each step tells by a digest what it saw (F11, F12, F13, F18).
+fn every_step_sees_the_secrets_and_the_image_holds_none(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    let key = scene.oracle().punctuated("KEY");
+    scene.write_secret("key.txt", key.value());
+    scene.write(".dockerignore", "key.txt\n");
+    scene.write("copied.txt", "copied\n");
+    let base = ImageName::new(engine, "onbuild");
+    scene.write("base.Dockerfile", "FROM busybox\nONBUILD RUN printf %s \"$TOKEN\" | sha256sum > /onbuild\n");
+    scene.pbuild().args(["build", "-t", base.as_str(), "-f", "base.Dockerfile", "."]).run().expect_code(0);
+    scene.write(
+        "Dockerfile",
+        format!(
+            "FROM busybox AS builder\n\
+             RUN printf %s \"$TOKEN\" | sha256sum > /stage\n\
+             FROM busybox AS unused\n\
+             RUN exit 7\n\
+             FROM {}\n\
+             COPY --from=builder /stage /stage\n\
+             COPY copied.txt /\n\
+             RUN printf %s \"$TOKEN\" | sha256sum > /shell && printf %s \"$KEY\" | sha256sum > /key\n\
+             RUN [\"/bin/sh\", \"-c\", \"printf %s \\\"$TOKEN\\\" | sha256sum > /exec\"]\n\
+             RUN if [ -n \"$DB_HOST\" ]; then echo database > /branch; else echo skipped > /branch; fi\n",
+            base.as_str()
+        ),
+    );
+    let image = ImageName::new(engine, "steps");
+    let build = || {
+        scene
+            .pbuild()
+            .args(["build", "-t", image.as_str(), "--secret", "id=TOKEN", "--secret", "id=KEY,src=key.txt", "."])
+            .env("TOKEN", token.text())
+            .run()
+    };
+    build().expect_code(0).expect_stderr("clean");
+    let digest = |value: &[u8]| ptest::sha256(value).trim_start_matches("sha256:").to_owned();
+    for (file, value) in [
+        ("/stage", token.value()),
+        ("/onbuild", token.value()),
+        ("/shell", token.value()),
+        ("/exec", token.value()),
+        ("/key", key.value()),
+    ] {
+        let seen = image.run(&["cat", file]);
+        assert_eq!(seen.split_whitespace().next(), Some(digest(value).as_str()), "{file}");
+    }
+    assert_eq!(image.run(&["cat", "/branch"]), "skipped\n");
+    let told = image.told_by_the_engine();
+    scene.oracle().check_bytes("inspect and history", &told);
+    assert!(String::from_utf8_lossy(&told).contains("sha256sum > /shell"), "history shows the user's own text");
+    assert!(!String::from_utf8_lossy(&told).contains("/run/pbuild"), "history shows the user's own text alone");
+    scene.oracle().check_bytes("docker save", &engine.docker(&["save", image.as_str()]));
+
+    let again = build();
+    again.expect_code(0);
+    assert!(again.stderr().contains("CACHED") || again.stderr().contains("cached"), "{again:?}");
+}
+
+/// Split over writes, base64, hex, percent-encoded, JSON-escaped; on both streams (L1, L2, L10).
+fn what_a_step_prints_is_masked_in_every_form(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    let half = token.text().len() / 2;
+    scene.write(
+        "Dockerfile",
+        format!(
+            "FROM busybox\n\
+             RUN echo plain: $TOKEN; echo stderr: $TOKEN >&2; \
+                 printf 'split: %s' $(echo $TOKEN | cut -c1-{half}); sleep 0.3; echo $TOKEN | cut -c{}-; \
+                 echo base64: $(printf %s $TOKEN | base64 | tr -d '\\n'); \
+                 echo hex: $(printf %s $TOKEN | hexdump -ve '1/1 \"%02x\"'); \
+                 echo done\n",
+            half + 1
+        ),
+    );
+    let image = ImageName::new(engine, "masked");
+    for progress in ["plain", "rawjson"] {
+        let outcome = scene
+            .pbuild()
+            .args(["build", "--no-cache", "--progress", progress, "-t", image.as_str(), "--secret", "id=TOKEN", "."])
+            .env("TOKEN", token.text())
+            .run();
+        outcome.expect_code(0);
+        if progress == "plain" {
+            for line in [
+                "plain: ***TOKEN***",
+                "stderr: ***TOKEN***",
+                "split: ***TOKEN***",
+                "base64: ***TOKEN***",
+                "hex: ***TOKEN***",
+            ] {
+                outcome.expect_stderr(line);
+            }
+        }
+        outcome.expect_stderr("done");
+    }
+}
+
+/// Without a secret the engine gets what docker would send, so either finds the other's steps cached (P7).
+fn docker_and_pbuild_share_one_cache_when_there_is_no_secret(engine: &Engine) {
+    let scene = Scene::on(engine);
+    for first in ["docker", "pbuild"] {
+        let mark = format!("{first}-{}-{:?}", std::process::id(), engine.flavour());
+        scene.write("app/file.txt", &mark);
+        scene.write(".dockerignore", "ignored\n");
+        scene.write("ignored", &mark);
+        scene.write("Dockerfile", format!("FROM busybox\nARG MARK\nCOPY . /srv\nRUN echo {mark} $MARK > /made\n"));
+        let image = ImageName::new(engine, "shared");
+        let project = scene.project();
+        let project = project.to_str().expect("a path in UTF-8");
+        let docker = || {
+            let output = engine.buildx(&[
+                "build",
+                "--progress",
+                "plain",
+                "--build-arg",
+                "MARK=1",
+                "-t",
+                image.as_str(),
+                project,
+            ]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        };
+        let pbuild = || {
+            let outcome = scene
+                .pbuild()
+                .args(["build", "--progress", "plain", "--build-arg", "MARK=1", "-t", image.as_str(), "."])
+                .run();
+            outcome.expect_code(0);
+            outcome.stderr()
+        };
+        let second = if first == "docker" {
+            docker();
+            pbuild()
+        } else {
+            pbuild();
+            docker()
+        };
+        assert_eq!(second.matches("CACHED").count(), 2, "COPY and RUN are cached after {first} built them:\n{second}");
+    }
+}
+
+fn flags_mean_what_docker_means(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write(
+        "sub/Other.Dockerfile",
+        "FROM busybox AS first\nARG WHO=nobody\nRUN echo $WHO > /who; grep index /etc/hosts > /hosts; ls /sys/class/net > /nets\n\
+         FROM first\nRUN exit 9\n",
+    );
+    let image = ImageName::new(engine, "flags");
+    let second = ImageName::new(engine, "flags-second");
+    let outcome = scene
+        .pbuild()
+        .args([
+            "build",
+            "-f",
+            "sub/Other.Dockerfile",
+            "--target",
+            "first",
+            "--build-arg",
+            "WHO=me",
+            "--label",
+            "a.b=c d",
+        ])
+        .args(["--add-host", "index:10.9.8.7", "--network", "none", "--iidfile", "id.txt", "-q"])
+        .args(["-t", image.as_str(), "-t", second.as_str(), "--secret", "id=TOKEN,env=OTHER", "."])
+        .env("OTHER", token.text())
+        .run();
+    outcome.expect_code(0);
+    let id = std::fs::read_to_string(scene.project().join("id.txt")).expect("the file of --iidfile");
+    assert!(id.starts_with("sha256:") && outcome.stdout().trim() == id.trim(), "-q prints the ID: {outcome:?}");
+    assert!(second.exists());
+    assert_eq!(image.run(&["cat", "/who"]), "me\n");
+    assert!(image.run(&["cat", "/hosts"]).contains("10.9.8.7"));
+    assert_eq!(image.run(&["cat", "/nets"]), "lo\n");
+    let told = image.told_by_the_engine();
+    assert!(String::from_utf8_lossy(&told).contains("\"a.b\": \"c d\""));
+}
+
+/// Heredocs are the newer engines' own.
+#[test]
+fn heredoc_steps_see_the_secrets_f1() {
+    for flavour in [Flavour::Modern, Flavour::Containerd] {
+        let engine = Engine::get(flavour);
+        let scene = Scene::on(&engine);
+        let token = scene.oracle().token("TOKEN");
+        scene.write(
+            "Dockerfile",
+            "FROM busybox\nRUN <<ONE cat > /one && printf %s \"$TOKEN\" | sha256sum > /two\nfirst\nONE\n\
+             RUN <<TWO\nset -eu\nprintf %s \"$TOKEN\" | sha256sum > /three\nTWO\n",
+        );
+        let image = ImageName::new(&engine, "heredoc");
+        scene
+            .pbuild()
+            .args(["build", "-t", image.as_str(), "--secret", "id=TOKEN", "."])
+            .env("TOKEN", token.text())
+            .run()
+            .expect_code(0);
+        let digest = ptest::sha256(token.value()).trim_start_matches("sha256:").to_owned();
+        assert!(image.run(&["cat", "/two"]).starts_with(&digest));
+        assert!(image.run(&["cat", "/three"]).starts_with(&digest));
+    }
+}
+
+/// The Dockerfile comes from standard input and is nowhere on disk (B25).
+#[test]
+fn a_dockerfile_from_standard_input_is_built() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    scene.write("file.txt", "from the context\n");
+    let image = ImageName::new(&engine, "stdin");
+    scene
+        .pbuild()
+        .args(["build", "-t", image.as_str(), "-f", "-", "."])
+        .stdin("FROM busybox\nCOPY file.txt /\n")
+        .run()
+        .expect_code(0);
+    assert_eq!(image.run(&["cat", "/file.txt"]), "from the context\n");
+}
+
+/// Names, tag and stage come from the manifest; only matching steps get the token.
+#[test]
+fn the_manifest_says_what_to_build_and_who_gets_what() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let (token, key) = (scene.oracle().token("TOKEN"), scene.oracle().token("KEY"));
+    let image = ImageName::new(&engine, "manifest");
+    scene.write(
+        "app.toml",
+        format!(
+            "image = \"{}\"\n[build]\ntarget = \"first\"\nargs = {{ WHO = \"manifest\" }}\n[env]\nMODE = \"public-mode\"\n\
+             [secrets]\nTOKEN = {{ scope = \"build\", steps = [\"fetch *\"] }}\nKEY = {{}}\nLATER = {{ scope = \"run\" }}\n",
+            image.as_str()
+        ),
+    );
+    scene.write(
+        "Dockerfile",
+        "FROM busybox AS first\nARG WHO\n\
+         RUN printf '#!/bin/sh\\ntest -n \"$TOKEN\"' > /bin/fetch && chmod +x /bin/fetch\n\
+         RUN fetch it\nRUN test -z \"$TOKEN\" && test -n \"$KEY\" && echo $MODE $WHO > /seen\nFROM first\nRUN exit 9\n",
+    );
+    scene.pbuild().args(["build", "."]).env("TOKEN", token.text()).env("KEY", key.text()).run().expect_code(0);
+    assert_eq!(image.run(&["cat", "/seen"]), "public-mode manifest\n");
+}

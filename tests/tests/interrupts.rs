@@ -1,0 +1,115 @@
+//! Ctrl-C and a killed engine connection, at each phase: nothing runs on, no name, nothing left (B4, B7).
+
+use std::time::{Duration, Instant};
+
+use acceptance::ImageName;
+use ptest::{Engine, Flavour, Scene};
+
+/// Whether the engine still runs a process with this mark in its command line.
+fn runs(mark: &str) -> bool {
+    std::fs::read_dir("/proc").expect("/proc").flatten().any(|entry| {
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        command.windows(mark.len()).any(|window| window == mark.as_bytes()) && !command.starts_with(b"pbuild")
+    })
+}
+
+fn becomes(within: Duration, condition: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < within {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    condition()
+}
+
+#[test]
+fn an_interrupted_step_is_cancelled_in_the_engine_b7() {
+    for flavour in Flavour::ALL {
+        let engine = Engine::get(flavour);
+        let scene = Scene::on(&engine);
+        let token = scene.oracle().token("TOKEN");
+        let image = ImageName::new(&engine, "interrupted-run");
+        // A number that no other test sleeps for, so that the process can be told apart.
+        let seconds = format!("8{}.{}", 1000 + flavour as u32, std::process::id());
+        scene.write("Dockerfile", format!("FROM busybox\nRUN echo begun && sleep {seconds}\n"));
+        let mut running = scene
+            .pbuild()
+            .args(["build", "--no-cache", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN", "."])
+            .env("TOKEN", token.text())
+            .spawn();
+        running.wait_for("begun");
+        assert!(becomes(Duration::from_secs(5), || runs(&seconds)), "the step runs");
+        let began = Instant::now();
+        running.interrupt();
+        running.finish().expect_code(130).expect_stderr("no image was tagged");
+        assert!(began.elapsed() < Duration::from_secs(5), "{flavour:?}: ended after {:?}", began.elapsed());
+        assert!(becomes(Duration::from_secs(10), || !runs(&seconds)), "{flavour:?}: the step still runs");
+        assert!(!image.exists());
+    }
+}
+
+#[test]
+fn an_interrupted_upload_leaves_nothing_b7() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "interrupted-upload");
+    let file = std::fs::File::create(scene.project().join("large.bin")).expect("a file of the project");
+    // Not sparse for the receiver, large enough not to be through before the signal.
+    file.set_len(3 << 30).expect("a large file");
+    scene.write("Dockerfile", "FROM busybox\nCOPY large.bin /\n");
+    let mut running = scene
+        .pbuild()
+        .args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN", "."])
+        .env("TOKEN", token.text())
+        .spawn();
+    running.wait_for("load build context");
+    std::thread::sleep(Duration::from_millis(700));
+    running.interrupt();
+    running.finish().expect_code(130);
+    assert!(!image.exists());
+}
+
+#[test]
+fn an_interrupted_audit_gives_no_name_b7() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "interrupted-audit");
+    scene.write(
+        "Dockerfile",
+        "FROM pbuild/postgres:15\nRUN dd if=/dev/urandom of=/random bs=1M count=200 2>/dev/null && echo written\n",
+    );
+    let mut running = scene
+        .pbuild()
+        .args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN", "."])
+        .env("TOKEN", token.text())
+        .spawn();
+    running.wait_for("writing image");
+    running.wait_for("searching");
+    running.interrupt();
+    running.finish().expect_code(130);
+    assert!(!image.exists());
+    let dangling =
+        engine.docker(&["images", "--quiet", "--filter", "dangling=true", "--filter", "reference=pbuild-test/*"]);
+    assert!(dangling.is_empty());
+}
+
+/// SIGTERM is the other polite way.
+#[test]
+fn a_request_to_end_exits_143_b7() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write("Dockerfile", "FROM busybox\nRUN echo begun && sleep 8642\n");
+    let mut running = scene
+        .pbuild()
+        .args(["build", "--no-cache", "--progress", "plain", "--secret", "id=TOKEN", "."])
+        .env("TOKEN", token.text())
+        .spawn();
+    running.wait_for("begun");
+    running.terminate();
+    running.finish().expect_code(143);
+}

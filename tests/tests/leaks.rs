@@ -1,0 +1,151 @@
+//! Builds that would put a secret into the image: refused, told, and removed from the engine.
+
+use acceptance::{ImageName, on_every_engine};
+use ptest::{Engine, Flavour, Outcome, Scene};
+
+on_every_engine!(
+    a_leak_is_refused_wherever_it_is_and_however_it_is_written,
+    a_file_that_a_later_step_deletes_is_still_a_leak,
+    a_leaking_build_leaves_an_older_tag_alone,
+);
+
+/// Builds with the token in the environment; the Dockerfile may leak it.
+fn build(scene: &Scene, image: &ImageName<'_>, token: &str, more: &[&str]) -> Outcome {
+    scene
+        .pbuild()
+        .args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN"])
+        .args(more)
+        .arg(".")
+        .env("TOKEN", token)
+        .run()
+}
+
+fn a_leak_is_refused_wherever_it_is_and_however_it_is_written(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    for (title, step, form, place) in [
+        (
+            "raw",
+            "RUN mkdir -p /etc/app && echo \"url=http://u:$TOKEN@h/\" > /etc/app/conf",
+            "as written",
+            "/etc/app/conf",
+        ),
+        ("base64", "RUN printf 'user:%s' $TOKEN | base64 > /auth", "base64", "/auth"),
+        ("hex", "RUN printf %s $TOKEN | hexdump -ve '1/1 \"%02x\"' > /hex", "hex", "/hex"),
+        ("link", "RUN ln -s \"/srv/$TOKEN\" /link", "as written", "/link"),
+        ("name", "RUN mkdir -p /cache && touch \"/cache/$TOKEN\"", "as written", "/cache/"),
+    ] {
+        scene.write(
+            "Dockerfile",
+            format!("FROM busybox\nRUN echo {title} > /first\n{step}\nRUN echo {title} > /last\n"),
+        );
+        let image = ImageName::new(engine, "leak");
+        let outcome = build(&scene, &image, token.text(), &[]);
+        outcome.expect_code(10);
+        outcome.expect_stderr("TOKEN").expect_stderr(form).expect_stderr(place).expect_stderr("Dockerfile:3");
+        assert!(!image.exists(), "{title}: the tag exists\n{outcome:?}");
+    }
+}
+
+fn a_file_that_a_later_step_deletes_is_still_a_leak(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write("Dockerfile", "FROM busybox\nRUN echo \"$TOKEN\" > /root/.netrc\nRUN rm /root/.netrc\n");
+    let image = ImageName::new(engine, "deleted");
+    let outcome = build(&scene, &image, token.text(), &[]);
+    outcome.expect_code(10).expect_stderr("/root/.netrc").expect_stderr("Dockerfile:2").expect_stderr("deleted");
+    assert!(!image.exists());
+}
+
+fn a_leaking_build_leaves_an_older_tag_alone(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(engine, "older");
+    scene.write("Dockerfile", "FROM busybox\nRUN echo one > /version\n");
+    build(&scene, &image, token.text(), &[]).expect_code(0);
+    scene.write("Dockerfile", "FROM busybox\nRUN echo $TOKEN > /version\n");
+    build(&scene, &image, token.text(), &[]).expect_code(10);
+    assert_eq!(image.run(&["cat", "/version"]), "one\n", "the tag still names what was clean");
+}
+
+/// The places that a step does not make: argument, label, ENV, command text (C2, F14). Nothing runs.
+#[test]
+fn a_value_in_what_the_user_wrote_is_refused_before_anything_runs_c2_f14() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    // These values stand in files and arguments on purpose; the oracle watches what the tool makes of them.
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "written");
+    for (title, text, says) in [
+        ("env", format!("FROM busybox\nENV A={}\nRUN exit 3\n", token.text()), "Dockerfile:2"),
+        ("run", format!("FROM busybox\nRUN echo {} && exit 3\n", token.text()), "Dockerfile:2"),
+        ("label", format!("FROM busybox\nLABEL a=\"b c\" d={}\nRUN exit 3\n", token.text()), ""),
+    ] {
+        scene.write_secret("Dockerfile", text);
+        let outcome = build(&scene, &image, token.text(), &[]);
+        outcome.expect_code(2).expect_stderr("TOKEN").expect_stderr(says);
+        assert!(!image.exists(), "{title}");
+    }
+}
+
+/// A file of the context that holds a value never reaches the engine (B22).
+#[test]
+fn a_context_file_with_a_value_stops_the_build_before_it_is_sent_b22() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "context");
+    scene.write_secret("app/.env", format!("TOKEN={}\n", token.text()));
+    scene.write("app/main.py", "print('hello')\n");
+    scene.write("Dockerfile", "FROM busybox\nCOPY app /srv/app\n");
+    let outcome = build(&scene, &image, token.text(), &[]);
+    outcome.expect_code(10).expect_stderr("app/.env").expect_stderr("TOKEN").expect_stderr(".dockerignore");
+    assert!(!image.exists());
+    scene.write(".dockerignore", "app/.env\n");
+    build(&scene, &image, token.text(), &[]).expect_code(0);
+}
+
+/// Allowed in the context, still refused in the layer.
+#[test]
+fn a_context_leak_that_is_allowed_is_still_refused_in_the_layer() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "allowed");
+    scene.write_secret("settings.ini", format!("[a]\nb = {}\n", token.text()));
+    scene.write("Dockerfile", "FROM busybox\nCOPY settings.ini /srv/\n");
+    let outcome = build(&scene, &image, token.text(), &["--allow-context-leak", "TOKEN"]);
+    outcome.expect_code(10).expect_stderr("/srv/settings.ini").expect_stderr("Dockerfile:2");
+    assert!(!image.exists());
+}
+
+/// A value of today is found in a layer that an earlier build cached without knowing it for a secret.
+#[test]
+fn a_run_secret_that_the_build_never_got_is_searched_for_too() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("STRIPE_KEY");
+    let image = ImageName::new(&engine, "run-secret");
+    scene.write("app.toml", "[secrets]\nSTRIPE_KEY = { scope = \"run\" }\n");
+    scene.write_secret("settings.ini", token.text());
+    scene.write("Dockerfile", "FROM busybox\nCOPY settings.ini /srv/\n");
+    let outcome = scene
+        .pbuild()
+        .args(["build", "-t", image.as_str(), "--allow-context-leak", "STRIPE_KEY", "."])
+        .env("STRIPE_KEY", token.text())
+        .run();
+    outcome.expect_code(10).expect_stderr("STRIPE_KEY");
+    assert!(!image.exists());
+}
+
+/// An unknown frontend image is somebody's code: it is not handed a graph with secrets in it.
+#[test]
+fn an_unknown_frontend_gets_no_secret_unless_it_is_allowed_by_name() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "frontend");
+    scene.write("Dockerfile", "# syntax=example/frontend:1\nFROM busybox\nRUN true\n");
+    let outcome = build(&scene, &image, token.text(), &[]);
+    outcome.expect_code(2).expect_stderr("example/frontend:1").expect_stderr("--allow-frontend");
+}
