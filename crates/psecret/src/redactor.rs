@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 pub use stream::RedactorStream;
 
-use crate::form::{self, Shape};
+use crate::form;
 use crate::{Searchability, SecretError, SecretName, UserSecret};
-use patterns::Patterns;
+use patterns::{Evidence, Masked, Patterns};
 
 /// Collects what a [`Redactor`] masks.
 #[derive(Default)]
 pub struct RedactorBuilder {
-    masked: Vec<(String, Vec<Shape>)>,
+    masked: Vec<Masked>,
 }
 
 impl RedactorBuilder {
@@ -40,11 +40,14 @@ impl RedactorBuilder {
     /// Masks any other confidential bytes in each of their forms, as `***label***`.
     #[must_use]
     pub fn mask(mut self, label: &str, plaintext: &[u8]) -> Self {
-        if Searchability::of_bytes(plaintext).is_searched() {
-            let mut shapes = form::shapes(plaintext);
-            shapes.extend(form::plain_lines(plaintext));
-            self.masked.push((label.to_owned(), shapes));
-        }
+        let evidence = match Searchability::of_bytes(plaintext) {
+            Searchability::Empty | Searchability::Unprotected(_) => return self,
+            Searchability::Weak => Evidence::Token,
+            Searchability::Full => Evidence::Anywhere,
+        };
+        let mut shapes: Vec<_> = form::shapes(plaintext).into_iter().map(|shape| (shape, evidence)).collect();
+        shapes.extend(form::plain_lines(plaintext).into_iter().map(|line| (line, Evidence::None)));
+        self.masked.push(Masked { label: label.to_owned(), shapes });
         self
     }
 
@@ -117,18 +120,38 @@ impl Redactor {
         out
     }
 
-    /// The labels of what the bytes hold, each once: the guard over build arguments, labels and command text.
+    /// The labels of the secrets that the bytes surely hold, each once: the guard over build arguments, labels and
+    /// command text.
+    ///
+    /// Stricter than masking, as an audit is: a weak value counts as a whole token only, and of a value with several
+    /// lines no line that stands in innocent text as well.
     #[must_use]
     pub fn labels_in(&self, bytes: &[u8]) -> Vec<&str> {
-        let mut found: Vec<usize> = RedactorStream::new(Arc::clone(&self.patterns)).marks_in(bytes);
-        found.sort_unstable();
-        found.dedup();
-        let mut labels: Vec<&str> =
-            found.into_iter().flat_map(|mark| self.patterns.labels(mark)).map(String::as_str).collect();
+        let spans = RedactorStream::new(Arc::clone(&self.patterns)).spans_in(bytes);
+        let mut labels: Vec<&str> = spans
+            .into_iter()
+            .filter(|span| match self.patterns.evidence(span.pattern) {
+                Evidence::None => false,
+                Evidence::Token => is_token(bytes, span.start, span.end),
+                Evidence::Anywhere => true,
+            })
+            .flat_map(|span| self.patterns.labels(span.pattern))
+            .map(String::as_str)
+            .collect();
         labels.sort_unstable();
         labels.dedup();
         labels
     }
+}
+
+/// Whether neither neighbour continues the word.
+fn is_token(bytes: &[u8], start: u64, end: u64) -> bool {
+    let continues = |at: Option<u64>| {
+        at.and_then(|at| usize::try_from(at).ok())
+            .and_then(|at| bytes.get(at))
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    };
+    !continues(start.checked_sub(1)) && !continues(Some(end))
 }
 
 #[cfg(test)]

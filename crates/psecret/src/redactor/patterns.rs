@@ -32,9 +32,28 @@ struct Search {
     windows: Option<Windows>,
 }
 
+/// How much it says that a byte string was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Evidence {
+    /// Nothing: it may stand in innocent text as well, but a log need not show it.
+    #[default]
+    None,
+    /// That the secret is there, if the byte string is a whole token.
+    Token,
+    /// That the secret is there.
+    Anywhere,
+}
+
+/// What is to be masked under one label.
+pub(super) struct Masked {
+    pub(super) label: String,
+    pub(super) shapes: Vec<(Shape, Evidence)>,
+}
+
 /// One byte string to mask.
 struct Pattern {
     mark: usize,
+    evidence: Evidence,
     /// What follows the head; empty for most.
     tail: Zeroizing<Vec<u8>>,
 }
@@ -46,12 +65,13 @@ struct Mark {
 
 impl Patterns {
     #[expect(clippy::disallowed_methods, reason = "door 5: the redactor's automaton is built from the forms")]
-    pub(super) fn new(masked: Vec<(String, Vec<Shape>)>) -> Result<Self, SecretError> {
+    pub(super) fn new(masked: Vec<Masked>) -> Result<Self, SecretError> {
         // Two names may have one value: such a pattern carries both (S8).
-        let mut owners: BTreeMap<&[u8], Vec<&str>> = BTreeMap::new();
-        for (label, shapes) in &masked {
-            for shape in shapes {
-                let labels = owners.entry(shape.expose()).or_default();
+        let mut owners: BTreeMap<&[u8], (Vec<&str>, Evidence)> = BTreeMap::new();
+        for Masked { label, shapes } in &masked {
+            for (shape, shape_evidence) in shapes {
+                let (labels, evidence) = owners.entry(shape.expose()).or_default();
+                *evidence = (*evidence).max(*shape_evidence);
                 if !labels.contains(&label.as_str()) {
                     labels.push(label);
                 }
@@ -62,11 +82,11 @@ impl Patterns {
         }
         let mut patterns = Self::default();
         let mut heads = Vec::with_capacity(owners.len());
-        for (bytes, labels) in &owners {
+        for (bytes, (labels, evidence)) in &owners {
             let (head, tail) = bytes.split_at(bytes.len().min(LONGEST_HEAD));
             heads.push(head);
             let mark = patterns.mark_of(labels);
-            patterns.patterns.push(Pattern { mark, tail: Zeroizing::new(tail.to_vec()) });
+            patterns.patterns.push(Pattern { mark, evidence: *evidence, tail: Zeroizing::new(tail.to_vec()) });
         }
         let search = Search::new(&heads)?;
         for mark in &mut patterns.marks {
@@ -90,12 +110,18 @@ impl Patterns {
         self.search.is_none()
     }
 
-    pub(super) fn mark_text(&self, mark: usize) -> &[u8] {
-        &self.marks[mark].text
+    /// What stands in a pattern's place.
+    pub(super) fn mark(&self, pattern: usize) -> &[u8] {
+        &self.marks[self.patterns[pattern].mark].text
     }
 
-    pub(super) fn labels(&self, mark: usize) -> &[String] {
-        &self.marks[mark].labels
+    /// Whose pattern it is.
+    pub(super) fn labels(&self, pattern: usize) -> &[String] {
+        &self.marks[self.patterns[pattern].mark].labels
+    }
+
+    pub(super) fn evidence(&self, pattern: usize) -> Evidence {
+        self.patterns[pattern].evidence
     }
 
     pub(super) fn start(&self) -> StateID {
@@ -123,10 +149,6 @@ impl Patterns {
                 (pattern.as_usize(), search.automaton.pattern_len(pattern))
             })
         })
-    }
-
-    pub(super) fn pattern_mark(&self, pattern: usize) -> usize {
-        self.patterns[pattern].mark
     }
 
     pub(super) fn tail(&self, pattern: usize) -> &[u8] {

@@ -88,13 +88,13 @@ impl RedactorStream {
         out
     }
 
-    /// The marks of all regions of a whole text.
-    pub(super) fn marks_in(mut self, bytes: &[u8]) -> Vec<usize> {
-        let mut marks = Vec::new();
+    /// Everything found in a whole text, overlapping or not.
+    pub(super) fn spans_in(mut self, bytes: &[u8]) -> Vec<Span> {
+        let mut spans = Vec::new();
         for byte in bytes {
-            self.read(*byte, |span| marks.push(span.mark));
+            self.read(*byte, |span| spans.push(span));
         }
-        marks
+        spans
     }
 
     fn take(&mut self, piece: &[u8]) {
@@ -245,7 +245,7 @@ impl RedactorStream {
             if region.end > safe {
                 break;
             }
-            out.extend_from_slice(self.patterns.mark_text(region.best.mark));
+            out.extend_from_slice(self.patterns.mark(region.best.pattern));
             self.regions.pop_front();
         }
         if self.regions.front().is_none_or(|region| region.start > safe) {
@@ -281,7 +281,7 @@ fn merge(regions: &mut VecDeque<Region>, span: Span) {
 }
 
 fn better(one: Span, other: Span) -> Span {
-    let rank = |span: &Span| (span.start, std::cmp::Reverse(span.end), span.mark);
+    let rank = |span: &Span| (span.start, std::cmp::Reverse(span.end), span.pattern);
     if rank(&other) < rank(&one) { other } else { one }
 }
 

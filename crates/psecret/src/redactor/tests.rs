@@ -194,6 +194,18 @@ fn a_long_value_is_masked_whole_and_in_part() {
 }
 
 #[test]
+fn the_guard_counts_what_an_audit_counts_s4_s10() {
+    let key = b"{\n  \"type\": \"service_account\",\n  \"id\": \"0a1b2c3d4e5f60718293a4b5c6d7e8f901234567\"\n}\n";
+    let redactor = redactor(&[("WEAK", b"q7xz"), ("KEY", key)]);
+    assert_eq!(redactor.labels_in(b"EXPOSE aq7xz"), [""; 0]);
+    assert_eq!(redactor.labels_in(b"EXPOSE q7xz_"), [""; 0]);
+    assert_eq!(redactor.labels_in(b"EXPOSE=q7xz\n"), ["WEAK"]);
+    assert_eq!(redactor.labels_in(b"\"type\": \"service_account\","), [""; 0]);
+    assert_eq!(redactor.labels_in(b"\"id\": \"0a1b2c3d4e5f60718293a4b5c6d7e8f901234567\""), ["KEY"]);
+    assert_eq!(redactor.redact("\"type\": \"service_account\", aq7xz"), "***KEY*** a***WEAK***");
+}
+
+#[test]
 fn nothing_to_mask_changes_nothing() {
     assert_eq!(Redactor::none().redact("text"), "text");
     assert!(Redactor::none().labels_in(b"text").is_empty());

@@ -17,7 +17,7 @@ const MOST_TAILS: usize = 64;
 pub(super) struct Span {
     pub(super) start: u64,
     pub(super) end: u64,
-    pub(super) mark: usize,
+    pub(super) pattern: usize,
 }
 
 /// The state of one reading.
@@ -85,13 +85,13 @@ impl View {
                     return false;
                 }
                 tail.matched += 1;
-                found(Span { start: tail.start, end, mark: patterns.pattern_mark(tail.pattern) });
+                found(Span { start: tail.start, end, pattern: tail.pattern });
                 tail.matched < rest.len()
             });
         }
         for (pattern, length) in patterns.heads_at(self.state) {
             let start = self.offset(self.read - length as u64);
-            found(Span { start, end, mark: patterns.pattern_mark(pattern) });
+            found(Span { start, end, pattern });
             if !patterns.tail(pattern).is_empty() {
                 if self.tails.len() == MOST_TAILS {
                     self.tails.remove(0);
