@@ -6,15 +6,18 @@
 mod diagnostic;
 mod excerpt;
 mod exit;
+mod manifest;
 mod printer;
 mod process;
 pub mod progress;
+pub mod resolve;
 mod signal;
 mod visible;
 
 pub use diagnostic::Diagnostic;
 pub use excerpt::{Excerpt, Mark};
 pub use exit::{Ending, Exit};
+pub use manifest::{FindError, FoundManifest, MANIFEST_NAME, find_manifest};
 pub use printer::{Colour, Printer, Terminal};
 pub use process::protect;
 pub use signal::{Cancellation, listen};

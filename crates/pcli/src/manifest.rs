@@ -1,0 +1,159 @@
+//! Finding and reading `app.toml`, for both tools.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use papp::{Manifest, ManifestError};
+
+use crate::{Diagnostic, Excerpt, Exit, Mark};
+
+/// The manifest's usual name.
+pub const MANIFEST_NAME: &str = "app.toml";
+
+/// The largest manifest that is read, in bytes: a thousand times what anybody wrote by hand.
+const LARGEST: u64 = 1 << 20;
+
+/// A manifest and where it was found.
+#[derive(Clone, Debug)]
+pub struct FoundManifest {
+    /// Its path, as people are shown it.
+    pub path: PathBuf,
+    /// What it says.
+    pub manifest: Manifest,
+}
+
+impl FoundManifest {
+    /// The directory that its own paths are relative to.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// Why there is no manifest although there should be one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FindError {
+    /// The file that the user named does not exist.
+    #[error("--config {}: no such file", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file is too large to be a manifest.
+    #[error("{} is larger than 1 MiB", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file breaks a rule.
+    #[error(transparent)]
+    Broken(#[from] ManifestError),
+}
+
+/// Reads the manifest: the given file, else `app.toml` in the first of these directories that has one.
+///
+/// # Errors
+///
+/// When the given file does not exist, or one that exists cannot be read or breaks a rule.
+pub fn find_manifest(given: Option<&Path>, directories: &[&Path]) -> Result<Option<FoundManifest>, FindError> {
+    if let Some(path) = given {
+        return match read(path)? {
+            None => Err(FindError::Missing { path: path.to_owned() }),
+            found => Ok(found),
+        };
+    }
+    for directory in directories {
+        if let found @ Some(_) = read(&directory.join(MANIFEST_NAME))? {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn read(path: &Path) -> Result<Option<FoundManifest>, FindError> {
+    let failed = |source| FindError::Read { path: path.to_owned(), source };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+        Ok(metadata) if metadata.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
+        Ok(metadata) if metadata.len() > LARGEST => return Err(FindError::TooLarge { path: path.to_owned() }),
+        Ok(_) => {}
+    }
+    let manifest = Manifest::parse(path, &fs::read(path).map_err(failed)?)?;
+    Ok(Some(FoundManifest { path: path.to_owned(), manifest }))
+}
+
+impl FindError {
+    /// For people: the place, the masked line, the nearest key.
+    #[must_use]
+    pub fn diagnostic(&self) -> Diagnostic {
+        let Self::Broken(error) = self else { return Diagnostic::from_error(self, Exit::Usage) };
+        let mut diagnostic = Diagnostic::error(error.to_string(), Exit::Usage);
+        if !error.excerpt.is_empty() {
+            diagnostic = diagnostic.excerpt(Excerpt {
+                file: error.path.display().to_string(),
+                first: error.line,
+                lines: vec![error.excerpt.clone()],
+                mark: Mark { line: 0, start: error.marker.saturating_sub(1), length: error.width },
+                label: "here".to_owned(),
+            });
+        }
+        error.fault.help().into_iter().fold(diagnostic, Diagnostic::help)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(text: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(MANIFEST_NAME), text).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_first_directory_that_has_one_counts() {
+        let (none, one, two) = (tempfile::tempdir().unwrap(), folder("name = \"one\""), folder("name = \"two\""));
+        let found = find_manifest(None, &[none.path(), one.path(), two.path()]).unwrap().unwrap();
+        assert_eq!((found.manifest.name.as_deref(), found.directory()), (Some("one"), one.path()));
+        assert!(find_manifest(None, &[none.path()]).unwrap().is_none());
+        assert!(matches!(find_manifest(Some(&none.path().join("x")), &[one.path()]), Err(FindError::Missing { .. })));
+    }
+
+    #[test]
+    fn an_unknown_key_is_shown_with_its_line_and_the_nearest_key_c8() {
+        let folder = folder("[secrets]\nKEY = { scpoe = \"c4n4ry-9f3b27e1\" }\n");
+        let error = find_manifest(None, &[folder.path()]).unwrap_err();
+        let shown = error.diagnostic().to_string().replace(folder.path().to_str().unwrap(), "/shop");
+        insta::assert_snapshot!(shown, @"
+        error: /shop/app.toml:2:9: unknown key `scpoe` in secrets.KEY
+           --> /shop/app.toml:2:7
+            |
+          2 | KEY = …
+            |       ^ here
+          help: did you mean `scope`?
+        exit code 2
+        ");
+        assert!(!shown.contains("c4n4ry"));
+    }
+
+    #[test]
+    fn what_is_no_readable_file_is_an_error() {
+        let folder = folder("");
+        assert!(matches!(find_manifest(Some(folder.path()), &[]), Err(FindError::Read { .. })));
+        let large = folder.path().join("large");
+        fs::File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
+        assert!(matches!(find_manifest(Some(&large), &[]), Err(FindError::TooLarge { .. })));
+    }
+}
