@@ -1,0 +1,69 @@
+//! One member's bytes as they lie in the archive.
+
+use std::io::{self, Read};
+
+use crate::digest::{Digest, Hasher};
+use crate::window::Window;
+
+/// Why a member could not be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The archive ended before it.
+    Cut,
+    /// The source failed.
+    Failed(io::ErrorKind),
+}
+
+/// Reads one member and not a byte more.
+pub(super) struct Member<'a, R> {
+    archive: &'a mut Window<R>,
+    left: u64,
+    count: u64,
+    hasher: Hasher,
+    broken: Option<Broken>,
+}
+
+impl<'a, R: Read> Member<'a, R> {
+    pub(super) fn new(archive: &'a mut Window<R>, size: u64, digested: bool) -> Self {
+        Self { archive, left: size, count: 0, hasher: Hasher::new(digested), broken: None }
+    }
+
+    /// How many bytes were read.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn broken(&self) -> Option<Broken> {
+        self.broken
+    }
+
+    /// The digest of the bytes read, which are all of them if all were read.
+    pub(super) fn digest(self) -> Option<Digest> {
+        if self.left == 0 { self.hasher.finish() } else { None }
+    }
+}
+
+impl<R: Read> Read for Member<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let most = out.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if most == 0 {
+            return Ok(0);
+        }
+        match self.archive.read(&mut out[..most]) {
+            Ok(0) => {
+                self.broken = Some(Broken::Cut);
+                Ok(0)
+            }
+            Ok(count) => {
+                self.hasher.update(&out[..count]);
+                self.left -= count as u64;
+                self.count += count as u64;
+                Ok(count)
+            }
+            Err(error) => {
+                self.broken = Some(Broken::Failed(error.kind()));
+                Err(error)
+            }
+        }
+    }
+}

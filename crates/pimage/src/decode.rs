@@ -1,0 +1,59 @@
+//! Which packing a stream has, by its first bytes.
+
+use crate::blob::Packing;
+use crate::tar;
+
+/// How many bytes [`sniff`] wants to see: one tar block.
+pub(crate) const HEAD: usize = tar::BLOCK;
+
+/// The largest window of a zstd frame that is decoded: 128 MiB, which `zstd --ultra --long=27` needs.
+pub(crate) const LARGEST_ZSTD_WINDOW_LOG: u32 = 27;
+
+/// Formats that are told from other content and not opened.
+const UNOPENED: [(&[u8], &str); 7] = [
+    (b"\xfd7zXZ\0", "xz"),
+    (b"BZh", "bzip2"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"PK\x03\x04", "zip"),
+    (b"LZIP", "lzip"),
+    (b"\x5d\0\0", "lzma"),
+];
+
+/// Judges a stream by its first [`HEAD`] bytes, or by fewer if it has no more.
+pub(crate) fn sniff(head: &[u8]) -> Packing {
+    // A tar whose first name happens to begin like another format is a tar.
+    if tar::is_header(head) {
+        return Packing::Plain;
+    }
+    match head {
+        [0x1f, 0x8b, ..] => Packing::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstd,
+        // A skippable frame may come first (RFC 8878, 3.1.2).
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Packing::Zstd,
+        _ => match UNOPENED.iter().find(|(magic, _)| head.starts_with(magic)) {
+            Some((_, format)) => Packing::Unopened(format),
+            None => Packing::Plain,
+        },
+    }
+}
+
+/// Whether the bytes begin like a JSON object or array.
+pub(crate) fn looks_like_json(head: &[u8]) -> bool {
+    matches!(head.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A13.
+    #[test]
+    fn a_tar_is_a_tar_whatever_its_first_name_begins_with() {
+        for name in ["BZh", "\u{1f}", "PK\u{3}\u{4}"] {
+            assert_eq!(sniff(&ptest::Layer::new().file(name, "x").tar()), Packing::Plain, "{name:?}");
+        }
+        assert_eq!(sniff(b"BZh91AY"), Packing::Unopened("bzip2"));
+        assert_eq!(sniff(b"text that claims to be .gz"), Packing::Plain);
+    }
+}

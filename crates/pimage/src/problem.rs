@@ -1,0 +1,160 @@
+//! What keeps an archive from being wholly read, or from being what it claims.
+
+use std::fmt;
+use std::io;
+
+use crate::blob::BlobId;
+
+/// One reason why an archive's reading is not complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub(crate) blob: Option<BlobId>,
+    pub(crate) fault: Fault,
+}
+
+impl Problem {
+    /// The blob it concerns, if one.
+    #[must_use]
+    pub fn blob(&self) -> Option<BlobId> {
+        self.blob
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fault.fmt(f)
+    }
+}
+
+/// What is wrong. Names and numbers alone, never content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The source is no tar, packed or not.
+    NotAnArchive,
+    /// The archive ends in the middle of a member.
+    ArchiveEndsEarly {
+        /// How many bytes it has.
+        at: u64,
+    },
+    /// A member of the archive has a header that is none.
+    ArchiveDamaged {
+        /// The offset of the header.
+        at: u64,
+    },
+    /// The source failed.
+    SourceFailed {
+        /// After so many bytes.
+        at: u64,
+        /// The kind of failure.
+        kind: io::ErrorKind,
+    },
+    /// A packed stream ends before its end.
+    EndsEarly {
+        /// The format.
+        format: &'static str,
+        /// After so many unpacked bytes.
+        at: u64,
+    },
+    /// A packed stream cannot be decoded further, or its checksum is wrong.
+    Damaged {
+        /// The format.
+        format: &'static str,
+        /// After so many unpacked bytes.
+        at: u64,
+    },
+    /// A layer is packed in a format that is not opened.
+    NotOpened {
+        /// The format.
+        format: &'static str,
+    },
+    /// A layer's tar ends in the middle of an entry.
+    LayerEndsEarly {
+        /// After so many unpacked bytes.
+        at: u64,
+    },
+    /// A layer is no tar.
+    NotATar,
+    /// What the archive lists is not in it.
+    Missing {
+        /// Its name, made printable.
+        name: String,
+    },
+    /// A layer is kept elsewhere, at URLs that are not followed.
+    Foreign {
+        /// Its digest, made printable.
+        digest: String,
+    },
+    /// A digest is of an algorithm other than SHA-256, so nothing could be compared.
+    UnknownDigest {
+        /// The digest, made printable.
+        digest: String,
+    },
+    /// A blob's bytes are not those that its name or its manifest claims.
+    WrongDigest,
+    /// A layer's unpacked bytes are not those that the image's configuration claims.
+    WrongDiffId,
+    /// A blob is not as long as its manifest claims.
+    WrongSize,
+    /// Neither `manifest.json` nor `index.json` is there: which layers make an image is not said.
+    NoManifest,
+    /// A document cannot be understood.
+    BrokenDocument {
+        /// The document's name, made printable.
+        name: String,
+    },
+    /// An image's configuration lists more or fewer layers than its manifest.
+    LayerCount,
+    /// A limit was reached; what is past it was not read.
+    Limit {
+        /// Which, with its number.
+        what: &'static str,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnArchive => f.write_str("this is not an image archive"),
+            Self::ArchiveEndsEarly { at } => write!(f, "the archive ends early, at {}", Size(*at)),
+            Self::ArchiveDamaged { at } => write!(f, "the archive is damaged at byte {at}"),
+            Self::SourceFailed { at, kind } => write!(f, "reading the archive failed after {}: {kind}", Size(*at)),
+            Self::EndsEarly { format, at } => write!(f, "the {format} stream ends early, at {}", Size(*at)),
+            Self::Damaged { format, at } => write!(f, "the {format} stream is damaged at {}", Size(*at)),
+            Self::NotOpened { format } => write!(f, "packed with {format}, which is not opened"),
+            Self::LayerEndsEarly { at } => write!(f, "the layer's tar ends early, at {}", Size(*at)),
+            Self::NotATar => f.write_str("the layer is not a tar"),
+            Self::Missing { name } => write!(f, "`{name}` is listed and not in the archive"),
+            Self::Foreign { digest } => write!(f, "layer {digest} is kept elsewhere and not in the archive"),
+            Self::UnknownDigest { digest } => write!(f, "digest {digest} is not SHA-256 and was not verified"),
+            Self::WrongDigest => f.write_str("the bytes do not match their digest"),
+            Self::WrongDiffId => f.write_str("the unpacked bytes do not match the configuration's diff_id"),
+            Self::WrongSize => f.write_str("the size is not the one that the manifest claims"),
+            Self::NoManifest => f.write_str("the archive has neither manifest.json nor index.json"),
+            Self::BrokenDocument { name } => write!(f, "`{name}` cannot be understood"),
+            Self::LayerCount => f.write_str("the configuration and the manifest list different numbers of layers"),
+            Self::Limit { what } => write!(f, "limit reached: {what}"),
+        }
+    }
+}
+
+/// A number of bytes for people: decimal units, one digit behind the point.
+pub(crate) struct Size(pub(crate) u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 3] = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+        for (unit, name) in UNITS {
+            if self.0 >= unit {
+                return write!(f, "{}.{} {name}", self.0 / unit, self.0 % unit * 10 / unit);
+            }
+        }
+        write!(f, "{} bytes", self.0)
+    }
+}

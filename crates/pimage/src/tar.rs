@@ -1,0 +1,247 @@
+//! A walk over a tar that names places and loses no byte.
+//!
+//! The walk reads through a [`Window`], under which every byte has been shown to whoever searches it. So nothing here
+//! can hide a byte: where headers lie, only names go wrong.
+
+mod header;
+
+use std::io::{self, Read};
+
+use crate::visit::{Entry, EntryKind};
+use crate::window::Window;
+use header::Header;
+
+pub(crate) use header::BLOCK;
+
+/// A name, a link or a set of PAX records is kept up to this length; what is longer is passed over unnamed.
+const LONGEST_NAME: usize = 64 << 10;
+/// PAX records can hold large attributes beside the name.
+const LONGEST_RECORDS: usize = 1 << 20;
+
+/// Whether a block is a tar header.
+pub(crate) fn is_header(block: &[u8]) -> bool {
+    header::parse(block).is_some()
+}
+
+/// Why a walk ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// After the last entry; bytes may follow.
+    Regular,
+    /// In the middle of an entry.
+    Cut,
+    /// At a block that is no header.
+    Lost,
+}
+
+/// The place of a walk through one tar.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    position: u64,
+    header_at: u64,
+    long: Names,
+    entry: Found,
+    left: u64,
+    padding: u64,
+    saw_end: bool,
+}
+
+/// Names that stand before the header they belong to.
+#[derive(Debug, Default)]
+struct Names {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+}
+
+/// The entry a walk stands at.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) path: Vec<u8>,
+    pub(crate) link: Vec<u8>,
+    kind: EntryKind,
+    content_at: u64,
+    pub(crate) size: u64,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { path: Vec::new(), link: Vec::new(), kind: EntryKind::Other, content_at: 0, size: 0 }
+    }
+}
+
+impl Walk {
+    /// Goes to the next entry, passing over what is left of the one before. `Err` within is why the walk ended.
+    ///
+    /// # Errors
+    ///
+    /// The reader's own.
+    pub(crate) fn next<R: Read>(&mut self, window: &mut Window<R>) -> io::Result<Result<(), End>> {
+        let left = self.left + self.padding;
+        (self.left, self.padding) = (0, 0);
+        if self.skip(window, left)? < left {
+            return Ok(Err(End::Cut));
+        }
+        self.header_at = self.position;
+        self.long = Names::default();
+        loop {
+            let block = window.peek(BLOCK)?;
+            if block.is_empty() {
+                return Ok(Err(if self.header_at == self.position { End::Regular } else { End::Cut }));
+            }
+            if block.len() < BLOCK {
+                let zeros = block.iter().all(|byte| *byte == 0);
+                return Ok(Err(if zeros { End::Regular } else { End::Lost }));
+            }
+            if block[..BLOCK].iter().all(|byte| *byte == 0) {
+                // Two such blocks are the end, but some writers leave one, and concatenated tars go on behind them.
+                self.skip(window, BLOCK as u64)?;
+                self.saw_end = true;
+                self.header_at = self.position;
+                continue;
+            }
+            let Some(found) = header::parse(block) else { return Ok(Err(End::Lost)) };
+            self.skip(window, BLOCK as u64)?;
+            match found.kind {
+                b'L' | b'K' | b'x' | b'X' | b'g' => {
+                    if !self.extension(window, &found)? {
+                        return Ok(Err(End::Cut));
+                    }
+                }
+                _ => return self.found(window, found),
+            }
+        }
+    }
+
+    /// The entry that the walk stands at.
+    pub(crate) fn entry(&self) -> Entry<'_> {
+        Entry {
+            path: &self.entry.path,
+            kind: self.entry.kind,
+            header_at: self.header_at,
+            content_at: self.entry.content_at,
+            size: self.entry.size,
+        }
+    }
+
+    /// The same with its link target.
+    pub(crate) fn found_entry(&self) -> &Found {
+        &self.entry
+    }
+
+    /// Says that `count` bytes of the entry's content were read by somebody else.
+    pub(crate) fn content_was_read(&mut self, count: u64) {
+        self.position += count;
+        self.left -= count.min(self.left);
+    }
+
+    /// Whether the mark of a tar's end was passed.
+    pub(crate) fn saw_end(&self) -> bool {
+        self.saw_end
+    }
+
+    /// Where the walk stands.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn found<R: Read>(&mut self, window: &mut Window<R>, header: Header) -> io::Result<Result<(), End>> {
+        let mut map_goes_on = header.map_goes_on;
+        while map_goes_on {
+            let block = window.peek(BLOCK)?;
+            if block.len() < BLOCK {
+                return Ok(Err(End::Cut));
+            }
+            map_goes_on = block[504] != 0;
+            self.skip(window, BLOCK as u64)?;
+        }
+        let long = std::mem::take(&mut self.long);
+        let mut size = long.size.unwrap_or(header.size);
+        if header::content_is_disputed(header.kind) && size > 0 {
+            let follows = window.peek(BLOCK)?;
+            if follows.len() >= BLOCK && is_header(follows) {
+                size = 0;
+            }
+        }
+        self.entry = Found {
+            path: long.path.unwrap_or(header.path),
+            link: long.link.unwrap_or(header.link),
+            kind: header::entry_kind(header.kind),
+            content_at: self.position,
+            size,
+        };
+        self.left = size;
+        self.padding = size.next_multiple_of_block() - size;
+        Ok(Ok(()))
+    }
+
+    /// Reads a header's extension; `false` when the stream ends in it.
+    fn extension<R: Read>(&mut self, window: &mut Window<R>, header: &Header) -> io::Result<bool> {
+        let limit = if matches!(header.kind, b'L' | b'K') { LONGEST_NAME } else { LONGEST_RECORDS };
+        let whole = header.size.next_multiple_of_block();
+        if header.size > limit as u64 || header.kind == b'g' {
+            return Ok(self.skip(window, whole)? == whole);
+        }
+        let mut contents = Vec::new();
+        let read = window.take(header.size).read_to_end(&mut contents)? as u64;
+        self.position += read;
+        if read < header.size || self.skip(window, whole - read)? < whole - read {
+            return Ok(false);
+        }
+        match header.kind {
+            b'L' => self.long.path = Some(without_nul(contents)),
+            b'K' => self.long.link = Some(without_nul(contents)),
+            _ => self.records(&contents),
+        }
+        Ok(true)
+    }
+
+    /// PAX records: a length, a blank, a key, `=`, a value, a line end. A broken one ends the reading of its set.
+    fn records(&mut self, mut rest: &[u8]) {
+        while let Some((length, record)) = record(rest) {
+            rest = &rest[length..];
+            let Some(at) = record.iter().position(|byte| *byte == b'=') else { continue };
+            let (key, value) = (&record[..at], &record[at + 1..]);
+            let name = || value[..value.len().min(LONGEST_NAME)].to_vec();
+            match key {
+                b"path" | b"GNU.sparse.name" => self.long.path = Some(name()),
+                b"linkpath" => self.long.link = Some(name()),
+                b"size" => self.long.size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
+                _ => {}
+            }
+        }
+    }
+
+    fn skip<R: Read>(&mut self, window: &mut Window<R>, count: u64) -> io::Result<u64> {
+        let skipped = window.skip(count)?;
+        self.position += skipped;
+        Ok(skipped)
+    }
+}
+
+/// The first record: its whole length, and what lies between the blank and the line end.
+fn record(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let blank = bytes.iter().take(20).position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;
+    let record = bytes.get(blank + 1..length)?.strip_suffix(b"\n")?;
+    Some((length, record))
+}
+
+fn without_nul(mut name: Vec<u8>) -> Vec<u8> {
+    name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));
+    name
+}
+
+trait Blocks {
+    fn next_multiple_of_block(self) -> u64;
+}
+
+impl Blocks for u64 {
+    /// Sizes near the end of the number's range stay as they are: no stream is that long.
+    fn next_multiple_of_block(self) -> u64 {
+        self.checked_next_multiple_of(BLOCK as u64).unwrap_or(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! Paths that a layer deletes from the layers below it.
+
+use std::collections::HashSet;
+
+/// What one layer deletes (OCI image specification, layer.md, "Whiteouts").
+#[derive(Debug, Default)]
+pub(crate) struct Whiteouts {
+    removed: HashSet<Vec<u8>>,
+    opaque: HashSet<Vec<u8>>,
+    kept_bytes: usize,
+}
+
+/// Paths past this total are forgotten: a deletion is a remark in a report, the search does not depend on it.
+const MOST_BYTES: usize = 4 << 20;
+
+const PREFIX: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+impl Whiteouts {
+    /// Takes note of an entry's path, if it is a whiteout.
+    pub(crate) fn note(&mut self, path: &[u8]) {
+        let path = normal(path);
+        let at = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        let (folder, name) = path.split_at(at);
+        let folder = folder.strip_suffix(b"/").unwrap_or(folder);
+        let Some(hidden) = name.strip_prefix(PREFIX) else { return };
+        if self.kept_bytes + path.len() > MOST_BYTES {
+            return;
+        }
+        self.kept_bytes += path.len() + 64;
+        if name == OPAQUE {
+            self.opaque.insert(folder.to_vec());
+        } else if !hidden.starts_with(PREFIX) {
+            let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };
+            self.removed.insert([folder, slash, hidden].concat());
+        }
+    }
+
+    /// Whether a path of a lower layer is gone for who looks through this one.
+    pub(crate) fn hide(&self, path: &[u8]) -> bool {
+        let path = normal(path);
+        if self.removed.contains(path) || self.opaque.contains(&b""[..]) {
+            return true;
+        }
+        let mut folders = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
+        folders.any(|folder| self.removed.contains(folder) || self.opaque.contains(folder))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.removed.len() + self.opaque.len()
+    }
+}
+
+/// The path without `./` or `/` before and `/` behind it.
+fn normal(mut path: &[u8]) -> &[u8] {
+    while let Some(rest) = path.strip_prefix(b"./").or_else(|| path.strip_prefix(b"/")) {
+        path = rest;
+    }
+    while let Some(rest) = path.strip_suffix(b"/") {
+        path = rest;
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A10.
+    #[test]
+    fn a_whiteout_hides_the_path_and_what_lies_below_it() {
+        let mut layer = Whiteouts::default();
+        for path in ["etc/.wh.app", "./.wh.top", "var/lib/.wh..wh..opq", "x/.wh..wh.plnk", "etc/ordinary"] {
+            layer.note(path.as_bytes());
+        }
+        for hidden in ["etc/app", "etc/app/deep/file", "/top", "./var/lib/a", "var/lib/a/b"] {
+            assert!(layer.hide(hidden.as_bytes()), "{hidden}");
+        }
+        for shown in ["etc/apple", "etc", "var/lib", "var/libx/a", "x/plnk", "etc/ordinary"] {
+            assert!(!layer.hide(shown.as_bytes()), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_memory_of_deletions_is_bounded() {
+        let mut layer = Whiteouts::default();
+        for at in 0..200_000 {
+            layer.note(format!("some/folder/or/other/.wh.{at}").as_bytes());
+        }
+        assert!(layer.len() < 60_000 && layer.len() > 10_000);
+    }
+}
