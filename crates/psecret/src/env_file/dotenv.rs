@@ -101,9 +101,8 @@ impl Reader<'_> {
     fn bare(&mut self) -> Vec<u8> {
         let end = self.end_of_line();
         let line = &self.text[self.at..end];
-        // The byte before the value is `=` or a blank, so a comment may begin right here only behind a blank.
-        let preceded = |at: usize| self.text[self.at + at - 1].is_ascii_whitespace();
-        let comment = (0..line.len()).find(|at| line[*at] == b'#' && preceded(*at));
+        // A `#` that begins the value is part of it, as Compose and python-dotenv have it.
+        let comment = (1..line.len()).find(|at| line[*at] == b'#' && line[*at - 1].is_ascii_whitespace());
         self.at = end;
         line[..comment.unwrap_or(line.len())].trim_ascii().to_vec()
     }
