@@ -35,6 +35,7 @@ mod read;
 mod redactor;
 mod searchability;
 mod secret;
+mod store;
 mod value;
 
 pub use env_file::{Dialect, EnvEntry, EnvFile, EnvFileError, EnvFileFault, EnvFileWarning, EnvValue, UnknownDialect};
@@ -46,4 +47,5 @@ pub use read::Inputs;
 pub use redactor::{Redactor, RedactorBuilder, RedactorStream};
 pub use searchability::{Searchability, Unprotected};
 pub use secret::{Delivery, Scope, Secret, Source};
+pub use store::{Change, Store, StoreError};
 pub use value::{LONGEST_SECRET, LONGEST_VARIABLE, UserSecret};

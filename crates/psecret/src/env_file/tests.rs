@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn parsed(text: &[u8], dialect: Dialect) -> EnvFile {
@@ -189,6 +191,34 @@ fn no_error_shows_text_right_of_the_equals_sign_d19() {
                 let shown = format!("{error} {error:?}");
                 assert!(!shown.contains("hunter2") && !shown.contains("104"), "{shown}");
             }
+        }
+    }
+}
+
+proptest! {
+    /// However an env file is damaged, nothing right of a `=` is shown, and nothing panics.
+    #[test]
+    fn a_damaged_file_shows_no_value_d19(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec!["A=", "B=", "\"", "'", "\n", "\r", " ", "#", "\\", "export ", "\0", "\u{feff}", "$", "="]),
+            0..20,
+        ),
+        invalid in any::<bool>(),
+    ) {
+        let mut text = vec![b'A', b'='];
+        for piece in pieces {
+            text.extend_from_slice(piece.as_bytes());
+            text.extend_from_slice(b"canary");
+        }
+        if invalid {
+            text.push(0xff);
+        }
+        for dialect in BOTH {
+            let shown = match EnvFile::parse(&text, dialect) {
+                Ok(file) => file.entries().iter().map(|entry| format!("{:?}", entry.value)).collect(),
+                Err(error) => format!("{error} {error:?}"),
+            };
+            prop_assert!(!shown.contains("canary"));
         }
     }
 }

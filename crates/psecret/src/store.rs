@@ -1,0 +1,283 @@
+//! The content of the sealed store: user secrets by name, and who may read them.
+//!
+//! The text is an env file of the dialect `dotenv`, so that whoever opens the sealed file with plain `age -d` has
+//! something to work with. Lines that begin with `#@` at its head carry what an env file has no words for:
+//!
+//! ```text
+//! #@ store 1
+//! #@ recipient age1…
+//! #@ base64 KEYSTORE
+//! API_TOKEN='…'
+//! KEYSTORE='…'
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::{Dialect, EnvFile, EnvFileError, EnvValue, SecretError, SecretName, UserSecret};
+
+/// The version written and read.
+const VERSION: &str = "1";
+
+/// Why a store's content cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A later version wrote it.
+    #[error("the store is of a newer version than {VERSION}")]
+    Newer,
+    /// A head line that means nothing.
+    #[error("line {line}: not a head line of a store")]
+    Head {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A faulty line of the env file.
+    #[error(transparent)]
+    Line(#[from] EnvFileError),
+    /// A value that is said to be base64 and is not.
+    #[error("the value of `{name}` is not base64")]
+    NotBase64 {
+        /// The name.
+        name: SecretName,
+    },
+}
+
+/// The secrets of a project and the recipients that its file is sealed for.
+///
+/// ```
+/// use psecret::{SecretName, Store, UserSecret};
+///
+/// let mut store = Store::default();
+/// store.set(SecretName::parse("API_TOKEN")?, UserSecret::new(b"hunter2-hunter2".to_vec()))?;
+/// let text = store.to_bytes();
+/// assert_eq!(text.as_slice(), b"#@ store 1\nAPI_TOKEN='hunter2-hunter2'\n");
+/// assert_eq!(Store::parse(&text)?.names().count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Store {
+    recipients: BTreeSet<String>,
+    secrets: BTreeMap<SecretName, UserSecret>,
+}
+
+/// What happened to a name between two stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
+    /// It has another value.
+    Changed,
+}
+
+impl Store {
+    /// Parses the opened content. The head may be missing: any dotenv file without empty values is a store.
+    ///
+    /// # Errors
+    ///
+    /// A [`StoreError`] with a line; never text right of a `=`.
+    pub fn parse(content: &[u8]) -> Result<Self, StoreError> {
+        let mut store = Self::default();
+        let mut encoded = BTreeSet::new();
+        for (index, line) in content.split(|byte| *byte == b'\n').enumerate() {
+            let Some(directive) = line.strip_prefix(b"#@") else { break };
+            let fault = || StoreError::Head { line: index + 1 };
+            let directive = std::str::from_utf8(directive).map_err(|_| fault())?.trim();
+            match directive.split_once(' ') {
+                Some(("store", VERSION)) => {}
+                Some(("store", _)) => return Err(StoreError::Newer),
+                Some(("recipient", recipient)) => {
+                    store.recipients.insert(recipient.trim().to_owned());
+                }
+                Some(("base64", name)) => {
+                    encoded.insert(SecretName::parse(name.trim()).map_err(|_| fault())?);
+                }
+                _ => return Err(fault()),
+            }
+        }
+        for entry in EnvFile::parse(content, Dialect::Dotenv)?.into_entries() {
+            if let EnvValue::Literal(value) = entry.value
+                && !value.is_empty()
+            {
+                let value = if encoded.contains(&entry.name) { decoded(&entry.name, &value)? } else { value };
+                store.secrets.insert(entry.name, value);
+            }
+        }
+        Ok(store)
+    }
+
+    /// The content to be sealed; names in order, so that equal stores are equal bytes.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "door 6: the store's content is written to be sealed")]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        // No value grows past six bytes for one, so the buffer never moves and leaves no copy behind.
+        let length: usize =
+            self.secrets.iter().map(|(name, value)| name.as_str().len() * 2 + value.len() * 6 + 32).sum();
+        let mut text = Zeroizing::new(Vec::with_capacity(length + self.recipients.len() * 128 + 32));
+        text.extend_from_slice(format!("#@ store {VERSION}\n").as_bytes());
+        for recipient in &self.recipients {
+            text.extend_from_slice(format!("#@ recipient {recipient}\n").as_bytes());
+        }
+        for (name, value) in &self.secrets {
+            if !is_text(value.expose()) {
+                text.extend_from_slice(format!("#@ base64 {name}\n").as_bytes());
+            }
+        }
+        for (name, value) in &self.secrets {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.push(b'=');
+            push_quoted(&mut text, value.expose());
+            text.push(b'\n');
+        }
+        text
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &SecretName> {
+        self.secrets.keys()
+    }
+
+    /// A secret's value, still closed.
+    #[must_use]
+    pub fn get(&self, name: &SecretName) -> Option<&UserSecret> {
+        self.secrets.get(name)
+    }
+
+    /// Takes a secret out of the store and its value with it.
+    pub fn take(&mut self, name: &SecretName) -> Option<UserSecret> {
+        self.secrets.remove(name)
+    }
+
+    /// Sets a secret; the value it had is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError::Empty`]; [`SecretError::Name`] for a name that the dialect `dotenv` cannot write.
+    pub fn set(&mut self, name: SecretName, value: UserSecret) -> Result<Option<UserSecret>, SecretError> {
+        if value.is_empty() {
+            return Err(SecretError::Empty { name });
+        }
+        if !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte)) {
+            return Err(SecretError::Name);
+        }
+        Ok(self.secrets.insert(name, value))
+    }
+
+    /// Who may read the store.
+    pub fn recipients(&self) -> impl Iterator<Item = &str> {
+        self.recipients.iter().map(String::as_str)
+    }
+
+    /// Adds a reader; false if it was one already.
+    pub fn add_recipient(&mut self, recipient: &str) -> bool {
+        self.recipients.insert(recipient.trim().to_owned())
+    }
+
+    /// Removes a reader; false if it was none.
+    pub fn remove_recipient(&mut self, recipient: &str) -> bool {
+        self.recipients.remove(recipient.trim())
+    }
+
+    /// What happened to each name on the way from this store to the other; names alone, for people to read.
+    #[must_use]
+    pub fn changes<'a>(&'a self, other: &'a Self) -> Vec<(&'a SecretName, Change)> {
+        let names: BTreeSet<&SecretName> = self.names().chain(other.names()).collect();
+        names
+            .into_iter()
+            .filter_map(|name| match (self.get(name), other.get(name)) {
+                (None, _) => Some((name, Change::Added)),
+                (_, None) => Some((name, Change::Removed)),
+                (Some(one), Some(two)) => (!same(one, two)).then_some((name, Change::Changed)),
+            })
+            .collect()
+    }
+
+    /// Merges two stores that grew from a common one: what only one side changed is taken from that side.
+    ///
+    /// # Errors
+    ///
+    /// The names that both sides changed differently.
+    pub fn merge(base: &Self, mut ours: Self, mut theirs: Self) -> Result<Self, Vec<SecretName>> {
+        let names: BTreeSet<SecretName> = [base, &ours, &theirs].into_iter().flat_map(Self::names).cloned().collect();
+        let (mut merged, mut conflicts) = (Self::default(), Vec::new());
+        for name in names {
+            let (old, one, two) = (base.get(&name), ours.take(&name), theirs.take(&name));
+            let taken = if same_or_absent(one.as_ref(), two.as_ref()) || same_or_absent(old, two.as_ref()) {
+                one
+            } else if same_or_absent(old, one.as_ref()) {
+                two
+            } else {
+                conflicts.push(name);
+                continue;
+            };
+            if let Some(value) = taken {
+                merged.secrets.insert(name, value);
+            }
+        }
+        let readers: BTreeSet<&String> = ours.recipients.union(&theirs.recipients).collect();
+        let kept = |reader: &&&String| {
+            // Whoever was there from the beginning stays only if neither side removed them.
+            !base.recipients.contains(**reader)
+                || (ours.recipients.contains(**reader) && theirs.recipients.contains(**reader))
+        };
+        merged.recipients = readers.iter().filter(kept).map(|reader| (*reader).clone()).collect();
+        if conflicts.is_empty() { Ok(merged) } else { Err(conflicts) }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 7: a base64 line of the store is decoded")]
+fn decoded(name: &SecretName, value: &UserSecret) -> Result<UserSecret, StoreError> {
+    STANDARD.decode(value.expose()).map(UserSecret::new).map_err(|_| StoreError::NotBase64 { name: name.clone() })
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 8: two stores are compared to name what changed")]
+fn same(one: &UserSecret, other: &UserSecret) -> bool {
+    one.expose() == other.expose()
+}
+
+fn same_or_absent(one: Option<&UserSecret>, other: Option<&UserSecret>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => same(one, other),
+        _ => false,
+    }
+}
+
+/// Whether an env file can hold the value as text.
+fn is_text(value: &[u8]) -> bool {
+    std::str::from_utf8(value).is_ok()
+        && !value.iter().any(|byte| (*byte < 0x20 && !b"\n\r\t".contains(byte)) || *byte == 0x7f)
+}
+
+/// Writes a value so that every reader of the dialect reads it back: single quotes where they need no escape.
+fn push_quoted(text: &mut Vec<u8>, value: &[u8]) {
+    if !is_text(value) {
+        let encoded = Zeroizing::new(STANDARD.encode(value));
+        text.push(b'\'');
+        text.extend_from_slice(encoded.as_bytes());
+        text.push(b'\'');
+    } else if !value.iter().any(|byte| b"'\\\n\r".contains(byte)) {
+        text.push(b'\'');
+        text.extend_from_slice(value);
+        text.push(b'\'');
+    } else {
+        text.push(b'"');
+        for byte in value {
+            match byte {
+                b'\n' => text.extend_from_slice(b"\\n"),
+                b'\r' => text.extend_from_slice(b"\\r"),
+                b'\\' | b'"' | b'$' => text.extend_from_slice(&[b'\\', *byte]),
+                _ => text.push(*byte),
+            }
+        }
+        text.push(b'"');
+    }
+}
+
+#[cfg(test)]
+mod tests;
