@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anstyle::{AnsiColor, Style};
 use psecret::Redactor;
 
-use crate::Diagnostic;
 use crate::visible::{one_line, visible};
+use crate::{Cancellation, Diagnostic, Ending};
 
 /// How wide the first column of facts is, so that they line up.
 const LABEL_WIDTH: usize = 10;
@@ -41,6 +41,7 @@ pub struct Printer {
 struct Sink {
     writer: Box<dyn Write + Send>,
     closed: bool,
+    cancellation: Option<Cancellation>,
 }
 
 impl Printer {
@@ -59,7 +60,7 @@ impl Printer {
     /// Writes to anything.
     #[must_use]
     pub fn new(writer: Box<dyn Write + Send>, colour: Colour) -> Self {
-        let sink = Arc::new(Mutex::new(Sink { writer, closed: false }));
+        let sink = Arc::new(Mutex::new(Sink { writer, closed: false, cancellation: None }));
         Self { sink, colour, redactor: Redactor::none() }
     }
 
@@ -67,6 +68,13 @@ impl Printer {
     #[must_use]
     pub fn redacting(&self, redactor: Redactor) -> Self {
         Self { redactor, ..self.clone() }
+    }
+
+    /// The same writer, which from now on asks the work to stop when nobody reads any more (C14).
+    #[must_use]
+    pub fn cancelling(self, cancellation: &Cancellation) -> Self {
+        self.lock().cancellation = Some(cancellation.clone());
+        self
     }
 
     /// The redactor that everything passes.
@@ -154,6 +162,9 @@ impl Printer {
         // Nothing better can be done about a terminal that takes no bytes than to stop sending them.
         if sink.writer.write_all(bytes).and_then(|()| sink.writer.flush()).is_err() {
             sink.closed = true;
+            if let Some(cancellation) = &sink.cancellation {
+                cancellation.cancel(Ending::ReaderGone);
+            }
         }
     }
 
@@ -295,10 +306,12 @@ pub(crate) mod tests {
                 Ok(())
             }
         }
-        let printer = Printer::new(Box::new(Gone), Colour::Never);
-        assert!(!printer.is_closed());
+        let cancellation = Cancellation::new();
+        let printer = Printer::new(Box::new(Gone), Colour::Never).cancelling(&cancellation);
+        assert!(!printer.is_closed() && cancellation.ending().is_none());
         printer.line("one");
         printer.line("two");
+        assert_eq!(cancellation.ending(), Some(Ending::ReaderGone));
         assert!(printer.is_closed() && printer.redacting(redactor()).is_closed());
     }
 }
