@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::credential::ServiceCredential;
 use crate::error::InjectedError;
 use crate::kind::{Family, ServiceKind};
-use crate::ledger::{Ledger, ServiceRecord};
+use crate::ledger::ServiceRecord;
 
 /// A variable that prun sets from a service.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl fmt::Debug for InjectedValue<'_> {
 /// What may stand in a URL's user name, password or path unencoded (RFC 3986, unreserved).
 const RESERVED_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The variables of all services, in the order in which the services were added.
+/// The variables of services, in their order, which is the one in which they were added.
 ///
 /// In each family one service owns the standard names: the one named in `primary` if it is of that family, else the one
 /// added first. All others get their own name as a prefix: `reports` sets `REPORTS_HOST`. `primary` lists the services
@@ -82,13 +82,14 @@ const RESERVED_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').r
 ///
 /// [`InjectedError`] when two services of a family are primary, when a primary one does not exist, or when two
 /// services would set one variable; the last one never wins.
-pub fn injected<'a>(
-    ledger: &'a Ledger,
-    primary: impl IntoIterator<Item = &'a str>,
+pub fn injected<'a, 'p>(
+    services: impl IntoIterator<Item = &'a ServiceRecord>,
+    primary: impl IntoIterator<Item = &'p str>,
 ) -> Result<Vec<InjectedVariable<'a>>, InjectedError> {
-    let owners = Owners::find(ledger, primary)?;
+    let services: Vec<&ServiceRecord> = services.into_iter().collect();
+    let owners = Owners::find(&services, primary)?;
     let mut variables: Vec<InjectedVariable<'a>> = Vec::new();
-    for service in ledger.services() {
+    for service in services {
         for (name, value) in of_service(service, owners.owns(service)) {
             if let Some(other) = variables.iter().find(|variable| variable.name == name) {
                 return Err(InjectedError::Clash {
@@ -107,11 +108,16 @@ pub fn injected<'a>(
 struct Owners<'a>(Vec<&'a ServiceRecord>);
 
 impl<'a> Owners<'a> {
-    fn find(ledger: &'a Ledger, primary: impl IntoIterator<Item = &'a str>) -> Result<Self, InjectedError> {
+    fn find<'p>(
+        services: &[&'a ServiceRecord],
+        primary: impl IntoIterator<Item = &'p str>,
+    ) -> Result<Self, InjectedError> {
         let mut owners: Vec<&ServiceRecord> = Vec::new();
         for name in primary {
-            let service =
-                ledger.service(name).ok_or_else(|| InjectedError::UnknownPrimary { service: name.to_owned() })?;
+            let service = services
+                .iter()
+                .find(|service| service.name() == name)
+                .ok_or_else(|| InjectedError::UnknownPrimary { service: name.to_owned() })?;
             let family = service.kind().family();
             if let Some(other) = owners.iter().find(|owner| owner.kind().family() == family) {
                 return Err(InjectedError::TwoPrimaries {
@@ -122,7 +128,7 @@ impl<'a> Owners<'a> {
             }
             owners.push(service);
         }
-        for service in ledger.services() {
+        for service in services {
             if !owners.iter().any(|owner| owner.kind().family() == service.kind().family()) {
                 owners.push(service);
             }
@@ -194,7 +200,7 @@ fn url_with(service: &ServiceRecord, password: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::NewService;
+    use crate::ledger::{Ledger, NewService};
 
     fn ledger(services: &[(&str, ServiceKind)]) -> Ledger {
         let mut ledger = Ledger::new("shop");
@@ -206,7 +212,7 @@ mod tests {
     }
 
     fn names(ledger: &Ledger, primary: &[&str]) -> Vec<String> {
-        let variables = injected(ledger, primary.iter().copied()).unwrap();
+        let variables = injected(ledger.services(), primary.iter().copied()).unwrap();
         variables.iter().map(|variable| variable.name().to_owned()).collect()
     }
 
@@ -248,7 +254,7 @@ mod tests {
         assert!(first.contains(&"DB_HOST".to_owned()) && first.contains(&"OLD_SHOP_HOST".to_owned()), "{first:?}");
         assert!(first.contains(&"OLD_SHOP_URL".to_owned()));
 
-        let variables = injected(&ledger, ["old-shop"]).unwrap_err();
+        let variables = injected(ledger.services(), ["old-shop"]).unwrap_err();
         // The service that lost the standard names is called `db`, so its prefix would be theirs.
         assert_eq!(
             variables,
@@ -263,7 +269,7 @@ mod tests {
     #[test]
     fn primary_moves_the_standard_names() {
         let ledger = ledger(&[("shop", ServiceKind::Postgres), ("reports", ServiceKind::Postgres)]);
-        let variables = injected(&ledger, ["reports"]).unwrap();
+        let variables = injected(ledger.services(), ["reports"]).unwrap();
         let host = variables.iter().find(|variable| variable.name() == "DB_HOST").unwrap();
         assert_eq!(host.service(), "reports");
         assert!(variables.iter().any(|variable| variable.name() == "SHOP_HOST"));
@@ -272,10 +278,10 @@ mod tests {
     #[test]
     fn two_primaries_of_one_family_are_named() {
         let ledger = ledger(&[("a", ServiceKind::Postgres), ("b", ServiceKind::Mariadb), ("c", ServiceKind::Redis)]);
-        assert!(injected(&ledger, ["a", "c"]).is_ok());
-        let error = injected(&ledger, ["a", "b"]).unwrap_err();
+        assert!(injected(ledger.services(), ["a", "c"]).is_ok());
+        let error = injected(ledger.services(), ["a", "b"]).unwrap_err();
         assert_eq!(error.to_string(), "services `a` and `b` are both primary for DB_*");
-        assert!(matches!(injected(&ledger, ["gone"]), Err(InjectedError::UnknownPrimary { .. })));
+        assert!(matches!(injected(ledger.services(), ["gone"]), Err(InjectedError::UnknownPrimary { .. })));
     }
 
     #[test]
@@ -299,7 +305,7 @@ mod tests {
     #[test]
     fn debug_shows_no_confidential_value() {
         let ledger = ledger(&[("db", ServiceKind::Postgres)]);
-        let variables = injected(&ledger, None).unwrap();
+        let variables = injected(ledger.services(), None).unwrap();
         let sealed: serde_json::Value = serde_json::from_slice(&ledger.seal()).unwrap();
         let value = sealed["services"][0]["credential"].as_str().unwrap();
         assert!(!format!("{variables:?}").contains(value));

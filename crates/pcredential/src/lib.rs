@@ -20,7 +20,7 @@
 //!     database: None,
 //!     created: 1_790_000_000,
 //! });
-//! let variables = injected(&ledger, None)?;
+//! let variables = injected(ledger.services(), None)?;
 //! let names: Vec<&str> = variables.iter().map(|variable| variable.name()).collect();
 //! assert!(names.starts_with(&["DB_HOST", "DB_PORT", "DB_DATABASE", "DB_USERNAME", "DB_PASSWORD"]));
 //! # Ok::<(), pcredential::InjectedError>(())

@@ -1,1 +1,32 @@
 //! Start, rotate, show.
+//!
+//! Where bytes enter: the user's secrets, read once at the edge, and the sealed state of the project ([`state`]). What
+//! happens: services are started and proven by a login ([`service`]), the values of a generation are composed
+//! ([`compose`]), sealed and delivered into memory ([`holder`]), instances are started through the entrypoint, looked at
+//! until they are healthy, and the old ones retired ([`start`]). Where bytes leave: the tmpfs volumes of services and
+//! instances, the sealed state, and, when somebody asks, one value on standard output ([`show`]); each is a numbered
+//! door. No value reaches the engine's API in any other way.
+
+pub mod archive;
+pub mod command;
+pub mod compose;
+pub mod containers;
+pub mod delivered;
+pub mod edge;
+pub mod error;
+pub mod exec;
+pub mod forwarder;
+pub mod gate;
+pub mod generation;
+pub mod holder;
+pub mod instance;
+pub mod logs;
+pub mod names;
+pub mod plan;
+pub mod roll;
+pub mod service;
+pub mod shim;
+pub mod show;
+pub mod start;
+pub mod state;
+pub mod stop;

@@ -1,0 +1,333 @@
+//! What the engine has of a project: found by labels, made under our names, removed only when it is ours.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ImageInspect, Mount, MountType,
+    MountVolumeOptions, NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
+};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
+    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    StartContainerOptions, StopContainerOptionsBuilder,
+};
+use futures::{StreamExt, TryStreamExt};
+use pengine::Engine;
+
+use crate::error::{RunError, engine, is_conflict, is_missing};
+use crate::exec::bytes_of;
+use crate::names::{self, Project, Role};
+
+/// How many lines of a log an error shows.
+const TAIL: usize = 12;
+
+/// The containers of a project, running or not; those of its own state alone.
+///
+/// # Errors
+///
+/// When the engine does not list them.
+pub async fn list(host: &Engine, project: &Project) -> Result<Vec<ContainerSummary>, RunError> {
+    let filters = HashMap::from([(
+        "label".to_owned(),
+        vec![format!("{}={}", names::PROJECT, project.name()), format!("{}={}", names::OWNER, project.owner())],
+    )]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    host.docker().list_containers(Some(options)).await.map_err(engine(|| "list containers"))
+}
+
+/// The names of the volumes of a project with a role.
+///
+/// # Errors
+///
+/// When the engine does not list them.
+pub async fn volumes(host: &Engine, project: &Project) -> Result<Vec<(String, HashMap<String, String>)>, RunError> {
+    let filters = HashMap::from([(
+        "label".to_owned(),
+        vec![format!("{}={}", names::PROJECT, project.name()), format!("{}={}", names::OWNER, project.owner())],
+    )]);
+    let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+    let answer = host.docker().list_volumes(Some(options)).await.map_err(engine(|| "list volumes"))?;
+    Ok(answer.volumes.unwrap_or_default().into_iter().map(|volume| (volume.name, volume.labels)).collect())
+}
+
+/// A container's name, without the slash that engines put before it.
+#[must_use]
+pub fn name_of(container: &ContainerSummary) -> String {
+    let name = container.names.as_ref().and_then(|names| names.first()).map(String::as_str).unwrap_or_default();
+    name.trim_start_matches('/').to_owned()
+}
+
+/// Looks at a container; `None` when there is none.
+///
+/// # Errors
+///
+/// When the engine cannot say; [`RunError::Foreign`] when it is not this project's.
+pub async fn inspect(
+    host: &Engine,
+    project: &Project,
+    name: &str,
+) -> Result<Option<ContainerInspectResponse>, RunError> {
+    match host.docker().inspect_container(name, None::<InspectContainerOptions>).await {
+        Ok(container) => {
+            let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
+            check_owner(labels, project, "container", name)?;
+            Ok(Some(container))
+        }
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(engine(|| format!("look at container {name}"))(error)),
+    }
+}
+
+fn check_owner(
+    labels: Option<&HashMap<String, String>>,
+    project: &Project,
+    kind: &'static str,
+    name: &str,
+) -> Result<(), RunError> {
+    let ours = names::label(labels, names::PROJECT) == Some(project.name())
+        && names::label(labels, names::OWNER) == Some(project.owner());
+    if ours { Ok(()) } else { Err(RunError::Foreign { kind, name: name.to_owned() }) }
+}
+
+/// Creates a container under a name; whatever is there under the name and is ours goes first.
+///
+/// # Errors
+///
+/// [`RunError::Foreign`]; [`RunError::Engine`] when the engine refuses.
+pub async fn create(
+    host: &Engine,
+    project: &Project,
+    name: &str,
+    body: ContainerCreateBody,
+) -> Result<String, RunError> {
+    if inspect(host, project, name).await?.is_some() {
+        remove(host, name, Duration::from_secs(1)).await?;
+    }
+    let options = CreateContainerOptionsBuilder::new().name(name).build();
+    let created = host.docker().create_container(Some(options), body).await;
+    Ok(created.map_err(engine(|| format!("create container {name}")))?.id)
+}
+
+/// Starts a container; one that runs already stays as it is.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] when the engine refuses.
+pub async fn start(host: &Engine, name: &str) -> Result<(), RunError> {
+    match host.docker().start_container(name, None::<StartContainerOptions>).await {
+        Err(error) if !is_conflict(&error) => Err(engine(|| format!("start container {name}"))(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Stops a container with its own signal; one that is stopped or gone is no error.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] when the engine refuses.
+pub async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
+    let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+    let options = StopContainerOptionsBuilder::new().t(seconds).build();
+    match host.docker().stop_container(name, Some(options)).await {
+        Err(error) if !is_missing(&error) && !is_conflict(&error) => {
+            Err(engine(|| format!("stop container {name}"))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Stops a container with its own signal and removes it with its anonymous volumes; one that is gone is no error.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] when the engine refuses.
+pub async fn remove(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
+    stop(host, name, grace).await?;
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    match host.docker().remove_container(name, Some(options)).await {
+        Err(error) if !is_missing(&error) && !is_conflict(&error) => {
+            Err(engine(|| format!("remove container {name}"))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a volume; one that is gone is no error.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] when the engine refuses, for example because something still uses it.
+pub async fn remove_volume(host: &Engine, name: &str) -> Result<(), RunError> {
+    let options = None::<bollard::query_parameters::RemoveVolumeOptions>;
+    // The engine lets go of a volume a moment after the container that used it is gone.
+    for _ in 0..20 {
+        match host.docker().remove_volume(name, options.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error) if is_missing(&error) => return Ok(()),
+            Err(error) if is_conflict(&error) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => return Err(engine(|| format!("remove volume {name}"))(error)),
+        }
+    }
+    host.docker().remove_volume(name, options).await.map_err(engine(|| format!("remove volume {name}")))
+}
+
+/// Whether there is a volume of that name, whosever it is.
+///
+/// # Errors
+///
+/// When the engine cannot say.
+pub async fn volume_exists(host: &Engine, name: &str) -> Result<bool, RunError> {
+    match host.docker().inspect_volume(name).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(engine(|| format!("look at volume {name}"))(error)),
+    }
+}
+
+/// Makes sure of a volume of ours.
+///
+/// # Errors
+///
+/// [`RunError::Foreign`] when there is one that is not; [`RunError::Engine`].
+pub async fn ensure_volume(
+    host: &Engine,
+    project: &Project,
+    name: &str,
+    labels: HashMap<String, String>,
+    options: &[(&str, &str)],
+) -> Result<(), RunError> {
+    match host.docker().inspect_volume(name).await {
+        Ok(volume) => return check_owner(Some(&volume.labels), project, "volume", name),
+        Err(error) if !is_missing(&error) => return Err(engine(|| format!("look at volume {name}"))(error)),
+        Err(_) => {}
+    }
+    let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let request = VolumeCreateRequest {
+        name: Some(name.to_owned()),
+        driver: Some("local".to_owned()),
+        driver_opts: Some(options),
+        labels: Some(labels),
+        ..VolumeCreateRequest::default()
+    };
+    host.docker().create_volume(request).await.map_err(engine(|| format!("create volume {name}")))?;
+    Ok(())
+}
+
+/// Makes sure of the project's network.
+///
+/// # Errors
+///
+/// [`RunError::Foreign`] when there is one that is not ours; [`RunError::Engine`].
+pub async fn ensure_network(host: &Engine, project: &Project) -> Result<(), RunError> {
+    let name = project.network();
+    match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
+        Ok(network) => return check_owner(network.labels.as_ref(), project, "network", &name),
+        Err(error) if !is_missing(&error) => return Err(engine(|| format!("look at network {name}"))(error)),
+        Err(_) => {}
+    }
+    let request = NetworkCreateRequest {
+        name: name.clone(),
+        driver: Some("bridge".to_owned()),
+        labels: Some(project.labels(Role::Network, &[])),
+        ..NetworkCreateRequest::default()
+    };
+    host.docker().create_network(request).await.map_err(engine(|| format!("create network {name}")))?;
+    Ok(())
+}
+
+/// Removes the project's network; one that is gone is no error, one that is not ours stays.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] when the engine refuses.
+pub async fn remove_network(host: &Engine, project: &Project) -> Result<(), RunError> {
+    let name = project.network();
+    match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
+        Ok(network) if check_owner(network.labels.as_ref(), project, "network", &name).is_err() => return Ok(()),
+        _ => {}
+    }
+    match host.docker().remove_network(&name).await {
+        Err(error) if !is_missing(&error) => Err(engine(|| format!("remove network {name}"))(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Looks at an image, and pulls it when the engine does not have it.
+///
+/// # Errors
+///
+/// [`RunError::ImageMissing`] with what the engine said.
+pub async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> Result<ImageInspect, RunError> {
+    match host.docker().inspect_image(name).await {
+        Err(error) if is_missing(&error) => {}
+        other => return other.map_err(engine(|| format!("look at image {name}"))),
+    }
+    pulling();
+    // Without a tag the engine would pull all of them.
+    let tagged = name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+    let reference = if tagged { name.to_owned() } else { format!("{name}:latest") };
+    let options = CreateImageOptionsBuilder::new().from_image(&reference).build();
+    let pulled = host.docker().create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) }).await;
+    pulled.map_err(|source| RunError::ImageMissing { image: name.to_owned(), source })?;
+    host.docker().inspect_image(name).await.map_err(engine(|| format!("look at image {name}")))
+}
+
+/// The last lines that a container wrote; empty when its log cannot be read.
+pub async fn tail(host: &Engine, name: &str) -> Vec<String> {
+    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&TAIL.to_string()).build();
+    let mut stream = host.docker().logs(name, Some(options));
+    let mut text = Vec::new();
+    while let Some(Ok(piece)) = stream.next().await {
+        text.extend_from_slice(bytes_of(&piece));
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[lines.len().saturating_sub(TAIL)..].to_vec()
+}
+
+/// A volume of the engine in a container.
+#[must_use]
+pub fn mount(volume: &str, target: &str, access: Access) -> Mount {
+    Mount {
+        source: Some(volume.to_owned()),
+        target: Some(target.to_owned()),
+        typ: Some(MountType::VOLUME),
+        read_only: Some(access == Access::Read),
+        // Else the engine would copy what the image has at that place into the volume.
+        volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
+        ..Mount::default()
+    }
+}
+
+/// What a container may do with a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read it.
+    Read,
+    /// Read and write it.
+    Write,
+}
+
+/// Started again by the engine until somebody stops it.
+#[must_use]
+pub fn restarting() -> RestartPolicy {
+    RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), maximum_retry_count: None }
+}
+
+/// Whether a container runs.
+#[must_use]
+pub fn is_running(container: &ContainerInspectResponse) -> bool {
+    container.state.as_ref().and_then(|state| state.running).unwrap_or(false)
+}
+
+/// The exit code of a container that ended; `None` while it runs or before it ever did.
+#[must_use]
+pub fn exit_code(container: &ContainerInspectResponse) -> Option<i64> {
+    let state = container.state.as_ref()?;
+    let ended = matches!(
+        state.status,
+        Some(bollard::models::ContainerStateStatusEnum::EXITED | bollard::models::ContainerStateStatusEnum::DEAD)
+    );
+    ended.then_some(state.exit_code.unwrap_or(-1))
+}

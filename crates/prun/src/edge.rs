@@ -1,0 +1,172 @@
+//! Where the tool meets people: its two printers, its cancellation, and how an error is told.
+
+use pcli::{Cancellation, Diagnostic, Ending, Exit, Printer};
+use psecret::Redactor;
+
+use crate::error::{RunError, message};
+
+/// What every command is handed.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// What happens.
+    pub stderr: Printer,
+    /// Results.
+    pub stdout: Printer,
+    /// Whether the work should stop.
+    pub cancellation: Cancellation,
+}
+
+impl Edge {
+    /// The same edge behind a redactor, from the moment the values are known.
+    #[must_use]
+    pub fn redacting(&self, redactor: &Redactor) -> Self {
+        Self {
+            stderr: self.stderr.redacting(redactor.clone()),
+            stdout: self.stdout.redacting(redactor.clone()),
+            cancellation: self.cancellation.clone(),
+        }
+    }
+}
+
+/// How a command ended: with a code of ours, or with that of the command that it ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// One of our own.
+    Exit(Exit),
+    /// The inner command's.
+    Command(u8),
+}
+
+impl From<Exit> for Outcome {
+    fn from(exit: Exit) -> Self {
+        Self::Exit(exit)
+    }
+}
+
+/// Why a command ended without its result.
+#[derive(Debug)]
+pub enum Failure {
+    /// With something to say, and the code that goes with it.
+    Told(Box<Diagnostic>),
+    /// Somebody asked it to.
+    Ended(Ending),
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Told(Box::new(diagnostic))
+    }
+}
+
+impl From<Ending> for Failure {
+    fn from(ending: Ending) -> Self {
+        Self::Ended(ending)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Stopped(ending) => Self::Ended(ending),
+            error => Self::Told(Box::new(diagnostic(&error))),
+        }
+    }
+}
+
+impl Failure {
+    /// Says it, and gives the code to end with.
+    #[must_use]
+    pub fn report(&self, printer: &Printer) -> Exit {
+        match self {
+            Self::Told(diagnostic) => {
+                printer.diagnostic(diagnostic);
+                diagnostic.exit().unwrap_or(Exit::Failed)
+            }
+            Self::Ended(Ending::ReaderGone) => Exit::Ended(Ending::ReaderGone),
+            Self::Ended(ending) => {
+                printer.line("stopped");
+                Exit::Ended(*ending)
+            }
+        }
+    }
+}
+
+/// What people are told about an error: what, where, what to do.
+#[must_use]
+pub fn diagnostic(error: &RunError) -> Diagnostic {
+    let plain = |exit| Diagnostic::error(error.to_string(), exit);
+    match error {
+        RunError::Connect(source) => engine(source),
+        RunError::Engine { source, .. } => plain(Exit::Failed).note(format!("the engine says: {}", message(source))),
+        RunError::Plan { help, .. } => plain(Exit::Usage).help(help.clone()),
+        RunError::Foreign { kind, .. } => plain(Exit::Failed)
+            .note(format!("it was made by hand, by another user, or by a prun whose state is gone; no {kind} of others is touched"))
+            .help("choose another name with --project, or remove it yourself"),
+        RunError::ExistingVolume { volume, .. } => plain(Exit::Failed)
+            .note("a fresh password would not open the data in it, and nothing here deletes data")
+            .help(format!("bring back this project's state, or move the data away: docker volume rm {volume}")),
+        RunError::WrongPassword { service, volume } => plain(Exit::Failed)
+            .note(format!("the data in `{volume}` is not what this project made, or somebody changed the password of `{service}`"))
+            .help("set the old password again, or bring back the volume; prun never replaces the password of existing data"),
+        RunError::NotReady { service, tail, .. } => plain(Exit::Failed)
+            .tail(format!("the end of the log of `{service}`"), tail.clone())
+            .help("--wait SECONDS gives it more time"),
+        RunError::ServiceEnded { service, tail, .. } => {
+            plain(Exit::Failed).tail(format!("the end of the log of `{service}`"), tail.clone())
+        }
+        RunError::ImageMissing { source, .. } => plain(Exit::Failed)
+            .note(format!("the engine says: {}", message(source)))
+            .help("build it (pbuild build), or name another one"),
+        RunError::PortTaken { holder, .. } => {
+            let diagnostic = match holder {
+                Some(name) => plain(Exit::Failed).note(format!("container `{name}` has it")),
+                None => plain(Exit::Failed).note("another program on the engine's machine listens on it"),
+            };
+            diagnostic.help("publish another port: -p HOST:CONTAINER, or ports in app.toml")
+        }
+        RunError::Init { tail, .. } => plain(Exit::Failed).tail("the end of its log", tail.clone()),
+        RunError::Ended { tail, .. } => plain(Exit::Failed).tail("the end of its log", tail.clone()),
+        RunError::Unhealthy { answer, tail, .. } => {
+            let diagnostic = if answer.is_empty() {
+                plain(Exit::Failed)
+            } else {
+                plain(Exit::Failed).note(format!("the last health check: {answer}"))
+            };
+            diagnostic.tail("the end of its log", tail.clone()).help("--wait SECONDS gives it more time")
+        }
+        RunError::Injected(_) => plain(Exit::Usage).help("mark one with primary = true, or rename a service"),
+        RunError::Secret(_) => Diagnostic::from_error(error, Exit::SecretMissing),
+        RunError::Vault(source) => {
+            let diagnostic = Diagnostic::from_error(source, Exit::Store);
+            source.help().into_iter().fold(diagnostic, Diagnostic::help)
+        }
+        RunError::Ledger(_) | RunError::DamagedState => {
+            plain(Exit::Store).help("the state's backup lies beside it, in files that end in .bak")
+        }
+        RunError::Nothing { .. } => plain(Exit::Failed).help("prun start"),
+        RunError::Stopped(ending) => plain(Exit::Ended(*ending)),
+    }
+}
+
+fn engine(error: &pengine::EngineError) -> Diagnostic {
+    use pengine::EngineError;
+    let exit = match error {
+        EngineError::ReadConfiguration { .. }
+        | EngineError::BrokenConfiguration { .. }
+        | EngineError::ContextMissing { .. }
+        | EngineError::Address { .. }
+        | EngineError::Certificate { .. }
+        | EngineError::UncheckedTls { .. } => Exit::Usage,
+        _ => Exit::EngineUnreachable,
+    };
+    let diagnostic = Diagnostic::from_error(error, exit);
+    match error {
+        EngineError::Permission { .. } => {
+            diagnostic.help("be a member of the group that owns the socket, or name another engine with DOCKER_HOST")
+        }
+        _ if exit == Exit::EngineUnreachable => {
+            diagnostic.help("start Docker, or name another engine with DOCKER_HOST or `docker context use`")
+        }
+        _ => diagnostic,
+    }
+}

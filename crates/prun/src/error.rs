@@ -1,0 +1,189 @@
+//! What can go wrong between a plan and a running app.
+
+use pcli::Ending;
+use pcredential::{InjectedError, LedgerError};
+use pengine::EngineError;
+use psecret::SecretError;
+use pvault::VaultError;
+
+/// Why something was not started, stopped or shown. No message holds a value; what a container wrote is kept apart, in
+/// `tail`, and passes the redactor before anybody sees it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// No engine can be used.
+    #[error(transparent)]
+    Connect(#[from] EngineError),
+    /// The engine refused something.
+    #[error("failed to {doing}")]
+    Engine {
+        /// What was tried, as a verb.
+        doing: String,
+        /// What the engine said.
+        source: bollard::errors::Error,
+    },
+    /// The plan cannot be followed.
+    #[error("{what}")]
+    Plan {
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        help: String,
+    },
+    /// Something in the engine has a name of ours and was made by someone else.
+    #[error("{kind} `{name}` exists and is not of this project")]
+    Foreign {
+        /// A container, a volume or a network.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// A volume with data whose password nobody here knows.
+    #[error("service `{service}`: volume `{volume}` exists already, and its password is not in this project's state")]
+    ExistingVolume {
+        /// The service.
+        service: String,
+        /// The volume.
+        volume: String,
+    },
+    /// The data in a volume has another password than the sealed one.
+    #[error("service `{service}` refuses the password that belongs to volume `{volume}`")]
+    WrongPassword {
+        /// The service.
+        service: String,
+        /// The volume.
+        volume: String,
+    },
+    /// A service did not answer in time.
+    #[error("service `{service}` was not ready within {seconds} s")]
+    NotReady {
+        /// The service.
+        service: String,
+        /// How long was waited.
+        seconds: u64,
+        /// The end of its log.
+        tail: Vec<String>,
+    },
+    /// A service ended.
+    #[error("service `{service}` ended with exit code {code}")]
+    ServiceEnded {
+        /// The service.
+        service: String,
+        /// Its exit code.
+        code: i64,
+        /// The end of its log.
+        tail: Vec<String>,
+    },
+    /// An image is not in the engine and could not be pulled.
+    #[error("image `{image}` is not in the engine and could not be pulled")]
+    ImageMissing {
+        /// The image.
+        image: String,
+        /// What the engine said.
+        source: bollard::errors::Error,
+    },
+    /// Somebody else listens on a port.
+    #[error("port {port} is taken")]
+    PortTaken {
+        /// The port, as it was asked for.
+        port: String,
+        /// The container that has it, if it is one of the engine's.
+        holder: Option<String>,
+    },
+    /// An init command failed.
+    #[error("init command `{name}` failed with exit code {code}; the app was not started")]
+    Init {
+        /// Its name.
+        name: String,
+        /// Its exit code.
+        code: i64,
+        /// The end of its log.
+        tail: Vec<String>,
+    },
+    /// An instance ended before it was healthy.
+    #[error("instance {instance} ended with exit code {code} before it was healthy")]
+    Ended {
+        /// Its number.
+        instance: u32,
+        /// Its exit code.
+        code: i64,
+        /// The end of its log.
+        tail: Vec<String>,
+    },
+    /// An instance did not become healthy.
+    #[error("instance {instance} was not healthy within {seconds} s")]
+    Unhealthy {
+        /// Its number.
+        instance: u32,
+        /// How long was waited.
+        seconds: u64,
+        /// The last answer of the health check.
+        answer: String,
+        /// The end of its log.
+        tail: Vec<String>,
+    },
+    /// Variables of services clash.
+    #[error(transparent)]
+    Injected(#[from] InjectedError),
+    /// A user's secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The sealed state cannot be used.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// What the sealed state holds cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// What the sealed state holds cannot be read.
+    #[error("the project's sealed state is damaged")]
+    DamagedState,
+    /// There is no such project, or nothing of it runs.
+    #[error("{what}")]
+    Nothing {
+        /// What is not there.
+        what: String,
+    },
+    /// Somebody asked us to stop.
+    #[error("stopped")]
+    Stopped(Ending),
+}
+
+impl From<Ending> for RunError {
+    fn from(ending: Ending) -> Self {
+        Self::Stopped(ending)
+    }
+}
+
+/// Says what was tried when the engine refused it.
+pub fn engine<T: Into<String>>(doing: impl FnOnce() -> T) -> impl FnOnce(bollard::errors::Error) -> RunError {
+    move |source| RunError::Engine { doing: doing().into(), source }
+}
+
+/// Whether the engine said that something does not exist.
+#[must_use]
+pub fn is_missing(error: &bollard::errors::Error) -> bool {
+    status(error) == Some(404)
+}
+
+/// Whether the engine said that something is there already, or is already so.
+#[must_use]
+pub fn is_conflict(error: &bollard::errors::Error) -> bool {
+    matches!(status(error), Some(304 | 409))
+}
+
+fn status(error: &bollard::errors::Error) -> Option<u16> {
+    match error {
+        bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// What the engine said, without our own words around it.
+#[must_use]
+pub fn message(error: &bollard::errors::Error) -> String {
+    match error {
+        bollard::errors::Error::DockerResponseServerError { message, .. } => message.clone(),
+        bollard::errors::Error::DockerStreamError { error } => error.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,233 @@
+//! What an instance must do before it counts: its init commands, and its health check.
+
+use std::time::{Duration, Instant};
+
+use bollard::models::{ContainerInspectResponse, HealthStatusEnum, ImageInspect};
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures::StreamExt;
+use papp::Check;
+use pengine::Engine;
+
+use crate::containers;
+use crate::error::RunError;
+use crate::exec::{self, bytes_of};
+use crate::holder;
+use crate::instance;
+use crate::names::Project;
+use crate::plan::Plan;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long an app without any health check must run.
+const STEADY: Duration = Duration::from_secs(3);
+
+/// An init command that finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Its name.
+    pub name: String,
+    /// How long it took, as the entrypoint says it.
+    pub took: String,
+}
+
+/// Waits until the instance's init commands have finished, and tells each one.
+///
+/// The entrypoint says so in the container's log; there is no other way out of a container that may have a read-only
+/// root and no shell. An engine that keeps no log leaves it to the health check alone.
+///
+/// # Errors
+///
+/// [`RunError::Init`] with the redactable end of the log; [`RunError::Ended`].
+pub async fn init(
+    host: &Engine,
+    project: &Project,
+    plan: &Plan,
+    container: &str,
+    instance: u32,
+    mut told: impl FnMut(&Finished),
+) -> Result<(), RunError> {
+    let mut waiting = plan.init.len();
+    if waiting == 0 {
+        return Ok(());
+    }
+    let options = LogsOptionsBuilder::new().follow(true).stdout(false).stderr(true).build();
+    let mut log = host.docker().logs(container, Some(options));
+    let mut line = Vec::new();
+    let mut failed = None;
+    while let Some(Ok(piece)) = log.next().await {
+        for byte in bytes_of(&piece) {
+            if *byte != b'\n' {
+                line.push(*byte);
+                continue;
+            }
+            match report(&String::from_utf8_lossy(&line)) {
+                Some(Report::Finished(finished)) => {
+                    told(&finished);
+                    waiting = waiting.saturating_sub(1);
+                }
+                Some(Report::Failed(name)) => failed = Some(name),
+                None => {}
+            }
+            line.clear();
+        }
+        if waiting == 0 {
+            return Ok(());
+        }
+    }
+    // The log has ended: so has the container, or the engine keeps no log.
+    let Some(state) = containers::inspect(host, project, container).await? else { return Ok(()) };
+    let Some(code) = containers::exit_code(&state) else { return Ok(()) };
+    let tail = containers::tail(host, container).await;
+    match failed {
+        Some(name) => Err(RunError::Init { name, code, tail }),
+        None => Err(RunError::Ended { instance, code, tail }),
+    }
+}
+
+enum Report {
+    Finished(Finished),
+    Failed(String),
+}
+
+/// Reads a line of the entrypoint's; an app that imitates one deceives nobody but itself.
+fn report(line: &str) -> Option<Report> {
+    let rest = line.trim_end().strip_prefix("prun: init ")?;
+    let (name, what) = rest.split_once(' ')?;
+    if let Some(took) = what.strip_prefix("finished in ") {
+        return Some(Report::Finished(Finished { name: name.to_owned(), took: took.replace(' ', "") }));
+    }
+    what.starts_with("failed").then(|| Report::Failed(name.to_owned()))
+}
+
+/// Waits until an instance is healthy.
+///
+/// What is asked, in this order: what the plan says; the image's own health check; else that the app keeps running.
+///
+/// # Errors
+///
+/// [`RunError::Ended`], [`RunError::Unhealthy`], [`RunError::Engine`].
+pub async fn healthy(
+    host: &Engine,
+    project: &Project,
+    plan: &Plan,
+    image: &ImageInspect,
+    generation: u64,
+    instance: u32,
+) -> Result<(), RunError> {
+    let container = project.instance(generation, instance);
+    let began = Instant::now();
+    let mut answer = String::new();
+    while began.elapsed() < plan.patience {
+        let Some(state) = containers::inspect(host, project, &container).await? else {
+            return Err(RunError::Nothing { what: format!("container {container} was removed by somebody") });
+        };
+        if let Some(code) = containers::exit_code(&state) {
+            return Err(RunError::Ended { instance, code, tail: containers::tail(host, &container).await });
+        }
+        let left = plan.patience.saturating_sub(began.elapsed());
+        let look = look(host, project, plan, image, &state, generation, instance, began);
+        match tokio::time::timeout(left, look).await {
+            Ok(Ok(Look::Healthy)) => return Ok(()),
+            Ok(Ok(Look::NotYet(said))) => answer = said,
+            // An instance that ends while it is asked; the next look at its state tells.
+            Ok(Err(RunError::Engine { .. })) => {}
+            Ok(Err(other)) => return Err(other),
+            Err(_) => answer = "the health check does not end".to_owned(),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    let tail = containers::tail(host, &container).await;
+    Err(RunError::Unhealthy { instance, seconds: plan.patience.as_secs(), answer, tail })
+}
+
+enum Look {
+    Healthy,
+    NotYet(String),
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of it is what one look needs, and nobody else calls it")]
+async fn look(
+    host: &Engine,
+    project: &Project,
+    plan: &Plan,
+    image: &ImageInspect,
+    state: &ContainerInspectResponse,
+    generation: u64,
+    instance: u32,
+    began: Instant,
+) -> Result<Look, RunError> {
+    let container = project.instance(generation, instance);
+    match &plan.health {
+        Some(Check::Http { path, port }) => {
+            let port = port.or_else(|| plan.ports.first().map(|port| port.container)).or_else(|| exposed(image));
+            let Some(port) = port else {
+                return Err(crate::plan::wrong(
+                    "the health check names no port, and none is published",
+                    "health = { http = \"/healthz\", port = 8080 }",
+                ));
+            };
+            let words = [holder::PROGRAM, "http", &container, &port.to_string(), path].map(str::to_owned);
+            // From beside the app, over the network: what only the app itself can reach is of no use.
+            judge(&exec::run(host, &project.values(generation), &words, &[]).await?)
+        }
+        Some(Check::Command(command)) => {
+            let mut words = instance::entrypoint(&["exec", "--"]);
+            words.extend(command.iter().cloned());
+            judge(&exec::run(host, &container, &words, &[]).await?)
+        }
+        None => {
+            Ok(match state.state.as_ref().and_then(|state| state.health.as_ref()).and_then(|health| health.status) {
+                Some(HealthStatusEnum::HEALTHY) => Look::Healthy,
+                Some(HealthStatusEnum::STARTING | HealthStatusEnum::UNHEALTHY) => {
+                    Look::NotYet("the image's own health check does not succeed".to_owned())
+                }
+                None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) if began.elapsed() >= STEADY => {
+                    Look::Healthy
+                }
+                None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) => Look::NotYet(String::new()),
+            })
+        }
+    }
+}
+
+fn judge(done: &exec::Done) -> Result<Look, RunError> {
+    if done.code == 0 {
+        return Ok(Look::Healthy);
+    }
+    let text = String::from_utf8_lossy(&done.output);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it ends without a word");
+    Ok(Look::NotYet(last.trim_start_matches("prun: ").to_owned()))
+}
+
+/// The one port that the image exposes.
+fn exposed(image: &ImageInspect) -> Option<u16> {
+    let ports = image.config.as_ref()?.exposed_ports.as_ref()?;
+    let [only] = ports.as_slice() else { return None };
+    only.strip_suffix("/tcp").unwrap_or(only).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entrypoints_own_lines_are_read_and_no_others() {
+        match report("prun: init migrate finished in 1.4 s\r") {
+            Some(Report::Finished(finished)) => {
+                assert_eq!((finished.name.as_str(), finished.took.as_str()), ("migrate", "1.4s"));
+            }
+            _ => panic!("a finished command"),
+        }
+        assert!(
+            matches!(report("prun: init migrate failed with exit code 3 after 0.1 s"), Some(Report::Failed(name)) if name == "migrate")
+        );
+        for line in [
+            "[migrate] finished in 1 s",
+            "prun: init waits until another instance is through with it",
+            "x prun: init a finished in 1 s",
+            "",
+        ] {
+            assert!(report(line).is_none(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Values in memory: a tmpfs volume, a tiny container that keeps it alive, and the files in it.
+//!
+//! A tmpfs volume lives as long as a container that mounts it runs. Files are put in through the holder while it runs,
+//! so they never touch a disk: what is copied into a container that does not run lands in its writable layer.
+
+use std::time::Duration;
+
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptionsBuilder, CreateImageOptionsBuilder, UploadToContainerOptionsBuilder,
+};
+use futures::TryStreamExt;
+use pengine::Engine;
+
+use crate::archive::{self, File};
+use crate::containers::{self, Access};
+use crate::error::{RunError, engine, is_missing, message};
+use crate::names::{Project, Role};
+use crate::plan::wrong;
+use crate::shim;
+
+/// Where the holder sees the values.
+const VALUES: &str = "/values";
+/// Where the holder sees the home volume.
+const HOME: &str = "/home";
+/// The program in the holder's image.
+pub const PROGRAM: &str = "/shim";
+
+/// The image of holders and forwarders: nothing but the entrypoint, imported, so that no registry is asked.
+///
+/// # Errors
+///
+/// When the engine's machines are of another architecture than the entrypoint; [`RunError::Engine`].
+pub async fn image(host: &Engine) -> Result<String, RunError> {
+    let name = format!("prun/shim:{}", shim::digest());
+    match host.docker().inspect_image(&name).await {
+        Ok(_) => return Ok(name),
+        Err(error) if !is_missing(&error) => return Err(engine(|| "look at the image of the holder")(error)),
+        Err(_) => {}
+    }
+    let version = host.docker().version().await.map_err(engine(|| "ask the engine for its architecture"))?;
+    let architecture = version.arch.unwrap_or_default();
+    if !shim::runs_on(&architecture) {
+        let what = format!("the engine runs {architecture} images, and this prun has no entrypoint for them");
+        return Err(wrong(what, "use a prun that was built for that architecture"));
+    }
+    let file = File { name: "shim".to_owned(), content: shim::PROGRAM, mode: 0o555, owner: 0 };
+    let archive = archive::pack(&[file]);
+    let options = CreateImageOptionsBuilder::new().from_src("-").repo("prun/shim").tag(&shim::digest()).build();
+    let import = host.docker().create_image(Some(options), Some(bollard::body_full(archive.into_bytes())), None);
+    import.try_for_each(|_| async { Ok(()) }).await.map_err(engine(|| "import the image of the holder"))?;
+    Ok(name)
+}
+
+/// What a holder keeps.
+#[derive(Debug)]
+pub struct Holder<'a> {
+    /// The name of the volume and of the container.
+    pub name: String,
+    /// What it belongs to.
+    pub labels: Vec<(&'static str, String)>,
+    /// The network that its health checks go out on; none if nothing is asked.
+    pub network: Option<&'a str>,
+    /// The volume with the entrypoint, if it should be filled.
+    pub home: Option<&'a str>,
+}
+
+impl Holder<'_> {
+    /// Makes sure that the volume is there and kept alive.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Foreign`], [`RunError::Engine`].
+    pub async fn start(&self, host: &Engine, project: &Project) -> Result<(), RunError> {
+        if let Some(container) = containers::inspect(host, project, &self.name).await?
+            && containers::is_running(&container)
+        {
+            return Ok(());
+        }
+        // Values must not reach a swap file; kernels before 6.4 know no way to say so.
+        match self.create(host, project, "size=64m,mode=0755,nosuid,nodev,noexec,noswap").await {
+            Err(RunError::Engine { source, .. }) if message(&source).contains("invalid argument") => {
+                self.remove(host).await?;
+                self.create(host, project, "size=64m,mode=0755,nosuid,nodev,noexec").await
+            }
+            other => other,
+        }
+    }
+
+    async fn create(&self, host: &Engine, project: &Project, options: &str) -> Result<(), RunError> {
+        let labels = project.labels(Role::Values, &self.labels);
+        let tmpfs = [("type", "tmpfs"), ("device", "tmpfs"), ("o", options)];
+        containers::ensure_volume(host, project, &self.name, labels.clone(), &tmpfs).await?;
+        let mut mounts = vec![containers::mount(&self.name, VALUES, Access::Write)];
+        if let Some(home) = self.home {
+            mounts.push(containers::mount(home, HOME, Access::Write));
+        }
+        let body = ContainerCreateBody {
+            image: Some(image(host).await?),
+            cmd: Some(vec![PROGRAM.to_owned(), "hold".to_owned()]),
+            labels: Some(labels),
+            host_config: Some(HostConfig { mounts: Some(mounts), ..bare(self.network.unwrap_or("none")) }),
+            ..ContainerCreateBody::default()
+        };
+        containers::create(host, project, &self.name, body).await?;
+        containers::start(host, &self.name).await
+    }
+
+    /// Puts files into the volume, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Engine`].
+    pub async fn fill(&self, host: &Engine, files: &[File<'_>]) -> Result<(), RunError> {
+        upload(host, &self.name, VALUES, files).await
+    }
+
+    /// Puts the entrypoint into the home volume, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Engine`].
+    pub async fn furnish(&self, host: &Engine) -> Result<(), RunError> {
+        let path = format!("{HOME}/{}", shim::file_name());
+        let options = ContainerArchiveInfoOptionsBuilder::new().path(&path).build();
+        if host.docker().get_container_archive_info(&self.name, Some(options)).await.is_ok() {
+            return Ok(());
+        }
+        let file = File { name: shim::file_name(), content: shim::PROGRAM, mode: 0o555, owner: 0 };
+        upload(host, &self.name, HOME, &[file]).await
+    }
+
+    /// Removes container and volume; the values are gone then.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Engine`], for example while an instance still mounts the volume.
+    pub async fn remove(&self, host: &Engine) -> Result<(), RunError> {
+        remove(host, &self.name).await
+    }
+}
+
+/// Removes a holder and its volume.
+///
+/// # Errors
+///
+/// As [`Holder::remove`].
+pub async fn remove(host: &Engine, name: &str) -> Result<(), RunError> {
+    containers::remove(host, name, Duration::from_secs(1)).await?;
+    containers::remove_volume(host, name).await
+}
+
+/// Puts files into a running container.
+///
+/// # Errors
+///
+/// [`RunError::Engine`].
+pub async fn upload(host: &Engine, container: &str, folder: &str, files: &[File<'_>]) -> Result<(), RunError> {
+    let archive = archive::pack(files);
+    let options = UploadToContainerOptionsBuilder::new().path(folder).build();
+    let sent =
+        host.docker().upload_to_container(container, Some(options), bollard::body_full(archive.into_bytes())).await;
+    sent.map_err(engine(|| format!("put files into {container}")))
+}
+
+/// What a container of ours needs: nothing.
+#[must_use]
+pub fn bare(network: &str) -> HostConfig {
+    HostConfig {
+        network_mode: Some(network.to_owned()),
+        cap_drop: Some(vec!["ALL".to_owned()]),
+        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        restart_policy: Some(containers::restarting()),
+        ..HostConfig::default()
+    }
+}

@@ -1,0 +1,317 @@
+//! One app container: what it is made of, and the files it is given.
+
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, ImageInspect, Mount, MountBindOptions, MountType,
+};
+use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
+use futures::TryStreamExt;
+use papp::{Deliver, VolumeSource};
+use pengine::Engine;
+use zeroize::Zeroizing;
+
+use crate::archive::{self, File};
+use crate::containers::{self, Access};
+use crate::error::RunError;
+use crate::generation::{Generation, Origin, Shape, Value, Variable};
+use crate::names::{self, Project, Role};
+use crate::plan::{Plan, wrong};
+use crate::shim;
+
+/// How long the entrypoint waits for its values, in seconds: after a restart of the engine they are gone.
+const WAIT: &str = "60";
+
+/// What instances of one generation are made of.
+pub struct Recipe<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// What should run.
+    pub plan: &'a Plan,
+    /// The app's image.
+    pub image: &'a ImageInspect,
+    /// The generation.
+    pub generation: &'a Generation,
+}
+
+impl Recipe<'_> {
+    /// The container of one instance, from 1.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Plan`] when the image has no command or a volume's folder does not exist.
+    pub fn body(&self, instance: u32) -> Result<ContainerCreateBody, RunError> {
+        let config = self.image.config.clone().unwrap_or_default();
+        let command: Vec<String> =
+            config.entrypoint.iter().flatten().chain(config.cmd.iter().flatten()).cloned().collect();
+        if command.is_empty() {
+            let what = format!("image `{}` names no command to run", self.plan.image);
+            return Err(wrong(what, "add CMD or ENTRYPOINT to its Dockerfile"));
+        }
+        let number = self.generation.number;
+        let more = [
+            (names::GENERATION, number.to_string()),
+            (names::INSTANCE, instance.to_string()),
+            (names::CONFIGURATION, self.generation.digest.clone()),
+        ];
+        let mut mounts = vec![
+            containers::mount(&self.project.values(number), pshim::DELIVERY, Access::Read),
+            containers::mount(&self.project.home(), pshim::HOME, Access::Read),
+        ];
+        for volume in &self.plan.volumes {
+            mounts.push(self.mount(volume)?);
+        }
+        Ok(ContainerCreateBody {
+            // By its id: a tag that moves between two instances must not make them different.
+            image: Some(self.image.id.clone().unwrap_or_else(|| self.plan.image.clone())),
+            entrypoint: Some(entrypoint(&["run", "--wait", WAIT, "--"])),
+            cmd: Some(command),
+            env: Some(self.environment()),
+            labels: Some(self.project.labels(Role::App, &more)),
+            healthcheck: config.healthcheck.and_then(|check| wrap(check, config.shell.as_deref())),
+            host_config: Some(HostConfig {
+                mounts: Some(mounts),
+                network_mode: Some(self.project.network()),
+                ..HostConfig::default()
+            }),
+            ..ContainerCreateBody::default()
+        })
+    }
+
+    fn mount(&self, volume: &papp::Volume) -> Result<Mount, RunError> {
+        let access = if volume.read_only { Access::Read } else { Access::Write };
+        match &volume.source {
+            VolumeSource::Named(name) => {
+                // A volume of the app starts with what the image has there, as with docker.
+                Ok(Mount {
+                    volume_options: None,
+                    ..containers::mount(&self.project.data(name), &volume.target, access)
+                })
+            }
+            VolumeSource::Host(path) => {
+                let path = self.plan.folder.join(path);
+                // Docker would create a folder that belongs to root.
+                let Ok(path) = path.canonicalize() else {
+                    return Err(wrong(format!("volume folder {} does not exist", path.display()), "create it first"));
+                };
+                Ok(Mount {
+                    source: Some(path.display().to_string()),
+                    target: Some(volume.target.clone()),
+                    typ: Some(MountType::BIND),
+                    read_only: Some(volume.read_only),
+                    bind_options: Some(MountBindOptions {
+                        create_mountpoint: Some(false),
+                        ..MountBindOptions::default()
+                    }),
+                    ..Mount::default()
+                })
+            }
+        }
+    }
+
+    /// What the engine itself sets, and shows to everybody who may ask it: public configuration. With `deliver = "env"`
+    /// it is everything, because somebody asked for that.
+    fn environment(&self) -> Vec<String> {
+        let variables = self.generation.variables.iter();
+        match self.plan.deliver {
+            Deliver::Shim | Deliver::Files => variables
+                .filter(|variable| variable.origin == Origin::Configuration)
+                .filter_map(|variable| match &variable.value {
+                    Value::Public(text) => Some(format!("{}={text}", variable.name)),
+                    Value::Confidential(_) => None,
+                })
+                .collect(),
+            Deliver::Environment => {
+                variables.map(|variable| String::from_utf8_lossy(&entry(variable)).into_owned()).collect()
+            }
+        }
+    }
+
+    /// The files that instances read their values from, for the app's user; for everybody in the container if nobody
+    /// knows who that is.
+    #[must_use]
+    pub fn files(&self, owner: Option<u32>) -> Files {
+        let mut files = Files { environment: Zeroizing::default(), single: Vec::new(), init: Vec::new(), owner };
+        // Its final size at once, so that no part of it is left behind.
+        files
+            .environment
+            .reserve_exact(self.generation.variables.iter().map(|variable| entry_size(variable) + 8).sum());
+        for variable in self.generation.variables.iter().filter(|variable| variable.origin != Origin::Configuration) {
+            let confidential = matches!(variable.value, Value::Confidential(_));
+            let as_file = variable.shape == Shape::File || (self.plan.deliver == Deliver::Files && confidential);
+            if as_file {
+                files.add_single(variable);
+            }
+            match (self.plan.deliver, as_file) {
+                (Deliver::Environment, _) => {}
+                (Deliver::Files, true) if variable.shape == Shape::Variable => {
+                    files.add(format!("{}_FILE={}", variable.name, file_path(&variable.name)).as_bytes());
+                }
+                (Deliver::Files | Deliver::Shim, _) => files.add(&entry(variable)),
+            }
+        }
+        for init in &self.plan.init {
+            let words: Vec<&str> = init.command.iter().map(String::as_str).collect();
+            let limit = init.timeout.map_or(0, |timeout| u32::try_from(timeout.as_secs().max(1)).unwrap_or(0));
+            files.init.extend(pshim::init::write(&init.name, limit, &words).unwrap_or_default());
+        }
+        files
+    }
+}
+
+/// The files of a generation. What is confidential is wiped when they are dropped.
+pub struct Files {
+    environment: Zeroizing<Vec<u8>>,
+    single: Vec<(String, Zeroizing<Vec<u8>>)>,
+    init: Vec<u8>,
+    owner: Option<u32>,
+}
+
+impl Files {
+    fn add(&mut self, entry: &[u8]) {
+        self.environment.extend_from_slice(entry);
+        self.environment.push(0);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "door 46: a file on the instance's tmpfs holds one value")]
+    fn add_single(&mut self, variable: &Variable) {
+        let content = match &variable.value {
+            Value::Public(text) => Zeroizing::new(text.clone().into_bytes()),
+            Value::Confidential(value) => Zeroizing::new(value.expose().to_vec()),
+        };
+        self.single.push((variable.name.clone(), content));
+    }
+
+    /// In the order in which they must be written: the file that says that all is there comes last.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<File<'_>> {
+        let (mode, owner) = self.owner.map_or((0o444, 0), |owner| (0o400, owner));
+        let own = |name: String, content| File { name, content, mode, owner };
+        let mut files = vec![own(base_name(pshim::ENVIRONMENT_FILE), &self.environment[..])];
+        files.extend(self.single.iter().map(|(name, content)| own(format!("files/{name}"), &content[..])));
+        let open = |name: &str, content| File { name: base_name(name), content, mode: 0o444, owner: 0 };
+        files.push(open(pshim::INIT_FILE, &self.init[..]));
+        files.push(open(pshim::READY_FILE, &[]));
+        files
+    }
+}
+
+fn base_name(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or(path).to_owned()
+}
+
+fn file_path(name: &str) -> String {
+    format!("{}/files/{name}", pshim::DELIVERY)
+}
+
+fn entry_size(variable: &Variable) -> usize {
+    let value = match (&variable.value, variable.shape) {
+        (_, Shape::File) => file_path(&variable.name).len(),
+        (Value::Public(text), Shape::Variable) => text.len(),
+        (Value::Confidential(value), Shape::Variable) => value.len(),
+    };
+    variable.name.len() + 1 + value.max(file_path(&variable.name).len() + "_FILE".len())
+}
+
+/// `NAME=VALUE` as the app's environment has it.
+#[expect(clippy::disallowed_methods, reason = "door 47: the app's environment holds the values")]
+fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
+    let mut entry = Zeroizing::new(Vec::with_capacity(entry_size(variable)));
+    entry.extend_from_slice(variable.name.as_bytes());
+    entry.push(b'=');
+    match (&variable.value, variable.shape) {
+        (_, Shape::File) => entry.extend_from_slice(file_path(&variable.name).as_bytes()),
+        (Value::Public(text), Shape::Variable) => entry.extend_from_slice(text.as_bytes()),
+        (Value::Confidential(value), Shape::Variable) => entry.extend_from_slice(value.expose()),
+    }
+    entry
+}
+
+/// The entrypoint with these words before the app's command.
+#[must_use]
+pub fn entrypoint(words: &[&str]) -> Vec<String> {
+    [shim::path()].into_iter().chain(words.iter().map(|word| (*word).to_owned())).collect()
+}
+
+/// A health check of the image, with the app's environment (moby#18136: docker gives it none).
+fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
+    let test = check.test.clone()?;
+    let mut wrapped = vec!["CMD".to_owned()];
+    wrapped.extend(entrypoint(&["exec", "--"]));
+    match test.split_first()? {
+        (kind, words) if kind == "CMD" => wrapped.extend_from_slice(words),
+        (kind, words) if kind == "CMD-SHELL" => {
+            match shell {
+                Some(shell) if !shell.is_empty() => wrapped.extend_from_slice(shell),
+                _ => wrapped.extend(["/bin/sh".to_owned(), "-c".to_owned()]),
+            }
+            wrapped.extend_from_slice(words);
+        }
+        // NONE, or nothing of its own.
+        _ => return Some(check),
+    }
+    Some(HealthConfig { test: Some(wrapped), ..check })
+}
+
+/// The user id that the image's USER means; `None` when nobody knows, so that everybody in the container must read.
+///
+/// A name is looked up in the container's own `/etc/passwd`.
+pub async fn owner(host: &Engine, image: &ImageInspect, container: &str) -> Option<u32> {
+    let user = image.config.as_ref().and_then(|config| config.user.as_deref()).unwrap_or_default();
+    let name = user.split(':').next().unwrap_or_default();
+    if name.is_empty() || name == "root" {
+        return Some(0);
+    }
+    if let Ok(id) = name.parse() {
+        return Some(id);
+    }
+    let options = DownloadFromContainerOptionsBuilder::new().path("/etc/passwd").build();
+    let pieces = host.docker().download_from_container(container, Some(options));
+    let archive: Vec<u8> = pieces
+        .try_fold(Vec::new(), |mut all, piece| async move {
+            all.extend_from_slice(&piece);
+            Ok(all)
+        })
+        .await
+        .ok()?;
+    id_in(&String::from_utf8_lossy(&archive::first_file(&archive)?), name)
+}
+
+/// The id of a user in a file like `/etc/passwd`.
+fn id_in(passwd: &str, name: &str) -> Option<u32> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1))?.and_then(|id| id.parse().ok())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r12_health_checks_run_with_the_apps_environment() {
+        let check = |test: &[&str]| HealthConfig {
+            test: Some(test.iter().map(|word| (*word).to_owned()).collect()),
+            interval: Some(5),
+            ..HealthConfig::default()
+        };
+        let words = |check: HealthConfig, shell: Option<&[String]>| wrap(check, shell).unwrap().test.unwrap();
+        let shim = shim::path();
+        assert_eq!(words(check(&["CMD", "probe", "-x"]), None), ["CMD", &shim, "exec", "--", "probe", "-x"]);
+        assert_eq!(
+            words(check(&["CMD-SHELL", "test -n \"$A\""]), None),
+            ["CMD", &shim, "exec", "--", "/bin/sh", "-c", "test -n \"$A\""]
+        );
+        let bash = ["/bin/bash".to_owned(), "-ec".to_owned()];
+        assert_eq!(words(check(&["CMD-SHELL", "x"]), Some(&bash))[4..], ["/bin/bash", "-ec", "x"]);
+        assert_eq!(words(check(&["NONE"]), None), ["NONE"]);
+        assert_eq!(wrap(check(&["CMD", "x"]), None).unwrap().interval, Some(5));
+    }
+
+    #[test]
+    fn a_users_name_is_looked_up() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nshop:x:999:998::/home/shop:/usr/sbin/nologin\n";
+        assert_eq!(id_in(passwd, "shop"), Some(999));
+        assert_eq!(id_in(passwd, "sho"), None);
+        assert_eq!(id_in("shop", "shop"), None);
+    }
+}

@@ -1,0 +1,273 @@
+//! `prun logs` and `prun exec`: what containers write, redacted as it comes.
+
+use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures::StreamExt;
+use futures::stream::SelectAll;
+use pcli::{Ending, Exit, Printer};
+use pengine::Engine;
+use psecret::{Redactor, RedactorStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::command::{ExecArguments, LogsArguments};
+use crate::containers;
+use crate::edge::{Edge, Failure, Outcome};
+use crate::error::{RunError, engine};
+use crate::generation;
+use crate::instance;
+use crate::names::{self, Project, Role};
+use crate::roll::{number, role};
+use crate::show::known;
+use crate::start::connect;
+use crate::stop::project_of;
+
+/// The word that means the app among services.
+const APP: &str = "app";
+
+/// Shows what instances and services wrote.
+///
+/// Each container and each of its two streams has a redactor of its own, so that a value is found however it was cut.
+///
+/// # Errors
+///
+/// When there is no such project or service, or the engine keeps no log.
+pub async fn logs(arguments: &LogsArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let name = project_of(&arguments.project)?;
+    let (ledger, generation) = known(&name)?;
+    let variables = generation.as_ref().map(|generation| &generation.variables[..]).unwrap_or_default();
+    let redactor = generation::redactor(Some(&ledger), variables).map_err(RunError::from)?;
+    let host = edge.cancellation.unless_cancelled(connect()).await??;
+    let project = Project::new(&name, ledger.owner());
+    let wanted = wanted(&host, &project, &arguments.of).await?;
+    let prefixed = wanted.len() > 1;
+    let width = wanted.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+
+    let mut all = SelectAll::new();
+    for (label, container) in &wanted {
+        let options = LogsOptionsBuilder::new().follow(arguments.follow).stdout(true).stderr(true);
+        let options = match arguments.tail {
+            Some(count) => options.tail(&count.to_string()),
+            None => options,
+        };
+        let prefix = if prefixed { format!("{label:<width$} | ") } else { String::new() };
+        let lines = Lines::new(&redactor, prefix, edge);
+        let stream =
+            host.docker().logs(container, Some(options.build())).map(Some).chain(futures::stream::iter([None]));
+        all.push(Box::pin(stream.scan(lines, |lines, piece| {
+            let result = match piece {
+                Some(Ok(piece)) => {
+                    lines.push(&piece);
+                    Ok(())
+                }
+                Some(Err(error)) => Err(error),
+                None => {
+                    lines.finish();
+                    Ok(())
+                }
+            };
+            std::future::ready(Some(result))
+        })));
+    }
+    let work = async {
+        while let Some(result) = all.next().await {
+            result.map_err(engine(|| "read the logs"))?;
+            if edge.stdout.is_closed() {
+                return Ok(Exit::Ended(Ending::ReaderGone));
+            }
+        }
+        Ok::<_, RunError>(Exit::Done)
+    };
+    match edge.cancellation.unless_cancelled(work).await {
+        Ok(done) => Ok(done?),
+        // Ending what was followed is how one stops looking.
+        Err(ending) if arguments.follow => Ok(Exit::Ended(ending)),
+        Err(ending) => Err(ending.into()),
+    }
+}
+
+/// The containers that are meant, with what to call them.
+async fn wanted(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(String, String)>, RunError> {
+    let all = containers::list(host, project).await?;
+    let newest = all.iter().filter(|container| role(container) == Some(Role::App.as_str())).filter_map(number).max();
+    let mut wanted = Vec::new();
+    let default = [APP.to_owned()];
+    for name in if of.is_empty() { &default[..] } else { of } {
+        let before = wanted.len();
+        for container in &all {
+            let labels = container.labels.as_ref();
+            let label = match role(container) {
+                Some("app") if name == APP && number(container) == newest => {
+                    format!("{APP} {}", names::label(labels, names::INSTANCE).unwrap_or("?"))
+                }
+                Some("service") if names::label(labels, names::SERVICE) == Some(name) => name.clone(),
+                _ => continue,
+            };
+            wanted.push((label, containers::name_of(container)));
+        }
+        if wanted.len() == before {
+            return Err(RunError::Nothing {
+                what: format!("nothing called `{name}` runs in project {}", project.name()),
+            });
+        }
+    }
+    wanted.sort();
+    Ok(wanted)
+}
+
+/// The two streams of one container on their way to people.
+struct Lines {
+    out: Side,
+    error: Side,
+}
+
+struct Side {
+    redactor: RedactorStream,
+    line: Vec<u8>,
+    prefix: String,
+    printer: Printer,
+}
+
+impl Lines {
+    fn new(redactor: &Redactor, prefix: String, edge: &Edge) -> Self {
+        let side = |printer: &Printer| Side {
+            redactor: redactor.stream(),
+            line: Vec::new(),
+            prefix: prefix.clone(),
+            printer: printer.clone(),
+        };
+        Self { out: side(&edge.stdout), error: side(&edge.stderr) }
+    }
+
+    fn push(&mut self, piece: &LogOutput) {
+        match piece {
+            LogOutput::StdErr { message } => self.error.push(message),
+            LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
+                self.out.push(message);
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.out.finish();
+        self.error.finish();
+    }
+}
+
+impl Side {
+    fn push(&mut self, bytes: &[u8]) {
+        let clean = self.redactor.push(bytes);
+        self.show(&clean);
+    }
+
+    fn finish(&mut self) {
+        let rest = self.redactor.finish();
+        self.show(&rest);
+        if !self.line.is_empty() {
+            self.show(b"\n");
+        }
+    }
+
+    /// Without a prefix bytes go as they come; with one, whole lines.
+    fn show(&mut self, clean: &[u8]) {
+        if self.prefix.is_empty() {
+            if !clean.is_empty() {
+                self.printer.bytes(clean);
+            }
+            return;
+        }
+        for byte in clean {
+            self.line.push(*byte);
+            if *byte == b'\n' {
+                let line = [self.prefix.as_bytes(), &self.line[..]].concat();
+                self.printer.bytes(&line);
+                self.line.clear();
+            }
+        }
+    }
+}
+
+/// Runs a command in an instance, with the app's environment, and passes on its exit code.
+///
+/// # Errors
+///
+/// When there is no such instance, or the engine cannot run the command.
+pub async fn exec(arguments: &ExecArguments, edge: &Edge) -> Result<Outcome, Failure> {
+    let name = project_of(&arguments.project)?;
+    let (ledger, generation) = known(&name)?;
+    let Some(generation) = generation else {
+        return Err(RunError::Nothing { what: format!("project `{name}` has not been started yet") }.into());
+    };
+    let redactor = generation::redactor(Some(&ledger), &generation.variables).map_err(RunError::from)?;
+    let host = edge.cancellation.unless_cancelled(connect()).await??;
+    let project = Project::new(&name, ledger.owner());
+    let container = project.instance(generation.number, arguments.instance);
+    let running = containers::inspect(&host, &project, &container).await?;
+    if !running.is_some_and(|container| containers::is_running(&container)) {
+        let what = format!("instance {} of project `{name}` does not run", arguments.instance);
+        return Err(RunError::Nothing { what }.into());
+    }
+    let mut command = instance::entrypoint(&["exec", "--"]);
+    command.extend(arguments.command.iter().cloned());
+    let mut lines = Lines::new(&redactor, String::new(), edge);
+    let work = exec_in(&host, &container, command, arguments, &mut lines);
+    let code = edge.cancellation.unless_cancelled(work).await??;
+    Ok(Outcome::Command(u8::try_from(code).unwrap_or(pshim::FAILED)))
+}
+
+async fn exec_in(
+    host: &Engine,
+    container: &str,
+    command: Vec<String>,
+    arguments: &ExecArguments,
+    lines: &mut Lines,
+) -> Result<i64, RunError> {
+    let doing = || format!("run a command in {container}");
+    let options = CreateExecOptions {
+        cmd: Some(command),
+        attach_stdin: Some(arguments.interactive),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        user: arguments.user.clone(),
+        ..CreateExecOptions::default()
+    };
+    let docker = host.docker();
+    let id = docker.create_exec(container, options).await.map_err(engine(doing))?.id;
+    let started = docker.start_exec(&id, None::<StartExecOptions>).await.map_err(engine(doing))?;
+    if let StartExecResults::Attached { mut output, mut input } = started {
+        let feed = async {
+            if arguments.interactive {
+                let mut stdin = tokio::io::stdin();
+                let mut buffer = vec![0; 16 * 1024];
+                while let Ok(count @ 1..) = stdin.read(&mut buffer).await {
+                    if input.write_all(&buffer[..count]).await.is_err() {
+                        break;
+                    }
+                    let _ = input.flush().await;
+                }
+            }
+            let _ = input.shutdown().await;
+            // What the command still writes is waited for, not this.
+            std::future::pending::<()>().await;
+        };
+        let show = async {
+            while let Some(piece) = output.next().await {
+                lines.push(&piece.map_err(engine(doing))?);
+            }
+            Ok::<_, RunError>(())
+        };
+        tokio::select! {
+            result = show => result?,
+            () = feed => {}
+        }
+    }
+    lines.finish();
+    for _ in 0..50 {
+        let state = docker.inspect_exec(&id).await.map_err(engine(doing))?;
+        if let (Some(false), Some(code)) = (state.running, state.exit_code) {
+            return Ok(code);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Ok(pshim::FAILED.into())
+}

@@ -1,0 +1,168 @@
+//! What everything of a project is called in the engine, and the labels that say whose it is.
+
+use std::collections::HashMap;
+
+/// The label with the project's name.
+pub const PROJECT: &str = "io.prun.project";
+/// The label with the mark of the state that made the thing.
+pub const OWNER: &str = "io.prun.owner";
+/// The label with what the thing is for.
+pub const ROLE: &str = "io.prun.role";
+/// The label with a service's name.
+pub const SERVICE: &str = "io.prun.service";
+/// The label with a generation's number.
+pub const GENERATION: &str = "io.prun.generation";
+/// The label with an instance's number, from 1.
+pub const INSTANCE: &str = "io.prun.instance";
+/// The label with the digest of what the thing was made of.
+pub const CONFIGURATION: &str = "io.prun.configuration";
+
+/// What a container, volume or network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// One app container.
+    App,
+    /// A service, or its data.
+    Service,
+    /// Values in memory, or what keeps them alive.
+    Values,
+    /// The forwarder of the published ports.
+    Ports,
+    /// The entrypoint's volume.
+    Home,
+    /// The project's network.
+    Network,
+    /// A volume of the app's own.
+    Data,
+}
+
+impl Role {
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Service => "service",
+            Self::Values => "values",
+            Self::Ports => "ports",
+            Self::Home => "home",
+            Self::Network => "network",
+            Self::Data => "data",
+        }
+    }
+}
+
+/// A project as the engine knows it. Names of services have no dots, so names with dots are ours alone.
+#[derive(Clone, Debug)]
+pub struct Project {
+    name: String,
+    owner: String,
+}
+
+impl Project {
+    /// A project and the mark of its state.
+    #[must_use]
+    pub fn new(name: &str, owner: &str) -> Self {
+        Self { name: name.to_owned(), owner: owner.to_owned() }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The mark of its state.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The network of its services and instances.
+    #[must_use]
+    pub fn network(&self) -> String {
+        self.name.clone()
+    }
+
+    /// The volume with the entrypoint, which is also the lock of the init commands.
+    #[must_use]
+    pub fn home(&self) -> String {
+        format!("{}.prun", self.name)
+    }
+
+    /// The forwarder.
+    #[must_use]
+    pub fn forwarder(&self) -> String {
+        format!("{}.ports", self.name)
+    }
+
+    /// A service's container, and the volume with its data.
+    #[must_use]
+    pub fn service(&self, service: &str) -> String {
+        format!("{}-{service}", self.name)
+    }
+
+    /// The values of a service, and what keeps them alive.
+    #[must_use]
+    pub fn service_values(&self, service: &str) -> String {
+        format!("{}-{service}.values", self.name)
+    }
+
+    /// The values of a generation, and what keeps them alive.
+    #[must_use]
+    pub fn values(&self, generation: u64) -> String {
+        format!("{}.{generation}.values", self.name)
+    }
+
+    /// An instance; also its host name on the project's network.
+    #[must_use]
+    pub fn instance(&self, generation: u64, instance: u32) -> String {
+        format!("{}.{generation}.{instance}", self.name)
+    }
+
+    /// A volume of the app's own.
+    #[must_use]
+    pub fn data(&self, volume: &str) -> String {
+        format!("{}_{volume}", self.name)
+    }
+
+    /// The labels of something of this project.
+    #[must_use]
+    pub fn labels(&self, role: Role, more: &[(&str, String)]) -> HashMap<String, String> {
+        [(PROJECT, self.name.clone()), (OWNER, self.owner.clone()), (ROLE, role.as_str().to_owned())]
+            .into_iter()
+            .chain(more.iter().map(|(name, value)| (*name, value.clone())))
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+}
+
+/// A label's value.
+#[must_use]
+pub fn label<'a>(labels: Option<&'a HashMap<String, String>>, name: &str) -> Option<&'a str> {
+    labels?.get(name).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_service_can_be_called_like_something_of_ours() {
+        let project = Project::new("shop", "mark");
+        let ours = [project.home(), project.forwarder(), project.values(3), project.instance(3, 1)];
+        for name in ["prun", "ports", "3", "3-values", "3-1", "values"] {
+            assert!(!ours.contains(&project.service(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn everything_says_whose_it_is() {
+        let labels = Project::new("shop", "mark").labels(Role::App, &[(GENERATION, "3".to_owned())]);
+        assert_eq!(label(Some(&labels), PROJECT), Some("shop"));
+        assert_eq!(label(Some(&labels), OWNER), Some("mark"));
+        assert_eq!(label(Some(&labels), ROLE), Some("app"));
+        assert_eq!(label(Some(&labels), GENERATION), Some("3"));
+        assert_eq!(label(None, PROJECT), None);
+    }
+}

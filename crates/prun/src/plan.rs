@@ -1,0 +1,306 @@
+//! What should run: the manifest and the command line, as one checked thing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use papp::{Check, Deliver, Init, Manifest, Port, Template, Volume};
+use pcredential::ServiceKind;
+
+use crate::command::StartArguments;
+use crate::error::RunError;
+
+/// How long a service or an instance may take, if nobody says.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What should run.
+#[derive(Debug)]
+pub struct Plan {
+    /// The project's name.
+    pub project: String,
+    /// Who named the project, for people.
+    pub project_from: &'static str,
+    /// The app's image.
+    pub image: String,
+    /// The services, in the order in which they are added.
+    pub services: Vec<WantedService>,
+    /// Public configuration.
+    pub environment: Vec<(String, String)>,
+    /// The secrets that are made of other names, and whether each may replace an injected variable.
+    pub composed: Vec<(String, Template)>,
+    /// The user's secrets that may take the place of an injected variable.
+    pub overriding: Vec<String>,
+    /// What runs before the app.
+    pub init: Vec<Init>,
+    /// How many instances.
+    pub replicas: u32,
+    /// The published ports.
+    pub ports: Vec<Port>,
+    /// The app's volumes.
+    pub volumes: Vec<Volume>,
+    /// The folder that the volumes' host paths begin at.
+    pub folder: PathBuf,
+    /// How values reach the app.
+    pub deliver: Deliver,
+    /// How health is asked.
+    pub health: Option<Check>,
+    /// How long services and instances may take.
+    pub patience: Duration,
+}
+
+/// A service that should run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedService {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: ServiceKind,
+    /// The image, if somebody chose one.
+    pub image: Option<String>,
+    /// The database's name, if somebody chose one.
+    pub database: Option<String>,
+    /// Whether it owns the standard names.
+    pub primary: bool,
+}
+
+impl Plan {
+    /// Joins command line and manifest; the command line wins. `folder` is the manifest's, else the current one.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Plan`] for what cannot be followed.
+    pub fn new(arguments: &StartArguments, manifest: &Manifest, folder: &Path) -> Result<Self, RunError> {
+        let Some(image) = arguments.image.clone().or_else(|| manifest.image.clone()) else {
+            return Err(wrong("no image is named", "prun start IMAGE, or image = \"…\" in app.toml"));
+        };
+        let (project, project_from) = project(arguments.project.as_deref(), manifest.name.as_deref(), &image)?;
+        let mut services: Vec<WantedService> =
+            manifest.services.iter().map(WantedService::of_manifest).collect::<Result<_, _>>()?;
+        for text in &arguments.services {
+            let service = WantedService::of_flag(text)?;
+            match services.iter().find(|other| other.name == service.name) {
+                None => services.push(service),
+                Some(other) if other.kind == service.kind => {}
+                Some(other) => {
+                    let what = format!(
+                        "service `{}` is {} in app.toml and {} in --service",
+                        other.name, other.kind, service.kind
+                    );
+                    return Err(wrong(what, "give the other one a name of its own: --service KIND=NAME"));
+                }
+            }
+        }
+        let ports = if arguments.ports.is_empty() {
+            manifest.run.ports.clone()
+        } else {
+            arguments.ports.iter().map(|text| port(text)).collect::<Result<_, _>>()?
+        };
+        check_ports(&ports)?;
+        let (health, timeout) = match &manifest.run.health {
+            Some(health) => (Some(health.check.clone()), health.timeout),
+            None => (None, None),
+        };
+        Ok(Self {
+            project,
+            project_from,
+            image,
+            services,
+            environment: manifest.environment.clone(),
+            composed: manifest
+                .run_secrets()
+                .filter_map(|secret| Some((secret.name.clone(), secret.value.clone()?)))
+                .collect(),
+            overriding: manifest
+                .secrets
+                .iter()
+                .filter(|secret| secret.replaces_injected)
+                .map(|secret| secret.name.clone())
+                .collect(),
+            init: manifest.init.clone(),
+            replicas: arguments.replicas.unwrap_or(manifest.run.replicas),
+            ports,
+            volumes: manifest.run.volumes.clone(),
+            folder: folder.to_owned(),
+            deliver: manifest.run.deliver,
+            health,
+            patience: arguments.wait.map(Duration::from_secs).or(timeout).unwrap_or(PATIENCE),
+        })
+    }
+
+    /// Whether a service is part of the plan.
+    #[must_use]
+    pub fn wants(&self, service: &str) -> bool {
+        self.services.iter().any(|wanted| wanted.name == service)
+    }
+
+    /// The services that are marked as owners of the standard names.
+    pub fn primaries(&self) -> impl Iterator<Item = &str> {
+        self.services.iter().filter(|service| service.primary).map(|service| service.name.as_str())
+    }
+}
+
+impl WantedService {
+    fn of_manifest(service: &papp::Service) -> Result<Self, RunError> {
+        let kind = ServiceKind::parse(service.kind.as_str())
+            .ok_or_else(|| wrong(format!("service `{}` is of an unknown kind", service.name), kinds()))?;
+        let image =
+            service.image.clone().or_else(|| service.version.as_deref().map(|version| kind.image(Some(version))));
+        Ok(Self {
+            name: service.name.clone(),
+            kind,
+            image,
+            database: service.database.clone(),
+            primary: service.primary,
+        })
+    }
+
+    /// Reads `KIND[:VERSION][=NAME]`.
+    fn of_flag(text: &str) -> Result<Self, RunError> {
+        let (kind, name) = text.split_once('=').map_or((text, None), |(kind, name)| (kind, Some(name)));
+        let (kind, version) = kind.split_once(':').map_or((kind, None), |(kind, version)| (kind, Some(version)));
+        let Some(kind) = ServiceKind::parse(kind) else {
+            return Err(wrong(format!("--service {text}: unknown kind `{kind}`"), kinds()));
+        };
+        let default = match kind {
+            ServiceKind::Postgres | ServiceKind::Mysql | ServiceKind::Mariadb => "db",
+            ServiceKind::Redis | ServiceKind::Valkey => "cache",
+            ServiceKind::Mongodb => "mongo",
+        };
+        let name = name.unwrap_or(default);
+        if !is_label(name) {
+            let help = "lowercase letters, digits and `-`, at most 40 characters, a letter first";
+            return Err(wrong(format!("--service {text}: `{name}` is no name for a service"), help));
+        }
+        let image = version.map(|version| kind.image(Some(version)));
+        Ok(Self { name: name.to_owned(), kind, image, database: None, primary: false })
+    }
+}
+
+fn is_label(name: &str) -> bool {
+    name.len() <= 40
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+fn kinds() -> String {
+    let kinds: Vec<&str> = ServiceKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    format!("one of {}", kinds.join(", "))
+}
+
+/// The project's name, and who chose it.
+///
+/// # Errors
+///
+/// [`RunError::Plan`] when the chosen name is none.
+pub fn project(flag: Option<&str>, manifest: Option<&str>, image: &str) -> Result<(String, &'static str), RunError> {
+    let (name, from) = match (flag, manifest) {
+        (Some(name), _) => (name.to_owned(), "from --project"),
+        (None, Some(name)) => (name.to_owned(), "from app.toml"),
+        (None, None) => (of_image(image), "from the image's name"),
+    };
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    let begins = name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
+    if !begins || name.len() > 60 || !name.chars().all(valid) {
+        let help = "lowercase letters, digits, `-` and `_`, at most 60 characters; choose one with --project";
+        return Err(wrong(format!("`{name}` is no name for a project"), help));
+    }
+    Ok((name, from))
+}
+
+/// The last part of an image's name: `registry:5000/team/shop:1.4` is `shop`.
+fn of_image(image: &str) -> String {
+    let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
+    let name = name.split(':').next().unwrap_or(name);
+    name.chars().map(|c| if c == '.' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+fn port(text: &str) -> Result<Port, RunError> {
+    Port::parse(text).ok_or_else(|| {
+        wrong(format!("--publish {text}: not a port"), "[ADDRESS:][HOST:]CONTAINER, for example 127.0.0.1:8080:80")
+    })
+}
+
+fn check_ports(ports: &[Port]) -> Result<(), RunError> {
+    for (at, port) in ports.iter().enumerate() {
+        if port.udp {
+            let help = "publish TCP ports only; see docs/limits.md";
+            return Err(wrong(format!("port {port} is UDP, which the forwarder does not carry"), help));
+        }
+        let twice = |other: &&Port| other.host.is_some() && other.host == port.host && other.address == port.address;
+        if let Some(other) = ports[..at].iter().find(twice) {
+            return Err(wrong(format!("ports {other} and {port} publish the same host port"), "choose two"));
+        }
+    }
+    Ok(())
+}
+
+/// A plan that cannot be followed.
+pub fn wrong(what: impl Into<String>, help: impl Into<String>) -> RunError {
+    RunError::Plan { what: what.into(), help: help.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(services: &[&str], ports: &[&str]) -> StartArguments {
+        StartArguments {
+            image: Some("registry:5000/team/Shop.Web:1.4".to_owned()),
+            services: services.iter().map(|text| (*text).to_owned()).collect(),
+            ports: ports.iter().map(|text| (*text).to_owned()).collect(),
+            ..StartArguments::default()
+        }
+    }
+
+    fn plan(arguments: &StartArguments, manifest: &str) -> Result<Plan, RunError> {
+        let manifest = Manifest::parse(Path::new("app.toml"), manifest.as_bytes()).unwrap();
+        Plan::new(arguments, &manifest, Path::new("/srv"))
+    }
+
+    #[test]
+    fn everything_works_without_a_manifest() {
+        let plan = plan(&arguments(&["postgres", "valkey:8=sessions"], &["8080:80"]), "").unwrap();
+        assert_eq!((plan.project.as_str(), plan.project_from), ("shop-web", "from the image's name"));
+        let services: Vec<_> = plan.services.iter().map(|s| (s.name.as_str(), s.kind, s.image.as_deref())).collect();
+        assert_eq!(
+            services,
+            [("db", ServiceKind::Postgres, None), ("sessions", ServiceKind::Valkey, Some("valkey/valkey:8"))]
+        );
+        assert_eq!(plan.replicas, 1);
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_manifest() {
+        let manifest = "name = \"shop\"\nimage = \"shop:latest\"\n[run]\nports = [\"8080:80\"]\nreplicas = 3";
+        let plain = plan(&StartArguments::default(), manifest).unwrap();
+        assert_eq!((plain.project.as_str(), plain.image.as_str(), plain.replicas), ("shop", "shop:latest", 3));
+        let flags = StartArguments { project: Some("other".into()), replicas: Some(1), ..arguments(&[], &["9090:90"]) };
+        let flags = plan(&flags, manifest).unwrap();
+        assert_eq!((flags.project.as_str(), flags.replicas), ("other", 1));
+        assert_eq!(flags.ports[0].host, Some(9090));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_names_the_flag() {
+        for (services, ports, word) in [
+            (&["oracle"][..], &[][..], "unknown kind `oracle`"),
+            (&["postgres=Db"], &[], "`Db` is no name"),
+            (&["postgres", "mysql"], &[], "service `db` is"),
+            (&[], &["80:x"], "--publish 80:x"),
+            (&[], &["53:53/udp"], "UDP"),
+            (&[], &["80:80", "80:81"], "the same host port"),
+        ] {
+            let error = plan(&arguments(services, ports), "").unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        let error = plan(&StartArguments::default(), "").unwrap_err();
+        assert!(error.to_string().contains("no image"), "{error}");
+    }
+
+    #[test]
+    fn a_version_chooses_the_tag_and_an_image_everything() {
+        let manifest = "image = \"x\"\n[services.db]\nkind = \"postgres\"\nversion = \"15\"\n[services.cache]\nkind = \"redis\"\nimage = \"mine:1\"";
+        let plan = plan(&StartArguments::default(), manifest).unwrap();
+        assert_eq!(plan.services[0].image.as_deref(), Some("postgres:15"));
+        assert_eq!(plan.services[1].image.as_deref(), Some("mine:1"));
+    }
+}

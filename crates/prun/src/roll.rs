@@ -1,0 +1,250 @@
+//! From one generation of instances to the next: new ones first, old ones go when the new are healthy.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use bollard::models::{ContainerSummary, ContainerUpdateBody, ImageInspect};
+use pcredential::Ledger;
+use pengine::Engine;
+
+use crate::containers;
+use crate::edge::Edge;
+use crate::error::{RunError, engine};
+use crate::forwarder;
+use crate::gate;
+use crate::generation::{Generation, Variable};
+use crate::holder::{self, Holder};
+use crate::instance::{self, Recipe};
+use crate::names::{self, Project, Role};
+use crate::plan::Plan;
+use crate::shim;
+use crate::start::now;
+use crate::state::Locked;
+
+/// How long an instance may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What had to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// Instances of the same generation were missing.
+    Restored,
+    /// There is a new generation.
+    Replaced,
+}
+
+/// Everything that a roll needs to know.
+pub struct Roll<'a> {
+    /// The engine.
+    pub host: &'a Engine,
+    /// The project.
+    pub project: &'a Project,
+    /// What should run.
+    pub plan: &'a Plan,
+    /// The services.
+    pub ledger: &'a Ledger,
+    /// The app's image.
+    pub image: &'a ImageInspect,
+    /// Where to tell.
+    pub edge: &'a Edge,
+}
+
+/// What instances are made of, as a digest: two starts with the same digest are the same.
+#[must_use]
+pub fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variables: &[Variable]) -> String {
+    let sealed = Generation::seal_variables(variables);
+    let rest = format!(
+        "{:?} {:?} {:?} {:?} {} {}",
+        image.id,
+        plan.init,
+        plan.volumes,
+        plan.deliver,
+        plan.replicas,
+        shim::digest()
+    );
+    ledger.digest([&sealed[..], rest.as_bytes()])
+}
+
+impl Roll<'_> {
+    /// Makes what runs what is wanted. When it fails, or somebody stops it, what ran before runs still.
+    ///
+    /// # Errors
+    ///
+    /// Those of the gate, the forwarder and the engine; [`RunError::Stopped`].
+    pub async fn run(
+        &self,
+        locked: &Locked<'_>,
+        current: Option<Generation>,
+        variables: Vec<Variable>,
+    ) -> Result<Change, RunError> {
+        let digest = digest(self.ledger, self.plan, self.image, &variables);
+        let same = current.as_ref().filter(|current| current.digest == digest).map(|current| current.number);
+        self.remove_others(current.as_ref().map(|current| current.number)).await?;
+        if let (Some(number), Some(generation)) = (same, &current)
+            && self.runs(number).await?
+        {
+            forwarder::ensure(self.host, self.project, self.ledger, &self.plan.ports).await?;
+            forwarder::point(self.host, self.project, &self.plan.ports, &self.names(generation.number)).await?;
+            return Ok(Change::None);
+        }
+        let (generation, change) = match (same, current) {
+            (Some(_), Some(current)) => (current, Change::Restored),
+            (_, current) => {
+                let number = current.map_or(0, |current| current.number) + 1;
+                (Generation { number, created: now(), digest, variables }, Change::Replaced)
+            }
+        };
+        // Whether the new generation may still be taken back.
+        let fresh = Cell::new(change == Change::Replaced);
+        let work = async {
+            let before = self.names_of_others(generation.number).await?;
+            forwarder::ensure(self.host, self.project, self.ledger, &self.plan.ports).await?;
+            if !before.is_empty() {
+                forwarder::point(self.host, self.project, &self.plan.ports, &before).await?;
+            }
+            self.bring_up(&generation).await?;
+            // Both are on the disk before anything old goes: killed here, the next start finds the new ones.
+            locked.seal_generation(&generation)?;
+            fresh.set(false);
+            forwarder::point(self.host, self.project, &self.plan.ports, &self.names(generation.number)).await?;
+            self.remove_others(Some(generation.number)).await
+        };
+        let outcome = self.edge.cancellation.unless_cancelled(work).await.map_err(RunError::from).and_then(|done| done);
+        if outcome.is_err() && fresh.get() {
+            self.remove(generation.number).await?;
+        }
+        outcome.map(|()| change)
+    }
+
+    fn names(&self, generation: u64) -> Vec<String> {
+        (1..=self.plan.replicas).map(|instance| self.project.instance(generation, instance)).collect()
+    }
+
+    /// Whether all instances of a generation run, and with them what they need.
+    async fn runs(&self, generation: u64) -> Result<bool, RunError> {
+        for name in self.names(generation).into_iter().chain([self.project.values(generation)]) {
+            let container = containers::inspect(self.host, self.project, &name).await?;
+            if !container.is_some_and(|container| containers::is_running(&container)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn bring_up(&self, generation: &Generation) -> Result<(), RunError> {
+        let recipe = Recipe { project: self.project, plan: self.plan, image: self.image, generation };
+        let number = generation.number;
+        let home = self.project.home();
+        containers::ensure_volume(self.host, self.project, &home, self.project.labels(Role::Home, &[]), &[]).await?;
+        self.ensure_data().await?;
+        let network = self.project.network();
+        let holder = Holder {
+            name: self.project.values(number),
+            labels: vec![(names::GENERATION, number.to_string())],
+            network: Some(&network),
+            home: Some(&home),
+        };
+        holder.start(self.host, self.project).await?;
+        holder.furnish(self.host).await?;
+        for instance in 1..=self.plan.replicas {
+            let name = self.project.instance(number, instance);
+            let existing = containers::inspect(self.host, self.project, &name).await?;
+            if !existing.is_some_and(|container| containers::is_running(&container)) {
+                containers::create(self.host, self.project, &name, recipe.body(instance)?).await?;
+            }
+        }
+        // Known only now, when there is a container whose list of users can be read.
+        let owner = instance::owner(self.host, self.image, &self.project.instance(number, 1)).await;
+        holder.fill(self.host, &recipe.files(owner).in_order()).await?;
+        for instance in 1..=self.plan.replicas {
+            let name = self.project.instance(number, instance);
+            containers::start(self.host, &name).await?;
+            let told = |finished: &gate::Finished| {
+                self.edge.stderr.fact("init", &format!("{:<9} instance {instance}   {}", finished.name, finished.took));
+            };
+            gate::init(self.host, self.project, self.plan, &name, instance, told).await?;
+            gate::healthy(self.host, self.project, self.plan, self.image, number, instance).await?;
+            // Only now: the engine must not start again and again what never was healthy.
+            let update = ContainerUpdateBody {
+                restart_policy: Some(containers::restarting()),
+                ..ContainerUpdateBody::default()
+            };
+            let updated = self.host.docker().update_container(&name, update).await;
+            updated.map_err(engine(|| format!("set the restart policy of {name}")))?;
+        }
+        let (all, word) = (self.plan.replicas, if self.plan.replicas == 1 { "instance" } else { "instances" });
+        self.edge.stderr.fact("healthy", &format!("{all} of {all} {word}"));
+        Ok(())
+    }
+
+    /// The app's own volumes.
+    async fn ensure_data(&self) -> Result<(), RunError> {
+        for volume in &self.plan.volumes {
+            if let papp::VolumeSource::Named(name) = &volume.source {
+                let name = self.project.data(name);
+                let labels = self.project.labels(Role::Data, &[]);
+                containers::ensure_volume(self.host, self.project, &name, labels, &[]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Instances of other generations that run.
+    async fn names_of_others(&self, generation: u64) -> Result<Vec<String>, RunError> {
+        let all = containers::list(self.host, self.project).await?;
+        let others = all.iter().filter(|container| {
+            role(container) == Some(Role::App.as_str())
+                && number(container).is_some_and(|number| number != generation)
+                && container.state == Some(bollard::models::ContainerSummaryStateEnum::RUNNING)
+        });
+        Ok(others.map(containers::name_of).collect())
+    }
+
+    /// Removes what belongs to other generations than this one, leftovers of killed runs among it.
+    async fn remove_others(&self, keep: Option<u64>) -> Result<(), RunError> {
+        let all = containers::list(self.host, self.project).await?;
+        let mut numbers: Vec<u64> = all.iter().filter_map(number).filter(|number| Some(*number) != keep).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let replaced = self.remove_all(&numbers).await?;
+        if keep.is_some() && replaced > 0 {
+            self.edge.stderr.fact("retired", &format!("{replaced} of the generation before"));
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, generation: u64) -> Result<(), RunError> {
+        self.remove_all(&[generation]).await.map(drop)
+    }
+
+    async fn remove_all(&self, generations: &[u64]) -> Result<usize, RunError> {
+        let all = containers::list(self.host, self.project).await?;
+        let theirs = |role_wanted: Role| {
+            all.iter().filter(move |container| {
+                role(container) == Some(role_wanted.as_str())
+                    && number(container).is_some_and(|number| generations.contains(&number))
+            })
+        };
+        let instances: Vec<String> = theirs(Role::App).map(containers::name_of).collect();
+        let gone = instances.iter().map(|name| containers::remove(self.host, name, GRACE));
+        futures::future::try_join_all(gone).await?;
+        for container in theirs(Role::Values) {
+            holder::remove(self.host, &containers::name_of(container)).await?;
+        }
+        Ok(instances.len())
+    }
+}
+
+/// What a container is for.
+#[must_use]
+pub fn role(container: &ContainerSummary) -> Option<&str> {
+    names::label(container.labels.as_ref(), names::ROLE)
+}
+
+/// The generation that a container belongs to.
+#[must_use]
+pub fn number(container: &ContainerSummary) -> Option<u64> {
+    names::label(container.labels.as_ref(), names::GENERATION)?.parse().ok()
+}

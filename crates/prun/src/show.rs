@@ -1,0 +1,182 @@
+//! `prun ps` and `prun injected`: what runs, and what instances get.
+
+use std::fmt::Write as _;
+
+use pcli::Exit;
+use pcredential::Ledger;
+
+use crate::command::{InjectedArguments, ProjectArguments};
+use crate::containers;
+use crate::edge::{Edge, Failure};
+use crate::error::RunError;
+use crate::forwarder;
+use crate::generation::{Generation, Origin, Value, Variable};
+use crate::names::{self, Project, Role};
+use crate::roll::{number, role};
+use crate::start::{connect, folder_of_states, manifest, now};
+use crate::state::State;
+use crate::stop::project_of;
+
+/// How a secret is shown: always as long, so that its length is told in words or not at all.
+const MASK: &str = "••••••••";
+
+/// What is known of a project that was started once.
+///
+/// # Errors
+///
+/// [`RunError::Nothing`] when it never was; when its state cannot be read.
+pub fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
+    let state = State::of(folder_of_states(), name)?;
+    match state.ledger()? {
+        Some(ledger) => Ok((ledger, state.generation()?)),
+        None => Err(RunError::Nothing { what: format!("nothing is known of a project `{name}`") }),
+    }
+}
+
+/// Shows what runs.
+///
+/// # Errors
+///
+/// When there is no such project, or no engine.
+pub async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let name = project_of(arguments)?;
+    let (ledger, _) = known(&name)?;
+    let host = edge.cancellation.unless_cancelled(connect()).await??;
+    let project = Project::new(&name, ledger.owner());
+    let all = containers::list(&host, &project).await?;
+    let addresses = forwarder::addresses(&host, &project).await?.join(" ");
+    let mut rows = vec![["NAME", "WHAT", "STATE", "SINCE", "OPEN"].map(str::to_owned)];
+    let mut of_role = |wanted: Role| {
+        let mut found: Vec<_> = all.iter().filter(|container| role(container) == Some(wanted.as_str())).collect();
+        found.sort_by_key(|container| containers::name_of(container));
+        for container in found {
+            let labels = container.labels.as_ref();
+            let what = match wanted {
+                Role::Service => container.image.clone().unwrap_or_default(),
+                _ => format!(
+                    "instance {} of generation {}",
+                    names::label(labels, names::INSTANCE).unwrap_or("?"),
+                    number(container).unwrap_or_default()
+                ),
+            };
+            let shown = match wanted {
+                Role::Service => names::label(labels, names::SERVICE).unwrap_or_default().to_owned(),
+                _ => containers::name_of(container),
+            };
+            let state = container.state.map_or_else(String::new, |state| state.to_string());
+            let since = container.status.clone().unwrap_or_default();
+            let open = if wanted == Role::App { addresses.clone() } else { String::new() };
+            rows.push([shown, what, state, since, open]);
+        }
+    };
+    of_role(Role::Service);
+    of_role(Role::App);
+    edge.stdout.bytes(table(&rows).as_bytes());
+    Ok(Exit::Done)
+}
+
+/// Shows what instances get, masked; or prints one value.
+///
+/// # Errors
+///
+/// When there is no such project, or no such variable.
+pub fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let name = project_of(&arguments.project)?;
+    let (ledger, generation) = known(&name)?;
+    let Some(generation) = generation else {
+        return Err(RunError::Nothing { what: format!("project `{name}` has not been started yet") }.into());
+    };
+    if let Some(wanted) = &arguments.reveal {
+        let Some(variable) = generation.variable(wanted) else {
+            return Err(RunError::Nothing { what: format!("instances get no `{wanted}`") }.into());
+        };
+        reveal(variable, edge);
+        return Ok(Exit::Done);
+    }
+    let mut rows = vec![["NAME", "FROM", "VALUE"].map(str::to_owned)];
+    rows.extend(generation.variables.iter().map(|variable| row(variable, &ledger)));
+    // What the build alone gets is missing here on purpose; without the manifest nobody knows of it.
+    if let Some(found) = manifest(arguments.project.config.as_deref())? {
+        let build_only = found.manifest.secrets.iter().filter(|secret| !secret.in_run());
+        rows.extend(
+            build_only
+                .map(|secret| [secret.name.clone(), "–".to_owned(), "build only, not in the container".to_owned()]),
+        );
+    }
+    edge.stdout.bytes(table(&rows).as_bytes());
+    Ok(Exit::Done)
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 48: somebody asked to see this one value")]
+fn reveal(variable: &Variable, edge: &Edge) {
+    match &variable.value {
+        Value::Public(text) => edge.stdout.bytes(text.as_bytes()),
+        Value::Confidential(value) => edge.stdout.bytes(value.expose()),
+    }
+    edge.stdout.bytes(b"\n");
+}
+
+fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
+    let from = match &variable.origin {
+        Origin::Service(name) => name.clone(),
+        Origin::User(source) => format!("you ({source})"),
+        Origin::Configuration => "[env]".to_owned(),
+    };
+    let value = match (&variable.value, &variable.origin) {
+        (Value::Public(text), _) => pcli::one_line(text),
+        (Value::Confidential(value), Origin::Service(service)) => {
+            let age = ledger.service(service).map(|service| age(now().saturating_sub(service.created())));
+            format!("{MASK}  ({} characters, {})", value.len(), age.unwrap_or_default())
+        }
+        (Value::Confidential(value), _) => format!("{MASK}  ({} characters)", value.len()),
+    };
+    [variable.name.clone(), from, value]
+}
+
+/// How old something is, in words.
+fn age(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..60 => return "made just now".to_owned(),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86400, "day"),
+    };
+    format!("{count} {unit}{} old", if count == 1 { "" } else { "s" })
+}
+
+/// Columns that line up; the last one is as long as it likes, and empty ones are left out.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let used: Vec<usize> = (0..N).filter(|column| rows.iter().skip(1).any(|row| !row[*column].is_empty())).collect();
+    let widths: Vec<usize> =
+        (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for column in &used {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "{:<width$}   ", row[*column], width = widths[*column]);
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_said_in_the_largest_whole_unit() {
+        assert_eq!(age(3), "made just now");
+        assert_eq!(age(60), "1 minute old");
+        assert_eq!(age(3 * 86400 + 5), "3 days old");
+        assert_eq!(age(7199), "1 hour old");
+    }
+
+    #[test]
+    fn columns_line_up_and_empty_ones_are_left_out() {
+        let rows = [["NAME", "EMPTY", "VALUE"], ["A", "", "••"], ["LONGER", "", "x"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "NAME     VALUE\nA        ••\nLONGER   x\n");
+    }
+}

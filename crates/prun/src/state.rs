@@ -1,0 +1,205 @@
+//! The sealed state of a project: which services there are, and what its instances run with.
+
+use std::path::{Path, PathBuf};
+
+use pcredential::Ledger;
+use pvault::{Identity, LockedFile, SealedFile};
+
+use crate::error::RunError;
+use crate::generation::Generation;
+use crate::plan::wrong;
+
+const LEDGER: &str = "services.age";
+const GENERATION: &str = "generation.age";
+const IDENTITY: &str = "identity.txt";
+
+/// Where a project's state lies, and who opens it.
+///
+/// Nothing is created by looking: the folder and the key come with the first thing that is sealed.
+pub struct State {
+    folder: PathBuf,
+    key: PathBuf,
+    ledger: SealedFile,
+    generation: SealedFile,
+}
+
+impl State {
+    /// The state of a project below prun's own folder (`$XDG_STATE_HOME/prun`).
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Plan`] when the environment names no folder; those of [`pvault`] for files that others made.
+    pub fn of(folder: Option<PathBuf>, project: &str) -> Result<Self, RunError> {
+        let Some(root) = folder else {
+            return Err(wrong("there is no folder for the state of projects", "set HOME or XDG_STATE_HOME"));
+        };
+        let folder = root.join(project);
+        Ok(Self {
+            ledger: SealedFile::open(&folder.join(LEDGER))?,
+            generation: SealedFile::open(&folder.join(GENERATION))?,
+            key: root.join(IDENTITY),
+            folder,
+        })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Reads the ledger, without a lock.
+    ///
+    /// # Errors
+    ///
+    /// When there is one and it cannot be read.
+    pub fn ledger(&self) -> Result<Option<Ledger>, RunError> {
+        if !self.ledger.path().exists() && !self.ledger.backup().exists() {
+            return Ok(None);
+        }
+        let sealed = self.ledger.read(&Identity::load(&self.key)?)?;
+        sealed.map(|sealed| Ledger::open(&sealed)).transpose().map_err(RunError::from)
+    }
+
+    /// Reads the generation that instances run with, without a lock.
+    ///
+    /// # Errors
+    ///
+    /// When there is one and it cannot be read.
+    pub fn generation(&self) -> Result<Option<Generation>, RunError> {
+        if !self.generation.path().exists() && !self.generation.backup().exists() {
+            return Ok(None);
+        }
+        let sealed = self.generation.read(&Identity::load(&self.key)?)?;
+        sealed.map(|sealed| Generation::open(&sealed)).transpose()
+    }
+
+    /// Takes the project's lock: one `prun` at a time changes a project.
+    ///
+    /// # Errors
+    ///
+    /// [`pvault::VaultError::Locked`] with the other's process after ten seconds.
+    pub fn lock(&self) -> Result<Locked<'_>, RunError> {
+        let lock = self.ledger.lock()?;
+        // A lost key is not replaced while there is something that only it opens.
+        let sealed = [&self.ledger, &self.generation].iter().any(|file| file.path().exists() || file.backup().exists());
+        let identity = if sealed { Identity::load(&self.key)? } else { Identity::load_or_create(&self.key)? };
+        Ok(Locked { identity, lock, state: self })
+    }
+}
+
+/// A project's state that nobody else changes meanwhile.
+pub struct Locked<'a> {
+    state: &'a State,
+    identity: Identity,
+    lock: LockedFile<'a>,
+}
+
+impl Locked<'_> {
+    /// Reads the ledger.
+    ///
+    /// # Errors
+    ///
+    /// When there is one and it cannot be read.
+    pub fn ledger(&self) -> Result<Option<Ledger>, RunError> {
+        let sealed = self.lock.read(&self.identity)?;
+        sealed.map(|sealed| Ledger::open(&sealed)).transpose().map_err(RunError::from)
+    }
+
+    /// Seals the ledger; it is on the disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LockedFile::write`].
+    pub fn seal_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
+        Ok(self.lock.write(&ledger.seal(), &self.identity, &[self.identity.recipient()])?)
+    }
+
+    /// Seals the generation that instances run with from now on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LockedFile::write`].
+    pub fn seal_generation(&self, generation: &Generation) -> Result<(), RunError> {
+        self.state.generation.update(&self.identity, |_| Ok::<_, RunError>(generation.seal()))?;
+        Ok(())
+    }
+
+    /// Forgets the project: its services, their credentials, its values.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be removed.
+    pub fn forget(&self) -> Result<(), RunError> {
+        for file in [&self.state.ledger, &self.state.generation] {
+            // The backup first: without it, a file that is gone is a fresh start and not an accident.
+            for path in [file.backup(), file.path()] {
+                remove(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> Result<(), RunError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(RunError::Vault(pvault::VaultError::Io { doing: "remove", path: path.to_owned(), source: error }))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pcredential::{NewService, ServiceKind};
+
+    use super::*;
+
+    fn state(folder: &Path) -> State {
+        State::of(Some(folder.join("prun")), "shop").unwrap()
+    }
+
+    #[test]
+    fn looking_creates_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(folder.path());
+        assert!(state.ledger().unwrap().is_none() && state.generation().unwrap().is_none());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_sealed_is_read_again_and_shows_no_value_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(folder.path());
+        let mut ledger = Ledger::new("shop");
+        let (name, kind) = ("db", ServiceKind::Postgres);
+        ledger.add(NewService { name, kind, image: "i", volume: "shop-db", database: None, created: 0 });
+        state.lock().unwrap().seal_ledger(&ledger).unwrap();
+        assert_eq!(*state.ledger().unwrap().unwrap().seal(), *ledger.seal());
+        let sealed = std::fs::read(state.folder().join(LEDGER)).unwrap();
+        assert!(!sealed.windows(7).any(|window| window == b"shop-db"));
+    }
+
+    #[test]
+    fn a_state_without_its_key_is_an_error_and_not_a_fresh_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(folder.path());
+        state.lock().unwrap().seal_ledger(&Ledger::new("shop")).unwrap();
+        std::fs::remove_file(folder.path().join("prun").join(IDENTITY)).unwrap();
+        assert!(matches!(state.ledger(), Err(RunError::Vault(_))));
+        assert!(matches!(state.lock(), Err(RunError::Vault(_))));
+        assert!(!state.key.exists());
+    }
+
+    #[test]
+    fn forgetting_leaves_no_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = state(folder.path());
+        let locked = state.lock().unwrap();
+        locked.seal_ledger(&Ledger::new("shop")).unwrap();
+        locked.seal_ledger(&Ledger::new("shop")).unwrap();
+        locked.forget().unwrap();
+        assert!(state.ledger().unwrap().is_none());
+    }
+}

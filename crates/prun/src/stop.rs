@@ -1,0 +1,107 @@
+//! `prun stop`: everything goes but the data and what opens it.
+
+use std::time::Duration;
+
+use pcli::Exit;
+use pengine::Engine;
+
+use crate::command::{ProjectArguments, StopArguments};
+use crate::containers;
+use crate::edge::{Edge, Failure};
+use crate::error::RunError;
+use crate::holder;
+use crate::names::{self, Project, Role};
+use crate::plan;
+use crate::roll::role;
+use crate::service;
+use crate::start::{connect, folder_of_states, manifest};
+use crate::state::State;
+
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The project that is meant, by flag or manifest.
+///
+/// # Errors
+///
+/// When neither names one, or the manifest is broken.
+pub fn project_of(arguments: &ProjectArguments) -> Result<String, Failure> {
+    if let Some(name) = &arguments.project {
+        return Ok(plan::project(Some(name), None, "")?.0);
+    }
+    let found = manifest(arguments.config.as_deref())?;
+    let named = found.as_ref().and_then(|found| found.manifest.name.as_deref());
+    let image = found.as_ref().and_then(|found| found.manifest.image.as_deref());
+    match (named, image) {
+        (None, None) => {
+            Err(plan::wrong("no project is named", "--project NAME, or go to the folder of its app.toml").into())
+        }
+        (named, image) => Ok(plan::project(None, named, image.unwrap_or_default())?.0),
+    }
+}
+
+/// Stops the app and its services.
+///
+/// # Errors
+///
+/// When there is no such project, or the engine refuses something.
+pub async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let name = project_of(&arguments.project)?;
+    let host = edge.cancellation.unless_cancelled(connect()).await??;
+    let state = State::of(folder_of_states(), &name)?;
+    if state.ledger()?.is_none() {
+        return Err(RunError::Nothing { what: format!("nothing is known of a project `{name}`") }.into());
+    }
+    let locked = tokio::task::block_in_place(|| state.lock())?;
+    let Some(ledger) = locked.ledger()? else { return Ok(Exit::Done) };
+    let project = Project::new(&name, ledger.owner());
+    let stopped = edge.cancellation.unless_cancelled(stop(&host, &project)).await??;
+    if stopped > 0 {
+        edge.stderr.fact("stopped", &format!("{stopped} containers of {name}"));
+    } else {
+        edge.stderr.line(&format!("nothing of {name} runs"));
+    }
+    if arguments.purge {
+        let volumes = containers::volumes(&host, &project).await?;
+        for (volume, _) in &volumes {
+            containers::remove_volume(&host, volume).await?;
+            edge.stderr.fact("removed", &format!("volume {volume}"));
+        }
+        locked.forget()?;
+        edge.stderr.fact("removed", "the credentials of its services");
+    } else {
+        for service in ledger.services() {
+            edge.stderr.fact("kept", &format!("{:<8}volume {}, credential", service.name(), service.volume()));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Stops and removes all containers, the values in memory, the entrypoint's volume and the network: the app first, then
+/// what it used.
+async fn stop(host: &Engine, project: &Project) -> Result<usize, RunError> {
+    let all = containers::list(host, project).await?;
+    let with = |wanted: Role| {
+        all.iter().filter(move |container| role(container) == Some(wanted.as_str())).map(containers::name_of)
+    };
+    let apps: Vec<String> = with(Role::Ports).chain(with(Role::App)).collect();
+    futures::future::try_join_all(apps.iter().map(|name| containers::remove(host, name, GRACE))).await?;
+    let services: Vec<&str> = all
+        .iter()
+        .filter(|container| role(container) == Some(Role::Service.as_str()))
+        .filter_map(|container| names::label(container.labels.as_ref(), names::SERVICE))
+        .collect();
+    futures::future::try_join_all(services.iter().map(|name| service::stop(host, project, name))).await?;
+    for name in with(Role::Values) {
+        holder::remove(host, &name).await?;
+    }
+    containers::remove_network(host, project).await?;
+    let volumes = containers::volumes(host, project).await?;
+    for (volume, labels) in &volumes {
+        // Values whose holder is gone already, and the entrypoint, which the next start brings again.
+        let role = names::label(Some(labels), names::ROLE);
+        if role == Some(Role::Values.as_str()) || role == Some(Role::Home.as_str()) {
+            containers::remove_volume(host, volume).await?;
+        }
+    }
+    Ok(apps.len() + services.len())
+}
