@@ -84,8 +84,8 @@ fn each_broken_secret_source_is_named_and_nothing_is_built() {
         ("id=TOKEN,src=missing.txt", "missing.txt"),
         ("id=TOKEN,src=empty.txt", "empty"),
         ("id=TOKEN,src=nul.txt", "NUL"),
-        ("id=TOKEN,src=long.txt", "128 KiB"),
-        ("id=TOKEN,src=huge.txt", "500 KiB"),
+        ("id=TOKEN,src=long.txt", "deliver it as a file"),
+        ("id=TOKEN,src=huge.txt", "512000 bytes"),
     ] {
         let outcome = scene.pbuild().args(["build", "--secret", specification, "."]).run();
         outcome.expect_code(40).expect_stderr("TOKEN").expect_stderr(says);

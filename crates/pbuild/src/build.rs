@@ -9,11 +9,12 @@ use bollard::query_parameters::TagImageOptions;
 use papp::{Inject, Manifest};
 use pbuildkit::llb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
 use pbuildkit::{BuildError, BuildRequest, BuildResult, Builder, Exporter, History, Local, Registries, SecretAnswer};
-use pcli::{Diagnostic, Exit};
+use pcli::{Diagnostic, Exit, find_manifest};
 use pengine::{Endpoint, Engine, Environment, Flags, ImageStore, Safety};
-use psecret::Delivery;
+use pscan::NeedleSet;
+use psecret::{Delivery, Secret};
 
-use crate::audit::{self, Audited, Built};
+use crate::audit::{Audited, Built, Verdict};
 use crate::command::BuildArguments;
 use crate::context::{ContextGuard, ContextLeak};
 use crate::edge::{Edge, Failure};
@@ -21,8 +22,8 @@ use crate::injection::Injection;
 use crate::leftovers::{self, CacheBefore, Removed};
 use crate::plan::{BuildPlan, Dockerfile, context_directory};
 use crate::provider::BuildSecrets;
-use crate::secrets::{self, Secrets};
-use crate::{explain, guard, manifest, report, syntax, watch};
+use crate::secrets::Secrets;
+use crate::{explain, guard, report, syntax, watch};
 
 /// Runs the command.
 ///
@@ -30,12 +31,19 @@ use crate::{explain, guard, manifest, report, syntax, watch};
 /// What a person must be told; nothing is tagged then.
 pub async fn run(arguments: &BuildArguments, edge: &Edge) -> Result<Exit, Failure> {
     let context = context_directory(&arguments.context).map_err(|error| explain::plan(&error))?;
-    let found = manifest::find(arguments.secrets.config.as_deref(), &[&context, Path::new(".")])?;
+    let found = find_manifest(arguments.secrets.config.as_deref(), &[&context, Path::new(".")])
+        .map_err(|error| error.diagnostic())?;
     let environment = |name: &str| std::env::var(name).ok();
-    let plan = BuildPlan::new(arguments, context, found.as_ref().map(|found| &found.manifest), environment, io::stdin().lock())
-        .map_err(|error| explain::plan(&error))?;
-    let secrets = secrets::for_build(&arguments.secrets, found.as_ref(), &edge.stderr)?;
-    let edge = &edge.redacting(&secrets.redactor);
+    let plan = BuildPlan::new(
+        arguments,
+        context,
+        found.as_ref().map(|found| &found.manifest),
+        environment,
+        io::stdin().lock(),
+    )
+    .map_err(|error| explain::plan(&error))?;
+    let secrets = Secrets::read(&arguments.secrets, found.as_ref(), edge)?;
+    let edge = &Edge { quiet: watch::is_quiet(arguments), ..edge.redacting(&secrets.redactor) };
     // From here on a failure may quote what the engine said, so it is told behind the redactor.
     match build(arguments, plan, found.as_ref().map(|found| &found.manifest), secrets, edge).await {
         Ok(exit) => Ok(exit),
@@ -52,11 +60,13 @@ async fn build(
 ) -> Result<Exit, Failure> {
     guard::check_plan(&plan, &secrets.redactor).map_err(|error| explain::guard(&error))?;
     check_frontend(arguments, &plan, &secrets)?;
-    secrets.announce(&edge.stderr)?;
+    secrets.check_searchable()?;
+    let needles = secrets.needles()?;
 
     let engine = connect(edge, !secrets.is_empty()).await?;
+    secrets.announce(edge, |secret| offer(secret, manifest));
     let builder = Builder::connect(&engine).await.map_err(|error| explain::buildkit(&error))?;
-    let mut work = Work { arguments, plan, manifest, secrets, engine, builder, edge };
+    let mut work = Work { arguments, plan, manifest, secrets, needles, engine, builder, edge };
     work.resolve_host_gateway().await?;
     if work.secrets.is_empty() && work.configuration().is_empty() {
         work.build_as_docker().await
@@ -67,9 +77,14 @@ async fn build(
 
 /// Reaches the engine, and says which one it is.
 pub(crate) async fn connect(edge: &Edge, with_secrets: bool) -> Result<Engine, Failure> {
-    let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default()).map_err(|error| explain::engine(&error))?;
-    let engine = edge.cancellation.unless_cancelled(Engine::connect(&endpoint)).await?.map_err(|error| explain::engine(&error))?;
-    edge.stderr.fact("engine", &engine.describe());
+    let endpoint =
+        Endpoint::resolve(&Environment::of_process(), &Flags::default()).map_err(|error| explain::engine(&error))?;
+    let engine = edge
+        .cancellation
+        .unless_cancelled(Engine::connect(&endpoint))
+        .await?
+        .map_err(|error| explain::engine(&error))?;
+    edge.fact("engine", &engine.describe());
     if with_secrets && engine.endpoint().safety() == Safety::Plaintext {
         edge.stderr.warning("the engine is reached over plain TCP: everybody on the way can read the secrets");
     }
@@ -83,16 +98,33 @@ fn check_frontend(arguments: &BuildArguments, plan: &BuildPlan, secrets: &Secret
         Dockerfile::Disk { directory, name } => std::fs::read(directory.join(name)).unwrap_or_default(),
     };
     let image = plan.build_arguments.get("BUILDKIT_SYNTAX").cloned().or_else(|| syntax::frontend_image(&text));
-    let Some(image) = image.filter(|image| !syntax::is_known(image) && !arguments.allow_frontend.contains(image)) else {
+    let Some(image) = image.filter(|image| !syntax::is_known(image) && !arguments.allow_frontend.contains(image))
+    else {
         return Ok(());
     };
     if !secrets.offered_to_builds() {
         return Ok(());
     }
-    let diagnostic = Diagnostic::error(format!("frontend image {image} is not known, so it gets no secrets"), Exit::Usage)
-        .note("the `# syntax=` image decides which commands run, and so who sees the values")
-        .help(format!("if you trust it: --allow-frontend {image}"));
+    let diagnostic =
+        Diagnostic::error(format!("frontend image {image} is not known, so it gets no secrets"), Exit::Usage)
+            .note("the `# syntax=` image decides which commands run, and so who sees the values")
+            .help(format!("if you trust it: --allow-frontend {image}"));
     Err(diagnostic.into())
+}
+
+/// Who gets a secret, for people.
+fn offer(secret: &Secret, manifest: Option<&Manifest>) -> String {
+    if !secret.scope().in_build() {
+        return "run only".to_owned();
+    }
+    match manifest.and_then(|manifest| manifest.secret(secret.name().as_str())) {
+        Some(declared) if !declared.steps.is_empty() => {
+            let steps: Vec<String> = declared.steps.iter().map(|step| format!("`{step}`")).collect();
+            format!("to {}", steps.join(", "))
+        }
+        _ if manifest.is_some_and(|manifest| manifest.build.inject == Inject::Mounted) => "where mounted".to_owned(),
+        _ => "to all steps".to_owned(),
+    }
 }
 
 /// One build and everything it needs.
@@ -101,6 +133,7 @@ struct Work<'a> {
     plan: BuildPlan,
     manifest: Option<&'a Manifest>,
     secrets: Secrets,
+    needles: Arc<NeedleSet>,
     engine: Engine,
     builder: Builder,
     edge: &'a Edge,
@@ -113,15 +146,19 @@ impl Work<'_> {
 
     /// `--add-host NAME:host-gateway` means an address that the engine knows.
     async fn resolve_host_gateway(&mut self) -> Result<(), Failure> {
-        let Some(hosts) = self.plan.attributes.get_mut("add-hosts").filter(|hosts| hosts.contains("=host-gateway")) else {
+        let Some(hosts) = self.plan.attributes.get_mut("add-hosts").filter(|hosts| hosts.contains("=host-gateway"))
+        else {
             return Ok(());
         };
         let workers = self.builder.workers().await.map_err(|error| explain::buildkit(&error))?;
         let label = "org.mobyproject.buildkit.worker.moby.host-gateway-ip";
         let Some(address) = workers.iter().find_map(|worker| worker.labels.get(label)) else {
-            return Err(Diagnostic::error("--add-host: this engine does not tell its host-gateway address", Exit::Usage)
-                .help("write the address itself")
-                .into());
+            return Err(Diagnostic::error(
+                "--add-host: this engine does not tell its host-gateway address",
+                Exit::Usage,
+            )
+            .help("write the address itself")
+            .into());
         };
         *hosts = hosts.replace("=host-gateway", &format!("={address}"));
         Ok(())
@@ -154,7 +191,9 @@ impl Work<'_> {
 
     async fn image_store(&self) -> Result<ImageStore, Failure> {
         let asked = self.engine.image_store().await;
-        Ok(asked.map_err(|error| Diagnostic::from_error(&error, Exit::Failed).note("while asking the engine for its image store"))?)
+        Ok(asked.map_err(|error| {
+            Diagnostic::from_error(&error, Exit::Failed).note("while asking the engine for its image store")
+        })?)
     }
 
     /// No secret and no configuration: the engine gets what docker would send, and nothing needs a proof.
@@ -163,14 +202,14 @@ impl Work<'_> {
         let request = self.request(Exporter::named_engine_image(&names)).await?;
         let (updates, screen) = watch::screen(self.arguments, self.edge);
         let built = self.edge.cancellation.unless_cancelled(self.builder.build_plain(request, updates)).await;
-        let tail = screen.finish().await;
+        let failed = screen.finish().await;
         let result = built?.map_err(|error| match error {
-            BuildError::Failed(failure) => explain::build(&BuildError::Failed(failure), None, tail),
-            BuildError::Source { path, source } => explain::build(&BuildError::Source { path, source }, None, tail),
+            BuildError::Failed(failure) => explain::build(&BuildError::Failed(failure), None, failed),
+            BuildError::Source { path, source } => explain::build(&BuildError::Source { path, source }, None, failed),
             BuildError::Buildkit(error) => explain::buildkit(&error),
             other => Diagnostic::from_error(&other, Exit::Failed),
         })?;
-        self.edge.stderr.fact("audit", "nothing to search for: this build has no secrets");
+        self.edge.fact("audit", "nothing to search for: this build has no secrets");
         self.announce_image(image_id(&result)?)?;
         Ok(Exit::Done)
     }
@@ -178,7 +217,11 @@ impl Work<'_> {
     /// Build without a name, search, then name it.
     async fn build_and_prove(&self) -> Result<Exit, Failure> {
         let before = CacheBefore::look(&self.builder).await.map_err(|error| explain::buildkit(&error))?;
-        let context = Arc::new(ContextGuard::new(&self.secrets, &self.arguments.allow_context_leak));
+        let context = Arc::new(ContextGuard::new(
+            Arc::clone(&self.needles),
+            self.secrets.redactor.clone(),
+            &self.arguments.allow_context_leak,
+        ));
         let mut injection = Injection::new(self.injection_plan(), self.secrets.ids(), self.secrets.redactor.clone());
         let mut request = self.request(Exporter::engine_image()).await?;
         request.secrets = Arc::new(BuildSecrets::new(Arc::clone(&self.secrets.all)));
@@ -188,14 +231,15 @@ impl Work<'_> {
         let (updates, screen) = watch::screen(self.arguments, self.edge);
         let building = self.builder.build(request, Some(&mut injection), updates);
         let built = self.edge.cancellation.unless_cancelled(building).await;
-        let tail = screen.finish().await;
-        for leak in context.allowed() {
+        let failed = screen.finish().await;
+        let (allowed, refused) = context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);
+        for leak in allowed {
             self.edge.stderr.warning(&leak.to_string());
         }
         let result = match built? {
             Ok(result) => result,
-            Err(BuildError::Stopped { .. }) => return Err(self.context_leak(context.refused(), &before).await),
-            Err(error) => return Err(explain::build(&error, Some(&injection), tail).into()),
+            Err(BuildError::Stopped { .. }) => return Err(self.context_leak(refused, &before).await),
+            Err(error) => return Err(explain::build(&error, Some(&injection), failed).into()),
         };
         self.tell_offers(&injection, &result);
         let built = Built::new(image_id(&result)?);
@@ -204,34 +248,29 @@ impl Work<'_> {
 
     async fn prove(&self, built: Built, injection: &Injection, before: &CacheBefore) -> Result<Exit, Failure> {
         let id = built.id().to_owned();
-        let searched = self.edge.cancellation.unless_cancelled(audit::built(built, &self.engine, &self.secrets, &self.edge.stderr)).await;
-        let verdict = match searched {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(diagnostic)) => {
-                self.remove(&id, before).await;
-                return Err(diagnostic.into());
-            }
-            Err(ending) => {
+        self.edge.fact("audit", "searching the image");
+        let verdict = match built.audit(&self.engine, Arc::clone(&self.needles), self.edge).await {
+            Ok(verdict) => verdict,
+            Err(failure) => {
                 leftovers::remove_unnamed_image(&self.engine, &id).await;
-                return Err(ending.into());
+                return Err(failure);
             }
         };
         match verdict {
-            audit::Verdict::Clean(image) => {
+            Verdict::Clean(image, found) => {
+                self.edge.fact("audit", &report::clean(&found));
                 self.tag(&image).await?;
                 self.announce_image(image.id())?;
                 Ok(Exit::Done)
             }
-            audit::Verdict::Leak(found) => {
-                report::leak(&found, injection, &self.edge.stderr);
+            Verdict::Leak(found) => {
                 let removed = self.remove(&id, before).await;
-                report::removed(removed, self.arguments.keep_leaked_cache, &self.edge.stderr);
-                Ok(report::exit(Exit::Leak, &self.edge.stderr))
+                let told = report::removed(removed, self.arguments.keep_leaked_cache);
+                Err(report::leak(&found, injection).note(told).into())
             }
-            audit::Verdict::Incomplete(found) => {
-                report::incomplete(&found, &self.edge.stderr);
+            Verdict::Incomplete(found) => {
                 leftovers::remove_unnamed_image(&self.engine, &id).await;
-                Ok(report::exit(Exit::Incomplete, &self.edge.stderr))
+                Err(report::incomplete(&found).into())
             }
         }
     }
@@ -243,7 +282,9 @@ impl Work<'_> {
             let name = secret.name().as_str();
             let declared = self.manifest.and_then(|manifest| manifest.secret(name));
             PlannedSecret {
-                steps: declared.map(|declared| declared.steps.iter().map(|text| StepPattern::new(text)).collect()).unwrap_or_default(),
+                steps: declared
+                    .map(|declared| declared.steps.iter().map(|text| StepPattern::new(text)).collect())
+                    .unwrap_or_default(),
                 shape: match secret.delivery() {
                     Delivery::Variable => SecretShape::Variable,
                     Delivery::File => SecretShape::File,
@@ -258,24 +299,32 @@ impl Work<'_> {
     fn tell_offers(&self, injection: &Injection, result: &BuildResult) {
         let steps = injection.steps();
         let offered: BTreeSet<&str> = steps.iter().flat_map(|step| step.offered.iter().map(String::as_str)).collect();
-        let mounted: BTreeSet<&str> = steps.iter().flat_map(|step| step.mounted.iter().map(|secret| secret.id.as_str())).collect();
+        let mounted: BTreeSet<&str> =
+            steps.iter().flat_map(|step| step.mounted.iter().map(|secret| secret.id.as_str())).collect();
         for secret in self.secrets.all.iter().filter(|secret| secret.scope().in_build()) {
             let name = secret.name().as_str();
             let mentioned = steps.iter().any(|step| step.command.contains(name)) || mounted.contains(name);
             if !offered.contains(name) && !mounted.contains(name) {
-                self.edge.stderr.fact("unused", &format!("no step of this build was offered {name}"));
+                self.edge.fact("unused", &format!("no step of this build was offered {name}"));
             } else if !mentioned {
-                self.edge.stderr.fact("unused", &format!("no command of this build mentions {name}; a program may still read it"));
+                self.edge
+                    .fact("unused", &format!("no command of this build mentions {name}; a program may still read it"));
             }
         }
         for asked in result.asked_secrets.iter().filter(|asked| asked.answer == SecretAnswer::NotMounted) {
-            self.edge.stderr.warning(&format!("the engine asked for secret `{}`, which no step of this build mounts; it got nothing", asked.id));
+            self.edge.stderr.warning(&format!(
+                "the engine asked for secret `{}`, which no step of this build mounts; it got nothing",
+                asked.id
+            ));
         }
     }
 
     async fn context_leak(&self, leaks: Vec<ContextLeak>, before: &CacheBefore) -> Failure {
         let _ = before.restore(&self.builder).await;
-        let mut diagnostic = Diagnostic::error("the build context holds a secret; nothing of the file was sent to the engine", Exit::Leak);
+        let mut diagnostic = Diagnostic::error(
+            "the build context holds a secret; nothing of the file was sent to the engine",
+            Exit::Leak,
+        );
         for leak in &leaks {
             diagnostic = diagnostic.note(leak.to_string());
         }
@@ -293,7 +342,9 @@ impl Work<'_> {
         let records = match before.restore(&self.builder).await {
             Ok(records) => records,
             Err(error) => {
-                self.edge.stderr.warning(&format!("cache records that hold the value could not be removed: {error}; run `docker builder prune`"));
+                self.edge.stderr.warning(&format!(
+                    "cache records that hold the value could not be removed: {error}; run `docker builder prune`"
+                ));
                 0
             }
         };
@@ -303,11 +354,9 @@ impl Work<'_> {
     async fn tag(&self, image: &Audited) -> Result<(), Failure> {
         for tag in &self.plan.tags {
             let options = TagImageOptions { repo: Some(tag.repository().to_owned()), tag: Some(tag.tag().to_owned()) };
-            self.engine
-                .docker()
-                .tag_image(image.id(), Some(options))
-                .await
-                .map_err(|error| Diagnostic::from_error(&error, Exit::Failed).note(format!("while naming the image {tag}")))?;
+            self.engine.docker().tag_image(image.id(), Some(options)).await.map_err(|error| {
+                Diagnostic::from_error(&error, Exit::Failed).note(format!("while naming the image {tag}"))
+            })?;
         }
         Ok(())
     }
@@ -318,12 +367,15 @@ impl Work<'_> {
                 Diagnostic::from_error(&error, Exit::Failed).note(format!("while writing --iidfile {}", file.display()))
             })?;
         }
-        if watch::is_quiet(self.arguments) {
+        if self.edge.quiet {
             self.edge.stdout.line(id);
             return Ok(());
         }
         let names: Vec<String> = self.plan.tags.iter().map(ToString::to_string).collect();
-        self.edge.stderr.fact("image", &format!("{}  {id}", if names.is_empty() { "(no name)".to_owned() } else { names.join(", ") }));
+        self.edge.fact(
+            "image",
+            &format!("{}  {id}", if names.is_empty() { "(no name)".to_owned() } else { names.join(", ") }),
+        );
         Ok(())
     }
 }
@@ -333,4 +385,3 @@ fn image_id(result: &BuildResult) -> Result<&str, Failure> {
         .image_digest()
         .ok_or_else(|| Diagnostic::error("the engine did not say which image it built", Exit::Failed).into())
 }
-

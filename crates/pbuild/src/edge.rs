@@ -12,6 +12,8 @@ pub struct Edge {
     pub stdout: Printer,
     /// Whether the work should stop.
     pub cancellation: Cancellation,
+    /// Whether facts about a run that goes well are wanted; warnings and errors always are.
+    pub quiet: bool,
 }
 
 impl Edge {
@@ -21,7 +23,14 @@ impl Edge {
         Self {
             stderr: self.stderr.redacting(redactor.clone()),
             stdout: self.stdout.redacting(redactor.clone()),
-            cancellation: self.cancellation.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Prints a fact under its label, unless nobody wants facts.
+    pub fn fact(&self, label: &str, text: &str) {
+        if !self.quiet {
+            self.stderr.fact(label, text);
         }
     }
 }

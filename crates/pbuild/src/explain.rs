@@ -2,6 +2,7 @@
 
 use pbuildkit::llb::SourceLines;
 use pbuildkit::{BuildError, BuildFailure, BuildkitError, FailureKind};
+use pcli::progress::FailedStep;
 use pcli::{Diagnostic, Excerpt, Exit, Mark};
 use pengine::EngineError;
 
@@ -93,15 +94,15 @@ pub fn injection(error: &InjectionError) -> Diagnostic {
     }
 }
 
-/// A build that failed in the engine. `tail` is the end of the failed step's log, already redacted.
+/// A build that failed in the engine. `step` is the one that failed, as the screen saw it, with the end of its log.
 #[must_use]
 pub fn build(
     error: &BuildError<InjectionError>,
     injection_of_build: Option<&Injection>,
-    tail: Vec<String>,
+    step: Option<FailedStep>,
 ) -> Diagnostic {
     match error {
-        BuildError::Failed(failure) => failed(failure, injection_of_build, tail),
+        BuildError::Failed(failure) => failed(failure, injection_of_build, step),
         BuildError::Transform(error) => injection(error),
         BuildError::Source { .. } => Diagnostic::from_error(error, Exit::Failed)
             .help("make the file readable, or leave it out with .dockerignore"),
@@ -125,14 +126,16 @@ pub fn buildkit(error: &BuildkitError) -> Diagnostic {
     }
 }
 
-fn failed(failure: &BuildFailure, injection: Option<&Injection>, tail: Vec<String>) -> Diagnostic {
-    let mut diagnostic = Diagnostic::error(failure.message.clone(), Exit::Failed);
-    if !tail.is_empty() {
-        diagnostic = diagnostic.tail("the end of its output:", tail);
+fn failed(failure: &BuildFailure, injection: Option<&Injection>, step: Option<FailedStep>) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error(without_prelude(&failure.message), Exit::Failed);
+    // Engines of before 2021 do not say which step an error is about; the screen saw it fail.
+    let vertex = failure.vertex.clone().or_else(|| step.as_ref().map(|step| step.id.clone()));
+    if let Some(step) = step.filter(|step| !step.tail.is_empty()) {
+        diagnostic = diagnostic.tail("the end of its output:", step.tail);
     }
-    let of_vertex = failure.vertex.as_deref().zip(injection).and_then(|(vertex, injection)| injection.lines(vertex));
+    let of_vertex = vertex.as_deref().zip(injection).and_then(|(vertex, injection)| injection.lines(vertex));
     if let Some(lines) = of_vertex {
-        return diagnostic.note(place(lines)).excerpt(excerpt(lines, "this step failed"));
+        return diagnostic.excerpt(excerpt(lines, "this step failed"));
     }
     // The same range comes once for every layer of BuildKit that added to the error.
     if let Some(source) = failure.sources.first() {
@@ -141,7 +144,7 @@ fn failed(failure: &BuildFailure, injection: Option<&Injection>, tail: Vec<Strin
             let lines: Vec<String> =
                 text.lines().skip(range.first - 1).take(range.last - range.first + 1).map(str::to_owned).collect();
             let lines = SourceLines { file: source.file.clone(), first: range.first, last: range.last, text: lines };
-            diagnostic = diagnostic.note(place(&lines)).excerpt(excerpt(&lines, "here"));
+            diagnostic = diagnostic.excerpt(excerpt(&lines, "here"));
         }
     } else if let Some(line) = parse_error_line(&failure.message) {
         diagnostic = diagnostic.note(format!("Dockerfile:{line}"));
@@ -152,21 +155,25 @@ fn failed(failure: &BuildFailure, injection: Option<&Injection>, tail: Vec<Strin
     }
 }
 
+/// Takes the prelude that engines without secret environments run before a command out of an error that quotes both.
+///
+/// People wrote the command alone; the prelude ends in `exec "$@" sh` and the command follows.
+#[must_use]
+pub fn without_prelude(message: &str) -> String {
+    let (start, end) = ("[/bin/sh -c ", "exec \"$@\" sh ");
+    match (message.find(start), message.find(end)) {
+        (Some(from), Some(to)) if message[from..to.max(from)].contains("/run/pbuild/") => {
+            format!("{}[{}", &message[..from], &message[to + end.len()..])
+        }
+        _ => message.to_owned(),
+    }
+}
+
 /// Engines without source details put the line into the text: `dockerfile parse error line 3: …`.
 fn parse_error_line(message: &str) -> Option<usize> {
     let (_, rest) = message.split_once("parse error ")?;
     let digits = rest.trim_start_matches("on ").strip_prefix("line ")?;
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// `Dockerfile:3`, or `Dockerfile:3-5` for several lines.
-#[must_use]
-pub fn place(lines: &SourceLines) -> String {
-    if lines.first == lines.last {
-        format!("{}:{}", lines.file, lines.first)
-    } else {
-        format!("{}:{}-{}", lines.file, lines.first, lines.last)
-    }
 }
 
 /// The lines with their first word marked.
@@ -184,6 +191,15 @@ pub fn excerpt(lines: &SourceLines, label: &str) -> Excerpt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_an_old_engine_quotes_the_users_command_alone() {
+        let message = "executor failed running [/bin/sh -c A=\nread -r x </run/pbuild/A\nexec \"$@\" sh /bin/sh -c make]: exit code: 2";
+        assert_eq!(without_prelude(message), "executor failed running [/bin/sh -c make]: exit code: 2");
+        for other in ["executor failed running [/bin/sh -c make]", "exec \"$@\" sh then [/bin/sh -c x", ""] {
+            assert_eq!(without_prelude(other), other);
+        }
+    }
 
     #[test]
     fn the_line_is_read_from_the_words_of_old_engines() {

@@ -37,7 +37,7 @@ async fn run(command_line: CommandLine) -> Exit {
             return Exit::Failed;
         }
     };
-    let edge = Edge { stderr, stdout, cancellation };
+    let edge = Edge { stderr, stdout, cancellation, quiet: false };
     let outcome = match &command_line.command {
         Command::Build(arguments) => pbuild::build::run(arguments, &edge).await,
         Command::Audit(arguments) => pbuild::audit::run(arguments, &edge).await,

@@ -4,12 +4,15 @@ use std::ffi::OsString;
 
 use pbuildkit::status::{self, StatusUpdate};
 use pcli::Terminal;
-use pcli::progress::{Event, LogNews, LogStream, Place, Progress, ProgressMode, StepNews, TransferNews, WarningNews};
+use pcli::progress::{
+    Event, FailedStep, LogNews, LogStream, Place, Progress, ProgressMode, StepNews, TransferNews, WarningNews,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::command::{self, BuildArguments};
 use crate::edge::Edge;
+use crate::explain;
 
 /// News on their way to the screen; a build that prints faster than a terminal shows waits for it.
 const NEWS_IN_FLIGHT: usize = 64;
@@ -22,11 +25,11 @@ pub fn is_quiet(arguments: &BuildArguments) -> bool {
 
 /// A screen that shows a build until its sender is dropped.
 #[derive(Debug)]
-pub struct Screen(JoinHandle<Vec<String>>);
+pub struct Screen(JoinHandle<Option<FailedStep>>);
 
 impl Screen {
-    /// Waits until everything is shown, and returns the end of the failed step's log, redacted.
-    pub async fn finish(self) -> Vec<String> {
+    /// Waits until everything is shown, and returns the step that failed, with the end of its log, redacted.
+    pub async fn finish(self) -> Option<FailedStep> {
         // A screen that panicked has nothing to tell; the build's own outcome is what counts.
         self.0.await.unwrap_or_default()
     }
@@ -56,7 +59,7 @@ pub fn screen(arguments: &BuildArguments, edge: &Edge) -> (mpsc::Sender<StatusUp
             }
         };
         let ((), summary) = tokio::join!(translate, progress.run(receiver));
-        summary.failed.into_iter().next_back().map(|step| step.tail).unwrap_or_default()
+        summary.failed.into_iter().next_back()
     });
     (sender, Screen(task))
 }
@@ -71,7 +74,7 @@ fn translate(update: StatusUpdate) -> Vec<Event> {
             started: vertex.started,
             completed: vertex.completed,
             cached: vertex.cached,
-            error: vertex.error,
+            error: vertex.error.map(|error| explain::without_prelude(&error)),
         })
     });
     let transfers = update.progress.into_iter().map(|progress| {

@@ -29,6 +29,8 @@ pub enum Purpose {
     Build,
     /// Those that the running app gets.
     Run,
+    /// None: a search takes what is at hand.
+    Search,
 }
 
 /// Whether the manifest's `from` may act: run commands, read files and variables that it names.
@@ -134,6 +136,7 @@ impl Search<'_> {
         match self.purpose {
             Purpose::Build => secret.in_build(),
             Purpose::Run => secret.in_run(),
+            Purpose::Search => false,
         }
     }
 

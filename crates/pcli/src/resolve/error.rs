@@ -87,6 +87,7 @@ impl ResolveError {
                 let (work, other) = match purpose {
                     Purpose::Build => ("this build", "run"),
                     Purpose::Run => ("this start", "build"),
+                    Purpose::Search => ("this search", "build"),
                 };
                 let declared = secrets.iter().fold(diagnostic, |diagnostic, secret| {
                     let name = if secrets.len() > 1 { format!("`{}` ", secret.name) } else { String::new() };

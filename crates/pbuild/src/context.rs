@@ -1,0 +1,141 @@
+//! Matches the build context against the secrets while it is sent: the commonest real leak is an `.env` that COPY takes.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pbuildkit::{ContextObserver, FileObserver, Verdict};
+use pscan::NeedleSet;
+use psecret::Redactor;
+
+/// A file that may hold every secret: it is sealed, and its name is ours.
+const SEALED: &str = "secrets.age";
+
+/// How much of a file is matched before any of it is sent on. A hit in a longer file stops it before its last packet.
+#[derive(Debug)]
+pub struct ContextGuard(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    needles: Arc<NeedleSet>,
+    redactor: Redactor,
+    allowed: BTreeSet<String>,
+    leaks: Mutex<Vec<ContextLeak>>,
+}
+
+/// A secret in a file of the context.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ContextLeak {
+    /// The file, relative to the context, redacted.
+    pub path: String,
+    /// The secret's name.
+    pub secret: String,
+    /// In which form, for people.
+    pub form: String,
+    /// Where in the file.
+    pub offset: u64,
+    /// Whether `--allow-context-leak` names the secret.
+    pub allowed: bool,
+}
+
+impl fmt::Display for ContextLeak {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, secret, form, offset, .. } = self;
+        write!(formatter, "{path} of the build context holds secret `{secret}`, byte {offset}, {form}")
+    }
+}
+
+impl ContextGuard {
+    /// Watches for these needles; leaks of the allowed secrets are remembered and let through.
+    #[must_use]
+    pub fn new(needles: Arc<NeedleSet>, redactor: Redactor, allowed: &[String]) -> Self {
+        let allowed = allowed.iter().cloned().collect();
+        Self(Arc::new(Shared { needles, redactor, allowed, leaks: Mutex::default() }))
+    }
+
+    /// What was found, in the order of paths.
+    #[must_use]
+    pub fn leaks(&self) -> Vec<ContextLeak> {
+        let mut leaks = self.0.leaks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        leaks.sort();
+        leaks
+    }
+}
+
+impl ContextObserver for ContextGuard {
+    fn open(&self, _local: &str, path: &Path) -> Box<dyn FileObserver> {
+        let sealed = path.file_name().is_some_and(|name| name == SEALED);
+        // A searcher borrows its needles, and an observer outlives this call: each file has a thread's worth of both.
+        Box::new(FileGuard { shared: Arc::clone(&self.0), path: path.to_owned(), kept: Vec::new(), offset: 0, sealed })
+    }
+}
+
+/// One file on its way.
+struct FileGuard {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    /// The end of what was searched, so that a value cut by two packets is seen whole.
+    kept: Vec<u8>,
+    /// Where `kept` begins in the file.
+    offset: u64,
+    sealed: bool,
+}
+
+impl FileGuard {
+    fn search(&mut self, at_end: bool) -> Verdict {
+        let mut found = Vec::new();
+        let mut searcher = self.shared.needles.searcher();
+        searcher.push(&self.kept, &mut |hit| found.push(hit));
+        if at_end {
+            searcher.finish(&mut |hit| found.push(hit));
+        }
+        let mut verdict = Verdict::Continue;
+        for hit in found {
+            for name in hit.names() {
+                let allowed = self.shared.allowed.contains(name.as_str());
+                let leak = ContextLeak {
+                    path: self.shared.redactor.redact(&self.path.to_string_lossy()),
+                    secret: name.to_string(),
+                    form: hit.form().to_string(),
+                    offset: self.offset + hit.start(),
+                    allowed,
+                };
+                let mut leaks = self.shared.leaks.lock().unwrap_or_else(PoisonError::into_inner);
+                if !leaks.iter().any(|known| known.path == leak.path && known.secret == leak.secret) {
+                    leaks.push(leak);
+                }
+                if !allowed {
+                    verdict = Verdict::Stop;
+                }
+            }
+        }
+        verdict
+    }
+}
+
+impl FileObserver for FileGuard {
+    fn bytes(&mut self, bytes: &[u8]) -> Verdict {
+        if self.sealed {
+            return Verdict::Continue;
+        }
+        self.kept.extend_from_slice(bytes);
+        let verdict = self.search(false);
+        // One byte more tells whether a short value stands alone.
+        let drop = self.kept.len().saturating_sub(self.shared.needles.longest() + 1);
+        self.kept.drain(..drop);
+        self.offset += drop as u64;
+        verdict
+    }
+
+    fn end(&mut self) -> Verdict {
+        if self.sealed { Verdict::Continue } else { self.search(true) }
+    }
+}
+
+impl Drop for FileGuard {
+    fn drop(&mut self) {
+        // What is left of a file that was found to hold a value.
+        self.kept.fill(0);
+    }
+}

@@ -1,0 +1,153 @@
+//! The secrets of one command: read once, kept together with what masks them and what finds them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use pcli::resolve::{self, Purpose, Resolution, SecretSources, Trust};
+use pcli::{Diagnostic, Exit, FoundManifest};
+use pscan::{NeedleSet, NeedleSetBuilder};
+use psecret::{Dialect, Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretName};
+
+use crate::command::{EnvironmentFileDialect, SecretArguments};
+use crate::edge::{Edge, Failure};
+
+/// Every secret at hand, also those that a build does not need: the search knows more with them.
+#[derive(Debug)]
+pub struct Secrets {
+    /// The values, shared with the session.
+    pub all: Arc<Vec<Secret>>,
+    /// What masks them.
+    pub redactor: Redactor,
+}
+
+impl Secrets {
+    /// Reads the secrets that the flags and the manifest name.
+    ///
+    /// # Errors
+    /// What is missing or wrong, by flag, file and line.
+    pub fn read(arguments: &SecretArguments, manifest: Option<&FoundManifest>, edge: &Edge) -> Result<Self, Failure> {
+        Self::read_for(Purpose::Build, arguments, manifest, edge)
+    }
+
+    /// Reads the secrets that are at hand and requires none: an audit searches for what it is given.
+    ///
+    /// # Errors
+    /// What is wrong with a flag or a file.
+    pub fn read_at_hand(
+        arguments: &SecretArguments,
+        manifest: Option<&FoundManifest>,
+        edge: &Edge,
+    ) -> Result<Self, Failure> {
+        Self::read_for(Purpose::Search, arguments, manifest, edge)
+    }
+
+    fn read_for(
+        purpose: Purpose,
+        arguments: &SecretArguments,
+        manifest: Option<&FoundManifest>,
+        edge: &Edge,
+    ) -> Result<Self, Failure> {
+        let sources = SecretSources {
+            flags: arguments.secrets.clone(),
+            env_files: arguments.environment_files.clone(),
+            dialect: match arguments.environment_file_dialect {
+                EnvironmentFileDialect::Docker => Dialect::Docker,
+                EnvironmentFileDialect::Dotenv => Dialect::Dotenv,
+            },
+            trust: if arguments.trust_config { Trust::Granted } else { Trust::Withheld },
+        };
+        let environment = |name: &str| std::env::var_os(name);
+        let mut stdin = std::io::stdin();
+        let mut inputs = Inputs::new(&environment, &mut stdin);
+        let resolved = resolve::resolve(&sources, manifest, purpose, &mut inputs, &edge.cancellation);
+        let Resolution { secrets, warnings, .. } = resolved.map_err(|error| error.diagnostic())?;
+        for warning in warnings {
+            edge.stderr.warning(&warning);
+        }
+        if purpose == Purpose::Search {
+            let declared = manifest.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
+            let absent =
+                declared.iter().filter(|known| !secrets.iter().any(|secret| secret.name().as_str() == known.name));
+            for secret in absent {
+                edge.stderr.warning(&format!("{} has no value here, so it is not searched for", secret.name));
+            }
+        }
+        let redactor = secrets
+            .iter()
+            .fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()))
+            .build()
+            .map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
+        Ok(Self { all: Arc::new(secrets), redactor })
+    }
+
+    /// Everything by which the values can be found, compiled once.
+    ///
+    /// # Errors
+    /// When there are more forms than one search holds.
+    pub fn needles(&self) -> Result<Arc<NeedleSet>, Failure> {
+        let builder = self
+            .all
+            .iter()
+            .fold(NeedleSetBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()));
+        let needles = builder.build().map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
+        Ok(Arc::new(needles))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Whether steps of a build may get any.
+    #[must_use]
+    pub fn offered_to_builds(&self) -> bool {
+        self.all.iter().any(|secret| secret.scope().in_build())
+    }
+
+    /// The ids that the session can answer.
+    #[must_use]
+    pub fn ids(&self) -> BTreeSet<String> {
+        self.all
+            .iter()
+            .filter(|secret| secret.scope().in_build())
+            .map(|secret| secret.name().as_str().to_owned())
+            .collect()
+    }
+
+    /// Says which secrets there are, who gets them, and which cannot be protected.
+    pub fn announce(&self, edge: &Edge, offered: impl Fn(&Secret) -> String) {
+        if self.is_empty() {
+            return;
+        }
+        let names = self.all.iter().map(|secret| format!("{} {}", secret.name(), offered(secret)));
+        edge.fact("secrets", &names.collect::<Vec<_>>().join(" · "));
+        for (name, searchability) in self.judged().filter(|(_, searchability)| *searchability != Searchability::Full) {
+            let meaning = match searchability {
+                Searchability::Weak => "masked in logs; found in the image as a whole word only",
+                _ => "neither masked nor searched for; if it is no secret, declare it in [env]",
+            };
+            edge.stderr.warning(&format!("{name} is {searchability}: {meaning}"));
+        }
+    }
+
+    /// Refuses secrets of which not one can be searched for: no audit could prove anything.
+    ///
+    /// # Errors
+    /// When there are secrets, and all are unprotected.
+    pub fn check_searchable(&self) -> Result<(), Failure> {
+        if self.is_empty() || self.judged().any(|(_, searchability)| searchability.is_searched()) {
+            return Ok(());
+        }
+        let names: Vec<String> = self.judged().map(|(name, _)| name.to_string()).collect();
+        let diagnostic =
+            Diagnostic::error("none of the secrets can be searched for, so nothing could be proven", Exit::Usage)
+                .note(names.join(", "))
+                .help("use values of 8 characters or more, or declare public values in [env] of app.toml");
+        Err(diagnostic.into())
+    }
+
+    fn judged(&self) -> impl Iterator<Item = (&SecretName, Searchability)> {
+        self.all.iter().map(|secret| (secret.name(), Searchability::of(secret.value())))
+    }
+}
