@@ -55,7 +55,7 @@ impl RedactorBuilder {
     ///
     /// # Errors
     ///
-    /// [`SecretError::TooManyForms`] when the forms exceed what one automaton holds (2³¹ states).
+    /// [`SecretError::TooManyForms`] past 16 MiB of forms, each counted up to its 512th byte: some 8,000 tokens.
     pub fn build(self) -> Result<Redactor, SecretError> {
         Ok(Redactor { patterns: Arc::new(Patterns::new(self.masked)?) })
     }
@@ -66,7 +66,8 @@ impl RedactorBuilder {
 /// - Exact for every form of [`forms`](crate::forms), however the bytes are cut into chunks.
 /// - Matches that overlap are masked together; the mark names the one that begins first, the longest of those.
 /// - Also finds values that are split by terminal escapes, carriage returns or other control characters, and text that
-///   an encoder wrapped into lines of 16 characters or more, with or without indentation.
+///   an encoder wrapped into lines of 16 characters or more, with or without indentation. Where a line breaks within
+///   the first three characters of a form, those stay, for holding them would delay nearly every line.
 /// - Of forms longer than 512 bytes, the first 512 and as much of the rest as follows is masked, so that no more than
 ///   that is held back.
 /// - The mark is `***NAME***`, or `***` where that would itself hold a value (L11).

@@ -1,6 +1,6 @@
 //! The automaton over all forms, and the marks that replace them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use aho_corasick::automaton::{Automaton as _, StateID};
@@ -14,6 +14,9 @@ use crate::form::Shape;
 
 /// The automaton knows this many bytes of a pattern; the rest is compared byte by byte.
 pub(super) const LONGEST_HEAD: usize = 512;
+
+/// The automaton takes some seventy bytes for each of these; more would not fit a small machine (S18).
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Everything a stream needs to know, shared by all streams.
 #[derive(Default)]
@@ -63,6 +66,15 @@ struct Mark {
     text: Vec<u8>,
 }
 
+impl Mark {
+    fn of(labels: &[&str]) -> Self {
+        Self {
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            text: format!("***{}***", labels.join(",")).into_bytes(),
+        }
+    }
+}
+
 impl Patterns {
     #[expect(clippy::disallowed_methods, reason = "door 5: the redactor's automaton is built from the forms")]
     pub(super) fn new(masked: Vec<Masked>) -> Result<Self, SecretError> {
@@ -82,10 +94,14 @@ impl Patterns {
         }
         let mut patterns = Self::default();
         let mut heads = Vec::with_capacity(owners.len());
+        let mut marks = HashMap::new();
         for (bytes, (labels, evidence)) in &owners {
             let (head, tail) = bytes.split_at(bytes.len().min(LONGEST_HEAD));
             heads.push(head);
-            let mark = patterns.mark_of(labels);
+            let mark = *marks.entry(labels).or_insert_with(|| {
+                patterns.marks.push(Mark::of(labels));
+                patterns.marks.len() - 1
+            });
             patterns.patterns.push(Pattern { mark, evidence: *evidence, tail: Zeroizing::new(tail.to_vec()) });
         }
         let search = Search::new(&heads)?;
@@ -96,14 +112,6 @@ impl Patterns {
         }
         patterns.search = Some(search);
         Ok(patterns)
-    }
-
-    fn mark_of(&mut self, labels: &[&str]) -> usize {
-        self.marks.iter().position(|mark| mark.labels == labels).unwrap_or_else(|| {
-            let text = format!("***{}***", labels.join(",")).into_bytes();
-            self.marks.push(Mark { labels: labels.iter().map(|label| (*label).to_owned()).collect(), text });
-            self.marks.len() - 1
-        })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -160,25 +168,13 @@ impl Search {
     fn new(heads: &[&[u8]]) -> Result<Self, SecretError> {
         let too_many =
             || SecretError::TooManyForms { forms: heads.len(), bytes: heads.iter().map(|head| head.len()).sum() };
+        if heads.iter().map(|head| head.len()).sum::<usize>() > MOST_BYTES {
+            return Err(too_many());
+        }
         let automaton =
             NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(heads).map_err(|_| too_many())?;
         let start = automaton.start_state(Anchored::No).map_err(|_| too_many())?;
-        // Walking a pattern from the start visits its own nodes of the trie, since each prefix of it is its own longest
-        // suffix there; so the number of bytes walked is the node's depth.
-        let mut depth = Vec::new();
-        for head in heads {
-            let mut state = start;
-            for (walked, byte) in head.iter().enumerate() {
-                state = automaton.next_state(Anchored::No, state, *byte);
-                if depth.len() <= state.as_usize() {
-                    depth.resize(state.as_usize() + 1, 0);
-                }
-                depth[state.as_usize()] = u32::try_from(walked + 1).map_err(|_| too_many())?;
-            }
-        }
-        if depth.len() <= start.as_usize() {
-            depth.resize(start.as_usize() + 1, 0);
-        }
+        let depth = depths(&automaton, start, heads).ok_or_else(too_many)?;
         Ok(Self { automaton, start, depth, windows: Windows::new(heads) })
     }
 
@@ -189,6 +185,43 @@ impl Search {
             self.automaton.is_match(state)
         })
     }
+}
+
+/// For each state, how many of the bytes just read may still begin a match.
+fn depths(automaton: &NFA, start: StateID, heads: &[&[u8]]) -> Option<Vec<u32>> {
+    let (mut depth, mut goes_on) = (Vec::new(), Vec::new());
+    let mut set = |state: StateID, value: u32, inner: bool| {
+        let at = state.as_usize();
+        if depth.len() <= at {
+            depth.resize(at + 1, 0);
+            goes_on.resize(at + 1, false);
+        }
+        depth[at] = value;
+        goes_on[at] |= inner;
+    };
+    set(start, 0, true);
+    // Walking a pattern from the start visits its own nodes of the trie, since each prefix of it is its own longest
+    // suffix there; so the number of bytes walked is the node's depth.
+    let mut ends = Vec::with_capacity(heads.len());
+    for head in heads {
+        let mut state = start;
+        for (walked, byte) in head.iter().enumerate() {
+            state = automaton.next_state(Anchored::No, state, *byte);
+            set(state, u32::try_from(walked + 1).ok()?, walked + 1 < head.len());
+        }
+        ends.push((*head, state));
+    }
+    // A whole pattern that begins no longer one is decided: what may go on is only its longest suffix that begins
+    // another. Shorter patterns first, for such a suffix may be a whole pattern itself.
+    ends.sort_by_key(|(head, _)| head.len());
+    for (head, end) in ends {
+        if !goes_on[end.as_usize()] {
+            let rest = head.iter().skip(1);
+            let suffix = rest.fold(start, |state, byte| automaton.next_state(Anchored::No, state, *byte));
+            depth[end.as_usize()] = depth[suffix.as_usize()];
+        }
+    }
+    Some(depth)
 }
 
 /// Counts alone: an automaton's own `Debug` would print its patterns.

@@ -204,6 +204,8 @@ impl RedactorStream {
         if let Some(view) = &mut self.joined {
             if shown && !wraps && !indents {
                 view.read(patterns, byte, &mut found);
+            } else if wraps {
+                view.skip_line_end(patterns);
             } else {
                 view.skip();
             }

@@ -103,7 +103,7 @@ fn control_within_a_value_of_several_lines_is_seen_through_l3() {
 fn a_wrapped_line_counts_from_its_beginning_s16() {
     let redactor = redactor(&[("KEY", b"QWxhZGRpbjpvcGVuIHNlc2FtZQ12345")]);
     // The line is long enough to be an encoder's, but what stands before and behind the bell alone is not.
-    let text = b"aaaaaaaaaa\x07bbbbbbQWx\nhZGRpbjpvcGVuIHNlc2FtZQ12345.";
+    let text = b"aaaaaaaaaa\x07bbbbbbQWxh\nZGRpbjpvcGVuIHNlc2FtZQ12345.";
     for cuts in [&[1][..], &[10, 100], &[11, 100], &[100]] {
         let shown = in_pieces(&redactor, text, cuts);
         assert_eq!(String::from_utf8_lossy(&shown), "aaaaaaaaaa\x07bbbbbb***KEY***.", "{cuts:?}");
@@ -141,6 +141,27 @@ fn only_what_may_begin_a_match_is_held_l5() {
     assert_eq!(stream.push(b"nothing to hold here\n"), b"nothing to hold here\n");
     assert_eq!(stream.push(b"the hunter"), b"the ");
     assert_eq!(stream.push(b"s came\n"), b"hunters came\n");
+    assert_eq!(stream.push(b"hunter2hunter2"), b"", "its second half may begin another");
+}
+
+#[test]
+fn a_whole_value_is_decided_at_once_l5() {
+    let mut stream = redactor(&[("KEY", b"swordfish-7781")]).stream();
+    assert_eq!(stream.push(b"password: swordfish-7781"), b"password: ***KEY***");
+    let mut stream = redactor(&[("KEY", b"swordfish-7781"), ("LONGER", b"swordfish-7781-x")]).stream();
+    assert_eq!(stream.push(b"password: swordfish-7781"), b"password: ");
+    assert_eq!(stream.push(b"\n"), b"***KEY***\n");
+}
+
+#[test]
+fn a_line_is_not_held_for_the_chance_that_its_end_begins_a_form_l5() {
+    let redactor = redactor(&[("KEY", b"QWxhZGRpbjpvcGVuIHNlc2FtZQ12345")]);
+    let mut stream = redactor.stream();
+    let line = b"/usr/share/python3/dist-packages/QWx\n";
+    assert_eq!(stream.push(line), line);
+    assert_eq!(stream.push(b"hZGRpbjpvcGVuIHNlc2FtZQ12345\n"), b"***KEY***\n");
+    assert_eq!(stream.push(b"/usr/share/python3/dist-packages/QWxh\n  "), b"/usr/share/python3/dist-packages/");
+    assert_eq!(stream.push(b"ZGRpbjpvcGVuIHNlc2FtZQ12345\n"), b"***KEY***\n");
 }
 
 #[test]
@@ -203,6 +224,18 @@ fn the_guard_counts_what_an_audit_counts_s4_s10() {
     assert_eq!(redactor.labels_in(b"\"type\": \"service_account\","), [""; 0]);
     assert_eq!(redactor.labels_in(b"\"id\": \"0a1b2c3d4e5f60718293a4b5c6d7e8f901234567\""), ["KEY"]);
     assert_eq!(redactor.redact("\"type\": \"service_account\", aq7xz"), "***KEY*** a***WEAK***");
+}
+
+#[test]
+fn more_forms_than_memory_are_refused_with_numbers_s18() {
+    let values: Vec<Vec<u8>> = (0..1000_u32)
+        .map(|number| {
+            (0..600_u32).flat_map(|at| format!("{}\u{e4}", (number * 7919 + at * at) % 977).into_bytes()).collect()
+        })
+        .collect();
+    let builder = values.iter().fold(RedactorBuilder::new(), |builder, value| builder.mask("X", value));
+    let error = builder.build().unwrap_err();
+    assert!(matches!(error, SecretError::TooManyForms { bytes, .. } if bytes > 16 * 1024 * 1024), "{error}");
 }
 
 #[test]

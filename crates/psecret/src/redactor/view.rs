@@ -12,6 +12,9 @@ const LONGEST_STRETCH: u64 = 64 * 1024 + LONGEST_HEAD as u64;
 /// More tails than this are not followed at a time; the oldest are dropped.
 const MOST_TAILS: usize = 64;
 
+/// So many characters at the end of a wrapped line may begin a match before they are held back; fewer tell nothing.
+const SHORTEST_HELD: usize = 4;
+
 /// Bytes to mask, by their offsets in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
@@ -31,6 +34,8 @@ pub(super) struct View {
     /// Bytes left out before the oldest gap kept.
     skipped_before: u64,
     tails: Vec<Tail>,
+    /// Nothing before this offset of the stream is masked on behalf of this view.
+    floor: u64,
 }
 
 /// Bytes left out just before the view's byte number `at`.
@@ -51,7 +56,7 @@ struct Tail {
 
 impl View {
     pub(super) fn new(patterns: &Patterns) -> Self {
-        Self { state: patterns.start(), read: 0, gaps: VecDeque::new(), skipped_before: 0, tails: Vec::new() }
+        Self { state: patterns.start(), read: 0, gaps: VecDeque::new(), skipped_before: 0, tails: Vec::new(), floor: 0 }
     }
 
     /// The stream's offset of the view's byte number `at`.
@@ -73,6 +78,15 @@ impl View {
         }
     }
 
+    /// Leaves a wrapped line's end out. If no more than a few characters before it may begin a match, they are let go:
+    /// nearly every line ends with one, and each would wait for the next. The match goes on without them.
+    pub(super) fn skip_line_end(&mut self, patterns: &Patterns) {
+        self.skip();
+        if patterns.depth(self.state) < SHORTEST_HELD {
+            self.floor = self.read + self.skipped();
+        }
+    }
+
     /// Reads one byte and hands every span that ends with it to `found`.
     pub(super) fn read(&mut self, patterns: &Patterns, byte: u8, mut found: impl FnMut(Span)) {
         self.state = patterns.next(self.state, byte);
@@ -90,7 +104,7 @@ impl View {
             });
         }
         for (pattern, length) in patterns.heads_at(self.state) {
-            let start = self.offset(self.read - length as u64);
+            let start = self.offset(self.read - length as u64).max(self.floor);
             found(Span { start, end, pattern });
             if !patterns.tail(pattern).is_empty() {
                 if self.tails.len() == MOST_TAILS {
@@ -128,7 +142,7 @@ impl View {
     /// The first offset of the stream that a match to come may cover. `end` is the stream's length so far.
     pub(super) fn undecided_from(&self, patterns: &Patterns, end: u64) -> u64 {
         let depth = patterns.depth(self.state) as u64;
-        let from = if depth == 0 { end } else { self.offset(self.read - depth) };
+        let from = if depth == 0 { end } else { self.offset(self.read - depth).max(self.floor) };
         self.tails.iter().map(|tail| tail.start).fold(from, u64::min)
     }
 
