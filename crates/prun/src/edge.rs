@@ -47,14 +47,19 @@ impl From<Exit> for Outcome {
 #[derive(Debug)]
 pub enum Failure {
     /// With something to say, and the code that goes with it.
-    Told(Box<Diagnostic>),
+    Told {
+        /// What is said.
+        diagnostic: Box<Diagnostic>,
+        /// The printer whose redactor knew the values when it happened.
+        printer: Option<Printer>,
+    },
     /// Somebody asked it to.
     Ended(Ending),
 }
 
 impl From<Diagnostic> for Failure {
     fn from(diagnostic: Diagnostic) -> Self {
-        Self::Told(Box::new(diagnostic))
+        Self::Told { diagnostic: Box::new(diagnostic), printer: None }
     }
 }
 
@@ -68,18 +73,29 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Stopped(ending) => Self::Ended(ending),
-            error => Self::Told(Box::new(diagnostic(&error))),
+            error => diagnostic(&error).into(),
         }
     }
 }
 
 impl Failure {
+    /// The same, to be said behind the redactor of this edge: logs that an error shows may hold values.
+    #[must_use]
+    pub fn behind(self, edge: &Edge) -> Self {
+        match self {
+            Self::Told { diagnostic, printer } => {
+                Self::Told { diagnostic, printer: Some(printer.unwrap_or_else(|| edge.stderr.clone())) }
+            }
+            Self::Ended(ending) => Self::Ended(ending),
+        }
+    }
+
     /// Says it, and gives the code to end with.
     #[must_use]
     pub fn report(&self, printer: &Printer) -> Exit {
         match self {
-            Self::Told(diagnostic) => {
-                printer.diagnostic(diagnostic);
+            Self::Told { diagnostic, printer: own } => {
+                own.as_ref().unwrap_or(printer).diagnostic(diagnostic);
                 diagnostic.exit().unwrap_or(Exit::Failed)
             }
             Self::Ended(Ending::ReaderGone) => Exit::Ended(Ending::ReaderGone),

@@ -155,7 +155,12 @@ pub fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> RedactorBuild
     for service in ledger.into_iter().flat_map(Ledger::services) {
         builder =
             builder.mask(&format!("{} administrator", service.name()), service.administrator().expose().as_bytes());
-        builder = builder.mask(&format!("{} credential", service.name()), service.credential().expose().as_bytes());
+        // One of its variables holds the credential, under the name that people know.
+        let named = Origin::Service(service.name().to_owned());
+        if !variables.iter().any(|variable| variable.origin == named) {
+            let label = format!("{} credential", service.name());
+            builder = builder.mask(&label, service.credential().expose().as_bytes());
+        }
     }
     builder
 }

@@ -44,7 +44,7 @@ async fn run(command_line: CommandLine) -> ExitCode {
         Ok(Outcome::Exit(exit)) => exit.into(),
         Ok(Outcome::Command(code)) => code.into(),
         // As docker has it: the inner command's codes are its own, ours is 125.
-        Err(failure @ Failure::Told(_)) if matches!(command_line.command, Command::Exec(_)) => {
+        Err(failure @ Failure::Told { .. }) if matches!(command_line.command, Command::Exec(_)) => {
             let _ = failure.report(&edge.stderr);
             pshim::FAILED.into()
         }

@@ -44,10 +44,10 @@ pub async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failur
     let locked = tokio::task::block_in_place(|| state.lock())?;
     let ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&plan.project));
     let mut start = Start { project: Project::new(&plan.project, ledger.owner()), host, plan, secrets, ledger, edge };
-    if arguments.dry_run {
-        return start.tell(state.generation()?.as_ref()).await;
-    }
-    start.run(&locked, state.generation()?).await
+    let current = state.generation()?;
+    let outcome =
+        if arguments.dry_run { start.tell(current.as_ref()).await } else { start.run(&locked, current).await };
+    outcome.map_err(|failure| failure.behind(&start.edge))
 }
 
 /// Reads the manifest.
@@ -56,7 +56,7 @@ pub async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failur
 ///
 /// When it is broken, or the named one is not there.
 pub fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, Failure> {
-    pcli::find_manifest(given, &[Path::new(".")]).map_err(|error| error.diagnostic().into())
+    pcli::find_manifest(given, &[Path::new("")]).map_err(|error| error.diagnostic().into())
 }
 
 /// Where prun keeps the state of projects.
