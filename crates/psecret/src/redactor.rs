@@ -14,6 +14,9 @@ use crate::form;
 use crate::{Searchability, SecretError, SecretName, UserSecret};
 use patterns::{Evidence, Masked, Patterns};
 
+/// The automaton takes some seventy bytes for each of these; more would not fit a small machine (S18).
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
 /// Collects what a [`Redactor`] masks.
 #[derive(Default)]
 pub struct RedactorBuilder {
@@ -57,7 +60,7 @@ impl RedactorBuilder {
     ///
     /// [`SecretError::TooManyForms`] past 16 MiB of forms, each counted up to its 512th byte: some 8,000 tokens.
     pub fn build(self) -> Result<Redactor, SecretError> {
-        Ok(Redactor { patterns: Arc::new(Patterns::new(self.masked)?) })
+        Ok(Redactor { patterns: Arc::new(Patterns::new(self.masked, MOST_BYTES)?) })
     }
 }
 

@@ -15,9 +15,6 @@ use crate::form::Shape;
 /// The automaton knows this many bytes of a pattern; the rest is compared byte by byte.
 pub(super) const LONGEST_HEAD: usize = 512;
 
-/// The automaton takes some seventy bytes for each of these; more would not fit a small machine (S18).
-const MOST_BYTES: usize = 16 * 1024 * 1024;
-
 /// Everything a stream needs to know, shared by all streams.
 #[derive(Default)]
 pub(super) struct Patterns {
@@ -76,8 +73,9 @@ impl Mark {
 }
 
 impl Patterns {
+    /// `most_bytes` bounds the heads together.
     #[expect(clippy::disallowed_methods, reason = "door 5: the redactor's automaton is built from the forms")]
-    pub(super) fn new(masked: Vec<Masked>) -> Result<Self, SecretError> {
+    pub(super) fn new(masked: Vec<Masked>, most_bytes: usize) -> Result<Self, SecretError> {
         // Two names may have one value: such a pattern carries both (S8).
         let mut owners: BTreeMap<&[u8], (Vec<&str>, Evidence)> = BTreeMap::new();
         for Masked { label, shapes } in &masked {
@@ -104,7 +102,7 @@ impl Patterns {
             });
             patterns.patterns.push(Pattern { mark, evidence: *evidence, tail: Zeroizing::new(tail.to_vec()) });
         }
-        let search = Search::new(&heads)?;
+        let search = Search::new(&heads, most_bytes)?;
         for mark in &mut patterns.marks {
             if search.finds_any(&mark.text) {
                 mark.text = b"***".to_vec();
@@ -165,10 +163,10 @@ impl Patterns {
 }
 
 impl Search {
-    fn new(heads: &[&[u8]]) -> Result<Self, SecretError> {
+    fn new(heads: &[&[u8]], most_bytes: usize) -> Result<Self, SecretError> {
         let too_many =
             || SecretError::TooManyForms { forms: heads.len(), bytes: heads.iter().map(|head| head.len()).sum() };
-        if heads.iter().map(|head| head.len()).sum::<usize>() > MOST_BYTES {
+        if heads.iter().map(|head| head.len()).sum::<usize>() > most_bytes {
             return Err(too_many());
         }
         let automaton =
