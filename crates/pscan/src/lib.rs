@@ -1,1 +1,37 @@
 //! Bytes searched for needles, and the report.
+//!
+//! Secrets enter as [`psecret::UserSecret`]s into a [`NeedleSet`], which knows every form of each. Bytes enter through
+//! [`audit()`], from an image archive, or through a [`Searcher`], from anywhere, however they are cut into chunks. What
+//! leaves is a [`Report`]: where a secret was seen, as what, in which layer, who wrote it there, and whatever was not
+//! searched. No report holds a value, or bytes around one; paths and instructions are redacted.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use pscan::{NeedleSetBuilder, Options, Verdict};
+//! use psecret::{SecretName, UserSecret};
+//!
+//! let name = SecretName::parse("TOKEN")?;
+//! let needles = NeedleSetBuilder::new().secret(&name, &UserSecret::new(b"hunter2-hunter2".to_vec())).build()?;
+//! let mut go_on = |_| ControlFlow::Continue(());
+//! let report = pscan::audit(&b"not an image"[..], &needles, &Options::default(), &mut go_on)?;
+//! assert_eq!(report.verdict(), Verdict::Incomplete);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod audit;
+mod automaton;
+mod collect;
+mod document;
+mod error;
+mod finding;
+mod needle;
+mod report;
+mod search;
+mod show;
+
+pub use audit::{Options, Progress, audit};
+pub use error::ScanError;
+pub use finding::{Finding, Place};
+pub use needle::{NeedleSet, NeedleSetBuilder, Unsearched};
+pub use report::{NotSearched, Report, Stats, Verdict};
+pub use search::{Hit, Searcher};

@@ -5,15 +5,31 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 /// Shapes shorter than this stand in innocent files by chance.
 const SHORTEST: usize = 8;
 
 /// What `encodeURIComponent` and Go's `url.QueryEscape` leave beside letters and digits.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// What may not stand in a URL at all.
-const MINIMAL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\').add(b'%');
+/// What `encodeURI` leaves.
+const MINIMAL: &AsciiSet = &COMPONENT
+    .remove(b'!')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b';')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b'#');
 
 /// Every shape of a value with its form's name.
 pub(crate) fn shapes(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
@@ -26,13 +42,13 @@ pub(crate) fn shapes(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     if let Ok(text) = std::str::from_utf8(trimmed) {
         let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
-        shapes.extend(base64_anywhere(&little).map(|bytes| ("base64 of UTF-16", bytes)));
+        shapes.extend(nested("base64 of UTF-16", "base64url of UTF-16", &little));
         shapes.push(("UTF-16 LE", little));
         shapes.push(("UTF-16 BE", big));
         as_json(text, &mut shapes);
     }
-    shapes.extend(base64_anywhere(STANDARD.encode(trimmed).as_bytes()).map(|bytes| ("base64 of base64", bytes)));
-    shapes.extend(base64_anywhere(hex(trimmed, "", "").as_bytes()).map(|bytes| ("base64 of hex", bytes)));
+    shapes.extend(nested("base64 of base64", "base64url of base64", STANDARD.encode(trimmed).as_bytes()));
+    shapes.extend(nested("base64 of hex", "base64url of hex", hex(trimmed, "", "").as_bytes()));
     shapes.retain(|(_, bytes)| bytes.len() >= SHORTEST);
     shapes
 }
@@ -59,10 +75,10 @@ fn encoded_once(value: &[u8], shapes: &mut Vec<(&'static str, Vec<u8>)>) {
         shapes.push(("hex", lower.into_bytes()));
     }
     for set in [NON_ALPHANUMERIC, COMPONENT, MINIMAL] {
-        let upper = percent_encode(value, set).to_string();
-        shapes.push(("percent", upper.replace("%20", "+").into_bytes()));
-        shapes.push(("percent", upper.into_bytes()));
+        shapes.push(("percent", percent_encode(value, set).to_string().into_bytes()));
     }
+    let form = percent_encode(value, COMPONENT).to_string().replace("%20", "+");
+    shapes.push(("percent", form.into_bytes()));
     let each: String = value.iter().map(|byte| format!("%{byte:02x}")).collect();
     shapes.push(("percent, every byte", each.to_uppercase().into_bytes()));
     shapes.push(("percent, every byte", each.into_bytes()));
@@ -134,6 +150,18 @@ fn base64_anywhere(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         }
     }
     found.into_iter()
+}
+
+/// Base64 of something encoded; what only the URL alphabet writes so goes by another name.
+fn nested(
+    standard: &'static str,
+    url: &'static str,
+    encoded: &[u8],
+) -> impl Iterator<Item = (&'static str, Vec<u8>)> + use<> {
+    let shapes: Vec<Vec<u8>> = base64_anywhere(encoded).collect();
+    shapes
+        .into_iter()
+        .map(move |bytes| (if bytes.iter().any(|byte| b"-_".contains(byte)) { url } else { standard }, bytes))
 }
 
 fn hex(value: &[u8], before: &str, between: &str) -> String {

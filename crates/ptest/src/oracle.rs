@@ -174,6 +174,12 @@ impl Oracle {
         assert!(found, "canary {} is not in {label}", canary.name());
     }
 
+    /// A canary in every encoding that the oracle knows, with the encoding's name: what a test of a search plants.
+    #[must_use]
+    pub fn encodings(&self, canary: &Canary) -> Vec<(&'static str, Vec<u8>)> {
+        crate::encode::shapes(canary.value())
+    }
+
     /// The text with every canary replaced by its name, for messages of failing tests.
     #[must_use]
     pub fn mask(&self, bytes: &[u8]) -> String {

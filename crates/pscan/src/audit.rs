@@ -1,0 +1,315 @@
+//! The search of a finished image.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use pimage::{BlobId, Contents, Kind, Part};
+use psecret::Form;
+
+use crate::ScanError;
+use crate::collect::{Collector, Sighting};
+use crate::document;
+use crate::finding::{Finding, Place};
+use crate::needle::NeedleSet;
+use crate::report::{NotSearched, Report, Stats};
+use crate::show;
+
+/// How an image is searched.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How the archive is read.
+    pub reading: pimage::Options,
+    /// The image's name, for the report.
+    pub subject: Option<String>,
+}
+
+/// How far a search is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many unpacked bytes were searched.
+    pub bytes: u64,
+}
+
+/// Findings past this number are counted and not listed.
+const MOST_FINDINGS: usize = 10_000;
+
+/// Searches an image archive, from a file, a pipe or an engine's stream, for every form of every secret.
+///
+/// `progress` is called for each chunk, about four times a megabyte; [`ControlFlow::Break`] ends the search.
+///
+/// # Errors
+///
+/// [`ScanError::NothingSearchable`] when there is no needle, and [`ScanError::Cancelled`]. Whatever is wrong with the
+/// archive is in the report.
+pub fn audit(
+    source: impl Read,
+    needles: &NeedleSet,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, ScanError> {
+    if needles.is_empty() {
+        return Err(ScanError::NothingSearchable);
+    }
+    let began = Instant::now();
+    let mut watch = |bytes| progress(Progress { bytes });
+    let mut collector = Collector::new(needles, &mut watch);
+    let contents = pimage::read(source, &options.reading, &mut collector)?;
+    let (bytes, not_kept) = (collector.bytes(), collector.not_kept);
+    let sightings = std::mem::take(&mut collector.sightings);
+    let mut writer = Writer { needles, contents: &contents, findings: Vec::new(), not_listed: not_kept };
+    writer.layers(&sightings);
+    writer.documents();
+    let Writer { mut findings, not_listed, .. } = writer;
+    findings.sort_by_key(|finding| (finding.layer.is_none(), finding.layer));
+
+    let images = contents.images().iter().filter(|image| image.kind() == Kind::Image);
+    let stats = Stats {
+        layers: images.clone().map(|image| image.layers().len()).sum(),
+        bytes,
+        secrets: needles.secrets(),
+        forms: needles.forms(),
+        milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    Ok(Report {
+        subject: options.subject.as_deref().map(|subject| show::text(needles.redactor(), subject)),
+        platforms: images
+            .filter_map(|image| image.platform())
+            .map(|text| show::text(needles.redactor(), text))
+            .collect(),
+        absent: contents.absent_platforms().iter().map(|text| show::text(needles.redactor(), text)).collect(),
+        findings,
+        not_listed,
+        not_searched: not_searched(needles, &contents),
+        unprotected: needles.unsearched().to_vec(),
+        stats,
+    })
+}
+
+/// Each problem with the layer it concerns.
+fn not_searched(needles: &NeedleSet, contents: &Contents) -> Vec<NotSearched> {
+    let told = contents.problems().iter().map(|problem| {
+        let layer = problem.blob().and_then(|blob| contents.uses(blob).first()).map(|(_, layer)| layer + 1);
+        let member = problem.blob().map(|blob| show::text(needles.redactor(), contents.blob(blob).name()));
+        NotSearched { layer, member, why: show::text(needles.redactor(), &problem.to_string()) }
+    });
+    told.collect()
+}
+
+struct Writer<'a> {
+    needles: &'a NeedleSet,
+    contents: &'a Contents,
+    findings: Vec<Finding>,
+    not_listed: u64,
+}
+
+impl Writer<'_> {
+    /// What was seen in streams. Documents are searched again, for their pointers.
+    fn layers(&mut self, sightings: &[Sighting]) {
+        for sighting in sightings {
+            let is_document = self.contents.blob(sighting.blob).document().is_some();
+            if is_document && sighting.part == Part::Content {
+                continue;
+            }
+            let place = self.place(sighting);
+            let path = sighting.entry.as_ref().map(|entry| entry.path.as_slice());
+            self.everywhere(sighting.blob, sighting.needle, path, place, sighting.times);
+        }
+    }
+
+    fn place(&self, sighting: &Sighting) -> Place {
+        let redactor = self.needles.redactor();
+        let at = sighting.at;
+        match (sighting.part, &sighting.entry) {
+            (Part::GzipFields, _) => Place::GzipHeader { offset: at },
+            (Part::Rest { at: begin }, _) => Place::Packed { offset: begin + at },
+            (_, Some(entry)) => {
+                let path = show::path(redactor, &entry.path);
+                if at < entry.content_at {
+                    Place::Header { path, offset: at.saturating_sub(entry.header_at) }
+                } else if at - entry.content_at < entry.size {
+                    Place::File { path, offset: at - entry.content_at }
+                } else {
+                    Place::Bytes { after: Some(path), offset: at }
+                }
+            }
+            (_, None) if self.contents.uses(sighting.blob).is_empty() => {
+                let name = show::text(redactor, self.contents.blob(sighting.blob).name());
+                Place::Document { name, pointer: None, offset: at }
+            }
+            (_, None) => Place::Bytes { after: None, offset: at },
+        }
+    }
+
+    /// One finding for each layer that a blob is, or one if it is none.
+    fn everywhere(&mut self, blob: BlobId, needle: usize, path: Option<&[u8]>, place: Place, times: u64) {
+        let uses = self.contents.uses(blob);
+        if uses.is_empty() {
+            let finding = self.finding(needle, place, times);
+            return self.add(finding);
+        }
+        for (image_at, layer_at) in uses {
+            let image = &self.contents.images()[*image_at];
+            let layer = &image.layers()[*layer_at];
+            let mut finding = self.finding(needle, place.clone(), times);
+            finding.image = self.image_name(*image_at);
+            if image.kind() != Kind::Attestation {
+                finding.layer = Some(layer_at + 1);
+                finding.diff_id = layer.diff_id().map(ToString::to_string);
+                finding.instruction = layer.created_by().map(|line| show::instruction(self.needles.redactor(), line));
+                finding.deleted_in = path
+                    .filter(|_| matches!(place, Place::File { .. } | Place::Header { .. }))
+                    .and_then(|path| self.contents.deleted_in(*image_at, *layer_at, path))
+                    .map(|later| later + 1);
+            }
+            self.add(finding);
+        }
+    }
+
+    fn finding(&self, needle: usize, place: Place, times: u64) -> Finding {
+        let found = self.needles.needle(needle);
+        let mut names = self.needles.names(found.owner).cloned();
+        let secret = names.next().expect("a needle belongs to somebody");
+        Finding {
+            secret,
+            same_value: names.collect(),
+            form: found.form,
+            weak: found.whole_token,
+            image: None,
+            layer: None,
+            diff_id: None,
+            place,
+            instruction: None,
+            deleted_in: None,
+            times,
+        }
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if self.findings.len() < MOST_FINDINGS {
+            self.findings.push(finding);
+        } else {
+            self.not_listed += finding.times;
+        }
+    }
+
+    /// The platform, where there are several.
+    fn image_name(&self, image: usize) -> Option<String> {
+        let images = self.contents.images();
+        let several = images.iter().filter(|image| image.kind() == Kind::Image).count() > 1;
+        let platform = images[image].platform().filter(|_| several)?;
+        Some(show::text(self.needles.redactor(), platform))
+    }
+
+    fn documents(&mut self) {
+        let documents: Vec<BlobId> =
+            self.contents.blobs().filter(|(_, blob)| blob.document().is_some()).map(|(id, _)| id).collect();
+        for id in documents {
+            self.document(id);
+        }
+    }
+
+    /// Searches a document as bytes and string by string.
+    fn document(&mut self, id: BlobId) {
+        let Some(bytes) = self.contents.blob(id).document() else { return };
+        let mut raw = Vec::new();
+        self.search(bytes, &mut raw);
+        let mut decoded: Vec<(usize, u64)> = Vec::new();
+        let mut seen: HashMap<(usize, Option<Vec<u8>>), Spot> = HashMap::new();
+        let mut order = Vec::new();
+        let mut note = |needle: usize, pointer: Option<(Vec<u8>, Option<usize>)>, at: u64| {
+            let found = self.needles.needle(needle);
+            let (pointer, history) = pointer.map_or((None, None), |(pointer, history)| (Some(pointer), history));
+            let key = (found.owner, pointer.clone());
+            let spot = seen.entry(key.clone()).or_insert_with(|| {
+                order.push(key);
+                Spot { needle, form: found.form, at, history }
+            });
+            if found.form < spot.form {
+                (spot.needle, spot.form) = (needle, found.form);
+            }
+        };
+        let mut next = 0;
+        document::tokens(bytes, &mut |token| {
+            let (start, end) = (token.start as u64, token.end as u64);
+            let place = || {
+                let history = token.pointer.is(0, "history").then(|| token.pointer.index(1)).flatten();
+                Some((token.pointer.bytes(), history))
+            };
+            while let Some((needle, at)) = raw.get(next).filter(|(_, at)| *at < end) {
+                note(*needle, if *at >= start { place() } else { None }, *at);
+                next += 1;
+            }
+            if let Some(meant) = &token.decoded {
+                decoded.clear();
+                self.search(meant, &mut decoded);
+                for (needle, _) in &decoded {
+                    note(*needle, place(), start);
+                }
+            }
+        });
+        for (needle, at) in &raw[next..] {
+            note(*needle, None, *at);
+        }
+        let (name, image) = self.document_name(id);
+        for key in order {
+            let Some(spot) = seen.remove(&key) else { continue };
+            let pointer = key.1.map(|pointer| show::pointer(self.needles.redactor(), &pointer));
+            let place = Place::Document { name: name.clone(), pointer, offset: spot.at };
+            let mut finding = self.finding(spot.needle, place, 1);
+            finding.image = image.and_then(|image| self.image_name(image));
+            finding.instruction = image.zip(spot.history).and_then(|(_, line)| self.history_line(id, line));
+            self.add(finding);
+        }
+    }
+
+    /// The needles in bytes, ordered by where they begin.
+    fn search(&self, bytes: &[u8], found: &mut Vec<(usize, u64)>) {
+        let mut searcher = self.needles.searcher();
+        searcher.push(bytes, &mut |hit| found.push((hit.needle, hit.start())));
+        searcher.finish(&mut |hit| found.push((hit.needle, hit.start())));
+        found.sort_by_key(|(_, start)| *start);
+    }
+
+    /// What a document is to which image.
+    fn document_name(&self, id: BlobId) -> (String, Option<usize>) {
+        let images = self.contents.images();
+        for (at, image) in images.iter().enumerate() {
+            if image.config() == Some(id) {
+                return ("config".to_owned(), Some(at));
+            }
+            if image.manifest() == Some(id) && image.digest().is_some() {
+                return ("manifest".to_owned(), Some(at));
+            }
+            if image.kind() == Kind::Attestation && image.layers().iter().any(|layer| layer.blob() == Some(id)) {
+                return ("attestation".to_owned(), Some(at));
+            }
+        }
+        let name = match self.contents.blob(id).name() {
+            "index.json" => "index".to_owned(),
+            "manifest.json" => "manifest".to_owned(),
+            name => show::text(self.needles.redactor(), name),
+        };
+        (name, None)
+    }
+
+    /// The instruction of a line of history.
+    fn history_line(&self, id: BlobId, line: usize) -> Option<String> {
+        let document: serde_json::Value = serde_json::from_slice(self.contents.blob(id).document()?).ok()?;
+        let created_by = document.get("history")?.get(line)?.get("created_by")?.as_str()?;
+        Some(show::instruction(self.needles.redactor(), created_by))
+    }
+}
+
+/// A secret in one string of a document.
+struct Spot {
+    needle: usize,
+    form: Form,
+    at: u64,
+    /// The line of an image's history that the string belongs to.
+    history: Option<usize>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Where a secret was seen.
+
+use psecret::{Form, SecretName};
+
+/// A secret in one form at one place of an image.
+///
+/// Several forms at overlapping bytes are one finding, in the plainest of them. The same form several times in one file
+/// is one finding, at the first offset, with the number of times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub(crate) secret: SecretName,
+    pub(crate) same_value: Vec<SecretName>,
+    pub(crate) form: Form,
+    pub(crate) weak: bool,
+    pub(crate) image: Option<String>,
+    pub(crate) layer: Option<usize>,
+    pub(crate) diff_id: Option<String>,
+    pub(crate) place: Place,
+    pub(crate) instruction: Option<String>,
+    pub(crate) deleted_in: Option<usize>,
+    pub(crate) times: u64,
+}
+
+/// The place of a finding. All text in it is redacted and printable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// In a file's content.
+    File {
+        /// The file's path in the layer.
+        path: String,
+        /// The offset in the file.
+        offset: u64,
+    },
+    /// In a file's name, link target, attributes or other header fields.
+    Header {
+        /// The file's path in the layer.
+        path: String,
+        /// The offset from the beginning of the file's headers.
+        offset: u64,
+    },
+    /// Between two files of a layer, behind the last, or in something that is no tar.
+    Bytes {
+        /// What it is, or the last file before it.
+        after: Option<String>,
+        /// The offset in the unpacked bytes.
+        offset: u64,
+    },
+    /// In the name, comment or extra field of a gzip header.
+    GzipHeader {
+        /// The offset among those fields.
+        offset: u64,
+    },
+    /// In packed bytes that no decoder takes.
+    Packed {
+        /// The offset in the blob as stored.
+        offset: u64,
+    },
+    /// In a JSON document that belongs to the image.
+    Document {
+        /// Which: `config`, `manifest`, `index`, `attestation`, or the name in the archive.
+        name: String,
+        /// The JSON pointer of the string; `None` between strings or where the document is broken.
+        pointer: Option<String>,
+        /// The offset in the document.
+        offset: u64,
+    },
+}
+
+impl Finding {
+    /// The secret.
+    #[must_use]
+    pub fn secret(&self) -> &SecretName {
+        &self.secret
+    }
+
+    /// Other secrets that have the same value, or share what was seen.
+    #[must_use]
+    pub fn same_value(&self) -> &[SecretName] {
+        &self.same_value
+    }
+
+    /// The form it was seen in.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Whether the value is so short that it was searched for as a whole token alone.
+    #[must_use]
+    pub fn is_weak(&self) -> bool {
+        self.weak
+    }
+
+    /// The platform of the image, when the archive holds more than one.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        self.image.as_deref()
+    }
+
+    /// The layer, from 1; `None` outside of layers.
+    #[must_use]
+    pub fn layer(&self) -> Option<usize> {
+        self.layer
+    }
+
+    /// The digest of the layer's unpacked bytes, as the image's configuration claims it.
+    #[must_use]
+    pub fn diff_id(&self) -> Option<&str> {
+        self.diff_id.as_deref()
+    }
+
+    /// The place.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The instruction that made the layer or stands in the history, redacted.
+    #[must_use]
+    pub fn instruction(&self) -> Option<&str> {
+        self.instruction.as_deref()
+    }
+
+    /// The layer, from 1, that deletes the file: whoever has the image can still read it.
+    #[must_use]
+    pub fn deleted_in(&self) -> Option<usize> {
+        self.deleted_in
+    }
+
+    /// How many times it was seen there.
+    #[must_use]
+    pub fn times(&self) -> u64 {
+        self.times
+    }
+}

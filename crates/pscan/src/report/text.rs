@@ -1,0 +1,161 @@
+//! The report for people.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Report, Verdict};
+use crate::finding::{Finding, Place};
+
+/// The most characters of one cell; an instruction can be long.
+const WIDEST: usize = 56;
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.incomplete(f)?;
+        self.heading(f)?;
+        let rows: Vec<[String; 5]> = self.findings.iter().map(row).collect();
+        write_table(f, &rows)?;
+        if self.not_listed > 0 {
+            writeln!(f, "  and {} more", self.not_listed)?;
+        }
+        for one in &self.unprotected {
+            writeln!(f, "unprotected  {} is not searched for: {}", one.name(), one.why())?;
+        }
+        for platform in &self.absent {
+            writeln!(f, "absent       {platform}: listed in the index, nothing of it is here")?;
+        }
+        self.last_line(f)
+    }
+}
+
+impl Report {
+    /// What was not searched stands before anything else.
+    fn incomplete(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.not_searched.is_empty() {
+            return Ok(());
+        }
+        let end =
+            if self.verdict() == Verdict::Leak { "there may be more leaks" } else { "this is not a clean result" };
+        let count = counted(self.not_searched.len(), "thing");
+        writeln!(f, "incomplete: {count} could not be searched or verified; {end}")?;
+        for one in &self.not_searched {
+            match (one.layer, &one.member) {
+                (Some(layer), _) => writeln!(f, "  layer {layer}: {}", one.why)?,
+                (None, Some(member)) if !one.why.contains(member.as_str()) => writeln!(f, "  {member}: {}", one.why)?,
+                (None, _) => writeln!(f, "  {}", one.why)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut facts = Vec::new();
+        let platforms: BTreeSet<&str> = self.platforms.iter().map(String::as_str).collect();
+        if !platforms.is_empty() {
+            facts.push(platforms.into_iter().collect::<Vec<_>>().join(", "));
+        }
+        facts.push(counted(self.stats.layers, "layer"));
+        facts.push(size(self.stats.bytes));
+        facts.push(format!("{} in {}", counted(self.stats.secrets, "secret"), counted(self.stats.forms, "form")));
+        match &self.subject {
+            Some(subject) => writeln!(f, "{subject}  {}", facts.join(" · ")),
+            None => writeln!(f, "{}", facts.join(" · ")),
+        }
+    }
+
+    fn last_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let leaked: BTreeSet<&str> = self.findings.iter().map(|finding| finding.secret().as_str()).collect();
+        let found = match self.verdict() {
+            Verdict::Clean => "clean".to_owned(),
+            Verdict::Incomplete => "no leak found".to_owned(),
+            Verdict::Leak => {
+                let places = counted(self.findings.len(), "place");
+                format!("{} in {places}", counted(leaked.len(), "leaked secret"))
+            }
+        };
+        let searched = match self.not_searched.len() {
+            0 => "nothing left unsearched".to_owned(),
+            count => format!("{} not searched or verified", counted(count, "thing")),
+        };
+        let tenths = self.stats.milliseconds / 100;
+        writeln!(f, "{found} · {searched} · {}.{}s", tenths / 10, tenths % 10)
+    }
+}
+
+/// Layer or document, who wrote it, place, secret, form with remarks.
+fn row(finding: &Finding) -> [String; 5] {
+    let platform = finding.image().map(|platform| format!(" ({platform})")).unwrap_or_default();
+    let instruction = finding.instruction().unwrap_or_default();
+    let (container, place) = match (finding.place(), finding.layer()) {
+        (Place::Document { name, pointer, offset }, _) => {
+            (name.clone(), pointer.as_deref().map_or_else(|| format!("byte {offset}"), str::to_owned))
+        }
+        (place, Some(layer)) => (format!("layer {layer}"), place.to_string()),
+        (place, None) => ("archive".to_owned(), place.to_string()),
+    };
+    let names = finding.same_value().iter().map(|name| format!(" = {name}")).collect::<String>();
+    let mut remarks = finding.form().to_string();
+    if finding.is_weak() {
+        remarks.push_str(", weak");
+    }
+    if finding.times() > 1 {
+        remarks.push_str(&format!(", {} times", finding.times()));
+    }
+    if let Some(later) = finding.deleted_in() {
+        remarks.push_str(&format!(", deleted in layer {later}"));
+    }
+    [container + &platform, cut(instruction), place, format!("{}{names}", finding.secret()), remarks]
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, offset } => write!(f, "{path}, byte {offset}"),
+            Self::Header { path, .. } => write!(f, "name or attributes of {path}"),
+            Self::Bytes { after: Some(path), offset } => write!(f, "behind {path}, byte {offset} of the layer"),
+            Self::Bytes { after: None, offset } => write!(f, "byte {offset} of the layer"),
+            Self::GzipHeader { .. } => f.write_str("header of the gzip stream"),
+            Self::Packed { offset } => write!(f, "packed bytes, byte {offset}"),
+            Self::Document { name, pointer: Some(pointer), .. } => write!(f, "{name}, {pointer}"),
+            Self::Document { name, pointer: None, offset } => write!(f, "{name}, byte {offset}"),
+        }
+    }
+}
+
+fn write_table(f: &mut fmt::Formatter<'_>, rows: &[[String; 5]]) -> fmt::Result {
+    let mut widths = [0; 5];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for row in rows {
+        let mut line = String::from(" ");
+        for (width, cell) in widths.iter().zip(row).filter(|(width, _)| **width > 0) {
+            line.push_str(&format!(" {cell:width$} "));
+        }
+        writeln!(f, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= WIDEST {
+        return text.to_owned();
+    }
+    text.chars().take(WIDEST - 1).chain(['…']).collect()
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// Decimal units with one digit behind the point.
+fn size(bytes: u64) -> String {
+    for (unit, name) in [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")] {
+        if bytes >= unit {
+            return format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit);
+        }
+    }
+    format!("{bytes} bytes")
+}

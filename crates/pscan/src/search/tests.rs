@@ -1,0 +1,168 @@
+use proptest::prelude::*;
+use psecret::UserSecret;
+
+use super::*;
+use crate::NeedleSetBuilder;
+
+fn needles(values: &[(&str, &[u8])]) -> NeedleSet {
+    let add = |builder: NeedleSetBuilder, (name, value): &(&str, &[u8])| {
+        builder.secret(&SecretName::parse(name).unwrap(), &UserSecret::new(value.to_vec()))
+    };
+    values.iter().fold(NeedleSetBuilder::new(), add).build().unwrap()
+}
+
+type Seen = (String, Form, u64, u64);
+
+/// The hits in bytes that arrive in chunks of a length.
+fn hits(needles: &NeedleSet, bytes: &[u8], chunk: usize) -> Vec<Seen> {
+    let mut searcher = needles.searcher();
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut found = |hit: Hit<'_>| {
+        let names: Vec<&str> = hit.names().map(SecretName::as_str).collect();
+        seen.push((names.join("+"), hit.form(), hit.start(), hit.end()));
+    };
+    for piece in bytes.chunks(chunk) {
+        searcher.push(piece, &mut found);
+    }
+    searcher.finish(&mut found);
+    seen.sort();
+    seen
+}
+
+fn names_and_starts(needles: &NeedleSet, bytes: &[u8]) -> Vec<(String, u64)> {
+    hits(needles, bytes, 7).into_iter().map(|(name, _, start, _)| (name, start)).collect()
+}
+
+/// S7, S9: overlapping values are all found.
+/// Base64 that is cut into lines, and base64 of something encoded in the URL alphabet, have no form.
+fn has_a_form(encoding: &str) -> bool {
+    !encoding.contains("wrapped") && !encoding.starts_with("base64url of")
+}
+
+#[test]
+fn values_inside_values_are_found_both() {
+    let set = needles(&[("SHORT", b"abc12345"), ("LONG", b"abc12345xyz"), ("ACROSS", b"45xyz9876")]);
+    let seen = names_and_starts(&set, b"__abc12345xyz9876__");
+    assert_eq!(seen, [("ACROSS".to_owned(), 8), ("LONG".to_owned(), 2), ("SHORT".to_owned(), 2)]);
+}
+
+/// S8.
+#[test]
+fn two_names_with_one_value_are_one_needle() {
+    let set = needles(&[("A", b"the same value"), ("B", b"the same value")]);
+    assert_eq!(names_and_starts(&set, b"= the same value"), [("A+B".to_owned(), 2)]);
+    assert_eq!(set.forms(), needles(&[("A", b"the same value")]).forms());
+}
+
+/// S4.
+#[test]
+fn a_weak_value_counts_as_a_whole_token_alone() {
+    let set = needles(&[("PIN", b"48217")]);
+    for (text, found) in [
+        ("48217", true),
+        ("pin=48217;", true),
+        ("\"48217\"", true),
+        ("148217", false),
+        ("482170", false),
+        ("_48217", false),
+        ("x48217x 48217", true),
+    ] {
+        for chunk in 1..=text.len() {
+            let raw = hits(&set, text.as_bytes(), chunk).into_iter().filter(|hit| hit.1 == Form::Raw).count();
+            assert_eq!(raw == 1, found, "{text} in chunks of {chunk}");
+        }
+    }
+}
+
+/// S1, S2, S5.
+#[test]
+fn what_is_not_searched_is_said() {
+    let set = needles(&[("EMPTY", b""), ("SHORT", b"abc"), ("WORD", b"password")]);
+    assert!(set.is_empty());
+    let told: Vec<String> = set.unsearched().iter().map(|one| format!("{}: {}", one.name(), one.why())).collect();
+    assert_eq!(told, ["EMPTY: empty", "SHORT: too short", "WORD: a common word"]);
+    assert_eq!(names_and_starts(&set, b"abc password"), []);
+}
+
+/// S18: long values are compared to their end, and one that repeats itself costs no more.
+#[test]
+fn a_long_value_is_compared_to_its_last_byte() {
+    let noise: Vec<u8> = (0..40_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let set = needles(&[("LONG", &noise)]);
+    let text = [b"before", noise.as_slice(), b"after"].concat();
+    for chunk in [1000, 4096, text.len()] {
+        let raw: Vec<_> = hits(&set, &text, chunk).into_iter().filter(|hit| hit.1 == Form::Raw).collect();
+        assert_eq!(raw, [("LONG".to_owned(), Form::Raw, 6, 6 + noise.len() as u64)]);
+    }
+    let mut other = text.clone();
+    other[6 + noise.len() - 1] ^= 1;
+    assert!(hits(&set, &other, 4096).iter().all(|hit| hit.1 != Form::Raw), "the last byte is another");
+
+    let repeating = vec![b'a'; 100_000];
+    let set = needles(&[("SAME", &repeating)]);
+    let began = std::time::Instant::now();
+    assert!(!hits(&set, &vec![b'a'; 150_000], 4096).is_empty());
+    assert!(began.elapsed().as_secs() < 20, "linear, not quadratic");
+}
+
+/// Near misses that trap a naive search stay silent.
+#[test]
+fn near_misses_stay_silent() {
+    use ptest::Oracle;
+    let token = Oracle::new().token("TOKEN");
+    let set = needles(&[("TOKEN", token.value())]);
+    let text = token.text();
+    let other_case: String =
+        text.chars().map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
+    let spaced: String = text.chars().flat_map(|c| [c, ' ']).collect();
+    for (what, bytes) in [
+        ("another case", other_case),
+        ("characters between", spaced),
+        ("a prefix", text[..text.len() - 1].to_owned()),
+        ("a suffix", text[1..].to_owned()),
+        ("reversed", text.chars().rev().collect()),
+        ("a digest", ptest::sha256(token.value())),
+    ] {
+        assert_eq!(hits(&set, bytes.as_bytes(), 5), [], "{what}");
+    }
+}
+
+/// Every canary's every encoding, as an encoder that is not the product's writes it, is found. What has
+/// no form is named here.
+#[test]
+fn what_an_independent_encoder_writes_is_found() {
+    let oracle = ptest::Oracle::new();
+    for canary in [oracle.token("A"), oracle.punctuated("B"), oracle.multi_line("C"), oracle.key("D")] {
+        let set = needles(&[("SECRET", canary.value())]);
+        for (form, bytes) in oracle.encodings(&canary).into_iter().filter(|(form, _)| has_a_form(form)) {
+            let found = hits(&set, &[b"<< ".as_slice(), &bytes, b" >>"].concat(), 64);
+            assert!(!found.is_empty(), "{canary:?} {form}");
+        }
+    }
+}
+
+proptest! {
+    /// However the stream is cut, the hits are the same, and they are those of a naive search.
+    #[test]
+    fn the_hits_do_not_depend_on_the_chunks(
+        values in proptest::collection::vec("[ab]{4,12}", 1..5),
+        text in "[abx_ ]{0,200}",
+        chunk in 1_usize..40,
+    ) {
+        let named: Vec<(String, Vec<u8>)> =
+            values.iter().enumerate().map(|(at, value)| (format!("S{at}"), value.clone().into_bytes())).collect();
+        let borrowed: Vec<(&str, &[u8])> = named.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let set = needles(&borrowed);
+        let seen = hits(&set, text.as_bytes(), chunk);
+        prop_assert_eq!(&seen, &hits(&set, text.as_bytes(), 1000));
+        for value in &values {
+            let whole_token = value.len() < 8;
+            for (at, _) in text.match_indices(value.as_str()) {
+                let beside = [at.checked_sub(1), Some(at + value.len())];
+                let free = beside.into_iter().flatten().filter_map(|at| text.as_bytes().get(at)).all(|b| !continues_token(*b));
+                let found = seen.iter().any(|(_, form, start, _)| *form == Form::Raw && *start == at as u64);
+                prop_assert!(found || (whole_token && !free), "{} at {}", value, at);
+            }
+        }
+    }
+}
