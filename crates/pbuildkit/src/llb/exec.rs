@@ -70,26 +70,26 @@ impl Addition {
     /// New entries of repeated fields stand behind the existing ones; only the prelude stands before the arguments.
     pub(super) fn apply(&self, exec: &[u8], mode: Mode) -> Result<Vec<u8>, WireError> {
         let prelude = (mode == Mode::Mounts && !self.variables.is_empty()).then(|| prelude(&self.variables));
-        let mut out = wire::rewrite(exec, |field| {
+        let with_meta = wire::rewrite(exec, |field| {
             if field.number == EXEC_META {
                 self.meta(field.bytes()?, prelude.as_deref()).map(Edit::Replace)
             } else {
                 Ok(Edit::Keep)
             }
         })?;
-        for (id, path) in &self.files {
-            wire::append_bytes(&mut out, EXEC_MOUNTS, &secret_mount(id, path));
-        }
+        let mut mounts: Vec<Vec<u8>> = self.files.iter().map(|(id, path)| secret_mount(id, path)).collect();
+        let mut entries = Vec::new();
         for (id, name) in &self.variables {
             match mode {
                 Mode::Environment => {
                     let entry = pb::SecretEnv { id: id.clone(), name: name.clone(), optional: false };
-                    wire::append_bytes(&mut out, EXEC_SECRET_ENVIRONMENT, &entry.encode_to_vec());
+                    entries.push(entry.encode_to_vec());
                 }
-                Mode::Mounts => wire::append_bytes(&mut out, EXEC_MOUNTS, &secret_mount(id, &prelude_path(name))),
+                Mode::Mounts => mounts.push(secret_mount(id, &prelude_path(name))),
             }
         }
-        Ok(out)
+        let with_mounts = wire::insert_bytes(&with_meta, EXEC_MOUNTS, &mounts)?;
+        wire::insert_bytes(&with_mounts, EXEC_SECRET_ENVIRONMENT, &entries)
     }
 
     fn meta(&self, meta: &[u8], prelude: Option<&str>) -> Result<Vec<u8>, WireError> {
@@ -100,16 +100,12 @@ impl Addition {
         }
         let replaced = |entry: &str| self.paths.iter().any(|(name, _)| variable_name(entry) == name);
         out.extend(wire::rewrite(meta, |field| {
-            Ok::<_, WireError>(if field.number == META_ENVIRONMENT && replaced(field.text()?) {
-                Edit::Remove
-            } else {
-                Edit::Keep
-            })
+            let goes = field.number == META_ENVIRONMENT && replaced(field.text()?);
+            Ok::<_, WireError>(if goes { Edit::Remove } else { Edit::Keep })
         })?);
-        for (name, value) in self.paths.iter().chain(&self.configuration) {
-            wire::append_bytes(&mut out, META_ENVIRONMENT, format!("{name}={value}").as_bytes());
-        }
-        Ok(out)
+        let added = self.paths.iter().chain(&self.configuration);
+        let entries: Vec<Vec<u8>> = added.map(|(name, value)| format!("{name}={value}").into_bytes()).collect();
+        wire::insert_bytes(&out, META_ENVIRONMENT, &entries)
     }
 }
 
@@ -181,6 +177,38 @@ mod tests {
 
     fn applied(addition: &Addition, mode: Mode, environment: &[&str]) -> pb::ExecOp {
         pb::ExecOp::decode(addition.apply(&exec(environment), mode).unwrap().as_slice()).unwrap()
+    }
+
+    /// The engine encodes operations again and speaks of them by the digest of that.
+    #[test]
+    fn an_ordered_operation_stays_ordered() {
+        let meta = pb::Meta {
+            args: vec!["npm".into(), "ci".into()],
+            env: vec!["PATH=/bin".into()],
+            cwd: "/".into(),
+            user: "1234".into(),
+            hostname: "build".into(),
+            valid_exit_codes: vec![0, 3],
+            ..Default::default()
+        };
+        let exec = pb::ExecOp {
+            meta: Some(meta),
+            mounts: vec![pb::Mount { dest: "/".into(), ..Default::default() }],
+            network: 1,
+            security: 1,
+            secretenv: vec![pb::SecretEnv { id: "theirs".into(), ..Default::default() }],
+            cdi_devices: vec![pb::CdiDevice { name: "gpu".into(), ..Default::default() }],
+        };
+        let addition = Addition {
+            variables: pair("TOKEN", "TOKEN"),
+            files: pair("KEY", "/run/secrets/KEY"),
+            paths: pair("KEY", "/run/secrets/KEY"),
+            configuration: pair("MODE", "production"),
+        };
+        for mode in [Mode::Environment, Mode::Mounts] {
+            let edited = addition.apply(&exec.encode_to_vec(), mode).unwrap();
+            assert_eq!(edited, pb::ExecOp::decode(edited.as_slice()).unwrap().encode_to_vec(), "{mode:?}");
+        }
     }
 
     #[test]
