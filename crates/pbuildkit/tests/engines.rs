@@ -2,6 +2,7 @@
 //! with the image `busybox` in it; `PBUILD_TEST_BUILDX` is the command line of a real `docker buildx`. Run by
 //! `scripts/test`; without the variables every test fails and says so.
 
+mod injection;
 mod support;
 
 use std::collections::BTreeMap;
