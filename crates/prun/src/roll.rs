@@ -114,6 +114,9 @@ impl Roll<'_> {
         let outcome = self.edge.cancellation.unless_cancelled(work).await.map_err(RunError::from).and_then(|done| done);
         if outcome.is_err() && fresh.get() {
             self.remove(generation.number).await?;
+            if generation.number == 1 {
+                forwarder::ensure(self.host, self.project, self.ledger, &[]).await?;
+            }
         }
         outcome.map(|()| change)
     }

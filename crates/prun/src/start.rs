@@ -129,14 +129,19 @@ struct Start {
 impl Start {
     async fn run(&mut self, locked: &Locked<'_>, current: Option<Generation>) -> Result<Exit, Failure> {
         let cancellation = self.edge.cancellation.clone();
-        let stopped = cancellation.unless_cancelled(self.services(locked)).await;
-        stopped.map_err(Failure::from)??;
-
+        // All that can be wrong with the plan is found before anything is started.
+        let changed = cancellation.unless_cancelled(self.add_services()).await??;
         let variables = compose::variables(&self.ledger, &self.plan, &self.secrets)?;
         let redactor = generation::redactor(Some(&self.ledger), &variables).map_err(RunError::from)?;
         self.edge = self.edge.redacting(&redactor);
         let image = containers::image(&self.host, &self.plan.image, || self.edge.stderr.fact("pull", &self.plan.image));
         let image = cancellation.unless_cancelled(image).await??;
+        if changed {
+            locked.seal_ledger(&self.ledger)?;
+        }
+        let stopped = cancellation.unless_cancelled(self.services(locked)).await;
+        stopped.map_err(Failure::from)??;
+
         let roll = Roll {
             host: &self.host,
             project: &self.project,
@@ -157,9 +162,8 @@ impl Start {
         Ok(Exit::Done)
     }
 
-    /// Makes sure that every service runs and takes its credential. A credential is sealed before its service is made.
+    /// Makes sure that every service runs and takes its credential, which is sealed by now.
     async fn services(&mut self, locked: &Locked<'_>) -> Result<(), RunError> {
-        self.add_services(locked).await?;
         containers::ensure_network(&self.host, &self.project).await?;
         let wanted: Vec<&ServiceRecord> =
             self.ledger.services().iter().filter(|service| self.plan.wants(service.name())).collect();
@@ -190,8 +194,9 @@ impl Start {
         Ok(())
     }
 
-    /// Adds what is new to the ledger and seals it. Data that somebody else made is never met with a fresh credential.
-    async fn add_services(&mut self, locked: &Locked<'_>) -> Result<(), RunError> {
+    /// Adds what is new to the ledger; whether there was anything. Data that somebody else made is never met with a fresh
+    /// credential.
+    async fn add_services(&mut self) -> Result<bool, RunError> {
         let mut changed = self.ledger.services().is_empty();
         for wanted in &self.plan.services {
             match self.ledger.service(&wanted.name) {
@@ -228,19 +233,7 @@ impl Start {
                 }
             }
         }
-        if changed {
-            locked.seal_ledger(&self.ledger)?;
-        }
-        // From now on nothing shows a credential either.
-        let redactor = self
-            .secrets
-            .iter()
-            .fold(generation::masking(Some(&self.ledger), &[]), |builder, secret| {
-                builder.secret(secret.name(), secret.value())
-            })
-            .build()?;
-        self.edge = self.edge.redacting(&redactor);
-        Ok(())
+        Ok(changed)
     }
 
     fn tell_service(&self, service: &ServiceRecord, started: Started) {
@@ -249,13 +242,9 @@ impl Start {
             (Phase::Proven, Started::Created) => "started with its own credential",
             (Phase::Proven, Started::Running) => "runs",
         };
-        let version = service.image().rsplit(':').next().unwrap_or_default();
-        let text = format!(
-            "{:<8}{} {version:<6}  volume {:<14}  {credential}",
-            service.name(),
-            service.kind(),
-            service.volume()
-        );
+        let version = service.image().rsplit_once(':').map_or("", |(_, tag)| tag);
+        let server = format!("{} {version}", service.kind());
+        let text = format!("{:<8}{server:<14}volume {:<16}{credential}", service.name(), service.volume());
         self.edge.stderr.fact("service", &text);
     }
 
