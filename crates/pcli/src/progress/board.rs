@@ -78,6 +78,8 @@ struct Output {
 pub(super) struct Transfer {
     pub(super) id: String,
     pub(super) name: String,
+    /// What people see. Docker shows the identity, which says more than the name: `transferring context:`.
+    pub(super) label: String,
     pub(super) current: u64,
     pub(super) total: u64,
     pub(super) at: Option<SystemTime>,
@@ -213,6 +215,10 @@ impl Board {
         if !news.inputs.is_empty() {
             step.inputs.clone_from(&news.inputs);
         }
+        // BuildKit says more than once that a step was cached, each time with new times.
+        if news.cached && step.state == State::Cached {
+            return;
+        }
         let is_new_run = news.started.is_some() && news.started != step.started;
         let began = is_new_run || (news.started.is_some() && step.state == State::Waiting);
         if began {
@@ -290,8 +296,9 @@ impl Board {
         let step = &mut self.steps[position];
         step.running_since.get_or_insert(now);
         let transfer = Transfer {
-            name: one_line(if name.is_empty() { &id } else { &name }),
+            label: one_line(if id.is_empty() { &name } else { &id }),
             id,
+            name,
             current: news.current,
             total: news.total,
             at: news.at,

@@ -53,7 +53,7 @@ impl Plain {
                     if transfer.completed.is_some() {
                         self.heading(board, *step, printer);
                         let size = amount(transfer.current, transfer.total);
-                        self.line(step_of, &format!("{}{size} done", transfer.name), printer);
+                        self.line(step_of, &format!("{}{size} done", transfer.label), printer);
                     }
                 }
                 Change::Warning(warning) => {

@@ -299,6 +299,18 @@ fn a_step_that_runs_twice_is_shown_twice() {
     assert_eq!(paper.text(), "#1 exporting\n#1 DONE 1.0s\n#1 DONE 2.0s\n\n");
 }
 
+#[test]
+fn a_cached_step_is_cached_once() {
+    for mode in [ProgressMode::Plain, ProgressMode::Tty] {
+        let paper = Paper::default();
+        let mut progress = progress(mode, &paper, (80, 24));
+        let now = Instant::now();
+        (0..3).for_each(|time| progress.update(vec![cached("1", "[1/2] FROM busybox", time)], now));
+        progress.finish(now);
+        assert_eq!(paper.text().to_lowercase().matches("cached").count(), 1, "{}", paper.text());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_progress_that_runs_ends_with_its_sender() {
     let paper = Paper::default();

@@ -127,7 +127,7 @@ fn below(step: &Step, room: usize) -> Vec<Line> {
     let dimmed = |text: String| Line { left: format!("{INDENT}{text}"), right: String::new(), style: DIMMED };
     let going = step.transfers.iter().filter(|transfer| transfer.completed.is_none());
     let mut lines: Vec<Line> = going
-        .map(|transfer| dimmed(format!("{}{}", transfer.name, amount(transfer.current, transfer.total))))
+        .map(|transfer| dimmed(format!("{}{}", transfer.label, amount(transfer.current, transfer.total))))
         .collect();
     lines.truncate(room);
     lines.extend(step.last_lines(room - lines.len()).into_iter().map(dimmed));
