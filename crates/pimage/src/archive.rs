@@ -291,7 +291,8 @@ impl<V: Visitor> Pass<'_, V> {
 /// Names the places of a tar, and reads whatever it is to its end.
 fn walk_content<R: Read, V: Visitor>(window: &mut Window<Tap<'_, R, V>>, blob: &mut Blob) -> io::Result<End> {
     let head = window.peek(HEAD)?;
-    let empty_tar = head.len() == HEAD && head.iter().all(|byte| *byte == 0);
+    // A layer without a change is two blocks of zeros; peeking may show both.
+    let empty_tar = head.get(..HEAD).is_some_and(|block| block.iter().all(|byte| *byte == 0));
     blob.is_tar = empty_tar || tar::is_header(head);
     let mut end = End::Regular;
     if blob.is_tar {

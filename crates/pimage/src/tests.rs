@@ -446,3 +446,19 @@ proptest::proptest! {
         read_all(tar.as_slice());
     }
 }
+
+/// What BuildKit writes for a WORKDIR that exists already: the end of a tar and nothing else.
+#[test]
+fn a_layer_without_a_change_is_an_empty_tar() {
+    for blocks in [1, 2, 20] {
+        let mut archive = Archive::new();
+        let digest = archive.add_blob(vec![0; 512 * blocks]);
+        let layer = serde_json::json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest});
+        let manifest = archive.add_blob(serde_json::json!({"layers": [layer]}).to_string());
+        let manifest =
+            serde_json::json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": manifest});
+        archive.add("index.json", serde_json::json!({"manifests": [manifest]}).to_string());
+        let found = faults(&contents(&archive));
+        assert!(!found.contains(&Fault::NotATar), "{blocks} blocks: {found:?}");
+    }
+}
