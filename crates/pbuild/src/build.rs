@@ -59,7 +59,10 @@ async fn build(
     edge: &Edge,
 ) -> Result<Exit, Failure> {
     guard::check_plan(&plan, &secrets.redactor).map_err(|error| explain::guard(&error))?;
-    check_frontend(arguments, &plan, &secrets)?;
+    let dockerfile = plan.dockerfile_text().map_err(|error| explain::plan(&error))?;
+    guard::check_dockerfile(&plan.dockerfile_path(), &dockerfile, &secrets.redactor)
+        .map_err(|error| explain::guard(&error))?;
+    check_frontend(arguments, &plan, &dockerfile, &secrets)?;
     secrets.check_searchable()?;
     let needles = secrets.needles()?;
 
@@ -92,12 +95,13 @@ pub(crate) async fn connect(edge: &Edge, with_secrets: bool) -> Result<Engine, F
 }
 
 /// A frontend image decides which commands the graph holds; an unknown one must not be handed secrets.
-fn check_frontend(arguments: &BuildArguments, plan: &BuildPlan, secrets: &Secrets) -> Result<(), Failure> {
-    let text = match &plan.dockerfile {
-        Dockerfile::Memory(text) => text.clone(),
-        Dockerfile::Disk { directory, name } => std::fs::read(directory.join(name)).unwrap_or_default(),
-    };
-    let image = plan.build_arguments.get("BUILDKIT_SYNTAX").cloned().or_else(|| syntax::frontend_image(&text));
+fn check_frontend(
+    arguments: &BuildArguments,
+    plan: &BuildPlan,
+    dockerfile: &[u8],
+    secrets: &Secrets,
+) -> Result<(), Failure> {
+    let image = plan.build_arguments.get("BUILDKIT_SYNTAX").cloned().or_else(|| syntax::frontend_image(dockerfile));
     let Some(image) = image.filter(|image| !syntax::is_known(image) && !arguments.allow_frontend.contains(image))
     else {
         return Ok(());

@@ -2,6 +2,7 @@
 //! text of the steps, the image's configuration. A secret in any of them is the user's slip, not a step's.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use pbuildkit::llb::SourceMap;
 use psecret::Redactor;
@@ -75,7 +76,19 @@ pub fn check_plan(plan: &BuildPlan, redactor: &Redactor) -> Result<(), GuardErro
     Ok(())
 }
 
-/// The Dockerfile's lines that made steps.
+/// The Dockerfile's text: history and provenance show it, comments too.
+///
+/// # Errors
+/// The first line that holds a secret's value in any form.
+pub fn check_dockerfile(path: &Path, text: &[u8], redactor: &Redactor) -> Result<(), GuardError> {
+    let Some(secrets) = labels(redactor, text) else { return Ok(()) };
+    // A value that goes over several lines is told by the file's first line.
+    let inner = text.split(|byte| *byte == b'\n').position(|line| !redactor.labels_in(line).is_empty());
+    let file = redactor.redact(&path.display().to_string());
+    Err(GuardError::Instruction { file, line: inner.unwrap_or(0) + 1, secrets })
+}
+
+/// The lines that made steps, for Dockerfiles that we never see as files.
 ///
 /// # Errors
 /// The first instruction that holds a secret's value in any form.

@@ -209,6 +209,20 @@ impl BuildPlan {
         Ok(Self { context, dockerfile, tags, attributes, build_arguments, labels, host_network })
     }
 
+    /// The Dockerfile's text.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub fn dockerfile_text(&self) -> Result<Vec<u8>, PlanError> {
+        match &self.dockerfile {
+            Dockerfile::Memory(text) => Ok(text.clone()),
+            Dockerfile::Disk { directory, name } => {
+                let path = directory.join(name);
+                fs::read(&path).map_err(|source| PlanError::DockerfileUnreadable { path, source })
+            }
+        }
+    }
+
     /// The line that a person is shown for the Dockerfile, relative to where the command runs when possible.
     #[must_use]
     pub fn dockerfile_path(&self) -> PathBuf {
