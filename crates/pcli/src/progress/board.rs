@@ -146,8 +146,12 @@ impl Board {
             }
         }
         // An end closes the step's outputs, so it comes after everything that arrived together with it.
-        for (step, news) in ends {
-            self.end(step, news, now, changes);
+        // Of several ends of one step that came together, the last one holds.
+        for at in 0..ends.len() {
+            let (step, news) = &ends[at];
+            if ends[at + 1..].iter().all(|(later, _)| later != step) {
+                self.end(*step, news, now, changes);
+            }
         }
     }
 
@@ -236,7 +240,7 @@ impl Board {
         changes.push(Change::Step { step: position, began, ended: false });
     }
 
-    fn end(&mut self, position: usize, news: StepNews, now: Instant, changes: &mut Vec<Change>) {
+    fn end(&mut self, position: usize, news: &StepNews, now: Instant, changes: &mut Vec<Change>) {
         let state = match (news.error.as_deref(), news.cached, news.completed) {
             (Some(error), ..) => State::Failed(one_line(&self.redactor.redact(error))),
             (None, true, _) => State::Cached,

@@ -1,5 +1,6 @@
 //! A terminal: what is done scrolls up, what runs redraws below.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anstyle::Style;
@@ -25,6 +26,8 @@ const INDENT: &str = "      ";
 #[derive(Debug)]
 pub(super) struct Tty {
     terminal: Terminal,
+    /// The steps whose line stays already, by position.
+    told: BTreeSet<usize>,
     /// The widths of the lines that will be drawn over.
     drawn: Vec<usize>,
     last_news: Option<Instant>,
@@ -40,7 +43,7 @@ struct Line {
 
 impl Tty {
     pub(super) fn new(terminal: Terminal) -> Self {
-        Self { terminal, drawn: Vec::new(), last_news: None }
+        Self { terminal, told: BTreeSet::new(), drawn: Vec::new(), last_news: None }
     }
 
     pub(super) fn show(&mut self, board: &Board, changes: &[Change], printer: &Printer, now: Instant) {
@@ -53,7 +56,10 @@ impl Tty {
         for change in changes {
             match change {
                 Change::Step { step, ended: true, .. } => {
-                    if let Some(line) = finished(&board.steps[*step], now) {
+                    let finishing = &board.steps[*step];
+                    // A base image is first done and then cached as well: one line says it.
+                    let again = !self.told.insert(*step) && finishing.state == State::Cached;
+                    if let Some(line) = finished(finishing, now).filter(|_| !again) {
                         out.push_str(&line.fit(width).0);
                         out.push('\n');
                     }
