@@ -11,8 +11,11 @@ use crate::search::{Hit, Searcher};
 
 /// Sightings past this number are counted and not kept.
 const MOST_SIGHTINGS: usize = 10_000;
-/// Spots that a later hit may still enlarge, all secrets together.
-const MOST_OPEN: usize = 1 << 16;
+/// Spots of one secret that a later hit may still enlarge: more than the longest keys have lines.
+const MOST_OPEN: usize = 1024;
+/// How far the order of hits may differ from that of their ends in the stream.
+const DISORDER: u64 = 4096;
+
 /// Spots that wait for their entry to be named: as many as one chunk of the reader can hold. Behind a tar's end, where
 /// nothing is named any more, the oldest are counted to the last entry.
 const MOST_WAITING: usize = 1 << 16;
@@ -68,7 +71,6 @@ pub(crate) struct Collector<'n, 'w> {
     /// The spots of each owner that a later hit may still enlarge or swallow, in order: the lines of a key are seen
     /// before the key is.
     open: HashMap<usize, VecDeque<Spot>>,
-    opened: usize,
     /// Spots of which the entry is not yet named.
     waiting: BTreeMap<(u64, usize), Spot>,
     /// Where each owner and form was seen in the current entry.
@@ -87,7 +89,6 @@ impl<'n, 'w> Collector<'n, 'w> {
             stream: None,
             entry: None,
             open: HashMap::new(),
-            opened: 0,
             waiting: BTreeMap::new(),
             here: HashMap::new(),
             sightings: Vec::new(),
@@ -102,26 +103,30 @@ impl<'n, 'w> Collector<'n, 'w> {
 
     fn hit(&mut self, hit: &Hit<'_>) {
         let new = Spot { needle: hit.needle, form: hit.form(), start: hit.start(), end: hit.end() };
-        let longest = self.needles.longest_of(hit.owner());
         let spots = self.open.entry(hit.owner()).or_default();
-        self.opened -= spots.len();
         let mut new = new;
-        while let Some(last) = spots.pop_back_if(|last| new.start < last.end) {
-            new.start = new.start.min(last.start);
-            new.end = new.end.max(last.end);
-            if last.form <= new.form {
-                (new.form, new.needle) = (last.form, last.needle);
+        spots.retain(|spot| {
+            let apart = new.end <= spot.start || spot.end <= new.start;
+            if !apart {
+                new.start = new.start.min(spot.start);
+                new.end = new.end.max(spot.end);
+                if spot.form <= new.form {
+                    (new.form, new.needle) = (spot.form, spot.needle);
+                }
             }
-        }
-        spots.push_back(new);
+            apart
+        });
+        let place = spots.partition_point(|spot| spot.start < new.start);
+        spots.insert(place, new);
+        // Hits come nearly in the order of their ends: what lies this far behind, none of them reaches any more.
+        let reach = self.needles.longest_of(hit.owner()) + DISORDER;
         let mut closed = Vec::new();
-        while let Some(first) = spots.pop_front_if(|first| first.start + longest < new.end) {
+        while let Some(first) = spots.pop_front_if(|first| first.end + reach < new.end) {
             closed.push(first);
         }
-        if self.opened + spots.len() > MOST_OPEN {
-            closed.extend(spots.drain(..spots.len() - 1));
+        if spots.len() > MOST_OPEN {
+            closed.extend(spots.drain(..MOST_OPEN / 2));
         }
-        self.opened += spots.len();
         for spot in closed {
             self.close(spot);
         }
@@ -148,7 +153,6 @@ impl<'n, 'w> Collector<'n, 'w> {
         let mut ready: Vec<Spot> = std::mem::replace(&mut self.waiting, later).into_values().collect();
         for spots in self.open.values_mut() {
             while let Some(spot) = spots.pop_front_if(|spot| spot.start < before) {
-                self.opened -= 1;
                 ready.push(spot);
             }
         }

@@ -23,6 +23,7 @@ mod automaton;
 mod collect;
 mod document;
 mod error;
+mod filter;
 mod finding;
 mod needle;
 mod report;

@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use crate::ScanError;
 use crate::automaton::Automaton;
+use crate::filter::Filter;
 use crate::search::Searcher;
 
-/// The automaton knows this many bytes of a needle; the rest is compared byte by byte.
+/// The searches know this many bytes of a needle; the rest is compared as it arrives.
 pub(crate) const LONGEST_HEAD: usize = 512;
 
 /// Collects the secrets of a [`NeedleSet`].
@@ -55,6 +56,10 @@ impl NeedleSetBuilder {
     ///
     /// [`ScanError::TooManyForms`].
     pub fn build(self) -> Result<NeedleSet, ScanError> {
+        self.build_with(Engines::All)
+    }
+
+    fn build_with(self, engines: Engines) -> Result<NeedleSet, ScanError> {
         let Self { names, shapes, unsearched, redactor } = self;
         let all = || shapes.iter().flat_map(|(_, _, shapes)| shapes);
         let (forms, bytes) = (all().count(), all().map(Shape::len).sum());
@@ -64,27 +69,57 @@ impl NeedleSetBuilder {
         let mut set = NeedleSet {
             names,
             owners: Vec::new(),
-            needles: Vec::new(),
             longest: Vec::new(),
+            needles: Vec::new(),
+            wide: Filter::new(),
+            narrow: Filter::new(),
             automaton: None,
             unsearched,
             redactor,
         };
         let merged = merged(&shapes);
-        let mut heads = Vec::with_capacity(merged.len());
+        let mut for_automaton = Vec::new();
         for (bytes, wanted) in &merged {
             let (head, tail) = bytes.split_at(bytes.len().min(LONGEST_HEAD));
-            heads.push(head);
             let owner = set.owner_of(&wanted.names);
             set.longest[owner] = set.longest[owner].max(bytes.len() as u64);
-            let tail = Zeroizing::new(tail.to_vec());
-            set.needles.push(Needle { form: wanted.form, owner, whole_token: wanted.weak, length: bytes.len(), tail });
+            let index = set.needles.len();
+            let filtered = engines == Engines::All && (set.wide.add(index, head) || set.narrow.add(index, head));
+            if !filtered {
+                for_automaton.push((index, head));
+            }
+            set.needles.push(Needle {
+                form: wanted.form,
+                owner,
+                whole_token: wanted.weak,
+                length: bytes.len(),
+                head: Zeroizing::new(head.to_vec()),
+                tail: Zeroizing::new(tail.to_vec()),
+            });
         }
-        if !heads.is_empty() {
-            set.automaton = Some(Automaton::new(&heads).ok_or_else(too_many)?);
+        set.wide.finish();
+        set.narrow.finish();
+        if !for_automaton.is_empty() {
+            set.automaton = Some(Automaton::new(&for_automaton).ok_or_else(too_many)?);
         }
         Ok(set)
     }
+
+    /// The same search without its filters, to compare them with.
+    #[cfg(test)]
+    pub(crate) fn build_without_filters(self) -> Result<NeedleSet, ScanError> {
+        self.build_with(Engines::Automaton)
+    }
+}
+
+/// What searches.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Engines {
+    /// Filters for the needles they take, the automaton for the rest.
+    All,
+    /// The automaton for everything.
+    #[cfg(test)]
+    Automaton,
 }
 
 /// One byte string to look for, and for whom.
@@ -119,6 +154,8 @@ pub struct NeedleSet {
     owners: Vec<Vec<usize>>,
     longest: Vec<u64>,
     needles: Vec<Needle>,
+    wide: Filter<8>,
+    narrow: Filter<4>,
     automaton: Option<Automaton>,
     unsearched: Vec<Unsearched>,
     redactor: Redactor,
@@ -130,6 +167,8 @@ pub(crate) struct Needle {
     /// Counts only where no letter, digit or underscore stands beside it.
     pub(crate) whole_token: bool,
     pub(crate) length: usize,
+    /// The first bytes.
+    pub(crate) head: Zeroizing<Vec<u8>>,
     /// What follows the head; empty for most.
     pub(crate) tail: Zeroizing<Vec<u8>>,
 }
@@ -191,6 +230,14 @@ impl NeedleSet {
 
     pub(crate) fn needle(&self, index: usize) -> &Needle {
         &self.needles[index]
+    }
+
+    pub(crate) fn wide(&self) -> &Filter<8> {
+        &self.wide
+    }
+
+    pub(crate) fn narrow(&self) -> &Filter<4> {
+        &self.narrow
     }
 
     pub(crate) fn automaton(&self) -> Option<&Automaton> {

@@ -10,26 +10,29 @@ use crate::needle::{LONGEST_HEAD, NeedleSet};
 /// byte; past this number its head alone counts as a hit, so that time stays linear and nothing is missed.
 const MOST_COMPARED: usize = 256;
 
-/// How many bytes of the past are kept to look at what stands before a short needle: its forms are far shorter.
-const PAST: usize = 256;
+/// What must be known before and behind a place to judge it: a head, and the bytes beside it.
+const AROUND: usize = LONGEST_HEAD + 8;
+
+/// How much is searched at once: it stays in the processor's cache.
+const PIECE: usize = 64 << 10;
 
 /// Finds needles in a stream that arrives in chunks; the findings do not depend on how it is cut.
 pub struct Searcher<'n> {
     needles: &'n NeedleSet,
     state: Option<State>,
-    /// How many bytes were searched.
-    position: u64,
+    /// The end of the stream as far as it arrived, and enough of what comes before.
+    buffer: Zeroizing<Vec<u8>>,
+    /// The offset of the buffer's first byte in the stream, a multiple of eight.
+    base: u64,
+    /// The index of the first byte that was not searched, a multiple of eight.
+    from: usize,
     compared: Vec<Compared>,
-    /// Whole tokens that end where the chunk ended: what follows decides.
-    undecided: Vec<Hit<'n>>,
-    past: Zeroizing<Vec<u8>>,
 }
 
-/// A long needle of which the head was found.
+/// A long needle of which the head was found, and the tail as far as it arrived.
 struct Compared {
     needle: usize,
     start: u64,
-    /// How much of the tail was there.
     matched: usize,
 }
 
@@ -75,106 +78,119 @@ impl<'n> Searcher<'n> {
         Self {
             needles,
             state: needles.automaton().map(|automaton| automaton.start()),
-            position: 0,
+            buffer: Zeroizing::default(),
+            base: 0,
+            from: 0,
             compared: Vec::new(),
-            undecided: Vec::new(),
-            past: Zeroizing::default(),
         }
     }
 
-    /// Searches the next chunk. `found` gets each needle seen, overlapping ones too, in the order of their ends.
+    /// Searches the next chunk. `found` gets each needle seen, overlapping ones too.
+    ///
+    /// A needle is told about half a kilobyte behind its end at the latest, or by [`finish`](Self::finish); the order of
+    /// needles that stand closer together than that is not theirs in the stream.
     pub fn push(&mut self, bytes: &[u8], found: &mut dyn FnMut(Hit<'n>)) {
-        let (Some(automaton), Some(state), Some(first)) = (self.needles.automaton(), self.state, bytes.first()) else {
+        if self.needles.is_empty() {
             return;
-        };
-        for hit in self.undecided.drain(..) {
-            if !continues_token(*first) {
-                found(hit);
-            }
         }
-        self.compare(bytes, found);
-        let mut heads = Vec::new();
-        self.state = Some(automaton.run(state, bytes, |needle, end| heads.push((needle, end))));
-        for (needle, end) in heads {
-            self.head(needle, end, bytes, found);
+        for piece in bytes.chunks(PIECE) {
+            self.buffer.extend_from_slice(piece);
+            let known = self.buffer.len().saturating_sub(AROUND) & !7;
+            self.advance(known, found);
+            self.forget();
         }
-        self.position += bytes.len() as u64;
-        self.remember(bytes);
     }
 
     /// Ends the search and begins a new one.
     pub fn finish(&mut self, found: &mut dyn FnMut(Hit<'n>)) {
-        self.undecided.drain(..).for_each(found);
-        *self = Self::new(self.needles);
+        self.advance(self.buffer.len(), found);
+        self.buffer.clear();
+        self.base = 0;
+        self.from = 0;
+        self.compared.clear();
+        self.state = self.needles.automaton().map(|automaton| automaton.start());
     }
 
-    /// A head was found that ends before `bytes[end]`.
-    fn head(&mut self, needle: usize, end: usize, bytes: &[u8], found: &mut dyn FnMut(Hit<'n>)) {
-        let wanted = self.needles.needle(needle);
-        let head = wanted.length.min(LONGEST_HEAD);
-        let start = self.position + end as u64 - head as u64;
-        let hit = Hit { needles: self.needles, needle, start };
-        if !wanted.tail.is_empty() {
-            if self.compared.len() >= MOST_COMPARED {
-                return found(hit);
-            }
-            let mut compared = Compared { needle, start, matched: 0 };
-            match compared.step(&wanted.tail, &bytes[end..]) {
-                Some(true) => found(hit),
-                Some(false) => {}
-                None => self.compared.push(compared),
-            }
-        } else if !wanted.whole_token {
-            found(hit);
-        } else if !self.byte_before(start, bytes).is_some_and(continues_token) {
-            match bytes.get(end) {
-                Some(next) if continues_token(*next) => {}
-                Some(_) => found(hit),
-                None => self.undecided.push(hit),
-            }
-        }
-    }
-
-    fn compare(&mut self, bytes: &[u8], found: &mut dyn FnMut(Hit<'n>)) {
-        let needles = self.needles;
-        self.compared.retain_mut(|compared| {
-            let decided = compared.step(&needles.needle(compared.needle).tail, bytes);
+    /// Searches up to an index of the buffer.
+    fn advance(&mut self, to: usize, found: &mut dyn FnMut(Hit<'n>)) {
+        let (needles, buffer, base) = (self.needles, &self.buffer, self.base);
+        let compared = &mut self.compared;
+        compared.retain_mut(|compared| {
+            let decided = compared.step(needles, buffer, base);
             if decided == Some(true) {
                 found(Hit { needles, needle: compared.needle, start: compared.start });
             }
             decided.is_none()
         });
-    }
-
-    fn byte_before(&self, start: u64, bytes: &[u8]) -> Option<u8> {
-        let back = start.checked_sub(1)?;
-        if let Some(index) = back.checked_sub(self.position) {
-            return bytes.get(usize::try_from(index).ok()?).copied();
+        if to <= self.from {
+            return;
         }
-        let behind = usize::try_from(self.position - back).ok()?;
-        self.past.len().checked_sub(behind).map(|index| self.past[index])
+        let mut head = |needle: usize, start: usize| {
+            let hit = Hit { needles, needle, start: base + start as u64 };
+            let wanted = needles.needle(needle);
+            if wanted.tail.is_empty() {
+                if !wanted.whole_token || stands_alone(buffer, start, start + wanted.length) {
+                    found(hit);
+                }
+            } else if compared.len() >= MOST_COMPARED {
+                found(hit);
+            } else {
+                let mut begun = Compared { needle, start: hit.start, matched: 0 };
+                match begun.step(needles, buffer, base) {
+                    Some(true) => found(hit),
+                    Some(false) => {}
+                    None => compared.push(begun),
+                }
+            }
+        };
+        let mut candidate = |needle: usize, start: usize| {
+            if buffer[start..].starts_with(&needles.needle(needle).head) {
+                head(needle, start);
+            }
+        };
+        needles.wide().scan(buffer, self.from, to, &mut candidate);
+        needles.narrow().scan(buffer, self.from, to, &mut candidate);
+        if let (Some(automaton), Some(state)) = (needles.automaton(), self.state) {
+            let from = self.from;
+            self.state = Some(automaton.run(state, &buffer[from..to], |needle, end| {
+                head(needle, from + end - needles.needle(needle).head.len());
+            }));
+        }
+        self.from = to;
     }
 
-    fn remember(&mut self, bytes: &[u8]) {
-        let new = &bytes[bytes.len().saturating_sub(PAST)..];
-        let kept = self.past.len().min(PAST - new.len());
-        let drop = self.past.len() - kept;
-        self.past.drain(..drop);
-        self.past.extend_from_slice(new);
+    /// Drops what no needle can reach back to, once it is worth the while.
+    fn forget(&mut self) {
+        let passed = self.from.saturating_sub(AROUND) & !7;
+        if passed >= PIECE / 2 {
+            self.buffer.drain(..passed);
+            self.base += passed as u64;
+            self.from -= passed;
+        }
     }
 }
 
 impl Compared {
-    /// Compares the next bytes: decided, or to be gone on with.
-    fn step(&mut self, tail: &[u8], bytes: &[u8]) -> Option<bool> {
-        let left = &tail[self.matched..];
+    /// Compares what arrived of the tail: decided, or to be gone on with.
+    fn step(&mut self, needles: &NeedleSet, buffer: &[u8], base: u64) -> Option<bool> {
+        let needle = needles.needle(self.needle);
+        let left = &needle.tail[self.matched..];
+        let at = self.start + (needle.head.len() + self.matched) as u64 - base;
+        // All that arrived was compared up to its end the last time, so this is where the buffer's news begin.
+        let bytes = usize::try_from(at).ok().and_then(|at| buffer.get(at..)).unwrap_or_default();
         let count = left.len().min(bytes.len());
         if left[..count] != bytes[..count] {
             return Some(false);
         }
         self.matched += count;
-        (self.matched == tail.len()).then_some(true)
+        (self.matched == needle.tail.len()).then_some(true)
     }
+}
+
+/// Whether no letter, digit or underscore stands beside the bytes.
+fn stands_alone(buffer: &[u8], start: usize, end: usize) -> bool {
+    let before = start.checked_sub(1).and_then(|at| buffer.get(at));
+    [before, buffer.get(end)].into_iter().flatten().all(|byte| !continues_token(*byte))
 }
 
 fn continues_token(byte: u8) -> bool {

@@ -74,8 +74,10 @@ fn encoded_once(value: &[u8], shapes: &mut Vec<(&'static str, Vec<u8>)>) {
         shapes.push(("hex, upper", lower.to_uppercase().replace("\\X", "\\x").into_bytes()));
         shapes.push(("hex", lower.into_bytes()));
     }
-    for set in [NON_ALPHANUMERIC, COMPONENT, MINIMAL] {
-        shapes.push(("percent", percent_encode(value, set).to_string().into_bytes()));
+    for (name, set) in
+        [("percent, all but letters and digits", NON_ALPHANUMERIC), ("percent", COMPONENT), ("percent", MINIMAL)]
+    {
+        shapes.push((name, percent_encode(value, set).to_string().into_bytes()));
     }
     let form = percent_encode(value, COMPONENT).to_string().replace("%20", "+");
     shapes.push(("percent", form.into_bytes()));
