@@ -44,7 +44,17 @@ const MOST_FINDINGS: usize = 10_000;
 /// [`ScanError::NothingSearchable`] when there is no needle, and [`ScanError::Cancelled`]. Whatever is wrong with the
 /// archive is in the report.
 pub fn audit(
-    source: impl Read,
+    mut source: impl Read,
+    needles: &NeedleSet,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, ScanError> {
+    audit_any(&mut source, needles, options, progress)
+}
+
+/// One compiled body for all sources, and it is compiled here, where development builds are optimized.
+fn audit_any(
+    source: &mut dyn Read,
     needles: &NeedleSet,
     options: &Options,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
