@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 
 use crate::bridge::{Bridge, Outcome, Reference};
 use crate::capability::Capabilities;
-use crate::channel;
+use crate::channel::{self, Probe};
 use crate::control::{CacheRecord, Control, Worker};
 use crate::error::{BuildError, BuildkitError};
 use crate::failure::BuildFailure;
@@ -98,7 +98,7 @@ impl Builder {
     ///
     /// The engine refuses (it has no BuildKit), or the connection fails.
     pub async fn connect(engine: &Engine) -> Result<Self, BuildkitError> {
-        let channel = channel::open(engine).await?;
+        let channel = channel::open(engine, Probe::default()).await?;
         let control = Control::new(channel.clone());
         Ok(Self { engine: engine.clone(), channel, control })
     }

@@ -20,7 +20,7 @@ use pbuildkit::{
     BuildError, BuildRequest, Capabilities, ContextObserver, Definition, FailureKind, FileObserver, History, Local,
     SecretAnswer, SecretProvider, Transform, Verdict, shared_key,
 };
-use support::{Flavour, builder, buildx, dockerfile, processes_with, run, run_with, unique};
+use support::{Flavour, Proxy, builder, buildx, dockerfile, processes_with, run, run_with, unique};
 use tempfile::TempDir;
 
 /// Injects secrets, as pbuild does.
@@ -96,6 +96,18 @@ async fn b25_a_dockerfile_from_memory_becomes_an_image() {
         let result = built.outcome.as_ref().expect("the build succeeds");
         assert!(result.image_digest().is_some_and(|digest| digest.starts_with("sha256:")), "{flavour:?} {result:?}");
         assert!(built.names().iter().any(|name| name.contains("RUN echo")), "{:?}", built.names());
+    }
+}
+
+#[tokio::test]
+async fn b25_two_dockerfiles_of_one_length_from_memory_are_two_builds() {
+    for flavour in Flavour::ALL {
+        let builder = builder(flavour).await;
+        for _ in 0..2 {
+            let mark = unique();
+            let built = run(&builder, dockerfile(&format!("FROM busybox\nRUN echo {mark}\n"))).await;
+            assert!(built.log().contains(&mark), "{flavour:?}: an earlier Dockerfile was built: {:?}", built.names());
+        }
     }
 }
 
@@ -305,7 +317,7 @@ async fn b7_a_build_that_is_dropped_ends_in_the_engine() {
             let started = Instant::now();
             while processes_with(&marker) == 0 {
                 assert!(!build.is_finished(), "{flavour:?}: the build ended early");
-                assert!(started.elapsed() < Duration::from_secs(20), "{flavour:?}: the step never ran");
+                assert!(started.elapsed() < Duration::from_secs(20), "{flavour:?}, {transformed}: the step never ran");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             let stopped = Instant::now();
@@ -316,6 +328,40 @@ async fn b7_a_build_that_is_dropped_ends_in_the_engine() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             drain.await.expect("the news end");
+        }
+    }
+}
+
+#[tokio::test]
+async fn b4_a_connection_that_breaks_in_a_step_ends_the_build_with_an_unknown_state() {
+    for flavour in [Flavour::Old] {
+        for transformed in [false, true] {
+            let proxy = Proxy::start(flavour);
+            let builder = proxy.builder().await;
+            let seconds = support::odd_number();
+            let marker = format!("sleep\0{seconds}");
+            let request = dockerfile(&format!("FROM busybox\nRUN sleep {seconds}\n"));
+            let build = tokio::spawn(async move {
+                let mut same = Same;
+                run_with(&builder, request, transformed.then_some(&mut same)).await.outcome
+            });
+            let started = Instant::now();
+            while processes_with(&marker) == 0 {
+                if build.is_finished() {
+                    panic!("{flavour:?}, {transformed}: the build ended early: {:?}", build.await);
+                }
+                assert!(started.elapsed() < Duration::from_secs(20), "{flavour:?}, {transformed}: the step never ran");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let cut = Instant::now();
+            proxy.cut();
+            let error = build.await.expect("the build ends").expect_err("the engine is gone");
+            assert!(cut.elapsed() < Duration::from_secs(5), "{flavour:?}: {:?}", cut.elapsed());
+            assert!(matches!(error, BuildError::Buildkit(_)), "{flavour:?}: {error:?}");
+            while processes_with(&marker) > 0 {
+                assert!(cut.elapsed() < Duration::from_secs(20), "{flavour:?}: the step still runs");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
 }

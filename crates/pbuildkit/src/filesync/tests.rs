@@ -297,6 +297,16 @@ async fn b25_files_from_memory_are_sent_like_any_other() {
 }
 
 #[tokio::test]
+async fn b25_two_files_of_one_name_and_length_in_memory_never_look_alike() {
+    let time = async |text: &str| {
+        let files = BTreeMap::from([(PathBuf::from("Dockerfile"), text.as_bytes().to_vec())]);
+        transfer(Local::Files(files), &[]).await.entry("Dockerfile").modified
+    };
+    assert_ne!(time("FROM a").await, time("FROM b").await);
+    assert_eq!(time("FROM a").await, time("FROM a").await);
+}
+
+#[tokio::test]
 async fn a_local_that_does_not_exist_is_refused() {
     let session = session(Local::Files(BTreeMap::new()), None).await;
     let received = receive(&session, &[("dir-name", "other")], Manner::AskAll).await;

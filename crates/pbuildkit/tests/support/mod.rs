@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::{env, fs};
 
 use pbuildkit::status::StatusUpdate;
 use pbuildkit::{BuildError, BuildRequest, BuildResult, Builder, Local, NoTransform, Transform};
 use pengine::{Endpoint, Engine};
+use tempfile::TempDir;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// The engines that are supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,48 @@ pub(crate) async fn engine(flavour: Flavour) -> Engine {
 /// BuildKit of the engine of a flavour.
 pub(crate) async fn builder(flavour: Flavour) -> Builder {
     Builder::connect(&engine(flavour).await).await.expect("BuildKit is there")
+}
+
+/// Stands between a client and an engine, until it is cut.
+pub(crate) struct Proxy {
+    _folder: TempDir,
+    socket: PathBuf,
+    connections: Arc<Mutex<JoinSet<()>>>,
+    listener: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub(crate) fn start(flavour: Flavour) -> Self {
+        let folder = TempDir::new().expect("a folder can be made");
+        let socket = folder.path().join("proxy.sock");
+        let listener = UnixListener::bind(&socket).expect("the socket can be made");
+        let target = address(flavour).strip_prefix("unix://").expect("the test engines have sockets").to_owned();
+        let connections = Arc::new(Mutex::new(JoinSet::new()));
+        let keeper = Arc::clone(&connections);
+        let listener = tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let target = target.clone();
+                keeper.lock().expect("nobody panics with it").spawn(async move {
+                    if let Ok(mut far) = UnixStream::connect(target).await {
+                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    }
+                });
+            }
+        });
+        Self { _folder: folder, socket, connections, listener }
+    }
+
+    pub(crate) async fn builder(&self) -> Builder {
+        let endpoint = Endpoint::plain(&format!("unix://{}", self.socket.display())).expect("the address is valid");
+        let engine = Engine::connect(&endpoint).await.expect("the engine answers");
+        Builder::connect(&engine).await.expect("BuildKit is there")
+    }
+
+    /// Ends everything, as a killed engine would.
+    pub(crate) fn cut(&self) {
+        self.listener.abort();
+        self.connections.lock().expect("nobody panics with it").abort_all();
+    }
 }
 
 /// A build of a Dockerfile in memory, with an empty context.
