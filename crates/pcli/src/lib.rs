@@ -11,7 +11,9 @@ mod printer;
 mod process;
 pub mod progress;
 pub mod resolve;
+mod sealed;
 mod signal;
+pub mod trust;
 mod visible;
 
 pub use diagnostic::Diagnostic;
@@ -20,5 +22,6 @@ pub use exit::{Ending, Exit};
 pub use manifest::{FindError, FoundManifest, MANIFEST_NAME, find_manifest};
 pub use printer::{Colour, Printer, Terminal};
 pub use process::protect;
+pub use sealed::{IDENTITY_VARIABLE, ProjectStore, STORE_NAME, SealedError, identity, identity_or_new, identity_path};
 pub use signal::{Cancellation, listen};
 pub use visible::{one_line, visible};

@@ -1,5 +1,5 @@
-//! Where a user secret's value comes from: flags, env files, the manifest's `from`, the process environment; the first
-//! hit wins.
+//! Where a user secret's value comes from: flags, env files, the manifest's `from`, the sealed store, the process
+//! environment; the first hit wins.
 //!
 //! Values are read once, here, and never leave [`psecret::Secret`]. A secret that the work does not need is taken when
 //! it is at hand, because the search knows more with it, and is never required.
@@ -7,6 +7,7 @@
 mod command;
 mod compose;
 mod error;
+mod store;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -19,8 +20,9 @@ use psecret::{
 
 pub use command::CommandError;
 pub use error::{Missing, ResolveError};
+use store::LazyStore;
 
-use crate::{Cancellation, FoundManifest};
+use crate::{Cancellation, FoundManifest, trust};
 
 /// Which secrets are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub enum Purpose {
 pub enum Trust {
     /// The user said so, with `--trust-config`.
     Granted,
-    /// The user did not.
+    /// The user did not; what was trusted once with `pbuild trust` acts all the same.
     Withheld,
 }
 
@@ -87,18 +89,22 @@ pub fn resolve(
     search.env_files(sources, inputs)?;
     let mut missing = Vec::new();
     let mut untrusted = Vec::new();
+    let trusted =
+        sources.trust == Trust::Granted || manifest.is_some_and(|found| trust::is_trusted(found, inputs.environment()));
+    let mut store = LazyStore::new(manifest);
     for secret in &declared.secrets {
         let name = SecretName::parse(&secret.name)?;
         if search.has(&name) || secret.value.is_some() {
             continue;
         }
-        match (&secret.from, sources.trust) {
-            (Some(_), Trust::Withheld) if search.needs(secret) => untrusted.push((secret.name.clone(), secret.line)),
-            (Some(_), Trust::Withheld) => {}
-            (Some(origin), Trust::Granted) => {
-                search.origin(secret, name, origin, manifest, inputs, cancellation)?;
+        match &secret.from {
+            Some(_) if !trusted && search.needs(secret) => untrusted.push((secret.name.clone(), secret.line)),
+            Some(_) if !trusted => {}
+            Some(origin) => search.origin(secret, name, origin, manifest, inputs, cancellation)?,
+            None if let Some(value) = store.take(&name, search.needs(secret), inputs)? => {
+                search.take(name, value, Source::Store)?;
             }
-            (None, _) => match inputs.variable(&secret.name) {
+            None => match inputs.variable(&secret.name) {
                 Some(value) if value.is_empty() && !search.needs(secret) => {}
                 Some(value) => search.take(name, value, Source::Environment)?,
                 None if search.needs(secret) => missing.push(Missing { name: secret.name.clone(), line: secret.line }),
@@ -111,8 +117,9 @@ pub fn resolve(
         return Err(ResolveError::Untrusted { path: path(), secrets: untrusted });
     }
     if !missing.is_empty() {
-        return Err(ResolveError::Missing { path: path(), secrets: missing, purpose });
+        return Err(ResolveError::Missing { path: path(), secrets: missing, purpose, store: store.exists() });
     }
+    search.warnings.extend(store.into_warning());
     let deferred = search.compose()?;
     let place = |secret: &Secret| declared.secrets.iter().position(|known| known.name == secret.name().as_str());
     search.found.sort_by_key(|secret| place(secret).unwrap_or(usize::MAX));

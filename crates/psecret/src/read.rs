@@ -41,6 +41,11 @@ impl<'a> Inputs<'a> {
         self
     }
 
+    /// What the variables are read through, for places that are no secrets: folders, and the identity.
+    pub fn environment(&self) -> &'a dyn Fn(&str) -> Option<OsString> {
+        self.environment
+    }
+
     /// A variable's value, if it is set.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<UserSecret> {

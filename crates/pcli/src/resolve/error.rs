@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use psecret::SecretError;
 
 use super::{CommandError, Purpose};
-use crate::{Diagnostic, Ending, Exit};
+use crate::{Diagnostic, Ending, Exit, SealedError};
 
 /// A declared secret that was found nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub enum ResolveError {
         secrets: Vec<Missing>,
         /// What needs them.
         purpose: Purpose,
+        /// Whether there is a sealed store, which has none of them.
+        store: bool,
     },
     /// The manifest says where to fetch values, and the user did not say that it may.
     #[error("{} may not fetch secrets before you trust it", path.display())]
@@ -58,6 +60,9 @@ pub enum ResolveError {
         /// The names in order; the last one is the first.
         names: Vec<String>,
     },
+    /// The sealed store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] SealedError),
     /// Somebody asked the work to stop.
     #[error("stopped")]
     Ended(Ending),
@@ -83,7 +88,8 @@ impl ResolveError {
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, self.exit());
         match self {
-            Self::Missing { path, secrets, purpose } => {
+            Self::Store(error) => error.diagnostic(),
+            Self::Missing { path, secrets, purpose, store } => {
                 let (work, other) = match purpose {
                     Purpose::Build => ("this build", "run"),
                     Purpose::Run => ("this start", "build"),
@@ -95,16 +101,21 @@ impl ResolveError {
                 });
                 let example = secrets.first().map_or("NAME", |secret| secret.name.as_str());
                 let rest = work.trim_start_matches("this ");
+                let (places, way) = if *store {
+                    ("--secret, --env-file, secrets.age, environment", format!("pbuild secrets set {example}"))
+                } else {
+                    ("--secret, --env-file, environment", format!("--secret id={example},src=FILE"))
+                };
                 declared
-                    .note("looked in: --secret, --env-file, environment")
-                    .help(format!("--secret id={example},src=FILE, or scope = \"{other}\" if the {rest} does not need it"))
+                    .note(format!("looked in: {places}"))
+                    .help(format!("{way}, or scope = \"{other}\" if the {rest} does not need it"))
             }
             Self::Untrusted { path, secrets } => secrets
                 .iter()
                 .fold(diagnostic, |diagnostic, (name, line)| {
                     diagnostic.note(format!("`{name}` has `from` in {}:{line}", path.display()))
                 })
-                .help("look at these lines; --trust-config lets them act, --secret and --env-file give values without them"),
+                .help("look at these lines; `pbuild trust` or --trust-config lets them act, --secret and --env-file give values without them"),
             Self::Secret(SecretError::Unset { variable, .. }) => {
                 diagnostic.help(format!("set {variable} in the environment of this command"))
             }
@@ -123,6 +134,7 @@ impl ResolveError {
                 Exit::Usage
             }
             Self::Secret(_) | Self::Command(_) | Self::Missing { .. } => Exit::SecretMissing,
+            Self::Store(_) => Exit::Store,
             Self::Ended(ending) => Exit::Ended(*ending),
         }
     }

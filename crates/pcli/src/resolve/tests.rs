@@ -171,7 +171,7 @@ fn a_manifest_that_is_not_trusted_fetches_nothing() {
     insta::assert_snapshot!(scene.shown(&error), @r#"
     error: /shop/app.toml may not fetch secrets before you trust it
       `KEY` has `from` in /shop/app.toml:2
-      help: look at these lines; --trust-config lets them act, --secret and --env-file give values without them
+      help: look at these lines; `pbuild trust` or --trust-config lets them act, --secret and --env-file give values without them
     exit code 2
     "#);
     assert!(!scene.folder.path().join("was-here").exists());
@@ -314,4 +314,105 @@ fn a_command_ends_when_the_user_stops_the_work_b7() {
     cancellation.cancel(Ending::Interrupt);
     let error = by_command(r#"["sleep", "600"]"#, "").resolve_until(Purpose::Build, &cancellation).unwrap_err();
     assert_eq!(error.exit().code(), 130);
+}
+
+impl Scene {
+    /// Seals these into the project's store, for an identity in a home beside it.
+    fn sealed(mut self, entries: &[(&str, &str)]) -> Self {
+        let home = self.folder.path().join("home");
+        self.environment.push(("HOME", home.into()));
+        let environment = self.lookup();
+        let identity = crate::identity_or_new(&environment).unwrap();
+        let store = crate::ProjectStore::beside(self.folder.path(), &environment).unwrap();
+        store.create(&identity).unwrap();
+        let fill = |content: &mut psecret::Store| {
+            for (name, value) in entries {
+                content.set(SecretName::parse(name)?, UserSecret::new(value.as_bytes().to_vec()))?;
+            }
+            Ok::<_, ResolveError>(())
+        };
+        store.change(&identity, fill).unwrap();
+        drop(environment);
+        self
+    }
+
+    fn lookup(&self) -> impl Fn(&str) -> Option<OsString> + '_ {
+        |name| self.environment.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+    }
+}
+
+#[test]
+fn the_sealed_store_comes_after_the_manifest_and_before_the_environment() {
+    let manifest = "[secrets]\nA = {}\nB = {}\nC = { from = { file = \"c\" } }\nD = {}\nE = {}\n";
+    let scene = Scene::new(manifest)
+        .trusted()
+        .sealed(&[("A", "by the store"), ("B", "by the store"), ("C", "by the store"), ("D", "by the store")])
+        .flag("id=A,env=GIVEN")
+        .variable("GIVEN", "by a flag")
+        .env_file("env", "B=by an env file\n")
+        .file("c", "by the manifest")
+        .variable("D", "by the environment")
+        .variable("E", "by the environment");
+    let resolution = scene.resolve(Purpose::Build).unwrap();
+    let expected = [
+        ("A", "by a flag"),
+        ("B", "by an env file"),
+        ("C", "by the manifest"),
+        ("D", "by the store"),
+        ("E", "by the environment"),
+    ];
+    assert_found(&resolution, &expected);
+    assert_eq!(resolution.secrets[3].source(), &Source::Store);
+}
+
+#[test]
+fn the_store_is_one_of_the_places_tried() {
+    let error = Scene::new("[secrets]\nKEY = {}\n").sealed(&[("OTHER", VALUE)]).resolve(Purpose::Build).unwrap_err();
+    let shown = error.diagnostic().to_string();
+    assert!(shown.contains("--secret, --env-file, secrets.age, environment"), "{shown}");
+    assert!(shown.contains("pbuild secrets set KEY"), "{shown}");
+}
+
+#[test]
+fn a_store_that_nobody_here_can_open_is_an_error_when_it_is_needed_k6() {
+    let manifest = "[secrets]\nKEY = { scope = \"build\" }\n";
+    let mut scene = Scene::new(manifest).sealed(&[("KEY", VALUE)]).variable("KEY", "by the environment");
+    fs::remove_file(scene.folder.path().join("home/.config/pbuild/identity.txt")).unwrap();
+    let error = scene.resolve(Purpose::Build).unwrap_err();
+    let shown = scene.shown(&error);
+    assert!(
+        error.exit().code() == 41 && shown.contains("no identity at") && shown.contains("PBUILD_IDENTITY"),
+        "{shown}"
+    );
+    // Not needed, it is passed over, and said so.
+    let resolution = scene.resolve(Purpose::Run).unwrap();
+    assert_found(&resolution, &[("KEY", "by the environment")]);
+    assert!(resolution.warnings[0].contains("the sealed store is not used"), "{:?}", resolution.warnings);
+    // Given before it, it is not opened at all.
+    scene.sources.flags.push("id=KEY,env=KEY".to_owned());
+    assert!(scene.resolve(Purpose::Build).unwrap().warnings.is_empty());
+    // Another identity is told apart from none.
+    crate::identity_or_new(&scene.lookup()).unwrap();
+    scene.sources.flags.clear();
+    let error = scene.resolve(Purpose::Build).unwrap_err();
+    assert!(error.to_string().contains("not sealed for this identity"), "{error}");
+}
+
+#[test]
+fn a_damaged_store_is_never_passed_over_k4() {
+    let scene = Scene::new("[secrets]\nKEY = { scope = \"run\" }\n").sealed(&[("KEY", VALUE)]).variable("KEY", VALUE);
+    fs::write(scene.folder.path().join("secrets.age"), "cut short").unwrap();
+    let error = scene.resolve(Purpose::Build).unwrap_err();
+    assert!(error.exit().code() == 41 && scene.shown(&error).contains("is damaged"), "{}", scene.shown(&error));
+}
+
+#[test]
+fn what_was_trusted_once_acts_without_a_flag() {
+    let scene =
+        Scene::new("[secrets]\nKEY = { from = { env = \"CI_KEY\" } }\n").file("app.toml", "").variable("CI_KEY", VALUE);
+    let home = scene.folder.path().join("home").to_str().unwrap().to_owned();
+    let scene = scene.variable("HOME", &home);
+    assert!(matches!(scene.resolve(Purpose::Build), Err(ResolveError::Untrusted { .. })));
+    crate::trust::remember(scene.manifest.as_ref().unwrap(), &scene.lookup()).unwrap();
+    assert_found(&scene.resolve(Purpose::Build).unwrap(), &[("KEY", VALUE)]);
 }

@@ -1,0 +1,77 @@
+//! The sealed store as a place where values come from.
+
+use psecret::{Inputs, SecretName, Store, UserSecret};
+
+use super::ResolveError;
+use crate::{FoundManifest, ProjectStore, SealedError, sealed};
+
+/// The project's store, opened when the first secret is sought in it: work that needs nothing of it needs no identity.
+pub(super) struct LazyStore<'a> {
+    manifest: Option<&'a FoundManifest>,
+    state: State,
+}
+
+enum State {
+    /// Nobody asked yet.
+    Unopened,
+    /// There is none.
+    Absent,
+    /// Its content, of which secrets are taken.
+    Open(Store),
+    /// It is not for whoever runs this.
+    Closed(SealedError),
+}
+
+impl<'a> LazyStore<'a> {
+    pub(super) fn new(manifest: Option<&'a FoundManifest>) -> Self {
+        Self { manifest, state: State::Unopened }
+    }
+
+    /// Takes a secret out. A store that cannot be opened is an error when the secret is needed: it may have a value that
+    /// comes before those of the other places. One that is damaged always is.
+    pub(super) fn take(
+        &mut self,
+        name: &SecretName,
+        needed: bool,
+        inputs: &Inputs<'_>,
+    ) -> Result<Option<UserSecret>, ResolveError> {
+        if matches!(self.state, State::Unopened) {
+            self.state = open(self.manifest, inputs)?;
+        }
+        match &mut self.state {
+            State::Open(store) => Ok(store.take(name)),
+            State::Closed(_) if needed => match std::mem::replace(&mut self.state, State::Absent) {
+                State::Closed(error) => Err(error.into()),
+                _ => Ok(None),
+            },
+            State::Unopened | State::Absent | State::Closed(_) => Ok(None),
+        }
+    }
+
+    /// Whether there is one.
+    pub(super) fn exists(&self) -> bool {
+        matches!(self.state, State::Open(_) | State::Closed(_))
+    }
+
+    /// What people should know when the store stayed closed.
+    pub(super) fn into_warning(self) -> Option<String> {
+        match self.state {
+            State::Closed(error) => Some(format!("the sealed store is not used: {error}")),
+            State::Unopened | State::Absent | State::Open(_) => None,
+        }
+    }
+}
+
+fn open(manifest: Option<&FoundManifest>, inputs: &Inputs<'_>) -> Result<State, SealedError> {
+    let Some(manifest) = manifest else { return Ok(State::Absent) };
+    let environment = inputs.environment();
+    let store = ProjectStore::beside(manifest.directory(), environment)?;
+    if !store.exists() {
+        return Ok(State::Absent);
+    }
+    match sealed::identity(environment).and_then(|identity| store.read(&identity)) {
+        Ok(store) => Ok(State::Open(store)),
+        Err(error) if error.is_closed() => Ok(State::Closed(error)),
+        Err(error) => Err(error),
+    }
+}
