@@ -264,3 +264,25 @@ fn the_manifest_says_what_to_build_and_who_gets_what() {
     scene.pbuild().args(["build", "."]).env("TOKEN", token.text()).env("KEY", key.text()).run().expect_code(0);
     assert_eq!(image.run(&["cat", "/seen"]), "public-mode manifest\n");
 }
+
+/// Two builds of one name at once: each searches the image that it built, and the name ends at a clean one (B9, B10).
+#[test]
+fn two_builds_of_one_name_search_what_they_built_b9() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "twice");
+    scene.write("Clean", "FROM busybox\nRUN sleep 1; echo clean > /which\n");
+    scene.write("Leaking", "FROM busybox\nRUN sleep 1; echo $TOKEN > /which\n");
+    let start = |file: &str| {
+        scene
+            .pbuild()
+            .args(["build", "--no-cache", "-f", file, "-t", image.as_str(), "--secret", "id=TOKEN", "."])
+            .env("TOKEN", token.text())
+            .spawn()
+    };
+    let (clean, leaking) = (start("Clean"), start("Leaking"));
+    leaking.finish().expect_code(10);
+    clean.finish().expect_code(0);
+    assert_eq!(image.run(&["cat", "/which"]), "clean\n");
+}

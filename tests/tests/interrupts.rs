@@ -113,3 +113,23 @@ fn a_request_to_end_exits_143_b7() {
     running.terminate();
     running.finish().expect_code(143);
 }
+
+/// `| head` closes our output: the build ends in the engine and says nothing more (C14).
+#[test]
+fn a_reader_that_goes_away_ends_the_build_c14() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "reader");
+    let binaries = std::env::var("PBUILD_TEST_BINARIES").expect("PBUILD_TEST_BINARIES is not set: run scripts/test");
+    let seconds = format!("8755.{}", std::process::id());
+    scene.write("Dockerfile", format!("FROM busybox\nRUN echo begun && sleep {seconds}\n"));
+    let script = format!(
+        "{binaries}/pbuild build --no-cache --progress plain -t {} --secret id=TOKEN . 2>&1 | grep -m 1 begun; echo ${{PIPESTATUS[0]}}",
+        image.as_str()
+    );
+    let outcome = scene.tool("/bin/bash").args(["-c", &script]).env("TOKEN", token.text()).run();
+    outcome.expect_code(0).expect_stdout("141");
+    assert!(becomes(Duration::from_secs(10), || !runs(&seconds)), "the step still runs");
+    assert!(!image.exists());
+}

@@ -246,6 +246,7 @@ impl Work<'_> {
             Err(error) => return Err(explain::build(&error, Some(&injection), failed).into()),
         };
         self.tell_offers(&injection, &result);
+        injection.check_patterns().map_err(|error| explain::injection(&error))?;
         let built = Built::new(image_id(&result)?);
         self.prove(built, &injection, &before).await
     }

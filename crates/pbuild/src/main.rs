@@ -37,6 +37,8 @@ async fn run(command_line: CommandLine) -> Exit {
             return Exit::Failed;
         }
     };
+    // Nobody reads any more, as after `| head`: the build must end in the engine too.
+    let (stderr, stdout) = (stderr.cancelling(&cancellation), stdout.cancelling(&cancellation));
     let edge = Edge { stderr, stdout, cancellation, quiet: false };
     let outcome = match &command_line.command {
         Command::Build(arguments) => pbuild::build::run(arguments, &edge).await,
@@ -44,10 +46,7 @@ async fn run(command_line: CommandLine) -> Exit {
         Command::Completions { .. } => return Exit::Done,
     };
     match outcome {
-        Ok(exit) if edge.stdout.is_closed() || edge.stderr.is_closed() => match exit {
-            Exit::Done => Exit::Ended(Ending::ReaderGone),
-            exit => exit,
-        },
+        Ok(Exit::Done) if edge.stdout.is_closed() || edge.stderr.is_closed() => Exit::Ended(Ending::ReaderGone),
         Ok(exit) => exit,
         Err(failure) => failure.report(&edge.stderr),
     }
