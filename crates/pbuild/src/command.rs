@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Builds images with secrets that stay out of them.
+/// Builds container images with secrets that stay out of them
 #[derive(Debug, Parser)]
-#[command(name = "pbuild", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "pbuild", version, propagate_version = true, arg_required_else_help = true)]
 pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Starts images with their secrets, and with services whose credentials nobody ever typed.
+/// Starts images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]
-#[command(name = "prun", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "prun", version, propagate_version = true, arg_required_else_help = true)]
 pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]
