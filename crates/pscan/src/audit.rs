@@ -1,12 +1,12 @@
 //! The search of a finished image.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 use pimage::{BlobId, Contents, Kind, Part};
-use psecret::Form;
+use psecret::{Form, SecretName};
 
 use crate::ScanError;
 use crate::collect::{Collector, Sighting};
@@ -213,11 +213,35 @@ impl Writer<'_> {
     }
 
     fn documents(&mut self) {
-        let documents: Vec<BlobId> =
-            self.contents.blobs().filter(|(_, blob)| blob.document().is_some()).map(|(id, _)| id).collect();
-        for id in documents {
+        let contents = self.contents;
+        let (copies, others): (Vec<_>, Vec<_>) = contents
+            .blobs()
+            .filter(|(_, blob)| blob.document().is_some())
+            .partition(|(_, blob)| is_copy_of_config(blob.name()));
+        for (id, _) in others {
             self.document(id);
         }
+        // What the configuration told is not told again.
+        let told: HashSet<(SecretName, String)> = self
+            .findings
+            .iter()
+            .filter_map(|finding| match finding.place() {
+                Place::Document { pointer: Some(pointer), .. } => Some((finding.secret().clone(), pointer.clone())),
+                _ => None,
+            })
+            .collect();
+        let before = self.findings.len();
+        for (id, _) in copies {
+            self.document(id);
+        }
+        let news = self.findings.split_off(before.min(self.findings.len()));
+        self.findings.extend(news.into_iter().filter(|finding| match finding.place() {
+            Place::Document { pointer: Some(pointer), .. } => {
+                let pointer = pointer.replacen("/container_config/", "/config/", 1);
+                !told.contains(&(finding.secret().clone(), pointer))
+            }
+            _ => true,
+        }));
     }
 
     /// Searches a document as bytes and string by string.
@@ -310,6 +334,11 @@ impl Writer<'_> {
         let created_by = document.get("history")?.get(line)?.get("created_by")?.as_str()?;
         Some(show::instruction(self.needles.redactor(), created_by))
     }
+}
+
+/// Whether a member is the copy of an image's configuration that old engines put beside each layer: `<id>/json`.
+fn is_copy_of_config(name: &str) -> bool {
+    name.strip_suffix("/json").is_some_and(|id| pimage::Digest::from_hex(id).is_some())
 }
 
 /// A secret in one string of a document.

@@ -258,6 +258,22 @@ fn what_no_manifest_lists_is_searched_too() {
     assert_eq!(places(&report), ["extra/notes.txt, byte 4"]);
 }
 
+/// Old engines save a copy of the configuration beside each layer.
+#[test]
+fn a_copy_of_the_configuration_tells_only_what_the_configuration_does_not() {
+    let oracle = Oracle::new();
+    let token = oracle.token("TOKEN");
+    let env = serde_json::json!({"Env": [format!("KEY={}", token.text())]});
+    let image =
+        Image::new().layer(Layer::new().file("a", "x"), "COPY").configured(|config| config["config"] = env.clone());
+    let mut archive = image.docker_legacy("shop");
+    let copy = archive.names().find(|name| name.ends_with("/json")).unwrap().to_owned();
+    let text = serde_json::json!({"config": env, "container_config": env, "other": token.text()}).to_string();
+    archive.replace(&copy, text);
+    let report = report(&oracle, &[&token], &archive.tar());
+    assert_eq!(places(&report), ["config, /config/Env/0".to_owned(), format!("{copy}, /other")]);
+}
+
 #[test]
 fn gzip_headers_are_searched() {
     let oracle = Oracle::new();
