@@ -5,11 +5,13 @@
 //!
 //! ```
 //! fn serve_to_build(_: psecret::UserSecret) {}
+//! fn serve_to_service(_: pcredential::ServiceCredential) {}
 //!
 //! serve_to_build(psecret::UserSecret::new(b"a user's own".to_vec()));
+//! serve_to_service(pcredential::ServiceCredential::generate());
 //! ```
 //!
-//! and no service credential, in no shape:
+//! and no service credential, in no shape. These two differ from the twin above in the argument's type alone:
 //!
 //! ```compile_fail,E0308
 //! fn serve_to_build(_: psecret::UserSecret) {}
@@ -23,9 +25,13 @@
 //! serve_to_build(pcredential::ServiceCredential::generate());
 //! ```
 
+mod app;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ptest::Engine;
+
+pub use app::{App, PATIENCE};
 
 /// Makes one test for each engine flavour out of a function that takes the engine.
 #[macro_export]

@@ -28,6 +28,8 @@ pub enum Command {
     Exec(ExecArguments),
     /// Show the variables that instances get; values stay masked
     Injected(InjectedArguments),
+    /// Where the secrets of a project come from
+    Secrets(pcli::secrets::LookArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell to write for
@@ -58,11 +60,11 @@ pub struct StartArguments {
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
 
-    /// A service: `KIND[:VERSION][=NAME]`; kinds are postgres, mysql, mariadb, redis, valkey, mongodb [repeatable]
+    /// A service: `KIND[:VERSION][=NAME]`; kinds are postgres, mysql, mariadb, redis, valkey, mongodb (repeatable)
     #[arg(long = "service", value_name = "KIND[=NAME]")]
     pub services: Vec<String>,
 
-    /// Publish a port: `[ADDRESS:][HOST:]CONTAINER`, as docker spells it [repeatable]
+    /// Publish a port: `[ADDRESS:][HOST:]CONTAINER`, as docker spells it (repeatable)
     #[arg(short, long = "publish", value_name = "PORT")]
     pub ports: Vec<String>,
 
@@ -86,11 +88,11 @@ pub struct StartArguments {
 /// Where the user's secrets come from: the same flags as for `pbuild`.
 #[derive(Debug, Default, Args)]
 pub struct SecretArguments {
-    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it [repeatable]
+    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it (repeatable)
     #[arg(long = "secret", value_name = "SPEC", help_heading = "Secrets")]
     pub secrets: Vec<String>,
 
-    /// Secrets from a file of NAME=VALUE lines [repeatable]
+    /// Secrets from a file of NAME=VALUE lines (repeatable)
     #[arg(long = "env-file", value_name = "FILE", help_heading = "Secrets")]
     pub environment_files: Vec<PathBuf>,
 

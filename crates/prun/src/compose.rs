@@ -132,7 +132,7 @@ mod tests {
     use std::path::Path;
 
     use papp::Manifest;
-    use pcredential::{NewService, ServiceKind};
+    use pcredential::NewService;
     use psecret::{Scope, SecretName, Source, UserSecret};
 
     use super::*;

@@ -13,7 +13,7 @@ use bollard::query_parameters::{
     StartContainerOptions, StopContainerOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt};
-use pengine::Engine;
+use pengine::{ApiVersion, Engine};
 
 use crate::error::{RunError, engine, is_conflict, is_missing};
 use crate::exec::bytes_of;
@@ -21,6 +21,9 @@ use crate::names::{self, Project, Role};
 
 /// How many lines of a log an error shows.
 const TAIL: usize = 12;
+/// From here on containers of one network may end at the same time. Seen on Docker 20.10: its network code then locks
+/// itself out for ever (`getSvcRecords` against `getNetworksFromStore`). There is no other way to ask for that.
+const SAFE_TOGETHER: ApiVersion = ApiVersion { major: 1, minor: 44 };
 
 /// The containers of a project, running or not; those of its own state alone.
 ///
@@ -151,6 +154,22 @@ pub async fn remove(host: &Engine, name: &str, grace: Duration) -> Result<(), Ru
         }
         _ => Ok(()),
     }
+}
+
+/// Stops and removes several containers; at the same time where the engine can.
+///
+/// # Errors
+///
+/// As [`remove`].
+pub async fn remove_all(host: &Engine, names: &[String], grace: Duration) -> Result<(), RunError> {
+    if host.api_version() < SAFE_TOGETHER {
+        for name in names {
+            remove(host, name, grace).await?;
+        }
+        return Ok(());
+    }
+    futures::future::try_join_all(names.iter().map(|name| remove(host, name, grace))).await?;
+    Ok(())
 }
 
 /// Removes a volume; one that is gone is no error.

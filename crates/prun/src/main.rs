@@ -60,6 +60,7 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<Outcome, Failure> {
         Command::Logs(arguments) => logs::logs(arguments, edge).await?.into(),
         Command::Exec(arguments) => logs::exec(arguments, edge).await?,
         Command::Injected(arguments) => show::injected(arguments, edge)?.into(),
+        Command::Secrets(arguments) => pcli::secrets::look(arguments, &edge.desk())?.into(),
         Command::Completions { .. } => Outcome::Exit(Exit::Done),
     })
 }

@@ -231,8 +231,7 @@ impl Roll<'_> {
             })
         };
         let instances: Vec<String> = theirs(Role::App).map(containers::name_of).collect();
-        let gone = instances.iter().map(|name| containers::remove(self.host, name, GRACE));
-        futures::future::try_join_all(gone).await?;
+        containers::remove_all(self.host, &instances, GRACE).await?;
         for container in theirs(Role::Values) {
             holder::remove(self.host, &containers::name_of(container)).await?;
         }

@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// How often a service that answers may refuse a login before it is believed.
 const REFUSALS: u32 = 4;
 /// How long a service may take to end, for example to write its data.
-const GRACE: Duration = Duration::from_secs(30);
+pub const GRACE: Duration = Duration::from_secs(30);
 
 /// What was done about a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

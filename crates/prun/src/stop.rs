@@ -84,13 +84,9 @@ async fn stop(host: &Engine, project: &Project) -> Result<usize, RunError> {
         all.iter().filter(move |container| role(container) == Some(wanted.as_str())).map(containers::name_of)
     };
     let apps: Vec<String> = with(Role::Ports).chain(with(Role::App)).collect();
-    futures::future::try_join_all(apps.iter().map(|name| containers::remove(host, name, GRACE))).await?;
-    let services: Vec<&str> = all
-        .iter()
-        .filter(|container| role(container) == Some(Role::Service.as_str()))
-        .filter_map(|container| names::label(container.labels.as_ref(), names::SERVICE))
-        .collect();
-    futures::future::try_join_all(services.iter().map(|name| service::stop(host, project, name))).await?;
+    containers::remove_all(host, &apps, GRACE).await?;
+    let services: Vec<String> = with(Role::Service).collect();
+    containers::remove_all(host, &services, service::GRACE).await?;
     for name in with(Role::Values) {
         holder::remove(host, &name).await?;
     }

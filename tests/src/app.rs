@@ -1,0 +1,228 @@
+//! A small app and its project, for tests of `prun`.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use ptest::{Canary, Engine, Outcome, Scene, Tool};
+
+use crate::ImageName;
+
+/// How long something may take that is about to happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the app runs: a web server that ends when it is told to, after the requests that it has.
+const SERVER: &str = r#"["sh", "-c", "trap 'sleep 0.3; exit 0' TERM; httpd -f -p 8080 -h /www & wait"]"#;
+
+/// A project of one test: an image, a scene with its manifest, a port. Everything of it goes when it is dropped.
+pub struct App<'engine> {
+    /// The engine.
+    pub engine: &'engine Engine,
+    /// Where prun runs, with its oracle.
+    pub scene: Scene,
+    /// The project's name.
+    pub project: String,
+    /// The port of the engine's machine that the app may publish.
+    pub port: u16,
+    /// The app's image.
+    pub image: ImageName<'engine>,
+}
+
+impl<'engine> App<'engine> {
+    /// Makes the image: a web server whose `/healthz` answers, run by a user without rights.
+    ///
+    /// # Panics
+    ///
+    /// When the engine cannot make it.
+    #[must_use]
+    pub fn new(engine: &'engine Engine, test: &str) -> Self {
+        static COUNT: AtomicU16 = AtomicU16::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let app = Self {
+            engine,
+            scene: Scene::on(engine),
+            project: format!("{test}-{process}-{count}"),
+            // Ports of the engine's own network, so that nothing of this machine is in the way.
+            port: 20_000 + u16::try_from(process % 2000).expect("less than 2000") * 20 + count % 20,
+            image: ImageName::new(engine, test),
+        };
+        let files = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(files.path().join("www")).expect("a folder in a new folder");
+        std::fs::write(files.path().join("www/healthz"), "ok\n").expect("a file in a new folder");
+        let container = format!("{}-image", app.project);
+        engine.docker(&["create", "--name", &container, "busybox", "true"]);
+        let www = files.path().join("www").display().to_string();
+        engine.docker(&["cp", &www, &format!("{container}:/")]);
+        let command = format!("CMD {SERVER}");
+        let changes = ["--change", &command, "--change", "EXPOSE 8080", "--change", "USER 1000"];
+        engine.docker(&[&["commit"][..], &changes, &[container.as_str(), app.image.as_str()]].concat());
+        engine.docker(&["rm", &container]);
+        app
+    }
+
+    /// Writes the manifest: name, image and port stand above what is given.
+    pub fn manifest(&self, rest: &str) {
+        let head = format!("name = \"{}\"\nimage = \"{}\"\n", self.project, self.image.as_str());
+        self.scene.write("app.toml", head + &rest.replace("@PORT@", &self.port.to_string()));
+    }
+
+    /// `prun` in the project's folder.
+    pub fn prun(&self, words: &[&str]) -> Tool<'_> {
+        self.scene.prun().args(words)
+    }
+
+    /// What a variable of the app is, found out without showing it: `prun exec` hashes it inside the instance.
+    ///
+    /// # Panics
+    ///
+    /// When there is no instance.
+    #[track_caller]
+    #[must_use]
+    pub fn digest_of(&self, variable: &str) -> String {
+        let script = format!("printf %s \"${variable}\" | sha256sum | cut -d' ' -f1");
+        let outcome = self.prun(&["exec", "--", "sh", "-c", &script]).run();
+        outcome.expect_code(0);
+        outcome.stdout().trim().to_owned()
+    }
+
+    /// What [`App::digest_of`] says of a value.
+    #[must_use]
+    pub fn digest(value: &[u8]) -> String {
+        ptest::sha256(value).trim_start_matches("sha256:").to_owned()
+    }
+
+    /// Takes a generated value into the oracle, so that everything from now on is searched for it.
+    ///
+    /// # Panics
+    ///
+    /// When instances get no such variable.
+    #[track_caller]
+    pub fn register(&self, variable: &str) -> Canary {
+        let outcome = self.prun(&["injected", "--reveal", variable]).may_show_values().run();
+        outcome.expect_code(0);
+        self.scene.oracle().register(variable, outcome.stdout().trim_end().as_bytes())
+    }
+
+    /// What a GET of a path answers, body and all; empty when nobody does.
+    #[must_use]
+    pub fn get(&self, path: &str) -> String {
+        self.try_get(path).unwrap_or_default()
+    }
+
+    fn try_get(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect((self.engine.address(), self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: app\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// The names of the project's containers, running or not.
+    #[must_use]
+    pub fn containers(&self) -> Vec<String> {
+        let filter = format!("label=io.prun.project={}", self.project);
+        let output = self.engine.docker(&["ps", "--all", "--format", "{{.Names}}", "--filter", &filter]);
+        let mut names: Vec<String> = String::from_utf8_lossy(&output).lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// The names of the project's app containers, without the project's name: `1.1` is generation 1, instance 1.
+    #[must_use]
+    pub fn instances(&self) -> Vec<String> {
+        let filter = [format!("label=io.prun.project={}", self.project), "label=io.prun.role=app".to_owned()];
+        let output = self.engine.docker(&[
+            "ps",
+            "--all",
+            "--format",
+            "{{.Names}}",
+            "--filter",
+            &filter[0],
+            "--filter",
+            &filter[1],
+        ]);
+        let prefix = format!("{}.", self.project);
+        let mut names: Vec<String> =
+            String::from_utf8_lossy(&output).lines().map(|name| name.trim_start_matches(&prefix).to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// The names of the project's volumes.
+    #[must_use]
+    pub fn volumes(&self) -> Vec<String> {
+        let filter = format!("label=io.prun.project={}", self.project);
+        let output = self.engine.docker(&["volume", "ls", "--quiet", "--filter", &filter]);
+        String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()
+    }
+
+    /// Looks for canaries in all that the engine tells about the project: inspection, differences, logs, an exported and
+    /// a committed instance.
+    ///
+    /// # Panics
+    ///
+    /// When one is there.
+    #[track_caller]
+    pub fn check_what_the_engine_tells(&self) {
+        let oracle = self.scene.oracle();
+        for container in self.containers() {
+            oracle.check_bytes(&format!("inspect of {container}"), &self.engine.docker(&["inspect", &container]));
+            oracle.check_bytes(&format!("diff of {container}"), &self.engine.docker(&["diff", &container]));
+            let logs = self.engine.try_docker(&["logs", &container]);
+            oracle.check_bytes(&format!("logs of {container}"), &[logs.stdout, logs.stderr].concat());
+        }
+        for volume in self.volumes() {
+            oracle.check_bytes(&format!("volume {volume}"), &self.engine.docker(&["volume", "inspect", &volume]));
+        }
+        for instance in self.instances() {
+            let container = format!("{}.{instance}", self.project);
+            oracle.check_bytes("docker export", &self.engine.docker(&["export", &container]));
+            let committed = ImageName::new(self.engine, "committed");
+            self.engine.docker(&["commit", &container, committed.as_str()]);
+            oracle.check_bytes("docker commit", &committed.told_by_the_engine());
+            oracle.check_bytes("docker save", &self.engine.docker(&["save", committed.as_str()]));
+        }
+    }
+
+    /// Waits for something that is about to happen.
+    #[must_use]
+    pub fn becomes(&self, condition: impl Fn() -> bool) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            if condition() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+
+    /// Starts the project.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[track_caller]
+    pub fn start(&self) -> Outcome {
+        let outcome = self.prun(&["start"]).run();
+        outcome.expect_code(0);
+        outcome
+    }
+}
+
+impl Drop for App<'_> {
+    /// By label and with docker itself, so that a prun that fails leaves nothing behind either.
+    fn drop(&mut self) {
+        // One by one: Docker 20.10 locks itself out when containers of one network end at the same time.
+        for container in self.containers() {
+            let _ = self.engine.try_docker(&["rm", "--force", "--volumes", &container]);
+        }
+        for volume in self.volumes() {
+            let _ = self.engine.try_docker(&["volume", "rm", &volume]);
+        }
+        let _ = self.engine.try_docker(&["network", "rm", &self.project]);
+    }
+}
