@@ -15,12 +15,15 @@ use crate::problem::{Fault, Problem};
 use crate::resolve;
 use crate::tar::{self, End, Walk};
 use crate::visit::{Cancelled, EntryKind, Part, Visitor};
+use crate::whiteout::{self, Whiteouts};
 use crate::window::Window;
 use member::{Broken, Member};
 use tap::{Stopped, Tap};
 
 /// Members past this number are not read.
 const MOST_MEMBERS: usize = 100_000;
+/// Members and links with longer names are read, but no document can name them.
+const LONGEST_NAME: usize = 512;
 /// All documents together.
 const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 
@@ -67,6 +70,7 @@ pub fn read<V: Visitor>(source: impl Read, options: &Options, visitor: &mut V) -
         links: HashMap::new(),
         problems: Vec::new(),
         document_bytes: 0,
+        whiteout_room: whiteout::MOST_BYTES,
     };
     match unpacked(&mut Window::new(source)) {
         Ok(mut archive) => pass.archive(&mut archive)?,
@@ -101,6 +105,7 @@ struct Pass<'a, V> {
     links: HashMap<String, String>,
     problems: Vec<Problem>,
     document_bytes: u64,
+    whiteout_room: usize,
 }
 
 impl<V: Visitor> Pass<'_, V> {
@@ -147,7 +152,9 @@ impl<V: Visitor> Pass<'_, V> {
             EntryKind::File => {}
             EntryKind::Link => {
                 // A hard link names a member from the archive's root, a symbolic one from where it stands.
-                self.links.insert(name, String::from_utf8_lossy(&entry.link).into_owned());
+                if name.len().max(entry.link.len()) <= LONGEST_NAME && self.links.len() < MOST_MEMBERS {
+                    self.links.insert(name, String::from_utf8_lossy(&entry.link).into_owned());
+                }
                 return Ok(None);
             }
             EntryKind::Directory | EntryKind::Other => return Ok(None),
@@ -168,7 +175,10 @@ impl<V: Visitor> Pass<'_, V> {
         if let (None, Some(fault)) = (broken, fault) {
             self.problem(Some(id), fault);
         }
-        self.names.insert(name, id);
+        self.whiteout_room = blob.whiteouts.room();
+        if name.len() <= LONGEST_NAME {
+            self.names.insert(name, id);
+        }
         self.blobs.push(blob);
         Ok(broken)
     }
@@ -191,7 +201,7 @@ impl<V: Visitor> Pass<'_, V> {
             digest: None,
             diff_id: None,
             document: None,
-            whiteouts: Default::default(),
+            whiteouts: Whiteouts::with_room(self.whiteout_room),
         };
         let mut stored = Window::new(member);
         // An error of the source stays known to the member.

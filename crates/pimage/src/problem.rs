@@ -6,7 +6,7 @@ use std::io;
 use crate::blob::BlobId;
 
 /// One reason why an archive's reading is not complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     pub(crate) blob: Option<BlobId>,
     pub(crate) fault: Fault,
@@ -33,7 +33,7 @@ impl fmt::Display for Problem {
 }
 
 /// What is wrong. Names and numbers alone, never content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
     /// The source is no tar, packed or not.

@@ -14,6 +14,10 @@ use documents::{Config, Descriptor, Document, Saved, parse};
 
 /// Manifests past this number are not looked at.
 const MOST_MANIFESTS: usize = 10_000;
+/// Layers of one image past this number are not looked at, and of all images together past ten times it.
+const MOST_LAYERS: usize = 10_000;
+/// Problems past this number are not told one by one.
+const MOST_PROBLEMS: usize = 10_000;
 /// An index that lists an index that lists …
 const DEEPEST_INDEX: usize = 8;
 
@@ -29,8 +33,10 @@ pub(crate) fn contents(
         blobs: &blobs,
         names: &names,
         links,
+        told: problems.iter().cloned().collect(),
         problems,
         images: Vec::new(),
+        layers: 0,
         absent: Vec::new(),
         followed: HashSet::new(),
     };
@@ -46,7 +52,7 @@ pub(crate) fn contents(
         }
     }
     let mut told = HashSet::new();
-    problems.retain(|problem| told.insert(format!("{problem:?}")));
+    problems.retain(|problem| told.insert(problem.clone()));
     Contents { images, blobs, problems, absent, uses }
 }
 
@@ -55,7 +61,10 @@ struct Resolver<'a> {
     names: &'a HashMap<String, BlobId>,
     links: &'a HashMap<String, String>,
     problems: Vec<Problem>,
+    told: HashSet<Problem>,
     images: Vec<Image>,
+    /// Of all images.
+    layers: usize,
     absent: Vec<String>,
     followed: HashSet<String>,
 }
@@ -79,7 +88,13 @@ impl Resolver<'_> {
     }
 
     fn problem(&mut self, blob: Option<BlobId>, fault: Fault) {
-        self.problems.push(Problem { blob, fault });
+        let mut problem = Problem { blob, fault };
+        if self.problems.len() >= MOST_PROBLEMS {
+            problem = Problem { blob: None, fault: Fault::Limit { what: "10000 problems" } };
+        }
+        if self.told.insert(problem.clone()) {
+            self.problems.push(problem);
+        }
     }
 
     /// The blob of a name, links followed.
@@ -109,12 +124,22 @@ impl Resolver<'_> {
         let document: Option<Document> = parse(&self.blobs[blob.0]);
         match document {
             Some(Document { manifests: Some(manifests), .. }) => self.index(&manifests, depth),
-            Some(Document { layers: Some(layers), config, annotations, .. }) => {
+            Some(Document { layers: Some(mut layers), config, annotations, .. }) => {
+                self.limit_layers(blob, &mut layers);
                 let manifest = Manifest { blob, layers, config, from };
                 self.manifest(manifest, &annotations.unwrap_or_default());
             }
             _ => self.problem(Some(blob), Fault::BrokenDocument { name: printable(name) }),
         }
+    }
+
+    fn limit_layers<T>(&mut self, blob: BlobId, layers: &mut Vec<T>) {
+        let most = MOST_LAYERS.min((10 * MOST_LAYERS).saturating_sub(self.layers));
+        if layers.len() > most {
+            layers.truncate(most);
+            self.problem(Some(blob), Fault::Limit { what: "10000 layers of one image, 100000 of all" });
+        }
+        self.layers += layers.len();
     }
 
     fn index(&mut self, manifests: &[Descriptor], depth: usize) {
@@ -180,7 +205,9 @@ impl Resolver<'_> {
                 return self.problem(Some(blob), Fault::Limit { what: "10000 manifests, 8 deep" });
             }
             let config = self.find_listed(&saved.config);
-            let layers: Vec<_> = saved.layers.unwrap_or_default().iter().map(|layer| self.find_listed(layer)).collect();
+            let mut layers = saved.layers.unwrap_or_default();
+            self.limit_layers(blob, &mut layers);
+            let layers: Vec<_> = layers.iter().map(|layer| self.find_listed(layer)).collect();
             let tags = saved.repo_tags.unwrap_or_default().iter().map(|tag| printable(tag)).collect::<Vec<_>>();
             let same = |image: &&mut Image| {
                 image.config == config && image.layers.iter().map(Layer::blob).eq(layers.iter().copied())

@@ -377,6 +377,21 @@ fn limits_are_told() {
     );
 }
 
+/// B19: lists without end cost no memory of their size, and are told.
+#[test]
+fn an_image_of_too_many_layers_is_told() {
+    let mut archive = Archive::new();
+    let layers = vec!["nowhere"; 300_000];
+    archive.add("manifest.json", serde_json::json!([{"Config": "c.json", "Layers": layers}]).to_string());
+    let contents = contents(&archive);
+    assert_eq!(contents.images()[0].layers().len(), 10_000);
+    let missing = |name: &str| Fault::Missing { name: name.to_owned() };
+    let limit = Fault::Limit { what: "10000 layers of one image, 100000 of all" };
+    let mut told = faults(&contents);
+    told.sort_by_key(ToString::to_string);
+    assert_eq!(told, [missing("c.json"), missing("nowhere"), limit]);
+}
+
 /// A7: a bomb is read to its end in the memory of one chunk, and its size is the only cost.
 #[test]
 fn a_bomb_costs_time_alone() {

@@ -7,16 +7,27 @@ use std::collections::HashSet;
 pub(crate) struct Whiteouts {
     removed: HashSet<Vec<u8>>,
     opaque: HashSet<Vec<u8>>,
-    kept_bytes: usize,
+    room: usize,
 }
 
-/// Paths past this total are forgotten: a deletion is a remark in a report, the search does not depend on it.
-const MOST_BYTES: usize = 4 << 20;
+/// Paths of all layers past this total are forgotten: a deletion is a remark in a report, the search does not depend on
+/// it.
+pub(crate) const MOST_BYTES: usize = 32 << 20;
 
 const PREFIX: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
 impl Whiteouts {
+    /// Remembers paths of so many bytes.
+    pub(crate) fn with_room(room: usize) -> Self {
+        Self { room, ..Self::default() }
+    }
+
+    /// How much room is left.
+    pub(crate) fn room(&self) -> usize {
+        self.room
+    }
+
     /// Takes note of an entry's path, if it is a whiteout.
     pub(crate) fn note(&mut self, path: &[u8]) {
         let path = normal(path);
@@ -24,10 +35,8 @@ impl Whiteouts {
         let (folder, name) = path.split_at(at);
         let folder = folder.strip_suffix(b"/").unwrap_or(folder);
         let Some(hidden) = name.strip_prefix(PREFIX) else { return };
-        if self.kept_bytes + path.len() > MOST_BYTES {
-            return;
-        }
-        self.kept_bytes += path.len() + 64;
+        let Some(room) = self.room.checked_sub(path.len() + 64) else { return };
+        self.room = room;
         if name == OPAQUE {
             self.opaque.insert(folder.to_vec());
         } else if !hidden.starts_with(PREFIX) {
@@ -38,6 +47,9 @@ impl Whiteouts {
 
     /// Whether a path of a lower layer is gone for who looks through this one.
     pub(crate) fn hide(&self, path: &[u8]) -> bool {
+        if self.removed.is_empty() && self.opaque.is_empty() {
+            return false;
+        }
         let path = normal(path);
         if self.removed.contains(path) || self.opaque.contains(&b""[..]) {
             return true;
@@ -70,7 +82,7 @@ mod tests {
     /// A10.
     #[test]
     fn a_whiteout_hides_the_path_and_what_lies_below_it() {
-        let mut layer = Whiteouts::default();
+        let mut layer = Whiteouts::with_room(MOST_BYTES);
         for path in ["etc/.wh.app", "./.wh.top", "var/lib/.wh..wh..opq", "x/.wh..wh.plnk", "etc/ordinary"] {
             layer.note(path.as_bytes());
         }
@@ -84,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_deletions_is_bounded() {
-        let mut layer = Whiteouts::default();
+        let mut layer = Whiteouts::with_room(4 << 20);
         for at in 0..200_000 {
             layer.note(format!("some/folder/or/other/.wh.{at}").as_bytes());
         }

@@ -159,7 +159,11 @@ impl Writer<'_> {
             let finding = self.finding(needle, place, times);
             return self.add(finding);
         }
-        for (image_at, layer_at) in uses {
+        for (used, (image_at, layer_at)) in uses.iter().enumerate() {
+            if self.findings.len() == MOST_FINDINGS {
+                self.not_listed += times * (uses.len() - used) as u64;
+                return;
+            }
             let image = &self.contents.images()[*image_at];
             let layer = &image.layers()[*layer_at];
             let mut finding = self.finding(needle, place.clone(), times);

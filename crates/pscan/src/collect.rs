@@ -13,6 +13,9 @@ use crate::search::{Hit, Searcher};
 const MOST_SIGHTINGS: usize = 10_000;
 /// Spots of one secret that a later hit may still enlarge: more than the longest keys have lines.
 const MOST_OPEN: usize = 1024;
+/// Of a path so much is kept: that of Linux (`PATH_MAX`).
+const LONGEST_PATH: usize = 4096;
+
 /// How far the order of hits may differ from that of their ends in the stream.
 const DISORDER: u64 = 4096;
 
@@ -195,7 +198,7 @@ impl Visitor for Collector<'_, '_> {
         self.settle(entry.header_at);
         self.here.clear();
         self.entry = Some(Named {
-            path: entry.path.to_vec(),
+            path: entry.path[..entry.path.len().min(LONGEST_PATH)].to_vec(),
             header_at: entry.header_at,
             content_at: entry.content_at,
             size: entry.size,

@@ -6,6 +6,9 @@ use std::fmt;
 use super::{Report, Verdict};
 use crate::finding::{Finding, Place};
 
+/// The most lines of one kind: who has more of them reads the JSON.
+const MOST_LINES: usize = 200;
+
 /// The most characters of one cell; an instruction can be long.
 const WIDEST: usize = 56;
 
@@ -13,10 +16,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.incomplete(f)?;
         self.heading(f)?;
-        let rows: Vec<[String; 5]> = self.findings.iter().map(row).collect();
+        let rows: Vec<[String; 5]> = self.findings.iter().take(MOST_LINES).map(row).collect();
         write_table(f, &rows)?;
-        if self.not_listed > 0 {
-            writeln!(f, "  and {} more", self.not_listed)?;
+        let not_shown = self.findings.len().saturating_sub(MOST_LINES) as u64 + self.not_listed;
+        if not_shown > 0 {
+            writeln!(f, "  and {not_shown} more; the JSON report lists up to 10000")?;
         }
         for one in &self.unprotected {
             writeln!(f, "unprotected  {} is not searched for: {}", one.name(), one.why())?;
@@ -38,12 +42,15 @@ impl Report {
             if self.verdict() == Verdict::Leak { "there may be more leaks" } else { "this is not a clean result" };
         let count = counted(self.not_searched.len(), "thing");
         writeln!(f, "incomplete: {count} could not be searched or verified; {end}")?;
-        for one in &self.not_searched {
+        for one in self.not_searched.iter().take(MOST_LINES) {
             match (one.layer, &one.member) {
                 (Some(layer), _) => writeln!(f, "  layer {layer}: {}", one.why)?,
                 (None, Some(member)) if !one.why.contains(member.as_str()) => writeln!(f, "  {member}: {}", one.why)?,
                 (None, _) => writeln!(f, "  {}", one.why)?,
             }
+        }
+        if let more @ 1.. = self.not_searched.len().saturating_sub(MOST_LINES) {
+            writeln!(f, "  and {more} more")?;
         }
         Ok(())
     }
