@@ -13,6 +13,16 @@ use crate::error::BuildkitError;
 /// The largest message we take: definitions and results of large builds pass gRPC's usual 4 MiB.
 pub(crate) const MESSAGE_LIMIT: usize = 64 << 20;
 
+/// HTTP/2 windows, in bytes, for both directions of a connection.
+///
+/// The HTTP/2 library (h2) gives a connection up when too many small frames wait to be read, counting about 250 bytes
+/// for each against half the connection's window; BuildKit sends a frame for every file it asks for and every line of a
+/// log. A stream's window bounds how many can wait: 64 KiB hold at most some 9000 frames of seven bytes, which is far
+/// from what a connection's window of 64 MiB allows for many streams. That window costs nothing until it is used.
+pub(crate) const STREAM_WINDOW: u32 = 64 << 10;
+/// See [`STREAM_WINDOW`].
+pub(crate) const CONNECTION_WINDOW: u32 = 64 << 20;
+
 /// How a silent engine is told from a busy one (B5).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe {
@@ -41,6 +51,8 @@ pub(crate) async fn open(engine: &Engine, probe: Probe) -> Result<Channel, Build
         }
     });
     let endpoint = Endpoint::from_static("http://localhost")
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(probe.after)
         .keep_alive_timeout(probe.patience)
         .keep_alive_while_idle(true);

@@ -22,6 +22,7 @@ use pengine::Engine;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
+use crate::channel::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::error::BuildkitError;
 use crate::filesync::FileSync;
 use crate::session::health::Health;
@@ -85,6 +86,8 @@ where
         .add_service(services.files)
         .prepare();
     let service = TowerToHyperService::new(routes);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
     // An error here is the connection's end; the build itself reports what that means.
-    let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(connection), service).await;
+    let _ = builder.serve_connection(TokioIo::new(connection), service).await;
 }

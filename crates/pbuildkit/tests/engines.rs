@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pbuildkit::llb::{self, Mode, Plan, PlannedSecret};
+use pbuildkit::status::StatusUpdate;
 use pbuildkit::{
     BuildError, BuildRequest, Capabilities, ContextObserver, Definition, FailureKind, FileObserver, History, Local,
     SecretAnswer, SecretProvider, Transform, Verdict, shared_key,
@@ -260,6 +261,41 @@ async fn b21_a_name_that_is_not_utf_8_arrives_or_is_named() {
             Err(error) => panic!("{flavour:?}: {error} does not name the file"),
         }
     }
+}
+
+#[tokio::test]
+async fn b21_ten_thousand_small_files_are_sent() {
+    let folder = TempDir::new().unwrap();
+    let mark = unique();
+    for number in 0..10_000 {
+        let directory = folder.path().join(format!("d{}", number / 200));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(format!("f{number}")), &mark).unwrap();
+    }
+    fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
+    let built = run(&builder(Flavour::Modern).await, directory(folder.path())).await;
+    let result = built.outcome.as_ref().expect("the build succeeds");
+    assert!(result.sent.files > 10_000, "{:?}", result.sent);
+}
+
+/// A step that prints much faster than its log is read.
+#[tokio::test]
+async fn a_long_log_that_is_read_late_arrives_whole() {
+    let builder = builder(Flavour::Modern).await;
+    let text = format!("FROM busybox\nRUN seq 1 200000 | while read n; do echo $n; done && echo {}\n", unique());
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<StatusUpdate>(1);
+    let collect = async {
+        let mut log = Vec::new();
+        while let Some(update) = receiver.recv().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            log.extend(update.logs.into_iter().flat_map(|log| log.bytes));
+        }
+        String::from_utf8_lossy(&log).into_owned()
+    };
+    let (outcome, log) = futures::join!(builder.build_plain(dockerfile(&text), sender), collect);
+    outcome.expect("the build succeeds");
+    // BuildKit itself cuts a step's log at 2 MiB and says so; what comes before is whole.
+    assert!(log.contains("\n100000\n"), "{} bytes", log.len());
 }
 
 #[tokio::test]

@@ -26,8 +26,6 @@ use crate::session::observer::Verdict;
 const CHUNK: usize = 32 << 10;
 /// Packets that wait for the network: 64 of 32 KiB bound our memory at 2 MiB for each transfer.
 const WAITING_PACKETS: usize = 64;
-/// Requests that wait for a reader.
-const WAITING_REQUESTS: usize = 128;
 /// Files that are read at the same time.
 const READERS: usize = 4;
 /// A file that grows faster than it is sent would never end: what is beyond its listed size and this is not sent.
@@ -214,7 +212,8 @@ fn read_chunk(source: &mut dyn Read, left: u64) -> io::Result<Bytes> {
 
 /// Answers requests until the receiver is done.
 async fn answer(transfer: Arc<Transfer>, mut requests: Streaming<Packet>) {
-    let (queue, waiting) = mpsc::channel::<(u32, Offered)>(WAITING_REQUESTS);
+    // Without a bound of its own: each file can be asked for once, and moves here from what was offered.
+    let (queue, waiting) = mpsc::unbounded_channel::<(u32, Offered)>();
     let waiting = Arc::new(tokio::sync::Mutex::new(waiting));
     for _ in 0..READERS {
         tokio::spawn(read_files(Arc::clone(&transfer), Arc::clone(&waiting)));
@@ -232,7 +231,7 @@ async fn answer(transfer: Arc<Transfer>, mut requests: Streaming<Packet>) {
                     let _ = transfer.packets.send(Err(status)).await;
                     return;
                 };
-                if queue.send((packet.id, file)).await.is_err() {
+                if queue.send((packet.id, file)).is_err() {
                     return;
                 }
             }
@@ -247,7 +246,10 @@ async fn answer(transfer: Arc<Transfer>, mut requests: Streaming<Packet>) {
 }
 
 /// One reader: takes files from the queue until there is no queue any more.
-async fn read_files(transfer: Arc<Transfer>, waiting: Arc<tokio::sync::Mutex<mpsc::Receiver<(u32, Offered)>>>) {
+async fn read_files(
+    transfer: Arc<Transfer>,
+    waiting: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<(u32, Offered)>>>,
+) {
     loop {
         let next = waiting.lock().await.recv().await;
         let Some((id, file)) = next else { return };

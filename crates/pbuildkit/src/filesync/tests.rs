@@ -57,7 +57,7 @@ struct Session {
 }
 
 async fn session(local: Local, observer: Option<Arc<dyn ContextObserver>>) -> Session {
-    let (ours, theirs) = tokio::io::duplex(64 << 10);
+    let (ours, theirs) = tokio::io::duplex(256 << 10);
     let (trouble, sent) = (Arc::new(Trouble::default()), Arc::new(Counters::default()));
     let locals = BTreeMap::from([("context".to_owned(), local)]);
     let services = Services {
