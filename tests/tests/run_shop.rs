@@ -1,0 +1,65 @@
+//! `examples/shop` from its sources to a page: built with its private dependency, started with credentials that nobody
+//! typed, served from its database and its cache.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use acceptance::{App, ImageName, on_every_engine};
+use ptest::{Engine, Flavour};
+
+on_every_engine!(the_shop_is_built_started_migrated_and_serves_its_page);
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the root").join("examples/shop")
+}
+
+fn the_shop_is_built_started_migrated_and_serves_its_page(engine: &Engine) {
+    let mut app = App::new(engine, "run-shop");
+    let (token, key) = (app.scene.oracle().token("INDEX_TOKEN"), app.scene.oracle().token("APP_KEY"));
+    let image = ImageName::new(engine, "run-shop");
+    let index = format!("{}-index", app.project);
+    let started = Command::new(example().join("index/start"))
+        .args([index.as_str(), "pbuild/python:3"])
+        .env("DOCKER_HOST", engine.docker_host())
+        .env("INDEX_TOKEN", token.text())
+        .output()
+        .expect("the example's index starts");
+    let address = String::from_utf8_lossy(&started.stdout).trim().to_owned();
+    let file = if engine.flavour() == Flavour::Old { "Dockerfile.old" } else { "Dockerfile" };
+    let built = app
+        .scene
+        .pbuild()
+        .args(["build", "--add-host", &format!("index:{address}"), "-t", image.as_str(), "-f"])
+        .arg(example().join(file))
+        .arg(example())
+        .env("INDEX_TOKEN", token.text())
+        .env("APP_KEY", key.text())
+        .run();
+    engine.docker(&["rm", "--force", "--volumes", &index]);
+    built.expect_code(0).expect_stderr("migration skipped");
+    app.image = image;
+
+    // The example's own manifest, under names of this test.
+    let text = std::fs::read_to_string(example().join("app.toml")).expect("the example's manifest");
+    let own: String = text
+        .lines()
+        .skip_while(|line| !line.starts_with('['))
+        .map(|line| line.replace("127.0.0.1:8080:8080", "@PORT@:8080") + "\n")
+        .collect();
+    app.manifest(&own);
+    // The build's token is not needed here, and not at hand.
+    let outcome = app.prun(&["start"]).env("APP_KEY", key.text()).run();
+    outcome.expect_code(0).expect_stderr("init      migrate").expect_stderr("healthy   1 of 1 instance");
+    for name in ["DB_PASSWORD", "DATABASE_URL", "REDIS_PASSWORD", "REDIS_URL"] {
+        app.register(name);
+    }
+    let (first, second) = (app.get("/"), app.get("/"));
+    assert!(first.contains("Tin of darjeeling"), "a ware of the database: {first}");
+    assert_ne!(first, second, "the cache counts");
+    app.prun(&["logs"]).run().expect_code(0).expect_stdout("[migrate] migrated: 3 wares").expect_stdout("shop open");
+    let seen = app.prun(&["exec", "--", "sh", "-c", "echo ${INDEX_TOKEN-absent}"]).run();
+    seen.expect_code(0).expect_stdout("absent");
+    app.check_what_the_engine_tells();
+    app.prun(&["stop"]).run().expect_code(0);
+    assert!(app.containers().is_empty());
+}
