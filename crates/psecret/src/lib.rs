@@ -26,6 +26,7 @@
 //! # Ok::<(), psecret::SecretError>(())
 //! ```
 
+mod digest;
 mod env_file;
 mod error;
 mod flag;
@@ -38,6 +39,7 @@ mod secret;
 mod store;
 mod value;
 
+pub use digest::{DigestKey, SHORTEST_KEY_TEXT};
 pub use env_file::{Dialect, EnvEntry, EnvFile, EnvFileError, EnvFileFault, EnvFileWarning, EnvValue, UnknownDialect};
 pub use error::SecretError;
 pub use flag::{Place, SecretFlag};

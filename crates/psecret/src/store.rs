@@ -6,6 +6,7 @@
 //! ```text
 //! #@ store 1
 //! #@ recipient age1…
+//! #@ key …
 //! #@ base64 KEYSTORE
 //! API_TOKEN='…'
 //! KEYSTORE='…'
@@ -17,7 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::{Dialect, EnvFile, EnvFileError, EnvValue, SecretError, SecretName, UserSecret};
+use crate::{Dialect, DigestKey, EnvFile, EnvFileError, EnvValue, SecretError, SecretName, UserSecret};
 
 /// The version written and read.
 const VERSION: &str = "1";
@@ -61,6 +62,7 @@ pub enum StoreError {
 #[derive(Debug, Default)]
 pub struct Store {
     recipients: BTreeSet<String>,
+    key: Option<DigestKey>,
     secrets: BTreeMap<SecretName, UserSecret>,
 }
 
@@ -94,6 +96,10 @@ impl Store {
                 Some(("recipient", recipient)) => {
                     store.recipients.insert(recipient.trim().to_owned());
                 }
+                Some(("key", text)) => {
+                    let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| fault())?);
+                    store.key = Some(DigestKey::new(bytes.as_slice().try_into().map_err(|_| fault())?));
+                }
                 Some(("base64", name)) => {
                     encoded.insert(SecretName::parse(name.trim()).map_err(|_| fault())?);
                 }
@@ -118,10 +124,15 @@ impl Store {
         // No value grows past six bytes for one, so the buffer never moves and leaves no copy behind.
         let length: usize =
             self.secrets.iter().map(|(name, value)| name.as_str().len() * 2 + value.len() * 6 + 32).sum();
-        let mut text = Zeroizing::new(Vec::with_capacity(length + self.recipients.len() * 128 + 32));
+        let mut text = Zeroizing::new(Vec::with_capacity(length + self.recipients.len() * 128 + 96));
         text.extend_from_slice(format!("#@ store {VERSION}\n").as_bytes());
         for recipient in &self.recipients {
             text.extend_from_slice(format!("#@ recipient {recipient}\n").as_bytes());
+        }
+        if let Some(key) = &self.key {
+            text.extend_from_slice(b"#@ key ");
+            text.extend_from_slice(Zeroizing::new(STANDARD.encode(key.bytes())).as_bytes());
+            text.push(b'\n');
         }
         for (name, value) in &self.secrets {
             if !is_text(value.expose()) {
@@ -183,6 +194,24 @@ impl Store {
         self.recipients.remove(recipient.trim())
     }
 
+    /// The key under which the values have digests that all readers agree on.
+    #[must_use]
+    pub fn digest_key(&self) -> Option<&DigestKey> {
+        self.key.as_ref()
+    }
+
+    /// Sets that key.
+    pub fn set_digest_key(&mut self, key: DigestKey) {
+        self.key = Some(key);
+    }
+
+    /// The names of values that are not text, which no env file can hold as they are.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "door 61: an export must know which values an env file cannot hold")]
+    pub fn binary(&self) -> Vec<&SecretName> {
+        self.secrets.iter().filter(|(_, value)| !is_text(value.expose())).map(|(name, _)| name).collect()
+    }
+
     /// What happened to each name on the way from this store to the other; names alone, for people to read.
     #[must_use]
     pub fn changes<'a>(&'a self, other: &'a Self) -> Vec<(&'a SecretName, Change)> {
@@ -226,6 +255,7 @@ impl Store {
                 || (ours.recipients.contains(**reader) && theirs.recipients.contains(**reader))
         };
         merged.recipients = readers.iter().filter(kept).map(|reader| (*reader).clone()).collect();
+        merged.key = ours.key.take().or_else(|| theirs.key.take());
         if conflicts.is_empty() { Ok(merged) } else { Err(conflicts) }
     }
 }

@@ -81,6 +81,26 @@ fn what_one_side_changed_is_merged() {
 }
 
 #[test]
+fn the_key_of_digests_is_kept_and_a_broken_one_refused() {
+    let mut store = store(&[("A", "1")], &[]);
+    assert!(store.digest_key().is_none());
+    store.set_digest_key(DigestKey::new([7; 32]));
+    let read = Store::parse(&store.to_bytes()).unwrap();
+    let digest = |store: &Store| store.digest_key().unwrap().digest("x", &name("A"), store.get(&name("A")).unwrap());
+    assert_eq!(digest(&store), digest(&read));
+    assert!(matches!(Store::parse(b"#@ store 1\n#@ key AAAA\n"), Err(StoreError::Head { line: 2 })));
+    let merged = Store::merge(&Store::default(), Store::default(), read).unwrap();
+    assert_eq!(digest(&merged), digest(&store));
+}
+
+#[test]
+fn values_that_are_not_text_are_named() {
+    let mut store = store(&[("A", "text\n")], &[]);
+    store.set(name("B"), UserSecret::new(vec![0xff])).unwrap();
+    assert_eq!(store.binary(), [&name("B")]);
+}
+
+#[test]
 fn what_both_sides_changed_is_a_conflict() {
     let base = store(&[("A", "1"), ("B", "2")], &[]);
     let conflicts = Store::merge(&base, store(&[("A", "x"), ("B", "y")], &[]), store(&[("A", "z")], &[])).unwrap_err();
