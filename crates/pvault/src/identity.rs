@@ -86,15 +86,38 @@ impl Identity {
         }
     }
 
+    /// Puts a fresh key before those of the file, which stay: other files may still be sealed for them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Identity::load`], and [`VaultError::Io`], after which the file is as it was.
+    pub fn renew(path: &Path) -> Result<Self, VaultError> {
+        let path = guard::resolve(path)?;
+        let lock = path.with_extension("lock");
+        // Two that renew at once must not lose each other's key.
+        let held = std::fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
+        let _held = held.map_err(io_error("lock", &lock))?;
+        let mut identity = Self::load(&path)?;
+        identity.keys.insert(0, age::x25519::Identity::generate());
+        replace::replace(&path, &identity.text(&path)?, Access::Private)?;
+        Ok(identity)
+    }
+
+    /// The file's text, in wiped memory.
+    fn text(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let mut text = Zeroizing::new(Vec::with_capacity(self.keys.len() * 160));
+        let mut keys = self.keys.iter();
+        keys.try_for_each(|key| {
+            writeln!(text, "# public key: {}\n{}", key.to_public(), key.to_string().expose_secret())
+        })
+        .map_err(io_error("write", path))?;
+        Ok(text)
+    }
+
     /// Writes the identity to a new file; leaves one that appeared meanwhile as it is.
     fn create(&self, path: &Path) -> Result<(), VaultError> {
         let mut file = replace::temporary(path, Access::Private)?;
-        let mut text = Zeroizing::new(Vec::with_capacity(512));
-        // Written into wiped memory and from there into the file.
-        let written = self.keys.iter().try_for_each(|key| {
-            writeln!(text, "# public key: {}\n{}", key.to_public(), key.to_string().expose_secret())
-        });
-        written.and_then(|()| file.write_all(&text)).map_err(io_error("write", path))?;
+        file.write_all(&self.text(path)?).map_err(io_error("write", path))?;
         file.as_file().sync_all().map_err(io_error("sync", path))?;
         match file.persist_noclobber(path) {
             Ok(_) => replace::sync_folder(path),
@@ -107,6 +130,11 @@ impl Identity {
     #[must_use]
     pub fn recipient(&self) -> Recipient {
         Recipient(self.keys[0].to_public())
+    }
+
+    /// The public halves of all keys, the first key's first.
+    pub fn recipients(&self) -> impl Iterator<Item = Recipient> {
+        self.keys.iter().map(|key| Recipient(key.to_public()))
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
@@ -151,3 +179,29 @@ impl PartialEq for Recipient {
 }
 
 impl Eq for Recipient {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewed_identity_still_opens_what_was_sealed_for_the_old_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("identity.txt");
+        let old = Identity::load_or_create(&path).unwrap();
+        let sealed = crate::seal::seal(b"text", &[old.recipient()]).unwrap();
+        let new = Identity::renew(&path).unwrap();
+        assert_ne!(new.recipient(), old.recipient());
+        assert_eq!(new.recipients().collect::<Vec<_>>(), [new.recipient(), old.recipient()]);
+        assert_eq!(Identity::load(&path).unwrap().recipient(), new.recipient());
+        assert!(crate::seal::open(&sealed, &new).is_ok());
+        let fresh = crate::seal::seal(b"text", &[new.recipient()]).unwrap();
+        assert!(crate::seal::open(&fresh, &new).is_ok() && crate::seal::open(&fresh, &old).is_err());
+    }
+
+    #[test]
+    fn there_is_nothing_to_renew_without_an_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Identity::renew(&folder.path().join("identity.txt")), Err(VaultError::NoIdentity { .. })));
+    }
+}
