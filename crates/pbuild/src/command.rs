@@ -20,6 +20,18 @@ pub enum Command {
     Build(Box<BuildArguments>),
     /// Search a finished image for the values of your secrets
     Audit(AuditArguments),
+    /// The sealed store of a project's secrets
+    Secrets(pcli::secrets::SecretsArguments),
+    /// Let the manifest run its commands and read the files and variables it names, until one of these entries changes
+    Trust {
+        /// Take it back
+        #[arg(long)]
+        forget: bool,
+
+        /// Which project.
+        #[command(flatten)]
+        project: pcli::secrets::ProjectFlag,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell to write for
@@ -30,11 +42,11 @@ pub enum Command {
 /// Where the user's secrets come from: the same flags for every command that needs them.
 #[derive(Debug, Default, Args)]
 pub struct SecretArguments {
-    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it [repeatable]
+    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it (repeatable)
     #[arg(long = "secret", value_name = "SPEC", help_heading = "Secrets")]
     pub secrets: Vec<String>,
 
-    /// Secrets from a file of NAME=VALUE lines [repeatable]
+    /// Secrets from a file of NAME=VALUE lines (repeatable)
     #[arg(long = "env-file", value_name = "FILE", help_heading = "Secrets")]
     pub environment_files: Vec<PathBuf>,
 
@@ -84,7 +96,7 @@ pub struct BuildArguments {
     #[arg(value_name = "PATH")]
     pub context: String,
 
-    /// Name the image, `NAME[:TAG]` [repeatable] [default: `image` of the manifest]
+    /// Name the image, `NAME[:TAG]` (repeatable) [default: `image` of the manifest]
     #[arg(short, long = "tag", value_name = "NAME")]
     pub tags: Vec<String>,
 
@@ -96,11 +108,11 @@ pub struct BuildArguments {
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
 
-    /// Set a build argument; without a value it comes from the environment [repeatable]
+    /// Set a build argument; without a value it comes from the environment (repeatable)
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub build_arguments: Vec<String>,
 
-    /// Set a label on the image [repeatable]
+    /// Set a label on the image (repeatable)
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub labels: Vec<String>,
 
@@ -120,7 +132,7 @@ pub struct BuildArguments {
     #[arg(long, value_name = "MODE")]
     pub network: Option<String>,
 
-    /// A line for /etc/hosts of RUN steps, `NAME:IP` or `NAME=IP` [repeatable]
+    /// A line for /etc/hosts of RUN steps, `NAME:IP` or `NAME=IP` (repeatable)
     #[arg(long = "add-host", value_name = "NAME:IP")]
     pub extra_hosts: Vec<String>,
 
@@ -140,11 +152,11 @@ pub struct BuildArguments {
     #[command(flatten)]
     pub secrets: SecretArguments,
 
-    /// Accept that a file of the context holds this secret; the layers are searched all the same [repeatable]
+    /// Accept that a file of the context holds this secret; the layers are searched all the same (repeatable)
     #[arg(long, value_name = "NAME", help_heading = "Secrets")]
     pub allow_context_leak: Vec<String>,
 
-    /// Let this frontend image (`# syntax=`) have the secrets [repeatable]
+    /// Let this frontend image (`# syntax=`) have the secrets (repeatable)
     #[arg(long, value_name = "IMAGE", help_heading = "Secrets")]
     pub allow_frontend: Vec<String>,
 

@@ -17,6 +17,13 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// What the commands that both tools share are handed.
+    #[must_use]
+    pub fn desk(&self) -> pcli::secrets::Desk {
+        let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
+        pcli::secrets::Desk { stdout, stderr, cancellation: self.cancellation.clone() }
+    }
+
     /// The same edge behind a redactor, from the moment the secrets are known.
     #[must_use]
     pub fn redacting(&self, redactor: &Redactor) -> Self {

@@ -43,6 +43,8 @@ async fn run(command_line: CommandLine) -> Exit {
     let outcome = match &command_line.command {
         Command::Build(arguments) => pbuild::build::run(arguments, &edge).await,
         Command::Audit(arguments) => pbuild::audit::run(arguments, &edge).await,
+        Command::Secrets(arguments) => pcli::secrets::run(arguments, &edge.desk()).map_err(Into::into),
+        Command::Trust { forget, project } => pcli::secrets::trust(project, *forget, &edge.desk()).map_err(Into::into),
         Command::Completions { .. } => return Exit::Done,
     };
     match outcome {

@@ -3,6 +3,7 @@
 //! Texts and events enter as plain data from the tools' own crates. Everything for people leaves through one
 //! [`Printer`], behind one redactor; everything for scripts leaves as an [`Exit`].
 
+pub mod arguments;
 mod diagnostic;
 mod excerpt;
 mod exit;
@@ -12,6 +13,7 @@ mod process;
 pub mod progress;
 pub mod resolve;
 mod sealed;
+pub mod secrets;
 mod signal;
 pub mod trust;
 mod visible;

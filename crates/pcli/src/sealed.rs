@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use psecret::Store;
+use psecret::{DigestKey, Store};
 use pvault::{
     Environment, Identity, LockedFile, Recipient, SealedFile, VaultError, configuration_folder, state_folder,
 };
@@ -51,6 +51,9 @@ pub enum SealedError {
     /// The variable holds something else.
     #[error("{IDENTITY_VARIABLE} is not text")]
     NotText,
+    /// The kernel gave no random numbers.
+    #[error("failed to get random numbers")]
+    Random(#[source] std::io::Error),
     /// The store does not list the identity that would write it: whoever wrote would lock themselves out.
     #[error("{} does not list your identity as a recipient", path.display())]
     NotListed {
@@ -73,7 +76,7 @@ impl SealedError {
             ),
             Self::Vault(error) => error.help().into_iter().fold(diagnostic, Diagnostic::help),
             Self::Absent { .. } => diagnostic.help("pbuild secrets init"),
-            Self::Content { .. } | Self::NotText | Self::NotListed { .. } => diagnostic,
+            Self::Content { .. } | Self::NotText | Self::Random(_) | Self::NotListed { .. } => diagnostic,
         }
     }
 
@@ -148,6 +151,7 @@ impl ProjectStore {
         }
         let mut store = Store::default();
         store.add_recipient(&identity.recipient().to_string());
+        store.set_digest_key(fresh_key()?);
         locked.write(&store.to_bytes(), identity, &[identity.recipient()])?;
         Ok(Some(()))
     }
@@ -169,6 +173,9 @@ impl ProjectStore {
             // Sealed by plain `age`, which lists nobody.
             store.add_recipient(&identity.recipient().to_string());
         }
+        if store.digest_key().is_none() {
+            store.set_digest_key(fresh_key()?);
+        }
         let (before, readers) = (store.to_bytes(), recipients(&store));
         let result = work(&mut store)?;
         let after = store.to_bytes();
@@ -188,7 +195,7 @@ impl ProjectStore {
     ) -> Result<(), SealedError> {
         let now = recipients(store);
         let parsed = now.iter().map(|recipient| recipient.parse()).collect::<Result<Vec<Recipient>, _>>()?;
-        if !parsed.contains(&identity.recipient()) {
+        if !identity.recipients().any(|own| parsed.contains(&own)) {
             return Err(SealedError::NotListed { path: self.path().to_owned() });
         }
         locked.write(content, identity, &parsed)?;
@@ -202,6 +209,19 @@ impl ProjectStore {
         let path = || self.path().to_owned();
         let content = content.ok_or_else(|| SealedError::Absent { path: path() })?;
         Store::parse(&content).map_err(|source| SealedError::Content { path: path(), source })
+    }
+}
+
+/// A key for digests of values, from the kernel's random numbers.
+fn fresh_key() -> Result<DigestKey, SealedError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    let filled = rustix::rand::getrandom(bytes.as_mut_slice(), rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| SealedError::Random(error.into()))?;
+    // The kernel gives up to 256 bytes whole.
+    if filled == bytes.len() {
+        Ok(DigestKey::new(*bytes))
+    } else {
+        Err(SealedError::Random(std::io::ErrorKind::UnexpectedEof.into()))
     }
 }
 

@@ -1,0 +1,64 @@
+//! Where the user's secrets come from: the same flags for every command of both tools that needs them.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use psecret::Dialect;
+
+use crate::resolve::{SecretSources, Trust};
+
+/// The flags, as clap reads them.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SecretArguments {
+    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it (repeatable)
+    #[arg(long = "secret", value_name = "SPEC", help_heading = "Secrets")]
+    pub secrets: Vec<String>,
+
+    /// Secrets from a file of NAME=VALUE lines (repeatable)
+    #[arg(long = "env-file", value_name = "FILE", help_heading = "Secrets")]
+    pub environment_files: Vec<PathBuf>,
+
+    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments
+    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", default_value_t = EnvironmentFileDialect::Docker, help_heading = "Secrets")]
+    pub environment_file_dialect: EnvironmentFileDialect,
+
+    /// The manifest [default: app.toml where the work is done, if there is one]
+    #[arg(long, value_name = "FILE", help_heading = "Secrets")]
+    pub config: Option<PathBuf>,
+
+    /// Let the manifest run its commands and read the files and variables it names, this once
+    #[arg(long, help_heading = "Secrets")]
+    pub trust_config: bool,
+}
+
+/// How lines of an env file are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EnvironmentFileDialect {
+    /// As `docker run --env-file`: no quotes, no escapes, `#` only at the start of a line
+    #[default]
+    Docker,
+    /// As Compose: quotes, comments, values over several lines; `$` is taken literally
+    Dotenv,
+}
+
+impl From<EnvironmentFileDialect> for Dialect {
+    fn from(dialect: EnvironmentFileDialect) -> Self {
+        match dialect {
+            EnvironmentFileDialect::Docker => Self::Docker,
+            EnvironmentFileDialect::Dotenv => Self::Dotenv,
+        }
+    }
+}
+
+impl SecretArguments {
+    /// The flags as the search for values takes them.
+    #[must_use]
+    pub fn sources(&self) -> SecretSources {
+        SecretSources {
+            flags: self.secrets.clone(),
+            env_files: self.environment_files.clone(),
+            dialect: self.environment_file_dialect.into(),
+            trust: if self.trust_config { Trust::Granted } else { Trust::Withheld },
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `secrets`: the sealed store, for people. The same commands in both tools, as far as a tool has them.
+//!
+//! A value comes in through a prompt without echo, standard input, an env file or the editor's file in memory; it never
+//! stands on a command line. It leaves through `export` alone, into a file of mode 0600.
+
+mod change;
+mod command;
+mod compare;
+mod edit;
+mod error;
+mod list;
+mod recipients;
+
+use std::path::Path;
+
+pub use command::{
+    DiffArguments, ExportArguments, ImportArguments, ListArguments, ListFormat, LookArguments, LookCommand,
+    ProjectFlag, RecipientArguments, RecipientsArguments, RecipientsCommand, SecretsArguments, SecretsCommand,
+    SetArguments, UnsetArguments,
+};
+pub use error::SecretsError;
+
+use crate::{Cancellation, Diagnostic, Exit, FoundManifest, Printer, ProjectStore, find_manifest, trust};
+
+/// What the commands are handed.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// Results.
+    pub stdout: Printer,
+    /// What happens.
+    pub stderr: Printer,
+    /// Whether the work should stop.
+    pub cancellation: Cancellation,
+}
+
+/// Reads the process environment.
+fn environment(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}
+
+/// Runs a command of `pbuild secrets`.
+///
+/// # Errors
+///
+/// What went wrong, for people, with the code to end with.
+pub fn run(arguments: &SecretsArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
+    let told = |result: Result<Exit, SecretsError>| result.map_err(|error| error.diagnostic());
+    match &arguments.command {
+        SecretsCommand::List(arguments) => list::run(arguments, desk),
+        SecretsCommand::Init(project) => told(change::init(&Project::find(project)?, desk)),
+        SecretsCommand::Set(arguments) => told(change::set(&Project::find(&arguments.project)?, arguments, desk)),
+        SecretsCommand::Unset(arguments) => told(change::unset(&Project::find(&arguments.project)?, arguments, desk)),
+        SecretsCommand::Import(arguments) => told(change::import(&Project::find(&arguments.project)?, arguments, desk)),
+        SecretsCommand::Export(arguments) => told(change::export(&Project::find(&arguments.project)?, arguments, desk)),
+        SecretsCommand::Edit(project) => told(edit::run(&Project::find(project)?, desk)),
+        SecretsCommand::Diff(arguments) => told(compare::diff(&Project::find(&arguments.project)?, arguments, desk)),
+        SecretsCommand::RotateKey(project) => told(recipients::rotate(&Project::find(project)?, desk)),
+        SecretsCommand::Recipients(arguments) => match &arguments.command {
+            RecipientsCommand::Mine => told(recipients::mine(desk)),
+            RecipientsCommand::List(project) => told(recipients::list(&Project::find(project)?, desk)),
+            RecipientsCommand::Add(arguments) => {
+                told(recipients::add(&Project::find(&arguments.project)?, arguments, desk))
+            }
+            RecipientsCommand::Remove(arguments) => {
+                told(recipients::remove(&Project::find(&arguments.project)?, arguments, desk))
+            }
+        },
+        SecretsCommand::Textconv { file } => told(compare::textconv(file, desk)),
+        SecretsCommand::Merge { base, ours, theirs } => told(compare::merge(base, ours, theirs, desk)),
+    }
+}
+
+/// Runs a command of `prun secrets`.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn look(arguments: &LookArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
+    match &arguments.command {
+        LookCommand::List(arguments) => list::run(arguments, desk),
+    }
+}
+
+/// Remembers, or forgets, that the user trusts what the manifest would do; says what that is.
+///
+/// # Errors
+///
+/// When there is no manifest, or nowhere to remember it.
+pub fn trust(project: &ProjectFlag, forget: bool, desk: &Desk) -> Result<Exit, Diagnostic> {
+    let Some(found) = manifest(project)? else {
+        return Err(Diagnostic::error("there is no app.toml here", Exit::Usage).help("name it with --config FILE"));
+    };
+    let acts = trust::acts(&found.manifest);
+    if forget {
+        trust::forget(&found, &environment).map_err(|error| error.diagnostic())?;
+        desk.stderr.fact("trust", &format!("{} is not trusted any more", found.path.display()));
+    } else if acts.is_empty() {
+        desk.stderr.fact("trust", &format!("{} asks for nothing that needs trust", found.path.display()));
+    } else {
+        acts.iter().for_each(|act| desk.stderr.fact("trust", act));
+        trust::remember(&found, &environment).map_err(|error| error.diagnostic())?;
+        desk.stderr.fact("trust", &format!("{} may do this, until one of these entries changes", found.path.display()));
+    }
+    Ok(Exit::Done)
+}
+
+fn manifest(project: &ProjectFlag) -> Result<Option<FoundManifest>, Diagnostic> {
+    find_manifest(project.config.as_deref(), &[Path::new("")]).map_err(|error| error.diagnostic())
+}
+
+/// A project, as the commands need it.
+struct Project {
+    manifest: Option<FoundManifest>,
+    store: ProjectStore,
+}
+
+impl Project {
+    fn find(flag: &ProjectFlag) -> Result<Self, Diagnostic> {
+        let manifest = manifest(flag)?;
+        let directory = manifest.as_ref().map(FoundManifest::directory).unwrap_or(Path::new(""));
+        let store = ProjectStore::beside(directory, &environment).map_err(|error| error.diagnostic())?;
+        Ok(Self { manifest, store })
+    }
+
+    /// Says when a name that the store has is of no use yet, because nothing declares it.
+    fn hint_undeclared(&self, name: &str, desk: &Desk) {
+        if self.manifest.as_ref().is_none_or(|found| found.manifest.secret(name).is_none()) {
+            desk.stderr
+                .warning(&format!("no app.toml declares `{name}`; add `{name} = {{}}` below [secrets] to use it"));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `secrets edit`: the editor gets a file that is in memory alone and is gone afterwards.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use psecret::Store;
+use pvault::Environment;
+use zeroize::Zeroizing;
+
+use super::{Desk, Project, SecretsError, environment};
+use crate::{Exit, IDENTITY_VARIABLE, identity};
+
+/// The kernel's number for tmpfs (`linux/magic.h`).
+const TMPFS: u64 = 0x0102_1994;
+
+/// The edited file's name; the ending makes editors show it as what it is.
+const FILE: &str = "secrets.env";
+
+/// The most that is read back, in bytes.
+const LONGEST: u64 = 8 << 20;
+
+pub(super) fn run(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> {
+    let identity = identity(&environment)?;
+    let editor = editor(&environment).ok_or(SecretsError::NoEditor)?;
+    let folder = memory(&environment)?;
+    let changes = project.store.change(&identity, |store| {
+        let edited = edited(store, &editor, folder.path())?;
+        if !edited.recipients().eq(store.recipients()) {
+            return Err(SecretsError::EditedRecipients);
+        }
+        let changes = store.changes(&edited).len();
+        if changes > 0 {
+            *store = edited;
+        }
+        Ok(changes)
+    })?;
+    let told = match changes {
+        0 => "nothing changed".to_owned(),
+        1 => "1 secret changed".to_owned(),
+        several => format!("{several} secrets changed"),
+    };
+    desk.stderr.fact("store", &told);
+    Ok(Exit::Done)
+}
+
+/// The editor's command line, a shell's.
+fn editor(environment: &Environment<'_>) -> Option<OsString> {
+    ["VISUAL", "EDITOR"].into_iter().filter_map(environment).find(|editor| !editor.is_empty())
+}
+
+/// A folder of our own, mode 0700, on a file system in memory; removed with all that the editor left there when dropped.
+fn memory(environment: &Environment<'_>) -> Result<tempfile::TempDir, SecretsError> {
+    let runtime = environment("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let in_memory =
+        |path: &PathBuf| rustix::fs::statfs(path).is_ok_and(|system| u64::try_from(system.f_type) == Ok(TMPFS));
+    let place = runtime.into_iter().chain([PathBuf::from("/dev/shm")]).find(in_memory).ok_or(SecretsError::NoMemory)?;
+    tempfile::Builder::new()
+        .prefix("pbuild-")
+        .tempdir_in(&place)
+        .map_err(|source| SecretsError::Io { doing: format!("make a folder in {}", place.display()), source })
+}
+
+fn edited(store: &Store, editor: &OsString, folder: &Path) -> Result<Store, SecretsError> {
+    let path = folder.join(FILE);
+    let failed = |doing: &str| {
+        let doing = doing.to_owned();
+        move |source| SecretsError::Io { doing, source }
+    };
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed("make the editor's file"))?;
+    file.write_all(&store.to_bytes()).map_err(failed("write the editor's file"))?;
+    drop(file);
+    // As git does: the variable holds a shell's words, the file is an argument of its own.
+    let mut words = editor.clone();
+    words.push(" \"$@\"");
+    let status = Command::new("sh")
+        .arg("-c")
+        .arg(words)
+        .args([editor.as_os_str(), path.as_os_str()])
+        .env_remove(IDENTITY_VARIABLE)
+        .status()
+        .map_err(failed("start the editor"))?;
+    if !status.success() {
+        return Err(SecretsError::Editor { status });
+    }
+    let file = fs::File::open(&path).map_err(failed("read the editor's file"))?;
+    let length = file.metadata().map_err(failed("read the editor's file"))?.len().min(LONGEST);
+    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1));
+    file.take(LONGEST).read_to_end(&mut content).map_err(failed("read the editor's file"))?;
+    Store::parse(&content).map_err(SecretsError::Edited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_in_memory_is_passed_over() {
+        // The file system under /proc is none that an editor may write to, and no tmpfs.
+        let folder = memory(&|name| (name == "XDG_RUNTIME_DIR").then(|| OsString::from("/proc"))).unwrap();
+        assert!(folder.path().starts_with("/dev/shm"));
+        let path = folder.path().to_owned();
+        drop(folder);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn visual_comes_before_editor_and_empty_is_none() {
+        let with = |visual: &'static str| {
+            move |name: &str| match name {
+                "VISUAL" => Some(OsString::from(visual)),
+                "EDITOR" => Some(OsString::from("vi")),
+                _ => None,
+            }
+        };
+        assert_eq!(editor(&with("code --wait")).unwrap(), "code --wait");
+        assert_eq!(editor(&with("")).unwrap(), "vi");
+        assert!(editor(&|_| None).is_none());
+    }
+}

@@ -1,0 +1,127 @@
+//! What can go wrong with the commands of `secrets`.
+
+use std::io;
+use std::path::PathBuf;
+
+use psecret::{SecretError, SecretName, StoreError};
+use pvault::VaultError;
+
+use crate::{Diagnostic, Exit, SealedError};
+
+/// Why a command of `secrets` did not do its work. No message holds a value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretsError {
+    /// The store or the identity.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
+    /// A name or a value that the store does not take, or a file that cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The names are not in the store.
+    #[error("the store has no {}", quoted(names))]
+    NotThere {
+        /// The names.
+        names: Vec<SecretName>,
+    },
+    /// The value could not be asked for or read.
+    #[error("failed to read the value of `{name}`")]
+    Value {
+        /// The name.
+        name: SecretName,
+        /// The cause.
+        source: io::Error,
+    },
+    /// An env file cannot hold these values.
+    #[error("{} cannot be exported: an env file holds text only", quoted(names))]
+    Binary {
+        /// The names.
+        names: Vec<SecretName>,
+    },
+    /// A file could not be written or a program not be started.
+    #[error("failed to {doing}")]
+    Io {
+        /// What was tried.
+        doing: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// No folder is in memory.
+    #[error("there is no folder in memory for the editor's file: neither XDG_RUNTIME_DIR nor /dev/shm is a tmpfs")]
+    NoMemory,
+    /// The editor is not named.
+    #[error("neither VISUAL nor EDITOR names an editor")]
+    NoEditor,
+    /// The editor said that it failed; nothing was changed.
+    #[error("the editor ended with {status}; nothing was changed")]
+    Editor {
+        /// How it ended.
+        status: std::process::ExitStatus,
+    },
+    /// What was edited is not a store any more; nothing was changed.
+    #[error("what was edited cannot be read; nothing was changed")]
+    Edited(#[source] StoreError),
+    /// The head lines were edited.
+    #[error("the lines that begin with #@ recipient were changed; nothing else was")]
+    EditedRecipients,
+    /// No reader of that text.
+    #[error("this recipient is not on the list")]
+    NoSuchRecipient,
+    /// There is nothing to compare with.
+    #[error("the last commit of this repository has no {}", path.display())]
+    NotCommitted {
+        /// The store.
+        path: PathBuf,
+    },
+    /// Both sides changed the same names.
+    #[error("both sides changed {}", quoted(names))]
+    Conflict {
+        /// The names.
+        names: Vec<SecretName>,
+    },
+    /// The identity is not in a file of ours.
+    #[error("your identity comes from {}, so it cannot be renewed here", crate::IDENTITY_VARIABLE)]
+    Elsewhere,
+}
+
+fn quoted(names: &[SecretName]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl From<VaultError> for SecretsError {
+    fn from(error: VaultError) -> Self {
+        Self::Sealed(error.into())
+    }
+}
+
+impl SecretsError {
+    /// For people: what is wrong and what to do.
+    #[must_use]
+    pub fn diagnostic(&self) -> Diagnostic {
+        let plain = |exit| Diagnostic::from_error(self, exit);
+        match self {
+            Self::Sealed(SealedError::Vault(VaultError::NotARecipient)) => {
+                plain(Exit::Usage).help("`pbuild secrets recipients mine` prints the reader's own")
+            }
+            Self::Sealed(error) => error.diagnostic(),
+            Self::Secret(SecretError::Name) => {
+                plain(Exit::Usage).help("the value is never an argument: give the name alone, and the value when asked")
+            }
+            Self::Secret(SecretError::EnvFile { .. }) => plain(Exit::Usage),
+            Self::Secret(_) | Self::Value { .. } => plain(Exit::SecretMissing),
+            Self::NotThere { .. } => plain(Exit::SecretMissing).help("pbuild secrets list"),
+            Self::Binary { .. } => plain(Exit::Usage).help("age -d -i identity.txt secrets.age shows them as base64"),
+            Self::Io { .. } => plain(Exit::Failed),
+            Self::NoMemory => plain(Exit::Failed).help("pbuild secrets set NAME needs none"),
+            Self::NoEditor => plain(Exit::Usage).help("EDITOR=vi pbuild secrets edit"),
+            Self::Editor { .. } | Self::Edited(_) => plain(Exit::Failed),
+            Self::EditedRecipients => plain(Exit::Usage).help("pbuild secrets recipients add, or remove"),
+            Self::NoSuchRecipient => plain(Exit::Usage).help("pbuild secrets recipients list"),
+            Self::NotCommitted { .. } => plain(Exit::Usage).help("name an older store: pbuild secrets diff FILE"),
+            Self::Conflict { .. } => {
+                plain(Exit::Failed).help("take one side (git checkout --ours or --theirs), then set these names again")
+            }
+            Self::Elsewhere => plain(Exit::Usage).help("renew it where that variable's value is kept"),
+        }
+    }
+}

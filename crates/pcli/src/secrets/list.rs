@@ -1,0 +1,233 @@
+//! `secrets list`: names, scopes, sources, set or missing, how long; never a value.
+
+use std::path::Path;
+
+use psecret::{Inputs, Searchability, Secret, Source};
+use serde::Serialize;
+
+use super::{Desk, ListArguments, ListFormat, environment};
+use crate::resolve::{Purpose, Resolution, resolve};
+use crate::{Diagnostic, Exit, FoundManifest, ProjectStore, find_manifest, identity, trust};
+
+/// One line of the list.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    scope: &'static str,
+    source: String,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<String>,
+}
+
+/// Whether there is a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    /// There is.
+    Set,
+    /// There is none.
+    Missing,
+    /// It is made or fetched when it is needed, and a list needs none.
+    WhenNeeded,
+    /// `from` may not act yet.
+    NotTrusted,
+    /// The store has it, and nothing declares it.
+    Undeclared,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Missing => "missing",
+            Self::WhenNeeded => "when needed",
+            Self::NotTrusted => "not trusted",
+            Self::Undeclared => "not declared",
+        }
+    }
+}
+
+/// The whole list, contract version 1.
+#[derive(Debug, Serialize)]
+struct List {
+    version: u32,
+    secrets: Vec<Row>,
+}
+
+pub(super) fn run(arguments: &ListArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
+    let found =
+        find_manifest(arguments.secrets.config.as_deref(), &[Path::new("")]).map_err(|error| error.diagnostic())?;
+    let mut stdin = std::io::stdin();
+    let mut inputs = Inputs::new(&environment, &mut stdin);
+    let sources = arguments.secrets.sources();
+    let resolution = resolve(&sources, found.as_ref(), Purpose::Search, &mut inputs, &desk.cancellation)
+        .map_err(|error| error.diagnostic())?;
+    resolution.warnings.iter().for_each(|warning| desk.stderr.warning(warning));
+    let trusted =
+        arguments.secrets.trust_config || found.as_ref().is_some_and(|found| trust::is_trusted(found, &environment));
+    let mut rows = rows(found.as_ref(), &resolution, trusted);
+    rows.extend(undeclared(found.as_ref(), &rows));
+    match arguments.format {
+        ListFormat::Text => text(&rows).iter().for_each(|line| desk.stdout.line(line)),
+        ListFormat::Json => {
+            let list = List { version: 1, secrets: rows };
+            let json = serde_json::to_string(&list).map_err(|error| Diagnostic::from_error(&error, Exit::Failed))?;
+            desk.stdout.line(&json);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// What is declared, in the manifest's order, then what only flags and env files name.
+fn rows(found: Option<&FoundManifest>, resolution: &Resolution, trusted: bool) -> Vec<Row> {
+    let declared = found.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
+    let absent = |secret: &papp::Secret| Row {
+        name: secret.name.clone(),
+        scope: scope(secret.scope),
+        source: String::new(),
+        state: match (&secret.from, &secret.value) {
+            (Some(_), _) if !trusted => State::NotTrusted,
+            (Some(papp::Origin::Command { .. }), _) => State::WhenNeeded,
+            (None, Some(_)) if resolution.deferred.contains(&secret.name) => State::WhenNeeded,
+            _ => State::Missing,
+        },
+        length: None,
+        search: None,
+    };
+    let value = |name: &str| resolution.secrets.iter().find(|secret| secret.name().as_str() == name);
+    let extra =
+        resolution.secrets.iter().filter(|secret| !declared.iter().any(|known| known.name == secret.name().as_str()));
+    declared
+        .iter()
+        .map(|known| value(&known.name).map_or_else(|| absent(known), present))
+        .chain(extra.map(present))
+        .collect()
+}
+
+fn present(secret: &Secret) -> Row {
+    let scope = match secret.scope() {
+        psecret::Scope::Build => papp::Scope::Build,
+        psecret::Scope::Run => papp::Scope::Run,
+        psecret::Scope::Both => papp::Scope::Both,
+    };
+    Row {
+        name: secret.name().to_string(),
+        scope: self::scope(scope),
+        source: secret.source().to_string(),
+        state: State::Set,
+        length: Some(length_class(secret.value().len())),
+        search: Some(Searchability::of(secret.value()).to_string()),
+    }
+}
+
+/// Names that the store has in vain.
+fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Vec<Row> {
+    let directory = found.map(FoundManifest::directory).unwrap_or(Path::new(""));
+    let Ok(store) = ProjectStore::beside(directory, &environment) else { return Vec::new() };
+    // What keeps the store closed was said before.
+    let Ok(content) = identity(&environment).and_then(|identity| store.read(&identity)) else { return Vec::new() };
+    let row = |name: &psecret::SecretName| Row {
+        name: name.to_string(),
+        scope: "none",
+        source: Source::Store.to_string(),
+        state: State::Undeclared,
+        length: content.get(name).map(|value| length_class(value.len())),
+        search: None,
+    };
+    content.names().filter(|name| !rows.iter().any(|known| known.name == name.as_str())).map(row).collect()
+}
+
+fn scope(scope: papp::Scope) -> &'static str {
+    match scope {
+        papp::Scope::Build => "build",
+        papp::Scope::Run => "run",
+        papp::Scope::Both => "both",
+    }
+}
+
+/// About how long a value is, in bytes: enough to see a truncated paste, too little to help guessing.
+fn length_class(length: usize) -> &'static str {
+    match length {
+        0 => "empty",
+        1..=3 => "1-3",
+        4..=7 => "4-7",
+        8..=15 => "8-15",
+        16..=31 => "16-31",
+        32..=63 => "32-63",
+        64..=127 => "64-127",
+        128..=1023 => "128-1023",
+        _ => "1024 or more",
+    }
+}
+
+fn text(rows: &[Row]) -> Vec<String> {
+    let heads = ["NAME", "SCOPE", "SOURCE", "STATE", "BYTES", "SEARCH"].map(str::to_owned);
+    let cells = rows.iter().map(|row| {
+        [
+            row.name.clone(),
+            row.scope.to_owned(),
+            if row.source.is_empty() { "–".to_owned() } else { row.source.clone() },
+            row.state.word().to_owned(),
+            row.length.unwrap_or("–").to_owned(),
+            row.search.clone().unwrap_or_else(|| "–".to_owned()),
+        ]
+    });
+    let lines: Vec<[String; 6]> = std::iter::once(heads).chain(cells).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let padded = |line: &[String; 6]| {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(padded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use psecret::{Delivery, Scope, SecretName, UserSecret};
+
+    use super::*;
+
+    #[test]
+    fn the_list_shows_everything_but_the_value() {
+        let path = Path::new("app.toml");
+        let manifest = concat!(
+            "[secrets]\nAPP_KEY = {}\nNPM_TOKEN = { scope = \"build\" }\nOP = { from = { command = [\"op\"] } }\n",
+            "URL = { value = \"x${DB_HOST}\" }\n",
+        );
+        let found = FoundManifest {
+            path: path.to_owned(),
+            manifest: papp::Manifest::parse(path, manifest.as_bytes()).unwrap(),
+        };
+        let secret = |name: &str, value: &str, source| {
+            let (name, value) = (SecretName::parse(name).unwrap(), UserSecret::new(value.as_bytes().to_vec()));
+            Secret::new(name, value, Scope::Both, Delivery::Variable, source).unwrap()
+        };
+        let resolution = Resolution {
+            secrets: vec![
+                secret("APP_KEY", "c4n4ry-9f3b27e1", Source::Store),
+                secret("EXTRA", "q7x", Source::EnvFile { path: ".env".into(), line: 3 }),
+            ],
+            deferred: vec!["URL".to_owned()],
+            warnings: Vec::new(),
+        };
+        insta::assert_snapshot!(text(&rows(Some(&found), &resolution, false)).join("\n"), @"
+        NAME       SCOPE  SOURCE               STATE        BYTES  SEARCH
+        APP_KEY    both   secrets.age          set          8-15   full
+        NPM_TOKEN  build  –                    missing      –      –
+        OP         both   –                    not trusted  –      –
+        URL        both   –                    when needed  –      –
+        EXTRA      both   --env-file (.env:3)  set          1-3    unprotected: too short
+        ");
+        assert_eq!(rows(Some(&found), &resolution, true)[2].state, State::WhenNeeded);
+        let json =
+            serde_json::to_string(&List { version: 1, secrets: rows(Some(&found), &resolution, false) }).unwrap();
+        assert!(
+            json.contains(r#""state":"not_trusted""#) && !json.contains("c4n4ry") && !json.contains("q7x"),
+            "{json}"
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! Who can open the store.
+
+use pvault::{Identity, Recipient};
+
+use super::{Desk, Project, RecipientArguments, SecretsError, environment};
+use crate::{Exit, IDENTITY_VARIABLE, identity, identity_or_new, identity_path};
+
+pub(super) fn mine(desk: &Desk) -> Result<Exit, SecretsError> {
+    desk.stdout.line(&identity_or_new(&environment)?.recipient().to_string());
+    Ok(Exit::Done)
+}
+
+pub(super) fn list(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> {
+    let identity = identity(&environment)?;
+    let own: Vec<String> = identity.recipients().map(|recipient| recipient.to_string()).collect();
+    for recipient in project.store.read(&identity)?.recipients() {
+        let mark = if own.iter().any(|known| known == recipient) { "  you" } else { "" };
+        desk.stdout.line(&format!("{recipient}{mark}"));
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn add(project: &Project, arguments: &RecipientArguments, desk: &Desk) -> Result<Exit, SecretsError> {
+    let recipient: Recipient = arguments.recipient.parse()?;
+    let recipient = recipient.to_string();
+    let new = project
+        .store
+        .change(&identity(&environment)?, |store| Ok::<_, SecretsError>(store.add_recipient(&recipient)))?;
+    let what = if new { "can open the store now" } else { "could open the store already" };
+    desk.stderr.fact("recipient", &format!("{recipient} {what}"));
+    Ok(Exit::Done)
+}
+
+pub(super) fn remove(project: &Project, arguments: &RecipientArguments, desk: &Desk) -> Result<Exit, SecretsError> {
+    let recipient: Recipient = arguments.recipient.parse()?;
+    let recipient = recipient.to_string();
+    project.store.change(&identity(&environment)?, |store| {
+        if store.remove_recipient(&recipient) { Ok(()) } else { Err(SecretsError::NoSuchRecipient) }
+    })?;
+    desk.stderr.fact("recipient", &format!("{recipient} cannot open the store any more"));
+    desk.stderr.warning("older commits still open for them: change the values they knew, where those are used");
+    Ok(Exit::Done)
+}
+
+/// Seals the store for the newest key of the identity; makes a new one first unless the store is behind.
+pub(super) fn rotate(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> {
+    if environment(IDENTITY_VARIABLE).is_some_and(|text| !text.is_empty()) {
+        return Err(SecretsError::Elsewhere);
+    }
+    let path = identity_path(&environment)?;
+    let mut known = Identity::load(&path)?;
+    let listed = |identity: &Identity| -> Result<bool, SecretsError> {
+        let newest = identity.recipient().to_string();
+        Ok(project.store.read(identity)?.recipients().any(|recipient| recipient == newest))
+    };
+    if listed(&known)? {
+        known = Identity::renew(&path)?;
+    }
+    project.store.change(&known, |store| {
+        for own in known.recipients() {
+            store.remove_recipient(&own.to_string());
+        }
+        store.add_recipient(&known.recipient().to_string());
+        Ok::<_, SecretsError>(())
+    })?;
+    desk.stderr.fact("recipient", &format!("{}; your older key opens this store no more", known.recipient()));
+    desk.stderr
+        .fact("identity", &format!("{} keeps the older keys for other stores; run this there too", path.display()));
+    Ok(Exit::Done)
+}

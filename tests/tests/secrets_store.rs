@@ -1,0 +1,279 @@
+//! The sealed store from outside: what people type, what lies on disk afterwards, who can open it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use ptest::{Canary, Outcome, Scene};
+
+/// A project with a store.
+fn project(manifest: &str) -> Scene {
+    let scene = Scene::new();
+    scene.write("app.toml", manifest);
+    run(&scene, &["secrets", "init"]).expect_code(0).expect_stderr("secrets.age").expect_stderr("age1");
+    scene
+}
+
+fn run(scene: &Scene, words: &[&str]) -> Outcome {
+    scene.pbuild().args(words).run()
+}
+
+fn set(scene: &Scene, canary: &Canary) {
+    let outcome = scene.pbuild().args(["secrets", "set", canary.name()]).stdin(canary.value()).run();
+    outcome.expect_code(0);
+}
+
+fn list(scene: &Scene) -> String {
+    let outcome = run(scene, &["secrets", "list"]);
+    outcome.expect_code(0);
+    outcome.stdout()
+}
+
+/// The value as a build gets it, asked of `export`.
+fn exported(scene: &Scene, file: &str) -> String {
+    run(scene, &["secrets", "export", "--out", file]).expect_code(0);
+    let path = scene.project().join(file);
+    scene.allow(&path);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::read_to_string(path).unwrap()
+}
+
+fn identity_of(scene: &Scene) -> PathBuf {
+    scene.home().join(".config/pbuild/identity.txt")
+}
+
+fn files_of(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_value_goes_in_by_standard_input_and_shows_nowhere() {
+    let scene = project("[secrets]\nAPP_KEY = {}\nNPM_TOKEN = { scope = \"build\" }\n");
+    let key = scene.oracle().token("APP_KEY");
+    set(&scene, &key);
+    let listed = list(&scene);
+    assert!(listed.contains("secrets.age") && listed.contains("missing"), "{listed}");
+    // The same by the other tool.
+    scene.prun().args(["secrets", "list"]).run().expect_code(0).expect_stdout("APP_KEY").expect_stdout("secrets.age");
+    assert_eq!(files_of(&scene.project()), ["app.toml", "secrets.age"], "backup and lock lie elsewhere");
+    let sealed = fs::read_to_string(scene.project().join("secrets.age")).unwrap();
+    assert!(sealed.starts_with("-----BEGIN AGE ENCRYPTED FILE-----") && !sealed.contains("APP_KEY"));
+    assert_eq!(fs::metadata(identity_of(&scene)).unwrap().permissions().mode() & 0o777, 0o600);
+    run(&scene, &["secrets", "unset", "APP_KEY"]).expect_code(0);
+    assert!(!list(&scene).contains("secrets.age"));
+    run(&scene, &["secrets", "unset", "APP_KEY"]).expect_code(40).expect_stderr("the store has no `APP_KEY`");
+}
+
+#[test]
+fn a_value_is_never_an_argument_c19() {
+    let scene = project("");
+    // Not a canary: whatever stands on a command line is seen by all; what matters is that it is not taken.
+    let outcome = run(&scene, &["secrets", "set", "APP_KEY=some-value-by-mistake"]);
+    outcome.expect_code(2).expect_stderr("never an argument");
+    assert!(!outcome.stderr().contains("by-mistake"), "{}", outcome.stderr());
+    run(&scene, &["secrets", "set", "APP_KEY", "some-value-by-mistake"]).expect_code(2);
+    assert!(!list(&scene).contains("APP_KEY"));
+}
+
+#[test]
+fn a_terminal_is_asked_without_echo() {
+    let scene = project("[secrets]\nAPP_KEY = {}\n");
+    let key = scene.oracle().token("APP_KEY");
+    // `script` makes a terminal that is the tool's own; the value is typed once the question stands there. That the
+    // output does not show it is checked with every run.
+    let words = "(sleep 3; cat; sleep 1) | script -qec 'pbuild secrets set APP_KEY' /dev/null";
+    let typed =
+        scene.tool("sh").args(["-c", words]).env("PATH", path_with_tools()).stdin(format!("{}\n", key.text())).run();
+    typed.expect_code(0).expect_stdout("value of APP_KEY:").expect_stdout("is set");
+    assert!(exported(&scene, "out.env").contains(key.text()));
+}
+
+#[test]
+fn env_files_are_imported_in_their_dialect_and_exported_as_dotenv() {
+    let scene = project("[secrets]\nONE = {}\nTWO = {}\n");
+    let (one, two) = (scene.oracle().token("ONE"), scene.oracle().multi_line("TWO"));
+    let two_lines = two.text().replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$");
+    scene.write_secret(".env", format!("ONE='{}'\nTWO=\"{two_lines}\"\nEMPTY=\nPATH=/x\n", one.text()));
+    let outcome = run(&scene, &["secrets", "import", ".env", "--env-file-dialect", "dotenv"]);
+    outcome.expect_code(0).expect_stderr("2 secrets").expect_stderr("`EMPTY`").expect_stderr("`PATH`");
+    let text = exported(&scene, "out.env");
+    assert!(!text.contains("#@") && text.contains(one.text()), "a plain env file");
+    // What was exported is what a second store imports, byte for byte.
+    scene.write_secret("again.env", &text);
+    run(&scene, &["secrets", "import", "again.env", "--env-file-dialect", "dotenv"]).expect_code(0);
+    assert_eq!(exported(&scene, "out2.env"), text);
+    run(&scene, &["secrets", "export", "--out", "out.env"]).expect_code(1).expect_stderr("out.env");
+}
+
+#[test]
+fn the_editor_gets_a_file_in_memory_and_leaves_nothing() {
+    let scene = project("[secrets]\nONE = {}\n");
+    let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
+    set(&scene, &one);
+    let note = scene.temporary().join("where");
+    // The new value comes from the editor's own environment, as a person's would from the keyboard.
+    scene.write("editor.sh", "#!/bin/sh\necho \"$1\" > \"$NOTE\"\n[ -z \"$PBUILD_IDENTITY\" ] || exit 9\ncp \"$1\" \"$1~\"\nprintf 'TWO=%s\\n' \"$NEW\" >> \"$1\"\n");
+    let editor = format!("sh {}", scene.project().join("editor.sh").display());
+    let edit = |editor: &str| {
+        scene.pbuild().args(["secrets", "edit"]).env("EDITOR", editor).env("NOTE", &note).env("NEW", two.text()).run()
+    };
+    edit(&editor).expect_code(0).expect_stderr("1 secret changed");
+    let path = fs::read_to_string(&note).unwrap();
+    assert!(path.starts_with("/dev/shm/") || path.starts_with("/run/"), "{path}");
+    assert!(!Path::new(path.trim()).parent().unwrap().exists(), "the folder is gone with what the editor left in it");
+    let text = exported(&scene, "out.env");
+    assert!(text.contains(one.text()) && text.contains(two.text()));
+    // An editor that fails, and one that breaks the file, change nothing.
+    let sealed = fs::read(scene.project().join("secrets.age")).unwrap();
+    edit("false").expect_code(1).expect_stderr("nothing was changed");
+    edit("sh -c 'echo \"A=\\\"open\" >> \"$0\"'").expect_code(1).expect_stderr("nothing was changed");
+    edit("sed -i '/recipient/d'").expect_code(2).expect_stderr("recipients");
+    assert_eq!(fs::read(scene.project().join("secrets.age")).unwrap(), sealed);
+}
+
+#[test]
+fn a_team_shares_a_store_and_one_who_leaves_is_out() {
+    let (mine, theirs) = (project("[secrets]\nKEY = {}\n"), Scene::new());
+    let key = mine.oracle().token("KEY");
+    set(&mine, &key);
+    let recipient = run(&theirs, &["secrets", "recipients", "mine"]).stdout().trim().to_owned();
+    theirs.write("app.toml", "[secrets]\nKEY = {}\n");
+    let share = || theirs.write("secrets.age", fs::read(mine.project().join("secrets.age")).unwrap());
+    share();
+    let refused = run(&theirs, &["secrets", "set", "OTHER"]);
+    refused.expect_code(41).expect_stderr("not sealed for this identity").expect_stderr("recipients add");
+    run(&mine, &["secrets", "recipients", "add", &recipient]).expect_code(0);
+    run(&mine, &["secrets", "recipients", "list"]).expect_code(0).expect_stdout(&recipient).expect_stdout("you");
+    share();
+    assert!(list(&theirs).contains("secrets.age"));
+    run(&mine, &["secrets", "recipients", "remove", &recipient]).expect_code(0).expect_stderr("change the values");
+    share();
+    run(&theirs, &["secrets", "recipients", "list"]).expect_code(41);
+    run(&mine, &["secrets", "recipients", "add", "age1nonsense"]).expect_code(2);
+}
+
+#[test]
+fn a_new_key_opens_the_store_and_the_old_one_does_not() {
+    let scene = project("[secrets]\nKEY = {}\n");
+    let key = scene.oracle().token("KEY");
+    set(&scene, &key);
+    let old = fs::read(identity_of(&scene)).unwrap();
+    run(&scene, &["secrets", "rotate-key"]).expect_code(0).expect_stderr("age1");
+    assert!(list(&scene).contains("secrets.age"));
+    let new = fs::read(identity_of(&scene)).unwrap();
+    assert!(new.ends_with(&old), "the older key stays for other stores");
+    fs::write(identity_of(&scene), &old).unwrap();
+    run(&scene, &["secrets", "recipients", "list"]).expect_code(41).expect_stderr("not sealed for this identity");
+}
+
+#[test]
+fn an_identity_by_environment_opens_the_store_in_ci() {
+    let scene = project("[secrets]\nKEY = {}\n");
+    let key = scene.oracle().token("KEY");
+    set(&scene, &key);
+    let identity = fs::read_to_string(identity_of(&scene)).unwrap();
+    fs::remove_file(identity_of(&scene)).unwrap();
+    let none = run(&scene, &["secrets", "recipients", "list"]);
+    none.expect_code(41).expect_stderr("no identity at").expect_stderr("PBUILD_IDENTITY");
+    let list = scene.pbuild().args(["secrets", "list"]).env("PBUILD_IDENTITY", &identity).run();
+    list.expect_code(0).expect_stdout("secrets.age");
+    let rotate = scene.pbuild().args(["secrets", "rotate-key"]).env("PBUILD_IDENTITY", &identity).run();
+    rotate.expect_code(2).expect_stderr("PBUILD_IDENTITY");
+}
+
+#[test]
+fn plain_age_opens_the_store() {
+    let scene = project("[secrets]\nKEY = {}\n");
+    let key = scene.oracle().token("KEY");
+    set(&scene, &key);
+    let identity = identity_of(&scene);
+    let plain = scene.tool("age").args(["-d", "-i", identity.to_str().unwrap(), "secrets.age"]).may_show_values().run();
+    plain.expect_code(0).expect_stdout(&format!("KEY='{}'", key.text()));
+}
+
+#[test]
+fn an_identity_that_others_can_read_is_refused_with_the_chmod_k1() {
+    let scene = project("");
+    fs::set_permissions(identity_of(&scene), fs::Permissions::from_mode(0o644)).unwrap();
+    run(&scene, &["secrets", "recipients", "list"]).expect_code(41).expect_stderr("chmod 600");
+}
+
+#[test]
+fn a_damaged_store_stops_everything_and_names_its_backup_k4() {
+    let scene = project("[secrets]\nKEY = {}\n");
+    let key = scene.oracle().token("KEY");
+    set(&scene, &key);
+    let path = scene.project().join("secrets.age");
+    let sealed = fs::read(&path).unwrap();
+    fs::write(&path, &sealed[..sealed.len() / 2]).unwrap();
+    for words in [&["secrets", "list"][..], &["secrets", "unset", "KEY"], &["build", "."]] {
+        scene.write("Dockerfile", "FROM scratch\n");
+        run(&scene, words).expect_code(41).expect_stderr("is damaged").expect_stderr("secrets.age.bak");
+    }
+    assert_eq!(fs::read(&path).unwrap().len(), sealed.len() / 2, "nothing is reset");
+}
+
+/// The search path with the tools under test before all others.
+fn path_with_tools() -> String {
+    let tools = std::env::var("PBUILD_TEST_BINARIES").unwrap_or_else(|_| {
+        let test = std::env::current_exe().unwrap();
+        test.parent().unwrap().parent().unwrap().to_str().unwrap().to_owned()
+    });
+    format!("{tools}:{}", std::env::var("PATH").unwrap())
+}
+
+/// Real git, in the scene.
+fn git(scene: &Scene, words: &[&str]) -> Outcome {
+    scene
+        .tool("git")
+        .args(["-c", "user.name=one", "-c", "user.email=one@example.invalid", "-c", "init.defaultBranch=main"])
+        .args(words)
+        .env("PATH", path_with_tools())
+        .run()
+}
+
+#[test]
+fn git_shows_changed_names_and_merges_both_sides() {
+    let scene = project("[secrets]\nONE = {}\nTWO = {}\nTHREE = {}\n");
+    let keys = ["ONE", "TWO", "THREE"].map(|name| scene.oracle().token(name));
+    set(&scene, &keys[0]);
+    scene.write(".gitattributes", "secrets.age diff=pbuild merge=pbuild\n");
+    git(&scene, &["init", "-q"]).expect_code(0);
+    git(&scene, &["config", "diff.pbuild.textconv", "pbuild secrets textconv"]).expect_code(0);
+    git(&scene, &["config", "merge.pbuild.driver", "pbuild secrets merge %O %A %B"]).expect_code(0);
+    let commit = |text: &str| {
+        git(&scene, &["add", "-A"]).expect_code(0);
+        git(&scene, &["commit", "-qm", text]).expect_code(0);
+    };
+    run(&scene, &["secrets", "diff"]).expect_code(2).expect_stderr("last commit");
+    commit("one");
+    run(&scene, &["secrets", "diff"]).expect_code(0);
+    git(&scene, &["checkout", "-qb", "side"]).expect_code(0);
+    set(&scene, &keys[1]);
+    assert_eq!(run(&scene, &["secrets", "diff"]).stdout(), "+ TWO\n");
+    let shown = git(&scene, &["diff"]);
+    shown.expect_code(0).expect_stdout("+TWO ");
+    assert!(!shown.stdout().contains("+ONE") && !shown.stdout().contains("BEGIN AGE"), "{}", shown.stdout());
+    commit("two");
+    git(&scene, &["checkout", "-q", "main"]).expect_code(0);
+    set(&scene, &keys[2]);
+    commit("three");
+    git(&scene, &["merge", "-q", "-m", "both", "side"]).expect_code(0);
+    assert_eq!(list(&scene).matches("secrets.age").count(), 3);
+    // The same name on both sides is a conflict that names it.
+    let change = |branch: &str, value: &str| {
+        let canary = scene.oracle().register("ONE", format!("{value}-{}", keys[0].text()));
+        git(&scene, &["checkout", "-q", branch]).expect_code(0);
+        set(&scene, &canary);
+        commit(branch);
+    };
+    git(&scene, &["branch", "-f", "side"]).expect_code(0);
+    change("side", "theirs");
+    change("main", "ours");
+    let merged = git(&scene, &["merge", "-q", "side"]);
+    assert_ne!(merged.code(), 0);
+    merged.expect_stderr("both sides changed `ONE`");
+}
