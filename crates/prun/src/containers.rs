@@ -334,10 +334,12 @@ pub fn restarting() -> RestartPolicy {
     RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), maximum_retry_count: None }
 }
 
-/// Whether a container runs.
+/// Whether a container runs, and is not about to be started again because it ended.
 #[must_use]
 pub fn is_running(container: &ContainerInspectResponse) -> bool {
-    container.state.as_ref().and_then(|state| state.running).unwrap_or(false)
+    let state = container.state.as_ref();
+    let is = |field: fn(&bollard::models::ContainerState) -> Option<bool>| state.and_then(field).unwrap_or(false);
+    is(|state| state.running) && !is(|state| state.restarting)
 }
 
 /// The exit code of a container that ended; `None` while it runs or before it ever did.

@@ -54,18 +54,18 @@ pub async fn image(host: &Engine) -> Result<String, RunError> {
 
 /// What a holder keeps.
 #[derive(Debug)]
-pub struct Holder<'a> {
+pub struct Holder {
     /// The name of the volume and of the container.
     pub name: String,
     /// What it belongs to.
     pub labels: Vec<(&'static str, String)>,
     /// The network that its health checks go out on; none if nothing is asked.
-    pub network: Option<&'a str>,
+    pub network: Option<String>,
     /// The volume with the entrypoint, if it should be filled.
-    pub home: Option<&'a str>,
+    pub home: Option<String>,
 }
 
-impl Holder<'_> {
+impl Holder {
     /// Makes sure that the volume is there and kept alive.
     ///
     /// # Errors
@@ -92,14 +92,14 @@ impl Holder<'_> {
         let tmpfs = [("type", "tmpfs"), ("device", "tmpfs"), ("o", options)];
         containers::ensure_volume(host, project, &self.name, labels.clone(), &tmpfs).await?;
         let mut mounts = vec![containers::mount(&self.name, VALUES, Access::Write)];
-        if let Some(home) = self.home {
+        if let Some(home) = &self.home {
             mounts.push(containers::mount(home, HOME, Access::Write));
         }
         let body = ContainerCreateBody {
             image: Some(image(host).await?),
             cmd: Some(vec![PROGRAM.to_owned(), "hold".to_owned()]),
             labels: Some(labels),
-            host_config: Some(HostConfig { mounts: Some(mounts), ..bare(self.network.unwrap_or("none")) }),
+            host_config: Some(HostConfig { mounts: Some(mounts), ..bare(self.network.as_deref().unwrap_or("none")) }),
             ..ContainerCreateBody::default()
         };
         containers::create(host, project, &self.name, body).await?;
@@ -115,15 +115,18 @@ impl Holder<'_> {
         upload(host, &self.name, VALUES, files).await
     }
 
+    /// Whether a file is in the volume: after a restart of the engine none is.
+    pub async fn has(&self, host: &Engine, file: &str) -> bool {
+        has(host, &self.name, &format!("{VALUES}/{file}")).await
+    }
+
     /// Puts the entrypoint into the home volume, if it is not there.
     ///
     /// # Errors
     ///
     /// [`RunError::Engine`].
     pub async fn furnish(&self, host: &Engine) -> Result<(), RunError> {
-        let path = format!("{HOME}/{}", shim::file_name());
-        let options = ContainerArchiveInfoOptionsBuilder::new().path(&path).build();
-        if host.docker().get_container_archive_info(&self.name, Some(options)).await.is_ok() {
+        if has(host, &self.name, &format!("{HOME}/{}", shim::file_name())).await {
             return Ok(());
         }
         let file = File { name: shim::file_name(), content: shim::PROGRAM, mode: 0o555, owner: 0 };
@@ -138,6 +141,11 @@ impl Holder<'_> {
     pub async fn remove(&self, host: &Engine) -> Result<(), RunError> {
         remove(host, &self.name).await
     }
+}
+
+async fn has(host: &Engine, container: &str, path: &str) -> bool {
+    let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+    host.docker().get_container_archive_info(container, Some(options)).await.is_ok()
 }
 
 /// Removes a holder and its volume.

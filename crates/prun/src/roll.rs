@@ -23,6 +23,8 @@ use crate::state::Locked;
 
 /// How long an instance may take to end.
 const GRACE: Duration = Duration::from_secs(10);
+/// The file that says that all values are there, as the holder sees it.
+const READY: &str = "ready";
 
 /// What had to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +127,7 @@ impl Roll<'_> {
         (1..=self.plan.replicas).map(|instance| self.project.instance(generation, instance)).collect()
     }
 
-    /// Whether all instances of a generation run, and with them what they need.
+    /// Whether all instances of a generation run, and their values are there: after a restart of the engine they are not.
     async fn runs(&self, generation: u64) -> Result<bool, RunError> {
         for name in self.names(generation).into_iter().chain([self.project.values(generation)]) {
             let container = containers::inspect(self.host, self.project, &name).await?;
@@ -133,7 +135,16 @@ impl Roll<'_> {
                 return Ok(false);
             }
         }
-        Ok(true)
+        Ok(self.holder(generation).has(self.host, READY).await)
+    }
+
+    fn holder(&self, generation: u64) -> Holder {
+        Holder {
+            name: self.project.values(generation),
+            labels: vec![(names::GENERATION, generation.to_string())],
+            network: Some(self.project.network()),
+            home: Some(self.project.home()),
+        }
     }
 
     async fn bring_up(&self, generation: &Generation) -> Result<(), RunError> {
@@ -142,13 +153,7 @@ impl Roll<'_> {
         let home = self.project.home();
         containers::ensure_volume(self.host, self.project, &home, self.project.labels(Role::Home, &[]), &[]).await?;
         self.ensure_data().await?;
-        let network = self.project.network();
-        let holder = Holder {
-            name: self.project.values(number),
-            labels: vec![(names::GENERATION, number.to_string())],
-            network: Some(&network),
-            home: Some(&home),
-        };
+        let holder = self.holder(number);
         holder.start(self.host, self.project).await?;
         holder.furnish(self.host).await?;
         for instance in 1..=self.plan.replicas {

@@ -60,7 +60,7 @@ pub async fn start(
         && names::label(container.config.as_ref().and_then(|config| config.labels.as_ref()), names::CONFIGURATION)
             == Some(&digest)
     {
-        if containers::is_running(container) && !is_restarting(container) {
+        if containers::is_running(container) {
             return Ok(Started::Running);
         }
         // One that the engine is about to start again would wait up to a minute, although its files are back now.
@@ -97,10 +97,6 @@ pub async fn start(
     containers::create(host, project, &name, body).await?;
     containers::start(host, &name).await?;
     Ok(Started::Created)
-}
-
-fn is_restarting(container: &bollard::models::ContainerInspectResponse) -> bool {
-    container.state.as_ref().and_then(|state| state.restarting).unwrap_or(false)
 }
 
 fn with_copy(mut mount: bollard::models::Mount) -> bollard::models::Mount {

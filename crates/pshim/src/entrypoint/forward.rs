@@ -19,7 +19,7 @@ const PATIENCE: u64 = 5000;
 const BUFFER: usize = 16 * 1024;
 
 /// Listens on the ports until it is told to end; open connections may then come to their own end.
-pub fn forward(ports: &[&[u8]]) -> u8 {
+pub(crate) fn forward(ports: &[&[u8]]) -> u8 {
     let Some(signals) = Signals::watch() else { return pshim::FAILED };
     let mut listeners = Vec::new();
     for port in ports.iter().filter_map(|port| core::str::from_utf8(port).ok()?.parse::<u16>().ok()) {

@@ -4,7 +4,7 @@ use crate::signals::{Signal, Signals};
 use crate::system;
 
 /// Sleeps until it is told to end, and buries whoever ends before.
-pub fn hold() -> u8 {
+pub(crate) fn hold() -> u8 {
     let Some(signals) = Signals::watch() else { return pshim::FAILED };
     loop {
         let _ = system::poll(&mut [signals.poll()], None);

@@ -14,7 +14,7 @@ use crate::{process, say};
 const GRACE: u64 = 5000;
 
 /// Runs all init commands; the error is the exit code of the one that failed.
-pub fn run_all(environment: &[&[u8]]) -> Result<(), u8> {
+pub(crate) fn run_all(environment: &[&[u8]]) -> Result<(), u8> {
     let file = match system::read_file(pshim::INIT_FILE) {
         Ok(file) => file,
         Err(system::ENOENT) => return Ok(()),

@@ -24,15 +24,15 @@ use alloc::vec::Vec;
 use pshim::Action;
 
 /// What the kernel gave the program.
-pub struct Given {
+pub(crate) struct Given {
     /// The words of the command line, without the program's own name.
-    pub arguments: Vec<&'static [u8]>,
+    pub(crate) arguments: Vec<&'static [u8]>,
     /// The environment, as `NAME=VALUE`.
-    pub environment: Vec<&'static [u8]>,
+    pub(crate) environment: Vec<&'static [u8]>,
 }
 
 /// Does the work that the arguments name; the value is the exit code.
-pub fn main(given: &Given) -> u8 {
+pub(crate) fn main(given: &Given) -> u8 {
     let Ok(action) = Action::parse(&given.arguments) else {
         say(&[b"this program is started by prun, in containers of its own"]);
         return pshim::FAILED;
@@ -48,7 +48,7 @@ pub fn main(given: &Given) -> u8 {
 }
 
 /// Writes one line to people: never a value.
-pub fn say(parts: &[&[u8]]) {
+pub(crate) fn say(parts: &[&[u8]]) {
     let mut line = Vec::from(&b"prun: "[..]);
     for part in parts {
         line.extend_from_slice(part);

@@ -8,7 +8,7 @@ use crate::system::{self, Errno, Poll, Socket};
 const NAME_PATIENCE: u64 = 1000;
 
 /// The address of a container on the same network.
-pub fn resolve(name: &[u8]) -> Option<[u8; 4]> {
+pub(crate) fn resolve(name: &[u8]) -> Option<[u8; 4]> {
     let id = system::milliseconds() as u16;
     let question = dns::question(id, name)?;
     let socket = system::socket(Socket::Datagram).ok()?;
@@ -32,7 +32,7 @@ fn ask(socket: i32, id: u16, question: &[u8]) -> Option<[u8; 4]> {
 }
 
 /// Connects within so many milliseconds. The socket does not wait when it is read or written.
-pub fn connect(address: [u8; 4], port: u16, patience: u64) -> Result<i32, Errno> {
+pub(crate) fn connect(address: [u8; 4], port: u16, patience: u64) -> Result<i32, Errno> {
     let socket = system::socket(Socket::Stream)?;
     system::never_wait(socket);
     let result = match system::connect(socket, address, port) {

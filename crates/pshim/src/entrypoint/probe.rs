@@ -10,7 +10,7 @@ const PATIENCE: u64 = 5000;
 const UNHEALTHY: u8 = 1;
 
 /// Whether something listens.
-pub fn tcp(host: &[u8], port: u16) -> u8 {
+pub(crate) fn tcp(host: &[u8], port: u16) -> u8 {
     match open(host, port) {
         Some(socket) => {
             system::close(socket);
@@ -21,7 +21,7 @@ pub fn tcp(host: &[u8], port: u16) -> u8 {
 }
 
 /// Whether an HTTP request is answered well.
-pub fn http(host: &[u8], port: u16, path: &[u8]) -> u8 {
+pub(crate) fn http(host: &[u8], port: u16, path: &[u8]) -> u8 {
     let Some(socket) = open(host, port) else { return UNHEALTHY };
     system::write_all(socket, &http::request(host, path));
     let deadline = system::milliseconds() + PATIENCE;

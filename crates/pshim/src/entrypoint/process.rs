@@ -7,7 +7,7 @@ use pshim::program::{self, Attempt};
 use crate::{say, system};
 
 /// Becomes a command with an environment; the value is the exit code when that fails.
-pub fn become_program(command: &[&[u8]], environment: &[&[u8]]) -> u8 {
+pub(crate) fn become_program(command: &[&[u8]], environment: &[&[u8]]) -> u8 {
     let terminated = |texts: &[&[u8]]| -> Vec<Vec<u8>> { texts.iter().map(|text| program::terminated(text)).collect() };
     let (arguments, variables) = (terminated(command), terminated(environment));
     let mut attempts = Vec::new();
@@ -29,7 +29,7 @@ pub fn become_program(command: &[&[u8]], environment: &[&[u8]]) -> u8 {
 }
 
 /// The exit code that a shell would show for a child's status: 128 and the signal's number for a killed one.
-pub fn code_of(status: i32) -> u8 {
+pub(crate) fn code_of(status: i32) -> u8 {
     let signal = status & 0x7f;
     if signal == 0 { (status >> 8) as u8 } else { 128 + signal as u8 }
 }

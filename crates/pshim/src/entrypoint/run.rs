@@ -7,7 +7,7 @@ use pshim::environment;
 use crate::{init, process, say, system};
 
 /// Waits for the values, runs the init commands, becomes the app.
-pub fn run(patience: u32, command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
+pub(crate) fn run(patience: u32, command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
     if !wait_for_values(patience) {
         say(&[b"the values of this container are gone; `prun start` brings them back"]);
         return pshim::FAILED;
@@ -20,7 +20,7 @@ pub fn run(patience: u32, command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 
 }
 
 /// Becomes a command with the app's environment.
-pub fn exec(command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
+pub(crate) fn exec(command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
     match merged(inherited) {
         Some(environment) => process::become_program(command, &environment),
         None => pshim::FAILED,

@@ -2,24 +2,24 @@
 
 use crate::system::{self, Poll};
 
-pub const HANGUP: i32 = 1;
-pub const INTERRUPT: i32 = 2;
-pub const QUIT: i32 = 3;
-pub const KILL: i32 = 9;
-pub const TERMINATE: i32 = 15;
-pub const CHILD: i32 = 17;
+pub(crate) const HANGUP: i32 = 1;
+pub(crate) const INTERRUPT: i32 = 2;
+pub(crate) const QUIT: i32 = 3;
+pub(crate) const KILL: i32 = 9;
+pub(crate) const TERMINATE: i32 = 15;
+pub(crate) const CHILD: i32 = 17;
 
 /// The size of `struct signalfd_siginfo`.
 const RECORD: usize = 128;
 
 /// Reads the signals that matter until it is dropped; then they do again what they did before.
-pub struct Signals {
+pub(crate) struct Signals {
     file: i32,
     before: u64,
 }
 
 /// What came.
-pub enum Signal {
+pub(crate) enum Signal {
     /// A child ended.
     Child,
     /// Somebody wants this process to end.
@@ -28,7 +28,7 @@ pub enum Signal {
 
 impl Signals {
     /// Begins to read signals.
-    pub fn watch() -> Option<Self> {
+    pub(crate) fn watch() -> Option<Self> {
         let set = [HANGUP, INTERRUPT, QUIT, TERMINATE, CHILD].iter().fold(0, |set, signal| set | 1_u64 << (signal - 1));
         let before = system::block_signals(set);
         match system::signal_file(set) {
@@ -41,12 +41,12 @@ impl Signals {
     }
 
     /// To wait for with other files.
-    pub fn poll(&self) -> Poll {
+    pub(crate) fn poll(&self) -> Poll {
         Poll::for_read(self.file)
     }
 
     /// The next signal that has come, without waiting.
-    pub fn next(&self) -> Option<Signal> {
+    pub(crate) fn next(&self) -> Option<Signal> {
         let mut record = [0; RECORD];
         let count = system::read(self.file, &mut record).ok()?;
         let number = i32::from_ne_bytes(record[..count].get(..4)?.try_into().ok()?);
@@ -54,7 +54,7 @@ impl Signals {
     }
 
     /// Lets signals do what they did before, in a process that was split off.
-    pub fn restore(&self) {
+    pub(crate) fn restore(&self) {
         system::block_signals(self.before);
     }
 }

@@ -3,82 +3,82 @@
 use alloc::vec::Vec;
 
 /// Standard output.
-pub const STDOUT: i32 = 1;
+pub(crate) const STDOUT: i32 = 1;
 /// Standard error.
-pub const STDERR: i32 = 2;
+pub(crate) const STDERR: i32 = 2;
 
 /// What a failed call said, as a positive number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errno(pub i32);
+pub(crate) struct Errno(pub i32);
 
-pub const EPERM: Errno = Errno(1);
-pub const ENOENT: Errno = Errno(2);
-pub const EINTR: Errno = Errno(4);
-pub const EAGAIN: Errno = Errno(11);
-pub const EACCES: Errno = Errno(13);
-pub const ENOTDIR: Errno = Errno(20);
-pub const EINPROGRESS: Errno = Errno(115);
+pub(crate) const EPERM: Errno = Errno(1);
+pub(crate) const ENOENT: Errno = Errno(2);
+pub(crate) const EINTR: Errno = Errno(4);
+pub(crate) const EAGAIN: Errno = Errno(11);
+pub(crate) const EACCES: Errno = Errno(13);
+pub(crate) const ENOTDIR: Errno = Errno(20);
+pub(crate) const EINPROGRESS: Errno = Errno(115);
 
 #[cfg(target_arch = "x86_64")]
 mod number {
-    pub const READ: usize = 0;
-    pub const WRITE: usize = 1;
-    pub const CLOSE: usize = 3;
-    pub const MMAP: usize = 9;
-    pub const RT_SIGPROCMASK: usize = 14;
-    pub const SOCKET: usize = 41;
-    pub const CONNECT: usize = 42;
-    pub const SHUTDOWN: usize = 48;
-    pub const BIND: usize = 49;
-    pub const LISTEN: usize = 50;
-    pub const SETSOCKOPT: usize = 54;
-    pub const GETSOCKOPT: usize = 55;
-    pub const CLONE: usize = 56;
-    pub const EXECVE: usize = 59;
-    pub const WAIT4: usize = 61;
-    pub const KILL: usize = 62;
-    pub const FCNTL: usize = 72;
-    pub const FLOCK: usize = 73;
-    pub const SETPGID: usize = 109;
-    pub const CLOCK_GETTIME: usize = 228;
-    pub const EXIT_GROUP: usize = 231;
-    pub const OPENAT: usize = 257;
-    pub const PPOLL: usize = 271;
-    pub const ACCEPT4: usize = 288;
-    pub const SIGNALFD4: usize = 289;
-    pub const DUP3: usize = 292;
-    pub const PIPE2: usize = 293;
+    pub(crate) const READ: usize = 0;
+    pub(crate) const WRITE: usize = 1;
+    pub(crate) const CLOSE: usize = 3;
+    pub(crate) const MMAP: usize = 9;
+    pub(crate) const RT_SIGPROCMASK: usize = 14;
+    pub(crate) const SOCKET: usize = 41;
+    pub(crate) const CONNECT: usize = 42;
+    pub(crate) const SHUTDOWN: usize = 48;
+    pub(crate) const BIND: usize = 49;
+    pub(crate) const LISTEN: usize = 50;
+    pub(crate) const SETSOCKOPT: usize = 54;
+    pub(crate) const GETSOCKOPT: usize = 55;
+    pub(crate) const CLONE: usize = 56;
+    pub(crate) const EXECVE: usize = 59;
+    pub(crate) const WAIT4: usize = 61;
+    pub(crate) const KILL: usize = 62;
+    pub(crate) const FCNTL: usize = 72;
+    pub(crate) const FLOCK: usize = 73;
+    pub(crate) const SETPGID: usize = 109;
+    pub(crate) const CLOCK_GETTIME: usize = 228;
+    pub(crate) const EXIT_GROUP: usize = 231;
+    pub(crate) const OPENAT: usize = 257;
+    pub(crate) const PPOLL: usize = 271;
+    pub(crate) const ACCEPT4: usize = 288;
+    pub(crate) const SIGNALFD4: usize = 289;
+    pub(crate) const DUP3: usize = 292;
+    pub(crate) const PIPE2: usize = 293;
 }
 
 #[cfg(target_arch = "aarch64")]
 mod number {
-    pub const DUP3: usize = 24;
-    pub const FCNTL: usize = 25;
-    pub const FLOCK: usize = 32;
-    pub const OPENAT: usize = 56;
-    pub const CLOSE: usize = 57;
-    pub const PIPE2: usize = 59;
-    pub const READ: usize = 63;
-    pub const WRITE: usize = 64;
-    pub const PPOLL: usize = 73;
-    pub const SIGNALFD4: usize = 74;
-    pub const EXIT_GROUP: usize = 94;
-    pub const CLOCK_GETTIME: usize = 113;
-    pub const KILL: usize = 129;
-    pub const RT_SIGPROCMASK: usize = 135;
-    pub const SETPGID: usize = 154;
-    pub const SOCKET: usize = 198;
-    pub const BIND: usize = 200;
-    pub const LISTEN: usize = 201;
-    pub const CONNECT: usize = 203;
-    pub const SETSOCKOPT: usize = 208;
-    pub const GETSOCKOPT: usize = 209;
-    pub const SHUTDOWN: usize = 210;
-    pub const CLONE: usize = 220;
-    pub const EXECVE: usize = 221;
-    pub const MMAP: usize = 222;
-    pub const ACCEPT4: usize = 242;
-    pub const WAIT4: usize = 260;
+    pub(crate) const DUP3: usize = 24;
+    pub(crate) const FCNTL: usize = 25;
+    pub(crate) const FLOCK: usize = 32;
+    pub(crate) const OPENAT: usize = 56;
+    pub(crate) const CLOSE: usize = 57;
+    pub(crate) const PIPE2: usize = 59;
+    pub(crate) const READ: usize = 63;
+    pub(crate) const WRITE: usize = 64;
+    pub(crate) const PPOLL: usize = 73;
+    pub(crate) const SIGNALFD4: usize = 74;
+    pub(crate) const EXIT_GROUP: usize = 94;
+    pub(crate) const CLOCK_GETTIME: usize = 113;
+    pub(crate) const KILL: usize = 129;
+    pub(crate) const RT_SIGPROCMASK: usize = 135;
+    pub(crate) const SETPGID: usize = 154;
+    pub(crate) const SOCKET: usize = 198;
+    pub(crate) const BIND: usize = 200;
+    pub(crate) const LISTEN: usize = 201;
+    pub(crate) const CONNECT: usize = 203;
+    pub(crate) const SETSOCKOPT: usize = 208;
+    pub(crate) const GETSOCKOPT: usize = 209;
+    pub(crate) const SHUTDOWN: usize = 210;
+    pub(crate) const CLONE: usize = 220;
+    pub(crate) const EXECVE: usize = 221;
+    pub(crate) const MMAP: usize = 222;
+    pub(crate) const ACCEPT4: usize = 242;
+    pub(crate) const WAIT4: usize = 260;
 }
 
 /// # Safety
@@ -121,21 +121,21 @@ macro_rules! kernel {
 }
 
 /// Ends the process.
-pub fn exit(code: u8) -> ! {
+pub(crate) fn exit(code: u8) -> ! {
     loop {
         let _ = kernel!(EXIT_GROUP, code);
     }
 }
 
 /// Fresh memory from the kernel; the address, or `None` when there is none.
-pub fn map(length: usize) -> Option<usize> {
+pub(crate) fn map(length: usize) -> Option<usize> {
     const READ_AND_WRITE: usize = 3;
     const PRIVATE_AND_ANONYMOUS: usize = 0x22;
     kernel!(MMAP, 0, length, READ_AND_WRITE, PRIVATE_AND_ANONYMOUS, -1_isize, 0).ok()
 }
 
 /// Reads once, again when a signal came in between.
-pub fn read(file: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
+pub(crate) fn read(file: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
     loop {
         match kernel!(READ, file, buffer.as_mut_ptr(), buffer.len()) {
             Err(EINTR) => {}
@@ -145,7 +145,7 @@ pub fn read(file: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
 }
 
 /// Writes once, again when a signal came in between.
-pub fn write(file: i32, bytes: &[u8]) -> Result<usize, Errno> {
+pub(crate) fn write(file: i32, bytes: &[u8]) -> Result<usize, Errno> {
     loop {
         match kernel!(WRITE, file, bytes.as_ptr(), bytes.len()) {
             Err(EINTR) => {}
@@ -155,7 +155,7 @@ pub fn write(file: i32, bytes: &[u8]) -> Result<usize, Errno> {
 }
 
 /// Writes all bytes; an output that is gone is not worth failing for.
-pub fn write_all(file: i32, mut bytes: &[u8]) {
+pub(crate) fn write_all(file: i32, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match write(file, bytes) {
             Ok(count) => bytes = &bytes[count.min(bytes.len())..],
@@ -168,7 +168,7 @@ pub fn write_all(file: i32, mut bytes: &[u8]) {
 }
 
 /// Opens a file or directory for reading; `path` ends with a NUL. It is closed when another program begins.
-pub fn open(path: &[u8]) -> Result<i32, Errno> {
+pub(crate) fn open(path: &[u8]) -> Result<i32, Errno> {
     const CURRENT_DIRECTORY: isize = -100;
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
     debug_assert!(path.ends_with(b"\0"));
@@ -176,12 +176,12 @@ pub fn open(path: &[u8]) -> Result<i32, Errno> {
 }
 
 /// Closes a file.
-pub fn close(file: i32) {
+pub(crate) fn close(file: i32) {
     let _ = kernel!(CLOSE, file);
 }
 
 /// Reads a whole file; `path` is given without a NUL.
-pub fn read_file(path: &str) -> Result<Vec<u8>, Errno> {
+pub(crate) fn read_file(path: &str) -> Result<Vec<u8>, Errno> {
     let file = open(&pshim::program::terminated(path.as_bytes()))?;
     let mut content = Vec::new();
     let mut buffer = [0; 4096];
@@ -197,14 +197,14 @@ pub fn read_file(path: &str) -> Result<Vec<u8>, Errno> {
 }
 
 /// Takes the lock of an open file or directory; the kernel frees it when the process ends or becomes another program.
-pub fn lock(file: i32, wait: bool) -> Result<(), Errno> {
+pub(crate) fn lock(file: i32, wait: bool) -> Result<(), Errno> {
     const EXCLUSIVE: usize = 2;
     const NOT_BLOCKING: usize = 4;
     kernel!(FLOCK, file, EXCLUSIVE | if wait { 0 } else { NOT_BLOCKING }).map(drop)
 }
 
 /// A pipe: its end to read and its end to write.
-pub fn pipe() -> Result<(i32, i32), Errno> {
+pub(crate) fn pipe() -> Result<(i32, i32), Errno> {
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
     let mut ends = [0_i32; 2];
     kernel!(PIPE2, ends.as_mut_ptr(), CLOSE_ON_EXEC)?;
@@ -212,35 +212,35 @@ pub fn pipe() -> Result<(i32, i32), Errno> {
 }
 
 /// Reads and writes of this file do not wait from now on.
-pub fn never_wait(file: i32) {
+pub(crate) fn never_wait(file: i32) {
     const SET_FLAGS: usize = 4;
     const NOT_BLOCKING: usize = 0o4000;
     let _ = kernel!(FCNTL, file, SET_FLAGS, NOT_BLOCKING);
 }
 
 /// Puts an open file in the place of another.
-pub fn replace(file: i32, place: i32) {
+pub(crate) fn replace(file: i32, place: i32) {
     let _ = kernel!(DUP3, file, place, 0);
 }
 
 /// Splits the process in two: 0 in the new one, the new one's id in the old one.
-pub fn fork() -> Result<i32, Errno> {
+pub(crate) fn fork() -> Result<i32, Errno> {
     const SIGCHLD: usize = 17;
     kernel!(CLONE, SIGCHLD).map(|id| id as i32)
 }
 
 /// Gives this process a group of its own.
-pub fn lead_group() {
+pub(crate) fn lead_group() {
     let _ = kernel!(SETPGID, 0, 0);
 }
 
 /// Sends a signal; a negative id means a group.
-pub fn kill(id: i32, signal: i32) {
+pub(crate) fn kill(id: i32, signal: i32) {
     let _ = kernel!(KILL, id as isize, signal);
 }
 
 /// A child that has ended, and its status, without waiting.
-pub fn reap() -> Option<(i32, i32)> {
+pub(crate) fn reap() -> Option<(i32, i32)> {
     const NOT_BLOCKING: usize = 1;
     let mut status = 0_i32;
     let id = kernel!(WAIT4, -1_isize, &raw mut status, NOT_BLOCKING, 0).ok()? as i32;
@@ -248,7 +248,7 @@ pub fn reap() -> Option<(i32, i32)> {
 }
 
 /// Becomes another program; comes back only with an error. All texts end with a NUL.
-pub fn execute(path: &[u8], arguments: &[Vec<u8>], environment: &[Vec<u8>]) -> Errno {
+pub(crate) fn execute(path: &[u8], arguments: &[Vec<u8>], environment: &[Vec<u8>]) -> Errno {
     debug_assert!(path.ends_with(b"\0"));
     let pointers = |texts: &[Vec<u8>]| -> Vec<*const u8> {
         texts.iter().map(|text| text.as_ptr()).chain([core::ptr::null()]).collect()
@@ -258,7 +258,7 @@ pub fn execute(path: &[u8], arguments: &[Vec<u8>], environment: &[Vec<u8>]) -> E
 }
 
 /// Seconds and milliseconds since some fixed moment.
-pub fn milliseconds() -> u64 {
+pub(crate) fn milliseconds() -> u64 {
     const MONOTONIC: usize = 1;
     let mut time = [0_u64; 2];
     let _ = kernel!(CLOCK_GETTIME, MONOTONIC, time.as_mut_ptr());
@@ -268,7 +268,7 @@ pub fn milliseconds() -> u64 {
 /// A file to wait for (`struct pollfd`).
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Poll {
+pub(crate) struct Poll {
     file: i32,
     wanted: i16,
     found: i16,
@@ -279,30 +279,30 @@ impl Poll {
     const WRITABLE: i16 = 4;
 
     /// Waits until it can be read.
-    pub fn for_read(file: i32) -> Self {
+    pub(crate) fn for_read(file: i32) -> Self {
         Self { file, wanted: Self::READABLE, found: 0 }
     }
 
     /// Waits until it can be written.
-    pub fn for_write(file: i32) -> Self {
+    pub(crate) fn for_write(file: i32) -> Self {
         Self { file, wanted: Self::WRITABLE, found: 0 }
     }
 
     /// Waits for either, both or neither; a file that nothing is wanted of is left out altogether, because its end would
     /// be reported again and again.
-    pub fn when(file: i32, read: bool, write: bool) -> Self {
+    pub(crate) fn when(file: i32, read: bool, write: bool) -> Self {
         let wanted = if read { Self::READABLE } else { 0 } | if write { Self::WRITABLE } else { 0 };
         Self { file: if wanted == 0 { -1 } else { file }, wanted, found: 0 }
     }
 
     /// Whether anything happened, errors and ends included.
-    pub fn happened(self) -> bool {
+    pub(crate) fn happened(self) -> bool {
         self.found != 0
     }
 }
 
 /// Waits for files, at most so many milliseconds.
-pub fn poll(files: &mut [Poll], patience: Option<u64>) -> Result<usize, Errno> {
+pub(crate) fn poll(files: &mut [Poll], patience: Option<u64>) -> Result<usize, Errno> {
     let time = patience.map(|patience| [patience / 1000, patience % 1000 * 1_000_000]);
     let time = time.as_ref().map_or(core::ptr::null(), |time| time.as_ptr());
     match kernel!(PPOLL, files.as_mut_ptr(), files.len(), time, 0, 0) {
@@ -312,12 +312,12 @@ pub fn poll(files: &mut [Poll], patience: Option<u64>) -> Result<usize, Errno> {
 }
 
 /// Sleeps.
-pub fn sleep(milliseconds: u64) {
+pub(crate) fn sleep(milliseconds: u64) {
     let _ = poll(&mut [], Some(milliseconds));
 }
 
 /// Sets which signals wait to be read instead of doing what they do; bit N-1 stands for signal N.
-pub fn block_signals(set: u64) -> u64 {
+pub(crate) fn block_signals(set: u64) -> u64 {
     const SET: usize = 2;
     let mut before = 0_u64;
     let _ = kernel!(RT_SIGPROCMASK, SET, &raw const set, &raw mut before, size_of::<u64>());
@@ -325,13 +325,13 @@ pub fn block_signals(set: u64) -> u64 {
 }
 
 /// A file from which blocked signals are read.
-pub fn signal_file(set: u64) -> Result<i32, Errno> {
+pub(crate) fn signal_file(set: u64) -> Result<i32, Errno> {
     const CLOSE_ON_EXEC_NOT_BLOCKING: usize = 0o2_004_000;
     kernel!(SIGNALFD4, -1_isize, &raw const set, size_of::<u64>(), CLOSE_ON_EXEC_NOT_BLOCKING).map(|file| file as i32)
 }
 
 /// A socket for IPv4.
-pub fn socket(kind: Socket) -> Result<i32, Errno> {
+pub(crate) fn socket(kind: Socket) -> Result<i32, Errno> {
     const INTERNET: usize = 2;
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
     let kind = match kind {
@@ -343,7 +343,7 @@ pub fn socket(kind: Socket) -> Result<i32, Errno> {
 
 /// The kinds of sockets.
 #[derive(Clone, Copy)]
-pub enum Socket {
+pub(crate) enum Socket {
     /// TCP.
     Stream,
     /// UDP.
@@ -360,13 +360,13 @@ fn socket_address(address: [u8; 4], port: u16) -> [u8; 16] {
 }
 
 /// Connects a socket.
-pub fn connect(socket: i32, address: [u8; 4], port: u16) -> Result<(), Errno> {
+pub(crate) fn connect(socket: i32, address: [u8; 4], port: u16) -> Result<(), Errno> {
     let address = socket_address(address, port);
     kernel!(CONNECT, socket, address.as_ptr(), address.len()).map(drop)
 }
 
 /// Listens on a port of all addresses.
-pub fn listen(socket: i32, port: u16) -> Result<(), Errno> {
+pub(crate) fn listen(socket: i32, port: u16) -> Result<(), Errno> {
     const SOCKET_LEVEL: usize = 1;
     const REUSE_ADDRESS: usize = 2;
     set_option(socket, SOCKET_LEVEL, REUSE_ADDRESS);
@@ -376,13 +376,13 @@ pub fn listen(socket: i32, port: u16) -> Result<(), Errno> {
 }
 
 /// Accepts a connection.
-pub fn accept(socket: i32) -> Result<i32, Errno> {
+pub(crate) fn accept(socket: i32) -> Result<i32, Errno> {
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
     kernel!(ACCEPT4, socket, 0, 0, CLOSE_ON_EXEC).map(|file| file as i32)
 }
 
 /// Sends small pieces at once.
-pub fn hurry(socket: i32) {
+pub(crate) fn hurry(socket: i32) {
     const TCP_LEVEL: usize = 6;
     const NO_DELAY: usize = 1;
     set_option(socket, TCP_LEVEL, NO_DELAY);
@@ -394,7 +394,7 @@ fn set_option(socket: i32, level: usize, option: usize) {
 }
 
 /// What became of a connection that was being made.
-pub fn connection_error(socket: i32) -> Result<(), Errno> {
+pub(crate) fn connection_error(socket: i32) -> Result<(), Errno> {
     const SOCKET_LEVEL: usize = 1;
     const ERROR: usize = 4;
     let mut error = 0_i32;
@@ -404,7 +404,7 @@ pub fn connection_error(socket: i32) -> Result<(), Errno> {
 }
 
 /// Says that nothing more will be sent.
-pub fn finish_sending(socket: i32) {
+pub(crate) fn finish_sending(socket: i32) {
     const WRITE_SIDE: usize = 1;
     let _ = kernel!(SHUTDOWN, socket, WRITE_SIDE);
 }
