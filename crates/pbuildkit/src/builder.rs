@@ -388,8 +388,15 @@ where
     let mut solve = pin!(solve);
     let mut drive = pin!(drive);
     let driven = tokio::select! {
-        // The solve waits for the drive: if it ends first, it failed.
-        outcome = &mut solve => return outcome.map_err(|status| failed(&status)),
+        // The solve waits for the drive: if it ends first, it failed, perhaps because the drive just told it to. Then
+        // the drive is about to end too, and knows why.
+        outcome = &mut solve => {
+            let driven = tokio::time::timeout(FAIL_PATIENCE, &mut drive).await;
+            return match (outcome, driven) {
+                (Err(_), Ok(Err(DriveError::Transform(error)))) => Err(BuildError::Transform(error)),
+                (outcome, _) => outcome.map_err(|status| failed(&status)),
+            };
+        }
         driven = &mut drive => driven,
     };
     let Err(error) = driven else {
@@ -434,6 +441,36 @@ impl<E: std::error::Error + 'static> BuildError<E> {
         match self {
             Self::Failed(failure) | Self::Buildkit(BuildkitError::Refused { source: failure }) => Some(failure),
             Self::Source { .. } | Self::Stopped { .. } | Self::Transform(_) | Self::Buildkit(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("refused by the caller")]
+    struct Refused;
+
+    /// The engine's answer to our own refusal may arrive before the drive has ended.
+    #[tokio::test]
+    async fn our_own_refusal_is_the_cause_whichever_side_ends_first() {
+        for drive_first in [true, false] {
+            let solve = async move {
+                if drive_first {
+                    tokio::task::yield_now().await;
+                }
+                Err(tonic::Status::cancelled("the client gave the build up"))
+            };
+            let drive = async move {
+                if !drive_first {
+                    tokio::task::yield_now().await;
+                }
+                Err(DriveError::Transform(Refused))
+            };
+            let error = supervise(solve, drive).await.expect_err("the build was refused");
+            assert!(matches!(error, BuildError::Transform(Refused)), "{error:?}");
         }
     }
 }
