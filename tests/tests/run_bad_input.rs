@@ -188,10 +188,10 @@ fn an_app_that_ends_or_never_is_healthy_does_not_replace_the_old_one_r3() {
     app.manifest(&PLAIN.replace("/healthz", "/missing"));
     // The health check itself is no part of what instances are made of; a variable is.
     app.manifest(&format!("[env]\nROUND = \"2\"\n{}", PLAIN.replace("/healthz", "/missing")));
-    app.prun(&["start", "--wait", "2"])
+    app.prun(&["start", "--wait", "6"])
         .run()
         .expect_code(1)
-        .expect_stderr("instance 1 was not healthy within 2 s")
+        .expect_stderr("instance 1 was not healthy within 6 s")
         .expect_stderr("HTTP status 404");
     assert_eq!(app.instances(), ["1.1"]);
 

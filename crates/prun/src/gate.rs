@@ -132,7 +132,8 @@ pub async fn healthy(
             // An instance that ends while it is asked; the next look at its state tells.
             Ok(Err(RunError::Engine { .. })) => {}
             Ok(Err(other)) => return Err(other),
-            Err(_) => answer = "the health check does not end".to_owned(),
+            Err(_) if answer.is_empty() => answer = "the health check does not end".to_owned(),
+            Err(_) => {}
         }
         tokio::time::sleep(PAUSE).await;
     }
