@@ -220,7 +220,8 @@ async fn look(
 ) -> Result<(), RunError> {
     let Some(state) = containers::inspect(host, project, container).await? else { return Ok(()) };
     let restarts = state.restart_count.unwrap_or(0);
-    if restarts - *before.get_or_insert(restarts) >= 2 {
+    // While it runs, the engine says 0; its own code is there when it has ended again.
+    if restarts - *before.get_or_insert(restarts) >= 2 && !containers::is_running(&state) {
         let code = state.state.as_ref().and_then(|state| state.exit_code).unwrap_or(-1);
         let tail = containers::tail(host, container).await;
         return Err(RunError::ServiceEnded { service: service.name().to_owned(), code, tail });

@@ -244,7 +244,7 @@ impl Start {
         };
         let version = service.image().rsplit_once(':').map_or("", |(_, tag)| tag);
         let server = format!("{} {version}", service.kind());
-        let text = format!("{:<8}{server:<14}volume {:<16}{credential}", service.name(), service.volume());
+        let text = format!("{:<7} {server:<13} volume {:<15} {credential}", service.name(), service.volume());
         self.edge.stderr.fact("service", &text);
     }
 
@@ -255,7 +255,7 @@ impl Start {
             if containers::inspect(&self.host, &self.project, &container).await?.is_some() {
                 service::stop(&self.host, &self.project, service.name()).await?;
                 let text =
-                    format!("{:<8}stopped; its volume {} and its credential stay", service.name(), service.volume());
+                    format!("{:<7} stopped; its volume {} and its credential stay", service.name(), service.volume());
                 self.edge.stderr.fact("service", &text);
             }
         }
@@ -273,7 +273,7 @@ impl Start {
                 Some(_) => "would be started with its data",
             };
             fresh |= self.ledger.service(&wanted.name).is_none();
-            self.edge.stderr.fact("service", &format!("{:<8}{} {what}", wanted.name, wanted.kind));
+            self.edge.stderr.fact("service", &format!("{:<7} {} {what}", wanted.name, wanted.kind));
         }
         let what = match current {
             None => "would be started".to_owned(),

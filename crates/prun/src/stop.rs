@@ -70,7 +70,7 @@ pub async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure
         edge.stderr.fact("removed", "the credentials of its services");
     } else {
         for service in ledger.services() {
-            edge.stderr.fact("kept", &format!("{:<8}volume {}, credential", service.name(), service.volume()));
+            edge.stderr.fact("kept", &format!("{:<7} volume {}, credential", service.name(), service.volume()));
         }
     }
     Ok(Exit::Done)
