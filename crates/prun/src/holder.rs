@@ -52,6 +52,12 @@ pub async fn image(host: &Engine) -> Result<String, RunError> {
     Ok(name)
 }
 
+/// Removes the image, unless another project uses it; then the engine refuses, and that is right.
+pub async fn remove_image(host: &Engine) {
+    let options = None::<bollard::query_parameters::RemoveImageOptions>;
+    let _ = host.docker().remove_image(&format!("prun/shim:{}", shim::digest()), options, None).await;
+}
+
 /// What a holder keeps.
 #[derive(Debug)]
 pub struct Holder {

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use papp::Manifest;
-use pcli::resolve::{Purpose, SecretSources, Trust};
+use pcli::arguments::SecretArguments;
+use pcli::resolve::Purpose;
 use pcli::{Exit, FoundManifest};
 use pcredential::{Ledger, NewService, Phase, ServiceRecord};
 use pengine::{Endpoint, Engine, Environment, Flags};
-use psecret::{Dialect, Inputs, RedactorBuilder, Secret};
+use psecret::{Inputs, RedactorBuilder, Secret};
 
-use crate::command::{EnvironmentFileDialect, SecretArguments, StartArguments};
+use crate::command::StartArguments;
 use crate::compose;
 use crate::containers;
 use crate::edge::{Edge, Failure};
@@ -85,17 +86,8 @@ fn secrets(
     let environment = |name: &str| std::env::var_os(name);
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
-    let sources = SecretSources {
-        flags: arguments.secrets.clone(),
-        env_files: arguments.environment_files.clone(),
-        dialect: match arguments.environment_file_dialect {
-            EnvironmentFileDialect::Docker => Dialect::Docker,
-            EnvironmentFileDialect::Dotenv => Dialect::Dotenv,
-        },
-        trust: if arguments.trust_config { Trust::Granted } else { Trust::Withheld },
-    };
     let resolution = tokio::task::block_in_place(|| {
-        pcli::resolve::resolve(&sources, manifest, Purpose::Run, &mut inputs, &edge.cancellation)
+        pcli::resolve::resolve(&arguments.sources(), manifest, Purpose::Run, &mut inputs, &edge.cancellation)
     })
     .map_err(|error| Failure::from(error.diagnostic()))?;
     plan.composed.retain(|(name, _)| resolution.deferred.contains(name));

@@ -66,6 +66,7 @@ pub async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure
             containers::remove_volume(&host, volume).await?;
             edge.stderr.fact("removed", &format!("volume {volume}"));
         }
+        holder::remove_image(&host).await;
         locked.forget()?;
         edge.stderr.fact("removed", "the credentials of its services");
     } else {
