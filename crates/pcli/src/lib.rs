@@ -24,6 +24,9 @@ pub use exit::{Ending, Exit};
 pub use manifest::{FindError, FoundManifest, MANIFEST_NAME, find_manifest};
 pub use printer::{Colour, Printer, Terminal};
 pub use process::protect;
-pub use sealed::{IDENTITY_VARIABLE, ProjectStore, STORE_NAME, SealedError, identity, identity_or_new, identity_path};
+pub use sealed::{
+    CACHE_KEY_VARIABLE, IDENTITY_VARIABLE, ProjectStore, STORE_NAME, SealedError, digest_key, identity,
+    identity_or_new, identity_path,
+};
 pub use signal::{Cancellation, listen};
 pub use visible::{one_line, visible};

@@ -13,13 +13,16 @@ use pvault::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Diagnostic, Exit};
+use crate::{Diagnostic, Exit, FoundManifest};
 
 /// The store's name.
 pub const STORE_NAME: &str = "secrets.age";
 
 /// The variable that holds an identity where there is no file for it, as in CI.
 pub const IDENTITY_VARIABLE: &str = "PBUILD_IDENTITY";
+
+/// The variable that holds the key of digests where there is no store for it.
+pub const CACHE_KEY_VARIABLE: &str = "PBUILD_CACHE_KEY";
 
 /// The folder below the user's configuration and state.
 const TOOL: &str = "pbuild";
@@ -51,6 +54,9 @@ pub enum SealedError {
     /// The variable holds something else.
     #[error("{IDENTITY_VARIABLE} is not text")]
     NotText,
+    /// The text of the variable could be guessed.
+    #[error("{CACHE_KEY_VARIABLE} has less than {} characters", psecret::SHORTEST_KEY_TEXT)]
+    ShortKey,
     /// The kernel gave no random numbers.
     #[error("failed to get random numbers")]
     Random(#[source] std::io::Error),
@@ -76,6 +82,7 @@ impl SealedError {
             ),
             Self::Vault(error) => error.help().into_iter().fold(diagnostic, Diagnostic::help),
             Self::Absent { .. } => diagnostic.help("pbuild secrets init"),
+            Self::ShortKey => Diagnostic::from_error(self, Exit::Usage).help("openssl rand -hex 32 makes a good one"),
             Self::Content { .. } | Self::NotText | Self::Random(_) | Self::NotListed { .. } => diagnostic,
         }
     }
@@ -235,6 +242,28 @@ fn folder_name(path: &Path) -> String {
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(32).collect();
     let digest = crate::trust::digest(&[path.as_os_str().as_encoded_bytes()]);
     format!("{name}-{}", &digest[..16])
+}
+
+/// The key under which the project's values have digests: that of the variable, else that of the sealed store, so that
+/// all who share either share the digests. `None` when there is neither.
+///
+/// # Errors
+///
+/// [`SealedError::ShortKey`]; those of the identity and the store.
+pub fn digest_key(
+    manifest: Option<&FoundManifest>,
+    environment: &Environment<'_>,
+) -> Result<Option<DigestKey>, SealedError> {
+    if let Some(text) = environment(CACHE_KEY_VARIABLE).filter(|text| !text.is_empty()) {
+        let text = Zeroizing::new(text.into_encoded_bytes());
+        return DigestKey::from_text(&text).map(Some).ok_or(SealedError::ShortKey);
+    }
+    let Some(manifest) = manifest else { return Ok(None) };
+    let store = ProjectStore::beside(manifest.directory(), environment)?;
+    if !store.exists() {
+        return Ok(None);
+    }
+    Ok(store.read(&identity(environment)?)?.into_digest_key())
 }
 
 /// Where the user's identity lies.

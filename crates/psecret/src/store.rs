@@ -200,6 +200,12 @@ impl Store {
         self.key.as_ref()
     }
 
+    /// That key alone; the values are wiped.
+    #[must_use]
+    pub fn into_digest_key(self) -> Option<DigestKey> {
+        self.key
+    }
+
     /// Sets that key.
     pub fn set_digest_key(&mut self, key: DigestKey) {
         self.key = Some(key);

@@ -100,7 +100,8 @@ impl Command<'_> {
         if !self.directory.as_os_str().is_empty() {
             command.current_dir(self.directory);
         }
-        command.env_remove("PBUILD_IDENTITY").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env_remove(crate::IDENTITY_VARIABLE).env_remove(crate::CACHE_KEY_VARIABLE);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn().map_err(start_failed)?;
         // Both pipes are drained at the same time; a program that waits for one of them to empty never ends.
         let printed = child.stdout.take().map(|pipe| thread::spawn(|| read_up_to(pipe, LONGEST_SECRET + 1)));

@@ -107,6 +107,27 @@ fn the_identity_of_the_environment_comes_before_that_of_the_file() {
 }
 
 #[test]
+fn the_key_of_digests_comes_from_the_variable_or_the_store() {
+    let scene = Scene::new();
+    let path = scene.project.path().join("app.toml");
+    let found = FoundManifest { manifest: papp::Manifest::default(), path };
+    let digest = |environment: &Environment<'_>| {
+        let key = digest_key(Some(&found), environment).unwrap()?;
+        Some(key.digest("x", &SecretName::parse("A").unwrap(), &UserSecret::new(b"value".to_vec())))
+    };
+    assert!(digest(&scene.environment()).is_none(), "there is neither");
+    let mine = identity_or_new(&scene.environment()).unwrap();
+    scene.store().create(&mine).unwrap();
+    let by_store = digest(&scene.environment()).unwrap();
+    set(&scene.store(), &mine, "OTHER");
+    assert_eq!(digest(&scene.environment()).unwrap(), by_store, "it stays when the store changes");
+    let with = |text: &'static str| move |name: &str| (name == CACHE_KEY_VARIABLE).then(|| OsString::from(text));
+    let by_variable = digest(&with("a key that many runners share")).unwrap();
+    assert!(by_variable != by_store && digest(&with("a key that many runners share")).unwrap() == by_variable);
+    assert!(matches!(digest_key(Some(&found), &with("short")), Err(SealedError::ShortKey)));
+}
+
+#[test]
 fn a_damaged_store_is_told_with_its_backup_and_never_reset_k4() {
     let scene = Scene::new();
     let (store, mine) = (scene.store(), identity_or_new(&scene.environment()).unwrap());

@@ -9,7 +9,7 @@ use psecret::{Change, DigestKey, Store};
 use pvault::{Identity, Recipient, SealedFile};
 
 use super::{Desk, DiffArguments, Project, SecretsError, environment};
-use crate::{Exit, IDENTITY_VARIABLE, STORE_NAME, SealedError, identity};
+use crate::{CACHE_KEY_VARIABLE, Exit, IDENTITY_VARIABLE, STORE_NAME, SealedError, identity};
 
 /// What the digests of [`textconv`] are for, so that no other digest is equal to one of them.
 const PURPOSE: &str = "diff";
@@ -47,6 +47,7 @@ fn committed(path: &Path, identity: &Identity) -> Result<Store, SecretsError> {
         .args(["show", &format!("HEAD:./{STORE_NAME}")])
         .current_dir(folder)
         .env_remove(IDENTITY_VARIABLE)
+        .env_remove(CACHE_KEY_VARIABLE)
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()

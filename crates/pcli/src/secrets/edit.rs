@@ -12,7 +12,7 @@ use pvault::Environment;
 use zeroize::Zeroizing;
 
 use super::{Desk, Project, SecretsError, environment};
-use crate::{Exit, IDENTITY_VARIABLE, identity};
+use crate::{CACHE_KEY_VARIABLE, Exit, IDENTITY_VARIABLE, identity};
 
 /// The kernel's number for tmpfs (`linux/magic.h`).
 const TMPFS: u64 = 0x0102_1994;
@@ -86,6 +86,7 @@ fn edited(store: &Store, editor: &OsString, folder: &Path) -> Result<Store, Secr
         .arg(words)
         .args([editor.as_os_str(), path.as_os_str()])
         .env_remove(IDENTITY_VARIABLE)
+        .env_remove(CACHE_KEY_VARIABLE)
         .status()
         .map_err(failed("start the editor"))?;
     if !status.success() {
