@@ -34,8 +34,8 @@ fn exported(scene: &Scene, file: &str) -> String {
     run(scene, &["secrets", "export", "--out", file]).expect_code(0);
     let path = scene.project().join(file);
     scene.allow(&path);
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    fs::read_to_string(path).unwrap()
+    assert_eq!(fs::metadata(&path).expect("the export").permissions().mode() & 0o777, 0o600);
+    fs::read_to_string(path).expect("the export is text")
 }
 
 fn identity_of(scene: &Scene) -> PathBuf {
@@ -43,8 +43,10 @@ fn identity_of(scene: &Scene) -> PathBuf {
 }
 
 fn files_of(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -219,10 +221,10 @@ fn a_damaged_store_stops_everything_and_names_its_backup_k4() {
 /// The search path with the tools under test before all others.
 fn path_with_tools() -> String {
     let tools = std::env::var("PBUILD_TEST_BINARIES").unwrap_or_else(|_| {
-        let test = std::env::current_exe().unwrap();
-        test.parent().unwrap().parent().unwrap().to_str().unwrap().to_owned()
+        let test = std::env::current_exe().expect("a test is a file");
+        test.parent().and_then(Path::parent).and_then(Path::to_str).expect("a test lies in deps").to_owned()
     });
-    format!("{tools}:{}", std::env::var("PATH").unwrap())
+    format!("{tools}:{}", std::env::var("PATH").expect("a search path"))
 }
 
 /// Real git, in the scene.

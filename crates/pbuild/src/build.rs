@@ -228,7 +228,8 @@ impl Work<'_> {
         ));
         let mut injection = Injection::new(self.injection_plan(), self.secrets.ids(), self.secrets.redactor.clone());
         let mut request = self.request(Exporter::engine_image()).await?;
-        request.secrets = Arc::new(BuildSecrets::new(Arc::clone(&self.secrets.all)));
+        request.secrets =
+            Arc::new(BuildSecrets::new(Arc::clone(&self.secrets.all)).with_ids(&self.secrets.rebuilding));
         request.observer = Some(Arc::clone(&context) as _);
         request.history = History::Nothing;
 
@@ -287,6 +288,7 @@ impl Work<'_> {
             let name = secret.name().as_str();
             let declared = self.manifest.and_then(|manifest| manifest.secret(name));
             PlannedSecret {
+                id: self.secrets.rebuilding.get(name).cloned().unwrap_or_else(|| name.to_owned()),
                 steps: declared
                     .map(|declared| declared.steps.iter().map(|text| StepPattern::new(text)).collect())
                     .unwrap_or_default(),

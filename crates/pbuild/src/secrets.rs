@@ -1,6 +1,6 @@
 //! The secrets of one command: read once, kept together with what masks them and what finds them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pcli::resolve::{self, Purpose, Resolution, SecretSources, Trust};
@@ -18,6 +18,8 @@ pub struct Secrets {
     pub all: Arc<Vec<Secret>>,
     /// What masks them.
     pub redactor: Redactor,
+    /// By name, the ids of those whose new value runs their steps again.
+    pub rebuilding: BTreeMap<String, String>,
 }
 
 impl Secrets {
@@ -77,7 +79,11 @@ impl Secrets {
             .fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()))
             .build()
             .map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
-        Ok(Self { all: Arc::new(secrets), redactor })
+        let rebuilding = match purpose {
+            Purpose::Build => rebuilding(&secrets, manifest, &environment)?,
+            Purpose::Run | Purpose::Search => BTreeMap::new(),
+        };
+        Ok(Self { all: Arc::new(secrets), redactor, rebuilding })
     }
 
     /// Everything by which the values can be found, compiled once.
@@ -150,4 +156,31 @@ impl Secrets {
     fn judged(&self) -> impl Iterator<Item = (&SecretName, Searchability)> {
         self.all.iter().map(|secret| (secret.name(), Searchability::of(secret.value())))
     }
+}
+
+/// The ids of secrets that are marked `rebuild = true`. BuildKit's cache key holds a secret's id and not its value, so the
+/// id follows the value: by a digest under a key, because provenance shows ids.
+fn rebuilding(
+    secrets: &[Secret],
+    manifest: Option<&FoundManifest>,
+    environment: &dyn Fn(&str) -> Option<std::ffi::OsString>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let marked = |secret: &&Secret| {
+        let declared = manifest.and_then(|found| found.manifest.secret(secret.name().as_str()));
+        secret.scope().in_build() && declared.is_some_and(|declared| declared.rebuild)
+    };
+    let marked: Vec<&Secret> = secrets.iter().filter(marked).collect();
+    let Some(first) = marked.first() else { return Ok(BTreeMap::new()) };
+    let key = pcli::digest_key(manifest, environment).map_err(|error| error.diagnostic())?.ok_or_else(|| {
+        Diagnostic::error(
+            format!("`{}` has rebuild = true, and there is no key for its digest", first.name()),
+            Exit::Usage,
+        )
+        .help(format!("`pbuild secrets init` makes a store that has one; in CI set {}", pcli::CACHE_KEY_VARIABLE))
+    })?;
+    let id = |secret: &&Secret| {
+        let name = secret.name();
+        (name.to_string(), format!("{name}.{}", key.digest("rebuild", name, secret.value())))
+    };
+    Ok(marked.iter().map(id).collect())
 }
