@@ -17,8 +17,6 @@ impl Capabilities {
     pub const SECRET_ENVIRONMENT: &str = "exec.secretenv";
     /// Secrets can be files of a step.
     pub const SECRET_MOUNT: &str = "exec.mount.secret";
-    /// Images can carry attestations.
-    pub const ATTESTATIONS: &str = "exporter.image.attestations";
 
     /// Whether operations (LLB) may use this, for example [`Capabilities::SECRET_ENVIRONMENT`].
     ///
@@ -32,12 +30,6 @@ impl Capabilities {
     #[must_use]
     pub fn frontend(&self, id: &str) -> bool {
         self.frontend.contains(id)
-    }
-
-    /// Capabilities made by hand, for tests of what depends on them.
-    #[must_use]
-    pub fn with_operations<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
-        Self { frontend: BTreeSet::new(), operations: ids.into_iter().map(str::to_owned).collect() }
     }
 }
 
