@@ -92,7 +92,7 @@ impl Report {
     /// The outcome.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        if !self.findings.is_empty() {
+        if !self.findings.is_empty() || self.not_listed > 0 {
             Verdict::Leak
         } else if self.not_searched.is_empty() {
             Verdict::Clean
