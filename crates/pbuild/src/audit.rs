@@ -144,8 +144,12 @@ async fn engine_image(
     let known = edge.cancellation.unless_cancelled(engine.docker().inspect_image(id)).await?;
     known.map_err(|error| no_image(id, &error))?;
     let (reader, forward) = chunks::channel(engine.docker().export_image(id));
-    let work = async { tokio::join!(search(reader, subject, needles, edge), forward).0 };
-    work.await
+    let mut searching = std::pin::pin!(search(reader, subject, needles, edge));
+    // A search that was told to stop does not wait for an engine that sends nothing more.
+    tokio::select! {
+        outcome = &mut searching => outcome,
+        () = forward => searching.await,
+    }
 }
 
 fn no_image(name: &str, error: &bollard::errors::Error) -> Diagnostic {

@@ -12,7 +12,8 @@ use psecret::Redactor;
 /// A file that may hold every secret: it is sealed, and its name is ours.
 const SEALED: &str = "secrets.age";
 
-/// How much of a file is matched before any of it is sent on. A hit in a longer file stops it before its last packet.
+/// Matches each packet of a file before it is sent on, together with the end of the packet before; a hit ends the build
+/// before that file's last packet.
 #[derive(Debug)]
 pub struct ContextGuard(Arc<Shared>);
 
@@ -66,7 +67,7 @@ impl ContextGuard {
 impl ContextObserver for ContextGuard {
     fn open(&self, _local: &str, path: &Path) -> Box<dyn FileObserver> {
         let sealed = path.file_name().is_some_and(|name| name == SEALED);
-        // A searcher borrows its needles, and an observer outlives this call: each file has a thread's worth of both.
+        // A searcher borrows its needles and an observer outlives this call, so a file keeps bytes instead of a searcher.
         Box::new(FileGuard { shared: Arc::clone(&self.0), path: path.to_owned(), kept: Vec::new(), offset: 0, sealed })
     }
 }
