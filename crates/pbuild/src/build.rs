@@ -15,6 +15,7 @@ use pscan::NeedleSet;
 use psecret::{Delivery, Secret};
 
 use crate::audit::{Audited, Built, Verdict};
+use crate::cleanup::Marks;
 use crate::command::BuildArguments;
 use crate::context::{ContextGuard, ContextLeak};
 use crate::edge::{Edge, Failure};
@@ -213,8 +214,12 @@ impl Work<'_> {
             BuildError::Buildkit(error) => explain::buildkit(&error),
             other => Diagnostic::from_error(&other, Exit::Failed),
         })?;
+        self.finish_without_secrets(&result)
+    }
+
+    fn finish_without_secrets(&self, result: &BuildResult) -> Result<Exit, Failure> {
         self.edge.fact("audit", "nothing to search for: this build has no secrets");
-        self.announce_image(image_id(&result)?)?;
+        self.announce_image(image_id(result)?)?;
         Ok(Exit::Done)
     }
 
@@ -227,7 +232,11 @@ impl Work<'_> {
             &self.arguments.allow_context_leak,
         ));
         let mut injection = Injection::new(self.injection_plan(), self.secrets.ids(), self.secrets.redactor.clone());
-        let mut request = self.request(Exporter::engine_image()).await?;
+        // With public configuration alone there is nothing to prove, as when docker builds it.
+        let names: Vec<String> = self.plan.tags.iter().map(ToString::to_string).collect();
+        let exporter =
+            if self.secrets.is_empty() { Exporter::named_engine_image(&names) } else { Exporter::engine_image() };
+        let mut request = self.request(exporter).await?;
         request.secrets =
             Arc::new(BuildSecrets::new(Arc::clone(&self.secrets.all)).with_ids(&self.secrets.rebuilding));
         request.observer = Some(Arc::clone(&context) as _);
@@ -243,11 +252,16 @@ impl Work<'_> {
         }
         let result = match built? {
             Ok(result) => result,
-            Err(BuildError::Stopped { .. }) => return Err(self.context_leak(refused, &before).await),
+            Err(BuildError::Stopped { .. }) => {
+                return Err(self.context_leak(refused, &before, &injection.marks()).await);
+            }
             Err(error) => return Err(explain::build(&error, Some(&injection), failed).into()),
         };
         self.tell_offers(&injection, &result);
         injection.check_patterns().map_err(|error| explain::injection(&error))?;
+        if self.secrets.is_empty() {
+            return self.finish_without_secrets(&result);
+        }
         let built = Built::new(image_id(&result)?);
         self.prove(built, &injection, &before).await
     }
@@ -270,7 +284,7 @@ impl Work<'_> {
                 Ok(Exit::Done)
             }
             Verdict::Leak(found) => {
-                let removed = self.remove(&id, before).await;
+                let removed = self.remove(&id, before, &injection.marks()).await;
                 let told = report::removed(removed, self.arguments.keep_leaked_cache);
                 Err(report::leak(&found, injection).note(told).into())
             }
@@ -326,8 +340,8 @@ impl Work<'_> {
         }
     }
 
-    async fn context_leak(&self, leaks: Vec<ContextLeak>, before: &CacheBefore) -> Failure {
-        let _ = before.restore(&self.builder).await;
+    async fn context_leak(&self, leaks: Vec<ContextLeak>, before: &CacheBefore, marks: &Marks) -> Failure {
+        let _ = before.restore(&self.builder, marks).await;
         let mut diagnostic = Diagnostic::error(
             "the build context holds a secret; nothing of the file was sent to the engine",
             Exit::Leak,
@@ -341,12 +355,12 @@ impl Work<'_> {
             .into()
     }
 
-    async fn remove(&self, id: &str, before: &CacheBefore) -> Removed {
+    async fn remove(&self, id: &str, before: &CacheBefore, marks: &Marks) -> Removed {
         let images = usize::from(leftovers::remove_unnamed_image(&self.engine, id).await);
         if self.arguments.keep_leaked_cache {
             return Removed { records: 0, images };
         }
-        let records = match before.restore(&self.builder).await {
+        let records = match before.restore(&self.builder, marks).await {
             Ok(records) => records,
             Err(error) => {
                 self.edge.stderr.warning(&format!(

@@ -1,7 +1,8 @@
 //! What a leaking build leaves in the engine: which cache records to drop, and in which order.
 //!
-//! The engine has no way from a step to its cache record, so the records that came up between two looks are the
-//! build's own. One that another build is using at that moment is in use and stays.
+//! The engine has no way from a step to its cache record. What came up between two looks at the cache and is described
+//! by one of the build's own steps is the build's own, with everything that builds on it. A record that another build is
+//! using at that moment is in use and stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,24 +15,59 @@ pub struct CacheRecord {
     pub parents: Vec<String>,
     /// Whether something holds it at the moment.
     pub in_use: bool,
+    /// What BuildKit says it is: a step's name, or the command whose mount it was.
+    pub description: String,
+    /// What BuildKit keeps it for: `regular`, `source.local`, …
+    pub kind: String,
+}
+
+/// What the records of one build look like.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    /// The names of its operations.
+    pub names: BTreeSet<String>,
+    /// The commands of its steps.
+    pub commands: BTreeSet<String>,
+}
+
+impl Marks {
+    /// Whether a record may be of this build.
+    ///
+    /// BuildKit describes the result of a command as `mount / from exec ARGUMENTS` and that of a file operation by its
+    /// name; before 2021 every file operation was a `fileop target`. What was sent of a context has no name at all.
+    fn fit(&self, record: &CacheRecord) -> bool {
+        let of_command = |command: &String| !command.is_empty() && record.description.ends_with(command.trim_end());
+        record.kind == "source.local"
+            || record.description == "fileop target"
+            || self.names.contains(&record.description)
+            || (record.description.starts_with("mount ") && self.commands.iter().any(of_command))
+    }
 }
 
 /// The records to drop, every record after all that build on it, as the engine demands.
 ///
 /// A record is kept when something that stays builds on it.
 #[must_use]
-pub fn removal_order(before: &BTreeSet<String>, after: &[CacheRecord]) -> Vec<String> {
+pub fn removal_order(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> Vec<String> {
     let mut children: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for record in after {
         for parent in &record.parents {
             children.entry(parent).or_default().insert(&record.id);
         }
     }
-    let mut candidates: BTreeSet<&str> = after
+    let new: BTreeMap<&str, &CacheRecord> = after
         .iter()
         .filter(|record| !record.in_use && !before.contains(&record.id))
-        .map(|record| record.id.as_str())
+        .map(|record| (record.id.as_str(), record))
         .collect();
+    let mut candidates = BTreeSet::new();
+    let mut open: Vec<&str> = new.iter().filter(|(_, record)| marks.fit(record)).map(|(id, _)| *id).collect();
+    while let Some(id) = open.pop() {
+        if candidates.insert(id) {
+            let above = children.get(id).into_iter().flatten().copied();
+            open.extend(above.filter(|above| new.contains_key(above)));
+        }
+    }
     let mut order = Vec::new();
     loop {
         let free: Vec<&str> = candidates
@@ -57,17 +93,45 @@ mod tests {
     use super::*;
 
     fn record(id: &str, parents: &[&str]) -> CacheRecord {
-        CacheRecord { id: id.into(), parents: parents.iter().map(|id| (*id).into()).collect(), in_use: false }
+        CacheRecord {
+            id: id.into(),
+            parents: parents.iter().map(|id| (*id).into()).collect(),
+            in_use: false,
+            description: "mount / from exec /bin/sh -c make".into(),
+            kind: "regular".into(),
+        }
     }
 
     fn order(before: &[&str], after: &[CacheRecord]) -> Vec<String> {
-        removal_order(&before.iter().map(|id| (*id).to_owned()).collect(), after)
+        let marks = Marks { names: ["[2/2] COPY . /srv".to_owned()].into(), commands: ["make".to_owned()].into() };
+        removal_order(&before.iter().map(|id| (*id).to_owned()).collect(), after, &marks)
     }
 
     #[test]
     fn leaves_go_first_and_older_records_stay() {
         let after = [record("base", &[]), record("one", &["base"]), record("two", &["one"]), record("side", &["one"])];
         assert_eq!(order(&["base"], &after), ["side", "two", "one"]);
+    }
+
+    #[test]
+    fn what_no_step_of_this_build_made_stays_unless_it_builds_on_one() {
+        let foreign = |id, parents| CacheRecord {
+            description: "mount / from exec /bin/sh -c other".into(),
+            ..record(id, parents)
+        };
+        let copied = CacheRecord { description: "[2/2] COPY . /srv".into(), ..record("copied", &[]) };
+        let context = CacheRecord { kind: "source.local".into(), ..foreign("context", &[]) };
+        let after = [record("mine", &[]), foreign("theirs", &[]), foreign("above", &["mine"]), copied, context];
+        assert_eq!(order(&[], &after), ["above", "context", "copied", "mine"]);
+    }
+
+    #[test]
+    fn a_prelude_before_the_command_does_not_hide_it() {
+        let old = CacheRecord {
+            description: "mount / from exec /bin/sh -c TOKEN=\nexec \"$@\" sh /bin/sh -c make".into(),
+            ..record("old", &[])
+        };
+        assert_eq!(order(&[], &[old]), ["old"]);
     }
 
     #[test]

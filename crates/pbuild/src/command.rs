@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pcli::arguments::SecretArguments;
 
 /// Builds container images with secrets that stay out of them
 #[derive(Debug, Parser)]
@@ -37,40 +38,6 @@ pub enum Command {
         /// The shell to write for
         shell: clap_complete::Shell,
     },
-}
-
-/// Where the user's secrets come from: the same flags for every command that needs them.
-#[derive(Debug, Default, Args)]
-pub struct SecretArguments {
-    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it (repeatable)
-    #[arg(long = "secret", value_name = "SPEC", help_heading = "Secrets")]
-    pub secrets: Vec<String>,
-
-    /// Secrets from a file of NAME=VALUE lines (repeatable)
-    #[arg(long = "env-file", value_name = "FILE", help_heading = "Secrets")]
-    pub environment_files: Vec<PathBuf>,
-
-    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments
-    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", default_value_t = EnvironmentFileDialect::Docker, help_heading = "Secrets")]
-    pub environment_file_dialect: EnvironmentFileDialect,
-
-    /// The manifest [default: app.toml in the context, if there is one]
-    #[arg(long, value_name = "FILE", help_heading = "Secrets")]
-    pub config: Option<PathBuf>,
-
-    /// Let the manifest run its commands and read the environment variables it names
-    #[arg(long, help_heading = "Secrets")]
-    pub trust_config: bool,
-}
-
-/// How lines of an env file are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum EnvironmentFileDialect {
-    /// As `docker run --env-file`: no quotes, no escapes, `#` only at the start of a line
-    #[default]
-    Docker,
-    /// As Compose: quotes, comments, values over several lines; `$` is taken literally
-    Dotenv,
 }
 
 /// How progress is shown.

@@ -7,6 +7,7 @@ use pbuildkit::llb::{self, ChainError, ChainStep, InjectError, Mode, SourceLines
 use pbuildkit::{Capabilities, Definition, Transform};
 use psecret::Redactor;
 
+use crate::cleanup::Marks;
 use crate::guard::{self, GuardError};
 
 /// Why a build was ended before anything ran.
@@ -54,6 +55,7 @@ pub struct Injection {
     redactor: Redactor,
     source: SourceMap,
     steps: Vec<Step>,
+    names: BTreeSet<String>,
     chains: BTreeMap<Option<String>, Vec<ChainStep>>,
 }
 
@@ -61,14 +63,21 @@ impl Injection {
     /// An injection of this plan into a build whose session knows these ids.
     #[must_use]
     pub fn new(plan: llb::Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
-        let (source, steps, chains) = Default::default();
-        Self { plan, known, redactor, source, steps, chains }
+        let (source, steps, names, chains) = Default::default();
+        Self { plan, known, redactor, source, steps, names, chains }
     }
 
     /// Every step of the build, in the graph's order, with the secrets that it was offered.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// By what the cache records of this build can be told.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        let commands = self.steps.iter().map(|step| step.command.clone()).collect();
+        Marks { names: self.names.clone(), commands }
     }
 
     /// The lines of the Dockerfile that made a vertex.
@@ -148,6 +157,8 @@ impl Transform for Injection {
             self.check_required(step)?;
         }
         self.source.add(&injected.definition);
+        let described = injected.definition.metadata.values();
+        self.names.extend(described.filter_map(|about| about.description.get("llb.customname").cloned()));
         self.chains.insert(platform.map(str::to_owned), llb::chain(&injected.definition)?);
         self.steps.extend(injected.steps);
         // The last platform's call sees all steps; an earlier one may lack the step that a pattern means.

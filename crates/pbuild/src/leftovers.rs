@@ -6,7 +6,7 @@ use bollard::query_parameters::RemoveImageOptions;
 use pbuildkit::{Builder, BuildkitError};
 use pengine::Engine;
 
-use crate::cleanup::{self, CacheRecord};
+use crate::cleanup::{self, CacheRecord, Marks};
 
 /// What the builder's cache held before a build.
 #[derive(Debug)]
@@ -30,11 +30,11 @@ impl CacheBefore {
         Ok(Self(builder.cache_records(&[]).await?.into_iter().map(|record| record.id).collect()))
     }
 
-    /// Drops the records that came since, leaves first.
+    /// Drops the records of one build that came since, leaves first.
     ///
     /// # Errors
     /// When the builder does not answer; what was dropped until then stays dropped.
-    pub async fn restore(&self, builder: &Builder) -> Result<usize, BuildkitError> {
+    pub async fn restore(&self, builder: &Builder, marks: &Marks) -> Result<usize, BuildkitError> {
         let mut removed = 0;
         // Dropping one record can free another that was in use by it, so look again until nothing moves.
         loop {
@@ -42,10 +42,16 @@ impl CacheBefore {
                 .cache_records(&[])
                 .await?
                 .into_iter()
-                .map(|record| CacheRecord { id: record.id, parents: record.parents, in_use: record.in_use })
+                .map(|record| CacheRecord {
+                    id: record.id,
+                    parents: record.parents,
+                    in_use: record.in_use,
+                    description: record.description,
+                    kind: record.kind,
+                })
                 .collect();
             let mut moved = 0;
-            for id in cleanup::removal_order(&self.0, &records) {
+            for id in cleanup::removal_order(&self.0, &records, marks) {
                 moved += builder.prune(&[format!("id=={id}")]).await?.len();
             }
             if moved == 0 {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pcli::resolve::{self, Purpose, Resolution, SecretSources, Trust};
+use pcli::arguments::SecretArguments;
+use pcli::resolve::{self, Purpose, Resolution};
 use pcli::{Diagnostic, Exit, FoundManifest};
 use pscan::{NeedleSet, NeedleSetBuilder};
-use psecret::{Dialect, Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretName};
+use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretName};
 
-use crate::command::{EnvironmentFileDialect, SecretArguments};
 use crate::edge::{Edge, Failure};
 
 /// Every secret at hand, also those that a build does not need: the search knows more with them.
@@ -49,19 +49,10 @@ impl Secrets {
         manifest: Option<&FoundManifest>,
         edge: &Edge,
     ) -> Result<Self, Failure> {
-        let sources = SecretSources {
-            flags: arguments.secrets.clone(),
-            env_files: arguments.environment_files.clone(),
-            dialect: match arguments.environment_file_dialect {
-                EnvironmentFileDialect::Docker => Dialect::Docker,
-                EnvironmentFileDialect::Dotenv => Dialect::Dotenv,
-            },
-            trust: if arguments.trust_config { Trust::Granted } else { Trust::Withheld },
-        };
         let environment = |name: &str| std::env::var_os(name);
         let mut stdin = std::io::stdin();
         let mut inputs = Inputs::new(&environment, &mut stdin);
-        let resolved = resolve::resolve(&sources, manifest, purpose, &mut inputs, &edge.cancellation);
+        let resolved = resolve::resolve(&arguments.sources(), manifest, purpose, &mut inputs, &edge.cancellation);
         let Resolution { secrets, warnings, .. } = resolved.map_err(|error| error.diagnostic())?;
         for warning in warnings {
             edge.stderr.warning(&warning);
