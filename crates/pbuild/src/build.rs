@@ -237,8 +237,7 @@ impl Work<'_> {
         let exporter =
             if self.secrets.is_empty() { Exporter::named_engine_image(&names) } else { Exporter::engine_image() };
         let mut request = self.request(exporter).await?;
-        request.secrets =
-            Arc::new(BuildSecrets::new(Arc::clone(&self.secrets.all)).with_ids(&self.secrets.rebuilding));
+        request.secrets = Arc::new(BuildSecrets::new(Arc::clone(&self.secrets.all)).with_ids(&self.secrets.rebuilding));
         request.observer = Some(Arc::clone(&context) as _);
         request.history = History::Nothing;
 
