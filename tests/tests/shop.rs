@@ -32,6 +32,15 @@ impl<'engine> Index<'engine> {
         let address = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         Self { engine, container, address }
     }
+
+    /// The status of a request without the token.
+    fn answer_to_a_stranger(&self) -> String {
+        let ask = "import urllib.request, urllib.error\n\
+                   try: urllib.request.urlopen('http://127.0.0.1:8080/simple/shop-greeting/'); print(200)\n\
+                   except urllib.error.HTTPError as error: print(error.code)\n";
+        let told = self.engine.docker(&["exec", &self.container, "python3", "-c", ask]);
+        String::from_utf8_lossy(&told).into_owned()
+    }
 }
 
 impl Drop for Index<'_> {
@@ -81,6 +90,7 @@ fn the_shop_is_built_with_its_private_dependency_and_its_leaking_twin_is_refused
 
     // The index is real: without its token there is no dependency.
     let refused = ImageName::new(engine, "shop-refused");
-    build(file, "not-the-token-of-this-index", &refused).expect_code(1).expect_stderr("401");
+    build(file, "not-the-token-of-this-index", &refused).expect_code(1).expect_stderr("No matching distribution");
+    assert_eq!(index.answer_to_a_stranger(), "401\n");
     assert!(!refused.exists());
 }
