@@ -265,6 +265,18 @@ fn the_manifest_says_what_to_build_and_who_gets_what() {
     assert_eq!(image.run(&["cat", "/seen"]), "public-mode manifest\n");
 }
 
+/// Public configuration alone: every step has it, there is nothing to prove, and nobody asks for a secret.
+#[test]
+fn a_manifest_with_public_configuration_and_no_secret_builds() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let image = ImageName::new(&engine, "public");
+    scene.write("app.toml", format!("image = \"{}\"\n[env]\nMODE = \"public-mode\"\n", image.as_str()));
+    scene.write("Dockerfile", "FROM busybox\nRUN echo $MODE > /mode\n");
+    scene.pbuild().args(["build", "."]).run().expect_code(0).expect_stderr("nothing to search for");
+    assert_eq!(image.run(&["cat", "/mode"]), "public-mode\n");
+}
+
 /// Two builds of one name at once: each searches the image that it built, and the name ends at a clean one (B9, B10).
 #[test]
 fn two_builds_of_one_name_search_what_they_built_b9() {

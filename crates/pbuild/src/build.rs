@@ -69,7 +69,8 @@ async fn build(
 
     let engine = connect(edge, !secrets.is_empty()).await?;
     secrets.announce(edge, |secret| offer(secret, manifest));
-    let builder = Builder::connect(&engine).await.map_err(|error| explain::buildkit(&error))?;
+    let connecting = edge.cancellation.unless_cancelled(Builder::connect(&engine));
+    let builder = connecting.await?.map_err(|error| explain::buildkit(&error))?;
     let mut work = Work { arguments, plan, manifest, secrets, needles, engine, builder, edge };
     work.resolve_host_gateway().await?;
     if work.secrets.is_empty() && work.configuration().is_empty() {
@@ -225,7 +226,8 @@ impl Work<'_> {
 
     /// Build without a name, search, then name it.
     async fn build_and_prove(&self) -> Result<Exit, Failure> {
-        let before = CacheBefore::look(&self.builder).await.map_err(|error| explain::buildkit(&error))?;
+        let looking = self.edge.cancellation.unless_cancelled(CacheBefore::look(&self.builder));
+        let before = looking.await?.map_err(|error| explain::buildkit(&error))?;
         let context = Arc::new(ContextGuard::new(
             Arc::clone(&self.needles),
             self.secrets.redactor.clone(),
@@ -257,7 +259,10 @@ impl Work<'_> {
             Err(error) => return Err(explain::build(&error, Some(&injection), failed).into()),
         };
         self.tell_offers(&injection, &result);
-        injection.check_patterns().map_err(|error| explain::injection(&error))?;
+        if let Err(error) = injection.check_patterns() {
+            leftovers::remove_unnamed_image(&self.engine, image_id(&result)?).await;
+            return Err(explain::injection(&error).into());
+        }
         if self.secrets.is_empty() {
             return self.finish_without_secrets(&result);
         }
@@ -340,7 +345,11 @@ impl Work<'_> {
     }
 
     async fn context_leak(&self, leaks: Vec<ContextLeak>, before: &CacheBefore, marks: &Marks) -> Failure {
-        let _ = before.restore(&self.builder, marks).await;
+        if let Err(error) = before.restore(&self.builder, marks).await {
+            self.edge.stderr.warning(&format!(
+                "what was sent of the context could not be removed: {error}; run `docker builder prune`"
+            ));
+        }
         let mut diagnostic = Diagnostic::error(
             "the build context holds a secret; nothing of the file was sent to the engine",
             Exit::Leak,
