@@ -80,6 +80,7 @@ fn each_broken_secret_source_is_named_and_nothing_is_built() {
     scene.write("long.txt", vec![b'x'; 131_072]);
     scene.write("huge.txt", vec![b'x'; 512_001]);
     for (specification, says) in [
+        ("id=TOKEN", "set TOKEN in the environment"),
         ("id=TOKEN,env=NOT_SET", "NOT_SET"),
         ("id=TOKEN,src=missing.txt", "missing.txt"),
         ("id=TOKEN,src=empty.txt", "empty"),

@@ -116,6 +116,10 @@ impl ResolveError {
                     diagnostic.note(format!("`{name}` has `from` in {}:{line}", path.display()))
                 })
                 .help("look at these lines; `pbuild trust` or --trust-config lets them act, --secret and --env-file give values without them"),
+            // `id=NAME` alone means the variable, and the file of that name when there is no variable.
+            Self::Secret(SecretError::Read { name, path, .. }) if path.as_os_str() == name.as_str() => diagnostic.help(
+                format!("set {name} in the environment of this command, or name the file: --secret id={name},src=FILE"),
+            ),
             Self::Secret(SecretError::Unset { variable, .. }) => {
                 diagnostic.help(format!("set {variable} in the environment of this command"))
             }
