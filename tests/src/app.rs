@@ -62,10 +62,12 @@ impl<'engine> App<'engine> {
         app
     }
 
-    /// Writes the manifest: name, image and port stand above what is given.
+    /// Writes the manifest and trusts it: name, image and port stand above what is given.
     pub fn manifest(&self, rest: &str) {
         let head = format!("name = \"{}\"\nimage = \"{}\"\n", self.project, self.image.as_str());
         self.scene.write("app.toml", head + &rest.replace("@PORT@", &self.port.to_string()));
+        // One that is broken, as some tests want it, is told when it is used.
+        self.prun(&["trust"]).run();
     }
 
     /// `prun` in the project's folder.

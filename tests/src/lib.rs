@@ -26,12 +26,18 @@
 //! ```
 
 mod app;
+mod registry;
+pub mod service;
+mod tokens;
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-use ptest::Engine;
+use ptest::{Canary, Engine, Scene, Tool};
 
 pub use app::{App, PATIENCE};
+pub use registry::{Registry, named};
+pub use tokens::{Asked, TokenService};
 
 /// Makes one test for each engine flavour out of a function that takes the engine.
 #[macro_export]
@@ -54,6 +60,21 @@ macro_rules! on_every_engine {
             }
         }
     )+};
+}
+
+/// Makes one test for each kind of service out of a function that takes it.
+#[macro_export]
+macro_rules! each_service {
+    ($test:ident: $($name:ident => $service:expr),+ $(,)?) => {
+        mod $test {
+            $(
+                #[test]
+                fn $name() {
+                    super::$test($service);
+                }
+            )+
+        }
+    };
 }
 
 /// A name that one test alone uses; the image under it is removed when the test ends, whatever came of it.
@@ -104,4 +125,57 @@ impl Drop for ImageName<'_> {
     fn drop(&mut self) {
         let _ = self.engine.try_docker(&["image", "rm", "--force", &self.name]);
     }
+}
+
+/// Whether something is so within a time, looked at again and again.
+pub fn becomes(within: Duration, condition: impl Fn() -> bool) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < within {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    condition()
+}
+
+/// The records of the engine's builder whose description holds the text: their ids.
+#[must_use]
+pub fn records(engine: &Engine, text: &str) -> Vec<String> {
+    let listed = engine.buildx(&["du", "--verbose"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let id = |record: &str| Some(record.lines().find_map(|line| line.strip_prefix("ID:"))?.trim().to_owned());
+    // A description may have several lines.
+    listed.split("\n\n").filter(|record| record.contains(text)).filter_map(id).collect()
+}
+
+/// Removes one record of the engine's builder.
+///
+/// # Panics
+/// When the engine does not.
+pub fn prune(engine: &Engine, id: &str) {
+    let pruned = engine.buildx(&["prune", "--all", "--force", "--filter", &format!("id={id}")]);
+    assert!(pruned.status.success(), "{}", String::from_utf8_lossy(&pruned.stderr));
+}
+
+/// Whether a scanner runs in a builder and sees a file in one of its states.
+///
+/// # Panics
+///
+/// When `/proc` cannot be read.
+#[must_use]
+pub fn scanner_of(file: &str) -> bool {
+    std::fs::read_dir("/proc").expect("/proc").flatten().any(|entry| {
+        std::fs::read(entry.path().join("cmdline")).is_ok_and(|command| command == b"/plook\0")
+            && entry.path().join("root/states/1").join(file).exists()
+    })
+}
+
+/// What a build says when the builder itself could not prove anything.
+pub const WHOLE: &str = "searching the whole image";
+
+/// A build of the scene's project with one secret, `TOKEN`, and plain progress.
+pub fn build<'scene>(scene: &'scene Scene, image: &ImageName<'_>, token: &Canary, more: &[&str]) -> Tool<'scene> {
+    let tool = scene.pbuild().args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN"]);
+    tool.args(more).arg(".").env("TOKEN", token.text())
 }

@@ -138,6 +138,12 @@ fn a_declared_secret_that_is_not_at_hand_is_told() {
     let token = scene.oracle().token("TOKEN");
     scene.write("app.toml", "[secrets]\nTOKEN = {}\nOTHER = {}\n");
     scene.write("image.tar", docker(&image(Layer::new(), Compression::Plain)).tar());
-    let outcome = scene.pbuild().args(["audit", "--archive", "image.tar"]).env("TOKEN", token.text()).run();
+    let audit = || scene.pbuild().args(["audit", "--archive", "image.tar"]).env("TOKEN", token.text()).run();
+    // Not even asked for before the manifest is trusted.
+    let outcome = audit();
+    outcome.expect_stderr("TOKEN is not searched for: app.toml:2 may not get its value before `pbuild trust`");
+    scene.trust();
+    let outcome = audit();
     outcome.expect_code(0).expect_stderr("OTHER has no value here");
+    assert!(!outcome.stderr().contains("TOKEN is not"), "{}", outcome.stderr());
 }

@@ -261,6 +261,7 @@ fn the_manifest_says_what_to_build_and_who_gets_what() {
          RUN printf '#!/bin/sh\\ntest -n \"$TOKEN\"' > /bin/fetch && chmod +x /bin/fetch\n\
          RUN fetch it\nRUN test -z \"$TOKEN\" && test -n \"$KEY\" && echo $MODE $WHO > /seen\nFROM first\nRUN exit 9\n",
     );
+    scene.trust();
     scene.pbuild().args(["build", "."]).env("TOKEN", token.text()).env("KEY", key.text()).run().expect_code(0);
     assert_eq!(image.run(&["cat", "/seen"]), "public-mode manifest\n");
 }

@@ -127,8 +127,12 @@ fn no_path_leads_from_the_start_to_the_scanner() {
 
 #[test]
 fn only_the_two_tools_link_the_edge() {
-    for name in rooms().into_keys().filter(|name| name != "pbuild" && name != "prun") {
+    // The fuzz targets are no part of the product: they link what they try, and nothing links them.
+    for name in rooms().into_keys().filter(|name| !["pbuild", "prun", "pfuzz"].contains(&name.as_str())) {
         assert!(!linked(&name).contains("pcli"), "`{name}` links `pcli`");
+    }
+    for tool in ["pbuild", "prun"] {
+        assert!(!linked(tool).contains("pfuzz"), "`{tool}` links `pfuzz`");
     }
 }
 
@@ -235,7 +239,7 @@ fn unsafe_stands_only_where_it_is_named() {
     let keyword = concat!("unsafe", " ");
     for path in rust_sources("crates") {
         let name = shown(&path);
-        if name.starts_with("crates/pshim/") || name == "crates/pscan/src/filter.rs" {
+        if name.starts_with("crates/pshim/") || name == "crates/pscan/src/filter/kernel.rs" {
             continue;
         }
         let code = read(&path).lines().any(|line| !line.trim_start().starts_with("//") && line.contains(keyword));

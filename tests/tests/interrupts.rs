@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use acceptance::ImageName;
+use acceptance::{ImageName, becomes, scanner_of};
 use ptest::{Engine, Flavour, Scene};
 
 /// Whether the engine still runs a process with this mark in its command line.
@@ -11,17 +11,6 @@ fn runs(mark: &str) -> bool {
         let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         command.windows(mark.len()).any(|window| window == mark.as_bytes()) && !command.starts_with(b"pbuild")
     })
-}
-
-fn becomes(within: Duration, condition: impl Fn() -> bool) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < within {
-        if condition() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    condition()
 }
 
 #[test]
@@ -72,29 +61,31 @@ fn an_interrupted_upload_leaves_nothing_b7() {
     assert!(!image.exists());
 }
 
+/// In the middle of the search in the builder: no name, no image, and no scanner that runs on.
 #[test]
-fn an_interrupted_audit_gives_no_name_b7() {
-    let engine = Engine::get(Flavour::Modern);
-    let scene = Scene::on(&engine);
-    let token = scene.oracle().token("TOKEN");
-    let image = ImageName::new(&engine, "interrupted-audit");
-    scene.write(
-        "Dockerfile",
-        "FROM pbuild/postgres:15\nRUN dd if=/dev/urandom of=/random bs=1M count=200 2>/dev/null && echo written\n",
-    );
-    let mut running = scene
-        .pbuild()
-        .args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN", "."])
-        .env("TOKEN", token.text())
-        .spawn();
-    running.wait_for("writing image");
-    running.wait_for("searching");
-    running.interrupt();
-    running.finish().expect_code(130);
-    assert!(!image.exists());
-    let dangling =
-        engine.docker(&["images", "--quiet", "--filter", "dangling=true", "--filter", "reference=pbuild-test/*"]);
-    assert!(dangling.is_empty());
+fn an_interrupted_search_leaves_nothing_b7() {
+    for flavour in Flavour::ALL {
+        let engine = Engine::get(flavour);
+        let scene = Scene::on(&engine);
+        let token = scene.oracle().token("TOKEN");
+        let image = ImageName::new(&engine, "interrupted-search");
+        // Zeros without a disk behind them, so many that the search lasts until the signal.
+        let file = format!("zeros-{}", std::process::id());
+        scene.write("Dockerfile", format!("FROM busybox\nRUN truncate -s 60G /{file} && echo made\n"));
+        let mut running = scene
+            .pbuild()
+            .args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN", "."])
+            .env("TOKEN", token.text())
+            .spawn();
+        running.wait_for("[audit] searching");
+        assert!(becomes(Duration::from_secs(20), || scanner_of(&file)), "{flavour:?}: the search runs");
+        running.interrupt();
+        let outcome = running.finish();
+        outcome.expect_code(130);
+        assert!(!outcome.stderr().contains("exporting"), "{flavour:?}: something was exported");
+        assert!(becomes(Duration::from_secs(20), || !scanner_of(&file)), "{flavour:?}: the scanner runs on");
+        assert!(!image.exists());
+    }
 }
 
 /// SIGTERM is the other polite way.

@@ -127,6 +127,7 @@ fn a_run_secret_that_the_build_never_got_is_searched_for_too() {
     let token = scene.oracle().token("STRIPE_KEY");
     let image = ImageName::new(&engine, "run-secret");
     scene.write("app.toml", "[secrets]\nSTRIPE_KEY = { scope = \"run\" }\n");
+    scene.trust();
     scene.write_secret("settings.ini", token.text());
     scene.write("Dockerfile", "FROM busybox\nCOPY settings.ini /srv/\n");
     let outcome = scene

@@ -51,6 +51,33 @@ fn a_plan_that_cannot_be_followed_starts_nothing() {
     assert!(app.containers().is_empty());
 }
 
+/// The kernel would refuse the app's first exec; the start says so before anything runs.
+#[test]
+fn a_value_longer_than_a_variable_is_told_before_the_start_k14() {
+    let engine = Engine::get(Flavour::Modern);
+    let app = App::new(&engine, "long");
+    app.manifest("[secrets]\nLONG = {}\n");
+    let fits = 128 * 1024 - "LONG=".len() - 1;
+    app.scene.write("long", "x".repeat(fits + 1));
+    let outcome = app.prun(&["start", "--secret", "id=LONG,src=long"]).run();
+    outcome.expect_code(40).expect_stderr("secret `LONG` has 131067 bytes").expect_stderr("as = \"file\"");
+    assert!(app.containers().is_empty());
+    // One byte less reaches the app, whose shell starts with it.
+    app.scene.write("long", "x".repeat(fits));
+    let run = app
+        .prun(&[
+            "run",
+            "--secret",
+            "id=LONG,src=long",
+            app.image.as_str(),
+            "sh",
+            "-c",
+            "printf '%s bytes' \"${#LONG}\"",
+        ])
+        .run();
+    run.expect_code(0).expect_stdout(&format!("{fits} bytes"));
+}
+
 #[test]
 fn a_taken_port_names_who_has_it_r4() {
     let engine = Engine::get(Flavour::Modern);
@@ -175,7 +202,12 @@ fn an_init_command_that_fails_keeps_what_ran_and_shows_its_masked_end_r5() {
     app.manifest(&format!(
         "[secrets]\nAPP_KEY = {{}}\n[[init]]\nname = \"slow\"\ncommand = [\"sleep\", \"60\"]\ntimeout = \"1s\"\n{PLAIN}"
     ));
-    start().expect_code(1).expect_stderr("init command `slow` failed with exit code 124");
+    start().expect_code(1).expect_stderr("init command `slow` failed with exit code 124").expect_stderr("`timeout`");
+    assert_eq!(app.instances(), ["1.1"]);
+
+    // What the kernel does to whoever takes the last memory.
+    manifest("kill -9 $$");
+    start().expect_code(1).expect_stderr("failed with exit code 137").expect_stderr("when memory runs out");
     assert_eq!(app.instances(), ["1.1"]);
 }
 

@@ -29,7 +29,7 @@ fn the_shop_is_built_started_migrated_and_serves_its_page(engine: &Engine) {
     let built = app
         .scene
         .pbuild()
-        .args(["build", "--add-host", &format!("index:{address}"), "-t", image.as_str(), "-f"])
+        .args(["build", "--trust-config", "--add-host", &format!("index:{address}"), "-t", image.as_str(), "-f"])
         .arg(example().join(file))
         .arg(example())
         .env("INDEX_TOKEN", token.text())

@@ -149,7 +149,7 @@ fn a_second_start_changes_nothing_and_a_changed_secret_everything_that_needs_it(
     start(second.text()).expect_code(0);
     assert_eq!(app.digest_of("REDIS_PASSWORD"), password);
 
-    app.prun(&["stop", "--purge"]).run().expect_code(0);
+    app.prun(&["stop", "--purge", "--yes"]).run().expect_code(0);
     assert!(app.containers().is_empty() && app.volumes().is_empty());
     assert!(!engine.try_docker(&["network", "inspect", &app.project]).status.success());
     app.prun(&["ps"]).run().expect_code(1).expect_stderr("nothing is known");
@@ -177,7 +177,7 @@ fn everything_works_without_a_manifest() {
     .expect_stderr("from --project");
     assert!(app.get("/healthz").ends_with("ok\n"));
     app.prun(&["ps", "--project", &app.project]).run().expect_code(0).expect_stdout("running");
-    app.prun(&["stop", "--purge", "--project", &app.project]).run().expect_code(0);
+    app.prun(&["stop", "--purge", "--yes", "--project", &app.project]).run().expect_code(0);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn each_way_of_delivery_shows_what_its_documentation_says_r16() {
     app.manifest(&format!("{PLAIN}deliver = \"env\"\n"));
     app.prun(&["start"]).env("APP_KEY", key.text()).run().expect_code(0);
     assert_eq!(app.scene.oracle().search("inspect", &inspect()).len(), 1);
-    app.prun(&["stop", "--purge"]).run().expect_code(0);
+    app.prun(&["stop", "--purge", "--yes"]).run().expect_code(0);
 }
 
 #[test]

@@ -46,6 +46,8 @@ fn every_command_of_the_page_runs() {
             .env("PATH", path_with_tools())
             .env("FIRST", first.text())
             .env("SECOND", second.text())
+            // No canary: the page's own commands put it into the variable that the tool reads.
+            .env("PHRASE", "four words of this test")
             .env("COLLEAGUE", colleague.trim())
             .env("CI_IDENTITY", ci)
             .env("GIT_AUTHOR_NAME", "one")

@@ -9,6 +9,7 @@ fn a_new_value_runs_its_steps_again_and_a_known_one_does_not_b15(engine: &Engine
     let scene = Scene::on(engine);
     let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
     scene.write("app.toml", "[secrets]\nTOKEN = { rebuild = true }\nPLAIN = {}\n");
+    scene.trust();
     let mark = format!("{:?}-{}", engine.flavour(), std::process::id());
     // The step leaves a digest of what it saw, so that a cached step tells the value it ran with.
     scene.write(
@@ -44,6 +45,7 @@ fn without_a_key_the_digest_is_refused() {
     let scene = Scene::new();
     let token = scene.oracle().token("TOKEN");
     scene.write("app.toml", "[secrets]\nTOKEN = { rebuild = true }\n");
+    scene.trust();
     scene.write("Dockerfile", "FROM scratch\n");
     let build =
         |key: &str| scene.pbuild().args(["build", "."]).env("TOKEN", token.text()).env("PBUILD_CACHE_KEY", key).run();

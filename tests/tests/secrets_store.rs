@@ -100,7 +100,11 @@ fn env_files_are_imported_in_their_dialect_and_exported_as_dotenv() {
     let two_lines = two.text().replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$");
     scene.write_secret(".env", format!("ONE='{}'\nTWO=\"{two_lines}\"\nEMPTY=\nPATH=/x\n", one.text()));
     let outcome = run(&scene, &["secrets", "import", ".env", "--env-file-dialect", "dotenv"]);
-    outcome.expect_code(0).expect_stderr("2 secrets").expect_stderr("`EMPTY`").expect_stderr("`PATH`");
+    outcome
+        .expect_code(0)
+        .expect_stderr("2 secrets")
+        .expect_stderr("line 6: a name without a value")
+        .expect_stderr("`PATH`");
     let text = exported(&scene, "out.env");
     assert!(!text.contains("#@") && text.contains(one.text()), "a plain env file");
     // What was exported is what a second store imports, byte for byte.
@@ -134,6 +138,65 @@ fn the_editor_gets_a_file_in_memory_and_leaves_nothing() {
     edit("sh -c 'echo \"A=\\\"open\" >> \"$0\"'").expect_code(1).expect_stderr("nothing was changed");
     edit("sed -i '/recipient/d'").expect_code(2).expect_stderr("recipients");
     assert_eq!(fs::read(scene.project().join("secrets.age")).unwrap(), sealed);
+}
+
+/// Ctrl-C is the editor's own while it runs; whoever ends the tool ends the editor, and nothing stays in memory.
+#[test]
+fn an_editor_that_is_ended_leaves_nothing() {
+    let scene = project("[secrets]\nONE = {}\n");
+    let one = scene.oracle().token("ONE");
+    set(&scene, &one);
+    let note = scene.temporary().join("where");
+    scene.write("editor.sh", "#!/bin/sh\ntrap : INT TERM\necho \"$1\" > \"$NOTE.new\" && mv \"$NOTE.new\" \"$NOTE\"\nwhile :; do sleep 0.1; done\n");
+    let editor = format!("exec sh {}", scene.project().join("editor.sh").display());
+    let sealed = fs::read(scene.project().join("secrets.age")).unwrap();
+    let mut running = scene.pbuild().args(["secrets", "edit"]).env("EDITOR", editor).env("NOTE", &note).spawn();
+    while !note.exists() {
+        assert!(Path::new(&format!("/proc/{}", running.id())).exists(), "{}", running.output_so_far());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let file = fs::read_to_string(&note).unwrap();
+    for _ in 0..3 {
+        running.interrupt();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(Path::new(file.trim()).exists(), "three times Ctrl-C, and the editor still has its file");
+    // This editor is deaf to a polite word too.
+    running.terminate();
+    running.finish().expect_code(143);
+    assert!(!Path::new(file.trim()).parent().unwrap().exists());
+    assert_eq!(fs::read(scene.project().join("secrets.age")).unwrap(), sealed);
+}
+
+#[test]
+fn permissions_are_fixed_on_demand_k1() {
+    let scene = project("");
+    fs::set_permissions(identity_of(&scene), fs::Permissions::from_mode(0o644)).unwrap();
+    let list = ["secrets", "recipients", "list"];
+    run(&scene, &list).expect_code(41).expect_stderr("--fix-permissions");
+    let fixed = run(&scene, &["secrets", "--fix-permissions", "recipients", "list"]);
+    fixed.expect_code(0).expect_stdout("you").expect_stderr("identity.txt to other users");
+    run(&scene, &list).expect_code(0);
+    assert_eq!(fs::metadata(identity_of(&scene)).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// A project whose path is no text: it works, and is shown so that no terminal obeys it (C20).
+#[test]
+fn a_path_that_is_no_text_works_and_is_shown_escaped_c20() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let scene = Scene::new();
+    let folder = scene.project().join(std::ffi::OsStr::from_bytes(b"caf\xe9-\x1b[31m"));
+    fs::create_dir(&folder).unwrap();
+    let config = folder.join("app.toml");
+    fs::write(&config, "[secrets]\nKEY = {}\n").unwrap();
+    let run = |words: &[&str]| scene.pbuild().args(words).arg("--config").arg(&config).env("LANG", "C").run();
+    let init = run(&["secrets", "init"]);
+    init.expect_code(0).expect_stderr("caf");
+    assert!(!init.stderr().contains('\u{1b}'), "{:?}", init.stderr());
+    assert!(folder.join("secrets.age").exists());
+    let set = scene.pbuild().args(["secrets", "set", "KEY"]).current_dir(&folder).env("LANG", "C");
+    set.stdin("a value of some length").run().expect_code(0);
+    run(&["secrets", "list"]).expect_code(0).expect_stdout("secrets.age");
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use ptest::Scene;
+use ptest::{Scene, Tool};
 
 const ACTING: &str = concat!(
     "[secrets]\n",
     "BY_COMMAND = { from = { command = [\"sh\", \"-c\", \"touch was-here; printf %s \\\"$GIVEN\\\"\"] } }\n",
     "BY_VARIABLE = { from = { env = \"GIVEN\" } }\n",
+    "BY_NAME = {}\n",
 );
 
 /// A project whose manifest acts, and an engine that is not there: what a build says about its secrets comes first.
@@ -22,14 +23,73 @@ fn stranger() -> Scene {
 fn a_stranger_s_checkout_runs_no_command_and_names_no_variable() {
     let scene = stranger();
     let given = scene.oracle().token("GIVEN");
-    let build = scene.pbuild().args(["build", "."]).env("GIVEN", given.text()).run();
-    build.expect_code(2).expect_stderr("before you trust it").expect_stderr("`BY_COMMAND`").expect_stderr("app.toml:2");
-    let list = scene.pbuild().args(["secrets", "list"]).env("GIVEN", given.text()).run();
-    list.expect_code(0).expect_stdout("not trusted");
-    assert!(!list.stdout().contains("set"), "{}", list.stdout());
-    let audit = scene.pbuild().args(["audit", "x"]).env("GIVEN", given.text()).run();
+    let run =
+        |tool: Tool<'_>, words: &[&str]| tool.args(words).env("GIVEN", given.text()).env("BY_NAME", given.text()).run();
+    for (tool, words) in [(scene.pbuild(), &["build", "."][..]), (scene.prun(), &["start", "shop:latest"])] {
+        let refused = run(tool, words);
+        refused.expect_code(2).expect_stderr("may not get the values of `BY_COMMAND`, `BY_VARIABLE`, `BY_NAME`");
+        refused.expect_stderr("before you trust it").expect_stderr("app.toml:2").expect_stderr("--trust-config in CI");
+        refused.expect_stderr(&format!("`{} trust`", if words[0] == "build" { "pbuild" } else { "prun" }));
+    }
+    for tool in [scene.pbuild(), scene.prun()] {
+        let list = run(tool, &["secrets", "list"]);
+        assert_eq!(list.expect_code(0).stdout().matches("not trusted").count(), 3, "{}", list.stdout());
+    }
+    let audit = run(scene.pbuild(), &["audit", "x"]);
     assert_ne!(audit.code(), 0);
     assert!(!scene.project().join("was-here").exists());
+    // The user may name a variable, whatever the manifest says of it.
+    let named = ["secrets", "list", "--secret", "id=BY_NAME"];
+    run(scene.pbuild(), &named).expect_code(0).expect_stdout("--secret (variable BY_NAME)");
+}
+
+/// An audit searches for what the trusted commands give, and says what it may not get.
+#[test]
+fn an_audit_runs_trusted_commands_as_a_build_does() {
+    let scene = Scene::new();
+    let given = scene.oracle().token("BY_COMMAND");
+    scene.write(
+        "app.toml",
+        concat!(
+            "[secrets]\n",
+            "BY_COMMAND = { from = { command = [\"sh\", \"-c\", \"touch was-here; printf %s \\\"$GIVEN\\\"\"] } }\n",
+        ),
+    );
+    scene.write("tree/etc/app.conf", [b"token = ", given.value()].concat());
+    let audit =
+        |words: &[&str]| scene.pbuild().args(["audit", "dir:tree"]).args(words).env("GIVEN", given.text()).run();
+    let refused = audit(&[]);
+    refused.expect_code(2).expect_stderr("there is no secret to search for");
+    refused.expect_stderr("BY_COMMAND is not searched for").expect_stderr("app.toml:2").expect_stderr("`pbuild trust`");
+    assert!(!scene.project().join("was-here").exists());
+    audit(&["--trust-config"]).expect_code(10).expect_stdout("BY_COMMAND").expect_stdout("/etc/app.conf");
+    assert!(scene.project().join("was-here").exists());
+    scene.trust();
+    audit(&[]).expect_code(10);
+    // As in a build: without a value nothing is proven.
+    let failed = scene.pbuild().args(["audit", "dir:tree"]).run();
+    failed.expect_code(40).expect_stderr("secret `BY_COMMAND` is empty");
+    // The leak was planted on purpose; the folder goes with the scene.
+    std::fs::remove_dir_all(scene.project().join("tree")).unwrap();
+}
+
+/// The readers of a store are listed inside it: a manifest has no words for one.
+#[test]
+fn a_stranger_s_checkout_adds_no_recipient() {
+    let (scene, stranger) = (Scene::new(), Scene::new());
+    scene.pbuild().args(["secrets", "init"]).run().expect_code(0);
+    let recipient = stranger.pbuild().args(["secrets", "recipients", "mine"]).run().stdout();
+    for text in
+        ["recipients = [\"R\"]\n", "[secrets]\nKEY = { recipients = [\"R\"] }\n", "[store]\nrecipients = [\"R\"]\n"]
+    {
+        scene.write("app.toml", text.replace('R', recipient.trim()));
+        let set = scene.pbuild().args(["secrets", "set", "KEY"]).stdin("a value of sixteen").run();
+        set.expect_code(2).expect_stderr("unknown key");
+    }
+    scene.write("app.toml", "[secrets]\nKEY = {}\n");
+    scene.pbuild().args(["secrets", "set", "KEY"]).stdin("a value of sixteen").run().expect_code(0);
+    let listed = scene.pbuild().args(["secrets", "recipients", "list"]).run().stdout();
+    assert!(listed.lines().count() == 1 && !listed.contains(recipient.trim()), "{listed}");
 }
 
 #[test]
@@ -37,10 +97,15 @@ fn what_is_trusted_acts_until_it_changes() {
     let scene = stranger();
     let given = scene.oracle().token("GIVEN");
     let trust = scene.pbuild().arg("trust").run();
-    trust.expect_code(0).expect_stderr("`BY_COMMAND` runs").expect_stderr("`BY_VARIABLE` reads");
+    trust
+        .expect_code(0)
+        .expect_stderr("`BY_COMMAND` runs")
+        .expect_stderr("`BY_VARIABLE` reads")
+        .expect_stderr("`BY_NAME` reads");
     let none = format!("unix://{}/none.sock", scene.temporary().display());
     let build = || {
-        let build = scene.pbuild().args(["build", "."]).env("GIVEN", given.text()).env("DOCKER_HOST", &none).run();
+        let tool = scene.pbuild().args(["build", "."]).env("GIVEN", given.text()).env("BY_NAME", given.text());
+        let build = tool.env("DOCKER_HOST", &none).run();
         (build.code(), build.stderr())
     };
     let (code, said) = build();
@@ -48,12 +113,20 @@ fn what_is_trusted_acts_until_it_changes() {
     assert!(scene.project().join("was-here").exists(), "{code}: {said}");
     scene.write("app.toml", ACTING.replace("env = \"GIVEN\"", "env = \"HOME\""));
     let (code, said) = build();
-    assert!(code == 2 && said.contains("before you trust it"), "{code}: {said}");
-    // Back to what was trusted, then forgotten.
+    assert!(code == 2 && said.contains("the value of `BY_VARIABLE` before you trust it"), "{code}: {said}");
+    // A name that the store has asks for nothing new.
+    scene.write("app.toml", format!("{ACTING}SEALED = {{}}\n"));
+    let sealed = scene.oracle().token("SEALED");
+    scene.pbuild().args(["secrets", "init"]).run().expect_code(0);
+    scene.pbuild().args(["secrets", "set", "SEALED"]).stdin(sealed.value()).run().expect_code(0);
+    assert_ne!(build().0, 2);
+    // Back to what was trusted, then forgotten; the other tool keeps the same book.
     scene.write("app.toml", ACTING);
     assert_ne!(build().0, 2);
-    scene.pbuild().args(["trust", "--forget"]).run().expect_code(0);
+    scene.prun().args(["trust", "--forget"]).run().expect_code(0);
     assert_eq!(build().0, 2);
+    scene.prun().arg("trust").run().expect_code(0);
+    assert_ne!(build().0, 2);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn the_shop_is_built_with_its_private_dependency_and_its_leaking_twin_is_refused
     let build = |file: &str, token: &str, image: &ImageName<'_>| {
         scene
             .pbuild()
-            .args(["build", "--no-cache", "--add-host", &host, "-t", image.as_str(), "-f"])
+            .args(["build", "--trust-config", "--no-cache", "--add-host", &host, "-t", image.as_str(), "-f"])
             .arg(example().join(file))
             .arg(example())
             .env("INDEX_TOKEN", token)
@@ -72,7 +72,7 @@ fn the_shop_is_built_with_its_private_dependency_and_its_leaking_twin_is_refused
     scene.oracle().check_bytes("docker save", &engine.docker(&["save", image.as_str()]));
     scene
         .pbuild()
-        .args(["audit", image.as_str(), "--config"])
+        .args(["audit", image.as_str(), "--trust-config", "--config"])
         .arg(example().join("app.toml"))
         .env("INDEX_TOKEN", token.text())
         .env("APP_KEY", key.text())

@@ -27,7 +27,9 @@
 //! # Ok::<(), papp::ManifestError>(())
 //! ```
 
+mod composition;
 mod duration;
+mod env_file;
 mod error;
 mod excerpt;
 mod manifest;
@@ -38,6 +40,8 @@ mod service;
 mod table;
 mod template;
 
+pub use composition::{Composed, Composition, CompositionError, Deferred};
+pub use env_file::{EnvFile, EnvFileDialect};
 pub use error::{ManifestError, ManifestFault};
 pub use manifest::{Build, Inject, Manifest};
 pub use run::{Check, Deliver, Health, Init, Port, Run, Volume, VolumeSource};

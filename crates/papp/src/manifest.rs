@@ -5,10 +5,11 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::env_file::ENV_FILE;
 use crate::error::{Located, ManifestError, ManifestFault};
 use crate::run::{INIT, RUN};
 use crate::table::{Table, as_table, broken, string, wrong_type};
-use crate::{Family, Init, Run, Secret, Service, names};
+use crate::{EnvFile, Family, Init, Run, Secret, Service, names};
 
 /// Which steps get the build's secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Manifest {
     pub image: Option<String>,
     /// How it is built.
     pub build: Build,
+    /// Files that give declared secrets their values, the last one first in rank.
+    pub env_files: Vec<EnvFile>,
     /// Public configuration, in the order of the text.
     pub environment: Vec<(String, String)>,
     /// The user secrets, in the order of the text.
@@ -56,8 +59,8 @@ pub struct Manifest {
     pub run: Run,
 }
 
-const TOP: &[&str] = &["name", "image", "build", "env", "secrets", "services", "init", "run"];
-const BUILD: &[&str] = &["dockerfile", "target", "args", "inject"];
+pub(crate) const TOP: &[&str] = &["name", "image", "build", "env_files", "env", "secrets", "services", "init", "run"];
+pub(crate) const BUILD: &[&str] = &["dockerfile", "target", "args", "inject"];
 
 impl Manifest {
     /// Parses the bytes of a manifest. A byte order mark and CRLF line ends are taken (C10).
@@ -92,6 +95,7 @@ impl Manifest {
             name: top.checked("name", names::PROJECT, names::is_project)?,
             image: top.checked("image", names::REFERENCE, names::is_reference)?,
             build: build(&top)?,
+            env_files: env_files(&top, text)?,
             environment: pairs(&top, "env")?,
             secrets: named(&top, "secrets", text, Secret::read)?,
             services: named(&top, "services", text, Service::read)?,
@@ -149,10 +153,10 @@ impl Manifest {
         self.services.iter().find(|service| service.primary && service.family() == family)
     }
 
-    /// The secrets whose `from` makes the tools read a file, a variable or a command's output: what a manifest from a
-    /// stranger may not do before the user trusts it.
+    /// The secrets that may make the tools read a file, a command's output or a variable of the process environment, be it
+    /// by `from` or by their own name: what a manifest from a stranger may not do before the user trusts it.
     pub fn acting_secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.secrets.iter().filter(|secret| secret.from.is_some())
+        self.secrets.iter().filter(|secret| secret.value.is_none())
     }
 }
 
@@ -194,6 +198,15 @@ fn run(top: &Table<'_>) -> Result<Run, Located> {
     }
 }
 
+fn env_files(top: &Table<'_>, text: &str) -> Result<Vec<EnvFile>, Located> {
+    let mut files = Vec::new();
+    for (table, span) in tables(top, "env_files", "a list of tables such as { path = \".env\" }")? {
+        let file = EnvFile::read(&Table::open("env_files", table, span, ENV_FILE)?, text, &files)?;
+        files.push(file);
+    }
+    Ok(files)
+}
+
 /// A table of variables, `NAME = "value"`.
 fn pairs(parent: &Table<'_>, key: &str) -> Result<Vec<(String, String)>, Located> {
     let Some((table, span)) = parent.table(key)? else {
@@ -230,19 +243,27 @@ fn named<T>(
 }
 
 fn init(top: &Table<'_>) -> Result<Vec<Init>, Located> {
-    let Some(value) = top.get("init") else {
-        return Ok(Vec::new());
-    };
-    let DeValue::Array(items) = value.get_ref() else {
-        return Err(wrong_type("init", "a list of tables, each headed [[init]]", value));
-    };
     let mut commands = Vec::new();
-    for item in items.iter() {
-        let (table, span) = as_table("init", item)?;
+    for (table, span) in tables(top, "init", "a list of tables, each headed [[init]]")? {
         let command = Init::read(&Table::open("init", table, span, INIT)?, &commands)?;
         commands.push(command);
     }
     Ok(commands)
+}
+
+/// A list of tables; absent is empty.
+fn tables<'t>(
+    top: &Table<'t>,
+    key: &str,
+    expected: &'static str,
+) -> Result<Vec<(&'t DeTable<'t>, std::ops::Range<usize>)>, Located> {
+    let Some(value) = top.get(key) else {
+        return Ok(Vec::new());
+    };
+    let DeValue::Array(items) = value.get_ref() else {
+        return Err(wrong_type(key, expected, value));
+    };
+    items.iter().map(|item| as_table(key, item)).collect()
 }
 
 #[cfg(test)]

@@ -81,6 +81,9 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Further names that a service fills, as written.
+pub(crate) const VARIABLE_SETS: &[&str] = &["PG*", "POSTGRES_*", "MYSQL_*", "NAME_*", "*_FILE"];
+
 /// One declared service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -99,9 +102,11 @@ pub struct Service {
     pub primary: bool,
     /// The database's name; the tools choose one when it is absent.
     pub database: Option<String>,
+    /// Further names that it fills, as `app.toml` spells them: `PG*`, `POSTGRES_*`, `MYSQL_*`, `NAME_*`, `*_FILE`.
+    pub variables: Vec<String>,
 }
 
-const KNOWN: &[&str] = &["kind", "version", "image", "primary", "database"];
+const KNOWN: &[&str] = &["kind", "version", "image", "primary", "database", "variables"];
 
 impl Service {
     pub(crate) fn read(
@@ -119,6 +124,14 @@ impl Service {
         let (table, span) = as_table(&path, value)?;
         let table = Table::open(&path, table, span, KNOWN)?;
         let kind = table.choice("kind", KINDS, &Kind::ALL)?.ok_or_else(|| table.missing("kind"))?;
+        let mut variables = Vec::new();
+        for set in table.strings("variables")?.unwrap_or_default() {
+            if !VARIABLE_SETS.contains(&set.value.as_str()) {
+                let rule = "hold sets of names: \"PG*\", \"POSTGRES_*\", \"MYSQL_*\", \"NAME_*\", \"*_FILE\"";
+                return Err(broken(&table.path("variables"), rule, set.span));
+            }
+            variables.push(set.value);
+        }
         let service = Self {
             name: name.to_owned(),
             line,
@@ -131,6 +144,7 @@ impl Service {
                 "be letters, digits and `_`, begin with a letter and have at most 63 characters",
                 |name| name.len() <= 63 && !name.starts_with('_') && names::is_variable(name),
             )?,
+            variables,
         };
         if service.version.is_some() && service.image.is_some() {
             return Err(table.conflict("version", "image", "both choose the image; choose one"));

@@ -1,20 +1,34 @@
 //! The search of a finished image, for `pbuild build` before the tag and for `pbuild audit` alone.
 
-use std::fs::File;
-use std::io::Read;
+pub mod attached;
+pub mod baseline;
+pub mod dockerfile;
+pub mod memory;
+pub mod output;
+pub mod source;
+pub mod store;
+
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pcli::{Diagnostic, Ending, Exit, find_manifest};
+use pcli::{Diagnostic, Ending, Exit, FoundManifest, find_manifest};
 use pengine::Engine;
-use pscan::{NeedleSet, Options, Report, ScanError};
+use pimage::Verify;
+use pscan::{Memory, NeedleSet, Options, Report, ScanError};
 
-use crate::command::{AuditArguments, ReportFormat};
+use crate::command::AuditArguments;
 use crate::edge::{Edge, Failure};
+use crate::gate::Proof;
 use crate::secrets::Secrets;
-use crate::{build, chunks};
+use crate::{build, chunks, registry};
+use attached::Attached;
+use baseline::Baselines;
+use memory::LayerMemory;
+use output::Outputs;
+use source::{Bytes, Source};
 
 /// An image that was built and not searched yet. It has no way to a name.
 #[derive(Debug)]
@@ -22,7 +36,8 @@ pub struct Built {
     id: String,
 }
 
-/// An image that was searched to the last byte and holds no secret: only this can be tagged.
+/// An image that was searched, in the builder or to the last byte of its export, and holds no secret: only this can be
+/// tagged.
 #[derive(Debug)]
 pub struct Audited {
     id: String,
@@ -39,6 +54,21 @@ pub enum Verdict {
     Incomplete(Report),
 }
 
+/// What the search of what is attached to an image came to.
+#[derive(Debug)]
+pub enum AttachedVerdict {
+    /// Nothing is attached that holds a secret.
+    Clean(NothingUnseen),
+    /// A secret is in it.
+    Leak(Box<Report>),
+    /// It could not be read.
+    Unknown,
+}
+
+/// Nothing came to an image after the gate that was not searched.
+#[derive(Debug)]
+pub struct NothingUnseen(());
+
 impl Built {
     /// The image that the engine says it built, by its digest.
     #[must_use]
@@ -52,12 +82,52 @@ impl Built {
         &self.id
     }
 
-    /// Searches exactly this image.
+    /// The image of a build that was searched before its result was returned, and to which nothing was attached since but
+    /// what was searched too.
+    #[must_use]
+    pub fn proven(self, _: &Proof, _: NothingUnseen) -> Audited {
+        Audited { id: self.id }
+    }
+
+    /// The image of a build without secrets: there is nothing to search for.
+    #[must_use]
+    pub fn without_secrets(self) -> Audited {
+        Audited { id: self.id }
+    }
+
+    /// Searches what the engine attached to the image when it exported it; `None` when it attaches nothing.
+    ///
+    /// # Errors
+    /// When the work should stop.
+    pub async fn audit_attached(
+        &self,
+        attached: Option<&Attached>,
+        needles: Arc<NeedleSet>,
+        edge: &Edge,
+    ) -> Result<AttachedVerdict, Failure> {
+        let Some(attached) = attached else { return Ok(AttachedVerdict::Clean(NothingUnseen(()))) };
+        let Ok(documents) = attached.documents(&self.id) else { return Ok(AttachedVerdict::Unknown) };
+        let report = search(Bytes::Blobs(documents), Options::default(), needles, edge).await?;
+        Ok(match report.verdict() {
+            pscan::Verdict::Clean => AttachedVerdict::Clean(NothingUnseen(())),
+            pscan::Verdict::Leak => AttachedVerdict::Leak(Box::new(report)),
+            pscan::Verdict::Incomplete => AttachedVerdict::Unknown,
+        })
+    }
+
+    /// Searches exactly this image. Layers that an audit for the same secrets searched before are not searched again.
     ///
     /// # Errors
     /// When the engine does not hand it out, or the work should stop.
-    pub async fn audit(self, engine: &Engine, needles: Arc<NeedleSet>, edge: &Edge) -> Result<Verdict, Failure> {
-        let report = engine_image(engine, &self.id, &self.id, needles, edge).await?;
+    pub async fn audit(
+        self,
+        engine: &Engine,
+        secrets: &Secrets,
+        needles: Arc<NeedleSet>,
+        edge: &Edge,
+    ) -> Result<Verdict, Failure> {
+        let options = Options { subject: Some(self.id.clone()), memory: remembered(secrets), ..Options::default() };
+        let report = engine_image(engine, &self.id, options, needles, edge).await?;
         Ok(match report.verdict() {
             pscan::Verdict::Clean => Verdict::Clean(Audited { id: self.id }, report),
             pscan::Verdict::Leak => Verdict::Leak(report),
@@ -83,73 +153,137 @@ pub async fn run(arguments: &AuditArguments, edge: &Edge) -> Result<Exit, Failur
         find_manifest(arguments.secrets.config.as_deref(), &[Path::new(".")]).map_err(|error| error.diagnostic())?;
     let secrets = Secrets::read_at_hand(&arguments.secrets, found.as_ref(), edge)?;
     let edge = &edge.redacting(&secrets.redactor);
-    match audit(arguments, &secrets, edge).await {
+    match audit(arguments, &secrets, found.as_ref(), edge).await {
         Ok(exit) => Ok(exit),
         Err(failure) => Ok(failure.report(&edge.stderr)),
     }
 }
 
-async fn audit(arguments: &AuditArguments, secrets: &Secrets, edge: &Edge) -> Result<Exit, Failure> {
+async fn audit(
+    arguments: &AuditArguments,
+    secrets: &Secrets,
+    manifest: Option<&FoundManifest>,
+    edge: &Edge,
+) -> Result<Exit, Failure> {
+    let outputs = Outputs::parse(&arguments.formats, arguments.quiet, arguments.github)?;
+    let source = Source::parse(arguments)?;
     let needles = secrets.needles()?;
     if needles.is_empty() {
         let diagnostic = Diagnostic::error("there is no secret to search for, so nothing could be proven", Exit::Usage)
             .help("give the values with --secret, --env-file or app.toml; values of 8 characters or more are searched for");
         return Err(diagnostic.into());
     }
-    let report = match (&arguments.archive, &arguments.image) {
-        (Some(path), _) => archive(path, needles, edge).await?,
-        (None, Some(image)) => {
-            let engine = build::connect(edge, false).await?;
-            engine_image(&engine, image, image, needles, edge).await?
-        }
-        (None, None) => {
-            return Err(Diagnostic::error("name an image, or an archive with --archive FILE", Exit::Usage).into());
-        }
-    };
-    match arguments.format {
-        ReportFormat::Text => edge.stdout.bytes(report.to_string().as_bytes()),
-        ReportFormat::Json => edge.stdout.bytes(format!("{}\n", report.to_json()).as_bytes()),
+    outputs.check()?;
+    // Its key is asked for before the search, which may take long.
+    let wants_baseline = arguments.baseline.is_some() || arguments.write_baseline.is_some();
+    let baselines = if wants_baseline { Some(Baselines::new(manifest, &secrets.all)?) } else { None };
+    let mut report = report(&source, arguments, memory(arguments, secrets), needles, edge).await?;
+    if let Some(path) = &arguments.dockerfile {
+        dockerfile::locate(&mut report, path)?;
     }
+    if let (Some(baselines), Some(path)) = (&baselines, &arguments.baseline) {
+        baselines.apply(path, &mut report)?;
+    }
+    if let (Some(baselines), Some(path)) = (&baselines, &arguments.write_baseline) {
+        baselines.write(path, &report)?;
+    }
+    outputs.write(&report, edge)?;
     Ok(match report.verdict() {
+        pscan::Verdict::Clean if arguments.secrets.strict && !secrets.all_searchable() => {
+            edge.stderr
+                .warning("--strict: not every secret can be searched for everywhere, so this is no clean result");
+            Exit::Incomplete
+        }
         pscan::Verdict::Clean => Exit::Done,
         pscan::Verdict::Leak => Exit::Leak,
         pscan::Verdict::Incomplete => Exit::Incomplete,
     })
 }
 
-async fn archive(path: &Path, needles: Arc<NeedleSet>, edge: &Edge) -> Result<Report, Failure> {
-    if path == Path::new("-") {
-        return search(std::io::stdin(), "standard input", needles, edge).await;
-    }
-    let unreadable = |error: std::io::Error| {
-        Diagnostic::from_error(&error, Exit::Usage).note(format!("while reading --archive {}", path.display()))
-    };
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_dir() {
-        let message = format!("--archive {}: a directory, not an archive", path.display());
-        return Err(Diagnostic::error(message, Exit::Usage).into());
-    }
-    search(file, &path.display().to_string(), needles, edge).await
+/// What earlier audits searched for these secrets, unless nobody wants to know.
+fn memory(arguments: &AuditArguments, secrets: &Secrets) -> Option<Arc<dyn Memory>> {
+    if arguments.no_cache { None } else { remembered(secrets) }
 }
 
-/// Streams an image out of the engine into the search.
+fn remembered(secrets: &Secrets) -> Option<Arc<dyn Memory>> {
+    let memory = LayerMemory::open(&secrets.all, &|name: &str| std::env::var_os(name))?;
+    Some(Arc::new(memory))
+}
+
+/// Searches a source.
+async fn report(
+    source: &Source,
+    arguments: &AuditArguments,
+    memory: Option<Arc<dyn Memory>>,
+    needles: Arc<NeedleSet>,
+    edge: &Edge,
+) -> Result<Report, Failure> {
+    let subject = source.subject();
+    let options = |way: &str| Options {
+        subject: Some(subject.clone()),
+        way: Some(way.to_owned()),
+        memory: memory.clone(),
+        ..Options::default()
+    };
+    match source {
+        Source::Engine(name) => {
+            let engine = build::connect(edge, false, &arguments.secrets).await?;
+            engine_image(&engine, name, options(""), needles, edge).await
+        }
+        Source::Archive(path) => search(source::archive(path)?, options("an archive"), needles, edge).await,
+        Source::Layout(folder, name) => {
+            search(source::layout(folder, name.as_deref())?, options("an OCI layout"), needles, edge).await
+        }
+        Source::Registry(name) => {
+            let blobs = edge.cancellation.unless_cancelled(registry::blobs(name)).await??;
+            search(Bytes::Blobs(blobs), options("the registry"), needles, edge).await
+        }
+        Source::Directory(path) => {
+            let (blobs, unread) = source::directory(path)?;
+            let mut report = search(Bytes::Blobs(blobs), options("a folder"), Arc::clone(&needles), edge).await?;
+            for (path, why) in unread.list() {
+                report.add_unsearched(&needles, path.as_os_str().as_bytes(), why);
+            }
+            Ok(report)
+        }
+    }
+}
+
+/// Searches an image of the engine: in the engine's own files where they are at hand, else as the engine exports it.
 async fn engine_image(
     engine: &Engine,
     id: &str,
-    subject: &str,
+    options: Options,
     needles: Arc<NeedleSet>,
     edge: &Edge,
 ) -> Result<Report, Failure> {
     // The export of an image that does not exist is an empty archive on some engines.
     let known = edge.cancellation.unless_cancelled(engine.docker().inspect_image(id)).await?;
-    known.map_err(|error| no_image(id, &error))?;
+    let known = known.map_err(|error| no_image(id, &error))?;
+    let name = known.repo_tags.unwrap_or_default().into_iter().find(|tag| is_name_of(tag, id));
+    let own = known.id.as_deref().unwrap_or_default();
+    if let Some(blobs) = edge.cancellation.unless_cancelled(store::blobs(engine, own, name.as_deref())).await? {
+        let mut options = Options { way: Some("the engine's own files".to_owned()), ..options.clone() };
+        // The store compared every digest when the bytes came in.
+        options.reading.verify = Verify::Nothing;
+        let report = search(Bytes::Blobs(blobs), options, Arc::clone(&needles), edge).await?;
+        if report.not_searched().is_empty() {
+            return Ok(report);
+        }
+    }
     let (reader, forward) = chunks::channel(engine.docker().export_image(id));
-    let mut searching = std::pin::pin!(search(reader, subject, needles, edge));
+    let options = Options { way: Some("the engine's export".to_owned()), ..options };
+    let mut searching = std::pin::pin!(search(Bytes::Archive(Box::new(reader)), options, needles, edge));
     // A search that was told to stop does not wait for an engine that sends nothing more.
     tokio::select! {
         outcome = &mut searching => outcome,
         () = forward => searching.await,
     }
+}
+
+/// Whether the user meant this name, and not an id of the image: then the engine exports it under that name.
+fn is_name_of(tag: &str, given: &str) -> bool {
+    tag == given || tag.strip_suffix(":latest") == Some(given)
 }
 
 fn no_image(name: &str, error: &bollard::errors::Error) -> Diagnostic {
@@ -163,13 +297,12 @@ fn no_image(name: &str, error: &bollard::errors::Error) -> Diagnostic {
 }
 
 /// Runs the search on a thread of its own; it stops at the next chunk when the work should stop.
-async fn search(
-    source: impl Read + Send + 'static,
-    subject: &str,
+pub(crate) async fn search(
+    bytes: Bytes,
+    options: Options,
     needles: Arc<NeedleSet>,
     edge: &Edge,
 ) -> Result<Report, Failure> {
-    let options = Options { subject: Some(subject.to_owned()), ..Options::default() };
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let searching = tokio::task::spawn_blocking(move || {
@@ -177,7 +310,11 @@ async fn search(
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        pscan::audit(source, &needles, &options, &mut go_on)
+        match bytes {
+            Bytes::Archive(archive) => pscan::audit(archive, &needles, &options, &mut go_on),
+            Bytes::File(file) => pscan::audit_file(file, &needles, &options, &mut go_on),
+            Bytes::Blobs(blobs) => pscan::audit_loose(blobs, &needles, &options, &mut go_on),
+        }
     });
     let outcome = edge.cancellation.unless_cancelled(searching).await;
     stop.store(true, Ordering::Relaxed);

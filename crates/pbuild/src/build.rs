@@ -1,78 +1,150 @@
 //! `pbuild build`: values read once, the build without a name, the search, the name.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
+mod conclude;
 
-use bollard::query_parameters::TagImageOptions;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use papp::{Inject, Manifest};
 use pbuildkit::llb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
-use pbuildkit::{BuildError, BuildRequest, BuildResult, Builder, Exporter, History, Local, Registries, SecretAnswer};
-use pcli::{Diagnostic, Exit, find_manifest};
-use pengine::{Endpoint, Engine, Environment, Flags, ImageStore, Safety};
+use pbuildkit::{
+    Agents, AskedSecret, BuildError, BuildRequest, Builder, Capabilities, Exporter, History, SecretAnswer,
+};
+use pcli::arguments::SecretArguments;
+use pcli::{BuildOutcome, BuildRecord, Diagnostic, Exit, FoundManifest, find_manifest};
+use pengine::{DockerConfiguration, Endpoint, Engine, Environment, Flags, ImageStore, Safety};
 use pscan::NeedleSet;
 use psecret::{Delivery, Secret};
 
-use crate::audit::{Audited, Built, Verdict};
-use crate::cleanup::Marks;
-use crate::command::BuildArguments;
-use crate::context::{ContextGuard, ContextLeak};
+use crate::attestation::Attestations;
+use crate::audit::Built;
+use crate::audit::attached::Attached;
+use crate::audit::memory::LayerMemory;
+use crate::cache::Caches;
+use crate::call::Call;
+use crate::command::{AuditBase, BuildArguments, ProgressMode};
+use crate::context::ContextGuard;
 use crate::edge::{Edge, Failure};
-use crate::injection::Injection;
-use crate::leftovers::{self, CacheBefore, Removed};
-use crate::plan::{BuildPlan, Dockerfile, context_directory};
+use crate::finish::{self, image_id};
+use crate::gate::{CleanBases, Gate};
+use crate::injection::{Injection, InjectionError};
+use crate::leftovers::CacheBefore;
+use crate::offers::{BuildSecret, Offers, StepState};
+use crate::output::{self, Outputs};
+use crate::plan::{BuildPlan, context_directory, is_elsewhere};
 use crate::provider::BuildSecrets;
+use crate::reference::ImageName;
 use crate::secrets::Secrets;
-use crate::{explain, guard, report, syntax, watch};
+use crate::watch::Seen;
+use crate::{explain, guard, ssh, syntax, watch};
+use conclude::Ended;
 
 /// Runs the command.
 ///
 /// # Errors
 /// What a person must be told; nothing is tagged then.
 pub async fn run(arguments: &BuildArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let context = context_directory(&arguments.context).map_err(|error| explain::plan(&error))?;
-    let found = find_manifest(arguments.secrets.config.as_deref(), &[&context, Path::new(".")])
-        .map_err(|error| error.diagnostic())?;
+    let ignored = arguments.ignored.given();
+    if !ignored.is_empty() {
+        edge.stderr.warning(&format!("BuildKit has no use for {}; ignored", ignored.join(", ")));
+    }
+    let directory = match is_elsewhere(&arguments.context) {
+        true => None,
+        false => Some(context_directory(&arguments.context).map_err(|error| explain::plan(&error))?),
+    };
+    let places: Vec<&Path> = directory.iter().map(PathBuf::as_path).chain([Path::new(".")]).collect();
+    let found = find_manifest(arguments.secrets.config.as_deref(), &places).map_err(|error| error.diagnostic())?;
     let environment = |name: &str| std::env::var(name).ok();
-    let plan = BuildPlan::new(
-        arguments,
-        context,
-        found.as_ref().map(|found| &found.manifest),
-        environment,
-        io::stdin().lock(),
-    )
-    .map_err(|error| explain::plan(&error))?;
+    let mut plan =
+        BuildPlan::new(arguments, directory, found.as_ref().map(|found| &found.manifest), environment, io::stdin())
+            .map_err(|error| explain::plan(&error))?;
+    let call = Call::parse(&arguments.call).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
+    if let Some(call) = call {
+        return call.run(&plan, edge).await;
+    }
+    let outputs = outputs(arguments, &mut plan)?;
     let secrets = Secrets::read(&arguments.secrets, found.as_ref(), edge)?;
     let edge = &Edge { quiet: watch::is_quiet(arguments), ..edge.redacting(&secrets.redactor) };
     // From here on a failure may quote what the engine said, so it is told behind the redactor.
-    match build(arguments, plan, found.as_ref().map(|found| &found.manifest), secrets, edge).await {
+    match build(arguments, (plan, outputs), found.as_ref(), secrets, edge).await {
         Ok(exit) => Ok(exit),
         Err(failure) => Ok(failure.report(&edge.stderr)),
     }
 }
 
+/// Where the result goes, and what its names are.
+fn outputs(arguments: &BuildArguments, plan: &mut BuildPlan) -> Result<Outputs, Diagnostic> {
+    let told = |error: &dyn std::error::Error| Diagnostic::from_error(error, Exit::Usage);
+    let terminal = io::IsTerminal::is_terminal(&io::stdout());
+    let mut outputs = Outputs::parse(&arguments.output, terminal).map_err(|error| told(&error))?;
+    for name in std::mem::take(&mut outputs.names) {
+        plan.tags.push(ImageName::parse(&name).map_err(|error| told(&error))?);
+    }
+    outputs.name(&plan.tags).map_err(|error| told(&error))?;
+    Ok(outputs)
+}
+
 async fn build(
     arguments: &BuildArguments,
-    plan: BuildPlan,
-    manifest: Option<&Manifest>,
+    (mut plan, outputs): (BuildPlan, Outputs),
+    found: Option<&FoundManifest>,
     secrets: Secrets,
     edge: &Edge,
 ) -> Result<Exit, Failure> {
-    guard::check_plan(&plan, &secrets.redactor).map_err(|error| explain::guard(&error))?;
+    finish::remove_stale(arguments)?;
+    let attestations =
+        Attestations::parse(&arguments.attestations).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
+    let caches = Caches::parse(&arguments.caches, &plan.build_arguments, |name| std::env::var(name).ok())
+        .map_err(|error| explain::cache(&error))?;
+    if !secrets.is_empty() {
+        caches.check_searched().map_err(|error| explain::cache(&error))?;
+    }
+    let agents =
+        ssh::agents(&arguments.ssh, std::env::var_os("SSH_AUTH_SOCK")).map_err(|error| explain::ssh(&error))?;
+    let manifest = found.map(|found| &found.manifest);
+    let checked = guard::check_plan(&plan, &secrets.redactor)
+        .and_then(|()| guard::check_attributes("--annotation", &attestations.annotations, &secrets.redactor))
+        .and_then(|()| guard::check_attributes("--attest", attestations.attributes(), &secrets.redactor))
+        .and_then(|()| guard::check_attributes("--output", outputs.attributes(), &secrets.redactor))
+        .and_then(|()| guard::check_attributes("--cache-from/--cache-to", caches.attributes(), &secrets.redactor));
+    checked.map_err(|error| explain::guard(&error))?;
     let dockerfile = plan.dockerfile_text().map_err(|error| explain::plan(&error))?;
-    guard::check_dockerfile(&plan.dockerfile_path(), &dockerfile, &secrets.redactor)
-        .map_err(|error| explain::guard(&error))?;
-    check_frontend(arguments, &plan, &dockerfile, &secrets)?;
+    if let Some(dockerfile) = &dockerfile {
+        guard::check_dockerfile(&plan.dockerfile_path(), dockerfile, &secrets.redactor)
+            .map_err(|error| explain::guard(&error))?;
+    }
+    settle_frontend(arguments, &mut plan, dockerfile.as_deref(), &secrets)?;
     secrets.check_searchable()?;
     let needles = secrets.needles()?;
 
-    let engine = connect(edge, !secrets.is_empty()).await?;
+    let engine = connect(edge, !secrets.is_empty(), &arguments.secrets).await?;
+    for (name, value) in docker_configuration()?.proxies(&engine.endpoint().to_string()) {
+        plan.default_build_argument(name, value);
+    }
+    guard::check_plan(&plan, &secrets.redactor).map_err(|error| explain::guard(&error))?;
     secrets.announce(edge, |secret| offer(secret, manifest));
     let connecting = edge.cancellation.unless_cancelled(Builder::connect(&engine));
     let builder = connecting.await?.map_err(|error| explain::buildkit(&error))?;
-    let mut work = Work { arguments, plan, manifest, secrets, needles, engine, builder, edge };
+    let mut work = Work {
+        arguments,
+        plan,
+        outputs,
+        attestations,
+        caches,
+        agents,
+        found,
+        manifest,
+        secrets,
+        needles,
+        engine,
+        builder,
+        edge,
+    };
     work.resolve_host_gateway().await?;
+    work.check_store().await?;
     if work.secrets.is_empty() && work.configuration().is_empty() {
         work.build_as_docker().await
     } else {
@@ -80,10 +152,20 @@ async fn build(
     }
 }
 
+/// What docker's own client is told in its file.
+fn docker_configuration() -> Result<DockerConfiguration, Failure> {
+    let folder = Environment::of_process().docker_folder();
+    let read = folder.map(|folder| DockerConfiguration::read(&folder)).transpose();
+    Ok(read.map_err(|error| explain::engine(&error))?.unwrap_or_default())
+}
+
 /// Reaches the engine, and says which one it is.
-pub(crate) async fn connect(edge: &Edge, with_secrets: bool) -> Result<Engine, Failure> {
+pub(crate) async fn connect(edge: &Edge, with_secrets: bool, arguments: &SecretArguments) -> Result<Engine, Failure> {
     let endpoint =
         Endpoint::resolve(&Environment::of_process(), &Flags::default()).map_err(|error| explain::engine(&error))?;
+    if arguments.require_tls {
+        endpoint.require_private().map_err(|error| explain::engine(&error))?;
+    }
     let engine = edge
         .cancellation
         .unless_cancelled(Engine::connect(&endpoint))
@@ -97,13 +179,17 @@ pub(crate) async fn connect(edge: &Edge, with_secrets: bool) -> Result<Engine, F
 }
 
 /// A frontend image decides which commands the graph holds; an unknown one must not be handed secrets.
-fn check_frontend(
+fn settle_frontend(
     arguments: &BuildArguments,
-    plan: &BuildPlan,
-    dockerfile: &[u8],
+    plan: &mut BuildPlan,
+    dockerfile: Option<&[u8]>,
     secrets: &Secrets,
 ) -> Result<(), Failure> {
-    let image = plan.build_arguments.get("BUILDKIT_SYNTAX").cloned().or_else(|| syntax::frontend_image(dockerfile));
+    let chosen = plan.build_arguments.get("BUILDKIT_SYNTAX").cloned();
+    if chosen.is_none() && dockerfile.is_none() && secrets.offered_to_builds() {
+        plan.use_own_frontend();
+    }
+    let image = chosen.or_else(|| syntax::frontend_image(dockerfile?));
     let Some(image) = image.filter(|image| !syntax::is_known(image) && !arguments.allow_frontend.contains(image))
     else {
         return Ok(());
@@ -137,6 +223,11 @@ fn offer(secret: &Secret, manifest: Option<&Manifest>) -> String {
 struct Work<'a> {
     arguments: &'a BuildArguments,
     plan: BuildPlan,
+    outputs: Outputs,
+    attestations: Attestations,
+    caches: Caches,
+    agents: Agents,
+    found: Option<&'a FoundManifest>,
     manifest: Option<&'a Manifest>,
     secrets: Secrets,
     needles: Arc<NeedleSet>,
@@ -170,29 +261,56 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn request(&self, exporter: Exporter) -> Result<BuildRequest, Failure> {
-        let folder = Environment::of_process().docker_folder();
-        let mut request = BuildRequest::dockerfile();
-        request.attributes.extend(self.plan.attributes.clone());
-        if self.image_store().await? == ImageStore::Containerd {
-            // What docker's own client asks for where the store can hold it.
-            request.attributes.insert("attest:provenance".to_owned(), "mode=min,inline-only=true".to_owned());
+    /// What only some stores and builders can do, told before anything runs.
+    async fn check_store(&self) -> Result<(), Failure> {
+        let image = self.outputs.places.iter().find(|place| place.is_image());
+        if (image.is_some() || self.attestations.asked_for()) && self.image_store().await? == ImageStore::Layers {
+            let what = image.map_or_else(|| "attestations".to_owned(), |place| format!("--output {place}"));
+            let diagnostic =
+                Diagnostic::error(format!("{what}: this engine's image store cannot do that"), Exit::Usage);
+            let diagnostic = diagnostic.note("docker's own client says the same");
+            return Err(diagnostic
+                .help("turn on the containerd image store, or `docker save` the finished image")
+                .into());
         }
-        request.locals.insert("context".to_owned(), Local::Directory(self.plan.context.clone()));
-        request.locals.insert(
-            "dockerfile".to_owned(),
-            match &self.plan.dockerfile {
-                Dockerfile::Disk { directory, .. } => Local::Directory(directory.clone()),
-                Dockerfile::Memory(text) => Local::Files(BTreeMap::from([("Dockerfile".into(), text.clone())])),
-            },
-        );
-        request.shared_key = pbuildkit::shared_key(&self.plan.context, folder.as_deref());
-        request.registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
-        if self.plan.host_network {
-            request.entitlements.push("network.host".to_owned());
+        if let (Some(archive), Some(_)) = (image, &self.outputs.store) {
+            // Each exporter makes an image of its own, with attestations of its own, and the builder tells the digest of
+            // one: which of them lies in the store without a name could not be said, neither to name it nor to remove it.
+            let message = format!("--output {archive}: not together with the engine's own store");
+            return Err(Diagnostic::error(message, Exit::Usage).help("build twice; the second is cached").into());
         }
-        request.exporter = Some(exporter);
-        Ok(request)
+        if self.outputs.places.len() + usize::from(self.outputs.store.is_some()) > 1 {
+            let asking = self.edge.cancellation.unless_cancelled(self.builder.capabilities()).await?;
+            if !asking.map_err(|error| explain::buildkit(&error))?.operation(Capabilities::SEVERAL_EXPORTERS) {
+                let message = "--output: this engine's BuildKit has one output at a time";
+                return Err(Diagnostic::error(message, Exit::Usage).help("build twice; the second is cached").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The request, with the exporters of all places.
+    fn request(&self, names: &[String], attestations: &Attestations) -> BuildRequest {
+        let mut request = self.plan.request();
+        request.attributes.extend(attestations.attributes().clone());
+        request.agents = self.agents.clone();
+        request.cache_imports = self.caches.imports.clone();
+        request.cache_exports = self.caches.exports.clone();
+        // The engine fetches a context before the graph is known that names its secrets.
+        let of_git = |name: &&str| name.starts_with("GIT_AUTH_TOKEN") || name.starts_with("GIT_AUTH_HEADER");
+        let in_build = self.secrets.all.iter().filter(|secret| secret.scope().in_build());
+        request.frontend_secrets =
+            in_build.map(|secret| secret.name().as_str()).filter(of_git).map(str::to_owned).collect();
+        let store = self.outputs.store.as_ref().map(|store| {
+            let mut exporter = Exporter::named_engine_image(names);
+            exporter.attributes.extend(store.attributes.clone());
+            exporter
+        });
+        request.exporters = store.into_iter().chain(self.outputs.places.iter().map(output::Place::exporter)).collect();
+        for exporter in &mut request.exporters {
+            exporter.attributes.extend(attestations.annotations.clone());
+        }
+        request
     }
 
     async fn image_store(&self) -> Result<ImageStore, Failure> {
@@ -203,50 +321,73 @@ impl Work<'_> {
     }
 
     /// No secret and no configuration: the engine gets what docker would send, and nothing needs a proof.
-    async fn build_as_docker(&self) -> Result<Exit, Failure> {
+    async fn build_as_docker(self) -> Result<Exit, Failure> {
         let names: Vec<String> = self.plan.tags.iter().map(ToString::to_string).collect();
-        let request = self.request(Exporter::named_engine_image(&names)).await?;
+        let mut attestations = self.attestations.clone();
+        if self.image_store().await? == ImageStore::Containerd {
+            attestations.use_usual(no_default_attestations().as_deref());
+        }
+        let request = self.request(&names, &attestations);
         let (updates, screen) = watch::screen(self.arguments, self.edge);
         let built = self.edge.cancellation.unless_cancelled(self.builder.build_plain(request, updates)).await;
-        let failed = screen.finish().await;
+        let failed = screen.finish().await.failed;
         let result = built?.map_err(|error| match error {
             BuildError::Failed(failure) => explain::build(&BuildError::Failed(failure), None, failed),
             BuildError::Source { path, source } => explain::build(&BuildError::Source { path, source }, None, failed),
+            BuildError::Destination { path, source } => {
+                explain::build(&BuildError::Destination { path, source }, None, failed)
+            }
             BuildError::Buildkit(error) => explain::buildkit(&error),
             other => Diagnostic::from_error(&other, Exit::Failed),
         })?;
-        self.finish_without_secrets(&result)
-    }
-
-    fn finish_without_secrets(&self, result: &BuildResult) -> Result<Exit, Failure> {
-        self.edge.fact("audit", "nothing to search for: this build has no secrets");
-        self.announce_image(image_id(result)?)?;
-        Ok(Exit::Done)
+        self.finish_without_secrets(result).await
     }
 
     /// Build without a name, search, then name it.
-    async fn build_and_prove(&self) -> Result<Exit, Failure> {
-        let looking = self.edge.cancellation.unless_cancelled(CacheBefore::look(&self.builder));
-        let before = looking.await?.map_err(|error| explain::buildkit(&error))?;
+    async fn build_and_prove(self) -> Result<Exit, Failure> {
+        // The layers that a base hides under others are in its export alone.
+        let gated = !self.secrets.is_empty() && self.arguments.audit_base == AuditBase::Merged;
+        let bases = async { if gated { self.clean_bases().await } else { None } };
+        let looking = async { futures::join!(CacheBefore::look(&self.builder), bases, Attached::of(&self.engine)) };
+        let (before, bases, attached) = self.edge.cancellation.unless_cancelled(looking).await?;
+        let before = before.map_err(|error| explain::buildkit(&error))?;
         let context = Arc::new(ContextGuard::new(
             Arc::clone(&self.needles),
             self.secrets.redactor.clone(),
             &self.arguments.allow_context_leak,
         ));
-        let mut injection = Injection::new(self.injection_plan(), self.secrets.ids(), self.secrets.redactor.clone());
+        let mut injection = Injection::new(self.injection_plan(), self.secrets.ids(), self.secrets.redactor.clone())
+            .declared_at(self.places());
+        if self.arguments.recipe.target.is_some() {
+            injection = injection.of_a_part();
+        }
+        let (updates, screen) = watch::screen(self.arguments, self.edge);
+        if gated {
+            let redactor = self.secrets.redactor.clone();
+            let (needles, secrets) = (Arc::clone(&self.needles), Arc::clone(&self.secrets.all));
+            let gate = Gate::new(needles, secrets, redactor, screen.search_line());
+            injection = injection.with_gate(gate.remembering(bases));
+        }
         // With public configuration alone there is nothing to prove, as when docker builds it.
         let names: Vec<String> = self.plan.tags.iter().map(ToString::to_string).collect();
-        let exporter =
-            if self.secrets.is_empty() { Exporter::named_engine_image(&names) } else { Exporter::engine_image() };
-        let mut request = self.request(exporter).await?;
+        let names = if self.secrets.is_empty() { names } else { Vec::new() };
+        // What cannot be read back is not asked for, unless somebody wants it: then the whole image is searched.
+        let usual = match self.secrets.is_empty() {
+            true => self.image_store().await? == ImageStore::Containerd,
+            false => attached.is_some(),
+        };
+        let mut attestations = self.attestations.clone();
+        if usual {
+            attestations.use_usual(no_default_attestations().as_deref());
+        }
+        let mut request = self.request(&names, &attestations);
         request.secrets = Arc::new(BuildSecrets::new(Arc::clone(&self.secrets.all)).with_ids(&self.secrets.rebuilding));
         request.observer = Some(Arc::clone(&context) as _);
         request.history = History::Nothing;
 
-        let (updates, screen) = watch::screen(self.arguments, self.edge);
         let building = self.builder.build(request, Some(&mut injection), updates);
         let built = self.edge.cancellation.unless_cancelled(building).await;
-        let failed = screen.finish().await;
+        let Seen { failed, states } = screen.finish().await;
         let (allowed, refused) = context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);
         for leak in allowed {
             self.edge.stderr.warning(&leak.to_string());
@@ -256,47 +397,34 @@ impl Work<'_> {
             Err(BuildError::Stopped { .. }) => {
                 return Err(self.context_leak(refused, &before, &injection.marks()).await);
             }
+            Err(BuildError::Transform(InjectionError::Leak(found))) => {
+                let offers = self.tell_offers(&injection, &states, injection.asked());
+                self.remember(BuildOutcome::Leak, &offers);
+                return Err(self.leak(&found, None, &injection, &before).await);
+            }
             Err(error) => return Err(explain::build(&error, Some(&injection), failed).into()),
         };
-        self.tell_offers(&injection, &result);
+        let offers = self.tell_offers(&injection, &states, &result.asked_secrets);
+        let built = match &self.outputs.store {
+            Some(_) => Some(Built::new(image_id(&result)?)),
+            None => None,
+        };
         if let Err(error) = injection.check_patterns() {
-            leftovers::remove_unnamed_image(&self.engine, image_id(&result)?).await;
+            self.remove_image(built.as_ref().map(Built::id)).await;
             return Err(explain::injection(&error).into());
         }
         if self.secrets.is_empty() {
-            return self.finish_without_secrets(&result);
+            return self.finish_without_secrets(result).await;
         }
-        let built = Built::new(image_id(&result)?);
-        self.prove(built, &injection, &before).await
+        let ended = Ended { result, built, injection, before, attached, attested: attestations.attested(), offers };
+        self.conclude(ended).await
     }
 
-    async fn prove(&self, built: Built, injection: &Injection, before: &CacheBefore) -> Result<Exit, Failure> {
-        let id = built.id().to_owned();
-        self.edge.fact("audit", "searching the image");
-        let verdict = match built.audit(&self.engine, Arc::clone(&self.needles), self.edge).await {
-            Ok(verdict) => verdict,
-            Err(failure) => {
-                leftovers::remove_unnamed_image(&self.engine, &id).await;
-                return Err(failure);
-            }
-        };
-        match verdict {
-            Verdict::Clean(image, found) => {
-                self.edge.fact("audit", &report::clean(&found));
-                self.tag(&image).await?;
-                self.announce_image(image.id())?;
-                Ok(Exit::Done)
-            }
-            Verdict::Leak(found) => {
-                let removed = self.remove(&id, before, &injection.marks()).await;
-                let told = report::removed(removed, self.arguments.keep_leaked_cache);
-                Err(report::leak(&found, injection).note(told).into())
-            }
-            Verdict::Incomplete(found) => {
-                leftovers::remove_unnamed_image(&self.engine, &id).await;
-                Err(report::incomplete(&found).into())
-            }
-        }
+    /// What is known of this engine's base images.
+    async fn clean_bases(&self) -> Option<CleanBases> {
+        let engine = self.engine.docker().info().await.ok()?.id?;
+        let memory = LayerMemory::open(&self.secrets.all, &|name: &str| std::env::var_os(name))?;
+        Some(CleanBases::new(memory, engine))
     }
 
     /// Which steps get which secrets.
@@ -320,97 +448,63 @@ impl Work<'_> {
         InjectionPlan { secrets: secrets.collect(), configuration: self.configuration() }
     }
 
-    /// Which secrets no step was offered or asked for: a secret that nobody needs is one too many.
-    fn tell_offers(&self, injection: &Injection, result: &BuildResult) {
-        let steps = injection.steps();
-        let offered: BTreeSet<&str> = steps.iter().flat_map(|step| step.offered.iter().map(String::as_str)).collect();
-        let mounted: BTreeSet<&str> =
-            steps.iter().flat_map(|step| step.mounted.iter().map(|secret| secret.id.as_str())).collect();
-        for secret in self.secrets.all.iter().filter(|secret| secret.scope().in_build()) {
-            let name = secret.name().as_str();
-            let mentioned = steps.iter().any(|step| step.command.contains(name)) || mounted.contains(name);
-            if !offered.contains(name) && !mounted.contains(name) {
-                self.edge.fact("unused", &format!("no step of this build was offered {name}"));
-            } else if !mentioned {
-                self.edge
-                    .fact("unused", &format!("no command of this build mentions {name}; a program may still read it"));
-            }
+    /// Where the manifest declares secrets, for errors.
+    fn places(&self) -> BTreeMap<String, String> {
+        let Some(found) = self.found else { return BTreeMap::new() };
+        let place = |secret: &papp::Secret| (secret.name.clone(), format!("{}:{}", found.path.display(), secret.line));
+        found.manifest.secrets.iter().map(place).collect()
+    }
+
+    /// Which steps had which secrets, and which secret nobody needs: that one is one too many.
+    fn tell_offers(
+        &self,
+        injection: &Injection,
+        states: &BTreeMap<String, StepState>,
+        asked: &[AskedSecret],
+    ) -> Offers {
+        let secret = |secret: &Secret| {
+            let name = secret.name().to_string();
+            BuildSecret { id: self.secrets.rebuilding.get(&name).cloned().unwrap_or_else(|| name.clone()), name }
+        };
+        let secrets: Vec<BuildSecret> =
+            self.secrets.all.iter().filter(|secret| secret.scope().in_build()).map(secret).collect();
+        let offers = Offers::new(&secrets, injection.steps(), states, asked);
+        offers.lines().iter().for_each(|line| self.edge.fact("offered", line));
+        offers.unused().iter().for_each(|line| self.edge.fact("unused", line));
+        if self.arguments.progress == ProgressMode::Rawjson {
+            self.edge.stderr.bytes(format!("{}\n", offers.json()).as_bytes());
         }
-        for asked in result.asked_secrets.iter().filter(|asked| asked.answer == SecretAnswer::NotMounted) {
+        for unmatched in injection.unmatched() {
+            let (name, pattern) = (unmatched.name, unmatched.pattern);
+            self.edge
+                .stderr
+                .warning(&format!("no step of this part of the build matches `{pattern}`, which {name} is for"));
+        }
+        for asked in asked.iter().filter(|asked| asked.answer == SecretAnswer::NotMounted) {
             self.edge.stderr.warning(&format!(
                 "the engine asked for secret `{}`, which no step of this build mounts; it got nothing",
                 asked.id
             ));
         }
+        offers
     }
 
-    async fn context_leak(&self, leaks: Vec<ContextLeak>, before: &CacheBefore, marks: &Marks) -> Failure {
-        if let Err(error) = before.restore(&self.builder, marks).await {
-            self.edge.stderr.warning(&format!(
-                "what was sent of the context could not be removed: {error}; run `docker builder prune`"
-            ));
-        }
-        let mut diagnostic = Diagnostic::error(
-            "the build context holds a secret; nothing of the file was sent to the engine",
-            Exit::Leak,
-        );
-        for leak in &leaks {
-            diagnostic = diagnostic.note(leak.to_string());
-        }
-        let (path, name) = leaks.first().map(|leak| (leak.path.clone(), leak.secret.clone())).unwrap_or_default();
-        diagnostic
-            .help(format!("list {path} in .dockerignore; or, if no COPY takes it, --allow-context-leak {name}"))
-            .into()
-    }
-
-    async fn remove(&self, id: &str, before: &CacheBefore, marks: &Marks) -> Removed {
-        let images = usize::from(leftovers::remove_unnamed_image(&self.engine, id).await);
-        if self.arguments.keep_leaked_cache {
-            return Removed { records: 0, images };
-        }
-        let records = match before.restore(&self.builder, marks).await {
-            Ok(records) => records,
-            Err(error) => {
-                self.edge.stderr.warning(&format!(
-                    "cache records that hold the value could not be removed: {error}; run `docker builder prune`"
-                ));
-                0
+    /// Keeps a record of the build. One that cannot be kept harms no build.
+    fn remember(&self, outcome: BuildOutcome, offers: &Offers) {
+        let here = self.plan.context.directory().unwrap_or(Path::new("."));
+        let project = self.found.map_or(here, FoundManifest::directory);
+        let record = BuildRecord::new(SystemTime::now(), outcome, offers.uses());
+        match pcli::remember_build(project, record, &|name| std::env::var_os(name)) {
+            // Without a home there is no place, as in many CI jobs.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                self.edge.stderr.warning(&format!("this build was not noted for `pbuild doctor`: {error}"));
             }
-        };
-        Removed { records, images }
-    }
-
-    async fn tag(&self, image: &Audited) -> Result<(), Failure> {
-        for tag in &self.plan.tags {
-            let options = TagImageOptions { repo: Some(tag.repository().to_owned()), tag: Some(tag.tag().to_owned()) };
-            self.engine.docker().tag_image(image.id(), Some(options)).await.map_err(|error| {
-                Diagnostic::from_error(&error, Exit::Failed).note(format!("while naming the image {tag}"))
-            })?;
+            _ => {}
         }
-        Ok(())
-    }
-
-    fn announce_image(&self, id: &str) -> Result<(), Failure> {
-        if let Some(file) = &self.arguments.iidfile {
-            std::fs::write(file, id).map_err(|error| {
-                Diagnostic::from_error(&error, Exit::Failed).note(format!("while writing --iidfile {}", file.display()))
-            })?;
-        }
-        if self.edge.quiet {
-            self.edge.stdout.line(id);
-            return Ok(());
-        }
-        let names: Vec<String> = self.plan.tags.iter().map(ToString::to_string).collect();
-        self.edge.fact(
-            "image",
-            &format!("{}  {id}", if names.is_empty() { "(no name)".to_owned() } else { names.join(", ") }),
-        );
-        Ok(())
     }
 }
 
-fn image_id(result: &BuildResult) -> Result<&str, Failure> {
-    result
-        .image_digest()
-        .ok_or_else(|| Diagnostic::error("the engine did not say which image it built", Exit::Failed).into())
+/// What buildx's variable says of attestations that nobody asked for.
+fn no_default_attestations() -> Option<String> {
+    std::env::var("BUILDX_NO_DEFAULT_ATTESTATIONS").ok()
 }

@@ -2,7 +2,8 @@
 //!
 //! The engine has no way from a step to its cache record. What came up between two looks at the cache and is described
 //! by one of the build's own steps is the build's own, with everything that builds on it. A record that another build is
-//! using at that moment is in use and stays.
+//! using at that moment is in use and stays; so is one that the engine has not let go of yet, for it does so some time
+//! after a build has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,8 @@ pub struct Marks {
     pub names: BTreeSet<String>,
     /// The commands of its steps.
     pub commands: BTreeSet<String>,
+    /// Whether what was sent of contexts belongs to it.
+    pub contexts: bool,
 }
 
 impl Marks {
@@ -37,11 +40,18 @@ impl Marks {
     /// name; before 2021 every file operation was a `fileop target`. What was sent of a context has no name at all.
     fn fit(&self, record: &CacheRecord) -> bool {
         let of_command = |command: &String| !command.is_empty() && record.description.ends_with(command.trim_end());
-        record.kind == "source.local"
+        (self.contexts && record.kind == "source.local")
             || record.description == "fileop target"
             || self.names.contains(&record.description)
             || (record.description.starts_with("mount ") && self.commands.iter().any(of_command))
     }
+}
+
+/// How many records that came since fit the marks. Those that stay when everything was dropped that could be are held by
+/// something: the engine, which has not let go of them yet, or another build.
+#[must_use]
+pub fn remaining(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> usize {
+    after.iter().filter(|record| !before.contains(&record.id) && marks.fit(record)).count()
 }
 
 /// The records to drop, every record after all that build on it, as the engine demands.
@@ -103,7 +113,11 @@ mod tests {
     }
 
     fn order(before: &[&str], after: &[CacheRecord]) -> Vec<String> {
-        let marks = Marks { names: ["[2/2] COPY . /srv".to_owned()].into(), commands: ["make".to_owned()].into() };
+        let marks = Marks {
+            names: ["[2/2] COPY . /srv".to_owned()].into(),
+            commands: ["make".to_owned()].into(),
+            contexts: true,
+        };
         removal_order(&before.iter().map(|id| (*id).to_owned()).collect(), after, &marks)
     }
 
@@ -138,6 +152,17 @@ mod tests {
     fn a_record_under_something_that_is_in_use_stays() {
         let busy = CacheRecord { in_use: true, ..record("theirs", &["one"]) };
         assert_eq!(order(&[], &[record("one", &[]), record("mine", &["one"]), busy]), ["mine"]);
+    }
+
+    #[test]
+    fn what_remains_of_this_build_is_counted() {
+        let busy = |id: &str| CacheRecord { in_use: true, ..record(id, &[]) };
+        let foreign = CacheRecord { description: "mount / from exec /bin/sh -c other".into(), ..busy("theirs") };
+        let context = CacheRecord { kind: "source.local".into(), description: String::new(), ..busy("context") };
+        let marks = Marks { commands: ["make".to_owned()].into(), ..Marks::default() };
+        let after = [record("under a busy one", &[]), busy("old"), busy("mine"), foreign, context];
+        assert_eq!(remaining(&["old".to_owned()].into(), &after, &marks), 2);
+        assert_eq!(remaining(&["old".to_owned()].into(), &after, &Marks { contexts: true, ..marks }), 3);
     }
 
     #[test]

@@ -5,6 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pcli::arguments::SecretArguments;
 
+use crate::attestation::AttestationOptions;
+use crate::cache::CacheOptions;
+use crate::call::CallOptions;
+use crate::ignored_options::IgnoredOptions;
+use crate::output::OutputOptions;
+use crate::step_options::StepOptions;
+
 /// Builds container images with secrets that stay out of them
 #[derive(Debug, Parser)]
 #[command(name = "pbuild", version, propagate_version = true, arg_required_else_help = true)]
@@ -17,27 +24,51 @@ pub struct CommandLine {
 /// What pbuild can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a first app.toml from the Dockerfile, the env files and the compose file of a project
+    New(NewArguments),
     /// Build an image, search every layer for the secrets it was given, and tag it only when none is found
     Build(Box<BuildArguments>),
     /// Search a finished image for the values of your secrets
-    Audit(AuditArguments),
+    Audit(Box<AuditArguments>),
     /// The sealed store of a project's secrets
-    Secrets(pcli::secrets::SecretsArguments),
-    /// Let the manifest run its commands and read the files and variables it names, until one of these entries changes
-    Trust {
-        /// Take it back
-        #[arg(long)]
-        forget: bool,
-
-        /// Which project.
-        #[command(flatten)]
-        project: pcli::secrets::ProjectFlag,
-    },
+    Secrets(SecretsArguments),
+    /// Let the manifest run its commands and read the files and variables it names; an entry that changes asks again
+    Trust(pcli::secrets::TrustArguments),
+    /// Say what is well and what to mend: engine, manifest, store, secrets, env files; no value is shown
+    Doctor(pcli::arguments::DoctorArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell to write for
         shell: clap_complete::Shell,
     },
+}
+
+/// `pbuild new`.
+#[derive(Debug, Args)]
+pub struct NewArguments {
+    /// The project's folder
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub path: String,
+
+    /// The Dockerfile [default: the compose file's, else PATH/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<String>,
+
+    /// Print the manifest and write nothing
+    #[arg(long, conflicts_with_all = ["force", "ignore"])]
+    pub stdout: bool,
+
+    /// Replace an app.toml that is there
+    #[arg(long)]
+    pub force: bool,
+
+    /// Add env files that could get into the image to .dockerignore
+    #[arg(long)]
+    pub ignore: bool,
+
+    /// These variables are public: write their values into app.toml (repeatable, or between commas)
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub public: Vec<String>,
 }
 
 /// How progress is shown.
@@ -53,20 +84,45 @@ pub enum ProgressMode {
     /// One JSON object for each event, as BuildKit sends them, with secrets masked
     Rawjson,
     /// Nothing but the image ID
+    #[value(alias = "none")]
     Quiet,
 }
 
-/// `pbuild build`: docker's flags keep docker's spelling and meaning.
+/// How much of the base image is searched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum AuditBase {
+    /// What a container of it sees, inside the builder
+    #[default]
+    Merged,
+    /// Every layer of it, by an export of the whole image
+    Full,
+}
+
+/// `pbuild secrets`.
 #[derive(Debug, Args)]
-pub struct BuildArguments {
-    /// The directory that COPY and ADD read from
-    #[arg(value_name = "PATH")]
-    pub context: String,
+pub struct SecretsArguments {
+    /// Close the identity and the store's backup to other users first, instead of refusing them
+    #[arg(long)]
+    pub fix_permissions: bool,
 
-    /// Name the image, `NAME[:TAG]` (repeatable) [default: `image` of the manifest]
-    #[arg(short, long = "tag", value_name = "NAME")]
-    pub tags: Vec<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: SecretsCommand,
+}
 
+/// What `pbuild secrets` can do: what both tools know of, and what needs a build.
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// The store and the list.
+    #[command(flatten)]
+    Shared(pcli::secrets::SecretsCommand),
+    /// Propose the narrowest `steps` for each secret, from what the commands of the build mention; nothing is run
+    Advise(AdviseArguments),
+}
+
+/// What makes a build out of a Dockerfile.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RecipeArguments {
     /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile]
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<String>,
@@ -78,6 +134,50 @@ pub struct BuildArguments {
     /// Set a build argument; without a value it comes from the environment (repeatable)
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub build_arguments: Vec<String>,
+}
+
+/// `pbuild secrets advise`.
+#[derive(Debug, Args)]
+pub struct AdviseArguments {
+    /// The build's context
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub path: String,
+
+    /// Which build is meant.
+    #[command(flatten)]
+    pub recipe: RecipeArguments,
+
+    /// A secret that the build gets by a flag, as for the build; its value is not read (repeatable)
+    #[arg(long = "secret", value_name = "SPEC")]
+    pub secrets: Vec<String>,
+
+    /// The manifest [default: PATH/app.toml, else app.toml in the current directory]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Print one object, contract version 1
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write the lines into the manifest; comments and order stay
+    #[arg(long)]
+    pub write: bool,
+}
+
+/// `pbuild build`: docker's flags keep docker's spelling and meaning.
+#[derive(Debug, Default, Args)]
+pub struct BuildArguments {
+    /// What COPY and ADD read from: a directory, a git or http URL, or `-`, a Dockerfile or a tar archive on standard input
+    #[arg(value_name = "PATH | URL | -")]
+    pub context: String,
+
+    /// Name the image, `NAME[:TAG]` (repeatable) [default: `image` of the manifest]
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub tags: Vec<String>,
+
+    /// Which build is meant.
+    #[command(flatten)]
+    pub recipe: RecipeArguments,
 
     /// Set a label on the image (repeatable)
     #[arg(long = "label", value_name = "NAME=VALUE")]
@@ -103,6 +203,14 @@ pub struct BuildArguments {
     #[arg(long = "add-host", value_name = "NAME:IP")]
     pub extra_hosts: Vec<String>,
 
+    /// How steps run, and what else they can read.
+    #[command(flatten)]
+    pub steps: StepOptions,
+
+    /// An SSH agent for steps that mount one: `default`, which is the one of SSH_AUTH_SOCK, or `ID=SOCKET` (repeatable)
+    #[arg(long, value_name = "ID[=SOCKET]")]
+    pub ssh: Vec<String>,
+
     /// How to show progress
     #[arg(long, value_enum, value_name = "MODE", default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,
@@ -114,6 +222,30 @@ pub struct BuildArguments {
     /// Write the image ID to this file
     #[arg(long, value_name = "FILE")]
     pub iidfile: Option<PathBuf>,
+
+    /// Write what the engine says of the image to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+
+    /// Where the result goes.
+    #[command(flatten)]
+    pub output: OutputOptions,
+
+    /// What is said of the image beside it.
+    #[command(flatten)]
+    pub attestations: AttestationOptions,
+
+    /// Caches beside the engine's own.
+    #[command(flatten)]
+    pub caches: CacheOptions,
+
+    /// Questions about the Dockerfile.
+    #[command(flatten)]
+    pub call: CallOptions,
+
+    /// What BuildKit has no use for.
+    #[command(flatten)]
+    pub ignored: IgnoredOptions,
 
     /// Where secrets come from.
     #[command(flatten)]
@@ -127,6 +259,11 @@ pub struct BuildArguments {
     #[arg(long, value_name = "IMAGE", help_heading = "Secrets")]
     pub allow_frontend: Vec<String>,
 
+    /// How the base image is searched: `merged`, as a container sees it, once for each base and set of secrets; or `full`,
+    /// with the files that its upper layers hide, by exporting the whole image without a name
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = AuditBase::Merged)]
+    pub audit_base: AuditBase,
+
     /// Keep the cache records of a leaking build, to look into them
     #[arg(long, help_heading = "Secrets")]
     pub keep_leaked_cache: bool,
@@ -134,30 +271,70 @@ pub struct BuildArguments {
 
 /// `pbuild audit`.
 #[derive(Debug, Args)]
+#[command(after_help = SOURCES_HELP)]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["image", "archive", "layout", "registry", "directory"])))]
 pub struct AuditArguments {
-    /// An image of the engine
-    #[arg(value_name = "IMAGE", required_unless_present = "archive", conflicts_with = "archive")]
+    /// An image of the engine, or anything of the list below
+    #[arg(value_name = "IMAGE")]
     pub image: Option<String>,
 
-    /// An archive as `docker save` writes it, or an OCI archive; `-` reads standard input
-    #[arg(long, value_name = "FILE")]
+    /// An archive as `docker save` writes it, or an OCI archive, packed or not; `-` reads standard input
+    #[arg(long, value_name = "FILE", help_heading = "Sources")]
     pub archive: Option<PathBuf>,
 
-    /// How to report
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = ReportFormat::Text)]
-    pub format: ReportFormat,
+    /// A folder with an OCI layout; `DIR:NAME` for one image of it
+    #[arg(long, value_name = "DIR[:NAME]", help_heading = "Sources")]
+    pub layout: Option<String>,
+
+    /// An image of a registry, without an engine; credentials are docker's own
+    #[arg(long, value_name = "REFERENCE", help_heading = "Sources")]
+    pub registry: Option<String>,
+
+    /// A folder with files, such as an unpacked image
+    #[arg(long, value_name = "DIR", help_heading = "Sources")]
+    pub directory: Option<PathBuf>,
+
+    /// How to report, and where to: `text`, `json`, `sarif`, `junit` or `html`; without a FILE to standard output
+    /// (repeatable) [default: text]
+    #[arg(long = "format", value_name = "FORMAT[=FILE]", help_heading = "Reports")]
+    pub formats: Vec<String>,
+
+    /// Also print annotations for GitHub Actions
+    #[arg(long, help_heading = "Reports")]
+    pub github: bool,
+
+    /// Print no report for people; files of --format are written, and errors shown
+    #[arg(short, long, help_heading = "Reports")]
+    pub quiet: bool,
+
+    /// The Dockerfile that the image was built from, to name its lines
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub dockerfile: Option<PathBuf>,
+
+    /// Accept the findings that this file knows
+    #[arg(long, value_name = "FILE", help_heading = "Baselines")]
+    pub baseline: Option<PathBuf>,
+
+    /// Write a file that accepts today's findings
+    #[arg(long, value_name = "FILE", help_heading = "Baselines")]
+    pub write_baseline: Option<PathBuf>,
+
+    /// Search every layer, also those that an earlier audit searched for the same secrets
+    #[arg(long)]
+    pub no_cache: bool,
 
     /// Where secrets come from.
     #[command(flatten)]
     pub secrets: SecretArguments,
 }
 
-/// The shapes of a report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ReportFormat {
-    /// For people
-    #[default]
-    Text,
-    /// For programs: one object, contract version 1
-    Json,
-}
+/// How sources are spelled.
+const SOURCES_HELP: &str = "\
+IMAGE is one of:
+  NAME[:TAG], ID            an image of the engine, as docker names it (also docker-daemon:NAME)
+  docker-archive:FILE       what `docker save` wrote (also oci-archive:FILE); `-` reads standard input
+  oci:DIR[:NAME]            a folder with an OCI layout
+  docker://REFERENCE        an image of a registry, all its platforms (also registry:REFERENCE)
+  dir:PATH                  a folder with files
+
+Exit codes: 0 clean, 10 leak, 11 something was not searched, 2 nothing to search for";

@@ -6,9 +6,12 @@ use pcli::progress::FailedStep;
 use pcli::{Diagnostic, Excerpt, Exit, Mark};
 use pengine::EngineError;
 
+use crate::cache::CacheError;
 use crate::guard::GuardError;
 use crate::injection::{Injection, InjectionError};
 use crate::plan::PlanError;
+use crate::ssh::SshError;
+use crate::step_options::StepOptionError;
 
 /// A command that cannot be carried out as given.
 #[must_use]
@@ -18,14 +21,41 @@ pub fn plan(error: &PlanError) -> Diagnostic {
         PlanError::ContextMissing { .. } | PlanError::ContextNotDirectory { .. } => {
             diagnostic.help("name the directory that holds the files to copy, for example `pbuild build .`")
         }
-        PlanError::ContextKind { .. } => diagnostic.help("fetch it into a directory first, then build that"),
+        PlanError::InputTwice => {
+            diagnostic.help("put the Dockerfile into the archive, or name a directory as the context")
+        }
+        PlanError::InputEmpty => diagnostic
+            .help("write a Dockerfile to it, or an archive, or build a directory, for example `pbuild build .`"),
+        PlanError::DockerfileTwice { .. } => {
+            diagnostic.help("leave -f out, or name a context that is no standard input")
+        }
+        PlanError::Step(StepOptionError::ContextKind { .. }) => {
+            diagnostic.help("load the image into the engine, then --build-context NAME=docker-image://IMAGE")
+        }
         PlanError::DockerfileMissing { .. } => diagnostic.help("name the Dockerfile with -f FILE"),
         PlanError::Network { .. } => diagnostic.help("use --add-host to reach a service by name"),
         PlanError::DockerfileUnreadable { .. }
         | PlanError::Tag(_)
         | PlanError::BuildArgument
+        | PlanError::Input { .. }
+        | PlanError::Step(_)
         | PlanError::Label
         | PlanError::ExtraHost { .. } => diagnostic,
+    }
+}
+
+/// An agent that is none.
+#[must_use]
+pub fn ssh(error: &SshError) -> Diagnostic {
+    let diagnostic = Diagnostic::from_error(error, Exit::Usage);
+    match error {
+        SshError::NoAgent { .. } => {
+            diagnostic.help("start one: `eval $(ssh-agent) && ssh-add`, or name its socket: --ssh ID=SOCKET")
+        }
+        SshError::NotASocket { id, .. } => {
+            diagnostic.help(format!("a key belongs into an agent: `ssh-add KEY`, then --ssh {id}"))
+        }
+        SshError::Twice { .. } => diagnostic,
     }
 }
 
@@ -38,7 +68,8 @@ pub fn engine(error: &EngineError) -> Diagnostic {
         | EngineError::ContextMissing { .. }
         | EngineError::Address { .. }
         | EngineError::Certificate { .. }
-        | EngineError::UncheckedTls { .. } => Exit::Usage,
+        | EngineError::UncheckedTls { .. }
+        | EngineError::Plaintext { .. } => Exit::Usage,
         _ => Exit::EngineUnreachable,
     };
     let diagnostic = Diagnostic::from_error(error, exit);
@@ -66,6 +97,12 @@ pub fn guard(error: &GuardError) -> Diagnostic {
         GuardError::BuildArgument { .. } => diagnostic
             .note("build arguments stand in the image's history")
             .help("leave the flag out: every RUN has the secret as an environment variable"),
+        GuardError::Address { .. } => diagnostic
+            .note("the engine shows addresses, and keeps them in its cache and in provenance")
+            .help("leave the value out of the address; for git, give the secret the name GIT_AUTH_TOKEN"),
+        GuardError::Attribute { .. } => {
+            diagnostic.note("what such a flag says stands in images, caches and provenance").help("leave the value out")
+        }
         GuardError::Label { .. } => diagnostic.help("a label is public; leave the value out"),
         GuardError::Instruction { .. } | GuardError::Configuration { .. } => diagnostic
             .note("what the Dockerfile says stands in the image's history")
@@ -79,6 +116,7 @@ pub fn injection(error: &InjectionError) -> Diagnostic {
     match error {
         InjectionError::Guard(error) => guard(error),
         InjectionError::Inject(_) | InjectionError::Chain(_) => Diagnostic::from_error(error, Exit::Failed),
+        InjectionError::Leak(_) => Diagnostic::from_error(error, Exit::Leak),
         InjectionError::Unable => Diagnostic::from_error(error, Exit::Failed)
             .help("Docker 20.10 or newer, with BuildKit enabled, has what pbuild needs"),
         InjectionError::Required { id, place, .. } => {
@@ -89,8 +127,30 @@ pub fn injection(error: &InjectionError) -> Diagnostic {
             };
             diagnostic.help(format!("give it with --secret id={id},src=FILE, or declare it in app.toml"))
         }
-        InjectionError::NoStep { name, .. } => Diagnostic::from_error(error, Exit::Usage)
-            .help(format!("change `steps` of {name} in app.toml, or leave it out to give every step the secret")),
+        InjectionError::NoStep { unmatched } => {
+            let told = unmatched.iter().fold(Diagnostic::from_error(error, Exit::Usage), |diagnostic, one| {
+                let place = one.place.as_deref().unwrap_or("the manifest");
+                let diagnostic =
+                    diagnostic.note(format!("{place}: {} has steps = [… \"{}\" …]", one.name, one.pattern));
+                match one.nearest.as_slice() {
+                    [] => diagnostic.note("this build has no RUN"),
+                    nearest => diagnostic.note(format!("the nearest commands: {}", nearest.join(" · "))),
+                }
+            });
+            told.help("change the pattern, or leave `steps` out to give every step the secret; `pbuild secrets advise` proposes patterns")
+        }
+    }
+}
+
+/// A cache that cannot be read or written.
+#[must_use]
+pub fn cache(error: &CacheError) -> Diagnostic {
+    let diagnostic = Diagnostic::from_error(error, Exit::Usage);
+    match error {
+        CacheError::Unsearched { .. } => diagnostic
+            .note("BuildKit writes there what it knows under the keys of the steps, and not what the search looked at")
+            .help("--cache-to type=inline goes with the image: push that, and read it with --cache-from"),
+        _ => diagnostic,
     }
 }
 
@@ -106,6 +166,9 @@ pub fn build(
         BuildError::Transform(error) => injection(error),
         BuildError::Source { .. } => Diagnostic::from_error(error, Exit::Failed)
             .help("make the file readable, or leave it out with .dockerignore"),
+        BuildError::Destination { .. } => Diagnostic::from_error(error, Exit::Failed)
+            .note("nothing of the result was kept")
+            .help("make room for it, or name another place with --output"),
         BuildError::Stopped { .. } => Diagnostic::from_error(error, Exit::Leak),
         BuildError::Buildkit(error) => buildkit(error),
         _ => Diagnostic::from_error(error, Exit::Failed),

@@ -29,6 +29,24 @@ pub enum GuardError {
         /// The secrets' names.
         secrets: Vec<String>,
     },
+    /// In an attribute of an output, a cache, an attestation, or in an annotation.
+    #[error("the value of {name} in {flag} holds secret {}", list(secrets))]
+    Attribute {
+        /// The flag.
+        flag: &'static str,
+        /// The attribute's name, redacted.
+        name: String,
+        /// The secrets' names.
+        secrets: Vec<String>,
+    },
+    /// In the address of a context, which the engine shows and provenance keeps.
+    #[error("the address of {context} holds secret {}", list(secrets))]
+    Address {
+        /// Which context, redacted.
+        context: String,
+        /// The secrets' names.
+        secrets: Vec<String>,
+    },
     /// In an instruction of the Dockerfile.
     #[error("{file}:{line} holds the value of secret {}", list(secrets))]
     Instruction {
@@ -58,7 +76,7 @@ fn labels(redactor: &Redactor, bytes: &[u8]) -> Option<Vec<String>> {
     (!found.is_empty()).then(|| found.into_iter().map(str::to_owned).collect())
 }
 
-/// Build arguments and labels of the command line and the manifest.
+/// Build arguments, labels and addresses of the command line and the manifest.
 ///
 /// # Errors
 /// The first one that holds a secret's value in any form.
@@ -71,6 +89,38 @@ pub fn check_plan(plan: &BuildPlan, redactor: &Redactor) -> Result<(), GuardErro
     for (name, value) in &plan.labels {
         if let Some(secrets) = labels(redactor, format!("{name}={value}").as_bytes()) {
             return Err(GuardError::Label { label: redactor.redact(name), secrets });
+        }
+    }
+    check_addresses(&plan.attributes, redactor)
+}
+
+/// Refuses attributes of outputs, caches and annotations that hold a value: they stand in images, caches and provenance.
+///
+/// # Errors
+/// Which flag holds which secret.
+pub fn check_attributes<'a>(
+    flag: &'static str,
+    attributes: impl IntoIterator<Item = (&'a String, &'a String)>,
+    redactor: &Redactor,
+) -> Result<(), GuardError> {
+    for (name, value) in attributes {
+        if let Some(secrets) = labels(redactor, format!("{name}={value}").as_bytes()) {
+            return Err(GuardError::Attribute { flag, name: redactor.redact(name), secrets });
+        }
+    }
+    Ok(())
+}
+
+/// The main context and the named ones, as the frontend is given them.
+fn check_addresses(attributes: &BTreeMap<String, String>, redactor: &Redactor) -> Result<(), GuardError> {
+    for (key, address) in attributes {
+        let context = match key.strip_prefix("context") {
+            Some("") => "the context".to_owned(),
+            Some(name) if name.starts_with(':') => format!("--build-context {}", redactor.redact(&name[1..])),
+            _ => continue,
+        };
+        if let Some(secrets) = labels(redactor, format!("{key}={address}").as_bytes()) {
+            return Err(GuardError::Address { context, secrets });
         }
     }
     Ok(())
@@ -167,6 +217,19 @@ mod tests {
             GuardError::Configuration { secrets: vec!["TOKEN".into()], pointers: vec!["/config/Env/1".into()] }
         );
         assert!(!error.to_string().contains(VALUE));
+    }
+
+    #[test]
+    fn an_address_with_the_value_is_refused_and_not_shown() {
+        let url = format!("https://me:{VALUE}@git.example/x.git");
+        for (key, told) in [("context", "the context"), ("context:more", "--build-context more")] {
+            let error = check_addresses(&BTreeMap::from([(key.to_owned(), url.clone())]), &redactor()).expect_err(key);
+            assert_eq!(error, GuardError::Address { context: told.into(), secrets: vec!["TOKEN".into()] });
+            assert!(!error.to_string().contains(VALUE));
+        }
+        let clean = [("context", "https://git.example/x.git"), ("build-arg:context", &url)];
+        let clean = clean.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(check_addresses(&BTreeMap::from(clean), &redactor()), Ok(()));
     }
 
     #[test]

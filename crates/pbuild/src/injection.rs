@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use pbuildkit::llb::{self, ChainError, ChainStep, InjectError, Mode, SourceLines, SourceMap, Step};
-use pbuildkit::{Capabilities, Definition, Transform};
+use pbuildkit::{AskedSecret, Capabilities, Definition, Prepared, Refusal, Transform};
 use psecret::Redactor;
 
 use crate::cleanup::Marks;
+use crate::gate::{Gate, Leak, Outcome};
 use crate::guard::{self, GuardError};
 
 /// Why a build was ended before anything ran.
@@ -36,15 +38,42 @@ pub enum InjectionError {
         /// Where the Dockerfile mounts it, if known: file and line.
         place: Option<(String, usize)>,
     },
-    /// A pattern of `steps` chose no step.
-    #[error("secret `{name}` is for steps like {patterns}, and no step of this build is")]
+    /// Patterns of `steps` chose no step.
+    #[error("{}", no_step(unmatched))]
     NoStep {
-        /// The secret.
-        name: String,
-        /// Its patterns.
-        patterns: String,
+        /// All of them.
+        unmatched: Vec<Unmatched>,
     },
+    /// The search in the builder found a secret, so nothing was exported.
+    #[error("the image would contain a secret")]
+    Leak(Leak),
 }
+
+/// A pattern of `steps` that no step of the build matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmatched {
+    /// The secret.
+    pub name: String,
+    /// The pattern.
+    pub pattern: String,
+    /// Where the manifest declares it: file and line.
+    pub place: Option<String>,
+    /// The commands that look most like the pattern, redacted, the nearest first.
+    pub nearest: Vec<String>,
+}
+
+fn no_step(unmatched: &[Unmatched]) -> String {
+    match unmatched {
+        [one] => format!("no step of this build matches `{}`, which {} is for", one.pattern, one.name),
+        several => format!("no step of this build matches {} patterns of `steps`", several.len()),
+    }
+}
+
+/// How many commands are shown for a pattern that matches none.
+const NEAREST: usize = 3;
+
+/// The longest command that is shown, in characters.
+const SHOWN: usize = 70;
 
 /// The injection of one build; afterwards the build's memory of its steps.
 #[derive(Debug)]
@@ -53,18 +82,57 @@ pub struct Injection {
     /// The ids that the session can answer.
     known: BTreeSet<String>,
     redactor: Redactor,
+    /// Where the manifest declares secrets, by name.
+    places: BTreeMap<String, String>,
+    /// Whether the graph has every step that a pattern may mean.
+    whole: bool,
     source: SourceMap,
     steps: Vec<Step>,
     names: BTreeSet<String>,
     chains: BTreeMap<Option<String>, Vec<ChainStep>>,
+    gate: Option<Gate>,
+    outcome: Option<Outcome>,
+    asked: Vec<AskedSecret>,
 }
 
 impl Injection {
     /// An injection of this plan into a build whose session knows these ids.
     #[must_use]
     pub fn new(plan: llb::Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
-        let (source, steps, names, chains) = Default::default();
-        Self { plan, known, redactor, source, steps, names, chains }
+        let (places, source, steps, names, chains) = Default::default();
+        let (gate, outcome, asked) = Default::default();
+        Self { plan, known, redactor, places, whole: true, source, steps, names, chains, gate, outcome, asked }
+    }
+
+    /// The same, which can say where the secrets are declared.
+    #[must_use]
+    pub fn declared_at(mut self, places: BTreeMap<String, String>) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// The same, for a build that ends at some stage: the steps of the others are not there, and no error.
+    #[must_use]
+    pub fn of_a_part(mut self) -> Self {
+        self.whole = false;
+        self
+    }
+
+    /// The same, and the build is searched before its result is returned.
+    #[must_use]
+    pub fn with_gate(self, gate: Gate) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
+    /// What the search in the builder came to, if there was one and it let the build pass.
+    pub fn take_outcome(&mut self) -> Option<Outcome> {
+        self.outcome.take()
+    }
+
+    /// What the engine had asked for when the build was searched.
+    #[must_use]
+    pub fn asked(&self) -> &[AskedSecret] {
+        &self.asked
     }
 
     /// Every step of the build, in the graph's order, with the secrets that it was offered.
@@ -77,7 +145,21 @@ impl Injection {
     #[must_use]
     pub fn marks(&self) -> Marks {
         let commands = self.steps.iter().map(|step| step.command.clone()).collect();
-        Marks { names: self.names.clone(), commands }
+        Marks { names: self.names.clone(), commands, contexts: true }
+    }
+
+    /// By what the cache records can be told that a step of a platform's image made, and the steps after it. The layer of
+    /// the step is counted from the image's end, as in [`Injection::layer_lines`].
+    #[must_use]
+    pub fn marks_from(&self, platform: Option<&str>, from_last: usize) -> Marks {
+        let chain = self.chain(platform).unwrap_or_default();
+        let held: Vec<&ChainStep> = chain.iter().rev().take(from_last + 1).collect();
+        let of_held = |step: &&Step| held.iter().any(|held| held.digest == step.digest);
+        Marks {
+            names: held.iter().map(|step| step.name.clone()).collect(),
+            commands: self.steps.iter().filter(of_held).map(|step| step.command.clone()).collect(),
+            contexts: false,
+        }
     }
 
     /// The lines of the Dockerfile that made a vertex.
@@ -86,29 +168,65 @@ impl Injection {
         self.source.get(vertex)
     }
 
-    /// The lines that made a layer, counted from the base image's end: `from_last` is 0 for the last layer.
+    /// The lines that made a layer of a platform's image, counted from its end: `from_last` is 0 for the last layer.
     #[must_use]
-    pub fn layer_lines(&self, from_last: usize) -> Option<&SourceLines> {
-        let chain = self.chains.values().next()?;
-        let step = chain.iter().rev().nth(from_last)?;
+    pub fn layer_lines(&self, platform: Option<&str>, from_last: usize) -> Option<&SourceLines> {
+        let step = self.chain(platform)?.iter().rev().nth(from_last)?;
         self.source.get(&step.digest)
+    }
+
+    /// Whether a layer is the base image's own, counted as above.
+    #[must_use]
+    pub fn is_of_base(&self, platform: Option<&str>, from_last: usize) -> bool {
+        self.chain(platform).is_some_and(|chain| from_last >= chain.len())
+    }
+
+    /// The steps of a platform's image; without a platform those of the only one.
+    fn chain(&self, platform: Option<&str>) -> Option<&[ChainStep]> {
+        let chain = match platform {
+            Some(_) => self.chains.get(&platform.map(str::to_owned)),
+            None => self.chains.values().next(),
+        };
+        chain.map(Vec::as_slice)
     }
 
     /// Patterns are checked when all platforms are known: a step may exist on one of them only.
     ///
     /// # Errors
-    /// The first secret whose patterns chose no step.
+    /// The patterns that chose no step, unless the build is but a part of the Dockerfile.
     pub fn check_patterns(&self) -> Result<(), InjectionError> {
-        for secret in self.plan.secrets.iter().filter(|secret| !secret.steps.is_empty()) {
-            if !self.steps.iter().any(|step| step.offered.contains(&secret.name)) {
-                let patterns = secret.steps.iter().map(|pattern| format!("`{}`", pattern.as_str()));
-                return Err(InjectionError::NoStep {
-                    name: secret.name.clone(),
-                    patterns: patterns.collect::<Vec<_>>().join(", "),
-                });
-            }
-        }
-        Ok(())
+        let unmatched = self.unmatched();
+        if unmatched.is_empty() || !self.whole { Ok(()) } else { Err(InjectionError::NoStep { unmatched }) }
+    }
+
+    /// Every pattern of `steps` that no step matches.
+    #[must_use]
+    pub fn unmatched(&self) -> Vec<Unmatched> {
+        let patterns =
+            self.plan.secrets.iter().flat_map(|secret| secret.steps.iter().map(move |pattern| (secret, pattern)));
+        patterns
+            .filter(|(_, pattern)| !self.steps.iter().any(|step| pattern.matches(&step.command)))
+            .map(|(secret, pattern)| Unmatched {
+                name: secret.name.clone(),
+                pattern: pattern.as_str().to_owned(),
+                place: self.places.get(&secret.name).cloned(),
+                nearest: self.nearest(pattern.as_str()),
+            })
+            .collect()
+    }
+
+    /// The commands that share most with a pattern, by pairs of neighbouring characters.
+    fn nearest(&self, pattern: &str) -> Vec<String> {
+        let wanted = pairs(pattern);
+        let mut commands: Vec<(usize, &str)> = self
+            .steps
+            .iter()
+            .flat_map(|step| llb::StepPattern::commands(&step.command))
+            .map(|command| (pairs(command).intersection(&wanted).count(), command))
+            .collect();
+        commands.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.len().cmp(&other.1.len())));
+        commands.dedup();
+        commands.iter().take(NEAREST).map(|(_, command)| shortened(&self.redactor.redact(command))).collect()
     }
 
     fn mode(&self, capabilities: &Capabilities) -> Result<Mode, InjectionError> {
@@ -137,6 +255,17 @@ impl Injection {
     }
 }
 
+fn pairs(text: &str) -> BTreeSet<(char, char)> {
+    let letters: Vec<char> =
+        text.chars().filter(|c| !matches!(c, '*' | '?' | '\\')).flat_map(char::to_lowercase).collect();
+    letters.windows(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
+fn shortened(text: &str) -> String {
+    let cut = text.char_indices().nth(SHOWN).map(|(at, _)| at);
+    cut.map_or_else(|| text.to_owned(), |at| format!("{}…", &text[..at]))
+}
+
 impl Transform for Injection {
     type Error = InjectionError;
 
@@ -159,12 +288,75 @@ impl Transform for Injection {
         self.source.add(&injected.definition);
         let described = injected.definition.metadata.values();
         self.names.extend(described.filter_map(|about| about.description.get("llb.customname").cloned()));
-        self.chains.insert(platform.map(str::to_owned), llb::chain(&injected.definition)?);
+        self.chains.insert(platform.map(str::to_owned), llb::chain(&injected.definition)?.steps);
         self.steps.extend(injected.steps);
         // The last platform's call sees all steps; an earlier one may lack the step that a pattern means.
         if platform.is_none() {
             self.check_patterns()?;
         }
         Ok(injected.definition)
+    }
+
+    async fn prove(&mut self, prepared: Prepared<'_>) -> Result<(), Refusal<Self::Error>> {
+        let Some(gate) = &mut self.gate else { return Ok(()) };
+        // A step that fails is the build's failure, and not the search's.
+        let evaluated = try_join_all(prepared.results.iter().map(|result| {
+            let mut bridge = prepared.bridge.clone();
+            async move { bridge.evaluate(&result.reference).await }
+        }));
+        let (evaluated, scanner) = futures::join!(evaluated, gate.bring_scanner(&prepared));
+        evaluated?;
+        self.asked = prepared.asked_secrets();
+        match gate.search(&prepared, scanner).await {
+            Outcome::Leak(leak) => Err(Refusal::Refused(InjectionError::Leak(leak))),
+            outcome @ (Outcome::Clean(_) | Outcome::Unproven(_)) => {
+                self.outcome = Some(outcome);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pbuildkit::llb::{PlannedSecret, StepPattern};
+
+    use super::*;
+
+    fn injection(patterns: &[&str], commands: &[&str]) -> Injection {
+        let steps = patterns.iter().map(|pattern| StepPattern::new(pattern)).collect();
+        let secret = PlannedSecret { steps, ..PlannedSecret::variable("NPM_TOKEN") };
+        let plan = llb::Plan { secrets: vec![secret], ..llb::Plan::default() };
+        let step = |command: &&str| Step {
+            digest: String::new(),
+            name: String::new(),
+            command: (*command).to_owned(),
+            source: None,
+            offered: Vec::new(),
+            mounted: Vec::new(),
+        };
+        let places = [("NPM_TOKEN".to_owned(), "app.toml:9".to_owned())].into();
+        let mut injection = Injection::new(plan, BTreeSet::new(), Redactor::none()).declared_at(places);
+        injection.steps = commands.iter().map(step).collect();
+        injection
+    }
+
+    #[test]
+    fn every_pattern_that_matches_no_step_is_told_with_the_nearest_commands() {
+        let injection = injection(
+            &["npm *", "yarm instal *"],
+            &["npm ci && yarn install --frozen", "make", "apt-get install -y git"],
+        );
+        let unmatched = injection.unmatched();
+        assert_eq!((unmatched.len(), unmatched[0].pattern.as_str()), (1, "yarm instal *"));
+        assert_eq!(unmatched[0].place.as_deref(), Some("app.toml:9"));
+        assert_eq!(unmatched[0].nearest, ["yarn install --frozen", "apt-get install -y git", "npm ci"]);
+        assert!(injection.check_patterns().is_err());
+        assert!(injection.of_a_part().check_patterns().is_ok());
+    }
+
+    #[test]
+    fn patterns_that_match_are_fine() {
+        assert!(injection(&["npm *", "*make*"], &["npm ci", "x; make"]).check_patterns().is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! Removing what a build that may not stand has left in the engine: its image without a name, its cache records.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use bollard::query_parameters::RemoveImageOptions;
 use pbuildkit::{Builder, BuildkitError};
@@ -12,11 +13,23 @@ use crate::cleanup::{self, CacheRecord, Marks};
 #[derive(Debug)]
 pub struct CacheBefore(BTreeSet<String>);
 
+/// How long records that hold a value are waited for. The engine lets go of them in its own time after a build has
+/// ended: in milliseconds on an idle machine, in seconds on a busy one.
+const HOLDING: Duration = Duration::from_secs(30);
+
+/// How long the build's other records are waited for: another build may share them, and keep them for as long as it runs.
+const SHARED: Duration = Duration::from_secs(2);
+
+/// The pause between two looks at records that are in use.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What was removed, for the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// Cache records.
     pub records: usize,
+    /// Cache records that hold a value and stay, because something still uses them.
+    pub kept: usize,
     /// Images without a name.
     pub images: usize,
 }
@@ -30,12 +43,14 @@ impl CacheBefore {
         Ok(Self(builder.cache_records(&[]).await?.into_iter().map(|record| record.id).collect()))
     }
 
-    /// Drops the records of one build that came since, leaves first.
+    /// Drops the records of one build that came since, leaves first. Those that something still holds are waited for:
+    /// those marked as holding a value for up to half a minute, the others for two seconds.
     ///
     /// # Errors
     /// When the builder does not answer; what was dropped until then stays dropped.
-    pub async fn restore(&self, builder: &Builder, marks: &Marks) -> Result<usize, BuildkitError> {
-        let mut removed = 0;
+    pub async fn restore(&self, builder: &Builder, marks: &Marks, holding: &Marks) -> Result<Removed, BuildkitError> {
+        let began = Instant::now();
+        let mut removed = Removed::default();
         // Dropping one record can free another that was in use by it, so look again until nothing moves.
         loop {
             let records: Vec<CacheRecord> = builder
@@ -54,10 +69,18 @@ impl CacheBefore {
             for id in cleanup::removal_order(&self.0, &records, marks) {
                 moved += builder.prune(&[format!("id=={id}")]).await?.len();
             }
-            if moved == 0 {
+            removed.records += moved;
+            if moved > 0 {
+                continue;
+            }
+            removed.kept = cleanup::remaining(&self.0, &records, holding);
+            let waited = began.elapsed();
+            let wait = (removed.kept > 0 && waited < HOLDING)
+                || (cleanup::remaining(&self.0, &records, marks) > 0 && waited < SHARED);
+            if !wait {
                 return Ok(removed);
             }
-            removed += moved;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

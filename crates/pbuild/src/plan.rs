@@ -6,12 +6,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use papp::Manifest;
+use pbuildkit::{Archive, BuildRequest, Local, Registries, shared_key};
+use pengine::Environment;
 
 use crate::command::BuildArguments;
 use crate::reference::{ImageName, ImageNameError};
-
-/// The largest Dockerfile that is read from standard input, in bytes: BuildKit's frontend takes no more of a file.
-const DOCKERFILE_LIMIT: u64 = 16 << 20;
+use crate::stdin::{self, DOCKERFILE_LIMIT, Input};
+use crate::step_options::{StepAttributes, StepOptionError, is_remote};
 
 /// Why a build command cannot be carried out as given.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +30,27 @@ pub enum PlanError {
         /// The path as given.
         path: String,
     },
-    /// The context is a URL or standard input.
-    #[error("unable to prepare context: {context:?} is not a directory of this machine")]
-    ContextKind {
-        /// The context as given.
-        context: String,
+    /// Standard input is asked for twice: as the context, and as the Dockerfile.
+    #[error("standard input cannot be both the context and the Dockerfile")]
+    InputTwice,
+    /// Standard input is a Dockerfile, and `-f` names another.
+    #[error("standard input is a Dockerfile, and -f {file} names another")]
+    DockerfileTwice {
+        /// The flag's value.
+        file: String,
     },
+    /// Standard input should be a Dockerfile or an archive, and is nothing.
+    #[error("failed to read dockerfile: standard input is empty")]
+    InputEmpty,
+    /// Standard input cannot be read.
+    #[error("failed to read standard input")]
+    Input {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A flag about steps or further contexts.
+    #[error(transparent)]
+    Step(#[from] StepOptionError),
     /// The Dockerfile does not exist; docker's wording.
     #[error("failed to read dockerfile: open {}: no such file or directory", path.display())]
     DockerfileMissing {
@@ -84,6 +100,47 @@ pub enum Dockerfile {
     },
     /// Read from standard input, once.
     Memory(Vec<u8>),
+    /// In the context, which the engine alone sees.
+    InContext {
+        /// Its path there.
+        name: String,
+    },
+}
+
+/// What COPY and ADD read from.
+#[derive(Clone)]
+pub enum Context {
+    /// A directory of this machine, absolute.
+    Directory(PathBuf),
+    /// A git repository or an archive elsewhere, which the engine fetches.
+    Remote(String),
+    /// An archive on standard input.
+    Archive(Archive),
+    /// No files: the Dockerfile came on standard input.
+    Empty,
+}
+
+impl Context {
+    /// The directory, where there is one on this machine.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(path) => Some(path),
+            Self::Remote(_) | Self::Archive(_) | Self::Empty => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(path) => write!(formatter, "Directory({})", path.display()),
+            // A URL may hold a password.
+            Self::Remote(_) => formatter.write_str("Remote"),
+            Self::Archive(_) => formatter.write_str("Archive"),
+            Self::Empty => formatter.write_str("Empty"),
+        }
+    }
 }
 
 impl Dockerfile {
@@ -91,7 +148,7 @@ impl Dockerfile {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Disk { name, .. } => name,
+            Self::Disk { name, .. } | Self::InContext { name } => name,
             Self::Memory(_) => "Dockerfile",
         }
     }
@@ -100,8 +157,8 @@ impl Dockerfile {
 /// A build, checked: every field is what the engine can be told.
 #[derive(Debug)]
 pub struct BuildPlan {
-    /// The directory that COPY and ADD read from, absolute.
-    pub context: PathBuf,
+    /// What COPY and ADD read from.
+    pub context: Context,
     /// The Dockerfile.
     pub dockerfile: Dockerfile,
     /// The names that the image gets when it is clean; may be empty.
@@ -112,19 +169,23 @@ pub struct BuildPlan {
     pub build_arguments: BTreeMap<String, String>,
     /// Labels as given, likewise.
     pub labels: BTreeMap<String, String>,
-    /// Whether RUN steps asked for the host's network, which BuildKit wants to be told separately.
-    pub host_network: bool,
+    /// Further directories of this machine, by the name under which the frontend asks for them.
+    pub locals: BTreeMap<String, PathBuf>,
+    /// What the build may do beyond the usual, which BuildKit wants to be told separately.
+    pub entitlements: Vec<String>,
 }
 
-/// Looks at the context before anything else, because the manifest lies in it.
+/// Whether a context is read from standard input or fetched by the engine, and so holds no manifest that we could read.
+#[must_use]
+pub fn is_elsewhere(context: &str) -> bool {
+    context == "-" || is_remote(context)
+}
+
+/// Looks at a context of this machine before anything else, because the manifest lies in it.
 ///
 /// # Errors
 /// When it is not a directory of this machine.
 pub fn context_directory(context: &str) -> Result<PathBuf, PlanError> {
-    let url = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
-    if context == "-" || url.iter().any(|start| context.starts_with(start)) {
-        return Err(PlanError::ContextKind { context: context.to_owned() });
-    }
     let path = Path::new(context);
     let Ok(metadata) = fs::metadata(path) else {
         return Err(PlanError::ContextMissing { path: context.to_owned() });
@@ -138,20 +199,27 @@ pub fn context_directory(context: &str) -> Result<PathBuf, PlanError> {
 impl BuildPlan {
     /// Puts flags over the manifest.
     ///
-    /// `environment` answers for build arguments that are given by name alone; `stdin` is read for `-f -`.
+    /// `directory` is the context where it is one of this machine, see [`context_directory`]; `environment` answers for
+    /// build arguments that are given by name alone; `stdin` is read for `-f -` and for the context `-`.
     ///
     /// # Errors
     /// [`PlanError`] names the flag or the file to change.
     pub fn new(
         arguments: &BuildArguments,
-        context: PathBuf,
+        directory: Option<PathBuf>,
         manifest: Option<&Manifest>,
         environment: impl Fn(&str) -> Option<String>,
-        stdin: impl Read,
+        stdin: impl Read + Send + 'static,
     ) -> Result<Self, PlanError> {
         let defaults = manifest.map(|manifest| &manifest.build);
-        let dockerfile =
-            dockerfile(arguments, &context, defaults.and_then(|build| build.dockerfile.as_deref()), stdin)?;
+        let manifest_dockerfile = defaults.and_then(|build| build.dockerfile.as_deref());
+        let (context, dockerfile) = match directory {
+            Some(directory) => {
+                let dockerfile = dockerfile(arguments, &directory, manifest_dockerfile, stdin)?;
+                (Context::Directory(directory), dockerfile)
+            }
+            None => elsewhere(arguments, stdin)?,
+        };
         let mut tags = Vec::new();
         for tag in &arguments.tags {
             tags.push(ImageName::parse(tag)?);
@@ -161,7 +229,7 @@ impl BuildPlan {
         }
         let mut build_arguments: BTreeMap<String, String> =
             defaults.map(|build| build.args.iter().cloned().collect()).unwrap_or_default();
-        for argument in &arguments.build_arguments {
+        for argument in &arguments.recipe.build_arguments {
             let (name, value) = match argument.split_once('=') {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 // As docker: a name alone takes the value from the environment, and vanishes when there is none.
@@ -175,6 +243,10 @@ impl BuildPlan {
                 None => drop(build_arguments.remove(name)),
             }
         }
+        // As docker: who builds reproducibly sets the date once, for every tool.
+        if let Some(date) = environment(SOURCE_DATE_EPOCH).filter(|date| !date.is_empty()) {
+            build_arguments.entry(SOURCE_DATE_EPOCH.to_owned()).or_insert(date);
+        }
         let mut labels = BTreeMap::new();
         for label in &arguments.labels {
             // As docker: a label without value is an empty label.
@@ -184,8 +256,12 @@ impl BuildPlan {
             }
             labels.insert(name.to_owned(), value.to_owned());
         }
-        let target = arguments.target.as_deref().or(defaults.and_then(|build| build.target.as_deref()));
+        let target = arguments.recipe.target.as_deref().or(defaults.and_then(|build| build.target.as_deref()));
         let (network, host_network) = network(arguments.network.as_deref())?;
+        let StepAttributes { attributes: step_attributes, locals, mut entitlements } = arguments.steps.check()?;
+        if host_network && !entitlements.iter().any(|entitlement| entitlement == HOST_NETWORK) {
+            entitlements.push(HOST_NETWORK.to_owned());
+        }
 
         let mut attributes = BTreeMap::from([("filename".to_owned(), dockerfile.name().to_owned())]);
         let mut set = |name: &str, value: Option<&str>| {
@@ -200,27 +276,83 @@ impl BuildPlan {
         set("force-network-mode", network);
         let hosts = extra_hosts(&arguments.extra_hosts)?;
         set("add-hosts", (!hosts.is_empty()).then_some(hosts.as_str()));
+        match &context {
+            Context::Remote(url) => set("context", Some(url)),
+            Context::Archive(archive) => set("context", Some(&archive.url())),
+            Context::Directory(_) | Context::Empty => {}
+        }
+        if matches!((&context, &dockerfile), (Context::Remote(_), Dockerfile::Memory(_))) {
+            // Else the frontend looks for it in the context.
+            set("dockerfilekey", Some("dockerfile"));
+        }
+        attributes.extend(step_attributes);
         for (name, value) in &build_arguments {
             attributes.insert(format!("build-arg:{name}"), value.clone());
         }
         for (name, value) in &labels {
             attributes.insert(format!("label:{name}"), value.clone());
         }
-        Ok(Self { context, dockerfile, tags, attributes, build_arguments, labels, host_network })
+        Ok(Self { context, dockerfile, tags, attributes, build_arguments, labels, locals, entitlements })
     }
 
-    /// The Dockerfile's text.
+    /// Adds a build argument that nobody gave otherwise.
+    pub fn default_build_argument(&mut self, name: &str, value: &str) {
+        if !self.build_arguments.contains_key(name) {
+            self.build_arguments.insert(name.to_owned(), value.to_owned());
+            self.attributes.insert(format!("build-arg:{name}"), value.to_owned());
+        }
+    }
+
+    /// The Dockerfile's text, where it is on this machine.
     ///
     /// # Errors
     /// When the file cannot be read any more.
-    pub fn dockerfile_text(&self) -> Result<Vec<u8>, PlanError> {
+    pub fn dockerfile_text(&self) -> Result<Option<Vec<u8>>, PlanError> {
         match &self.dockerfile {
-            Dockerfile::Memory(text) => Ok(text.clone()),
+            Dockerfile::Memory(text) => Ok(Some(text.clone())),
             Dockerfile::Disk { directory, name } => {
                 let path = directory.join(name);
-                fs::read(&path).map_err(|source| PlanError::DockerfileUnreadable { path, source })
+                fs::read(&path).map(Some).map_err(|source| PlanError::DockerfileUnreadable { path, source })
             }
+            Dockerfile::InContext { .. } => Ok(None),
         }
+    }
+
+    /// What BuildKit is asked for: a build without an exporter, without secrets.
+    #[must_use]
+    pub fn request(&self) -> BuildRequest {
+        let folder = Environment::of_process().docker_folder();
+        let mut request = BuildRequest::dockerfile();
+        request.attributes.extend(self.attributes.clone());
+        request.exporters = Vec::new();
+        request.entitlements.clone_from(&self.entitlements);
+        match &self.context {
+            Context::Directory(path) => {
+                request.locals.insert("context".to_owned(), Local::Directory(path.clone()));
+                request.shared_key = shared_key(path, folder.as_deref());
+            }
+            Context::Empty => drop(request.locals.insert("context".to_owned(), Local::Files(BTreeMap::new()))),
+            Context::Archive(archive) => request.archive = Some(archive.clone()),
+            Context::Remote(_) => {}
+        }
+        let dockerfile = match &self.dockerfile {
+            Dockerfile::Disk { directory, .. } => Some(Local::Directory(directory.clone())),
+            Dockerfile::Memory(text) => Some(Local::Files(BTreeMap::from([("Dockerfile".into(), text.clone())]))),
+            Dockerfile::InContext { .. } => None,
+        };
+        request.locals.extend(dockerfile.map(|dockerfile| ("dockerfile".to_owned(), dockerfile)));
+        for (name, path) in &self.locals {
+            request.locals.insert(name.clone(), Local::Directory(path.clone()));
+        }
+        request.registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
+        request
+    }
+
+    /// Has the engine's own frontend read the Dockerfile, whatever frontend image that names: nobody here has seen which.
+    pub fn use_own_frontend(&mut self) {
+        // The frontend looks for `# syntax=` only where nobody has said that it was called for it (BuildKit's
+        // `frontend/dockerfile/builder`).
+        self.attributes.insert("cmdline".to_owned(), String::new());
     }
 
     /// The line that a person is shown for the Dockerfile, relative to where the command runs when possible.
@@ -229,7 +361,47 @@ impl BuildPlan {
         match &self.dockerfile {
             Dockerfile::Disk { directory, name } => directory.join(name),
             Dockerfile::Memory(_) => PathBuf::from("standard input"),
+            Dockerfile::InContext { name } => PathBuf::from(name),
         }
+    }
+}
+
+/// The variable, and the build argument, of the moment that an image tells as its own.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// What BuildKit calls the host's network for steps.
+const HOST_NETWORK: &str = "network.host";
+
+/// A context that is no directory of this machine.
+fn elsewhere(
+    arguments: &BuildArguments,
+    stdin: impl Read + Send + 'static,
+) -> Result<(Context, Dockerfile), PlanError> {
+    let file = arguments.recipe.file.as_deref();
+    let in_context = || Dockerfile::InContext { name: file.unwrap_or("Dockerfile").to_owned() };
+    if arguments.context != "-" {
+        let dockerfile = if file == Some("-") { dockerfile_of(stdin)? } else { in_context() };
+        return Ok((Context::Remote(arguments.context.clone()), dockerfile));
+    }
+    if file == Some("-") {
+        return Err(PlanError::InputTwice);
+    }
+    match stdin::read(stdin).map_err(|source| PlanError::Input { source })? {
+        Input::Archive(archive) => Ok((Context::Archive(archive), in_context())),
+        Input::Dockerfile(text) => match file {
+            Some(file) => Err(PlanError::DockerfileTwice { file: file.to_owned() }),
+            None if text.is_empty() => Err(PlanError::InputEmpty),
+            None => Ok((Context::Empty, Dockerfile::Memory(text))),
+        },
+    }
+}
+
+/// The Dockerfile that stands on standard input.
+fn dockerfile_of(stdin: impl Read) -> Result<Dockerfile, PlanError> {
+    let mut bytes = Vec::new();
+    match stdin.take(DOCKERFILE_LIMIT).read_to_end(&mut bytes) {
+        Ok(0) => Err(PlanError::InputEmpty),
+        Ok(_) => Ok(Dockerfile::Memory(bytes)),
+        Err(source) => Err(PlanError::Input { source }),
     }
 }
 
@@ -239,18 +411,11 @@ fn dockerfile(
     manifest: Option<&str>,
     stdin: impl Read,
 ) -> Result<Dockerfile, PlanError> {
-    if arguments.file.as_deref() == Some("-") {
-        let mut bytes = Vec::new();
-        let path = PathBuf::from("-");
-        let read = stdin.take(DOCKERFILE_LIMIT).read_to_end(&mut bytes);
-        return match read {
-            Ok(0) => Err(PlanError::DockerfileMissing { path }),
-            Ok(_) => Ok(Dockerfile::Memory(bytes)),
-            Err(source) => Err(PlanError::DockerfileUnreadable { path, source }),
-        };
+    if arguments.recipe.file.as_deref() == Some("-") {
+        return dockerfile_of(stdin);
     }
     // A flag is relative to where the user stands, the manifest's word to the manifest's directory.
-    let path = match (&arguments.file, manifest) {
+    let path = match (&arguments.recipe.file, manifest) {
         (Some(file), _) => PathBuf::from(file),
         (None, Some(file)) => context.join(file),
         (None, None) => ["Dockerfile", "dockerfile"]

@@ -62,6 +62,18 @@ impl ImageName {
         &self.repository
     }
 
+    /// The name with everything that docker adds in thought: the registry, and for its own images `library`.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        let host = self.repository.split_once('/').map(|(host, _)| host);
+        let host = host.filter(|host| host.contains(['.', ':']) || *host == "localhost" || host.starts_with('['));
+        match (host, self.repository.contains('/')) {
+            (Some(_), _) => self.to_string(),
+            (None, true) => format!("docker.io/{self}"),
+            (None, false) => format!("docker.io/library/{self}"),
+        }
+    }
+
     /// The tag.
     #[must_use]
     pub fn tag(&self) -> &str {
@@ -90,6 +102,18 @@ mod tests {
         ] {
             let name = ImageName::parse(text).expect(text);
             assert_eq!((name.repository(), name.tag()), (repository, tag));
+        }
+    }
+
+    #[test]
+    fn a_whole_name_has_its_registry() {
+        for (text, whole) in [
+            ("shop", "docker.io/library/shop:latest"),
+            ("team/shop:1", "docker.io/team/shop:1"),
+            ("localhost/shop", "localhost/shop:latest"),
+            ("registry.example:5000/a/b:2", "registry.example:5000/a/b:2"),
+        ] {
+            assert_eq!(ImageName::parse(text).expect(text).whole(), whole);
         }
     }
 

@@ -1,10 +1,11 @@
 //! What a build says about its audit: which line of the Dockerfile made the leak, and how to mend it.
 
-use pbuildkit::llb::SourceLines;
 use pcli::{Diagnostic, Exit};
-use pscan::{Finding, Place, Report};
+use pscan::{Finding, LayerState, Report};
 
+use crate::cleanup::Marks;
 use crate::explain;
+use crate::gate::Proof;
 use crate::injection::Injection;
 use crate::leftovers::Removed;
 
@@ -12,8 +13,10 @@ use crate::leftovers::Removed;
 #[must_use]
 pub fn clean(report: &Report) -> String {
     let stats = report.stats();
+    let known = report.layers().iter().filter(|layer| layer.state() == LayerState::Remembered).count();
+    let known = if known > 0 { format!(", {known} known from before") } else { String::new() };
     format!(
-        "{} · {} · {} in {} · clean  {}.{}s",
+        "{}{known} · {} · {} in {} · clean  {}.{}s",
         counted(stats.layers, "layer"),
         size(stats.bytes),
         counted(stats.secrets, "secret"),
@@ -21,6 +24,39 @@ pub fn clean(report: &Report) -> String {
         stats.milliseconds / 1000,
         stats.milliseconds % 1000 / 100
     )
+}
+
+/// A clean search in the builder, as one fact.
+#[must_use]
+pub fn clean_in_builder(proof: &Proof) -> String {
+    let stats = proof.stats();
+    let platforms = if proof.platforms() > 1 { format!("{} platforms, ", proof.platforms()) } else { String::new() };
+    let mut bases: Vec<String> = proof
+        .bases()
+        .map(|(base, known)| format!(", base {}{}", base_name(base), if known { " clean before" } else { "" }))
+        .collect();
+    bases.dedup();
+    format!(
+        "{platforms}{}{} · {} · {} in {} · clean  {}.{}s",
+        counted(proof.steps(), "step"),
+        bases.concat(),
+        size(stats.bytes),
+        counted(stats.secrets, "secret"),
+        counted(stats.forms, "form"),
+        stats.milliseconds / 1000,
+        stats.milliseconds % 1000 / 100
+    )
+}
+
+/// A base image as people call it: `debian:stable` and the beginning of its digest.
+fn base_name(identifier: &str) -> String {
+    let name = identifier.strip_prefix("docker-image://").unwrap_or(identifier);
+    let name = name.strip_prefix("docker.io/").unwrap_or(name);
+    let name = name.strip_prefix("library/").unwrap_or(name);
+    match name.split_once("@sha256:") {
+        Some((name, digest)) => format!("{name}@sha256:{}…", digest.get(..12).unwrap_or(digest)),
+        None => name.to_owned(),
+    }
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -36,14 +72,17 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// A leaking build: every finding with its line and its mend.
+/// A leaking build: every finding with its line and its mend. The platform is that of the image, where the build makes
+/// several and the report is of one.
 #[must_use]
-pub fn leak(report: &Report, injection: &Injection) -> Diagnostic {
+pub fn leak(report: &Report, platform: Option<&str>, injection: &Injection) -> Diagnostic {
     let mut names: Vec<&str> = report.findings().iter().map(|finding| finding.secret().as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let secrets = if names.len() == 1 { "a secret".to_owned() } else { format!("{} secrets", names.len()) };
-    let mut diagnostic = Diagnostic::error(format!("the image would contain {secrets}; it was not tagged"), Exit::Leak);
+    let image = platform.map_or_else(|| "the image".to_owned(), |platform| format!("the image for {platform}"));
+    let mut diagnostic = Diagnostic::error(format!("{image} would contain {secrets}; it was not tagged"), Exit::Leak);
+    let layer = |finding: &Finding| Layer::of(finding, report, platform);
     for finding in report.findings() {
         diagnostic = diagnostic.note(format!(
             "{}  in {}, {}{}",
@@ -52,19 +91,33 @@ pub fn leak(report: &Report, injection: &Injection) -> Diagnostic {
             finding.form(),
             remarks(finding)
         ));
-        if let Some(lines) = lines_of(finding, report, injection) {
+        if let Some(lines) = layer(finding).and_then(|layer| injection.layer_lines(platform, layer.from_last)) {
             diagnostic = diagnostic.excerpt(explain::excerpt(lines, "this step wrote it"));
+        } else if layer(finding).is_some_and(|layer| injection.is_of_base(platform, layer.from_last)) {
+            diagnostic = diagnostic.note("--> the base image holds it; no step of this build wrote it");
+            diagnostic = diagnostic
+                .help("build the base image anew without the value, or change the value: whoever has the base has it");
+            continue;
         } else if let Some(instruction) = finding.instruction() {
             diagnostic = diagnostic.note(format!("--> {instruction}"));
-        } else if finding.layer().is_some() {
-            diagnostic = diagnostic.note("--> a layer of the base image");
         }
-        diagnostic = diagnostic.help(mend(finding));
+        diagnostic = diagnostic.help(finding.advice());
     }
     if report.not_listed() > 0 {
         diagnostic = diagnostic.note(format!("and {} more", report.not_listed()));
     }
     not_searched(diagnostic, report)
+}
+
+/// A build whose files, received from an exporter, hold a secret: they name no layer and so no line.
+#[must_use]
+pub fn leak_of_files(report: &Report) -> Diagnostic {
+    let subject = report.subject().unwrap_or_default();
+    let message = format!("--output {subject} would contain a secret; nothing was written");
+    report.findings().iter().fold(Diagnostic::error(message, Exit::Leak), |diagnostic, finding| {
+        let (secret, place, form) = (finding.secret(), finding.place(), finding.form());
+        diagnostic.note(format!("{secret}  in {place}, {form}{}", remarks(finding)))
+    })
 }
 
 /// A search that left something out.
@@ -95,51 +148,39 @@ fn remarks(finding: &Finding) -> String {
     remarks
 }
 
-/// The Dockerfile's lines that made the finding's layer: the chain of steps ends where the layers end.
-fn lines_of<'a>(finding: &Finding, report: &Report, injection: &'a Injection) -> Option<&'a SourceLines> {
-    // With several images the numbers of layers cannot be told apart.
-    (report.platforms().len() <= 1).then_some(())?;
-    let from_last = report.stats().layers.checked_sub(finding.layer()?)?;
-    injection.layer_lines(from_last)
+/// The layer of a finding, counted from the image's end, where the chain of steps ends too.
+struct Layer {
+    from_last: usize,
 }
 
-/// What to do about it, by the place.
-fn mend(finding: &Finding) -> String {
-    let name = finding.secret().as_str();
-    let (Place::File { path, .. } | Place::Header { path, .. }) = finding.place() else {
-        return match finding.place() {
-            Place::Document { pointer: Some(pointer), .. } if pointer.starts_with("/config") => {
-                format!("ENV, LABEL and CMD are public; use ${name} in RUN alone")
-            }
-            Place::Document { .. } => {
-                "leave the value out of the Dockerfile and of build arguments; RUN has the variable".to_owned()
-            }
-            _ => format!("find what the step does with ${name}, and leave it out of the image"),
-        };
-    };
-    let file = path.rsplit('/').next().unwrap_or(path);
-    let same_step = "a file that one step writes stays in its layer, so remove it in the same RUN";
-    match file {
-        "pip.conf" => format!("pass it for one command: PIP_INDEX_URL=…${name}… pip install …, with no pip.conf"),
-        ".npmrc" => format!("write ${{{name}}} into .npmrc, which npm reads from the environment, instead of the value"),
-        "auth.json" => format!("pass it for one command: COMPOSER_AUTH=…${name}… composer install"),
-        ".netrc" | ".git-credentials" => format!("pass it for one command, for example git -c http.extraHeader=…${name}…; {same_step}"),
-        "config" if path.ends_with("/.git/config") => {
-            "the clone URL with its token is kept in .git/config; remove .git in the same RUN, or clone without the token in the URL".to_owned()
-        }
-        ".bash_history" | ".ash_history" | ".python_history" | ".lesshst" => format!("shell histories keep what was typed; {same_step}"),
-        _ if file == ".env" || file.starts_with(".env.") => format!("list {file} in .dockerignore; at run time prun gives the variables"),
-        _ if finding.deleted_in().is_some() => same_step.to_owned(),
-        _ => format!("pass ${name} to the one command that needs it, and write nothing that holds it; {same_step}"),
+impl Layer {
+    fn of(finding: &Finding, report: &Report, platform: Option<&str>) -> Option<Self> {
+        // In a report of several images the numbers of layers cannot be told apart.
+        (platform.is_some() || report.platforms().len() <= 1).then_some(())?;
+        report.stats().layers.checked_sub(finding.layer()?).map(|from_last| Self { from_last })
+    }
+}
+
+/// By what the cache records can be told that hold a finding: those of the first step with one and of all after it, which
+/// build upon it. Where a finding has no layer, all of the build's.
+#[must_use]
+pub fn holding(report: &Report, platform: Option<&str>, injection: &Injection) -> Marks {
+    let layers = report.findings().iter().map(|finding| Layer::of(finding, report, platform));
+    let layers: Option<Vec<usize>> = layers.map(|layer| layer.map(|layer| layer.from_last)).collect();
+    match layers.and_then(|layers| layers.into_iter().max()) {
+        Some(from_last) if report.not_listed() == 0 => injection.marks_from(platform, from_last),
+        _ => Marks { contexts: false, ..injection.marks() },
     }
 }
 
 /// What was removed after a refusal, in a sentence.
 #[must_use]
 pub fn removed(removed: Removed, kept_on_purpose: bool) -> String {
-    let image = if removed.images > 0 { "the unnamed image was removed" } else { "there was no image to remove" };
+    let image = if removed.images > 0 { "the unnamed image was removed" } else { "no image was made" };
     if kept_on_purpose {
         return format!("{image}; its cache records are kept, `docker builder prune` removes them");
     }
-    format!("{image}, and {} that held the value", counted(removed.records, "cache record"))
+    let were = if removed.records == 1 { "was" } else { "were" };
+    let records = format!("{} of this build {were} removed", counted(removed.records, "cache record"));
+    format!("{image}, and {records}")
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pcli::arguments::SecretArguments;
-use pcli::resolve::{self, Purpose, Resolution};
+use pcli::resolve::{self, Purpose, Resolution, Untrusted};
 use pcli::{Diagnostic, Exit, FoundManifest};
 use pscan::{NeedleSet, NeedleSetBuilder};
 use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretName};
@@ -31,10 +31,11 @@ impl Secrets {
         Self::read_for(Purpose::Build, arguments, manifest, edge)
     }
 
-    /// Reads the secrets that are at hand and requires none: an audit searches for what it is given.
+    /// Reads the secrets that are at hand and requires none: an audit searches for what it is given, and for what the
+    /// manifest's trusted commands give.
     ///
     /// # Errors
-    /// What is wrong with a flag or a file.
+    /// What is wrong with a flag, a file, or a command that a build would run.
     pub fn read_at_hand(
         arguments: &SecretArguments,
         manifest: Option<&FoundManifest>,
@@ -53,15 +54,27 @@ impl Secrets {
         let mut stdin = std::io::stdin();
         let mut inputs = Inputs::new(&environment, &mut stdin);
         let resolved = resolve::resolve(&arguments.sources(), manifest, purpose, &mut inputs, &edge.cancellation);
-        let Resolution { secrets, warnings, .. } = resolved.map_err(|error| error.diagnostic())?;
+        let Resolution { secrets, untrusted, danger, warnings, .. } = resolved.map_err(|error| error.diagnostic())?;
         for warning in warnings {
             edge.stderr.warning(&warning);
         }
+        let path = manifest.map(|found| found.path.display().to_string()).unwrap_or_default();
+        for Untrusted { name, act, .. } in &untrusted {
+            let place = format!("{path}:{}", act.line);
+            let why = match danger {
+                None => "before `pbuild trust`".to_owned(),
+                Some(danger) => format!("because {danger}"),
+            };
+            edge.stderr.warning(&format!("{name} is not searched for: {place} may not get its value {why}"));
+        }
         if purpose == Purpose::Search {
             let declared = manifest.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
-            let absent =
-                declared.iter().filter(|known| !secrets.iter().any(|secret| secret.name().as_str() == known.name));
-            for secret in absent {
+            // Of those that the manifest may not get was said so.
+            let told = |known: &&papp::Secret| {
+                untrusted.iter().any(|entry| entry.name == known.name)
+                    || secrets.iter().any(|secret| secret.name().as_str() == known.name)
+            };
+            for secret in declared.iter().filter(|known| !told(known)) {
                 edge.stderr.warning(&format!("{} has no value here, so it is not searched for", secret.name));
             }
         }
@@ -72,7 +85,7 @@ impl Secrets {
             .map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
         let rebuilding = match purpose {
             Purpose::Build => rebuilding(&secrets, manifest, &environment)?,
-            Purpose::Run | Purpose::Search => BTreeMap::new(),
+            Purpose::Run | Purpose::Search | Purpose::List => BTreeMap::new(),
         };
         Ok(Self { all: Arc::new(secrets), redactor, rebuilding })
     }
@@ -142,6 +155,12 @@ impl Secrets {
                 .note(names.join(", "))
                 .help("use values of 8 characters or more, or declare public values in [env] of app.toml");
         Err(diagnostic.into())
+    }
+
+    /// Whether every secret is searched for in every form and place (`--strict` asks).
+    #[must_use]
+    pub fn all_searchable(&self) -> bool {
+        self.judged().all(|(_, searchability)| searchability == Searchability::Full)
     }
 
     fn judged(&self) -> impl Iterator<Item = (&SecretName, Searchability)> {

@@ -1,6 +1,8 @@
 //! From BuildKit's news to the screen.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::time::SystemTime;
 
 use pbuildkit::status::{self, StatusUpdate};
 use pcli::Terminal;
@@ -13,6 +15,8 @@ use tokio::task::JoinHandle;
 use crate::command::{self, BuildArguments};
 use crate::edge::Edge;
 use crate::explain;
+use crate::gate;
+use crate::offers::StepState;
 
 /// News on their way to the screen; a build that prints faster than a terminal shows waits for it.
 const NEWS_IN_FLIGHT: usize = 64;
@@ -23,15 +27,87 @@ pub fn is_quiet(arguments: &BuildArguments) -> bool {
     arguments.quiet || arguments.progress == command::ProgressMode::Quiet
 }
 
+/// What the screen saw of a build.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The step that failed, with the end of its log, redacted.
+    pub failed: Option<FailedStep>,
+    /// How steps ended, by the digests of their vertices.
+    pub states: BTreeMap<String, StepState>,
+}
+
 /// A screen that shows a build until its sender is dropped.
 #[derive(Debug)]
-pub struct Screen(JoinHandle<Option<FailedStep>>);
+pub struct Screen {
+    showing: JoinHandle<Seen>,
+    events: mpsc::WeakSender<Vec<Event>>,
+}
 
 impl Screen {
-    /// Waits until everything is shown, and returns the step that failed, with the end of its log, redacted.
-    pub async fn finish(self) -> Option<FailedStep> {
+    /// Waits until everything is shown, and returns what was seen.
+    pub async fn finish(self) -> Seen {
         // A screen that panicked has nothing to tell; the build's own outcome is what counts.
-        self.0.await.unwrap_or_default()
+        self.showing.await.unwrap_or_default()
+    }
+
+    /// The line on which the search in the builder is shown.
+    #[must_use]
+    pub fn search_line(&self) -> SearchLine {
+        SearchLine { events: self.events.clone(), began: None, name: String::new() }
+    }
+}
+
+/// The search in the builder among the steps of the build, as one line of our own. It does not keep the screen open.
+#[derive(Debug)]
+pub struct SearchLine {
+    events: mpsc::WeakSender<Vec<Event>>,
+    began: Option<SystemTime>,
+    name: String,
+}
+
+impl SearchLine {
+    /// The identity among the digests of vertices.
+    const ID: &str = "pbuild:search";
+
+    /// The search begins.
+    pub async fn begin(&mut self, what: &str) {
+        self.name = format!("[audit] searching {what}");
+        self.began = Some(SystemTime::now());
+        self.say(vec![self.step(None)]).await;
+    }
+
+    /// So many bytes were searched.
+    pub async fn moved(&self, bytes: u64) {
+        self.say(vec![self.searched(bytes, None)]).await;
+    }
+
+    /// The search ended.
+    pub async fn end(&self) {
+        self.say(vec![self.step(Some(SystemTime::now()))]).await;
+    }
+
+    fn step(&self, completed: Option<SystemTime>) -> Event {
+        let (id, name) = (Self::ID.to_owned(), self.name.clone());
+        Event::Step(StepNews { id, name, started: self.began, completed, ..StepNews::default() })
+    }
+
+    fn searched(&self, bytes: u64, completed: Option<SystemTime>) -> Event {
+        Event::Transfer(TransferNews {
+            id: "searched".to_owned(),
+            step: Self::ID.to_owned(),
+            current: bytes,
+            at: Some(SystemTime::now()),
+            started: self.began,
+            completed,
+            ..TransferNews::default()
+        })
+    }
+
+    async fn say(&self, events: Vec<Event>) {
+        if let Some(screen) = self.events.upgrade() {
+            // A screen that is gone shows nothing.
+            let _ = screen.send(events).await;
+        }
     }
 }
 
@@ -50,23 +126,36 @@ pub fn screen(arguments: &BuildArguments, edge: &Edge) -> (mpsc::Sender<StatusUp
     let progress = Progress::new(mode, edge.stderr.clone(), terminal);
     let (sender, mut updates) = mpsc::channel(NEWS_IN_FLIGHT);
     let (events, receiver) = mpsc::channel(NEWS_IN_FLIGHT);
+    let of_search = events.downgrade();
     let task = tokio::spawn(async move {
         let translate = async move {
+            let mut states = BTreeMap::new();
             while let Some(update) = updates.recv().await {
+                note_states(&update, &mut states);
                 if events.send(translate(update)).await.is_err() {
                     break;
                 }
             }
+            states
         };
-        let ((), summary) = tokio::join!(translate, progress.run(receiver));
-        summary.failed.into_iter().next_back()
+        let (states, summary) = tokio::join!(translate, progress.run(receiver));
+        Seen { failed: summary.failed.into_iter().next_back(), states }
     });
-    (sender, Screen(task))
+    (sender, Screen { showing: task, events: of_search })
+}
+
+fn note_states(update: &StatusUpdate, states: &mut BTreeMap<String, StepState>) {
+    for vertex in update.vertices.iter().filter(|vertex| vertex.completed.is_some() && vertex.error.is_none()) {
+        let state = if vertex.cached { StepState::Cached } else { StepState::Ran };
+        states.insert(vertex.digest.clone(), state);
+    }
 }
 
 /// One batch of BuildKit's news in the screen's words.
 fn translate(update: StatusUpdate) -> Vec<Event> {
-    let steps = update.vertices.into_iter().map(|vertex| {
+    // The scanner is no step of the build; its search has a line of its own.
+    let vertices = update.vertices.into_iter().filter(|vertex| vertex.name != gate::SCANNER);
+    let steps = vertices.map(|vertex| {
         Event::Step(StepNews {
             id: vertex.digest,
             name: vertex.name,

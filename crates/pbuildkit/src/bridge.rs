@@ -26,7 +26,7 @@ pub struct Bridge(LlbBridgeClient<InterceptedService<Channel, BuildId>>);
 
 /// Puts the build's reference on every call.
 #[derive(Clone)]
-struct BuildId(MetadataValue<Ascii>);
+pub(crate) struct BuildId(MetadataValue<Ascii>);
 
 impl tonic::service::Interceptor for BuildId {
     fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
@@ -168,6 +168,63 @@ impl Bridge {
         });
         self.0.r#return(frontend::ReturnRequest { result: None, error: Some(error) }).await?;
         Ok(())
+    }
+
+    /// The client itself, for the calls of [`crate::Container`].
+    pub(crate) fn client(&self) -> LlbBridgeClient<InterceptedService<Channel, BuildId>> {
+        self.0.clone()
+    }
+
+    /// Runs what is lazy of a state.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error as it came: which step failed, and how.
+    pub async fn evaluate(&mut self, reference: &Reference) -> Result<(), tonic::Status> {
+        if reference.id.is_empty() {
+            return Ok(());
+        }
+        let request = frontend::EvaluateRequest { r#ref: reference.id.clone() };
+        match self.0.evaluate(request).await {
+            Ok(_) => Ok(()),
+            // BuildKit before 2022 has no such call, and runs what is lazy for anybody who looks at it.
+            Err(status) if status.code() == tonic::Code::Unimplemented => {
+                self.stat_file(reference, "/").await.map(drop)
+            }
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Whether a file of a state is exactly this, read piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error: the file does not exist, or a step on the way failed.
+    pub async fn file_is(&mut self, reference: &Reference, path: &str, expected: &[u8]) -> Result<bool, tonic::Status> {
+        const PIECE: usize = 1 << 20;
+        // One byte more than there should be.
+        let length = |left: usize| i64::try_from(left.min(PIECE) + 1).unwrap_or(i64::MAX);
+        let mut at = 0;
+        loop {
+            let left = &expected[at..];
+            let request = frontend::ReadFileRequest {
+                r#ref: reference.id.clone(),
+                file_path: path.to_owned(),
+                range: Some(frontend::FileRange {
+                    offset: i64::try_from(at).unwrap_or(i64::MAX),
+                    length: length(left.len()),
+                }),
+                ..frontend::ReadFileRequest::default()
+            };
+            let read = self.0.read_file(request).await?.into_inner().data;
+            if !left.starts_with(&read) || (read.is_empty() && !left.is_empty()) {
+                return Ok(false);
+            }
+            at += read.len();
+            if read.is_empty() {
+                return Ok(true);
+            }
+        }
     }
 
     /// Reads a file of a state, at most 16 MiB of it; runs what is needed to have it.

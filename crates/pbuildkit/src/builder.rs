@@ -20,10 +20,14 @@ use crate::error::{BuildError, BuildkitError};
 use crate::failure::BuildFailure;
 use crate::filesync::{Cause, Counters, FileSync, Sent, Trouble};
 use crate::mounted::secret_ids;
-use crate::request::{BuildRequest, CacheEntry, History, NoTransform, Transform};
+use crate::request::{BuildRequest, CacheEntry, Exporter, History};
+use crate::session::receive::Results;
 use crate::session::secrets::{AskedSecret, SecretGate};
+use crate::session::ssh::Agents;
+use crate::session::upload::Uploads;
 use crate::session::{Services, Session};
 use crate::status::StatusUpdate;
+use crate::transform::{NoTransform, Prepared, PreparedResult, Refusal, Transform};
 
 /// After a build's end the last news may still be on their way; this long after the newest we stop waiting.
 const NEWS_PATIENCE: Duration = Duration::from_secs(5);
@@ -115,6 +119,9 @@ impl Builder {
             files: FileSync::new(BTreeMap::new(), None, Arc::default(), Arc::default()),
             secrets: Arc::new(SecretGate::only(Arc::new(crate::session::secrets::NoSecrets), [])),
             registries: crate::session::registry::Registries::anonymous(),
+            agents: Agents::default(),
+            uploads: Uploads { archive: None, observer: None, trouble: Arc::default() },
+            results: Results { receivers: Arc::default(), trouble: Arc::default() },
         };
         let session = Session::open(&self.engine, "", services).await?;
         let request = control::SolveRequest {
@@ -221,6 +228,16 @@ impl Builder {
             ),
             secrets: Arc::clone(&gate),
             registries: request.registries.clone(),
+            agents: request.agents.clone(),
+            uploads: Uploads {
+                archive: request.archive.clone(),
+                observer: request.observer.clone(),
+                trouble: Arc::clone(&trouble),
+            },
+            results: Results {
+                receivers: Arc::new(request.exporters.iter().map(|exporter| exporter.receiver.clone()).collect()),
+                trouble: Arc::clone(&trouble),
+            },
         };
         let session = Session::open(&self.engine, &request.shared_key, services).await?;
         let (alive, mut news) = watch::channel(());
@@ -245,13 +262,22 @@ impl Builder {
             cause = trouble.wait() => Err(cause.into()),
             outcome = work => outcome,
         };
-        if !matches!(outcome, Err(BuildError::Stopped { .. } | BuildError::Source { .. } | BuildError::Buildkit(_))) {
+        let ours = |error: &BuildError<T::Error>| {
+            matches!(error, BuildError::Stopped { .. } | BuildError::Source { .. } | BuildError::Destination { .. })
+        };
+        if !matches!(&outcome, Err(error) if ours(error) || matches!(error, BuildError::Buildkit(_))) {
             wait_for_news(&mut follower, &mut news).await;
         }
         let exporter_response = match (outcome, trouble.take()) {
             (Err(_), Some(cause)) => return Err(cause.into()),
             (outcome, _) => outcome?,
         };
+        // An engine that says that all is well and has sent a half has sent nothing.
+        let unsent = request.exporters.iter().filter_map(|exporter| exporter.receiver.as_ref());
+        if unsent.into_iter().any(|receiver| !receiver.is_complete()) {
+            let problem = "it says that the build is done, and did not send the result";
+            return Err(BuildkitError::Unexpected { problem }.into());
+        }
         Ok(BuildResult { reference, exporter_response, asked_secrets: gate.asked(), sent: sent.read() })
     }
 }
@@ -260,6 +286,7 @@ impl<E: std::error::Error + 'static> From<Cause> for BuildError<E> {
     fn from(cause: Cause) -> Self {
         match cause {
             Cause::Source { path, source } => Self::Source { path, source },
+            Cause::Destination { path, source } => Self::Destination { path, source },
             Cause::Stopped { local, path } => Self::Stopped { local, path },
         }
     }
@@ -281,8 +308,8 @@ fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_br
     let mut attributes: HashMap<String, String> =
         request.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     if over_bridge {
-        // Attestations are made when the result is exported.
-        attributes.retain(|name, _| name.starts_with("attest:"));
+        // Attestations are made, and dates are set, when the result is exported.
+        attributes.retain(|name, _| name.starts_with("attest:") || name == "build-arg:SOURCE_DATE_EPOCH");
     } else if !request.cache_imports.is_empty() {
         attributes.insert("cache-imports".to_owned(), cache_imports_attribute(&request.cache_imports));
     }
@@ -293,16 +320,23 @@ fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_br
         };
         entries.iter().map(entry).collect()
     };
-    let exporter = request.exporter.as_ref();
-    let exporter_attributes = exporter.map(|exporter| exporter.attributes.clone().into_iter().collect());
+    let exporter_of = |exporter: &Exporter| control::Exporter {
+        r#type: exporter.kind.clone(),
+        attrs: exporter.attributes.clone().into_iter().collect(),
+    };
+    // A single one goes into the older of two fields, which every engine knows.
+    let (single, several) = match request.exporters.as_slice() {
+        [one] => (exporter_of(one), Vec::new()),
+        several => (control::Exporter::default(), several.iter().map(exporter_of).collect()),
+    };
     control::SolveRequest {
         r#ref: reference.to_owned(),
         session: session.to_owned(),
         frontend: if over_bridge { String::new() } else { request.frontend.clone() },
         frontend_attrs: attributes,
-        // The older of two fields: every engine knows it, and only one exporter is asked for.
-        exporter_deprecated: exporter.map(|exporter| exporter.kind.clone()).unwrap_or_default(),
-        exporter_attrs_deprecated: exporter_attributes.unwrap_or_default(),
+        exporter_deprecated: single.r#type,
+        exporter_attrs_deprecated: single.attrs,
+        exporters: several,
         cache: Some(control::CacheOptions {
             exports: entries(&request.cache_exports),
             imports: entries(&request.cache_imports),
@@ -368,12 +402,20 @@ async fn prepare<T: Transform>(
         };
         let definition =
             transform.transform(&capabilities, platform.as_deref(), definition).map_err(DriveError::Transform)?;
-        changed.push((reference, definition));
+        changed.push((platform, reference, definition));
     }
-    for (reference, definition) in changed {
+    let mut results = Vec::new();
+    for (platform, reference, definition) in changed {
         gate.allow(secret_ids(&definition));
-        *reference = bridge.solve_definition(definition, &request.cache_imports).await?;
+        *reference = bridge.solve_definition(definition.clone(), &request.cache_imports).await?;
+        results.push(PreparedResult { platform, reference: reference.clone(), definition });
     }
+    let prepared =
+        Prepared { bridge: bridge.clone(), capabilities: &capabilities, metadata: &solved.metadata, results, gate };
+    transform.prove(prepared).await.map_err(|refusal| match refusal {
+        Refusal::Failed(status) => DriveError::Status(status),
+        Refusal::Refused(error) => DriveError::Transform(error),
+    })?;
     bridge.finish(solved).await?;
     Ok(())
 }
@@ -440,7 +482,11 @@ impl<E: std::error::Error + 'static> BuildError<E> {
     pub fn failure(&self) -> Option<&BuildFailure> {
         match self {
             Self::Failed(failure) | Self::Buildkit(BuildkitError::Refused { source: failure }) => Some(failure),
-            Self::Source { .. } | Self::Stopped { .. } | Self::Transform(_) | Self::Buildkit(_) => None,
+            Self::Source { .. }
+            | Self::Destination { .. }
+            | Self::Stopped { .. }
+            | Self::Transform(_)
+            | Self::Buildkit(_) => None,
         }
     }
 }

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use bollard_buildkit_proto::moby::buildkit::v1::apicaps::ApiCap;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::PongResponse;
 
+use crate::control::platform_text;
+
 /// The capabilities that a BuildKit lists in answer to a ping.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     frontend: BTreeSet<String>,
     operations: BTreeSet<String>,
+    platform: Option<String>,
 }
 
 impl Capabilities {
@@ -17,6 +20,14 @@ impl Capabilities {
     pub const SECRET_ENVIRONMENT: &str = "exec.secretenv";
     /// Secrets can be files of a step.
     pub const SECRET_MOUNT: &str = "exec.mount.secret";
+
+    /// A result can go to several exporters at once.
+    pub const SEVERAL_EXPORTERS: &str = "exporter.multiple";
+    /// Exporters can attach provenance and lists of parts.
+    pub const ATTESTATIONS: &str = "exporter.image.attestations";
+
+    /// The bridge can run containers over states.
+    pub const CONTAINERS: &str = "gateway.exec";
 
     /// Whether operations (LLB) may use this, for example [`Capabilities::SECRET_ENVIRONMENT`].
     ///
@@ -31,6 +42,12 @@ impl Capabilities {
     pub fn frontend(&self, id: &str) -> bool {
         self.frontend.contains(id)
     }
+
+    /// What the builder itself is, such as `linux/amd64`; `None` when it does not say.
+    #[must_use]
+    pub fn platform(&self) -> Option<&str> {
+        self.platform.as_deref()
+    }
 }
 
 impl From<PongResponse> for Capabilities {
@@ -38,7 +55,8 @@ impl From<PongResponse> for Capabilities {
         let enabled = |capabilities: Vec<ApiCap>| {
             capabilities.into_iter().filter(|capability| capability.enabled).map(|capability| capability.id).collect()
         };
-        Self { frontend: enabled(pong.frontend_api_caps), operations: enabled(pong.llb_caps) }
+        let platform = pong.workers.first().and_then(|worker| worker.platforms.first()).map(platform_text);
+        Self { frontend: enabled(pong.frontend_api_caps), operations: enabled(pong.llb_caps), platform }
     }
 }
 

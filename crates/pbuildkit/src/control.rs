@@ -133,7 +133,8 @@ impl From<control::UsageRecord> for CacheRecord {
     }
 }
 
-fn platform_text(platform: &bollard_buildkit_proto::pb::Platform) -> String {
+/// A platform as people write it: `linux/amd64`.
+pub(crate) fn platform_text(platform: &bollard_buildkit_proto::pb::Platform) -> String {
     let mut text = format!("{}/{}", platform.os, platform.architecture);
     if !platform.variant.is_empty() {
         text.push('/');

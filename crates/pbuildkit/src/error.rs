@@ -60,6 +60,14 @@ pub enum BuildError<E: Error + 'static = Infallible> {
         /// Why.
         source: std::io::Error,
     },
+    /// What an exporter sent could not be put where it belongs; the build was cancelled.
+    #[error("failed to write {}", path.display())]
+    Destination {
+        /// What the receiver was called.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// An observer of what is sent stopped the build, before the file's end was sent.
     #[error("the build was stopped while {} was being sent", path.display())]
     Stopped {

@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 use crate::request::Local;
 use crate::session::observer::ContextObserver;
+pub(crate) use wire::{Packet, PacketKind, Stat, mode};
 
 /// The service: cheap to clone.
 #[derive(Clone)]
@@ -80,6 +81,8 @@ impl Counters {
 pub(crate) enum Cause {
     /// A file cannot be read.
     Source { path: PathBuf, source: io::Error },
+    /// What came of an exporter cannot be put where it belongs.
+    Destination { path: PathBuf, source: io::Error },
     /// The observer stopped it.
     Stopped { local: String, path: PathBuf },
 }
@@ -92,7 +95,7 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    fn report(&self, cause: Cause) {
+    pub(crate) fn report(&self, cause: Cause) {
         self.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
         self.happened.notify_one();
     }

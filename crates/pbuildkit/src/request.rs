@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
-use bollard_buildkit_proto::pb;
 use sha2::{Digest, Sha256};
 
-use crate::capability::Capabilities;
 use crate::session::observer::ContextObserver;
+use crate::session::receive::Receiver;
 use crate::session::registry::Registries;
 use crate::session::secrets::{NoSecrets, SecretProvider};
+use crate::session::ssh::Agents;
+use crate::session::upload::Archive;
 
 /// A build. [`BuildRequest::dockerfile`] starts one that docker itself would send; the rest is set by field.
 #[derive(Clone)]
@@ -20,8 +21,8 @@ pub struct BuildRequest {
     pub frontend: String,
     /// The frontend's attributes: `filename`, `target`, `build-arg:NAME`, `attest:provenance`, …
     pub attributes: BTreeMap<String, String>,
-    /// Where the result goes.
-    pub exporter: Option<Exporter>,
+    /// Where the result goes. Several need [`Capabilities::SEVERAL_EXPORTERS`](crate::Capabilities::SEVERAL_EXPORTERS).
+    pub exporters: Vec<Exporter>,
     /// Local directories by the name under which the frontend asks for them: `context`, `dockerfile`, …
     pub locals: BTreeMap<String, Local>,
     /// By which key the engine finds what it has of the locals from an earlier build; see [`shared_key`].
@@ -33,6 +34,10 @@ pub struct BuildRequest {
     pub frontend_secrets: Vec<String>,
     /// Who has the registries' credentials.
     pub registries: Registries,
+    /// The agents that steps may mount.
+    pub agents: Agents,
+    /// A context that is one archive; the attribute `context` is its [`url`](Archive::url).
+    pub archive: Option<Archive>,
     /// Who looks at the locals' bytes while they are sent.
     pub observer: Option<Arc<dyn ContextObserver>>,
     /// What the build may do beyond the usual, such as `network.host`.
@@ -46,19 +51,21 @@ pub struct BuildRequest {
 }
 
 /// An exporter and its attributes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Exporter {
     /// `moby` puts the image into the engine's store; it is the one that every engine has.
     pub kind: String,
     /// For example `name`, a list with commas; without it the image has no name.
     pub attributes: BTreeMap<String, String>,
+    /// Who takes what it sends to us: archives and trees are sent, images in a store are not.
+    pub receiver: Option<Receiver>,
 }
 
 impl Exporter {
     /// An image in the engine's own store, without a name.
     #[must_use]
     pub fn engine_image() -> Self {
-        Self { kind: "moby".to_owned(), attributes: BTreeMap::new() }
+        Self { kind: "moby".to_owned(), attributes: BTreeMap::new(), receiver: None }
     }
 
     /// An image in the engine's own store under these names.
@@ -108,12 +115,14 @@ impl BuildRequest {
         Self {
             frontend: "dockerfile.v0".to_owned(),
             attributes: attributes.into(),
-            exporter: Some(Exporter::engine_image()),
+            exporters: vec![Exporter::engine_image()],
             locals: BTreeMap::new(),
             shared_key: String::new(),
             secrets: Arc::new(NoSecrets),
             frontend_secrets: Vec::new(),
             registries: Registries::anonymous(),
+            agents: Agents::default(),
+            archive: None,
             observer: None,
             entitlements: Vec::new(),
             history: History::Keep,
@@ -140,51 +149,6 @@ pub fn shared_key(context: &Path, docker_folder: Option<&Path>) -> String {
         digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     });
     format!("{name}:{identity}")
-}
-
-/// A change of what the frontend made, before anything of it runs.
-pub trait Transform: Send {
-    /// What can go wrong in it.
-    type Error: std::error::Error + Send + Sync + 'static;
-
-    /// Looks at the result's metadata, for example at the image configuration in `containerimage.config`.
-    ///
-    /// # Errors
-    ///
-    /// An error ends the build before anything runs.
-    fn inspect(&mut self, metadata: &BTreeMap<String, Vec<u8>>) -> Result<(), Self::Error> {
-        let _ = metadata;
-        Ok(())
-    }
-
-    /// Changes the operations of one platform; `None` when the build is for one platform only.
-    ///
-    /// # Errors
-    ///
-    /// An error ends the build before anything runs.
-    fn transform(
-        &mut self,
-        capabilities: &Capabilities,
-        platform: Option<&str>,
-        definition: pb::Definition,
-    ) -> Result<pb::Definition, Self::Error>;
-}
-
-/// The type of a transformation that does not exist, for builds without one.
-#[derive(Debug)]
-pub enum NoTransform {}
-
-impl Transform for NoTransform {
-    type Error = std::convert::Infallible;
-
-    fn transform(
-        &mut self,
-        _: &Capabilities,
-        _: Option<&str>,
-        _: pb::Definition,
-    ) -> Result<pb::Definition, Self::Error> {
-        match *self {}
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
 //! of missing.
 
 pub mod observer;
+pub mod receive;
 pub mod registry;
 pub mod secrets;
+pub mod ssh;
+pub mod upload;
 
 mod health;
 
@@ -15,6 +18,8 @@ use std::sync::Arc;
 use bollard_buildkit_proto::health::health_server::HealthServer;
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
+use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
@@ -26,17 +31,24 @@ use crate::channel::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::error::BuildkitError;
 use crate::filesync::FileSync;
 use crate::session::health::Health;
+use crate::session::receive::Results;
 use crate::session::registry::Registries;
 use crate::session::secrets::SecretGate;
+use crate::session::ssh::Agents;
+use crate::session::upload::Uploads;
 
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 11] = [
     "/grpc.health.v1.Health/Check",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
     "/moby.filesync.v1.Auth/FetchToken",
     "/moby.filesync.v1.Auth/GetTokenAuthority",
     "/moby.filesync.v1.Auth/VerifyTokenAuthority",
+    "/moby.filesync.v1.FileSend/DiffCopy",
     "/moby.filesync.v1.FileSync/DiffCopy",
+    "/moby.sshforward.v1.SSH/CheckAgent",
+    "/moby.sshforward.v1.SSH/ForwardAgent",
+    "/moby.upload.v1.Upload/Pull",
 ];
 
 /// What a session serves.
@@ -44,6 +56,9 @@ pub(crate) struct Services {
     pub(crate) files: FileSync,
     pub(crate) secrets: Arc<SecretGate>,
     pub(crate) registries: Registries,
+    pub(crate) agents: Agents,
+    pub(crate) uploads: Uploads,
+    pub(crate) results: Results,
 }
 
 /// A running session; it ends when dropped, and with it whatever the engine does for it.
@@ -83,7 +98,10 @@ where
     let routes = tonic::service::Routes::new(HealthServer::new(Health))
         .add_service(SecretsServer::from_arc(services.secrets))
         .add_service(AuthServer::new(services.registries))
+        .add_service(SshServer::new(services.agents))
+        .add_service(UploadServer::new(services.uploads))
         .add_service(services.files)
+        .add_service(services.results)
         .prepare();
     let service = TowerToHyperService::new(routes);
     let mut builder = http2::Builder::new(TokioExecutor::new());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use psecret::Dialect;
 
-use crate::resolve::{SecretSources, Trust};
+use crate::resolve::{SecretSources, Strictness, Trust};
 
 /// The flags, as clap reads them.
 #[derive(Clone, Debug, Default, Args)]
@@ -22,6 +22,14 @@ pub struct SecretArguments {
     #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", default_value_t = EnvironmentFileDialect::Docker, help_heading = "Secrets")]
     pub environment_file_dialect: EnvironmentFileDialect,
 
+    /// Take this name from env files although it changes how programs run, such as PATH or LD_PRELOAD (repeatable)
+    #[arg(long = "allow-name", value_name = "NAME", help_heading = "Secrets")]
+    pub allowed_names: Vec<String>,
+
+    /// Refuse what is otherwise warned about: env files that others can read, and values too short or too common to search for
+    #[arg(long, help_heading = "Secrets")]
+    pub strict: bool,
+
     /// The manifest [default: app.toml where the work is done, if there is one]
     #[arg(long, value_name = "FILE", help_heading = "Secrets")]
     pub config: Option<PathBuf>,
@@ -29,6 +37,22 @@ pub struct SecretArguments {
     /// Let the manifest run its commands and read the files and variables it names, this once
     #[arg(long, help_heading = "Secrets")]
     pub trust_config: bool,
+
+    /// Refuse an engine that is reached over plain TCP, where everybody on the way can read the secrets
+    #[arg(long, help_heading = "Secrets")]
+    pub require_tls: bool,
+}
+
+/// `doctor`, the same in both tools.
+#[derive(Clone, Debug, Default, Args)]
+pub struct DoctorArguments {
+    /// Print one object, contract version 1
+    #[arg(long)]
+    pub json: bool,
+
+    /// Where secrets come from.
+    #[command(flatten)]
+    pub secrets: SecretArguments,
 }
 
 /// How lines of an env file are read.
@@ -58,6 +82,8 @@ impl SecretArguments {
             flags: self.secrets.clone(),
             env_files: self.environment_files.clone(),
             dialect: self.environment_file_dialect.into(),
+            allowed_names: self.allowed_names.clone(),
+            strictness: if self.strict { Strictness::Strict } else { Strictness::Lenient },
             trust: if self.trust_config { Trust::Granted } else { Trust::Withheld },
         }
     }

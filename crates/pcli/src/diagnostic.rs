@@ -35,6 +35,7 @@ pub struct Diagnostic {
     title: String,
     parts: Vec<Part>,
     exit: Option<Exit>,
+    code: Option<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,13 +50,13 @@ impl Diagnostic {
     /// An error that ends the tool.
     #[must_use]
     pub fn error(title: impl Into<String>, exit: Exit) -> Self {
-        Self { severity: Severity::Error, title: title.into(), parts: Vec::new(), exit: Some(exit) }
+        Self { severity: Severity::Error, title: title.into(), parts: Vec::new(), exit: Some(exit), code: None }
     }
 
     /// Something to know; the tool goes on.
     #[must_use]
     pub fn warning(title: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, title: title.into(), parts: Vec::new(), exit: None }
+        Self { severity: Severity::Warning, title: title.into(), parts: Vec::new(), exit: None, code: None }
     }
 
     /// An error with its causes, each on a line: what a `#[derive(Error)]` enum knows.
@@ -104,10 +105,27 @@ impl Diagnostic {
         self
     }
 
+    /// Names this code at its end: who passes on the codes of other commands has one for all of its own failures.
+    #[must_use]
+    pub fn ending_with(mut self, code: u8) -> Self {
+        self.code = Some(code);
+        self
+    }
+
     /// The code that the tool ends with; `None` for a warning.
     #[must_use]
     pub fn exit(&self) -> Option<Exit> {
         self.exit
+    }
+
+    /// What went wrong and what to do, without the rest: for a report that has a line for each thing.
+    #[must_use]
+    pub fn title_and_help(&self) -> (&str, Vec<&str>) {
+        let help = self.parts.iter().filter_map(|part| match part {
+            Part::Help(text) => Some(text.as_str()),
+            Part::Note(_) | Part::Excerpt(_) | Part::Tail { .. } => None,
+        });
+        (&self.title, help.collect())
     }
 
     /// The text with ANSI styles. Every part passes the redactor before it is styled.
@@ -134,8 +152,10 @@ impl Diagnostic {
                 }
             }
         }
-        if let Some(exit) = self.exit {
-            out.push_str(&format!("{DIMMED}exit code {exit}{DIMMED:#}\n"));
+        match (self.code, self.exit) {
+            (Some(code), _) => out.push_str(&format!("{DIMMED}exit code {code}{DIMMED:#}\n")),
+            (None, Some(exit)) => out.push_str(&format!("{DIMMED}exit code {exit}{DIMMED:#}\n")),
+            (None, None) => {}
         }
         out
     }

@@ -73,6 +73,8 @@ pub fn find_manifest(given: Option<&Path>, directories: &[&Path]) -> Result<Opti
         };
     }
     for directory in directories {
+        // People wrote `.` and know where that is; the manifest's place reads `app.toml`.
+        let directory = directory.strip_prefix(".").unwrap_or(directory);
         if let found @ Some(_) = read(&directory.join(MANIFEST_NAME))? {
             return Ok(found);
         }

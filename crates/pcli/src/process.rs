@@ -2,7 +2,9 @@
 
 use std::io::Write as _;
 use std::panic;
+use std::process::Command;
 
+use crate::OWN_VARIABLES;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 /// Keeps this process's memory to itself and its last words short.
@@ -21,6 +23,14 @@ pub fn protect() {
         // Standard error itself: the printer may be what panicked, or be locked. Nothing here comes from data.
         let _ = writeln!(std::io::stderr(), "error: internal error{place}; please report this line");
     }));
+}
+
+/// Takes what is ours alone out of what a child process inherits.
+///
+/// All else stays: a provider logs in with variables of its own (`VAULT_TOKEN`, `OP_SERVICE_ACCOUNT_TOKEN`), and what a
+/// program gets is then what it would get in the caller's shell.
+pub fn scrub(command: &mut Command) -> &mut Command {
+    OWN_VARIABLES.iter().fold(command, |command, variable| command.env_remove(variable))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Where a user secret's value comes from: flags, env files, the manifest's `from`, the sealed store, the process
-//! environment; the first hit wins.
+//! Where a user secret's value comes from: flags, env files, the manifest's `from`, the env files that it names, the
+//! sealed store, the process environment; the first hit wins.
 //!
 //! Values are read once, here, and never leave [`psecret::Secret`]. A secret that the work does not need is taken when
 //! it is at hand, because the search knows more with it, and is never required.
@@ -7,22 +7,26 @@
 mod command;
 mod compose;
 mod error;
+mod project;
 mod store;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use papp::{Manifest, Origin};
 use psecret::{
-    Delivery, Dialect, EnvFile, EnvFileWarning, EnvValue, Inputs, Place, Scope, Secret, SecretFlag, SecretName, Source,
-    UserSecret,
+    Delivery, Dialect, EnvFile, EnvFileWarning, EnvValue, Inputs, Place, Scope, Searchability, Secret, SecretFlag,
+    SecretName, Source, UserSecret,
 };
 
 pub use command::CommandError;
-pub use error::{Missing, ResolveError};
+pub use compose::longest;
+pub use error::{Missing, ResolveError, Untrusted};
+use project::{Answer, ProjectFiles};
 use store::LazyStore;
 
-use crate::{Cancellation, FoundManifest, trust};
+use crate::trust::{Act, Danger, Trusted};
+use crate::{Cancellation, FoundManifest};
 
 /// Which secrets are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,21 +35,34 @@ pub enum Purpose {
     Build,
     /// Those that the running app gets.
     Run,
-    /// None: a search takes what is at hand.
+    /// None; but a search knows more with each, so that it takes what is at hand and runs the trusted commands.
     Search,
+    /// None: a list tells what is at hand, and runs nothing.
+    List,
 }
 
-/// Whether the manifest's `from` may act: run commands, read files and variables that it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether the manifest may act: run commands, read files and variables that it names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
     /// The user said so, with `--trust-config`.
     Granted,
     /// The user did not; what was trusted once with `pbuild trust` acts all the same.
+    #[default]
     Withheld,
 }
 
+/// What becomes of a warning about a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// It is a warning; the default.
+    #[default]
+    Lenient,
+    /// It ends the work (`--strict`).
+    Strict,
+}
+
 /// What the command line says about secrets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SecretSources {
     /// `--secret`, as written.
     pub flags: Vec<String>,
@@ -53,6 +70,10 @@ pub struct SecretSources {
     pub env_files: Vec<PathBuf>,
     /// How env files are read.
     pub dialect: Dialect,
+    /// `--allow-name`: names taken from env files although they change how programs run.
+    pub allowed_names: Vec<String>,
+    /// `--strict`.
+    pub strictness: Strictness,
     /// `--trust-config`.
     pub trust: Trust,
 }
@@ -64,6 +85,10 @@ pub struct Resolution {
     pub secrets: Vec<Secret>,
     /// Names whose `value` needs variables that exist at run time alone: no build gets them, and the start makes them.
     pub deferred: Vec<String>,
+    /// Those that would have a value, if the manifest were trusted to get it; the work does not need them.
+    pub untrusted: Vec<Untrusted>,
+    /// Why what was trusted once does not count.
+    pub danger: Option<Danger>,
     /// What people should know, without any value.
     pub warnings: Vec<String>,
 }
@@ -84,46 +109,73 @@ pub fn resolve(
 ) -> Result<Resolution, ResolveError> {
     let nothing = Manifest::default();
     let declared = manifest.map_or(&nothing, |found| &found.manifest);
+    let trusted = match (sources.trust, manifest) {
+        (Trust::Withheld, Some(found)) => Trusted::remembered(found, inputs.environment()),
+        _ => Trusted::everything(),
+    };
     let mut search = Search { declared, purpose, found: Vec::new(), warnings: Vec::new() };
     search.flags(&sources.flags, inputs)?;
     search.env_files(sources, inputs)?;
     let mut missing = Vec::new();
     let mut untrusted = Vec::new();
-    let trusted =
-        sources.trust == Trust::Granted || manifest.is_some_and(|found| trust::is_trusted(found, inputs.environment()));
+    let mut files = ProjectFiles::new(manifest);
     let mut store = LazyStore::new(manifest);
     for secret in &declared.secrets {
         let name = SecretName::parse(&secret.name)?;
-        if search.has(&name) || secret.value.is_some() {
+        if search.has(&name) {
             continue;
         }
+        let Some(act) = Act::of(secret) else { continue };
+        let needed = search.needs(secret);
+        let mut refused = |act: Act| untrusted.push(Untrusted { name: secret.name.clone(), act, needed });
+        if secret.from.is_none() {
+            match files.take(secret, &trusted, inputs)? {
+                Answer::Nothing => {}
+                Answer::Refused(act) => {
+                    refused(act);
+                    continue;
+                }
+                Answer::Value(value, source) => {
+                    search.take(name, value, source)?;
+                    continue;
+                }
+            }
+        }
         match &secret.from {
-            Some(_) if !trusted && search.needs(secret) => untrusted.push((secret.name.clone(), secret.line)),
-            Some(_) if !trusted => {}
+            Some(_) if !trusted.covers(&act) => refused(act),
             Some(origin) => search.origin(secret, name, origin, manifest, inputs, cancellation)?,
-            None if let Some(value) = store.take(&name, search.needs(secret), inputs)? => {
+            None if let Some(value) = store.take(&name, needed, inputs)? => {
                 search.take(name, value, Source::Store)?;
             }
             None => match inputs.variable(&secret.name) {
-                Some(value) if value.is_empty() && !search.needs(secret) => {}
+                Some(value) if value.is_empty() && !needed => {}
+                Some(_) if !trusted.covers(&act) => refused(act),
                 Some(value) => search.take(name, value, Source::Environment)?,
-                None if search.needs(secret) => missing.push(Missing { name: secret.name.clone(), line: secret.line }),
+                None if needed => missing.push(Missing { name: secret.name.clone(), line: secret.line }),
                 None => {}
             },
         }
     }
     let path = || manifest.map(|found| found.path.clone()).unwrap_or_default();
-    if !untrusted.is_empty() {
-        return Err(ResolveError::Untrusted { path: path(), secrets: untrusted });
+    let (refused, passed): (Vec<_>, Vec<_>) = untrusted.into_iter().partition(|entry| entry.needed);
+    if !refused.is_empty() {
+        let danger = trusted.danger();
+        return Err(ResolveError::Untrusted { path: path(), entries: refused, purpose, danger });
     }
     if !missing.is_empty() {
-        return Err(ResolveError::Missing { path: path(), secrets: missing, purpose, store: store.exists() });
+        let files = declared.env_files.iter().map(|file| file.path.clone()).collect();
+        return Err(ResolveError::Missing { path: path(), secrets: missing, purpose, files, store: store.exists() });
     }
+    search.warnings.extend(files.into_warnings());
     search.warnings.extend(store.into_warning());
-    let deferred = search.compose()?;
+    let deferred = search.compose(&path())?;
     let place = |secret: &Secret| declared.secrets.iter().position(|known| known.name == secret.name().as_str());
     search.found.sort_by_key(|secret| place(secret).unwrap_or(usize::MAX));
-    Ok(Resolution { secrets: search.found, deferred, warnings: search.warnings })
+    if sources.strictness == Strictness::Strict && matches!(purpose, Purpose::Build | Purpose::Run) {
+        search.check_searchable()?;
+    }
+    let (danger, warnings) = (trusted.danger(), search.warnings);
+    Ok(Resolution { secrets: search.found, deferred, untrusted: passed, danger, warnings })
 }
 
 /// A search under way.
@@ -143,8 +195,26 @@ impl Search<'_> {
         match self.purpose {
             Purpose::Build => secret.in_build(),
             Purpose::Run => secret.in_run(),
-            Purpose::Search => false,
+            Purpose::Search | Purpose::List => false,
         }
+    }
+
+    /// Whether its trusted command is run.
+    fn fetches(&self, secret: &papp::Secret) -> bool {
+        self.needs(secret) || self.purpose == Purpose::Search
+    }
+
+    /// Whether the work goes on when its command gives no value. A search stops for those of a build, as the build does;
+    /// whoever searches an image may have no access to what the app alone gets, and is told.
+    fn goes_without(&self, secret: &papp::Secret) -> bool {
+        self.purpose == Purpose::Search && !secret.in_build()
+    }
+
+    /// Under `--strict`, a value that cannot be searched for everywhere ends the work.
+    fn check_searchable(&self) -> Result<(), ResolveError> {
+        let judged = self.found.iter().map(|secret| (secret.name().clone(), Searchability::of(secret.value())));
+        let secrets: Vec<_> = judged.filter(|(_, searchability)| *searchability != Searchability::Full).collect();
+        if secrets.is_empty() { Ok(()) } else { Err(ResolveError::NotSearchable { secrets }) }
     }
 
     /// Takes a value under the scope and in the shape that the manifest says.
@@ -191,15 +261,24 @@ impl Search<'_> {
 
     fn env_files(&mut self, sources: &SecretSources, inputs: &mut Inputs<'_>) -> Result<(), ResolveError> {
         let given: BTreeSet<SecretName> = self.found.iter().map(|secret| secret.name().clone()).collect();
+        let allowed = |name: &SecretName| sources.allowed_names.iter().any(|allowed| allowed == name.as_str());
         for path in &sources.env_files {
             let file = EnvFile::read(path, sources.dialect, inputs)?;
             for warning in file.warnings() {
-                let end =
-                    if matches!(warning, EnvFileWarning::SteersPrograms { .. }) { "; it is left out" } else { "" };
-                self.warnings.push(format!("{}: {warning}{end}", path.display()));
+                match warning {
+                    EnvFileWarning::ReadableByOthers if sources.strictness == Strictness::Strict => {
+                        return Err(ResolveError::EnvFileOpenToOthers { path: path.clone() });
+                    }
+                    EnvFileWarning::SteersPrograms { name, .. } if allowed(name) => {}
+                    EnvFileWarning::SteersPrograms { name, .. } => self.warnings.push(format!(
+                        "{}: {warning}; it is left out unless --allow-name {name} says otherwise",
+                        path.display()
+                    )),
+                    _ => self.warnings.push(format!("{}: {warning}", path.display())),
+                }
             }
-            for entry in file.into_entries().into_iter().filter(|entry| !entry.name.steers_programs()) {
-                if given.contains(&entry.name) {
+            for entry in file.into_entries() {
+                if given.contains(&entry.name) || (entry.name.steers_programs() && !allowed(&entry.name)) {
                     continue;
                 }
                 let line = entry.line;
@@ -207,23 +286,28 @@ impl Search<'_> {
                     EnvValue::Literal(value) => Some(value),
                     EnvValue::FromEnvironment => inputs.variable(entry.name.as_str()),
                 };
-                let Some(value) = value else { continue };
-                if value.is_empty() {
+                let Some(value) = value else {
+                    // Without the name: a line without `=` may be a piece of a value.
                     self.warnings.push(format!(
-                        "{}: line {line}: `{}` is empty, so it is no secret",
-                        path.display(),
-                        entry.name
+                        "{}: line {line}: a name without `=` that the environment does not have; it is left out",
+                        path.display()
                     ));
                     continue;
-                }
+                };
+                // The last one counts, an empty one too.
                 self.found.retain(|earlier| *earlier.name() != entry.name);
+                if value.is_empty() {
+                    self.warnings
+                        .push(format!("{}: line {line}: the value is empty, so it is no secret", path.display()));
+                    continue;
+                }
                 self.take(entry.name, value, Source::EnvFile { path: path.clone(), line })?;
             }
         }
         Ok(())
     }
 
-    /// Follows a trusted `from`. What the work does not need is not fetched by command, and may be absent.
+    /// Follows a trusted `from`. What the work does not need may be absent.
     fn origin(
         &mut self,
         secret: &papp::Secret,
@@ -234,16 +318,22 @@ impl Search<'_> {
         cancellation: &Cancellation,
     ) -> Result<(), ResolveError> {
         let needed = self.needs(secret);
-        let directory = manifest.map(FoundManifest::directory).unwrap_or(std::path::Path::new(""));
+        let directory = manifest.map(FoundManifest::directory).unwrap_or(Path::new(""));
         let place = match origin {
             Origin::Variable(variable) => Place::Variable(variable.clone()),
             Origin::File(path) => Place::File(directory.join(path)),
-            Origin::Command { .. } if !needed => return Ok(()),
+            Origin::Command { .. } if !self.fetches(secret) => return Ok(()),
             Origin::Command { words, timeout, raw } => {
                 let command = command::Command { words, directory, timeout: *timeout, raw: *raw };
-                let value = command.run(&name, &self.found, cancellation)?;
+                let value = command.run(&name, &self.found, cancellation);
                 let program = words.first().cloned().unwrap_or_default();
-                return self.take(name, value, Source::Command { program });
+                return match value.and_then(|value| self.take(name, value, Source::Command { program })) {
+                    Err(error @ (ResolveError::Command(_) | ResolveError::Secret(_))) if self.goes_without(secret) => {
+                        self.warnings.push(error.to_string());
+                        Ok(())
+                    }
+                    outcome => outcome,
+                };
             }
         };
         match place.read(&name, inputs) {

@@ -15,11 +15,23 @@ use zeroize::Zeroizing;
 
 use crate::{Diagnostic, Exit, FoundManifest};
 
+mod passphrase;
+
 /// The store's name.
 pub const STORE_NAME: &str = "secrets.age";
 
 /// The variable that holds an identity where there is no file for it, as in CI.
 pub const IDENTITY_VARIABLE: &str = "PBUILD_IDENTITY";
+
+/// The variable that holds the passphrase of a wrapped identity where nobody can be asked.
+pub const PASSPHRASE_VARIABLE: &str = "PBUILD_PASSPHRASE";
+
+/// The same for the passphrase that is to take its place.
+pub(crate) const NEW_PASSPHRASE_VARIABLE: &str = "PBUILD_NEW_PASSPHRASE";
+
+/// What no child process inherits: each of these opens or stands for something that is ours alone.
+pub const OWN_VARIABLES: [&str; 4] =
+    [IDENTITY_VARIABLE, PASSPHRASE_VARIABLE, NEW_PASSPHRASE_VARIABLE, CACHE_KEY_VARIABLE];
 
 /// The variable that holds the key of digests where there is no store for it.
 pub const CACHE_KEY_VARIABLE: &str = "PBUILD_CACHE_KEY";
@@ -52,8 +64,23 @@ pub enum SealedError {
     #[error("no place for the identity: neither HOME nor XDG_CONFIG_HOME is an absolute path")]
     NoHome,
     /// The variable holds something else.
-    #[error("{IDENTITY_VARIABLE} is not text")]
-    NotText,
+    #[error("{variable} is not text")]
+    NotText {
+        /// Which variable.
+        variable: &'static str,
+    },
+    /// A passphrase that could be guessed.
+    #[error("a passphrase has {} characters or more", pvault::SHORTEST_PASSPHRASE)]
+    ShortPassphrase,
+    /// What was typed twice is not the same.
+    #[error("the two passphrases differ; nothing was changed")]
+    TwoPassphrases,
+    /// There is nobody to ask for a passphrase.
+    #[error("there is no terminal to ask for a new passphrase")]
+    NoTerminal,
+    /// The terminal gave no answer.
+    #[error("failed to ask for a passphrase")]
+    Prompt(#[source] std::io::Error),
     /// The text of the variable could be guessed.
     #[error("{CACHE_KEY_VARIABLE} has less than {} characters", psecret::SHORTEST_KEY_TEXT)]
     ShortKey,
@@ -72,7 +99,7 @@ impl SealedError {
     /// For people: what is wrong and what to do.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
-        let diagnostic = Diagnostic::from_error(self, Exit::Store);
+        let diagnostic = Diagnostic::from_error(self, self.exit());
         match self {
             Self::Vault(VaultError::NoIdentity { .. }) | Self::NoHome => diagnostic.help(format!(
                 "`pbuild secrets init` makes an identity; in CI set {IDENTITY_VARIABLE}; --env-file and --secret need none"
@@ -80,10 +107,33 @@ impl SealedError {
             Self::Vault(VaultError::NotForThisIdentity { .. }) => diagnostic.help(
                 "ask a reader of the store to run `pbuild secrets recipients add` with what `pbuild secrets recipients mine` prints",
             ),
+            Self::Vault(VaultError::NeedsPassphrase { .. }) => diagnostic.help(format!(
+                "run this on a terminal, or set {PASSPHRASE_VARIABLE}; in CI set {IDENTITY_VARIABLE} to an identity of its own"
+            )),
+            Self::Vault(error @ VaultError::OpenToOthers { .. }) => error
+                .help()
+                .into_iter()
+                .fold(diagnostic, Diagnostic::help)
+                .help("or pbuild secrets --fix-permissions list; a key that others could read is renewed with rotate-key"),
+            Self::NoTerminal => diagnostic.help(format!("set {NEW_PASSPHRASE_VARIABLE}")),
             Self::Vault(error) => error.help().into_iter().fold(diagnostic, Diagnostic::help),
             Self::Absent { .. } => diagnostic.help("pbuild secrets init"),
-            Self::ShortKey => Diagnostic::from_error(self, Exit::Usage).help("openssl rand -hex 32 makes a good one"),
-            Self::Content { .. } | Self::NotText | Self::Random(_) | Self::NotListed { .. } => diagnostic,
+            Self::ShortKey => diagnostic.help("openssl rand -hex 32 makes a good one"),
+            Self::ShortPassphrase => diagnostic.help("several words are easier to keep than one word with signs in it"),
+            Self::Content { .. }
+            | Self::NotText { .. }
+            | Self::TwoPassphrases
+            | Self::Prompt(_)
+            | Self::Random(_)
+            | Self::NotListed { .. } => diagnostic,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::ShortKey | Self::ShortPassphrase | Self::TwoPassphrases | Self::NoTerminal => Exit::Usage,
+            // Ctrl-C at the prompt.
+            _ => Exit::Store,
         }
     }
 
@@ -92,7 +142,12 @@ impl SealedError {
     pub fn is_closed(&self) -> bool {
         matches!(
             self,
-            Self::NoHome | Self::Vault(VaultError::NoIdentity { .. } | VaultError::NotForThisIdentity { .. })
+            Self::NoHome
+                | Self::Vault(
+                    VaultError::NoIdentity { .. }
+                        | VaultError::NotForThisIdentity { .. }
+                        | VaultError::NeedsPassphrase { .. }
+                )
         )
     }
 }
@@ -237,7 +292,7 @@ fn recipients(store: &Store) -> Vec<String> {
 }
 
 /// A name for a project's folder of state: its own name, and a digest of the whole path.
-fn folder_name(path: &Path) -> String {
+pub(crate) fn folder_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(OsStr::new("root")).to_string_lossy();
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(32).collect();
     let digest = crate::trust::digest(&[path.as_os_str().as_encoded_bytes()]);
@@ -283,7 +338,7 @@ pub fn identity_path(environment: &Environment<'_>) -> Result<PathBuf, SealedErr
 pub fn identity(environment: &Environment<'_>) -> Result<Identity, SealedError> {
     match identity_of_environment(environment)? {
         Some(identity) => Ok(identity),
-        None => Ok(Identity::load(&identity_path(environment)?)?),
+        None => passphrase::load(&identity_path(environment)?, environment),
     }
 }
 
@@ -293,15 +348,83 @@ pub fn identity(environment: &Environment<'_>) -> Result<Identity, SealedError> 
 ///
 /// As [`identity`], and when the file cannot be made.
 pub fn identity_or_new(environment: &Environment<'_>) -> Result<Identity, SealedError> {
-    match identity_of_environment(environment)? {
-        Some(identity) => Ok(identity),
-        None => Ok(Identity::load_or_create(&identity_path(environment)?)?),
+    if let Some(identity) = identity_of_environment(environment)? {
+        return Ok(identity);
     }
+    let path = identity_path(environment)?;
+    match Identity::load_or_create(&path) {
+        Err(VaultError::NeedsPassphrase { .. }) => passphrase::load(&path, environment),
+        other => Ok(other?),
+    }
+}
+
+/// Makes an identity that is wrapped with a passphrase, if there is none yet; `false` when there is one.
+///
+/// # Errors
+///
+/// When there is no passphrase to be had; those of the file.
+pub fn new_wrapped_identity(environment: &Environment<'_>) -> Result<bool, SealedError> {
+    let path = identity_path(environment)?;
+    if path.symlink_metadata().is_ok() {
+        return Ok(false);
+    }
+    passphrase::create(&path, environment).map(|()| true)
+}
+
+/// Puts a fresh key before those of the identity file, which stays wrapped if it is.
+///
+/// # Errors
+///
+/// Those of the file and its passphrase.
+pub fn renew_identity(environment: &Environment<'_>) -> Result<Identity, SealedError> {
+    let path = identity_path(environment)?;
+    let passphrase = passphrase::current(&path, environment)?;
+    Ok(Identity::renew(&path, passphrase.as_ref())?)
+}
+
+/// How an identity file is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrapping {
+    /// Wrapped with a new passphrase.
+    Passphrase,
+    /// As it is, by its mode alone.
+    None,
+}
+
+/// Wraps the identity file with a new passphrase, or unwraps it for good.
+///
+/// # Errors
+///
+/// Those of the file and of both passphrases.
+pub fn rewrap_identity(wrapping: Wrapping, environment: &Environment<'_>) -> Result<Identity, SealedError> {
+    let path = identity_path(environment)?;
+    let old = passphrase::current(&path, environment)?;
+    let new = match wrapping {
+        Wrapping::Passphrase => Some(passphrase::fresh(environment)?),
+        Wrapping::None => None,
+    };
+    Ok(Identity::rewrap(&path, old.as_ref(), new.as_ref())?)
+}
+
+/// Closes the identity, and what is kept of a project's store, to other users (K1). Gives back what was open.
+///
+/// # Errors
+///
+/// What is not ours, or the kernel refuses.
+pub fn fix_permissions(store: &ProjectStore, environment: &Environment<'_>) -> Result<Vec<PathBuf>, SealedError> {
+    let mut fixed = Vec::new();
+    for path in [identity_path(environment)?, store.file.backup().to_owned()] {
+        if pvault::close_to_others(&path)? {
+            fixed.push(path);
+        }
+    }
+    Ok(fixed)
 }
 
 fn identity_of_environment(environment: &Environment<'_>) -> Result<Option<Identity>, SealedError> {
     let Some(text) = environment(IDENTITY_VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let text = Zeroizing::new(text.into_string().map_err(|_| SealedError::NotText)?);
+    let text = text.into_string().map_err(|_| SealedError::NotText { variable: IDENTITY_VARIABLE })?;
+    let text = Zeroizing::new(text);
     Ok(Some(Identity::parse(&text, IDENTITY_VARIABLE)?))
 }
 

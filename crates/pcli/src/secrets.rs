@@ -14,9 +14,9 @@ mod recipients;
 use std::path::Path;
 
 pub use command::{
-    DiffArguments, ExportArguments, ImportArguments, ListArguments, ListFormat, LookArguments, LookCommand,
-    ProjectFlag, RecipientArguments, RecipientsArguments, RecipientsCommand, SecretsArguments, SecretsCommand,
-    SetArguments, UnsetArguments,
+    DiffArguments, ExportArguments, IdentityArguments, IdentityCommand, ImportArguments, InitArguments, ListArguments,
+    LookArguments, LookCommand, ProjectFlag, RecipientArguments, RecipientsArguments, RecipientsCommand,
+    SecretsCommand, SetArguments, TrustArguments, UnsetArguments,
 };
 pub use error::SecretsError;
 
@@ -43,11 +43,11 @@ fn environment(name: &str) -> Option<std::ffi::OsString> {
 /// # Errors
 ///
 /// What went wrong, for people, with the code to end with.
-pub fn run(arguments: &SecretsArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
+pub fn run(command: &SecretsCommand, desk: &Desk) -> Result<Exit, Diagnostic> {
     let told = |result: Result<Exit, SecretsError>| result.map_err(|error| error.diagnostic());
-    match &arguments.command {
+    match command {
         SecretsCommand::List(arguments) => list::run(arguments, desk),
-        SecretsCommand::Init(project) => told(change::init(&Project::find(project)?, desk)),
+        SecretsCommand::Init(arguments) => told(change::init(&Project::find(&arguments.project)?, arguments, desk)),
         SecretsCommand::Set(arguments) => told(change::set(&Project::find(&arguments.project)?, arguments, desk)),
         SecretsCommand::Unset(arguments) => told(change::unset(&Project::find(&arguments.project)?, arguments, desk)),
         SecretsCommand::Import(arguments) => told(change::import(&Project::find(&arguments.project)?, arguments, desk)),
@@ -65,9 +65,24 @@ pub fn run(arguments: &SecretsArguments, desk: &Desk) -> Result<Exit, Diagnostic
                 told(recipients::remove(&Project::find(&arguments.project)?, arguments, desk))
             }
         },
+        SecretsCommand::Identity(arguments) => match arguments.command {
+            IdentityCommand::Passphrase { remove } => told(recipients::passphrase(remove, desk)),
+        },
         SecretsCommand::Textconv { file } => told(compare::textconv(file, desk)),
         SecretsCommand::Merge { base, ours, theirs } => told(compare::merge(base, ours, theirs, desk)),
     }
+}
+
+/// Closes the identity and the store's backup to other users (`--fix-permissions`).
+///
+/// # Errors
+///
+/// When a file is not ours to close.
+pub fn fix_permissions(desk: &Desk) -> Result<(), Diagnostic> {
+    let project = Project::find(&ProjectFlag::default())?;
+    let fixed = crate::fix_permissions(&project.store, &environment).map_err(|error| error.diagnostic())?;
+    fixed.iter().for_each(|path| desk.stderr.fact("closed", &format!("{} to other users", path.display())));
+    Ok(())
 }
 
 /// Runs a command of `prun secrets`.
@@ -86,20 +101,20 @@ pub fn look(arguments: &LookArguments, desk: &Desk) -> Result<Exit, Diagnostic> 
 /// # Errors
 ///
 /// When there is no manifest, or nowhere to remember it.
-pub fn trust(project: &ProjectFlag, forget: bool, desk: &Desk) -> Result<Exit, Diagnostic> {
-    let Some(found) = manifest(project)? else {
+pub fn trust(arguments: &TrustArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
+    let Some(found) = manifest(&arguments.project)? else {
         return Err(Diagnostic::error("there is no app.toml here", Exit::Usage).help("name it with --config FILE"));
     };
     let acts = trust::acts(&found.manifest);
-    if forget {
+    if arguments.forget {
         trust::forget(&found, &environment).map_err(|error| error.diagnostic())?;
         desk.stderr.fact("trust", &format!("{} is not trusted any more", found.path.display()));
     } else if acts.is_empty() {
         desk.stderr.fact("trust", &format!("{} asks for nothing that needs trust", found.path.display()));
     } else {
-        acts.iter().for_each(|act| desk.stderr.fact("trust", act));
+        acts.iter().for_each(|act| desk.stderr.fact("trust", &act.told));
         trust::remember(&found, &environment).map_err(|error| error.diagnostic())?;
-        desk.stderr.fact("trust", &format!("{} may do this, until one of these entries changes", found.path.display()));
+        desk.stderr.fact("trust", &format!("{} may do this; an entry that changes asks again", found.path.display()));
     }
     Ok(Exit::Done)
 }

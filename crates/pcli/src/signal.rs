@@ -1,11 +1,13 @@
 //! Signals: the first one asks the work to stop and clean up, the second one ends the process.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::{Ending, Exit};
+use crate::{Ending, Exit, prompt};
 
 /// Tells every part of a tool that it should stop. Cheap to clone.
 ///
@@ -22,13 +24,24 @@ use crate::{Ending, Exit};
 #[derive(Clone, Debug)]
 pub struct Cancellation {
     state: watch::Sender<Option<Ending>>,
+    holders: Arc<AtomicUsize>,
+}
+
+/// While it lives, Ctrl-C belongs to the program in front, and nothing ends this process abruptly.
+#[derive(Debug)]
+pub struct Hold(Arc<AtomicUsize>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Cancellation {
     /// Nothing is cancelled yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: watch::Sender::new(None) }
+        Self { state: watch::Sender::new(None), holders: Arc::default() }
     }
 
     /// Asks everybody to stop. The first reason stays.
@@ -44,6 +57,17 @@ impl Cancellation {
     #[must_use]
     pub fn ending(&self) -> Option<Ending> {
         *self.state.borrow()
+    }
+
+    /// Leaves the terminal's Ctrl-C to a program that runs in front, as an editor does, until the result is dropped.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        self.holders.fetch_add(1, Ordering::SeqCst);
+        Hold(Arc::clone(&self.holders))
+    }
+
+    fn is_held(&self) -> bool {
+        self.holders.load(Ordering::SeqCst) > 0
     }
 
     /// Waits until the work should stop.
@@ -80,7 +104,8 @@ impl Default for Cancellation {
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on, within the current runtime.
 ///
-/// The first signal cancels. A second one ends the process at once, without cleaning up (B7). SIGPIPE stays ignored, as
+/// The first signal cancels; one that meets a question on the terminal ends the process. A second one ends the process at once, without cleaning up (B7), unless the process is
+/// [held](Cancellation::hold). SIGPIPE stays ignored, as
 /// Rust's start-up leaves it: a reader that went away shows as an error of the write, so that the work can still be
 /// cancelled in the engine (C14).
 ///
@@ -97,9 +122,15 @@ pub fn listen() -> io::Result<Cancellation> {
     let cancel = cancellation.clone();
     // Not awaited: it waits for signals as long as the process lives, and owns nothing.
     tokio::spawn(async move {
-        cancel.cancel(signals.next().await);
-        let exit = Exit::from(signals.next().await);
-        std::process::exit(i32::from(exit.code()));
+        loop {
+            let ending = signals.next().await;
+            prompt::end(ending);
+            match ending {
+                Ending::Interrupt if cancel.is_held() => {}
+                ending if cancel.is_held() || cancel.ending().is_none() => cancel.cancel(ending),
+                ending => std::process::exit(i32::from(Exit::from(ending).code())),
+            }
+        }
     });
     Ok(cancellation)
 }

@@ -1,21 +1,23 @@
 //! What the user allowed a manifest to do.
 //!
-//! A manifest is code from whoever wrote the repository. Its entries that act (`from`: run a command, read a file or a
-//! variable) do so only after the user said `pbuild trust` for exactly these entries of this file. What is kept is one
-//! digest for each manifest, in a private file of the user's state; another entry, or one that reads otherwise, asks again.
+//! A manifest is code from whoever wrote the repository. What its entries do on the machine of whoever runs the tool (run
+//! a command, read a file, read a variable of the process environment) is done only after the user said `pbuild trust` for
+//! exactly these entries of this file. What is kept is one digest for each entry, in a private file of the user's state;
+//! another entry, or one that reads otherwise, asks again, and those that did not change do not.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use papp::{Manifest, Origin};
-use pvault::{Environment, state_folder};
+use pvault::{Environment, VaultError, state_folder};
 use sha2::{Digest as _, Sha256};
 
 use crate::{Diagnostic, Exit, FoundManifest};
 
-/// The file in the state folder: one digest a line.
+/// The file in the state folder: a line for each entry, the digest of the manifest's place and that of the act.
 const FILE: &str = "trusted";
 
 /// Why trust cannot be kept.
@@ -25,7 +27,18 @@ pub enum TrustError {
     /// There is no state folder.
     #[error("no place to remember trust: neither HOME nor XDG_STATE_HOME is an absolute path")]
     NoHome,
-    /// The file cannot be written, or the manifest's place not be found.
+    /// The manifest is not its reader's own.
+    #[error("{} cannot be trusted: {danger}", path.display())]
+    Danger {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        danger: Danger,
+    },
+    /// The state folder is not ours or open to others, or its file cannot be written.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The manifest's place cannot be found.
     #[error("failed to use {}", path.display())]
     Io {
         /// Which file.
@@ -39,7 +52,61 @@ impl TrustError {
     /// For people.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
-        Diagnostic::from_error(self, Exit::Usage)
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::Danger { path, danger } => diagnostic.help(danger.help(path)),
+            Self::Vault(error) => error.help().into_iter().fold(diagnostic, Diagnostic::help),
+            Self::NoHome | Self::Io { .. } => diagnostic,
+        }
+    }
+}
+
+/// Why what was trusted in a manifest does not count: somebody else may change it (C11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Danger {
+    /// Everybody may write to it.
+    Writable {
+        /// Its mode.
+        mode: u32,
+    },
+    /// It belongs to another user, who is not root.
+    Foreign {
+        /// Whose it is.
+        owner: u32,
+        /// Who runs this.
+        user: u32,
+    },
+}
+
+impl std::fmt::Display for Danger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Writable { mode } => write!(f, "every user may write to it (mode {mode:04o})"),
+            Self::Foreign { owner, user } => {
+                write!(f, "it belongs to user {owner}, not to user {user} who runs this")
+            }
+        }
+    }
+}
+
+impl Danger {
+    /// What a file is in, if it is in any.
+    fn of(path: &Path) -> Option<Self> {
+        // What is not there does nothing.
+        let metadata = fs::metadata(path).ok()?;
+        let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+        if metadata.mode() & 0o002 != 0 {
+            return Some(Self::Writable { mode: metadata.mode() & 0o7777 });
+        }
+        (owner != user && owner != 0).then_some(Self::Foreign { owner, user })
+    }
+
+    /// What to do about it.
+    pub(crate) fn help(self, path: &Path) -> String {
+        match self {
+            Self::Writable { .. } => format!("chmod o-w {}, or --trust-config for this once", path.display()),
+            Self::Foreign { .. } => "run this as the file's owner, or with --trust-config".to_owned(),
+        }
     }
 }
 
@@ -53,83 +120,150 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One line for each entry that acts: what would happen, for people and for the digest.
-#[must_use]
-pub fn acts(manifest: &Manifest) -> Vec<String> {
-    let told = |secret: &papp::Secret| {
-        let what = match secret.from.as_ref()? {
-            Origin::Variable(variable) => format!("reads the environment variable {variable:?}"),
-            Origin::File(path) => format!("reads the file {path:?}"),
-            Origin::Command { words, .. } => format!("runs {words:?}"),
+/// What one entry of a manifest does, if it is let.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// The manifest's line, from 1.
+    pub line: usize,
+    /// What would happen, for people and for the digest.
+    pub told: String,
+    /// What the user can give to `--secret` instead.
+    pub flag: String,
+}
+
+impl Act {
+    /// What has to happen for this secret's value: what its `from` says, else a look into the process environment.
+    /// `None` for a composed one.
+    #[must_use]
+    pub fn of(secret: &papp::Secret) -> Option<Self> {
+        let name = &secret.name;
+        let variable = |variable: &str| format!("reads the environment variable {variable:?}");
+        let (what, flag) = match &secret.from {
+            Some(Origin::Variable(other)) => (variable(other), format!("id={name},env={other}")),
+            Some(Origin::File(path)) => {
+                (format!("reads the file {path:?}"), format!("id={name},src={}", path.display()))
+            }
+            Some(Origin::Command { words, .. }) => (format!("runs {words:?}"), format!("id={name},src=FILE")),
+            None if secret.value.is_some() => return None,
+            None => (variable(name), format!("id={name}")),
         };
-        Some(format!("`{}` {what}", secret.name))
-    };
-    manifest.acting_secrets().filter_map(told).collect()
+        Some(Self { line: secret.line, told: format!("`{name}` {what}"), flag })
+    }
+
+    /// What has to happen for this secret's value to come from an env file that the manifest names.
+    #[must_use]
+    pub fn of_file(file: &papp::EnvFile, secret: &papp::Secret) -> Self {
+        let name = &secret.name;
+        let told = format!("`{name}` reads the env file {:?}", file.path);
+        Self { line: file.line, told, flag: format!("id={name}") }
+    }
+
+    fn digest(&self) -> String {
+        digest(&[b"act 1", self.told.as_bytes()])
+    }
 }
 
-fn digest_of(found: &FoundManifest) -> io::Result<String> {
-    let place = fs::canonicalize(&found.path)?;
-    let mut acts = acts(&found.manifest);
-    // The order of the entries changes nothing that they do.
-    acts.sort();
-    let mut parts = vec![b"trust 1".as_slice(), place.as_os_str().as_encoded_bytes()];
-    parts.extend(acts.iter().map(String::as_bytes));
-    Ok(digest(&parts))
-}
-
-/// Whether the user trusts exactly what this manifest would do. What cannot be read is not trusted.
+/// All that a manifest does.
 #[must_use]
-pub fn is_trusted(found: &FoundManifest, environment: &Environment<'_>) -> bool {
-    let Some(path) = file(environment) else { return false };
-    let Ok(digest) = digest_of(found) else { return false };
-    is_private(&path) && fs::read_to_string(&path).is_ok_and(|text| text.lines().any(|line| line == digest))
+pub fn acts(manifest: &Manifest) -> Vec<Act> {
+    let of_files = |secret: &papp::Secret| -> Vec<Act> {
+        let files = manifest.env_files.iter().filter(|_| secret.from.is_none());
+        files.map(|file| Act::of_file(file, secret)).collect()
+    };
+    manifest.acting_secrets().flat_map(|secret| Act::of(secret).into_iter().chain(of_files(secret))).collect()
 }
 
-/// A file that others may write to says nothing about what its owner wants (C11).
-fn is_private(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|metadata| {
-        metadata.is_file() && metadata.mode() & 0o022 == 0 && metadata.uid() == rustix::process::geteuid().as_raw()
-    })
+/// What the user lets one manifest do.
+#[derive(Clone, Debug)]
+pub struct Trusted(Extent);
+
+#[derive(Clone, Debug)]
+enum Extent {
+    Everything,
+    Acts(BTreeSet<String>),
+    Nothing(Option<Danger>),
 }
 
-/// Remembers that the user trusts what this manifest does now.
+impl Trusted {
+    /// Whatever it says, as with `--trust-config`.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self(Extent::Everything)
+    }
+
+    /// What was remembered. What cannot be read is not trusted.
+    #[must_use]
+    pub fn remembered(found: &FoundManifest, environment: &Environment<'_>) -> Self {
+        if let Some(danger) = Danger::of(&found.path) {
+            return Self(Extent::Nothing(Some(danger)));
+        }
+        let known = || {
+            // A file that others may write to says nothing about what its owner wants (C11).
+            let text = pvault::read_list(&file(environment)?)?;
+            let place = place_of(found).ok()?;
+            Some(text.lines().filter_map(|line| act_at(line, &place)).map(str::to_owned).collect())
+        };
+        Self(known().map_or(Extent::Nothing(None), Extent::Acts))
+    }
+
+    /// Whether it may do this.
+    #[must_use]
+    pub fn covers(&self, act: &Act) -> bool {
+        match &self.0 {
+            Extent::Everything => true,
+            Extent::Acts(known) => known.contains(&act.digest()),
+            Extent::Nothing(_) => false,
+        }
+    }
+
+    /// Why it may do nothing, whatever was remembered.
+    #[must_use]
+    pub fn danger(&self) -> Option<Danger> {
+        match self.0 {
+            Extent::Nothing(danger) => danger,
+            Extent::Everything | Extent::Acts(_) => None,
+        }
+    }
+}
+
+/// The act of a line that speaks of this place.
+fn act_at<'line>(line: &'line str, place: &str) -> Option<&'line str> {
+    line.strip_prefix(place)?.strip_prefix(' ')
+}
+
+fn place_of(found: &FoundManifest) -> io::Result<String> {
+    Ok(digest(&[b"place 1", fs::canonicalize(&found.path)?.as_os_str().as_encoded_bytes()]))
+}
+
+/// Remembers that the user trusts what this manifest does now, and nothing that it did before.
+///
+/// # Errors
+///
+/// When there is no state folder or it cannot be written; [`TrustError::Danger`].
+pub fn remember(found: &FoundManifest, environment: &Environment<'_>) -> Result<(), TrustError> {
+    if let Some(danger) = Danger::of(&found.path) {
+        return Err(TrustError::Danger { path: found.path.clone(), danger });
+    }
+    change(found, environment, acts(&found.manifest).iter().map(Act::digest).collect())
+}
+
+/// Forgets all of it.
 ///
 /// # Errors
 ///
 /// When there is no state folder or it cannot be written.
-pub fn remember(found: &FoundManifest, environment: &Environment<'_>) -> Result<(), TrustError> {
-    change(found, environment, |lines, digest| {
-        if !lines.iter().any(|line| line == digest) {
-            lines.push(digest.to_owned());
-        }
-    })
-}
-
-/// Forgets it.
-///
-/// # Errors
-///
-/// As [`remember`].
 pub fn forget(found: &FoundManifest, environment: &Environment<'_>) -> Result<(), TrustError> {
-    change(found, environment, |lines, digest| lines.retain(|line| line != digest))
+    change(found, environment, BTreeSet::new())
 }
 
-fn change(
-    found: &FoundManifest,
-    environment: &Environment<'_>,
-    work: impl FnOnce(&mut Vec<String>, &str),
-) -> Result<(), TrustError> {
+/// Puts these in the place of all that was remembered of the manifest.
+fn change(found: &FoundManifest, environment: &Environment<'_>, acts: BTreeSet<String>) -> Result<(), TrustError> {
     let path = file(environment).ok_or(TrustError::NoHome)?;
-    let failed = |source| TrustError::Io { path: path.clone(), source };
-    let digest = digest_of(found).map_err(|source| TrustError::Io { path: found.path.clone(), source })?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
-    let known = if is_private(&path) { fs::read_to_string(&path).map_err(failed)? } else { String::new() };
-    let mut lines: Vec<String> = known.lines().map(str::to_owned).collect();
-    work(&mut lines, &digest);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    lines.iter().try_for_each(|line| writeln!(file, "{line}")).map_err(failed)?;
-    file.persist(&path).map_err(|error| failed(error.error))?;
+    let place = place_of(found).map_err(|source| TrustError::Io { path: found.path.clone(), source })?;
+    pvault::change_list(&path, |known| {
+        let others = known.lines().filter(|line| act_at(line, &place).is_none()).map(|line| format!("{line}\n"));
+        others.chain(acts.iter().map(|act| format!("{place} {act}\n"))).collect()
+    })?;
     Ok(())
 }
 
@@ -151,6 +285,12 @@ mod tests {
 
     const TWO: &str = "[secrets]\nA = { from = { env = \"AA\" } }\nB = { from = { command = [\"op\", \"read\"] } }\n";
 
+    /// Whether the user trusts all that the manifest does.
+    fn is_trusted(found: &FoundManifest, environment: &Environment<'_>) -> bool {
+        let trusted = Trusted::remembered(found, environment);
+        acts(&found.manifest).iter().all(|act| trusted.covers(act))
+    }
+
     #[test]
     fn exactly_what_was_trusted_acts_and_nothing_else() {
         let (home, one, other) =
@@ -161,21 +301,87 @@ mod tests {
         remember(&found, &environment).unwrap();
         assert!(is_trusted(&found, &environment));
         // What does not act may change; the order of the entries too.
-        assert!(is_trusted(&manifest(one.path(), &format!("name = \"shop\"\n{TWO}C = {{}}\n")), &environment));
+        assert!(is_trusted(
+            &manifest(one.path(), &format!("name = \"shop\"\n{TWO}C = {{ value = \"x${{A}}\" }}\n")),
+            &environment
+        ));
         for changed in [
             TWO.replace("AA", "AWS_SECRET_ACCESS_KEY"),
             TWO.replace("\"read\"", "\"read\", \"more\""),
             TWO.replace("\"op\", \"read\"", "\"op read\""),
             format!("{TWO}C = {{ from = {{ file = \"/etc/passwd\" }} }}\n"),
             TWO.replace("A =", "AB ="),
+            format!("{TWO}AWS_SECRET_ACCESS_KEY = {{}}\n"),
         ] {
             assert!(!is_trusted(&manifest(one.path(), &changed), &environment), "{changed}");
         }
         // The same text in another checkout is another manifest.
         assert!(!is_trusted(&manifest(other.path(), TWO), &environment));
         let found = manifest(one.path(), TWO);
+        remember(&manifest(other.path(), TWO), &environment).unwrap();
         forget(&found, &environment).unwrap();
         assert!(!is_trusted(&found, &environment));
+        assert!(is_trusted(&manifest(other.path(), TWO), &environment), "another manifest's trust stays");
+    }
+
+    #[test]
+    fn an_entry_that_did_not_change_is_not_asked_about_again() {
+        let (home, one) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let environment = |name: &str| (name == "HOME").then(|| OsString::from(home.path()));
+        remember(&manifest(one.path(), TWO), &environment).unwrap();
+        let found = manifest(one.path(), &format!("# a line\n{}C = {{}}\n", TWO.replace("AA", "AB")));
+        let trusted = Trusted::remembered(&found, &environment);
+        let covered: Vec<bool> = acts(&found.manifest).iter().map(|act| trusted.covers(act)).collect();
+        assert_eq!(covered, [false, true, false]);
+        // What the manifest does no more is forgotten with the next word of trust.
+        remember(&found, &environment).unwrap();
+        assert!(!is_trusted(&manifest(one.path(), TWO), &environment));
+    }
+
+    #[test]
+    fn manifests_that_are_trusted_at_the_same_time_are_all_remembered() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = |name: &str| (name == "HOME").then(|| OsString::from(home.path()));
+        let folders: Vec<_> = (0..8).map(|_| tempfile::tempdir().unwrap()).collect();
+        let manifests: Vec<_> = folders.iter().map(|folder| manifest(folder.path(), TWO)).collect();
+        let start = std::sync::Barrier::new(manifests.len());
+        std::thread::scope(|scope| {
+            for found in &manifests {
+                let (start, environment) = (&start, &environment);
+                scope.spawn(move || {
+                    start.wait();
+                    remember(found, environment).unwrap();
+                });
+            }
+        });
+        assert!(manifests.iter().all(|found| is_trusted(found, &environment)));
+        let state = file(&environment).unwrap();
+        let names = fs::read_dir(state.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [".trusted.lock", "trusted"], "no litter");
+    }
+
+    #[test]
+    fn a_manifest_that_anybody_may_change_is_not_trusted_c11() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (home, one) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let environment = |name: &str| (name == "HOME").then(|| OsString::from(home.path()));
+        let found = manifest(one.path(), TWO);
+        remember(&found, &environment).unwrap();
+        fs::set_permissions(&found.path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(!is_trusted(&found, &environment));
+        assert_eq!(Trusted::remembered(&found, &environment).danger(), Some(Danger::Writable { mode: 0o666 }));
+        let error = remember(&found, &environment).unwrap_err().diagnostic().to_string();
+        assert!(error.contains("every user may write to it") && error.contains("chmod o-w "), "{error}");
+        fs::set_permissions(&found.path, fs::Permissions::from_mode(0o664)).unwrap();
+        assert!(is_trusted(&found, &environment));
+        // Only root can give a file away, so only root can try.
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&found.path, Some(12_345), None).unwrap();
+            let danger = Trusted::remembered(&found, &environment).danger();
+            assert_eq!(danger, Some(Danger::Foreign { owner: 12_345, user: 0 }));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use rand::Rng;
 use rand::distr::{Alphabetic, Alphanumeric, Distribution};
 use rand::rand_core::UnwrapErr;
 use rand::rngs::SysRng;
@@ -45,6 +46,14 @@ impl ServiceCredential {
         Self(Zeroizing::new(text))
     }
 
+    /// Takes over what a user gives as the credential of data that others made: without control characters and quotes,
+    /// because it is written into the files and scripts of servers.
+    #[must_use]
+    pub fn given(text: Zeroizing<String>) -> Option<Self> {
+        let usable = |c: char| c.is_ascii_graphic() && !matches!(c, '\'' | '"' | '\\' | '`' | '#' | '$');
+        (!text.is_empty() && text.chars().all(usable)).then_some(Self(text))
+    }
+
     /// The plaintext. A door: number each call, give its reason, list it.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -66,7 +75,10 @@ impl ServiceCredential {
 
 /// Random letters and digits, a letter first, in a buffer that never grew.
 pub(crate) fn letters(count: usize) -> String {
-    let mut random = UnwrapErr(SysRng);
+    letters_of(UnwrapErr(SysRng), count)
+}
+
+fn letters_of(mut random: impl Rng, count: usize) -> String {
     let mut letters = String::with_capacity(count);
     letters.push(char::from(Alphabetic.sample(&mut random)));
     letters.extend((1..count).map(|_| char::from(Alphanumeric.sample(&mut random))));
@@ -93,6 +105,31 @@ mod tests {
             assert!(credential.0.chars().all(|character| character.is_ascii_alphanumeric()));
             assert!(credential.0.starts_with(|first: char| first.is_ascii_alphabetic()));
         }
+    }
+
+    /// A source of random numbers that has none.
+    struct Broken;
+
+    impl rand::TryRng for Broken {
+        type Error = std::io::Error;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Err(std::io::Error::other("no random numbers"))
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Err(std::io::Error::other("no random numbers"))
+        }
+
+        fn try_fill_bytes(&mut self, _: &mut [u8]) -> Result<(), Self::Error> {
+            Err(std::io::Error::other("no random numbers"))
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "no random numbers")]
+    fn r11_without_random_numbers_there_is_no_credential() {
+        letters_of(UnwrapErr(Broken), LENGTH);
     }
 
     #[test]

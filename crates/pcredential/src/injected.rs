@@ -8,6 +8,7 @@ use crate::credential::ServiceCredential;
 use crate::error::InjectedError;
 use crate::kind::{Family, ServiceKind};
 use crate::ledger::ServiceRecord;
+use crate::variable_set::{Part, VariableSet};
 
 /// A variable that prun sets from a service.
 #[derive(Debug)]
@@ -15,6 +16,16 @@ pub struct InjectedVariable<'a> {
     name: String,
     service: &'a str,
     value: InjectedValue<'a>,
+    place: Place,
+}
+
+/// Where the app finds the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the variable.
+    Variable,
+    /// In a file, whose path the variable holds.
+    File,
 }
 
 /// The value of an injected variable.
@@ -38,6 +49,12 @@ impl InjectedVariable<'_> {
     #[must_use]
     pub fn service(&self) -> &str {
         self.service
+    }
+
+    /// Where the app finds its value.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// Its value.
@@ -76,7 +93,7 @@ const RESERVED_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').r
 ///
 /// In each family one service owns the standard names: the one named in `primary` if it is of that family, else the one
 /// added first. All others get their own name as a prefix: `reports` sets `REPORTS_HOST`. `primary` lists the services
-/// that `app.toml` marks.
+/// that `app.toml` marks, `sets` the further names that somebody asked for, by service.
 ///
 /// # Errors
 ///
@@ -85,20 +102,29 @@ const RESERVED_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').r
 pub fn injected<'a, 'p>(
     services: impl IntoIterator<Item = &'a ServiceRecord>,
     primary: impl IntoIterator<Item = &'p str>,
+    sets: &[(&str, VariableSet)],
 ) -> Result<Vec<InjectedVariable<'a>>, InjectedError> {
     let services: Vec<&ServiceRecord> = services.into_iter().collect();
     let owners = Owners::find(&services, primary)?;
     let mut variables: Vec<InjectedVariable<'a>> = Vec::new();
     for service in services {
-        for (name, value) in of_service(service, owners.owns(service)) {
+        let mut own = of_service(service, owners.owns(service));
+        for (_, set) in sets.iter().filter(|(name, _)| *name == service.name()) {
+            own.extend(of_set(service, *set, &own));
+        }
+        for (name, value, place) in own {
             if let Some(other) = variables.iter().find(|variable| variable.name == name) {
+                // A set may give a service a name that it has already.
+                if other.service == service.name() {
+                    continue;
+                }
                 return Err(InjectedError::Clash {
                     first: other.service.to_owned(),
                     second: service.name().to_owned(),
                     variable: name,
                 });
             }
-            variables.push(InjectedVariable { name, service: service.name(), value });
+            variables.push(InjectedVariable { name, service: service.name(), value, place });
         }
     }
     Ok(variables)
@@ -141,7 +167,36 @@ impl<'a> Owners<'a> {
     }
 }
 
-fn of_service(service: &ServiceRecord, standard: bool) -> Vec<(String, InjectedValue<'_>)> {
+type Named<'a> = (String, InjectedValue<'a>, Place);
+
+/// What a set adds to the variables that a service has.
+fn of_set<'a>(service: &'a ServiceRecord, set: VariableSet, own: &[Named<'a>]) -> Vec<Named<'a>> {
+    let part = |part: Part| match part {
+        Part::Host => InjectedValue::Public(service.name().to_owned()),
+        Part::Port => InjectedValue::Public(service.kind().port().to_string()),
+        Part::Database => InjectedValue::Public(service.database().unwrap_or_default().to_owned()),
+        Part::Username => InjectedValue::Public(service.username()),
+        Part::Password => InjectedValue::Credential(service.credential()),
+    };
+    let in_file = |(name, value, _): &Named<'a>| {
+        let value = match value {
+            InjectedValue::Public(_) => return None,
+            InjectedValue::Credential(credential) => InjectedValue::Credential(credential),
+            InjectedValue::Composed(_) => InjectedValue::Composed(connection_url(service)),
+        };
+        Some((format!("{name}_FILE"), value, Place::File))
+    };
+    match set {
+        VariableSet::Named => of_service(service, false),
+        VariableSet::Files => own.iter().filter_map(in_file).collect(),
+        VariableSet::Libpq | VariableSet::Postgres | VariableSet::Mysql => {
+            let names = set.fixed().iter();
+            names.map(|(of, name)| ((*name).to_owned(), part(*of), Place::Variable)).collect()
+        }
+    }
+}
+
+fn of_service(service: &ServiceRecord, standard: bool) -> Vec<Named<'_>> {
     let family = service.kind().family();
     let (prefix, url) = match (standard, family) {
         (true, Family::Sql) => ("DB".to_owned(), "DATABASE_URL".to_owned()),
@@ -165,7 +220,7 @@ fn of_service(service: &ServiceRecord, standard: bool) -> Vec<(String, InjectedV
         variables.push(public("CONNECTION", connection.to_owned()));
     }
     variables.push((url, InjectedValue::Composed(connection_url(service))));
-    variables
+    variables.into_iter().map(|(name, value)| (name, value, Place::Variable)).collect()
 }
 
 /// A service's name as the beginning of variable names: `read-replica` is `READ_REPLICA`.
@@ -212,7 +267,7 @@ mod tests {
     }
 
     fn names(ledger: &Ledger, primary: &[&str]) -> Vec<String> {
-        let variables = injected(ledger.services(), primary.iter().copied()).unwrap();
+        let variables = injected(ledger.services(), primary.iter().copied(), &[]).unwrap();
         variables.iter().map(|variable| variable.name().to_owned()).collect()
     }
 
@@ -254,7 +309,7 @@ mod tests {
         assert!(first.contains(&"DB_HOST".to_owned()) && first.contains(&"OLD_SHOP_HOST".to_owned()), "{first:?}");
         assert!(first.contains(&"OLD_SHOP_URL".to_owned()));
 
-        let variables = injected(ledger.services(), ["old-shop"]).unwrap_err();
+        let variables = injected(ledger.services(), ["old-shop"], &[]).unwrap_err();
         // The service that lost the standard names is called `db`, so its prefix would be theirs.
         assert_eq!(
             variables,
@@ -269,7 +324,7 @@ mod tests {
     #[test]
     fn primary_moves_the_standard_names() {
         let ledger = ledger(&[("shop", ServiceKind::Postgres), ("reports", ServiceKind::Postgres)]);
-        let variables = injected(ledger.services(), ["reports"]).unwrap();
+        let variables = injected(ledger.services(), ["reports"], &[]).unwrap();
         let host = variables.iter().find(|variable| variable.name() == "DB_HOST").unwrap();
         assert_eq!(host.service(), "reports");
         assert!(variables.iter().any(|variable| variable.name() == "SHOP_HOST"));
@@ -278,10 +333,10 @@ mod tests {
     #[test]
     fn two_primaries_of_one_family_are_named() {
         let ledger = ledger(&[("a", ServiceKind::Postgres), ("b", ServiceKind::Mariadb), ("c", ServiceKind::Redis)]);
-        assert!(injected(ledger.services(), ["a", "c"]).is_ok());
-        let error = injected(ledger.services(), ["a", "b"]).unwrap_err();
+        assert!(injected(ledger.services(), ["a", "c"], &[]).is_ok());
+        let error = injected(ledger.services(), ["a", "b"], &[]).unwrap_err();
         assert_eq!(error.to_string(), "services `a` and `b` are both primary for DB_*");
-        assert!(matches!(injected(ledger.services(), ["gone"]), Err(InjectedError::UnknownPrimary { .. })));
+        assert!(matches!(injected(ledger.services(), ["gone"], &[]), Err(InjectedError::UnknownPrimary { .. })));
     }
 
     #[test]
@@ -303,9 +358,54 @@ mod tests {
     }
 
     #[test]
+    fn sets_add_names_and_take_none_away() {
+        let ledger = ledger(&[("db", ServiceKind::Postgres), ("other", ServiceKind::Postgres)]);
+        let asked = [
+            ("db", VariableSet::Libpq),
+            ("db", VariableSet::Postgres),
+            ("db", VariableSet::Named),
+            ("db", VariableSet::Files),
+        ];
+        let variables = injected(ledger.services(), None, &asked).unwrap();
+        let names: Vec<&str> = variables.iter().map(InjectedVariable::name).collect();
+        assert_eq!(
+            names[..21],
+            [
+                "DB_HOST",
+                "DB_PORT",
+                "DB_DATABASE",
+                "DB_USERNAME",
+                "DB_PASSWORD",
+                "DB_CONNECTION",
+                "DATABASE_URL",
+                "PGHOST",
+                "PGPORT",
+                "PGDATABASE",
+                "PGUSER",
+                "PGPASSWORD",
+                "POSTGRES_HOST",
+                "POSTGRES_PORT",
+                "POSTGRES_DB",
+                "POSTGRES_USER",
+                "POSTGRES_PASSWORD",
+                "DB_URL",
+                "DB_PASSWORD_FILE",
+                "DATABASE_URL_FILE",
+                "PGPASSWORD_FILE",
+            ]
+        );
+        let files = variables.iter().filter(|variable| variable.place() == Place::File);
+        assert!(files.clone().count() > 3 && files.clone().all(|variable| variable.name().ends_with("_FILE")));
+        // Two services that would fill one name are named, whatever they are asked for.
+        let clash = [("db", VariableSet::Libpq), ("other", VariableSet::Libpq)];
+        let error = injected(ledger.services(), None, &clash).unwrap_err();
+        assert_eq!(error.to_string(), "services `db` and `other` would both set PGHOST");
+    }
+
+    #[test]
     fn debug_shows_no_confidential_value() {
         let ledger = ledger(&[("db", ServiceKind::Postgres)]);
-        let variables = injected(ledger.services(), None).unwrap();
+        let variables = injected(ledger.services(), None, &[]).unwrap();
         let sealed: serde_json::Value = serde_json::from_slice(&ledger.seal()).unwrap();
         let value = sealed["services"][0]["credential"].as_str().unwrap();
         assert!(!format!("{variables:?}").contains(value));

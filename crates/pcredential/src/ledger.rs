@@ -9,9 +9,10 @@ use crate::credential::{self, ServiceCredential};
 use crate::error::LedgerError;
 use crate::identifier;
 use crate::kind::{Family, ServiceKind};
+use crate::rotation::{OpenedPending, Pending, SealedPending, Step, Which};
 
-/// The newest version of the sealed ledger that we read, and the one that we write.
-const VERSION: u32 = 1;
+/// The newest version of the sealed ledger that we read, and the one that we write; 1 knew no rotation.
+const VERSION: u32 = 2;
 /// How many characters an owner's mark has.
 const OWNER_LENGTH: usize = 16;
 
@@ -33,6 +34,10 @@ pub enum Phase {
     Sealed,
     /// A login with the credential has worked. From now on the service's data is never met with another one.
     Proven,
+    /// Data that others made: its administrator's credential was given by the user, and the app's login is made with it.
+    Imported,
+    /// Data whose passwords nobody knows: new ones are set where the server itself lets its machine's administrator in.
+    Resetting,
 }
 
 /// All services of one project and their credentials.
@@ -75,6 +80,18 @@ pub struct ServiceRecord {
     phase: Phase,
     administrator: ServiceCredential,
     credential: ServiceCredential,
+    pending: Option<Pending>,
+    superuser: Option<String>,
+    adopted: bool,
+}
+
+/// The administrator of data that others made.
+#[derive(Debug)]
+pub struct Administrator {
+    /// Its name; the one that the kind's image uses if absent.
+    pub name: Option<String>,
+    /// Its credential.
+    pub credential: ServiceCredential,
 }
 
 impl Ledger {
@@ -149,7 +166,31 @@ impl Ledger {
             phase: Phase::Sealed,
             administrator: ServiceCredential::generate(),
             credential: ServiceCredential::generate(),
+            pending: None,
+            superuser: None,
+            adopted: false,
         });
+    }
+
+    /// Adds a service whose data others made, or gives one that is there the administrator's credential again; the app's
+    /// credential is generated.
+    pub fn import(&mut self, new: NewService<'_>, administrator: Administrator) {
+        self.add(new);
+        if let Some(service) = self.services.iter_mut().find(|service| service.name == new.name) {
+            new.volume.clone_into(&mut service.volume);
+            service.superuser = administrator.name;
+            service.adopted = true;
+            service.administrator = administrator.credential;
+            service.renew(Phase::Imported, new.created);
+        }
+    }
+
+    /// Generates new credentials for a service whose passwords nobody knows; seal the ledger before the service is told.
+    pub fn reset(&mut self, name: &str, now: u64) {
+        if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
+            service.administrator = ServiceCredential::generate();
+            service.renew(Phase::Resetting, now);
+        }
     }
 
     /// Forgets a service with its credentials; whether there was one.
@@ -165,6 +206,39 @@ impl Ledger {
     pub fn prove(&mut self, name: &str) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
             service.phase = Phase::Proven;
+        }
+    }
+
+    /// Generates a service's next credential; one that has a next one already keeps it.
+    ///
+    /// Seal the ledger before the service is told.
+    pub fn begin_rotation(&mut self, name: &str) {
+        if let Some(service) = self.services.iter_mut().find(|service| service.name == name)
+            && service.pending.is_none()
+        {
+            let (step, slot) = (Step::Enabling, service.slot.other());
+            service.pending = Some(Pending { step, slot, credential: ServiceCredential::generate() });
+        }
+    }
+
+    /// Notes the next step of a rotation; it never goes back.
+    ///
+    /// Seal the ledger before doing what the step announces.
+    pub fn advance(&mut self, name: &str, step: Step) {
+        let service = self.services.iter_mut().find(|service| service.name == name);
+        if let Some(pending) = service.and_then(|service| service.pending.as_mut()) {
+            pending.step = pending.step.max(step);
+        }
+    }
+
+    /// Notes that the service refuses the credential from before the rotation: the next one is the only one now.
+    pub fn finish_rotation(&mut self, name: &str, now: u64) {
+        if let Some(service) = self.services.iter_mut().find(|service| service.name == name)
+            && let Some(pending) = service.pending.take()
+        {
+            service.slot = pending.slot;
+            service.credential = pending.credential;
+            service.created = now;
         }
     }
 
@@ -191,6 +265,13 @@ impl Ledger {
             phase: service.phase,
             administrator: service.administrator.expose(),
             credential: service.credential.expose(),
+            pending: service.pending.as_ref().map(|pending| SealedPending {
+                step: pending.step,
+                slot: pending.slot,
+                credential: pending.credential.expose(),
+            }),
+            superuser: service.superuser.as_deref(),
+            adopted: service.adopted,
         });
         let sealed = Sealed {
             version: VERSION,
@@ -228,10 +309,32 @@ impl Ledger {
 }
 
 impl ServiceRecord {
+    fn renew(&mut self, phase: Phase, now: u64) {
+        self.credential = ServiceCredential::generate();
+        self.pending = None;
+        self.phase = phase;
+        self.created = now;
+    }
+
+    /// The administrator's name.
+    pub(crate) fn superuser(&self) -> &str {
+        self.superuser.as_deref().unwrap_or(match self.kind {
+            ServiceKind::Postgres => "postgres",
+            ServiceKind::Redis | ServiceKind::Valkey => "default",
+            ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => "root",
+        })
+    }
+
     /// Its name: also its host name on the project's network.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether its volume was made by others; such a volume is used and never removed.
+    #[must_use]
+    pub fn is_adopted(&self) -> bool {
+        self.adopted
     }
 
     /// Its kind.
@@ -278,8 +381,18 @@ impl ServiceRecord {
     /// PostgreSQL and MongoDB have one password per name, so there a rotation changes the name too.
     #[must_use]
     pub fn username(&self) -> String {
+        self.username_of(self.published())
+    }
+
+    /// The login name that goes with one of the two credentials.
+    #[must_use]
+    pub fn username_of(&self, which: Which) -> String {
+        let slot = match (which, &self.pending) {
+            (Which::Next, Some(pending)) => pending.slot,
+            _ => self.slot,
+        };
         match self.kind {
-            ServiceKind::Postgres | ServiceKind::Mongodb => match self.slot {
+            ServiceKind::Postgres | ServiceKind::Mongodb => match slot {
                 Slot::A => format!("{}_a", self.identifier),
                 Slot::B => format!("{}_b", self.identifier),
             },
@@ -296,7 +409,41 @@ impl ServiceRecord {
     /// The credential that the app logs in with.
     #[must_use]
     pub fn credential(&self) -> &ServiceCredential {
-        &self.credential
+        self.credential_of(self.published())
+    }
+
+    /// One of the two credentials; without a rotation under way there is only the current one.
+    #[must_use]
+    pub fn credential_of(&self, which: Which) -> &ServiceCredential {
+        match (which, &self.pending) {
+            (Which::Next, Some(pending)) => &pending.credential,
+            _ => &self.credential,
+        }
+    }
+
+    /// Which of the two instances are given.
+    fn published(&self) -> Which {
+        match &self.pending {
+            Some(Pending { step: Step::Publishing | Step::Revoking, .. }) => Which::Next,
+            _ => Which::Current,
+        }
+    }
+
+    /// The credentials that there are: one, or two while a rotation is under way.
+    pub fn credentials(&self) -> impl Iterator<Item = &ServiceCredential> {
+        std::iter::once(&self.credential).chain(self.pending.as_ref().map(|pending| &pending.credential))
+    }
+
+    /// The credentials that the service takes now: both, until the current one is about to be revoked.
+    pub(crate) fn valid(&self) -> impl Iterator<Item = &ServiceCredential> {
+        let revoking = self.step() == Some(Step::Revoking);
+        self.credentials().skip(usize::from(revoking))
+    }
+
+    /// How far a rotation has come, if one is under way.
+    #[must_use]
+    pub fn step(&self) -> Option<Step> {
+        self.pending.as_ref().map(|pending| pending.step)
     }
 
     /// The credential of the service's administrator, which no app ever gets.
@@ -328,6 +475,12 @@ struct SealedService<'a> {
     phase: Phase,
     administrator: &'a str,
     credential: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<SealedPending<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superuser: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    adopted: bool,
 }
 
 #[derive(Deserialize)]
@@ -366,6 +519,12 @@ struct OpenedService {
     phase: Phase,
     administrator: String,
     credential: String,
+    #[serde(default)]
+    pending: Option<OpenedPending>,
+    #[serde(default)]
+    superuser: Option<String>,
+    #[serde(default)]
+    adopted: bool,
 }
 
 impl Drop for OpenedService {
@@ -390,99 +549,12 @@ impl From<OpenedService> for ServiceRecord {
             phase: opened.phase,
             administrator: ServiceCredential::from_text(take(&mut opened.administrator)),
             credential: ServiceCredential::from_text(take(&mut opened.credential)),
+            pending: opened.pending.take().map(Pending::from),
+            superuser: opened.superuser.take(),
+            adopted: opened.adopted,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn service<'a>(name: &'a str, kind: ServiceKind, image: &'a str, volume: &'a str) -> NewService<'a> {
-        NewService { name, kind, image, volume, database: None, created: 7 }
-    }
-
-    fn ledger() -> Ledger {
-        let mut ledger = Ledger::new("shop");
-        ledger.add(service("db", ServiceKind::Postgres, "postgres:17", "shop-db"));
-        ledger.add(service("cache", ServiceKind::Valkey, "valkey/valkey:8", "shop-cache"));
-        ledger
-    }
-
-    #[test]
-    fn a_digest_depends_on_every_part_and_on_the_ledger() {
-        let one = ledger();
-        let digest = |ledger: &Ledger, parts: &[&str]| ledger.digest(parts.iter().map(|part| part.as_bytes()));
-        assert_eq!(digest(&one, &["a", "bc"]), digest(&Ledger::open(&one.seal()).unwrap(), &["a", "bc"]));
-        assert_ne!(digest(&one, &["a", "bc"]), digest(&one, &["ab", "c"]));
-        assert_ne!(digest(&one, &["a"]), digest(&ledger(), &["a"]));
-        assert_eq!(digest(&one, &[]).len(), 32);
-    }
-
-    #[test]
-    fn a_database_may_have_a_name_of_its_own() {
-        let mut ledger = ledger();
-        let new = service("reports", ServiceKind::Mysql, "mysql:8", "shop-reports");
-        ledger.add(NewService { database: Some("Figures"), ..new });
-        assert_eq!(ledger.service("reports").unwrap().database(), Some("Figures"));
-        assert_eq!(ledger.service("reports").unwrap().username(), "shop");
-        assert_eq!(ledger.service("db").unwrap().database(), Some("shop"));
-    }
-
-    #[test]
-    fn what_was_sealed_opens_to_the_same_bytes() {
-        let mut ledger = ledger();
-        ledger.prove("cache");
-        let sealed = ledger.seal();
-        let opened = Ledger::open(&sealed).unwrap();
-        assert_eq!(*opened.seal(), *sealed);
-        assert_eq!(opened.service("cache").unwrap().phase(), Phase::Proven);
-        assert_eq!(opened.service("db").unwrap().phase(), Phase::Sealed);
-    }
-
-    #[test]
-    fn r2_a_service_that_is_there_keeps_its_credential() {
-        let mut ledger = ledger();
-        let before = ledger.seal();
-        ledger.add(service("db", ServiceKind::Postgres, "postgres:18", "elsewhere"));
-        assert_eq!(*ledger.seal(), *before);
-    }
-
-    #[test]
-    fn a_ledger_cut_anywhere_is_damaged_and_says_none_of_its_bytes() {
-        let sealed = ledger().seal();
-        for end in 0..sealed.len() {
-            let error = Ledger::open(&sealed[..end]).unwrap_err();
-            assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
-            assert!(error.to_string().len() < 80, "{error}");
-        }
-    }
-
-    #[test]
-    fn a_newer_ledger_is_left_alone() {
-        let error = Ledger::open(br#"{"version":2,"future":true}"#).unwrap_err();
-        assert_eq!(error, LedgerError::Newer { found: 2, known: 1 });
-    }
-
-    #[test]
-    fn debug_shows_names_and_no_value() {
-        let ledger = ledger();
-        let shown = format!("{ledger:?}");
-        assert!(shown.contains("shop-db"));
-        for service in ledger.services() {
-            let sealed = String::from_utf8(ledger.seal().to_vec()).unwrap();
-            let record = sealed.split(&format!("\"name\":\"{}\"", service.name())).nth(1).unwrap();
-            let value = record.split("\"credential\":\"").nth(1).unwrap().split('"').next().unwrap();
-            assert_eq!(value.len(), 32);
-            assert!(!shown.contains(value));
-        }
-    }
-
-    #[test]
-    fn forgetting_takes_one_service_only() {
-        let mut ledger = ledger();
-        assert!(ledger.forget("db"));
-        assert!(!ledger.forget("db"));
-        assert_eq!(ledger.services().len(), 1);
-    }
-}
+mod tests;

@@ -3,8 +3,8 @@
 //! Where bytes enter: the kernel's random numbers ([`ServiceCredential::generate`]) and a sealed ledger
 //! ([`Ledger::open`]). What happens: the catalogue ([`ServiceKind`]) says what a service of a kind needs, the ledger
 //! keeps what was generated for it, and [`injected`] names the variables that an app gets. Where bytes leave: the files
-//! that a service reads at its start ([`setup`]), the standard input of clients that log in ([`probe`]), the sealed
-//! ledger ([`Ledger::seal`]), and [`ServiceCredential::expose`] for everyone else; each is a numbered door.
+//! that a service reads at its start ([`setup`]), the standard input of clients that log in ([`probe`]) or change a login ([`change`]), the
+//! sealed ledger ([`Ledger::seal`]), and [`ServiceCredential::expose`] for everyone else; each is a numbered door.
 //!
 //! The crate knows no engine: it says what to run and how to judge what came back.
 //!
@@ -20,12 +20,13 @@
 //!     database: None,
 //!     created: 1_790_000_000,
 //! });
-//! let variables = injected(ledger.services(), None)?;
+//! let variables = injected(ledger.services(), None, &[])?;
 //! let names: Vec<&str> = variables.iter().map(|variable| variable.name()).collect();
 //! assert!(names.starts_with(&["DB_HOST", "DB_PORT", "DB_DATABASE", "DB_USERNAME", "DB_PASSWORD"]));
 //! # Ok::<(), pcredential::InjectedError>(())
 //! ```
 
+pub mod change;
 mod credential;
 mod error;
 mod identifier;
@@ -33,11 +34,15 @@ mod injected;
 mod kind;
 mod ledger;
 pub mod probe;
+mod rotation;
 mod scram;
 pub mod setup;
+mod variable_set;
 
 pub use credential::ServiceCredential;
 pub use error::{InjectedError, LedgerError};
-pub use injected::{InjectedValue, InjectedVariable, injected};
+pub use injected::{InjectedValue, InjectedVariable, Place, injected};
 pub use kind::{Family, ServiceKind};
-pub use ledger::{Ledger, NewService, Phase, ServiceRecord, Slot};
+pub use ledger::{Administrator, Ledger, NewService, Phase, ServiceRecord, Slot};
+pub use rotation::{Step, Which};
+pub use variable_set::VariableSet;

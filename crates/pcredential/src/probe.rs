@@ -8,21 +8,23 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
+use crate::change;
 use crate::kind::ServiceKind;
-use crate::ledger::ServiceRecord;
+use crate::ledger::{Phase, ServiceRecord};
+use crate::rotation::Which;
 use crate::scram;
 
 /// One command for the service's container, and how to judge what came back.
 pub struct Probe {
-    command: Vec<String>,
-    input: Zeroizing<Vec<u8>>,
-    done: Sign,
-    refused: &'static [&'static str],
+    pub(crate) command: Vec<String>,
+    pub(crate) input: Zeroizing<Vec<u8>>,
+    pub(crate) done: Sign,
+    pub(crate) refused: &'static [&'static str],
 }
 
 /// How a command says that it did its work.
 #[derive(Clone, Copy)]
-enum Sign {
+pub(crate) enum Sign {
     /// It ends with code 0.
     Success,
     /// It says one of these words, whatever its code.
@@ -81,10 +83,6 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window == word)
 }
 
-/// A line that is said only by a script of ours that ran to its end; the script spells it in two halves, so that a
-/// client that echoes its input does not say it.
-const FINISHED: &str = "prun: finished";
-
 /// Whether the service answers on the network.
 #[must_use]
 pub fn reach(service: &ServiceRecord) -> Probe {
@@ -110,40 +108,23 @@ pub fn reach(service: &ServiceRecord) -> Probe {
 #[must_use]
 pub fn provision(service: &ServiceRecord) -> Option<Probe> {
     match service.kind() {
-        ServiceKind::Postgres => Some(Probe {
-            command: words(&[
-                "psql",
-                "--no-psqlrc",
-                "--quiet",
-                "--set=ON_ERROR_STOP=1",
-                "--username=postgres",
-                "--no-password",
-                "--dbname",
-                service.database().unwrap_or_default(),
-                "--file=-",
-            ]),
-            input: postgres_roles(service),
-            done: Sign::Success,
-            refused: &[],
-        }),
-        ServiceKind::Mongodb => Some(Probe {
-            command: words(&["mongosh", "--quiet", "--norc"]),
-            input: mongo_user(service),
-            done: Sign::Says(&[FINISHED]),
-            refused: &["Authentication failed"],
-        }),
+        ServiceKind::Postgres => Some(postgres(service, postgres_roles(service, Which::Current))),
+        ServiceKind::Mongodb => Some(mongo(service, mongo_user(service, Which::Current))),
+        // On a fresh volume the image has made the user; on data that was there it has not.
+        ServiceKind::Mysql if service.phase() != Phase::Sealed => Some(change::mysql_user(service, "mysql")),
+        ServiceKind::Mariadb if service.phase() != Phase::Sealed => Some(change::mysql_user(service, "mariadb")),
         ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Redis | ServiceKind::Valkey => None,
     }
 }
 
-/// Logs in over the network with the app's credential.
+/// Logs in over the network with one of the app's credentials.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "door 34: a login needs the password, on the client's standard input")]
-pub fn login(service: &ServiceRecord) -> Probe {
+pub fn login(service: &ServiceRecord, which: Which) -> Probe {
     let host = service.name();
-    let user = service.username();
+    let user = service.username_of(which);
     let database = service.database().unwrap_or_default();
-    let secret = service.credential().expose();
+    let secret = service.credential_of(which).expose();
     let sql = |client: &str| Probe {
         command: words(&[
             client,
@@ -189,24 +170,52 @@ pub fn login(service: &ServiceRecord) -> Probe {
         ServiceKind::Mariadb => sql("mariadb"),
         ServiceKind::Redis => list("redis-cli"),
         ServiceKind::Valkey => list("valkey-cli"),
-        ServiceKind::Mongodb => Probe {
-            command: words(&["mongosh", "--quiet", "--norc", &format!("mongodb://{host}/{database}")]),
-            input: text(format!("db.auth('{user}', '{secret}').ok && print('prun:' + ' finished')\n")),
-            done: Sign::Says(&[FINISHED]),
-            refused: &["Authentication failed"],
-        },
+        ServiceKind::Mongodb => {
+            mongo(service, text(format!("db.getSiblingDB('{database}').auth('{user}', '{secret}')\n")))
+        }
+    }
+}
+
+/// A script for MongoDB's shell. Read as a file it is echoed nowhere and kept in no history, and the first error ends it.
+pub(crate) fn mongo(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Probe {
+    let url = format!("mongodb://{}/", service.name());
+    Probe {
+        command: words(&["mongosh", "--quiet", "--norc", &url, "--file", "/dev/stdin"]),
+        input: script,
+        done: Sign::Success,
+        refused: &["Authentication failed", "authentication failed"],
+    }
+}
+
+/// A script for PostgreSQL's shell, as the superuser, whom the server knows on its own socket without a password.
+pub(crate) fn postgres(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Probe {
+    Probe {
+        command: words(&[
+            "psql",
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            &format!("--username={}", service.superuser()),
+            "--no-password",
+            "--dbname",
+            service.database().unwrap_or_default(),
+            "--file=-",
+        ]),
+        input: script,
+        done: Sign::Success,
+        refused: &[],
     }
 }
 
 /// Ends in a verifier, so that no log of statements can hold the password.
 #[expect(clippy::disallowed_methods, reason = "door 35: PostgreSQL gets a verifier made from the password")]
-fn postgres_roles(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
+pub(crate) fn postgres_roles(service: &ServiceRecord, which: Which) -> Zeroizing<Vec<u8>> {
     let owner = service.owner();
     let database = service.database().unwrap_or_default();
-    let user = service.username();
+    let user = service.username_of(which);
     let mut salt = [0; 16];
     SysRng.try_fill_bytes(&mut salt).expect("the kernel gives random numbers, or nothing may be started");
-    let verifier = scram::verifier(service.credential().expose().as_bytes(), &salt);
+    let verifier = scram::verifier(service.credential_of(which).expose().as_bytes(), &salt);
     text(format!(
         "SET log_statement = 'none';
 SET log_min_error_statement = 'panic';
@@ -215,33 +224,45 @@ SELECT 'CREATE ROLE {user} LOGIN IN ROLE {owner}' WHERE NOT EXISTS (SELECT FROM 
 ALTER ROLE {user} LOGIN PASSWORD '{verifier}';
 ALTER ROLE {user} IN DATABASE \"{database}\" SET role = '{owner}';
 ALTER DATABASE \"{database}\" OWNER TO {owner};
-"
+{}",
+        // What others made there is the app's from now on.
+        if service.phase() == Phase::Imported { adoption(owner) } else { String::new() }
     ))
 }
 
-/// One statement a line, because the shell reads lines. The app's user lives in the app's own database.
+/// Makes a role the owner of everything in the database but what extensions and identity columns own.
+fn adoption(owner: &str) -> String {
+    let outside = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = o.oid AND d.deptype IN ('a', 'i', 'e'))";
+    format!(
+        "SELECT format('ALTER SCHEMA %I OWNER TO {owner}', nspname) FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public') \\gexec
+SELECT format('ALTER TABLE %I.%I OWNER TO {owner}', n.nspname, o.relname) FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND {outside} \\gexec
+SELECT format('ALTER ROUTINE %s OWNER TO {owner}', o.oid::regprocedure) FROM pg_proc o JOIN pg_namespace n ON n.oid = o.pronamespace WHERE {outside} \\gexec
+"
+    )
+}
+
+/// The app's user lives in the app's own database.
 #[expect(clippy::disallowed_methods, reason = "door 36: MongoDB's shell gets both passwords on its standard input")]
-fn mongo_user(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
+pub(crate) fn mongo_user(service: &ServiceRecord, which: Which) -> Zeroizing<Vec<u8>> {
     // Unlike the others, MongoDB takes no verifier.
     let database = service.database().unwrap_or_default();
-    let user = service.username();
-    let administrator = service.administrator().expose();
-    let secret = service.credential().expose();
+    let user = service.username_of(which);
+    let (superuser, administrator) = (service.superuser(), service.administrator().expose());
+    let secret = service.credential_of(which).expose();
     text(format!(
-        "db.getSiblingDB('admin').auth('root', '{administrator}').ok
+        "db.getSiblingDB('admin').auth('{superuser}', '{administrator}')
 const app = db.getSiblingDB('{database}')
 const roles = [{{ role: 'dbOwner', db: '{database}' }}]
 app.getUser('{user}') ? app.updateUser('{user}', {{ pwd: '{secret}', roles }}) : app.createUser({{ user: '{user}', pwd: '{secret}', roles }})
-app.getUser('{user}') && print('prun:' + ' finished')
 "
     ))
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(crate) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn text(text: String) -> Zeroizing<Vec<u8>> {
+pub(crate) fn text(text: String) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(text.into_bytes())
 }
 
@@ -266,7 +287,9 @@ mod tests {
         for kind in ServiceKind::ALL {
             let ledger = ledger(kind);
             let service = &ledger.services()[0];
-            for probe in [Some(reach(service)), provision(service), Some(login(service))].into_iter().flatten() {
+            for probe in
+                [Some(reach(service)), provision(service), Some(login(service, Which::Current))].into_iter().flatten()
+            {
                 let shown = format!("{probe:?}");
                 assert!(values(&ledger).iter().all(|value| !shown.contains(value)), "{kind}");
             }
@@ -286,7 +309,7 @@ mod tests {
     fn every_login_goes_over_the_network_with_the_password_on_stdin() {
         for kind in ServiceKind::ALL {
             let ledger = ledger(kind);
-            let probe = login(&ledger.services()[0]);
+            let probe = login(&ledger.services()[0], Which::Current);
             assert!(probe.command().iter().any(|word| word == "it" || word.contains("//it/")), "{probe:?}");
             let [_, credential] = values(&ledger);
             assert!(contains(probe.input(), credential.as_bytes()), "{kind}");
@@ -322,20 +345,17 @@ mod tests {
             ),
             (ServiceKind::Redis, 1, "Could not connect to Redis at it:6379: Connection refused", Verdict::NotYet),
             (ServiceKind::Redis, 0, "LOADING Redis is loading the dataset in memory", Verdict::NotYet),
-            (ServiceKind::Mongodb, 0, "prun: finished\n", Verdict::Done),
-            (ServiceKind::Mongodb, 0, "MongoServerError: Authentication failed.", Verdict::Refused),
+            (ServiceKind::Mongodb, 0, "", Verdict::Done),
+            (ServiceKind::Mongodb, 1, "MongoServerError: Authentication failed.", Verdict::Refused),
+            (ServiceKind::Mongodb, 1, "MongoNetworkError: connect ECONNREFUSED 10.0.0.2:27017", Verdict::NotYet),
         ];
         for (kind, code, output, expected) in cases {
             let ledger = ledger(*kind);
-            assert_eq!(login(&ledger.services()[0]).judge(*code, output.as_bytes()), *expected, "{kind}: {output}");
-        }
-    }
-
-    #[test]
-    fn a_shell_that_echoes_its_input_has_not_finished() {
-        let ledger = ledger(ServiceKind::Mongodb);
-        for probe in [login(&ledger.services()[0]), provision(&ledger.services()[0]).unwrap()] {
-            assert_eq!(probe.judge(0, probe.input()), Verdict::NotYet);
+            assert_eq!(
+                login(&ledger.services()[0], Which::Current).judge(*code, output.as_bytes()),
+                *expected,
+                "{kind}: {output}"
+            );
         }
     }
 }

@@ -6,9 +6,10 @@
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::change;
 use crate::credential::ServiceCredential;
 use crate::kind::ServiceKind;
-use crate::ledger::ServiceRecord;
+use crate::ledger::{Phase, ServiceRecord};
 
 /// What a service's container is started with.
 pub struct Setup {
@@ -66,11 +67,13 @@ impl std::fmt::Debug for SecretFile {
 const ADMINISTRATOR: &str = "administrator";
 const APP: &str = "app";
 const CONFIGURATION: &str = "server.conf";
+const RESET: &str = "reset.sql";
 
 /// What a service's container is started with, when its files lie in a directory.
 #[must_use]
 pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
     let path = |file: &str| format!("{directory}/{file}");
+    let configuration = path(CONFIGURATION);
     let name = service.database().unwrap_or_default().to_owned();
     let (environment, files, command) = match service.kind() {
         // The app's own roles are made afterwards, so that there can be two of them (see `provision`).
@@ -107,8 +110,10 @@ pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
         ),
         // The official images take no password from the environment (docker-library/redis#46, #176), so the server is
         // told by a configuration file.
-        ServiceKind::Redis => (Vec::new(), vec![access_list(service)], Some(["redis-server", &path(CONFIGURATION)])),
-        ServiceKind::Valkey => (Vec::new(), vec![access_list(service)], Some(["valkey-server", &path(CONFIGURATION)])),
+        ServiceKind::Redis => (Vec::new(), vec![access_list(service)], Some(["redis-server", configuration.as_str()])),
+        ServiceKind::Valkey => {
+            (Vec::new(), vec![access_list(service)], Some(["valkey-server", configuration.as_str()]))
+        }
         ServiceKind::Mongodb => (
             vec![
                 ("MONGO_INITDB_ROOT_USERNAME", "root".to_owned()),
@@ -119,6 +124,18 @@ pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
             None,
         ),
     };
+    let (mut files, mut command) = (files, command);
+    // Nobody can log in: the server itself sets the administrator's password, from a file on the tmpfs.
+    let server = match service.kind() {
+        ServiceKind::Mysql => Some("mysqld"),
+        ServiceKind::Mariadb => Some("mariadbd"),
+        ServiceKind::Postgres | ServiceKind::Redis | ServiceKind::Valkey | ServiceKind::Mongodb => None,
+    };
+    let option = format!("--init-file={}", path(RESET));
+    if let Some(server) = server.filter(|_| service.phase() == Phase::Resetting) {
+        files.push(SecretFile { name: RESET, content: change::mysql_reset(service) });
+        command = Some([server, &option]);
+    }
     Setup {
         environment: environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         files,
@@ -131,15 +148,18 @@ fn plain(name: &'static str, credential: &ServiceCredential) -> SecretFile {
     SecretFile { name, content: Zeroizing::new(credential.expose().into()) }
 }
 
-/// The server keeps a hash; the password itself does not enter the service's container at all.
+/// The server keeps hashes, of all passwords that are valid now, so that its own restart in the middle of a rotation
+/// refuses nobody; the password itself does not enter the service's container at all.
 #[expect(clippy::disallowed_methods, reason = "door 33: the access list of Redis and Valkey holds the password's hash")]
 fn access_list(service: &ServiceRecord) -> SecretFile {
-    let hash = Sha256::digest(service.credential().expose());
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    SecretFile {
-        name: CONFIGURATION,
-        content: Zeroizing::new(format!("user default on #{hex} ~* &* +@all\n").into_bytes()),
-    }
+    let hashes: Vec<String> = service.valid().map(|credential| sha256(credential.expose())).collect();
+    let content = format!("user default on {} ~* &* +@all\n", hashes.join(" "));
+    SecretFile { name: CONFIGURATION, content: Zeroizing::new(content.into_bytes()) }
+}
+
+/// A password as access lists spell its hash.
+pub(crate) fn sha256(password: &str) -> String {
+    Sha256::digest(password).iter().fold("#".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -28,6 +28,19 @@ pub struct DockerConfiguration {
     /// Registry host → program suffix.
     #[serde(default, rename = "credHelpers")]
     pub credential_helpers: BTreeMap<String, String>,
+    /// Engine address, or `default` → the proxies of what runs there.
+    #[serde(default)]
+    proxies: BTreeMap<String, Proxies>,
+}
+
+/// The proxies of containers and builds. Without `Debug`, because an address may hold credentials.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Proxies {
+    http_proxy: String,
+    https_proxy: String,
+    no_proxy: String,
+    ftp_proxy: String,
 }
 
 /// One registry of `auths`. Without `Debug`, because it holds credentials.
@@ -55,6 +68,20 @@ impl DockerConfiguration {
     /// [`EngineError::ReadConfiguration`] or [`EngineError::BrokenConfiguration`], both with the path.
     pub fn read(docker_folder: &Path) -> Result<Self, EngineError> {
         read_json(&docker_folder.join("config.json")).map(Option::unwrap_or_default)
+    }
+
+    /// The proxies for builds on an engine, by the names of their build arguments: as docker's buildx takes them, those of
+    /// the engine's address, else the default ones.
+    #[must_use]
+    pub fn proxies(&self, engine: &str) -> Vec<(&'static str, &str)> {
+        let Some(proxies) = self.proxies.get(engine).or_else(|| self.proxies.get("default")) else { return Vec::new() };
+        let named = [
+            ("HTTP_PROXY", &proxies.http_proxy),
+            ("HTTPS_PROXY", &proxies.https_proxy),
+            ("NO_PROXY", &proxies.no_proxy),
+            ("FTP_PROXY", &proxies.ftp_proxy),
+        ];
+        named.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.as_str())).collect()
     }
 }
 
@@ -123,5 +150,25 @@ fn kind(error: &serde_json::Error) -> &'static str {
         serde_json::error::Category::Syntax => "not JSON",
         serde_json::error::Category::Data => "a value of another type is needed",
         serde_json::error::Category::Eof => "the file ends too early",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_has_its_own_proxies_or_the_default_ones() {
+        let text = r#"{"proxies": {
+            "default": {"httpProxy": "http://all:1", "noProxy": "localhost"},
+            "tcp://far:2376": {"httpsProxy": "http://far:2", "ftpProxy": "ftp://far:3"}}}"#;
+        let configuration: DockerConfiguration = serde_json::from_str(text).expect("a configuration");
+        let default = [("HTTP_PROXY", "http://all:1"), ("NO_PROXY", "localhost")];
+        assert_eq!(configuration.proxies("unix:///var/run/docker.sock"), default);
+        assert_eq!(
+            configuration.proxies("tcp://far:2376"),
+            [("HTTPS_PROXY", "http://far:2"), ("FTP_PROXY", "ftp://far:3")]
+        );
+        assert_eq!(DockerConfiguration::default().proxies("unix:///s"), []);
     }
 }

@@ -150,6 +150,18 @@ impl Endpoint {
         }
     }
 
+    /// Refuses an endpoint that everybody on the way can listen to (C16).
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Plaintext`].
+    pub fn require_private(&self) -> Result<(), EngineError> {
+        match self.safety() {
+            Safety::Private => Ok(()),
+            Safety::Plaintext => Err(EngineError::Plaintext { endpoint: self.to_string() }),
+        }
+    }
+
     pub(crate) fn address(&self) -> &Address {
         &self.address
     }

@@ -84,6 +84,12 @@ pub enum EngineError {
         /// How long we waited.
         waited: Duration,
     },
+    /// Nobody may read along, and everybody on the way could.
+    #[error("{endpoint} is reached over plain TCP, and --require-tls forbids that")]
+    Plaintext {
+        /// Which one.
+        endpoint: String,
+    },
     /// The TLS handshake failed.
     #[error("TLS with {endpoint} failed")]
     Tls {

@@ -24,6 +24,8 @@ mod engine;
 mod environment;
 mod error;
 mod hijack;
+mod inherited;
+mod local;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod ssh;
@@ -37,4 +39,6 @@ pub use engine::{Engine, ImageStore};
 pub use environment::{Environment, Flags};
 pub use error::EngineError;
 pub use hijack::Hijacked;
+pub use inherited::scrub;
+pub use local::DataFolder;
 pub use version::ApiVersion;

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll, ready};
 
+use crate::inherited::scrub;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 
@@ -34,6 +35,7 @@ const SAID_LIMIT: usize = 200;
 impl SshStream {
     pub(crate) fn spawn(user: Option<&str>, host: &str, port: Option<u16>, socket: Option<&str>) -> io::Result<Self> {
         let mut command = Command::new("ssh");
+        scrub(command.as_std_mut());
         if let Some(user) = user {
             command.args(["-l", user]);
         }

@@ -1,29 +1,35 @@
 //! The one pass over an archive.
 
 mod member;
-mod tap;
+mod together;
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, Read};
+use std::io::{self, Read};
 
 use crate::blob::{Blob, BlobId, Packing};
 use crate::contents::Contents;
 use crate::decode::{self, HEAD, LARGEST_ZSTD_WINDOW_LOG, sniff};
 use crate::digest::Hasher;
-use crate::gzip::Gzip;
+use crate::inside::{Limits, Look, Looked, Seen, Shared, Stopped, Tap};
+use crate::loose::LooseBlob;
 use crate::problem::{Fault, Problem};
 use crate::resolve;
-use crate::tar::{self, End, Walk};
-use crate::visit::{Cancelled, EntryKind, Part, Visitor};
-use crate::whiteout::{self, Whiteouts};
-use crate::window::Window;
+use crate::span::Span;
+use crate::tar::{End, Walk};
+use crate::unpack::{self, Gzip, Pump, Zstd};
+use crate::visit::{Cancelled, EntryKind, Part, Stream, Visitor};
+use crate::whiteout;
+use crate::window::{Ahead as _, Window};
 use member::{Broken, Member};
-use tap::{Stopped, Tap};
+
+pub use together::{read_file, read_loose_together};
 
 /// Members past this number are not read.
 const MOST_MEMBERS: usize = 100_000;
 /// Members and links with longer names are read, but no document can name them.
 const LONGEST_NAME: usize = 512;
+/// What `xz -9` needs, which is 64 MiB.
+const LARGEST_XZ_DICTIONARY: u64 = 65 << 20;
 /// All documents together.
 const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 
@@ -36,11 +42,13 @@ pub struct Options {
     pub largest_blob: u64,
     /// The most bytes of one JSON document. Default: 8 MiB.
     pub largest_document: u64,
+    /// How far content inside of layers is opened.
+    pub inside: Limits,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { verify: Verify::Digests, largest_blob: 64 << 30, largest_document: 8 << 20 }
+        Self { verify: Verify::Digests, largest_blob: 64 << 30, largest_document: 8 << 20, inside: Limits::default() }
     }
 }
 
@@ -62,21 +70,31 @@ pub enum Verify {
 ///
 /// [`Cancelled`] when the visitor asked for it.
 pub fn read<V: Visitor>(source: impl Read, options: &Options, visitor: &mut V) -> Result<Contents, Cancelled> {
-    let mut pass = Pass {
-        options,
-        visitor,
-        blobs: Vec::new(),
-        names: HashMap::new(),
-        links: HashMap::new(),
-        problems: Vec::new(),
-        document_bytes: 0,
-        whiteout_room: whiteout::MOST_BYTES,
-    };
+    let mut pass = Pass::new(options, visitor);
     match unpacked(&mut Window::new(source)) {
         Ok(mut archive) => pass.archive(&mut archive)?,
         Err(error) => pass.problem(None, Fault::SourceFailed { at: 0, kind: error.kind() }),
     }
-    Ok(resolve::contents(pass.blobs, pass.names, &pass.links, pass.problems, options.verify))
+    Ok(pass.finish())
+}
+
+/// Reads the blobs of an image that are no archive, each from its own source, in the order given. They are named as the
+/// members of an archive are: `index.json`, `manifest.json`, `blobs/sha256/…`. One that cannot be opened or read is a
+/// problem, and the next one is read.
+///
+/// # Errors
+///
+/// [`Cancelled`] when the visitor asked for it.
+pub fn read_loose<V: Visitor>(
+    blobs: impl IntoIterator<Item = LooseBlob>,
+    options: &Options,
+    visitor: &mut V,
+) -> Result<Contents, Cancelled> {
+    let mut pass = Pass::new(options, visitor);
+    for blob in blobs {
+        pass.loose(blob)?;
+    }
+    Ok(pass.finish())
 }
 
 /// The archive itself may be packed: `docker save … | gzip`.
@@ -84,31 +102,51 @@ fn unpacked<'a, R: Read>(window: &'a mut Window<R>) -> io::Result<Window<Box<dyn
     let packing = sniff(window.peek(HEAD)?);
     let inner: Box<dyn Read + 'a> = match packing {
         Packing::Gzip => Box::new(Gzip::new(window)),
-        Packing::Zstd => Box::new(zstd_decoder(window)?),
+        Packing::Zstd => Box::new(Pump::new(window, Zstd::new(LARGEST_ZSTD_WINDOW_LOG)?)),
+        Packing::Xz => Box::new(unpack::xz(window, LARGEST_XZ_DICTIONARY)),
+        Packing::Bzip2 => Box::new(Pump::new(window, unpack::Bzip2::new())),
         Packing::Plain | Packing::Unopened(_) => Box::new(window),
     };
     Ok(Window::new(inner))
 }
 
-fn zstd_decoder<'a, R: BufRead>(reader: R) -> io::Result<zstd::stream::read::Decoder<'a, R>> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
-    decoder.window_log_max(LARGEST_ZSTD_WINDOW_LOG)?;
-    Ok(decoder)
-}
-
 struct Pass<'a, V> {
     options: &'a Options,
     visitor: &'a mut V,
+    /// The number of the first blob.
+    first: usize,
     blobs: Vec<Blob>,
     /// Of members with one name the last counts, as it does for who extracts the archive.
     names: HashMap<String, BlobId>,
     links: HashMap<String, String>,
     problems: Vec<Problem>,
+    damaged: Vec<Problem>,
     document_bytes: u64,
     whiteout_room: usize,
 }
 
-impl<V: Visitor> Pass<'_, V> {
+impl<'a, V: Visitor> Pass<'a, V> {
+    fn new(options: &'a Options, visitor: &'a mut V) -> Self {
+        Self {
+            options,
+            visitor,
+            first: 0,
+            blobs: Vec::new(),
+            names: HashMap::new(),
+            links: HashMap::new(),
+            problems: Vec::new(),
+            damaged: Vec::new(),
+            document_bytes: 0,
+            whiteout_room: whiteout::MOST_BYTES,
+        }
+    }
+
+    fn finish(self) -> Contents {
+        let mut contents = resolve::contents(self.blobs, self.names, &self.links, self.problems, self.options.verify);
+        contents.damaged = self.damaged;
+        contents
+    }
+
     fn problem(&mut self, blob: Option<BlobId>, fault: Fault) {
         self.problems.push(Problem { blob, fault });
     }
@@ -123,17 +161,17 @@ impl<V: Visitor> Pass<'_, V> {
                     }
                     match self.member(archive, &mut walk)? {
                         None => {}
-                        Some(Broken::Cut) => break Some(Fault::ArchiveEndsEarly { at: walk.position() }),
-                        Some(Broken::Failed(kind)) => break Some(Fault::SourceFailed { at: walk.position(), kind }),
+                        Some(Broken::Cut) => break Some(Fault::ArchiveEndsEarly { at: archive.position() }),
+                        Some(Broken::Failed(kind)) => break Some(Fault::SourceFailed { at: archive.position(), kind }),
                     }
                 }
                 Ok(Err(End::Regular)) if walk.saw_end() => break None,
                 Ok(Err(End::Lost)) if walk.saw_end() => break None,
-                Ok(Err(End::Regular | End::Lost)) if walk.position() == 0 => break Some(Fault::NotAnArchive),
+                Ok(Err(End::Regular | End::Lost)) if archive.position() == 0 => break Some(Fault::NotAnArchive),
                 // A stream that stops between two members has lost the rest of them.
-                Ok(Err(End::Regular | End::Cut)) => break Some(Fault::ArchiveEndsEarly { at: walk.position() }),
-                Ok(Err(End::Lost)) => break Some(Fault::ArchiveDamaged { at: walk.position() }),
-                Err(error) => break Some(Fault::SourceFailed { at: walk.position(), kind: error.kind() }),
+                Ok(Err(End::Regular | End::Cut)) => break Some(Fault::ArchiveEndsEarly { at: archive.position() }),
+                Ok(Err(End::Lost)) => break Some(Fault::ArchiveDamaged { at: archive.position() }),
+                Err(error) => break Some(Fault::SourceFailed { at: archive.position(), kind: error.kind() }),
             }
         };
         if let Some(fault) = fault {
@@ -146,9 +184,9 @@ impl<V: Visitor> Pass<'_, V> {
     }
 
     fn member<R: Read>(&mut self, archive: &mut Window<R>, walk: &mut Walk) -> Result<Option<Broken>, Cancelled> {
-        let entry = walk.found_entry();
+        let entry = walk.entry();
         let name = member_name(&entry.path);
-        match walk.entry().kind {
+        match entry.kind {
             EntryKind::File => {}
             EntryKind::Link => {
                 // A hard link names a member from the archive's root, a symbolic one from where it stands.
@@ -159,13 +197,54 @@ impl<V: Visitor> Pass<'_, V> {
             }
             EntryKind::Directory | EntryKind::Other => return Ok(None),
         }
-        let size = entry.size;
-        let id = BlobId(self.blobs.len());
-        let mut member = Member::new(archive, size, self.options.verify == Verify::Digests);
-        let read = self.blob(id, &name, size, &mut member);
-        walk.content_was_read(member.count());
+        let mut member = Member::new(archive, entry.size, self.options.verify == Verify::Digests);
+        self.whole_member(&name, Some(entry.size), &mut member)
+    }
+
+    fn loose(&mut self, blob: LooseBlob) -> Result<(), Cancelled> {
+        let LooseBlob { name, size, open, identity, remembered } = blob;
+        if self.first + self.blobs.len() >= MOST_MEMBERS {
+            self.problem(None, Fault::Limit { what: "100000 members of the archive" });
+            return Ok(());
+        }
+        if let Some(remembered) = remembered {
+            let id = BlobId(self.first + self.blobs.len());
+            self.names.insert(name.clone(), id);
+            self.damaged.extend(remembered.damaged().map(|fault| Problem { blob: Some(id), fault }));
+            self.blobs.push(remembered.into_blob(printable(&name), identity.map(|(digest, _)| digest)));
+            return Ok(());
+        }
+        match open() {
+            Ok(source) => {
+                let mut window = Window::new(source);
+                let digested = self.options.verify == Verify::Digests;
+                let mut member = match size {
+                    Some(size) => Member::new(&mut window, size, digested),
+                    None => Member::to_its_end(&mut window, digested),
+                };
+                let kind = match self.whole_member(&name, size, &mut member)? {
+                    None => return Ok(()),
+                    Some(Broken::Cut) => io::ErrorKind::UnexpectedEof,
+                    Some(Broken::Failed(kind)) => kind,
+                };
+                self.problem(None, Fault::Unreadable { name: printable(&name), kind });
+            }
+            Err(error) => self.problem(None, Fault::Unreadable { name: printable(&name), kind: error.kind() }),
+        }
+        Ok(())
+    }
+
+    /// Reads one member to its end and keeps what it was. Without a size, as long as it is.
+    fn whole_member<R: Read>(
+        &mut self,
+        name: &str,
+        size: Option<u64>,
+        member: &mut Member<'_, R>,
+    ) -> Result<Option<Broken>, Cancelled> {
+        let id = BlobId(self.first + self.blobs.len());
+        let (mut blob, fault) = self.blob(id, name, size, member)?;
         let broken = member.broken();
-        let (mut blob, fault) = read?;
+        blob.stored = size.unwrap_or(member.count());
         blob.digest = member.digest();
         if blob.packing == Packing::Plain {
             blob.diff_id.clone_from(&blob.digest);
@@ -177,7 +256,7 @@ impl<V: Visitor> Pass<'_, V> {
         }
         self.whiteout_room = blob.whiteouts.room();
         if name.len() <= LONGEST_NAME {
-            self.names.insert(name, id);
+            self.names.insert(name.to_owned(), id);
         }
         self.blobs.push(blob);
         Ok(broken)
@@ -188,54 +267,43 @@ impl<V: Visitor> Pass<'_, V> {
         &mut self,
         id: BlobId,
         name: &str,
-        size: u64,
+        size: Option<u64>,
         member: &mut Member<'_, R>,
     ) -> Result<(Blob, Option<Fault>), Cancelled> {
-        let mut blob = Blob {
-            name: printable(name),
-            stored: size,
-            bytes: 0,
-            packing: Packing::Plain,
-            is_tar: false,
-            whole: false,
-            digest: None,
-            diff_id: None,
-            document: None,
-            whiteouts: Whiteouts::with_room(self.whiteout_room),
-        };
+        let mut blob = Blob::unread(name, self.whiteout_room);
         let mut stored = Window::new(member);
         // An error of the source stays known to the member.
         let head = stored.peek(HEAD).unwrap_or_default();
         blob.packing = sniff(head);
         let is_document = blob.packing == Packing::Plain && decode::looks_like_json(head);
-        let keep =
-            is_document && size <= self.options.largest_document && self.document_bytes + size <= MOST_DOCUMENT_BYTES;
+        let room = self.options.largest_document.min(MOST_DOCUMENT_BYTES - self.document_bytes);
+        let keep = is_document && size.is_some_and(|size| size <= room);
         if keep {
-            self.document_bytes += size;
+            self.document_bytes += size.unwrap_or_default();
             blob.document = Some(Vec::new());
         }
-        let format = match blob.packing {
-            Packing::Gzip => "gzip",
-            Packing::Zstd => "zstd",
-            Packing::Plain | Packing::Unopened(_) => "",
-        };
         let fault = match blob.packing {
             Packing::Gzip => {
                 let mut gzip = Gzip::new(&mut stored);
-                let fault = self.content(id, name, &mut gzip, format, &mut blob)?;
+                let fault = self.content(id, name, &mut gzip, "gzip", &mut blob)?;
                 let fields = gzip.into_fields();
                 self.aside(id, name, Part::GzipFields, fields.as_slice())?;
                 fault
             }
-            Packing::Zstd => match zstd_decoder(&mut stored) {
-                Ok(decoder) => self.content(id, name, decoder, format, &mut blob)?,
-                Err(_) => Some(Fault::Damaged { format, at: 0 }),
+            Packing::Zstd => match Zstd::new(LARGEST_ZSTD_WINDOW_LOG) {
+                Ok(zstd) => self.content(id, name, Pump::new(&mut stored, zstd), "zstd", &mut blob)?,
+                Err(_) => Some(Fault::Damaged { format: "zstd", at: 0 }),
             },
-            Packing::Plain | Packing::Unopened(_) => self.content(id, name, &mut stored, format, &mut blob)?,
+            Packing::Xz => self.content(id, name, unpack::xz(&mut stored, LARGEST_XZ_DICTIONARY), "xz", &mut blob)?,
+            Packing::Bzip2 => {
+                self.content(id, name, Pump::new(&mut stored, unpack::Bzip2::new()), "bzip2", &mut blob)?
+            }
+            Packing::Plain | Packing::Unopened(_) => self.content(id, name, &mut stored, "", &mut blob)?,
         };
-        self.rest(id, name, &mut stored)?;
+        let behind = self.rest(id, name, &mut stored)?;
+        let behind = behind.map(|at| Fault::Behind { at });
         let too_long = is_document && !keep;
-        Ok((blob, fault.or(too_long.then_some(Fault::Limit { what: "size of a JSON document" }))))
+        Ok((blob, fault.or(behind).or(too_long.then_some(Fault::Limit { what: "size of a JSON document" }))))
     }
 
     /// Shows the visitor what a decoder makes of a blob, up to the decoder's end or failure.
@@ -247,83 +315,61 @@ impl<V: Visitor> Pass<'_, V> {
         format: &'static str,
         blob: &mut Blob,
     ) -> Result<Option<Fault>, Cancelled> {
-        self.visitor.begin(id, name, Part::Content);
+        let shared = Shared::new(&mut *self.visitor, &self.options.inside);
+        shared.begin(&Stream { blob: id, name, part: Part::Content, path: &[], inside: &[] });
         let hash_again = self.options.verify == Verify::Digests && !format.is_empty();
-        let tap = Tap::new(source, &mut *self.visitor, Hasher::new(hash_again), self.options.largest_blob);
-        let mut window = Window::new(tap.keeping(blob.document.take()));
-        let read = walk_content(&mut window, blob);
-        let seen = window.into_inner().finish();
-        self.visitor.end();
-        blob.bytes = seen.count;
-        blob.diff_id = seen.digest;
-        blob.document = seen.kept;
-        match (read, seen.stopped) {
+        let tap = Tap::new(source, &shared, Hasher::new(hash_again), self.options.largest_blob);
+        let mut window = Window::new(tap.keeping(blob.document.take(), usize::MAX));
+        let mut look = Look::new(&shared, id, name, std::mem::take(&mut blob.whiteouts));
+        let read = look.blob(&mut Span::rest(&mut window));
+        let Looked { is_tar, cut, whiteouts, faults, damaged } = look.finish();
+        (blob.is_tar, blob.whiteouts) = (is_tar, whiteouts);
+        let Seen { count, digest, kept, stopped } = window.into_inner().finish();
+        shared.end();
+        (blob.bytes, blob.diff_id, blob.document) = (count, digest, kept);
+        let about = |fault| Problem { blob: Some(id), fault };
+        self.problems.extend(faults.into_iter().map(about));
+        self.damaged.extend(damaged.into_iter().map(about));
+        match (read, stopped) {
             (_, Some(Stopped::Cancelled)) => Err(Cancelled),
-            (_, Some(Stopped::Limit)) => Ok(Some(Fault::Limit { what: "unpacked bytes of one blob" })),
-            (Ok(end), None) => Ok((end == End::Cut).then_some(Fault::LayerEndsEarly { at: seen.count })),
+            (_, Some(Stopped::Limit(what))) => Ok(Some(Fault::Limit { what })),
+            (Ok(()), None) => Ok(cut.then_some(Fault::LayerEndsEarly { at: count })),
+            (Err(_), None) if shared.is_cancelled() => Err(Cancelled),
             // Without a decoder only the source can fail, and that is the archive's problem.
             (Err(_), None) if format.is_empty() => Ok(None),
-            (Err(error), None) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Ok(Some(Fault::EndsEarly { format, at: seen.count }))
-            }
-            (Err(_), None) => Ok(Some(Fault::Damaged { format, at: seen.count })),
+            (Err(error), None) => Ok(Some(match error.kind() {
+                io::ErrorKind::UnexpectedEof => Fault::EndsEarly { format, at: count },
+                io::ErrorKind::OutOfMemory => Fault::Limit { what: "memory for unpacking" },
+                _ => Fault::Damaged { format, at: count },
+            })),
         }
     }
 
-    /// Shows the visitor the stored bytes that no decoder took.
+    /// Shows the visitor the stored bytes that no decoder took, and returns where they begin.
     fn rest<R: Read>(
         &mut self,
         id: BlobId,
         name: &str,
         stored: &mut Window<&mut Member<'_, R>>,
-    ) -> Result<(), Cancelled> {
-        let unread = stored.peek(1).map_or(0, <[u8]>::len) as u64;
-        let at = stored.inner().count() - unread;
-        self.aside(id, name, Part::Rest { at }, stored)
+    ) -> Result<Option<u64>, Cancelled> {
+        let at = stored.position();
+        Ok(self.aside(id, name, Part::Rest { at }, stored)?.then_some(at))
     }
 
-    /// Shows the visitor bytes beside a blob's content, if there are any.
-    fn aside(&mut self, id: BlobId, name: &str, part: Part, bytes: impl Read) -> Result<(), Cancelled> {
+    /// Shows the visitor bytes beside a blob's content; `false` if there are none.
+    fn aside(&mut self, id: BlobId, name: &str, part: Part, bytes: impl Read) -> Result<bool, Cancelled> {
         let mut bytes = Window::new(bytes);
         // The member remembers how it ended.
         if bytes.peek(1).is_ok_and(<[u8]>::is_empty) {
-            return Ok(());
+            return Ok(false);
         }
-        self.visitor.begin(id, name, part);
-        let mut tap = Tap::new(bytes, &mut *self.visitor, Hasher::new(false), u64::MAX);
+        let shared = Shared::new(&mut *self.visitor, &self.options.inside);
+        shared.begin(&Stream { blob: id, name, part, path: &[], inside: &[] });
+        let mut tap = Tap::new(bytes, &shared, Hasher::new(false), u64::MAX);
         drop(io::copy(&mut tap, &mut io::sink()));
         let stopped = tap.finish().stopped;
-        self.visitor.end();
-        if stopped == Some(Stopped::Cancelled) { Err(Cancelled) } else { Ok(()) }
-    }
-}
-
-/// Names the places of a tar, and reads whatever it is to its end.
-fn walk_content<R: Read, V: Visitor>(window: &mut Window<Tap<'_, R, V>>, blob: &mut Blob) -> io::Result<End> {
-    let head = window.peek(HEAD)?;
-    // A layer without a change is two blocks of zeros; peeking may show both.
-    let empty_tar = head.get(..HEAD).is_some_and(|block| block.iter().all(|byte| *byte == 0));
-    blob.is_tar = empty_tar || tar::is_header(head);
-    let mut end = End::Regular;
-    if blob.is_tar {
-        let mut walk = Walk::default();
-        end = loop {
-            match walk.next(window)? {
-                Ok(()) => {
-                    let entry = walk.entry();
-                    blob.whiteouts.note(entry.path);
-                    window.inner().visitor().entry(&entry);
-                }
-                Err(end) => break end,
-            }
-        };
-    }
-    loop {
-        let count = window.fill_buf()?.len();
-        if count == 0 {
-            return Ok(end);
-        }
-        window.consume(count);
+        shared.end();
+        if stopped == Some(Stopped::Cancelled) { Err(Cancelled) } else { Ok(true) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One member of an archive, as it was read.
 
+use crate::archive::printable;
 use crate::digest::Digest;
 use crate::whiteout::Whiteouts;
 
@@ -16,6 +17,10 @@ pub enum Packing {
     Gzip,
     /// zstd, all frames.
     Zstd,
+    /// xz, all streams.
+    Xz,
+    /// bzip2, all streams.
+    Bzip2,
     /// A known format that is not opened: its bytes were seen as they are stored.
     Unopened(&'static str),
 }
@@ -35,9 +40,27 @@ pub struct Blob {
     pub(crate) diff_id: Option<Digest>,
     pub(crate) document: Option<Vec<u8>>,
     pub(crate) whiteouts: Whiteouts,
+    pub(crate) recalled: bool,
 }
 
 impl Blob {
+    /// A blob of which nothing was read yet; whiteouts may take so many bytes.
+    pub(crate) fn unread(name: &str, whiteout_room: usize) -> Self {
+        Self {
+            name: printable(name),
+            stored: 0,
+            bytes: 0,
+            packing: Packing::Plain,
+            is_tar: false,
+            whole: false,
+            digest: None,
+            diff_id: None,
+            document: None,
+            whiteouts: Whiteouts::with_room(whiteout_room),
+            recalled: false,
+        }
+    }
+
     /// The member's name in the archive, made printable.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -66,6 +89,18 @@ impl Blob {
     #[must_use]
     pub fn is_tar(&self) -> bool {
         self.is_tar
+    }
+
+    /// The digest of the bytes as stored, where it was computed.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// Whether it was not read now, because an earlier reading is known.
+    #[must_use]
+    pub fn is_recalled(&self) -> bool {
+        self.recalled
     }
 
     /// The JSON document it is, kept whole.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::blob::{Blob, BlobId};
 use crate::digest::Digest;
 use crate::problem::Problem;
+use crate::remembered::Remembered;
 
 /// What an archive was found to hold, after its last byte.
 #[derive(Debug)]
@@ -12,6 +13,7 @@ pub struct Contents {
     pub(crate) images: Vec<Image>,
     pub(crate) blobs: Vec<Blob>,
     pub(crate) problems: Vec<Problem>,
+    pub(crate) damaged: Vec<Problem>,
     pub(crate) absent: Vec<String>,
     pub(crate) uses: HashMap<BlobId, Vec<(usize, usize)>>,
 }
@@ -42,6 +44,24 @@ impl Contents {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Archives inside of layers that end early or are damaged. What comes before the damage was unpacked, what comes
+    /// behind it nobody can unpack; the packed bytes were all seen, so the reading is complete.
+    #[must_use]
+    pub fn damaged(&self) -> &[Problem] {
+        &self.damaged
+    }
+
+    /// What there is to remember of a blob; only a layer that was read whole has any.
+    ///
+    /// # Panics
+    ///
+    /// When the id is another archive's.
+    #[must_use]
+    pub fn remembered(&self, id: BlobId) -> Option<Remembered> {
+        let damaged = self.damaged.iter().filter(|problem| problem.blob == Some(id));
+        Remembered::of(self.blob(id), damaged.map(ToString::to_string).collect())
     }
 
     /// Platforms that an index lists and of which the archive holds nothing. Engines save the platforms that they have

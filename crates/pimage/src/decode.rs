@@ -2,6 +2,7 @@
 
 use crate::blob::Packing;
 use crate::tar;
+use crate::unpack;
 
 /// How many bytes [`sniff`] wants to see: one tar block.
 pub(crate) const HEAD: usize = tar::BLOCK;
@@ -10,9 +11,7 @@ pub(crate) const HEAD: usize = tar::BLOCK;
 pub(crate) const LARGEST_ZSTD_WINDOW_LOG: u32 = 27;
 
 /// Formats that are told from other content and not opened.
-const UNOPENED: [(&[u8], &str); 7] = [
-    (b"\xfd7zXZ\0", "xz"),
-    (b"BZh", "bzip2"),
+const UNOPENED: [(&[u8], &str); 5] = [
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
     (b"PK\x03\x04", "zip"),
@@ -31,6 +30,8 @@ pub(crate) fn sniff(head: &[u8]) -> Packing {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstd,
         // A skippable frame may come first (RFC 8878, 3.1.2).
         [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Packing::Zstd,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Packing::Xz,
+        _ if unpack::is_bzip2(head) => Packing::Bzip2,
         _ => match UNOPENED.iter().find(|(magic, _)| head.starts_with(magic)) {
             Some((_, format)) => Packing::Unopened(format),
             None => Packing::Plain,
@@ -53,7 +54,7 @@ mod tests {
         for name in ["BZh", "\u{1f}", "PK\u{3}\u{4}"] {
             assert_eq!(sniff(&ptest::Layer::new().file(name, "x").tar()), Packing::Plain, "{name:?}");
         }
-        assert_eq!(sniff(b"BZh91AY"), Packing::Unopened("bzip2"));
+        assert_eq!(sniff(b"BZh91AY&SY"), Packing::Bzip2);
         assert_eq!(sniff(b"text that claims to be .gz"), Packing::Plain);
     }
 }

@@ -9,6 +9,13 @@ use sha2::{Digest as _, Sha256};
 pub struct Digest(String);
 
 impl Digest {
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Self(format!("sha256:{hex}"))
+    }
+
     /// Parses a digest; other algorithms are none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -1,7 +1,8 @@
 //! An image archive as ordered, verified layers and metadata, read in one pass.
 //!
 //! Bytes enter through [`read()`], from a file, a pipe or an engine's stream: what `docker save` writes (the old form
-//! with one folder a layer and the new one with an OCI layout), or an OCI archive. Each blob is unpacked while it
+//! with one folder a layer and the new one with an OCI layout), or an OCI archive; or through [`read_loose()`], blob by
+//! blob, from an image that is no archive. Each blob is unpacked while it
 //! streams, and every byte of it is shown to a [`Visitor`] exactly once, together with the places that tar headers name.
 //! What was read is left as [`Contents`]: images with their layers in order, each with its digest and the instruction
 //! that made it, the JSON documents, and a list of [`Problem`]s. An archive without problems was read to the last byte,
@@ -13,14 +14,14 @@
 //!
 //! ```
 //! use std::ops::ControlFlow;
-//! use pimage::{BlobId, Entry, Options, Part, Visitor};
+//! use pimage::{Entry, Options, Stream, Visitor};
 //!
 //! /// Counts the bytes of all layers.
 //! struct Count(u64);
 //! impl Visitor for Count {
-//!     fn begin(&mut self, _: BlobId, _: &str, _: Part) {}
+//!     fn begin(&mut self, _: &Stream<'_>) {}
 //!     fn entry(&mut self, _: &Entry<'_>) {}
-//!     fn bytes(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+//!     fn bytes(&mut self, _: usize, bytes: &[u8]) -> ControlFlow<()> {
 //!         self.0 += bytes.len() as u64;
 //!         ControlFlow::Continue(())
 //!     }
@@ -35,23 +36,41 @@
 
 mod archive;
 mod blob;
+mod container;
 mod contents;
 mod decode;
 mod digest;
-mod gzip;
+mod gather;
+mod inside;
+mod layout;
+mod loose;
+mod moby;
 mod problem;
+mod remembered;
 mod resolve;
+mod span;
+mod split;
 mod tar;
+mod tree;
+mod unpack;
 mod visit;
 mod whiteout;
 mod window;
 
-pub use archive::{Options, Verify, read};
+pub use archive::{Options, Verify, read, read_file, read_loose, read_loose_together};
 pub use blob::{Blob, BlobId, Packing};
+pub use container::Container;
 pub use contents::{Contents, Image, Kind, Layer};
 pub use digest::Digest;
+pub use gather::{BlobStore, Wanted, gather};
+pub use inside::Limits;
+pub use layout::{BlobFolder, LayoutError, image, layout};
+pub use loose::{LooseBlob, Vouching};
+pub use moby::{has_overlay_store, overlay_image};
 pub use problem::{Fault, Problem};
-pub use visit::{Cancelled, Entry, EntryKind, Part, Visitor};
+pub use remembered::Remembered;
+pub use tree::{Unread, tree};
+pub use visit::{Cancelled, Entry, EntryKind, Part, Stream, Visitor};
 
 #[cfg(test)]
 mod tests;

@@ -55,6 +55,13 @@ pub enum Fault {
         /// The kind of failure.
         kind: io::ErrorKind,
     },
+    /// A blob with a source of its own could not be opened, or not be read to its end.
+    Unreadable {
+        /// Its name, made printable.
+        name: String,
+        /// The kind of failure.
+        kind: io::ErrorKind,
+    },
     /// A packed stream ends before its end.
     EndsEarly {
         /// The format.
@@ -111,6 +118,28 @@ pub enum Fault {
     },
     /// An image's configuration lists more or fewer layers than its manifest.
     LayerCount,
+    /// Bytes follow the end of a packed stream. They were seen as they are.
+    Behind {
+        /// The offset in the blob as stored.
+        at: u64,
+    },
+    /// Something about an archive inside of a layer.
+    Inside {
+        /// The file, and the members that lead to the archive.
+        path: String,
+        /// What.
+        fault: Box<Fault>,
+    },
+    /// Objects of a git pack are given as differences to objects out of reach. The differences themselves were seen.
+    Unresolved {
+        /// How many.
+        objects: u64,
+    },
+    /// What an earlier reading told.
+    Earlier {
+        /// In its words.
+        told: String,
+    },
     /// A limit was reached; what is past it was not read.
     Limit {
         /// Which, with its number.
@@ -125,6 +154,7 @@ impl fmt::Display for Fault {
             Self::ArchiveEndsEarly { at } => write!(f, "the archive ends early, at {}", Size(*at)),
             Self::ArchiveDamaged { at } => write!(f, "the archive is damaged at byte {at}"),
             Self::SourceFailed { at, kind } => write!(f, "reading the archive failed after {}: {kind}", Size(*at)),
+            Self::Unreadable { name, kind } => write!(f, "`{name}` could not be read: {kind}"),
             Self::EndsEarly { format, at } => write!(f, "the {format} stream ends early, at {}", Size(*at)),
             Self::Damaged { format, at } => write!(f, "the {format} stream is damaged at {}", Size(*at)),
             Self::NotOpened { format } => write!(f, "packed with {format}, which is not opened"),
@@ -139,6 +169,12 @@ impl fmt::Display for Fault {
             Self::NoManifest => f.write_str("the archive has neither manifest.json nor index.json"),
             Self::BrokenDocument { name } => write!(f, "`{name}` cannot be understood"),
             Self::LayerCount => f.write_str("the configuration and the manifest list different numbers of layers"),
+            Self::Behind { at } => write!(f, "bytes follow the packed stream, from byte {at} on"),
+            Self::Inside { path, fault } => write!(f, "{path}: {fault}"),
+            Self::Unresolved { objects } => {
+                write!(f, "{objects} objects are differences to objects out of reach, and were seen as that")
+            }
+            Self::Earlier { told } => f.write_str(told),
             Self::Limit { what } => write!(f, "limit reached: {what}"),
         }
     }

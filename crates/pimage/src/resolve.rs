@@ -53,7 +53,7 @@ pub(crate) fn contents(
     }
     let mut told = HashSet::new();
     problems.retain(|problem| told.insert(problem.clone()));
-    Contents { images, blobs, problems, absent, uses }
+    Contents { images, blobs, problems, damaged: Vec::new(), absent, uses }
 }
 
 struct Resolver<'a> {
@@ -270,10 +270,10 @@ impl Resolver<'_> {
         let blob = &self.blobs[id.0];
         match blob.packing {
             Packing::Unopened(format) => self.problem(Some(id), Fault::NotOpened { format }),
-            Packing::Plain | Packing::Gzip | Packing::Zstd if !blob.is_tar && blob.whole => {
+            _ if !blob.is_tar && blob.whole => {
                 self.problem(Some(id), Fault::NotATar);
             }
-            Packing::Plain | Packing::Gzip | Packing::Zstd => {}
+            Packing::Plain | Packing::Gzip | Packing::Zstd | Packing::Xz | Packing::Bzip2 => {}
         }
     }
 

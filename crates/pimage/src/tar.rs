@@ -5,10 +5,10 @@
 
 mod header;
 
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 
-use crate::visit::{Entry, EntryKind};
-use crate::window::Window;
+use crate::visit::EntryKind;
+use crate::window::Ahead;
 use header::Header;
 
 pub(crate) use header::BLOCK;
@@ -37,12 +37,11 @@ pub(crate) enum End {
 /// The place of a walk through one tar.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
-    position: u64,
     header_at: u64,
     long: Names,
     entry: Found,
-    left: u64,
-    padding: u64,
+    /// Where the entry's content and its padding end.
+    end: u64,
     saw_end: bool,
 }
 
@@ -59,8 +58,8 @@ struct Names {
 pub(crate) struct Found {
     pub(crate) path: Vec<u8>,
     pub(crate) link: Vec<u8>,
-    kind: EntryKind,
-    content_at: u64,
+    pub(crate) kind: EntryKind,
+    pub(crate) content_at: u64,
     pub(crate) size: u64,
 }
 
@@ -76,18 +75,17 @@ impl Walk {
     /// # Errors
     ///
     /// The reader's own.
-    pub(crate) fn next<R: Read>(&mut self, window: &mut Window<R>) -> io::Result<Result<(), End>> {
-        let left = self.left + self.padding;
-        (self.left, self.padding) = (0, 0);
-        if self.skip(window, left)? < left {
+    pub(crate) fn next(&mut self, window: &mut dyn Ahead) -> io::Result<Result<(), End>> {
+        let left = std::mem::take(&mut self.end).saturating_sub(window.position());
+        if window.skip(left)? < left {
             return Ok(Err(End::Cut));
         }
-        self.header_at = self.position;
+        self.header_at = window.position();
         self.long = Names::default();
         loop {
             let block = window.peek(BLOCK)?;
             if block.is_empty() {
-                return Ok(Err(if self.header_at == self.position { End::Regular } else { End::Cut }));
+                return Ok(Err(if self.header_at == window.position() { End::Regular } else { End::Cut }));
             }
             if block.len() < BLOCK {
                 let zeros = block.iter().all(|byte| *byte == 0);
@@ -95,13 +93,13 @@ impl Walk {
             }
             if block[..BLOCK].iter().all(|byte| *byte == 0) {
                 // Two such blocks are the end, but some writers leave one, and concatenated tars go on behind them.
-                self.skip(window, BLOCK as u64)?;
+                window.skip(BLOCK as u64)?;
                 self.saw_end = true;
-                self.header_at = self.position;
+                self.header_at = window.position();
                 continue;
             }
             let Some(found) = header::parse(block) else { return Ok(Err(End::Lost)) };
-            self.skip(window, BLOCK as u64)?;
+            window.skip(BLOCK as u64)?;
             match found.kind {
                 b'L' | b'K' | b'x' | b'X' | b'g' => {
                     if !self.extension(window, &found)? {
@@ -113,26 +111,32 @@ impl Walk {
         }
     }
 
-    /// The entry that the walk stands at.
-    pub(crate) fn entry(&self) -> Entry<'_> {
-        Entry {
-            path: &self.entry.path,
-            kind: self.entry.kind,
-            header_at: self.header_at,
-            content_at: self.entry.content_at,
-            size: self.entry.size,
+    /// Looks for another header behind a block that is none; `false` at the stream's end.
+    ///
+    /// # Errors
+    ///
+    /// The reader's own.
+    pub(crate) fn recover(&mut self, window: &mut dyn Ahead) -> io::Result<bool> {
+        loop {
+            window.skip(BLOCK as u64)?;
+            let block = window.peek(BLOCK)?;
+            if block.len() < BLOCK {
+                return Ok(false);
+            }
+            if is_header(block) {
+                return Ok(true);
+            }
         }
     }
 
-    /// The same with its link target.
-    pub(crate) fn found_entry(&self) -> &Found {
+    /// The entry that the walk stands at.
+    pub(crate) fn entry(&self) -> &Found {
         &self.entry
     }
 
-    /// Says that `count` bytes of the entry's content were read by somebody else.
-    pub(crate) fn content_was_read(&mut self, count: u64) {
-        self.position += count;
-        self.left -= count.min(self.left);
+    /// Where the entry's headers begin.
+    pub(crate) fn header_at(&self) -> u64 {
+        self.header_at
     }
 
     /// Whether the mark of a tar's end was passed.
@@ -140,12 +144,7 @@ impl Walk {
         self.saw_end
     }
 
-    /// Where the walk stands.
-    pub(crate) fn position(&self) -> u64 {
-        self.position
-    }
-
-    fn found<R: Read>(&mut self, window: &mut Window<R>, header: Header) -> io::Result<Result<(), End>> {
+    fn found(&mut self, window: &mut dyn Ahead, header: Header) -> io::Result<Result<(), End>> {
         let mut map_goes_on = header.map_goes_on;
         while map_goes_on {
             let block = window.peek(BLOCK)?;
@@ -153,7 +152,7 @@ impl Walk {
                 return Ok(Err(End::Cut));
             }
             map_goes_on = block[504] != 0;
-            self.skip(window, BLOCK as u64)?;
+            window.skip(BLOCK as u64)?;
         }
         let long = std::mem::take(&mut self.long);
         let mut size = long.size.unwrap_or(header.size);
@@ -167,25 +166,23 @@ impl Walk {
             path: long.path.unwrap_or(header.path),
             link: long.link.unwrap_or(header.link),
             kind: header::entry_kind(header.kind),
-            content_at: self.position,
+            content_at: window.position(),
             size,
         };
-        self.left = size;
-        self.padding = size.next_multiple_of_block() - size;
+        self.end = window.position().saturating_add(size.next_multiple_of_block());
         Ok(Ok(()))
     }
 
     /// Reads a header's extension; `false` when the stream ends in it.
-    fn extension<R: Read>(&mut self, window: &mut Window<R>, header: &Header) -> io::Result<bool> {
+    fn extension(&mut self, window: &mut dyn Ahead, header: &Header) -> io::Result<bool> {
         let limit = if matches!(header.kind, b'L' | b'K') { LONGEST_NAME } else { LONGEST_RECORDS };
         let whole = header.size.next_multiple_of_block();
         if header.size > limit as u64 || header.kind == b'g' {
-            return Ok(self.skip(window, whole)? == whole);
+            return Ok(window.skip(whole)? == whole);
         }
         let mut contents = Vec::new();
         let read = window.take(header.size).read_to_end(&mut contents)? as u64;
-        self.position += read;
-        if read < header.size || self.skip(window, whole - read)? < whole - read {
+        if read < header.size || window.skip(whole - read)? < whole - read {
             return Ok(false);
         }
         match header.kind {
@@ -210,12 +207,6 @@ impl Walk {
                 _ => {}
             }
         }
-    }
-
-    fn skip<R: Read>(&mut self, window: &mut Window<R>, count: u64) -> io::Result<u64> {
-        let skipped = window.skip(count)?;
-        self.position += skipped;
-        Ok(skipped)
     }
 }
 

@@ -3,25 +3,43 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use crate::BlobId;
+use crate::{BlobId, Container};
 
-/// Sees every byte of every blob once, and the places that tar headers name.
+/// Sees every byte of every blob once, every byte that something inside it unpacks to, and the places that headers name.
 ///
-/// The calls come in this order for each stream of bytes: [`begin`](Visitor::begin), then any number of
+/// Streams nest: what is packed inside a stream is a stream of its own, and while it lasts more bytes of the outer ones
+/// may be shown. The calls come in this order for each stream: [`begin`](Visitor::begin), then any number of
 /// [`bytes`](Visitor::bytes) and [`entry`](Visitor::entry), then [`end`](Visitor::end). An entry is named only after its
 /// header's bytes were shown; bytes that follow may have been shown already, up to one chunk ahead.
 pub trait Visitor {
-    /// A stream of bytes begins.
-    fn begin(&mut self, blob: BlobId, name: &str, part: Part);
+    /// A stream of bytes begins, inside the one that began last and has not ended.
+    fn begin(&mut self, stream: &Stream<'_>);
 
-    /// A tar header names what follows: everything from its offset to the next entry's belongs to it.
+    /// A header in the innermost stream names what follows: everything from its offset to the next entry's belongs to
+    /// it. Where an archive ends inside of a file, the file is named again for what follows there.
     fn entry(&mut self, entry: &Entry<'_>);
 
-    /// The next bytes of the stream. [`ControlFlow::Break`] ends the whole reading with [`Cancelled`].
-    fn bytes(&mut self, bytes: &[u8]) -> ControlFlow<()>;
+    /// The next bytes of a stream, by its level: the outermost is 0. [`ControlFlow::Break`] ends the whole reading with
+    /// [`Cancelled`].
+    fn bytes(&mut self, level: usize, bytes: &[u8]) -> ControlFlow<()>;
 
-    /// The stream is over.
+    /// The innermost stream is over.
     fn end(&mut self);
+}
+
+/// A stream of bytes, and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream<'a> {
+    /// The blob that it lies in.
+    pub blob: BlobId,
+    /// The blob's name.
+    pub name: &'a str,
+    /// Which bytes of the blob.
+    pub part: Part,
+    /// Of what was unpacked inside a blob: the file that it was unpacked from, as [`Entry::path`].
+    pub path: &'a [u8],
+    /// And the members that lead to it, as [`Entry::inside`].
+    pub inside: &'a [u8],
 }
 
 /// Which bytes of a blob a stream holds.
@@ -30,6 +48,8 @@ pub trait Visitor {
 pub enum Part {
     /// Its content, unpacked if it was packed.
     Content,
+    /// What something inside its content was unpacked to, from this format.
+    Inside(Container),
     /// The extra fields, names and comments in the headers of its gzip members, a line each.
     GzipFields,
     /// The packed bytes from this offset on, which no decoder took: behind the end of the packed content, or behind the
@@ -40,11 +60,16 @@ pub enum Part {
     },
 }
 
-/// What a tar header names. Offsets count from the beginning of the unpacked stream.
+/// What a header names. Offsets count from the beginning of the stream that the header lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// The path as the header gives it, bytes of any kind; long ones are cut after 64 KiB.
+    /// The path as the layer's own tar gives it, bytes of any kind; long ones are cut after 64 KiB.
     pub path: &'a [u8],
+    /// The members that lead from there to the entry, from the outermost archive inward, with `!` between them; empty
+    /// for the file itself.
+    pub inside: &'a [u8],
+    /// The innermost format that holds it; `None` for the layer's own tar.
+    pub container: Option<Container>,
     /// What it is.
     pub kind: EntryKind,
     /// Where its headers begin, those for long names and attributes included.
@@ -55,7 +80,7 @@ pub struct Entry<'a> {
     pub size: u64,
 }
 
-/// What a tar entry is.
+/// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// A file with content.

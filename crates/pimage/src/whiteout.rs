@@ -8,6 +8,7 @@ pub(crate) struct Whiteouts {
     removed: HashSet<Vec<u8>>,
     opaque: HashSet<Vec<u8>>,
     room: usize,
+    forgot: bool,
 }
 
 /// Paths of all layers past this total are forgotten: a deletion is a remark in a report, the search does not depend on
@@ -23,6 +24,26 @@ impl Whiteouts {
         Self { room, ..Self::default() }
     }
 
+    /// Those of a layer that was read before.
+    pub(crate) fn from_paths(removed: Vec<Vec<u8>>, opaque: Vec<Vec<u8>>) -> Self {
+        Self { removed: removed.into_iter().collect(), opaque: opaque.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Whether every path found room.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.forgot
+    }
+
+    /// Files and folders that are removed, and folders whose former content is, in order.
+    pub(crate) fn paths(&self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let sorted = |paths: &HashSet<Vec<u8>>| {
+            let mut paths: Vec<Vec<u8>> = paths.iter().cloned().collect();
+            paths.sort_unstable();
+            paths
+        };
+        (sorted(&self.removed), sorted(&self.opaque))
+    }
+
     /// How much room is left.
     pub(crate) fn room(&self) -> usize {
         self.room
@@ -35,7 +56,10 @@ impl Whiteouts {
         let (folder, name) = path.split_at(at);
         let folder = folder.strip_suffix(b"/").unwrap_or(folder);
         let Some(hidden) = name.strip_prefix(PREFIX) else { return };
-        let Some(room) = self.room.checked_sub(path.len() + 64) else { return };
+        let Some(room) = self.room.checked_sub(path.len() + 64) else {
+            self.forgot = true;
+            return;
+        };
         self.room = room;
         if name == OPAQUE {
             self.opaque.insert(folder.to_vec());

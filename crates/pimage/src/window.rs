@@ -1,48 +1,30 @@
 //! A buffered reader that can look ahead.
 
-use std::io::{self, BufRead, Read};
+use std::cell::Cell;
+use std::io::{self, BufRead, Read, Seek};
+use std::rc::Rc;
 
 /// How much is read at once. Larger reads bring nothing measurable, smaller ones cost.
 pub(crate) const CHUNK: usize = 256 << 10;
 
-/// A buffered reader whose [`Window::peek`] shows the next bytes without consuming them.
-pub(crate) struct Window<R> {
-    inner: R,
-    buffer: Box<[u8]>,
-    start: usize,
-    end: usize,
-}
-
-impl<R: Read> Window<R> {
-    pub(crate) fn new(inner: R) -> Self {
-        Self { inner, buffer: vec![0; CHUNK].into_boxed_slice(), start: 0, end: 0 }
-    }
-
-    pub(crate) fn inner(&mut self) -> &mut R {
-        &mut self.inner
-    }
-
-    pub(crate) fn into_inner(self) -> R {
-        self.inner
-    }
-
+/// A reader that shows the next bytes without consuming them, and knows where it stands.
+pub(crate) trait Ahead: BufRead {
     /// The next bytes: at least `count` of them unless the stream ends before. `count` is at most [`CHUNK`].
-    pub(crate) fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
-        while self.end - self.start < count {
-            if self.buffer.len() - self.start < count {
-                self.buffer.copy_within(self.start..self.end, 0);
-                (self.start, self.end) = (0, self.end - self.start);
-            }
-            match retried(|| self.inner.read(&mut self.buffer[self.end..]))? {
-                0 => break,
-                read => self.end += read,
-            }
-        }
-        Ok(&self.buffer[self.start..self.end])
+    fn peek(&mut self, count: usize) -> io::Result<&[u8]>;
+
+    /// How many bytes were consumed, for who wants to look at it while somebody else reads.
+    fn meter(&self) -> &Rc<Cell<u64>>;
+
+    /// How many bytes were consumed.
+    fn position(&self) -> u64 {
+        self.meter().get()
     }
+
+    /// Whether the source itself has failed; it gives nothing any more.
+    fn has_failed(&self) -> bool;
 
     /// Passes over up to `count` bytes and returns how many there were.
-    pub(crate) fn skip(&mut self, count: u64) -> io::Result<u64> {
+    fn skip(&mut self, count: u64) -> io::Result<u64> {
         let mut left = count;
         while left > 0 {
             let there = self.fill_buf()?.len() as u64;
@@ -58,11 +40,97 @@ impl<R: Read> Window<R> {
     }
 }
 
+/// A buffered reader over any source.
+pub(crate) struct Window<R> {
+    inner: R,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    consumed: Rc<Cell<u64>>,
+    failed: Option<io::ErrorKind>,
+}
+
+impl<R: Read> Window<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self::with_buffer(inner, vec![0; CHUNK].into_boxed_slice())
+    }
+
+    /// The same with a buffer of [`CHUNK`] bytes that was used before.
+    pub(crate) fn with_buffer(inner: R, buffer: Box<[u8]>) -> Self {
+        Self { inner, buffer, start: 0, end: 0, consumed: Rc::default(), failed: None }
+    }
+
+    pub(crate) fn into_inner(self) -> R {
+        self.inner
+    }
+
+    /// The source and the buffer, for the next window.
+    pub(crate) fn into_parts(self) -> (R, Box<[u8]>) {
+        (self.inner, self.buffer)
+    }
+
+    /// A source that failed once is not asked again: decoders may not survive it.
+    fn load(&mut self) -> io::Result<usize> {
+        if let Some(kind) = self.failed {
+            return Err(kind.into());
+        }
+        let read = retried(|| self.inner.read(&mut self.buffer[self.end..]));
+        match &read {
+            Ok(count) => self.end += count,
+            Err(error) => self.failed = Some(error.kind()),
+        }
+        read
+    }
+}
+
+impl<R: Read + Seek> Window<R> {
+    /// Passes over bytes without reading them.
+    pub(crate) fn leap(&mut self, count: u64) -> io::Result<()> {
+        let there = (self.end - self.start) as u64;
+        let unread = count.saturating_sub(there);
+        // No more than the buffer holds.
+        self.consume(usize::try_from(count.min(there)).unwrap_or(CHUNK));
+        if unread > 0 {
+            self.inner.seek_relative(i64::try_from(unread).map_err(io::Error::other)?)?;
+            self.consumed.set(self.consumed.get() + unread);
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Ahead for Window<R> {
+    fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
+        while self.end - self.start < count {
+            if self.buffer.len() - self.start < count {
+                self.buffer.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            }
+            if self.load()? == 0 {
+                break;
+            }
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    fn meter(&self) -> &Rc<Cell<u64>> {
+        &self.consumed
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+}
+
 impl<R: Read> Read for Window<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         // Large reads go past the buffer: each byte less is copied once less.
-        if self.start == self.end && out.len() >= CHUNK {
-            return retried(|| self.inner.read(out));
+        if self.start == self.end && out.len() >= CHUNK && self.failed.is_none() {
+            let read = retried(|| self.inner.read(out));
+            match &read {
+                Ok(count) => self.consumed.set(self.consumed.get() + *count as u64),
+                Err(error) => self.failed = Some(error.kind()),
+            }
+            return read;
         }
         let there = self.fill_buf()?;
         let count = there.len().min(out.len());
@@ -76,13 +144,15 @@ impl<R: Read> BufRead for Window<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            self.end = retried(|| self.inner.read(&mut self.buffer))?;
+            self.load()?;
         }
         Ok(&self.buffer[self.start..self.end])
     }
 
     fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        let count = count.min(self.end - self.start);
+        self.start += count;
+        self.consumed.set(self.consumed.get() + count as u64);
     }
 }
 

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use pcli::arguments::SecretArguments;
+use serde::{Deserialize, Serialize};
+
+use crate::container::ContainerArguments;
 
 /// Starts images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]
@@ -27,10 +30,25 @@ pub enum Command {
     Logs(LogsArguments),
     /// Run a command in an instance, with the app's environment
     Exec(ExecArguments),
+    /// Run a command in a container of its own, in the foreground, with the app's values and services
+    Run(Box<RunArguments>),
+    /// Run the init commands now, in a container of their own
+    Init(InitArguments),
+    /// Replace all instances, new ones first, with what they run with now
+    Restart(ProjectArguments),
+    /// Bring back what an engine's restart took: values in memory, and what waits for them
+    Resume(ResumeArguments),
     /// Show the variables that instances get; values stay masked
     Injected(InjectedArguments),
+    /// The services of a project: their credentials and their data
+    #[command(subcommand)]
+    Services(ServicesCommand),
     /// Where the secrets of a project come from
     Secrets(pcli::secrets::LookArguments),
+    /// Let the manifest run its commands and read the files and variables it names; an entry that changes asks again
+    Trust(pcli::secrets::TrustArguments),
+    /// Say what is well and what to mend: engine, manifest, store, secrets, delivery; no value is shown
+    Doctor(pcli::arguments::DoctorArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell to write for
@@ -51,14 +69,19 @@ pub struct ProjectArguments {
 }
 
 /// `prun start`: docker's flags keep docker's spelling and meaning.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct StartArguments {
     /// The app's image [default: `image` of the manifest]
     #[arg(value_name = "IMAGE")]
     pub image: Option<String>,
 
+    /// The command instead of the image's CMD
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+
     /// The project [default: `name` of the manifest, else the image's name]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, visible_alias = "name", value_name = "NAME")]
     pub project: Option<String>,
 
     /// A service: `KIND[:VERSION][=NAME]`; kinds are postgres, mysql, mariadb, redis, valkey, mongodb (repeatable)
@@ -77,13 +100,129 @@ pub struct StartArguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub wait: Option<u64>,
 
+    /// Docker run's flags about the container.
+    #[command(flatten)]
+    pub container: ContainerArguments,
+
     /// Say what would be done, and do nothing
     #[arg(long)]
+    #[serde(skip)]
     pub dry_run: bool,
 
     /// Where secrets come from.
     #[command(flatten)]
+    #[serde(skip)]
     pub secrets: SecretArguments,
+}
+
+/// Flags that say nothing about what should run are no difference.
+impl PartialEq for StartArguments {
+    fn eq(&self, other: &Self) -> bool {
+        serde_json::to_value(self).ok() == serde_json::to_value(other).ok()
+    }
+}
+
+impl Eq for StartArguments {}
+
+/// `prun services`.
+#[derive(Debug, Subcommand)]
+pub enum ServicesCommand {
+    /// Give a service a new credential; instances get it without a rebuild and without a failed login
+    Rotate(RotateArguments),
+    /// Add a service; the app is restarted with its variables
+    Add(AddArguments),
+    /// Take a service out; its data and credential stay
+    Remove(RemoveArguments),
+    /// Show the services of a project
+    List(ProjectArguments),
+    /// Take over data that others made: the app gets a login of its own
+    Import(ImportArguments),
+    /// Set new passwords in data whose passwords nobody knows; the data stays
+    Reset(ResetArguments),
+}
+
+/// `prun services add`.
+#[derive(Debug, Args)]
+pub struct AddArguments {
+    /// The service; kinds are postgres, mysql, mariadb, redis, valkey, mongodb
+    #[arg(value_name = "KIND[:VERSION][=NAME]")]
+    pub service: String,
+
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+/// `prun services remove`.
+#[derive(Debug, Args)]
+pub struct RemoveArguments {
+    /// The service
+    #[arg(value_name = "NAME")]
+    pub name: String,
+
+    /// Remove its data and its credential too; they cannot be brought back
+    #[arg(long)]
+    pub purge: bool,
+
+    /// Do not ask before data is removed
+    #[arg(long, requires = "purge")]
+    pub yes: bool,
+
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+/// `prun services import`.
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// A service of app.toml, or `KIND[:VERSION][=NAME]`
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+
+    /// The volume with the data [default: the one that prun would make]
+    #[arg(long, value_name = "NAME")]
+    pub volume: Option<String>,
+
+    /// The database that the app uses [default: made from the project's name]
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+
+    /// The administrator's name [default: postgres or root]; its password comes from standard input
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+/// `prun services reset`.
+#[derive(Debug, Args)]
+pub struct ResetArguments {
+    /// A service of app.toml, or `KIND[:VERSION][=NAME]`
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+/// `prun services rotate`.
+#[derive(Debug, Args)]
+pub struct RotateArguments {
+    /// The services
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    pub names: Vec<String>,
+
+    /// Every service of the project
+    #[arg(long)]
+    pub all: bool,
+
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
 }
 
 /// `prun stop`.
@@ -96,6 +235,10 @@ pub struct StopArguments {
     /// Remove the data of the services and their credentials too; they cannot be brought back
     #[arg(long)]
     pub purge: bool,
+
+    /// Do not ask before data is removed
+    #[arg(long, requires = "purge")]
+    pub yes: bool,
 }
 
 /// `prun logs`.
@@ -133,6 +276,10 @@ pub struct ExecArguments {
     #[arg(short, long, value_name = "USER")]
     pub user: Option<String>,
 
+    /// Give the command a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+
     /// Which project.
     #[command(flatten)]
     pub project: ProjectArguments,
@@ -142,12 +289,80 @@ pub struct ExecArguments {
     pub command: Vec<String>,
 }
 
+/// `prun run`: docker's foreground run.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Give the command what comes on standard input
+    #[arg(short, long)]
+    pub interactive: bool,
+
+    /// Give the command a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+
+    /// Remove the container when it ends, which is always done
+    #[arg(long)]
+    pub rm: bool,
+
+    /// Everything else.
+    #[command(flatten)]
+    pub start: StartArguments,
+}
+
+/// `prun init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// Only these commands
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+}
+
+/// `prun resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArguments {
+    /// Install a systemd unit that does this after every start of the engine, and do nothing else
+    #[arg(long, conflicts_with_all = ["print_unit", "project"])]
+    pub install: bool,
+
+    /// Where it is installed [default: /etc/systemd/system; the user's own folder for a rootless engine]
+    #[arg(long, value_name = "FOLDER", requires = "install")]
+    pub units: Option<PathBuf>,
+
+    /// Print that unit, and do nothing else
+    #[arg(long)]
+    pub print_unit: bool,
+
+    /// The project [default: every project of this user that was running]
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+}
+
+/// How variables are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum InjectedFormat {
+    /// A table for people
+    #[default]
+    Table,
+    /// Lines of NAME=VALUE; what is not revealed is a comment
+    Env,
+    /// JSON, with a version; what is not revealed has no value
+    Json,
+}
+
 /// `prun injected`.
 #[derive(Debug, Args)]
 pub struct InjectedArguments {
     /// Print the value of this variable, and nothing else
     #[arg(long, value_name = "NAME")]
     pub reveal: Option<String>,
+
+    /// How to print
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: InjectedFormat,
 
     /// Which project.
     #[command(flatten)]

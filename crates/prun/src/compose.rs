@@ -1,8 +1,8 @@
 //! From secrets, services and configuration to the variables of a generation.
 
-use papp::{Part, Template};
-use pcredential::{InjectedValue, Ledger};
-use psecret::{Delivery, Secret};
+use papp::{Composed, Composition, Deferred};
+use pcredential::{InjectedValue, Ledger, Place};
+use psecret::{Delivery, Secret, Source};
 use zeroize::Zeroizing;
 
 use crate::delivered::Delivered;
@@ -10,20 +10,17 @@ use crate::error::RunError;
 use crate::generation::{Origin, Shape, Value, Variable};
 use crate::plan::{Plan, wrong};
 
-/// How deep secrets may be made of secrets that are made of others.
-const DEEPEST: usize = 16;
-
 /// The variables that instances get, in the order: services, the user's secrets, configuration.
 ///
 /// # Errors
 ///
 /// Names that two would set; names that a composed secret needs and nobody has; cycles of composed secrets.
-pub fn variables(ledger: &Ledger, plan: &Plan, secrets: &[Secret]) -> Result<Vec<Variable>, RunError> {
+pub fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Vec<Variable>, RunError> {
     let mut variables = Vec::new();
     let services = ledger.services().iter().filter(|service| plan.wants(service.name()));
-    for injected in pcredential::injected(services, plan.primaries())? {
-        let taken = secrets.iter().any(|secret| secret.name().as_str() == injected.name())
-            || plan.composed.iter().any(|(name, _)| name == injected.name());
+    for injected in pcredential::injected(services, plan.primaries(), &plan.sets())? {
+        let taken = user.iter().any(|variable| variable.name == injected.name())
+            || plan.composed.iter().any(|secret| secret.name == injected.name());
         if taken {
             if plan.overriding.iter().any(|name| name == injected.name()) {
                 continue;
@@ -45,11 +42,14 @@ pub fn variables(ledger: &Ledger, plan: &Plan, secrets: &[Secret]) -> Result<Vec
         variables.push(Variable {
             name: injected.name().to_owned(),
             origin: Origin::Service(injected.service().to_owned()),
-            shape: Shape::Variable,
+            shape: match injected.place() {
+                Place::Variable => Shape::Variable,
+                Place::File => Shape::File,
+            },
             value,
         });
     }
-    variables.extend(secrets.iter().filter(|secret| secret.scope().in_run()).map(of_user));
+    variables.extend(user);
     for (name, value) in &plan.environment {
         variables.push(Variable {
             name: name.clone(),
@@ -62,7 +62,13 @@ pub fn variables(ledger: &Ledger, plan: &Plan, secrets: &[Secret]) -> Result<Vec
     Ok(variables)
 }
 
-fn of_user(secret: &Secret) -> Variable {
+/// The user's secrets that an app gets, as variables.
+#[must_use]
+pub fn of_user(secrets: &[Secret]) -> Vec<Variable> {
+    secrets.iter().filter(|secret| secret.scope().in_run()).map(variable_of).collect()
+}
+
+fn variable_of(secret: &Secret) -> Variable {
     Variable {
         name: secret.name().as_str().to_owned(),
         origin: Origin::User(secret.source().to_string()),
@@ -74,57 +80,57 @@ fn of_user(secret: &Secret) -> Variable {
     }
 }
 
-fn compose_all(variables: &mut Vec<Variable>, composed: &[(String, Template)]) -> Result<(), RunError> {
-    let mut made = Vec::new();
-    for (name, template) in composed {
-        let mut text = Zeroizing::new(Vec::with_capacity(4096));
-        fill(&mut text, name, template, variables, composed, 0)?;
-        if text.contains(&0) || name.len() + text.len() + 2 > psecret::LONGEST_VARIABLE {
-            let what = format!("secret `{name}` is longer than a variable may be, or holds a NUL");
-            return Err(wrong(what, "make it of shorter names"));
+fn compose_all(variables: &mut Vec<Variable>, secrets: &[papp::Secret]) -> Result<(), RunError> {
+    let before = variables.len();
+    let known = |name: &str| variables.iter().find(|variable| variable.name == name).map(length);
+    let composition = Composition::of(secrets, known, pcli::resolve::longest)
+        .map_err(|error| wrong(error.to_string(), format!("{} in app.toml:{}", error.help(), error.line())))?;
+    if let Some(Deferred { secret, needs }) = composition.deferred.first() {
+        let what = format!("secret `{}` needs `{needs}`, which nobody sets", secret.name);
+        let help = format!("a secret, [env] or a service must set it; it is named in app.toml:{}", secret.line);
+        return Err(wrong(what, help));
+    }
+    for composed in &composition.ready {
+        let (secret, text) = (composed.secret, fill(composed, variables));
+        if secret.delivery == papp::Delivery::Variable && text.contains(&0) {
+            let what = format!("secret `{}` holds a NUL, which no variable can", secret.name);
+            return Err(wrong(what, format!("deliver it as = \"file\" in app.toml:{}", secret.line)));
         }
-        made.push(Variable {
-            name: name.clone(),
-            origin: Origin::User("app.toml (composed)".to_owned()),
-            shape: Shape::Variable,
+        variables.push(Variable {
+            name: secret.name.clone(),
+            origin: Origin::User(Source::Composed.to_string()),
+            shape: match secret.delivery {
+                papp::Delivery::Variable => Shape::Variable,
+                papp::Delivery::File => Shape::File,
+            },
             value: Value::Confidential(Delivered::new(text)),
         });
     }
-    variables.extend(made);
+    // As the manifest has them, and not as they were made.
+    variables[before..].sort_by_key(|variable| secrets.iter().position(|secret| secret.name == variable.name));
     Ok(())
 }
 
+fn length(variable: &Variable) -> usize {
+    match &variable.value {
+        Value::Public(text) => text.len(),
+        Value::Confidential(value) => value.len(),
+    }
+}
+
+/// The text with every name's value in place.
 #[expect(clippy::disallowed_methods, reason = "door 45: a composed secret is made of other values")]
-fn fill(
-    text: &mut Zeroizing<Vec<u8>>,
-    name: &str,
-    template: &Template,
-    variables: &[Variable],
-    composed: &[(String, Template)],
-    depth: usize,
-) -> Result<(), RunError> {
-    if depth > DEEPEST {
-        return Err(wrong(format!("secret `{name}` is made of itself"), "break the circle of `${…}` in app.toml"));
-    }
-    for part in template.parts() {
-        match part {
-            Part::Literal(literal) => text.extend_from_slice(literal.as_bytes()),
-            Part::Name(wanted) => {
-                if let Some((_, inner)) = composed.iter().find(|(other, _)| other == wanted) {
-                    fill(text, name, inner, variables, composed, depth + 1)?;
-                } else if let Some(variable) = variables.iter().find(|variable| variable.name == *wanted) {
-                    match &variable.value {
-                        Value::Public(value) => text.extend_from_slice(value.as_bytes()),
-                        Value::Confidential(value) => text.extend_from_slice(value.expose()),
-                    }
-                } else {
-                    let what = format!("secret `{name}` needs `{wanted}`, which nobody sets");
-                    return Err(wrong(what, "a secret, [env] or a service must set it"));
-                }
-            }
-        }
-    }
-    Ok(())
+fn fill(composed: &Composed<'_>, variables: &[Variable]) -> Zeroizing<Vec<u8>> {
+    let mut text = Zeroizing::new(Vec::new());
+    composed.fill(&mut text, |name, text| {
+        let variable = variables.iter().find(|variable| variable.name == name);
+        text.extend_from_slice(match variable.map(|variable| &variable.value) {
+            Some(Value::Public(value)) => value.as_bytes(),
+            Some(Value::Confidential(value)) => value.expose(),
+            None => &[],
+        });
+    });
+    text
 }
 
 #[cfg(test)]
@@ -151,7 +157,7 @@ mod tests {
             let (name, kind) = (service.name.as_str(), service.kind);
             ledger.add(NewService { name, kind, image: "i", volume: "v", database: None, created: 0 });
         }
-        variables(&ledger, &plan, secrets)
+        variables(&ledger, &plan, of_user(secrets))
     }
 
     fn names(variables: &[Variable]) -> Vec<&str> {
@@ -165,6 +171,7 @@ mod tests {
             number: 1,
             created: 0,
             digest: String::new(),
+            told: crate::told::Told::default(),
             variables: vec![Variable {
                 name: variable.name.clone(),
                 origin: variable.origin.clone(),
@@ -224,8 +231,59 @@ mod tests {
     #[test]
     fn circles_and_unknown_names_are_errors() {
         let circle = "[secrets]\nA = { scope = \"run\", value = \"${B}\" }\nB = { scope = \"run\", value = \"${A}\" }";
-        assert!(compose(circle, &[]).unwrap_err().to_string().contains("made of itself"));
+        let error = compose(circle, &[]).unwrap_err();
+        assert_eq!(error.to_string(), "secret `A` is made of itself: A → B → A");
+        assert!(matches!(error, RunError::Plan { help, .. } if help == "break the circle of `${…}` in app.toml:3"));
         let unknown = "[secrets]\nA = { scope = \"run\", value = \"${GONE}\" }";
         assert!(compose(unknown, &[]).unwrap_err().to_string().contains("needs `GONE`"));
+    }
+
+    /// Each level names the one below twice: to the end, that would be more than any machine has.
+    fn doubling(levels: usize) -> String {
+        let level = |at: usize| format!("L{at} = {{ scope = \"run\", value = \"${{L{0}}}${{L{0}}}\" }}\n", at + 1);
+        let levels_text: String = (0..levels).map(level).collect();
+        format!("[secrets]\n{levels_text}L{levels} = {{ scope = \"run\" }}")
+    }
+
+    #[test]
+    fn a_value_that_doubles_is_bounded_and_each_is_made_once() {
+        let error = compose(&doubling(16), &[secret("L16", &"x".repeat(1000), Scope::Run)]).unwrap_err().to_string();
+        assert!(error.contains("secret `L8` would be longer than"), "{error}");
+        let short = compose(&doubling(12), &[secret("L12", "0123456789abcdef", Scope::Run)]).unwrap();
+        let whole = short.iter().find(|variable| variable.name == "L0").unwrap();
+        assert!(is(whole, &"0123456789abcdef".repeat(1 << 12)));
+    }
+
+    #[test]
+    fn a_composed_secret_is_delivered_as_it_is_declared() {
+        let manifest = format!(
+            "[env]\nZONE = \"eu\"\n{SERVICES}[secrets]\nLAST = {{ scope = \"run\", value = \"${{FIRST}}\" }}\n\
+             FIRST = {{ scope = \"run\", as = \"file\", value = \"${{ZONE}}-${{DB_HOST}}\" }}\n"
+        );
+        let variables = compose(&manifest, &[]).unwrap();
+        let [last, first] = &variables[variables.len() - 2..] else { panic!("two are composed") };
+        assert_eq!((last.name.as_str(), last.shape), ("LAST", Shape::Variable), "the manifest's order stays");
+        assert_eq!((first.name.as_str(), first.shape), ("FIRST", Shape::File));
+        assert!(is(last, "eu-db") && is(first, "eu-db"));
+    }
+
+    #[test]
+    fn a_chain_is_as_deep_as_allowed_in_whatever_order_it_is_written() {
+        let chain = |levels: usize, backwards: bool| {
+            let level = |at: usize| format!("L{at} = {{ scope = \"run\", value = \"${{L{}}}\" }}\n", at + 1);
+            let mut lines: Vec<String> = (0..levels).map(level).collect();
+            lines.push(format!("L{levels} = {{ scope = \"run\", value = \"${{END}}\" }}\n"));
+            if backwards {
+                lines.reverse();
+            }
+            format!("[env]\nEND = \"the-end-of-it\"\n[secrets]\n{}", lines.concat())
+        };
+        for backwards in [false, true] {
+            assert!(compose(&chain(16, backwards), &[]).is_ok());
+            for levels in [17, 2000] {
+                let error = compose(&chain(levels, backwards), &[]).unwrap_err().to_string();
+                assert!(error.contains("more than 16 deep"), "{error}");
+            }
+        }
     }
 }

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ImageInspect, Mount, MountType,
-    MountVolumeOptions, NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
+    MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum,
+    VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
-    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    StartContainerOptions, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder,
+    InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use futures::{StreamExt, TryStreamExt};
 use pengine::{ApiVersion, Engine};
 
+use crate::archive;
 use crate::error::{RunError, engine, is_conflict, is_missing};
 use crate::exec::bytes_of;
 use crate::names::{self, Project, Role};
@@ -255,6 +257,16 @@ pub async fn ensure_network(host: &Engine, project: &Project) -> Result<(), RunE
     Ok(())
 }
 
+/// Lets a container join a further network, which is the user's own.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] when there is no such network.
+pub async fn join(host: &Engine, network: &str, container: &str) -> Result<(), RunError> {
+    let request = NetworkConnectRequest { container: container.to_owned(), ..NetworkConnectRequest::default() };
+    host.docker().connect_network(network, request).await.map_err(engine(|| format!("join network {network}")))
+}
+
 /// Removes the project's network; one that is gone is no error, one that is not ours stays.
 ///
 /// # Errors
@@ -303,6 +315,20 @@ pub async fn tail(host: &Engine, name: &str) -> Vec<String> {
     let text = String::from_utf8_lossy(&text).into_owned();
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     lines[lines.len().saturating_sub(TAIL)..].to_vec()
+}
+
+/// What a file in a container holds, whether that runs or not.
+pub async fn file(host: &Engine, container: &str, path: &str) -> Option<Vec<u8>> {
+    let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+    let pieces = host.docker().download_from_container(container, Some(options));
+    let archive: Vec<u8> = pieces
+        .try_fold(Vec::new(), |mut all, piece| async move {
+            all.extend_from_slice(&piece);
+            Ok(all)
+        })
+        .await
+        .ok()?;
+    archive::first_file(&archive)
 }
 
 /// A volume of the engine in a container.

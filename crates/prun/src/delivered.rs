@@ -33,6 +33,12 @@ impl Delivered {
         Self(Zeroizing::new(credential.expose().into()))
     }
 
+    /// The same value for another generation; both are wiped in their own time.
+    #[must_use]
+    pub(crate) fn again(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// The plaintext. A door: number each call, give its reason, list it.
     #[must_use]
     pub fn expose(&self) -> &[u8] {

@@ -1,9 +1,14 @@
 //! Where the tool meets people: its two printers, its cancellation, and how an error is told.
 
+use std::time::Duration;
+
 use pcli::{Cancellation, Diagnostic, Ending, Exit, Printer};
 use psecret::Redactor;
 
 use crate::error::{RunError, message};
+
+/// How long people look at nothing.
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// What every command is handed.
 #[derive(Clone, Debug)]
@@ -22,6 +27,16 @@ impl Edge {
     pub fn desk(&self) -> pcli::secrets::Desk {
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         pcli::secrets::Desk { stdout, stderr, cancellation: self.cancellation.clone() }
+    }
+
+    /// Waits for work, and says for what when nothing is to be seen for a while.
+    pub async fn patiently<T>(&self, what: impl FnOnce() -> String, work: impl Future<Output = T>) -> T {
+        tokio::pin!(work);
+        if let Ok(done) = tokio::time::timeout(SILENCE, &mut work).await {
+            return done;
+        }
+        self.stderr.fact("waiting", &what());
+        work.await
     }
 
     /// The same edge behind a redactor, from the moment the values are known.
@@ -97,6 +112,17 @@ impl Failure {
         }
     }
 
+    /// The same with another code to end with, as it is said to people.
+    #[must_use]
+    pub fn ending_with(self, code: u8) -> Self {
+        match self {
+            Self::Told { diagnostic, printer } => {
+                Self::Told { diagnostic: Box::new(diagnostic.ending_with(code)), printer }
+            }
+            Self::Ended(ending) => Self::Ended(ending),
+        }
+    }
+
     /// Says it, and gives the code to end with.
     #[must_use]
     pub fn report(&self, printer: &Printer) -> Exit {
@@ -123,14 +149,36 @@ pub fn diagnostic(error: &RunError) -> Diagnostic {
         RunError::Engine { source, .. } => plain(Exit::Failed).note(format!("the engine says: {}", message(source))),
         RunError::Plan { help, .. } => plain(Exit::Usage).help(help.clone()),
         RunError::Foreign { kind, .. } => plain(Exit::Failed)
-            .note(format!("it was made by hand, by another user, or by a prun whose state is gone; no {kind} of others is touched"))
+            .note(format!(
+                "it was made by hand, by another user, or by a prun whose state is gone; no {kind} of others is touched"
+            ))
             .help("choose another name with --project, or remove it yourself"),
-        RunError::ExistingVolume { volume, .. } => plain(Exit::Failed)
+        RunError::ExistingVolume { service, volume } => plain(Exit::Failed)
             .note("a fresh password would not open the data in it, and nothing here deletes data")
+            .help(format!(
+                "prun services import {service}, with its administrator's password: the app gets a login of its own"
+            ))
+            .help(format!("prun services reset {service}: new passwords, set by the server itself; the data stays"))
             .help(format!("bring back this project's state, or move the data away: docker volume rm {volume}")),
         RunError::WrongPassword { service, volume } => plain(Exit::Failed)
-            .note(format!("the data in `{volume}` is not what this project made, or somebody changed the password of `{service}`"))
-            .help("set the old password again, or bring back the volume; prun never replaces the password of existing data"),
+            .note(format!(
+                "the data in `{volume}` is not what this project made, or somebody changed the password of `{service}`"
+            ))
+            .help("set the old password again, or bring back the volume or the newer state that belongs to it")
+            .help(format!("or ask for another one: prun services import {service}, prun services reset {service}")),
+        RunError::OlderState { project, .. } => plain(Exit::Store)
+            .note(
+                "it was brought back from a backup; credentials that were rotated since are refused by their services",
+            )
+            .help(format!("bring back the newer state: services.age and generation.age of {project}, or their .bak"))
+            .help(format!(
+                "or go on with the older one: prun stop --project {project}, then start; services that refuse its \
+                 credentials take prun services reset"
+            )),
+        RunError::Rotation { tail, .. } => plain(Exit::Failed)
+            .tail("what it said", tail.clone())
+            .note("instances are as they were; both credentials are sealed, and what is valid stays valid")
+            .help("prun start goes on with the rotation"),
         RunError::NotReady { service, tail, .. } => plain(Exit::Failed)
             .tail(format!("the end of the log of `{service}`"), tail.clone())
             .help("--wait SECONDS gives it more time"),
@@ -147,7 +195,14 @@ pub fn diagnostic(error: &RunError) -> Diagnostic {
             };
             diagnostic.help("publish another port: -p HOST:CONTAINER, or ports in app.toml")
         }
-        RunError::Init { tail, .. } => plain(Exit::Failed).tail("the end of its log", tail.clone()),
+        RunError::Init { tail, code, .. } => {
+            let diagnostic = plain(Exit::Failed).tail("the end of its log", tail.clone());
+            match *code {
+                TIMED_OUT => diagnostic.help("if it took longer than its `timeout` in app.toml, give it more"),
+                KILLED => diagnostic.note("it was killed with SIGKILL, as the kernel does when memory runs out"),
+                _ => diagnostic,
+            }
+        }
         RunError::Ended { tail, .. } => plain(Exit::Failed).tail("the end of its log", tail.clone()),
         RunError::Unhealthy { answer, tail, .. } => {
             let diagnostic = if answer.is_empty() {
@@ -171,6 +226,12 @@ pub fn diagnostic(error: &RunError) -> Diagnostic {
     }
 }
 
+/// The code of an init command that its `timeout` ended.
+const TIMED_OUT: i64 = pshim::TIMED_OUT as i64;
+
+/// The code of a command that SIGKILL ended, as shells count: 128 and the signal's number.
+const KILLED: i64 = 128 + 9;
+
 fn engine(error: &pengine::EngineError) -> Diagnostic {
     use pengine::EngineError;
     let exit = match error {
@@ -179,7 +240,8 @@ fn engine(error: &pengine::EngineError) -> Diagnostic {
         | EngineError::ContextMissing { .. }
         | EngineError::Address { .. }
         | EngineError::Certificate { .. }
-        | EngineError::UncheckedTls { .. } => Exit::Usage,
+        | EngineError::UncheckedTls { .. }
+        | EngineError::Plaintext { .. } => Exit::Usage,
         _ => Exit::EngineUnreachable,
     };
     let diagnostic = Diagnostic::from_error(error, exit);

@@ -54,6 +54,28 @@ pub enum RunError {
         /// The volume.
         volume: String,
     },
+    /// The sealed state is not the newest one.
+    #[error(
+        "the state of project `{project}` is older than what runs: it knows of generation {sealed}, and {noted} was started"
+    )]
+    OlderState {
+        /// The project.
+        project: String,
+        /// The generation that the state holds; 0 when it holds none.
+        sealed: u64,
+        /// The generation that was started last.
+        noted: u64,
+    },
+    /// A rotation cannot go on; both credentials are sealed.
+    #[error("service `{service}` {otherwise}")]
+    Rotation {
+        /// The service.
+        service: String,
+        /// What it does not do.
+        otherwise: &'static str,
+        /// What it said.
+        tail: Vec<String>,
+    },
     /// A service did not answer in time.
     #[error("service `{service}` was not ready within {seconds} s")]
     NotReady {

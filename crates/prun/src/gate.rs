@@ -18,8 +18,8 @@ use crate::plan::Plan;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long an app without any health check must run.
-const STEADY: Duration = Duration::from_secs(3);
+/// How long an app without any health check must run before it takes the place of another.
+pub const STEADY: Duration = Duration::from_secs(3);
 
 /// An init command that finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,8 @@ fn report(line: &str) -> Option<Report> {
 
 /// Waits until an instance is healthy.
 ///
-/// What is asked, in this order: what the plan says; the image's own health check; else that the app keeps running.
+/// What is asked, in this order: what the plan says; the image's own health check; else that the app keeps running, for
+/// as long as `steady` says: there is something to lose only where another generation runs.
 ///
 /// # Errors
 ///
@@ -113,6 +114,7 @@ pub async fn healthy(
     image: &ImageInspect,
     generation: u64,
     instance: u32,
+    steady: Duration,
 ) -> Result<(), RunError> {
     let container = project.instance(generation, instance);
     let began = Instant::now();
@@ -125,7 +127,7 @@ pub async fn healthy(
             return Err(RunError::Ended { instance, code, tail: containers::tail(host, &container).await });
         }
         let left = plan.patience.saturating_sub(began.elapsed());
-        let look = look(host, project, plan, image, &state, generation, instance, began);
+        let look = look(host, project, plan, image, &state, generation, instance, began + steady);
         match tokio::time::timeout(left, look).await {
             Ok(Ok(Look::Healthy)) => return Ok(()),
             Ok(Ok(Look::NotYet(said))) => answer = said,
@@ -139,6 +141,14 @@ pub async fn healthy(
     }
     let tail = containers::tail(host, &container).await;
     Err(RunError::Unhealthy { instance, seconds: plan.patience.as_secs(), answer, tail })
+}
+
+/// Whether anybody says how health is asked.
+#[must_use]
+pub fn is_asked(plan: &Plan, image: &ImageInspect) -> bool {
+    let test =
+        image.config.as_ref().and_then(|config| config.healthcheck.as_ref()).and_then(|check| check.test.as_ref());
+    plan.health.is_some() || test.and_then(|test| test.first()).is_some_and(|kind| kind.starts_with("CMD"))
 }
 
 enum Look {
@@ -155,7 +165,7 @@ async fn look(
     state: &ContainerInspectResponse,
     generation: u64,
     instance: u32,
-    began: Instant,
+    steady: Instant,
 ) -> Result<Look, RunError> {
     let container = project.instance(generation, instance);
     match &plan.health {
@@ -172,7 +182,8 @@ async fn look(
             judge(&exec::run(host, &project.values(generation), &words, &[]).await?)
         }
         Some(Check::Command(command)) => {
-            let mut words = instance::entrypoint(&["exec", "--"]);
+            let mut words =
+                if instance::has_entrypoint(state) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };
             words.extend(command.iter().cloned());
             judge(&exec::run(host, &container, &words, &[]).await?)
         }
@@ -182,7 +193,7 @@ async fn look(
                 Some(HealthStatusEnum::STARTING | HealthStatusEnum::UNHEALTHY) => {
                     Look::NotYet("the image's own health check does not succeed".to_owned())
                 }
-                None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) if began.elapsed() >= STEADY => {
+                None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) if Instant::now() >= steady => {
                     Look::Healthy
                 }
                 None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) => Look::NotYet(String::new()),

@@ -9,9 +9,10 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::delivered::Delivered;
 use crate::error::RunError;
+use crate::told::Told;
 
 /// The version of the sealed form.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// One variable of an instance.
 #[derive(Debug)]
@@ -68,19 +69,33 @@ pub struct Generation {
     pub digest: String,
     /// The variables, in the order of their origins.
     pub variables: Vec<Variable>,
+    /// What the start was told that made it.
+    pub told: Told,
+}
+
+impl Variable {
+    /// The same variable for another generation.
+    #[must_use]
+    pub(crate) fn again(&self) -> Self {
+        let value = match &self.value {
+            Value::Public(text) => Value::Public(text.clone()),
+            Value::Confidential(value) => Value::Confidential(value.again()),
+        };
+        Self { name: self.name.clone(), origin: self.origin.clone(), shape: self.shape, value }
+    }
 }
 
 impl Generation {
     /// Writes it as it goes into a sealed file.
     #[must_use]
     pub fn seal(&self) -> Zeroizing<Vec<u8>> {
-        seal(self.number, self.created, &self.digest, &self.variables)
+        seal(self.number, self.created, &self.digest, &self.variables, &self.told)
     }
 
     /// The variables alone in that form, to make a digest of.
     #[must_use]
     pub fn seal_variables(variables: &[Variable]) -> Zeroizing<Vec<u8>> {
-        seal(0, 0, "", variables)
+        seal(0, 0, "", variables, &Told::default())
     }
 
     /// Reads what [`Generation::seal`] wrote.
@@ -99,6 +114,7 @@ impl Generation {
             created: sealed.created,
             digest: std::mem::take(&mut sealed.digest),
             variables: variables.collect::<Result<_, _>>()?,
+            told: std::mem::take(&mut sealed.told),
         })
     }
 
@@ -110,7 +126,7 @@ impl Generation {
 }
 
 #[expect(clippy::disallowed_methods, reason = "door 43: the sealed generation must hold what it is to bring back")]
-fn seal(number: u64, created: u64, digest: &str, variables: &[Variable]) -> Zeroizing<Vec<u8>> {
+fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], told: &Told) -> Zeroizing<Vec<u8>> {
     let variables = variables.iter().map(|variable| {
         let (value, confidential) = match &variable.value {
             Value::Public(text) => (text.clone(), false),
@@ -124,8 +140,14 @@ fn seal(number: u64, created: u64, digest: &str, variables: &[Variable]) -> Zero
             confidential,
         }
     });
-    let sealed =
-        Sealed { version: VERSION, number, created, digest: digest.to_owned(), variables: variables.collect() };
+    let sealed = Sealed {
+        version: VERSION,
+        number,
+        created,
+        digest: digest.to_owned(),
+        variables: variables.collect(),
+        told: told.clone(),
+    };
     // Its final size at once, so that no part of it is left behind in a buffer that was outgrown.
     let length: usize = sealed.variables.iter().map(|variable| 256 + 2 * variable.value.len()).sum();
     let mut bytes = Zeroizing::new(Vec::with_capacity(1024 + length));
@@ -155,11 +177,13 @@ pub fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> RedactorBuild
     for service in ledger.into_iter().flat_map(Ledger::services) {
         builder =
             builder.mask(&format!("{} administrator", service.name()), service.administrator().expose().as_bytes());
-        // One of its variables holds the credential, under the name that people know.
+        // One of its variables holds the only credential, under the name that people know.
         let named = Origin::Service(service.name().to_owned());
-        if !variables.iter().any(|variable| variable.origin == named) {
+        if service.step().is_some() || !variables.iter().any(|variable| variable.origin == named) {
             let label = format!("{} credential", service.name());
-            builder = builder.mask(&label, service.credential().expose().as_bytes());
+            for credential in service.credentials() {
+                builder = builder.mask(&label, credential.expose().as_bytes());
+            }
         }
     }
     builder
@@ -173,6 +197,7 @@ struct Sealed {
     created: u64,
     digest: String,
     variables: Vec<SealedVariable>,
+    told: Told,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -216,6 +241,7 @@ mod tests {
             number: 3,
             created: 1_790_000_000,
             digest: "00ff".to_owned(),
+            told: Told::default(),
             variables: vec![
                 variable("DB_HOST", Origin::Service("db".to_owned()), Value::Public("db".to_owned())),
                 variable("APP_KEY", Origin::User("environment".to_owned()), confidential("xk29-Qmvb-77aa")),

@@ -23,6 +23,8 @@ use crate::shim;
 const VALUES: &str = "/values";
 /// Where the holder sees the home volume.
 const HOME: &str = "/home";
+/// The file in the home volume with the number of the generation that was sealed last.
+const SEALED: &str = "sealed";
 /// The program in the holder's image.
 pub const PROGRAM: &str = "/shim";
 
@@ -139,6 +141,17 @@ impl Holder {
         upload(host, &self.name, HOME, &[file]).await
     }
 
+    /// Notes beside the entrypoint which generation was sealed, where no older state can take it back.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Engine`].
+    pub async fn note(&self, host: &Engine, generation: u64) -> Result<(), RunError> {
+        let number = generation.to_string();
+        let file = File { name: SEALED.to_owned(), content: number.as_bytes(), mode: 0o444, owner: 0 };
+        upload(host, &self.name, HOME, &[file]).await
+    }
+
     /// Removes container and volume; the values are gone then.
     ///
     /// # Errors
@@ -147,6 +160,12 @@ impl Holder {
     pub async fn remove(&self, host: &Engine) -> Result<(), RunError> {
         remove(host, &self.name).await
     }
+}
+
+/// The generation that was noted last, as a holder of the project sees it.
+pub async fn noted(host: &Engine, holder: &str) -> Option<u64> {
+    let file = containers::file(host, holder, &format!("{HOME}/{SEALED}")).await?;
+    String::from_utf8_lossy(&file).parse().ok()
 }
 
 async fn has(host: &Engine, container: &str, path: &str) -> bool {

@@ -1,19 +1,21 @@
 //! One app container: what it is made of, and the files it is given.
 
+use std::collections::HashMap;
+
 use bollard::models::{
-    ContainerCreateBody, HealthConfig, HostConfig, ImageInspect, Mount, MountBindOptions, MountType,
+    ContainerCreateBody, ContainerInspectResponse, HealthConfig, HostConfig, ImageInspect, Mount, MountBindOptions,
+    MountType,
 };
-use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
-use futures::TryStreamExt;
-use papp::{Deliver, VolumeSource};
+use papp::{Check, Deliver, VolumeSource};
 use pengine::Engine;
 use zeroize::Zeroizing;
 
-use crate::archive::{self, File};
+use crate::archive::File;
+use crate::container::PlannedVolume;
 use crate::containers::{self, Access};
 use crate::error::RunError;
 use crate::generation::{Generation, Origin, Shape, Value, Variable};
-use crate::names::{self, Project, Role};
+use crate::names::Project;
 use crate::plan::{Plan, wrong};
 use crate::shim;
 
@@ -30,60 +32,89 @@ pub struct Recipe<'a> {
     pub image: &'a ImageInspect,
     /// The generation.
     pub generation: &'a Generation,
+    /// The volume with its values; none when there is nothing to deliver ([`is_delivered`]).
+    pub values: Option<String>,
+}
+
+/// Whether instances need the entrypoint and a volume with values: for what is not public, for init commands, and for
+/// health checks that are asked from beside the app. Without any of these an instance is what `docker run` makes of it.
+#[must_use]
+pub fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
+    !plan.init.is_empty()
+        || matches!(plan.health, Some(Check::Http { .. }))
+        || variables.iter().any(|variable| variable.origin != Origin::Configuration)
+}
+
+/// Whether a container was made with the entrypoint.
+#[must_use]
+pub fn has_entrypoint(container: &ContainerInspectResponse) -> bool {
+    let words = container.config.as_ref().and_then(|config| config.entrypoint.as_ref());
+    words.and_then(|words| words.first()).is_some_and(|program| program.starts_with(pshim::HOME))
 }
 
 impl Recipe<'_> {
-    /// The container of one instance, from 1.
+    /// A container with these labels.
     ///
     /// # Errors
     ///
     /// [`RunError::Plan`] when the image has no command or a volume's folder does not exist.
-    pub fn body(&self, instance: u32) -> Result<ContainerCreateBody, RunError> {
+    pub fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, RunError> {
         let config = self.image.config.clone().unwrap_or_default();
-        let command: Vec<String> =
-            config.entrypoint.iter().flatten().chain(config.cmd.iter().flatten()).cloned().collect();
+        let command = self.plan.container.command_of(&config);
         if command.is_empty() {
             let what = format!("image `{}` names no command to run", self.plan.image);
             return Err(wrong(what, "add CMD or ENTRYPOINT to its Dockerfile"));
         }
-        let number = self.generation.number;
-        let more = [
-            (names::GENERATION, number.to_string()),
-            (names::INSTANCE, instance.to_string()),
-            (names::CONFIGURATION, self.generation.digest.clone()),
-        ];
-        let mut mounts = vec![
-            containers::mount(&self.project.values(number), pshim::DELIVERY, Access::Read),
-            containers::mount(&self.project.home(), pshim::HOME, Access::Read),
-        ];
-        for volume in &self.plan.volumes {
+        let mut mounts = Vec::new();
+        if let Some(values) = &self.values {
+            mounts.push(containers::mount(values, pshim::DELIVERY, Access::Read));
+            mounts.push(containers::mount(&self.project.home(), pshim::HOME, Access::Read));
+        }
+        for volume in &self.plan.container.volumes {
             mounts.push(self.mount(volume)?);
         }
-        Ok(ContainerCreateBody {
+        let (entrypoint, command) = match &self.values {
+            Some(_) => (entrypoint(&["run", "--wait", WAIT, "--"]), command),
+            // Both said, so that the engine adds nothing of the image's.
+            None => (command[..1].to_vec(), command[1..].to_vec()),
+        };
+        let healthcheck = config.healthcheck.and_then(|check| match &self.values {
+            Some(_) => wrap(check, config.shell.as_deref()),
+            None => Some(check),
+        });
+        Ok(self.plan.container.apply(ContainerCreateBody {
             // By its id: a tag that moves between two instances must not make them different.
             image: Some(self.image.id.clone().unwrap_or_else(|| self.plan.image.clone())),
-            entrypoint: Some(entrypoint(&["run", "--wait", WAIT, "--"])),
+            entrypoint: Some(entrypoint),
             cmd: Some(command),
             env: Some(self.environment()),
-            labels: Some(self.project.labels(Role::App, &more)),
-            healthcheck: config.healthcheck.and_then(|check| wrap(check, config.shell.as_deref())),
+            labels: Some(labels),
+            healthcheck,
             host_config: Some(HostConfig {
                 mounts: Some(mounts),
                 network_mode: Some(self.project.network()),
                 ..HostConfig::default()
             }),
             ..ContainerCreateBody::default()
-        })
+        }))
     }
 
-    fn mount(&self, volume: &papp::Volume) -> Result<Mount, RunError> {
+    fn mount(&self, planned: &PlannedVolume) -> Result<Mount, RunError> {
+        let (volume, name_of): (_, fn(&Project, &str) -> String) = match planned {
+            PlannedVolume::Project(volume) => (volume, Project::data),
+            PlannedVolume::Engine(volume) => (volume, |_, name| name.to_owned()),
+            PlannedVolume::Nameless(target) => {
+                let (target, typ) = (Some(target.clone()), Some(MountType::VOLUME));
+                return Ok(Mount { target, typ, ..Mount::default() });
+            }
+        };
         let access = if volume.read_only { Access::Read } else { Access::Write };
         match &volume.source {
             VolumeSource::Named(name) => {
                 // A volume of the app starts with what the image has there, as with docker.
                 Ok(Mount {
                     volume_options: None,
-                    ..containers::mount(&self.project.data(name), &volume.target, access)
+                    ..containers::mount(&name_of(self.project, name), &volume.target, access)
                 })
             }
             VolumeSource::Host(path) => {
@@ -251,11 +282,12 @@ fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
     Some(HealthConfig { test: Some(wrapped), ..check })
 }
 
-/// The user id that the image's USER means; `None` when nobody knows, so that everybody in the container must read.
+/// The user id that `--user` or the image's USER means; `None` when nobody knows, so that everybody in the container must read.
 ///
 /// A name is looked up in the container's own `/etc/passwd`.
-pub async fn owner(host: &Engine, image: &ImageInspect, container: &str) -> Option<u32> {
-    let user = image.config.as_ref().and_then(|config| config.user.as_deref()).unwrap_or_default();
+pub async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {
+    let of_image = image.config.as_ref().and_then(|config| config.user.as_deref());
+    let user = plan.container.user.as_deref().or(of_image).unwrap_or_default();
     let name = user.split(':').next().unwrap_or_default();
     if name.is_empty() || name == "root" {
         return Some(0);
@@ -263,16 +295,7 @@ pub async fn owner(host: &Engine, image: &ImageInspect, container: &str) -> Opti
     if let Ok(id) = name.parse() {
         return Some(id);
     }
-    let options = DownloadFromContainerOptionsBuilder::new().path("/etc/passwd").build();
-    let pieces = host.docker().download_from_container(container, Some(options));
-    let archive: Vec<u8> = pieces
-        .try_fold(Vec::new(), |mut all, piece| async move {
-            all.extend_from_slice(&piece);
-            Ok(all)
-        })
-        .await
-        .ok()?;
-    id_in(&String::from_utf8_lossy(&archive::first_file(&archive)?), name)
+    id_in(&String::from_utf8_lossy(&containers::file(host, container, "/etc/passwd").await?), name)
 }
 
 /// The id of a user in a file like `/etc/passwd`.

@@ -8,13 +8,17 @@
 //! door. No value reaches the engine's API in any other way.
 
 pub mod archive;
+mod attached;
 pub mod command;
 pub mod compose;
+pub mod container;
 pub mod containers;
 pub mod delivered;
+pub mod doctor;
 pub mod edge;
 pub mod error;
 pub mod exec;
+pub mod fault;
 pub mod forwarder;
 pub mod gate;
 pub mod generation;
@@ -22,11 +26,17 @@ pub mod holder;
 pub mod instance;
 pub mod logs;
 pub mod names;
+pub mod one_off;
 pub mod plan;
+pub mod resume;
 pub mod roll;
+mod rotation;
 pub mod service;
+pub mod services;
 pub mod shim;
 pub mod show;
 pub mod start;
 pub mod state;
 pub mod stop;
+pub mod told;
+pub mod unit;

@@ -2,14 +2,14 @@
 
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use bollard::query_parameters::LogsOptionsBuilder;
+use bollard::query_parameters::{LogsOptionsBuilder, ResizeExecOptionsBuilder};
 use futures::StreamExt;
 use futures::stream::SelectAll;
 use pcli::{Ending, Exit, Printer};
 use pengine::Engine;
 use psecret::{Redactor, RedactorStream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::attached::{self, Ends, Raw};
 use crate::command::{ExecArguments, LogsArguments};
 use crate::containers;
 use crate::edge::{Edge, Failure, Outcome};
@@ -116,7 +116,7 @@ async fn wanted(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(
 }
 
 /// The two streams of one container on their way to people.
-struct Lines {
+pub(crate) struct Lines {
     out: Side,
     error: Side,
 }
@@ -139,7 +139,12 @@ impl Lines {
         Self { out: side(&edge.stdout), error: side(&edge.stderr) }
     }
 
-    fn push(&mut self, piece: &LogOutput) {
+    /// Whole bytes as they come, behind the redactor of an edge that knows the values.
+    pub(crate) fn plain(edge: &Edge) -> Self {
+        Self::new(edge.stdout.redactor(), String::new(), edge)
+    }
+
+    pub(crate) fn push(&mut self, piece: &LogOutput) {
         match piece {
             LogOutput::StdErr { message } => self.error.push(message),
             LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
@@ -148,7 +153,7 @@ impl Lines {
         }
     }
 
-    fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.out.finish();
         self.error.finish();
     }
@@ -203,11 +208,12 @@ pub async fn exec(arguments: &ExecArguments, edge: &Edge) -> Result<Outcome, Fai
     let project = Project::new(&name, ledger.owner());
     let container = project.instance(generation.number, arguments.instance);
     let running = containers::inspect(&host, &project, &container).await?;
-    if !running.is_some_and(|container| containers::is_running(&container)) {
+    let Some(running) = running.filter(containers::is_running) else {
         let what = format!("instance {} of project `{name}` does not run", arguments.instance);
         return Err(RunError::Nothing { what }.into());
-    }
-    let mut command = instance::entrypoint(&["exec", "--"]);
+    };
+    let mut command =
+        if instance::has_entrypoint(&running) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };
     command.extend(arguments.command.iter().cloned());
     let mut lines = Lines::new(&redactor, String::new(), edge);
     let work = exec_in(&host, &container, command, arguments, &mut lines);
@@ -228,40 +234,32 @@ async fn exec_in(
         attach_stdin: Some(arguments.interactive),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
+        tty: Some(arguments.tty),
         user: arguments.user.clone(),
         ..CreateExecOptions::default()
     };
     let docker = host.docker();
     let id = docker.create_exec(container, options).await.map_err(engine(doing))?.id;
     let started = docker.start_exec(&id, None::<StartExecOptions>).await.map_err(engine(doing))?;
-    if let StartExecResults::Attached { mut output, mut input } = started {
-        let feed = async {
-            if arguments.interactive {
-                let mut stdin = tokio::io::stdin();
-                let mut buffer = vec![0; 16 * 1024];
-                while let Ok(count @ 1..) = stdin.read(&mut buffer).await {
-                    if input.write_all(&buffer[..count]).await.is_err() {
-                        break;
-                    }
-                    let _ = input.flush().await;
-                }
+    if let StartExecResults::Attached { output, input } = started {
+        let raw = (arguments.tty && arguments.interactive).then(Raw::enter);
+        let exec = &id;
+        let resize = attached::follow_size(|rows, columns| async move {
+            let options = ResizeExecOptionsBuilder::new().h(i32::from(rows)).w(i32::from(columns)).build();
+            let _ = docker.resize_exec(exec, options).await;
+        });
+        let doing = doing();
+        let pump = attached::pump(Ends { output, input }, arguments.interactive, lines, &doing);
+        if arguments.tty {
+            tokio::select! {
+                result = pump => result?,
+                () = resize => {}
             }
-            let _ = input.shutdown().await;
-            // What the command still writes is waited for, not this.
-            std::future::pending::<()>().await;
-        };
-        let show = async {
-            while let Some(piece) = output.next().await {
-                lines.push(&piece.map_err(engine(doing))?);
-            }
-            Ok::<_, RunError>(())
-        };
-        tokio::select! {
-            result = show => result?,
-            () = feed => {}
+        } else {
+            pump.await?;
         }
+        drop(raw);
     }
-    lines.finish();
     for _ in 0..50 {
         let state = docker.inspect_exec(&id).await.map_err(engine(doing))?;
         if let (Some(false), Some(code)) = (state.running, state.exit_code) {

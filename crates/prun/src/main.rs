@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 use pcli::{Diagnostic, Ending, Exit, Printer};
 use prun::command::{Command, CommandLine};
 use prun::edge::{Edge, Failure, Outcome};
-use prun::{logs, show, start, stop};
+use prun::{logs, one_off, resume, services, show, start, stop};
 
 fn main() -> ExitCode {
     pcli::protect();
@@ -44,8 +44,8 @@ async fn run(command_line: CommandLine) -> ExitCode {
         Ok(Outcome::Exit(exit)) => exit.into(),
         Ok(Outcome::Command(code)) => code.into(),
         // As docker has it: the inner command's codes are its own, ours is 125.
-        Err(failure @ Failure::Told { .. }) if matches!(command_line.command, Command::Exec(_)) => {
-            let _ = failure.report(&edge.stderr);
+        Err(failure @ Failure::Told { .. }) if matches!(command_line.command, Command::Exec(_) | Command::Run(_)) => {
+            let _ = failure.ending_with(pshim::FAILED).report(&edge.stderr);
             pshim::FAILED.into()
         }
         Err(failure) => failure.report(&edge.stderr).into(),
@@ -59,8 +59,15 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<Outcome, Failure> {
         Command::Ps(arguments) => show::ps(arguments, edge).await?.into(),
         Command::Logs(arguments) => logs::logs(arguments, edge).await?.into(),
         Command::Exec(arguments) => logs::exec(arguments, edge).await?,
+        Command::Run(arguments) => one_off::run(arguments, edge).await?,
+        Command::Init(arguments) => one_off::init(arguments, edge).await?,
+        Command::Restart(arguments) => resume::restart(arguments, edge).await?.into(),
+        Command::Resume(arguments) => resume::resume(arguments, edge).await?.into(),
         Command::Injected(arguments) => show::injected(arguments, edge)?.into(),
+        Command::Services(command) => services::run(command, edge).await?.into(),
         Command::Secrets(arguments) => pcli::secrets::look(arguments, &edge.desk())?.into(),
+        Command::Trust(arguments) => pcli::secrets::trust(arguments, &edge.desk())?.into(),
+        Command::Doctor(arguments) => prun::doctor::run(arguments, edge).await?.into(),
         Command::Completions { .. } => Outcome::Exit(Exit::Done),
     })
 }

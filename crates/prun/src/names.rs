@@ -34,6 +34,8 @@ pub enum Role {
     Network,
     /// A volume of the app's own.
     Data,
+    /// A container of `prun run` or `prun init`.
+    Run,
 }
 
 impl Role {
@@ -48,6 +50,7 @@ impl Role {
             Self::Home => "home",
             Self::Network => "network",
             Self::Data => "data",
+            Self::Run => "run",
         }
     }
 }
@@ -118,6 +121,18 @@ impl Project {
     #[must_use]
     pub fn instance(&self, generation: u64, instance: u32) -> String {
         format!("{}.{generation}.{instance}", self.name)
+    }
+
+    /// A container of `prun run` or `prun init`.
+    #[must_use]
+    pub fn one_off(&self, number: u32) -> String {
+        format!("{}.run.{number}", self.name)
+    }
+
+    /// Whether a name is one of those.
+    #[must_use]
+    pub fn is_one_off(&self, name: &str) -> bool {
+        name.strip_prefix(&self.name).is_some_and(|rest| rest.starts_with(".run."))
     }
 
     /// A volume of the app's own.

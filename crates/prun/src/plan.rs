@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use papp::{Check, Deliver, Init, Manifest, Port, Template, Volume};
-use pcredential::ServiceKind;
+use papp::{Check, Deliver, Init, Manifest, Port};
+use pcredential::{ServiceKind, VariableSet};
 
 use crate::command::StartArguments;
+use crate::container::{ContainerFlags, PlannedVolume};
 use crate::error::RunError;
 
 /// How long a service or an instance may take, if nobody says.
@@ -26,7 +27,7 @@ pub struct Plan {
     /// Public configuration.
     pub environment: Vec<(String, String)>,
     /// The secrets that are made of other names, and whether each may replace an injected variable.
-    pub composed: Vec<(String, Template)>,
+    pub composed: Vec<papp::Secret>,
     /// The user's secrets that may take the place of an injected variable.
     pub overriding: Vec<String>,
     /// What runs before the app.
@@ -35,8 +36,8 @@ pub struct Plan {
     pub replicas: u32,
     /// The published ports.
     pub ports: Vec<Port>,
-    /// The app's volumes.
-    pub volumes: Vec<Volume>,
+    /// What docker's own flags ask for.
+    pub container: ContainerFlags,
     /// The folder that the volumes' host paths begin at.
     pub folder: PathBuf,
     /// How values reach the app.
@@ -60,6 +61,8 @@ pub struct WantedService {
     pub database: Option<String>,
     /// Whether it owns the standard names.
     pub primary: bool,
+    /// Further names that it fills.
+    pub sets: Vec<VariableSet>,
 }
 
 impl Plan {
@@ -95,6 +98,25 @@ impl Plan {
             arguments.ports.iter().map(|text| port(text)).collect::<Result<_, _>>()?
         };
         check_ports(&ports)?;
+        let mut environment = manifest.environment.clone();
+        for (name, value) in arguments.container.configuration()? {
+            if manifest.secrets.iter().any(|secret| secret.name == name) {
+                let help = format!(
+                    "--secret id={name} takes it from the environment, --secret id={name},src=FILE from a file"
+                );
+                let what = format!(
+                    "--env {name}=…: `{name}` is a secret, and its value would be visible in ps and docker inspect"
+                );
+                return Err(wrong(what, help));
+            }
+            environment.retain(|(other, _)| *other != name);
+            environment.push((name, value));
+        }
+        // Flags are relative to where they were typed.
+        let here = std::path::absolute(".").unwrap_or_default();
+        let mut container = arguments.container.check(&here, &arguments.command)?;
+        let of_manifest = manifest.run.volumes.iter().cloned().map(PlannedVolume::Project);
+        container.volumes = of_manifest.chain(std::mem::take(&mut container.volumes)).collect();
         let (health, timeout) = match &manifest.run.health {
             Some(health) => (Some(health.check.clone()), health.timeout),
             None => (None, None),
@@ -104,11 +126,8 @@ impl Plan {
             project_from,
             image,
             services,
-            environment: manifest.environment.clone(),
-            composed: manifest
-                .run_secrets()
-                .filter_map(|secret| Some((secret.name.clone(), secret.value.clone()?)))
-                .collect(),
+            environment,
+            composed: manifest.run_secrets().filter(|secret| secret.value.is_some()).cloned().collect(),
             overriding: manifest
                 .secrets
                 .iter()
@@ -118,7 +137,7 @@ impl Plan {
             init: manifest.init.clone(),
             replicas: arguments.replicas.unwrap_or(manifest.run.replicas),
             ports,
-            volumes: manifest.run.volumes.clone(),
+            container,
             folder: folder.to_owned(),
             deliver: manifest.run.deliver,
             health,
@@ -126,10 +145,35 @@ impl Plan {
         })
     }
 
+    /// Adds services, each as `KIND[:VERSION]=NAME`; one that is there already stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Plan`] for what names no service.
+    pub fn add(&mut self, services: &[String]) -> Result<(), RunError> {
+        for text in services {
+            let service = WantedService::of_flag(text)?;
+            if !self.wants(&service.name) {
+                self.services.push(service);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a service is part of the plan.
     #[must_use]
     pub fn wants(&self, service: &str) -> bool {
         self.services.iter().any(|wanted| wanted.name == service)
+    }
+
+    /// The further names that services fill.
+    #[must_use]
+    pub fn sets(&self) -> Vec<(&str, VariableSet)> {
+        let of = |service: &'_ WantedService| service.sets.clone();
+        self.services
+            .iter()
+            .flat_map(|service| of(service).into_iter().map(|set| (service.name.as_str(), set)))
+            .collect()
     }
 
     /// The services that are marked as owners of the standard names.
@@ -139,22 +183,37 @@ impl Plan {
 }
 
 impl WantedService {
-    fn of_manifest(service: &papp::Service) -> Result<Self, RunError> {
+    /// Takes over a service of the manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Plan`] when it asks for what its kind does not have.
+    pub fn of_manifest(service: &papp::Service) -> Result<Self, RunError> {
         let kind = ServiceKind::parse(service.kind.as_str())
             .ok_or_else(|| wrong(format!("service `{}` is of an unknown kind", service.name), kinds()))?;
         let image =
             service.image.clone().or_else(|| service.version.as_deref().map(|version| kind.image(Some(version))));
+        let sets: Vec<VariableSet> = service.variables.iter().filter_map(|name| VariableSet::parse(name)).collect();
+        if let Some(set) = sets.iter().find(|set| !set.fits(kind)) {
+            let what = format!("service `{}` is {kind}, which has no variables {}", service.name, set.as_str());
+            return Err(wrong(what, format!("take it out of `variables` in app.toml:{}", service.line)));
+        }
         Ok(Self {
             name: service.name.clone(),
             kind,
             image,
             database: service.database.clone(),
             primary: service.primary,
+            sets,
         })
     }
 
     /// Reads `KIND[:VERSION][=NAME]`.
-    fn of_flag(text: &str) -> Result<Self, RunError> {
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Plan`] for an unknown kind or a name that is none.
+    pub fn of_flag(text: &str) -> Result<Self, RunError> {
         let (kind, name) = text.split_once('=').map_or((text, None), |(kind, name)| (kind, Some(name)));
         let (kind, version) = kind.split_once(':').map_or((kind, None), |(kind, version)| (kind, Some(version)));
         let Some(kind) = ServiceKind::parse(kind) else {
@@ -171,7 +230,17 @@ impl WantedService {
             return Err(wrong(format!("--service {text}: `{name}` is no name for a service"), help));
         }
         let image = version.map(|version| kind.image(Some(version)));
-        Ok(Self { name: name.to_owned(), kind, image, database: None, primary: false })
+        Ok(Self { name: name.to_owned(), kind, image, database: None, primary: false, sets: Vec::new() })
+    }
+}
+
+/// A service as `KIND[:VERSION]=NAME`, whoever left parts of it out.
+#[must_use]
+pub fn full_name(service: &WantedService) -> String {
+    let version = service.image.as_deref().and_then(|image| image.rsplit_once(':')).map(|(_, version)| version);
+    match version {
+        Some(version) => format!("{}:{version}={}", service.kind, service.name),
+        None => format!("{}={}", service.kind, service.name),
     }
 }
 

@@ -1,15 +1,18 @@
 //! From one generation of instances to the next: new ones first, old ones go when the new are healthy.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerUpdateBody, ImageInspect};
 use pcredential::Ledger;
 use pengine::Engine;
 
+use crate::container::PlannedVolume;
 use crate::containers;
 use crate::edge::Edge;
 use crate::error::{RunError, engine};
+use crate::fault;
 use crate::forwarder;
 use crate::gate;
 use crate::generation::{Generation, Variable};
@@ -20,6 +23,7 @@ use crate::plan::Plan;
 use crate::shim;
 use crate::start::now;
 use crate::state::Locked;
+use crate::told::Told;
 
 /// How long an instance may take to end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -49,8 +53,21 @@ pub struct Roll<'a> {
     pub ledger: &'a Ledger,
     /// The app's image.
     pub image: &'a ImageInspect,
+    /// What the start was told.
+    pub told: &'a Told,
+    /// Whether instances that are as they should be are replaced too.
+    pub instances: Instances,
     /// Where to tell.
     pub edge: &'a Edge,
+}
+
+/// What becomes of instances that are as they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instances {
+    /// They stay.
+    Keep,
+    /// They are replaced.
+    Replace,
 }
 
 /// What instances are made of, as a digest: two starts with the same digest are the same.
@@ -61,7 +78,7 @@ pub fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variables: &[V
         "{:?} {:?} {:?} {:?} {} {}",
         image.id,
         plan.init,
-        plan.volumes,
+        plan.container,
         plan.deliver,
         plan.replicas,
         shim::digest()
@@ -82,20 +99,27 @@ impl Roll<'_> {
         variables: Vec<Variable>,
     ) -> Result<Change, RunError> {
         let digest = digest(self.ledger, self.plan, self.image, &variables);
-        let same = current.as_ref().filter(|current| current.digest == digest).map(|current| current.number);
+        let same = current
+            .as_ref()
+            .filter(|current| current.digest == digest && self.instances == Instances::Keep)
+            .map(|current| current.number);
         self.remove_others(current.as_ref().map(|current| current.number)).await?;
         if let (Some(number), Some(generation)) = (same, &current)
-            && self.runs(number).await?
+            && self.runs(number, instance::is_delivered(self.plan, &generation.variables)).await?
         {
             forwarder::ensure(self.host, self.project, self.ledger, &self.plan.ports).await?;
             forwarder::point(self.host, self.project, &self.plan.ports, &self.names(generation.number)).await?;
+            if let Some(current) = current.filter(|current| current.told != *self.told) {
+                locked.seal_generation(&Generation { told: self.told.clone(), ..current })?;
+            }
             return Ok(Change::None);
         }
+        let told = self.told.clone();
         let (generation, change) = match (same, current) {
-            (Some(_), Some(current)) => (current, Change::Restored),
+            (Some(_), Some(current)) => (Generation { told, ..current }, Change::Restored),
             (_, current) => {
                 let number = current.map_or(0, |current| current.number) + 1;
-                (Generation { number, created: now(), digest, variables }, Change::Replaced)
+                (Generation { number, created: now(), digest, variables, told }, Change::Replaced)
             }
         };
         // Whether the new generation may still be taken back.
@@ -106,10 +130,17 @@ impl Roll<'_> {
             if !before.is_empty() {
                 forwarder::point(self.host, self.project, &self.plan.ports, &before).await?;
             }
-            self.bring_up(&generation).await?;
+            // Without a health check there is nothing to wait for, unless others run whose place would be taken.
+            let steady = if before.is_empty() { Duration::ZERO } else { gate::STEADY };
+            self.bring_up(&generation, steady).await?;
             // Both are on the disk before anything old goes: killed here, the next start finds the new ones.
+            fault::point("roll.up");
             locked.seal_generation(&generation)?;
             fresh.set(false);
+            fault::point("roll.sealed");
+            if instance::is_delivered(self.plan, &generation.variables) {
+                self.holder(generation.number).note(self.host, generation.number).await?;
+            }
             forwarder::point(self.host, self.project, &self.plan.ports, &self.names(generation.number)).await?;
             self.remove_others(Some(generation.number)).await
         };
@@ -128,14 +159,15 @@ impl Roll<'_> {
     }
 
     /// Whether all instances of a generation run, and their values are there: after a restart of the engine they are not.
-    async fn runs(&self, generation: u64) -> Result<bool, RunError> {
-        for name in self.names(generation).into_iter().chain([self.project.values(generation)]) {
+    async fn runs(&self, generation: u64, delivered: bool) -> Result<bool, RunError> {
+        let holder = delivered.then(|| self.project.values(generation));
+        for name in self.names(generation).into_iter().chain(holder) {
             let container = containers::inspect(self.host, self.project, &name).await?;
             if !container.is_some_and(|container| containers::is_running(&container)) {
                 return Ok(false);
             }
         }
-        Ok(self.holder(generation).has(self.host, READY).await)
+        Ok(!delivered || self.holder(generation).has(self.host, READY).await)
     }
 
     fn holder(&self, generation: u64) -> Holder {
@@ -147,50 +179,80 @@ impl Roll<'_> {
         }
     }
 
-    async fn bring_up(&self, generation: &Generation) -> Result<(), RunError> {
-        let recipe = Recipe { project: self.project, plan: self.plan, image: self.image, generation };
+    async fn bring_up(&self, generation: &Generation, steady: Duration) -> Result<(), RunError> {
         let number = generation.number;
-        let home = self.project.home();
-        containers::ensure_volume(self.host, self.project, &home, self.project.labels(Role::Home, &[]), &[]).await?;
+        let holder = instance::is_delivered(self.plan, &generation.variables).then(|| self.holder(number));
+        let values = holder.as_ref().map(|holder| holder.name.clone());
+        let recipe = Recipe { project: self.project, plan: self.plan, image: self.image, generation, values };
+        if let Some(holder) = &holder {
+            let (home, labels) = (self.project.home(), self.project.labels(Role::Home, &[]));
+            containers::ensure_volume(self.host, self.project, &home, labels, &[]).await?;
+            holder.start(self.host, self.project).await?;
+            holder.furnish(self.host).await?;
+        }
         self.ensure_data().await?;
-        let holder = self.holder(number);
-        holder.start(self.host, self.project).await?;
-        holder.furnish(self.host).await?;
         for instance in 1..=self.plan.replicas {
             let name = self.project.instance(number, instance);
             let existing = containers::inspect(self.host, self.project, &name).await?;
             if !existing.is_some_and(|container| containers::is_running(&container)) {
-                containers::create(self.host, self.project, &name, recipe.body(instance)?).await?;
+                containers::create(self.host, self.project, &name, recipe.body(self.labels(generation, instance))?)
+                    .await?;
+                for network in &self.plan.container.networks {
+                    containers::join(self.host, network, &name).await?;
+                }
             }
         }
-        // Known only now, when there is a container whose list of users can be read.
-        let owner = instance::owner(self.host, self.image, &self.project.instance(number, 1)).await;
-        holder.fill(self.host, &recipe.files(owner).in_order()).await?;
+        if let Some(holder) = &holder {
+            // Known only now, when there is a container whose list of users can be read.
+            let owner = instance::owner(self.host, self.plan, self.image, &self.project.instance(number, 1)).await;
+            holder.fill(self.host, &recipe.files(owner).in_order()).await?;
+        }
         for instance in 1..=self.plan.replicas {
             let name = self.project.instance(number, instance);
             containers::start(self.host, &name).await?;
             let told = |finished: &gate::Finished| {
                 self.edge.stderr.fact("init", &format!("{:<9} instance {instance}   {}", finished.name, finished.took));
             };
-            gate::init(self.host, self.project, self.plan, &name, instance, told).await?;
-            gate::healthy(self.host, self.project, self.plan, self.image, number, instance).await?;
+            let init = gate::init(self.host, self.project, self.plan, &name, instance, told);
+            self.edge.patiently(|| format!("instance {instance} until its init commands have finished"), init).await?;
+            let healthy = gate::healthy(self.host, self.project, self.plan, self.image, number, instance, steady);
+            let what = || format!("instance {instance} until it is healthy, at most {}s", self.plan.patience.as_secs());
+            self.edge.patiently(what, healthy).await?;
             // Only now: the engine must not start again and again what never was healthy.
             let update = ContainerUpdateBody {
-                restart_policy: Some(containers::restarting()),
+                restart_policy: Some(self.plan.container.restart_policy()),
                 ..ContainerUpdateBody::default()
             };
             let updated = self.host.docker().update_container(&name, update).await;
             updated.map_err(engine(|| format!("set the restart policy of {name}")))?;
+            if instance == 1 {
+                fault::point("roll.first");
+            }
         }
         let (all, word) = (self.plan.replicas, if self.plan.replicas == 1 { "instance" } else { "instances" });
-        self.edge.stderr.fact("healthy", &format!("{all} of {all} {word}"));
+        if gate::is_asked(self.plan, self.image) {
+            self.edge.stderr.fact("healthy", &format!("{all} of {all} {word}"));
+        } else {
+            self.edge.stderr.fact("running", &format!("{all} of {all} {word}; no health check asks for more"));
+        }
         Ok(())
+    }
+
+    fn labels(&self, generation: &Generation, instance: u32) -> HashMap<String, String> {
+        let more = [
+            (names::GENERATION, generation.number.to_string()),
+            (names::INSTANCE, instance.to_string()),
+            (names::CONFIGURATION, generation.digest.clone()),
+        ];
+        self.project.labels(Role::App, &more)
     }
 
     /// The app's own volumes.
     async fn ensure_data(&self) -> Result<(), RunError> {
-        for volume in &self.plan.volumes {
-            if let papp::VolumeSource::Named(name) = &volume.source {
+        for volume in &self.plan.container.volumes {
+            if let PlannedVolume::Project(volume) = volume
+                && let papp::VolumeSource::Named(name) = &volume.source
+            {
                 let name = self.project.data(name);
                 let labels = self.project.labels(Role::Data, &[]);
                 containers::ensure_volume(self.host, self.project, &name, labels, &[]).await?;
@@ -241,6 +303,28 @@ impl Roll<'_> {
             holder::remove(self.host, &containers::name_of(container)).await?;
         }
         Ok(instances.len())
+    }
+}
+
+/// Refuses to work with a state that is older than what runs, as a restored backup is: it would take the instances of the
+/// newer generation for leftovers, and hand out credentials that were revoked.
+///
+/// # Errors
+///
+/// [`RunError::OlderState`].
+pub async fn check_age(host: &Engine, project: &Project, sealed: Option<&Generation>) -> Result<(), RunError> {
+    let sealed = sealed.map_or(0, |generation| generation.number);
+    let all = containers::list(host, project).await?;
+    let newer = all.iter().find(|container| {
+        role(container) == Some(Role::Values.as_str()) && number(container).is_some_and(|number| number > sealed)
+    });
+    // One that a killed run left was never sealed, and not noted as such.
+    let Some(newer) = newer else { return Ok(()) };
+    match holder::noted(host, &containers::name_of(newer)).await {
+        Some(noted) if noted > sealed => {
+            Err(RunError::OlderState { project: project.name().to_owned(), sealed, noted })
+        }
+        _ => Ok(()),
     }
 }
 

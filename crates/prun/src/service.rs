@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig, ImageInspect, NetworkingConfig};
 use pcredential::probe::{self, Probe, Verdict};
 use pcredential::setup::{self, SecretFile};
-use pcredential::{Ledger, Phase, ServiceRecord};
+use pcredential::{Ledger, Phase, ServiceRecord, Which};
 use pengine::Engine;
 
 use crate::archive::File;
@@ -45,15 +45,13 @@ pub async fn start(
 ) -> Result<Started, RunError> {
     let name = project.service(service.name());
     let labels = vec![(names::SERVICE, service.name().to_owned())];
-    let holder =
-        Holder { name: project.service_values(service.name()), labels: labels.clone(), network: None, home: None };
+    let holder = holder(project, service);
     let setup = setup::setup(service, pshim::DELIVERY);
     let data = data_directory(service, image);
     let digest = configuration(ledger, service, image, &setup, &data);
     holder.start(host, project).await?;
     // Always: after a restart of the engine the files are gone.
-    let files: Vec<File<'_>> = setup.files().iter().map(file).collect();
-    holder.fill(host, &files).await?;
+    fill(host, project, service).await?;
 
     let existing = containers::inspect(host, project, &name).await?;
     if let Some(container) = &existing
@@ -72,7 +70,9 @@ pub async fn start(
         containers::remove(host, &name, GRACE).await?;
     }
     let volume = project.labels(Role::Service, &labels);
-    containers::ensure_volume(host, project, service.volume(), volume, &[]).await?;
+    if !service.is_adopted() {
+        containers::ensure_volume(host, project, service.volume(), volume, &[]).await?;
+    }
     let labels = project.labels(Role::Service, &[labels[0].clone(), (names::CONFIGURATION, digest)]);
     let environment = setup.environment().iter().map(|(name, value)| format!("{name}={value}")).collect();
     let endpoint = EndpointSettings { aliases: Some(vec![service.name().to_owned()]), ..EndpointSettings::default() };
@@ -97,6 +97,36 @@ pub async fn start(
     containers::create(host, project, &name, body).await?;
     containers::start(host, &name).await?;
     Ok(Started::Created)
+}
+
+fn holder(project: &Project, service: &ServiceRecord) -> Holder {
+    let labels = vec![(names::SERVICE, service.name().to_owned())];
+    Holder { name: project.service_values(service.name()), labels, network: None, home: None }
+}
+
+/// Writes the files that a service reads when it starts, as they are right now.
+///
+/// # Errors
+///
+/// [`RunError::Engine`].
+pub async fn fill(host: &Engine, project: &Project, service: &ServiceRecord) -> Result<(), RunError> {
+    let setup = setup::setup(service, pshim::DELIVERY);
+    let files: Vec<File<'_>> = setup.files().iter().map(file).collect();
+    holder(project, service).fill(host, &files).await
+}
+
+/// Tells a service something about its credentials.
+///
+/// # Errors
+///
+/// [`RunError::Rotation`] with what it said when it does not do that.
+pub async fn tell(host: &Engine, project: &Project, service: &ServiceRecord, script: &Probe) -> Result<(), RunError> {
+    let mut said = Vec::new();
+    if ask(host, &project.service(service.name()), script, &mut said).await? == Verdict::Done {
+        return Ok(());
+    }
+    let tail = String::from_utf8_lossy(&said).lines().rev().take(3).map(str::to_owned).collect();
+    Err(RunError::Rotation { service: service.name().to_owned(), otherwise: "does not change its credentials", tail })
 }
 
 fn with_copy(mut mount: bollard::models::Mount) -> bollard::models::Mount {
@@ -172,10 +202,11 @@ pub async fn wait(
         look(host, project, service, &container, &mut before).await?;
         let left = patience.saturating_sub(began.elapsed());
         let step = async {
-            if ask(host, &container, &probe::reach(service), &mut said).await? != Verdict::Done {
-                return Ok::<_, RunError>(Verdict::NotYet);
-            }
             if !provisioned {
+                // A login alone tells the same of a service that was proven once.
+                if ask(host, &container, &probe::reach(service), &mut said).await? != Verdict::Done {
+                    return Ok::<_, RunError>(Verdict::NotYet);
+                }
                 match probe::provision(service) {
                     None => provisioned = true,
                     Some(script) => match ask(host, &container, &script, &mut said).await? {
@@ -184,7 +215,7 @@ pub async fn wait(
                     },
                 }
             }
-            ask(host, &container, &probe::login(service), &mut said).await
+            login(host, &container, service, &mut said).await
         };
         match tokio::time::timeout(left, step).await {
             Ok(Ok(Verdict::Done)) => return Ok(began.elapsed()),
@@ -229,7 +260,26 @@ async fn look(
     Ok(())
 }
 
-async fn ask(host: &Engine, container: &str, probe: &Probe, said: &mut Vec<u8>) -> Result<Verdict, RunError> {
+/// Logs in with the credential; in the middle of a rotation either of the two will do.
+async fn login(
+    host: &Engine,
+    container: &str,
+    service: &ServiceRecord,
+    said: &mut Vec<u8>,
+) -> Result<Verdict, RunError> {
+    let current = ask(host, container, &probe::login(service, Which::Current), said).await?;
+    if current != Verdict::Refused || service.step().is_none() {
+        return Ok(current);
+    }
+    ask(host, container, &probe::login(service, Which::Next), said).await
+}
+
+/// Runs a probe in the service's container; `said` is what it wrote when it did not work.
+///
+/// # Errors
+///
+/// [`RunError::Engine`].
+pub async fn ask(host: &Engine, container: &str, probe: &Probe, said: &mut Vec<u8>) -> Result<Verdict, RunError> {
     let done = exec::run(host, container, probe.command(), probe.input()).await?;
     let verdict = probe.judge(done.code, &done.output);
     if verdict != Verdict::Done && !done.output.is_empty() {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pcli::Exit;
 use pcredential::Ledger;
 
-use crate::command::{InjectedArguments, ProjectArguments};
+use crate::command::{InjectedArguments, InjectedFormat, ProjectArguments};
 use crate::containers;
 use crate::edge::{Edge, Failure};
 use crate::error::RunError;
@@ -93,6 +93,17 @@ pub fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Fail
         reveal(variable, edge);
         return Ok(Exit::Done);
     }
+    match arguments.format {
+        InjectedFormat::Table => {}
+        InjectedFormat::Env => {
+            edge.stdout.bytes(lines_of(&generation.variables).as_bytes());
+            return Ok(Exit::Done);
+        }
+        InjectedFormat::Json => {
+            edge.stdout.bytes(json_of(&generation.variables).as_bytes());
+            return Ok(Exit::Done);
+        }
+    }
     let mut rows = vec![["NAME", "FROM", "VALUE"].map(str::to_owned)];
     rows.extend(generation.variables.iter().map(|variable| row(variable, &ledger)));
     // What the build alone gets is missing here on purpose; without the manifest nobody knows of it.
@@ -105,6 +116,38 @@ pub fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Fail
     }
     edge.stdout.bytes(table(&rows).as_bytes());
     Ok(Exit::Done)
+}
+
+/// Lines of NAME=VALUE; confidential ones are comments.
+fn lines_of(variables: &[Variable]) -> String {
+    let line = |variable: &Variable| match &variable.value {
+        Value::Public(text) => format!("{}={}\n", variable.name, pcli::one_line(text)),
+        Value::Confidential(value) => {
+            format!("# {}: {} characters; prun injected --reveal {}\n", variable.name, value.len(), variable.name)
+        }
+    };
+    variables.iter().map(line).collect()
+}
+
+/// Version 1: `variables` with `name`, `from`, `source`, `confidential`, and `value` or `length`.
+fn json_of(variables: &[Variable]) -> String {
+    let one = |variable: &Variable| {
+        let (from, source) = match &variable.origin {
+            Origin::Service(name) => ("service", name.as_str()),
+            Origin::User(source) => ("user", source.as_str()),
+            Origin::Configuration => ("configuration", ""),
+        };
+        match &variable.value {
+            Value::Public(text) => serde_json::json!({
+                "name": variable.name, "from": from, "source": source, "confidential": false, "value": text,
+            }),
+            Value::Confidential(value) => serde_json::json!({
+                "name": variable.name, "from": from, "source": source, "confidential": true, "length": value.len(),
+            }),
+        }
+    };
+    let variables: Vec<serde_json::Value> = variables.iter().map(one).collect();
+    format!("{:#}\n", serde_json::json!({ "version": 1, "variables": variables }))
 }
 
 #[expect(clippy::disallowed_methods, reason = "door 48: somebody asked to see this one value")]
@@ -134,7 +177,8 @@ fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
 }
 
 /// How old something is, in words.
-fn age(seconds: u64) -> String {
+#[must_use]
+pub(crate) fn age(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..60 => return "made just now".to_owned(),
         60..3600 => (seconds / 60, "minute"),
@@ -145,7 +189,7 @@ fn age(seconds: u64) -> String {
 }
 
 /// Columns that line up; the last one is as long as it likes, and empty ones are left out.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let used: Vec<usize> = (0..N).filter(|column| rows.iter().skip(1).any(|row| !row[*column].is_empty())).collect();
     let widths: Vec<usize> =
         (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
@@ -167,7 +211,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_are_said_in_the_largest_whole_unit() {
+    fn ages_are_said_in_the_largest_whole_unit_and_a_clock_that_jumped_back_is_now_c18() {
+        // What was made in the future, as after a battery change, is of age nought.
+        assert_eq!(age(0_u64.saturating_sub(4_102_444_800)), "made just now");
+        assert_eq!(age(4_102_444_800), "47482 days old");
         assert_eq!(age(3), "made just now");
         assert_eq!(age(60), "1 minute old");
         assert_eq!(age(3 * 86400 + 5), "3 days old");

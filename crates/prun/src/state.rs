@@ -1,10 +1,12 @@
 //! The sealed state of a project: which services there are, and what its instances run with.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use pcredential::Ledger;
-use pvault::{Identity, LockedFile, SealedFile};
+use pvault::{Identity, LockedFile, SealedFile, VaultError};
 
+use crate::edge::Edge;
 use crate::error::RunError;
 use crate::generation::Generation;
 use crate::plan::wrong;
@@ -12,6 +14,13 @@ use crate::plan::wrong;
 const LEDGER: &str = "services.age";
 const GENERATION: &str = "generation.age";
 const IDENTITY: &str = "identity.txt";
+
+/// How long one waits for another.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one waits without a word.
+const SILENCE: Duration = Duration::from_millis(500);
+/// How often it looks.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a project's state lies, and who opens it.
 ///
@@ -74,13 +83,39 @@ impl State {
         sealed.map(|sealed| Generation::open(&sealed)).transpose()
     }
 
-    /// Takes the project's lock: one `prun` at a time changes a project.
+    /// Takes the project's lock: one `prun` at a time changes a project. Who has it is told while we wait, and the wait
+    /// can be ended.
     ///
     /// # Errors
     ///
-    /// [`pvault::VaultError::Locked`] with the other's process after ten seconds.
-    pub fn lock(&self) -> Result<Locked<'_>, RunError> {
-        let lock = self.ledger.lock()?;
+    /// [`pvault::VaultError::Locked`] with the other's process after ten seconds; [`RunError::Stopped`].
+    pub async fn lock(&self, edge: &Edge) -> Result<Locked<'_>, RunError> {
+        let began = Instant::now();
+        let mut told = false;
+        loop {
+            let (path, holder) = match self.try_lock() {
+                Err(RunError::Vault(VaultError::Locked { path, holder, .. })) => (path, holder),
+                other => return other,
+            };
+            if began.elapsed() >= PATIENCE {
+                return Err(VaultError::Locked { path, holder, seconds: PATIENCE.as_secs() }.into());
+            }
+            if !told && began.elapsed() >= SILENCE {
+                let who = holder.map_or("another prun".to_owned(), |process| format!("prun, process {process},"));
+                edge.stderr.fact("waiting", &format!("{who} is at work on this project"));
+                told = true;
+            }
+            edge.cancellation.unless_cancelled(tokio::time::sleep(PAUSE)).await?;
+        }
+    }
+
+    /// Takes the project's lock if nobody has it.
+    ///
+    /// # Errors
+    ///
+    /// [`pvault::VaultError::Locked`] with the other's process.
+    pub fn try_lock(&self) -> Result<Locked<'_>, RunError> {
+        let lock = self.ledger.try_lock()?;
         // A lost key is not replaced while there is something that only it opens.
         let sealed = [&self.ledger, &self.generation].iter().any(|file| file.path().exists() || file.backup().exists());
         let identity = if sealed { Identity::load(&self.key)? } else { Identity::load_or_create(&self.key)? };
@@ -175,7 +210,7 @@ mod tests {
         let mut ledger = Ledger::new("shop");
         let (name, kind) = ("db", ServiceKind::Postgres);
         ledger.add(NewService { name, kind, image: "i", volume: "shop-db", database: None, created: 0 });
-        state.lock().unwrap().seal_ledger(&ledger).unwrap();
+        state.try_lock().unwrap().seal_ledger(&ledger).unwrap();
         assert_eq!(*state.ledger().unwrap().unwrap().seal(), *ledger.seal());
         let sealed = std::fs::read(state.folder().join(LEDGER)).unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"shop-db"));
@@ -185,10 +220,10 @@ mod tests {
     fn a_state_without_its_key_is_an_error_and_not_a_fresh_start() {
         let folder = tempfile::tempdir().unwrap();
         let state = state(folder.path());
-        state.lock().unwrap().seal_ledger(&Ledger::new("shop")).unwrap();
+        state.try_lock().unwrap().seal_ledger(&Ledger::new("shop")).unwrap();
         std::fs::remove_file(folder.path().join("prun").join(IDENTITY)).unwrap();
         assert!(matches!(state.ledger(), Err(RunError::Vault(_))));
-        assert!(matches!(state.lock(), Err(RunError::Vault(_))));
+        assert!(matches!(state.try_lock(), Err(RunError::Vault(_))));
         assert!(!state.key.exists());
     }
 
@@ -196,7 +231,7 @@ mod tests {
     fn forgetting_leaves_no_state() {
         let folder = tempfile::tempdir().unwrap();
         let state = state(folder.path());
-        let locked = state.lock().unwrap();
+        let locked = state.try_lock().unwrap();
         locked.seal_ledger(&Ledger::new("shop")).unwrap();
         locked.seal_ledger(&Ledger::new("shop")).unwrap();
         locked.forget().unwrap();

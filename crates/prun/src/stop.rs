@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pcli::Exit;
+use pcli::{Exit, Printer};
 use pengine::Engine;
 
 use crate::command::{ProjectArguments, StopArguments};
@@ -39,6 +39,26 @@ pub fn project_of(arguments: &ProjectArguments) -> Result<String, Failure> {
     }
 }
 
+/// Asks before something goes that nobody can bring back.
+///
+/// # Errors
+///
+/// When the answer is another, or there is nobody to ask.
+pub fn confirm(name: &str, what: &str) -> Result<(), Failure> {
+    use std::io::{BufRead as _, IsTerminal as _};
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(plan::wrong(what, "say --yes where nobody can be asked").into());
+    }
+    Printer::stderr().line(&format!("{what}; type `{name}` to go on"));
+    let mut answer = String::new();
+    let read = tokio::task::block_in_place(|| stdin.lock().read_line(&mut answer));
+    if read.is_ok() && answer.trim() == name {
+        return Ok(());
+    }
+    Err(plan::wrong("the answer was another; nothing was removed", format!("type `{name}`, or say --yes")).into())
+}
+
 /// Stops the app and its services.
 ///
 /// # Errors
@@ -46,12 +66,15 @@ pub fn project_of(arguments: &ProjectArguments) -> Result<String, Failure> {
 /// When there is no such project, or the engine refuses something.
 pub async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure> {
     let name = project_of(&arguments.project)?;
+    if arguments.purge && !arguments.yes {
+        confirm(&name, &format!("all data of project {name} and its credentials will be removed for ever"))?;
+    }
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let state = State::of(folder_of_states(), &name)?;
     if state.ledger()?.is_none() {
         return Err(RunError::Nothing { what: format!("nothing is known of a project `{name}`") }.into());
     }
-    let locked = tokio::task::block_in_place(|| state.lock())?;
+    let locked = state.lock(edge).await?;
     let Some(ledger) = locked.ledger()? else { return Ok(Exit::Done) };
     let project = Project::new(&name, ledger.owner());
     let stopped = edge.cancellation.unless_cancelled(stop(&host, &project)).await??;
@@ -84,7 +107,7 @@ async fn stop(host: &Engine, project: &Project) -> Result<usize, RunError> {
     let with = |wanted: Role| {
         all.iter().filter(move |container| role(container) == Some(wanted.as_str())).map(containers::name_of)
     };
-    let apps: Vec<String> = with(Role::Ports).chain(with(Role::App)).collect();
+    let apps: Vec<String> = with(Role::Ports).chain(with(Role::App)).chain(with(Role::Run)).collect();
     containers::remove_all(host, &apps, GRACE).await?;
     let services: Vec<String> = with(Role::Service).collect();
     containers::remove_all(host, &services, service::GRACE).await?;

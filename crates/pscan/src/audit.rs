@@ -1,11 +1,17 @@
 //! The search of a finished image.
 
+mod layers;
+mod together;
+
 use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
 
-use pimage::{BlobId, Contents, Kind, Part};
+use pimage::{BlobId, Container, Contents, Digest, Kind, LooseBlob, Part, Problem, Remembered, Vouching};
 use psecret::{Form, SecretName};
 
 use crate::ScanError;
@@ -23,6 +29,10 @@ pub struct Options {
     pub reading: pimage::Options,
     /// The image's name, for the report.
     pub subject: Option<String>,
+    /// How its bytes are reached, for the report: `archive`, `the engine's own files`.
+    pub way: Option<String>,
+    /// What earlier audits searched.
+    pub memory: Option<Arc<dyn Memory>>,
 }
 
 /// How far a search is.
@@ -49,12 +59,95 @@ pub fn audit(
     options: &Options,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Report, ScanError> {
-    audit_any(&mut source, needles, options, progress)
+    audit_any(Bytes::Archive(&mut source), needles, options, progress)
+}
+
+/// Searches an image archive that is a file, several of its blobs at once.
+///
+/// # Errors
+///
+/// As [`audit()`].
+pub fn audit_file(
+    file: File,
+    needles: &NeedleSet,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, ScanError> {
+    audit_any(Bytes::File(file), needles, options, progress)
+}
+
+/// Searches the blobs of an image that is no archive, several at once: a layout's files, a registry's downloads.
+///
+/// # Errors
+///
+/// As [`audit()`].
+pub fn audit_loose(
+    blobs: Vec<LooseBlob>,
+    needles: &NeedleSet,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Report, ScanError> {
+    audit_any(Bytes::Loose(blobs), needles, options, progress)
+}
+
+/// What an image is read from.
+enum Bytes<'a> {
+    Archive(&'a mut dyn Read),
+    File(File),
+    Loose(Vec<LooseBlob>),
+}
+
+/// What earlier audits searched for the same needles. Only clean layers are kept: one with a finding is searched anew.
+///
+/// Whoever implements it keeps apart what was searched for other needles or by another version of the search.
+pub trait Memory: fmt::Debug + Send + Sync {
+    /// The layer with this digest, if it was searched whole and nothing was found in it.
+    fn recall(&self, digest: &Digest) -> Option<Remembered>;
+
+    /// Keeps a layer that was.
+    fn remember(&self, digest: &Digest, layer: &Remembered);
+}
+
+/// Leaves out the layers that are known. A digest counts when the engine's own store vouches for it, or when the bytes
+/// have it: never because a file is named so.
+fn recalled(blob: LooseBlob, memory: Option<&dyn Memory>) -> LooseBlob {
+    let Some((memory, (digest, vouching))) = memory.zip(blob.identity()) else { return blob };
+    let Some(known) = memory.recall(digest) else { return blob };
+    match vouching == Vouching::Store || blob.holds(digest) {
+        true => blob.recalled(known),
+        false => blob,
+    }
+}
+
+/// Keeps the layers that are clean, under digests that the store vouched for or that were computed while they were read.
+fn remember(memory: &dyn Memory, contents: &Contents, sightings: &[Sighting], vouched: &HashMap<String, Digest>) {
+    let seen: HashSet<BlobId> = sightings.iter().map(|sighting| sighting.blob).collect();
+    let broken: Option<HashSet<BlobId>> = contents.problems().iter().map(pimage::Problem::blob).collect();
+    // A problem that names no blob may be any blob's.
+    let Some(broken) = broken else { return };
+    for (id, blob) in contents.blobs() {
+        if blob.is_recalled() || seen.contains(&id) || broken.contains(&id) || contents.uses(id).is_empty() {
+            continue;
+        }
+        let digest = vouched.get(blob.name()).or(blob.digest());
+        if let Some((digest, layer)) = digest.zip(contents.remembered(id)) {
+            memory.remember(digest, &layer);
+        }
+    }
+}
+
+/// What was read and seen.
+struct Searched {
+    contents: Contents,
+    sightings: Vec<Sighting>,
+    /// Sightings beyond those.
+    not_kept: u64,
+    bytes: u64,
 }
 
 /// One compiled body for all sources, and it is compiled here, where development builds are optimized.
 fn audit_any(
-    source: &mut dyn Read,
+    source: Bytes<'_>,
     needles: &NeedleSet,
     options: &Options,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -63,17 +156,39 @@ fn audit_any(
         return Err(ScanError::NothingSearchable);
     }
     let began = Instant::now();
-    let mut watch = |bytes| progress(Progress { bytes });
-    let mut collector = Collector::new(needles, &mut watch);
-    let contents = pimage::read(source, &options.reading, &mut collector)?;
-    let (bytes, not_kept) = (collector.bytes(), collector.not_kept);
-    let sightings = std::mem::take(&mut collector.sightings);
+    let reading = &options.reading;
+    let mut vouched = HashMap::new();
+    let Searched { contents, sightings, not_kept, bytes } = match source {
+        Bytes::Archive(archive) => {
+            let mut collector = Collector::new(needles, |bytes| progress(Progress { bytes }));
+            let contents = pimage::read(archive, reading, &mut collector)?;
+            let bytes = collector.bytes();
+            let (sightings, not_kept) = collector.take();
+            Searched { contents, sightings, not_kept, bytes }
+        }
+        Bytes::File(file) => {
+            together::search(needles, progress, |visitors| pimage::read_file(file, reading, visitors))?
+        }
+        Bytes::Loose(blobs) => {
+            let of_store = |blob: &LooseBlob| {
+                let (digest, vouching) = blob.identity()?;
+                (vouching == Vouching::Store).then(|| (blob.name().to_owned(), digest.clone()))
+            };
+            vouched.extend(blobs.iter().filter_map(of_store));
+            let blobs = blobs.into_iter().map(|blob| recalled(blob, options.memory.as_deref())).collect();
+            together::search(needles, progress, |visitors| pimage::read_loose_together(blobs, reading, visitors))?
+        }
+    };
+    if let Some(memory) = options.memory.as_deref().filter(|_| not_kept == 0) {
+        remember(memory, &contents, &sightings, &vouched);
+    }
     let mut writer = Writer { needles, contents: &contents, findings: Vec::new(), not_listed: not_kept };
     writer.layers(&sightings);
     writer.documents();
     let Writer { mut findings, not_listed, .. } = writer;
     findings.sort_by_key(|finding| (finding.layer.is_none(), finding.layer));
 
+    let layers = layers::summaries(needles.redactor(), &contents, &findings);
     let images = contents.images().iter().filter(|image| image.kind() == Kind::Image);
     let stats = Stats {
         layers: images.clone().map(|image| image.layers().len()).sum(),
@@ -89,17 +204,23 @@ fn audit_any(
             .map(|text| show::text(needles.redactor(), text))
             .collect(),
         absent: contents.absent_platforms().iter().map(|text| show::text(needles.redactor(), text)).collect(),
+        way: options.way.clone(),
+        layers,
+        searched: needles.secret_names().map(ToString::to_string).collect(),
         findings,
+        accepted: Vec::new(),
+        stale: Vec::new(),
         not_listed,
-        not_searched: not_searched(needles, &contents),
+        not_searched: told(needles, &contents, contents.problems()),
+        damaged: told(needles, &contents, contents.damaged()),
         unprotected: needles.unsearched().to_vec(),
         stats,
     })
 }
 
 /// Each problem with the layer it concerns.
-fn not_searched(needles: &NeedleSet, contents: &Contents) -> Vec<NotSearched> {
-    let told = contents.problems().iter().map(|problem| {
+fn told(needles: &NeedleSet, contents: &Contents, problems: &[Problem]) -> Vec<NotSearched> {
+    let told = problems.iter().map(|problem| {
         let layer = problem.blob().and_then(|blob| contents.uses(blob).first()).map(|(_, layer)| layer + 1);
         let member = problem.blob().map(|blob| show::text(needles.redactor(), contents.blob(blob).name()));
         NotSearched { layer, member, why: show::text(needles.redactor(), &problem.to_string()) }
@@ -124,7 +245,9 @@ impl Writer<'_> {
             }
             let place = self.place(sighting);
             let path = sighting.entry.as_ref().map(|entry| entry.path.as_slice());
-            self.everywhere(sighting.blob, sighting.needle, path, place, sighting.times);
+            let container = sighting.entry.as_ref().and_then(|entry| entry.container);
+            let seen = Seen { needle: sighting.needle, path, place, container, times: sighting.times };
+            self.everywhere(sighting.blob, &seen);
         }
     }
 
@@ -135,7 +258,7 @@ impl Writer<'_> {
             (Part::GzipFields, _) => Place::GzipHeader { offset: at },
             (Part::Rest { at: begin }, _) => Place::Packed { offset: begin + at },
             (_, Some(entry)) => {
-                let path = show::path(redactor, &entry.path);
+                let path = entry.shown(redactor);
                 if at < entry.content_at {
                     Place::Header { path, offset: at.saturating_sub(entry.header_at) }
                 } else if at - entry.content_at < entry.size {
@@ -153,27 +276,29 @@ impl Writer<'_> {
     }
 
     /// One finding for each layer that a blob is, or one if it is none.
-    fn everywhere(&mut self, blob: BlobId, needle: usize, path: Option<&[u8]>, place: Place, times: u64) {
+    fn everywhere(&mut self, blob: BlobId, seen: &Seen<'_>) {
         let uses = self.contents.uses(blob);
+        let mut new = self.finding(seen.needle, seen.place.clone(), seen.times);
+        new.container = seen.container;
         if uses.is_empty() {
-            let finding = self.finding(needle, place, times);
-            return self.add(finding);
+            return self.add(new);
         }
         for (used, (image_at, layer_at)) in uses.iter().enumerate() {
             if self.findings.len() == MOST_FINDINGS {
-                self.not_listed += times * (uses.len() - used) as u64;
+                self.not_listed += seen.times * (uses.len() - used) as u64;
                 return;
             }
             let image = &self.contents.images()[*image_at];
             let layer = &image.layers()[*layer_at];
-            let mut finding = self.finding(needle, place.clone(), times);
+            let mut finding = new.clone();
             finding.image = self.image_name(*image_at);
             if image.kind() != Kind::Attestation {
                 finding.layer = Some(layer_at + 1);
                 finding.diff_id = layer.diff_id().map(ToString::to_string);
                 finding.instruction = layer.created_by().map(|line| show::instruction(self.needles.redactor(), line));
-                finding.deleted_in = path
-                    .filter(|_| matches!(place, Place::File { .. } | Place::Header { .. }))
+                finding.deleted_in = seen
+                    .path
+                    .filter(|_| matches!(seen.place, Place::File { .. } | Place::Header { .. }))
                     .and_then(|path| self.contents.deleted_in(*image_at, *layer_at, path))
                     .map(|later| later + 1);
             }
@@ -189,6 +314,7 @@ impl Writer<'_> {
             secret,
             same_value: names.collect(),
             form: found.form,
+            container: None,
             weak: found.whole_token,
             image: None,
             layer: None,
@@ -197,6 +323,7 @@ impl Writer<'_> {
             instruction: None,
             deleted_in: None,
             times,
+            line: None,
         }
     }
 
@@ -218,10 +345,12 @@ impl Writer<'_> {
 
     fn documents(&mut self) {
         let contents = self.contents;
-        let (copies, others): (Vec<_>, Vec<_>) = contents
-            .blobs()
-            .filter(|(_, blob)| blob.document().is_some())
-            .partition(|(_, blob)| is_copy_of_config(blob.name()));
+        let (copies, others): (Vec<_>, Vec<_>) =
+            contents.blobs().filter(|(_, blob)| blob.document().is_some()).partition(|(id, blob)| {
+                // Newer engines keep the copies among the blobs, where no manifest lists them.
+                let is_stray = blob.name().starts_with("blobs/") && self.document_name(*id).1.is_none();
+                is_stray || is_copy_of_config(blob.name())
+            });
         for (id, _) in others {
             self.document(id);
         }
@@ -343,6 +472,16 @@ impl Writer<'_> {
 /// Whether a member is the copy of an image's configuration that old engines put beside each layer: `<id>/json`.
 fn is_copy_of_config(name: &str) -> bool {
     name.strip_suffix("/json").is_some_and(|id| pimage::Digest::from_hex(id).is_some())
+}
+
+/// A secret at one place of a blob.
+struct Seen<'s> {
+    needle: usize,
+    /// The file of the layer's own tar.
+    path: Option<&'s [u8]>,
+    place: Place,
+    container: Option<Container>,
+    times: u64,
 }
 
 /// A secret in one string of a document.

@@ -4,12 +4,16 @@ use aho_corasick::automaton::{Automaton as _, StateID};
 use aho_corasick::nfa::contiguous::NFA;
 use aho_corasick::{Anchored, MatchKind};
 
-/// Finds heads of needles, overlapping ones too, byte by byte.
+use crate::anchor::Piece;
+use crate::filter::Anchor;
+
+/// Finds pieces of needles, overlapping ones too, byte by byte.
 pub(crate) struct Automaton {
     nfa: NFA,
     start: StateID,
-    /// The needle of each pattern.
-    needles: Vec<usize>,
+    /// Of each piece, where it lies in its needle.
+    anchors: Vec<Anchor>,
+    lengths: Vec<usize>,
 }
 
 /// Where an automaton stands between two chunks.
@@ -17,26 +21,29 @@ pub(crate) struct Automaton {
 pub(crate) struct State(StateID);
 
 impl Automaton {
-    /// `None` when the heads need more states than there can be.
-    pub(crate) fn new(heads: &[(usize, &[u8])]) -> Option<Self> {
-        let (needles, heads): (Vec<usize>, Vec<&[u8]>) = heads.iter().copied().unzip();
-        let nfa = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(heads).ok()?;
+    /// `None` when the pieces need more states than there can be.
+    pub(crate) fn new(pieces: &[(usize, Piece)]) -> Option<Self> {
+        let bytes = pieces.iter().map(|(_, piece)| piece.bytes.as_slice());
+        let nfa = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(bytes).ok()?;
         let start = nfa.start_state(Anchored::No).ok()?;
-        Some(Self { nfa, start, needles })
+        let anchor = |(needle, piece): &(usize, Piece)| Anchor { needle: *needle, character: piece.character, at: 0 };
+        let anchors = pieces.iter().map(anchor).collect();
+        Some(Self { nfa, start, anchors, lengths: pieces.iter().map(|(_, piece)| piece.bytes.len()).collect() })
     }
 
     pub(crate) fn start(&self) -> State {
         State(self.start)
     }
 
-    /// Runs over a chunk and calls `found` with a needle and the index behind its head's last byte.
-    pub(crate) fn run(&self, state: State, bytes: &[u8], mut found: impl FnMut(usize, usize)) -> State {
+    /// Runs over a chunk and calls `found` with what was seen, its length, and the index behind its last byte.
+    pub(crate) fn run(&self, state: State, bytes: &[u8], mut found: impl FnMut(Anchor, usize, usize)) -> State {
         let mut at = state.0;
         for (index, byte) in bytes.iter().enumerate() {
             at = self.nfa.next_state(Anchored::No, at, *byte);
             if self.nfa.is_special(at) && self.nfa.is_match(at) {
                 for nth in 0..self.nfa.match_len(at) {
-                    found(self.needles[self.nfa.match_pattern(at, nth).as_usize()], index + 1);
+                    let piece = self.nfa.match_pattern(at, nth).as_usize();
+                    found(self.anchors[piece], self.lengths[piece], index + 1);
                 }
             }
         }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
 
-use pimage::{BlobId, Entry, Part, Visitor};
-use psecret::Form;
+use pimage::{BlobId, Container, Entry, Part, Stream, Visitor};
+use psecret::{Form, Redactor};
 
 use crate::needle::NeedleSet;
 use crate::search::{Hit, Searcher};
+use crate::show;
 
 /// Sightings past this number are counted and not kept.
 const MOST_SIGHTINGS: usize = 10_000;
@@ -30,24 +31,37 @@ pub(crate) struct Sighting {
     pub(crate) part: Part,
     /// The needle that was seen; it tells owner and form.
     pub(crate) needle: usize,
+    /// How many streams the stream lies in.
+    pub(crate) level: usize,
     /// The offset in the stream.
     pub(crate) at: u64,
     pub(crate) entry: Option<Named>,
     pub(crate) times: u64,
 }
 
-/// What a tar header named.
+/// What a header named, or what a stream was unpacked from.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
+    /// The file in the layer.
     pub(crate) path: Vec<u8>,
+    /// The members inside of it, with `!` between them.
+    pub(crate) inside: Vec<u8>,
+    pub(crate) container: Option<Container>,
     pub(crate) header_at: u64,
     pub(crate) content_at: u64,
     pub(crate) size: u64,
 }
 
 impl Named {
-    fn end(&self) -> u64 {
-        self.content_at.saturating_add(self.size)
+    /// The file and the members inside of it, fit to be shown.
+    pub(crate) fn shown(&self, redactor: &Redactor) -> String {
+        let Self { path, inside, .. } = self;
+        match (path.is_empty(), inside.is_empty()) {
+            (_, true) => show::path(redactor, path),
+            (true, false) => show::path(redactor, inside),
+            // Together: a value may be cut by the mark between them.
+            (false, false) => show::path(redactor, &[path, b"!".as_slice(), inside].concat()),
+        }
     }
 }
 
@@ -60,43 +74,48 @@ struct Spot {
     end: u64,
 }
 
-/// What a collector is told meanwhile, and whether it may go on.
-pub(crate) type Watch<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
+/// Searches every stream of an archive. Meanwhile `watch` is told the number of bytes, and says whether to go on.
+pub(crate) struct Collector<'n, W> {
+    needles: &'n NeedleSet,
+    watch: W,
+    bytes: u64,
+    /// The streams that have begun, by their level; those behind `level` have ended and wait to be used again.
+    tracks: Vec<Track<'n>>,
+    level: usize,
+    found: Found,
+}
 
-/// Searches every stream of an archive.
-pub(crate) struct Collector<'n, 'w> {
+/// What was seen so far.
+#[derive(Default)]
+struct Found {
+    sightings: Vec<Sighting>,
+    not_kept: u64,
+}
+
+/// The search of one stream.
+struct Track<'n> {
     needles: &'n NeedleSet,
     searcher: Searcher<'n>,
-    watch: &'w mut Watch<'w>,
-    bytes: u64,
-    stream: Option<(BlobId, Part)>,
-    entry: Option<Named>,
+    blob: BlobId,
+    part: Part,
+    level: usize,
+    /// How many bytes were shown.
+    shown: u64,
+    /// What was named, in order, as far back as a hit may still begin. A hit is told behind its end, when the reader may
+    /// have named what follows.
+    named: VecDeque<Named>,
     /// The spots of each owner that a later hit may still enlarge or swallow, in order: the lines of a key are seen
     /// before the key is.
     open: HashMap<usize, VecDeque<Spot>>,
     /// Spots of which the entry is not yet named.
     waiting: BTreeMap<(u64, usize), Spot>,
-    /// Where each owner and form was seen in the current entry.
-    here: HashMap<(usize, Form), Option<usize>>,
-    pub(crate) sightings: Vec<Sighting>,
-    pub(crate) not_kept: u64,
+    /// Where each owner and form was seen in an entry, by where its content begins and ends.
+    here: HashMap<(u64, u64, usize, Form), Option<usize>>,
 }
 
-impl<'n, 'w> Collector<'n, 'w> {
-    pub(crate) fn new(needles: &'n NeedleSet, watch: &'w mut Watch<'w>) -> Self {
-        Self {
-            needles,
-            searcher: needles.searcher(),
-            watch,
-            bytes: 0,
-            stream: None,
-            entry: None,
-            open: HashMap::new(),
-            waiting: BTreeMap::new(),
-            here: HashMap::new(),
-            sightings: Vec::new(),
-            not_kept: 0,
-        }
+impl<'n, W: FnMut(u64) -> ControlFlow<()>> Collector<'n, W> {
+    pub(crate) fn new(needles: &'n NeedleSet, watch: W) -> Self {
+        Self { needles, watch, bytes: 0, tracks: Vec::new(), level: 0, found: Found::default() }
     }
 
     /// Every byte searched.
@@ -104,10 +123,68 @@ impl<'n, 'w> Collector<'n, 'w> {
         self.bytes
     }
 
-    fn hit(&mut self, hit: &Hit<'_>) {
-        let new = Spot { needle: hit.needle, form: hit.form(), start: hit.start(), end: hit.end() };
+    /// What was seen, and how many times more.
+    pub(crate) fn take(&mut self) -> (Vec<Sighting>, u64) {
+        let Found { sightings, not_kept } = std::mem::take(&mut self.found);
+        (innermost(self.needles, sightings), not_kept)
+    }
+}
+
+/// What is seen in a packed stream is often seen in its packed bytes too, because packers leave short texts as they are:
+/// that is one leak, and the innermost place tells it best.
+fn innermost(needles: &NeedleSet, sightings: Vec<Sighting>) -> Vec<Sighting> {
+    let key = |sighting: &Sighting| {
+        let path = sighting.entry.as_ref().map(|entry| entry.path.clone()).unwrap_or_default();
+        (sighting.blob, needles.needle(sighting.needle).owner, path)
+    };
+    let mut deepest: HashMap<_, Vec<(usize, Vec<u8>)>> = HashMap::new();
+    for sighting in sightings.iter().filter(|sighting| sighting.level > 0) {
+        let inside = sighting.entry.as_ref().map(|entry| entry.inside.clone()).unwrap_or_default();
+        deepest.entry(key(sighting)).or_default().push((sighting.level, inside));
+    }
+    let leads_to = |outer: &[u8], inner: &[u8]| {
+        inner.strip_prefix(outer).is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with(b"!"))
+    };
+    let told_deeper = |sighting: &Sighting| {
+        let Some(entry) = &sighting.entry else { return false };
+        let deeper = deepest.get(&key(sighting)).map(Vec::as_slice).unwrap_or_default();
+        sighting.at >= entry.content_at
+            && deeper.iter().any(|(level, inside)| *level > sighting.level && leads_to(&entry.inside, inside))
+    };
+    let told: Vec<bool> = sightings.iter().map(told_deeper).collect();
+    sightings.into_iter().zip(told).filter_map(|(sighting, told)| (!told).then_some(sighting)).collect()
+}
+
+impl Found {
+    fn count(&mut self, track: &mut Track<'_>, spot: Spot) {
+        let entry = track.entry_of(spot.start);
+        let (begin, size) = entry.map_or((0, 0), |entry| (entry.content_at, entry.size));
+        let key = (begin, size, track.needles.needle(spot.needle).owner, spot.form);
+        match track.here.get(&key) {
+            Some(Some(index)) => {
+                let sighting = &mut self.sightings[*index];
+                sighting.times += 1;
+                sighting.at = sighting.at.min(spot.start);
+            }
+            Some(None) => self.not_kept += 1,
+            None if self.sightings.len() == MOST_SIGHTINGS => {
+                self.not_kept += 1;
+                track.here.insert(key, None);
+            }
+            None => {
+                let (needle, at, entry) = (spot.needle, spot.start, entry.cloned());
+                track.here.insert(key, Some(self.sightings.len()));
+                let &mut Track { blob, part, level, .. } = track;
+                self.sightings.push(Sighting { blob, part, needle, level, at, entry, times: 1 });
+            }
+        }
+    }
+}
+
+impl Track<'_> {
+    fn hit(&mut self, hit: &Hit<'_>, found: &mut Found) {
+        let mut new = Spot { needle: hit.needle, form: hit.form(), start: hit.start(), end: hit.end() };
         let spots = self.open.entry(hit.owner()).or_default();
-        let mut new = new;
         spots.retain(|spot| {
             let apart = new.end <= spot.start || spot.end <= new.start;
             if !apart {
@@ -131,27 +208,43 @@ impl<'n, 'w> Collector<'n, 'w> {
             closed.extend(spots.drain(..MOST_OPEN / 2));
         }
         for spot in closed {
-            self.close(spot);
+            self.close(spot, found);
         }
     }
 
-    /// A spot is final: it belongs to the current entry, or waits for a later one to be named.
-    fn close(&mut self, spot: Spot) {
-        let belongs_here = self.entry.as_ref().is_some_and(|entry| spot.start < entry.end());
-        if belongs_here {
-            self.count(spot);
-        } else {
-            if self.waiting.len() == MOST_WAITING
-                && let Some((_, oldest)) = self.waiting.pop_first()
-            {
-                self.count(oldest);
-            }
-            self.waiting.insert((spot.start, spot.needle), spot);
+    /// A spot is final, and waits for what it belongs to to be named: that may be a member of an archive that begins
+    /// within the current entry.
+    fn close(&mut self, spot: Spot, found: &mut Found) {
+        if self.waiting.len() == MOST_WAITING
+            && let Some((_, oldest)) = self.waiting.pop_first()
+        {
+            found.count(self, oldest);
         }
+        self.waiting.insert((spot.start, spot.needle), spot);
     }
 
-    /// Counts every spot that begins before the offset to the current entry.
-    fn settle(&mut self, before: u64) {
+    /// What an offset belongs to.
+    fn entry_of(&self, at: u64) -> Option<&Named> {
+        let later = self.named.partition_point(|named| named.header_at <= at);
+        later.checked_sub(1).and_then(|nth| self.named.get(nth))
+    }
+
+    fn name(&mut self, named: Named, found: &mut Found) {
+        // Hits that begin before this have all been told.
+        let told = self.shown.saturating_sub(self.needles.longest() as u64 + DISORDER).min(named.header_at);
+        self.settle(told, found);
+        while self.named.get(1).is_some_and(|second| second.header_at <= told) {
+            self.named.pop_front();
+        }
+        if self.here.len() > MOST_OPEN {
+            let first = self.named.front().map_or(0, |named| named.content_at);
+            self.here.retain(|(begin, ..), _| *begin >= first);
+        }
+        self.named.push_back(named);
+    }
+
+    /// Counts every spot that begins before the offset to what it belongs to.
+    fn settle(&mut self, before: u64, found: &mut Found) {
         let later = self.waiting.split_off(&(before, 0));
         let mut ready: Vec<Spot> = std::mem::replace(&mut self.waiting, later).into_values().collect();
         for spots in self.open.values_mut() {
@@ -161,69 +254,95 @@ impl<'n, 'w> Collector<'n, 'w> {
         }
         ready.sort_by_key(|spot| (spot.start, spot.needle));
         for spot in ready {
-            self.count(spot);
+            found.count(self, spot);
         }
     }
 
-    fn count(&mut self, spot: Spot) {
-        let Some((blob, part)) = self.stream else { return };
-        let owner = self.needles.needle(spot.needle).owner;
-        match self.here.get(&(owner, spot.form)) {
-            Some(Some(index)) => {
-                let sighting = &mut self.sightings[*index];
-                sighting.times += 1;
-                sighting.at = sighting.at.min(spot.start);
-            }
-            Some(None) => self.not_kept += 1,
-            None if self.sightings.len() == MOST_SIGHTINGS => {
-                self.not_kept += 1;
-                self.here.insert((owner, spot.form), None);
-            }
-            None => {
-                self.here.insert((owner, spot.form), Some(self.sightings.len()));
-                let entry = self.entry.clone();
-                self.sightings.push(Sighting { blob, part, needle: spot.needle, at: spot.start, entry, times: 1 });
-            }
+    fn search(&mut self, bytes: &[u8], found: &mut Found) {
+        let mut hits = Vec::new();
+        self.shown += bytes.len() as u64;
+        self.searcher.push(bytes, &mut |hit| hits.push(hit));
+        for hit in &hits {
+            self.hit(hit, found);
         }
+    }
+
+    fn end(&mut self, found: &mut Found) {
+        let mut hits = Vec::new();
+        self.searcher.finish(&mut |hit| hits.push(hit));
+        for hit in &hits {
+            self.hit(hit, found);
+        }
+        self.settle(u64::MAX, found);
+        self.here.clear();
+        self.named.clear();
+        self.shown = 0;
     }
 }
 
-impl Visitor for Collector<'_, '_> {
-    fn begin(&mut self, blob: BlobId, _: &str, part: Part) {
-        self.stream = Some((blob, part));
-        self.searcher = self.needles.searcher();
+impl<W: FnMut(u64) -> ControlFlow<()>> Visitor for Collector<'_, W> {
+    fn begin(&mut self, stream: &Stream<'_>) {
+        let entry = match stream.part {
+            Part::Inside(container) => Some(Named {
+                path: kept(stream.path),
+                inside: kept(stream.inside),
+                container: Some(container),
+                header_at: 0,
+                content_at: 0,
+                size: u64::MAX,
+            }),
+            _ => None,
+        };
+        match self.tracks.get_mut(self.level) {
+            Some(track) => {
+                (track.blob, track.part) = (stream.blob, stream.part);
+                track.named.extend(entry);
+            }
+            None => self.tracks.push(Track {
+                needles: self.needles,
+                searcher: self.needles.searcher(),
+                blob: stream.blob,
+                part: stream.part,
+                level: self.level,
+                shown: 0,
+                named: entry.into_iter().collect(),
+                open: HashMap::new(),
+                waiting: BTreeMap::new(),
+                here: HashMap::new(),
+            }),
+        }
+        self.level += 1;
     }
 
     fn entry(&mut self, entry: &Entry<'_>) {
-        self.settle(entry.header_at);
-        self.here.clear();
-        self.entry = Some(Named {
-            path: entry.path[..entry.path.len().min(LONGEST_PATH)].to_vec(),
+        let Some(track) = self.level.checked_sub(1).and_then(|level| self.tracks.get_mut(level)) else { return };
+        let named = Named {
+            path: kept(entry.path),
+            inside: kept(entry.inside),
+            container: entry.container,
             header_at: entry.header_at,
             content_at: entry.content_at,
             size: entry.size,
-        });
+        };
+        track.name(named, &mut self.found);
     }
 
-    fn bytes(&mut self, bytes: &[u8]) -> ControlFlow<()> {
-        let mut hits = Vec::new();
-        self.searcher.push(bytes, &mut |hit| hits.push(hit));
-        for hit in &hits {
-            self.hit(hit);
+    fn bytes(&mut self, level: usize, bytes: &[u8]) -> ControlFlow<()> {
+        if let Some(track) = self.tracks.get_mut(level) {
+            track.search(bytes, &mut self.found);
         }
         self.bytes += bytes.len() as u64;
         (self.watch)(self.bytes)
     }
 
     fn end(&mut self) {
-        let mut hits = Vec::new();
-        self.searcher.finish(&mut |hit| hits.push(hit));
-        for hit in &hits {
-            self.hit(hit);
+        self.level = self.level.saturating_sub(1);
+        if let Some(track) = self.tracks.get_mut(self.level) {
+            track.end(&mut self.found);
         }
-        self.settle(u64::MAX);
-        self.here.clear();
-        self.entry = None;
-        self.stream = None;
     }
+}
+
+fn kept(path: &[u8]) -> Vec<u8> {
+    path[..path.len().min(LONGEST_PATH)].to_vec()
 }

@@ -1,5 +1,6 @@
 //! Where a secret was seen.
 
+use pimage::Container;
 use psecret::{Form, SecretName};
 
 /// A secret in one form at one place of an image.
@@ -11,6 +12,7 @@ pub struct Finding {
     pub(crate) secret: SecretName,
     pub(crate) same_value: Vec<SecretName>,
     pub(crate) form: Form,
+    pub(crate) container: Option<Container>,
     pub(crate) weak: bool,
     pub(crate) image: Option<String>,
     pub(crate) layer: Option<usize>,
@@ -19,6 +21,16 @@ pub struct Finding {
     pub(crate) instruction: Option<String>,
     pub(crate) deleted_in: Option<usize>,
     pub(crate) times: u64,
+    pub(crate) line: Option<SourceLine>,
+}
+
+/// A line of the Dockerfile that an image was built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceLine {
+    /// The Dockerfile's path, as the user gave it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
 }
 
 /// The place of a finding. All text in it is redacted and printable.
@@ -27,9 +39,9 @@ pub struct Finding {
 pub enum Place {
     /// In a file's content.
     File {
-        /// The file's path in the layer.
+        /// The file's path in the layer, and the members of archives that lead on from there: `path!member!member`.
         path: String,
-        /// The offset in the file.
+        /// The offset in the file, or in the innermost member.
         offset: u64,
     },
     /// In a file's name, link target, attributes or other header fields.
@@ -67,6 +79,62 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// The path in the layer, where there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::File { path, .. } | Self::Header { path, .. } => Some(path),
+            Self::Bytes { after, .. } => after.as_deref(),
+            Self::GzipHeader { .. } | Self::Packed { .. } | Self::Document { .. } => None,
+        }
+    }
+
+    /// The offset in what the place is in.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        match self {
+            Self::File { offset, .. }
+            | Self::Header { offset, .. }
+            | Self::Bytes { offset, .. }
+            | Self::GzipHeader { offset }
+            | Self::Packed { offset }
+            | Self::Document { offset, .. } => *offset,
+        }
+    }
+
+    /// The document's name.
+    #[must_use]
+    pub fn document(&self) -> Option<&str> {
+        match self {
+            Self::Document { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The JSON pointer in the document.
+    #[must_use]
+    pub fn pointer(&self) -> Option<&str> {
+        match self {
+            Self::Document { pointer, .. } => pointer.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What kind of place it is, in the word of the JSON contract.
+    #[must_use]
+    pub fn machine_name(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "content",
+            Self::Header { .. } => "header",
+            Self::Bytes { .. } => "bytes",
+            Self::GzipHeader { .. } => "gzip-header",
+            Self::Packed { .. } => "packed",
+            Self::Document { .. } => "document",
+        }
+    }
+}
+
 impl Finding {
     /// The secret.
     #[must_use]
@@ -84,6 +152,13 @@ impl Finding {
     #[must_use]
     pub fn form(&self) -> Form {
         self.form
+    }
+
+    /// The innermost archive or packed stream that it was seen in, inside of a layer. The offsets of its place count in
+    /// what that was unpacked to.
+    #[must_use]
+    pub fn container(&self) -> Option<Container> {
+        self.container
     }
 
     /// Whether the value is so short that it was searched for as a whole token alone.
@@ -132,5 +207,11 @@ impl Finding {
     #[must_use]
     pub fn times(&self) -> u64 {
         self.times
+    }
+
+    /// The line of the Dockerfile that made the layer, if somebody knows it.
+    #[must_use]
+    pub fn line(&self) -> Option<&SourceLine> {
+        self.line.as_ref()
     }
 }

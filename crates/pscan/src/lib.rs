@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod anchor;
 mod audit;
 mod automaton;
 mod collect;
@@ -26,13 +27,19 @@ mod error;
 mod filter;
 mod finding;
 mod needle;
+mod packed;
+mod pattern;
+mod places;
 mod report;
 mod search;
 mod show;
+mod text;
 
-pub use audit::{Options, Progress, audit};
+pub use audit::{Memory, Options, Progress, audit, audit_file, audit_loose};
 pub use error::ScanError;
-pub use finding::{Finding, Place};
+pub use filter::Engine;
+pub use finding::{Finding, Place, SourceLine};
 pub use needle::{NeedleSet, NeedleSetBuilder, Unsearched};
-pub use report::{NotSearched, Report, Stats, Verdict};
+pub use places::{CONTAINERS, PLACES};
+pub use report::{LayerState, LayerSummary, NotSearched, Report, ReportError, Stats, Verdict};
 pub use search::{Hit, Searcher};

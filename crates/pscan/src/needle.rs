@@ -1,18 +1,17 @@
 //! What is searched for.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 
 use psecret::{Form, Redactor, RedactorBuilder, Searchability, SecretName, Shape, UserSecret, forms};
-use zeroize::Zeroizing;
 
 use crate::ScanError;
+use crate::anchor::{self, NARROW, Piece, WIDE};
 use crate::automaton::Automaton;
-use crate::filter::Filter;
+use crate::filter::{Engine, Filter};
+use crate::pattern::Pattern;
 use crate::search::Searcher;
-
-/// The searches know this many bytes of a needle; the rest is compared as it arrives.
-pub(crate) const LONGEST_HEAD: usize = 512;
+use crate::text::LONGEST_GAP;
 
 /// Collects the secrets of a [`NeedleSet`].
 #[derive(Default)]
@@ -56,7 +55,7 @@ impl NeedleSetBuilder {
     ///
     /// [`ScanError::TooManyForms`].
     pub fn build(self) -> Result<NeedleSet, ScanError> {
-        self.build_with(Engines::All)
+        self.build_with(Engines::Filters(Engine::best()))
     }
 
     fn build_with(self, engines: Engines) -> Result<NeedleSet, ScanError> {
@@ -71,78 +70,102 @@ impl NeedleSetBuilder {
             owners: Vec::new(),
             longest: Vec::new(),
             needles: Vec::new(),
+            packed: 0,
             wide: Filter::new(),
             narrow: Filter::new(),
             automaton: None,
             unsearched,
             redactor,
         };
-        let merged = merged(&shapes);
-        let mut for_automaton = Vec::new();
-        for (bytes, wanted) in &merged {
-            let (head, tail) = bytes.split_at(bytes.len().min(LONGEST_HEAD));
-            let owner = set.owner_of(&wanted.names);
-            set.longest[owner] = set.longest[owner].max(bytes.len() as u64);
+        let mut for_automaton: Vec<(usize, Piece)> = Vec::new();
+        let mut owners = HashMap::new();
+        for wanted in merged(&shapes) {
+            let owner = *owners.entry(wanted.names).or_insert_with_key(|names| set.new_owner(names));
+            let Wanted { form, weak, pattern, .. } = wanted;
             let index = set.needles.len();
-            let filtered = engines == Engines::All && (set.wide.add(index, head) || set.narrow.add(index, head));
-            if !filtered {
-                for_automaton.push((index, head));
+            set.longest[owner] = set.longest[owner].max(pattern.bytes().len() as u64);
+            if let Some(windows) = anchor::windows::<WIDE>(&pattern).filter(|_| engines != Engines::Automaton) {
+                set.wide.add(index, &windows);
+            } else if let Some(windows) = anchor::windows::<NARROW>(&pattern).filter(|_| engines != Engines::Automaton)
+            {
+                set.narrow.add(index, &windows);
+            } else {
+                for_automaton.push((index, anchor::run(&pattern)));
             }
-            set.needles.push(Needle {
-                form: wanted.form,
-                owner,
-                whole_token: wanted.weak,
-                length: bytes.len(),
-                head: Zeroizing::new(head.to_vec()),
-                tail: Zeroizing::new(tail.to_vec()),
-            });
+            set.needles.push(Needle { form, owner, whole_token: weak, pattern });
         }
-        set.wide.finish();
-        set.narrow.finish();
+        // Whoever is seen in something packed is told by a needle that nothing seeks.
+        set.packed = set.needles.len();
+        for owner in 0..set.owners.len() {
+            let whole_token =
+                set.needles.iter().filter(|needle| needle.owner == owner).all(|needle| needle.whole_token);
+            set.needles.push(Needle { form: Form::Base64OfGzip, owner, whole_token, pattern: Pattern::nothing() });
+        }
+        if let Engines::Filters(engine) = engines {
+            set.wide.finish(engine);
+            set.narrow.finish(engine);
+        }
         if !for_automaton.is_empty() {
             set.automaton = Some(Automaton::new(&for_automaton).ok_or_else(too_many)?);
         }
         Ok(set)
     }
 
-    /// The same search without its filters, to compare them with.
+    /// The same on a certain engine of those that are [available](Engine::available), to compare them.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build).
+    pub fn build_on(self, engine: Engine) -> Result<NeedleSet, ScanError> {
+        self.build_with(Engines::Filters(engine))
+    }
+
+    /// The same search by other means, to compare them.
     #[cfg(test)]
-    pub(crate) fn build_without_filters(self) -> Result<NeedleSet, ScanError> {
-        self.build_with(Engines::Automaton)
+    pub(crate) fn build_by(self, engines: Engines) -> Result<NeedleSet, ScanError> {
+        self.build_with(engines)
     }
 }
 
 /// What searches.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Engines {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engines {
     /// Filters for the needles they take, the automaton for the rest.
-    All,
-    /// The automaton for everything.
-    #[cfg(test)]
+    Filters(Engine),
+    /// The automaton for everything. It knows no wrapped text.
     Automaton,
 }
 
-/// One byte string to look for, and for whom.
+/// One pattern to look for, and for whom.
 struct Wanted {
     form: Form,
     weak: bool,
     names: Vec<usize>,
+    pattern: Pattern,
 }
 
-/// Equal byte strings become one needle of all who want them: two names may have one value (S8).
-#[expect(clippy::disallowed_methods, reason = "door 10: the search must know what to seek")]
-fn merged(shapes: &[(usize, bool, Vec<Shape>)]) -> BTreeMap<&[u8], Wanted> {
-    let mut merged: BTreeMap<&[u8], Wanted> = BTreeMap::new();
-    for (owner, weak, shapes) in shapes {
-        for shape in shapes {
-            let new = || Wanted { form: shape.form(), weak: *weak, names: Vec::new() };
-            let wanted = merged.entry(shape.expose()).or_insert_with(new);
-            wanted.form = wanted.form.min(shape.form());
-            wanted.weak &= weak;
-            if !wanted.names.contains(owner) {
-                wanted.names.push(*owner);
+/// Equal patterns become one needle of all who want them: two names may have one value (S8).
+fn merged(shapes: &[(usize, bool, Vec<Shape>)]) -> Vec<Wanted> {
+    let mut all: Vec<(Pattern, Form, bool, usize)> = Vec::new();
+    for (name, weak, shapes) in shapes {
+        all.extend(shapes.iter().map(|shape| (Pattern::new(shape, *weak), shape.form(), *weak, *name)));
+    }
+    all.sort_by(|one, other| one.0.key().cmp(&other.0.key()));
+    let mut merged: Vec<Wanted> = Vec::new();
+    for (pattern, form, weak, name) in all {
+        match merged.last_mut().filter(|last| last.pattern.key() == pattern.key()) {
+            Some(last) => {
+                last.form = last.form.min(form);
+                last.weak &= weak;
+                if !last.names.contains(&name) {
+                    last.names.push(name);
+                }
             }
+            None => merged.push(Wanted { form, weak, names: vec![name], pattern }),
         }
+    }
+    for wanted in &mut merged {
+        wanted.names.sort_unstable();
     }
     merged
 }
@@ -154,8 +177,10 @@ pub struct NeedleSet {
     owners: Vec<Vec<usize>>,
     longest: Vec<u64>,
     needles: Vec<Needle>,
-    wide: Filter<8>,
-    narrow: Filter<4>,
+    /// The first of the needles that stand for what is packed, one for each owner.
+    packed: usize,
+    wide: Filter<WIDE>,
+    narrow: Filter<NARROW>,
     automaton: Option<Automaton>,
     unsearched: Vec<Unsearched>,
     redactor: Redactor,
@@ -166,20 +191,14 @@ pub(crate) struct Needle {
     pub(crate) owner: usize,
     /// Counts only where no letter, digit or underscore stands beside it.
     pub(crate) whole_token: bool,
-    pub(crate) length: usize,
-    /// The first bytes.
-    pub(crate) head: Zeroizing<Vec<u8>>,
-    /// What follows the head; empty for most.
-    pub(crate) tail: Zeroizing<Vec<u8>>,
+    pub(crate) pattern: Pattern,
 }
 
 impl NeedleSet {
-    fn owner_of(&mut self, names: &[usize]) -> usize {
-        self.owners.iter().position(|owner| owner == names).unwrap_or_else(|| {
-            self.owners.push(names.to_vec());
-            self.longest.push(0);
-            self.owners.len() - 1
-        })
+    fn new_owner(&mut self, names: &[usize]) -> usize {
+        self.owners.push(names.to_vec());
+        self.longest.push(0);
+        self.owners.len() - 1
     }
 
     /// Whether there is nothing to search for.
@@ -200,10 +219,11 @@ impl NeedleSet {
         self.needles.len()
     }
 
-    /// The length of the longest needle, in bytes: what must be kept of a stream to see one that two pieces cut.
+    /// How many bytes must be kept of a stream to see a needle that two pieces cut, line breaks within it included.
     #[must_use]
     pub fn longest(&self) -> usize {
-        self.needles.iter().map(|needle| needle.length).max().unwrap_or_default()
+        2 * self.longest.iter().max().map_or(0, |longest| usize::try_from(*longest).unwrap_or(usize::MAX / 4))
+            + LONGEST_GAP
     }
 
     /// The secrets that are not searched for.
@@ -218,9 +238,24 @@ impl NeedleSet {
         Searcher::new(self)
     }
 
+    /// The names of the secrets that are searched for.
+    pub(crate) fn secret_names(&self) -> impl Iterator<Item = &SecretName> {
+        self.names.iter()
+    }
+
     /// The names of the secrets that a hit stands for: several when they have one value.
     pub(crate) fn names(&self, owner: usize) -> impl Iterator<Item = &SecretName> {
         self.owners[owner].iter().map(|name| &self.names[*name])
+    }
+
+    /// The secret of this name, if it is searched for.
+    pub(crate) fn known_name(&self, name: &str) -> Option<&SecretName> {
+        self.names.iter().find(|known| known.as_str() == name)
+    }
+
+    /// The form of this machine name, if a needle has it.
+    pub(crate) fn known_form(&self, name: &str) -> Option<Form> {
+        self.needles.iter().map(|needle| needle.form).find(|form| form.machine_name() == name)
     }
 
     /// The length of the longest needle of an owner.
@@ -232,11 +267,16 @@ impl NeedleSet {
         &self.needles[index]
     }
 
-    pub(crate) fn wide(&self) -> &Filter<8> {
+    /// The needle that tells of this one's owner in something packed.
+    pub(crate) fn packed_of(&self, needle: usize) -> usize {
+        self.packed + self.needles[needle].owner
+    }
+
+    pub(crate) fn wide(&self) -> &Filter<WIDE> {
         &self.wide
     }
 
-    pub(crate) fn narrow(&self) -> &Filter<4> {
+    pub(crate) fn narrow(&self) -> &Filter<NARROW> {
         &self.narrow
     }
 

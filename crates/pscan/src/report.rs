@@ -1,22 +1,42 @@
 //! The report of an audit.
 
+mod advice;
+mod annotation;
+mod html;
 mod json;
+mod junit;
+mod layer;
+mod parse;
+mod sarif;
 mod text;
+mod treemap;
 
-use crate::finding::Finding;
-use crate::needle::Unsearched;
+use crate::finding::{Finding, SourceLine};
+use crate::needle::{NeedleSet, Unsearched};
+use crate::show;
+
+pub use layer::{LayerState, LayerSummary};
+pub use parse::ReportError;
 
 /// What an audit found, and what it could not look at. No value and no bytes around one.
 ///
-/// [`Display`](std::fmt::Display) writes it for people; [`Report::to_json`] for programs.
+/// [`Display`](std::fmt::Display) writes it for people; [`Report::to_json`], [`Report::to_sarif`], [`Report::to_junit`]
+/// and [`Report::to_annotations`] for programs, [`Report::to_html`] for a browser. All text in it was redacted and made
+/// printable when it came in; each writer escapes it for its own format.
 #[derive(Debug)]
 pub struct Report {
     pub(crate) subject: Option<String>,
+    pub(crate) way: Option<String>,
+    pub(crate) layers: Vec<LayerSummary>,
+    pub(crate) searched: Vec<String>,
     pub(crate) platforms: Vec<String>,
     pub(crate) absent: Vec<String>,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) accepted: Vec<Finding>,
+    pub(crate) stale: Vec<String>,
     pub(crate) not_listed: u64,
     pub(crate) not_searched: Vec<NotSearched>,
+    pub(crate) damaged: Vec<NotSearched>,
     pub(crate) unprotected: Vec<Unsearched>,
     pub(crate) stats: Stats,
 }
@@ -73,7 +93,7 @@ impl NotSearched {
 }
 
 /// How much was searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Layers of all images.
@@ -107,6 +127,57 @@ impl Report {
         self.subject.as_deref()
     }
 
+    /// How the image's bytes were reached, as the caller says it.
+    #[must_use]
+    pub fn way(&self) -> Option<&str> {
+        self.way.as_deref()
+    }
+
+    /// What became of each layer, image by image.
+    #[must_use]
+    pub fn layers(&self) -> &[LayerSummary] {
+        &self.layers
+    }
+
+    /// Findings that a baseline accepts: they are no leaks any more.
+    #[must_use]
+    pub fn accepted(&self) -> &[Finding] {
+        &self.accepted
+    }
+
+    /// What a baseline accepts and the image does not hold, in words.
+    #[must_use]
+    pub fn stale(&self) -> &[String] {
+        &self.stale
+    }
+
+    /// Moves findings that are known to [`accepted`](Self::accepted), and remembers what else was expected.
+    pub fn accept(&mut self, mut known: impl FnMut(&Finding) -> bool, stale: Vec<String>) {
+        let (accepted, findings) = std::mem::take(&mut self.findings).into_iter().partition(|finding| known(finding));
+        (self.accepted, self.findings, self.stale) = (accepted, findings, stale);
+        for layer in &mut self.layers {
+            let several = self.platforms.len() > 1;
+            let leaks = layer.count(&self.findings, several);
+            if layer.state == LayerState::Leak && leaks == 0 {
+                layer.state = LayerState::Searched;
+            }
+            layer.leaks = leaks;
+        }
+    }
+
+    /// Adds something that the caller could not hand over for the search. Secrets in the text are masked.
+    pub fn add_unsearched(&mut self, needles: &NeedleSet, path: &[u8], why: &str) {
+        let path = show::path(needles.redactor(), path);
+        self.not_searched.push(NotSearched { layer: None, member: Some(path.clone()), why: format!("{path}: {why}") });
+    }
+
+    /// Asks for the Dockerfile's line of each finding.
+    pub fn locate(&mut self, mut line: impl FnMut(&Finding) -> Option<SourceLine>) {
+        for finding in self.findings.iter_mut().chain(&mut self.accepted) {
+            finding.line = line(finding);
+        }
+    }
+
     /// The platforms of the images.
     #[must_use]
     pub fn platforms(&self) -> &[String] {
@@ -131,6 +202,13 @@ impl Report {
         &self.not_searched
     }
 
+    /// Archives inside of layers that are damaged or end early. They were searched as far as anybody can unpack them,
+    /// and as the packed bytes they are, so they do not make the result incomplete.
+    #[must_use]
+    pub fn damaged(&self) -> &[NotSearched] {
+        &self.damaged
+    }
+
     /// The secrets that were not searched for.
     #[must_use]
     pub fn unprotected(&self) -> &[Unsearched] {
@@ -143,3 +221,6 @@ impl Report {
         &self.stats
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,33 @@
 //! A search over one stream, however it is cut.
 
+use std::collections::BTreeSet;
+
 use psecret::{Form, SecretName};
 use zeroize::Zeroizing;
 
 use crate::automaton::State;
-use crate::needle::{LONGEST_HEAD, NeedleSet};
+use crate::filter::Anchor;
+use crate::needle::NeedleSet;
+use crate::packed::{self, Packed};
+use crate::pattern::Reach;
 
-/// How many needles longer than a head may be under comparison at once. A needle that repeats itself can begin at every
-/// byte; past this number its head alone counts as a hit, so that time stays linear and nothing is missed.
-const MOST_COMPARED: usize = 256;
+/// How many needles that go on behind the bytes that arrived may be under comparison at once. A needle that repeats
+/// itself can begin at every byte; past this number what arrived counts as a hit, so that time stays linear and nothing
+/// is missed.
+const MOST_OPEN: usize = 256;
 
-/// What must be known before and behind a place to judge it: a head, and the bytes beside it.
-const AROUND: usize = LONGEST_HEAD + 8;
+/// What is kept before a place, to compare what stands there: the beginning of a needle, line breaks included.
+const BEHIND: usize = 4096;
+
+/// What must be known behind a place before it is judged, so that most needles are compared at once. Less than a tar's
+/// block: what ends with a file is told before the next file is named, which is when its header has arrived.
+const AHEAD: usize = 496;
+
+/// So many packed texts may be under way at once. What begins meanwhile is searched as the text it is.
+const MOST_PACKED: usize = 4;
+
+/// Packed texts within packed texts are opened this deep.
+const DEEPEST: usize = 2;
 
 /// How much is searched at once: it stays in the processor's cache.
 const PIECE: usize = 64 << 10;
@@ -26,14 +42,21 @@ pub struct Searcher<'n> {
     base: u64,
     /// The index of the first byte that was not searched, a multiple of eight.
     from: usize,
-    compared: Vec<Compared>,
+    open: Vec<Open>,
+    /// Where which needle was already compared: one place of a needle has several anchors.
+    compared: BTreeSet<(u64, usize)>,
+    /// What is packed in the text, as far as it was unpacked.
+    packed: Vec<Packed<'n>>,
+    /// How many texts this one was packed in.
+    depth: usize,
 }
 
-/// A long needle of which the head was found, and the tail as far as it arrived.
-struct Compared {
+/// A needle that goes on behind the bytes that arrived.
+struct Open {
     needle: usize,
     start: u64,
-    matched: usize,
+    character: usize,
+    at: u64,
 }
 
 /// A needle seen in a stream.
@@ -42,6 +65,14 @@ pub struct Hit<'n> {
     needles: &'n NeedleSet,
     pub(crate) needle: usize,
     start: u64,
+    end: u64,
+}
+
+impl NeedleSet {
+    /// The hit of a needle within something packed that lies there in the text.
+    fn packed_hit(&self, needle: usize, start: u64, end: u64) -> Hit<'_> {
+        Hit { needles: self, needle: self.packed_of(needle), start, end }
+    }
 }
 
 impl<'n> Hit<'n> {
@@ -65,7 +96,11 @@ impl<'n> Hit<'n> {
     /// The offset behind its last byte.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.start + self.needles.needle(self.needle).length as u64
+        self.end
+    }
+
+    pub(crate) fn needle(&self) -> usize {
+        self.needle
     }
 
     pub(crate) fn owner(&self) -> usize {
@@ -75,19 +110,27 @@ impl<'n> Hit<'n> {
 
 impl<'n> Searcher<'n> {
     pub(crate) fn new(needles: &'n NeedleSet) -> Self {
+        Self::inside(needles, 0)
+    }
+
+    /// A search over what was packed so deep in another text.
+    fn inside(needles: &'n NeedleSet, depth: usize) -> Self {
         Self {
             needles,
+            packed: Vec::new(),
+            depth,
             state: needles.automaton().map(|automaton| automaton.start()),
             buffer: Zeroizing::default(),
             base: 0,
             from: 0,
-            compared: Vec::new(),
+            open: Vec::new(),
+            compared: BTreeSet::new(),
         }
     }
 
     /// Searches the next chunk. `found` gets each needle seen, overlapping ones too.
     ///
-    /// A needle is told about half a kilobyte behind its end at the latest, or by [`finish`](Self::finish); the order of
+    /// Needles are told half a kilobyte behind their end at the latest, or by [`finish`](Self::finish); the order of
     /// needles that stand closer together than that is not theirs in the stream.
     pub fn push(&mut self, bytes: &[u8], found: &mut dyn FnMut(Hit<'n>)) {
         if self.needles.is_empty() {
@@ -95,7 +138,7 @@ impl<'n> Searcher<'n> {
         }
         for piece in bytes.chunks(PIECE) {
             self.buffer.extend_from_slice(piece);
-            let known = self.buffer.len().saturating_sub(AROUND) & !7;
+            let known = self.buffer.len().saturating_sub(AHEAD) & !7;
             self.advance(known, found);
             self.forget();
         }
@@ -104,86 +147,122 @@ impl<'n> Searcher<'n> {
     /// Ends the search and begins a new one.
     pub fn finish(&mut self, found: &mut dyn FnMut(Hit<'n>)) {
         self.advance(self.buffer.len(), found);
+        for packed in std::mem::take(&mut self.packed) {
+            let (start, end) = (packed.start, packed.at);
+            packed.finish(&mut |needle| found(self.needles.packed_hit(needle, start, end)));
+        }
+        *self = Self { buffer: std::mem::take(&mut self.buffer), ..Self::inside(self.needles, self.depth) };
         self.buffer.clear();
-        self.base = 0;
-        self.from = 0;
-        self.compared.clear();
-        self.state = self.needles.automaton().map(|automaton| automaton.start());
     }
 
     /// Searches up to an index of the buffer.
     fn advance(&mut self, to: usize, found: &mut dyn FnMut(Hit<'n>)) {
-        let (needles, buffer, base) = (self.needles, &self.buffer, self.base);
-        let compared = &mut self.compared;
-        compared.retain_mut(|compared| {
-            let decided = compared.step(needles, buffer, base);
-            if decided == Some(true) {
-                found(Hit { needles, needle: compared.needle, start: compared.start });
-            }
-            decided.is_none()
-        });
-        if to <= self.from {
-            return;
+        let (needles, buffer, base) = (self.needles, self.buffer.as_slice(), self.base);
+        let mut judge = Judge { needles, buffer, base, open: Vec::new(), compared: &mut self.compared, found };
+        for open in self.open.drain(..) {
+            judge.go_on(&open);
         }
-        let mut head = |needle: usize, start: usize| {
-            let hit = Hit { needles, needle, start: base + start as u64 };
-            let wanted = needles.needle(needle);
-            if wanted.tail.is_empty() {
-                if !wanted.whole_token || stands_alone(buffer, start, start + wanted.length) {
-                    found(hit);
+        if to > self.from {
+            needles.wide().scan(buffer, self.from, to, &mut |anchor, at| judge.candidate(anchor, at));
+            needles.narrow().scan(buffer, self.from, to, &mut |anchor, at| judge.candidate(anchor, at));
+            if let (Some(automaton), Some(state)) = (needles.automaton(), self.state) {
+                let from = self.from;
+                self.state = Some(automaton.run(state, &buffer[from..to], |anchor, length, end| {
+                    judge.candidate(anchor, from + end - length);
+                }));
+            }
+            self.open = judge.open;
+            self.unpack(to, found);
+            self.from = to;
+        } else {
+            self.open = judge.open;
+        }
+    }
+
+    /// Goes on with what is packed, and begins with what begins before an index of the buffer.
+    fn unpack(&mut self, to: usize, found: &mut dyn FnMut(Hit<'n>)) {
+        let (needles, base) = (self.needles, self.base);
+        let text = self.buffer.as_slice();
+        if self.depth < DEEPEST {
+            for beginning in packed::beginnings(&text[self.from..text.len().min(to + packed::LONGEST_BEGINNING)]) {
+                if beginning.at < to - self.from && self.packed.len() < MOST_PACKED {
+                    let inner = Self::inside(needles, self.depth + 1);
+                    self.packed.push(Packed::new(&beginning, base + self.from as u64, inner));
                 }
-            } else if compared.len() >= MOST_COMPARED {
-                found(hit);
+            }
+        }
+        for mut packed in std::mem::take(&mut self.packed) {
+            let start = packed.start;
+            let mut seen = Vec::new();
+            let goes_on = packed.read(text, base, &mut |needle| seen.push(needle));
+            let end = packed.at;
+            if goes_on {
+                self.packed.push(packed);
             } else {
-                let mut begun = Compared { needle, start: hit.start, matched: 0 };
-                match begun.step(needles, buffer, base) {
-                    Some(true) => found(hit),
-                    Some(false) => {}
-                    None => compared.push(begun),
-                }
+                packed.finish(&mut |needle| seen.push(needle));
             }
-        };
-        let mut candidate = |needle: usize, start: usize| {
-            if buffer[start..].starts_with(&needles.needle(needle).head) {
-                head(needle, start);
-            }
-        };
-        needles.wide().scan(buffer, self.from, to, &mut candidate);
-        needles.narrow().scan(buffer, self.from, to, &mut candidate);
-        if let (Some(automaton), Some(state)) = (needles.automaton(), self.state) {
-            let from = self.from;
-            self.state = Some(automaton.run(state, &buffer[from..to], |needle, end| {
-                head(needle, from + end - needles.needle(needle).head.len());
-            }));
+            seen.into_iter().for_each(|needle| found(needles.packed_hit(needle, start, end)));
         }
-        self.from = to;
     }
 
     /// Drops what no needle can reach back to, once it is worth the while.
     fn forget(&mut self) {
-        let passed = self.from.saturating_sub(AROUND) & !7;
+        let passed = self.from.saturating_sub(BEHIND) & !7;
         if passed >= PIECE / 2 {
             self.buffer.drain(..passed);
             self.base += passed as u64;
             self.from -= passed;
+            self.compared = self.compared.split_off(&(self.base, 0));
         }
     }
 }
 
-impl Compared {
-    /// Compares what arrived of the tail: decided, or to be gone on with.
-    fn step(&mut self, needles: &NeedleSet, buffer: &[u8], base: u64) -> Option<bool> {
-        let needle = needles.needle(self.needle);
-        let left = &needle.tail[self.matched..];
-        let at = self.start + (needle.head.len() + self.matched) as u64 - base;
-        // All that arrived was compared up to its end the last time, so this is where the buffer's news begin.
-        let bytes = usize::try_from(at).ok().and_then(|at| buffer.get(at..)).unwrap_or_default();
-        let count = left.len().min(bytes.len());
-        if left[..count] != bytes[..count] {
-            return Some(false);
+/// Compares whole needles with the text about their anchors.
+struct Judge<'a, 'n> {
+    needles: &'n NeedleSet,
+    buffer: &'a [u8],
+    base: u64,
+    open: Vec<Open>,
+    compared: &'a mut BTreeSet<(u64, usize)>,
+    found: &'a mut dyn FnMut(Hit<'n>),
+}
+
+impl Judge<'_, '_> {
+    /// A window that belongs to the anchor begins at the index.
+    fn candidate(&mut self, anchor: Anchor, at: usize) {
+        let pattern = &self.needles.needle(anchor.needle).pattern;
+        let at = at + anchor.at;
+        let Some(start) = pattern.backward(self.buffer, anchor.character, at) else { return };
+        let place = (self.base + start as u64, anchor.needle);
+        if self.compared.insert(place) {
+            let reach = pattern.forward(self.buffer, anchor.character, at);
+            self.judge(anchor.needle, place.0, reach);
         }
-        self.matched += count;
-        (self.matched == needle.tail.len()).then_some(true)
+    }
+
+    fn go_on(&mut self, open: &Open) {
+        let reach = match usize::try_from(open.at - self.base) {
+            Ok(at) => self.needles.needle(open.needle).pattern.forward(self.buffer, open.character, at),
+            Err(_) => Reach::Difference,
+        };
+        self.judge(open.needle, open.start, reach);
+    }
+
+    fn judge(&mut self, needle: usize, start: u64, reach: Reach) {
+        let end = match reach {
+            Reach::Difference => return,
+            Reach::Open { character, at } if self.open.len() < MOST_OPEN => {
+                self.open.push(Open { needle, start, character, at: self.base + at as u64 });
+                return;
+            }
+            Reach::End(at) | Reach::Open { at, .. } => at,
+        };
+        // Weak needles are short: where they begin is still in the buffer.
+        let stands_alone =
+            || usize::try_from(start - self.base).is_ok_and(|start| stands_alone(self.buffer, start, end));
+        if !self.needles.needle(needle).whole_token || stands_alone() {
+            (self.found)(Hit { needles: self.needles, needle, start, end: self.base + end as u64 });
+        }
     }
 }
 

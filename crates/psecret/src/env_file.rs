@@ -85,6 +85,14 @@ pub enum EnvFileWarning {
         /// The line.
         line: usize,
     },
+    /// A value that begins with a quote and does not end with it: the dialect `docker` knows no values of several lines,
+    /// and takes each further line for a name (D1, D4).
+    QuoteOpens {
+        /// The name.
+        name: SecretName,
+        /// The line.
+        line: usize,
+    },
     /// A name that no shell can read as a variable (D15).
     NotAVariable {
         /// The name.
@@ -111,6 +119,15 @@ impl fmt::Display for EnvFileWarning {
             }
             Self::QuotesKept { name, line } => {
                 write!(f, "line {line}: the quotes around `{name}` become part of its value in the docker dialect")
+            }
+            Self::QuoteOpens { name, line } => write!(
+                f,
+                "line {line}: the value of `{name}` begins with a quote, which the docker dialect takes as it is; values \
+                 of several lines need --env-file-dialect dotenv"
+            ),
+            // Such a name may be a line of a key: what is left of its padding.
+            Self::NotAVariable { name, line } if name.as_str().contains(['+', '/']) => {
+                write!(f, "line {line}: no shell can read a variable of such a name")
             }
             Self::NotAVariable { name, line } => write!(f, "line {line}: no shell can read a variable named `{name}`"),
             Self::SteersPrograms { name, line } => write!(f, "line {line}: `{name}` changes how programs run"),
@@ -161,7 +178,7 @@ pub enum EnvFileFault {
     LongLine,
 }
 
-/// A parsed env file: every name once, with its last value.
+/// A parsed env file: every name once, with its last value, and names without a value where they stand.
 #[derive(Debug)]
 pub struct EnvFile {
     entries: Vec<EnvEntry>,
@@ -211,31 +228,45 @@ impl EnvFile {
 
     fn take(&mut self, entry: EnvEntry, dialect: Dialect) {
         let (name, line) = (entry.name.clone(), entry.line);
-        if !name.is_variable() {
-            self.warn(EnvFileWarning::NotAVariable { name: name.clone(), line });
-        }
         if name.steers_programs() {
             self.warn(EnvFileWarning::SteersPrograms { name: name.clone(), line });
         }
-        if let EnvValue::Literal(value) = &entry.value
-            && dialect == Dialect::Docker
-            && is_quoted(value)
-        {
-            self.warn(EnvFileWarning::QuotesKept { name: name.clone(), line });
+        // A line without `=` may be a piece of a value, so no other warning shows it. It replaces nothing here: if the
+        // environment lacks the name, the value before it counts.
+        let EnvValue::Literal(value) = &entry.value else {
+            return self.entries.push(entry);
+        };
+        if !name.is_variable() {
+            self.warn(EnvFileWarning::NotAVariable { name: name.clone(), line });
         }
-        if let Some(at) = self.entries.iter().position(|earlier| earlier.name == name) {
+        match quotes(value) {
+            _ if dialect == Dialect::Dotenv => {}
+            Quotes::Around => self.warn(EnvFileWarning::QuotesKept { name: name.clone(), line }),
+            Quotes::Before => self.warn(EnvFileWarning::QuoteOpens { name: name.clone(), line }),
+            Quotes::None => {}
+        }
+        while let Some(at) = self.entries.iter().position(|earlier| earlier.name == name) {
             let dropped = self.entries.remove(at).line;
-            self.warn(EnvFileWarning::Duplicate { name, line, dropped });
+            self.warn(EnvFileWarning::Duplicate { name: name.clone(), line, dropped });
         }
         self.entries.push(entry);
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "door 3: the warning about kept quotes looks at a value's two ends")]
-fn is_quoted(value: &UserSecret) -> bool {
+/// Where a value has quotes.
+enum Quotes {
+    None,
+    /// At its beginning alone.
+    Before,
+    Around,
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 3: the warnings about kept quotes look at a value's two ends")]
+fn quotes(value: &UserSecret) -> Quotes {
     match value.expose() {
-        [first @ (b'"' | b'\''), .., last] => first == last,
-        _ => false,
+        [first @ (b'"' | b'\''), .., last] if first == last => Quotes::Around,
+        [b'"' | b'\'', ..] => Quotes::Before,
+        _ => Quotes::None,
     }
 }
 

@@ -130,7 +130,7 @@ pub enum SecretError {
         /// What is wrong, and where.
         error: EnvFileError,
     },
-    /// More forms than one automaton can hold.
+    /// More forms than one search can hold.
     #[error("{forms} forms with {bytes} bytes are more than one search can hold")]
     TooManyForms {
         /// How many byte strings were to be searched.

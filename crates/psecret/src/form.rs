@@ -2,6 +2,7 @@
 
 mod base64;
 mod escape;
+mod layout;
 mod lines;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::searchability::SHORTEST_FULL;
 use crate::{Searchability, UserSecret};
+pub use layout::{Edge, Layout};
 
 /// Values longer than this are searched as written, by line, in base64, in hex and JSON-escaped alone.
 pub const LONGEST_IN_EVERY_FORM: usize = 16 * 1024;
@@ -28,6 +30,8 @@ pub enum Form {
     Trimmed,
     /// With LF in place of CRLF, or the reverse.
     LineEnds,
+    /// Its lines with other indentation and any line ends, as YAML blocks have them.
+    Indented,
     /// One telling line of a value that has several.
     Line,
     /// The lines of a PEM body joined into one.
@@ -44,7 +48,10 @@ pub enum Form {
     Base64OfHex,
     /// Base64 of UTF-16, as PowerShell takes it.
     Base64OfUtf16,
-    /// Hex digits, lower or upper case, plain or with `:` or blanks between bytes.
+    /// In something that was packed with gzip and encoded in base64, as Helm keeps its releases. No shape has this form:
+    /// such text must be unpacked.
+    Base64OfGzip,
+    /// Hex digits, lower or upper case, plain or with `:`, `-`, blanks or `, 0x` between bytes.
     Hex,
     /// `\x` escapes.
     HexEscaped,
@@ -76,6 +83,7 @@ impl Form {
             Self::Raw => "raw",
             Self::Trimmed => "trimmed",
             Self::LineEnds => "line-ends",
+            Self::Indented => "indented",
             Self::Line => "line",
             Self::Joined => "joined",
             Self::Der => "der",
@@ -84,6 +92,7 @@ impl Form {
             Self::Base64OfBase64 => "base64-of-base64",
             Self::Base64OfHex => "base64-of-hex",
             Self::Base64OfUtf16 => "base64-of-utf16",
+            Self::Base64OfGzip => "base64-of-gzip",
             Self::Hex => "hex",
             Self::HexEscaped => "hex-escaped",
             Self::Percent => "percent",
@@ -105,6 +114,7 @@ impl fmt::Display for Form {
             Self::Raw => "as written",
             Self::Trimmed => "as written, trimmed",
             Self::LineEnds => "with other line ends",
+            Self::Indented => "with other indentation",
             Self::Line => "a line of it",
             Self::Joined => "joined into one line",
             Self::Der => "as DER",
@@ -113,6 +123,7 @@ impl fmt::Display for Form {
             Self::Base64OfBase64 => "base64 of base64",
             Self::Base64OfHex => "base64 of hex",
             Self::Base64OfUtf16 => "base64 of UTF-16",
+            Self::Base64OfGzip => "in base64 of gzip",
             Self::Hex => "hex",
             Self::HexEscaped => "hex-escaped",
             Self::Percent => "percent-encoded",
@@ -131,14 +142,41 @@ impl fmt::Display for Form {
 /// One byte string to look for: a secret in one of its forms. Wiped when dropped, never printed.
 pub struct Shape {
     form: Form,
+    layout: Layout,
     bytes: Zeroizing<Vec<u8>>,
+    before: Option<Edge>,
+    after: Option<Edge>,
 }
 
 impl Shape {
+    fn exact(form: Form, bytes: Vec<u8>) -> Self {
+        Self { form, layout: Layout::Exact, bytes: Zeroizing::new(bytes), before: None, after: None }
+    }
+
+    fn wrapped(form: Form, bytes: Vec<u8>) -> Self {
+        Self { layout: Layout::Wrapped, ..Self::exact(form, bytes) }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        (self.layout, self.before, self.after) == (other.layout, other.before, other.after) && self.bytes == other.bytes
+    }
+
     /// Which form this is.
     #[must_use]
     pub fn form(&self) -> Form {
         self.form
+    }
+
+    /// How a text may lay the bytes out.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// What the characters right before and right behind the bytes must be, where the value decides a part of them.
+    #[must_use]
+    pub fn edges(&self) -> (Option<Edge>, Option<Edge>) {
+        (self.before, self.after)
     }
 
     /// The plaintext of this form. A door like [`UserSecret::expose`].
@@ -171,7 +209,9 @@ impl fmt::Debug for Shape {
 /// - A value that is not searched ([`Searchability`]) has no forms; a weak one has those that are as long as itself
 ///   and stand for the whole of it.
 /// - Base64 comes in three alignments, cut to the characters that the value determines alone, so that it is found
-///   inside longer base64 whatever stands around it; and whole, with padding.
+///   inside longer base64 whatever stands around it, with the bits that it determines of the two characters beside
+///   them ([`Shape::edges`]); and whole, with padding.
+/// - What encoders wrap, and lines that may be indented, have a [`Layout`] that says so.
 /// - A value of several lines is also found by each line that looks like key material ([`Form::Line`]): 8 bytes or
 ///   more with a run of 16 letters of both cases and digits, or of 32 letters and digits. Lines of prose, of JSON field names and PEM
 ///   headers stand in innocent files too.
@@ -198,6 +238,12 @@ pub(crate) fn shapes(value: &[u8]) -> Vec<Shape> {
     if trimmed.len() != value.len() {
         encodings(&mut made, value);
     }
+    for other in lines::with_other_ends(trimmed) {
+        base64::add(&mut made, &other);
+        if let Ok(text) = std::str::from_utf8(&other) {
+            escape::add_json(&mut made, text);
+        }
+    }
     if policy == Searchability::Weak {
         // A piece of a weak value is three or four characters: chance hits in any text.
         made.shapes.retain(|shape| !(shape.form == Form::Base64 || shape.form == Form::Base64Url) || shape.len() >= 8);
@@ -207,7 +253,7 @@ pub(crate) fn shapes(value: &[u8]) -> Vec<Shape> {
 
 /// The lines of a value that has several, telling or not: what a log should not show.
 pub(crate) fn plain_lines(value: &[u8]) -> Vec<Shape> {
-    lines::all(value).map(|line| Shape { form: Form::Line, bytes: Zeroizing::new(line.to_vec()) }).collect()
+    lines::all(value).map(|line| Shape::exact(Form::Line, line.to_vec())).collect()
 }
 
 fn encodings(made: &mut Maker, value: &[u8]) {
@@ -249,11 +295,14 @@ impl Maker {
     }
 
     fn add(&mut self, form: Form, bytes: Vec<u8>) {
-        let bytes = Zeroizing::new(bytes);
-        let alike = self.seen.entry(self.hasher.hash_one(bytes.as_slice())).or_default();
-        if bytes.len() >= self.shortest && !alike.iter().any(|at| self.shapes[*at].bytes == bytes) {
+        self.add_shape(Shape::exact(form, bytes));
+    }
+
+    fn add_shape(&mut self, shape: Shape) {
+        let alike = self.seen.entry(self.hasher.hash_one(shape.bytes.as_slice())).or_default();
+        if shape.len() >= self.shortest && !alike.iter().any(|at| self.shapes[*at].is_like(&shape)) {
             alike.push(self.shapes.len());
-            self.shapes.push(Shape { form, bytes });
+            self.shapes.push(shape);
         }
     }
 }

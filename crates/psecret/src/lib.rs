@@ -43,7 +43,7 @@ pub use digest::{DigestKey, SHORTEST_KEY_TEXT};
 pub use env_file::{Dialect, EnvEntry, EnvFile, EnvFileError, EnvFileFault, EnvFileWarning, EnvValue, UnknownDialect};
 pub use error::SecretError;
 pub use flag::{Place, SecretFlag};
-pub use form::{Form, LONGEST_IN_EVERY_FORM, Shape, forms};
+pub use form::{Edge, Form, LONGEST_IN_EVERY_FORM, Layout, Shape, forms};
 pub use name::SecretName;
 pub use read::Inputs;
 pub use redactor::{Redactor, RedactorBuilder, RedactorStream};

@@ -1,10 +1,12 @@
 //! One redactor for every byte that reaches a person.
 
 mod patterns;
+mod regions;
 mod skim;
 mod stream;
 mod terminal;
 mod view;
+mod wrapping;
 
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use crate::form;
 use crate::{Searchability, SecretError, SecretName, UserSecret};
 use patterns::{Evidence, Masked, Patterns};
 
-/// The automaton takes some seventy bytes for each of these; more would not fit a small machine (S18).
+/// The forms' heads take no more than this together, so that they fit a small machine (S18).
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Collects what a [`Redactor`] masks.
@@ -73,6 +75,7 @@ impl RedactorBuilder {
 ///   the first three characters of a form, those stay, for holding them would delay nearly every line.
 /// - Of forms longer than 512 bytes, the first 512 and as much of the rest as follows is masked, so that no more than
 ///   that is held back.
+/// - A match has at most 64 KiB of such control, line ends and indentation in between.
 /// - The mark is `***NAME***`, or `***` where that would itself hold a value (L11).
 ///
 /// It is a net, not a wall: transformations without a form pass.

@@ -55,6 +55,13 @@ pub enum Source {
         /// The line, from 1.
         line: usize,
     },
+    /// A line of an env file that the manifest names.
+    ProjectFile {
+        /// The file, below the manifest's folder.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
     /// `from` in the manifest, a file or a variable.
     Manifest(Place),
     /// `from` in the manifest, a command; only the program's name is kept.
@@ -75,6 +82,7 @@ impl fmt::Display for Source {
         match self {
             Self::Flag(place) => write!(f, "--secret ({place})"),
             Self::EnvFile { path, line } => write!(f, "--env-file ({}:{line})", path.display()),
+            Self::ProjectFile { path, line } => write!(f, "app.toml ({}:{line})", path.display()),
             Self::Manifest(place) => write!(f, "app.toml ({place})"),
             Self::Command { program } => write!(f, "app.toml (command {program})"),
             Self::Composed => f.write_str("app.toml (composed)"),

@@ -17,6 +17,8 @@ pub enum Action<'a, 'b> {
     },
     /// Keeps a tmpfs alive until it is told to end.
     Hold,
+    /// Ends at once: the app of a container that runs init commands alone.
+    Done,
     /// Hands connections on these ports to the app's instances.
     Forward {
         /// The ports, as decimal numbers.
@@ -57,6 +59,7 @@ impl<'a, 'b> Action<'a, 'b> {
             }
             [b"exec", b"--", command @ ..] if !command.is_empty() => Ok(Self::Exec { command }),
             [b"hold"] => Ok(Self::Hold),
+            [b"done"] => Ok(Self::Done),
             [b"forward", ports @ ..] if !ports.is_empty() && ports.iter().all(|text| port(text).is_some()) => {
                 Ok(Self::Forward { ports })
             }
@@ -95,6 +98,7 @@ mod tests {
         );
         assert_eq!(Action::parse(&[b"exec", b"--", b"python3", b"--version"]), Ok(Action::Exec { command: &command }));
         assert_eq!(Action::parse(&[b"hold"]), Ok(Action::Hold));
+        assert_eq!(Action::parse(&[b"done"]), Ok(Action::Done));
         assert_eq!(Action::parse(&[b"forward", b"80", b"8443"]), Ok(Action::Forward { ports: &[&b"80"[..], b"8443"] }));
         assert_eq!(
             Action::parse(&[b"http", b"shop-1", b"8080", b"/healthz"]),

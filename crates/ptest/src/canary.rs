@@ -64,7 +64,9 @@ pub(crate) fn punctuated() -> Vec<u8> {
 
 /// Three lines, each telling, with a line end after the last.
 pub(crate) fn multi_line() -> Vec<u8> {
-    format!("first={}\nsecond=\"{}\"\nthird: {}\n", letters(20), letters(20), letters(20)).into_bytes()
+    // Chance alone makes a line without a digit now and then.
+    let line = || format!("{}7aZ", letters(17));
+    format!("first={}\nsecond=\"{}\"\nthird: {}\n", line(), line(), line()).into_bytes()
 }
 
 /// A private key in PEM. The body is random: nobody parses it.

@@ -31,24 +31,36 @@ const MINIMAL: &AsciiSet = &COMPONENT
     .remove(b'$')
     .remove(b'#');
 
-/// Every shape of a value with its form's name.
+/// What makes base64 of bytes: the characters to look for, or whole texts.
+type Base64 = fn(&[u8]) -> Vec<Vec<u8>>;
+
+/// Every shape of a value with its form's name: what a search looks for.
 pub(crate) fn shapes(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    encoded(value, base64_anywhere)
+}
+
+/// The value in every encoding, as a file may hold it.
+pub(crate) fn texts(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    encoded(value, base64_with_neighbours)
+}
+
+fn encoded(value: &[u8], base64: Base64) -> Vec<(&'static str, Vec<u8>)> {
     let trimmed = value.trim_ascii();
     let mut shapes = vec![("as written", trimmed.to_vec())];
     for line in lines(trimmed) {
         shapes.push(("a line of it", line.to_vec()));
     }
-    encoded_once(trimmed, &mut shapes);
+    encoded_once(trimmed, base64, &mut shapes);
     if let Ok(text) = std::str::from_utf8(trimmed) {
         let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
-        shapes.extend(nested("base64 of UTF-16", "base64url of UTF-16", &little));
+        shapes.extend(nested(base64, "base64 of UTF-16", "base64url of UTF-16", &little));
         shapes.push(("UTF-16 LE", little));
         shapes.push(("UTF-16 BE", big));
         as_json(text, &mut shapes);
     }
-    shapes.extend(nested("base64 of base64", "base64url of base64", STANDARD.encode(trimmed).as_bytes()));
-    shapes.extend(nested("base64 of hex", "base64url of hex", hex(trimmed, "", "").as_bytes()));
+    shapes.extend(nested(base64, "base64 of base64", "base64url of base64", STANDARD.encode(trimmed).as_bytes()));
+    shapes.extend(nested(base64, "base64 of hex", "base64url of hex", hex(trimmed, "", "").as_bytes()));
     shapes.retain(|(_, bytes)| bytes.len() >= SHORTEST);
     shapes
 }
@@ -59,8 +71,8 @@ fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b'\n').filter(move |line| several && line.len() >= 16 && !line.starts_with(b"-----"))
 }
 
-fn encoded_once(value: &[u8], shapes: &mut Vec<(&'static str, Vec<u8>)>) {
-    shapes.extend(base64_anywhere(value).map(|bytes| ("base64", bytes)));
+fn encoded_once(value: &[u8], base64: Base64, shapes: &mut Vec<(&'static str, Vec<u8>)>) {
+    shapes.extend(base64(value).into_iter().map(|bytes| ("base64", bytes)));
     for width in [64, 76] {
         let whole = STANDARD.encode(value);
         let rows: Vec<&[u8]> = whole.as_bytes().chunks(width).collect();
@@ -129,7 +141,7 @@ fn inside_quotes(text: &str) -> String {
 
 /// The characters by which base64 betrays the value, whatever stands before and after it: both alphabets, all three
 /// alignments.
-fn base64_anywhere(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+fn base64_anywhere(value: &[u8]) -> Vec<Vec<u8>> {
     let between = |fill: u8, before: usize| {
         let mut whole = vec![fill; before];
         whole.extend_from_slice(value);
@@ -151,17 +163,31 @@ fn base64_anywhere(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
             }
         }
     }
-    found.into_iter()
+    found
+}
+
+/// The value between other bytes, in base64.
+fn base64_with_neighbours(value: &[u8]) -> Vec<Vec<u8>> {
+    let mut texts = Vec::new();
+    for engine in [&STANDARD, &URL_SAFE] {
+        for before in 0..3 {
+            for after in 0..3 {
+                let whole = [&vec![b'='; before], value, &vec![0xbe; after]].concat();
+                texts.push(engine.encode(whole).into_bytes());
+            }
+        }
+    }
+    texts
 }
 
 /// Base64 of something encoded; what only the URL alphabet writes so goes by another name.
 fn nested(
+    base64: Base64,
     standard: &'static str,
     url: &'static str,
     encoded: &[u8],
 ) -> impl Iterator<Item = (&'static str, Vec<u8>)> + use<> {
-    let shapes: Vec<Vec<u8>> = base64_anywhere(encoded).collect();
-    shapes
+    base64(encoded)
         .into_iter()
         .map(move |bytes| (if bytes.iter().any(|byte| b"-_".contains(byte)) { url } else { standard }, bytes))
 }
@@ -177,7 +203,7 @@ mod tests {
     #[test]
     fn base64_is_recognized_inside_any_surroundings() {
         let value = b"correct horse battery";
-        let cores: Vec<Vec<u8>> = base64_anywhere(value).collect();
+        let cores: Vec<Vec<u8>> = base64_anywhere(value);
         for before in 0..7_u8 {
             for after in 0..4_u8 {
                 let mut whole: Vec<u8> = (0..before).map(|byte| byte.wrapping_mul(37)).collect();

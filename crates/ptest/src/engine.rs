@@ -1,6 +1,6 @@
 //! The engines that the test script started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Which of the supported engines.
@@ -110,15 +110,92 @@ impl Engine {
     }
 
     fn client(&self, program: &str, arguments: &[&str]) -> Output {
-        let line = words(&variable(program));
-        Command::new(&line[0])
-            .args(&line[1..])
+        self::program(program)
             .args(arguments)
             .env("DOCKER_HOST", &self.docker_host)
             .env_remove("DOCKER_CONTEXT")
             .output()
             .unwrap_or_else(|error| panic!("{program}: {error}"))
     }
+}
+
+/// An engine of one test's own, for what no other test may meet, such as a restart. It goes with its data when it is
+/// dropped; one at a time.
+#[derive(Debug)]
+pub struct OwnEngine {
+    engine: Engine,
+    data_root: PathBuf,
+}
+
+impl OwnEngine {
+    /// Brings it up, with an image `busybox` from another engine.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    #[must_use]
+    pub fn up(other: &Engine) -> Self {
+        script(&["down", "--purge", "spare"]);
+        let docker_host = script(&["up", "spare"]).trim().trim_start_matches("DOCKER_HOST=").to_owned();
+        let environment = script(&["env", "spare"]);
+        let data_root = environment.lines().find_map(|line| line.strip_prefix("PBUILD_ENGINE_DATA_ROOT="));
+        let data_root = data_root.expect("a data root").into();
+        let own = Self { engine: Engine { flavour: Flavour::Modern, docker_host }, data_root };
+        let archive = tempfile::NamedTempFile::new().expect("a temporary file");
+        let path = archive.path().display().to_string();
+        other.docker(&["save", "--output", &path, "busybox"]);
+        own.engine.docker(&["load", "--quiet", "--input", &path]);
+        own
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Where it keeps its data.
+    #[must_use]
+    pub fn data_root(&self) -> &Path {
+        &self.data_root
+    }
+
+    /// Ends the engine and everything that runs in it, and starts it again, as a reboot of its machine does.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up again.
+    pub fn restart(&self) {
+        script(&["down", "spare"]);
+        script(&["up", "spare"]);
+    }
+}
+
+impl Drop for OwnEngine {
+    fn drop(&mut self) {
+        script(&["down", "--purge", "spare"]);
+    }
+}
+
+/// Runs the script that brings engines up and down, and returns what it printed.
+#[track_caller]
+fn script(arguments: &[&str]) -> String {
+    let output = program("PBUILD_TEST_ENGINE").args(arguments).output().expect("scripts/engine");
+    assert!(output.status.success(), "engine {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A real tool whose command line `scripts/test` wrote into that variable.
+///
+/// # Panics
+///
+/// When it did not.
+#[must_use]
+pub fn program(name: &str) -> Command {
+    let line = words(&variable(name));
+    let mut command = Command::new(&line[0]);
+    command.args(&line[1..]);
+    command
 }
 
 /// The words of a command line as `scripts/test` writes it: no quotes, blanks between words.

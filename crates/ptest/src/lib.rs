@@ -6,6 +6,8 @@
 //! [`Image`] and [`Layer`] write image archives by hand, honest or not. [`Engine`] names the engines that the test
 //! script started, and [`sweep()`] searches their data for every canary that any test planted.
 //!
+//! [`pack`] packs bytes into every archive that an image may hold, damaged and hostile ones too.
+//!
 //! No crate of the house is linked here: the encoders are written a second time, so that a mistake in the product's
 //! is found rather than repeated.
 //!
@@ -22,15 +24,16 @@ mod engine;
 mod image;
 mod needles;
 mod oracle;
+pub mod pack;
 mod run;
 mod sample;
 mod scene;
 mod sweep;
 
 pub use canary::Canary;
-pub use engine::{Engine, Flavour};
+pub use engine::{Engine, Flavour, OwnEngine, program};
 pub use image::{Archive, Compression, Image, Index, Layer, sha256};
 pub use oracle::{Oracle, Trace};
 pub use run::{Outcome, Running, Tool};
-pub use scene::Scene;
+pub use scene::{Scene, binaries};
 pub use sweep::{Swept, sweep};

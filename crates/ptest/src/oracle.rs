@@ -12,8 +12,8 @@ use crate::sweep;
 
 /// Knows a test's canaries in every form, and finds them in whatever the test shows it.
 ///
-/// Every canary is also noted in the folder that `PBUILD_TEST_CANARIES` names, if it names one, for the
-/// [`sweep()`](crate::sweep()) at the end of the suite.
+/// Every canary but a [planted](Oracle::planted) one is also noted in the folder that `PBUILD_TEST_CANARIES` names, if it
+/// names one, for the [`sweep()`](crate::sweep()) at the end of the suite.
 #[derive(Default)]
 pub struct Oracle {
     state: Mutex<State>,
@@ -54,6 +54,12 @@ impl Oracle {
         self.register(name, canary::token())
     }
 
+    /// A canary of 32 letters and digits that the test itself leaves in an engine, past the product, such as in a base image
+    /// or in a step of a stage that is no part of the image: the sweep at the end does not look for it.
+    pub fn planted(&self, name: &str) -> Canary {
+        self.know(Canary::new(name, canary::token()))
+    }
+
     /// A canary with quotes, `$`, a backslash, blanks and a letter beyond ASCII.
     pub fn punctuated(&self, name: &str) -> Canary {
         self.register(name, canary::punctuated())
@@ -79,6 +85,10 @@ impl Oracle {
         assert!(value.trim_ascii().len() >= 8, "the value of canary {name} is too short to be told from chance");
         let canary = Canary::new(name, value);
         sweep::note(&canary);
+        self.know(canary)
+    }
+
+    fn know(&self, canary: Canary) -> Canary {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.canaries.push(canary.clone());
         state.needles = None;
@@ -177,7 +187,7 @@ impl Oracle {
     /// A canary in every encoding that the oracle knows, with the encoding's name: what a test of a search plants.
     #[must_use]
     pub fn encodings(&self, canary: &Canary) -> Vec<(&'static str, Vec<u8>)> {
-        crate::encode::shapes(canary.value())
+        crate::encode::texts(canary.value())
     }
 
     /// The text with every canary replaced by its name, for messages of failing tests.
@@ -248,7 +258,7 @@ mod tests {
     fn every_kind_of_canary_is_seen_in_every_encoding_of_it() {
         let oracle = Oracle::new();
         for canary in [oracle.token("A"), oracle.punctuated("B"), oracle.multi_line("C"), oracle.key("D")] {
-            for (form, bytes) in crate::encode::shapes(canary.value()) {
+            for (form, bytes) in oracle.encodings(&canary) {
                 let seen = oracle.search("x", &[b"before ", bytes.as_slice(), b" after"].concat());
                 assert!(seen.iter().any(|trace| trace.name == canary.name()), "{canary:?} {form}");
             }

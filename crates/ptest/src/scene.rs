@@ -102,6 +102,16 @@ impl Scene {
         path
     }
 
+    /// Trusts the project's manifest, as its author would.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be trusted.
+    #[track_caller]
+    pub fn trust(&self) {
+        self.pbuild().arg("trust").run().expect_code(0);
+    }
+
     /// Says that a file, or everything below a folder, holds canaries on purpose.
     pub fn allow(&self, path: impl AsRef<Path>) {
         self.allowed.lock().unwrap_or_else(PoisonError::into_inner).push(path.as_ref().to_owned());
@@ -165,7 +175,8 @@ impl Drop for Scene {
 }
 
 /// The folder of the tools under test: `PBUILD_TEST_BINARIES`, else beside the test's own executable.
-fn binaries() -> PathBuf {
+#[must_use]
+pub fn binaries() -> PathBuf {
     if let Some(folder) = std::env::var_os("PBUILD_TEST_BINARIES") {
         return folder.into();
     }

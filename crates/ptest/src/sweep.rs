@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileType, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use rustix::fs::SeekFrom;
 
 use crate::canary::Canary;
 use crate::needles::{Needles, Sighting};
@@ -62,7 +64,7 @@ pub struct Swept {
 
 /// Searches a folder, such as an engine's data root, for every canary that any test noted in `canaries`.
 ///
-/// Names, link targets and contents are searched, gzip and zstd opened, two files at a time.
+/// Names, link targets and contents are searched, gzip and zstd opened, holes passed over, two files at a time.
 ///
 /// # Panics
 ///
@@ -118,8 +120,49 @@ pub(crate) fn search_content(needles: &Needles, path: &Path, kind: FileType, see
             seen.extend(needles.search(target.as_os_str().as_bytes()));
         }
     } else if kind.is_file() {
-        let read = File::open(path).and_then(|mut file| needles.search_stream(&mut file, seen));
+        let read = File::open(path).and_then(|file| needles.search_stream(&mut Written { file, end: 0 }, seen));
         unless_gone(read, path);
+    }
+}
+
+/// What was ever written to a file: of each hole only a page, for layers may have files of zeros larger than any disk.
+struct Written {
+    file: File,
+    /// Where the bytes end that are known to be written.
+    end: u64,
+}
+
+impl Read for Written {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        const PAGE: usize = 4096;
+        let at = self.file.stream_position()?;
+        if at >= self.end {
+            match next(&self.file, SeekFrom::Data(at))? {
+                // After the last byte that was written; the size may have come from a hole alone.
+                None => return Ok(0),
+                Some(data) if data > at => {
+                    let zeros = buffer.len().min(PAGE);
+                    buffer[..zeros].fill(0);
+                    self.file.seek(io::SeekFrom::Start(data))?;
+                    return Ok(zeros);
+                }
+                Some(data) => {
+                    self.end = next(&self.file, SeekFrom::Hole(data))?.unwrap_or(data);
+                    self.file.seek(io::SeekFrom::Start(at))?;
+                }
+            }
+        }
+        let known = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(buffer.len());
+        self.file.read(&mut buffer[..known])
+    }
+}
+
+/// Where the next data or the next hole begins, if there is one.
+fn next(file: &File, from: SeekFrom) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, from) {
+        Ok(at) => Ok(Some(at)),
+        Err(rustix::io::Errno::NXIO) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -135,6 +178,25 @@ fn unless_gone<T>(result: io::Result<T>, path: &Path) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holes_cost_nothing_and_hide_nothing() {
+        let canary = Canary::new("TOKEN", crate::canary::token());
+        let data = tempfile::tempdir().unwrap();
+        let (huge, after) = (data.path().join("huge"), data.path().join("after"));
+        File::create(&huge).unwrap().set_len(1 << 42).unwrap();
+        let mut file = File::create(&after).unwrap();
+        file.write_all(b"before").unwrap();
+        file.seek(io::SeekFrom::Start((1 << 41) + 5)).unwrap();
+        file.write_all(canary.value()).unwrap();
+        file.set_len(1 << 42).unwrap();
+        let needles = Needles::new(&[canary]);
+        for (path, found) in [(huge, 0), (after, 1)] {
+            let mut seen = Vec::new();
+            search_content(&needles, &path, fs::metadata(&path).unwrap().file_type(), &mut seen);
+            assert_eq!(seen.len(), found, "{}", path.display());
+        }
+    }
 
     #[test]
     fn a_sweep_finds_what_any_process_noted() {

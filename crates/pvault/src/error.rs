@@ -63,6 +63,18 @@ pub enum VaultError {
         /// The file or variable; its text is not repeated.
         place: String,
     },
+    /// The identity is wrapped, and nobody gave its passphrase.
+    #[error("{} is wrapped with a passphrase", path.display())]
+    NeedsPassphrase {
+        /// The identity file.
+        path: PathBuf,
+    },
+    /// The passphrase does not unwrap the identity.
+    #[error("wrong passphrase for {}", path.display())]
+    WrongPassphrase {
+        /// The identity file.
+        path: PathBuf,
+    },
     /// The text is no age recipient.
     #[error("not an age X25519 recipient (age1…)")]
     NotARecipient,
@@ -120,7 +132,10 @@ impl VaultError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::OpenToOthers { path, wanted, .. } => Some(format!("chmod {wanted:03o} {}", path.display())),
-            Self::Foreign { .. } => Some("run this as the file's owner, without sudo".to_owned()),
+            Self::Foreign { path, .. } => Some(format!(
+                "run this as the owner of {}, without sudo, or point HOME and the XDG folders to your own",
+                path.display()
+            )),
             Self::Damaged { backup: Some(backup), path } | Self::Gone { backup, path } => {
                 Some(format!("the last good state: cp {} {}", backup.display(), path.display()))
             }

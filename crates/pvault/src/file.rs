@@ -1,26 +1,19 @@
 //! A sealed file: read by anyone who may, changed by one at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use crate::error::io_error;
 use crate::guard::{self, Access};
+use crate::lock::{Lock, PATIENCE};
 use crate::seal::{self, Unopened};
 use crate::{Identity, Recipient, VaultError, replace};
 
 /// Sealed state is small; more than this is not ours.
 const LONGEST: usize = 16 * 1024 * 1024;
-
-/// How long a writer waits for another.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often it looks.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// What an update did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,32 +150,22 @@ impl SealedFile {
     /// [`VaultError::Locked`] with the holder's process after ten seconds; [`VaultError::Io`] when the file system has
     /// no locks.
     pub fn lock(&self) -> Result<LockedFile<'_>, VaultError> {
+        self.wait_for_lock(self.patience)
+    }
+
+    /// Takes the writers' lock if nobody has it: for those who wait in their own way.
+    ///
+    /// # Errors
+    ///
+    /// As [`SealedFile::lock`], at once.
+    pub fn try_lock(&self) -> Result<LockedFile<'_>, VaultError> {
+        self.wait_for_lock(Duration::ZERO)
+    }
+
+    fn wait_for_lock(&self, patience: Duration) -> Result<LockedFile<'_>, VaultError> {
         guard::prepare_folder(&self.path, self.access)?;
         guard::prepare_folder(&self.lock, if self.is_beside(&self.lock) { self.access } else { Access::Private })?;
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default())
-            .open(&self.lock)
-            .map_err(io_error("open the lock", &self.lock))?;
-        let deadline = Instant::now() + self.patience;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(PAUSE),
-                Err(TryLockError::WouldBlock) => {
-                    let (path, holder) = (self.path.clone(), holder(&mut lock));
-                    return Err(VaultError::Locked { path, holder, seconds: self.patience.as_secs() });
-                }
-                Err(TryLockError::Error(error)) => return Err(io_error("lock", &self.lock)(error)),
-            }
-        }
-        // The number only names us to those who wait; the lock itself is the kernel's.
-        let noted = lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id()));
-        noted.map_err(io_error("write the lock", &self.lock))?;
+        let lock = Lock::wait(&self.lock, &self.path, patience)?;
         replace::remove_leftovers(&self.path);
         replace::remove_leftovers(&self.backup);
         Ok(LockedFile { file: self, _lock: lock })
@@ -222,19 +205,11 @@ impl SealedFile {
     }
 }
 
-/// The process that noted itself in the lock.
-fn holder(lock: &mut File) -> Option<u32> {
-    let mut noted = String::new();
-    lock.rewind().ok()?;
-    lock.take(16).read_to_string(&mut noted).ok()?;
-    noted.trim().parse().ok()
-}
-
 /// A sealed file whose lock is held.
 #[derive(Debug)]
 pub struct LockedFile<'a> {
     file: &'a SealedFile,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl LockedFile<'_> {

@@ -56,12 +56,56 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 
 /// Makes the folder of a private file if it is missing, and refuses one that others may change (K1, K13).
 pub(crate) fn prepare_folder(path: &Path, access: Access) -> Result<(), VaultError> {
-    let folder = folder_of(path);
-    if access == Access::Private {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io_error("make the folder", folder))?;
-        check_folder(folder)?;
+    match access {
+        Access::Private => private_folder(folder_of(path)),
+        Access::Shared => Ok(()),
     }
-    Ok(())
+}
+
+/// Makes a folder that its owner alone may look into, if it is missing, and refuses one that others may change.
+///
+/// # Errors
+///
+/// [`VaultError::OpenToOthers`] with the `chmod`; [`VaultError::Foreign`], also when the folder would be made within
+/// another user's, as `sudo` would do in the home of whoever called it (K13); [`VaultError::Io`].
+pub fn private_folder(folder: &Path) -> Result<(), VaultError> {
+    if let Some(there) = folder.ancestors().find(|folder| folder.exists())
+        && there != folder
+    {
+        let metadata = fs::metadata(there).map_err(io_error("look at", there))?;
+        // What root made is as good as ours: /tmp, or the home that a container's image has.
+        if metadata.uid() != 0 {
+            own(there, &metadata)?;
+        }
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io_error("make the folder", folder))?;
+    check_folder(folder)
+}
+
+/// Takes from others what they may do to a file of ours and its folder (K1). What is not there is as it should be; what is
+/// not ours stays as it is.
+///
+/// # Errors
+///
+/// [`VaultError::Foreign`], [`VaultError::NotAFile`] and [`VaultError::Io`].
+pub fn close_to_others(path: &Path) -> Result<bool, VaultError> {
+    let path = resolve(path)?;
+    let mut changed = false;
+    for (path, keep) in [(folder_of(&path), 0o755), (&path, 0o600)] {
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(io_error("look at", path)(error)),
+        };
+        own(path, &metadata)?;
+        let mode = metadata.mode() & 0o7777;
+        if !metadata.is_symlink() && mode & 0o777 & !keep != 0 {
+            let closed = fs::Permissions::from_mode(mode & !(0o777 & !keep));
+            fs::set_permissions(path, closed).map_err(io_error("set the mode of", path))?;
+            changed = true;
+        }
+    }
+    Ok(changed)
 }
 
 fn check_folder(folder: &Path) -> Result<(), VaultError> {

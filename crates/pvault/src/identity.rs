@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use age::secrecy::ExposeSecret as _;
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::error::io_error;
 use crate::guard::{self, Access};
+use crate::passphrase::{self, Passphrase, Unwrapped};
 use crate::{VaultError, replace};
 
 /// An identity file is a few lines; more than this is something else.
@@ -22,6 +23,7 @@ const LONGEST: usize = 64 * 1024;
 /// assert!(identity.recipient().to_string().starts_with("age1"));
 /// assert_eq!(format!("{identity:?}"), "Identity");
 /// ```
+#[derive(Clone)]
 pub struct Identity {
     keys: Vec<age::x25519::Identity>,
 }
@@ -55,18 +57,19 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`VaultError::NoIdentity`] when there is none; those of its checks when others may read or change it.
+    /// [`VaultError::NoIdentity`] when there is none, [`VaultError::NeedsPassphrase`] when it is wrapped; those of its
+    /// checks when others may read or change it.
     pub fn load(path: &Path) -> Result<Self, VaultError> {
-        let path = guard::resolve(path)?;
-        let Some(file) = guard::open(&path, Access::Private)? else {
-            return Err(VaultError::NoIdentity { path });
-        };
-        let mut text = Zeroizing::new(String::with_capacity(LONGEST + 1));
-        file.take(LONGEST as u64 + 1).read_to_string(&mut text).map_err(io_error("read", &path))?;
-        if text.len() > LONGEST {
-            return Err(VaultError::TooLarge { path, limit: LONGEST });
-        }
-        Self::parse(&text, &path.display().to_string())
+        File::read(path)?.open(None)
+    }
+
+    /// Reads an identity file, unwraps it if it is wrapped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Identity::load`], and [`VaultError::WrongPassphrase`].
+    pub fn unwrap(path: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
+        File::read(path)?.open(Some(passphrase))
     }
 
     /// Reads an identity file, or makes one if there is none. Two processes that do so at once get the same one.
@@ -75,54 +78,81 @@ impl Identity {
     ///
     /// Those of [`Identity::load`], and [`VaultError::Io`] when the file or its folder cannot be made.
     pub fn load_or_create(path: &Path) -> Result<Self, VaultError> {
-        match Self::load(path) {
-            Err(VaultError::NoIdentity { path }) => {
-                guard::prepare_folder(&path, Access::Private)?;
-                Self::generate().create(&path)?;
-                // Whichever process came first made the file; all read that one.
-                Self::load(&path)
-            }
-            other => other,
-        }
+        Self::open_or_create(path, None)
     }
 
-    /// Puts a fresh key before those of the file, which stay: other files may still be sealed for them.
+    /// The same for a file that is wrapped, or is to be.
     ///
     /// # Errors
     ///
-    /// Those of [`Identity::load`], and [`VaultError::Io`], after which the file is as it was.
-    pub fn renew(path: &Path) -> Result<Self, VaultError> {
+    /// Those of [`Identity::unwrap`], and [`VaultError::Io`] when the file or its folder cannot be made.
+    pub fn unwrap_or_create(path: &Path, passphrase: &Passphrase) -> Result<Self, VaultError> {
+        Self::open_or_create(path, Some(passphrase))
+    }
+
+    fn open_or_create(path: &Path, passphrase: Option<&Passphrase>) -> Result<Self, VaultError> {
+        match File::read(path) {
+            Err(VaultError::NoIdentity { path }) => {
+                guard::prepare_folder(&path, Access::Private)?;
+                create(&path, &Self::generate().text(&path, passphrase)?)?;
+                // Whichever process came first made the file; all read that one.
+                File::read(&path)?.open(passphrase)
+            }
+            Ok(file) => file.open(passphrase),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a fresh key before those of the file, which stay: other files may still be sealed for them. A wrapped file stays
+    /// wrapped.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Identity::unwrap`], and [`VaultError::Io`], after which the file is as it was.
+    pub fn renew(path: &Path, passphrase: Option<&Passphrase>) -> Result<Self, VaultError> {
+        Self::change(path, passphrase, |identity, wrapped| {
+            identity.keys.insert(0, age::x25519::Identity::generate());
+            passphrase.filter(|_| wrapped)
+        })
+    }
+
+    /// Wraps the file with another passphrase, or with none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::renew`].
+    pub fn rewrap(path: &Path, old: Option<&Passphrase>, new: Option<&Passphrase>) -> Result<Self, VaultError> {
+        Self::change(path, old, |_, _| new)
+    }
+
+    fn change<'a>(
+        path: &Path,
+        passphrase: Option<&Passphrase>,
+        work: impl FnOnce(&mut Self, bool) -> Option<&'a Passphrase>,
+    ) -> Result<Self, VaultError> {
         let path = guard::resolve(path)?;
         let lock = path.with_extension("lock");
-        // Two that renew at once must not lose each other's key.
+        // Two that change it at once must not lose each other's key.
         let held = std::fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
         let _held = held.map_err(io_error("lock", &lock))?;
-        let mut identity = Self::load(&path)?;
-        identity.keys.insert(0, age::x25519::Identity::generate());
-        replace::replace(&path, &identity.text(&path)?, Access::Private)?;
+        let file = File::read(&path)?;
+        let mut identity = file.open(passphrase)?;
+        let wrapping = work(&mut identity, file.is_wrapped());
+        replace::replace(&path, &identity.text(&path, wrapping)?, Access::Private)?;
         Ok(identity)
     }
 
-    /// The file's text, in wiped memory.
-    fn text(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    /// The file's text, in wiped memory; wrapped if there is a passphrase.
+    fn text(&self, path: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         let mut text = Zeroizing::new(Vec::with_capacity(self.keys.len() * 160));
         let mut keys = self.keys.iter();
         keys.try_for_each(|key| {
             writeln!(text, "# public key: {}\n{}", key.to_public(), key.to_string().expose_secret())
         })
         .map_err(io_error("write", path))?;
-        Ok(text)
-    }
-
-    /// Writes the identity to a new file; leaves one that appeared meanwhile as it is.
-    fn create(&self, path: &Path) -> Result<(), VaultError> {
-        let mut file = replace::temporary(path, Access::Private)?;
-        file.write_all(&self.text(path)?).map_err(io_error("write", path))?;
-        file.as_file().sync_all().map_err(io_error("sync", path))?;
-        match file.persist_noclobber(path) {
-            Ok(_) => replace::sync_folder(path),
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(io_error("create", path)(error.error)),
+        match passphrase {
+            None => Ok(text),
+            Some(passphrase) => passphrase::wrap(&text, passphrase).map(Zeroizing::new).map_err(io_error("wrap", path)),
         }
     }
 
@@ -139,6 +169,62 @@ impl Identity {
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
         self.keys.iter().map(|key| key as &dyn age::Identity)
+    }
+}
+
+/// An identity file as it lies there.
+struct File {
+    path: PathBuf,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, VaultError> {
+        let path = guard::resolve(path)?;
+        let Some(file) = guard::open(&path, Access::Private)? else {
+            return Err(VaultError::NoIdentity { path });
+        };
+        // All the room at once: a vector that grows would leave copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST + 1));
+        file.take(LONGEST as u64 + 1).read_to_end(&mut bytes).map_err(io_error("read", &path))?;
+        if bytes.len() > LONGEST {
+            return Err(VaultError::TooLarge { path, limit: LONGEST });
+        }
+        Ok(Self { path, bytes })
+    }
+
+    fn is_wrapped(&self) -> bool {
+        passphrase::is_wrapped(&self.bytes)
+    }
+
+    fn open(&self, passphrase: Option<&Passphrase>) -> Result<Identity, VaultError> {
+        let path = || self.path.clone();
+        let place = self.path.display().to_string();
+        let parse = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) => Identity::parse(text, &place),
+            Err(_) => Err(VaultError::NotAnIdentity { place: place.clone() }),
+        };
+        if !self.is_wrapped() {
+            return parse(&self.bytes);
+        }
+        let passphrase = passphrase.ok_or_else(|| VaultError::NeedsPassphrase { path: path() })?;
+        match passphrase::unwrap(&self.bytes, passphrase) {
+            Ok(text) => parse(&text),
+            Err(Unwrapped::Wrong) => Err(VaultError::WrongPassphrase { path: path() }),
+            Err(Unwrapped::Damaged) => Err(VaultError::Damaged { path: path(), backup: None }),
+        }
+    }
+}
+
+/// Writes a new file; leaves one that appeared meanwhile as it is.
+fn create(path: &Path, text: &[u8]) -> Result<(), VaultError> {
+    let mut file = replace::temporary(path, Access::Private)?;
+    file.write_all(text).map_err(io_error("write", path))?;
+    file.as_file().sync_all().map_err(io_error("sync", path))?;
+    match file.persist_noclobber(path) {
+        Ok(_) => replace::sync_folder(path),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(io_error("create", path)(error.error)),
     }
 }
 
@@ -190,7 +276,7 @@ mod tests {
         let path = folder.path().join("identity.txt");
         let old = Identity::load_or_create(&path).unwrap();
         let sealed = crate::seal::seal(b"text", &[old.recipient()]).unwrap();
-        let new = Identity::renew(&path).unwrap();
+        let new = Identity::renew(&path, None).unwrap();
         assert_ne!(new.recipient(), old.recipient());
         assert_eq!(new.recipients().collect::<Vec<_>>(), [new.recipient(), old.recipient()]);
         assert_eq!(Identity::load(&path).unwrap().recipient(), new.recipient());
@@ -200,8 +286,35 @@ mod tests {
     }
 
     #[test]
+    fn a_wrapped_identity_opens_with_its_passphrase_alone_k6() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("identity.txt");
+        let [one, two] = ["correct horse battery", "another passphrase"].map(|text| Passphrase::new(text.to_owned()));
+        let made = Identity::unwrap_or_create(&path, &one).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(bytes.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----"), "no key stands there, not for a moment");
+        assert!(matches!(Identity::load(&path), Err(VaultError::NeedsPassphrase { .. })));
+        assert!(matches!(Identity::unwrap(&path, &two), Err(VaultError::WrongPassphrase { .. })));
+        assert_eq!(Identity::unwrap(&path, &one).unwrap().recipient(), made.recipient());
+        // It stays wrapped with a new key, can be wrapped anew, and unwrapped for good.
+        assert!(matches!(Identity::renew(&path, None), Err(VaultError::NeedsPassphrase { .. })));
+        let renewed = Identity::renew(&path, Some(&one)).unwrap();
+        assert!(matches!(Identity::rewrap(&path, Some(&two), None), Err(VaultError::WrongPassphrase { .. })));
+        Identity::rewrap(&path, Some(&one), Some(&two)).unwrap();
+        assert!(matches!(Identity::unwrap(&path, &one), Err(VaultError::WrongPassphrase { .. })));
+        Identity::rewrap(&path, Some(&two), None).unwrap();
+        let plain = Identity::load(&path).unwrap();
+        assert_eq!(plain.recipients().collect::<Vec<_>>(), [renewed.recipient(), made.recipient()]);
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        assert!(matches!(Identity::unwrap(&path, &one), Err(VaultError::Damaged { .. })));
+    }
+
+    #[test]
     fn there_is_nothing_to_renew_without_an_identity() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(Identity::renew(&folder.path().join("identity.txt")), Err(VaultError::NoIdentity { .. })));
+        assert!(matches!(
+            Identity::renew(&folder.path().join("identity.txt"), None),
+            Err(VaultError::NoIdentity { .. })
+        ));
     }
 }

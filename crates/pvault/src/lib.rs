@@ -2,7 +2,8 @@
 //!
 //! Plaintext enters through [`SealedFile::update`] or [`LockedFile::write`] and leaves through [`SealedFile::read`],
 //! always as wiped bytes; what they mean is the caller's business. On disk there is only ciphertext, opened by this
-//! crate or by plain `age -d`. An [`Identity`] opens files, a [`Recipient`] is somebody they are sealed for.
+//! crate or by plain `age -d`. An [`Identity`] opens files, a [`Recipient`] is somebody they are sealed for. The identity's
+//! own file may be wrapped with a [`Passphrase`], in age's format too.
 //!
 //! Files are checked as ssh checks its keys: whatever others may read or change is refused, with the `chmod` to run. A
 //! file is replaced in one step and its last good state kept beside it; a damaged one is an error that names the backup,
@@ -31,11 +32,16 @@ mod file;
 mod folder;
 mod guard;
 mod identity;
+mod list;
+mod lock;
+mod passphrase;
 mod replace;
 mod seal;
 
 pub use error::VaultError;
 pub use file::{LockedFile, SealedFile, Updated};
 pub use folder::{Environment, configuration_folder, state_folder};
-pub use guard::Access;
+pub use guard::{Access, close_to_others, private_folder};
 pub use identity::{Identity, Recipient};
+pub use list::{change_list, read_list};
+pub use passphrase::{Passphrase, SHORTEST_PASSPHRASE};

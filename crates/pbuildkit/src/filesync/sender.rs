@@ -277,6 +277,6 @@ async fn read_files(
 fn words(cause: &Cause) -> String {
     match cause {
         Cause::Source { source, .. } => format!("a local file cannot be read: {}", source.kind()),
-        Cause::Stopped { .. } => "the client stopped the transfer".to_owned(),
+        Cause::Destination { .. } | Cause::Stopped { .. } => "the client stopped the transfer".to_owned(),
     }
 }

@@ -27,8 +27,11 @@ use super::wire::{Packet, PacketKind, Stat, mode};
 use super::*;
 use crate::ignore::Matcher;
 use crate::session::observer::{FileObserver, Verdict};
+use crate::session::receive::Results;
 use crate::session::registry::Registries;
 use crate::session::secrets::{NoSecrets, SecretGate};
+use crate::session::ssh::Agents;
+use crate::session::upload::Uploads;
 use crate::session::{Services, serve};
 
 /// What a receiver got.
@@ -64,6 +67,9 @@ async fn session(local: Local, observer: Option<Arc<dyn ContextObserver>>) -> Se
         files: FileSync::new(locals, observer, Arc::clone(&trouble), Arc::clone(&sent)),
         secrets: Arc::new(SecretGate::only(Arc::new(NoSecrets), [])),
         registries: Registries::anonymous(),
+        agents: Agents::default(),
+        uploads: Uploads { archive: None, observer: None, trouble: Arc::default() },
+        results: Results { receivers: Arc::default(), trouble: Arc::default() },
     };
     tokio::spawn(serve(ours, services));
     let mut theirs = Some(theirs);

@@ -74,6 +74,11 @@ impl Packet {
         Self { kind: PacketKind::Stat.into(), ..Self::default() }
     }
 
+    /// Asks for the bytes of a file, by the index of its entry.
+    pub(crate) fn request(id: u32) -> Self {
+        Self { kind: PacketKind::Request.into(), id, ..Self::default() }
+    }
+
     pub(crate) fn data(id: u32, data: Bytes) -> Self {
         Self { kind: PacketKind::Data.into(), id, data, ..Self::default() }
     }
@@ -93,6 +98,7 @@ pub(crate) mod mode {
     pub(crate) const SYMLINK: u32 = 1 << 27;
     pub(crate) const DEVICE: u32 = 1 << 26;
     pub(crate) const NAMED_PIPE: u32 = 1 << 25;
+    pub(crate) const SOCKET: u32 = 1 << 24;
     pub(crate) const SET_USER: u32 = 1 << 23;
     pub(crate) const SET_GROUP: u32 = 1 << 22;
     pub(crate) const CHARACTER_DEVICE: u32 = 1 << 21;

@@ -10,6 +10,28 @@ use bollard_buildkit_proto::pb;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+/// The states that a result is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// The result itself; `None` for nothing at all.
+    pub result: Option<Output>,
+    /// The state below the first step: a base image. `None` when the first step begins with nothing.
+    pub base: Option<Base>,
+    /// The ops that made the layers above the base, first layer first.
+    pub steps: Vec<ChainStep>,
+    /// Whether the result is made in ways of which this chain does not tell everything.
+    pub unusual: bool,
+}
+
+/// The base image of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// Its state.
+    pub output: Output,
+    /// What it is called, for example `docker-image://docker.io/library/debian:stable@sha256:…`.
+    pub identifier: String,
+}
+
 /// One op whose snapshot is a layer of the final image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainStep {
@@ -17,6 +39,13 @@ pub struct ChainStep {
     pub digest: String,
     /// The name that the frontend gave it, for example `[2/4] RUN pip install …`.
     pub name: String,
+    /// The state that it began with; `None` for nothing.
+    pub before: Option<Output>,
+    /// The state that it made.
+    pub after: Output,
+    /// Whether it is a linked copy (`COPY --link`), put upon the state before it. BuildKit puts several of them in a row
+    /// together into one snapshot upon the state before the first.
+    pub linked: bool,
 }
 
 /// Why a definition has no readable chain.
@@ -34,18 +63,20 @@ pub enum ChainError {
     },
 }
 
-/// An output of an op: its digest and the output's index.
-#[derive(Clone, Debug)]
-struct Output {
-    digest: String,
-    index: i64,
+/// An output of an op: a state.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Output {
+    /// The op's digest.
+    pub digest: String,
+    /// Which of its outputs.
+    pub index: i64,
 }
 
-/// The ops that made the layers above the base image, first layer first. Empty for `FROM scratch` without steps.
+/// The ops that made the layers above the base image, and the states between them. Empty for `FROM scratch` without steps.
 ///
 /// # Errors
 /// When the definition is not a graph that BuildKit could have made.
-pub fn chain(definition: &pb::Definition) -> Result<Vec<ChainStep>, ChainError> {
+pub fn chain(definition: &pb::Definition) -> Result<Chain, ChainError> {
     let mut ops = HashMap::new();
     let mut terminal = None;
     for bytes in &definition.def {
@@ -55,25 +86,60 @@ pub fn chain(definition: &pb::Definition) -> Result<Vec<ChainStep>, ChainError> 
         ops.insert(digest, op);
     }
     let Some(result) = terminal.as_ref().and_then(|op| op.inputs.first()) else {
-        return Ok(Vec::new());
+        return Ok(Chain::default());
     };
     let result = Output { digest: result.digest.clone(), index: result.index };
-    let mut digests = Vec::new();
-    // Newest first: a stack of outputs still to follow, so that a thousand steps need no thousand frames.
-    let mut open = vec![result];
-    while let Some(output) = open.pop() {
-        let op = ops.get(&output.digest).ok_or_else(|| ChainError::Broken { digest: output.digest.clone() })?;
-        open.extend(below(op, &output)?);
-        if !matches!(op.op, Some(pb::op::Op::Source(_) | pb::op::Op::Merge(_) | pb::op::Op::Build(_)) | None) {
-            digests.push(output.digest);
-        }
-    }
-    digests.reverse();
     let name = |digest: &String| {
         let metadata = definition.metadata.get(digest);
         metadata.and_then(|metadata| metadata.description.get("llb.customname")).cloned().unwrap_or_default()
     };
-    Ok(digests.into_iter().map(|digest| ChainStep { name: name(&digest), digest }).collect())
+    let mut chain = Chain { result: Some(result.clone()), ..Chain::default() };
+    // Newest first: a stack of outputs still to follow, so that a thousand steps need no thousand frames.
+    let mut open = vec![result];
+    while let Some(output) = open.pop() {
+        let find = |digest: &String| ops.get(digest).ok_or_else(|| ChainError::Broken { digest: digest.clone() });
+        let op = find(&output.digest)?;
+        let mut below = below(op, &output)?;
+        let step = |digest: &String, before, after| ChainStep {
+            name: name(digest),
+            digest: digest.clone(),
+            before,
+            after,
+            linked: false,
+        };
+        match &op.op {
+            Some(pb::op::Op::Source(source)) => {
+                chain.unusual |= chain.base.is_some();
+                chain.base = Some(Base { output, identifier: source.identifier.clone() });
+            }
+            Some(pb::op::Op::Exec(_) | pb::op::Op::File(_)) => {
+                chain.steps.push(step(&output.digest, below.first().cloned(), output.clone()));
+            }
+            // `COPY --link` begins with nothing and is put upon what is there: together they are one step.
+            Some(pb::op::Op::Merge(_)) if linked_step(&below, &ops).is_some() => {
+                if let Some(linked) = below.pop() {
+                    let copied = step(&linked.digest, below.first().cloned(), output.clone());
+                    chain.steps.push(ChainStep { linked: true, ..copied });
+                }
+            }
+            Some(pb::op::Op::Diff(_)) => {
+                chain.unusual = true;
+                chain.steps.push(step(&output.digest, below.first().cloned(), output.clone()));
+            }
+            Some(pb::op::Op::Merge(_) | pb::op::Op::Build(_)) | None => chain.unusual = true,
+        }
+        open.extend(below);
+    }
+    chain.steps.reverse();
+    Ok(chain)
+}
+
+/// The second of two merged states, where it is one step upon nothing.
+fn linked_step<'a>(merged: &'a [Output], ops: &HashMap<String, pb::Op>) -> Option<&'a Output> {
+    let [_, linked] = merged else { return None };
+    let op = ops.get(&linked.digest)?;
+    let is_step = matches!(op.op, Some(pb::op::Op::Exec(_) | pb::op::Op::File(_)));
+    (is_step && below(op, linked).ok()?.is_empty()).then_some(linked)
 }
 
 /// The outputs that lie directly below one, lowest first.
@@ -168,9 +234,9 @@ mod tests {
             self.add(name, inputs, Some(pb::op::Op::File(pb::FileOp { actions })))
         }
 
-        fn end(mut self, result: &str) -> Vec<String> {
+        fn end(mut self, result: &str) -> Chain {
             self.add("", &[result], None);
-            chain(&self.0).expect("a chain").into_iter().map(|step| step.name).collect()
+            chain(&self.0).expect("a chain")
         }
     }
 
@@ -182,7 +248,13 @@ mod tests {
         let first = graph.run("RUN one", &base);
         let copied = graph.copy("COPY --from=builder", &[&first, &builder], 0);
         let last = graph.run("RUN two", &copied);
-        assert_eq!(graph.end(&last), ["RUN one", "COPY --from=builder", "RUN two"]);
+        let end = graph.end(&last);
+        let names: Vec<_> = end.steps.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(names, ["RUN one", "COPY --from=builder", "RUN two"]);
+        assert_eq!(end.steps[0].before, end.base.map(|base| base.output));
+        assert!(end.steps.windows(2).all(|two| two[1].before.as_ref() == Some(&two[0].after)));
+        assert_eq!(end.result.as_ref(), end.steps.last().map(|step| &step.after));
+        assert!(!end.unusual);
     }
 
     #[test]
@@ -194,7 +266,41 @@ mod tests {
         let inputs = vec![pb::MergeInput { input: 0 }, pb::MergeInput { input: 1 }];
         let merged = graph.add("merge", &[&first, &linked], Some(pb::op::Op::Merge(pb::MergeOp { inputs })));
         let last = graph.run("RUN two", &merged);
-        assert_eq!(graph.end(&last), ["RUN one", "COPY --link", "RUN two"]);
+        let end = graph.end(&last);
+        assert_eq!(
+            end.steps.iter().map(|step| step.name.as_str()).collect::<Vec<_>>(),
+            ["RUN one", "COPY --link", "RUN two"]
+        );
+        let state = |digest: &str| Some(Output { digest: digest.to_owned(), index: 0 });
+        assert_eq!((end.steps[1].before.clone(), Some(end.steps[1].after.clone())), (state(&first), state(&merged)));
+        assert_eq!(end.steps[2].before, state(&merged));
+        assert_eq!(end.steps.iter().map(|step| step.linked).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(end.base.map(|base| base.output), state(&base));
+        assert!(!end.unusual);
+    }
+
+    #[test]
+    fn what_is_put_together_in_other_ways_is_told_as_unusual() {
+        let merge = |graph: &mut Graph, parts: &[&str]| {
+            let inputs = (0..).take(parts.len()).map(|input| pb::MergeInput { input }).collect();
+            graph.add("merge", parts, Some(pb::op::Op::Merge(pb::MergeOp { inputs })))
+        };
+        let mut three = Graph::default();
+        let (base, one) = (three.base(), three.copy("one", &[], -1));
+        let two = three.copy("two", &[], -1);
+        let merged = merge(&mut three, &[&base, &one, &two]);
+        assert!(three.end(&merged).unusual);
+        let mut upon_a_base = Graph::default();
+        let base = upon_a_base.base();
+        let run = upon_a_base.run("run", &base);
+        let merged = merge(&mut upon_a_base, &[&base, &run]);
+        assert!(upon_a_base.end(&merged).unusual);
+        let mut diff = Graph::default();
+        let base = diff.base();
+        let run = diff.run("run", &base);
+        let (lower, upper) = (Some(pb::LowerDiffInput { input: 0 }), Some(pb::UpperDiffInput { input: 1 }));
+        let changed = diff.add("diff", &[&base, &run], Some(pb::op::Op::Diff(pb::DiffOp { lower, upper })));
+        assert!(diff.end(&changed).unusual);
     }
 
     #[test]

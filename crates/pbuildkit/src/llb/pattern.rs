@@ -45,7 +45,19 @@ impl StepPattern {
     /// Whether a step with this command is meant.
     #[must_use]
     pub fn matches(&self, command: &str) -> bool {
-        self.matches_whole(command) || command.split(['&', '|', ';', '\n']).any(|single| self.matches_whole(single))
+        self.matches_whole(command) || Self::commands(command).any(|single| self.matches_whole(single))
+    }
+
+    /// The commands that a step strings together, as patterns see them.
+    pub fn commands(command: &str) -> impl Iterator<Item = &str> {
+        command.split(['&', '|', ';', '\n']).map(str::trim).filter(|single| !single.is_empty())
+    }
+
+    /// The pattern that means this text alone.
+    #[must_use]
+    pub fn literal(text: &str) -> String {
+        let escaped = text.chars().flat_map(|c| matches!(c, '*' | '?' | '\\').then_some('\\').into_iter().chain([c]));
+        escaped.collect()
     }
 
     /// Backtracks to the last `*` alone, which is enough and keeps the work at pattern times text.

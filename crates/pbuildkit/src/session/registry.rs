@@ -53,6 +53,16 @@ impl Registries {
         Self { docker_folder: Some(folder) }
     }
 
+    /// User and password for a registry's host; both empty for a stranger, the user alone for a token.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with docker's configuration, or with the helper program that it names.
+    pub async fn login(&self, host: &str) -> Result<(String, String), String> {
+        let answer = self.credentials(host).await.map_err(|status| status.message().to_owned())?;
+        Ok((answer.username, answer.secret))
+    }
+
     async fn credentials(&self, host: &str) -> Result<CredentialsResponse, Status> {
         let Some(folder) = &self.docker_folder else { return Ok(CredentialsResponse::default()) };
         let mut configuration =
@@ -98,7 +108,9 @@ async fn ask_helper(name: &str, key: &str) -> Result<CredentialsResponse, Status
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
         return Err(Status::unavailable("the name of a credential helper is not valid"));
     }
-    let mut child = Command::new(format!("docker-credential-{name}"))
+    let mut command = Command::new(format!("docker-credential-{name}"));
+    pengine::scrub(command.as_std_mut());
+    let mut child = command
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

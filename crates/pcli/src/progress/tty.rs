@@ -140,10 +140,11 @@ fn below(step: &Step, room: usize) -> Vec<Line> {
     lines
 }
 
-/// The line that stays. What BuildKit does for itself leaves none when it went well.
+/// The line that stays. What BuildKit does for itself leaves none when it went well, and neither does the audit, which has
+/// a summary of its own.
 fn finished(step: &Step, now: Instant) -> Option<Line> {
     let left = shown_name(step);
-    let internal = ["[internal]", "[auth]"].iter().any(|kind| step.name.starts_with(kind));
+    let internal = ["[internal]", "[auth]", "[audit]"].iter().any(|kind| step.name.starts_with(kind));
     match &step.state {
         State::Failed(error) if is_cancellation(error) => {
             Some(Line { left, right: "cancelled".to_owned(), style: DIMMED })

@@ -1,6 +1,8 @@
 //! `from = { command = […] }`: a value that a program prints.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
@@ -8,17 +10,24 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use psecret::{LONGEST_SECRET, RedactorBuilder, Secret, SecretName, UserSecret};
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use zeroize::Zeroizing;
 
 use super::ResolveError;
-use crate::{Cancellation, Diagnostic};
+use crate::{Cancellation, Diagnostic, scrub};
 
 /// How long a program may run when the manifest does not say.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How much of what a failing program says is shown, in bytes (C12).
 const LONGEST_COMPLAINT: usize = 2048;
+
+/// How much of it is read, so that values can be masked before it is cut.
+const LONGEST_TALK: usize = 64 << 10;
+
+/// How long the pipes of a program that ended may stay open.
+const LEFTOVER: Duration = Duration::from_millis(500);
 
 /// How often a running program is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -100,25 +109,29 @@ impl Command<'_> {
         if !self.directory.as_os_str().is_empty() {
             command.current_dir(self.directory);
         }
-        command.env_remove(crate::IDENTITY_VARIABLE).env_remove(crate::CACHE_KEY_VARIABLE);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        scrub(&mut command).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.process_group(0).spawn().map_err(start_failed)?;
-        // Both pipes are drained at the same time; a program that waits for one of them to empty never ends.
-        let printed = child.stdout.take().map(|pipe| thread::spawn(|| read_up_to(pipe, LONGEST_SECRET + 1)));
-        let said = child.stderr.take().map(|pipe| thread::spawn(|| read_up_to(pipe, LONGEST_COMPLAINT)));
+        let printed = Tap::on(child.stdout.take(), LONGEST_SECRET + 1);
+        let said = Tap::on(child.stderr.take(), LONGEST_TALK);
+        let (Ok(mut printed), Ok(mut said)) = (printed, said) else {
+            // Not a pipe of which one can read without waiting: not worth a deadlock.
+            let _ = child.kill();
+            return Err(start_failed(io::ErrorKind::Unsupported.into()).into());
+        };
         let timeout = self.timeout.unwrap_or(PATIENCE);
-        let ended = wait(&child, timeout, cancellation);
-        // Also after a good end: what it left behind would hold the pipes open. The group cannot be another's yet,
-        // because its leader is not taken from the kernel before. Gone already is as good.
+        let ended = wait(&child, [&mut printed, &mut said], timeout, cancellation);
+        // Also after a good end: what it left behind could still write. The group cannot be another's yet, because its
+        // leader is not taken from the kernel before. Gone already is as good.
         let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
         let status = child.wait().map_err(start_failed)?;
-        let late = || CommandError::Late { name: name.clone(), program: program.clone(), seconds: timeout.as_secs() };
         if !ended? {
-            return Err(late().into());
+            let seconds = timeout.as_secs();
+            return Err(CommandError::Late { name: name.clone(), program, seconds }.into());
         }
-        let mut value = joined(printed);
+        finish([&mut printed, &mut said]);
+        let mut value = printed.bytes;
         if !status.success() {
-            let complaint = redacted(known, name, &value, &joined(said));
+            let complaint = redacted(known, name, &value, &said.bytes);
             return Err(CommandError::Failed { name: name.clone(), program, status, complaint }.into());
         }
         if !self.raw && value.ends_with(b"\n") {
@@ -131,11 +144,60 @@ impl Command<'_> {
     }
 }
 
-/// Waits for the end, which is left for the caller to take; `false` when time is up.
-fn wait(child: &Child, timeout: Duration, cancellation: &Cancellation) -> Result<bool, ResolveError> {
+/// One end of a pipe, of which the first bytes are kept.
+struct Tap {
+    pipe: Option<File>,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Tap {
+    fn on(pipe: Option<impl Into<OwnedFd>>, limit: usize) -> io::Result<Self> {
+        let pipe = pipe.map(|pipe| File::from(pipe.into()));
+        if let Some(pipe) = &pipe {
+            let flags = rustix::fs::fcntl_getfl(pipe)? | OFlags::NONBLOCK;
+            rustix::fs::fcntl_setfl(pipe, flags)?;
+        }
+        // All the room at once: a vector that grows would leave copies behind.
+        Ok(Self { pipe, bytes: Zeroizing::new(Vec::with_capacity(limit)) })
+    }
+
+    /// Takes what is there, without waiting; what is past the limit is dropped, so that the program can end. Gives back
+    /// whether there may be more at once.
+    fn drain(&mut self) -> bool {
+        let Some(pipe) = &mut self.pipe else { return false };
+        let mut chunk = Zeroizing::new([0; 16 << 10]);
+        match pipe.read(chunk.as_mut_slice()) {
+            Ok(0) => self.pipe = None,
+            Ok(count) => {
+                let room = self.bytes.capacity() - self.bytes.len();
+                self.bytes.extend_from_slice(&chunk[..count.min(room)]);
+                return true;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => self.pipe = None,
+        }
+        false
+    }
+}
+
+/// Drains both; one that is always full does not keep the other waiting.
+fn drain([one, other]: &mut [&mut Tap; 2]) -> bool {
+    one.drain() | other.drain()
+}
+
+/// Waits for the end, which is left for the caller to take; `false` when time is up. Both pipes are drained meanwhile; a
+/// program that waits for one of them to empty would never end.
+fn wait(
+    child: &Child,
+    mut taps: [&mut Tap; 2],
+    timeout: Duration,
+    cancellation: &Cancellation,
+) -> Result<bool, ResolveError> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let start = Instant::now();
     loop {
+        let more = drain(&mut taps);
         if let Ok(Some(_)) = waitid(WaitId::Pid(Pid::from_child(child)), options) {
             return Ok(true);
         }
@@ -145,30 +207,37 @@ fn wait(child: &Child, timeout: Duration, cancellation: &Cancellation) -> Result
         if start.elapsed() >= timeout {
             return Ok(false);
         }
-        thread::sleep(LOOK);
+        if !more {
+            thread::sleep(LOOK);
+        }
     }
 }
 
-/// The first bytes of a pipe; the rest is drained and dropped, so that the program can end.
-fn read_up_to(mut pipe: impl Read, limit: usize) -> Zeroizing<Vec<u8>> {
-    // All the room at once: a vector that grows would leave copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(limit));
-    let _ = pipe.by_ref().take(limit as u64).read_to_end(&mut bytes);
-    let _ = io::copy(&mut pipe, &mut io::sink());
-    bytes
+/// Takes what stands in the pipes of a program that ended. One that left its group before may hold them open; what it
+/// would write is not waited for.
+fn finish(mut taps: [&mut Tap; 2]) {
+    let start = Instant::now();
+    while taps.iter().any(|tap| tap.pipe.is_some()) && start.elapsed() < LEFTOVER {
+        if !drain(&mut taps) {
+            thread::sleep(LOOK);
+        }
+    }
 }
 
-fn joined(reader: Option<thread::JoinHandle<Zeroizing<Vec<u8>>>>) -> Zeroizing<Vec<u8>> {
-    reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
-}
-
-/// What a program complained about, without the secrets read so far and without what it printed.
+/// What a program complained about, without the secrets read so far and without what it printed. Masked before it is cut,
+/// so that no beginning of a value stays at the cut.
 fn redacted(known: &[Secret], name: &SecretName, printed: &[u8], said: &[u8]) -> String {
     let builder =
         known.iter().fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()));
-    match builder.mask(name.as_str(), printed.trim_ascii()).build() {
-        Ok(redactor) => redactor.redact(&String::from_utf8_lossy(said)),
-        // Without a redactor nothing can be shown.
-        Err(_) => String::new(),
+    // Without a redactor nothing can be shown.
+    let Ok(redactor) = builder.mask(name.as_str(), printed.trim_ascii()).build() else { return String::new() };
+    let mut stream = redactor.stream();
+    let mut masked = stream.push(said);
+    if said.len() < LONGEST_TALK {
+        // Otherwise what may be the beginning of a value is held back for good.
+        masked.extend(stream.finish());
     }
+    let text = String::from_utf8_lossy(&masked);
+    let end = text.floor_char_boundary(LONGEST_COMPLAINT);
+    text[..end].to_owned()
 }

@@ -1,10 +1,12 @@
 //! Why a secret has no value, for people.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use psecret::SecretError;
+use papp::CompositionError;
+use psecret::{Searchability, SecretError, SecretName};
 
 use super::{CommandError, Purpose};
+use crate::trust::{Act, Danger};
 use crate::{Diagnostic, Ending, Exit, SealedError};
 
 /// A declared secret that was found nowhere.
@@ -14,6 +16,17 @@ pub struct Missing {
     pub name: String,
     /// The manifest's line that declares it.
     pub line: usize,
+}
+
+/// A declared secret whose value the manifest may not get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untrusted {
+    /// Its name.
+    pub name: String,
+    /// What would have to be done.
+    pub act: Act,
+    /// Whether the work needs it.
+    pub needed: bool,
 }
 
 /// Why the secrets could not be had. No message holds a value.
@@ -31,6 +44,18 @@ pub enum ResolveError {
     /// A secret cannot be read or delivered.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// Others can read an env file, and `--strict` was given.
+    #[error("other users of this machine can read the env file {}", path.display())]
+    EnvFileOpenToOthers {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Values that no search can protect, and `--strict` was given.
+    #[error("--strict: {}", unprotected(secrets))]
+    NotSearchable {
+        /// Which, and why.
+        secrets: Vec<(SecretName, Searchability)>,
+    },
     /// A command of the manifest gave no value.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -43,22 +68,48 @@ pub enum ResolveError {
         secrets: Vec<Missing>,
         /// What needs them.
         purpose: Purpose,
+        /// The manifest's own env files, none of which has any of them.
+        files: Vec<PathBuf>,
         /// Whether there is a sealed store, which has none of them.
         store: bool,
     },
-    /// The manifest says where to fetch values, and the user did not say that it may.
-    #[error("{} may not fetch secrets before you trust it", path.display())]
+    /// The manifest would have to do something for a value, and the user did not say that it may.
+    #[error("{}", untrusted(path, entries))]
     Untrusted {
         /// The manifest.
         path: PathBuf,
-        /// The entries: name and line.
-        secrets: Vec<(String, usize)>,
+        /// All of them.
+        entries: Vec<Untrusted>,
+        /// What needs them.
+        purpose: Purpose,
+        /// Why what was trusted once does not count.
+        danger: Option<Danger>,
     },
-    /// Composed values that need each other.
-    #[error("the values of {} are made of each other", names.join(" → "))]
-    Cycle {
-        /// The names in order; the last one is the first.
-        names: Vec<String>,
+    /// An env file of the manifest is a symbolic link to somewhere else.
+    #[error("{} leads out of the manifest's folder", path.display())]
+    Outside {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Values cannot be composed as the manifest says.
+    #[error("{fault}")]
+    Composition {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        fault: CompositionError,
+    },
+    /// A secret of the build alone that no build can compose.
+    #[error("secret `{name}` needs `{needs}`, which no build has")]
+    NeverComposed {
+        /// The manifest.
+        path: PathBuf,
+        /// The line that declares it.
+        line: usize,
+        /// The secret.
+        name: String,
+        /// What it needs.
+        needs: String,
     },
     /// The sealed store cannot be opened.
     #[error(transparent)]
@@ -72,6 +123,11 @@ fn ordinal(number: usize) -> String {
     format!("number {number}")
 }
 
+fn unprotected(secrets: &[(SecretName, Searchability)]) -> String {
+    let each: Vec<String> = secrets.iter().map(|(name, why)| format!("`{name}` is {why}")).collect();
+    each.join(", ")
+}
+
 fn missing(secrets: &[Missing]) -> String {
     match secrets {
         [one] => format!("secret `{}` has no value", one.name),
@@ -82,6 +138,12 @@ fn missing(secrets: &[Missing]) -> String {
     }
 }
 
+fn untrusted(path: &Path, entries: &[Untrusted]) -> String {
+    let names: Vec<String> = entries.iter().map(|entry| format!("`{}`", entry.name)).collect();
+    let values = if names.len() == 1 { "value" } else { "values" };
+    format!("{} may not get the {values} of {} before you trust it", path.display(), names.join(", "))
+}
+
 impl ResolveError {
     /// For people: where the secret is declared, which places were tried, what to do.
     #[must_use]
@@ -89,11 +151,11 @@ impl ResolveError {
         let diagnostic = Diagnostic::from_error(self, self.exit());
         match self {
             Self::Store(error) => error.diagnostic(),
-            Self::Missing { path, secrets, purpose, store } => {
+            Self::Missing { path, secrets, purpose, files, store } => {
                 let (work, other) = match purpose {
                     Purpose::Build => ("this build", "run"),
                     Purpose::Run => ("this start", "build"),
-                    Purpose::Search => ("this search", "build"),
+                    Purpose::Search | Purpose::List => ("this search", "build"),
                 };
                 let declared = secrets.iter().fold(diagnostic, |diagnostic, secret| {
                     let name = if secrets.len() > 1 { format!("`{}` ", secret.name) } else { String::new() };
@@ -101,21 +163,37 @@ impl ResolveError {
                 });
                 let example = secrets.first().map_or("NAME", |secret| secret.name.as_str());
                 let rest = work.trim_start_matches("this ");
-                let (places, way) = if *store {
-                    ("--secret, --env-file, secrets.age, environment", format!("pbuild secrets set {example}"))
-                } else {
-                    ("--secret, --env-file, environment", format!("--secret id={example},src=FILE"))
+                let way = match (files.first(), *store) {
+                    (_, true) => format!("pbuild secrets set {example}"),
+                    (Some(file), false) => format!("write it into {}", file.display()),
+                    (None, false) => format!("--secret id={example},src=FILE"),
                 };
+                let files = files.iter().map(|file| file.display().to_string());
+                let places: Vec<String> = ["--secret", "--env-file"]
+                    .map(str::to_owned)
+                    .into_iter()
+                    .chain(files)
+                    .chain(store.then(|| "secrets.age".to_owned()))
+                    .chain(["environment".to_owned()])
+                    .collect();
+                let places = places.join(", ");
                 declared
                     .note(format!("looked in: {places}"))
                     .help(format!("{way}, or scope = \"{other}\" if the {rest} does not need it"))
             }
-            Self::Untrusted { path, secrets } => secrets
-                .iter()
-                .fold(diagnostic, |diagnostic, (name, line)| {
-                    diagnostic.note(format!("`{name}` has `from` in {}:{line}", path.display()))
-                })
-                .help("look at these lines; `pbuild trust` or --trust-config lets them act, --secret and --env-file give values without them"),
+            Self::Untrusted { path, entries, purpose, danger } => {
+                let told = entries.iter().fold(diagnostic, |diagnostic, entry| {
+                    diagnostic.note(format!("{}:{}: {}", path.display(), entry.act.line, entry.act.told))
+                });
+                if let Some(danger) = danger {
+                    return told.note(format!("{}: {danger}", path.display())).help(danger.help(path));
+                }
+                let tool = if *purpose == Purpose::Run { "prun" } else { "pbuild" };
+                let flag = entries.first().map_or("id=NAME", |entry| entry.act.flag.as_str());
+                told.help(format!(
+                    "look at these lines, then `{tool} trust`; --secret {flag} for one command; --trust-config in CI"
+                ))
+            }
             // `id=NAME` alone means the variable, and the file of that name when there is no variable.
             Self::Secret(SecretError::Read { name, path, .. }) if path.as_os_str() == name.as_str() => diagnostic.help(
                 format!("set {name} in the environment of this command, or name the file: --secret id={name},src=FILE"),
@@ -123,9 +201,24 @@ impl ResolveError {
             Self::Secret(SecretError::Unset { variable, .. }) => {
                 diagnostic.help(format!("set {variable} in the environment of this command"))
             }
+            Self::Secret(SecretError::LongVariable { name, .. }) => diagnostic
+                .help(format!("{name} = {{ as = \"file\" }} below [secrets] of app.toml; {name} then is a path")),
             Self::Command(error) => error.complete(diagnostic),
+            Self::EnvFileOpenToOthers { path } => {
+                diagnostic.help(format!("chmod 600 {}, or leave --strict out", path.display()))
+            }
+            Self::NotSearchable { .. } => diagnostic.help(
+                "use values of 8 characters or more, declare public ones in [env] of app.toml, or leave --strict out",
+            ),
             Self::Flag { .. } => diagnostic.help("write --secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE"),
-            Self::Secret(_) | Self::Cycle { .. } | Self::Ended(_) => diagnostic,
+            Self::Outside { .. } => diagnostic.help("put the file itself there, or give it with --env-file"),
+            Self::Composition { path, fault } => {
+                diagnostic.note(format!("declared in {}:{}", path.display(), fault.line())).help(fault.help())
+            }
+            Self::NeverComposed { path, line, needs, .. } => diagnostic
+                .note(format!("declared in {}:{line}, with scope = \"build\"", path.display()))
+                .help(format!("declare `{needs}` in [secrets] or [env], or scope = \"run\" if a service sets it")),
+            Self::Secret(_) | Self::Ended(_) => diagnostic,
         }
     }
 
@@ -133,11 +226,15 @@ impl ResolveError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Flag { .. } | Self::Untrusted { .. } | Self::Cycle { .. } => Exit::Usage,
+            Self::Flag { .. } | Self::Untrusted { .. } | Self::Outside { .. } => Exit::Usage,
+            Self::Composition { .. } | Self::NeverComposed { .. } => Exit::Usage,
             Self::Secret(SecretError::EnvFile { .. } | SecretError::Name | SecretError::TooManyForms { .. }) => {
                 Exit::Usage
             }
-            Self::Secret(_) | Self::Command(_) | Self::Missing { .. } => Exit::SecretMissing,
+            Self::Secret(_) | Self::EnvFileOpenToOthers { .. } | Self::Command(_) | Self::Missing { .. } => {
+                Exit::SecretMissing
+            }
+            Self::NotSearchable { .. } => Exit::Incomplete,
             Self::Store(_) => Exit::Store,
             Self::Ended(ending) => Exit::Ended(*ending),
         }

@@ -8,10 +8,16 @@ use psecret::{
 };
 use zeroize::Zeroizing;
 
-use super::{Desk, ExportArguments, ImportArguments, Project, SecretsError, SetArguments, UnsetArguments, environment};
-use crate::{Exit, identity, identity_or_new, identity_path};
+use super::{
+    Desk, ExportArguments, ImportArguments, InitArguments, Project, SecretsError, SetArguments, UnsetArguments,
+    environment,
+};
+use crate::{Exit, identity, identity_or_new, identity_path, new_wrapped_identity};
 
-pub(super) fn init(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> {
+pub(super) fn init(project: &Project, arguments: &InitArguments, desk: &Desk) -> Result<Exit, SecretsError> {
+    if arguments.passphrase && !new_wrapped_identity(&environment)? {
+        desk.stderr.warning("there is an identity already; `pbuild secrets identity passphrase` wraps it");
+    }
     let identity = identity_or_new(&environment)?;
     let path = project.store.path().display();
     match project.store.create(&identity)? {
@@ -46,7 +52,7 @@ pub(super) fn set(project: &Project, arguments: &SetArguments, desk: &Desk) -> R
 
 /// Asks the terminal, without echo.
 fn prompt(name: &SecretName) -> Result<UserSecret, SecretsError> {
-    rpassword::prompt_password(format!("value of {name}: "))
+    crate::prompt::ask(&format!("value of {name}: "))
         .map(|value| UserSecret::new(value.into_bytes()))
         .map_err(|source| SecretsError::Value { name: name.clone(), source })
 }
@@ -99,14 +105,15 @@ pub(super) fn import(project: &Project, arguments: &ImportArguments, desk: &Desk
                     store.set(entry.name.clone(), value)?;
                     taken.push(entry.name);
                 }
-                EnvValue::Literal(_) | EnvValue::FromEnvironment => left.push((entry.name, entry.line)),
+                EnvValue::Literal(_) | EnvValue::FromEnvironment => left.push(entry.line),
             }
         }
         Ok::<_, SecretsError>(())
     })?;
-    for (name, line) in left {
+    // Without the name: a line without `=` may be a piece of a value.
+    for line in left {
         desk.stderr
-            .warning(&format!("{}: line {line}: `{name}` has no value here; it is left out", arguments.file.display()));
+            .warning(&format!("{}: line {line}: a name without a value; it is left out", arguments.file.display()));
     }
     let count = if taken.len() == 1 { "1 secret".to_owned() } else { format!("{} secrets", taken.len()) };
     desk.stderr.fact("store", &format!("{count} imported; {} can go now", arguments.file.display()));

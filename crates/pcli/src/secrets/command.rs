@@ -2,17 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use crate::arguments::{EnvironmentFileDialect, SecretArguments};
-
-/// `pbuild secrets`.
-#[derive(Debug, Args)]
-pub struct SecretsArguments {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: SecretsCommand,
-}
 
 /// `prun secrets`: looking, and nothing that changes.
 #[derive(Debug, Args)]
@@ -29,13 +21,25 @@ pub enum LookCommand {
     List(ListArguments),
 }
 
+/// `trust`, the same in both tools.
+#[derive(Debug, Args)]
+pub struct TrustArguments {
+    /// Take it back
+    #[arg(long)]
+    pub forget: bool,
+
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectFlag,
+}
+
 /// What `pbuild secrets` can do.
 #[derive(Debug, Subcommand)]
 pub enum SecretsCommand {
     /// Show names, scopes and where the values come from; never a value
     List(ListArguments),
     /// Make a sealed store, secrets.age, and an identity that opens it
-    Init(ProjectFlag),
+    Init(InitArguments),
     /// Set a secret in the store; its value is asked for, or read from standard input
     Set(SetArguments),
     /// Remove secrets from the store
@@ -52,6 +56,8 @@ pub enum SecretsCommand {
     RotateKey(ProjectFlag),
     /// Who can open the store
     Recipients(RecipientsArguments),
+    /// How your identity is kept
+    Identity(IdentityArguments),
     /// For git: print a store as names and keyed digests (diff.DRIVER.textconv)
     Textconv {
         /// The sealed file
@@ -79,23 +85,44 @@ pub struct ProjectFlag {
 /// `secrets list`.
 #[derive(Debug, Args)]
 pub struct ListArguments {
-    /// How to print
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = ListFormat::Text)]
-    pub format: ListFormat,
+    /// Print one object, contract version 1
+    #[arg(long)]
+    pub json: bool,
 
     /// Where secrets come from.
     #[command(flatten)]
     pub secrets: SecretArguments,
 }
 
-/// The shapes of a list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ListFormat {
-    /// For people
-    #[default]
-    Text,
-    /// For programs: one object, contract version 1
-    Json,
+/// `secrets init`.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// Wrap the new identity with a passphrase, which every use of it then asks for
+    #[arg(long)]
+    pub passphrase: bool,
+
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectFlag,
+}
+
+/// `secrets identity`.
+#[derive(Debug, Args)]
+pub struct IdentityArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: IdentityCommand,
+}
+
+/// What can be done with the identity.
+#[derive(Debug, Subcommand)]
+pub enum IdentityCommand {
+    /// Wrap it with a new passphrase; plain `age` opens it too
+    Passphrase {
+        /// Keep it without one, in a file that you alone may read
+        #[arg(long)]
+        remove: bool,
+    },
 }
 
 /// `secrets set`.

@@ -9,7 +9,7 @@ use psecret::{Change, DigestKey, Store};
 use pvault::{Identity, Recipient, SealedFile};
 
 use super::{Desk, DiffArguments, Project, SecretsError, environment};
-use crate::{CACHE_KEY_VARIABLE, Exit, IDENTITY_VARIABLE, STORE_NAME, SealedError, identity};
+use crate::{Exit, STORE_NAME, SealedError, identity, scrub};
 
 /// What the digests of [`textconv`] are for, so that no other digest is equal to one of them.
 const PURPOSE: &str = "diff";
@@ -43,11 +43,10 @@ pub(super) fn diff(project: &Project, arguments: &DiffArguments, desk: &Desk) ->
 /// The store of the last commit, as git has it.
 fn committed(path: &Path, identity: &Identity) -> Result<Store, SecretsError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let shown = Command::new("git")
+    let mut git = Command::new("git");
+    let shown = scrub(&mut git)
         .args(["show", &format!("HEAD:./{STORE_NAME}")])
         .current_dir(folder)
-        .env_remove(IDENTITY_VARIABLE)
-        .env_remove(CACHE_KEY_VARIABLE)
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()

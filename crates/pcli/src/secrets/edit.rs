@@ -5,20 +5,29 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use psecret::Store;
 use pvault::Environment;
+use rustix::process::{Pid, Signal, kill_process};
 use zeroize::Zeroizing;
 
 use super::{Desk, Project, SecretsError, environment};
-use crate::{CACHE_KEY_VARIABLE, Exit, IDENTITY_VARIABLE, identity};
+use crate::{Cancellation, Exit, identity, scrub};
 
 /// The kernel's number for tmpfs (`linux/magic.h`).
 const TMPFS: u64 = 0x0102_1994;
 
 /// The edited file's name; the ending makes editors show it as what it is.
 const FILE: &str = "secrets.env";
+
+/// How often the editor is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long an editor may take to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The most that is read back, in bytes.
 const LONGEST: u64 = 8 << 20;
@@ -28,7 +37,7 @@ pub(super) fn run(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> 
     let editor = editor(&environment).ok_or(SecretsError::NoEditor)?;
     let folder = memory(&environment)?;
     let changes = project.store.change(&identity, |store| {
-        let edited = edited(store, &editor, folder.path())?;
+        let edited = edited(store, &editor, folder.path(), &desk.cancellation)?;
         if !edited.recipients().eq(store.recipients()) {
             return Err(SecretsError::EditedRecipients);
         }
@@ -64,7 +73,7 @@ fn memory(environment: &Environment<'_>) -> Result<tempfile::TempDir, SecretsErr
         .map_err(|source| SecretsError::Io { doing: format!("make a folder in {}", place.display()), source })
 }
 
-fn edited(store: &Store, editor: &OsString, folder: &Path) -> Result<Store, SecretsError> {
+fn edited(store: &Store, editor: &OsString, folder: &Path, cancellation: &Cancellation) -> Result<Store, SecretsError> {
     let path = folder.join(FILE);
     let failed = |doing: &str| {
         let doing = doing.to_owned();
@@ -81,14 +90,9 @@ fn edited(store: &Store, editor: &OsString, folder: &Path) -> Result<Store, Secr
     // As git does: the variable holds a shell's words, the file is an argument of its own.
     let mut words = editor.clone();
     words.push(" \"$@\"");
-    let status = Command::new("sh")
-        .arg("-c")
-        .arg(words)
-        .args([editor.as_os_str(), path.as_os_str()])
-        .env_remove(IDENTITY_VARIABLE)
-        .env_remove(CACHE_KEY_VARIABLE)
-        .status()
-        .map_err(failed("start the editor"))?;
+    let mut command = Command::new("sh");
+    scrub(&mut command).arg("-c").arg(words).args([editor.as_os_str(), path.as_os_str()]);
+    let status = wait(command.spawn().map_err(failed("start the editor"))?, cancellation)?;
     if !status.success() {
         return Err(SecretsError::Editor { status });
     }
@@ -97,6 +101,31 @@ fn edited(store: &Store, editor: &OsString, folder: &Path) -> Result<Store, Secr
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1));
     file.take(LONGEST).read_to_end(&mut content).map_err(failed("read the editor's file"))?;
     Store::parse(&content).map_err(SecretsError::Edited)
+}
+
+/// Waits for the editor. While it runs, Ctrl-C is its own: editors give it a meaning, and its file must not vanish below
+/// it. Whoever ends us otherwise ends it too, so that the file does not stay behind.
+fn wait(mut editor: Child, cancellation: &Cancellation) -> Result<ExitStatus, SecretsError> {
+    let _held = cancellation.hold();
+    let failed = |source| SecretsError::Io { doing: "wait for the editor".to_owned(), source };
+    let mut asked: Option<Instant> = None;
+    loop {
+        if let Some(status) = editor.try_wait().map_err(failed)? {
+            return match cancellation.ending().filter(|_| asked.is_some()) {
+                Some(ending) => Err(SecretsError::Ended(ending)),
+                None => Ok(status),
+            };
+        }
+        match asked {
+            None if cancellation.ending().is_some() => {
+                let _ = kill_process(Pid::from_child(&editor), Signal::TERM);
+                asked = Some(Instant::now());
+            }
+            Some(since) if since.elapsed() > GRACE => editor.kill().map_err(failed)?,
+            None | Some(_) => {}
+        }
+        thread::sleep(LOOK);
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use psecret::{SecretError, SecretName, StoreError};
 use pvault::VaultError;
 
-use crate::{Diagnostic, Exit, SealedError};
+use crate::{Diagnostic, Ending, Exit, SealedError};
 
 /// Why a command of `secrets` did not do its work. No message holds a value.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +58,9 @@ pub enum SecretsError {
         /// How it ended.
         status: std::process::ExitStatus,
     },
+    /// Somebody ended the work.
+    #[error("ended; nothing was changed")]
+    Ended(Ending),
     /// What was edited is not a store any more; nothing was changed.
     #[error("what was edited cannot be read; nothing was changed")]
     Edited(#[source] StoreError),
@@ -108,6 +111,11 @@ impl SecretsError {
                 plain(Exit::Usage).help("the value is never an argument: give the name alone, and the value when asked")
             }
             Self::Secret(SecretError::EnvFile { .. }) => plain(Exit::Usage),
+            // Ctrl-C at the prompt.
+            Self::Value { source, .. } if source.kind() == io::ErrorKind::Interrupted => {
+                plain(Ending::Interrupt.into())
+            }
+            Self::Ended(ending) => plain((*ending).into()),
             Self::Secret(_) | Self::Value { .. } => plain(Exit::SecretMissing),
             Self::NotThere { .. } => plain(Exit::SecretMissing).help("pbuild secrets list"),
             Self::Binary { .. } => plain(Exit::Usage).help("age -d -i identity.txt secrets.age shows them as base64"),

@@ -5,9 +5,9 @@ use std::path::Path;
 use psecret::{Inputs, Searchability, Secret, Source};
 use serde::Serialize;
 
-use super::{Desk, ListArguments, ListFormat, environment};
+use super::{Desk, ListArguments, environment};
 use crate::resolve::{Purpose, Resolution, resolve};
-use crate::{Diagnostic, Exit, FoundManifest, ProjectStore, find_manifest, identity, trust};
+use crate::{Diagnostic, Exit, FoundManifest, ProjectStore, find_manifest, identity};
 
 /// One line of the list.
 #[derive(Debug, Serialize)]
@@ -32,7 +32,7 @@ enum State {
     Missing,
     /// It is made or fetched when it is needed, and a list needs none.
     WhenNeeded,
-    /// `from` may not act yet.
+    /// It is there, and the manifest may not get it yet.
     NotTrusted,
     /// The store has it, and nothing declares it.
     Undeclared,
@@ -63,33 +63,30 @@ pub(super) fn run(arguments: &ListArguments, desk: &Desk) -> Result<Exit, Diagno
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
     let sources = arguments.secrets.sources();
-    let resolution = resolve(&sources, found.as_ref(), Purpose::Search, &mut inputs, &desk.cancellation)
+    let resolution = resolve(&sources, found.as_ref(), Purpose::List, &mut inputs, &desk.cancellation)
         .map_err(|error| error.diagnostic())?;
     resolution.warnings.iter().for_each(|warning| desk.stderr.warning(warning));
-    let trusted =
-        arguments.secrets.trust_config || found.as_ref().is_some_and(|found| trust::is_trusted(found, &environment));
-    let mut rows = rows(found.as_ref(), &resolution, trusted);
+    let mut rows = rows(found.as_ref(), &resolution);
     rows.extend(undeclared(found.as_ref(), &rows));
-    match arguments.format {
-        ListFormat::Text => text(&rows).iter().for_each(|line| desk.stdout.line(line)),
-        ListFormat::Json => {
-            let list = List { version: 1, secrets: rows };
-            let json = serde_json::to_string(&list).map_err(|error| Diagnostic::from_error(&error, Exit::Failed))?;
-            desk.stdout.line(&json);
-        }
+    if arguments.json {
+        let list = List { version: 1, secrets: rows };
+        let json = serde_json::to_string(&list).map_err(|error| Diagnostic::from_error(&error, Exit::Failed))?;
+        desk.stdout.line(&json);
+    } else {
+        text(&rows).iter().for_each(|line| desk.stdout.line(line));
     }
     Ok(Exit::Done)
 }
 
 /// What is declared, in the manifest's order, then what only flags and env files name.
-fn rows(found: Option<&FoundManifest>, resolution: &Resolution, trusted: bool) -> Vec<Row> {
+fn rows(found: Option<&FoundManifest>, resolution: &Resolution) -> Vec<Row> {
     let declared = found.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
     let absent = |secret: &papp::Secret| Row {
         name: secret.name.clone(),
         scope: scope(secret.scope),
         source: String::new(),
         state: match (&secret.from, &secret.value) {
-            (Some(_), _) if !trusted => State::NotTrusted,
+            _ if resolution.untrusted.iter().any(|entry| entry.name == secret.name) => State::NotTrusted,
             (Some(papp::Origin::Command { .. }), _) => State::WhenNeeded,
             (None, Some(_)) if resolution.deferred.contains(&secret.name) => State::WhenNeeded,
             _ => State::Missing,
@@ -190,6 +187,8 @@ mod tests {
     use psecret::{Delivery, Scope, SecretName, UserSecret};
 
     use super::*;
+    use crate::resolve::Untrusted;
+    use crate::trust::Act;
 
     #[test]
     fn the_list_shows_everything_but_the_value() {
@@ -206,15 +205,18 @@ mod tests {
             let (name, value) = (SecretName::parse(name).unwrap(), UserSecret::new(value.as_bytes().to_vec()));
             Secret::new(name, value, Scope::Both, Delivery::Variable, source).unwrap()
         };
-        let resolution = Resolution {
+        let op = found.manifest.secret("OP").unwrap();
+        let mut resolution = Resolution {
             secrets: vec![
                 secret("APP_KEY", "c4n4ry-9f3b27e1", Source::Store),
                 secret("EXTRA", "q7x", Source::EnvFile { path: ".env".into(), line: 3 }),
             ],
             deferred: vec!["URL".to_owned()],
+            untrusted: vec![Untrusted { name: op.name.clone(), act: Act::of(op).unwrap(), needed: false }],
+            danger: None,
             warnings: Vec::new(),
         };
-        insta::assert_snapshot!(text(&rows(Some(&found), &resolution, false)).join("\n"), @"
+        insta::assert_snapshot!(text(&rows(Some(&found), &resolution)).join("\n"), @"
         NAME       SCOPE  SOURCE               STATE        BYTES  SEARCH
         APP_KEY    both   secrets.age          set          8-15   full
         NPM_TOKEN  build  –                    missing      –      –
@@ -222,12 +224,12 @@ mod tests {
         URL        both   –                    when needed  –      –
         EXTRA      both   --env-file (.env:3)  set          1-3    unprotected: too short
         ");
-        assert_eq!(rows(Some(&found), &resolution, true)[2].state, State::WhenNeeded);
-        let json =
-            serde_json::to_string(&List { version: 1, secrets: rows(Some(&found), &resolution, false) }).unwrap();
+        let json = serde_json::to_string(&List { version: 1, secrets: rows(Some(&found), &resolution) }).unwrap();
         assert!(
             json.contains(r#""state":"not_trusted""#) && !json.contains("c4n4ry") && !json.contains("q7x"),
             "{json}"
         );
+        resolution.untrusted.clear();
+        assert_eq!(rows(Some(&found), &resolution)[2].state, State::WhenNeeded);
     }
 }

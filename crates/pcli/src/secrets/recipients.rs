@@ -1,9 +1,11 @@
-//! Who can open the store.
+//! Who can open the store, and how one's own key to it is kept.
 
 use pvault::{Identity, Recipient};
 
 use super::{Desk, Project, RecipientArguments, SecretsError, environment};
-use crate::{Exit, IDENTITY_VARIABLE, identity, identity_or_new, identity_path};
+use crate::{
+    Exit, IDENTITY_VARIABLE, Wrapping, identity, identity_or_new, identity_path, renew_identity, rewrap_identity,
+};
 
 pub(super) fn mine(desk: &Desk) -> Result<Exit, SecretsError> {
     desk.stdout.line(&identity_or_new(&environment)?.recipient().to_string());
@@ -48,13 +50,13 @@ pub(super) fn rotate(project: &Project, desk: &Desk) -> Result<Exit, SecretsErro
         return Err(SecretsError::Elsewhere);
     }
     let path = identity_path(&environment)?;
-    let mut known = Identity::load(&path)?;
+    let mut known = identity(&environment)?;
     let listed = |identity: &Identity| -> Result<bool, SecretsError> {
         let newest = identity.recipient().to_string();
         Ok(project.store.read(identity)?.recipients().any(|recipient| recipient == newest))
     };
     if listed(&known)? {
-        known = Identity::renew(&path)?;
+        known = renew_identity(&environment)?;
     }
     project.store.change(&known, |store| {
         for own in known.recipients() {
@@ -66,5 +68,20 @@ pub(super) fn rotate(project: &Project, desk: &Desk) -> Result<Exit, SecretsErro
     desk.stderr.fact("recipient", &format!("{}; your older key opens this store no more", known.recipient()));
     desk.stderr
         .fact("identity", &format!("{} keeps the older keys for other stores; run this there too", path.display()));
+    Ok(Exit::Done)
+}
+
+/// Wraps the identity with another passphrase, or with none.
+pub(super) fn passphrase(remove: bool, desk: &Desk) -> Result<Exit, SecretsError> {
+    if environment(IDENTITY_VARIABLE).is_some_and(|text| !text.is_empty()) {
+        return Err(SecretsError::Elsewhere);
+    }
+    let (wrapping, told) = if remove {
+        (Wrapping::None, "is kept without a passphrase, readable by you alone")
+    } else {
+        (Wrapping::Passphrase, "is wrapped; nobody can help whoever forgets the passphrase")
+    };
+    rewrap_identity(wrapping, &environment)?;
+    desk.stderr.fact("identity", &format!("{} {told}", identity_path(&environment)?.display()));
     Ok(Exit::Done)
 }

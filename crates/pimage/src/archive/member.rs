@@ -18,6 +18,8 @@ pub(super) enum Broken {
 pub(super) struct Member<'a, R> {
     archive: &'a mut Window<R>,
     left: u64,
+    /// Its end is where the source ends.
+    open_ended: bool,
     count: u64,
     hasher: Hasher,
     broken: Option<Broken>,
@@ -25,7 +27,12 @@ pub(super) struct Member<'a, R> {
 
 impl<'a, R: Read> Member<'a, R> {
     pub(super) fn new(archive: &'a mut Window<R>, size: u64, digested: bool) -> Self {
-        Self { archive, left: size, count: 0, hasher: Hasher::new(digested), broken: None }
+        Self { archive, left: size, open_ended: false, count: 0, hasher: Hasher::new(digested), broken: None }
+    }
+
+    /// Everything that the source holds.
+    pub(super) fn to_its_end(source: &'a mut Window<R>, digested: bool) -> Self {
+        Self { open_ended: true, ..Self::new(source, u64::MAX, digested) }
     }
 
     /// How many bytes were read.
@@ -38,8 +45,9 @@ impl<'a, R: Read> Member<'a, R> {
     }
 
     /// The digest of the bytes read, which are all of them if all were read.
-    pub(super) fn digest(self) -> Option<Digest> {
-        if self.left == 0 { self.hasher.finish() } else { None }
+    pub(super) fn digest(&mut self) -> Option<Digest> {
+        let hasher = std::mem::replace(&mut self.hasher, Hasher::new(false));
+        if self.left == 0 { hasher.finish() } else { None }
     }
 }
 
@@ -51,7 +59,8 @@ impl<R: Read> Read for Member<'_, R> {
         }
         match self.archive.read(&mut out[..most]) {
             Ok(0) => {
-                self.broken = Some(Broken::Cut);
+                self.left = if self.open_ended { 0 } else { self.left };
+                self.broken = if self.open_ended { None } else { Some(Broken::Cut) };
                 Ok(0)
             }
             Ok(count) => {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::window::Window;
 use ptest::Layer;
 
 /// Walks a tar and returns the paths, where each content lies, and how the walk ended.
@@ -10,7 +11,7 @@ fn walked(tar: &[u8]) -> (Vec<(String, u64, u64)>, End) {
         match walk.next(&mut window).unwrap() {
             Ok(()) => {
                 let entry = walk.entry();
-                found.push((String::from_utf8_lossy(entry.path).into_owned(), entry.content_at, entry.size));
+                found.push((String::from_utf8_lossy(&entry.path).into_owned(), entry.content_at, entry.size));
             }
             Err(end) => return (found, end),
         }

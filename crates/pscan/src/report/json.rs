@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Report;
-use crate::finding::{Finding, Place};
+use super::{LayerSummary, NotSearched, Report};
+use crate::finding::Finding;
+use crate::needle::Unsearched;
 
 /// One finding of the contract. Fields may be added; those that are here stay.
 #[derive(Serialize)]
@@ -19,26 +20,20 @@ struct Line<'a> {
     diff_id: Option<&'a str>,
     part: &'a str,
     path: Option<&'a str>,
+    container: Option<&'a str>,
     offset: u64,
     document: Option<&'a str>,
     pointer: Option<&'a str>,
     instruction: Option<&'a str>,
+    dockerfile: Option<Value>,
     deleted_in: Option<usize>,
     times: u64,
+    advice: String,
 }
 
 impl<'a> Line<'a> {
     fn new(finding: &'a Finding) -> Self {
-        let (part, path, offset, document, pointer) = match finding.place() {
-            Place::File { path, offset } => ("content", Some(path.as_str()), *offset, None, None),
-            Place::Header { path, offset } => ("header", Some(path.as_str()), *offset, None, None),
-            Place::Bytes { after, offset } => ("bytes", after.as_deref(), *offset, None, None),
-            Place::GzipHeader { offset } => ("gzip-header", None, *offset, None, None),
-            Place::Packed { offset } => ("packed", None, *offset, None, None),
-            Place::Document { name, pointer, offset } => {
-                ("document", None, *offset, Some(name.as_str()), pointer.as_deref())
-            }
-        };
+        let place = finding.place();
         Self {
             secret: finding.secret().as_str(),
             same_value: finding.same_value().iter().map(|name| name.as_str()).collect(),
@@ -47,14 +42,17 @@ impl<'a> Line<'a> {
             platform: finding.image(),
             layer: finding.layer(),
             diff_id: finding.diff_id(),
-            part,
-            path,
-            offset,
-            document,
-            pointer,
+            part: place.machine_name(),
+            path: place.path(),
+            container: finding.container().map(pimage::Container::name),
+            offset: place.offset(),
+            document: place.document(),
+            pointer: place.pointer(),
             instruction: finding.instruction(),
+            dockerfile: finding.line().map(|line| json!({"file": line.file, "line": line.line})),
             deleted_in: finding.deleted_in(),
             times: finding.times(),
+            advice: finding.advice(),
         }
     }
 }
@@ -63,18 +61,21 @@ impl Report {
     /// The report as JSON, contract version 1: `result` is `clean`, `leak` or `incomplete`. Layers count from 1.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let not_searched = |one: &super::NotSearched| json!({"layer": one.layer, "member": one.member, "why": one.why});
-        let unprotected = |one: &crate::Unsearched| json!({"secret": one.name().as_str(), "why": one.why()});
         json!({
             "version": 1,
             "result": self.verdict().machine_name(),
             "image": self.subject,
+            "source": self.way,
             "platforms": self.platforms,
             "absent_platforms": self.absent,
             "findings": self.findings.iter().map(Line::new).collect::<Vec<_>>(),
             "not_listed": self.not_listed,
+            "accepted": self.accepted.iter().map(Line::new).collect::<Vec<_>>(),
+            "stale": self.stale,
             "not_searched": self.not_searched.iter().map(not_searched).collect::<Vec<_>>(),
+            "damaged": self.damaged.iter().map(not_searched).collect::<Vec<_>>(),
             "unprotected": self.unprotected.iter().map(unprotected).collect::<Vec<_>>(),
+            "layers": self.layers.iter().map(layer).collect::<Vec<_>>(),
             "stats": {
                 "layers": self.stats.layers,
                 "bytes": self.stats.bytes,
@@ -84,4 +85,24 @@ impl Report {
             },
         })
     }
+}
+
+fn not_searched(one: &NotSearched) -> Value {
+    json!({"layer": one.layer, "member": one.member, "why": one.why})
+}
+
+fn unprotected(one: &Unsearched) -> Value {
+    json!({"secret": one.name().as_str(), "why": one.why()})
+}
+
+fn layer(layer: &LayerSummary) -> Value {
+    json!({
+        "platform": layer.platform(),
+        "layer": layer.number(),
+        "diff_id": layer.diff_id(),
+        "bytes": layer.bytes(),
+        "instruction": layer.instruction(),
+        "state": layer.state().machine_name(),
+        "findings": layer.leaks(),
+    })
 }

@@ -3,11 +3,17 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Report, Verdict};
+use super::{LayerState, Report, Verdict};
 use crate::finding::{Finding, Place};
 
 /// The most lines of one kind: who has more of them reads the JSON.
 const MOST_LINES: usize = 200;
+
+/// The most lines of advice: they are alike.
+const MOST_ADVICE: usize = 6;
+
+/// Damaged archives are mostly those that somebody tests a reader with.
+const MOST_DAMAGED: usize = 5;
 
 /// The most characters of one cell; an instruction can be long.
 const WIDEST: usize = 56;
@@ -18,6 +24,7 @@ impl fmt::Display for Report {
         self.heading(f)?;
         let rows: Vec<[String; 5]> = self.findings.iter().take(MOST_LINES).map(row).collect();
         write_table(f, &rows)?;
+        self.advice(f)?;
         let not_shown = self.findings.len().saturating_sub(MOST_LINES) as u64 + self.not_listed;
         if not_shown > 0 {
             writeln!(f, "  and {not_shown} more; the JSON report lists up to 10000")?;
@@ -25,8 +32,21 @@ impl fmt::Display for Report {
         for one in &self.unprotected {
             writeln!(f, "unprotected  {} is not searched for: {}", one.name(), one.why())?;
         }
+        for one in self.damaged.iter().take(MOST_DAMAGED) {
+            let layer = one.layer.map(|layer| format!("layer {layer}, ")).unwrap_or_default();
+            writeln!(f, "damaged      {layer}{}; searched as far as it can be unpacked", one.why)?;
+        }
+        if let more @ 1.. = self.damaged.len().saturating_sub(MOST_DAMAGED) {
+            writeln!(f, "damaged      and {more} more archives; the JSON report lists them")?;
+        }
         for platform in &self.absent {
             writeln!(f, "absent       {platform}: listed in the index, nothing of it is here")?;
+        }
+        for finding in self.accepted.iter().take(MOST_LINES) {
+            writeln!(f, "accepted     {}", finding.sentence())?;
+        }
+        for one in self.stale.iter().take(MOST_LINES) {
+            writeln!(f, "stale        {one}: in the baseline, and not in the image any more")?;
         }
         self.last_line(f)
     }
@@ -64,10 +84,32 @@ impl Report {
         facts.push(counted(self.stats.layers, "layer"));
         facts.push(size(self.stats.bytes));
         facts.push(format!("{} in {}", counted(self.stats.secrets, "secret"), counted(self.stats.forms, "form")));
+        let known = self.layers.iter().filter(|layer| layer.state() == LayerState::Remembered).count();
+        if known > 0 {
+            facts.push(format!("{} known from before", counted(known, "layer")));
+        }
+        if let Some(way) = &self.way {
+            facts.push(format!("from {way}"));
+        }
         match &self.subject {
             Some(subject) => writeln!(f, "{subject}  {}", facts.join(" · ")),
             None => writeln!(f, "{}", facts.join(" · ")),
         }
+    }
+
+    /// What to do, each thing once.
+    fn advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = BTreeSet::new();
+        for finding in &self.findings {
+            if told.len() == MOST_ADVICE {
+                break;
+            }
+            let advice = finding.advice();
+            if told.insert(advice.clone()) {
+                writeln!(f, "  = help: {advice}")?;
+            }
+        }
+        Ok(())
     }
 
     fn last_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,6 +144,9 @@ fn row(finding: &Finding) -> [String; 5] {
     };
     let names = finding.same_value().iter().map(|name| format!(" = {name}")).collect::<String>();
     let mut remarks = finding.form().to_string();
+    if let Some(container) = finding.container() {
+        remarks.push_str(&format!(", in {}", container.name()));
+    }
     if finding.is_weak() {
         remarks.push_str(", weak");
     }
@@ -111,7 +156,11 @@ fn row(finding: &Finding) -> [String; 5] {
     if let Some(later) = finding.deleted_in() {
         remarks.push_str(&format!(", deleted in layer {later}"));
     }
-    [container + &platform, cut(instruction), place, format!("{}{names}", finding.secret()), remarks]
+    let instruction = match finding.line() {
+        Some(line) => format!("{}:{} {}", line.file, line.line, cut(instruction)),
+        None => cut(instruction),
+    };
+    [container + &platform, instruction, place, format!("{}{names}", finding.secret()), remarks]
 }
 
 impl fmt::Display for Place {
@@ -153,12 +202,12 @@ fn cut(text: &str) -> String {
     text.chars().take(WIDEST - 1).chain(['…']).collect()
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Decimal units with one digit behind the point.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     for (unit, name) in [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")] {
         if bytes >= unit {
             return format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit);

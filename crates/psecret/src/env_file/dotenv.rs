@@ -1,16 +1,20 @@
 //! The dialect of Compose's `.env` files (compose-go, `dotenv/parser.go`), with interpolation off.
 //!
-//! - `export` before a name is taken; a name ends at `=`, blanks around the `=` mean nothing.
-//! - A bare value ends at its line, without blanks around it and without a comment that a blank precedes.
-//! - Single quotes keep everything, several lines too; only `\'` is a quote.
+//! - `export` before a name is taken; a name ends at `=` or `:`, blanks around that mean nothing.
+//! - A bare value ends at its line, without blanks around it and without a comment that a space precedes.
+//! - Single quotes keep everything, several lines with their ends too; only `\'` is a quote.
 //! - Double quotes know `\n`, `\t`, `\r`, `\a`, `\b`, `\f`, `\v`, `\\`, `\"`, `\$` and octal `\0…`; other backslashes stay.
 //! - `$` is a dollar sign, everywhere: nothing is looked up (D5).
+//!
+//! Whatever is taken means what Compose makes of it, oddities included; the acceptance suite compares the two. Refused,
+//! although Compose goes on: a name without a value, text behind a closing quote, names of blanks, control or nothing, and
+//! NUL. Each of these is a mistake that would turn a part of a value into a name, or lose it.
 
 use super::{EnvEntry, EnvFileError, EnvFileFault, EnvValue, fault_at};
 use crate::{SecretName, UserSecret};
 
 pub(super) fn entries(text: &str) -> Result<Vec<EnvEntry>, EnvFileError> {
-    let mut reader = Reader { text: text.as_bytes(), at: 0 };
+    let mut reader = Reader { text, at: 0 };
     let mut entries = Vec::new();
     while let Some(entry) = reader.entry()? {
         entries.push(entry);
@@ -19,25 +23,33 @@ pub(super) fn entries(text: &str) -> Result<Vec<EnvEntry>, EnvFileError> {
 }
 
 struct Reader<'a> {
-    text: &'a [u8],
+    text: &'a str,
     at: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn line(&self) -> &'a str {
+        self.rest().split('\n').next().unwrap_or_default()
+    }
+
     fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.text.as_bytes().get(self.at).copied()
     }
 
     fn fault<T>(&self, at: usize, fault: EnvFileFault) -> Result<T, EnvFileError> {
-        Err(fault_at(self.text, at, fault))
+        Err(fault_at(self.text.as_bytes(), at, fault))
     }
 
     fn entry(&mut self) -> Result<Option<EnvEntry>, EnvFileError> {
-        self.skip_empty_lines();
-        if self.peek().is_none() {
+        self.skip_to_name();
+        if self.rest().is_empty() {
             return Ok(None);
         }
-        let line = self.text[..self.at].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = self.text[..self.at].matches('\n').count() + 1;
         let name = self.name()?;
         self.skip_blanks();
         let value = match self.peek() {
@@ -48,127 +60,132 @@ impl Reader<'_> {
     }
 
     fn skip_blanks(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t')) {
-            self.at += 1;
-        }
+        self.at += self.rest().len() - self.rest().trim_start_matches(is_blank).len();
     }
 
-    fn end_of_line(&self) -> usize {
-        self.text[self.at..].iter().position(|b| *b == b'\n').map_or(self.text.len(), |length| self.at + length)
-    }
-
-    fn skip_empty_lines(&mut self) {
-        while let Some(byte) = self.peek() {
-            match byte {
-                b'#' => self.at = self.end_of_line(),
-                _ if byte.is_ascii_whitespace() => self.at += 1,
-                _ => return,
+    fn skip_to_name(&mut self) {
+        loop {
+            self.at += self.rest().len() - self.rest().trim_start().len();
+            if self.peek() != Some(b'#') {
+                return;
             }
+            self.at += self.line().len();
         }
     }
 
-    /// The name, and the `=` behind it.
+    /// The name, and the `=` or `:` behind it.
     fn name(&mut self) -> Result<SecretName, EnvFileError> {
-        let end = self.end_of_line();
-        let line = &self.text[self.at..end];
-        if let Some(rest) = line.strip_prefix(b"export")
-            && rest.first().is_some_and(|b| matches!(b, b' ' | b'\t'))
-            && !rest.trim_ascii_start().starts_with(b"=")
-        {
-            self.at += b"export".len();
+        if self.line().strip_prefix("export").is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\u{c}'])) {
+            self.at += "export".len();
             self.skip_blanks();
         }
-        let line = &self.text[self.at..end];
-        let Some(equals) = line.iter().position(|b| *b == b'=') else {
+        let Some((written, _)) = self.line().split_once(['=', ':']) else {
             return self.fault(self.at, EnvFileFault::NoValue);
         };
-        let written = line[..equals].trim_ascii_end();
-        if written.is_empty() {
+        let name = written.trim_end();
+        if name.is_empty() {
             return self.fault(self.at, EnvFileFault::NoName);
         }
-        let bad = written.iter().position(|b| !(b.is_ascii_alphanumeric() || b"_.-[]".contains(b)));
-        if let Some(bad) = bad {
+        if let Some(bad) = name.find(|c: char| !(c.is_alphanumeric() || "_.-[]".contains(c))) {
             return self.fault(self.at + bad, EnvFileFault::BadName);
         }
-        let name = std::str::from_utf8(written).ok().and_then(|text| SecretName::parse(text).ok());
-        let Some(name) = name else {
+        let Ok(name) = SecretName::parse(name) else {
             return self.fault(self.at, EnvFileFault::BadName);
         };
-        self.at += equals + 1;
+        self.at += written.len() + 1;
         Ok(name)
     }
 
     fn bare(&mut self) -> Vec<u8> {
-        let end = self.end_of_line();
-        let line = &self.text[self.at..end];
-        // A `#` that begins the value is part of it, as Compose and python-dotenv have it.
-        let comment = (1..line.len()).find(|at| line[*at] == b'#' && line[*at - 1].is_ascii_whitespace());
-        self.at = end;
-        line[..comment.unwrap_or(line.len())].trim_ascii().to_vec()
+        let line = self.line();
+        self.at += line.len();
+        // A `#` that begins the value is part of it, as is one behind anything but a space.
+        let value = line.split_once(" #").map_or(line, |(value, _)| value);
+        value.trim_end().as_bytes().to_vec()
     }
 
     fn quoted(&mut self, quote: u8) -> Result<Vec<u8>, EnvFileError> {
         let opening = self.at;
         self.at += 1;
-        let mut value = zeroize::Zeroizing::new(Vec::with_capacity(self.end_of_line() - self.at));
+        let mut value = zeroize::Zeroizing::new(Vec::with_capacity(self.line().len()));
         loop {
             let Some(byte) = self.peek() else {
                 return self.fault(opening, EnvFileFault::OpenQuote);
             };
+            let at = self.at;
             self.at += 1;
             match byte {
                 _ if byte == quote => break,
-                b'\\' if quote == b'"' => self.escape(&mut value),
-                b'\\' if self.peek() == Some(b'\'') => {
-                    value.push(b'\'');
-                    self.at += 1;
-                }
-                b'\r' if self.peek() == Some(b'\n') => {}
+                // In single quotes too a backslash takes the byte behind it along, so that `\\'` closes.
+                b'\\' if quote == b'\'' => self.pair(&mut value),
+                b'\\' if !self.escape(&mut value) => return self.fault(at, EnvFileFault::Nul),
+                b'\\' => {}
                 _ => value.push(byte),
             }
         }
         self.skip_blanks();
         match self.peek() {
             None | Some(b'\n' | b'#') => {}
-            Some(b'\r') if matches!(self.text.get(self.at + 1), None | Some(b'\n')) => {}
             Some(_) => return self.fault(self.at, EnvFileFault::AfterQuote),
         }
-        self.at = self.end_of_line();
+        self.at += self.line().len();
         Ok(value.to_vec())
     }
 
-    /// One escape of a double-quoted value; the backslash is read already.
-    fn escape(&mut self, value: &mut Vec<u8>) {
-        let Some(byte) = self.peek() else {
-            return value.push(b'\\');
-        };
-        let meant = match byte {
-            b'n' => b'\n',
-            b't' => b'\t',
-            b'r' => b'\r',
-            b'a' => 7,
-            b'b' => 8,
-            b'f' => 12,
-            b'v' => 11,
-            b'\\' | b'"' | b'$' => byte,
-            b'0' => return self.octal(value),
+    /// A backslash of a single-quoted value and what follows it; the backslash is read already.
+    fn pair(&mut self, value: &mut Vec<u8>) {
+        match self.peek() {
+            Some(b'\'') => value.push(b'\''),
+            Some(b'\\') => value.extend_from_slice(b"\\\\"),
             _ => return value.push(b'\\'),
-        };
-        value.push(meant);
+        }
         self.at += 1;
     }
 
-    /// `\0` and up to three octal digits. A NUL or a number past one byte is no escape: it stays as written.
-    fn octal(&mut self, value: &mut Vec<u8>) {
-        let digits: Vec<u8> =
-            self.text[self.at..].iter().skip(1).take(3).copied().take_while(|b| matches!(b, b'0'..=b'7')).collect();
-        let number = digits.iter().fold(0_u32, |sum, digit| sum * 8 + u32::from(digit - b'0'));
-        match u8::try_from(number) {
-            Ok(byte @ 1..=127) => {
-                value.push(byte);
-                self.at += 1 + digits.len();
+    /// One escape of a double-quoted value; the backslash is read already. `false` when it means NUL.
+    fn escape(&mut self, value: &mut Vec<u8>) -> bool {
+        let meant = match self.peek() {
+            Some(b'n') => b'\n',
+            Some(b't') => b'\t',
+            Some(b'r') => b'\r',
+            Some(b'a') => 7,
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'v') => 11,
+            Some(byte @ (b'\\' | b'"' | b'$')) => byte,
+            Some(b'0') => return self.octal(value),
+            _ => {
+                value.push(b'\\');
+                return true;
             }
-            _ => value.push(b'\\'),
-        }
+        };
+        value.push(meant);
+        self.at += 1;
+        true
     }
+
+    /// `\0` and three octal digits: a character up to U+00FF. With fewer or other digits Compose keeps the backslash and
+    /// the digits and drops the zero, so that is what such a file means.
+    fn octal(&mut self, value: &mut Vec<u8>) -> bool {
+        let digits = &self.rest()[1..];
+        let count = digits.bytes().take(3).take_while(u8::is_ascii_digit).count();
+        let digits = &digits[..count];
+        self.at += 1 + count;
+        match u8::from_str_radix(digits, 8) {
+            Ok(0) if count == 3 => return false,
+            Ok(byte) if count == 3 => {
+                value.extend_from_slice(char::from(byte).encode_utf8(&mut [0; 2]).as_bytes());
+            }
+            _ => {
+                value.push(b'\\');
+                value.extend_from_slice(digits.as_bytes());
+            }
+        }
+        true
+    }
+}
+
+/// What Compose skips around a name and before a value.
+fn is_blank(c: char) -> bool {
+    matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
 }

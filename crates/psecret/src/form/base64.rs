@@ -4,22 +4,23 @@ use ::base64::Engine as _;
 use ::base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use zeroize::Zeroizing;
 
-use super::{Form, Maker};
+use super::{Edge, Form, Maker, Shape};
 
 pub(super) fn add(made: &mut Maker, value: &[u8]) {
-    for (form, url) in [(Form::Base64, false), (Form::Base64Url, true)] {
-        made.add(form, encode(value, url));
-        for alignment in 0..3 {
-            made.add(form, core(value, alignment, url));
-        }
-    }
+    add_both(made, Form::Base64, Form::Base64Url, value);
 }
 
-/// Base64 of something already encoded, standard alphabet.
+/// Base64 of something already encoded, in either alphabet.
 pub(super) fn add_nested(made: &mut Maker, form: Form, encoded: &[u8]) {
-    made.add(form, encode(encoded, false));
-    for alignment in 0..3 {
-        made.add(form, core(encoded, alignment, false));
+    add_both(made, form, form, encoded);
+}
+
+fn add_both(made: &mut Maker, standard: Form, url: Form, value: &[u8]) {
+    for (form, url) in [(standard, false), (url, true)] {
+        made.add_shape(Shape::wrapped(form, encode(value, url)));
+        for alignment in 0..3 {
+            made.add_shape(core(form, value, alignment, url));
+        }
     }
 }
 
@@ -32,15 +33,22 @@ fn encode(value: &[u8], url: bool) -> Vec<u8> {
     if url { URL_SAFE.encode(value) } else { STANDARD.encode(value) }.into_bytes()
 }
 
-/// The characters that the value alone determines when `alignment` foreign bytes stand before it in its group.
+/// The characters that the value alone determines when `alignment` foreign bytes stand before it in its group, and the
+/// bits that it determines of the characters beside them.
 ///
-/// Character `k` carries the bits `6k..6k+6` of the stream and the value the bits `8a..8(a+n)`. Only characters wholly
-/// inside are kept: those at the edges also carry bits of the neighbours.
-fn core(value: &[u8], alignment: usize, url: bool) -> Vec<u8> {
+/// Character `k` carries the bits `6k..6k+6` of the stream and the value the bits `8a..8(a+n)`.
+fn core(form: Form, value: &[u8], alignment: usize, url: bool) -> Shape {
     let mut padded = Zeroizing::new(vec![0; alignment]);
     padded.extend_from_slice(value);
-    let first = (8 * alignment).div_ceil(6);
-    let end = 8 * padded.len() / 6;
     let encoded = Zeroizing::new(encode(&padded, url));
-    encoded.get(first..end).unwrap_or_default().to_vec()
+    let (begin, end) = (8 * alignment, 8 * padded.len());
+    let (first, behind) = (begin.div_ceil(6), end / 6);
+    let edge = |at: usize, mask: u8| encoded.get(at).and_then(|character| Edge::of(*character, mask));
+    let before = begin % 6;
+    let after = end % 6;
+    Shape {
+        before: if before == 0 { None } else { edge(first - 1, 0x3f >> before) },
+        after: if after == 0 { None } else { edge(behind, 0x3f & !(0x3f >> after)) },
+        ..Shape::wrapped(form, encoded.get(first..behind).unwrap_or_default().to_vec())
+    }
 }

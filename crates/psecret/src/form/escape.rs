@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{Form, LONGEST_IN_EVERY_FORM, Maker};
+use super::{Form, LONGEST_IN_EVERY_FORM, Maker, Shape};
 
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
@@ -29,19 +29,26 @@ fn separated_hex(value: &[u8], digits: &[u8; 16], before: &[u8], between: &[u8])
     out
 }
 
+/// What stands between the bytes of a dump: nothing, `openssl`'s colons, blanks, the dashes of .NET, the items of a list
+/// in C or JavaScript.
+const BETWEEN_HEX: [&[u8]; 6] = [b"", b":", b" ", b"-", b", 0x", b",0x"];
+
 pub(super) fn add_hex(made: &mut Maker, value: &[u8]) {
     for digits in [LOWER, UPPER] {
-        made.add(Form::Hex, separated_hex(value, digits, b"", b""));
+        for between in BETWEEN_HEX {
+            if between.is_empty() || value.len() <= LONGEST_IN_EVERY_FORM {
+                made.add_shape(Shape::wrapped(Form::Hex, separated_hex(value, digits, b"", between)));
+            }
+        }
         if value.len() <= LONGEST_IN_EVERY_FORM {
-            made.add(Form::Hex, separated_hex(value, digits, b"", b":"));
-            made.add(Form::Hex, separated_hex(value, digits, b"", b" "));
             made.add(Form::HexEscaped, separated_hex(value, digits, b"\\x", b""));
         }
     }
 }
 
 /// What each writer of percent escapes leaves as it is, letters and digits apart.
-const LEFT_BY_PERCENT: [&[u8]; 5] = [
+const LEFT_BY_PERCENT: [&[u8]; 6] = [
+    b"",                     // letters and digits alone
     b"-_.~",                 // RFC 3986 unreserved: the strict component encoding
     b"-_.~!*'()",            // JavaScript's encodeURIComponent
     b"-_.~!*'();,/?:@&=+$#", // minimal: JavaScript's encodeURI

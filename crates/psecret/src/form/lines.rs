@@ -4,7 +4,7 @@ use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::{Form, Maker};
+use super::{Form, Layout, Maker, Shape};
 use crate::searchability::SHORTEST_FULL;
 
 /// The shortest run of letters and digits that makes a line telling.
@@ -19,6 +19,9 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
     made.add(Form::LineEnds, with_lf.trim_ascii().to_vec());
     made.add(Form::LineEnds, with_crlf(with_lf.trim_ascii()));
     made.add(Form::LineEnds, with_lf.to_vec());
+    if all(value).next().is_some() {
+        made.add_shape(Shape { layout: Layout::Lines, ..Shape::exact(Form::Indented, bare(&with_lf)) });
+    }
     for line in all(value).filter(|line| is_telling(line)) {
         made.add(Form::Line, line.to_vec());
     }
@@ -26,8 +29,15 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
         if let Ok(der) = STANDARD.decode(body.as_slice()) {
             made.add(Form::Der, der);
         }
-        made.add(Form::Joined, body.to_vec());
+        made.add_shape(Shape::wrapped(Form::Joined, body.to_vec()));
     }
+}
+
+/// A value of several lines with LF alone, and with CRLF.
+pub(super) fn with_other_ends(value: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
+    let lf = value.contains(&b'\n').then(|| without_cr(value));
+    let crlf = lf.as_ref().map(|lf| Zeroizing::new(with_crlf(lf)));
+    lf.into_iter().chain(crlf)
 }
 
 /// The lines of a value that has several, trimmed, of 8 bytes or more, PEM headers left out (S10).
@@ -51,6 +61,12 @@ fn is_telling(line: &[u8]) -> bool {
             _ => false,
         }
     })
+}
+
+/// The lines without blanks around them and without empty ones.
+fn bare(value: &[u8]) -> Vec<u8> {
+    let lines = value.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(&b'\n')
 }
 
 fn without_cr(value: &[u8]) -> Zeroizing<Vec<u8>> {

@@ -1,5 +1,3 @@
-use std::collections::HashSet;
-
 use super::*;
 
 fn shapes_of(value: &[u8]) -> Vec<Shape> {
@@ -32,11 +30,12 @@ fn weak_values_have_no_forms_shorter_than_themselves_s4() {
 }
 
 #[test]
-fn no_byte_string_stands_twice() {
+fn no_shape_stands_twice() {
     for value in [&b"plainvalue123"[..], TRICKY.as_bytes(), b"two lines\nof value"] {
         let shapes = shapes_of(value);
-        let distinct: HashSet<&[u8]> = shapes.iter().map(|shape| shape.bytes.as_slice()).collect();
-        assert_eq!(distinct.len(), shapes.len());
+        for (at, shape) in shapes.iter().enumerate() {
+            assert!(!shapes[..at].iter().any(|other| other.is_like(shape)), "{shape:?}");
+        }
     }
 }
 
@@ -97,6 +96,33 @@ fn base64_cores_hold_no_foreign_bits() {
         let first = same.iter().position(|same| *same).unwrap();
         let last = same.iter().rposition(|same| *same).unwrap();
         assert!(has(&shapes_of(value), Form::Base64, &encode(0, 0)[first..=last]), "alignment {alignment}");
+    }
+}
+
+/// Of every character that the value shares with a neighbour, the value's bits count and no others.
+#[test]
+fn the_edges_of_base64_have_the_values_bits_alone() {
+    let value = b"key-material-x1";
+    let shapes = shapes_of(value);
+    for alignment in 0..3_usize {
+        for (before, after) in [(0x00, 0xff), (0xff, 0x00), (0x5a, 0xa5)] {
+            let text = [&vec![before; alignment], &value[..], &[after; 3]].concat();
+            let encoded = base64::whole(&text);
+            let found = shapes.iter().find_map(|shape| {
+                let at = encoded.windows(shape.len()).position(|window| window == shape.bytes.as_slice())?;
+                (at.abs_diff(alignment) < 2 && shape.edges() != (None, None)).then_some((shape, at))
+            });
+            // Five whole groups without a neighbour have no edges.
+            let Some((shape, at)) = found else {
+                assert_eq!(alignment, 0);
+                continue;
+            };
+            let (left, right) = shape.edges();
+            assert!(left.is_none_or(|edge| edge.admits(encoded[at - 1])), "before, alignment {alignment}");
+            assert!(right.is_none_or(|edge| edge.admits(encoded[at + shape.len()])), "after, alignment {alignment}");
+            let other = |edge: Option<Edge>| edge.is_none_or(|edge| b"AQgw/_".iter().any(|one| !edge.admits(*one)));
+            assert!(other(left) && other(right), "an edge that admits everything is none");
+        }
     }
 }
 
@@ -193,6 +219,7 @@ fn names_are_stable_and_distinct() {
         Form::Raw,
         Form::Trimmed,
         Form::LineEnds,
+        Form::Indented,
         Form::Line,
         Form::Joined,
         Form::Der,
@@ -201,6 +228,7 @@ fn names_are_stable_and_distinct() {
         Form::Base64OfBase64,
         Form::Base64OfHex,
         Form::Base64OfUtf16,
+        Form::Base64OfGzip,
         Form::Hex,
         Form::HexEscaped,
         Form::Percent,
@@ -216,8 +244,8 @@ fn names_are_stable_and_distinct() {
     .map(Form::machine_name);
     assert_eq!(
         names.join(" "),
-        "raw trimmed line-ends line joined der base64 base64url base64-of-base64 base64-of-hex base64-of-utf16 hex \
-         hex-escaped percent json json-twice shell literal doubled xml utf16le utf16be"
+        "raw trimmed line-ends indented line joined der base64 base64url base64-of-base64 base64-of-hex base64-of-utf16 \
+         base64-of-gzip hex hex-escaped percent json json-twice shell literal doubled xml utf16le utf16be"
     );
 }
 

@@ -1,35 +1,30 @@
-//! The automaton over all forms, and the marks that replace them.
+//! All forms in order, and the marks that replace them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use aho_corasick::automaton::{Automaton as _, StateID};
-use aho_corasick::nfa::contiguous::NFA;
-use aho_corasick::{Anchored, MatchKind};
 use zeroize::Zeroizing;
 
-use super::skim::Windows;
+use super::skim::{PREFIX, Skim};
 use crate::SecretError;
 use crate::form::Shape;
 
-/// The automaton knows this many bytes of a pattern; the rest is compared byte by byte.
+/// A pattern is found by its head; the rest of it is masked as far as it follows.
 pub(super) const LONGEST_HEAD: usize = 512;
 
 /// Everything a stream needs to know, shared by all streams.
 #[derive(Default)]
 pub(super) struct Patterns {
-    search: Option<Search>,
+    /// The patterns' bytes, one behind the other, in their order.
+    bytes: Zeroizing<Vec<u8>>,
+    /// Sorted by their bytes.
     patterns: Vec<Pattern>,
+    /// The first eight bytes of each, as a number that sorts alike.
+    keys: Vec<u64>,
+    /// How many keys there are before those with each first byte, and all of them last.
+    firsts: Vec<usize>,
+    skim: Skim,
     marks: Vec<Mark>,
-}
-
-struct Search {
-    automaton: NFA,
-    start: StateID,
-    /// How many of the bytes just read may begin a match, for each state.
-    depth: Vec<u32>,
-    /// The windows with which heads begin; absent if some head is too short.
-    windows: Option<Windows>,
 }
 
 /// How much it says that a byte string was seen.
@@ -52,10 +47,22 @@ pub(super) struct Masked {
 
 /// One byte string to mask.
 struct Pattern {
+    /// Where its bytes are.
+    from: usize,
+    to: usize,
+    /// The longest pattern before it whose head its own begins with.
+    within: Option<usize>,
     mark: usize,
     evidence: Evidence,
-    /// What follows the head; empty for most.
-    tail: Zeroizing<Vec<u8>>,
+}
+
+/// What a text begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Beginning {
+    /// The pattern with the longest head that the text begins with; [`Patterns::heads`] names the others.
+    pub(super) longest: Option<usize>,
+    /// Whether the whole text is the beginning of a longer head.
+    pub(super) goes_on: bool,
 }
 
 struct Mark {
@@ -74,7 +81,7 @@ impl Mark {
 
 impl Patterns {
     /// `most_bytes` bounds the heads together.
-    #[expect(clippy::disallowed_methods, reason = "door 5: the redactor's automaton is built from the forms")]
+    #[expect(clippy::disallowed_methods, reason = "door 5: the redactor's search is built from the forms")]
     pub(super) fn new(masked: Vec<Masked>, most_bytes: usize) -> Result<Self, SecretError> {
         // Two names may have one value: such a pattern carries both (S8).
         let mut owners: BTreeMap<&[u8], (Vec<&str>, Evidence)> = BTreeMap::new();
@@ -87,33 +94,52 @@ impl Patterns {
                 }
             }
         }
-        if owners.is_empty() {
-            return Ok(Self::default());
+        let heads: Vec<&[u8]> = owners.keys().map(|bytes| head_of(bytes)).collect();
+        let most: usize = heads.iter().map(|head| head.len()).sum();
+        if most > most_bytes {
+            return Err(SecretError::TooManyForms { forms: heads.len(), bytes: most });
         }
-        let mut patterns = Self::default();
-        let mut heads = Vec::with_capacity(owners.len());
+        // Growing would leave copies in memory that nobody wipes.
+        let all = Zeroizing::new(Vec::with_capacity(owners.keys().map(|bytes| bytes.len()).sum()));
+        let mut patterns = Self { bytes: all, skim: Skim::new(&heads), ..Self::default() };
         let mut marks = HashMap::new();
         for (bytes, (labels, evidence)) in &owners {
-            let (head, tail) = bytes.split_at(bytes.len().min(LONGEST_HEAD));
-            heads.push(head);
             let mark = *marks.entry(labels).or_insert_with(|| {
                 patterns.marks.push(Mark::of(labels));
                 patterns.marks.len() - 1
             });
-            patterns.patterns.push(Pattern { mark, evidence: *evidence, tail: Zeroizing::new(tail.to_vec()) });
+            patterns.add(bytes, mark, *evidence);
         }
-        let search = Search::new(&heads, most_bytes)?;
-        for mark in &mut patterns.marks {
-            if search.finds_any(&mark.text) {
-                mark.text = b"***".to_vec();
+        patterns.firsts =
+            (0..=256_u128).map(|byte| patterns.keys.partition_point(|key| u128::from(*key) < byte << 56)).collect();
+        for at in 0..patterns.marks.len() {
+            if patterns.finds_any(&patterns.marks[at].text) {
+                patterns.marks[at].text = b"***".to_vec();
             }
         }
-        patterns.search = Some(search);
         Ok(patterns)
     }
 
+    /// Adds a pattern that sorts behind all others.
+    fn add(&mut self, bytes: &[u8], mark: usize, evidence: Evidence) {
+        let mut within = self.patterns.len().checked_sub(1);
+        while let Some(pattern) = within
+            && !bytes.starts_with(self.head(pattern))
+        {
+            within = self.patterns[pattern].within;
+        }
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.patterns.push(Pattern { from, to: self.bytes.len(), within, mark, evidence });
+        self.keys.push(key(bytes));
+    }
+
+    fn finds_any(&self, text: &[u8]) -> bool {
+        (0..text.len()).any(|at| self.beginning(&text[at..]).longest.is_some())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.search.is_none()
+        self.patterns.is_empty()
     }
 
     /// What stands in a pattern's place.
@@ -130,99 +156,86 @@ impl Patterns {
         self.patterns[pattern].evidence
     }
 
-    pub(super) fn start(&self) -> StateID {
-        self.search.as_ref().map_or(StateID::ZERO, |search| search.start)
+    pub(super) fn skim(&self) -> &Skim {
+        &self.skim
     }
 
-    pub(super) fn windows(&self) -> Option<&Windows> {
-        self.search.as_ref().and_then(|search| search.windows.as_ref())
+    fn bytes(&self, pattern: usize) -> &[u8] {
+        let Pattern { from, to, .. } = self.patterns[pattern];
+        &self.bytes[from..to]
     }
 
-    pub(super) fn next(&self, state: StateID, byte: u8) -> StateID {
-        self.search.as_ref().map_or(state, |search| search.automaton.next_state(Anchored::No, state, byte))
+    pub(super) fn head(&self, pattern: usize) -> &[u8] {
+        head_of(self.bytes(pattern))
     }
 
-    /// How many bytes before this state may still be the beginning of a match.
-    pub(super) fn depth(&self, state: StateID) -> usize {
-        self.search.as_ref().map_or(0, |search| search.depth[state.as_usize()] as usize)
-    }
-
-    /// The heads that end here: pattern and length.
-    pub(super) fn heads_at(&self, state: StateID) -> impl Iterator<Item = (usize, usize)> {
-        self.search.iter().filter(move |search| search.automaton.is_match(state)).flat_map(move |search| {
-            (0..search.automaton.match_len(state)).map(move |index| {
-                let pattern = search.automaton.match_pattern(state, index);
-                (pattern.as_usize(), search.automaton.pattern_len(pattern))
-            })
-        })
-    }
-
+    /// What follows the head; empty for most.
     pub(super) fn tail(&self, pattern: usize) -> &[u8] {
-        &self.patterns[pattern].tail
+        self.bytes(pattern).get(LONGEST_HEAD..).unwrap_or_default()
+    }
+
+    /// The heads that a text begins with.
+    pub(super) fn beginning(&self, text: &[u8]) -> Beginning {
+        let text = head_of(text);
+        let key = key(text);
+        let first = usize::from(key.to_be_bytes()[0]);
+        let [from, to] = [first, first + 1].map(|first| self.firsts.get(first).copied().unwrap_or_default());
+        let mut next = from + self.keys[from..to].partition_point(|known| *known < key);
+        if self.keys.get(next) == Some(&key) {
+            // Most keys are alone; some hundred tokens may begin alike.
+            let alike = next + self.keys[next..].partition_point(|known| *known == key);
+            let (mut low, mut high) = (next, alike);
+            while low < high {
+                let middle = usize::midpoint(low, high);
+                if self.head(middle) <= text { low = middle + 1 } else { high = middle }
+            }
+            next = low;
+        }
+        // A head that the text begins with sorts before it, and whatever sorts between the two begins with that head.
+        let goes_on = next < self.patterns.len() && {
+            let head = self.head(next);
+            head.len() > text.len() && head.starts_with(text)
+        };
+        let mut longest = next.checked_sub(1);
+        if let Some(last) = longest {
+            let alike = common(self.head(last), text);
+            while let Some(pattern) = longest
+                && self.head(pattern).len() > alike
+            {
+                longest = self.patterns[pattern].within;
+            }
+        }
+        Beginning { longest, goes_on }
+    }
+
+    /// A pattern and all others whose heads its own begins with.
+    pub(super) fn heads(&self, longest: Option<usize>) -> impl Iterator<Item = usize> {
+        std::iter::successors(longest, |pattern| self.patterns[*pattern].within)
     }
 }
 
-impl Search {
-    fn new(heads: &[&[u8]], most_bytes: usize) -> Result<Self, SecretError> {
-        let too_many =
-            || SecretError::TooManyForms { forms: heads.len(), bytes: heads.iter().map(|head| head.len()).sum() };
-        if heads.iter().map(|head| head.len()).sum::<usize>() > most_bytes {
-            return Err(too_many());
-        }
-        let automaton =
-            NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(heads).map_err(|_| too_many())?;
-        let start = automaton.start_state(Anchored::No).map_err(|_| too_many())?;
-        let depth = depths(&automaton, start, heads).ok_or_else(too_many)?;
-        Ok(Self { automaton, start, depth, windows: Windows::new(heads) })
-    }
-
-    fn finds_any(&self, text: &[u8]) -> bool {
-        let mut state = self.start;
-        text.iter().any(|byte| {
-            state = self.automaton.next_state(Anchored::No, state, *byte);
-            self.automaton.is_match(state)
-        })
-    }
+fn head_of(bytes: &[u8]) -> &[u8] {
+    bytes.get(..LONGEST_HEAD).unwrap_or(bytes)
 }
 
-/// For each state, how many of the bytes just read may still begin a match.
-fn depths(automaton: &NFA, start: StateID, heads: &[&[u8]]) -> Option<Vec<u32>> {
-    let (mut depth, mut goes_on) = (Vec::new(), Vec::new());
-    let mut set = |state: StateID, value: u32, inner: bool| {
-        let at = state.as_usize();
-        if depth.len() <= at {
-            depth.resize(at + 1, 0);
-            goes_on.resize(at + 1, false);
-        }
-        depth[at] = value;
-        goes_on[at] |= inner;
-    };
-    set(start, 0, true);
-    // Walking a pattern from the start visits its own nodes of the trie, since each prefix of it is its own longest
-    // suffix there; so the number of bytes walked is the node's depth.
-    let mut ends = Vec::with_capacity(heads.len());
-    for head in heads {
-        let mut state = start;
-        for (walked, byte) in head.iter().enumerate() {
-            state = automaton.next_state(Anchored::No, state, *byte);
-            set(state, u32::try_from(walked + 1).ok()?, walked + 1 < head.len());
-        }
-        ends.push((*head, state));
-    }
-    // A whole pattern that begins no longer one is decided: what may go on is only its longest suffix that begins
-    // another. Shorter patterns first, for such a suffix may be a whole pattern itself.
-    ends.sort_by_key(|(head, _)| head.len());
-    for (head, end) in ends {
-        if !goes_on[end.as_usize()] {
-            let rest = head.iter().skip(1);
-            let suffix = rest.fold(start, |state, byte| automaton.next_state(Anchored::No, state, *byte));
-            depth[end.as_usize()] = depth[suffix.as_usize()];
-        }
-    }
-    Some(depth)
+/// The first eight bytes as a number that sorts as they do.
+fn key(bytes: &[u8]) -> u64 {
+    let mut key = [0; PREFIX];
+    let length = bytes.len().min(PREFIX);
+    key[..length].copy_from_slice(&bytes[..length]);
+    u64::from_be_bytes(key)
 }
 
-/// Counts alone: an automaton's own `Debug` would print its patterns.
+/// How many bytes two byte strings begin alike.
+pub(super) fn common(one: &[u8], other: &[u8]) -> usize {
+    let length = one.len().min(other.len());
+    let ((ones, _), (others, _)) = (one[..length].as_chunks::<16>(), other[..length].as_chunks::<16>());
+    let blocks = ones.iter().zip(others).take_while(|(one, other)| one == other).count() * 16;
+    let rest = one[blocks..length].iter().zip(&other[blocks..length]);
+    blocks + rest.take_while(|(one, other)| one == other).count()
+}
+
+/// Counts alone: the bytes are plaintext.
 impl fmt::Debug for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Patterns({} forms)", self.patterns.len())

@@ -1,95 +1,171 @@
 //! Leaping over text in which no form can begin.
 //!
-//! Most of a log is no secret, and an automaton looks at each byte of it. A form of `3 + stride` bytes or more has
-//! `stride` windows of four bytes near its beginning, and one of them lies at a multiple of `stride`; so it is enough to
-//! look at every `stride`th window and ask a table whether any form has it there.
+//! Most of a log is no secret, so the search must pass over it without looking at each byte. A form of `3 + stride` bytes
+//! or more has `stride` windows of four bytes at its beginning, and wherever it stands, one of them lies at a multiple of
+//! `stride`; so it is enough to look at every `stride`th window and to ask a small map whether any form has it there.
+//! Where it says so, a second map is asked for the eight bytes behind each place where such a form would begin.
 
 /// The length of a window.
-pub(super) const WINDOW: usize = 4;
+const WINDOW: usize = 4;
 
-/// The widest stride; forms shorter than `WINDOW - 1 + stride` make it narrower.
-const WIDEST_STRIDE: usize = 4;
+/// The forms of a class have this many windows at their beginning.
+const WIDE: usize = 8;
+const NARROW: usize = 4;
 
-/// Table bits for each window kept, so that chance hits stay rare.
-const BITS_PER_WINDOW: usize = 128;
+/// How much of a form's beginning the second map knows; shorter forms are not in it.
+pub(super) const PREFIX: usize = 8;
 
-/// The table never takes more than half a megabyte.
-const MOST_BITS: usize = 1 << 22;
+/// How many bytes from a start on may be looked at.
+pub(super) const LOOKED_AT: u64 = (WIDE - 1 + WINDOW) as u64;
 
-/// The windows with which forms begin, hashed.
+/// How many bytes are looked at in one go.
+const BLOCK: usize = 64;
+
+/// The beginnings of forms, by the forms' lengths.
 #[derive(Default)]
-pub(super) struct Windows {
-    /// One bit for each hash; a power of two of them.
-    table: Vec<u64>,
-    shift: u32,
-    stride: usize,
+pub(super) struct Skim {
+    /// The first windows of forms of 11 bytes or more, looked at in steps of eight.
+    wide: Option<Map>,
+    /// Those of 8 to 10 bytes, in steps of four.
+    narrow: Option<Map>,
+    /// Those of less, at every byte. No form has less than a window's four.
+    single: Option<Map>,
+    /// The first eight bytes of all that have as many.
+    prefixes: Option<Map>,
 }
 
-impl Windows {
-    /// Collects the windows of all forms. `None` when one of them is shorter than a window.
-    pub(super) fn new(forms: &[&[u8]]) -> Option<Self> {
-        let shortest = forms.iter().map(|form| form.len()).min()?;
-        let stride = (shortest + 1).checked_sub(WINDOW)?.min(WIDEST_STRIDE);
-        if stride == 0 {
-            return None;
+impl Skim {
+    /// Knows all forms.
+    pub(super) fn new(forms: &[&[u8]]) -> Self {
+        let of = |least: usize, most: usize| -> Vec<&[u8]> {
+            forms.iter().copied().filter(|form| (least..=most).contains(&form.len())).collect()
+        };
+        let windows = |forms: Vec<&[u8]>, count: usize| {
+            Map::of(forms.iter().flat_map(|form| form.windows(WINDOW).take(count)).map(number::<WINDOW>))
+        };
+        Self {
+            wide: windows(of(WINDOW - 1 + WIDE, usize::MAX), WIDE),
+            narrow: windows(of(PREFIX, WINDOW - 2 + WIDE), NARROW),
+            single: windows(of(WINDOW, PREFIX - 1), 1),
+            prefixes: Map::of(of(PREFIX, usize::MAX).into_iter().map(number::<PREFIX>)),
         }
-        let bits = (forms.len() * stride * BITS_PER_WINDOW).next_power_of_two().clamp(1 << 12, MOST_BITS);
-        let mut windows = Self { table: vec![0; bits / 64], shift: 32 - bits.trailing_zeros(), stride };
-        for form in forms {
-            for window in form.windows(WINDOW).take(stride) {
-                if let Ok(window) = window.try_into() {
-                    let hash = windows.hash(window);
-                    windows.table[hash / 64] |= 1 << (hash % 64);
+    }
+
+    /// Adds every index from `from` up to `to` at which a form may begin to `starts`, in order. From each of them on, the
+    /// text must have [`LOOKED_AT`] bytes.
+    pub(super) fn starts(&self, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
+        if from >= to {
+            return;
+        }
+        let before = starts.len();
+        if let Some(map) = &self.wide {
+            self.add::<WIDE>(map, text, from, to, starts);
+        }
+        if let Some(map) = &self.narrow {
+            self.add::<NARROW>(map, text, from, to, starts);
+        }
+        if let Some(map) = &self.single {
+            map.each_known::<1>(&text[from..to + WINDOW - 1], |at| starts.push(from + at));
+        }
+        starts[before..].sort_unstable();
+    }
+
+    fn add<const STRIDE: usize>(&self, map: &Map, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
+        let Some(prefixes) = &self.prefixes else { return };
+        // The window at the end of a step speaks for the starts in it, its own included.
+        let steps = (to - from).div_ceil(STRIDE);
+        let windows = &text[from + STRIDE - 1..from + STRIDE * steps - 1 + WINDOW];
+        map.each_known::<STRIDE>(windows, |at| {
+            let first = from + at;
+            for start in first..(first + STRIDE).min(to) {
+                if prefixes.may_know(number::<PREFIX>(&text[start..])) {
+                    starts.push(start);
                 }
             }
+        });
+    }
+}
+
+/// Two bits for each number, both in one word: chance hits stay rare and the map near the core.
+struct Map {
+    words: Vec<u64>,
+    /// Leaves as many bits of a hash as the map has words.
+    shift: u32,
+}
+
+impl Map {
+    /// Bits for each number.
+    const SPARSE: usize = 32;
+
+    /// `None` for no numbers.
+    fn of(numbers: impl Iterator<Item = u64>) -> Option<Self> {
+        let mut numbers: Vec<u64> = numbers.collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let words = (numbers.len() * Self::SPARSE / 64).next_power_of_two().max(64);
+        let mut map = Self { words: vec![0; words], shift: 64 - words.trailing_zeros() };
+        for number in &numbers {
+            let (word, mask) = map.place(*number);
+            map.words[word] |= mask;
         }
-        Some(windows)
+        (!numbers.is_empty()).then_some(map)
     }
 
-    /// How many beginnings one window speaks for: its own and those of the `stride - 1` bytes before it.
-    pub(super) fn stride(&self) -> usize {
-        self.stride
+    /// The word of a number and its bits there. Multiplication carries every bit of the number into the upper half.
+    #[inline(always)]
+    fn place(&self, number: u64) -> (usize, u64) {
+        let mixed = number.wrapping_mul(0x85eb_ca77_c2b2_ae3d);
+        ((mixed >> self.shift) as usize, 1 << ((mixed >> 32) & 63) | 1 << ((mixed >> 26) & 63))
     }
 
-    fn hash(&self, window: [u8; WINDOW]) -> usize {
-        // Multiplicative hashing (Knuth, TAOCP 6.4): the upper bits of the product are well mixed.
-        (u32::from_le_bytes(window).wrapping_mul(0x9e37_79b1) >> self.shift) as usize
+    #[inline(always)]
+    fn may_know(&self, number: u64) -> bool {
+        let (word, mask) = self.place(number);
+        self.words[word] & mask == mask
     }
 
-    fn has(&self, window: [u8; WINDOW]) -> bool {
-        let hash = self.hash(window);
-        self.table.get(hash / 64).is_some_and(|word| word >> (hash % 64) & 1 == 1)
-    }
-
-    /// The first window looked at that a form may have, among those wholly within the text; else where to look next.
-    pub(super) fn first(&self, text: &[u8]) -> Result<usize, usize> {
-        if self.stride == WINDOW {
-            let (windows, _) = text.as_chunks::<WINDOW>();
-            return match windows.iter().position(|window| self.has(*window)) {
-                Some(at) => Ok(at * WINDOW),
-                None => Err(windows.len() * WINDOW),
-            };
-        }
+    /// Calls `known` with the index of each window, at every multiple of `STRIDE`, that the map may know.
+    #[inline(always)]
+    fn each_known<const STRIDE: usize>(&self, text: &[u8], mut known: impl FnMut(usize)) {
         let mut at = 0;
-        while let Some(window) = text.get(at..at + WINDOW).and_then(|window| window.try_into().ok()) {
-            if self.has(window) {
-                return Ok(at);
+        // Whole blocks with one branch each; the last window of a block may end behind it.
+        while let Some(block) = text.get(at..at + BLOCK + WINDOW - 1) {
+            let mut hits = 0_u64;
+            for nth in 0..BLOCK / STRIDE {
+                hits |= u64::from(self.may_know(number::<WINDOW>(&block[nth * STRIDE..]))) << nth;
             }
-            at += self.stride;
+            while hits != 0 {
+                known(at + hits.trailing_zeros() as usize * STRIDE);
+                hits &= hits - 1;
+            }
+            at += BLOCK;
         }
-        Err(at)
+        while let Some(window) = text.get(at..at + WINDOW) {
+            if self.may_know(number::<WINDOW>(window)) {
+                known(at);
+            }
+            at += STRIDE;
+        }
     }
+}
+
+/// The first `LENGTH` bytes as a number.
+#[inline(always)]
+fn number<const LENGTH: usize>(bytes: &[u8]) -> u64 {
+    let mut number = [0; 8];
+    number[..LENGTH].copy_from_slice(&bytes[..LENGTH]);
+    u64::from_le_bytes(number)
 }
 
 /// The first byte that is neither a character nor a tab nor a line feed.
 pub(super) fn first_control(text: &[u8]) -> Option<usize> {
     let is_control = |byte: u8| ((byte < 0x20) & (byte != b'\t') & (byte != b'\n')) | (byte == 0x7f);
-    let (blocks, rest) = text.as_chunks::<64>();
+    let (blocks, rest) = text.as_chunks::<BLOCK>();
     // Whole blocks without a branch for each byte, so that the compiler makes wide instructions of it.
     let block = blocks.iter().position(|block| block.iter().fold(false, |any, byte| any | is_control(*byte)));
     match block {
-        Some(block) => blocks[block].iter().position(|byte| is_control(*byte)).map(|at| block * 64 + at),
-        None => rest.iter().position(|byte| is_control(*byte)).map(|at| blocks.len() * 64 + at),
+        Some(block) => blocks[block].iter().position(|byte| is_control(*byte)).map(|at| block * BLOCK + at),
+        None => rest.iter().position(|byte| is_control(*byte)).map(|at| blocks.len() * BLOCK + at),
     }
 }
 
@@ -97,25 +173,41 @@ pub(super) fn first_control(text: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_shortest_form_decides_the_stride() {
-        for (length, stride) in [(4, 1), (5, 2), (6, 3), (7, 4), (8, 4), (30, 4)] {
-            let form = vec![b'x'; length];
-            assert_eq!(Windows::new(&[&form, &[b'y'; 40]]).unwrap().stride(), stride, "{length}");
-        }
-        assert!(Windows::new(&[b"abc"]).is_none() && Windows::new(&[]).is_none());
+    fn starts(skim: &Skim, text: &[u8]) -> Vec<usize> {
+        let mut starts = Vec::new();
+        skim.starts(text, 0, (text.len() + 1).saturating_sub(LOOKED_AT as usize), &mut starts);
+        starts
     }
 
     #[test]
-    fn no_form_begins_before_what_is_found() {
-        for length in 4..12 {
+    fn no_beginning_is_missed_wherever_it_stands_and_whatever_its_length() {
+        for length in 4..30 {
             let form: Vec<u8> = (0..length).map(|at| b'A' + at).collect();
-            let windows = Windows::new(&[&form]).unwrap();
-            for before in 0..40 {
-                let text = [&vec![b'.'; before][..], &form, b"...."].concat();
-                let at = windows.first(&text).expect("the form is there");
-                assert!(at < before + windows.stride() && at + windows.stride() > before, "{length}, {before}, {at}");
+            let skim = Skim::new(&[&form, &[b'y'; 40], b"another9", b"weak"]);
+            for before in 0..200 {
+                let text = [&vec![b'.'; before][..], &form, &[b'.'; 100]].concat();
+                assert!(starts(&skim, &text).contains(&before), "{length}, {before}");
             }
+        }
+    }
+
+    #[test]
+    fn the_starts_asked_for_are_told_and_no_others() {
+        let skim = Skim::new(&[&[b'x'; 40], &[b'x'; 9], &[b'x'; 5]]);
+        let text = [b'x'; 400];
+        for (from, to) in [(0, 1), (0, 7), (3, 10), (0, 390), (100, 120), (389, 390), (5, 5)] {
+            let mut told = Vec::new();
+            skim.starts(&text, from, to, &mut told);
+            told.dedup();
+            assert_eq!(told, (from..to).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_beginning_is_passed_over() {
+        let skim = Skim::new(&[b"abcdefghijk", b"0123456789a"]);
+        for text in ["abcdefgX and more text", "1234567X and more text", "xxxbcdeX and more text"] {
+            assert_eq!(starts(&skim, text.as_bytes()), [0; 0], "{text}");
         }
     }
 

@@ -1,5 +1,8 @@
 //! What a terminal does not show as characters.
 
+use super::skim::first_control;
+use super::view::View;
+
 /// The longest control string skipped; what claims to be longer is text.
 const LONGEST_STRING: usize = 4096;
 
@@ -46,6 +49,31 @@ impl Terminal {
         };
         *self = next;
         shown
+    }
+
+    /// Whether all of the text is characters.
+    pub(super) fn shows_all(self, text: &[u8]) -> bool {
+        self == Self::Ground && first_control(text).is_none()
+    }
+
+    /// Adds the characters of the text to a view, which leaves out all else.
+    pub(super) fn show(&mut self, text: &[u8], view: &mut View) {
+        let mut at = 0;
+        while at < text.len() {
+            if *self == Self::Ground {
+                let plain = first_control(&text[at..]).unwrap_or(text.len() - at);
+                view.append(&text[at..at + plain]);
+                at += plain;
+            }
+            let shown = text[at..].iter().position(|byte| self.shows(*byte));
+            let hidden = shown.unwrap_or(text.len() - at);
+            view.skip(hidden);
+            at += hidden;
+            if shown.is_some() {
+                view.append(&text[at..=at]);
+                at += 1;
+            }
+        }
     }
 
     fn in_text(byte: u8) -> (Self, bool) {

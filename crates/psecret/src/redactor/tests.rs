@@ -1,3 +1,5 @@
+mod naive;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -180,11 +182,48 @@ fn a_line_without_end_is_held_in_bounded_memory_l6() {
     }
 }
 
+/// The buffers' own cuts are no different from those of the stream.
+#[test]
+fn a_value_is_found_in_the_midst_of_much_text_wherever_it_stands() {
+    let redactor = redactor(&[("KEY", b"swordfish-7781")]);
+    for value in ["swordfish-7781", "sword\x1b[0mfish-\r7781"] {
+        for before in (32 * 1024 - 30..32 * 1024 + 5).chain(64 * 1024 - 20..64 * 1024 + 2) {
+            let plain = "a line of a log\n".repeat(5000);
+            let text = [&plain[..before], value, &plain[before..]].concat();
+            assert!(redactor.redact(&text) == [&plain[..before], "***KEY***", &plain[before..]].concat(), "{before}");
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_long_value_is_held_in_bounded_memory_l6() {
+    let redactor = redactor(&[("LONG", &[b'b'; 4000])]);
+    let mut stream = redactor.stream();
+    let (mut out, mut held) = (stream.push(&[b'b'; 600]), 0);
+    for _ in 0..100 {
+        out.extend(stream.push(&b"\r".repeat(10_000)));
+        held = held.max(stream.held_for_tests());
+    }
+    out.extend(stream.finish());
+    assert!(held < 200 * 1024, "{held} bytes held");
+    assert_eq!(out.len(), "***LONG***".len() + 1_000_000);
+}
+
 #[test]
 fn bytes_that_are_not_text_pass_unchanged_l7() {
     let redactor = redactor(&[("KEY", b"cut-me-anywhere")]);
     let bytes: Vec<u8> = (0..=255).collect();
     assert_eq!(redactor.redact_bytes(&bytes), bytes);
+}
+
+/// S15: an encoder may choose the case of its digits; the value itself is another one in another case.
+#[test]
+fn hex_and_percent_digits_are_masked_in_both_cases_and_the_value_in_its_own_s15() {
+    let redactor = redactor(&[("KEY", b"kJ/z*lo~9+Qx")]);
+    for text in ["6b4a2f7a2a6c6f7e392b5178", "6B4A2F7A2A6C6F7E392B5178", "kJ%2Fz%2Alo~9%2BQx", "kJ%2fz%2alo~9%2bQx"] {
+        assert_eq!(redactor.redact(text), "***KEY***", "{text}");
+    }
+    assert_eq!(redactor.redact("KJ/Z*LO~9+QX"), "KJ/Z*LO~9+QX");
 }
 
 #[test]
@@ -302,6 +341,37 @@ fn input(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)>
     prop::collection::vec(prop_oneof![noise, shape], 0..24).prop_map(move |parts| (values.clone(), parts.concat()))
 }
 
+/// Text that nearly holds forms: beginnings and ends of them, a byte changed, control or lines in between, one in another.
+fn near_misses(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
+    let mut forms: Vec<Vec<u8>> =
+        values.iter().flat_map(|value| form::shapes(value)).map(|shape| shape.bytes_for_tests()).collect();
+    forms.push(b"-----".to_vec());
+    let index = any::<prop::sample::Index>;
+    let between = prop::sample::select(
+        ["\x1b[0m", "\r", "\r\n", "\n", "\n  ", "\n\t\x1b[1m ", "\0", "\x1b]0;title\x07", "\x1b[3", "\x1b", "."]
+            .to_vec(),
+    );
+    let piece = (prop::sample::select(forms.clone()), prop::sample::select(forms), index(), index(), between, 0..9_u8)
+        .prop_map(|(form, other, one, two, between, how)| {
+            let (one, two) = (one.index(form.len() + 1), two.index(form.len() + 1));
+            let (one, two) = (one.min(two), one.max(two));
+            let (before, inner, after) = (&form[..one], &form[one..two], &form[two..]);
+            let between = between.as_bytes();
+            match how {
+                0 => before.to_vec(),
+                1 => after.to_vec(),
+                2 => inner.to_vec(),
+                3 => [before, between, inner, between, after].concat(),
+                4 => [before, &inner.iter().map(|byte| byte ^ 1).collect::<Vec<_>>(), after].concat(),
+                5 => [before, &other, after].concat(),
+                6 => [&other[..other.len().min(one)], &form].concat(),
+                7 => form.chunks(16 + two % 61).collect::<Vec<_>>().join(between),
+                _ => form.chunks(1 + one % 7).collect::<Vec<_>>().join(between),
+            }
+        });
+    prop::collection::vec(piece, 0..24).prop_map(move |parts| (values.clone(), parts.concat()))
+}
+
 fn in_pieces(redactor: &Redactor, input: &[u8], cuts: &[usize]) -> Vec<u8> {
     let mut stream = redactor.stream();
     let mut out = Vec::new();
@@ -327,7 +397,8 @@ proptest! {
         let secrets: Vec<(&str, &[u8])> = names.into_iter().zip(values.iter().map(Vec::as_slice)).collect();
         let redactor = redactor(&secrets);
         let whole = redactor.redact_bytes(&input);
-        // Byte by byte there is no window to look at: the automaton alone reads everything.
+        prop_assert!(naive::redact(&secrets, &input) == whole, "{}", input.escape_ascii());
+        // Byte by byte there is no window to look at: each start is compared with the forms.
         prop_assert_eq!(&in_pieces(&redactor, &input, &[1]), &whole);
         prop_assert_eq!(&in_pieces(&redactor, &input, &cuts), &whole);
         for (_, value) in &secrets {
@@ -337,5 +408,19 @@ proptest! {
                 prop_assert!(!left, "{} is left", shape.form());
             }
         }
+    }
+
+    #[test]
+    fn near_misses_are_told_from_matches_as_the_naive_redactor_tells_them(
+        (values, input) in values().prop_flat_map(near_misses),
+        cuts in prop::collection::vec(1_usize..400, 1..64),
+    ) {
+        let names = ["ONE", "TWO", "THREE"];
+        let secrets: Vec<(&str, &[u8])> = names.into_iter().zip(values.iter().map(Vec::as_slice)).collect();
+        let redactor = redactor(&secrets);
+        let expected = naive::redact(&secrets, &input);
+        prop_assert!(redactor.redact_bytes(&input) == expected, "{}", input.escape_ascii());
+        prop_assert!(in_pieces(&redactor, &input, &cuts) == expected, "in pieces: {}", input.escape_ascii());
+        prop_assert!(in_pieces(&redactor, &input, &[1]) == expected, "byte by byte: {}", input.escape_ascii());
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn main(given: &Given) -> u8 {
         Action::Run { patience, command } => run::run(patience, command, &given.environment),
         Action::Exec { command } => run::exec(command, &given.environment),
         Action::Hold => hold::hold(),
+        Action::Done => 0,
         Action::Forward { ports } => forward::forward(ports),
         Action::Http { host, port, path } => probe::http(host, port, path),
         Action::Tcp { host, port } => probe::tcp(host, port),

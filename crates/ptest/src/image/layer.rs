@@ -1,6 +1,6 @@
 //! One layer: a tar made entry by entry.
 
-use std::io::Write as _;
+use crate::pack;
 
 /// How a layer is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,11 +13,15 @@ pub enum Compression {
     GzipMembers,
     /// zstd, one frame.
     Zstd,
+    /// xz, as the first layers of all were packed, and engines still read.
+    Xz,
+    /// bzip2, likewise.
+    Bzip2,
 }
 
 impl Compression {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::Gzip, Self::GzipMembers, Self::Zstd];
+    pub const ALL: [Self; 6] = [Self::Plain, Self::Gzip, Self::GzipMembers, Self::Zstd, Self::Xz, Self::Bzip2];
 
     /// Packs bytes.
     ///
@@ -28,9 +32,11 @@ impl Compression {
     pub fn pack(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Plain => bytes.to_vec(),
-            Self::Gzip => gzip(bytes),
-            Self::GzipMembers => bytes.chunks(1000).flat_map(gzip).collect(),
-            Self::Zstd => zstd::encode_all(bytes, 3).expect("memory takes everything"),
+            Self::Gzip => pack::gzip(bytes),
+            Self::GzipMembers => bytes.chunks(1000).flat_map(pack::gzip).collect(),
+            Self::Zstd => pack::zstd(bytes),
+            Self::Xz => pack::xz(bytes),
+            Self::Bzip2 => pack::bzip2(bytes),
         }
     }
 
@@ -39,13 +45,10 @@ impl Compression {
             Self::Plain => "",
             Self::Gzip | Self::GzipMembers => "+gzip",
             Self::Zstd => "+zstd",
+            Self::Xz => "+xz",
+            Self::Bzip2 => "+bzip2",
         }
     }
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
-    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes everything")
 }
 
 /// A layer's tar, written entry by entry.

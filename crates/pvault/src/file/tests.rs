@@ -163,6 +163,24 @@ fn foreign_files_and_folders_are_refused_k2_k13() {
     let theirs = folder.path().join("identity.txt");
     assert!(matches!(Identity::load_or_create(&theirs), Err(VaultError::Foreign { .. })));
     assert!(!theirs.exists());
+    // Root in another user's home, as by sudo: no folder of root's is made there.
+    let within = folder.path().join("state/pbuild/identity.txt");
+    assert!(matches!(Identity::load_or_create(&within), Err(VaultError::Foreign { owner: 12_345, .. })));
+    assert!(!folder.path().join("state").exists());
+}
+
+#[test]
+fn what_others_may_do_is_taken_from_them_on_demand_k1() {
+    let folder = folder();
+    let path = folder.path().join("identity.txt");
+    assert!(!guard::close_to_others(&path).unwrap(), "nothing there, nothing to do");
+    Identity::load_or_create(&path).unwrap();
+    chmod(&path, 0o644);
+    chmod(folder.path(), 0o777);
+    assert!(guard::close_to_others(&path).unwrap());
+    assert_eq!((mode(&path), mode(folder.path())), (0o600, 0o755));
+    assert!(!guard::close_to_others(&path).unwrap());
+    Identity::load(&path).unwrap();
 }
 
 #[test]

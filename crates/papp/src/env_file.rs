@@ -1,0 +1,100 @@
+//! `env_files`: files of the project that give declared secrets their values.
+
+use std::path::{Component, Path, PathBuf};
+
+use toml::Spanned;
+
+use crate::error::{Located, line_of};
+use crate::table::{Table, broken};
+
+/// Whose rules an env file follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EnvFileDialect {
+    /// As Compose and the dotenv libraries: quotes, comments; the default, because these are their files.
+    #[default]
+    Dotenv,
+    /// As `docker run --env-file`.
+    Docker,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EnvFile {
+    /// The file, below the manifest's folder.
+    pub path: PathBuf,
+    /// The line that names it, from 1.
+    pub line: usize,
+    /// How it is read.
+    pub dialect: EnvFileDialect,
+}
+
+pub(crate) const ENV_FILE: &[&str] = &["path", "dialect"];
+pub(crate) const DIALECTS: &[&str] = &["dotenv", "docker"];
+
+impl EnvFile {
+    pub(crate) fn read(table: &Table<'_>, text: &str, earlier: &[Self]) -> Result<Self, Located> {
+        let path = table
+            .checked("path", "be a path below the manifest's folder, without `..`", is_below)?
+            .ok_or_else(|| table.missing("path"))?;
+        let span = table.get("path").map_or(table.span(), Spanned::span);
+        let path = PathBuf::from(path);
+        if earlier.iter().any(|file| file.path == path) {
+            return Err(broken(&table.path("path"), "differ from those of the other files", span));
+        }
+        let dialect =
+            table.choice("dialect", DIALECTS, &[EnvFileDialect::Dotenv, EnvFileDialect::Docker])?.unwrap_or_default();
+        Ok(Self { path, line: line_of(text, span.start), dialect })
+    }
+}
+
+/// A manifest may name files of its own folder and no others; what a symbolic link leads to is seen when it is read.
+fn is_below(path: &str) -> bool {
+    let mut components = Path::new(path).components().filter(|component| *component != Component::CurDir).peekable();
+    components.peek().is_some()
+        && !path.contains('\0')
+        && components.all(|component| matches!(component, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Manifest;
+
+    fn parse(text: &str) -> Result<Vec<EnvFile>, String> {
+        let parsed = Manifest::parse(Path::new("app.toml"), text.as_bytes());
+        parsed.map(|manifest| manifest.env_files).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_has_a_path_a_line_and_a_dialect() {
+        let text = "name = \"shop\"\nenv_files = [\n  { path = \".env\" },\n  { path = \"env/build\", dialect = \"docker\" },\n]\n";
+        let files = parse(text).unwrap();
+        let told: Vec<_> = files.iter().map(|file| (file.path.to_str().unwrap(), file.line, file.dialect)).collect();
+        assert_eq!(told, [(".env", 3, EnvFileDialect::Dotenv), ("env/build", 4, EnvFileDialect::Docker)]);
+    }
+
+    #[test]
+    fn no_file_outside_of_the_folder_can_be_named_c11() {
+        for path in ["/etc/environment", "../.env", "a/../../b", "", ".", "./", "x/.."] {
+            let error = parse(&format!("env_files = [{{ path = \"{path}\" }}]")).unwrap_err();
+            assert!(error.contains("`env_files.path` must be a path below"), "{path}: {error}");
+        }
+        assert!(parse("env_files = [{ path = \"./a/.env..local\" }]").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_list_of_files_is_an_error() {
+        for (text, said) in [
+            ("env_files = \".env\"", "must be a list of tables"),
+            ("env_files = [\".env\"]", "must be a table"),
+            ("env_files = [{ file = \".env\" }]", "unknown key `file`"),
+            ("env_files = [{ dialect = \"dotenv\" }]", "has no `path`"),
+            ("env_files = [{ path = \".env\", dialect = \"yaml\" }]", "must be one of dotenv, docker"),
+            ("env_files = [{ path = \".env\" }, { path = \".env\" }]", "must differ"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Compiles the scanner that runs inside builders, and embeds it.
+//!
+//! It must run in an empty container, so it is linked statically, by a cargo of its own with flags of its own and a
+//! target folder of its own. That folder lies beside the one of this script's other outputs: the script's own folder
+//! changes its name with every dependency of `pbuild`, and the scanner would be compiled from nothing each time.
+//!
+//! It also names the search, by a digest of the sources that decide what it finds: what another search left out or saw is
+//! searched again, without anybody having to count versions.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The most that the scanner may weigh: it is sent to the builder, and BuildKit takes messages of 16 MiB.
+const LARGEST: u64 = 8 << 20;
+
+/// The crates of forms, formats and the search.
+const SEARCH: [&str; 4] = ["psecret", "pimage", "pscan", "plook"];
+
+fn main() {
+    let root = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there");
+    for crate_of_scanner in ["plook", "psecret", "pimage", "pscan"] {
+        println!("cargo::rerun-if-changed={}", root.join("crates").join(crate_of_scanner).join("src").display());
+        println!("cargo::rerun-if-changed={}", root.join("crates").join(crate_of_scanner).join("Cargo.toml").display());
+    }
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(file).display());
+    }
+    println!("cargo::rustc-env=PBUILD_SEARCH={:016x}", digest_of_search(&root));
+    let output = PathBuf::from(variable("OUT_DIR"));
+    let folder = output.ancestors().nth(3).unwrap_or(&output).join("scanner");
+    let target = variable("TARGET");
+    build(&root, &folder, &target);
+
+    let program = folder.join(&target).join("scanner/plook");
+    let size = std::fs::metadata(&program).map_or(u64::MAX, |metadata| metadata.len());
+    assert!(size <= LARGEST, "the scanner has {size} bytes; it may have {LARGEST}");
+    // The shared folder's program may be another tomorrow; what was embedded stays.
+    let embedded = output.join("plook");
+    std::fs::copy(&program, &embedded).expect("the build script's folder is writable");
+    println!("cargo::rustc-env=PBUILD_SCANNER={}", embedded.display());
+    println!("cargo::rustc-env=PBUILD_SCANNER_ARCHITECTURE={}", variable("CARGO_CFG_TARGET_ARCH"));
+}
+
+fn digest_of_search(root: &Path) -> u64 {
+    let mut sources = BTreeMap::new();
+    for name in SEARCH {
+        collect(root, &root.join("crates").join(name).join("src"), &mut sources);
+    }
+    // Decoders are dependencies.
+    sources.insert(PathBuf::from("Cargo.lock"), fs::read(root.join("Cargo.lock")).unwrap_or_default());
+    let mut hasher = DefaultHasher::new();
+    sources.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn collect(root: &Path, folder: &Path, sources: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(root, &path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root).expect("below the root").to_owned();
+            sources.insert(name, fs::read(&path).expect("a readable source"));
+        }
+    }
+}
+
+fn build(root: &Path, folder: &Path, target: &str) {
+    let cargo_home = env::var("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|_| env::var("HOME").map(|home| Path::new(&home).join(".cargo")));
+    let mut flags = vec![
+        "-Ctarget-feature=+crt-static".to_owned(),
+        "-Crelocation-model=static".to_owned(),
+        format!("--remap-path-prefix={}=", root.display()),
+    ];
+    flags.extend(cargo_home.map(|home| format!("--remap-path-prefix={}=", home.display())));
+    let mut cargo = Command::new(variable("CARGO"));
+    cargo
+        .current_dir(root)
+        .args(["build", "--locked", "--offline", "--package", "plook", "--bin", "plook", "--profile", "scanner"])
+        .args(["--target", target, "--target-dir"])
+        .arg(folder)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    if variable("PROFILE") == "debug" {
+        // The same optimization, and no work across crates: who develops compiles it often.
+        cargo.envs([
+            ("CARGO_PROFILE_SCANNER_LTO", "off"),
+            ("CARGO_PROFILE_SCANNER_CODEGEN_UNITS", "16"),
+            ("CARGO_PROFILE_SCANNER_INCREMENTAL", "true"),
+        ]);
+    }
+    // What the outer cargo says of itself is not meant for this one.
+    for name in [
+        "RUSTC",
+        "RUSTDOC",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTFLAGS",
+        "CARGO_TARGET_DIR",
+        "CARGO_BUILD_TARGET",
+        "CLIPPY_ARGS",
+        "CLIPPY_CONF_DIR",
+        "TARGET",
+        "CARGO_MAKEFLAGS",
+    ] {
+        cargo.env_remove(name);
+    }
+    let status = cargo.status().expect("the cargo that runs this script runs");
+    assert!(status.success(), "the scanner does not compile");
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
+}

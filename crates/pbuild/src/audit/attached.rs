@@ -1,0 +1,131 @@
+//! What an engine attaches to an image when it exports it: provenance, read back and searched before the image has a name.
+//!
+//! It comes into being after the gate let the build pass. Engines with containerd's store keep it as small documents
+//! that the image's index lists; they are read from the engine's own files. Where those cannot be read, as on another
+//! machine, the build asks for none.
+
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+
+use pengine::{Engine, ImageStore};
+use pimage::{BlobFolder, BlobStore as _, Digest, LooseBlob, Vouching, Wanted};
+use serde_json::{Value, json};
+
+/// The longest document that is read.
+const LONGEST: u64 = 64 << 20;
+
+/// The content store of an engine on this machine.
+#[derive(Debug)]
+pub struct Attached {
+    folders: Vec<PathBuf>,
+}
+
+impl Attached {
+    /// The engine's content store, where it may be read.
+    pub async fn of(engine: &Engine) -> Option<Self> {
+        let folder = engine.data_folder().await.filter(|folder| folder.store == ImageStore::Containerd)?;
+        let folders: Vec<PathBuf> =
+            folder.content.into_iter().filter(|folder| std::fs::read_dir(folder.join("sha256")).is_ok()).collect();
+        (!folders.is_empty()).then_some(Self { folders })
+    }
+
+    /// Everything attached to an image, as the documents of an image without layers.
+    ///
+    /// # Errors
+    /// When something of it cannot be read or understood: then nothing is known of it.
+    pub fn documents(&self, image: &str) -> io::Result<Vec<LooseBlob>> {
+        let mut blobs = vec![
+            LooseBlob::of_bytes("config.json".to_owned(), br#"{"rootfs":{"type":"layers","diff_ids":[]}}"#.to_vec()),
+            LooseBlob::of_bytes(
+                "manifest.json".to_owned(),
+                json!([{"Config": "config.json", "RepoTags": [], "Layers": []}]).to_string().into_bytes(),
+            ),
+        ];
+        let mut add = |what: &str, bytes: Vec<u8>| {
+            let value = serde_json::from_slice(&bytes).map_err(io::Error::from);
+            blobs.push(LooseBlob::of_bytes(format!("attached/{what}"), bytes));
+            value
+        };
+        let index: Value = add(image, self.read(image)?)?;
+        for manifest in list(&index, "manifests").filter(|manifest| is_attestation(manifest)) {
+            let digest = digest_of(manifest)?;
+            let manifest: Value = add(digest, self.read(digest)?)?;
+            for part in list(&manifest, "layers").chain(manifest.get("config")) {
+                let digest = digest_of(part)?;
+                add(digest, self.read(digest)?)?;
+            }
+        }
+        Ok(blobs)
+    }
+
+    fn read(&self, digest: &str) -> io::Result<Vec<u8>> {
+        let digest = Digest::parse(digest).ok_or(io::ErrorKind::InvalidData)?;
+        let wanted = Wanted { digest, size: None, manifest: true };
+        let open = |folder: &PathBuf| BlobFolder::new(folder, Vouching::Store).open(&wanted).ok();
+        let mut bytes = Vec::new();
+        let blob = self.folders.iter().find_map(open).ok_or(io::ErrorKind::NotFound)?;
+        if blob.take(LONGEST).read_to_end(&mut bytes)? as u64 == LONGEST {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes)
+    }
+}
+
+fn list<'a>(document: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    document.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn digest_of(descriptor: &Value) -> io::Result<&str> {
+    descriptor.get("digest").and_then(Value::as_str).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Whether an entry of an index is no image but what is said of one.
+fn is_attestation(manifest: &Value) -> bool {
+    manifest.pointer("/annotations/vnd.docker.reference.type").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(documents: &[(&str, &str)]) -> (tempfile::TempDir, Attached) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("sha256")).unwrap();
+        for (digit, text) in documents {
+            std::fs::write(folder.path().join("sha256").join(digit.repeat(64)), text).unwrap();
+        }
+        let attached = Attached { folders: vec![folder.path().to_owned()] };
+        (folder, attached)
+    }
+
+    fn of(digit: &str) -> String {
+        format!("sha256:{}", digit.repeat(64))
+    }
+
+    #[test]
+    fn what_the_index_says_of_the_image_is_read_and_the_image_is_not() {
+        let index = json!({"manifests": [
+            {"digest": of("1")},
+            {"digest": of("2"), "annotations": {"vnd.docker.reference.type": "attestation-manifest"}},
+        ]});
+        let manifest = json!({"config": {"digest": of("3")}, "layers": [{"digest": of("4")}]});
+        let (index, manifest) = (index.to_string(), manifest.to_string());
+        let whole = [("a", index.as_str()), ("2", &manifest), ("3", "{}"), ("4", "{}")];
+        let (_folder, attached) = store(&whole);
+        assert_eq!(attached.documents(&of("a")).unwrap().len(), 2 + 4);
+        for missing in 0..whole.len() {
+            let mut documents = whole.to_vec();
+            documents.remove(missing);
+            let (_folder, attached) = store(&documents);
+            assert!(attached.documents(&of("a")).is_err(), "without {}", whole[missing].0);
+        }
+        let (_folder, attached) = store(&[("a", "no document")]);
+        assert!(attached.documents(&of("a")).is_err());
+    }
+
+    #[test]
+    fn an_image_of_one_manifest_has_nothing_attached() {
+        let (_folder, attached) = store(&[("a", r#"{"layers": [{"digest": "sha256:none"}]}"#)]);
+        assert_eq!(attached.documents(&of("a")).unwrap().len(), 2 + 1);
+    }
+}

@@ -1,0 +1,92 @@
+//! Which line of a Dockerfile made a layer, by the words of the image's history.
+//!
+//! The history holds instructions as BuildKit or the classic builder wrote them: continuation lines joined, flags left
+//! out, variables of `ENV`, `COPY` and the like replaced. So an instruction is looked for by its words, from the last
+//! line up, as the layers of the final stage come last. What is not found has no line; none is guessed.
+
+use std::path::Path;
+
+use pcli::{Diagnostic, Exit};
+use pscan::{Finding, Report, SourceLine};
+
+use crate::dockerfile::{Dockerfile, Instruction};
+
+/// Tells the report the lines of this Dockerfile.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn locate(report: &mut Report, path: &Path) -> Result<(), Diagnostic> {
+    let text = std::fs::read(path).map_err(|error| {
+        Diagnostic::from_error(&error, Exit::Usage).note(format!("while reading --dockerfile {}", path.display()))
+    })?;
+    let instructions = Dockerfile::read(&text).instructions;
+    let file = path.display().to_string();
+    let line = |finding: &Finding| find(&instructions, finding.instruction()?);
+    report.locate(|finding| line(finding).map(|line| SourceLine { file: file.clone(), line }));
+    Ok(())
+}
+
+/// The line of the last instruction that says the same.
+fn find(instructions: &[Instruction], history: &str) -> Option<u32> {
+    let wanted = words(history);
+    let found = instructions.iter().rev().find(|instruction| words(&instruction.text) == wanted)?;
+    u32::try_from(found.line).ok()
+}
+
+/// An instruction's keyword in capitals and its words, without flags, build arguments and the marks of builders.
+fn words(instruction: &str) -> String {
+    let mut words = instruction.split_whitespace();
+    let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
+    let mut rest: Vec<&str> = words.collect();
+    // `|2 A=1 B=2 /bin/sh -c …` is how history tells the values of build arguments.
+    if let Some(count) = rest.first().and_then(|word| word.strip_prefix('|')?.parse::<usize>().ok()) {
+        rest.drain(..(count + 1).min(rest.len()));
+    }
+    if rest.starts_with(&["/bin/sh", "-c"]) {
+        rest.drain(..2);
+    }
+    let flags = rest.iter().take_while(|word| word.starts_with("--")).count();
+    rest.drain(..flags);
+    format!("{keyword} {}", rest.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCKERFILE: &str = "\
+# syntax=docker/dockerfile:1
+FROM debian AS base
+RUN make
+from base
+
+RUN --mount=type=cache,target=/c apt-get update && \\
+    # a comment within
+    apt-get install -y \\
+      curl
+RUN <<EOF
+make
+# no comment
+EOF
+COPY --chown=1:1 a /b
+RUN make
+ENV A=1
+";
+
+    #[test]
+    fn what_history_says_is_found_by_its_words_from_the_end() {
+        let instructions = Dockerfile::read(DOCKERFILE.as_bytes()).instructions;
+        let lines: Vec<usize> = instructions.iter().map(|instruction| instruction.line).collect();
+        assert_eq!(lines, [2, 3, 4, 6, 10, 14, 15, 16]);
+        for (history, line) in [
+            ("RUN apt-get update &&     apt-get install -y       curl", Some(6)),
+            ("RUN make", Some(15)),
+            ("RUN |1 VERSION=2 /bin/sh -c make", Some(15)),
+            ("COPY a /b", Some(14)),
+            ("ENV A=1", Some(16)),
+            ("RUN other", None),
+        ] {
+            assert_eq!(find(&instructions, history), line, "{history}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Layers that an earlier audit searched for the same secrets and found clean.
+//!
+//! The files of the memory hold no value, and nothing that could be compared with one: their names are digests under a
+//! key of the user's own, of the layer, of all values that were searched for, and of the scanner that searched. Each
+//! carries a digest of its content under the same key, so that a file that somebody else wrote is none. See
+//! docs/decisions for what is kept and why.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use pimage::{Digest, Remembered};
+use psecret::{DigestKey, Secret, SecretName, UserSecret};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::output;
+
+/// Only what this very search saw counts: a digest of its sources, made by the build script.
+const SEARCH: &str = env!("PBUILD_SEARCH");
+/// Layers past this number push out the oldest.
+const MOST_LAYERS: usize = 20_000;
+/// A layer's file is small.
+const LARGEST_FILE: u64 = 16 << 20;
+
+/// The memory of one set of secrets.
+pub struct LayerMemory {
+    folder: PathBuf,
+    key: DigestKey,
+    /// A keyed digest of each value that is searched for, in order.
+    needles: String,
+    nothing: UserSecret,
+    name: SecretName,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    layer: Remembered,
+    seal: String,
+}
+
+/// Lines that were noted under a name.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    lines: Vec<String>,
+    seal: String,
+}
+
+impl LayerMemory {
+    /// Opens the memory of these secrets; `None` where it has no place, in which case everything is searched.
+    #[must_use]
+    pub fn open(secrets: &[Secret], environment: &pvault::Environment<'_>) -> Option<Self> {
+        let key = key(&pvault::state_folder(environment, "pbuild")?)?;
+        let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+        let folder = cache.join("pbuild/layers");
+        private_folder(&folder)?;
+        let mut needles: Vec<String> =
+            secrets.iter().map(|secret| key.digest("layers", secret.name(), secret.value())).collect();
+        needles.sort_unstable();
+        let name = SecretName::parse("LAYER").ok()?;
+        Some(Self { folder, key, needles: needles.join(" "), nothing: UserSecret::new(Vec::new()), name })
+    }
+
+    /// A digest of text that is no secret.
+    fn digest(&self, purpose: &str) -> String {
+        self.key.digest(purpose, &self.name, &self.nothing)
+    }
+
+    fn path(&self, layer: &Digest) -> PathBuf {
+        self.folder.join(self.digest(&format!("layer {SEARCH} {layer} {}", self.needles)))
+    }
+
+    /// What was noted under a name, for the same secrets and by the same search.
+    #[must_use]
+    pub fn recall_note(&self, name: &str) -> Option<Vec<String>> {
+        let path = self.note_path(name);
+        let mut text = Vec::new();
+        File::open(&path).ok()?.take(LARGEST_FILE).read_to_end(&mut text).ok()?;
+        let note: Note = serde_json::from_slice(&text).ok()?;
+        (self.seal(&path, &note.lines)? == note.seal).then_some(note.lines)
+    }
+
+    /// Notes something under a name. What cannot be written is not known the next time.
+    pub fn note(&self, name: &str, lines: &[String]) {
+        let path = self.note_path(name);
+        let Some(seal) = self.seal(&path, &lines) else { return };
+        if let Ok(text) = serde_json::to_vec(&Note { lines: lines.to_vec(), seal }) {
+            make_room(&self.folder);
+            let _ = output::replace(&path, &text);
+        }
+    }
+
+    fn note_path(&self, name: &str) -> PathBuf {
+        self.folder.join(self.digest(&format!("note {SEARCH} {name} {}", self.needles)))
+    }
+
+    fn seal(&self, path: &Path, content: &impl Serialize) -> Option<String> {
+        let text = serde_json::to_string(content).ok()?;
+        Some(self.digest(&format!("entry {} {text}", path.file_name()?.to_string_lossy())))
+    }
+}
+
+impl pscan::Memory for LayerMemory {
+    fn recall(&self, digest: &Digest) -> Option<Remembered> {
+        let path = self.path(digest);
+        let file = File::open(&path).ok()?;
+        let mut text = Vec::new();
+        file.take(LARGEST_FILE).read_to_end(&mut text).ok()?;
+        let entry: Entry = serde_json::from_slice(&text).ok()?;
+        (self.seal(&path, &entry.layer)? == entry.seal).then_some(entry.layer)
+    }
+
+    fn remember(&self, digest: &Digest, layer: &Remembered) {
+        let path = self.path(digest);
+        let Some(seal) = self.seal(&path, layer) else { return };
+        let Ok(text) = serde_json::to_vec(&Entry { layer: layer.clone(), seal }) else { return };
+        make_room(&self.folder);
+        // A memory that cannot be written costs time alone.
+        let _ = output::replace(&path, &text);
+    }
+}
+
+impl std::fmt::Debug for LayerMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LayerMemory")
+    }
+}
+
+/// The user's own key, made when it is first needed. One that others may read or write is none.
+fn key(state: &Path) -> Option<DigestKey> {
+    private_folder(state)?;
+    let path = state.join("layers.key");
+    let mut bytes = Zeroizing::new([0; 32]);
+    match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
+        Ok(mut file) => {
+            let metadata = file.metadata().ok()?;
+            let ours = metadata.mode() & 0o077 == 0 && metadata.uid() == rustix::process::geteuid().as_raw();
+            file.read_exact(bytes.as_mut_slice()).ok().filter(|()| ours)?;
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            File::open("/dev/urandom").and_then(|mut random| random.read_exact(bytes.as_mut_slice())).ok()?;
+            // Whole or not at all: two first runs at once must not read half a key.
+            let mut file = tempfile::Builder::new().prefix(".layers-").tempfile_in(state).ok()?;
+            file.write_all(bytes.as_slice()).ok()?;
+            match file.persist_noclobber(&path) {
+                Ok(_) => {}
+                Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => return key(state),
+                Err(_) => return None,
+            }
+        }
+        Err(_) => return None,
+    }
+    Some(DigestKey::new(*bytes))
+}
+
+fn no_follow() -> i32 {
+    rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()
+}
+
+/// A folder that only its owner can look into.
+fn private_folder(path: &Path) -> Option<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).ok()?;
+    let metadata = fs::symlink_metadata(path).ok()?;
+    (metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0)
+        .then_some(())
+}
+
+/// Removes the oldest tenth when there are too many files.
+fn make_room(folder: &Path) {
+    let files: Vec<PathBuf> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    if files.len() < MOST_LAYERS {
+        return;
+    }
+    let age =
+        |path: &PathBuf| fs::metadata(path).and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let mut files: Vec<(SystemTime, PathBuf)> = files.into_iter().map(|path| (age(&path), path)).collect();
+    files.sort_unstable();
+    for (_, path) in files.iter().take(MOST_LAYERS / 10) {
+        // Somebody else may have removed it in the same moment.
+        let _ = fs::remove_file(path);
+    }
+}

@@ -1,0 +1,223 @@
+//! Caches beside the engine's own: `--cache-from`, `--cache-to`.
+//!
+//! What is imported may be anybody's: it answers for steps, and the gate searches states and not keys. What is exported leaves
+//! the builder, and it is not what the gate searched: BuildKit's exporter takes the newest result that it knows under each key,
+//! which another build may have made, and with `mode=max` those of all stages. So a build with secrets exports none but the
+//! inline cache, which names the image's own layers and carries no state.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use pbuildkit::CacheEntry;
+
+use crate::comma_separated;
+
+/// Flags of caches.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CacheOptions {
+    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `gha`, `s3`, `azblob`
+    /// (repeatable)
+    #[arg(long, value_name = "SOURCE")]
+    pub cache_from: Vec<String>,
+
+    /// Where to write the build's cache: `type=inline` into the image; without secrets also the name of an image, or
+    /// `type=TYPE` with NAME=VALUE pairs: `registry`, `gha`, `s3`, `azblob` (repeatable)
+    #[arg(long, value_name = "DEST")]
+    pub cache_to: Vec<String>,
+}
+
+/// A cache that cannot be. Each message names the flag.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CacheError {
+    /// The value does not follow the grammar.
+    #[error("invalid {flag} {text:?}: write the name of an image, or type=TYPE with NAME=VALUE pairs between commas")]
+    Format {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        text: String,
+    },
+    /// A folder of this machine, which needs a service of our own that we do not have.
+    #[error("{flag} type=local: a cache in a folder cannot be sent or received; type=registry can")]
+    Local {
+        /// The flag.
+        flag: &'static str,
+    },
+    /// States that the search of a build with secrets does not see.
+    #[error("--cache-to type={kind} would carry results that are not searched for secrets")]
+    Unsearched {
+        /// The kind of cache.
+        kind: String,
+    },
+}
+
+/// The caches of a build, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caches {
+    /// To be read.
+    pub imports: Vec<CacheEntry>,
+    /// To be written.
+    pub exports: Vec<CacheEntry>,
+}
+
+impl Caches {
+    /// Reads the flags; `environment` has what GitHub's runners say of their cache.
+    ///
+    /// # Errors
+    /// [`CacheError`] names the flag.
+    pub fn parse(
+        options: &CacheOptions,
+        build_arguments: &BTreeMap<String, String>,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, CacheError> {
+        let entries = |flag: &'static str, texts: &[String]| -> Result<Vec<CacheEntry>, CacheError> {
+            let mut entries = Vec::new();
+            for text in texts {
+                // Names of images alone may stand in one value, between commas.
+                match comma_separated::fields(text) {
+                    Some(names) if !text.is_empty() && names.iter().all(|name| !name.contains('=')) => {
+                        entries.extend(names.into_iter().map(|name| registry(&name)));
+                    }
+                    _ => entries.extend(entry(flag, text, &environment)?),
+                }
+            }
+            Ok(entries)
+        };
+        let imports = entries("--cache-from", &options.cache_from)?;
+        let mut exports = entries("--cache-to", &options.cache_to)?;
+        let inline = build_arguments.get("BUILDKIT_INLINE_CACHE").and_then(|value| comma_separated::truth(value));
+        if inline == Some(true) {
+            exports.push(CacheEntry { kind: "inline".to_owned(), attributes: BTreeMap::new() });
+        }
+        Ok(Self { imports, exports })
+    }
+
+    /// Checks that a build with secrets writes no cache of states that nobody searched.
+    ///
+    /// # Errors
+    /// [`CacheError::Unsearched`].
+    pub fn check_searched(&self) -> Result<(), CacheError> {
+        match self.exports.iter().find(|entry| entry.kind != "inline") {
+            Some(entry) => Err(CacheError::Unsearched { kind: entry.kind.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The attributes of all; without credentials, which have to be what they are.
+    pub fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
+        let all = self.imports.iter().chain(&self.exports).flat_map(|entry| &entry.attributes);
+        all.filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
+    }
+}
+
+/// Attributes that are credentials.
+const CREDENTIALS: [&str; 4] = ["token", "secret_access_key", "session_token", "account_key"];
+
+fn registry(name: &str) -> CacheEntry {
+    CacheEntry { kind: "registry".to_owned(), attributes: [("ref".to_owned(), name.to_owned())].into() }
+}
+
+/// One entry; none where it would do nothing, as GitHub's cache outside of its runners.
+fn entry(
+    flag: &'static str,
+    text: &str,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Option<CacheEntry>, CacheError> {
+    let wrong = || CacheError::Format { flag, text: text.to_owned() };
+    let mut attributes: BTreeMap<String, String> =
+        comma_separated::pairs(text).map_err(|_| wrong())?.into_iter().collect();
+    let kind = attributes.remove("type").ok_or_else(wrong)?;
+    match kind.as_str() {
+        "local" => return Err(CacheError::Local { flag }),
+        "gha" => {
+            // As docker's client, so that a step of a workflow need not repeat what the runner knows.
+            let mut add = |name: &str, variables: &[&str]| {
+                let value = variables.iter().find_map(|variable| environment(variable));
+                if let (false, Some(value)) = (attributes.contains_key(name), value) {
+                    attributes.insert(name.to_owned(), value);
+                }
+            };
+            add("token", &["ACTIONS_RUNTIME_TOKEN"]);
+            add("url_v2", &["ACTIONS_RESULTS_URL"]);
+            add("url", &["ACTIONS_CACHE_URL", "ACTIONS_RESULTS_URL"]);
+            if !attributes.contains_key("token") || !attributes.contains_key("url") {
+                return Ok(None);
+            }
+        }
+        "s3" => {
+            for (name, variable) in [
+                ("access_key_id", "AWS_ACCESS_KEY_ID"),
+                ("secret_access_key", "AWS_SECRET_ACCESS_KEY"),
+                ("session_token", "AWS_SESSION_TOKEN"),
+            ] {
+                if let (false, Some(value)) = (attributes.contains_key(name), environment(variable)) {
+                    attributes.insert(name.to_owned(), value);
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(Some(CacheEntry { kind, attributes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(from: &[&str], to: &[&str]) -> Result<Caches, CacheError> {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let options = CacheOptions { cache_from: owned(from), cache_to: owned(to) };
+        Caches::parse(&options, &BTreeMap::new(), |name| {
+            (name != "AWS_SESSION_TOKEN").then(|| format!("value-of-{name}"))
+        })
+    }
+
+    fn shown(entries: &[CacheEntry]) -> Vec<String> {
+        let pairs = |entry: &CacheEntry| -> Vec<String> {
+            entry.attributes.iter().map(|(name, value)| format!(",{name}={value}")).collect()
+        };
+        entries.iter().map(|entry| format!("{}{}", entry.kind, pairs(entry).concat())).collect()
+    }
+
+    #[test]
+    fn caches_are_spelled_as_docker_spells_them() {
+        let caches = parse(&["r.example/a:1,r.example/b", "type=registry,ref=c"], &["type=inline"]).unwrap();
+        assert_eq!(
+            shown(&caches.imports),
+            ["registry,ref=r.example/a:1", "registry,ref=r.example/b", "registry,ref=c"]
+        );
+        assert_eq!(shown(&caches.exports), ["inline"]);
+        let github = shown(&parse(&["type=gha,scope=x"], &[]).unwrap().imports);
+        assert_eq!(github.len(), 1);
+        assert!(github[0].contains("token=value-of-ACTIONS_RUNTIME_TOKEN") && github[0].contains("scope=x"));
+        assert!(shown(&parse(&[], &["type=s3,bucket=b"]).unwrap().exports)[0].contains("secret_access_key=value-of"));
+        for wrong in ["", "mode=max", "type=registry,loose"] {
+            assert!(matches!(parse(&[], &[wrong]), Err(CacheError::Format { flag: "--cache-to", .. })), "{wrong}");
+        }
+        assert!(matches!(parse(&["type=local,src=x"], &[]), Err(CacheError::Local { flag: "--cache-from" })));
+    }
+
+    #[test]
+    fn outside_of_a_runner_github_s_cache_is_left_out() {
+        let options = CacheOptions { cache_from: vec!["type=gha".into()], cache_to: vec!["type=gha,mode=max".into()] };
+        assert_eq!(Caches::parse(&options, &BTreeMap::new(), |_| None), Ok(Caches::default()));
+    }
+
+    #[test]
+    fn with_secrets_a_cache_stays_in_the_image() {
+        let argument = [("BUILDKIT_INLINE_CACHE".to_owned(), "1".to_owned())].into();
+        let inline = Caches::parse(&CacheOptions::default(), &argument, |_| None).unwrap();
+        assert_eq!((shown(&inline.exports), inline.check_searched()), (vec!["inline".to_owned()], Ok(())));
+        assert_eq!(parse(&["a"], &[]).unwrap().check_searched(), Ok(()));
+        let registry = parse(&[], &["type=inline", "a"]).unwrap().check_searched();
+        assert_eq!(registry, Err(CacheError::Unsearched { kind: "registry".to_owned() }));
+    }
+
+    #[test]
+    fn a_credential_is_none_of_the_attributes_that_are_looked_at() {
+        let caches = parse(&[], &["type=gha,token=t,scope=s"]).unwrap();
+        assert!(caches.attributes().all(|(name, _)| name != "token"));
+        assert!(caches.attributes().any(|(name, _)| name == "scope"));
+    }
+}

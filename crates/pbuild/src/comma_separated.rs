@@ -1,0 +1,121 @@
+//! Fields between commas, as docker's flags take them: `type=oci,dest=a.tar`, with quotes where a field holds a comma.
+
+/// The fields of one line; `None` when a quote is where none may be.
+///
+/// Facts: Go's `encoding/csv`, which docker reads these flags with: a field may stand in double quotes, and a double quote
+/// in it is written twice.
+#[must_use]
+pub fn fields(text: &str) -> Option<Vec<String>> {
+    let mut fields = Vec::new();
+    let mut rest = text;
+    loop {
+        let (field, after) = match rest.strip_prefix('"') {
+            Some(quoted) => unquoted(quoted)?,
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                (rest[..end].to_owned(), &rest[end..])
+            }
+        };
+        if after.len() == rest.len() - field.len() && field.contains('"') {
+            return None;
+        }
+        fields.push(field);
+        match after.strip_prefix(',') {
+            Some(after) => rest = after,
+            None if after.is_empty() => return Some(fields),
+            None => return None,
+        }
+    }
+}
+
+/// A quoted field without its quotes, and what follows it.
+fn unquoted(text: &str) -> Option<(String, &str)> {
+    let mut field = String::new();
+    let mut rest = text;
+    loop {
+        let end = rest.find('"')?;
+        field.push_str(&rest[..end]);
+        rest = &rest[end + 1..];
+        match rest.strip_prefix('"') {
+            Some(after) => {
+                field.push('"');
+                rest = after;
+            }
+            None => return Some((field, rest)),
+        }
+    }
+}
+
+/// `NAME=VALUE` of every field, names in small letters without blanks; the field that is none of that otherwise.
+///
+/// # Errors
+/// The text that is no pair.
+pub fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    let fields = fields(text).ok_or_else(|| text.to_owned())?;
+    let pair = |field: String| match field.split_once('=') {
+        Some((name, value)) => Ok((name.trim().to_lowercase(), value.to_owned())),
+        None => Err(field),
+    };
+    fields.into_iter().map(pair).collect()
+}
+
+/// A field as it is written in a line: in quotes where it holds a comma or a quote.
+#[must_use]
+pub fn field(text: &str) -> String {
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}
+
+/// A truth value as Go reads one.
+#[must_use]
+pub fn truth(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_as_go_reads_them() {
+        let cases: [(&str, Option<&[&str]>); 10] = [
+            ("", Some(&[""])),
+            ("a", Some(&["a"])),
+            ("a,b=c", Some(&["a", "b=c"])),
+            ("a,", Some(&["a", ""])),
+            ("\"a,b\",c", Some(&["a,b", "c"])),
+            ("\"a\"\"b\"", Some(&["a\"b"])),
+            ("\"\",x", Some(&["", "x"])),
+            ("a\"b", None),
+            ("\"open", None),
+            ("\"a\"b", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(
+                fields(text).as_deref(),
+                expected.map(|fields| fields.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>()).as_deref(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn pairs_have_a_name_each() {
+        assert_eq!(
+            pairs(" Type =oci,dest=A=b"),
+            Ok(vec![("type".into(), "oci".into()), ("dest".into(), "A=b".into())])
+        );
+        assert_eq!(pairs("type=oci,loose"), Err("loose".to_owned()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_breaks_the_reading(text in ".{0,60}") {
+            drop(fields(&text));
+            proptest::prop_assert_eq!(fields(&field(&text)), Some(vec![text]));
+        }
+    }
+}

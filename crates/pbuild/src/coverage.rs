@@ -1,0 +1,132 @@
+//! Whether a file of the context stays out of it: docker's ignore rules.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pbuildkit::ignore::Matcher;
+
+/// The ignore file of a context.
+#[derive(Debug)]
+pub struct Coverage {
+    /// The file that counts: the Dockerfile's own, else the context's.
+    pub file: PathBuf,
+    matcher: Option<Matcher>,
+}
+
+impl Coverage {
+    /// Reads the ignore file that docker would use. None at all covers nothing; one that cannot be read or that has a
+    /// pattern which is not valid covers nothing either, because docker would refuse the build.
+    #[must_use]
+    pub fn of(context: &Path, dockerfile: &Path) -> Self {
+        let mut own = dockerfile.as_os_str().to_owned();
+        own.push(".dockerignore");
+        let file = Some(PathBuf::from(own)).filter(|file| file.is_file());
+        let file = file.unwrap_or_else(|| context.join(".dockerignore"));
+        let matcher = fs::read_to_string(&file).ok().and_then(|text| Matcher::new(&patterns(&text)).ok());
+        Self { file, matcher }
+    }
+
+    /// Whether a path, relative to the context, is not sent.
+    #[must_use]
+    pub fn covers(&self, path: &Path) -> bool {
+        self.matcher.as_ref().is_some_and(|matcher| matcher.matches(path.as_os_str().as_encoded_bytes()))
+    }
+
+    /// Adds lines to the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or written.
+    pub fn add(&self, lines: &[String]) -> io::Result<()> {
+        let mut text = match fs::read_to_string(&self.file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        for line in lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        fs::write(&self.file, text)
+    }
+}
+
+/// The patterns of an ignore file (moby `patternmatcher/ignorefile`): comments begin in the first column, a byte order
+/// mark may come first, a leading `/` means nothing.
+fn patterns(text: &str) -> Vec<String> {
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines();
+    let lines = lines.filter(|line| !line.starts_with('#')).map(str::trim).filter(|line| !line.is_empty());
+    lines
+        .map(|line| match line.strip_prefix('!') {
+            Some(rest) => format!("!{}", rest.trim().trim_start_matches('/')),
+            None => line.trim_start_matches('/').to_owned(),
+        })
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// Env files that may hold values: what lies in the folder and is named so, without examples and templates.
+///
+/// Files of the folder alone: what lies deeper is found by the build itself, which compares every file that it sends.
+#[must_use]
+pub fn env_files(folder: &Path) -> Vec<PathBuf> {
+    let is_example = |name: &str| {
+        ["example", "sample", "template", "dist", "tmpl"]
+            .iter()
+            .any(|word| name.split(['.', '-', '_']).any(|part| part == *word))
+    };
+    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_file())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| (name == ".env" || name.starts_with(".env.") || name.ends_with(".env")) && !is_example(name))
+        .map(PathBuf::from)
+        .collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ignore_file_of_the_dockerfile_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let dockerfile = folder.path().join("Dockerfile");
+        let covers = |path: &str| Coverage::of(folder.path(), &dockerfile).covers(Path::new(path));
+        assert!(!covers(".env"));
+        fs::write(folder.path().join(".dockerignore"), "\u{feff}# x\n/.env*\n!.env.example\n").unwrap();
+        assert!(covers(".env") && covers(".env.local") && !covers(".env.example") && !covers("web/.env"));
+        fs::write(folder.path().join("Dockerfile.dockerignore"), "**/.env\n").unwrap();
+        assert!(covers(".env") && covers("web/.env") && !covers(".env.local"));
+        Coverage::of(folder.path(), &dockerfile).add(&[".env.local".to_owned()]).unwrap();
+        assert!(covers(".env.local"));
+    }
+
+    #[test]
+    fn a_pattern_that_docker_refuses_covers_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".dockerignore"), "[\n.env\n").unwrap();
+        assert!(!Coverage::of(folder.path(), &folder.path().join("Dockerfile")).covers(Path::new(".env")));
+    }
+
+    #[test]
+    fn env_files_are_those_that_may_hold_values() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in
+            [".env", ".env.local", "web.env", ".env.example", ".env.sample.local", ".envrc", "env", "x.environment"]
+        {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        fs::create_dir(folder.path().join(".env.d")).unwrap();
+        let names: Vec<_> = env_files(folder.path()).iter().map(|path| path.display().to_string()).collect();
+        assert_eq!(names, [".env", ".env.local", "web.env"]);
+    }
+}

@@ -1,0 +1,115 @@
+//! `pbuild doctor`: the engine as builds need it, and which files could get into an image; the rest is both tools'.
+
+use std::path::{Path, PathBuf};
+
+use pbuildkit::{Builder, Capabilities};
+use pcli::arguments::DoctorArguments;
+use pcli::doctor::{self, Finding};
+use pcli::resolve::Purpose;
+use pcli::{Diagnostic, Exit, FoundManifest, STORE_NAME};
+use pengine::{Endpoint, Engine, Environment, Flags, ImageStore, Safety};
+
+use crate::coverage::{self, Coverage};
+use crate::edge::{Edge, Failure};
+use crate::explain;
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the work is stopped, or the report cannot be written.
+pub async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let mut findings = edge.cancellation.unless_cancelled(engine()).await?;
+    let (found, project) = doctor::look(&arguments.secrets, Purpose::Build, &edge.desk());
+    findings.extend(project);
+    findings.extend(files(arguments, found.as_ref()));
+    Ok(doctor::report(&findings, arguments.json, &edge.stdout)?)
+}
+
+/// Who answers, and what it can do.
+async fn engine() -> Vec<Finding> {
+    let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default());
+    let endpoint = match endpoint {
+        Ok(endpoint) => endpoint,
+        Err(error) => return vec![Finding::problem("engine", &explain::engine(&error))],
+    };
+    let engine = match Engine::connect(&endpoint).await {
+        Ok(engine) => engine,
+        Err(error) => return vec![Finding::problem("engine", &explain::engine(&error))],
+    };
+    let mut findings = vec![Finding::ok("engine", engine.describe())];
+    if endpoint.safety() == Safety::Plaintext {
+        let text = "the engine is reached over plain TCP: everybody on the way can read the secrets";
+        findings.push(Finding::warning("engine", text, "use ssh:// or TLS"));
+    }
+    findings.push(match engine.image_store().await {
+        Ok(ImageStore::Layers) => Finding::ok("images", "kept in docker's own store"),
+        Ok(ImageStore::Containerd) => Finding::ok("images", "kept in containerd's store"),
+        Err(error) => Finding::problem("images", &Diagnostic::from_error(&error, Exit::Failed)),
+    });
+    let asked = match Builder::connect(&engine).await {
+        Ok(builder) => builder.capabilities().await,
+        Err(error) => Err(error),
+    };
+    match asked {
+        Ok(capabilities) => findings.extend(able(&capabilities)),
+        Err(error) => findings.push(Finding::problem("buildkit", &explain::buildkit(&error))),
+    }
+    findings
+}
+
+fn able(capabilities: &Capabilities) -> Vec<Finding> {
+    let secrets = if capabilities.operation(Capabilities::SECRET_ENVIRONMENT) {
+        Finding::ok("buildkit", "steps can have secrets as environment variables")
+    } else if capabilities.operation(Capabilities::SECRET_MOUNT) {
+        Finding::ok("buildkit", "steps get secrets by mounts and a prelude, which needs a /bin/sh in the image")
+    } else {
+        let error = Diagnostic::error("this BuildKit can hand no secret to a step", Exit::Failed);
+        Finding::problem("buildkit", &error.help("Docker 20.10 or newer, with BuildKit enabled"))
+    };
+    let inside = if capabilities.frontend("gateway.exec") { "can" } else { "cannot" };
+    vec![secrets, Finding::ok("buildkit", format!("programs {inside} run inside the builder (gateway.exec)"))]
+}
+
+/// Env files that a COPY or a commit could take.
+fn files(arguments: &DoctorArguments, found: Option<&FoundManifest>) -> Vec<Finding> {
+    let folder = found.map(FoundManifest::directory).filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let mut files: Vec<PathBuf> = coverage::env_files(folder);
+    let declared = found.into_iter().flat_map(|found| found.manifest.env_files.iter().map(|file| file.path.clone()));
+    let given = arguments.secrets.environment_files.iter().filter_map(|file| below(folder, file));
+    files.extend(declared.chain(given).filter(|file| folder.join(file).is_file()));
+    files.sort();
+    files.dedup();
+    if files.is_empty() {
+        return Vec::new();
+    }
+    let dockerfile = found.and_then(|found| found.manifest.build.dockerfile.as_deref()).unwrap_or("Dockerfile");
+    let coverage = Coverage::of(folder, &folder.join(dockerfile));
+    let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+    let open: Vec<String> =
+        files.iter().filter(|file| !coverage.covers(file)).map(|file| file.display().to_string()).collect();
+    let tracked = doctor::not_ignored_by_git(folder, &names);
+    let mut findings = Vec::new();
+    if !open.is_empty() {
+        let text = format!("{} could get into an image", open.join(", "));
+        findings.push(Finding::warning("files", text, format!("list them in {}", coverage.file.display())));
+    }
+    if !tracked.is_empty() {
+        let text = format!("git does not ignore {}", tracked.join(", "));
+        findings.push(Finding::warning(
+            "files",
+            text,
+            format!("list them in .gitignore; {STORE_NAME} is the file to commit"),
+        ));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("files", format!("{} stays out of images and of git", names.join(", "))));
+    }
+    findings
+}
+
+fn below(folder: &Path, file: &Path) -> Option<PathBuf> {
+    let folder = std::path::absolute(folder).ok()?;
+    std::path::absolute(file).ok()?.strip_prefix(folder).ok().map(Path::to_owned)
+}

@@ -1,0 +1,258 @@
+//! `pbuild new`: a first `app.toml`, from the Dockerfile, the env files and the compose file of a project.
+//!
+//! Names are taken over, values are not: those stay in the env files that the manifest names. What cannot be told from
+//! the files stands in the manifest as a comment with what to do, so that the first build works as it is.
+
+mod arguments;
+mod compose;
+mod interpolation;
+pub mod names;
+mod page;
+mod plan;
+mod variables;
+mod yaml;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use papp::Manifest;
+use pcli::{Diagnostic, Exit, MANIFEST_NAME, find_manifest, trust};
+
+use crate::command::NewArguments;
+use crate::coverage::{self, Coverage};
+use crate::edge::{Edge, Failure};
+use crate::explain;
+use crate::plan::context_directory;
+use compose::Composition;
+use plan::{Draft, Found};
+use variables::Variables;
+
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 4 << 20;
+
+/// Files of the project that name variables for the programs of a build.
+const TOOL_FILES: [&str; 5] = [".npmrc", ".yarnrc.yml", "bunfig.toml", "pip.conf", ".pypirc"];
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When there is nothing to draft from, a file cannot be read, or a manifest is there already.
+pub fn run(arguments: &NewArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let folder = context_directory(&arguments.path).map_err(|error| explain::plan(&error))?;
+    let target = Path::new(&arguments.path).join(MANIFEST_NAME);
+    if !arguments.stdout && !arguments.force && fs::symlink_metadata(&target).is_ok() {
+        let diagnostic = Diagnostic::error(format!("{} is there already", target.display()), Exit::Usage);
+        return Err(diagnostic.help("--force replaces it, --stdout prints the new one instead").into());
+    }
+    let project = Project::read(arguments, &folder, edge)?;
+    let text = page::text(&project.draft(&arguments.public));
+    // What is written is a manifest: a name of some file that breaks a rule must not be found by the first build.
+    let manifest = Manifest::parse(&target, text.as_bytes())
+        .map_err(|error| Diagnostic::error(format!("the draft is no manifest: {error}"), Exit::Failed))?;
+    if arguments.stdout {
+        edge.stdout.line(text.trim_end());
+    } else {
+        write(&target, &text, arguments.force)?;
+        edge.fact("written", &target.display().to_string());
+        trust_what_was_written(&target, edge)?;
+    }
+    tell(&manifest, edge);
+    project.guard_env_files(arguments, edge)?;
+    if !arguments.stdout {
+        edge.fact("next", &format!("pbuild build {}", arguments.path));
+    }
+    Ok(Exit::Done)
+}
+
+/// What the folder holds.
+struct Project {
+    folder: PathBuf,
+    dockerfile: PathBuf,
+    dockerfile_text: String,
+    tool_files: String,
+    variables: Variables,
+    composition: Option<Composition>,
+}
+
+impl Project {
+    fn read(arguments: &NewArguments, folder: &Path, edge: &Edge) -> Result<Self, Failure> {
+        let mut variables = Variables::default();
+        let mut seen = BTreeSet::new();
+        let mut add = |variables: &mut Variables, file: &Path| -> Result<(), Failure> {
+            if !seen.insert(file.to_owned()) || !folder.join(file).is_file() {
+                return Ok(());
+            }
+            Ok(variables.add(folder, file).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?)
+        };
+        add(&mut variables, Path::new(".env"))?;
+        let compose = compose::FILES.iter().find(|name| folder.join(name).is_file());
+        let mut composition = None;
+        if let Some(name) = compose {
+            let text = text(&folder.join(name))?.unwrap_or_default();
+            let read = |variables: &Variables| {
+                Composition::read(&text, &|name| variables.has_value(name)).map_err(|error| {
+                    Diagnostic::error(format!("failed to read {name}: {error}"), Exit::Usage)
+                        .help("`docker compose config` says what is wrong with it")
+                })
+            };
+            // The env files of the app are known only now, and Compose interpolates from `.env` alone.
+            let found = read(&variables)?;
+            for file in &found.env_files {
+                match below(file) {
+                    Some(file) => add(&mut variables, &file)?,
+                    None => edge
+                        .stderr
+                        .warning(&format!("{name}: env_file {file:?} is not in this folder, so it is not used")),
+                }
+            }
+            composition = Some(found);
+        }
+        let given = arguments.file.as_deref().map(PathBuf::from);
+        let named = composition.as_ref().and_then(|found| found.dockerfile.as_ref()).map(|file| folder.join(file));
+        let usual =
+            || ["Dockerfile", "dockerfile"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+        let dockerfile = given.or(named).or_else(usual).unwrap_or_else(|| folder.join("Dockerfile"));
+        let Some(dockerfile_text) = text(&dockerfile)? else {
+            let diagnostic = Diagnostic::error(format!("there is no {}", dockerfile.display()), Exit::Usage);
+            return Err(diagnostic.help("pbuild new writes app.toml from a Dockerfile: name it with --file").into());
+        };
+        let mut tool_files = String::new();
+        for name in TOOL_FILES {
+            tool_files.push_str(&text(&folder.join(name))?.unwrap_or_default());
+        }
+        Ok(Self { folder: folder.to_owned(), dockerfile, dockerfile_text, tool_files, variables, composition })
+    }
+
+    fn draft(&self, public: &[String]) -> Draft {
+        let folder_name =
+            self.folder.components().next_back().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        let absolute = std::path::absolute(&self.dockerfile).unwrap_or_else(|_| self.dockerfile.clone());
+        let inside = absolute.strip_prefix(&self.folder).ok().and_then(Path::to_str);
+        Draft::new(Found {
+            folder_name: folder_name.unwrap_or_default(),
+            dockerfile: &self.dockerfile_text,
+            dockerfile_path: inside.filter(|path| !matches!(*path, "Dockerfile" | "dockerfile")).map(str::to_owned),
+            arguments: arguments::arguments(self.dockerfile_text.as_bytes()),
+            tool_files: self.tool_files.clone(),
+            variables: &self.variables,
+            composition: self.composition.clone(),
+            public: &public.iter().cloned().collect(),
+            in_environment: &|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()),
+        })
+    }
+
+    /// Env files that a `COPY . .` would put into the image.
+    fn guard_env_files(&self, arguments: &NewArguments, edge: &Edge) -> Result<(), Failure> {
+        let coverage = Coverage::of(&self.folder, &self.dockerfile);
+        let open: Vec<String> = coverage::env_files(&self.folder)
+            .iter()
+            .filter(|file| !coverage.covers(file))
+            .map(|file| file.display().to_string())
+            .collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let name = coverage.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if arguments.ignore {
+            coverage.add(&open).map_err(|error| {
+                Diagnostic::from_error(&error, Exit::Failed)
+                    .note(format!("while adding lines to {}", coverage.file.display()))
+            })?;
+            edge.fact("ignored", &format!("{} in {name}", open.join(", ")));
+        } else {
+            edge.stderr.diagnostic(
+                &Diagnostic::warning(format!(
+                    "{} is not in {name}, so COPY could put it into the image",
+                    open.join(", ")
+                ))
+                .help("pbuild new --ignore adds it; a build that sends it is stopped"),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A file's text, or `None` when there is no such file. What is not UTF-8 is replaced: only names are looked for.
+fn text(path: &Path) -> Result<Option<String>, Failure> {
+    let failed = |error: io::Error| {
+        Diagnostic::from_error(&error, Exit::Usage).note(format!("while reading {}", path.display()))
+    };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error).into()),
+        Ok(metadata) if metadata.len() > LARGEST => {
+            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB")).into());
+        }
+        Ok(_) => {}
+    }
+    Ok(Some(String::from_utf8_lossy(&fs::read(path).map_err(failed)?).into_owned()))
+}
+
+/// A path below the folder, in its shortest spelling.
+fn below(path: &str) -> Option<PathBuf> {
+    let mut clean = PathBuf::new();
+    for part in Path::new(path).components() {
+        match part {
+            Component::CurDir => {}
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    (!clean.as_os_str().is_empty()).then_some(clean)
+}
+
+/// Writes the file whole or not at all, with the mode of any file that the user makes.
+fn write(path: &Path, text: &str, replace: bool) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        Diagnostic::from_error(&error, Exit::Failed).note(format!("while writing {}", path.display()))
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file =
+        tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o666)).tempfile_in(folder).map_err(failed)?;
+    io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+    let written = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    written.map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// The user just asked for exactly these entries, so the first build need not ask again.
+fn trust_what_was_written(path: &Path, edge: &Edge) -> Result<(), Failure> {
+    let Some(found) = find_manifest(Some(path), &[]).map_err(|error| error.diagnostic())? else { return Ok(()) };
+    if let Err(error) = trust::remember(&found, &|name| std::env::var_os(name)) {
+        edge.stderr.warning(&format!("{error}; the build needs --trust-config"));
+    }
+    Ok(())
+}
+
+/// What the manifest says, in a few lines.
+fn tell(manifest: &Manifest, edge: &Edge) {
+    let names = |scope: papp::Scope| {
+        let of_scope = manifest.secrets.iter().filter(|secret| secret.scope == scope && secret.value.is_none());
+        of_scope.map(|secret| secret.name.clone()).collect::<Vec<_>>()
+    };
+    let kinds =
+        [(papp::Scope::Build, "for the build"), (papp::Scope::Run, "for the app"), (papp::Scope::Both, "for both")];
+    let told: Vec<String> = kinds
+        .into_iter()
+        .map(|(scope, what)| (names(scope), what))
+        .filter(|(names, _)| !names.is_empty())
+        .map(|(names, what)| format!("{} {what}", names.join(", ")))
+        .collect();
+    if !told.is_empty() {
+        edge.fact("secrets", &told.join(" · "));
+    }
+    if !manifest.services.is_empty() {
+        let services = manifest.services.iter().map(|service| match &service.version {
+            Some(version) => format!("{} ({} {version})", service.name, service.kind),
+            None => format!("{} ({})", service.name, service.kind),
+        });
+        edge.fact("services", &services.collect::<Vec<_>>().join(" · "));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! What a variable's name tells.
+
+/// Words of names whose values are secret.
+const SECRET_WORDS: &[&str] = &[
+    "TOKEN",
+    "KEY",
+    "SECRET",
+    "SECRETS",
+    "PASSWORD",
+    "PASSWD",
+    "PASS",
+    "PWD",
+    "PASSPHRASE",
+    "AUTH",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "DSN",
+    "APIKEY",
+    "PAT",
+    "SALT",
+    "PEPPER",
+    "LICENSE",
+    "LICENCE",
+    "CERT",
+    "PRIVATE",
+    "WEBHOOK",
+    "JWT",
+];
+
+/// Ends of names that say that the value is public although a word of it sounds secret.
+const PUBLIC_ENDS: &[&str] =
+    &["_PUBLIC_KEY", "_KEY_ID", "_TTL", "_EXPIRY", "_LENGTH", "_FILE", "_PATH", "_URL_PATH", "_ENABLED"];
+
+/// Starts of names whose values a front end ships to every browser.
+const PUBLIC_STARTS: &[&str] = &["NEXT_PUBLIC_", "VITE_", "REACT_APP_", "NUXT_PUBLIC_", "PUBLIC_"];
+
+/// Whether a name promises a secret.
+#[must_use]
+pub fn looks_secret(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let is_public = PUBLIC_STARTS.iter().any(|start| upper.starts_with(start))
+        || PUBLIC_ENDS.iter().any(|end| upper.ends_with(end));
+    !is_public && {
+        let mut words = upper.split('_');
+        words.any(|word| {
+            SECRET_WORDS.contains(&word)
+                || ["TOKEN", "SECRET", "PASSWORD", "APIKEY"].iter().any(|end| word.ends_with(end))
+        })
+    }
+}
+
+/// Arguments that BuildKit knows without a declaration, or fills itself.
+#[must_use]
+pub fn is_predefined_argument(name: &str) -> bool {
+    const PROXIES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+    const PLATFORMS: &[&str] = &["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT", "STAGE"];
+    let platform =
+        ["TARGET", "BUILD"].iter().filter_map(|start| name.strip_prefix(start)).any(|rest| PLATFORMS.contains(&rest));
+    platform
+        || PROXIES.contains(&name.to_ascii_uppercase().as_str())
+        || name.starts_with("BUILDKIT_")
+        || name == "SOURCE_DATE_EPOCH"
+}
+
+/// The injected names that services share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// PostgreSQL, MySQL, MariaDB.
+    Sql,
+    /// Redis, Valkey.
+    Redis,
+    /// MongoDB.
+    Mongo,
+}
+
+/// The variables that prun sets for the service that owns a family's standard names.
+#[must_use]
+pub fn injected(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Sql => {
+            &["DB_HOST", "DB_PORT", "DB_DATABASE", "DB_USERNAME", "DB_PASSWORD", "DB_CONNECTION", "DATABASE_URL"]
+        }
+        Family::Redis => &["REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "REDIS_URL"],
+        Family::Mongo => {
+            &["MONGO_HOST", "MONGO_PORT", "MONGO_DATABASE", "MONGO_USERNAME", "MONGO_PASSWORD", "MONGO_URL"]
+        }
+    }
+}
+
+/// Names that apps use for the same thing, and the injected variable that has it.
+const ALIASES: &[(Family, &str, &str)] = &[
+    (Family::Sql, "DB_USER", "DB_USERNAME"),
+    (Family::Sql, "DB_NAME", "DB_DATABASE"),
+    (Family::Sql, "DB_PASS", "DB_PASSWORD"),
+    (Family::Sql, "DB_URL", "DATABASE_URL"),
+    (Family::Sql, "PGHOST", "DB_HOST"),
+    (Family::Sql, "PGPORT", "DB_PORT"),
+    (Family::Sql, "PGDATABASE", "DB_DATABASE"),
+    (Family::Sql, "PGUSER", "DB_USERNAME"),
+    (Family::Sql, "PGPASSWORD", "DB_PASSWORD"),
+    (Family::Sql, "POSTGRES_HOST", "DB_HOST"),
+    (Family::Sql, "POSTGRES_PORT", "DB_PORT"),
+    (Family::Sql, "POSTGRES_DB", "DB_DATABASE"),
+    (Family::Sql, "POSTGRES_USER", "DB_USERNAME"),
+    (Family::Sql, "POSTGRES_PASSWORD", "DB_PASSWORD"),
+    (Family::Sql, "MYSQL_HOST", "DB_HOST"),
+    (Family::Sql, "MYSQL_PORT", "DB_PORT"),
+    (Family::Sql, "MYSQL_DATABASE", "DB_DATABASE"),
+    (Family::Sql, "MYSQL_USER", "DB_USERNAME"),
+    (Family::Sql, "MYSQL_PASSWORD", "DB_PASSWORD"),
+    (Family::Sql, "MARIADB_DATABASE", "DB_DATABASE"),
+    (Family::Sql, "MARIADB_USER", "DB_USERNAME"),
+    (Family::Sql, "MARIADB_PASSWORD", "DB_PASSWORD"),
+    (Family::Mongo, "MONGODB_URI", "MONGO_URL"),
+    (Family::Mongo, "MONGODB_URL", "MONGO_URL"),
+    (Family::Mongo, "MONGO_URI", "MONGO_URL"),
+];
+
+/// Names that only the service's own container reads in a compose file.
+const OF_THE_SERVICE: &[&str] = &[
+    "MYSQL_ROOT_PASSWORD",
+    "MARIADB_ROOT_PASSWORD",
+    "MONGO_INITDB_ROOT_USERNAME",
+    "MONGO_INITDB_ROOT_PASSWORD",
+    "MONGO_INITDB_DATABASE",
+    "POSTGRES_INITDB_ARGS",
+];
+
+/// The injected variable that a name stands for, given the families at hand.
+#[must_use]
+pub fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
+    ALIASES
+        .iter()
+        .find(|(family, alias, _)| *alias == name && families.contains(family))
+        .map(|(_, _, injected)| *injected)
+}
+
+/// Whether prun sets the name itself, given the families at hand.
+#[must_use]
+pub fn is_injected(name: &str, families: &[Family]) -> bool {
+    families.iter().any(|family| injected(*family).contains(&name))
+}
+
+/// Whether a name configures the container of a service and nothing else.
+#[must_use]
+pub fn is_of_the_service(name: &str) -> bool {
+    OF_THE_SERVICE.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_what_is_secret() {
+        for name in [
+            "NPM_TOKEN",
+            "APP_KEY",
+            "JWT_SECRET",
+            "DB_PASSWORD",
+            "MAIL_PASSWORD",
+            "COMPOSER_AUTH",
+            "SENTRY_DSN",
+            "github_token",
+            "GOOGLE_CREDENTIALS",
+            "STRIPE_SECRET_KEY",
+            "SECRET_KEY_BASE",
+            "AWS_SECRET_ACCESS_KEY",
+            "GITHUBTOKEN",
+            "SMTP_PASS",
+        ] {
+            assert!(looks_secret(name), "{name}");
+        }
+        for name in [
+            "PORT",
+            "APP_ENV",
+            "LOG_LEVEL",
+            "NODE_ENV",
+            "APP_URL",
+            "MONKEY",
+            "KEYBOARD",
+            "TOKENIZERS_PARALLELISM",
+            "AUTHOR",
+            "NEXT_PUBLIC_API_KEY",
+            "VITE_KEY",
+            "AWS_ACCESS_KEY_ID",
+            "JWT_TTL",
+            "SSL_CERT_FILE",
+            "COMPASS",
+        ] {
+            assert!(!looks_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn buildkit_s_own_arguments_are_known() {
+        for name in [
+            "TARGETPLATFORM",
+            "BUILDARCH",
+            "http_proxy",
+            "NO_PROXY",
+            "BUILDKIT_SYNTAX",
+            "SOURCE_DATE_EPOCH",
+            "TARGETSTAGE",
+        ] {
+            assert!(is_predefined_argument(name), "{name}");
+        }
+        assert!(!is_predefined_argument("TARGET") && !is_predefined_argument("BUILD_NUMBER"));
+    }
+
+    #[test]
+    fn every_alias_is_an_injected_variable_of_its_family() {
+        for (family, alias, meant) in ALIASES {
+            assert!(injected(*family).contains(meant), "{alias}");
+            assert!(!is_injected(alias, &[*family]), "{alias}");
+        }
+        assert_eq!(alias("DB_USER", &[Family::Redis]), None);
+        assert_eq!(alias("DB_USER", &[Family::Sql]), Some("DB_USERNAME"));
+    }
+}

@@ -1,0 +1,125 @@
+//! The draft as the text of `app.toml`.
+
+use std::fmt::Write as _;
+
+use super::compose::ServiceDraft;
+use super::plan::{Draft, PublicDraft, SecretDraft};
+
+/// Writes it. Comments stand behind or above what they speak of.
+pub(super) fn text(draft: &Draft) -> String {
+    let mut page = String::from("# Written by `pbuild new` from this project's files: names, never values.\n");
+    line(&mut page, &format!("name = {}", quoted(&draft.name)), "");
+    line(&mut page, &format!("image = {}", quoted(&draft.image)), "");
+    if !draft.env_files.is_empty() {
+        page.push_str("\n# Where the values of the secrets below lie on this machine.\n");
+        let files = draft.env_files.iter().map(|file| format!("{{ path = {} }}", quoted(&file.display().to_string())));
+        line(&mut page, &format!("env_files = [{}]", files.collect::<Vec<_>>().join(", ")), "");
+    }
+    build(&mut page, draft);
+    if !draft.environment.is_empty() {
+        page.push_str(
+            "\n[env]                          # public: in the image's steps and the app, never searched for\n",
+        );
+        let asked: Vec<&str> = draft
+            .environment
+            .iter()
+            .filter(|public| public.value.is_none())
+            .map(|public| public.name.as_str())
+            .collect();
+        if !asked.is_empty() {
+            let _ = writeln!(
+                page,
+                "# Public? Write the value, or let `pbuild new --force --public {}` do it. Secret? Move the name below [secrets].",
+                asked.join(",")
+            );
+        }
+        draft.environment.iter().for_each(|public| public_line(&mut page, public));
+    }
+    if !draft.secrets.is_empty() {
+        page.push_str("\n[secrets]\n");
+        draft.secrets.iter().for_each(|secret| secret_line(&mut page, secret));
+    }
+    draft.services.iter().for_each(|service| self::service(&mut page, service));
+    run(&mut page, draft);
+    if !draft.left_out.is_empty() {
+        page.push_str("\n# Left out:\n");
+        draft.left_out.iter().for_each(|what| {
+            let _ = writeln!(page, "#   {}", one_line(what));
+        });
+    }
+    page
+}
+
+fn build(page: &mut String, draft: &Draft) {
+    let settings = [("dockerfile", &draft.dockerfile), ("target", &draft.target)];
+    let settings: Vec<String> =
+        settings.iter().filter_map(|(key, value)| Some(format!("{key} = {}", quoted(value.as_deref()?)))).collect();
+    if !settings.is_empty() {
+        page.push_str("\n[build]\n");
+        settings.iter().for_each(|setting| line(page, setting, ""));
+    }
+    if !draft.arguments.is_empty() {
+        page.push_str("\n[build.args]                   # public: docker writes them into the image's history\n");
+        draft.arguments.iter().for_each(|public| public_line(page, public));
+    }
+}
+
+fn service(page: &mut String, service: &ServiceDraft) {
+    let _ = writeln!(page, "\n[services.{}]", service.name);
+    line(page, &format!("kind = {}", quoted(service.kind.as_str())), "");
+    let settings = [("version", &service.version), ("image", &service.image), ("database", &service.database)];
+    for (key, value) in settings {
+        if let Some(value) = value {
+            line(page, &format!("{key} = {}", quoted(value)), "");
+        }
+    }
+}
+
+fn run(page: &mut String, draft: &Draft) {
+    if draft.ports.is_empty() && draft.volumes.is_empty() && draft.health.is_none() {
+        return;
+    }
+    page.push_str("\n[run]\n");
+    for (key, items) in [("ports", &draft.ports), ("volumes", &draft.volumes)] {
+        if !items.is_empty() {
+            line(page, &format!("{key} = [{}]", list(items)), "");
+        }
+    }
+    if let Some(command) = &draft.health {
+        line(page, &format!("health = {{ command = [{}] }}", list(command)), "");
+    }
+}
+
+fn public_line(page: &mut String, public: &PublicDraft) {
+    match &public.value {
+        Some(value) => line(page, &format!("{} = {}", public.name, quoted(value)), &public.why),
+        None => line(page, &format!("# {} = \"…\"", public.name), &public.why),
+    }
+}
+
+fn secret_line(page: &mut String, secret: &SecretDraft) {
+    let mark = if secret.active { "" } else { "# " };
+    line(page, &format!("{mark}{} = {}", secret.name, secret.entry), &secret.why);
+}
+
+/// One setting, with a comment behind it.
+fn line(page: &mut String, setting: &str, comment: &str) {
+    let _ = if comment.is_empty() {
+        writeln!(page, "{setting}")
+    } else {
+        writeln!(page, "{setting:<30} # {}", one_line(comment))
+    };
+}
+
+fn list(items: &[String]) -> String {
+    items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ")
+}
+
+fn quoted(text: &str) -> String {
+    toml_edit::Value::from(text).to_string()
+}
+
+/// A comment ends with its line, and holds no control characters.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

@@ -1,0 +1,293 @@
+//! What a first manifest says: decided here, name by name, from what the project's files hold.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::arguments::Argument;
+use super::compose::{Composition, Given, ServiceDraft};
+use super::names::{Family, alias, is_injected, is_of_the_service, is_predefined_argument, looks_secret};
+use super::variables::Variables;
+use crate::mention::{holds_word, is_read_by_a_program_of};
+
+/// What the project's files hold.
+pub(super) struct Found<'a> {
+    /// A name for the project where no file says one.
+    pub(super) folder_name: String,
+    /// The Dockerfile's text; empty if there is none.
+    pub(super) dockerfile: &'a str,
+    /// The Dockerfile, if it is not at the usual place.
+    pub(super) dockerfile_path: Option<String>,
+    pub(super) arguments: Vec<Argument>,
+    /// The text of `.npmrc` and the like, which name variables for programs.
+    pub(super) tool_files: String,
+    pub(super) variables: &'a Variables,
+    pub(super) composition: Option<Composition>,
+    /// Names that the user called public.
+    pub(super) public: &'a BTreeSet<String>,
+    /// Whether the process environment has a value.
+    pub(super) in_environment: &'a dyn Fn(&str) -> bool,
+}
+
+/// A secret of the draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SecretDraft {
+    pub(super) name: String,
+    /// `{ scope = "build" }`.
+    pub(super) entry: String,
+    /// Why it stands there so.
+    pub(super) why: String,
+    /// Whether it is in force; else it is a comment, with what to do.
+    pub(super) active: bool,
+}
+
+/// A public variable or argument: with a value when it may be written, else as a comment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PublicDraft {
+    pub(super) name: String,
+    pub(super) value: Option<String>,
+    pub(super) why: String,
+}
+
+/// The whole draft.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Draft {
+    pub(super) name: String,
+    pub(super) image: String,
+    pub(super) dockerfile: Option<String>,
+    pub(super) target: Option<String>,
+    pub(super) arguments: Vec<PublicDraft>,
+    pub(super) env_files: Vec<PathBuf>,
+    pub(super) environment: Vec<PublicDraft>,
+    pub(super) secrets: Vec<SecretDraft>,
+    pub(super) services: Vec<ServiceDraft>,
+    pub(super) ports: Vec<String>,
+    pub(super) volumes: Vec<String>,
+    pub(super) health: Option<Vec<String>>,
+    /// Names and things that were left out on purpose, and why.
+    pub(super) left_out: Vec<String>,
+}
+
+impl Draft {
+    /// Decides.
+    pub(super) fn new(found: Found<'_>) -> Self {
+        let composition = found.composition.clone().unwrap_or_default();
+        let families: Vec<Family> = composition.services.iter().map(ServiceDraft::family).collect();
+        let name = project_name(composition.name.as_deref().unwrap_or(&found.folder_name));
+        let plain_image = composition
+            .image
+            .filter(|image| !image.is_empty() && image.bytes().all(|b| b.is_ascii_graphic() && b != b'='));
+        let mut planner = Planner {
+            found: &found,
+            families,
+            app: composition.environment,
+            draft: Self {
+                image: plain_image.unwrap_or_else(|| format!("{name}:latest")),
+                name,
+                dockerfile: found
+                    .dockerfile_path
+                    .clone()
+                    .or(composition.dockerfile.filter(|file| file != "Dockerfile")),
+                target: composition.target,
+                services: composition.services,
+                ports: composition.ports,
+                volumes: composition.volumes,
+                health: composition.health,
+                left_out: composition.left_out,
+                ..Self::default()
+            },
+        };
+        for (name, given) in &composition.arguments {
+            planner.compose_argument(name, given);
+        }
+        for argument in &found.arguments {
+            planner.argument(argument);
+        }
+        let app: Vec<String> = planner.app.iter().map(|(name, _)| name.clone()).collect();
+        let in_files = found.variables.iter().map(|variable| variable.name.to_string());
+        for name in app.into_iter().chain(in_files) {
+            planner.variable(&name);
+        }
+        planner.finish()
+    }
+}
+
+struct Planner<'a> {
+    found: &'a Found<'a>,
+    families: Vec<Family>,
+    app: Vec<(String, Given)>,
+    draft: Draft,
+}
+
+impl Planner<'_> {
+    fn is_known(&self, name: &str) -> bool {
+        self.draft.secrets.iter().any(|secret| secret.name == name)
+            || self.draft.environment.iter().chain(&self.draft.arguments).any(|public| public.name == name)
+    }
+
+    fn is_public(&self, name: &str) -> bool {
+        self.found.public.contains(name)
+    }
+
+    /// By its name, or because its value is a URL with a password.
+    fn is_secret(&self, name: &str) -> bool {
+        let holds_credentials =
+            || self.found.variables.get(name).is_some_and(super::variables::Variable::holds_credentials);
+        !self.is_public(name) && (looks_secret(name) || holds_credentials())
+    }
+
+    fn app_gets(&self, name: &str) -> bool {
+        self.app.iter().any(|(known, _)| known == name)
+    }
+
+    fn public_value(&self, name: &str, given: Option<&Given>) -> Option<String> {
+        match given {
+            Some(Given::Text(text)) => Some(text.clone()),
+            Some(Given::Variable(other)) => self.found.variables.get(other)?.public_text(),
+            Some(Given::Hidden) => None,
+            Some(Given::Itself) | None => self.found.variables.get(name)?.public_text(),
+        }
+    }
+
+    /// A build argument that the compose file gives. Docker writes these into the image's history, so a plain one is
+    /// public already.
+    fn compose_argument(&mut self, name: &str, given: &Given) {
+        if self.is_known(name) || !is_variable(name) {
+            return;
+        }
+        if self.is_secret(name) {
+            return self.secret(name, Some("an argument of the build in the compose file".to_owned()));
+        }
+        let value = match given {
+            Given::Text(text) => Some(text.clone()),
+            _ if self.is_public(name) => self.public_value(name, Some(given)),
+            _ => None,
+        };
+        let why = match value {
+            Some(_) => "an argument of the build in the compose file".to_owned(),
+            None => format!(
+                "the compose file takes it from elsewhere; `pbuild new --force --public {name}` writes its value here"
+            ),
+        };
+        self.draft.arguments.push(PublicDraft { name: name.to_owned(), value, why });
+    }
+
+    fn argument(&mut self, argument: &Argument) {
+        let name = &argument.name;
+        if argument.has_default || is_predefined_argument(name) || self.is_known(name) {
+            return;
+        }
+        let place = format!("ARG of line {} of the Dockerfile", argument.line);
+        if self.is_secret(name) {
+            return self.secret(name, Some(place));
+        }
+        let value = if self.is_public(name) { self.public_value(name, None) } else { None };
+        let why = match &value {
+            Some(_) => place,
+            None if self.found.variables.has_value(name) => {
+                format!("{place}; an env file has it: `pbuild new --force --public {name}` writes its value here")
+            }
+            None => format!("{place} has no default"),
+        };
+        self.draft.arguments.push(PublicDraft { name: name.clone(), value, why });
+    }
+
+    /// A variable of the app, or of an env file.
+    fn variable(&mut self, name: &str) {
+        if self.is_known(name) {
+            return;
+        }
+        let steers = psecret::SecretName::parse(name).is_ok_and(|name| name.steers_programs());
+        if !is_variable(name) || steers {
+            self.draft.left_out.push(format!(
+                "{name}: {}",
+                if steers { "it changes how programs run" } else { "no shell can read a variable of this name" }
+            ));
+        } else if is_injected(name, &self.families) {
+            self.draft.left_out.push(format!("{name}: prun sets it, from the service that it starts"));
+        } else if is_of_the_service(name) && !self.families.is_empty() {
+            self.draft.left_out.push(format!("{name}: prun makes the credentials of the services itself"));
+        } else if let Some(injected) = alias(name, &self.families) {
+            self.draft.secrets.push(SecretDraft {
+                name: name.to_owned(),
+                entry: format!("{{ value = \"${{{injected}}}\" }}"),
+                why: "from the service that prun starts".to_owned(),
+                active: true,
+            });
+        } else if self.is_secret(name) {
+            self.secret(name, None);
+        } else {
+            let given = self.app.iter().find(|(known, _)| known == name).map(|(_, given)| given.clone());
+            let value = if self.is_public(name) { self.public_value(name, given.as_ref()) } else { None };
+            let why = if value.is_some() { "you called it public" } else { "" };
+            self.draft.environment.push(PublicDraft { name: name.to_owned(), value, why: why.to_owned() });
+        }
+    }
+
+    /// A secret: for the build when an argument or a command asks for it, for the app otherwise.
+    fn secret(&mut self, name: &str, argument: Option<String>) {
+        let dockerfile = self.found.dockerfile;
+        let mentioned = holds_word(dockerfile, name) || holds_word(&self.found.tool_files, name);
+        let by_program = is_read_by_a_program_of(dockerfile, name);
+        let (scope, why) = match argument {
+            Some(why) if self.app_gets(name) => ("", format!("{why}; the app gets it too")),
+            Some(why) => ("build", why),
+            None if by_program && !self.app_gets(name) => {
+                ("build", "a program that the Dockerfile runs reads it".to_owned())
+            }
+            None if mentioned || by_program => ("", "the Dockerfile mentions it".to_owned()),
+            None => ("run", "nothing in the Dockerfile mentions it".to_owned()),
+        };
+        let entry = if scope.is_empty() { "{}".to_owned() } else { format!("{{ scope = \"{scope}\" }}") };
+        let at_hand = self.found.variables.has_value(name) || (self.found.in_environment)(name);
+        let why = if at_hand {
+            why
+        } else {
+            format!("{why}; no value is at hand: put it into .env or `pbuild secrets set {name}`, and take away the #")
+        };
+        self.draft.secrets.push(SecretDraft { name: name.to_owned(), entry, why, active: at_hand });
+    }
+
+    fn finish(mut self) -> Draft {
+        // A build whose secrets can all not be searched for is refused, so such a draft would not build.
+        let variables = self.found.variables;
+        let is_searched = |secret: &SecretDraft| {
+            secret.active
+                && !secret.entry.contains("value =")
+                && variables.get(&secret.name).is_none_or(|variable| variable.searchability().is_searched())
+        };
+        if !self.draft.secrets.iter().any(is_searched) {
+            for secret in
+                self.draft.secrets.iter_mut().filter(|secret| secret.active && !secret.entry.contains("value ="))
+            {
+                secret.active = false;
+                secret.why.push_str(
+                    "; its value is too short or too common to be searched for: change it, and take away the #",
+                );
+            }
+        }
+        let used: BTreeSet<&Path> =
+            self.draft.secrets.iter().filter_map(|secret| Some(variables.get(&secret.name)?.file.as_path())).collect();
+        let mut files: Vec<PathBuf> = variables.iter().map(|variable| variable.file.clone()).collect();
+        files.dedup();
+        let mut seen = BTreeSet::new();
+        self.draft.env_files =
+            files.into_iter().filter(|file| used.contains(file.as_path()) && seen.insert(file.clone())).collect();
+        self.draft
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    psecret::SecretName::parse(name).is_ok_and(|name| name.is_variable())
+}
+
+/// A project's name as the manifest takes it.
+fn project_name(text: &str) -> String {
+    let text: String = text
+        .to_ascii_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_') { c } else { '-' })
+        .collect();
+    let text: String = text.trim_start_matches(['-', '_']).chars().take(48).collect();
+    let text = text.trim_end_matches(['-', '_']);
+    if text.is_empty() { "app".to_owned() } else { text.to_owned() }
+}

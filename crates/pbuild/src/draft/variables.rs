@@ -1,0 +1,70 @@
+//! The names that a project's env files give values to.
+
+use std::path::{Path, PathBuf};
+
+use psecret::{Dialect, EnvFile, EnvValue, Inputs, Searchability, SecretError, SecretName, UserSecret};
+
+/// One name of an env file.
+#[derive(Debug)]
+pub(super) struct Variable {
+    pub(super) name: SecretName,
+    /// The file, as the manifest will call it.
+    pub(super) file: PathBuf,
+    value: UserSecret,
+}
+
+impl Variable {
+    /// Whether there is a value.
+    pub(super) fn is_set(&self) -> bool {
+        !self.value.is_empty()
+    }
+
+    /// How far a search could protect the value.
+    pub(super) fn searchability(&self) -> Searchability {
+        Searchability::of(&self.value)
+    }
+
+    /// Whether the value is a URL with a password in it, whatever the name says.
+    #[expect(clippy::disallowed_methods, reason = "door 62: a URL with a password is a secret whatever its name")]
+    pub(super) fn holds_credentials(&self) -> bool {
+        std::str::from_utf8(self.value.expose()).is_ok_and(super::compose::holds_credentials)
+    }
+
+    /// The value of a name that the user called public.
+    #[expect(clippy::disallowed_methods, reason = "door 63: the user called the value public, so the manifest gets it")]
+    pub(super) fn public_text(&self) -> Option<String> {
+        String::from_utf8(self.value.expose().to_vec()).ok()
+    }
+}
+
+/// What the env files of a project hold; a name in a later file replaces that of an earlier one.
+#[derive(Debug, Default)]
+pub(super) struct Variables(Vec<Variable>);
+
+impl Variables {
+    /// Reads one more file of the folder, by the rules of Compose.
+    pub(super) fn add(&mut self, folder: &Path, file: &Path) -> Result<(), SecretError> {
+        let mut nobody = std::io::empty();
+        let mut inputs = Inputs::new(&|_| None, &mut nobody);
+        let read = EnvFile::read(&folder.join(file), Dialect::Dotenv, &mut inputs)?;
+        for entry in read.into_entries() {
+            let EnvValue::Literal(value) = entry.value else { continue };
+            self.0.retain(|known| known.name != entry.name);
+            self.0.push(Variable { name: entry.name, file: file.to_owned(), value });
+        }
+        Ok(())
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Variable> {
+        self.0.iter().find(|variable| variable.name.as_str() == name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Variable> {
+        self.0.iter()
+    }
+
+    /// Whether a name has a value.
+    pub(super) fn has_value(&self, name: &str) -> bool {
+        self.get(name).is_some_and(Variable::is_set)
+    }
+}

@@ -1,0 +1,291 @@
+//! The gate: what a build made is searched inside the builder, before anything of it leaves.
+//!
+//! The states of the image's chain are mounted into a container beside the build (`states`), our own scanner compares
+//! and searches them there (`scanner`), and what it says counts only where the kernel's word for what the states are
+//! made of fits the build graph (`lineage`). A clean outcome has one constructor, which takes all of it. Whatever is
+//! not proven is [`Outcome::Unproven`], and the image is exported without a name and searched as a whole.
+
+mod base;
+mod lineage;
+mod scanner;
+mod states;
+
+use std::fmt;
+use std::sync::Arc;
+
+use pbuildkit::llb::{self, Chain};
+use pbuildkit::{Capabilities, Prepared, PreparedResult, Reference};
+use pscan::{NeedleSet, Report, Stats};
+use psecret::{Redactor, Secret};
+
+use crate::watch::SearchLine;
+pub use base::CleanBases;
+use lineage::Broken;
+pub use scanner::NAME as SCANNER;
+use scanner::{Answered, Asked, ScannerFailure};
+use states::States;
+
+/// What the search in the builder came to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything that the build added was searched, and nothing was found.
+    Clean(Box<Proof>),
+    /// A secret is in it.
+    Leak(Leak),
+    /// Nothing is proven.
+    Unproven(Unproven),
+}
+
+/// What was found in one of the images of a build.
+#[derive(Debug)]
+pub struct Leak {
+    /// The image's platform; `None` when the build is for one platform only.
+    pub platform: Option<String>,
+    /// What the scanner reported.
+    pub report: Box<Report>,
+}
+
+/// The proof that a build added no secret: made of those of its images alone.
+#[derive(Debug)]
+pub struct Proof(Vec<Proven>);
+
+/// The proof for one image: made by `prove` alone.
+#[derive(Debug)]
+struct Proven {
+    stats: Stats,
+    steps: usize,
+    base: Option<String>,
+    base_known: bool,
+}
+
+impl Proof {
+    /// What was searched, in all images together.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for Proven { stats: of, .. } in &self.0 {
+            (stats.secrets, stats.forms) = (of.secrets, of.forms);
+            (stats.layers, stats.bytes) = (stats.layers + of.layers, stats.bytes + of.bytes);
+            stats.milliseconds += of.milliseconds;
+        }
+        stats
+    }
+
+    /// How many platforms were built.
+    #[must_use]
+    pub fn platforms(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many steps were searched.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.0.iter().map(|proven| proven.steps).sum()
+    }
+
+    /// The base images whose merged view was searched, as the build graph names them; whether an earlier build searched
+    /// it for the same secrets, and this one not again.
+    pub fn bases(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.0.iter().filter_map(|proven| Some((proven.base.as_deref()?, proven.base_known)))
+    }
+}
+
+/// Why nothing is proven. The image may still be clean; its export will tell.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unproven {
+    /// The engine's BuildKit runs no containers beside a build.
+    #[error("this engine's BuildKit runs no search beside a build")]
+    NoContainers,
+    /// The scanner is built for other machines.
+    #[error("the builder is {platform}, and this pbuild brings a scanner for {ours}")]
+    OtherPlatform {
+        /// What the builder is.
+        platform: String,
+        /// What the scanner is for.
+        ours: &'static str,
+    },
+    /// The build graph is not one of a Dockerfile.
+    #[error("the build graph has steps of an unknown kind")]
+    UnknownGraph,
+    /// The kernel says something else of the states than the build graph.
+    #[error(transparent)]
+    Lineage(#[from] Broken),
+    /// The scanner did not come to its end.
+    #[error(transparent)]
+    Scanner(#[from] ScannerFailure),
+    /// Something could not be searched.
+    #[error("not everything could be searched in the builder: {why}")]
+    NotSearched {
+        /// The first of it.
+        why: String,
+    },
+}
+
+/// The scanner in the builder, read back and compared; or why it is not there.
+#[derive(Debug)]
+pub struct Scanner(Result<Reference, Unproven>);
+
+/// The gate of one build.
+pub struct Gate {
+    needles: Arc<NeedleSet>,
+    secrets: Arc<Vec<Secret>>,
+    redactor: Redactor,
+    bases: Option<CleanBases>,
+    line: SearchLine,
+}
+
+impl Gate {
+    /// A gate for these secrets, of which the needles are made. What it does is told on the line.
+    #[must_use]
+    pub fn new(needles: Arc<NeedleSet>, secrets: Arc<Vec<Secret>>, redactor: Redactor, line: SearchLine) -> Self {
+        Self { needles, secrets, redactor, bases: None, line }
+    }
+
+    /// The same, which searches a base image once.
+    #[must_use]
+    pub fn remembering(self, bases: Option<CleanBases>) -> Self {
+        Self { bases, ..self }
+    }
+
+    /// Puts the scanner into the builder, which takes no longer than the steps that run beside it.
+    pub async fn bring_scanner(&self, prepared: &Prepared<'_>) -> Scanner {
+        Scanner(match check_builder(prepared.capabilities) {
+            Ok(()) => scanner::bring(&prepared.bridge).await.map_err(Unproven::from),
+            Err(unproven) => Err(unproven),
+        })
+    }
+
+    /// Searches a build whose results are ready.
+    pub async fn search(&mut self, prepared: &Prepared<'_>, scanner: Scanner) -> Outcome {
+        let outcome = self.try_search(prepared, scanner).await;
+        self.line.end().await;
+        outcome.unwrap_or_else(Outcome::Unproven)
+    }
+
+    async fn try_search(&mut self, prepared: &Prepared<'_>, Scanner(scanner): Scanner) -> Result<Outcome, Unproven> {
+        let scanner = scanner?;
+        let images: Vec<Image<'_>> = match prepared.results.as_slice() {
+            // `FROM scratch` and nothing more: there are no files, and there is a configuration.
+            [] => vec![Image { chain: Chain::default(), result: None, known: None }],
+            results => results.iter().map(|result| self.image(result)).collect::<Result<_, _>>()?,
+        };
+        self.line.begin(&described(&images)).await;
+        let mut proof = Vec::new();
+        for image in &images {
+            match self.search_image(prepared, &scanner, image).await? {
+                Ok(proven) => proof.push(proven),
+                Err(report) => {
+                    let platform = image.result.and_then(|result| result.platform.clone());
+                    return Ok(Outcome::Leak(Leak { platform, report }));
+                }
+            }
+        }
+        Ok(Outcome::Clean(Box::new(Proof(proof))))
+    }
+
+    /// What is known of an image before its search.
+    fn image<'a>(&self, result: &'a PreparedResult) -> Result<Image<'a>, Unproven> {
+        let chain = chain(result)?;
+        let known = self.bases.as_ref().zip(chain.base.as_ref()).and_then(|(bases, base)| bases.layers(base));
+        Ok(Image { chain, result: Some(result), known })
+    }
+
+    async fn search_image(
+        &self,
+        prepared: &Prepared<'_>,
+        scanner: &Reference,
+        Image { chain, result, known }: &Image<'_>,
+    ) -> Result<Result<Proven, Box<Report>>, Unproven> {
+        let states = States::of(chain);
+        let mounts = match result {
+            Some(result) => states.solve(&prepared.bridge, result).await.map_err(ScannerFailure::from)?,
+            None => Vec::new(),
+        };
+        let platform = result.and_then(|result| result.platform.as_deref());
+        let (task, documents) = states.task(chain, known.clone(), &self.secrets, prepared.metadata, platform);
+        let asked = Asked { task: &task, secrets: &self.secrets, documents: &documents };
+        let answered = scanner::run(&prepared.bridge, scanner, &mounts, &asked, &self.redactor, &self.line).await?;
+        let below = chain.base.as_ref().and_then(|base| answered.layers.get(states.number(&base.output)?)?.clone());
+        // The scanner leaves out a base that is known, and no other.
+        if answered.base_known && (known.is_none() || *known != below) {
+            return Err(ScannerFailure::NotUnderstood.into());
+        }
+        let outcome = prove(chain, &states, answered, &self.needles)?;
+        if let (Ok(proven), Some(bases), Some(base), Some(layers)) = (&outcome, &self.bases, &chain.base, &below)
+            && !proven.base_known
+        {
+            bases.note(base, layers);
+        }
+        Ok(outcome)
+    }
+}
+
+/// One image of a build, with the layers of its base if those were found clean before.
+struct Image<'a> {
+    chain: Chain,
+    result: Option<&'a PreparedResult>,
+    known: Option<Vec<String>>,
+}
+
+/// What is searched, for people who wait.
+fn described(images: &[Image<'_>]) -> String {
+    let steps: usize = images.iter().map(|image| image.chain.steps.len()).sum();
+    let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
+    let bases = images.iter().filter(|image| image.chain.base.is_some() && image.known.is_none()).count();
+    match bases {
+        0 => steps,
+        1 => format!("{steps} and the base image"),
+        _ => format!("{steps} and {bases} base images"),
+    }
+}
+
+/// The only way to a proof. A report is that of a leak.
+fn prove(
+    chain: &Chain,
+    states: &States,
+    answered: Answered,
+    needles: &NeedleSet,
+) -> Result<Result<Proven, Box<Report>>, Unproven> {
+    let base_layers = lineage::prove(chain, states, &answered.layers)?;
+    let report = Report::from_json(&answered.report, needles).map_err(|_| ScannerFailure::NotUnderstood)?;
+    if report.stats().layers != base_layers + chain.steps.len() {
+        return Err(ScannerFailure::NotUnderstood.into());
+    }
+    match report.verdict() {
+        pscan::Verdict::Clean => Ok(Ok(Proven {
+            stats: *report.stats(),
+            steps: chain.steps.len(),
+            base: chain.base.as_ref().map(|base| base.identifier.clone()),
+            base_known: answered.base_known,
+        })),
+        pscan::Verdict::Leak => Ok(Err(Box::new(report))),
+        pscan::Verdict::Incomplete => {
+            let why = report.not_searched().first().map(|what| what.why().to_owned()).unwrap_or_default();
+            Err(Unproven::NotSearched { why })
+        }
+    }
+}
+
+fn check_builder(capabilities: &Capabilities) -> Result<(), Unproven> {
+    if !capabilities.frontend(Capabilities::CONTAINERS) {
+        return Err(Unproven::NoContainers);
+    }
+    let platform = capabilities.platform().unwrap_or("of an unknown kind");
+    if platform != scanner::PLATFORM {
+        return Err(Unproven::OtherPlatform { platform: platform.to_owned(), ours: scanner::PLATFORM });
+    }
+    Ok(())
+}
+
+/// A chain of which every state is known.
+fn chain(result: &PreparedResult) -> Result<Chain, Unproven> {
+    let chain = llb::chain(&result.definition).map_err(|_| Unproven::UnknownGraph)?;
+    if chain.unusual { Err(Unproven::UnknownGraph) } else { Ok(chain) }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gate({:?})", self.needles)
+    }
+}

@@ -1,0 +1,271 @@
+//! The scanner's way into the builder, and its answers' way out.
+
+use std::time::Duration;
+
+use pbuildkit::llb::single_file;
+use pbuildkit::{Bridge, Container, ProcessNews, Reference, StateMount, Status};
+use plook::wire::{self, Answer, Answers, Task, WireError};
+use psecret::{Redactor, Secret};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::watch::SearchLine;
+
+/// The program: a static file that runs in an empty container.
+const PROGRAM: &[u8] = include_bytes!(env!("PBUILD_SCANNER"));
+
+/// Where it runs.
+pub(super) const PLATFORM: &str = match env!("PBUILD_SCANNER_ARCHITECTURE").as_bytes() {
+    b"x86_64" => "linux/amd64",
+    b"aarch64" => "linux/arm64",
+    _ => "unknown",
+};
+
+/// What it is called among the steps of a build.
+pub const NAME: &str = "[internal] scanner of pbuild";
+
+/// The scanner says twice a second that it goes on. A read that hangs longer than this is taken for an end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why the scanner's word does not count.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScannerFailure {
+    /// What lies in the builder under the scanner's name is another program. It got no needle.
+    #[error("the builder's cache answered with another program for the scanner")]
+    Replaced,
+    /// The engine refused what the scanner needs, or the connection broke.
+    #[error("the engine did not run the search: {message}")]
+    Engine {
+        /// In its words, redacted.
+        message: String,
+    },
+    /// The scanner ended with an error.
+    #[error("the scanner ended with code {code}: {message}")]
+    Ended {
+        /// Its exit code.
+        code: u32,
+        /// Its words, redacted.
+        message: String,
+    },
+    /// The scanner ended before it said everything.
+    #[error("the scanner ended before its answer did")]
+    Unfinished,
+    /// The scanner said nothing for a long time.
+    #[error("the scanner said nothing for {} s", PATIENCE.as_secs())]
+    Silent,
+    /// What it said is not what a scanner says.
+    #[error("the scanner's answer is not understood")]
+    NotUnderstood,
+}
+
+impl From<Status> for ScannerFailure {
+    fn from(status: Status) -> Self {
+        Self::Engine { message: status.message().lines().next().unwrap_or_default().to_owned() }
+    }
+}
+
+impl From<WireError> for ScannerFailure {
+    fn from(_: WireError) -> Self {
+        Self::NotUnderstood
+    }
+}
+
+/// Everything that the scanner said, to its end.
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// What each state is made of.
+    pub(super) layers: Vec<Option<Vec<String>>>,
+    /// The report, as it was sent.
+    pub(super) report: Value,
+    /// Whether the base was left out as one that is known.
+    pub(super) base_known: bool,
+}
+
+/// Everything that the scanner is told.
+pub(super) struct Asked<'a> {
+    /// The task.
+    pub(super) task: &'a Task,
+    /// The secrets of the task.
+    pub(super) secrets: &'a [Secret],
+    /// The documents of the task.
+    pub(super) documents: &'a [Vec<u8>],
+}
+
+/// Puts the scanner into the builder.
+pub(super) async fn bring(bridge: &Bridge) -> Result<Reference, ScannerFailure> {
+    let mut bridge = bridge.clone();
+    let definition = single_file(NAME, plook::PROGRAM, 0o755, PROGRAM);
+    // No imported cache is asked for it, but an earlier build may have imported one.
+    let reference = bridge.solve_definition(definition, &[]).await?;
+    if !bridge.file_is(&reference, plook::PROGRAM, PROGRAM).await? {
+        return Err(ScannerFailure::Replaced);
+    }
+    Ok(reference)
+}
+
+/// Runs the scanner over mounted states.
+pub(super) async fn run(
+    bridge: &Bridge,
+    scanner: &Reference,
+    states: &[StateMount],
+    asked: &Asked<'_>,
+    redactor: &Redactor,
+    line: &SearchLine,
+) -> Result<Answered, ScannerFailure> {
+    let mut mounts = vec![StateMount { reference: scanner.clone(), at: "/".to_owned() }];
+    mounts.extend_from_slice(states);
+    let container = Container::new(bridge, &mounts).await?;
+    let answered = converse(&container, input(asked)?, redactor, line).await;
+    // The build's end takes it otherwise.
+    let _ = container.release().await;
+    answered
+}
+
+/// The task with the values behind it.
+#[expect(clippy::disallowed_methods, reason = "door 21: the scanner in the builder must know what to seek")]
+fn input(Asked { task, secrets, documents }: &Asked<'_>) -> Result<Zeroizing<Vec<u8>>, ScannerFailure> {
+    let mut out = Zeroizing::new(Vec::new());
+    let task = serde_json::to_vec(task).map_err(|_| ScannerFailure::NotUnderstood)?;
+    let values = secrets.iter().map(|secret| secret.value().expose());
+    for frame in [task.as_slice()].into_iter().chain(values).chain(documents.iter().map(Vec::as_slice)) {
+        wire::write_frame(&mut *out, frame).map_err(|_| ScannerFailure::NotUnderstood)?;
+    }
+    Ok(out)
+}
+
+async fn converse(
+    container: &Container,
+    mut input: Zeroizing<Vec<u8>>,
+    redactor: &Redactor,
+    line: &SearchLine,
+) -> Result<Answered, ScannerFailure> {
+    let mut process = container.run(&[plook::PROGRAM], std::mem::take(&mut *input)).await?;
+    let mut told = Told::default();
+    loop {
+        let news = tokio::time::timeout(PATIENCE, process.next()).await.map_err(|_| ScannerFailure::Silent)??;
+        match news {
+            Some(ProcessNews::Output(bytes)) => {
+                let before = told.bytes;
+                told.take(&bytes)?;
+                if told.bytes != before {
+                    line.moved(told.bytes).await;
+                }
+            }
+            Some(ProcessNews::Error(bytes)) => told.errors.extend(bytes.into_iter().take(1000)),
+            Some(ProcessNews::Exit(0)) => return told.finish(),
+            Some(ProcessNews::Exit(code)) => {
+                let message = redactor.redact(String::from_utf8_lossy(&told.errors).trim());
+                return Err(ScannerFailure::Ended { code, message });
+            }
+            None => return Err(ScannerFailure::Unfinished),
+        }
+    }
+}
+
+/// What was said so far.
+#[derive(Default)]
+struct Told {
+    answers: Answers,
+    count: u64,
+    /// How many bytes were searched so far.
+    bytes: u64,
+    layers: Option<Vec<Option<Vec<String>>>>,
+    report: Option<(Value, bool)>,
+    ended: bool,
+    errors: Vec<u8>,
+}
+
+impl Told {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), ScannerFailure> {
+        self.answers.push(bytes);
+        while let Some(answer) = self.answers.take()? {
+            if self.ended {
+                return Err(ScannerFailure::NotUnderstood);
+            }
+            match answer {
+                Answer::Progress { bytes } => self.bytes = bytes,
+                Answer::States { layers } if self.layers.is_none() => self.layers = Some(layers),
+                Answer::Report { report, base_known } if self.report.is_none() => {
+                    self.report = Some((report, base_known));
+                }
+                Answer::End { answers } if answers == self.count => self.ended = true,
+                Answer::States { .. } | Answer::Report { .. } | Answer::End { .. } => {
+                    return Err(ScannerFailure::NotUnderstood);
+                }
+            }
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Answered, ScannerFailure> {
+        match (self.layers, self.report) {
+            (Some(layers), Some((report, base_known))) if self.ended && self.answers.is_empty() => {
+                Ok(Answered { layers, report, base_known })
+            }
+            _ => Err(ScannerFailure::Unfinished),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(answers: &[Answer]) -> Result<Answered, ScannerFailure> {
+        let mut told = Told::default();
+        for answer in answers {
+            let mut bytes = Vec::new();
+            wire::write_frame(&mut bytes, &serde_json::to_vec(answer).unwrap()).unwrap();
+            told.take(&bytes)?;
+        }
+        told.finish()
+    }
+
+    fn whole() -> Vec<Answer> {
+        vec![
+            Answer::States { layers: vec![None] },
+            Answer::Progress { bytes: 1 },
+            Answer::Report { report: Value::Null, base_known: false },
+            Answer::End { answers: 3 },
+        ]
+    }
+
+    #[test]
+    fn an_answer_counts_with_its_end_and_with_nothing_behind_it() {
+        assert!(said(&whole()).is_ok());
+        for without in 0..whole().len() {
+            let mut answers = whole();
+            answers.remove(without);
+            assert!(said(&answers).is_err(), "without answer {without}");
+        }
+        for twice in 0..whole().len() {
+            let mut answers = whole();
+            answers.push(answers[twice].clone());
+            assert!(said(&answers).is_err(), "answer {twice} once more");
+        }
+    }
+
+    #[test]
+    fn half_an_answer_behind_the_end_is_no_end() {
+        let mut told = Told::default();
+        for answer in whole() {
+            let mut bytes = Vec::new();
+            wire::write_frame(&mut bytes, &serde_json::to_vec(&answer).unwrap()).unwrap();
+            told.take(&bytes).unwrap();
+        }
+        told.take(&[7]).unwrap();
+        assert!(told.finish().is_err());
+    }
+
+    #[test]
+    fn the_scanner_is_a_static_program_that_names_no_folder_of_this_machine() {
+        assert!(PROGRAM.starts_with(b"\x7fELF"));
+        // Type EXEC: it needs no loader and runs where there is nothing else.
+        assert_eq!(PROGRAM[16], 2);
+        let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
+        assert!(!PROGRAM.windows(folder.len()).any(|window| window == folder));
+        assert_ne!(PLATFORM, "unknown");
+    }
+}

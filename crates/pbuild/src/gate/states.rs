@@ -1,0 +1,98 @@
+//! The states of a chain, numbered: state 0 is mounted at `/states/0`, and so on.
+
+use std::collections::BTreeMap;
+
+use futures::future::try_join_all;
+use pbuildkit::llb::{self, Chain, Output};
+use pbuildkit::{Bridge, PreparedResult, StateMount, Status};
+use plook::wire::{self, Base, Covering, Layer, Task};
+use psecret::Secret;
+
+use super::lineage::follows_a_link;
+
+/// The configuration among a result's metadata; with several platforms each has its own, behind a `/`.
+const CONFIGURATION: &str = "containerimage.config";
+
+/// Every state that must be looked at, each once; the result is the last.
+#[derive(Debug)]
+pub(super) struct States(Vec<Output>);
+
+impl States {
+    pub(super) fn of(chain: &Chain) -> Self {
+        let mut states = Vec::new();
+        let base = chain.base.iter().map(|base| &base.output);
+        let steps = chain.steps.iter().flat_map(|step| step.before.iter().chain([&step.after]));
+        for output in base.chain(steps).chain(&chain.result) {
+            if !states.contains(output) {
+                states.push(output.clone());
+            }
+        }
+        Self(states)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The number of a state.
+    pub(super) fn number(&self, output: &Output) -> Option<usize> {
+        self.0.iter().position(|state| state == output)
+    }
+
+    /// Asks for every state; the result's own is the very reference that will be returned.
+    pub(super) async fn solve(&self, bridge: &Bridge, result: &PreparedResult) -> Result<Vec<StateMount>, Status> {
+        let solving = self.0.iter().enumerate().map(|(number, output)| {
+            let mut bridge = bridge.clone();
+            async move {
+                let reference = if number + 1 == self.len() {
+                    result.reference.clone()
+                } else {
+                    bridge.solve_definition(llb::state(&result.definition, output), &[]).await?
+                };
+                Ok(StateMount { reference, at: format!("{}/{number}", plook::STATES) })
+            }
+        });
+        try_join_all(solving).await
+    }
+
+    /// What the scanner is told, and the documents that go with it.
+    pub(super) fn task(
+        &self,
+        chain: &Chain,
+        known_base: Option<Vec<String>>,
+        secrets: &[Secret],
+        metadata: &BTreeMap<String, Vec<u8>>,
+        platform: Option<&str>,
+    ) -> (Task, Vec<Vec<u8>>) {
+        let own = platform.map_or_else(|| CONFIGURATION.to_owned(), |platform| format!("{CONFIGURATION}/{platform}"));
+        let configuration = metadata.get(&own).cloned().unwrap_or_else(|| b"{}".to_vec());
+        let others = || metadata.iter().filter(|(key, _)| **key != own);
+        let names = [CONFIGURATION.to_owned()].into_iter().chain(others().map(|(key, _)| key.clone()));
+        let number = |output: &Option<Output>| match output {
+            Some(output) => self.number(output).map(Some),
+            None => Some(None),
+        };
+        let mut before_links = None;
+        let layer = |(at, step): (usize, &llb::ChainStep)| {
+            let before = number(&step.before)?;
+            let follows = follows_a_link(chain, at);
+            if !follows {
+                before_links = before;
+            }
+            let covering = follows.then_some(Covering { onto: before_links });
+            Some(Layer { before, after: self.number(&step.after)?, covering })
+        };
+        let task = Task {
+            version: wire::VERSION,
+            secrets: secrets.iter().map(|secret| secret.name().to_string()).collect(),
+            documents: names.collect(),
+            base: chain
+                .base
+                .as_ref()
+                .and_then(|base| Some(Base { state: self.number(&base.output)?, known: known_base })),
+            // Every state of a step is one of ours.
+            layers: chain.steps.iter().enumerate().filter_map(layer).collect(),
+        };
+        (task, [configuration].into_iter().chain(others().map(|(_, bytes)| bytes.clone())).collect())
+    }
+}

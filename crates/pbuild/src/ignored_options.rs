@@ -1,0 +1,61 @@
+//! Flags of the builder before BuildKit, which docker still takes and which mean nothing to BuildKit.
+
+use clap::Args;
+
+/// Accepted, so that scripts go on working, and told.
+#[derive(Clone, Debug, Default, Args)]
+pub struct IgnoredOptions {
+    #[arg(long, hide = true)]
+    compress: bool,
+    #[arg(long, hide = true)]
+    squash: bool,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    rm: Option<String>,
+    #[arg(long, hide = true)]
+    force_rm: bool,
+    #[arg(long, hide = true)]
+    isolation: Option<String>,
+    #[arg(long, hide = true)]
+    security_opt: Vec<String>,
+    #[arg(short, long, hide = true)]
+    memory: Option<String>,
+    #[arg(long, hide = true)]
+    memory_swap: Option<String>,
+    #[arg(short, long, hide = true)]
+    cpu_shares: Option<String>,
+    #[arg(long, hide = true)]
+    cpu_period: Option<String>,
+    #[arg(long, hide = true)]
+    cpu_quota: Option<String>,
+    #[arg(long, hide = true)]
+    cpuset_cpus: Option<String>,
+    #[arg(long, hide = true)]
+    cpuset_mems: Option<String>,
+}
+
+impl IgnoredOptions {
+    /// The flags that were given and change nothing.
+    #[must_use]
+    pub fn given(&self) -> Vec<&'static str> {
+        let Self { compress, squash, rm, force_rm, isolation, security_opt, memory, memory_swap, .. } = self;
+        let Self { cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems, .. } = self;
+        [
+            ("--compress", *compress),
+            ("--squash", *squash),
+            ("--rm", rm.is_some()),
+            ("--force-rm", *force_rm),
+            ("--isolation", isolation.is_some()),
+            ("--security-opt", !security_opt.is_empty()),
+            ("--memory", memory.is_some()),
+            ("--memory-swap", memory_swap.is_some()),
+            ("--cpu-shares", cpu_shares.is_some()),
+            ("--cpu-period", cpu_period.is_some()),
+            ("--cpu-quota", cpu_quota.is_some()),
+            ("--cpuset-cpus", cpuset_cpus.is_some()),
+            ("--cpuset-mems", cpuset_mems.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect()
+    }
+}

@@ -1,0 +1,86 @@
+//! `--metadata-file`: what the exporter says of the result, as docker writes it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value};
+
+/// The document. BuildKit sends some answers as base64 of JSON; those are unpacked, as docker does.
+#[must_use]
+pub fn document(exporter_response: &BTreeMap<String, String>, names: &[String]) -> Value {
+    let mut document = Map::new();
+    for (key, text) in exporter_response {
+        document.insert(key.clone(), structured(text).unwrap_or_else(|| Value::String(text.clone())));
+    }
+    // The engine was told of no name before the search; docker gives them whole.
+    if !names.is_empty() {
+        document.insert("image.name".to_owned(), Value::String(names.join(",")));
+    }
+    Value::Object(document)
+}
+
+fn structured(text: &str) -> Option<Value> {
+    let value: Value = serde_json::from_slice(&BASE64_STANDARD.decode(text).ok()?).ok()?;
+    let filled = value.as_object().is_some_and(|object| !object.is_empty())
+        || value.as_array().is_some_and(|array| array.first().is_some_and(Value::is_object));
+    filled.then_some(value)
+}
+
+/// Writes the file whole or not at all. What is there and is no file, such as `/dev/stdout`, is written to.
+///
+/// # Errors
+/// When the folder or the file cannot be written.
+pub fn write(path: &Path, document: &Value) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Ok(serde_json::to_writer_pretty(fs::OpenOptions::new().write(true).open(path)?, document)?);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer_pretty(&mut file, document)?;
+    file.flush()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_in_base64_are_unpacked_and_names_are_added() {
+        let response = BTreeMap::from([
+            ("containerimage.digest".to_owned(), "sha256:12".to_owned()),
+            ("containerimage.descriptor".to_owned(), BASE64_STANDARD.encode(r#"{"size":7}"#)),
+            // Words that happen to be base64 stay words.
+            ("word".to_owned(), "abcd".to_owned()),
+        ]);
+        let document = document(&response, &["docker.io/library/a:1".to_owned(), "b.example/c:2".to_owned()]);
+        assert_eq!(
+            document,
+            serde_json::json!({
+                "containerimage.digest": "sha256:12",
+                "containerimage.descriptor": { "size": 7 },
+                "word": "abcd",
+                "image.name": "docker.io/library/a:1,b.example/c:2",
+            })
+        );
+    }
+
+    #[test]
+    fn the_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.json");
+        std::fs::write(&path, "old and longer than the new one").unwrap();
+        write(&path, &serde_json::json!({ "a": 1 })).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(&path).unwrap()).unwrap()["a"], 1);
+        assert!(write(&folder.path().join("none/m.json"), &Value::Null).is_err());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        write(&link, &Value::Null).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "no file takes the place of what is none");
+    }
+}

@@ -1,0 +1,222 @@
+//! Which steps of a build were offered which secrets, which of these ran, and what the engine asked for.
+
+use std::collections::BTreeMap;
+
+use pbuildkit::llb::{MountTarget, Step};
+use pbuildkit::{AskedSecret, SecretAnswer};
+use pcli::SecretUse;
+use serde_json::{Value, json};
+
+use crate::mention::mention;
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// It ran.
+    Ran,
+    /// Its result was there already.
+    Cached,
+}
+
+/// A secret of a build: its name, and the id by which the engine asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BuildSecret {
+    /// The name.
+    pub name: String,
+    /// The id, which follows the value when the secret rebuilds.
+    pub id: String,
+}
+
+/// The whole account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offers {
+    secrets: Vec<(SecretUse, Vec<usize>)>,
+    steps: Vec<Value>,
+}
+
+impl Offers {
+    /// Puts together what the graph, the screen and the session know.
+    #[must_use]
+    pub fn new(
+        secrets: &[BuildSecret],
+        steps: &[Step],
+        states: &BTreeMap<String, StepState>,
+        asked: &[AskedSecret],
+    ) -> Self {
+        let account = |secret: &BuildSecret| {
+            let of: Vec<usize> = (0..steps.len()).filter(|at| has(&steps[*at], secret)).collect();
+            let count = |state| of.iter().filter(|at| states.get(&steps[**at].digest) == Some(&state)).count();
+            let served = |asked: &&AskedSecret| {
+                asked.answer == SecretAnswer::Served && (asked.id == secret.id || asked.id == secret.name)
+            };
+            let account = SecretUse {
+                name: secret.name.clone(),
+                steps: of.len(),
+                ran: count(StepState::Ran),
+                cached: count(StepState::Cached),
+                asked: asked.iter().filter(served).map(|asked| asked.times).sum(),
+                mentioned: of.iter().any(|at| reads(&steps[*at], secret)),
+            };
+            (account, of)
+        };
+        let told = |step: &Step| {
+            let mounted: Vec<&str> = step.mounted.iter().map(|mounted| mounted.id.as_str()).collect();
+            let state = match states.get(&step.digest) {
+                Some(StepState::Ran) => "ran",
+                Some(StepState::Cached) => "cached",
+                None => "skipped",
+            };
+            json!({ "vertex": step.digest, "name": step.name, "state": state, "offered": step.offered, "mounted": mounted })
+        };
+        Self { secrets: secrets.iter().map(account).collect(), steps: steps.iter().map(told).collect() }
+    }
+
+    /// For people: a line for each group of secrets that went the same way. Secrets that no step has are not among them.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut groups: Vec<(Vec<&str>, &SecretUse, &[usize])> = Vec::new();
+        for (secret, steps) in self.secrets.iter().filter(|(secret, _)| secret.steps > 0) {
+            let same = groups
+                .iter_mut()
+                .find(|(_, first, of)| *of == steps.as_slice() && first.asked.min(1) == secret.asked.min(1));
+            match same {
+                Some((names, _, _)) => names.push(&secret.name),
+                None => groups.push((vec![&secret.name], secret, steps)),
+            }
+        }
+        let line = |(names, first, _): (Vec<&str>, &SecretUse, &[usize])| {
+            let steps = if first.steps == 1 { "1 step".to_owned() } else { format!("{} steps", first.steps) };
+            let mut parts = Vec::new();
+            if first.ran > 0 {
+                parts.push(format!("{} ran", first.ran));
+            }
+            if first.cached > 0 {
+                parts.push(format!("{} cached", first.cached));
+            }
+            let skipped = first.steps - first.ran - first.cached;
+            if skipped > 0 {
+                parts.push(format!("{skipped} not needed"));
+            }
+            let asked = if first.asked > 0 { "asked for" } else { "not asked for" };
+            format!("{} to {steps} ({}), {asked}", names.join(", "), parts.join(", "))
+        };
+        groups.into_iter().map(line).collect()
+    }
+
+    /// For people: secrets that this build could do without.
+    #[must_use]
+    pub fn unused(&self) -> Vec<String> {
+        let told = |secret: &SecretUse| match secret {
+            SecretUse { name, steps: 0, .. } => Some(format!("no step of this build was offered {name}")),
+            SecretUse { name, mentioned: false, .. } => {
+                Some(format!("no command of this build mentions {name}; a program may still read it"))
+            }
+            _ => None,
+        };
+        self.secrets.iter().filter_map(|(secret, _)| told(secret)).collect()
+    }
+
+    /// For the record.
+    #[must_use]
+    pub fn uses(&self) -> Vec<SecretUse> {
+        self.secrets.iter().map(|(secret, _)| secret.clone()).collect()
+    }
+
+    /// For programs: one object, contract version 1, on a line of its own among BuildKit's.
+    #[must_use]
+    pub fn json(&self) -> String {
+        json!({ "pbuild": { "version": 1, "offers": { "secrets": self.uses(), "steps": self.steps } } }).to_string()
+    }
+}
+
+/// Whether a step has a secret, from us or by its own mount.
+fn has(step: &Step, secret: &BuildSecret) -> bool {
+    step.offered.contains(&secret.name) || own_mount(step, secret)
+}
+
+fn own_mount(step: &Step, secret: &BuildSecret) -> bool {
+    step.mounted.iter().any(|mounted| {
+        let same_variable = matches!(&mounted.target, MountTarget::Variable(name) if *name == secret.name);
+        mounted.id == secret.name || mounted.id == secret.id || same_variable
+    })
+}
+
+/// Whether a step asks for a secret by itself: with a mount, by its name, or by a program that is known to read it.
+fn reads(step: &Step, secret: &BuildSecret) -> bool {
+    own_mount(step, secret)
+        || pbuildkit::llb::StepPattern::commands(&step.command).any(|command| mention(command, &secret.name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(number: usize, command: &str, offered: &[&str]) -> Step {
+        Step {
+            digest: format!("sha256:{number}"),
+            name: format!("[{number}/9] RUN {command}"),
+            command: command.to_owned(),
+            source: None,
+            offered: offered.iter().map(|name| (*name).to_owned()).collect(),
+            mounted: Vec::new(),
+        }
+    }
+
+    fn offers() -> Offers {
+        let steps = [
+            step(1, "npm ci", &["NPM_TOKEN", "A", "B"]),
+            step(2, "make $A", &["A", "B"]),
+            step(3, "make x", &["A", "B", "REBUILT"]),
+        ];
+        let states = [("sha256:1", StepState::Ran), ("sha256:2", StepState::Cached)];
+        let asked = |id: &str, times| AskedSecret { id: id.to_owned(), answer: SecretAnswer::Served, times };
+        let secret = |name: &str, id: &str| BuildSecret { name: name.to_owned(), id: id.to_owned() };
+        Offers::new(
+            &[
+                secret("NPM_TOKEN", "NPM_TOKEN"),
+                secret("A", "A"),
+                secret("B", "B"),
+                secret("REBUILT", "REBUILT.1"),
+                secret("NOBODY", "NOBODY"),
+            ],
+            &steps,
+            &states.map(|(digest, state)| (digest.to_owned(), state)).into(),
+            &[asked("NPM_TOKEN", 1), asked("A", 1), asked("B", 1), asked("REBUILT.1", 3)],
+        )
+    }
+
+    #[test]
+    fn secrets_that_went_the_same_way_share_a_line() {
+        assert_eq!(
+            offers().lines(),
+            [
+                "NPM_TOKEN to 1 step (1 ran), asked for",
+                "A, B to 3 steps (1 ran, 1 cached, 1 not needed), asked for",
+                "REBUILT to 1 step (1 not needed), asked for",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_build_could_do_without_is_named() {
+        let unused = offers().unused().join("\n");
+        assert_eq!(
+            unused,
+            "no command of this build mentions B; a program may still read it\n\
+             no command of this build mentions REBUILT; a program may still read it\n\
+             no step of this build was offered NOBODY"
+        );
+    }
+
+    #[test]
+    fn programs_get_every_step_and_every_secret() {
+        let document: Value = serde_json::from_str(&offers().json()).unwrap();
+        let offers = &document["pbuild"]["offers"];
+        assert_eq!(offers["steps"][1]["state"], "cached");
+        assert_eq!(offers["steps"][0]["offered"], json!(["NPM_TOKEN", "A", "B"]));
+        assert_eq!(
+            offers["secrets"][3],
+            json!({"name": "REBUILT", "steps": 1, "ran": 0, "cached": 0, "asked": 3, "mentioned": false})
+        );
+    }
+}

@@ -1,0 +1,380 @@
+//! One place that receives a result: a file, a folder, or standard output.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::io::{self, Seek as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pbuildkit::{Exporter, Receiver};
+use pimage::LooseBlob;
+use pscan::{NeedleSet, Options, Report};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, Timestamps, UTIME_OMIT, linkat, utimensat};
+use serde_json::json;
+
+use super::spec::OutputError;
+use crate::audit::{self, source};
+use crate::edge::{Edge, Failure};
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Docker,
+    Oci,
+    Tar,
+    Local,
+}
+
+impl Format {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Oci => "oci",
+            Self::Tar => "tar",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// Where to, looked at.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A file that is, or will be, a regular one: it is replaced whole.
+    File(PathBuf),
+    /// What is there and is no regular file, such as a pipe or `/dev/null`: it is written to.
+    Stream(PathBuf),
+    StandardOutput,
+    Folder(PathBuf),
+}
+
+impl Target {
+    pub(super) fn standard_output() -> Self {
+        Self::StandardOutput
+    }
+
+    /// A file whose folder is there and lets us write.
+    pub(super) fn file(path: PathBuf) -> Result<Self, OutputError> {
+        let wrong = |source: io::Error| OutputError::Destination { path: path.clone(), source };
+        // A link is written through, as docker does.
+        let whole = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        match fs::metadata(&whole) {
+            Ok(metadata) if metadata.is_dir() => return Err(wrong(io::ErrorKind::IsADirectory.into())),
+            Ok(metadata) if !metadata.is_file() => return Ok(Self::Stream(whole)),
+            Ok(_) => writable(&whole).map_err(wrong)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(wrong(error)),
+        }
+        writable(folder_of(&whole)).map_err(wrong)?;
+        Ok(Self::File(whole))
+    }
+
+    /// A folder that is there or can be made.
+    pub(super) fn folder(path: PathBuf) -> Result<Self, OutputError> {
+        let wrong = |source: io::Error| OutputError::Destination { path: path.clone(), source };
+        let whole = std::path::absolute(&path).map_err(wrong)?;
+        let there = nearest(&whole).map_err(wrong)?;
+        writable(&there).map_err(wrong)?;
+        Ok(Self::Folder(whole))
+    }
+}
+
+/// The nearest folder above a path, or itself, that is there.
+fn nearest(path: &Path) -> io::Result<PathBuf> {
+    for path in path.ancestors() {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return Ok(path.to_owned()),
+            Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
+}
+
+fn writable(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(path, Access::WRITE_OK)?)
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A place, and what was received for it.
+#[derive(Debug)]
+pub struct Place {
+    format: Format,
+    target: Target,
+    attributes: BTreeMap<String, String>,
+    received: Received,
+    receiver: Receiver,
+}
+
+#[derive(Debug)]
+enum Received {
+    /// A file without a name: it is gone with us, however we end.
+    File(File),
+    /// A folder of our own, which is made when the first entry comes: before, it would be part of a context that holds it.
+    Folder(Scratch),
+}
+
+/// A folder that is removed when it is dropped.
+#[derive(Debug)]
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A thread that still receives may write a last file.
+        for _ in 0..5 {
+            open_up(&self.0);
+            match fs::remove_dir_all(&self.0) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Lets us remove what is below, where somebody's image has folders without write permission.
+fn open_up(folder: &Path) {
+    if fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir()) {
+        let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open_up(&entry.path());
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "type={},dest={}", self.format.name(), self.path().display())
+    }
+}
+
+impl Place {
+    pub(super) fn new(
+        format: Format,
+        target: Target,
+        attributes: BTreeMap<String, String>,
+    ) -> Result<Self, OutputError> {
+        let received = match &target {
+            Target::File(path) => unnamed(folder_of(path)).map(Received::File),
+            Target::Stream(_) | Target::StandardOutput => tempfile::tempfile().map(Received::File),
+            Target::Folder(path) => nearest(path).map(|there| {
+                // In the folder itself where it is there: on the same file system, and ours to write.
+                let name = format!(".pbuild-{:016x}", RandomState::new().build_hasher().finish());
+                Received::Folder(Scratch(there.join(name)))
+            }),
+        };
+        let path = || match &target {
+            Target::File(path) | Target::Stream(path) | Target::Folder(path) => path.clone(),
+            Target::StandardOutput => PathBuf::from("-"),
+        };
+        let wrong = |source| OutputError::Destination { path: path(), source };
+        let received = received.map_err(wrong)?;
+        let receiver = match &received {
+            Received::Folder(scratch) => Receiver::tree(scratch.0.clone(), &path()),
+            Received::File(file) => Receiver::file(file.try_clone().map_err(wrong)?, &path()),
+        };
+        Ok(Self { format, target, attributes, received, receiver })
+    }
+
+    fn path(&self) -> &Path {
+        match &self.target {
+            Target::File(path) | Target::Stream(path) | Target::Folder(path) => path,
+            Target::StandardOutput => Path::new("-"),
+        }
+    }
+
+    pub(super) fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.attributes
+    }
+
+    /// Whether this is an image archive, which only some stores can write.
+    #[must_use]
+    pub fn is_image(&self) -> bool {
+        matches!(self.format, Format::Docker | Format::Oci)
+    }
+
+    pub(super) fn is_standard_output(&self) -> bool {
+        matches!(self.target, Target::StandardOutput)
+    }
+
+    /// Gives an archive of an image its names.
+    pub(super) fn name(&mut self, names: &str) {
+        if self.is_image() {
+            self.attributes.insert("name".to_owned(), names.to_owned());
+        }
+    }
+
+    /// The exporter that fills the place.
+    #[must_use]
+    pub fn exporter(&self) -> Exporter {
+        let (kind, attributes) = (self.format.name().to_owned(), self.attributes.clone());
+        Exporter { kind, attributes, receiver: Some(self.receiver.clone()) }
+    }
+
+    /// Searches exactly what was received.
+    pub(super) async fn search(&self, needles: Arc<NeedleSet>, edge: &Edge) -> Result<Report, Failure> {
+        let options = Options { subject: Some(self.to_string()), ..Options::default() };
+        let unreadable = |error: io::Error| {
+            pcli::Diagnostic::from_error(&error, pcli::Exit::Failed).note(format!("while searching --output {self}"))
+        };
+        match &self.received {
+            Received::File(file) if self.is_image() => {
+                let file = opened_again(file).map_err(unreadable)?;
+                audit::search(source::Bytes::File(file), options, needles, edge).await
+            }
+            Received::File(file) => {
+                let file = file.try_clone().map_err(unreadable)?;
+                audit::search(source::Bytes::Blobs(layer(file)), options, needles, edge).await
+            }
+            Received::Folder(scratch) => {
+                let (blobs, unread) = source::directory(&scratch.0)?;
+                let searching = audit::search(source::Bytes::Blobs(blobs), options, Arc::clone(&needles), edge);
+                let mut report = searching.await?;
+                for (path, why) in unread.list() {
+                    report.add_unsearched(&needles, path.as_os_str().as_bytes(), why);
+                }
+                Ok(report)
+            }
+        }
+    }
+
+    /// What people are told when it is written.
+    pub(super) fn told(&self) -> Option<String> {
+        let what = match self.format {
+            Format::Docker => "docker archive",
+            Format::Oci => "OCI archive",
+            Format::Tar => "tar",
+            Format::Local => "files",
+        };
+        (!self.is_standard_output()).then(|| format!("{}  {what}", self.path().display()))
+    }
+
+    /// Puts what was received where it belongs.
+    pub(super) fn commit(self) -> io::Result<()> {
+        match (self.received, self.target) {
+            (Received::File(file), Target::File(path)) => replace(&file, &path),
+            (Received::File(mut file), Target::StandardOutput) => {
+                file.rewind()?;
+                let mut output = io::stdout().lock();
+                io::copy(&mut file, &mut output)?;
+                output.flush()
+            }
+            (Received::File(mut file), Target::Stream(path) | Target::Folder(path)) => {
+                file.rewind()?;
+                io::copy(&mut file, &mut OpenOptions::new().write(true).open(path)?).map(drop)
+            }
+            (Received::Folder(scratch), Target::Folder(path) | Target::File(path) | Target::Stream(path)) => {
+                // As docker: nobody else sees what is made for it.
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+                merge(&scratch.0, &path)
+            }
+            (Received::Folder(_), Target::StandardOutput) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// A file in a folder that has no name there.
+fn unnamed(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match rustix::fs::open(folder, flags, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR) {
+        Ok(file) => Ok(file.into()),
+        // A file system without such files: the one that holds temporary files has them, or `tempfile` knows a way.
+        Err(_) => tempfile::tempfile(),
+    }
+}
+
+/// The same file with a place of its own to read from.
+fn opened_again(file: &File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// Gives an unnamed file a name, in one step even where another file has it.
+fn replace(file: &File, path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path).map_or_else(|_| 0o666 & !umask(), |old| old.mode() & 0o777);
+    file.set_permissions(Permissions::from_mode(mode))?;
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let folder = folder_of(path);
+    let link = |name: &Path| linkat(CWD, &own, CWD, name, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from);
+    let named = tempfile::Builder::new().prefix(".pbuild-").make_in(folder, link);
+    let named = match named {
+        Ok(named) => named.into_temp_path(),
+        // It was received on another file system.
+        Err(_) => {
+            let mut copy = tempfile::Builder::new().prefix(".pbuild-").tempfile_in(folder)?;
+            io::copy(&mut opened_again(file)?, &mut copy)?;
+            copy.as_file().set_permissions(Permissions::from_mode(mode))?;
+            copy.into_temp_path()
+        }
+    };
+    Ok(named.persist(path)?)
+}
+
+/// What the process takes from the modes of new files. There is no way to ask that changes nothing but this one.
+fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o077)
+}
+
+/// A tar of files as an image of one layer, for the search.
+fn layer(file: File) -> Vec<LooseBlob> {
+    let manifest = json!([{"Config": "config.json", "RepoTags": [], "Layers": ["files.tar"]}]).to_string();
+    let config = json!({"rootfs": {"type": "layers", "diff_ids": [""]}}).to_string();
+    vec![
+        LooseBlob::of_bytes("manifest.json".to_owned(), manifest.into_bytes()),
+        LooseBlob::of_bytes("config.json".to_owned(), config.into_bytes()),
+        LooseBlob::new("files.tar".to_owned(), move || Ok(Box::new(opened_again(&file)?))),
+    ]
+}
+
+/// Moves what is in a folder into another, over what is there, as docker does: files are replaced, folders are shared, and
+/// no link of the destination is followed.
+fn merge(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let metadata = fs::symlink_metadata(&source)?;
+        let there = match fs::symlink_metadata(&target) {
+            Ok(there) => Some(there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if !metadata.is_dir() {
+            if there.is_some_and(|there| there.is_dir()) {
+                fs::remove_dir_all(&target)?;
+            }
+            fs::rename(&source, &target)?;
+            continue;
+        }
+        // A folder without write permission can neither be moved nor emptied, unless by root.
+        fs::set_permissions(&source, Permissions::from_mode(0o700))?;
+        match there {
+            Some(there) if there.is_dir() => {
+                merge(&source, &target)?;
+                fs::remove_dir(&source)?;
+            }
+            Some(_) => {
+                fs::remove_file(&target)?;
+                fs::rename(&source, &target)?;
+            }
+            None => fs::rename(&source, &target)?,
+        }
+        fs::set_permissions(&target, Permissions::from_mode(metadata.mode() & 0o7777))?;
+        let _ = utimensat(CWD, &target, &times(&metadata), AtFlags::SYMLINK_NOFOLLOW);
+    }
+    Ok(())
+}
+
+fn times(metadata: &fs::Metadata) -> Timestamps {
+    let modified = rustix::fs::Timespec { tv_sec: metadata.mtime(), tv_nsec: metadata.mtime_nsec() };
+    Timestamps { last_access: rustix::fs::Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: modified }
+}

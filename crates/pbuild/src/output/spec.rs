@@ -1,0 +1,269 @@
+//! How outputs are spelled: docker's own spelling and rules (buildx `util/buildflags`, `build/opt.go`).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::OutputOptions;
+use super::place::{Format, Place, Target};
+use crate::comma_separated;
+use crate::reference::ImageName;
+
+/// An output that cannot be. Each message names the flag.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// The value does not follow the grammar.
+    #[error("invalid --output {0:?}: write a folder, `-`, or type=TYPE with NAME=VALUE pairs between commas")]
+    Format(String),
+    /// No such type.
+    #[error("invalid --output: there is no type {0:?}")]
+    Kind(String),
+    /// Pairs without `type=`.
+    #[error("invalid --output {0:?}: type is required")]
+    NoKind(String),
+    /// A type that needs a destination has none.
+    #[error("--output type={0}: dest is required")]
+    NoDestination(&'static str),
+    /// A tree cannot be standard output.
+    #[error("--output type={0}: dest cannot be standard output")]
+    NotToOutput(&'static str),
+    /// A terminal is no place for an archive.
+    #[error("--output type={0}: standard output is a terminal; write dest=FILE")]
+    Terminal(&'static str),
+    /// Two outputs, one standard output.
+    #[error("--output: two results cannot both go to standard output")]
+    OutputTwice,
+    /// The destination's folder is missing, or it cannot be written to.
+    #[error("--output dest={}", path.display())]
+    Destination {
+        /// The path as given.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A folder as a layout, which needs a service of our own that we do not have.
+    #[error(
+        "--output type={0},tar=false: a layout in a folder cannot be received; leave tar=false out and unpack the archive"
+    )]
+    Layout(&'static str),
+    /// A push without a name.
+    #[error("tag is needed when pushing to registry")]
+    NoName,
+    /// The engine pushes under names alone.
+    #[error("--output push-by-digest=true: a docker engine pushes under a name only")]
+    ByDigest,
+}
+
+/// The engine's own store as a destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Store {
+    /// Attributes of its exporter, without names.
+    pub attributes: BTreeMap<String, String>,
+    /// Whether the image is pushed from there.
+    pub push: bool,
+}
+
+/// Where the result goes, checked: places can be written to as far as that can be told.
+#[derive(Debug)]
+pub struct Outputs {
+    /// The engine's store, unless only other places are wanted.
+    pub store: Option<Store>,
+    /// Everything else.
+    pub places: Vec<Place>,
+    /// The names of the image that the outputs themselves give, beside those of `-t`.
+    pub names: Vec<String>,
+}
+
+impl Outputs {
+    /// Reads the flags.
+    ///
+    /// `terminal` is whether standard output is one.
+    ///
+    /// # Errors
+    /// [`OutputError`] names the flag.
+    pub fn parse(options: &OutputOptions, terminal: bool) -> Result<Self, OutputError> {
+        let mut outputs = Self { store: None, places: Vec::new(), names: Vec::new() };
+        let mut any = false;
+        for text in &options.outputs {
+            outputs.add(text, terminal)?;
+            any = true;
+        }
+        if options.push {
+            outputs.store.get_or_insert_default().push = true;
+        } else if options.load || !any {
+            outputs.store.get_or_insert_default();
+        }
+        if outputs.places.iter().filter(|place| place.is_standard_output()).count() > 1 {
+            return Err(OutputError::OutputTwice);
+        }
+        Ok(outputs)
+    }
+
+    /// Whether standard output belongs to a result, so that nothing else may be written there.
+    #[must_use]
+    pub fn takes_standard_output(&self) -> bool {
+        self.places.iter().any(Place::is_standard_output)
+    }
+
+    /// The attributes of all outputs, as given.
+    pub fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
+        let store = self.store.iter().flat_map(|store| &store.attributes);
+        store.chain(self.places.iter().flat_map(Place::attributes))
+    }
+
+    /// Checks what depends on the image's names, and gives them to the archives.
+    ///
+    /// # Errors
+    /// A push without a name.
+    pub fn name(&mut self, tags: &[ImageName]) -> Result<(), OutputError> {
+        if tags.is_empty() && self.names.is_empty() && self.store.as_ref().is_some_and(|store| store.push) {
+            return Err(OutputError::NoName);
+        }
+        if !tags.is_empty() {
+            let names: Vec<String> = tags.iter().map(ImageName::whole).collect();
+            for place in &mut self.places {
+                place.name(&names.join(","));
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, text: &str, terminal: bool) -> Result<(), OutputError> {
+        if !text.starts_with("type=") && comma_separated::fields(text).is_some_and(|fields| fields == [text]) {
+            // A word alone is a folder, or standard output.
+            let (format, destination) = if text == "-" { (Format::Tar, "-") } else { (Format::Local, text) };
+            return self.add_place(format, Some(destination), BTreeMap::new(), terminal);
+        }
+        let pairs = comma_separated::pairs(text).map_err(OutputError::Format)?;
+        let (mut kind, mut destination, mut attributes) = (None, None, BTreeMap::new());
+        for (name, value) in pairs {
+            match name.as_str() {
+                "type" => kind = Some(value),
+                "dest" => destination = Some(value),
+                _ => drop(attributes.insert(name, value)),
+            }
+        }
+        let kind = kind.ok_or_else(|| OutputError::NoKind(text.to_owned()))?;
+        let format = match kind.as_str() {
+            "cacheonly" => return Ok(()),
+            "image" | "registry" => return self.add_store(kind == "registry", attributes),
+            "docker" if destination.is_none() => return self.add_store(false, attributes),
+            "docker" => Format::Docker,
+            "oci" => Format::Oci,
+            "tar" => Format::Tar,
+            "local" => Format::Local,
+            _ => return Err(OutputError::Kind(kind)),
+        };
+        self.add_place(format, destination.as_deref(), attributes, terminal)
+    }
+
+    fn add_store(&mut self, push: bool, mut attributes: BTreeMap<String, String>) -> Result<(), OutputError> {
+        let is = |value: Option<String>| value.as_deref().and_then(comma_separated::truth);
+        let push = is(attributes.remove("push")).unwrap_or(push);
+        if is(attributes.remove("push-by-digest")) == Some(true) && push {
+            return Err(OutputError::ByDigest);
+        }
+        // Names are given when the image is clean.
+        let names = attributes.remove("name").unwrap_or_default();
+        self.names.extend(names.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
+        let store = self.store.get_or_insert_default();
+        store.push |= push;
+        store.attributes.extend(attributes);
+        Ok(())
+    }
+
+    fn add_place(
+        &mut self,
+        format: Format,
+        destination: Option<&str>,
+        mut attributes: BTreeMap<String, String>,
+        terminal: bool,
+    ) -> Result<(), OutputError> {
+        let name = format.name();
+        let tar = attributes.remove("tar");
+        if tar.as_deref().and_then(comma_separated::truth) == Some(false) {
+            return Err(OutputError::Layout(name));
+        }
+        let destination = destination.filter(|destination| !destination.is_empty());
+        let target = match (format, destination) {
+            (Format::Local, None) => return Err(OutputError::NoDestination(name)),
+            (Format::Local, Some("-")) => return Err(OutputError::NotToOutput(name)),
+            (Format::Local, Some(folder)) => Target::folder(folder.into())?,
+            (_, None | Some("-")) if terminal => return Err(OutputError::Terminal(name)),
+            (_, None | Some("-")) => Target::standard_output(),
+            (_, Some(file)) => Target::file(file.into())?,
+        };
+        self.places.push(Place::new(format, target, attributes)?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(outputs: &[&str], terminal: bool) -> Result<Outputs, OutputError> {
+        let outputs = outputs.iter().map(|text| (*text).to_owned()).collect();
+        Outputs::parse(&OutputOptions { outputs, ..OutputOptions::default() }, terminal)
+    }
+
+    #[test]
+    fn outputs_are_spelled_as_docker_spells_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let shown = |texts: &[&str]| {
+            let outputs = parse(texts, false).unwrap();
+            let places: Vec<String> = outputs.places.iter().map(ToString::to_string).collect();
+            (outputs.store, places)
+        };
+        let store = |push| Some(Store { push, ..Store::default() });
+        assert_eq!(shown(&[]), (store(false), vec![]));
+        assert_eq!(shown(&["type=docker"]), (store(false), vec![]));
+        assert_eq!(shown(&["type=image,push=true"]), (store(true), vec![]));
+        assert_eq!(shown(&["type=registry"]), (store(true), vec![]));
+        assert_eq!(shown(&["type=registry,push=false"]), (store(false), vec![]));
+        assert_eq!(shown(&["type=cacheonly"]), (None, vec![]));
+        assert_eq!(shown(&[&at("out")]), (None, vec![format!("type=local,dest={}", at("out"))]));
+        assert_eq!(shown(&["-"]), (None, vec!["type=tar,dest=-".to_owned()]));
+        assert_eq!(shown(&["type=oci"]), (None, vec!["type=oci,dest=-".to_owned()]));
+        let both = shown(&["type=image,compression=zstd", &format!("type=docker,dest={}", at("a.tar"))]);
+        assert_eq!(both.0.unwrap().attributes["compression"], "zstd");
+        assert_eq!(both.1, [format!("type=docker,dest={}", at("a.tar"))]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_before_anything_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        for (outputs, terminal, says) in [
+            (vec!["type=nothing".to_owned()], false, "there is no type"),
+            (vec!["dest=x,name=y".to_owned()], false, "type is required"),
+            (vec!["type=tar,loose".to_owned()], false, "invalid --output"),
+            (vec!["type=local".to_owned()], false, "dest is required"),
+            (vec!["type=local,dest=-".to_owned()], false, "dest cannot be"),
+            (vec!["type=tar".to_owned()], true, "is a terminal"),
+            (vec!["-".to_owned(), "type=oci".to_owned()], false, "two results"),
+            (vec![format!("type=oci,dest={}", at("absent/a.tar"))], false, "dest="),
+            (vec![format!("type=oci,dest={}", folder.path().display())], false, "dest="),
+            (vec![at("file")], false, "dest="),
+            (vec![at("file/below")], false, "dest="),
+            (vec!["type=oci,tar=false,dest=x".to_owned()], false, "tar=false"),
+            (vec!["type=image,push=true,push-by-digest=true".to_owned()], false, "push-by-digest"),
+        ] {
+            let texts: Vec<&str> = outputs.iter().map(String::as_str).collect();
+            let error = parse(&texts, terminal).expect_err(&outputs.join(" ")).to_string();
+            assert!(error.contains(says), "{outputs:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_push_needs_a_name() {
+        assert!(matches!(parse(&["type=registry"], false).unwrap().name(&[]), Err(OutputError::NoName)));
+        let named = ImageName::parse("r.example/shop:1").unwrap();
+        parse(&["type=registry"], false).unwrap().name(&[named]).unwrap();
+        let mut own = parse(&["type=image,\"name=r.example/a,r.example/b\",push=true"], false).unwrap();
+        own.name(&[]).unwrap();
+        assert_eq!(own.names, ["r.example/a", "r.example/b"]);
+    }
+}

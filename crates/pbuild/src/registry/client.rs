@@ -1,0 +1,416 @@
+//! Requests to one registry: transport, credentials, redirections.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use pbuildkit::Registries;
+use pengine::Environment;
+use pimage::Wanted;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
+
+use super::authority;
+use super::reference::Reference;
+
+/// How long a connection and the head of an answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Storage behind a registry is one redirection away; more are a circle.
+const MOST_REDIRECTIONS: usize = 5;
+/// A token is short, and so is what a refusal says.
+const LARGEST_ANSWER: usize = 1 << 20;
+
+const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// Why a registry gives no image. No message holds a credential or anything the registry said.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RegistryError {
+    #[error("the registry cannot be reached: {0}")]
+    Unreachable(io::ErrorKind),
+    #[error("the registry does not answer")]
+    Silent,
+    #[error("no trusted connection: {0}")]
+    Tls(String),
+    #[error("{}: {problem}", path.display())]
+    Certificate { path: PathBuf, problem: String },
+    #[error("docker's credentials cannot be read: {0}")]
+    Credentials(String),
+    #[error("the registry denies access")]
+    Denied {
+        /// Whether there were credentials.
+        known: bool,
+    },
+    #[error("the registry has no such image")]
+    NotFound,
+    #[error("the registry answers with HTTP {0}")]
+    Status(u16),
+    #[error("the registry's answer is not what the protocol says: {0}")]
+    Protocol(&'static str),
+    #[error("the manifest is of schema 1, which has no digests of layers to search by")]
+    SchemaOne,
+    #[error("the manifest does not match the digest in the name")]
+    WrongDigest,
+    #[error("a manifest lists a blob without its size")]
+    NoSize,
+}
+
+/// A stream of either sort.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Speaks with one registry about one image.
+pub(super) struct Client {
+    reference: Reference,
+    registries: Registries,
+    tls: Arc<ClientConfig>,
+    /// The value of the header that the registry accepted last.
+    authorization: Mutex<Option<Zeroizing<String>>>,
+}
+
+impl Client {
+    pub(super) fn new(reference: &Reference) -> Result<Self, RegistryError> {
+        let folder = Environment::of_process().docker_folder();
+        Ok(Self {
+            reference: reference.clone(),
+            registries: folder.map_or_else(Registries::anonymous, Registries::of_docker),
+            tls: authority::configuration(reference.host(), &authority::folders())?,
+            authorization: Mutex::new(None),
+        })
+    }
+
+    /// A manifest by tag or digest, and its media type.
+    pub(super) async fn manifest(
+        &self,
+        version: &str,
+        most: usize,
+    ) -> Result<(Vec<u8>, Option<String>), RegistryError> {
+        let response = self.fetch(&format!("manifests/{version}")).await?;
+        let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+        if kind.as_deref().is_some_and(|kind| kind.contains("docker.distribution.manifest.v1")) {
+            return Err(RegistryError::SchemaOne);
+        }
+        let body = Limited::new(response.into_body(), most).collect().await;
+        let bytes = body.map_err(|_| RegistryError::Protocol("a manifest that is cut or too long"))?;
+        // A list of parameters may follow.
+        let kind = kind.and_then(|kind| kind.split(';').next().map(|kind| kind.trim().to_owned()));
+        Ok((bytes.to_bytes().to_vec(), kind.filter(|kind| kind.contains("manifest") || kind.contains("index"))))
+    }
+
+    /// A blob's bytes, as they come.
+    pub(super) async fn blob(&self, wanted: &Wanted) -> Result<Response<Incoming>, RegistryError> {
+        let kind = if wanted.manifest { "manifests" } else { "blobs" };
+        self.fetch(&format!("{kind}/{}", wanted.digest)).await
+    }
+
+    /// Asks once as who we are so far, and once more as whom the registry wants.
+    async fn fetch(&self, path: &str) -> Result<Response<Incoming>, RegistryError> {
+        let path = format!("/v2/{}/{path}", self.reference.repository());
+        let response = self.follow(&path).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return checked(response, false);
+        }
+        let known = self.log_in(&response).await?;
+        checked(self.follow(&path).await?, known)
+    }
+
+    /// Follows redirections. Our credentials stay with the registry's own host.
+    async fn follow(&self, path: &str) -> Result<Response<Incoming>, RegistryError> {
+        let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut uri = self.uri(path)?;
+        for _ in 0..MOST_REDIRECTIONS {
+            let own = uri.authority().is_some_and(|authority| authority.as_str() == self.reference.host());
+            let mut request = Request::get(&uri).header(ACCEPT, MANIFESTS);
+            if let Some(authorization) = authorization.as_ref().filter(|_| own) {
+                request = request.header(AUTHORIZATION, secret_header(authorization)?);
+            }
+            let response =
+                self.send(&uri, request.body(Full::default()).map_err(|_| RegistryError::Protocol("a name"))?).await?;
+            if !response.status().is_redirection() {
+                return Ok(response);
+            }
+            let target = response.headers().get(LOCATION).and_then(|target| target.to_str().ok());
+            let target = target.ok_or(RegistryError::Protocol("a redirection to nowhere"))?;
+            uri = resolved(&uri, target)?;
+        }
+        Err(RegistryError::Protocol("redirections in a circle"))
+    }
+
+    /// Gets what the registry's challenge asks for; whether there were credentials for it.
+    async fn log_in(&self, refusal: &Response<Incoming>) -> Result<bool, RegistryError> {
+        let (user, secret) = self.registries.login(self.reference.host()).await.map_err(RegistryError::Credentials)?;
+        let (user, secret) = (Zeroizing::new(user), Zeroizing::new(secret));
+        let known = !secret.is_empty();
+        let challenges = refusal.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let challenges: Vec<Challenge> = challenges.filter_map(Challenge::parse).collect();
+        let authorization = if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme == "bearer") {
+            let token = self.token(bearer, &user, &secret, known).await?;
+            Zeroizing::new(format!("Bearer {}", *token))
+        } else if challenges.iter().any(|challenge| challenge.scheme == "basic") && known && !user.is_empty() {
+            basic(&user, &secret)
+        } else {
+            return Err(RegistryError::Denied { known });
+        };
+        *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) = Some(authorization);
+        Ok(known)
+    }
+
+    /// Asks the registry's token service. A user without a name has a refresh token.
+    async fn token(
+        &self,
+        challenge: &Challenge,
+        user: &str,
+        secret: &str,
+        known: bool,
+    ) -> Result<Zeroizing<String>, RegistryError> {
+        let realm = challenge.get("realm").ok_or(RegistryError::Protocol("a challenge without a realm"))?;
+        let scope = format!("repository:{}:pull", self.reference.repository());
+        let mut pairs = vec![("scope", challenge.get("scope").unwrap_or(&scope))];
+        if let Some(service) = challenge.get("service") {
+            pairs.push(("service", service));
+        }
+        let refreshes = known && user.is_empty();
+        if refreshes {
+            pairs.extend([("grant_type", "refresh_token"), ("client_id", "pbuild"), ("refresh_token", secret)]);
+        }
+        let form = Zeroizing::new(encoded(&pairs));
+        let address = if refreshes {
+            realm.to_owned()
+        } else {
+            format!("{realm}{}{}", if realm.contains('?') { "&" } else { "?" }, *form)
+        };
+        let uri: Uri = address.parse().map_err(|_| RegistryError::Protocol("a realm that is no address"))?;
+        let mut request = Request::builder().uri(&uri);
+        let mut body = Full::default();
+        if refreshes {
+            request = request.method(Method::POST).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            body = Full::new(Bytes::from(form.as_bytes().to_vec()));
+        } else if known {
+            request = request.header(AUTHORIZATION, secret_header(&basic(user, secret))?);
+        }
+        let request = request.body(body).map_err(|_| RegistryError::Protocol("a realm that is no address"))?;
+        let response = self.send(&uri, request).await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => {
+                return Err(RegistryError::Denied { known });
+            }
+            status => return Err(RegistryError::Status(status.as_u16())),
+        }
+        let answer = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+        let answer =
+            Zeroizing::new(answer.map_err(|_| RegistryError::Protocol("a token that is cut"))?.to_bytes().to_vec());
+        let answer: serde_json::Value =
+            serde_json::from_slice(&answer).map_err(|_| RegistryError::Protocol("a token that is not JSON"))?;
+        let token = answer["token"].as_str().or_else(|| answer["access_token"].as_str());
+        token.map(|token| Zeroizing::new(token.to_owned())).ok_or(RegistryError::Protocol("an answer without a token"))
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri, RegistryError> {
+        let address = format!("https://{}{path}", self.reference.host());
+        address.parse().map_err(|_| RegistryError::Protocol("a name that is no address"))
+    }
+
+    /// One request on a connection of its own. What is said to a host without TLS is said to this machine alone.
+    async fn send(&self, uri: &Uri, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, RegistryError> {
+        let host = uri.authority().ok_or(RegistryError::Protocol("an address without a host"))?.clone();
+        let path = uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(path);
+        let name = HeaderValue::from_str(host.as_str()).map_err(|_| RegistryError::Protocol("a host's name"))?;
+        request.headers_mut().insert(HOST, name);
+        let agent = HeaderValue::from_static(concat!("pbuild/", env!("CARGO_PKG_VERSION")));
+        request.headers_mut().insert(USER_AGENT, agent);
+        let work = async {
+            let stream = self.connect(uri, &host).await?;
+            let lost = |_| RegistryError::Unreachable(io::ErrorKind::ConnectionAborted);
+            let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+            // Ends with the connection; its error reaches whoever reads the answer.
+            tokio::spawn(async move { drop(driver.await) });
+            sender.send_request(request).await.map_err(lost)
+        };
+        tokio::time::timeout(PATIENCE, work).await.map_err(|_| RegistryError::Silent)?
+    }
+
+    async fn connect(&self, uri: &Uri, authority: &http::uri::Authority) -> Result<Box<dyn Stream>, RegistryError> {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let is_this_machine = self.reference.is_loopback() && is_loopback(host);
+        let plain = uri.scheme_str() == Some("http");
+        if plain && !is_this_machine {
+            return Err(RegistryError::Protocol("an address without TLS"));
+        }
+        let port = authority.port_u16().unwrap_or(if plain { 80 } else { 443 });
+        let dial = async || {
+            let stream = TcpStream::connect((host, port)).await;
+            stream.map_err(|error| RegistryError::Unreachable(error.kind()))
+        };
+        if plain {
+            return Ok(Box::new(dial().await?));
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| RegistryError::Tls(error.to_string()))?;
+        match TlsConnector::from(Arc::clone(&self.tls)).connect(name, dial().await?).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            // As docker does: a registry of this machine may speak plainly, if it does not speak TLS at all.
+            Err(error) if is_this_machine && speaks_no_tls(&error) => Ok(Box::new(dial().await?)),
+            Err(error) => Err(RegistryError::Tls(error.to_string())),
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn speaks_no_tls(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidMessage(_)))
+}
+
+fn checked(response: Response<Incoming>, known: bool) -> Result<Response<Incoming>, RegistryError> {
+    match response.status() {
+        StatusCode::OK => Ok(response),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(RegistryError::Denied { known }),
+        StatusCode::NOT_FOUND => Err(RegistryError::NotFound),
+        status => Err(RegistryError::Status(status.as_u16())),
+    }
+}
+
+/// Where a redirection leads. Never from TLS to none.
+fn resolved(from: &Uri, target: &str) -> Result<Uri, RegistryError> {
+    let nowhere = || RegistryError::Protocol("a redirection to nowhere");
+    let target: Uri = target.parse().map_err(|_| nowhere())?;
+    if target.authority().is_some() {
+        return Ok(target);
+    }
+    let mut parts = from.clone().into_parts();
+    parts.path_and_query = target.into_parts().path_and_query;
+    Uri::from_parts(parts).map_err(|_| nowhere())
+}
+
+fn basic(user: &str, secret: &str) -> Zeroizing<String> {
+    let pair = Zeroizing::new(format!("{user}:{secret}"));
+    Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+}
+
+fn secret_header(value: &str) -> Result<HeaderValue, RegistryError> {
+    let mut header =
+        HeaderValue::from_str(value).map_err(|_| RegistryError::Credentials("they are no text".to_owned()))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+/// `application/x-www-form-urlencoded`.
+fn encoded(pairs: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    for (key, value) in pairs {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        out.push_str(key);
+        out.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+                byte => out.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    out
+}
+
+/// One `WWW-Authenticate`: a scheme and its parameters (RFC 9110, 11.6.1).
+#[derive(Debug, PartialEq, Eq)]
+struct Challenge {
+    scheme: String,
+    parameters: Vec<(String, String)>,
+}
+
+impl Challenge {
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, mut rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let mut parameters = Vec::new();
+        while let Some((name, after)) = rest.split_once('=') {
+            let name = name.trim_matches([' ', ',', '\t']).to_ascii_lowercase();
+            let (value, after) = match after.strip_prefix('"') {
+                Some(quoted) => unquoted(quoted)?,
+                None => after
+                    .split_once(',')
+                    .map_or((after.to_owned(), ""), |(value, rest)| (value.trim().to_owned(), rest)),
+            };
+            parameters.push((name, value));
+            rest = after;
+        }
+        Some(Self { scheme: scheme.to_ascii_lowercase(), parameters })
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A quoted string's content, and what follows it.
+fn unquoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '"' => return Some((value, &text[at + 1..])),
+            '\\' => value.push(characters.next()?.1),
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn challenges_are_read_as_registries_write_them() {
+        let bearer =
+            r#"Bearer realm="https://auth.example/token",service="r.example",scope="repository:a/b:pull,push""#;
+        let challenge = Challenge::parse(bearer).unwrap();
+        assert_eq!(challenge.scheme, "bearer");
+        assert_eq!(challenge.get("realm"), Some("https://auth.example/token"));
+        assert_eq!(challenge.get("scope"), Some("repository:a/b:pull,push"));
+        assert_eq!(Challenge::parse("Basic realm=\"a \\\"b\\\"\"").unwrap().get("realm"), Some("a \"b\""));
+        assert_eq!(Challenge::parse("Basic").unwrap().scheme, "basic");
+        assert_eq!(Challenge::parse("Bearer realm=\"open"), None);
+    }
+
+    #[test]
+    fn a_redirection_is_resolved_against_where_it_came_from() {
+        let from: Uri = "https://r.example/v2/a/blobs/x".parse().unwrap();
+        assert_eq!(resolved(&from, "/other?x=1").unwrap().to_string(), "https://r.example/other?x=1");
+        assert_eq!(resolved(&from, "https://s.example/b").unwrap().to_string(), "https://s.example/b");
+    }
+
+    #[test]
+    fn forms_are_encoded() {
+        assert_eq!(
+            encoded(&[("scope", "repository:a/b:pull"), ("x", "é &")]),
+            "scope=repository%3Aa%2Fb%3Apull&x=%C3%A9%20%26"
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_challenge_breaks_the_reading(text in ".{0,80}") {
+            drop(Challenge::parse(&text));
+        }
+    }
+}

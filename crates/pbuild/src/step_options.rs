@@ -1,0 +1,259 @@
+//! Docker's flags that BuildKit takes as it gets them: how steps run, which stages run again, further contexts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+/// Flags that become frontend attributes, and say nothing about secrets.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StepOptions {
+    /// Run the steps of these stages again (repeatable, or between commas)
+    #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',', conflicts_with = "no_cache")]
+    pub no_cache_filters: Vec<String>,
+
+    /// A further context for FROM, COPY --from and mounts: a directory, a git or http URL, or `docker-image://NAME`
+    /// (repeatable)
+    #[arg(long = "build-context", value_name = "NAME=SOURCE")]
+    pub contexts: Vec<String>,
+
+    /// The size of /dev/shm in RUN steps: bytes, or with b, k, m, g
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size: Option<String>,
+
+    /// A limit of RUN steps, `NAME=SOFT[:HARD]` (repeatable)
+    #[arg(long = "ulimit", value_name = "LIMIT")]
+    pub ulimits: Vec<String>,
+
+    /// The parent cgroup of RUN steps
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_parent: Option<String>,
+
+    /// Allow the build more than usual: `network.host`, `security.insecure`, `device` (repeatable)
+    #[arg(long = "allow", value_name = "ENTITLEMENT")]
+    pub entitlements: Vec<String>,
+}
+
+/// A flag that BuildKit would not understand. Its message names the flag.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepOptionError {
+    /// `--shm-size` that is no size.
+    #[error("invalid --shm-size {0:?}: write a number with b, k, m or g, for example 64m")]
+    SharedMemory(String),
+    /// `--ulimit` that is no limit, or one below itself.
+    #[error("invalid --ulimit {0:?}: write NAME=SOFT[:HARD], for example nofile=1024:2048, with SOFT at most HARD")]
+    Limit(String),
+    /// `--allow` of something that BuildKit does not have.
+    #[error("invalid --allow {0:?}: BuildKit knows network.host, security.insecure and device[=NAME]")]
+    Entitlement(String),
+    /// `--build-context` without a name, or with one that cannot be one.
+    #[error("invalid --build-context {0:?}: write NAME=SOURCE, for example assets=../assets")]
+    Context(String),
+    /// `--build-context` whose directory is not there.
+    #[error("failed to get build context {name}: {path:?} is not a directory")]
+    ContextMissing {
+        /// The context's name.
+        name: String,
+        /// The path as given.
+        path: String,
+    },
+    /// `--build-context` of a kind that needs more than this build can send.
+    #[error("--build-context {name}: {source_kind} is not supported")]
+    ContextKind {
+        /// The context's name.
+        name: String,
+        /// The kind, such as `oci-layout://`.
+        source_kind: &'static str,
+    },
+}
+
+/// What the flags mean to BuildKit.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct StepAttributes {
+    /// Frontend attributes.
+    pub attributes: BTreeMap<String, String>,
+    /// Directories of this machine by the name under which the frontend asks for them.
+    pub locals: BTreeMap<String, PathBuf>,
+    /// What the build may do beyond the usual.
+    pub entitlements: Vec<String>,
+}
+
+impl StepOptions {
+    /// Checks the flags; directories are looked at.
+    ///
+    /// # Errors
+    /// [`StepOptionError`] names the flag.
+    pub fn check(&self) -> Result<StepAttributes, StepOptionError> {
+        let mut checked = StepAttributes::default();
+        let mut set = |name: &str, value: String| drop(checked.attributes.insert(name.to_owned(), value));
+        if !self.no_cache_filters.is_empty() {
+            set("no-cache", self.no_cache_filters.join(","));
+        }
+        if let Some(text) = &self.shm_size {
+            let bytes = pcli::size(text).ok_or_else(|| StepOptionError::SharedMemory(text.clone()))?;
+            set("shm-size", bytes.to_string());
+        }
+        if !self.ulimits.is_empty() {
+            let limits: Vec<String> = self.ulimits.iter().map(|text| limit(text)).collect::<Result<_, _>>()?;
+            set("ulimit", limits.join(","));
+        }
+        if let Some(path) = &self.cgroup_parent {
+            set("cgroup-parent", path.clone());
+        }
+        for text in &self.entitlements {
+            let device = text == "device" || text.starts_with("device=");
+            if !device && text != "network.host" && text != "security.insecure" {
+                return Err(StepOptionError::Entitlement(text.clone()));
+            }
+            checked.entitlements.push(text.clone());
+        }
+        for text in &self.contexts {
+            context(text, &mut checked)?;
+        }
+        Ok(checked)
+    }
+}
+
+/// The limits that Linux has, by docker's names for them.
+const LIMITS: [&str; 15] = [
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
+/// `NAME=SOFT:HARD`; a hard limit that is not given is the soft one, and -1 is none.
+fn limit(text: &str) -> Result<String, StepOptionError> {
+    let wrong = || StepOptionError::Limit(text.to_owned());
+    let (name, numbers) = text.split_once('=').ok_or_else(wrong)?;
+    let (soft, hard) = numbers.split_once(':').unwrap_or((numbers, numbers));
+    let number = |text: &str| text.parse::<i64>().ok().filter(|number| *number >= -1).ok_or_else(wrong);
+    let (soft, hard) = (number(soft)?, number(hard)?);
+    if !LIMITS.contains(&name) || (hard != -1 && (soft == -1 || soft > hard)) {
+        return Err(wrong());
+    }
+    Ok(format!("{name}={soft}:{hard}"))
+}
+
+/// A named context: what is elsewhere is named to the frontend, a directory of this machine is sent.
+fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionError> {
+    let wrong = || StepOptionError::Context(text.to_owned());
+    let (name, source) =
+        text.split_once('=').filter(|(name, source)| !name.is_empty() && !source.is_empty()).ok_or_else(wrong)?;
+    // The frontend asks for names as docker writes them: in lower case, without the tag that everything has.
+    let name = name.to_lowercase();
+    let name = name.strip_suffix(":latest").unwrap_or(&name);
+    if name.contains(|c: char| c.is_whitespace() || c == ',') {
+        return Err(wrong());
+    }
+    let unsupported = ["oci-layout://", "target:"].into_iter().find(|kind| source.starts_with(kind));
+    if let Some(source_kind) = unsupported {
+        return Err(StepOptionError::ContextKind { name: name.to_owned(), source_kind });
+    }
+    let source = if source.starts_with("docker-image://") || is_remote(source) {
+        source.to_owned()
+    } else {
+        let path = Path::new(source);
+        let missing = || StepOptionError::ContextMissing { name: name.to_owned(), path: source.to_owned() };
+        if !path.is_dir() {
+            return Err(missing());
+        }
+        // Two names are the build's own.
+        let local = if ["context", "dockerfile"].contains(&name) { format!("_{name}") } else { name.to_owned() };
+        checked.locals.insert(local.clone(), std::path::absolute(path).map_err(|_| missing())?);
+        format!("local:{local}")
+    };
+    checked.attributes.insert(format!("context:{name}"), source);
+    Ok(())
+}
+
+/// Whether a context is fetched by the engine: docker's own test for URLs.
+#[must_use]
+pub fn is_remote(context: &str) -> bool {
+    let schemes = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
+    schemes.iter().any(|start| context.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(options: StepOptions) -> Result<StepAttributes, StepOptionError> {
+        options.check()
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn flags_become_the_attributes_that_docker_sends() {
+        let folder = tempfile::tempdir().unwrap();
+        let contexts = [
+            format!("Assets:latest={}", folder.path().display()),
+            "base=docker-image://busybox".into(),
+            format!("context={}", folder.path().display()),
+        ];
+        let checked = check(StepOptions {
+            no_cache_filters: words(&["one", "two"]),
+            contexts: contexts.to_vec(),
+            shm_size: Some("64m".into()),
+            ulimits: words(&["nofile=1024:2048", "nproc=3", "core=-1"]),
+            cgroup_parent: Some("/builds".into()),
+            entitlements: words(&["network.host", "device=nvidia.com/gpu"]),
+        })
+        .unwrap();
+        let attributes: Vec<(&str, &str)> =
+            checked.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(
+            attributes,
+            [
+                ("cgroup-parent", "/builds"),
+                ("context:assets", "local:assets"),
+                ("context:base", "docker-image://busybox"),
+                ("context:context", "local:_context"),
+                ("no-cache", "one,two"),
+                ("shm-size", "67108864"),
+                ("ulimit", "nofile=1024:2048,nproc=3:3,core=-1:-1"),
+            ]
+        );
+        assert_eq!(checked.locals.keys().collect::<Vec<_>>(), ["_context", "assets"]);
+        assert_eq!(checked.entitlements, ["network.host", "device=nvidia.com/gpu"]);
+    }
+
+    #[test]
+    fn what_buildkit_would_not_understand_is_told_by_its_flag() {
+        let shm = |text: &str| StepOptions { shm_size: Some(text.into()), ..Default::default() };
+        let ulimit = |text: &str| StepOptions { ulimits: words(&[text]), ..Default::default() };
+        let allow = |text: &str| StepOptions { entitlements: words(&[text]), ..Default::default() };
+        let contexts = |text: &str| StepOptions { contexts: words(&[text]), ..Default::default() };
+        for (options, flag) in [
+            (shm("many"), "--shm-size"),
+            (ulimit("nofile"), "--ulimit"),
+            (ulimit("nofile=2:1"), "--ulimit"),
+            (ulimit("files=1"), "--ulimit"),
+            (ulimit("nofile=-2"), "--ulimit"),
+            (allow("everything"), "--allow"),
+            (contexts("assets"), "--build-context"),
+            (contexts("=x"), "--build-context"),
+            (contexts("a b=/"), "--build-context"),
+            (contexts("a=/nowhere/at/all"), "build context a"),
+            (contexts("a=oci-layout:///x"), "--build-context a: oci-layout://"),
+        ] {
+            let error = check(options).unwrap_err().to_string();
+            assert!(error.contains(flag), "{error}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A container beside the steps of a build, over states that the build made (BuildKit's gateway containers).
+//!
+//! It has no vertex, no cache record and no place in provenance, and no network. Its mounts are throw-away layers above
+//! the states. It ends with the build at the latest.
+
+use bollard_buildkit_proto::moby::buildkit::v1::frontend;
+use bollard_buildkit_proto::moby::buildkit::v1::frontend::exec_message::Input;
+use bollard_buildkit_proto::pb;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::bridge::{Bridge, Reference};
+
+/// How much of the standard input goes into one message.
+const PIECE: usize = 64 << 10;
+
+/// The only process of a container.
+const PROCESS: &str = "main";
+
+/// A state and the folder where a container sees it.
+#[derive(Clone, Debug)]
+pub struct StateMount {
+    /// The state.
+    pub reference: Reference,
+    /// The folder.
+    pub at: String,
+}
+
+/// A container that runs until it is released or dropped.
+pub struct Container {
+    bridge: Bridge,
+    id: String,
+    released: bool,
+}
+
+/// What a process does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessNews {
+    /// It wrote to standard output.
+    Output(Vec<u8>),
+    /// It wrote to standard error.
+    Error(Vec<u8>),
+    /// It ended with this code.
+    Exit(u32),
+}
+
+/// A process in a container.
+pub struct Process {
+    news: tonic::Streaming<frontend::ExecMessage>,
+    to_engine: mpsc::Sender<frontend::ExecMessage>,
+    input: Vec<u8>,
+}
+
+impl Container {
+    /// Makes a container; whatever is lazy of its states runs first.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error: a step on the way failed, or it can make no such container.
+    pub async fn new(bridge: &Bridge, mounts: &[StateMount]) -> Result<Self, tonic::Status> {
+        // BuildKit takes letters and digits alone.
+        let id = format!("pbuild{}", uuid::Uuid::new_v4().simple());
+        let mounts = mounts.iter().map(|mount| pb::Mount {
+            dest: mount.at.clone(),
+            result_id: mount.reference.id.clone(),
+            // A read-only mount of a single layer is no overlay on every engine.
+            readonly: false,
+            input: -1,
+            output: -1,
+            ..pb::Mount::default()
+        });
+        let request = frontend::NewContainerRequest {
+            container_id: id.clone(),
+            mounts: mounts.collect(),
+            network: pb::NetMode::None.into(),
+            ..frontend::NewContainerRequest::default()
+        };
+        // From here on there may be something to release, whether or not we hear of it.
+        let container = Self { bridge: bridge.clone(), id, released: false };
+        container.bridge.client().new_container(request).await?;
+        Ok(container)
+    }
+
+    /// Starts a program as root; what is in `input` becomes its standard input, to its end.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error. A program that cannot be started is told by [`Process::next`].
+    pub async fn run(&self, arguments: &[&str], input: Vec<u8>) -> Result<Process, tonic::Status> {
+        let init = frontend::InitMessage {
+            container_id: self.id.clone(),
+            meta: Some(pb::Meta {
+                args: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+                cwd: "/".to_owned(),
+                user: "0:0".to_owned(),
+                ..pb::Meta::default()
+            }),
+            fds: vec![0, 1, 2],
+            ..frontend::InitMessage::default()
+        };
+        // Room for everything that will ever be sent, so that sending never waits.
+        let (to_engine, messages) = mpsc::channel(input.len() / PIECE + 4);
+        send(&to_engine, Input::Init(init))?;
+        let news = self.bridge.client().exec_process(ReceiverStream::new(messages)).await?.into_inner();
+        Ok(Process { news, to_engine, input })
+    }
+
+    /// Ends the container with all that runs in it.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error; it ends with the build then.
+    pub async fn release(mut self) -> Result<(), tonic::Status> {
+        self.released = true;
+        self.bridge.client().release_container(self.request()).await?;
+        Ok(())
+    }
+
+    fn request(&self) -> frontend::ReleaseContainerRequest {
+        frontend::ReleaseContainerRequest { container_id: self.id.clone() }
+    }
+}
+
+/// A container that nobody waits for any more is released in the background; the build that is about to end takes the rest.
+impl Drop for Container {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if !self.released {
+            let (bridge, request) = (self.bridge.clone(), self.request());
+            runtime.spawn(async move { bridge.client().release_container(request).await.map(drop) });
+        }
+    }
+}
+
+impl Process {
+    /// What it does next; `None` when nothing follows any more.
+    ///
+    /// # Errors
+    ///
+    /// The engine's error: the program could not be started, or the connection broke.
+    pub async fn next(&mut self) -> Result<Option<ProcessNews>, tonic::Status> {
+        while let Some(message) = self.news.message().await? {
+            match message.input {
+                Some(Input::Started(_)) => self.send_input()?,
+                Some(Input::File(file)) if file.data.is_empty() => {}
+                Some(Input::File(file)) if file.fd == 1 => return Ok(Some(ProcessNews::Output(file.data))),
+                Some(Input::File(file)) => return Ok(Some(ProcessNews::Error(file.data))),
+                Some(Input::Exit(exit)) => {
+                    return match exit.error.filter(|error| error.code != 0 && exit.code == 0) {
+                        Some(error) => Err(tonic::Status::new(tonic::Code::from_i32(error.code), error.message)),
+                        None => Ok(Some(ProcessNews::Exit(exit.code))),
+                    };
+                }
+                Some(Input::Done(_)) => return Ok(None),
+                Some(Input::Init(_) | Input::Resize(_) | Input::Signal(_)) | None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// An engine takes input only for what has started.
+    fn send_input(&mut self) -> Result<(), tonic::Status> {
+        let input = std::mem::take(&mut self.input);
+        let file = |eof, data: &[u8]| Input::File(frontend::FdMessage { fd: 0, eof, data: data.to_vec() });
+        for piece in input.chunks(PIECE) {
+            send(&self.to_engine, file(false, piece))?;
+        }
+        send(&self.to_engine, file(true, &[]))
+    }
+}
+
+fn send(to_engine: &mpsc::Sender<frontend::ExecMessage>, input: Input) -> Result<(), tonic::Status> {
+    let message = frontend::ExecMessage { process_id: PROCESS.to_owned(), input: Some(input) };
+    to_engine.try_send(message).map_err(|_| tonic::Status::cancelled("the process takes no input any more"))
+}
+
+impl std::fmt::Debug for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Container({})", self.id)
+    }
+}

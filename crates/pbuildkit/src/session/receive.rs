@@ -1,0 +1,243 @@
+//! What a build's exporters send back: one file (an archive), or a tree of files (BuildKit `session/filesync`, `FileSend`).
+//!
+//! Bytes go where the caller says, and nothing is trusted: a tree's names may not lead out of its folder, and what did not
+//! come to its end is not [complete](Receiver::is_complete), whatever the engine says of the build.
+
+mod tree;
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::body::Body;
+use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::{Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+use crate::filesync::{Cause, Packet, Trouble};
+
+/// Messages that wait to be written: 64 of at most a few hundred KiB.
+const WAITING: usize = 64;
+
+/// The call's metadata that says whose bytes come; absent where the engine knows of one exporter only.
+const EXPORTER: &str = "buildkit-attachable-exporter-id";
+
+/// Takes what one exporter sends. Clones are the same receiver.
+#[derive(Clone, Debug)]
+pub struct Receiver(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// What people call the place, for errors.
+    path: PathBuf,
+    target: Target,
+    taken: AtomicBool,
+    complete: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Target {
+    File(File),
+    Tree(PathBuf),
+}
+
+impl Receiver {
+    /// Writes what comes into an open, empty file; `path` is what errors call it.
+    #[must_use]
+    pub fn file(file: File, path: &Path) -> Self {
+        Self::new(Target::File(file), path)
+    }
+
+    /// Makes the tree that comes in a folder that is made for it, when it comes, and that nobody else writes to; `path` is
+    /// what errors call it.
+    #[must_use]
+    pub fn tree(folder: PathBuf, path: &Path) -> Self {
+        Self::new(Target::Tree(folder), path)
+    }
+
+    fn new(target: Target, path: &Path) -> Self {
+        let inner = Inner { path: path.to_owned(), target, taken: false.into(), complete: false.into() };
+        Self(Arc::new(inner))
+    }
+
+    /// Whether everything came, to its end.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.0.complete.load(Ordering::Acquire)
+    }
+
+    /// Reports why it could not be taken, and gives the engine something to end with.
+    fn failed(&self, trouble: &Trouble, source: io::Error) -> Status {
+        let status = Status::aborted(format!("the client cannot take the result: {}", source.kind()));
+        trouble.report(Cause::Destination { path: self.0.path.clone(), source });
+        status
+    }
+}
+
+/// The service: cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Results {
+    pub(crate) receivers: Arc<Vec<Option<Receiver>>>,
+    pub(crate) trouble: Arc<Trouble>,
+}
+
+impl Results {
+    /// The receiver that a call means; each is used once.
+    fn take(&self, headers: &http::HeaderMap) -> Option<Receiver> {
+        let index = match headers.get(EXPORTER) {
+            Some(index) => index.to_str().ok()?.parse().ok()?,
+            None => 0_usize,
+        };
+        let receiver = self.receivers.get(index)?.as_ref()?;
+        (!receiver.0.taken.swap(true, Ordering::AcqRel)).then(|| receiver.clone())
+    }
+}
+
+impl NamedService for Results {
+    const NAME: &'static str = "moby.filesync.v1.FileSend";
+}
+
+impl tower::Service<http::Request<Body>> for Results {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let (receiver, trouble) = (self.take(request.headers()), Arc::clone(&self.trouble));
+        Box::pin(async move {
+            let Some(receiver) = receiver else {
+                return Ok(Status::not_found("nothing is to be received of this exporter").into_http());
+            };
+            Ok(match receiver.0.target {
+                Target::File(_) => {
+                    let codec = ProstCodec::<Piece, Piece>::default();
+                    Grpc::new(codec).streaming(TakeFile(receiver, trouble), request).await
+                }
+                Target::Tree(_) => {
+                    let codec = ProstCodec::<Packet, Packet>::default();
+                    Grpc::new(codec).streaming(TakeTree(receiver, trouble), request).await
+                }
+            })
+        })
+    }
+}
+
+/// A piece of a file, as it is on the wire (BuildKit `session/filesync/filesync.proto`, `BytesMessage`).
+#[derive(Clone, PartialEq, prost::Message)]
+struct Piece {
+    #[prost(bytes = "bytes", tag = "1")]
+    data: Bytes,
+}
+
+struct TakeFile(Receiver, Arc<Trouble>);
+
+impl StreamingService<Piece> for TakeFile {
+    type Response = Piece;
+    type ResponseStream = futures::stream::Empty<Result<Piece, Status>>;
+    type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Piece>>) -> Self::Future {
+        let (receiver, trouble) = (self.0.clone(), Arc::clone(&self.1));
+        Box::pin(async move {
+            take_file(&receiver, request.into_inner(), &trouble).await?;
+            Ok(Response::new(futures::stream::empty()))
+        })
+    }
+}
+
+async fn take_file(receiver: &Receiver, mut pieces: Streaming<Piece>, trouble: &Trouble) -> Result<(), Status> {
+    let (sender, mut waiting) = mpsc::channel::<Bytes>(WAITING);
+    let target = receiver.clone();
+    let writing = tokio::task::spawn_blocking(move || -> io::Result<()> {
+        let Target::File(file) = &target.0.target else { return Ok(()) };
+        let mut file = file;
+        while let Some(data) = waiting.blocking_recv() {
+            file.write_all(&data)?;
+        }
+        Ok(())
+    });
+    let ended = loop {
+        match pieces.message().await {
+            Ok(Some(piece)) => {
+                if sender.send(piece.data).await.is_err() {
+                    // The writer failed, and says why.
+                    break Ok(());
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(status) => break Err(status),
+        }
+    };
+    drop(sender);
+    match writing.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(receiver.failed(trouble, error)),
+        Err(_) => return Err(Status::internal("writing a result ended early")),
+    }
+    ended?;
+    receiver.0.complete.store(true, Ordering::Release);
+    Ok(())
+}
+
+struct TakeTree(Receiver, Arc<Trouble>);
+
+impl StreamingService<Packet> for TakeTree {
+    type Response = Packet;
+    type ResponseStream = Pin<Box<dyn Stream<Item = Result<Packet, Status>> + Send>>;
+    type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Packet>>) -> Self::Future {
+        let (receiver, trouble) = (self.0.clone(), Arc::clone(&self.1));
+        Box::pin(async move {
+            let (sender, waiting) = mpsc::channel(WAITING);
+            // Unbounded, and still bounded: so many files are asked for at a time and no more.
+            let (answers, stream) = mpsc::unbounded_channel();
+            let mut packets = request.into_inner();
+            tokio::spawn(async move {
+                while let Ok(Some(packet)) = packets.message().await {
+                    if sender.send(packet).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            tokio::task::spawn_blocking(move || take_tree(&receiver, waiting, &answers, &trouble));
+            Ok(Response::new(Box::pin(UnboundedReceiverStream::new(stream)) as Self::ResponseStream))
+        })
+    }
+}
+
+type Answers = mpsc::UnboundedSender<Result<Packet, Status>>;
+
+/// Takes a tree, on a thread that may block.
+fn take_tree(receiver: &Receiver, mut packets: mpsc::Receiver<Packet>, answers: &Answers, trouble: &Trouble) {
+    let Target::Tree(folder) = &receiver.0.target else { return };
+    // A receiver of answers that left is a build that ended; it says why.
+    let answer = |packet| drop(answers.send(Ok(packet)));
+    let made = std::fs::DirBuilder::new().mode(0o700).create(folder).map_err(tree::Ended::from);
+    match made.and_then(|()| tree::take(folder, || packets.blocking_recv(), answer)) {
+        Ok(()) => {
+            // Before the last word, with which the engine ends its build.
+            receiver.0.complete.store(true, Ordering::Release);
+            let _ = answers.send(Ok(Packet::finish()));
+            // The engine says the same once more.
+            while packets.blocking_recv().is_some() {}
+        }
+        Err(tree::Ended::Engine) => drop(answers.send(Err(Status::aborted("the engine ended the transfer")))),
+        Err(tree::Ended::Here(error)) => drop(answers.send(Err(receiver.failed(trouble, error)))),
+    }
+}

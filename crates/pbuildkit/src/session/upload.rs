@@ -1,0 +1,187 @@
+//! A context that comes as one archive: the engine fetches it from us as if from a web server (BuildKit
+//! `session/upload`).
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bollard_buildkit_proto::moby::upload::v1::BytesMessage;
+use bollard_buildkit_proto::moby::upload::v1::upload_server::Upload;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::filesync::{Cause, Trouble};
+use crate::session::observer::{ContextObserver, Verdict};
+
+/// The host of addresses that the engine asks the session for.
+const HOST: &str = "buildkit-session";
+
+/// Under which name an observer is shown the archive.
+const NAME: &str = "(archive)";
+
+/// How much is read and sent at a time, in bytes.
+const CHUNK: usize = 64 << 10;
+
+/// An archive of a build's context, packed or not, read once.
+#[derive(Clone)]
+pub struct Archive {
+    id: String,
+    source: Arc<Mutex<Option<Box<dyn Read + Send>>>>,
+}
+
+impl Archive {
+    /// An archive that is read when the engine asks for it.
+    #[must_use]
+    pub fn new(source: impl Read + Send + 'static) -> Self {
+        Self { id: uuid::Uuid::new_v4().simple().to_string(), source: Arc::new(Mutex::new(Some(Box::new(source)))) }
+    }
+
+    /// What the frontend is given as its `context`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{HOST}/{}", self.id)
+    }
+}
+
+/// The service.
+pub(crate) struct Uploads {
+    pub(crate) archive: Option<Archive>,
+    pub(crate) observer: Option<Arc<dyn ContextObserver>>,
+    pub(crate) trouble: Arc<Trouble>,
+}
+
+impl Uploads {
+    /// The archive's bytes, if the engine asks for ours, and for the first time.
+    fn take(&self, metadata: &MetadataMap) -> Option<Box<dyn Read + Send>> {
+        let value = |key: &str| metadata.get(key).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let archive = self.archive.as_ref()?;
+        let ours = value("urlhost") == HOST && value("urlpath").trim_start_matches('/') == archive.id;
+        ours.then(|| archive.source.lock().unwrap_or_else(PoisonError::into_inner).take()).flatten()
+    }
+}
+
+type Chunks = mpsc::Sender<Result<BytesMessage, Status>>;
+
+/// Reads, shows, sends, on a thread that may block.
+fn send(
+    mut source: Box<dyn Read + Send>,
+    observer: Option<&dyn ContextObserver>,
+    chunks: &Chunks,
+) -> Result<(), Cause> {
+    let stopped = || Cause::Stopped { local: "context".to_owned(), path: NAME.into() };
+    let mut file = observer.map(|observer| observer.open("context", Path::new(NAME)));
+    loop {
+        let mut data = Vec::with_capacity(CHUNK);
+        let read = source.by_ref().take(CHUNK as u64).read_to_end(&mut data);
+        read.map_err(|source: io::Error| Cause::Source { path: NAME.into(), source })?;
+        if data.is_empty() {
+            break;
+        }
+        if file.as_mut().is_some_and(|file| file.bytes(&data) == Verdict::Stop) {
+            return Err(stopped());
+        }
+        if chunks.blocking_send(Ok(BytesMessage { data })).is_err() {
+            // The engine hung up; the build says why.
+            return Ok(());
+        }
+    }
+    if file.as_mut().is_some_and(|file| file.end() == Verdict::Stop) {
+        return Err(stopped());
+    }
+    Ok(())
+}
+
+#[tonic::async_trait]
+impl Upload for Uploads {
+    type PullStream = ReceiverStream<Result<BytesMessage, Status>>;
+
+    async fn pull(&self, request: Request<Streaming<BytesMessage>>) -> Result<Response<Self::PullStream>, Status> {
+        let source = self.take(request.metadata()).ok_or_else(|| Status::not_found("no such upload"))?;
+        let (sender, receiver) = mpsc::channel(4);
+        let (observer, trouble) = (self.observer.clone(), Arc::clone(&self.trouble));
+        tokio::task::spawn_blocking(move || {
+            if let Err(cause) = send(source, observer.as_deref(), &sender) {
+                trouble.report(cause);
+                // An end without an error would be a whole archive to the engine.
+                let _ = sender.blocking_send(Err(Status::aborted("the client stopped the upload")));
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+    use crate::session::observer::FileObserver;
+
+    fn asked(host: &str, path: &str) -> MetadataMap {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("urlhost", host.parse().unwrap());
+        metadata.insert("urlpath", path.parse().unwrap());
+        metadata
+    }
+
+    fn uploads(content: &'static [u8]) -> (Uploads, String) {
+        let archive = Archive::new(content);
+        let path = archive.url().trim_start_matches("http://buildkit-session").to_owned();
+        (Uploads { archive: Some(archive), observer: None, trouble: Arc::default() }, path)
+    }
+
+    #[test]
+    fn only_the_address_that_the_build_names_has_an_archive_and_only_once() {
+        let (uploads, path) = uploads(b"tar");
+        assert!(uploads.take(&asked("elsewhere", &path)).is_none());
+        assert!(uploads.take(&asked(HOST, "/other")).is_none());
+        assert!(uploads.take(&asked(HOST, &path)).is_some());
+        assert!(uploads.take(&asked(HOST, &path)).is_none());
+    }
+
+    struct StopsAtTheEnd;
+
+    impl ContextObserver for StopsAtTheEnd {
+        fn open(&self, local: &str, _: &Path) -> Box<dyn FileObserver> {
+            assert_eq!(local, "context");
+            Box::new(Self)
+        }
+    }
+
+    impl FileObserver for StopsAtTheEnd {
+        fn bytes(&mut self, _: &[u8]) -> Verdict {
+            Verdict::Continue
+        }
+
+        fn end(&mut self) -> Verdict {
+            Verdict::Stop
+        }
+    }
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_arrive_in_order_and_a_reader_or_an_observer_that_gives_up_ends_the_upload() {
+        let content: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+        for (source, observer, whole) in [
+            (Box::new(io::Cursor::new(content.clone())) as Box<dyn Read + Send>, None, true),
+            (Box::new(io::Cursor::new(content.clone())), Some(&StopsAtTheEnd as &'static dyn ContextObserver), false),
+            (Box::new(Broken), None, false),
+        ] {
+            let (sender, receiver) = mpsc::channel(64);
+            let sent = tokio::task::spawn_blocking(move || send(source, observer, &sender)).await.unwrap();
+            assert_eq!(sent.is_ok(), whole);
+            let messages: Vec<_> = ReceiverStream::new(receiver).collect().await;
+            let got: Vec<u8> = messages.into_iter().flat_map(|message| message.unwrap().data).collect();
+            assert!(!whole || got == content);
+        }
+    }
+}

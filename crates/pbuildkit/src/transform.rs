@@ -1,0 +1,113 @@
+//! What a caller does to a build while it is prepared: change it before it runs, look at it before it is exported.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use bollard_buildkit_proto::pb;
+
+use crate::bridge::{Bridge, Reference};
+use crate::capability::Capabilities;
+use crate::session::secrets::{AskedSecret, SecretGate};
+
+/// A change of what the frontend made, before anything of it runs, and a look at what came of it, before anything of it
+/// leaves the builder.
+pub trait Transform: Send {
+    /// What can go wrong in it.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Looks at the result's metadata, for example at the image configuration in `containerimage.config`.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the build before anything runs.
+    fn inspect(&mut self, metadata: &BTreeMap<String, Vec<u8>>) -> Result<(), Self::Error> {
+        let _ = metadata;
+        Ok(())
+    }
+
+    /// Changes the operations of one platform; `None` when the build is for one platform only.
+    ///
+    /// # Errors
+    ///
+    /// An error ends the build before anything runs.
+    fn transform(
+        &mut self,
+        capabilities: &Capabilities,
+        platform: Option<&str>,
+        definition: pb::Definition,
+    ) -> Result<pb::Definition, Self::Error>;
+
+    /// Looks at the build before its result is returned: nothing is exported yet, and after a refusal nothing will be.
+    ///
+    /// # Errors
+    ///
+    /// A refusal ends the build.
+    fn prove(&mut self, prepared: Prepared<'_>) -> impl Future<Output = Result<(), Refusal<Self::Error>>> + Send {
+        let _ = prepared;
+        std::future::ready(Ok(()))
+    }
+}
+
+/// A build that is about to be returned.
+pub struct Prepared<'a> {
+    /// What can be asked of it.
+    pub bridge: Bridge,
+    /// What the engine can do.
+    pub capabilities: &'a Capabilities,
+    /// What the exporter needs beside the files: `containerimage.config`, …
+    pub metadata: &'a BTreeMap<String, Vec<u8>>,
+    /// The results, one for each platform.
+    pub results: Vec<PreparedResult>,
+    pub(crate) gate: &'a SecretGate,
+}
+
+impl Prepared<'_> {
+    /// Every secret that the engine asked for until now.
+    #[must_use]
+    pub fn asked_secrets(&self) -> Vec<AskedSecret> {
+        self.gate.asked()
+    }
+}
+
+/// The files of one platform.
+#[derive(Clone, Debug)]
+pub struct PreparedResult {
+    /// The platform; `None` when the build is for one platform only.
+    pub platform: Option<String>,
+    /// The very state that is returned.
+    pub reference: Reference,
+    /// How it is made.
+    pub definition: pb::Definition,
+}
+
+/// Why a prepared build is not returned.
+#[derive(Debug)]
+pub enum Refusal<E> {
+    /// It failed when it ran.
+    Failed(tonic::Status),
+    /// The caller does not want it.
+    Refused(E),
+}
+
+impl<E> From<tonic::Status> for Refusal<E> {
+    fn from(status: tonic::Status) -> Self {
+        Self::Failed(status)
+    }
+}
+
+/// The type of a transformation that does not exist, for builds without one.
+#[derive(Debug)]
+pub enum NoTransform {}
+
+impl Transform for NoTransform {
+    type Error = std::convert::Infallible;
+
+    fn transform(
+        &mut self,
+        _: &Capabilities,
+        _: Option<&str>,
+        _: pb::Definition,
+    ) -> Result<pb::Definition, Self::Error> {
+        match *self {}
+    }
+}

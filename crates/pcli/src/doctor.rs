@@ -1,0 +1,318 @@
+//! `doctor`: what is well, what to know and what to mend, in the half that both tools share.
+//!
+//! A tool puts its own findings about its engine before these and prints the list. Nothing here needs an engine, and no
+//! finding holds a value.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use psecret::{Inputs, Searchability, Unprotected};
+use pvault::Environment;
+use serde::Serialize;
+
+use crate::arguments::SecretArguments;
+use crate::resolve::{Purpose, Resolution, resolve};
+use crate::secrets::Desk;
+use crate::trust::{Trusted, acts};
+use crate::{
+    Diagnostic, Exit, FoundManifest, IDENTITY_VARIABLE, Printer, ProjectStore, find_manifest, identity, identity_path,
+    last_builds,
+};
+
+/// How well something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// As it should be.
+    Ok,
+    /// Works, and is worth a look.
+    Warning,
+    /// The next build or start would fail, or a secret lies open.
+    Problem,
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How well it is.
+    pub health: Health,
+    /// What was looked at: `engine`, `store`, …
+    pub about: String,
+    /// What was found.
+    pub text: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// The code that a command which needs this would end with.
+    #[serde(skip)]
+    pub exit: Option<Exit>,
+}
+
+impl Finding {
+    /// Something that is well.
+    #[must_use]
+    pub fn ok(about: &str, text: impl Into<String>) -> Self {
+        Self { health: Health::Ok, about: about.to_owned(), text: text.into(), advice: None, exit: None }
+    }
+
+    /// Something worth a look, and what to do.
+    #[must_use]
+    pub fn warning(about: &str, text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { health: Health::Warning, advice: Some(advice.into()), ..Self::ok(about, text) }
+    }
+
+    /// What an error says, as a problem with its code.
+    #[must_use]
+    pub fn problem(about: &str, diagnostic: &Diagnostic) -> Self {
+        let (title, advice) = diagnostic.title_and_help();
+        let advice = (!advice.is_empty()).then(|| advice.join("; "));
+        Self { health: Health::Problem, advice, exit: diagnostic.exit(), ..Self::ok(about, title) }
+    }
+}
+
+/// Looks at the project: manifest, trust, identity, store, secrets, env files.
+#[must_use]
+pub fn look(arguments: &SecretArguments, purpose: Purpose, desk: &Desk) -> (Option<FoundManifest>, Vec<Finding>) {
+    let environment = |name: &str| std::env::var_os(name);
+    let mut findings = Vec::new();
+    let found = match find_manifest(arguments.config.as_deref(), &[Path::new("")]) {
+        Ok(found) => found,
+        Err(error) => {
+            findings.push(Finding::problem("manifest", &error.diagnostic()));
+            return (None, findings);
+        }
+    };
+    match &found {
+        Some(found) => findings.push(Finding::ok("manifest", found.path.display().to_string())),
+        None => findings.push(Finding::warning("manifest", "there is no app.toml here", "pbuild new writes one")),
+    }
+    if let Some(found) = &found {
+        findings.push(trust(found, &environment));
+    }
+    let directory = found.as_ref().map_or(Path::new(""), FoundManifest::directory);
+    store(directory, &environment, &mut findings);
+    secrets(arguments, found.as_ref(), purpose, desk, &mut findings);
+    unused(directory, &environment, &mut findings);
+    (found, findings)
+}
+
+fn trust(found: &FoundManifest, environment: &Environment<'_>) -> Finding {
+    let trusted = Trusted::remembered(found, environment);
+    if let Some(danger) = trusted.danger() {
+        return Finding::warning("trust", format!("{}: {danger}", found.path.display()), danger.help(&found.path));
+    }
+    let acts = acts(&found.manifest);
+    let open = acts.iter().filter(|act| !trusted.covers(act)).count();
+    if acts.is_empty() {
+        Finding::ok("trust", "the manifest asks for nothing that needs trust")
+    } else if open == 0 {
+        Finding::ok("trust", format!("all {} entries that fetch values are trusted", acts.len()))
+    } else {
+        let text = format!("{open} of {} ways to fetch values are not trusted", acts.len());
+        Finding::warning(
+            "trust",
+            text,
+            "look at the manifest, then `pbuild trust`; values from flags and the store need none",
+        )
+    }
+}
+
+fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Finding>) {
+    let identity = identity(environment);
+    let place = match environment(IDENTITY_VARIABLE) {
+        Some(_) => IDENTITY_VARIABLE.to_owned(),
+        None => identity_path(environment).map(|path| path.display().to_string()).unwrap_or_default(),
+    };
+    let store = match ProjectStore::beside(directory, environment) {
+        Ok(store) => store,
+        Err(error) => return findings.push(Finding::problem("store", &error.diagnostic())),
+    };
+    let identity = match identity {
+        Ok(identity) => {
+            findings.push(Finding::ok("identity", place));
+            identity
+        }
+        // Nobody needs an identity where nothing is sealed.
+        Err(error) if !store.exists() && error.is_closed() => {
+            return findings.push(Finding::ok("store", "none; `pbuild secrets init` makes one"));
+        }
+        Err(error) => return findings.push(Finding::problem("identity", &error.diagnostic())),
+    };
+    if !store.exists() {
+        return findings.push(Finding::ok("store", "none; `pbuild secrets init` makes one"));
+    }
+    findings.push(match store.read(&identity) {
+        Ok(content) => {
+            let (secrets, readers) = (content.names().count(), content.recipients().count());
+            let counted = |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+            let (secrets, readers) = (counted(secrets, "secret"), counted(readers, "recipient"));
+            Finding::ok("store", format!("{} opens: {secrets}, {readers}", store.path().display()))
+        }
+        Err(error) => Finding::problem("store", &error.diagnostic()),
+    });
+}
+
+fn secrets(
+    arguments: &SecretArguments,
+    found: Option<&FoundManifest>,
+    purpose: Purpose,
+    desk: &Desk,
+    findings: &mut Vec<Finding>,
+) {
+    let environment = |name: &str| std::env::var_os(name);
+    let mut stdin = std::io::stdin();
+    let mut inputs = Inputs::new(&environment, &mut stdin);
+    let sources = arguments.sources();
+    // What is at hand, without running any command that fetches values.
+    let resolution = match resolve(&sources, found, Purpose::List, &mut inputs, &desk.cancellation) {
+        Ok(resolution) => resolution,
+        Err(error) => return findings.push(Finding::problem("secrets", &error.diagnostic())),
+    };
+    findings.extend(resolution.warnings.iter().map(|text| Finding::warning("secrets", text.clone(), "see above")));
+    for secret in &resolution.secrets {
+        findings.push(searchability(secret));
+    }
+    for declared in found.into_iter().flat_map(|found| &found.manifest.secrets) {
+        findings.extend(absent(declared, &resolution, purpose));
+    }
+}
+
+fn searchability(secret: &psecret::Secret) -> Finding {
+    let (about, source) = (secret.name().as_str(), secret.source().to_string());
+    match Searchability::of(secret.value()) {
+        Searchability::Full => Finding::ok(about, format!("from {source}; searched for in every form")),
+        Searchability::Weak => Finding::warning(
+            about,
+            format!("from {source}; weak: 4 to 7 bytes are found as a whole word only"),
+            "use a value of 8 bytes or more",
+        ),
+        Searchability::Empty => Finding::warning(about, format!("from {source}; empty"), "give it a value"),
+        Searchability::Unprotected(why) => {
+            let why = match why {
+                Unprotected::TooShort => "too short",
+                Unprotected::CommonWord => "a common word",
+            };
+            Finding::warning(
+                about,
+                format!("from {source}; unprotected: {why}, so it is neither masked nor searched for"),
+                "use a longer value; if it is no secret, declare it in [env]",
+            )
+        }
+    }
+}
+
+/// A declared secret without a value here: fetched later, not trusted, or missing.
+fn absent(declared: &papp::Secret, resolution: &Resolution, purpose: Purpose) -> Option<Finding> {
+    let name = declared.name.as_str();
+    let is_there = resolution.secrets.iter().any(|secret| secret.name().as_str() == name);
+    if is_there || resolution.deferred.iter().any(|deferred| deferred == name) {
+        return None;
+    }
+    if let Some(entry) = resolution.untrusted.iter().find(|entry| entry.name == name) {
+        return Some(Finding::warning(name, format!("waits for trust: {}", entry.act.told), "pbuild trust"));
+    }
+    if matches!(declared.from, Some(papp::Origin::Command { .. })) {
+        return Some(Finding::ok(name, "fetched by its command when it is needed"));
+    }
+    let is_needed = match purpose {
+        Purpose::Build => declared.in_build(),
+        Purpose::Run => declared.in_run(),
+        Purpose::Search | Purpose::List => false,
+    };
+    is_needed.then(|| {
+        let advice = format!("pbuild secrets set {name}, or write it into a file of env_files");
+        let finding = Finding::warning(name, format!("no value (line {} of the manifest)", declared.line), advice);
+        Finding { health: Health::Problem, exit: Some(Exit::SecretMissing), ..finding }
+    })
+}
+
+/// Secrets that the last builds were given and that no command of theirs mentioned.
+fn unused(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Finding>) {
+    let builds = last_builds(directory, environment);
+    let Some(last) = builds.last() else { return };
+    for secret in &last.secrets {
+        let uses: Vec<_> =
+            builds.iter().flat_map(|build| &build.secrets).filter(|used| used.name == secret.name).collect();
+        if uses.iter().all(|used| !used.mentioned) {
+            findings.push(Finding::warning(
+                &secret.name,
+                format!("no command of the last {} builds mentions it", uses.len()),
+                "scope = \"run\" if only the app needs it; `pbuild secrets advise` knows more",
+            ));
+        }
+    }
+}
+
+/// Files that git would take and should not; nothing where there is no git.
+#[must_use]
+pub fn not_ignored_by_git(folder: &Path, files: &[String]) -> Vec<String> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let git = |words: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(words).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env_remove(IDENTITY_VARIABLE).env_remove(crate::CACHE_KEY_VARIABLE).status().ok()?.code()
+    };
+    if git(&["rev-parse", "--is-inside-work-tree"]) != Some(0) {
+        return Vec::new();
+    }
+    files.iter().filter(|file| git(&["check-ignore", "-q", "--", file]) == Some(1)).cloned().collect()
+}
+
+/// Prints the report and gives the code: that of the first problem, 2 for one without a code of its own, else 0.
+///
+/// # Errors
+///
+/// When it cannot be written as JSON.
+pub fn report(findings: &[Finding], json: bool, stdout: &Printer) -> Result<Exit, Diagnostic> {
+    if json {
+        let document = serde_json::json!({ "version": 1, "findings": findings });
+        stdout.line(&document.to_string());
+    } else {
+        let seen: BTreeSet<usize> = findings.iter().map(|finding| finding.about.chars().count()).collect();
+        let width = seen.last().copied().unwrap_or(0);
+        for finding in findings {
+            let word = match finding.health {
+                Health::Ok => "ok",
+                Health::Warning => "warning",
+                Health::Problem => "problem",
+            };
+            stdout.line(&format!("{word:<8} {:<width$}  {}", finding.about, finding.text));
+            if let Some(advice) = &finding.advice {
+                stdout.line(&format!("{:<8} {:<width$}  help: {advice}", "", ""));
+            }
+        }
+    }
+    let problem = findings.iter().find(|finding| finding.health == Health::Problem);
+    Ok(problem.map_or(Exit::Done, |problem| problem.exit.unwrap_or(Exit::Usage)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Colour;
+
+    #[test]
+    fn the_first_problem_decides_the_code_and_warnings_decide_none() {
+        let printer = Printer::new(Box::new(std::io::sink()), Colour::Never);
+        let ok = Finding::ok("store", "none");
+        let warning = Finding::warning("KEY", "weak", "longer");
+        let problem =
+            Finding::problem("engine", &Diagnostic::error("none answers", Exit::EngineUnreachable).help("start it"));
+        assert_eq!(problem.advice.as_deref(), Some("start it"));
+        let code = |findings: &[Finding]| report(findings, false, &printer).unwrap();
+        assert_eq!(code(&[ok.clone(), warning.clone()]), Exit::Done);
+        assert_eq!(code(&[ok, problem, Finding { health: Health::Problem, ..warning }]), Exit::EngineUnreachable);
+    }
+
+    #[test]
+    fn git_names_what_it_would_take() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [".env".to_owned(), ".env.local".to_owned()];
+        assert!(not_ignored_by_git(folder.path(), &files).is_empty());
+        let made = Command::new("git").args(["init", "-q"]).current_dir(folder.path()).status();
+        assert!(made.unwrap().success());
+        std::fs::write(folder.path().join(".gitignore"), ".env\n").unwrap();
+        assert_eq!(not_ignored_by_git(folder.path(), &files), [".env.local"]);
+    }
+}

@@ -1,0 +1,52 @@
+//! A question on the terminal, answered without echo.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use crate::{Ending, Exit};
+
+/// The terminal on which a question stands, and how it was set before.
+static ASKED: Mutex<Option<(File, Termios)>> = Mutex::new(None);
+
+/// Asks, and waits for a line. Ctrl-C, and every other signal, ends the process with the terminal as it was before: while
+/// a question stands there nothing is under way that would need more.
+///
+/// # Errors
+///
+/// When there is no terminal.
+pub fn ask(question: &str) -> io::Result<String> {
+    let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+    *asked() = Some((terminal.try_clone()?, before.clone()));
+    // Before the question is shown: whoever answers at once is not echoed either.
+    tcsetattr(&terminal, OptionalActions::Now, &silent)?;
+    let answer = rpassword::prompt_password(question);
+    if answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+        end(Ending::Interrupt);
+    }
+    let mut asked = asked();
+    tcsetattr(&terminal, OptionalActions::Now, &before)?;
+    *asked = None;
+    answer
+}
+
+/// Ends the process if a question stands on the terminal.
+pub(crate) fn end(ending: Ending) {
+    // Held to the end: an answer that comes now is not heard any more.
+    let asked = asked();
+    if let Some((mut terminal, before)) = asked.as_ref().map(|(terminal, before)| (terminal, before)) {
+        // What was typed of the answer must not reach whoever reads next. A terminal that is gone needs nothing.
+        let _ = tcsetattr(terminal, OptionalActions::Flush, before);
+        let _ = terminal.write_all(b"\n");
+        std::process::exit(i32::from(Exit::from(ending).code()));
+    }
+}
+
+fn asked() -> MutexGuard<'static, Option<(File, Termios)>> {
+    ASKED.lock().unwrap_or_else(PoisonError::into_inner)
+}

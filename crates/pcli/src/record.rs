@@ -1,0 +1,158 @@
+//! The last builds of a project: which secrets were offered, asked for, mentioned. Names and numbers, nothing else.
+//!
+//! One private file for each project, in the user's state folder. It helps `doctor` to name secrets that no build needs;
+//! a build whose record cannot be written is as good as any other.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use pvault::{Environment, state_folder};
+use serde::{Deserialize, Serialize};
+
+use crate::sealed::folder_name;
+
+/// How many builds are remembered.
+pub const REMEMBERED_BUILDS: usize = 20;
+
+/// The largest record that is read, in bytes.
+const LARGEST: u64 = 4 << 20;
+
+/// How a build ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildOutcome {
+    /// Searched, and nothing found.
+    Clean,
+    /// A value was found.
+    Leak,
+    /// Something could not be searched.
+    Incomplete,
+}
+
+/// What one build did with one secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretUse {
+    /// Its name.
+    pub name: String,
+    /// How many steps were offered it, or mount it themselves.
+    pub steps: usize,
+    /// How many of these ran.
+    pub ran: usize,
+    /// How many of these came from the cache, and so asked for nothing.
+    pub cached: usize,
+    /// How often the engine asked for it.
+    pub asked: u64,
+    /// Whether a command of these steps mentions it, or runs a program that is known to read it.
+    pub mentioned: bool,
+}
+
+/// One build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRecord {
+    /// When it ended, RFC 3339.
+    pub at: String,
+    /// How it ended.
+    pub outcome: BuildOutcome,
+    /// Its secrets.
+    pub secrets: Vec<SecretUse>,
+}
+
+impl BuildRecord {
+    /// A build that ended now.
+    #[must_use]
+    pub fn new(now: SystemTime, outcome: BuildOutcome, secrets: Vec<SecretUse>) -> Self {
+        let at = jiff::Timestamp::try_from(now).map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        Self { at: at.unwrap_or_default(), outcome, secrets }
+    }
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct File {
+    version: u32,
+    builds: Vec<BuildRecord>,
+}
+
+/// The builds of a project that are remembered, the last one last. What cannot be read is nothing.
+#[must_use]
+pub fn last_builds(project: &Path, environment: &Environment<'_>) -> Vec<BuildRecord> {
+    file(project, environment).map(|path| read(&path).builds).unwrap_or_default()
+}
+
+/// Remembers one more build of the project in this folder.
+///
+/// # Errors
+///
+/// When the state folder cannot be written; `NotFound` when there is none.
+pub fn remember_build(project: &Path, build: BuildRecord, environment: &Environment<'_>) -> io::Result<()> {
+    let path = file(project, environment).ok_or(io::ErrorKind::NotFound)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut known = read(&path);
+    known.version = 1;
+    known.builds.push(build);
+    let surplus = known.builds.len().saturating_sub(REMEMBERED_BUILDS);
+    known.builds.drain(..surplus);
+    // A temporary file is 0600, and a reader sees the old record or the new one.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&serde_json::to_vec(&known)?)?;
+    file.persist(&path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn read(path: &Path) -> File {
+    let is_readable = fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.len() <= LARGEST);
+    let read = if is_readable { fs::read(path).ok() } else { None };
+    let file: Option<File> = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    file.filter(|file| file.version == 1).unwrap_or_default()
+}
+
+fn file(project: &Path, environment: &Environment<'_>) -> Option<PathBuf> {
+    let project = if project.as_os_str().is_empty() { Path::new(".") } else { project };
+    let place = fs::canonicalize(project).ok()?;
+    Some(state_folder(environment, "pbuild")?.join("builds").join(format!("{}.json", folder_name(&place))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    fn build(number: usize) -> BuildRecord {
+        let secret =
+            SecretUse { name: format!("NAME_{number}"), steps: 2, ran: 1, cached: 1, asked: 1, mentioned: true };
+        BuildRecord::new(SystemTime::UNIX_EPOCH, BuildOutcome::Clean, vec![secret])
+    }
+
+    #[test]
+    fn the_last_twenty_builds_of_each_project_are_kept_private() {
+        let (home, one, two) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let environment = |name: &str| (name == "HOME").then(|| OsString::from(home.path()));
+        for number in 0..REMEMBERED_BUILDS + 5 {
+            remember_build(one.path(), build(number), &environment).unwrap();
+        }
+        let builds = last_builds(one.path(), &environment);
+        assert_eq!((builds.len(), builds.last()), (REMEMBERED_BUILDS, Some(&build(REMEMBERED_BUILDS + 4))));
+        assert_eq!(builds[0].at, "1970-01-01T00:00:00Z");
+        assert!(last_builds(two.path(), &environment).is_empty());
+        let path = file(one.path(), &environment).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        // A record that somebody damaged begins anew.
+        fs::write(&path, "{\"version\":1,\"builds\":[{").unwrap();
+        assert!(last_builds(one.path(), &environment).is_empty());
+        remember_build(one.path(), build(1), &environment).unwrap();
+        assert_eq!(last_builds(one.path(), &environment).len(), 1);
+    }
+
+    #[test]
+    fn without_a_home_nothing_is_remembered_k10() {
+        let one = tempfile::tempdir().unwrap();
+        assert_eq!(remember_build(one.path(), build(1), &|_| None).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(last_builds(one.path(), &|_| None).is_empty());
+    }
+}

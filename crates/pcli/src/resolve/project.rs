@@ -1,0 +1,111 @@
+//! The env files that the manifest names, as a place where values come from.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use psecret::{Dialect, EnvEntry, EnvFile, EnvFileWarning, EnvValue, Inputs, SecretError, Source, UserSecret};
+
+use super::ResolveError;
+use crate::FoundManifest;
+use crate::trust::{Act, Trusted};
+
+/// What the files say about one secret.
+pub(super) enum Answer {
+    /// None of them has it.
+    Nothing,
+    /// A file is there, and the manifest may not read it for this secret yet.
+    Refused(Act),
+    /// Its value.
+    Value(UserSecret, Source),
+}
+
+/// The project's own env files, each read when the first secret is sought in it.
+pub(super) struct ProjectFiles<'a> {
+    directory: PathBuf,
+    /// The last one of the manifest first: it replaces those before it.
+    files: Vec<(&'a papp::EnvFile, State)>,
+    warnings: Vec<String>,
+}
+
+enum State {
+    Unread,
+    /// A checkout without the file is as good as one with an empty file.
+    Absent,
+    Read(Vec<EnvEntry>),
+}
+
+impl<'a> ProjectFiles<'a> {
+    pub(super) fn new(found: Option<&'a FoundManifest>) -> Self {
+        let directory = found.map(|found| found.directory().to_owned()).unwrap_or_default();
+        let declared = found.into_iter().flat_map(|found| found.manifest.env_files.iter().rev());
+        Self { directory, files: declared.map(|file| (file, State::Unread)).collect(), warnings: Vec::new() }
+    }
+
+    /// Takes a secret's value out. Nothing of a file is read before the user trusts the manifest to.
+    pub(super) fn take(
+        &mut self,
+        secret: &papp::Secret,
+        trusted: &Trusted,
+        inputs: &mut Inputs<'_>,
+    ) -> Result<Answer, ResolveError> {
+        for (file, state) in &mut self.files {
+            let Some(path) = inside(&self.directory, &file.path)? else {
+                *state = State::Absent;
+                continue;
+            };
+            let act = Act::of_file(file, secret);
+            if !trusted.covers(&act) {
+                return Ok(Answer::Refused(act));
+            }
+            if matches!(state, State::Unread) {
+                let read = EnvFile::read(&path, dialect(file.dialect), inputs)?;
+                self.warnings.extend(warnings(file, &read));
+                *state = State::Read(read.into_entries());
+            }
+            let State::Read(entries) = state else { continue };
+            let Some(at) = entries.iter().position(|entry| entry.name.as_str() == secret.name) else { continue };
+            let entry = entries.swap_remove(at);
+            // A bare name would be the process environment's, which is asked for last.
+            if let EnvValue::Literal(value) = entry.value
+                && !value.is_empty()
+            {
+                return Ok(Answer::Value(value, Source::ProjectFile { path: file.path.clone(), line: entry.line }));
+            }
+        }
+        Ok(Answer::Nothing)
+    }
+
+    /// What people should know about the files that were read.
+    pub(super) fn into_warnings(self) -> Vec<String> {
+        self.warnings
+    }
+}
+
+/// The file, if there is one and it does not lie elsewhere: a symbolic link is a path that somebody else wrote.
+fn inside(directory: &Path, path: &Path) -> Result<Option<PathBuf>, ResolveError> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let named = directory.join(path);
+    let failed = |source| SecretError::ReadEnvFile { path: named.clone(), source };
+    match fs::canonicalize(&named) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error).into()),
+        Ok(real) if real.starts_with(fs::canonicalize(directory).map_err(failed)?) => Ok(Some(real)),
+        Ok(_) => Err(ResolveError::Outside { path: named }),
+    }
+}
+
+fn dialect(dialect: papp::EnvFileDialect) -> Dialect {
+    match dialect {
+        papp::EnvFileDialect::Dotenv => Dialect::Dotenv,
+        papp::EnvFileDialect::Docker => Dialect::Docker,
+    }
+}
+
+/// Of a file that other programs read too, only what may change a secret's value is worth a word.
+fn warnings(file: &papp::EnvFile, read: &EnvFile) -> Vec<String> {
+    let counts = |warning: &&EnvFileWarning| {
+        !matches!(warning, EnvFileWarning::NotAVariable { .. } | EnvFileWarning::SteersPrograms { .. })
+    };
+    read.warnings().iter().filter(counts).map(|warning| format!("{}: {warning}", file.path.display())).collect()
+}

@@ -1,0 +1,102 @@
+//! The passphrase that unwraps an identity: from a variable, or asked on the terminal.
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use pvault::{Environment, Identity, Passphrase, VaultError};
+
+use super::{NEW_PASSPHRASE_VARIABLE, PASSPHRASE_VARIABLE, SealedError};
+
+/// How often a person may mistype; a script never gets a second try (K6).
+const TRIES: usize = 3;
+
+/// What this process unwrapped already. Unwrapping takes a second by design, and nobody wants to be asked twice for one
+/// command; the commands themselves open the identity where they need it.
+static UNWRAPPED: Mutex<Option<(PathBuf, Identity)>> = Mutex::new(None);
+
+/// Reads the identity file, unwraps it if it is wrapped.
+pub(super) fn load(path: &Path, environment: &Environment<'_>) -> Result<Identity, SealedError> {
+    match Identity::load(path) {
+        Err(VaultError::NeedsPassphrase { .. }) => {}
+        other => return Ok(other?),
+    }
+    let mut known = UNWRAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, identity)) = known.as_ref().filter(|(of, _)| of == path) {
+        return Ok(identity.clone());
+    }
+    let (identity, _) = unwrap(path, environment)?;
+    *known = Some((path.to_owned(), identity.clone()));
+    Ok(identity)
+}
+
+/// Makes an identity file that is wrapped with a new passphrase.
+pub(super) fn create(path: &Path, environment: &Environment<'_>) -> Result<(), SealedError> {
+    let identity = Identity::unwrap_or_create(path, &fresh(environment)?)?;
+    *UNWRAPPED.lock().unwrap_or_else(PoisonError::into_inner) = Some((path.to_owned(), identity));
+    Ok(())
+}
+
+/// The same, with the passphrase that did it; `None` when the file is not wrapped.
+pub(super) fn current(path: &Path, environment: &Environment<'_>) -> Result<Option<Passphrase>, SealedError> {
+    match Identity::load(path) {
+        Err(VaultError::NeedsPassphrase { .. }) => unwrap(path, environment).map(|(_, passphrase)| Some(passphrase)),
+        other => other.map(|_| None).map_err(SealedError::from),
+    }
+}
+
+fn unwrap(path: &Path, environment: &Environment<'_>) -> Result<(Identity, Passphrase), SealedError> {
+    if let Some(passphrase) = given(PASSPHRASE_VARIABLE, environment)? {
+        return Ok((Identity::unwrap(path, &passphrase)?, passphrase));
+    }
+    if !can_ask(environment) {
+        return Err(VaultError::NeedsPassphrase { path: path.to_owned() }.into());
+    }
+    let mut question = format!("passphrase of {}: ", path.display());
+    for left in (0..TRIES).rev() {
+        let passphrase = ask(&question)?;
+        match Identity::unwrap(path, &passphrase) {
+            Ok(identity) => return Ok((identity, passphrase)),
+            Err(VaultError::WrongPassphrase { .. }) if left > 0 => {
+                question = "wrong passphrase; once more: ".to_owned();
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(VaultError::WrongPassphrase { path: path.to_owned() }.into())
+}
+
+/// A passphrase for an identity that had none, or another.
+pub(super) fn fresh(environment: &Environment<'_>) -> Result<Passphrase, SealedError> {
+    let passphrase = match given(NEW_PASSPHRASE_VARIABLE, environment)? {
+        Some(passphrase) => passphrase,
+        None if can_ask(environment) => {
+            let passphrase = ask("new passphrase: ")?;
+            if passphrase.is_short() {
+                return Err(SealedError::ShortPassphrase);
+            }
+            if ask("the same once more: ")? != passphrase {
+                return Err(SealedError::TwoPassphrases);
+            }
+            passphrase
+        }
+        None => return Err(SealedError::NoTerminal),
+    };
+    if passphrase.is_short() { Err(SealedError::ShortPassphrase) } else { Ok(passphrase) }
+}
+
+fn given(variable: &'static str, environment: &Environment<'_>) -> Result<Option<Passphrase>, SealedError> {
+    let Some(text) = environment(variable).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let text = text.into_string().map_err(|_| SealedError::NotText { variable })?;
+    Ok(Some(Passphrase::new(text)))
+}
+
+/// Whether somebody sits there: not where `CI` says that nobody does, and not where the question would not be seen.
+fn can_ask(environment: &Environment<'_>) -> bool {
+    let in_ci = environment("CI").is_some_and(|text| !text.is_empty());
+    !in_ci && io::stderr().is_terminal() && std::fs::File::open("/dev/tty").is_ok()
+}
+
+fn ask(question: &str) -> Result<Passphrase, SealedError> {
+    crate::prompt::ask(question).map(Passphrase::new).map_err(SealedError::Prompt)
+}

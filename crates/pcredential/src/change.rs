@@ -1,0 +1,224 @@
+//! What is run inside a service's container while its credential is rotated: the next one enabled, the old one revoked.
+//!
+//! Both may be repeated from any state in which an interrupted run can have left the service, and the credential that
+//! instances have is valid at every moment. No statement holds a password where the server takes a hash or a verifier
+//! instead; MySQL, which does not, is told to keep the statement out of its log, and hears it on its own socket.
+
+use sha1::{Digest, Sha1};
+use zeroize::Zeroizing;
+
+use crate::kind::ServiceKind;
+use crate::ledger::ServiceRecord;
+use crate::probe::{Probe, Sign, mongo, mongo_user, postgres, postgres_roles, text, words};
+use crate::rotation::Which;
+use crate::setup::sha256;
+
+/// Said by Redis after all commands before it.
+const FINISHED: &str = "prun: finished";
+
+/// Makes the service take the next credential too.
+#[must_use]
+pub fn enable(service: &ServiceRecord) -> Probe {
+    match service.kind() {
+        ServiceKind::Postgres => postgres(service, postgres_roles(service, Which::Next)),
+        ServiceKind::Mongodb => mongo(service, mongo_user(service, Which::Next)),
+        ServiceKind::Mysql => mysql(service, "mysql", &mysql_both(service)),
+        ServiceKind::Mariadb => mysql(service, "mariadb", &native(service, &[Which::Next, Which::Current])),
+        ServiceKind::Redis => access_list(service, "redis-cli", ""),
+        ServiceKind::Valkey => access_list(service, "valkey-cli", ""),
+    }
+}
+
+/// Makes the service take the next credential alone.
+#[must_use]
+pub fn revoke(service: &ServiceRecord) -> Probe {
+    match service.kind() {
+        ServiceKind::Postgres => postgres(service, postgres_revocation(service)),
+        ServiceKind::Mongodb => mongo(service, mongo_revocation(service)),
+        ServiceKind::Mysql => mysql(service, "mysql", &mysql_next(service)),
+        ServiceKind::Mariadb => mysql(service, "mariadb", &native(service, &[Which::Next])),
+        ServiceKind::Redis => access_list(service, "redis-cli", "resetpass "),
+        ServiceKind::Valkey => access_list(service, "valkey-cli", "resetpass "),
+    }
+}
+
+/// Sessions of the old name end with it: nobody should be in by a key that no longer exists.
+fn postgres_revocation(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
+    let user = service.username_of(Which::Current);
+    text(format!(
+        "SELECT 'ALTER ROLE {user} NOLOGIN PASSWORD NULL' FROM pg_roles WHERE rolname = '{user}' \\gexec
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = '{user}' \\g /dev/null
+"
+    ))
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 39: MongoDB's administrator removes the old user")]
+fn mongo_revocation(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
+    let database = service.database().unwrap_or_default();
+    let user = service.username_of(Which::Current);
+    let (superuser, administrator) = (service.superuser(), service.administrator().expose());
+    text(format!(
+        "db.getSiblingDB('admin').auth('{superuser}', '{administrator}')
+const app = db.getSiblingDB('{database}')
+app.getUser('{user}') && app.dropUser('{user}')
+"
+    ))
+}
+
+/// One option file with both the login and the statement, because there is one standard input.
+#[expect(clippy::disallowed_methods, reason = "door 40: the administrator of MySQL and MariaDB logs in")]
+fn mysql(service: &ServiceRecord, client: &str, statement: &str) -> Probe {
+    let (superuser, administrator) = (service.superuser(), service.administrator().expose());
+    Probe {
+        command: words(&[client, "--defaults-extra-file=/dev/stdin", "--batch"]),
+        input: text(format!(
+            "[client]\nuser={superuser}\npassword={administrator}\n[mysql]\nexecute=\"SET SESSION sql_log_off = 1; {statement}\"\n"
+        )),
+        done: Sign::Success,
+        refused: &["ERROR 1045"],
+    }
+}
+
+/// First the current one is made the only primary, so that retaining it keeps it even when this was done once already.
+#[expect(clippy::disallowed_methods, reason = "door 49: MySQL is told both passwords")]
+fn mysql_both(service: &ServiceRecord) -> Zeroizing<String> {
+    let user = service.username();
+    Zeroizing::new(format!(
+        "ALTER USER '{user}'@'%' IDENTIFIED BY '{}'; ALTER USER '{user}'@'%' IDENTIFIED BY '{}' RETAIN CURRENT PASSWORD;",
+        service.credential_of(Which::Current).expose(),
+        service.credential_of(Which::Next).expose()
+    ))
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 50: MySQL is told the new password")]
+fn mysql_next(service: &ServiceRecord) -> Zeroizing<String> {
+    let user = service.username();
+    Zeroizing::new(format!(
+        "ALTER USER '{user}'@'%' IDENTIFIED BY '{}'; ALTER USER '{user}'@'%' DISCARD OLD PASSWORD;",
+        service.credential_of(Which::Next).expose()
+    ))
+}
+
+/// Makes the app's user in data that others made.
+#[expect(clippy::disallowed_methods, reason = "door 53: MySQL and MariaDB are told the app's password")]
+pub(crate) fn mysql_user(service: &ServiceRecord, client: &str) -> Probe {
+    let (user, database) = (service.username(), service.database().unwrap_or_default());
+    let password = service.credential().expose();
+    let statements = Zeroizing::new(format!(
+        "CREATE DATABASE IF NOT EXISTS {database}; CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{password}'; \
+         ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'; GRANT ALL ON {database}.* TO '{user}'@'%';"
+    ));
+    mysql(service, client, &statements)
+}
+
+/// What a server that nobody can log in to is started with once: it sets the administrator's password itself.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "door 54: MySQL and MariaDB read their administrator's new password once"
+)]
+pub(crate) fn mysql_reset(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
+    text(format!(
+        "ALTER USER '{}'@'localhost' IDENTIFIED BY '{}';\n",
+        service.superuser(),
+        service.administrator().expose()
+    ))
+}
+
+/// MariaDB has no second password, and several ways to log in for one name.
+#[expect(clippy::disallowed_methods, reason = "door 51: MariaDB gets hashes made from the passwords")]
+fn native(service: &ServiceRecord, which: &[Which]) -> String {
+    let ways: Vec<String> = which
+        .iter()
+        .map(|which| {
+            let hash = Sha1::digest(Sha1::digest(service.credential_of(*which).expose()));
+            let hex: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+            format!("mysql_native_password USING '*{hex}'")
+        })
+        .collect();
+    format!("ALTER USER '{}'@'%' IDENTIFIED VIA {};", service.username(), ways.join(" OR "))
+}
+
+/// Whichever password opens the server now, it is told the hashes that are valid from now on.
+#[expect(clippy::disallowed_methods, reason = "door 52: Redis and Valkey are logged in to and get hashes")]
+fn access_list(service: &ServiceRecord, client: &str, before: &str) -> Probe {
+    let login: String =
+        service.credentials().map(|credential| format!("AUTH default {}\n", credential.expose())).collect();
+    let hashes: Vec<String> = service.valid().map(|credential| sha256(credential.expose())).collect();
+    Probe {
+        command: words(&[client, "-h", service.name()]),
+        input: text(format!("{login}ACL SETUSER default {before}{}\nECHO \"{FINISHED}\"\n", hashes.join(" "))),
+        done: Sign::Says(&[FINISHED]),
+        refused: &["NOAUTH"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Ledger, NewService, Step};
+
+    fn rotating(kind: ServiceKind, step: Step) -> Ledger {
+        let mut ledger = Ledger::new("shop");
+        ledger.add(NewService { name: "it", kind, image: "image", volume: "volume", database: None, created: 0 });
+        ledger.begin_rotation("it");
+        ledger.advance("it", step);
+        ledger
+    }
+
+    /// The administrator's, the current and the next credential.
+    fn values(ledger: &Ledger) -> [String; 3] {
+        let sealed: serde_json::Value = serde_json::from_slice(&ledger.seal()).unwrap();
+        let service = &sealed["services"][0];
+        [&service["administrator"], &service["credential"], &service["pending"]["credential"]]
+            .map(|value| value.as_str().unwrap().to_owned())
+    }
+
+    fn input(probe: &Probe) -> String {
+        String::from_utf8(probe.input().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn r9_no_password_stands_in_an_argument() {
+        for kind in ServiceKind::ALL {
+            let ledger = rotating(kind, Step::Revoking);
+            let service = &ledger.services()[0];
+            for probe in [enable(service), revoke(service)] {
+                assert!(values(&ledger).iter().all(|value| !format!("{probe:?}").contains(value)), "{kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn r9_servers_that_take_a_hash_never_hear_the_password_in_a_statement() {
+        for kind in [ServiceKind::Postgres, ServiceKind::Mariadb] {
+            let ledger = rotating(kind, Step::Publishing);
+            let [_, current, next] = values(&ledger);
+            for probe in [enable(&ledger.services()[0]), revoke(&ledger.services()[0])] {
+                assert!(!input(&probe).contains(&current) && !input(&probe).contains(&next), "{kind}");
+            }
+        }
+        let ledger = rotating(ServiceKind::Valkey, Step::Publishing);
+        let [_, current, next] = values(&ledger);
+        let text = input(&enable(&ledger.services()[0]));
+        let statement = text.lines().find(|line| line.starts_with("ACL")).unwrap();
+        assert!(!statement.contains(&current) && !statement.contains(&next));
+    }
+
+    #[test]
+    fn an_access_list_has_both_hashes_until_the_old_one_is_revoked() {
+        let hashes = |step| {
+            let ledger = rotating(ServiceKind::Redis, step);
+            let text = input(&revoke(&ledger.services()[0]));
+            text.lines().find(|line| line.starts_with("ACL")).unwrap().matches('#').count()
+        };
+        assert_eq!([Step::Enabling, Step::Publishing, Step::Revoking].map(hashes), [2, 2, 1]);
+    }
+
+    #[test]
+    fn mariadbs_hash_is_the_servers_own() {
+        // SELECT PASSWORD('secret') on a server.
+        let hash = Sha1::digest(Sha1::digest("secret"));
+        let hex: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+        assert_eq!(hex, "14E65567ABDB5135D0CFD9A70B3032C179A49EE7");
+    }
+}

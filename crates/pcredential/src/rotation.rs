@@ -1,0 +1,139 @@
+//! A credential on its way to the next one.
+//!
+//! Every step is sealed before the effect that it announces, and every effect may be repeated: whenever the program is
+//! killed, the next one reads the step and goes on from there. Until the last step begins, the service takes both
+//! credentials; from then on instances have the next one. So there is no moment in which nobody knows how to log in.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize;
+
+use crate::credential::ServiceCredential;
+use crate::ledger::Slot;
+
+/// How far a rotation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// The next credential is sealed; the service is being told about it. Instances have the current one.
+    Enabling,
+    /// The service takes both. Instances are being given the next one.
+    Publishing,
+    /// All instances have the next one. The service is being told to refuse the current one.
+    Revoking,
+}
+
+/// Which of a service's two credentials is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one before the rotation, or the only one.
+    Current,
+    /// The one after it.
+    Next,
+}
+
+/// The next credential of a service, while there are two.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) step: Step,
+    pub(crate) slot: Slot,
+    pub(crate) credential: ServiceCredential,
+}
+
+impl Slot {
+    /// The one that a rotation leads to.
+    #[must_use]
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
+        }
+    }
+}
+
+/// As it goes into the sealed ledger.
+#[derive(Serialize)]
+pub(crate) struct SealedPending<'a> {
+    pub(crate) step: Step,
+    pub(crate) slot: Slot,
+    pub(crate) credential: &'a str,
+}
+
+/// As it comes out of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpenedPending {
+    step: Step,
+    slot: Slot,
+    credential: String,
+}
+
+impl Drop for OpenedPending {
+    fn drop(&mut self) {
+        self.credential.zeroize();
+    }
+}
+
+impl From<OpenedPending> for Pending {
+    fn from(mut opened: OpenedPending) -> Self {
+        let credential = ServiceCredential::from_text(std::mem::take(&mut opened.credential));
+        Self { step: opened.step, slot: opened.slot, credential }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Ledger, NewService, ServiceKind, Step, Which};
+
+    fn ledger(kind: ServiceKind) -> Ledger {
+        let mut ledger = Ledger::new("shop");
+        ledger.add(NewService { name: "db", kind, image: "image", volume: "volume", database: None, created: 0 });
+        ledger
+    }
+
+    /// What instances get, without showing it.
+    fn published(ledger: &Ledger) -> (String, bool) {
+        let service = &ledger.services()[0];
+        (service.username(), std::ptr::eq(service.credential(), service.credential_of(Which::Current)))
+    }
+
+    #[test]
+    fn instances_get_the_next_credential_from_the_moment_both_are_valid() {
+        let mut ledger = ledger(ServiceKind::Postgres);
+        assert_eq!(published(&ledger), ("shop_a".to_owned(), true));
+        ledger.begin_rotation("db");
+        assert_eq!(ledger.services()[0].step(), Some(Step::Enabling));
+        assert_eq!(published(&ledger), ("shop_a".to_owned(), true));
+        ledger.advance("db", Step::Publishing);
+        assert_eq!(published(&ledger), ("shop_b".to_owned(), false));
+        ledger.advance("db", Step::Revoking);
+        assert_eq!(published(&ledger), ("shop_b".to_owned(), false));
+        ledger.finish_rotation("db", 9);
+        assert_eq!(published(&ledger), ("shop_b".to_owned(), true));
+        assert_eq!((ledger.services()[0].step(), ledger.services()[0].created()), (None, 9));
+    }
+
+    #[test]
+    fn a_rotation_that_is_under_way_is_not_begun_again() {
+        let mut ledger = ledger(ServiceKind::Mysql);
+        ledger.begin_rotation("db");
+        ledger.advance("db", Step::Publishing);
+        let before = ledger.seal();
+        ledger.begin_rotation("db");
+        ledger.advance("db", Step::Enabling);
+        assert_eq!(*ledger.seal(), *before, "and never goes back");
+    }
+
+    #[test]
+    fn every_step_survives_the_seal() {
+        let mut ledger = ledger(ServiceKind::Redis);
+        ledger.begin_rotation("db");
+        for step in [Step::Enabling, Step::Publishing, Step::Revoking] {
+            ledger.advance("db", step);
+            let opened = Ledger::open(&ledger.seal()).unwrap();
+            assert_eq!(opened.services()[0].step(), Some(step));
+            assert_eq!(*opened.seal(), *ledger.seal());
+        }
+        ledger.finish_rotation("db", 1);
+        assert_eq!(Ledger::open(&ledger.seal()).unwrap().services()[0].step(), None);
+    }
+}

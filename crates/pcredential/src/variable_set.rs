@@ -1,0 +1,89 @@
+//! Further names for what a service provides, for apps that read others than the standard ones.
+
+use crate::kind::ServiceKind;
+
+/// A set of names that somebody asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VariableSet {
+    /// `PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`, `PGPASSWORD`: what PostgreSQL's own clients read.
+    Libpq,
+    /// `POSTGRES_HOST`, `POSTGRES_PORT`, `POSTGRES_DB`, `POSTGRES_USER`, `POSTGRES_PASSWORD`.
+    Postgres,
+    /// `MYSQL_HOST`, `MYSQL_PORT`, `MYSQL_DATABASE`, `MYSQL_USER`, `MYSQL_PASSWORD`.
+    Mysql,
+    /// The standard names with the service's own name as prefix.
+    Named,
+    /// `NAME_FILE` with the path of a file, for each variable of the service that is confidential.
+    Files,
+}
+
+/// The parts of a login that a set has names for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Host,
+    Port,
+    Database,
+    Username,
+    Password,
+}
+
+impl VariableSet {
+    /// All of them, in the order in which help lists them.
+    pub const ALL: [Self; 5] = [Self::Libpq, Self::Postgres, Self::Mysql, Self::Named, Self::Files];
+
+    /// Finds a set by its name in `app.toml`.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|set| set.as_str() == name)
+    }
+
+    /// Its name in `app.toml`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Libpq => "PG*",
+            Self::Postgres => "POSTGRES_*",
+            Self::Mysql => "MYSQL_*",
+            Self::Named => "NAME_*",
+            Self::Files => "*_FILE",
+        }
+    }
+
+    /// Whether services of a kind have it.
+    #[must_use]
+    pub fn fits(self, kind: ServiceKind) -> bool {
+        match self {
+            Self::Libpq | Self::Postgres => kind == ServiceKind::Postgres,
+            Self::Mysql => matches!(kind, ServiceKind::Mysql | ServiceKind::Mariadb),
+            Self::Named | Self::Files => true,
+        }
+    }
+
+    /// The names of sets whose names depend on nothing.
+    pub(crate) fn fixed(self) -> &'static [(Part, &'static str)] {
+        match self {
+            Self::Libpq => &[
+                (Part::Host, "PGHOST"),
+                (Part::Port, "PGPORT"),
+                (Part::Database, "PGDATABASE"),
+                (Part::Username, "PGUSER"),
+                (Part::Password, "PGPASSWORD"),
+            ],
+            Self::Postgres => &[
+                (Part::Host, "POSTGRES_HOST"),
+                (Part::Port, "POSTGRES_PORT"),
+                (Part::Database, "POSTGRES_DB"),
+                (Part::Username, "POSTGRES_USER"),
+                (Part::Password, "POSTGRES_PASSWORD"),
+            ],
+            Self::Mysql => &[
+                (Part::Host, "MYSQL_HOST"),
+                (Part::Port, "MYSQL_PORT"),
+                (Part::Database, "MYSQL_DATABASE"),
+                (Part::Username, "MYSQL_USER"),
+                (Part::Password, "MYSQL_PASSWORD"),
+            ],
+            Self::Named | Self::Files => &[],
+        }
+    }
+}

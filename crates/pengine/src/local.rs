@@ -1,0 +1,51 @@
+//! The engine's own files, where it runs on this machine.
+
+use std::path::PathBuf;
+
+use tokio::net::UnixStream;
+
+use crate::address::Address;
+use crate::engine::{Engine, ImageStore};
+
+/// The folder with an engine's data, as this process can reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFolder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Where a containerd of its own keeps content, as far as such places are known.
+    pub content: Vec<PathBuf>,
+    /// How the engine keeps images in it.
+    pub store: ImageStore,
+    /// The name of the driver that keeps layers.
+    pub driver: String,
+}
+
+/// Below the data folder of an engine that starts its own containerd; and where the system's containerd keeps content.
+const CONTENT: [&str; 2] =
+    ["containerd/daemon/io.containerd.content.v1.content/blobs", "io.containerd.content.v1.content/blobs"];
+const SYSTEM_CONTAINERD: &str = "var/lib/containerd";
+
+impl Engine {
+    /// The engine's data folder, if the engine is a process of this machine whose files may be read.
+    ///
+    /// A path in an engine's answer is true for the engine: it may live in another root, and its socket may lead to
+    /// another machine. So the folder is looked up from the root of the process that listens at the socket, and where
+    /// the folder names its engine, it must name this one. What is in the folder is for the caller to check.
+    pub async fn data_folder(&self) -> Option<DataFolder> {
+        let Address::Unix(socket) = self.endpoint().address() else { return None };
+        let stream = UnixStream::connect(socket).await.ok()?;
+        let process = stream.peer_cred().ok()?.pid().filter(|process| *process > 0)?;
+        let info = self.docker().info().await.ok()?;
+        let root = PathBuf::from(format!("/proc/{process}/root"));
+        let folder = info.docker_root_dir.filter(|folder| folder.starts_with('/'))?;
+        let path = root.join(folder.trim_start_matches('/'));
+        std::fs::read_dir(&path).ok()?;
+        let named = std::fs::read_to_string(path.join("engine-id")).ok();
+        if named.is_some_and(|named| info.id.is_none_or(|id| id.trim() != named.trim())) {
+            return None;
+        }
+        let content = vec![path.join(CONTENT[0]), root.join(SYSTEM_CONTAINERD).join(CONTENT[1])];
+        let store = self.image_store().await.ok()?;
+        Some(DataFolder { path, content, store, driver: info.driver.unwrap_or_default() })
+    }
+}

@@ -1,0 +1,59 @@
+//! The bodies of the fuzz targets, run by the fuzzer and by the tests alike.
+//!
+//! A body takes any bytes and panics when a promise is broken. The package `fuzz/` hands it what libFuzzer makes up
+//! (`scripts/fuzz`); the test `tests/corpus.rs` hands it every file of `fuzz/corpus/NAME`, in the normal test run. Both
+//! call the same function, so neither can drift from the other.
+//!
+//! A new target is a module here, a row in [`TARGETS`], a file `fuzz/fuzz_targets/NAME.rs` and a few small files in
+//! `fuzz/corpus/NAME`; the test tells what is missing.
+
+mod archive;
+mod env_file;
+mod expansion;
+mod inside;
+mod matcher;
+mod redactor;
+mod sealed;
+mod store;
+
+/// One fuzz target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name: that of the binary in `fuzz/fuzz_targets` and of the folder in `fuzz/corpus`.
+    pub name: &'static str,
+    /// Its body.
+    pub run: fn(&[u8]),
+}
+
+/// Every target, by name. The formats of archives have one body, and a corpus each.
+pub const TARGETS: &[Target] = &[
+    Target { name: "ar", run: inside::run },
+    Target { name: "archive", run: archive::archive },
+    Target { name: "bzip2", run: inside::run },
+    Target { name: "cpio", run: inside::run },
+    Target { name: "documents", run: archive::documents },
+    Target { name: "env_file", run: env_file::run },
+    Target { name: "expansion", run: expansion::run },
+    Target { name: "git_pack", run: inside::run },
+    Target { name: "gzip", run: inside::run },
+    Target { name: "matcher", run: matcher::run },
+    Target { name: "redactor", run: redactor::run },
+    Target { name: "sealed", run: sealed::run },
+    Target { name: "seven_zip", run: inside::run },
+    Target { name: "store", run: store::run },
+    Target { name: "tar", run: inside::run },
+    Target { name: "xz", run: inside::run },
+    Target { name: "zip", run: inside::run },
+    Target { name: "zlib", run: inside::run },
+    Target { name: "zstd", run: inside::run },
+];
+
+/// Runs the target of that name.
+///
+/// # Panics
+///
+/// When a promise is broken, which is what a fuzzer looks for; and when there is no such target.
+pub fn run(name: &str, data: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name).expect("a target of that name");
+    (target.run)(data);
+}

@@ -1,0 +1,142 @@
+//! Which blobs of a store an image is made of.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::digest::Digest;
+use crate::loose::{LooseBlob, Vouching};
+
+/// Manifests past this number are left out, which the reading then tells.
+const MOST_MANIFESTS: usize = 10_000;
+/// An index that lists an index that lists …
+const DEEPEST_INDEX: usize = 8;
+/// A longer document is not followed.
+const LARGEST_DOCUMENT: u64 = 8 << 20;
+/// All documents together; what is past it is not followed.
+const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
+
+/// Blobs by digest: a layout's folder, an engine's content store, a registry.
+pub trait BlobStore: Send + Sync + 'static {
+    /// How long a blob is; `None` when the store does not have it.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be asked.
+    fn size(&self, wanted: &Wanted) -> io::Result<Option<u64>>;
+
+    /// Who says that its blobs have their digests; `None` where comparing costs as much as reading.
+    fn vouching(&self) -> Option<Vouching>;
+
+    /// Opens a blob.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there or cannot be read.
+    fn open(&self, wanted: &Wanted) -> io::Result<Box<dyn Read + Send>>;
+}
+
+/// A blob that some document lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its digest.
+    pub digest: Digest,
+    /// How long the document says it is.
+    pub size: Option<u64>,
+    /// Whether it is listed as an index or a manifest, which registries keep apart from other blobs.
+    pub manifest: bool,
+}
+
+/// A document that lists others, as far as it does.
+#[derive(Deserialize)]
+struct Listing {
+    manifests: Option<Vec<Listed>>,
+    layers: Option<Vec<Listed>>,
+    config: Option<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    digest: String,
+    size: Option<u64>,
+}
+
+/// Everything that leads from these documents to an image's last layer, each blob once. What the store does not have is
+/// left out: the reading tells that it is missing.
+///
+/// # Errors
+///
+/// When the store cannot be asked.
+pub fn gather(store: &Arc<dyn BlobStore>, roots: Vec<Wanted>) -> io::Result<Vec<LooseBlob>> {
+    let mut gatherer = Gatherer { store, seen: HashSet::new(), blobs: Vec::new(), manifests: 0, document_bytes: 0 };
+    for root in roots {
+        gatherer.document(root, 0)?;
+    }
+    Ok(gatherer.blobs)
+}
+
+struct Gatherer<'a> {
+    store: &'a Arc<dyn BlobStore>,
+    seen: HashSet<Digest>,
+    blobs: Vec<LooseBlob>,
+    manifests: usize,
+    document_bytes: u64,
+}
+
+impl Gatherer<'_> {
+    /// An index or a manifest, and what it lists.
+    fn document(&mut self, wanted: Wanted, depth: usize) -> io::Result<()> {
+        if depth > DEEPEST_INDEX || self.manifests == MOST_MANIFESTS || !self.seen.insert(wanted.digest.clone()) {
+            return Ok(());
+        }
+        self.manifests += 1;
+        let Some(size) = self.store.size(&wanted)? else { return Ok(()) };
+        self.document_bytes += size;
+        if size > LARGEST_DOCUMENT || self.document_bytes > MOST_DOCUMENT_BYTES {
+            self.blob(wanted, size);
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        self.store.open(&wanted)?.take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes)?;
+        let listing: Option<Listing> = serde_json::from_slice(&bytes).ok();
+        self.blobs.push(LooseBlob::of_bytes(blob_name(&wanted.digest), bytes));
+        let Some(listing) = listing else { return Ok(()) };
+        for listed in listing.manifests.into_iter().flatten() {
+            if let Some(wanted) = listed.wanted(true) {
+                self.document(wanted, depth + 1)?;
+            }
+        }
+        for listed in listing.config.into_iter().chain(listing.layers.into_iter().flatten()) {
+            let Some(wanted) = listed.wanted(false) else { continue };
+            if self.seen.insert(wanted.digest.clone())
+                && let Some(size) = self.store.size(&wanted)?
+            {
+                self.blob(wanted, size);
+            }
+        }
+        Ok(())
+    }
+
+    fn blob(&mut self, wanted: Wanted, size: u64) {
+        let store = Arc::clone(self.store);
+        let (name, digest) = (blob_name(&wanted.digest), wanted.digest.clone());
+        let blob = LooseBlob::sized(name, size, move || store.open(&wanted));
+        self.blobs.push(match self.store.vouching() {
+            Some(vouching) => blob.identified(digest, vouching),
+            None => blob,
+        });
+    }
+}
+
+impl Listed {
+    fn wanted(self, manifest: bool) -> Option<Wanted> {
+        Some(Wanted { digest: Digest::parse(&self.digest)?, size: self.size, manifest })
+    }
+}
+
+/// The name under which archives keep a blob.
+fn blob_name(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}

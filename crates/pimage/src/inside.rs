@@ -1,0 +1,295 @@
+//! What lies inside of content: one walk for everything, from a layer's tar to the archive in an archive in a file.
+//!
+//! A [`Span`] is looked at from its beginning. What begins there like a container is opened: a container of members
+//! names each and has its span looked at in turn, in the same bytes; one that is packed gives a new stream, shown to the
+//! visitor in full and looked at in turn. Behind a container's end the next bytes are looked at again, so that archives
+//! behind archives are found. Whatever is left is passed over, and so every byte was shown once. Nothing goes backwards,
+//! nothing is written down, and what a format would need its end for is read from its front.
+
+mod members;
+mod pack;
+mod packed;
+mod seven;
+mod shared;
+mod sniff;
+mod stub;
+mod tap;
+
+use std::io;
+
+use crate::blob::BlobId;
+use crate::container::Container;
+use crate::problem::Fault;
+use crate::span::Span;
+use crate::visit::{Entry, EntryKind, Part, Stream};
+use crate::whiteout::Whiteouts;
+use crate::window::Ahead as _;
+use sniff::{Found, HEAD, sniff};
+
+pub use shared::Limits;
+pub(crate) use shared::Shared;
+pub(crate) use tap::{Seen, Stopped, Tap};
+
+/// Faults of one blob past this number are not told one by one.
+const MOST_TOLD: usize = 1000;
+
+/// Looks into one blob.
+pub(crate) struct Look<'v> {
+    shared: &'v Shared<'v>,
+    blob: BlobId,
+    name: &'v str,
+    /// The file of the layer's own tar that the walk is in, and the members inside it.
+    path: Vec<u8>,
+    inside: Vec<u8>,
+    /// What the walk is in, outermost first: entries and streams.
+    here: Vec<Here>,
+    /// Containers that are open, and streams.
+    depth: usize,
+    level: usize,
+    buffers: Vec<Box<[u8]>>,
+    is_tar: bool,
+    cut: bool,
+    whiteouts: Whiteouts,
+    faults: Vec<Fault>,
+    damaged: Vec<Fault>,
+}
+
+/// An entry, or a stream, which is one that has no header.
+#[derive(Clone, Copy)]
+struct Here {
+    container: Option<Container>,
+    kind: EntryKind,
+    content_at: u64,
+    size: u64,
+}
+
+/// What a header says of its entry.
+struct Header<'h> {
+    name: &'h [u8],
+    kind: EntryKind,
+    header_at: u64,
+    content_at: u64,
+    size: u64,
+}
+
+/// What a look left behind.
+pub(crate) struct Looked {
+    pub(crate) is_tar: bool,
+    /// The blob's own tar ended in the middle of an entry.
+    pub(crate) cut: bool,
+    pub(crate) whiteouts: Whiteouts,
+    /// What was not searched.
+    pub(crate) faults: Vec<Fault>,
+    /// What nobody can unpack further.
+    pub(crate) damaged: Vec<Fault>,
+}
+
+impl<'v> Look<'v> {
+    pub(crate) fn new(shared: &'v Shared<'v>, blob: BlobId, name: &'v str, whiteouts: Whiteouts) -> Self {
+        Self {
+            shared,
+            blob,
+            name,
+            path: Vec::new(),
+            inside: Vec::new(),
+            here: Vec::new(),
+            depth: 0,
+            level: 0,
+            buffers: Vec::new(),
+            is_tar: false,
+            cut: false,
+            whiteouts,
+            faults: Vec::new(),
+            damaged: Vec::new(),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Looked {
+        let Self { is_tar, cut, whiteouts, faults, damaged, .. } = self;
+        Looked { is_tar, cut, whiteouts, faults, damaged }
+    }
+
+    /// Looks at a whole blob.
+    ///
+    /// # Errors
+    ///
+    /// Those of its stream, and any once the visitor has cancelled.
+    pub(crate) fn blob(&mut self, span: &mut Span<'_>) -> io::Result<()> {
+        // A layer without a change is two blocks of zeros; peeking may show both.
+        let head = span.peek(HEAD)?;
+        self.is_tar = head.get(..HEAD).is_some_and(|block| block.iter().all(|byte| *byte == 0));
+        self.content(span)
+    }
+
+    /// Looks at everything in a span, to its end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the span's own stream, and any once the visitor has cancelled.
+    fn content(&mut self, span: &mut Span<'_>) -> io::Result<()> {
+        // Behind a stub archives are looked for anywhere.
+        let mut hunting = false;
+        loop {
+            let begin = span.position();
+            match sniff(span.peek(HEAD)?) {
+                Found::Plain if hunting && !self.shared.is_exhausted() && stub::seek_archive(span)? => continue,
+                Found::Plain => break,
+                Found::Container(container) => self.open(container, span)?,
+                // Behind a header the content proper begins.
+                Found::Header(length) => {
+                    span.skip(length)?;
+                    continue;
+                }
+                Found::Stub(length) => {
+                    hunting = true;
+                    span.skip(length)?;
+                    continue;
+                }
+                Found::Unopened(format) => {
+                    // Of the blob itself the reader of the archive speaks.
+                    if !self.here.is_empty() {
+                        self.tell(Fault::NotOpened { format });
+                    }
+                    break;
+                }
+            }
+            if span.position() == begin {
+                if !hunting {
+                    break;
+                }
+                span.skip(1)?;
+            }
+            skip_zeros(span)?;
+            self.resume(span.position());
+        }
+        span.drain()
+    }
+
+    /// Opens a container, unless there are enough.
+    fn open(&mut self, container: Container, span: &mut Span<'_>) -> io::Result<()> {
+        let own = self.here.is_empty();
+        if self.depth >= self.shared.limits().depth && !own {
+            self.tell(Fault::Limit { what: "archives inside of archives" });
+            return Ok(());
+        }
+        if self.shared.is_exhausted() {
+            self.tell(Fault::Limit { what: "archives inside one layer" });
+            return Ok(());
+        }
+        self.depth += usize::from(!own);
+        let opened = match container {
+            Container::Tar => self.tar(span),
+            Container::Ar => self.ar(span),
+            Container::Cpio => self.cpio(span),
+            Container::Zip => self.zip(span),
+            Container::GitPack => self.git_pack(span),
+            Container::SevenZip => self.seven_zip(span),
+            _ => self.packed(container, span),
+        };
+        self.depth -= usize::from(!own);
+        opened
+    }
+
+    /// Goes into an entry; `false` when there were enough.
+    fn enter(&mut self, container: Container, header: &Header<'_>) -> bool {
+        let own = self.here.is_empty();
+        if !own && !self.shared.count_entry() {
+            self.tell(Fault::Limit { what: "members of all archives inside one layer" });
+            return false;
+        }
+        if own && container == Container::Tar {
+            self.path.clear();
+            self.path.extend_from_slice(header.name);
+        } else {
+            if !self.inside.is_empty() {
+                self.inside.push(b'!');
+            }
+            self.inside.extend_from_slice(header.name);
+        }
+        self.here.push(Here {
+            container: (!own || container != Container::Tar).then_some(container),
+            kind: header.kind,
+            content_at: header.content_at,
+            size: header.size,
+        });
+        self.resume(header.header_at);
+        true
+    }
+
+    /// Shows an entry's content, looks at it, and goes back out of it. `mark` is how long `inside` was before.
+    fn member(&mut self, container: Container, header: &Header<'_>, span: &mut Span<'_>) -> io::Result<bool> {
+        let mark = self.inside.len();
+        if !self.enter(container, header) {
+            return Ok(false);
+        }
+        let looked = self.content(span);
+        self.leave(mark);
+        looked.map(|()| true)
+    }
+
+    fn leave(&mut self, mark: usize) {
+        self.here.pop();
+        self.inside.truncate(mark);
+    }
+
+    /// Names what the walk is in for the bytes from an offset on.
+    fn resume(&self, at: u64) {
+        let Some(Here { container, kind, content_at, size }) = self.here.last().copied() else { return };
+        self.shared.entry(&Entry {
+            path: &self.path,
+            inside: &self.inside,
+            container,
+            kind,
+            header_at: at,
+            content_at,
+            size,
+        });
+    }
+
+    fn begin(&self, part: Part) {
+        let Self { blob, name, path, inside, .. } = self;
+        self.shared.begin(&Stream { blob: *blob, name, part, path, inside });
+    }
+
+    /// Where the walk is, for people.
+    fn place(&self) -> String {
+        let inside = if self.inside.is_empty() { Vec::new() } else { [b"!", self.inside.as_slice()].concat() };
+        let path = self.path.strip_prefix(b"./").unwrap_or(&self.path);
+        format!("/{}{}", String::from_utf8_lossy(path), String::from_utf8_lossy(&inside))
+    }
+
+    fn tell(&mut self, fault: Fault) {
+        let fault = Fault::Inside { path: self.place(), fault: Box::new(fault) };
+        note(&mut self.faults, fault);
+    }
+
+    fn tell_damaged(&mut self, fault: Fault) {
+        let fault = Fault::Inside { path: self.place(), fault: Box::new(fault) };
+        note(&mut self.damaged, fault);
+    }
+}
+
+fn note(faults: &mut Vec<Fault>, fault: Fault) {
+    if faults.len() < MOST_TOLD && !faults.contains(&fault) {
+        faults.push(fault);
+    } else if faults.len() == MOST_TOLD {
+        faults.push(Fault::Limit { what: "1000 messages about one layer" });
+    }
+}
+
+/// Passes over the zeros between one archive and the next.
+fn skip_zeros(span: &mut Span<'_>) -> io::Result<()> {
+    use std::io::BufRead as _;
+    loop {
+        let there = span.fill_buf()?;
+        let zeros = there.iter().position(|byte| *byte != 0).unwrap_or(there.len());
+        let more = zeros > 0 && zeros == there.len();
+        span.consume(zeros);
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Containers whose members lie in their own bytes as they are.
+
+mod ar;
+mod cpio;
+mod zip;
+
+use std::io;
+
+use super::{Header, Look};
+use crate::container::Container;
+use crate::problem::Fault;
+use crate::span::Span;
+use crate::tar::{End, Walk};
+use crate::window::Ahead as _;
+
+/// A name that is longer is none.
+const LONGEST_NAME: usize = 64 << 10;
+
+impl Look<'_> {
+    /// Names the entries of a tar. Behind a block that is no header it looks for the next one that is.
+    pub(super) fn tar(&mut self, span: &mut Span<'_>) -> io::Result<()> {
+        let own = self.here.is_empty();
+        self.is_tar |= own;
+        let begin = span.position();
+        let mut walk = Walk::default();
+        loop {
+            match walk.next(span)? {
+                Ok(()) => {}
+                Err(End::Lost) if !walk.saw_end() && walk.recover(span)? => continue,
+                Err(End::Cut) if own => {
+                    self.cut = true;
+                    return Ok(());
+                }
+                Err(End::Cut) => {
+                    let at = span.position() - begin;
+                    self.tell_damaged(Fault::EndsEarly { format: "tar", at });
+                    return Ok(());
+                }
+                Err(End::Regular | End::Lost) => return Ok(()),
+            }
+            let entry = walk.entry();
+            if own {
+                self.whiteouts.note(&entry.path);
+            }
+            let header = Header {
+                name: &entry.path,
+                kind: entry.kind,
+                header_at: walk.header_at(),
+                content_at: entry.content_at,
+                size: entry.size,
+            };
+            if !self.member(Container::Tar, &header, &mut span.part(entry.size))? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A number in digits of a base, with blanks or zero bytes behind it.
+fn number(field: &[u8], base: u32) -> Option<u64> {
+    let text = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
+    u64::from_str_radix(text, base).ok()
+}

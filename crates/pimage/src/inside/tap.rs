@@ -1,0 +1,104 @@
+//! The point that every byte passes on its way to whoever looks for something in it.
+
+use std::cell::Cell;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use super::Shared;
+use crate::digest::{Digest, Hasher};
+
+/// Why a tap closed before the stream's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// The visitor wants no more.
+    Cancelled,
+    /// A limit was reached.
+    Limit(&'static str),
+}
+
+/// A reader that shows a visitor each byte it reads, once, in order.
+pub(crate) struct Tap<'v, R> {
+    source: R,
+    shared: &'v Shared<'v>,
+    level: usize,
+    hasher: Hasher,
+    most: Most,
+    most_kept: usize,
+    seen: Seen,
+}
+
+/// How much may pass a tap.
+enum Most {
+    /// So many bytes of a blob.
+    OfBlob(u64),
+    /// What the limits for packed content say; the meter tells how many packed bytes it came from, and had passed before.
+    Inside { meter: Rc<Cell<u64>>, before: u64 },
+}
+
+/// What passed a tap.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) count: u64,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) kept: Option<Vec<u8>>,
+    pub(crate) stopped: Option<Stopped>,
+}
+
+impl<'v, R: Read> Tap<'v, R> {
+    /// For the bytes of a blob.
+    pub(crate) fn new(source: R, shared: &'v Shared<'v>, hasher: Hasher, most: u64) -> Self {
+        Self { source, shared, level: 0, hasher, most: Most::OfBlob(most), most_kept: 0, seen: Seen::default() }
+    }
+
+    /// For what was unpacked inside a blob, from the packed bytes that begin where the meter said `before`.
+    pub(super) fn inside(source: R, shared: &'v Shared<'v>, level: usize, meter: Rc<Cell<u64>>, before: u64) -> Self {
+        let most = Most::Inside { before, meter };
+        Self { source, shared, level, hasher: Hasher::new(false), most, most_kept: 0, seen: Seen::default() }
+    }
+
+    /// Keeps a copy of everything, if there is where to keep it and it is not longer than `most`.
+    pub(crate) fn keeping(mut self, kept: Option<Vec<u8>>, most: usize) -> Self {
+        self.seen.kept = kept;
+        self.most_kept = most;
+        self
+    }
+
+    pub(crate) fn finish(self) -> Seen {
+        Seen { digest: self.hasher.finish(), ..self.seen }
+    }
+
+    fn limit(&self, news: u64) -> Option<&'static str> {
+        let count = self.seen.count;
+        match &self.most {
+            Most::OfBlob(most) => (count > *most).then_some("unpacked bytes of one blob"),
+            Most::Inside { meter, before } => self.shared.limit(count, news, meter.get().saturating_sub(*before)),
+        }
+    }
+}
+
+impl<R: Read> Read for Tap<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(out)?;
+        let bytes = &out[..count];
+        if count == 0 {
+            return Ok(0);
+        }
+        self.seen.count += count as u64;
+        self.hasher.update(bytes);
+        match &mut self.seen.kept {
+            Some(kept) if kept.len() + count > self.most_kept => self.seen.kept = None,
+            Some(kept) => kept.extend_from_slice(bytes),
+            None => {}
+        }
+        if self.shared.bytes(self.level, bytes) == ControlFlow::Break(()) {
+            self.seen.stopped = Some(Stopped::Cancelled);
+        } else if let Some(what) = self.limit(count as u64) {
+            self.seen.stopped = Some(Stopped::Limit(what));
+        }
+        match self.seen.stopped {
+            None => Ok(count),
+            Some(_) => Err(io::Error::other("stopped")),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A layer's tar, byte for byte, from the folder that an engine unpacked it into.
+//!
+//! The engine keeps what tar has and a file system has not, headers and padding, in `tar-split.json.gz`: a line for each
+//! piece, which is either bytes as they are or the name of a file whose content comes here (github.com/vbatts/tar-split,
+//! `tar/storage`). This is what `docker save` makes its archives from.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::MultiGzDecoder;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use serde::Deserialize;
+
+/// A piece holds headers and padding; a longer line is none.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// The bytes of one layer.
+pub(crate) struct SplitTar {
+    pieces: BufReader<MultiGzDecoder<File>>,
+    folder: OwnedFd,
+    line: Vec<u8>,
+    current: Piece,
+}
+
+enum Piece {
+    Bytes(io::Cursor<Vec<u8>>),
+    File { file: File, left: u64 },
+}
+
+#[derive(Deserialize)]
+struct Line {
+    r#type: u8,
+    name: Option<String>,
+    /// The name where it is no UTF-8, in base64.
+    name_raw: Option<String>,
+    #[serde(default)]
+    size: u64,
+    payload: Option<String>,
+}
+
+const FILE: u8 = 1;
+const SEGMENT: u8 = 2;
+
+impl SplitTar {
+    /// Opens the pieces' list and the folder that the layer was unpacked into.
+    pub(crate) fn open(split: &Path, folder: &Path) -> io::Result<Self> {
+        let pieces = BufReader::new(MultiGzDecoder::new(File::open(split)?));
+        let folder = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { pieces, folder, line: Vec::new(), current: Piece::Bytes(io::Cursor::default()) })
+    }
+
+    /// Goes to the next piece; `false` behind the last.
+    fn advance(&mut self) -> io::Result<bool> {
+        self.line.clear();
+        let read = self.pieces.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.line)?;
+        if read == 0 {
+            return Ok(false);
+        }
+        let line: Line = serde_json::from_slice(&self.line).map_err(|_| damaged())?;
+        let payload = || STANDARD.decode(line.payload.as_deref().unwrap_or_default()).map_err(|_| damaged());
+        self.current = match line.r#type {
+            SEGMENT => Piece::Bytes(io::Cursor::new(payload()?)),
+            FILE if line.size == 0 => Piece::Bytes(io::Cursor::default()),
+            FILE => {
+                let name = match (line.name_raw, line.name) {
+                    (Some(raw), _) => STANDARD.decode(raw).map_err(|_| damaged())?,
+                    (None, Some(name)) => name.into_bytes(),
+                    (None, None) => return Err(damaged()),
+                };
+                Piece::File { file: self.file(&name, line.size)?, left: line.size }
+            }
+            _ => return Err(damaged()),
+        };
+        Ok(true)
+    }
+
+    /// Opens a file of the layer. No name and no link leads out of its folder, and the file must be as long as the layer
+    /// said: else somebody changed it, and it is not the layer any more.
+    fn file(&self, name: &[u8], size: u64) -> io::Result<File> {
+        // Without it, opening a pipe would wait for its other end.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let name = name.strip_prefix(b"/").unwrap_or(name);
+        let file = openat2(&self.folder, name, flags, Mode::empty(), resolve)?;
+        let stat = fstat(&file)?;
+        let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !regular || u64::try_from(stat.st_size) != Ok(size) {
+            return Err(damaged());
+        }
+        Ok(File::from(file))
+    }
+}
+
+impl Read for SplitTar {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if out.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let count = match &mut self.current {
+                Piece::Bytes(bytes) => bytes.read(out)?,
+                Piece::File { file, left } => {
+                    let most = out.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    let count = file.read(&mut out[..most])?;
+                    if count == 0 && *left > 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    *left -= count as u64;
+                    count
+                }
+            };
+            if count > 0 {
+                return Ok(count);
+            }
+            if !self.advance()? {
+                return Ok(0);
+            }
+        }
+    }
+}
+
+fn damaged() -> io::Error {
+    io::ErrorKind::InvalidData.into()
+}
+
+/// Whether a folder is there and can be looked into.
+pub(crate) fn is_open_folder(path: &Path) -> bool {
+    rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).is_ok()
+}

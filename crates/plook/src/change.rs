@@ -1,0 +1,356 @@
+//! What one step changed: everything in the state after it that is not exactly what was in the state before it.
+//!
+//! Both states are overlay mounts of the same layers but for one. A file that the upper layer holds has an inode and a
+//! change time of its own, whatever its content, size and times claim, and so has every folder above it. So a node with
+//! the same inode and the same change time is the lower layer's own, and a folder with both the same holds nothing new
+//! at any depth: the walk skips it. Nothing but the clock of the whole machine moves a change time, and no step of a
+//! build may set that.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{FileType, Stat};
+
+use crate::cursor::{self, Attribute, Cursor};
+
+/// The walk over one step's change, in the order in which a layer lists it.
+pub struct Change {
+    before: Option<Side>,
+    /// What both states are layers upon, when the one before is no part of the one after.
+    onto: Option<Onto>,
+    after: Cursor,
+    shares: Option<Arc<Shares>>,
+    open: Vec<Folder>,
+    /// Where the walk stands, from the root, with a `/` behind every folder.
+    path: Vec<u8>,
+    /// The first path of every inode that has several.
+    links: HashMap<u64, Vec<u8>>,
+}
+
+/// A tree beside the one after the step, followed as far as it has the same folders.
+struct Side {
+    cursor: Cursor,
+    /// How many of the open folders it does not have.
+    missing: usize,
+}
+
+/// The state upon which two layers were put; `None` for nothing.
+struct Onto(Option<Side>);
+
+/// What several walks through one tree share, so that together they tell all of it, and each thing once: whoever comes
+/// first to a place tells it.
+#[derive(Debug, Default)]
+pub struct Shares {
+    told: Mutex<HashSet<Box<[u8]>>>,
+    /// One walk came to the tree's end, so there is nothing left that nobody tells.
+    over: AtomicBool,
+}
+
+impl Shares {
+    /// Below so many folders whoever tells a folder tells all that it holds.
+    const DEPTH: usize = 5;
+
+    /// Whether nobody else tells this path.
+    fn claim(&self, path: &[u8]) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        !told.contains(path) && told.insert(path.into())
+    }
+}
+
+/// A folder on the way, with what is left of it to look at.
+struct Folder {
+    names: std::vec::IntoIter<(CString, FileType)>,
+    /// The length of the path above it.
+    above: usize,
+}
+
+/// Something that a step made, changed or removed.
+pub struct Node {
+    /// Its path from the root, without a `/` before it.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Its extended attributes.
+    pub attributes: Vec<Attribute>,
+}
+
+/// What a changed node is.
+pub enum Kind {
+    /// A regular file with its size in bytes.
+    File {
+        /// Its content.
+        content: File,
+        /// How many bytes it has.
+        size: u64,
+        /// Whether it takes less room than that.
+        sparse: bool,
+    },
+    /// Another name of a file that was told before.
+    HardLink {
+        /// The first name.
+        target: Vec<u8>,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// What it says.
+        target: Vec<u8>,
+    },
+    /// A folder.
+    Directory,
+    /// A pipe, a socket or a device; it is named and not opened.
+    Special,
+    /// Nothing any more: the step removed it.
+    Removed,
+}
+
+impl Change {
+    /// Compares two states. Without a state before, everything is new.
+    ///
+    /// # Errors
+    /// When a root cannot be opened or listed.
+    pub fn new(before: Option<&Path>, after: &Path) -> io::Result<Self> {
+        let before = before.map(Side::new).transpose()?;
+        let after = Cursor::new(after)?;
+        let (links, path) = Default::default();
+        let mut change = Self { before, onto: None, after, shares: None, open: Vec::new(), path, links };
+        let names = change.names()?;
+        change.open.push(Folder { names: names.into_iter(), above: 0 });
+        Ok(change)
+    }
+
+    /// The same of two layers that were put upon one state without each other. Where the second one covers something of
+    /// the first one, the walk ends with an error: what is covered cannot be seen, and the state before may hold it from
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// When a root cannot be opened.
+    pub fn upon(mut self, onto: Option<&Path>) -> io::Result<Self> {
+        self.onto = Some(Onto(onto.map(Side::new).transpose()?));
+        Ok(self)
+    }
+
+    /// The same, of what no other walk tells that has these shares too.
+    #[must_use]
+    pub fn sharing(self, shares: Arc<Shares>) -> Self {
+        Self { shares: Some(shares), ..self }
+    }
+
+    /// The next node; `None` at the end.
+    ///
+    /// # Errors
+    /// When the tree cannot be read. Nothing after it was looked at.
+    pub fn next_node(&mut self) -> io::Result<Option<Node>> {
+        while let Some(folder) = self.open.last_mut() {
+            match folder.names.next() {
+                Some((name, kind)) => {
+                    if let Some(node) = self.look(&name, kind)? {
+                        return Ok(Some(node));
+                    }
+                }
+                None => self.leave()?,
+            }
+        }
+        if let Some(shares) = &self.shares {
+            shares.over.store(true, Ordering::Relaxed);
+        }
+        Ok(None)
+    }
+
+    /// The names of the folder that the walk stands in, from both sides, in order.
+    fn names(&self) -> io::Result<Vec<(CString, FileType)>> {
+        let mut names = self.after.names()?;
+        if let Some(before) = self.before.as_ref().filter(|before| before.missing == 0) {
+            names.extend(before.cursor.names()?);
+            names.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+            names.dedup_by(|one, other| one.0 == other.0);
+        }
+        Ok(names)
+    }
+
+    fn look(&mut self, name: &CStr, kind: FileType) -> io::Result<Option<Node>> {
+        if self.before.is_none() && self.onto.is_none() {
+            return self.look_at_new(name, kind);
+        }
+        let old = match self.before.as_ref().filter(|before| before.missing == 0) {
+            Some(before) => before.cursor.stat(name)?,
+            None => None,
+        };
+        let new = self.after.stat(name)?;
+        if let Some((onto, old)) = self.onto.as_ref().zip(old.as_ref())
+            && !new.as_ref().is_some_and(|new| is_the_same(old, new))
+            && !self.is_told(onto, name, old, new.as_ref())?
+        {
+            return Err(io::Error::other("a linked copy covers something of the one before it"));
+        }
+        let Some(new) = new else {
+            let path = [&self.path, name.to_bytes()].concat();
+            return Ok(Some(Node { path, kind: Kind::Removed, attributes: Vec::new() }));
+        };
+        if old.as_ref().is_some_and(|old| is_the_same(old, &new)) {
+            return Ok(None);
+        }
+        self.node(name, FileType::from_raw_mode(new.st_mode), old.as_ref()).map(Some)
+    }
+
+    /// Looks where nothing was before: what the folder says of its names is enough then, and a call less for each.
+    fn look_at_new(&mut self, name: &CStr, kind: FileType) -> io::Result<Option<Node>> {
+        let kind = match kind {
+            FileType::RegularFile | FileType::Directory | FileType::Symlink => kind,
+            // Some folders do not say it; and whoever is never opened is looked at twice.
+            _ => match self.after.stat(name)? {
+                Some(stat) => FileType::from_raw_mode(stat.st_mode),
+                None => return Err(io::Error::other("the tree changed")),
+            },
+        };
+        let above = self.open.len() - 1;
+        if let Some(shares) = self.shares.as_ref().filter(|_| above < Shares::DEPTH) {
+            if shares.over.load(Ordering::Relaxed) {
+                self.open.clear();
+                return Ok(None);
+            }
+            if !shares.claim(&[&self.path, name.to_bytes()].concat()) {
+                // A folder that one walk tells is gone through by all.
+                if kind == FileType::Directory && above + 1 < Shares::DEPTH {
+                    self.enter(name, None)?;
+                }
+                return Ok(None);
+            }
+        }
+        self.node(name, kind, None).map(Some)
+    }
+
+    /// Tells a node that is new or changed, and goes into a folder.
+    ///
+    /// A name in /proc that vanishes, an attribute that cannot be read: all of it ends the walk, for nothing is proven
+    /// then.
+    fn node(&mut self, name: &CStr, kind: FileType, old: Option<&Stat>) -> io::Result<Node> {
+        let mut path = [&self.path, name.to_bytes()].concat();
+        Ok(match kind {
+            FileType::RegularFile => return self.file(name, path),
+            FileType::Directory => {
+                let attributes = self.after.attributes(name)?;
+                path.push(b'/');
+                self.enter(name, old)?;
+                Node { path, kind: Kind::Directory, attributes }
+            }
+            FileType::Symlink => {
+                let attributes = self.after.attributes(name)?;
+                Node { path, kind: Kind::Symlink { target: self.after.target(name)? }, attributes }
+            }
+            _ => Node { path, kind: Kind::Special, attributes: self.after.attributes(name)? },
+        })
+    }
+
+    /// Whether nothing is lost where the state after has something else than the state before: either both stand upon
+    /// what was there, or both are folders with the same attributes.
+    fn is_told(&self, onto: &Onto, name: &CStr, old: &Stat, new: Option<&Stat>) -> io::Result<bool> {
+        if let Some(onto) = onto.0.as_ref().filter(|onto| onto.missing == 0)
+            && onto.cursor.stat(name)?.is_some_and(|onto| is_the_same(&onto, old))
+        {
+            return Ok(true);
+        }
+        let is_folder = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        let Some(before) = self.before.as_ref().filter(|_| is_folder(old) && new.is_some_and(is_folder)) else {
+            return Ok(false);
+        };
+        Ok(before.cursor.attributes(name)? == self.after.attributes(name)?)
+    }
+
+    fn file(&mut self, name: &CStr, path: Vec<u8>) -> io::Result<Node> {
+        let content = self.after.open(name)?;
+        let opened = rustix::fs::fstat(&content)?;
+        if FileType::from_raw_mode(opened.st_mode) != FileType::RegularFile {
+            return Err(io::Error::other("the tree changed"));
+        }
+        if opened.st_nlink > 1 {
+            if let Some(target) = self.links.get(&opened.st_ino) {
+                let kind = Kind::HardLink { target: target.clone() };
+                // They are the file's own, and were told with its first name.
+                return Ok(Node { path, kind, attributes: Vec::new() });
+            }
+            self.links.insert(opened.st_ino, path.clone());
+        }
+        let size = u64::try_from(opened.st_size).map_err(|_| io::Error::other("a file of no size"))?;
+        let stored = u64::try_from(opened.st_blocks).unwrap_or(0).saturating_mul(512);
+        let attributes = cursor::attributes_of(&content)?;
+        Ok(Node { path, kind: Kind::File { content, size, sparse: stored < size }, attributes })
+    }
+
+    /// Goes down, on both sides where both have the folder.
+    fn enter(&mut self, name: &CStr, old: Option<&Stat>) -> io::Result<()> {
+        self.after.enter(name)?;
+        if let Some(before) = &mut self.before {
+            before.enter(name, old)?;
+        }
+        if let Some(Onto(Some(onto))) = &mut self.onto {
+            let old = if onto.missing == 0 { onto.cursor.stat(name)? } else { None };
+            onto.enter(name, old.as_ref())?;
+        }
+        let above = self.path.len();
+        self.path.extend_from_slice(name.to_bytes());
+        self.path.push(b'/');
+        let names = self.names()?;
+        self.open.push(Folder { names: names.into_iter(), above });
+        Ok(())
+    }
+
+    fn leave(&mut self) -> io::Result<()> {
+        let Some(folder) = self.open.pop() else { return Ok(()) };
+        self.path.truncate(folder.above);
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        self.after.leave()?;
+        if let Some(before) = &mut self.before {
+            before.leave()?;
+        }
+        if let Some(Onto(Some(onto))) = &mut self.onto {
+            onto.leave()?;
+        }
+        Ok(())
+    }
+}
+
+impl Side {
+    fn new(root: &Path) -> io::Result<Self> {
+        Ok(Self { cursor: Cursor::new(root)?, missing: 0 })
+    }
+
+    fn enter(&mut self, name: &CStr, own: Option<&Stat>) -> io::Result<()> {
+        let is_folder = own.is_some_and(|own| FileType::from_raw_mode(own.st_mode) == FileType::Directory);
+        if self.missing == 0 && is_folder {
+            return self.cursor.enter(name);
+        }
+        self.missing += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self) -> io::Result<()> {
+        if self.missing > 0 {
+            self.missing -= 1;
+            return Ok(());
+        }
+        self.cursor.leave()
+    }
+}
+
+/// Whether a node is the lower layer's own. Its size, mode and owner cannot change without its change time; they are
+/// compared because it costs nothing.
+fn is_the_same(old: &Stat, new: &Stat) -> bool {
+    let told = |stat: &Stat| {
+        (
+            (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec),
+            (stat.st_mtime, stat.st_mtime_nsec, stat.st_size),
+            (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_rdev),
+        )
+    };
+    told(old) == told(new)
+}
+
+#[cfg(test)]
+mod tests;

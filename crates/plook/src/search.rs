@@ -1,0 +1,185 @@
+//! The search of a whole task: the layers that the build made, and the image's documents, as one image.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pimage::{LooseBlob, Verify};
+use pscan::{NeedleSet, NeedleSetBuilder, Options, ScanError};
+use psecret::{SecretName, UserSecret};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::change::{Change, Shares};
+use crate::layer::Layer;
+use crate::mounts;
+use crate::wire::{self, Answer, Task, WholeTask, WireError};
+
+/// How often the caller hears that the search goes on.
+const BEAT: Duration = Duration::from_millis(500);
+
+/// Why a search came to no end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SearchError {
+    /// The task was not understood.
+    #[error("failed to read the task")]
+    Task(#[from] WireError),
+    /// A secret's name is none.
+    #[error("a secret of the task has no name")]
+    Name,
+    /// The image's configuration is no JSON object.
+    #[error("the image's configuration cannot be understood")]
+    Configuration,
+    /// The search itself refused.
+    #[error("failed to search")]
+    Scan(#[from] ScanError),
+    /// Nobody takes the answers.
+    #[error("failed to answer")]
+    Answer(#[from] io::Error),
+}
+
+/// Searches and answers.
+///
+/// # Errors
+/// [`SearchError`]; the answers lack their end then.
+pub fn run(whole: WholeTask, states: &Path, mountinfo: &str, out: &mut impl Write) -> Result<(), SearchError> {
+    let WholeTask { task, values, documents } = whole;
+    let needles = needles(&task, values)?;
+    let mut answers = Told { out, count: 0 };
+    let folder = |state: usize| states.join(state.to_string());
+    let made_of = |state| mounts::layers_below(mountinfo, folder(state).as_os_str().as_encoded_bytes());
+    let states = task.states();
+    answers.tell(&Answer::States { layers: (0..states).map(made_of).collect() })?;
+
+    let below = task.base.as_ref().map(|base| made_of(base.state).unwrap_or_default()).unwrap_or_default();
+    let base_known = task.base.as_ref().is_some_and(|base| base.known.as_ref().is_some_and(|known| *known == below));
+    let image = Image { task: &task, base_layers: below.len(), base_known, documents };
+    let options = Options {
+        reading: pimage::Options { verify: Verify::Nothing, ..pimage::Options::default() },
+        ..Options::default()
+    };
+    let mut beat = Instant::now();
+    let mut progress = |progress: pscan::Progress| {
+        if beat.elapsed() < BEAT {
+            return ControlFlow::Continue(());
+        }
+        beat = Instant::now();
+        match answers.tell(&Answer::Progress { bytes: progress.bytes }) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    };
+    let report = pscan::audit_loose(image.blobs(&folder)?, &needles, &options, &mut progress)?;
+    answers.tell(&Answer::Report { report: report.to_json(), base_known })?;
+    answers.tell(&Answer::End { answers: answers.count })?;
+    Ok(())
+}
+
+fn needles(task: &Task, values: Vec<Zeroizing<Vec<u8>>>) -> Result<NeedleSet, SearchError> {
+    let mut builder = NeedleSetBuilder::new();
+    for (name, mut value) in task.secrets.iter().zip(values) {
+        let name = SecretName::parse(name).map_err(|_| SearchError::Name)?;
+        builder = builder.secret(&name, &UserSecret::new(std::mem::take(&mut *value)));
+    }
+    Ok(builder.build()?)
+}
+
+/// Where answers go.
+struct Told<'a, W> {
+    out: &'a mut W,
+    count: u64,
+}
+
+impl<W: Write> Told<'_, W> {
+    fn tell(&mut self, answer: &Answer) -> io::Result<()> {
+        let frame = serde_json::to_vec(answer)?;
+        wire::write_frame(self.out, &frame)?;
+        self.out.flush()?;
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// The states as an image: a layer for each of the base's, then one for each step.
+///
+/// The merged view of the base is shared out among as many as it has layers, which several threads search, and so that
+/// layers have the numbers that they will have. Which share a file of the base falls to says nothing.
+struct Image<'a> {
+    task: &'a Task,
+    base_layers: usize,
+    base_known: bool,
+    documents: Vec<Vec<u8>>,
+}
+
+/// What makes a layer.
+struct Look {
+    before: Option<PathBuf>,
+    after: PathBuf,
+    onto: Option<Option<PathBuf>>,
+    shares: Option<Arc<Shares>>,
+}
+
+impl Look {
+    fn layer(&self) -> io::Result<Layer> {
+        let mut change = Change::new(self.before.as_deref(), &self.after)?;
+        if let Some(onto) = &self.onto {
+            change = change.upon(onto.as_deref())?;
+        }
+        if let Some(shares) = &self.shares {
+            change = change.sharing(Arc::clone(shares));
+        }
+        Ok(Layer::new(change))
+    }
+}
+
+impl Image<'_> {
+    fn blobs(self, folder: &dyn Fn(usize) -> PathBuf) -> Result<Vec<LooseBlob>, SearchError> {
+        let mut blobs = Vec::new();
+        let mut layers = Vec::new();
+        let mut add = |looked_at: Option<Look>| {
+            let name = format!("layer/{}", layers.len() + 1);
+            layers.push(name.clone());
+            blobs.push(match looked_at {
+                Some(look) => LooseBlob::new(name, move || Ok(Box::new(look.layer()?) as Box<dyn io::Read + Send>)),
+                None => LooseBlob::of_bytes(name, vec![0; 1024]),
+            });
+        };
+        if let Some(base) = &self.task.base {
+            let shares = Arc::<Shares>::default();
+            for _ in 0..self.base_layers.max(1) {
+                let shares = Some(Arc::clone(&shares));
+                let look = Look { before: None, after: folder(base.state), onto: None, shares };
+                add((!self.base_known).then_some(look));
+            }
+        }
+        for layer in &self.task.layers {
+            let onto = layer.covering.map(|covering| covering.onto.map(folder));
+            let before = layer.before.map(folder);
+            add(Some(Look { before, after: folder(layer.after), onto, shares: None }));
+        }
+        let mut documents = self.documents.into_iter();
+        let configuration = documents.next().unwrap_or_else(|| b"{}".to_vec());
+        blobs.push(LooseBlob::of_bytes("config.json".to_owned(), with_layers(&configuration, layers.len())?));
+        for (name, bytes) in self.task.documents.iter().skip(1).zip(documents) {
+            blobs.push(LooseBlob::of_bytes(format!("metadata/{name}"), bytes));
+        }
+        let manifest = json!([{ "Config": "config.json", "RepoTags": [], "Layers": layers }]);
+        blobs.push(LooseBlob::of_bytes("manifest.json".to_owned(), manifest.to_string().into_bytes()));
+        Ok(blobs)
+    }
+}
+
+/// The configuration with as many layers as there are. Their digests are known when the engine has packed them.
+fn with_layers(configuration: &[u8], layers: usize) -> Result<Vec<u8>, SearchError> {
+    let mut configuration: Value = serde_json::from_slice(configuration).map_err(|_| SearchError::Configuration)?;
+    let digests: Vec<String> = (1..=layers).map(|number| format!("sha256:{number:064x}")).collect();
+    let object = configuration.as_object_mut().ok_or(SearchError::Configuration)?;
+    object.insert("rootfs".to_owned(), json!({ "type": "layers", "diff_ids": digests }));
+    Ok(configuration.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests;

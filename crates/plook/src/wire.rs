@@ -1,0 +1,301 @@
+//! What the scanner is told and what it answers: frames, each a length of four bytes, little end first, and so many bytes.
+//!
+//! The task is one frame of JSON, then a frame for each secret's value, then one for each document. Each answer is one
+//! frame of JSON. Without an answer [`Answer::End`] nothing was proven, whatever came before it.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// The version of both directions. Caller and scanner are built together, so there is no other.
+pub const VERSION: u32 = 1;
+
+/// The longest frame.
+const LONGEST: usize = 64 << 20;
+
+/// Why a stream of frames is none.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// The stream failed or ended in a frame.
+    #[error("failed to read a frame")]
+    Read(#[from] io::Error),
+    /// A frame is longer than any that is sent.
+    #[error("a frame of {length} bytes is too long")]
+    TooLong {
+        /// What it claims.
+        length: usize,
+    },
+    /// A frame is not what the protocol says.
+    #[error("a frame is not what version {VERSION} of the protocol says")]
+    NotUnderstood(#[from] serde_json::Error),
+    /// The other side speaks another version.
+    #[error("the task is of version {version}, not {VERSION}")]
+    Version {
+        /// Its version.
+        version: u32,
+    },
+}
+
+/// What is to be searched, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The secrets' names; a frame with the value of each follows.
+    pub secrets: Vec<String>,
+    /// The image's documents by name; a frame with the bytes of each follows. The first is the configuration.
+    pub documents: Vec<String>,
+    /// The base image, if there is one.
+    pub base: Option<Base>,
+    /// What the build adds, in the order of its layers.
+    pub layers: Vec<Layer>,
+}
+
+impl Task {
+    /// How many states it names: one more than the highest number.
+    #[must_use]
+    pub fn states(&self) -> usize {
+        let base = self.base.iter().map(|base| base.state);
+        let layers = self.layers.iter().flat_map(|layer| {
+            let onto = layer.covering.and_then(|covering| covering.onto);
+            layer.before.into_iter().chain([layer.after]).chain(onto)
+        });
+        base.chain(layers).max().map_or(0, |highest| highest.saturating_add(1))
+    }
+}
+
+/// The state below the first step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Its number.
+    pub state: usize,
+    /// The layers of a base that was found clean with these needles before: if this one is made of them, its files are
+    /// not searched again.
+    pub known: Option<Vec<String>>,
+}
+
+/// One step's change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// The number of the state before it; `None` when it began with nothing.
+    pub before: Option<usize>,
+    /// The number of the state after it.
+    pub after: usize,
+    /// Set when the state before is no part of the state after: both are layers upon another state, and what the first
+    /// one holds is expected in the second one as well.
+    pub covering: Option<Covering>,
+}
+
+/// Upon what two layers were put that were made without each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Covering {
+    /// The number of the state; `None` for nothing.
+    pub onto: Option<usize>,
+}
+
+/// A task with everything that belongs to it.
+#[derive(Debug)]
+pub struct WholeTask {
+    /// The task.
+    pub task: Task,
+    /// The secrets' values.
+    pub values: Vec<Zeroizing<Vec<u8>>>,
+    /// The documents' bytes.
+    pub documents: Vec<Vec<u8>>,
+}
+
+/// What the scanner says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Answer {
+    /// The search goes on.
+    Progress {
+        /// How many bytes were searched.
+        bytes: u64,
+    },
+    /// Of which layers the kernel says that each state is made, the newest first; `None` for a state that is no overlay.
+    States {
+        /// One entry for each state.
+        layers: Vec<Option<Vec<String>>>,
+    },
+    /// What was found, in the words of [`pscan::Report::to_json`].
+    Report {
+        /// The report.
+        report: Value,
+        /// Whether the base's files were left out, because they are those of [`Base::known`].
+        base_known: bool,
+    },
+    /// Everything was said.
+    End {
+        /// How many answers came before.
+        answers: u64,
+    },
+}
+
+/// Writes one frame.
+///
+/// # Errors
+/// The writer's own, and a frame that no reader takes.
+pub fn write_frame(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= LONGEST);
+    let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    out.write_all(&length.to_le_bytes())?;
+    out.write_all(bytes)
+}
+
+/// Reads one frame.
+///
+/// # Errors
+/// The stream ends, or the frame is too long.
+pub fn read_frame(source: &mut impl Read) -> Result<Vec<u8>, WireError> {
+    let mut length = [0; 4];
+    source.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > LONGEST {
+        return Err(WireError::TooLong { length });
+    }
+    // What the stream does not hold is not made room for.
+    let mut frame = Vec::with_capacity(length.min(1 << 20));
+    source.take(length as u64).read_to_end(&mut frame)?;
+    if frame.len() < length {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    Ok(frame)
+}
+
+/// Reads a task with its values and documents.
+///
+/// # Errors
+/// [`WireError`].
+pub fn read_task(source: &mut impl Read) -> Result<WholeTask, WireError> {
+    let task: Task = serde_json::from_slice(&read_frame(source)?)?;
+    if task.version != VERSION {
+        return Err(WireError::Version { version: task.version });
+    }
+    let values = task.secrets.iter().map(|_| read_frame(source).map(Zeroizing::new)).collect::<Result<_, _>>()?;
+    let documents = task.documents.iter().map(|_| read_frame(source)).collect::<Result<_, _>>()?;
+    Ok(WholeTask { task, values, documents })
+}
+
+/// Takes the answers apart as they arrive.
+#[derive(Debug, Default)]
+pub struct Answers {
+    buffer: Vec<u8>,
+}
+
+impl Answers {
+    /// Adds what arrived.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole answer, if it has arrived.
+    ///
+    /// # Errors
+    /// [`WireError`]: what comes after it means nothing.
+    pub fn take(&mut self) -> Result<Option<Answer>, WireError> {
+        let Some(length) = self.buffer.first_chunk::<4>() else { return Ok(None) };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > LONGEST {
+            return Err(WireError::TooLong { length });
+        }
+        let Some(frame) = self.buffer.get(4..4 + length) else { return Ok(None) };
+        let answer = serde_json::from_slice(frame)?;
+        self.buffer.drain(..4 + length);
+        Ok(Some(answer))
+    }
+
+    /// Whether nothing is left over.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> (Task, Vec<u8>) {
+        let task = Task {
+            version: VERSION,
+            secrets: vec!["TOKEN".into(), "KEY".into()],
+            documents: vec!["config".into()],
+            base: Some(Base { state: 0, known: None }),
+            layers: vec![Layer { before: Some(0), after: 1, covering: None }],
+        };
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, &serde_json::to_vec(&task).unwrap()).unwrap();
+        for part in [&b"one\0\n\xff"[..], b"", b"{}"] {
+            write_frame(&mut bytes, part).unwrap();
+        }
+        (task, bytes)
+    }
+
+    #[test]
+    fn a_task_arrives_as_it_was_sent() {
+        let (task, bytes) = task();
+        let whole = read_task(&mut bytes.as_slice()).unwrap();
+        assert_eq!(whole.task, task);
+        assert_eq!(whole.values.iter().map(|value| value.as_slice()).collect::<Vec<_>>(), [&b"one\0\n\xff"[..], b""]);
+        assert_eq!(whole.documents, [b"{}"]);
+    }
+
+    #[test]
+    fn a_task_that_was_cut_anywhere_is_none() {
+        let (_, bytes) = task();
+        for end in 0..bytes.len() {
+            assert!(read_task(&mut &bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused() {
+        let (task, _) = task();
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, &serde_json::to_vec(&Task { version: 2, ..task }).unwrap()).unwrap();
+        assert!(matches!(read_task(&mut bytes.as_slice()), Err(WireError::Version { version: 2 })));
+    }
+
+    proptest::proptest! {
+        /// However the stream is cut, the answers are the same.
+        #[test]
+        fn answers_do_not_depend_on_how_they_arrive(cuts in proptest::collection::vec(1_usize..40, 1..40)) {
+            let answers = [
+                Answer::Progress { bytes: 7 },
+                Answer::States { layers: vec![None, Some(vec!["l/A".into()])] },
+                Answer::Report { report: serde_json::json!({"version": 1}), base_known: true },
+                Answer::End { answers: 3 },
+            ];
+            let mut bytes = Vec::new();
+            for answer in &answers {
+                write_frame(&mut bytes, &serde_json::to_vec(answer).unwrap()).unwrap();
+            }
+            let (mut stream, mut seen, mut rest) = (Answers::default(), Vec::new(), bytes.as_slice());
+            for cut in cuts.iter().cycle() {
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                stream.push(now);
+                while let Some(answer) = stream.take().unwrap() {
+                    seen.push(answer);
+                }
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            proptest::prop_assert_eq!(seen.as_slice(), answers.as_slice());
+            proptest::prop_assert!(stream.is_empty());
+        }
+
+        #[test]
+        fn no_bytes_break_the_reader(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = read_task(&mut bytes.as_slice());
+            let mut stream = Answers::default();
+            stream.push(&bytes);
+            while let Ok(Some(_)) = stream.take() {}
+        }
+    }
+}

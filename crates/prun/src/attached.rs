@@ -1,0 +1,103 @@
+//! Commands with people in front of them: standard input, a terminal's raw mode and size, and output behind the redactor.
+
+use std::io::IsTerminal as _;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use futures::{Stream, StreamExt as _};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::{RunError, engine};
+use crate::logs::Lines;
+
+/// The caller's terminal, given back as it was when this is dropped.
+pub(crate) struct Raw(Termios);
+
+impl Raw {
+    /// Every key goes to the command from now on; `None` without a terminal.
+    pub(crate) fn enter() -> Option<Self> {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Whether somebody sits in front of standard input.
+pub(crate) fn has_terminal() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+/// The terminal's rows and columns.
+pub(crate) fn size() -> Option<(u16, u16)> {
+    let size = tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0)?;
+    Some((size.ws_row, size.ws_col))
+}
+
+/// Tells somebody the terminal's size, now and whenever it changes; never ends.
+pub(crate) async fn follow_size<F: Future<Output = ()>>(tell: impl Fn(u16, u16) -> F) {
+    let mut changes = signal(SignalKind::window_change()).ok();
+    loop {
+        if let Some((rows, columns)) = size() {
+            tell(rows, columns).await;
+        }
+        match &mut changes {
+            Some(changes) => {
+                changes.recv().await;
+            }
+            None => std::future::pending().await,
+        }
+        // A window that is being dragged changes many times a second.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What the engine's end of a command is.
+pub(crate) struct Ends {
+    pub(crate) output: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
+    pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+/// Shows what a command writes, and gives it what is typed, until it writes no more.
+pub(crate) async fn pump(ends: Ends, interactive: bool, lines: &mut Lines, doing: &str) -> Result<(), RunError> {
+    let Ends { mut output, mut input } = ends;
+    let feed = async {
+        if interactive {
+            let mut stdin = tokio::io::stdin();
+            let mut buffer = vec![0; 16 * 1024];
+            while let Ok(count @ 1..) = stdin.read(&mut buffer).await {
+                if input.write_all(&buffer[..count]).await.is_err() {
+                    break;
+                }
+                let _ = input.flush().await;
+            }
+        }
+        let _ = input.shutdown().await;
+        // What the command still writes is waited for, not this.
+        std::future::pending::<()>().await;
+    };
+    let show = async {
+        while let Some(piece) = output.next().await {
+            lines.push(&piece.map_err(engine(|| doing))?);
+        }
+        Ok::<_, RunError>(())
+    };
+    tokio::select! {
+        result = show => result?,
+        () = feed => {}
+    }
+    lines.finish();
+    Ok(())
+}

@@ -1,0 +1,350 @@
+//! What docker run's own flags ask of an app's container, in docker's spelling and with docker's meaning.
+
+use std::path::{Path, PathBuf};
+
+use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
+use clap::Args;
+use papp::{Volume, VolumeSource};
+use serde::{Deserialize, Serialize};
+
+use crate::containers;
+use crate::error::RunError;
+use crate::names;
+use crate::plan::wrong;
+
+/// The flags, as clap reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "Container, as docker run has it")]
+pub struct ContainerArguments {
+    /// Run in the background, which is what start does anyway
+    #[arg(short, long)]
+    #[serde(skip)]
+    pub detach: bool,
+
+    /// Mount a volume or a folder: `SOURCE:TARGET[:ro]` (repeatable)
+    #[arg(short, long = "volume", value_name = "VOLUME")]
+    pub volumes: Vec<String>,
+
+    /// Public configuration: `NAME=VALUE`, shown by docker inspect; a secret is given as --secret id=NAME (repeatable)
+    #[arg(short, long = "env", value_name = "NAME=VALUE")]
+    pub environment: Vec<String>,
+
+    /// The working directory
+    #[arg(short, long, value_name = "PATH")]
+    pub workdir: Option<String>,
+
+    /// The user: `NAME|ID[:GROUP]`
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<String>,
+
+    /// When the engine starts instances again: no, always, unless-stopped, on-failure or on-failure:COUNT [default: unless-stopped]
+    #[arg(long, value_name = "POLICY")]
+    pub restart: Option<String>,
+
+    /// A further network to be on, beside the project's own (repeatable)
+    #[arg(long = "network", visible_alias = "net", value_name = "NETWORK")]
+    pub networks: Vec<String>,
+
+    /// The most memory: bytes, or with b, k, m, g
+    #[arg(short, long, value_name = "SIZE")]
+    pub memory: Option<String>,
+
+    /// How many processors' time
+    #[arg(long, value_name = "NUMBER")]
+    pub cpus: Option<String>,
+
+    /// Another entrypoint than the image's; its CMD goes too
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+
+    /// A label: `NAME=VALUE` (repeatable)
+    #[arg(short, long = "label", value_name = "NAME=VALUE")]
+    pub labels: Vec<String>,
+
+    /// Forbid writing to the container's root
+    #[arg(long)]
+    pub read_only: bool,
+
+    /// Take a capability away (repeatable)
+    #[arg(long = "cap-drop", value_name = "CAPABILITY")]
+    pub cap_drop: Vec<String>,
+
+    /// Give a capability (repeatable)
+    #[arg(long = "cap-add", value_name = "CAPABILITY")]
+    pub cap_add: Vec<String>,
+
+    /// A small init as process 1, which forwards signals and reaps processes
+    #[arg(long)]
+    pub init: bool,
+}
+
+/// A volume and where its relative places begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlannedVolume {
+    /// One of `app.toml`: names are the project's own.
+    Project(Volume),
+    /// One of a flag: names are the engine's, as with docker.
+    Engine(Volume),
+    /// A folder without a name, for one container; it goes with that.
+    Nameless(String),
+}
+
+/// The same, checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ContainerFlags {
+    /// The app's volumes.
+    pub volumes: Vec<PlannedVolume>,
+    /// The user instead of the image's.
+    pub user: Option<String>,
+    /// Networks beside the project's.
+    pub networks: Vec<String>,
+    workdir: Option<String>,
+    restart: Option<(RestartPolicyNameEnum, i64)>,
+    memory: Option<i64>,
+    nano_cpus: Option<i64>,
+    entrypoint: Option<String>,
+    labels: Vec<(String, String)>,
+    read_only: bool,
+    cap_drop: Vec<String>,
+    cap_add: Vec<String>,
+    init: bool,
+    command: Vec<String>,
+}
+
+impl ContainerArguments {
+    /// Public configuration that the flags name.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Plan`] for a name without a value: what the process environment has may be a secret, and is given as one.
+    pub fn configuration(&self) -> Result<Vec<(String, String)>, RunError> {
+        let pairs = self.environment.iter().map(|text| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => {
+                let help = format!("-e NAME=VALUE for public configuration, --secret id={text} for a secret");
+                Err(wrong(format!("--env {text}: no value"), help))
+            }
+        });
+        pairs.collect()
+    }
+
+    /// Checks the flags. `folder` is where relative paths begin.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Plan`] that names the flag.
+    pub fn check(&self, folder: &Path, command: &[String]) -> Result<ContainerFlags, RunError> {
+        let network = |name: &String| match name.as_str() {
+            "host" | "none" => true,
+            name => name.starts_with("container:"),
+        };
+        if let Some(name) = self.networks.iter().find(|name| network(name)) {
+            let help = "instances are on the project's network, where services and the forwarder reach them; name a further one";
+            return Err(wrong(format!("--network {name} takes the project's network away"), help));
+        }
+        Ok(ContainerFlags {
+            volumes: self.volumes.iter().map(|text| volume(text, folder)).collect::<Result<_, _>>()?,
+            user: self.user.clone(),
+            networks: self.networks.clone(),
+            workdir: self.workdir.clone(),
+            restart: self.restart.as_deref().map(restart).transpose()?,
+            memory: self.memory.as_deref().map(memory).transpose()?,
+            nano_cpus: self.cpus.as_deref().map(cpus).transpose()?,
+            entrypoint: self.entrypoint.clone(),
+            labels: self.labels.iter().map(|text| label(text)).collect::<Result<_, _>>()?,
+            read_only: self.read_only,
+            cap_drop: self.cap_drop.clone(),
+            cap_add: self.cap_add.clone(),
+            init: self.init,
+            command: command.to_vec(),
+        })
+    }
+}
+
+impl ContainerFlags {
+    /// Runs this program instead of the image's, whatever was asked for.
+    pub fn run_instead(&mut self, words: Vec<String>) {
+        self.entrypoint = Some(String::new());
+        self.command = words;
+    }
+
+    /// The app's command: that of the flags, else the image's. Another entrypoint takes the image's CMD away, as docker has
+    /// it.
+    #[must_use]
+    pub fn command_of(&self, image: &bollard::models::ImageConfig) -> Vec<String> {
+        let entrypoint: Vec<String> = match &self.entrypoint {
+            Some(program) if program.is_empty() => Vec::new(),
+            Some(program) => vec![program.clone()],
+            None => image.entrypoint.clone().unwrap_or_default(),
+        };
+        let command = match (&self.command[..], &self.entrypoint) {
+            ([], None) => image.cmd.clone().unwrap_or_default(),
+            (command, _) => command.to_vec(),
+        };
+        entrypoint.into_iter().chain(command).collect()
+    }
+
+    /// Puts into a container what the flags ask for.
+    #[must_use]
+    pub fn apply(&self, body: ContainerCreateBody) -> ContainerCreateBody {
+        let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+        let mut labels = body.labels.unwrap_or_default();
+        labels.extend(self.labels.iter().cloned());
+        ContainerCreateBody {
+            labels: Some(labels),
+            user: self.user.clone(),
+            working_dir: self.workdir.clone(),
+            host_config: Some(HostConfig {
+                memory: self.memory,
+                nano_cpus: self.nano_cpus,
+                readonly_rootfs: self.read_only.then_some(true),
+                cap_drop: some(&self.cap_drop),
+                cap_add: some(&self.cap_add),
+                init: self.init.then_some(true),
+                ..body.host_config.unwrap_or_default()
+            }),
+            ..body
+        }
+    }
+
+    /// What the engine does when an instance that was healthy ends.
+    #[must_use]
+    pub fn restart_policy(&self) -> RestartPolicy {
+        match self.restart {
+            None => containers::restarting(),
+            Some((name, count)) => {
+                RestartPolicy { name: Some(name), maximum_retry_count: (count > 0).then_some(count) }
+            }
+        }
+    }
+}
+
+fn volume(text: &str, folder: &Path) -> Result<PlannedVolume, RunError> {
+    let help = "SOURCE:TARGET[:ro], for example uploads:/srv/uploads or ./data:/data; /srv/cache alone has no name";
+    if text.starts_with('/') && !text.contains(':') {
+        return Ok(PlannedVolume::Nameless(text.to_owned()));
+    }
+    let Some(volume) = Volume::parse(text) else {
+        return Err(wrong(format!("--volume {text}: not a volume"), help));
+    };
+    let source = match volume.source {
+        VolumeSource::Host(path) => VolumeSource::Host(absolute(folder, &path).display().to_string()),
+        named @ VolumeSource::Named(_) => named,
+    };
+    Ok(PlannedVolume::Engine(Volume { source, ..volume }))
+}
+
+fn absolute(folder: &Path, path: &str) -> PathBuf {
+    let joined = folder.join(path);
+    std::path::absolute(&joined).unwrap_or(joined)
+}
+
+fn restart(text: &str) -> Result<(RestartPolicyNameEnum, i64), RunError> {
+    let (name, count) = match text.split_once(':') {
+        Some((name, count)) => (name, count.parse().ok().filter(|count| *count > 0)),
+        None => (text, Some(0)),
+    };
+    let policy = match name {
+        "no" => RestartPolicyNameEnum::NO,
+        "always" => RestartPolicyNameEnum::ALWAYS,
+        "unless-stopped" => RestartPolicyNameEnum::UNLESS_STOPPED,
+        "on-failure" => RestartPolicyNameEnum::ON_FAILURE,
+        _ => RestartPolicyNameEnum::EMPTY,
+    };
+    match count {
+        Some(count) if policy != RestartPolicyNameEnum::EMPTY && (count == 0 || name == "on-failure") => {
+            Ok((policy, count))
+        }
+        _ => {
+            Err(wrong(format!("--restart {text}: no such policy"), "no, always, unless-stopped or on-failure[:COUNT]"))
+        }
+    }
+}
+
+/// A size as docker reads it.
+fn memory(text: &str) -> Result<i64, RunError> {
+    pcli::size(text)
+        .ok_or_else(|| wrong(format!("--memory {text}: not a size"), "a number with b, k, m or g, for example 512m"))
+}
+
+/// A decimal number as billionths.
+fn cpus(text: &str) -> Result<i64, RunError> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let nanos = format!("{part:0<9}");
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = (nanos.len() == 9 && digits(whole) && digits(&nanos) && !text.is_empty())
+        .then(|| format!("{whole}{nanos}").parse::<i64>().ok())
+        .flatten()
+        .filter(|number| *number > 0);
+    number.ok_or_else(|| wrong(format!("--cpus {text}: not a number"), "a number such as 1.5"))
+}
+
+fn label(text: &str) -> Result<(String, String), RunError> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    if name.is_empty() || name.starts_with("io.prun.") || name == names::PROJECT {
+        return Err(wrong(format!("--label {text}: not a label of yours"), "NAME=VALUE; io.prun.… is prun's own"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_numbers_are_dockers() {
+        assert_eq!(memory("512m").unwrap(), 512 << 20);
+        assert_eq!(memory("1G").unwrap(), 1 << 30);
+        assert_eq!(memory("64kb").unwrap(), 64 << 10);
+        assert_eq!(memory("100").unwrap(), 100);
+        assert_eq!(memory("100b").unwrap(), 100);
+        assert_eq!(cpus("1.5").unwrap(), 1_500_000_000);
+        assert_eq!(cpus(".25").unwrap(), 250_000_000);
+        assert_eq!(cpus("2").unwrap(), 2_000_000_000);
+        for wrong in ["", "m", "-1", "1.5g", "9999999999g"] {
+            assert!(memory(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "0", "-1", "1.x", "1.0000000001"] {
+            assert!(cpus(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn policies_are_dockers() {
+        assert_eq!(restart("on-failure:3").unwrap(), (RestartPolicyNameEnum::ON_FAILURE, 3));
+        assert_eq!(restart("always").unwrap(), (RestartPolicyNameEnum::ALWAYS, 0));
+        for wrong in ["", "sometimes", "always:3", "on-failure:x", "on-failure:0"] {
+            assert!(restart(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn another_entrypoint_takes_the_images_command_away() {
+        let image = bollard::models::ImageConfig {
+            entrypoint: Some(vec!["/entry".to_owned()]),
+            cmd: Some(vec!["serve".to_owned()]),
+            ..Default::default()
+        };
+        let command = |entrypoint: Option<&str>, words: &[&str]| {
+            let arguments = ContainerArguments { entrypoint: entrypoint.map(str::to_owned), ..Default::default() };
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            arguments.check(Path::new("/"), &words).unwrap().command_of(&image)
+        };
+        assert_eq!(command(None, &[]), ["/entry", "serve"]);
+        assert_eq!(command(None, &["migrate"]), ["/entry", "migrate"]);
+        assert_eq!(command(Some("sh"), &[]), ["sh"]);
+        assert_eq!(command(Some("sh"), &["-c", "true"]), ["sh", "-c", "true"]);
+        assert_eq!(command(Some(""), &["true"]), ["true"]);
+    }
+
+    #[test]
+    fn the_projects_network_and_labels_are_not_given_away() {
+        let check = |arguments: ContainerArguments| arguments.check(Path::new("/"), &[]).map(drop);
+        let of = |text: &str| vec![text.to_owned()];
+        assert!(check(ContainerArguments { networks: of("host"), ..Default::default() }).is_err());
+        assert!(check(ContainerArguments { networks: of("other"), ..Default::default() }).is_ok());
+        assert!(check(ContainerArguments { labels: of("io.prun.owner=me"), ..Default::default() }).is_err());
+        assert!(ContainerArguments { environment: of("TOKEN"), ..Default::default() }.configuration().is_err());
+    }
+}

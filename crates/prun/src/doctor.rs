@@ -1,0 +1,55 @@
+//! `prun doctor`: the engine as a start needs it, and how values reach the app; the rest is both tools'.
+
+use papp::Deliver;
+use pcli::arguments::DoctorArguments;
+use pcli::doctor::{self, Finding};
+use pcli::resolve::Purpose;
+use pcli::{Exit, FoundManifest};
+use pengine::{Endpoint, Engine, Environment, Flags, Safety};
+
+use crate::edge::{self, Edge, Failure};
+use crate::error::RunError;
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the work is stopped, or the report cannot be written.
+pub async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let mut findings = edge.cancellation.unless_cancelled(engine()).await?;
+    let (found, project) = doctor::look(&arguments.secrets, Purpose::Run, &edge.desk());
+    findings.extend(project);
+    findings.extend(found.as_ref().map(delivery));
+    Ok(doctor::report(&findings, arguments.json, &edge.stdout)?)
+}
+
+async fn engine() -> Vec<Finding> {
+    let resolved = Endpoint::resolve(&Environment::of_process(), &Flags::default());
+    let connected = match resolved {
+        Ok(endpoint) => Engine::connect(&endpoint).await,
+        Err(error) => Err(error),
+    };
+    let engine = match connected {
+        Ok(engine) => engine,
+        Err(error) => return vec![Finding::problem("engine", &edge::diagnostic(&RunError::Connect(error)))],
+    };
+    let mut findings = vec![Finding::ok("engine", engine.describe())];
+    if engine.endpoint().safety() == Safety::Plaintext {
+        let text = "the engine is reached over plain TCP: everybody on the way can read the secrets";
+        findings.push(Finding::warning("engine", text, "use ssh:// or TLS"));
+    }
+    findings
+}
+
+/// How values reach the app, and who else sees them.
+fn delivery(found: &FoundManifest) -> Finding {
+    match found.manifest.run.deliver {
+        Deliver::Shim => Finding::ok("delivery", "by the shim: values stay out of `docker inspect`"),
+        Deliver::Files => Finding::ok("delivery", "as files in memory: the app reads NAME_FILE"),
+        Deliver::Environment => Finding::warning(
+            "delivery",
+            "deliver = \"env\": `docker inspect` and whoever may use the engine show every value",
+            "leave `deliver` out, and the shim hands them over",
+        ),
+    }
+}

@@ -1,0 +1,255 @@
+//! `prun run` and `prun init`: one container with the app's image and values, in the foreground, gone when it ends.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, KillContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder,
+};
+use papp::{Init, Port};
+use pcli::Ending;
+use pengine::Engine;
+
+use crate::attached::{self, Ends, Raw};
+use crate::command::{InitArguments, RunArguments};
+use crate::containers;
+use crate::edge::{Edge, Failure, Outcome};
+use crate::error::{RunError, engine};
+use crate::generation::Generation;
+use crate::holder::{self, Holder};
+use crate::instance::{self, Recipe};
+use crate::logs::Lines;
+use crate::names::{Project, Role};
+use crate::plan::wrong;
+use crate::roll::role;
+use crate::services::Known;
+use crate::start::{self, Start, now};
+
+/// How long a container may take to end when its values go.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Between two looks at a container that is about to have ended.
+const PAUSE: Duration = Duration::from_millis(30);
+
+/// How the container meets people.
+#[derive(Clone, Copy, Debug)]
+struct Attachment {
+    interactive: bool,
+    tty: bool,
+}
+
+/// Runs a command in a container of its own and passes on its exit code.
+///
+/// # Errors
+///
+/// Everything that can go wrong before the command runs.
+pub async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome, Failure> {
+    if arguments.tty && arguments.interactive && !attached::has_terminal() {
+        return Err(wrong("--tty: standard input is no terminal", "leave -t out").into());
+    }
+    if arguments.start.container.detach {
+        return Err(
+            wrong("--detach: prun run stays in the foreground", "prun start runs an app in the background").into()
+        );
+    }
+    let attachment = Attachment { interactive: arguments.interactive, tty: arguments.tty };
+    let (mut start, state) = start::told(&arguments.start, edge, start::What::Command).await?;
+    let outcome = async {
+        // An init command belongs to the app's own start.
+        start.plan.init.clear();
+        // The manifest's ports are the app's, which may run meanwhile.
+        let ports = std::mem::take(&mut start.plan.ports);
+        let ports = if arguments.start.ports.is_empty() { Vec::new() } else { ports };
+        let locked = state.lock(edge).await?;
+        let (image, variables) = start.prepare(&locked).await?;
+        foreground(&start, &image, variables, &ports, attachment, move || drop(locked)).await
+    };
+    let outcome = outcome.await;
+    outcome.map_err(|failure: Failure| failure.behind(&start.edge))
+}
+
+/// Runs the init commands of a project that was started once, in a container of its own, under the same lock as those of
+/// instances.
+///
+/// # Errors
+///
+/// When there is no such project or init command, or the engine refuses something.
+pub async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outcome, Failure> {
+    let known = Known::find(&arguments.project, edge).await?;
+    let locked = known.state.lock(edge).await?;
+    let (ledger, current) = known.open(&locked)?;
+    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+    let outcome = async {
+        start.plan.init = chosen(&arguments.names, &start.plan.init)?;
+        start.plan.container.run_instead(vec![crate::shim::path(), "done".to_owned()]);
+        let (image, variables) = start.prepare(&locked).await?;
+        let attachment = Attachment { interactive: false, tty: false };
+        foreground(&start, &image, variables, &[], attachment, move || drop(locked)).await
+    };
+    let outcome = outcome.await;
+    outcome.map_err(|failure: Failure| failure.behind(&start.edge))
+}
+
+/// The init commands that are meant, in their own order.
+fn chosen(names: &[String], all: &[Init]) -> Result<Vec<Init>, RunError> {
+    let known: Vec<&str> = all.iter().map(|init| init.name.as_str()).collect();
+    if all.is_empty() {
+        return Err(wrong("the project has no init commands", "[[init]] in app.toml, then prun start"));
+    }
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(wrong(format!("no init command is called `{unknown}`"), format!("there are {}", known.join(", "))));
+    }
+    Ok(all.iter().filter(|init| names.is_empty() || names.contains(&init.name)).cloned().collect())
+}
+
+async fn foreground(
+    start: &Start,
+    image: &bollard::models::ImageInspect,
+    variables: Vec<crate::generation::Variable>,
+    ports: &[Port],
+    attachment: Attachment,
+    unlock: impl FnOnce(),
+) -> Result<Outcome, Failure> {
+    let (host, project) = (&start.host, &start.project);
+    let name = project.one_off(std::process::id());
+    let holder = Holder {
+        name: format!("{name}.values"),
+        labels: Vec::new(),
+        network: Some(project.network()),
+        home: Some(project.home()),
+    };
+    sweep(host, project).await?;
+    let generation =
+        Generation { number: 0, created: now(), digest: String::new(), variables, told: start.told.clone() };
+    let recipe =
+        Recipe { project, plan: &start.plan, image, generation: &generation, values: Some(holder.name.clone()) };
+    let work = async {
+        let home = project.labels(Role::Home, &[]);
+        containers::ensure_volume(host, project, &project.home(), home, &[]).await?;
+        holder.start(host, project).await?;
+        holder.furnish(host).await?;
+        let body = attach_to(recipe.body(project.labels(Role::Run, &[]))?, ports, attachment);
+        containers::create(host, project, &name, body).await?;
+        for network in &start.plan.container.networks {
+            containers::join(host, network, &name).await?;
+        }
+        let owner = instance::owner(host, &start.plan, image, &name).await;
+        holder.fill(host, &recipe.files(owner).in_order()).await
+    };
+    let prepared = start.edge.cancellation.unless_cancelled(work).await.map_err(RunError::from).and_then(|done| done);
+    let outcome = match prepared {
+        Ok(()) => watch(start, &name, attachment, unlock).await,
+        Err(error) => Err(error),
+    };
+    containers::remove(host, &name, GRACE).await?;
+    holder.remove(host).await?;
+    Ok(Outcome::Command(u8::try_from(outcome?).unwrap_or(pshim::FAILED)))
+}
+
+fn attach_to(body: ContainerCreateBody, ports: &[Port], attachment: Attachment) -> ContainerCreateBody {
+    let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
+    for port in ports {
+        let binding = PortBinding {
+            host_ip: port.address.map(|address| address.to_string()),
+            host_port: port.host.map(|port| port.to_string()),
+        };
+        bindings.entry(format!("{}/tcp", port.container)).or_default().get_or_insert_default().push(binding);
+    }
+    ContainerCreateBody {
+        attach_stdin: Some(attachment.interactive),
+        open_stdin: Some(attachment.interactive),
+        stdin_once: Some(attachment.interactive),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        tty: Some(attachment.tty),
+        exposed_ports: (!bindings.is_empty()).then(|| bindings.keys().cloned().collect()),
+        host_config: Some(HostConfig {
+            port_bindings: (!bindings.is_empty()).then_some(bindings),
+            ..body.host_config.unwrap_or_default()
+        }),
+        ..body
+    }
+}
+
+/// Starts the container and stays with it until it ends.
+async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl FnOnce()) -> Result<i64, RunError> {
+    let docker = start.host.docker();
+    let doing = format!("run {name}");
+    let options = AttachContainerOptionsBuilder::new()
+        .stdin(attachment.interactive)
+        .stdout(true)
+        .stderr(true)
+        .stream(true)
+        .build();
+    let attached = docker.attach_container(name, Some(options)).await.map_err(engine(|| doing.clone()))?;
+    let mut lines = Lines::plain(&start.edge);
+    containers::start(&start.host, name).await?;
+    // What follows may take hours; others may work on the project meanwhile.
+    unlock();
+    let raw = (attachment.tty && attachment.interactive).then(Raw::enter);
+    let ends = Ends { output: attached.output, input: attached.input };
+    let resize = attached::follow_size(|rows, columns| async move {
+        let options = ResizeContainerTTYOptionsBuilder::new().h(i32::from(rows)).w(i32::from(columns)).build();
+        let _ = docker.resize_container_tty(name, options).await;
+    });
+    let work = async {
+        let pump = attached::pump(ends, attachment.interactive, &mut lines, &doing);
+        if attachment.tty {
+            tokio::select! {
+                result = pump => result,
+                () = resize => Ok(()),
+            }
+        } else {
+            pump.await
+        }
+    };
+    // A request to end is the command's own business, as with docker; it is passed on once.
+    let pass_on = async {
+        let signal = match start.edge.cancellation.cancelled().await {
+            Ending::Interrupt => "SIGINT",
+            _ => "SIGTERM",
+        };
+        let options = KillContainerOptionsBuilder::new().signal(signal).build();
+        let _ = docker.kill_container(name, Some(options)).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        result = work => result?,
+        () = pass_on => {}
+    }
+    drop(raw);
+    // The output may end a moment before the engine has noted the exit code. Its own `wait` would miss a container that ended
+    // before the request was there.
+    loop {
+        let Some(state) = containers::inspect(&start.host, &start.project, name).await? else {
+            return Err(RunError::Nothing { what: format!("container {name} was removed by somebody") });
+        };
+        if let Some(code) = containers::exit_code(&state) {
+            return Ok(code);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Removes what killed runs left: containers that do not run, and values that no container of theirs reads.
+pub(crate) async fn sweep(host: &Engine, project: &Project) -> Result<(), RunError> {
+    let all = containers::list(host, project).await?;
+    let of_runs: Vec<_> = all.iter().filter(|container| role(container) == Some(Role::Run.as_str())).collect();
+    let is_running = |container: &bollard::models::ContainerSummary| {
+        container.state == Some(bollard::models::ContainerSummaryStateEnum::RUNNING)
+    };
+    let alive: Vec<String> = of_runs.iter().filter(|one| is_running(one)).map(|one| containers::name_of(one)).collect();
+    for container in of_runs.iter().filter(|container| !is_running(container)) {
+        containers::remove(host, &containers::name_of(container), GRACE).await?;
+    }
+    for name in all.iter().map(containers::name_of) {
+        if let Some(of) = name.strip_suffix(".values")
+            && project.is_one_off(of)
+            && !alive.contains(&of.to_owned())
+        {
+            holder::remove(host, &name).await?;
+        }
+    }
+    Ok(())
+}

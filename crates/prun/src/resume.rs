@@ -1,0 +1,84 @@
+//! `prun restart` and `prun resume`: the same again, from what was sealed when it was started.
+
+use std::path::Path;
+
+use pcli::Exit;
+
+use crate::command::{ProjectArguments, ResumeArguments};
+use crate::containers;
+use crate::edge::{Edge, Failure};
+use crate::names::{Project, Role};
+use crate::roll::{Instances, role};
+use crate::services::Known;
+use crate::start::{Start, folder_of_states};
+use crate::unit::Unit;
+
+/// Replaces all instances, new ones first, with the values and the configuration that they have.
+///
+/// # Errors
+///
+/// As a start; what ran before still runs then.
+pub async fn restart(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let known = Known::find(arguments, edge).await?;
+    let locked = known.state.lock(edge).await?;
+    let (ledger, current) = known.open(&locked)?;
+    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+    start.instances = Instances::Replace;
+    start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+}
+
+/// Brings back what an engine's restart took from one project, or from every project that was not stopped.
+///
+/// # Errors
+///
+/// As a start. With several projects each is tried, and the first failure is told at the end.
+pub async fn resume(arguments: &ResumeArguments, edge: &Edge) -> Result<Exit, Failure> {
+    if arguments.print_unit {
+        edge.stdout.bytes(Unit::of_process().text().as_bytes());
+        return Ok(Exit::Done);
+    }
+    if arguments.install {
+        Unit::of_process().install(arguments.units.as_deref(), &edge.stderr)?;
+        return Ok(Exit::Done);
+    }
+    if let Some(name) = &arguments.project {
+        return one(name, edge).await;
+    }
+    let mut failed = None;
+    for name in folder_of_states().map(|folder| names_in(&folder)).unwrap_or_default() {
+        match one(&name, edge).await {
+            Ok(_) => {}
+            Err(Failure::Ended(ending)) => return Err(Failure::Ended(ending)),
+            Err(failure) => {
+                edge.stderr.fact("failed", &name);
+                failed.get_or_insert(failure);
+            }
+        }
+    }
+    failed.map_or(Ok(Exit::Done), Err)
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+async fn one(name: &str, edge: &Edge) -> Result<Exit, Failure> {
+    let project = ProjectArguments { project: Some(name.to_owned()), config: None };
+    let known = Known::find(&project, edge).await?;
+    let locked = known.state.lock(edge).await?;
+    let Ok((ledger, current)) = known.open(&locked) else { return Ok(Exit::Done) };
+    // One that was stopped has no containers, and stays so.
+    let all = containers::list(&known.host, &Project::new(name, ledger.owner())).await?;
+    if !all.iter().any(|container| role(container) == Some(Role::App.as_str())) {
+        return Ok(Exit::Done);
+    }
+    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+    start.edge.stderr.fact("app", &format!("{name} ({})", start.plan.image));
+    start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+}

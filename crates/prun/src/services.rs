@@ -1,0 +1,356 @@
+//! `prun services`: credentials and data of the services of a project that was started once.
+
+use std::time::Instant;
+
+use pcli::Exit;
+use pcredential::{Administrator, Ledger, NewService, Phase, ServiceCredential, ServiceKind};
+use pengine::Engine;
+use zeroize::Zeroizing;
+
+use crate::command::{
+    AddArguments, ImportArguments, ProjectArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand,
+};
+use crate::containers;
+use crate::edge::{Edge, Failure};
+use crate::error::RunError;
+use crate::fault;
+use crate::generation::Generation;
+use crate::names::{Project, Role};
+use crate::plan::{self, WantedService, wrong};
+use crate::roll::{self, role};
+use crate::service;
+use crate::show;
+use crate::start::{Start, connect, folder_of_states, manifest, now};
+use crate::state::{Locked, State};
+use crate::stop::{confirm, project_of};
+use crate::told::{ServiceOrigin, Told};
+
+/// Does what a command says.
+///
+/// # Errors
+///
+/// Everything that can go wrong on the way, already told as people need it.
+pub async fn run(command: &ServicesCommand, edge: &Edge) -> Result<Exit, Failure> {
+    match command {
+        ServicesCommand::Rotate(arguments) => rotate(arguments, edge).await,
+        ServicesCommand::Add(arguments) => add(arguments, edge).await,
+        ServicesCommand::Remove(arguments) => remove(arguments, edge).await,
+        ServicesCommand::List(arguments) => list(arguments, edge).await,
+        ServicesCommand::Import(arguments) => import(arguments, edge).await,
+        ServicesCommand::Reset(arguments) => reset(arguments, edge).await,
+    }
+}
+
+/// A project that was started once, with its engine.
+pub(crate) struct Known {
+    pub(crate) name: String,
+    pub(crate) host: Engine,
+    pub(crate) state: State,
+}
+
+impl Known {
+    pub(crate) async fn find(arguments: &ProjectArguments, edge: &Edge) -> Result<Self, Failure> {
+        let name = project_of(arguments)?;
+        let state = State::of(folder_of_states(), &name)?;
+        let host = edge.cancellation.unless_cancelled(connect()).await??;
+        Ok(Self { name, host, state })
+    }
+
+    /// Its services and what its instances run with.
+    pub(crate) fn open(&self, locked: &Locked<'_>) -> Result<(Ledger, Generation), RunError> {
+        match (locked.ledger()?, self.state.generation()?) {
+            (Some(ledger), Some(generation)) => Ok((ledger, generation)),
+            _ => Err(RunError::Nothing { what: format!("project `{}` has not been started yet", self.name) }),
+        }
+    }
+}
+
+async fn rotate(arguments: &RotateArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let known = Known::find(&arguments.project, edge).await?;
+    let locked = known.state.lock(edge).await?;
+    let (ledger, current) = known.open(&locked)?;
+    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+    let outcome =
+        rotate_in(arguments, &mut start, &locked, current).await.map_err(|failure| failure.behind(&start.edge));
+    if outcome? == Exit::Done {
+        start.edge.stderr.fact("done", &format!("no image was rebuilt; {:.1}s", began.elapsed().as_secs_f64()));
+    }
+    Ok(Exit::Done)
+}
+
+async fn rotate_in(
+    arguments: &RotateArguments,
+    start: &mut Start,
+    locked: &Locked<'_>,
+    current: Generation,
+) -> Result<Exit, Failure> {
+    let names = chosen(arguments, start)?;
+    // Before anything is sealed.
+    roll::check_age(&start.host, &start.project, Some(&current)).await?;
+    for name in &names {
+        start.ledger.begin_rotation(name);
+    }
+    locked.seal_ledger(&start.ledger)?;
+    fault::point("rotation.sealed");
+    if runs(&start.host, &start.project, Role::App).await?.is_empty() {
+        let before = runs(&start.host, &start.project, Role::Service).await?;
+        start.rotate_services(locked, current).await?;
+        for name in runs(&start.host, &start.project, Role::Service).await? {
+            if !before.contains(&name) {
+                containers::stop(&start.host, &name, service::GRACE).await?;
+            }
+        }
+        return Ok(Exit::Done);
+    }
+    start.run(locked, Some(current)).await
+}
+
+/// The services that are meant; all of them must be in use.
+fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, RunError> {
+    let in_use = |name: &str| {
+        start.plan.wants(name) && start.ledger.service(name).is_some_and(|service| service.phase() == Phase::Proven)
+    };
+    let all = || start.ledger.services().iter().map(|service| service.name().to_owned()).filter(|name| in_use(name));
+    if arguments.all {
+        return Ok(all().collect());
+    }
+    if let Some(unknown) = arguments.names.iter().find(|name| !in_use(name)) {
+        let names: Vec<String> = all().collect();
+        let what = format!("project {} uses no service `{unknown}`", start.project.name());
+        let help =
+            if names.is_empty() { "it uses none at all".to_owned() } else { format!("it uses {}", names.join(", ")) };
+        return Err(wrong(what, help));
+    }
+    Ok(arguments.names.clone())
+}
+
+/// The names of the project's containers of a role that run.
+pub(crate) async fn runs(host: &Engine, project: &Project, wanted: Role) -> Result<Vec<String>, RunError> {
+    let all = containers::list(host, project).await?;
+    let running = all.iter().filter(|container| {
+        role(container) == Some(wanted.as_str())
+            && container.state == Some(bollard::models::ContainerSummaryStateEnum::RUNNING)
+    });
+    Ok(running.map(containers::name_of).collect())
+}
+
+/// Changes what the project was told, and brings it to that: the app only if it runs.
+async fn change(
+    edge: &Edge,
+    known: &Known,
+    told: impl FnOnce(Told) -> Result<Told, RunError>,
+) -> Result<Exit, Failure> {
+    let locked = known.state.lock(edge).await?;
+    let (ledger, mut current) = known.open(&locked)?;
+    let told = told(current.told.clone())?;
+    let before = std::mem::replace(&mut current.told, told);
+    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+    if runs(&start.host, &start.project, Role::App).await?.is_empty() {
+        locked.seal_generation(&Generation { digest: String::new(), ..current })?;
+        edge.stderr.line("the app does not run; the next start does the rest");
+        return Ok(Exit::Done);
+    }
+    current.told = before;
+    start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+}
+
+async fn add(arguments: &AddArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let wanted = WantedService::of_flag(&arguments.service)?;
+    let known = Known::find(&arguments.project, edge).await?;
+    change(edge, &known, |told| {
+        if told.plan()?.wants(&wanted.name) {
+            let what = format!("project {} has a service `{}` already", known.name, wanted.name);
+            return Err(wrong(what, "give the new one another name: KIND=NAME"));
+        }
+        let added = [told.added(), &[plan::full_name(&wanted)]].concat();
+        Ok(told.with_added(&added))
+    })
+    .await
+}
+
+async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let known = Known::find(&arguments.project, edge).await?;
+    let name = arguments.name.as_str();
+    let ledger = known.state.ledger()?;
+    let Some(service) = ledger.as_ref().and_then(|ledger| ledger.service(name)) else {
+        return Err(RunError::Nothing { what: format!("project {} has no service `{name}`", known.name) }.into());
+    };
+    if arguments.purge && service.is_adopted() {
+        let what = format!("volume {} was made by others and is not removed", service.volume());
+        return Err(wrong(what, format!("without --purge; then docker volume rm {}", service.volume())).into());
+    }
+    if arguments.purge && !arguments.yes {
+        confirm(
+            name,
+            &format!("the data in volume {} and the credential of {name} will be removed for ever", service.volume()),
+        )?;
+    }
+    let told = known.state.generation()?.map(|generation| generation.told);
+    match told.as_ref().and_then(|told| told.origin(name)) {
+        Some(ServiceOrigin::Manifest(line)) => {
+            let what = format!("service `{name}` stands in app.toml:{line}");
+            return Err(wrong(
+                what,
+                format!("take it out there, prun start, and then prun services remove {name} --purge removes its data"),
+            )
+            .into());
+        }
+        Some(ServiceOrigin::Flags) => {
+            change(edge, &known, |told| Ok(told.without(name))).await?;
+        }
+        None => {}
+    }
+    if !arguments.purge {
+        edge.stderr.fact("kept", &format!("volume {} and the credential of {name}", service.volume()));
+        return Ok(Exit::Done);
+    }
+    let locked = known.state.lock(edge).await?;
+    let Some(mut ledger) = locked.ledger()? else { return Ok(Exit::Done) };
+    let project = Project::new(&known.name, ledger.owner());
+    service::stop(&known.host, &project, name).await?;
+    if containers::volume_exists(&known.host, service.volume()).await? {
+        // Only one of ours.
+        let labels = project.labels(Role::Service, &[]);
+        containers::ensure_volume(&known.host, &project, service.volume(), labels, &[]).await?;
+        containers::remove_volume(&known.host, service.volume()).await?;
+    }
+    ledger.forget(name);
+    locked.seal_ledger(&ledger)?;
+    edge.stderr.fact("removed", &format!("volume {} and the credential of {name}", service.volume()));
+    Ok(Exit::Done)
+}
+
+async fn list(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let known = Known::find(arguments, edge).await?;
+    let Some(ledger) = known.state.ledger()? else {
+        return Err(RunError::Nothing { what: format!("nothing is known of a project `{}`", known.name) }.into());
+    };
+    let project = Project::new(&known.name, ledger.owner());
+    let running = runs(&known.host, &project, Role::Service).await?;
+    let mut rows = vec![["NAME", "KIND", "IMAGE", "STATE", "VOLUME", "CREDENTIAL"].map(str::to_owned)];
+    for service in ledger.services() {
+        let state = if running.contains(&project.service(service.name())) { "running" } else { "stopped" };
+        let credential = match (service.phase(), service.step()) {
+            (_, Some(_)) => "rotation under way: prun start finishes it".to_owned(),
+            (Phase::Proven, None) => show::age(now().saturating_sub(service.created())),
+            (Phase::Sealed | Phase::Imported | Phase::Resetting, None) => "not proven yet: prun start".to_owned(),
+        };
+        let texts = [service.name(), service.kind().as_str(), service.image(), state, service.volume(), &credential];
+        rows.push(texts.map(str::to_owned));
+    }
+    edge.stdout.bytes(show::table(&rows).as_bytes());
+    Ok(Exit::Done)
+}
+
+/// A service by its name in the manifest or in the state, or by `KIND=NAME`.
+fn meant(text: &str, arguments: &ProjectArguments, ledger: &Ledger) -> Result<WantedService, Failure> {
+    if let Some(found) = manifest(arguments.config.as_deref())?
+        && let Some(service) = found.manifest.services.iter().find(|service| service.name == text)
+    {
+        return Ok(WantedService::of_manifest(service)?);
+    }
+    if let Some(service) = ledger.service(text) {
+        let flag = format!("{}={}", service.kind(), service.name());
+        return Ok(WantedService { image: Some(service.image().to_owned()), ..WantedService::of_flag(&flag)? });
+    }
+    Ok(WantedService::of_flag(text)?)
+}
+
+async fn import(arguments: &ImportArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let known = Known::find(&arguments.project, edge).await?;
+    let locked = known.state.lock(edge).await?;
+    let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
+    let wanted = meant(&arguments.service, &arguments.project, &ledger)?;
+    let project = Project::new(&known.name, ledger.owner());
+    let volume = match (&arguments.volume, ledger.service(&wanted.name)) {
+        (Some(volume), _) => volume.clone(),
+        (None, Some(service)) => service.volume().to_owned(),
+        (None, None) => project.service(&wanted.name),
+    };
+    if !containers::volume_exists(&known.host, &volume).await? {
+        return Err(wrong(format!("there is no volume `{volume}`"), "--volume NAME says which one has the data").into());
+    }
+    let credential = match wanted.kind {
+        // PostgreSQL lets its machine's administrator in; the data of the others does not hold a password.
+        ServiceKind::Postgres | ServiceKind::Redis | ServiceKind::Valkey => ServiceCredential::generate(),
+        ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => given(&wanted.name)?,
+    };
+    service::stop(&known.host, &project, &wanted.name).await?;
+    ledger.import(
+        NewService {
+            name: &wanted.name,
+            kind: wanted.kind,
+            image: &wanted.image.clone().unwrap_or_else(|| wanted.kind.image(None)),
+            volume: &volume,
+            database: arguments.database.as_deref().or(wanted.database.as_deref()),
+            created: now(),
+        },
+        Administrator { name: arguments.user.clone(), credential },
+    );
+    locked.seal_ledger(&ledger)?;
+    edge.stderr.fact(
+        "imported",
+        &format!("{} with volume {volume}; prun start makes the app's login and proves it", wanted.name),
+    );
+    Ok(Exit::Done)
+}
+
+/// Reads the administrator's credential: from a prompt that does not show it, or from standard input.
+fn given(service: &str) -> Result<ServiceCredential, Failure> {
+    use std::io::{BufRead as _, IsTerminal as _};
+    let stdin = std::io::stdin();
+    let text = tokio::task::block_in_place(|| {
+        if stdin.is_terminal() {
+            return pcli::ask(&format!("password of the administrator of {service}: "));
+        }
+        let mut line = String::with_capacity(4096);
+        stdin.lock().read_line(&mut line)?;
+        Ok(line)
+    });
+    let mut text = Zeroizing::new(text.unwrap_or_default());
+    let length = text.trim_end_matches(['\n', '\r']).len();
+    text.truncate(length);
+    ServiceCredential::given(text).ok_or_else(|| {
+        let help =
+            "one line on standard input, without blanks, quotes, `#`, `$` and `\\`; prun services reset needs none";
+        wrong(format!("the password of the administrator of `{service}` is missing or cannot be used"), help).into()
+    })
+}
+
+async fn reset(arguments: &ResetArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let known = Known::find(&arguments.project, edge).await?;
+    let locked = known.state.lock(edge).await?;
+    let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
+    let wanted = meant(&arguments.service, &arguments.project, &ledger)?;
+    if wanted.kind == ServiceKind::Mongodb {
+        let help = format!("prun services import {}, with its administrator's password", wanted.name);
+        return Err(wrong("MongoDB has no way in without a password", help).into());
+    }
+    let project = Project::new(&known.name, ledger.owner());
+    let volume = ledger
+        .service(&wanted.name)
+        .map_or_else(|| project.service(&wanted.name), |service| service.volume().to_owned());
+    if !containers::volume_exists(&known.host, &volume).await? {
+        return Err(wrong(format!("there is no volume `{volume}`"), "prun start makes it").into());
+    }
+    let (image, foreign) =
+        (wanted.image.clone().unwrap_or_else(|| wanted.kind.image(None)), ledger.service(&wanted.name).is_none());
+    let new = NewService {
+        name: &wanted.name,
+        kind: wanted.kind,
+        image: &image,
+        volume: &volume,
+        database: wanted.database.as_deref(),
+        created: now(),
+    };
+    if foreign {
+        ledger.import(new, Administrator { name: None, credential: ServiceCredential::generate() });
+    }
+    service::stop(&known.host, &project, &wanted.name).await?;
+    ledger.reset(&wanted.name, now());
+    locked.seal_ledger(&ledger)?;
+    edge.stderr
+        .fact("reset", &format!("{}: prun start lets the server set new passwords; its data stays", wanted.name));
+    Ok(Exit::Done)
+}

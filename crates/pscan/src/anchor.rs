@@ -1,0 +1,172 @@
+//! Which pieces of a pattern a search looks for.
+//!
+//! Behind each piece that was seen, the whole pattern is compared, so pieces only have to be in every text that holds
+//! the pattern, and in few others.
+
+use std::cmp::Reverse;
+
+use psecret::Layout;
+
+use crate::filter::window;
+use crate::pattern::Pattern;
+
+/// The widths of windows.
+pub(crate) const WIDE: usize = 8;
+pub(crate) const NARROW: usize = 4;
+
+/// A span with fewer different bytes than this stands in padding and in pictures: every second window would be looked
+/// up.
+const LEAST_VARIETY: usize = 4;
+
+/// Pieces lie within this many bytes of a pattern's beginning, so that what stands before one is still in memory.
+pub(crate) const LONGEST_HEAD: usize = 512;
+
+/// A piece of a pattern.
+pub(crate) struct Piece {
+    pub(crate) bytes: Vec<u8>,
+    /// The first character that begins in the piece.
+    pub(crate) character: usize,
+}
+
+/// A window of a pattern as a text may write it.
+pub(crate) struct Window {
+    /// Its bytes as a number.
+    pub(crate) number: u64,
+    /// The first character that begins in it, and where in it.
+    pub(crate) character: usize,
+    pub(crate) at: usize,
+}
+
+/// Every window of `WIDTH` bytes of the pattern's most telling span: one of them lies at a multiple of `WIDTH` in
+/// whatever text holds the span. `None` when the pattern is too short for that, or everywhere the same.
+///
+/// An exact text holds every span, and the smallest will do. A wrapped one may be broken once within any `2 * WIDTH - 1`
+/// characters; of twice as many it holds those before the break, or those behind it. A pattern that is too short for
+/// that is looked for where no line breaks within it, with the narrowest windows.
+pub(crate) fn windows<const WIDTH: usize>(pattern: &Pattern) -> Option<Vec<Window>> {
+    let smallest = 2 * WIDTH - 1;
+    let head = &pattern.bytes()[..pattern.bytes().len().min(LONGEST_HEAD)];
+    let length = match pattern.layout() {
+        Layout::Exact | Layout::Lines => smallest,
+        Layout::Wrapped if WIDTH == NARROW => head.len().min(2 * smallest - 1),
+        Layout::Wrapped => 2 * smallest - 1,
+    };
+    if length < smallest {
+        return None;
+    }
+    let (variety, at) = most_telling(head, length, pattern.layout())?;
+    if variety < LEAST_VARIETY {
+        return None;
+    }
+    let span = &head[at..at + length];
+    let mut windows = Vec::new();
+    for spelling in spellings(span, pattern.layout()) {
+        let end = spelling.bytes.len().saturating_sub(WIDTH);
+        for begin in 0..=end {
+            // A character that began before the window is compared from behind.
+            let Some(character) = spelling.begins.iter().position(|begins| *begins >= begin) else { break };
+            windows.push(Window {
+                number: window::<WIDTH>(&spelling.bytes[begin..]),
+                character: at + character,
+                at: spelling.begins[character] - begin,
+            });
+        }
+    }
+    Some(windows)
+}
+
+/// The longest piece without a line end, for a search that looks at every byte.
+pub(crate) fn run(pattern: &Pattern) -> Piece {
+    let head = &pattern.bytes()[..pattern.bytes().len().min(LONGEST_HEAD)];
+    let begin = |line: &[u8]| line.as_ptr().addr() - head.as_ptr().addr();
+    let line = match pattern.layout() {
+        Layout::Exact | Layout::Wrapped => head,
+        Layout::Lines => head.split(|byte| *byte == b'\n').max_by_key(|line| line.len()).unwrap_or(head),
+    };
+    Piece { bytes: line.to_vec(), character: begin(line) }
+}
+
+/// The span with the most different bytes, the one nearest to the middle of several: what values have in common, such
+/// as the prefixes of tokens, stands at their ends. Characters that texts escape make a span less telling.
+fn most_telling(head: &[u8], length: usize, layout: Layout) -> Option<(usize, usize)> {
+    let spans = head.len().checked_sub(length)? + 1;
+    let mut seen = Seen { times: [0; 256], variety: 0, layout };
+    head[..length].iter().for_each(|byte| seen.add(*byte));
+    let mut best = None;
+    for at in 0..spans {
+        if at > 0 {
+            seen.remove(head[at - 1]);
+            seen.add(head[at + length - 1]);
+        }
+        if layout != Layout::Lines || seen.times[usize::from(b'\n')] == 0 {
+            let worth = (!seen.is_escaped(), seen.variety, Reverse(at.abs_diff(spans / 2)), at);
+            best = best.max(Some(worth));
+        }
+    }
+    best.map(|(_, variety, _, at)| (variety, at))
+}
+
+/// The bytes of a span that moves.
+struct Seen {
+    times: [u16; 256],
+    variety: usize,
+    layout: Layout,
+}
+
+impl Seen {
+    fn add(&mut self, byte: u8) {
+        let times = &mut self.times[usize::from(byte)];
+        self.variety += usize::from(*times == 0);
+        *times += 1;
+    }
+
+    fn remove(&mut self, byte: u8) {
+        let times = &mut self.times[usize::from(byte)];
+        *times -= 1;
+        self.variety -= usize::from(*times == 0);
+    }
+
+    fn is_escaped(&self) -> bool {
+        self.layout == Layout::Wrapped && ESCAPED.iter().any(|byte| self.times[usize::from(*byte)] > 0)
+    }
+}
+
+/// The characters of base64 that JSON and URLs may escape.
+const ESCAPED: &[u8] = b"+/=";
+
+/// A span as a text may write it.
+struct Spelling {
+    bytes: Vec<u8>,
+    /// Where each character begins.
+    begins: Vec<usize>,
+}
+
+/// How texts escape a character that they escape.
+const ESCAPES: [fn(u8) -> String; 6] = [
+    |byte| char::from(byte).to_string(),
+    |byte| if byte == b'/' { "\\/".to_owned() } else { char::from(byte).to_string() },
+    |byte| format!("\\u{byte:04x}"),
+    |byte| format!("\\u{byte:04X}"),
+    |byte| format!("%{byte:02X}"),
+    |byte| format!("%{byte:02x}"),
+];
+
+fn spellings(span: &[u8], layout: Layout) -> Vec<Spelling> {
+    let escaped = layout == Layout::Wrapped && span.iter().any(|byte| ESCAPED.contains(byte));
+    let escapes = if escaped { &ESCAPES[..] } else { &ESCAPES[..1] };
+    escapes
+        .iter()
+        .map(|escape| {
+            let mut spelling = Spelling { bytes: Vec::new(), begins: Vec::new() };
+            for byte in span {
+                spelling.begins.push(spelling.bytes.len());
+                if escaped && ESCAPED.contains(byte) {
+                    spelling.bytes.extend_from_slice(escape(*byte).as_bytes());
+                } else {
+                    spelling.bytes.push(*byte);
+                }
+            }
+            spelling
+        })
+        .collect()
+}

@@ -1,0 +1,185 @@
+//! One shape to look for, and how a text is compared with it: from an anchor to both sides, under the shape's layout.
+
+use psecret::{Edge, Layout, Shape};
+use zeroize::Zeroizing;
+
+use crate::text::{self, LONGEST_GAP, Unit};
+
+/// A shape, compiled.
+pub(crate) struct Pattern {
+    bytes: Zeroizing<Vec<u8>>,
+    layout: Layout,
+    before: Option<Edge>,
+    after: Option<Edge>,
+}
+
+/// How far a comparison came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To the pattern's end, which is here in the text.
+    End(usize),
+    /// To a difference.
+    Difference,
+    /// To the text's end: go on with this character of the pattern at this index of the text.
+    Open { character: usize, at: usize },
+}
+
+impl Pattern {
+    /// `weak` shapes stand for a whole token and are not stretched.
+    #[expect(clippy::disallowed_methods, reason = "door 10: the search must know what to seek")]
+    pub(crate) fn new(shape: &Shape, weak: bool) -> Self {
+        let layout = if weak { Layout::Exact } else { shape.layout() };
+        let mut bytes = shape.expose();
+        while let (Layout::Wrapped, [rest @ .., b'=']) = (layout, bytes) {
+            bytes = rest;
+        }
+        let (before, after) = shape.edges();
+        Self { bytes: Zeroizing::new(bytes.to_vec()), layout, before, after }
+    }
+
+    /// A pattern that is never compared.
+    pub(crate) fn nothing() -> Self {
+        Self { bytes: Zeroizing::default(), layout: Layout::Exact, before: None, after: None }
+    }
+
+    /// The characters that are compared whole.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Whether the other seeks the same.
+    pub(crate) fn key(&self) -> (&[u8], Layout, Option<Edge>, Option<Edge>) {
+        (&self.bytes, self.layout, self.before, self.after)
+    }
+
+    /// Compares the characters from one on with the text from an index on.
+    pub(crate) fn forward(&self, text: &[u8], mut character: usize, mut at: usize) -> Reach {
+        if self.layout == Layout::Exact && character < self.bytes.len() {
+            let (left, bytes) = (&self.bytes[character..], text.get(at..).unwrap_or_default());
+            let count = left.len().min(bytes.len());
+            if left[..count] != bytes[..count] {
+                return Reach::Difference;
+            }
+            character += count;
+            at += count;
+            if count < left.len() {
+                return Reach::Open { character, at };
+            }
+        }
+        loop {
+            let wanted = match (self.bytes.get(character), self.after) {
+                (Some(byte), _) => Wanted::Byte(*byte),
+                (None, Some(edge)) if character == self.bytes.len() => Wanted::Edge(edge),
+                (None, _) => return Reach::End(at),
+            };
+            match self.step(wanted, self.next(text, at)) {
+                Step::Taken(other_side) => (character, at) = (character + 1, other_side),
+                Step::Skipped(other_side) => at = other_side,
+                Step::Difference => return Reach::Difference,
+                Step::Unknown => return Reach::Open { character, at },
+            }
+        }
+    }
+
+    /// Compares the characters before one with the text before an index: where the pattern begins.
+    pub(crate) fn backward(&self, text: &[u8], mut character: usize, mut at: usize) -> Option<usize> {
+        if self.layout == Layout::Exact {
+            let begin = at.checked_sub(character)?;
+            if text.get(begin..at)? != &self.bytes[..character] {
+                return None;
+            }
+            (character, at) = (0, begin);
+        }
+        loop {
+            let wanted = match (character.checked_sub(1), self.before) {
+                (Some(before), _) => Wanted::Byte(self.bytes[before]),
+                (None, Some(edge)) => Wanted::Edge(edge),
+                (None, None) => return Some(at),
+            };
+            match self.step(wanted, self.previous(text, at)) {
+                Step::Taken(other_side) => match character.checked_sub(1) {
+                    Some(before) => (character, at) = (before, other_side),
+                    None => return Some(other_side),
+                },
+                Step::Skipped(other_side) => at = other_side,
+                Step::Difference | Step::Unknown => return None,
+            }
+        }
+    }
+
+    fn step(&self, wanted: Wanted, unit: Unit) -> Step {
+        match (wanted, unit) {
+            (_, Unit::Unknown) => Step::Unknown,
+            (Wanted::Byte(b'\n'), Unit::Gap { breaks: true, other_side }) if self.layout == Layout::Lines => {
+                Step::Taken(other_side)
+            }
+            (Wanted::Byte(b' '), Unit::Gap { other_side, .. }) if self.layout == Layout::Wrapped => {
+                Step::Taken(other_side)
+            }
+            (_, Unit::Gap { breaks: true, other_side }) if self.layout == Layout::Wrapped => Step::Skipped(other_side),
+            (_, Unit::Gap { .. }) => Step::Difference,
+            (Wanted::Byte(byte), Unit::Char(character, other_side)) if byte == character => Step::Taken(other_side),
+            (Wanted::Edge(edge), Unit::Char(character, other_side)) if edge.admits(character) => {
+                Step::Taken(other_side)
+            }
+            (_, Unit::Char(..)) => Step::Difference,
+        }
+    }
+
+    fn next(&self, text: &[u8], at: usize) -> Unit {
+        match self.layout {
+            Layout::Wrapped => text::next(text, at),
+            Layout::Exact => text.get(at).map_or(Unit::Unknown, |byte| Unit::Char(*byte, at + 1)),
+            Layout::Lines => line_unit(text.get(at..).unwrap_or_default().iter(), |length| at + length),
+        }
+    }
+
+    fn previous(&self, text: &[u8], end: usize) -> Unit {
+        match self.layout {
+            Layout::Wrapped => text::previous(text, end),
+            Layout::Exact => match end.checked_sub(1) {
+                Some(before) => Unit::Char(text[before], before),
+                None => Unit::Unknown,
+            },
+            Layout::Lines => line_unit(text[..end].iter().rev(), |length| end - length),
+        }
+    }
+}
+
+/// A character, or the blanks and line ends about a line end. Blanks alone are characters.
+fn line_unit<'a>(bytes: impl Iterator<Item = &'a u8> + Clone, index: impl Fn(usize) -> usize) -> Unit {
+    let mut length = 0;
+    let mut breaks = false;
+    for byte in bytes.clone().take(LONGEST_GAP) {
+        match byte {
+            b' ' | b'\t' | b'\r' => {}
+            b'\n' => breaks = true,
+            _ if breaks => return Unit::Gap { breaks, other_side: index(length) },
+            _ => return Unit::Char(*bytes.clone().next().unwrap_or(byte), index(1)),
+        }
+        length += 1;
+    }
+    match bytes.clone().next() {
+        Some(byte) if length == LONGEST_GAP => Unit::Char(*byte, index(1)),
+        _ => Unit::Unknown,
+    }
+}
+
+/// What a place of the text must be.
+enum Wanted {
+    Byte(u8),
+    Edge(Edge),
+}
+
+enum Step {
+    /// The character is there; go on behind it.
+    Taken(usize),
+    /// A gap; the character may stand behind it.
+    Skipped(usize),
+    Difference,
+    Unknown,
+}

@@ -1,0 +1,107 @@
+//! What to do about a finding.
+
+use crate::finding::{Finding, Place};
+
+/// A file that one step writes and a later one deletes is still in the image.
+const SAME_STEP: &str = "a file that one step writes stays in its layer, so remove it in the same RUN";
+
+/// The same, after an "or".
+const SAME_STEP_SHORT: &str = "remove the file in the same RUN";
+
+impl Finding {
+    /// What was found where, in one sentence without its full stop.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let mut text = self.secret().to_string();
+        for name in self.same_value() {
+            text.push_str(&format!(" (= {name})"));
+        }
+        text.push_str(" is in ");
+        if let Some(layer) = self.layer() {
+            text.push_str(&format!("layer {layer}, "));
+        }
+        text.push_str(&format!("{}, {}", self.place(), self.form()));
+        if let Some(platform) = self.image() {
+            text.push_str(&format!(", {platform}"));
+        }
+        if self.times() > 1 {
+            text.push_str(&format!(", {} times", self.times()));
+        }
+        if let Some(later) = self.deleted_in() {
+            text.push_str(&format!("; deleted in layer {later}, which leaves it readable"));
+        }
+        if let Some(instruction) = self.instruction() {
+            text.push_str(&format!("; written by `{}`", shortened(instruction)));
+        }
+        text
+    }
+
+    /// What to do about it, in one sentence.
+    #[must_use]
+    pub fn advice(&self) -> String {
+        let name = self.secret().as_str();
+        let (Place::File { path, .. } | Place::Header { path, .. }) = self.place() else {
+            return match self.place() {
+                Place::Document { pointer: Some(pointer), .. } if pointer.starts_with("/config") => {
+                    format!("ENV, LABEL and CMD are public; use ${name} in RUN alone")
+                }
+                Place::Document { .. } => {
+                    "leave the value out of the Dockerfile and of build arguments; RUN has the variable".to_owned()
+                }
+                _ => format!("find what the step does with ${name}, and leave it out of the image"),
+            };
+        };
+        let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+        match file {
+            "pip.conf" => format!("pass it for one command: PIP_INDEX_URL=…${name}… pip install …, with no pip.conf"),
+            ".npmrc" => {
+                format!("write ${{{name}}} into .npmrc, which npm reads from the environment, instead of the value")
+            }
+            ".yarnrc.yml" => {
+                format!("write ${{{name}}} into .yarnrc.yml, which yarn reads from the environment, instead of the value")
+            }
+            ".pypirc" => format!("pass it for one command: TWINE_PASSWORD=${name} twine upload …, with no .pypirc"),
+            "auth.json" => format!("pass it for one command: COMPOSER_AUTH=…${name}… composer install"),
+            "settings.xml" => {
+                format!("write ${{env.{name}}} into settings.xml, which Maven reads from the environment, instead of the value")
+            }
+            "gradle.properties" => {
+                format!("pass it for one command: ORG_GRADLE_PROJECT_…=${name} gradle …, and leave it out of the file")
+            }
+            "credentials.toml" | "credentials" if folder.ends_with(".cargo") => {
+                format!("pass it for one command: CARGO_REGISTRIES_…_TOKEN=${name} cargo …, with no cargo login")
+            }
+            "config.json" if folder.ends_with(".docker") => {
+                format!("docker login keeps what it is given; log in outside of the build, or {SAME_STEP_SHORT}")
+            }
+            ".netrc" | ".git-credentials" => {
+                format!("pass it for one command, for example git -c http.extraHeader=…${name}…; {SAME_STEP}")
+            }
+            "config" if folder == ".git" || folder.ends_with("/.git") => "the clone URL with its token is kept in .git/config; remove .git in the same RUN, or clone without the token in the URL".to_owned(),
+            ".bash_history" | ".ash_history" | ".python_history" | ".lesshst" => {
+                format!("shell histories keep what was typed; {SAME_STEP}")
+            }
+            _ if file == ".env" || file.starts_with(".env.") => {
+                format!("list {file} in .dockerignore; at run time prun gives the variables")
+            }
+            _ if self.deleted_in().is_some() => SAME_STEP.to_owned(),
+            _ if is_bundle(file) => format!("bundlers copy what they read of the environment into what they write: run this one without ${name} (`steps` in app.toml), and read the value when the app runs"),
+            _ => format!("pass ${name} to the one command that needs it, and write nothing that holds it; {SAME_STEP}"),
+        }
+    }
+}
+
+/// Whether a file is what a bundler writes for browsers.
+fn is_bundle(file: &str) -> bool {
+    let kind = file.rsplit_once('.').map(|(_, kind)| kind);
+    matches!(kind, Some("js" | "mjs" | "cjs" | "map" | "css" | "html"))
+}
+
+/// An instruction in a sentence: the beginning is enough.
+fn shortened(instruction: &str) -> String {
+    const LONGEST: usize = 200;
+    if instruction.chars().count() <= LONGEST {
+        return instruction.to_owned();
+    }
+    instruction.chars().take(LONGEST - 1).chain(['…']).collect()
+}

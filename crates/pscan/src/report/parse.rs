@@ -1,0 +1,252 @@
+//! A report read back from its JSON, by whoever has the same needles: a search may run elsewhere and send what it found.
+
+use pimage::Container;
+use psecret::SecretName;
+use serde_json::Value;
+
+use super::{LayerState, LayerSummary, NotSearched, Report, Stats};
+use crate::finding::{Finding, Place, SourceLine};
+use crate::needle::NeedleSet;
+
+/// Why some JSON is not the report of a search for these needles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the report lacks `{field}`, or it is not what the contract says")]
+pub struct ReportError {
+    field: &'static str,
+}
+
+impl Report {
+    /// Reads a report of contract version 1 that a search for the same needles wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError`] when anything is missing or names what the needles do not know: half a report proves nothing.
+    pub fn from_json(report: &Value, needles: &NeedleSet) -> Result<Self, ReportError> {
+        let fields = Fields(report);
+        if fields.number("version")? != 1 {
+            return Err(ReportError { field: "version" });
+        }
+        let stats = Fields(report.get("stats").ok_or(ReportError { field: "stats" })?);
+        let told = Self {
+            subject: fields.optional_text("image")?,
+            way: fields.optional_text("source")?,
+            layers: fields.list("layers")?.iter().map(layer).collect::<Result<_, _>>()?,
+            searched: needles.secret_names().map(ToString::to_string).collect(),
+            platforms: fields.texts("platforms")?,
+            absent: fields.texts("absent_platforms")?,
+            findings: fields.list("findings")?.iter().map(|each| finding(each, needles)).collect::<Result<_, _>>()?,
+            accepted: fields.list("accepted")?.iter().map(|each| finding(each, needles)).collect::<Result<_, _>>()?,
+            stale: fields.texts("stale")?,
+            not_listed: fields.number("not_listed")?,
+            not_searched: fields.list("not_searched")?.iter().map(not_searched).collect::<Result<_, _>>()?,
+            damaged: fields.list("damaged")?.iter().map(not_searched).collect::<Result<_, _>>()?,
+            unprotected: needles.unsearched().to_vec(),
+            stats: Stats {
+                layers: stats.count("layers")?,
+                bytes: stats.number("bytes")?,
+                secrets: stats.count("secrets")?,
+                forms: stats.count("forms")?,
+                milliseconds: stats.number("milliseconds")?,
+            },
+        };
+        // A search for something else is none for these.
+        if (told.stats.secrets, told.stats.forms) != (needles.secrets(), needles.forms()) {
+            return Err(ReportError { field: "stats" });
+        }
+        // The word must be what the parts say.
+        match fields.text("result")? == told.verdict().machine_name() {
+            true => Ok(told),
+            false => Err(ReportError { field: "result" }),
+        }
+    }
+}
+
+fn not_searched(one: &Value) -> Result<NotSearched, ReportError> {
+    let fields = Fields(one);
+    Ok(NotSearched {
+        layer: fields.optional_count("layer")?,
+        member: fields.optional_text("member")?,
+        why: fields.text("why")?.to_owned(),
+    })
+}
+
+fn finding(one: &Value, needles: &NeedleSet) -> Result<Finding, ReportError> {
+    let fields = Fields(one);
+    let name = |text: &str| needles.known_name(text).cloned().ok_or(ReportError { field: "secret" });
+    let same_value: Vec<SecretName> = match one.get("same_value") {
+        None => Vec::new(),
+        Some(_) => fields.texts("same_value")?.iter().map(|text| name(text)).collect::<Result<_, _>>()?,
+    };
+    Ok(Finding {
+        secret: name(fields.text("secret")?)?,
+        same_value,
+        form: needles.known_form(fields.text("form")?).ok_or(ReportError { field: "form" })?,
+        container: match fields.optional_text("container")? {
+            None => None,
+            Some(name) => Some(Container::parse(&name).ok_or(ReportError { field: "container" })?),
+        },
+        weak: one.get("weak").and_then(Value::as_bool).ok_or(ReportError { field: "weak" })?,
+        image: fields.optional_text("platform")?,
+        layer: fields.optional_count("layer")?,
+        diff_id: fields.optional_text("diff_id")?,
+        place: place(&fields)?,
+        instruction: fields.optional_text("instruction")?,
+        deleted_in: fields.optional_count("deleted_in")?,
+        times: fields.number("times")?,
+        line: line(one)?,
+    })
+}
+
+fn line(finding: &Value) -> Result<Option<SourceLine>, ReportError> {
+    let Some(dockerfile) = finding.get("dockerfile").filter(|line| !line.is_null()) else { return Ok(None) };
+    let fields = Fields(dockerfile);
+    let line = u32::try_from(fields.number("line")?).map_err(|_| ReportError { field: "line" })?;
+    Ok(Some(SourceLine { file: fields.text("file")?.to_owned(), line }))
+}
+
+fn layer(one: &Value) -> Result<LayerSummary, ReportError> {
+    let fields = Fields(one);
+    let state = fields.text("state")?;
+    Ok(LayerSummary {
+        platform: fields.optional_text("platform")?,
+        number: fields.count("layer")?,
+        diff_id: fields.optional_text("diff_id")?,
+        bytes: fields.number("bytes")?,
+        instruction: fields.optional_text("instruction")?,
+        state: LayerState::ALL
+            .into_iter()
+            .find(|known| known.machine_name() == state)
+            .ok_or(ReportError { field: "state" })?,
+        leaks: fields.count("findings")?,
+    })
+}
+
+fn place(fields: &Fields<'_>) -> Result<Place, ReportError> {
+    let offset = fields.number("offset")?;
+    let path = || fields.text("path").map(str::to_owned);
+    Ok(match fields.text("part")? {
+        "content" => Place::File { path: path()?, offset },
+        "header" => Place::Header { path: path()?, offset },
+        "bytes" => Place::Bytes { after: fields.optional_text("path")?, offset },
+        "gzip-header" => Place::GzipHeader { offset },
+        "packed" => Place::Packed { offset },
+        "document" => Place::Document {
+            name: fields.text("document")?.to_owned(),
+            pointer: fields.optional_text("pointer")?,
+            offset,
+        },
+        _ => return Err(ReportError { field: "part" }),
+    })
+}
+
+/// An object's fields by their types.
+struct Fields<'a>(&'a Value);
+
+impl<'a> Fields<'a> {
+    fn text(&self, field: &'static str) -> Result<&'a str, ReportError> {
+        self.0.get(field).and_then(Value::as_str).ok_or(ReportError { field })
+    }
+
+    fn optional_text(&self, field: &'static str) -> Result<Option<String>, ReportError> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => self.text(field).map(|text| Some(text.to_owned())),
+        }
+    }
+
+    fn number(&self, field: &'static str) -> Result<u64, ReportError> {
+        self.0.get(field).and_then(Value::as_u64).ok_or(ReportError { field })
+    }
+
+    fn count(&self, field: &'static str) -> Result<usize, ReportError> {
+        usize::try_from(self.number(field)?).map_err(|_| ReportError { field })
+    }
+
+    fn optional_count(&self, field: &'static str) -> Result<Option<usize>, ReportError> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => self.count(field).map(Some),
+        }
+    }
+
+    fn list(&self, field: &'static str) -> Result<&'a [Value], ReportError> {
+        self.0.get(field).and_then(Value::as_array).map(Vec::as_slice).ok_or(ReportError { field })
+    }
+
+    fn texts(&self, field: &'static str) -> Result<Vec<String>, ReportError> {
+        let text = |each: &Value| each.as_str().map(str::to_owned).ok_or(ReportError { field });
+        self.list(field)?.iter().map(text).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use psecret::UserSecret;
+    use ptest::{Image, Layer};
+
+    use super::*;
+    use crate::{NeedleSetBuilder, Options, audit};
+
+    const VALUE: &str = "t0ken-of-the-report";
+
+    fn needles(name: &str) -> NeedleSet {
+        let value = UserSecret::new(VALUE.as_bytes().to_vec());
+        NeedleSetBuilder::new().secret(&SecretName::parse(name).unwrap(), &value).build().unwrap()
+    }
+
+    /// A report with a finding of every sort of place, and with something that was not searched.
+    fn report(needles: &NeedleSet) -> Report {
+        let mut archive = Image::new()
+            .layer(Layer::new().file("etc/app", format!("x{VALUE}")).file(&format!("srv/{VALUE}"), "x"), "RUN one")
+            .configured(|config| config["config"]["Env"] = serde_json::json!([format!("A={VALUE}")]))
+            .docker_oci("shop:1")
+            .tar();
+        archive.truncate(archive.len() - 1024);
+        let options = Options { subject: Some("shop:1".into()), ..Options::default() };
+        audit(archive.as_slice(), needles, &options, &mut |_| ControlFlow::Continue(())).unwrap()
+    }
+
+    #[test]
+    fn a_report_that_is_read_back_is_the_same() {
+        let needles = needles("TOKEN");
+        let report = report(&needles);
+        assert!(report.findings().len() >= 3 && !report.not_searched().is_empty(), "{report:?}");
+        let again = Report::from_json(&report.to_json(), &needles).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{report:?}"));
+    }
+
+    /// Whatever is taken out of it, half a report is none.
+    #[test]
+    fn no_field_may_be_missing_and_none_may_lie() {
+        let needles = needles("TOKEN");
+        let whole = report(&needles).to_json();
+        for field in
+            ["version", "result", "findings", "not_listed", "not_searched", "stats", "platforms", "layers", "accepted"]
+        {
+            let mut less = whole.clone();
+            less.as_object_mut().unwrap().remove(field);
+            assert!(Report::from_json(&less, &needles).is_err(), "without {field}");
+        }
+        for (pointer, lie) in [
+            ("/result", serde_json::json!("clean")),
+            ("/version", serde_json::json!(2)),
+            ("/findings/0/secret", serde_json::json!("OTHER")),
+            ("/findings/0/form", serde_json::json!("rot13")),
+            ("/findings/0/part", serde_json::json!("nowhere")),
+            ("/findings/0/offset", serde_json::json!(-1)),
+            ("/stats/forms", serde_json::json!(1)),
+        ] {
+            let mut other = whole.clone();
+            *other.pointer_mut(pointer).unwrap() = lie;
+            assert!(Report::from_json(&other, &needles).is_err(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_report_of_other_needles_is_refused() {
+        let report = report(&needles("TOKEN")).to_json();
+        assert!(Report::from_json(&report, &needles("OTHER")).is_err());
+    }
+}

@@ -1,0 +1,243 @@
+//! Text as encoders lay it out: characters, some of them escaped, and the gaps between them.
+//!
+//! Both directions read the same grammar, since a search begins in the middle of what it seeks.
+
+/// A gap longer than this is none.
+pub(crate) const LONGEST_GAP: usize = 256;
+
+/// More backslashes than this before a character are no escape: JSON within JSON within JSON has seven, which nobody
+/// needs.
+const MOST_BACKSLASHES: usize = 4;
+
+/// The longest escape of a character.
+const LONGEST_ESCAPE: usize = MOST_BACKSLASHES + 5;
+
+/// What stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A character, and the index on its other side.
+    Char(u8, usize),
+    /// Blanks and line breaks, and the index on their other side.
+    Gap {
+        /// Whether there is a line break among them.
+        breaks: bool,
+        other_side: usize,
+    },
+    /// The text ends before this can be told.
+    Unknown,
+}
+
+/// The unit that begins at an index.
+pub(crate) fn next(text: &[u8], at: usize) -> Unit {
+    let Some(byte) = text.get(at) else { return Unit::Unknown };
+    match byte {
+        b' ' | b'\t' | b'\r' | b'\n' | b'\\' => {
+            let mut end = at;
+            let mut breaks = false;
+            while let Some((length, is_break)) = gap_element(&text[end..]) {
+                end += length;
+                breaks |= is_break;
+                if end - at > LONGEST_GAP {
+                    return Unit::Char(*byte, at + 1);
+                }
+            }
+            // A backslash at the text's end may begin an element.
+            if text.len() - end <= MOST_BACKSLASHES && text[end..].iter().all(|byte| *byte == b'\\') {
+                return Unit::Unknown;
+            }
+            if end > at { Unit::Gap { breaks, other_side: end } } else { escaped(text, at) }
+        }
+        b'%' | b'&' => escaped(text, at),
+        _ => Unit::Char(*byte, at + 1),
+    }
+}
+
+/// The unit that ends before an index.
+pub(crate) fn previous(text: &[u8], end: usize) -> Unit {
+    let text = &text[..end];
+    let Some(byte) = text.last() else { return Unit::Unknown };
+    let mut begin = end;
+    let mut breaks = false;
+    while let Some((length, is_break)) = gap_element_before(&text[..begin]) {
+        begin -= length;
+        breaks |= is_break;
+        if end - begin > LONGEST_GAP {
+            return Unit::Char(*byte, end - 1);
+        }
+    }
+    if begin < end {
+        return Unit::Gap { breaks, other_side: begin };
+    }
+    for length in 2..=LONGEST_ESCAPE.min(end) {
+        if let Some((character, taken)) = escape(&text[end - length..])
+            && taken == length
+        {
+            let backslashes = if text[end - length] == b'\\' { backslashes_before(&text[..end - length]) } else { 0 };
+            return Unit::Char(character, end - length - backslashes);
+        }
+    }
+    Unit::Char(*byte, end - 1)
+}
+
+/// The character that an escape stands for, or the escape's first byte.
+fn escaped(text: &[u8], at: usize) -> Unit {
+    let rest = &text[at..];
+    match escape(rest) {
+        Some((character, length)) => Unit::Char(character, at + length),
+        None if rest.len() < LONGEST_ESCAPE && may_become_escape(rest) => Unit::Unknown,
+        None => Unit::Char(rest[0], at + 1),
+    }
+}
+
+/// Whether more bytes could make an escape of these.
+fn may_become_escape(rest: &[u8]) -> bool {
+    rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"\\%&#;".contains(byte))
+}
+
+/// An escape of `+`, `/`, `=`, `-` or `_` at the text's beginning: the character and the escape's length.
+fn escape(text: &[u8]) -> Option<(u8, usize)> {
+    let (character, length) = match text.first()? {
+        b'%' => (hex(text.get(1..3)?)?, 3),
+        b'&' => entity(text)?,
+        b'\\' => {
+            let backslashes = text.iter().take(MOST_BACKSLASHES).take_while(|byte| **byte == b'\\').count();
+            match text.get(backslashes)? {
+                b'/' => (b'/', backslashes + 1),
+                b'u' if text.get(backslashes + 1..backslashes + 3)? == b"00" => {
+                    (hex(text.get(backslashes + 3..backslashes + 5)?)?, backslashes + 5)
+                }
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    b"+/=-_".contains(&character).then_some((character, length))
+}
+
+/// `&#43;` or `&#x2B;`.
+fn entity(text: &[u8]) -> Option<(u8, usize)> {
+    let digits = text.strip_prefix(b"&#")?;
+    let digits = &digits[..digits.iter().take(4).position(|byte| *byte == b';')?];
+    let length = digits.len() + 3;
+    match digits {
+        [b'x' | b'X', digits @ ..] => Some((hex(digits)?, length)),
+        digits => Some((std::str::from_utf8(digits).ok()?.parse().ok()?, length)),
+    }
+}
+
+fn hex(digits: &[u8]) -> Option<u8> {
+    let [high, low] = digits else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+}
+
+/// A piece of a gap at the text's beginning: its length, and whether it breaks the line.
+fn gap_element(text: &[u8]) -> Option<(usize, bool)> {
+    match text.first()? {
+        b' ' | b'\t' => Some((1, false)),
+        b'\n' | b'\r' => Some((1, true)),
+        b'\\' => {
+            let backslashes = text.iter().take(MOST_BACKSLASHES).take_while(|byte| **byte == b'\\').count();
+            match text.get(backslashes)? {
+                b'n' | b'r' => Some((backslashes + 1, true)),
+                b't' => Some((backslashes + 1, false)),
+                // A backslash at a line's end continues it.
+                b'\n' | b'\r' => Some((backslashes, false)),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// A piece of a gap at the text's end.
+fn gap_element_before(text: &[u8]) -> Option<(usize, bool)> {
+    let (last, before) = text.split_last()?;
+    match last {
+        b' ' | b'\t' => Some((1, false)),
+        b'\n' | b'\r' => Some((1 + backslashes_before(before), true)),
+        b'n' | b'r' | b't' => {
+            let backslashes = backslashes_before(before);
+            (backslashes > 0).then_some((1 + backslashes, *last != b't'))
+        }
+        _ => None,
+    }
+}
+
+fn backslashes_before(text: &[u8]) -> usize {
+    text.iter().rev().take(MOST_BACKSLASHES).take_while(|byte| **byte == b'\\').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_are_read_from_both_sides_however_they_are_escaped() {
+        let spellings = [
+            ("a", b'a'),
+            ("+", b'+'),
+            ("\\/", b'/'),
+            ("\\\\/", b'/'),
+            ("\\u002b", b'+'),
+            ("\\\\u003D", b'='),
+            ("%2B", b'+'),
+            ("%2f", b'/'),
+            ("&#43;", b'+'),
+            ("&#x3d;", b'='),
+            ("n", b'n'),
+        ];
+        for (spelling, character) in spellings {
+            let text = format!("x{spelling}y");
+            let end = 1 + spelling.len();
+            assert_eq!(next(text.as_bytes(), 1), Unit::Char(character, end), "{spelling}");
+            assert_eq!(previous(text.as_bytes(), end), Unit::Char(character, 1), "{spelling}");
+            for cut in 2..end {
+                let told = next(&text.as_bytes()[..cut], 1);
+                assert_eq!(told, Unit::Unknown, "{spelling} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn gaps_are_read_from_both_sides() {
+        for (gap, breaks) in [
+            (" ", false),
+            ("\t \t", false),
+            ("\n", true),
+            ("\r\n    ", true),
+            ("\\n", true),
+            ("\\r\\n\\t", true),
+            ("\\\\n  ", true),
+            (" \\\n  ", true),
+        ] {
+            let text = format!("x{gap}y");
+            let end = 1 + gap.len();
+            assert_eq!(next(text.as_bytes(), 1), Unit::Gap { breaks, other_side: end }, "{gap:?}");
+            assert_eq!(previous(text.as_bytes(), end), Unit::Gap { breaks, other_side: 1 }, "{gap:?}");
+        }
+    }
+
+    #[test]
+    fn an_endless_gap_is_none() {
+        let text = [&b"x"[..], &[b' '; 1000], b"y"].concat();
+        assert_eq!(next(&text, 1), Unit::Char(b' ', 2));
+        assert_eq!(previous(&text, 1001), Unit::Char(b' ', 1000));
+    }
+
+    proptest::proptest! {
+        /// Whatever the bytes are, reading goes on.
+        #[test]
+        fn every_unit_has_a_length(text in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..40), at in 0_usize..40) {
+            let at = at % text.len();
+            match next(&text, at) {
+                Unit::Char(_, other_side) | Unit::Gap { other_side, .. } => assert!(other_side > at && other_side <= text.len()),
+                Unit::Unknown => {}
+            }
+            match previous(&text, at + 1) {
+                Unit::Char(_, other_side) | Unit::Gap { other_side, .. } => assert!(other_side <= at),
+                Unit::Unknown => panic!("there is a byte"),
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The redactor again, as simple as it can be said: every form is compared at every place of every reading.
+
+use std::collections::BTreeMap;
+
+use super::super::patterns::LONGEST_HEAD;
+use super::super::terminal::Terminal;
+use crate::{Searchability, form};
+
+/// The bytes of a reading with their offsets, and behind which of them a wrapped line's end was left out: how many bytes
+/// came before it, and the offset behind it.
+#[derive(Default)]
+struct Reading {
+    bytes: Vec<(u8, usize)>,
+    line_ends: Vec<(usize, usize)>,
+}
+
+pub(super) fn redact(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<u8> {
+    let mut forms: BTreeMap<Vec<u8>, Vec<&str>> = BTreeMap::new();
+    for (label, value) in secrets.iter().filter(|(_, value)| Searchability::of_bytes(value).is_searched()) {
+        for shape in form::shapes(value).iter().chain(&form::plain_lines(value)) {
+            let labels = forms.entry(shape.bytes_for_tests()).or_default();
+            if !labels.contains(label) {
+                labels.push(label);
+            }
+        }
+    }
+    let mut spans = Vec::new();
+    for reading in readings(text) {
+        for (number, form) in forms.keys().enumerate() {
+            spans.extend(matches(form, &reading).map(|(start, end)| (start, std::cmp::Reverse(end), number)));
+        }
+    }
+    spans.sort_unstable();
+    let labels: Vec<&Vec<&str>> = forms.values().collect();
+    let mark = |number: usize| {
+        let mark = format!("***{}***", labels[number].join(",")).into_bytes();
+        let held = forms.keys().any(|form| mark.windows(form.len()).any(|window| window == form));
+        if held { b"***".to_vec() } else { mark }
+    };
+    let (mut out, mut shown) = (Vec::new(), 0);
+    for (start, std::cmp::Reverse(end), number) in spans {
+        if shown == 0 || start >= shown {
+            out.extend_from_slice(&text[shown..start]);
+            out.extend(mark(number));
+        }
+        shown = shown.max(end);
+    }
+    out.extend_from_slice(&text[shown..]);
+    out
+}
+
+fn matches(form: &[u8], reading: &Reading) -> impl Iterator<Item = (usize, usize)> {
+    let head = form.len().min(LONGEST_HEAD);
+    (0..reading.bytes.len()).filter_map(move |place| {
+        let following = reading.bytes[place..].iter().zip(form);
+        let length = following.take_while(|((byte, _), expected)| byte == *expected).count();
+        let line_end = reading.line_ends.iter().find(|(before, _)| *before > place).copied();
+        let start = match line_end {
+            Some((before, offset)) if before < place + length.min(4) => offset,
+            _ => reading.bytes[place].1,
+        };
+        (length >= head).then(|| (start, reading.bytes[place + length - 1].1 + 1))
+    })
+}
+
+fn readings(text: &[u8]) -> [Reading; 3] {
+    let [mut all, mut shown, mut joined] = [(); 3].map(|()| Reading::default());
+    let (mut terminal, mut run, mut indenting) = (Terminal::default(), 0, false);
+    for (offset, byte) in text.iter().copied().enumerate() {
+        all.bytes.push((byte, offset));
+        if !terminal.shows(byte) {
+            continue;
+        }
+        shown.bytes.push((byte, offset));
+        if byte == b'\n' && run >= 16 {
+            joined.line_ends.push((joined.bytes.len(), offset + 1));
+            indenting = true;
+        } else if !(indenting && (byte == b' ' || byte == b'\t')) {
+            indenting = false;
+            joined.bytes.push((byte, offset));
+        }
+        run = if byte.is_ascii_alphanumeric() || b"+/-_=".contains(&byte) { run + 1 } else { 0 };
+    }
+    [all, shown, joined]
+}

@@ -1,0 +1,79 @@
+//! Archives that are small and become large, or never end.
+
+use std::io::Write as _;
+
+use super::{Zip, deflate};
+
+/// Zeros, packed with gzip: about a thousandth of them.
+///
+/// # Panics
+///
+/// Never.
+#[must_use]
+pub fn zeros(megabytes: usize) -> Vec<u8> {
+    let piece = vec![0; 1 << 20];
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(9));
+    for _ in 0..megabytes {
+        encoder.write_all(&piece).expect(super::MEMORY);
+    }
+    encoder.finish().expect(super::MEMORY)
+}
+
+/// The shape of 42.zip: zips in zips, so many of them in each, so deep, with something at the bottom.
+#[must_use]
+pub fn forty_two(depth: usize, width: usize, bottom: &[u8]) -> Vec<u8> {
+    let mut inner = Zip::new().deflated("bottom", bottom).bytes();
+    for _ in 1..depth {
+        let mut zip = Zip::new();
+        for nth in 0..width {
+            zip = zip.deflated(&format!("lib {nth}.zip"), &inner);
+        }
+        inner = zip.bytes();
+    }
+    inner
+}
+
+/// A zip whose directory lists one stretch of packed zeros many times: David Fifield's, in its simplest shape.
+#[must_use]
+pub fn overlapping_zip(members: usize, size: usize) -> Vec<u8> {
+    let kernel = deflate(&vec![0; size]);
+    let mut out = Vec::new();
+    let mut directory = Vec::new();
+    let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    // Each member is a stored block that quotes the next member's header, and goes on as that member.
+    let header = |nth: usize| {
+        let name = format!("{nth:05}");
+        let sums = [&[0; 4][..], &number(kernel.len()), &number(size)].concat();
+        [b"PK\x03\x04\x14\0\0\0\x08\0\0\0\0\0", sums.as_slice(), &[5, 0, 0, 0], name.as_bytes()].concat()
+    };
+    for nth in 0..members {
+        let name = format!("{nth:05}");
+        let line = [
+            b"PK\x01\x02\x14\0\x14\0\0\0\x08\0\0\0\0\0",
+            &[0; 4][..],
+            &number(kernel.len()),
+            &number(size),
+            &[5, 0, 0, 0, 0, 0],
+            &[0; 8],
+            &number(out.len()),
+            name.as_bytes(),
+        ];
+        directory.extend(line.concat());
+        out.extend(header(nth));
+        if nth + 1 < members {
+            let length = u16::try_from(header(0).len()).unwrap_or_default();
+            out.extend([&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat());
+        }
+    }
+    out.extend(kernel);
+    let count = u16::try_from(members).unwrap_or(u16::MAX).to_le_bytes();
+    let at = number(out.len());
+    let size = number(directory.len());
+    [&out, &directory, &b"PK\x05\x06\0\0\0\0"[..], &count, &count, &size, &at, &[0, 0]].concat()
+}
+
+/// gzip in gzip in gzip …: what a file that unpacks to itself looks like to a reader, as far as the levels go.
+#[must_use]
+pub fn gzip_in_gzip(levels: usize) -> Vec<u8> {
+    (0..levels).fold(b"the innermost content".to_vec(), |inner, _| super::gzip(&inner))
+}

@@ -1,0 +1,102 @@
+//! Archives whose members lie in them as they are, and what stands before archives.
+
+use super::{gzip, xz};
+use crate::image::Layer;
+
+/// ar, with GNU's table for long names.
+#[must_use]
+pub fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = b"!<arch>\n".to_vec();
+    let mut table = String::new();
+    let mut fields = Vec::new();
+    for (name, _) in members {
+        if name.len() > 15 {
+            fields.push(format!("/{}", table.len()));
+            table.push_str(name);
+            table.push_str("/\n");
+        } else {
+            fields.push(format!("{name}/"));
+        }
+    }
+    let mut member = |field: &str, bytes: &[u8]| {
+        out.extend_from_slice(
+            format!("{field:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 644, bytes.len()).as_bytes(),
+        );
+        out.extend_from_slice(bytes);
+        out.resize(out.len().next_multiple_of(2), b'\n');
+    };
+    if !table.is_empty() {
+        member("//", table.as_bytes());
+    }
+    for (field, (_, bytes)) in fields.iter().zip(members) {
+        member(field, bytes);
+    }
+    out
+}
+
+/// A deb package with one file.
+#[must_use]
+pub fn deb(path: &str, bytes: &[u8]) -> Vec<u8> {
+    let control = gzip(&Layer::new().file("./control", "Package: shop\n").tar());
+    let data = xz(&Layer::new().file(path, bytes).tar());
+    ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &control), ("data.tar.xz", &data)])
+}
+
+/// cpio as initial file systems have it.
+#[must_use]
+pub fn cpio_newc(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, bytes) in members.iter().copied().chain([("TRAILER!!!", &b""[..])]) {
+        let fields = [1, 0o100_644, 0, 0, 1, 0, bytes.len(), 0, 0, 0, 0, name.len() + 1, 0];
+        out.extend_from_slice(b"070701");
+        for field in fields {
+            out.extend_from_slice(format!("{field:08x}").as_bytes());
+        }
+        out.extend_from_slice(name.as_bytes());
+        out.push(0);
+        out.resize(out.len().next_multiple_of(4), 0);
+        out.extend_from_slice(bytes);
+        out.resize(out.len().next_multiple_of(4), 0);
+    }
+    out
+}
+
+/// cpio in the portable form of POSIX.
+#[must_use]
+pub fn cpio_odc(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, bytes) in members.iter().copied().chain([("TRAILER!!!", &b""[..])]) {
+        let head = format!("070707{:06o}{:06o}{:06o}{:06o}{:06o}{:06o}{:06o}", 0, 1, 0o100_644, 0, 0, 1, 0);
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(format!("{:011o}{:06o}{:011o}", 0, name.len() + 1, bytes.len()).as_bytes());
+        out.extend_from_slice(name.as_bytes());
+        out.push(0);
+        out.extend_from_slice(bytes);
+    }
+    out
+}
+
+/// The shape of an rpm: a lead, headers, a packed cpio.
+#[must_use]
+pub fn rpm(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut out = vec![0xed, 0xab, 0xee, 0xdb, 3, 0];
+    out.resize(96, 0);
+    for _ in 0..2 {
+        out.extend_from_slice(&[0x8e, 0xad, 0xe8, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+    out.extend(gzip(&cpio_newc(members)));
+    out
+}
+
+/// A program without code: a header, a table of sections, and what was appended.
+#[must_use]
+pub fn elf(appended: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x7f, b'E', b'L', b'F', 2, 1, 1];
+    out.resize(64, 0);
+    out[40] = 128;
+    out[58] = 64;
+    out[60] = 2;
+    out.resize(128 + 2 * 64, 7);
+    out.extend_from_slice(appended);
+    out
+}

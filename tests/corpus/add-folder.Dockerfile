@@ -1,0 +1,3 @@
+FROM busybox
+ADD app /srv
+ADD --link docs /linked/

@@ -1,0 +1,2 @@
+FROM busybox
+RUN echo "proxy: $HTTP_PROXY $no_proxy" > /proxy

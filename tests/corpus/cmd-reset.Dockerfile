@@ -1,0 +1,6 @@
+FROM busybox AS base
+CMD ["a"]
+ENTRYPOINT ["b"]
+FROM base
+ENTRYPOINT ["c"]
+CMD []

@@ -1,0 +1,3 @@
+FROM busybox
+ENTRYPOINT exec top -b
+CMD echo default

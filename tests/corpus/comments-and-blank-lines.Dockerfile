@@ -1,0 +1,9 @@
+# a comment
+
+   # another
+FROM busybox
+RUN echo one \
+# within
+    two \
+
+    three > /joined

@@ -1,0 +1,2 @@
+FROM busybox
+COPY --exclude=*.txt --exclude=lib/b* app /srv/

@@ -1,0 +1,4 @@
+FROM busybox
+COPY . /srv
+COPY app/ /app/
+COPY empty /empty

@@ -1,0 +1,2 @@
+FROM scratch
+COPY --from=busybox /etc/passwd /etc/group /from/

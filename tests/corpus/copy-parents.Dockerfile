@@ -1,0 +1,2 @@
+FROM busybox
+COPY --parents ./app/lib/a.txt docs/*.md /srv/

@@ -1,0 +1,3 @@
+# check=skip=all
+FROM busybox as small
+Run echo any case > /case

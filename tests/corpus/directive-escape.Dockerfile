@@ -1,0 +1,5 @@
+# escape=`
+FROM busybox
+RUN echo one `
+  two > /joined
+ENV PATHLIKE=C:\dir\`$x

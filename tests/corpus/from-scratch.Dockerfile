@@ -1,0 +1,4 @@
+FROM scratch
+COPY app/main.txt /
+LABEL only=files
+ENV A=b

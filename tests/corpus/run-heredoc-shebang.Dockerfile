@@ -1,0 +1,5 @@
+FROM busybox
+RUN <<EOF
+#!/bin/awk -f
+BEGIN { print "by awk" > "/awk" }
+EOF

@@ -1,0 +1,5 @@
+FROM busybox
+SHELL ["/bin/sh", "-exc"]
+RUN <<EOF
+echo heredoc > /heredoc
+EOF

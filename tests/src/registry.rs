@@ -1,0 +1,308 @@
+//! A registry for one test: Debian's docker-registry in a container, with or without TLS, a password, a token service.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ptest::{Archive, Engine};
+use serde_json::Value;
+
+use crate::tokens::{self, TokenService};
+
+/// A registry that is gone when this is dropped.
+#[derive(Debug)]
+pub struct Registry<'engine> {
+    engine: &'engine Engine,
+    container: String,
+    folder: tempfile::TempDir,
+    host: String,
+    login: Login,
+    tls: bool,
+}
+
+/// Whom a registry lets in.
+#[derive(Debug)]
+enum Login {
+    Everybody,
+    Password {
+        user: String,
+        password: String,
+    },
+    /// Whoever has a token of the service.
+    Tokens(TokenService),
+}
+
+impl<'engine> Registry<'engine> {
+    /// Without TLS and open to all, at an address of this machine.
+    #[must_use]
+    pub fn plain(engine: &'engine Engine) -> Self {
+        Self::start(engine, folder(), Login::Everybody, false).at_home()
+    }
+
+    /// With TLS under an authority of its own, and for one user.
+    #[must_use]
+    pub fn guarded(engine: &'engine Engine, user: &str, password: &str) -> Self {
+        let login = Login::Password { user: user.to_owned(), password: password.to_owned() };
+        Self::start(engine, folder(), login, true)
+    }
+
+    /// Without TLS at an address of this machine, for whoever has a token of a service that knows one user.
+    #[must_use]
+    pub fn with_tokens(engine: &'engine Engine, user: &str, password: &str) -> Self {
+        let folder = folder();
+        let tokens = TokenService::start(folder.path(), user, password);
+        Self::start(engine, folder, Login::Tokens(tokens), false).at_home()
+    }
+
+    /// At an address of this machine.
+    fn at_home(mut self) -> Self {
+        self.host = forward(&self.host);
+        self
+    }
+
+    /// The service that gives tokens for it.
+    ///
+    /// # Panics
+    ///
+    /// When the registry was not made [`with_tokens`](Self::with_tokens).
+    #[must_use]
+    pub fn tokens(&self) -> &TokenService {
+        match &self.login {
+            Login::Tokens(tokens) => tokens,
+            Login::Everybody | Login::Password { .. } => panic!("a registry with a token service"),
+        }
+    }
+
+    /// Without TLS and open to all, at its engine's address.
+    #[must_use]
+    pub fn plain_inside(engine: &'engine Engine) -> Self {
+        Self::start(engine, folder(), Login::Everybody, false)
+    }
+
+    /// Without TLS and open to all, with so little room that no image fits.
+    #[must_use]
+    pub fn full(engine: &'engine Engine) -> Self {
+        Self::start_with(engine, folder(), Login::Everybody, false, &["--tmpfs", "/var/lib/registry:size=64k"])
+    }
+
+    fn start(engine: &'engine Engine, folder: tempfile::TempDir, login: Login, tls: bool) -> Self {
+        Self::start_with(engine, folder, login, tls, &[])
+    }
+
+    fn start_with(
+        engine: &'engine Engine,
+        folder: tempfile::TempDir,
+        login: Login,
+        tls: bool,
+        options: &[&str],
+    ) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let container = format!("pbuild-test-registry-{}-{number}", std::process::id());
+        let mut arguments: Vec<String> =
+            ["create", "--name", &container, "--publish", "0:5000"].map(str::to_owned).to_vec();
+        arguments.extend(options.iter().map(|option| (*option).to_owned()));
+        let mut setting = |name: &str, value: &str| {
+            arguments.extend(["--env".to_owned(), format!("REGISTRY_{name}={value}")]);
+        };
+        if tls {
+            certificates(folder.path(), &engine.address());
+            setting("HTTP_TLS_CERTIFICATE", "/tls/server.pem");
+            setting("HTTP_TLS_KEY", "/tls/server.key");
+        }
+        match &login {
+            Login::Everybody => {}
+            Login::Password { user, password } => {
+                fs::write(folder.path().join("password"), password).expect("a file of the test");
+                setting("USER", user);
+                setting("PASSWORD_FILE", "/tls/password");
+            }
+            Login::Tokens(tokens) => {
+                setting("AUTH", "token");
+                setting("AUTH_TOKEN_REALM", &tokens.realm());
+                setting("AUTH_TOKEN_SERVICE", tokens::SERVICE);
+                setting("AUTH_TOKEN_ISSUER", tokens::ISSUER);
+                setting("AUTH_TOKEN_ROOTCERTBUNDLE", "/tls/token.pem");
+            }
+        }
+        arguments.push("pbuild/registry:2".to_owned());
+        let _ = engine.docker(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        let source = format!("{}/.", folder.path().display());
+        let _ = engine.docker(&["cp", &source, &format!("{container}:/tls")]);
+        let _ = engine.docker(&["start", &container]);
+        let port = String::from_utf8(engine.docker(&["port", &container, "5000/tcp"])).expect("a port");
+        let port = port.lines().next().and_then(|line| line.rsplit(':').next()).expect("a port").trim().to_owned();
+        let host = format!("{}:{port}", engine.address());
+        let registry = Self { engine, container, folder, host, login, tls };
+        registry.wait();
+        registry
+    }
+
+    fn wait(&self) {
+        for _ in 0..200 {
+            if TcpStream::connect(&self.host).is_ok() && self.curl(&["/v2/"], &[]).is_some() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("the registry does not answer");
+    }
+
+    /// Host and port, as references name it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Host and port by which its own engine reaches it: a registry of its own machine, whose certificate counts for nothing.
+    #[must_use]
+    pub fn inside(&self) -> String {
+        let port = self.host.rsplit(':').next().expect("a port");
+        format!("127.0.0.1:{port}")
+    }
+
+    /// The digest of what it has under a name; `None` when it has nothing there.
+    #[must_use]
+    pub fn digest(&self, name: &str, tag: &str) -> Option<String> {
+        let kinds = "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+                     application/vnd.docker.distribution.manifest.v2+json";
+        let path = format!("/v2/{name}/manifests/{tag}");
+        self.curl(&["-H", kinds, &path], &[]).map(|manifest| ptest::sha256(&manifest))
+    }
+
+    /// The file of the authority that signed its certificate.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// Puts an OCI archive there, as a push does.
+    pub fn push(&self, name: &str, tag: &str, archive: &Archive) {
+        for blob in archive.names().filter(|name| name.starts_with("blobs/")) {
+            let digest = blob.trim_start_matches("blobs/").replacen('/', ":", 1);
+            let bytes = archive.get(blob).expect("a blob of the archive");
+            let head = self.curl(&["-X", "POST", "-D", "-", &format!("/v2/{name}/blobs/uploads/")], &[]);
+            let head = String::from_utf8_lossy(&head.expect("an upload begins")).into_owned();
+            let location = head.lines().find_map(|line| line.strip_prefix("Location: ")).expect("a location").trim();
+            let path = location.split_once("/v2/").map(|(_, path)| format!("/v2/{path}")).expect("a path");
+            let sep = if path.contains('?') { '&' } else { '?' };
+            let target = format!("{path}{sep}digest={digest}");
+            let arguments =
+                ["-X", "PUT", "-H", "Content-Type: application/octet-stream", "--data-binary", "@-", &target];
+            self.curl(&arguments, bytes).expect("a blob is stored");
+        }
+        let index: Value = serde_json::from_slice(archive.get("index.json").expect("an index")).expect("JSON");
+        self.put_manifests(name, archive, &index, Some(tag));
+    }
+
+    /// The manifests that a document lists, the innermost first.
+    fn put_manifests(&self, name: &str, archive: &Archive, document: &Value, tag: Option<&str>) {
+        for descriptor in document["manifests"].as_array().into_iter().flatten() {
+            let digest = descriptor["digest"].as_str().expect("a digest");
+            let bytes = archive.get(&format!("blobs/{}", digest.replacen(':', "/", 1))).expect("a manifest");
+            let inner: Value = serde_json::from_slice(bytes).expect("JSON");
+            self.put_manifests(name, archive, &inner, None);
+            let kind = format!("Content-Type: {}", descriptor["mediaType"].as_str().expect("a media type"));
+            let target = format!("/v2/{name}/manifests/{}", tag.unwrap_or(digest));
+            self.curl(&["-X", "PUT", "-H", &kind, "--data-binary", "@-", &target], bytes)
+                .expect("a manifest is stored");
+        }
+    }
+
+    /// Runs curl; credentials go through its configuration, the last argument is a path.
+    fn curl(&self, arguments: &[&str], input: &[u8]) -> Option<Vec<u8>> {
+        let (path, options) = arguments.split_last().expect("a path");
+        let scheme = if self.tls { "https" } else { "http" };
+        let configuration = self.folder.path().join("curl");
+        let credentials = match &self.login {
+            Login::Everybody => String::new(),
+            Login::Password { user, password } => format!("user = \"{user}:{password}\"\n"),
+            Login::Tokens(tokens) => {
+                // The repository is all of the path before the protocol's own words.
+                let name = path.trim_start_matches("/v2/");
+                let end = ["/blobs/", "/manifests/"].iter().filter_map(|word| name.find(word)).min().unwrap_or(0);
+                let scopes = [format!("repository:{}:pull,push", &name[..end])];
+                let token = tokens.token(if end > 0 { &scopes } else { &[] });
+                format!("header = \"Authorization: Bearer {token}\"\n")
+            }
+        };
+        fs::write(&configuration, credentials).expect("a file of the test");
+        let mut child = Command::new("curl")
+            .args(["--silent", "--fail", "--http1.1", "--noproxy", "*", "--cacert"])
+            .arg(self.authority())
+            .arg("--config")
+            .arg(&configuration)
+            .args(options)
+            .arg(format!("{scheme}://{}{path}", self.host))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("curl is installed");
+        // A server that refuses early closes the pipe.
+        let _ = child.stdin.take().expect("a pipe").write_all(input);
+        let output = child.wait_with_output().expect("curl ends");
+        output.status.success().then_some(output.stdout)
+    }
+}
+
+impl Drop for Registry<'_> {
+    fn drop(&mut self) {
+        let _ = self.engine.try_docker(&["rm", "--force", "--volumes", &self.container]);
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// The archive with the name that containerd's store gives an image when it loads it.
+#[must_use]
+pub fn named(mut archive: Archive, name: &str) -> Archive {
+    let mut index: Value = serde_json::from_slice(archive.get("index.json").expect("an index")).expect("JSON");
+    index["manifests"][0]["annotations"] = serde_json::json!({"io.containerd.image.name": format!("docker.io/{name}")});
+    archive.replace("index.json", index.to_string());
+    archive
+}
+
+/// An authority, and a certificate for an address by it.
+fn certificates(folder: &Path, address: &str) {
+    let extensions = format!("subjectAltName=IP:{address}\n");
+    fs::write(folder.join("extensions"), extensions).expect("a file of the test");
+    for line in [
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-authority -keyout ca.key -out ca.pem",
+        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=registry -keyout server.key -out server.csr",
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out server.pem",
+    ] {
+        let output = Command::new("openssl").args(line.split(' ')).current_dir(folder).output().expect("openssl runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Hands connections to a port of this machine on to another address, as long as the test runs.
+fn forward(target: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let target = target.to_owned();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(&target) else { continue };
+            let pairs = [(client.try_clone(), server.try_clone()), (server.try_clone(), client.try_clone())];
+            for (from, to) in pairs {
+                let (Ok(mut from), Ok(mut to)) = (from, to) else { continue };
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 1 << 16];
+                    while let Ok(count @ 1..) = from.read(&mut buffer) {
+                        if to.write_all(&buffer[..count]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    address
+}

@@ -1,0 +1,230 @@
+//! What a build reads from: archives and Dockerfiles on standard input, the network, named contexts, agents.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixListener;
+
+use acceptance::{ImageName, on_every_engine};
+use ptest::{Canary, Engine, Flavour, Outcome, Scene};
+
+on_every_engine!(an_archive_on_standard_input_is_the_context, flags_of_steps_mean_what_docker_means);
+
+/// A tar archive of these files.
+fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, text) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append_data(&mut header, name, text.as_bytes()).expect("memory takes every byte");
+    }
+    archive.into_inner().expect("memory takes every byte")
+}
+
+fn build(scene: &Scene, image: &ImageName<'_>, token: &Canary, context: &str, stdin: Vec<u8>) -> Outcome {
+    scene
+        .pbuild()
+        .args(["build", "-t", image.as_str(), "--secret", "id=TOKEN", context])
+        .env("TOKEN", token.text())
+        .stdin(stdin)
+        .run()
+}
+
+/// The step has the secret, the files are there, and a value in the archive is seen before the engine has it all.
+fn an_archive_on_standard_input_is_the_context(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(engine, "archive");
+    let dockerfile = format!(
+        "# syntax=stranger/frontend:1\nFROM busybox\nCOPY file.txt /\n\
+         RUN test -n \"$TOKEN\" && echo {} > /ran\n",
+        image.as_str()
+    );
+    // The frontend that the archive names is not asked: nobody has seen it before the engine did.
+    let files = [("Dockerfile", dockerfile.as_str()), ("file.txt", "from the archive\n")];
+    build(&scene, &image, &token, "-", archive(&files)).expect_code(0).expect_stderr("clean");
+    assert_eq!(image.run(&["cat", "/file.txt", "/ran"]), format!("from the archive\n{}\n", image.as_str()));
+
+    let leaking = ImageName::new(engine, "archive-leaks");
+    let files = [files[0], ("file.txt", token.text())];
+    build(&scene, &leaking, &token, "-", archive(&files)).expect_code(10).expect_stderr("build context holds a secret");
+    assert!(!leaking.exists());
+}
+
+/// A Dockerfile on standard input has no context; two things on one input are refused.
+#[test]
+fn a_dockerfile_may_be_all_there_is() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "alone");
+    build(&scene, &image, &token, "-", b"FROM busybox\nRUN test -n \"$TOKEN\" && ls /\n".to_vec()).expect_code(0);
+    assert!(image.exists());
+    let refused = |arguments: &[&str], stdin: &str, told: &str| {
+        scene.pbuild().args(arguments).stdin(stdin).run().expect_code(2).expect_stderr(told);
+    };
+    refused(&["build", "-f", "-", "-"], "FROM busybox\n", "both the context and the Dockerfile");
+    refused(&["build", "-f", "Other", "-"], "FROM busybox\n", "-f Other names another");
+    for empty in [&["build", "-"][..], &["build", "-f", "-", "."]] {
+        refused(empty, "", "standard input is empty");
+    }
+}
+
+/// The engine shows addresses and keeps them, so one that holds a value is refused before the engine hears of it.
+#[test]
+fn an_address_that_holds_a_secret_is_refused() {
+    // No canary: whoever makes this slip has the value on the command line.
+    const VALUE: &str = "slip-5d1f0a7be94c";
+    let scene = Scene::new();
+    scene.write("Dockerfile", "FROM busybox\n");
+    let url = format!("https://me:{VALUE}@git.example/x.git");
+    let named = format!("more={url}");
+    for arguments in [&[url.as_str()][..], &["--build-context", &named, "."]] {
+        let outcome = scene.pbuild().args(["build", "--secret", "id=TOKEN"]).args(arguments).env("TOKEN", VALUE).run();
+        outcome.expect_code(2).expect_stderr("holds secret `TOKEN`").expect_stderr("GIT_AUTH_TOKEN");
+        assert!(!outcome.stderr().contains(VALUE));
+    }
+}
+
+/// An archive that the engine fetches; and a directory and an image as further contexts.
+#[test]
+fn the_engine_fetches_what_has_an_address() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let files = [
+        ("Dockerfile", "FROM busybox\nCOPY file.txt /\nRUN test -n \"$TOKEN\" && echo ran > /ran\n"),
+        ("file.txt", "from the network\n"),
+    ];
+    scene.write("served/context.tar", archive(&files));
+    let container = format!("pbuild-test-served-{}", std::process::id());
+    let served = scene.project().join("served");
+    engine.docker(&[
+        "create",
+        "--name",
+        &container,
+        "pbuild/python:3",
+        "python3",
+        "-m",
+        "http.server",
+        "-d",
+        "/served",
+        "80",
+    ]);
+    engine.docker(&["cp", &served.display().to_string(), &format!("{container}:/served")]);
+    engine.docker(&["start", &container]);
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = String::from_utf8(engine.docker(&["inspect", "-f", format, &container])).expect("an address");
+    let url = format!("http://{}/context.tar", address.trim());
+
+    let image = ImageName::new(&engine, "fetched");
+    let mut outcome = build(&scene, &image, &token, &url, Vec::new());
+    for _ in 0..50 {
+        // The server may need a moment.
+        if outcome.code() == 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        outcome = build(&scene, &image, &token, &url, Vec::new());
+    }
+    outcome.expect_code(0).expect_stderr("clean");
+    assert_eq!(image.run(&["cat", "/file.txt", "/ran"]), "from the network\nran\n");
+
+    scene.write("more/file.txt", "from the directory\n");
+    scene.write("Dockerfile", "FROM base\nCOPY --from=more file.txt /one\nRUN test -n \"$TOKEN\"\n");
+    let further = ImageName::new(&engine, "further");
+    scene
+        .pbuild()
+        .args(["build", "-t", further.as_str(), "--secret", "id=TOKEN", "--build-context", "more=more"])
+        .args(["--build-context", "base=docker-image://busybox", "."])
+        .env("TOKEN", token.text())
+        .run()
+        .expect_code(0);
+    assert_eq!(further.run(&["cat", "/one"]), "from the directory\n");
+    engine.docker(&["rm", "--force", &container]);
+}
+
+/// A step talks to an agent of this machine; without one, the flag and what to do are told.
+#[test]
+fn a_step_reaches_the_agent_that_it_mounts() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let socket = scene.temporary().join("agent.sock");
+    let listener = UnixListener::bind(&socket).expect("a socket in a new folder");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut asked = [0; 4];
+            if stream.read_exact(&mut asked).is_ok() {
+                let _ = stream.write_all(&asked.map(|byte| byte.to_ascii_uppercase()));
+            }
+        }
+    });
+    let image = ImageName::new(&engine, "agent");
+    let program = "import os,socket; s=socket.socket(socket.AF_UNIX); s.connect(os.environ['SSH_AUTH_SOCK']); \
+                   s.sendall(b'ping'); open('/answer','wb').write(s.recv(4))";
+    scene.write(
+        "Dockerfile",
+        format!("FROM pbuild/python:3\nRUN --mount=type=ssh : {} && python3 -c \"{program}\"\n", image.as_str()),
+    );
+    let build = |more: &[&str]| {
+        scene
+            .pbuild()
+            .args(["build", "-t", image.as_str(), "--secret", "id=TOKEN"])
+            .args(more)
+            .arg(".")
+            .env("TOKEN", token.text())
+            .run()
+    };
+    build(&["--ssh", &format!("default={}", socket.display())]).expect_code(0);
+    assert_eq!(image.run(&["cat", "/answer"]), "PING");
+    build(&["--ssh", "default"]).expect_code(2).expect_stderr("SSH_AUTH_SOCK is not set").expect_stderr("ssh-add");
+    build(&["--ssh", "default=Dockerfile"]).expect_code(2).expect_stderr("is not the socket of an agent");
+}
+
+/// What steps see of the flags, and what is written about the image.
+fn flags_of_steps_mean_what_docker_means(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(engine, "step-flags");
+    scene.write(
+        "Dockerfile",
+        format!(
+            "FROM busybox AS one\nRUN : {mark}; cat /proc/sys/kernel/random/uuid > /one\nFROM one\n\
+             RUN : {mark}; ulimit -n > /nofile; df -k /dev/shm | tail -1 | awk '{{print $2}}' > /shm\n",
+            mark = image.as_str()
+        ),
+    );
+    scene.write("metadata.json", "of another build");
+    let build = |more: &[&str]| {
+        scene
+            .pbuild()
+            .args(["build", "-t", image.as_str(), "--secret", "id=TOKEN", "--ulimit", "nofile=321:654"])
+            .args(["--shm-size", "3m", "--metadata-file", "metadata.json", "--iidfile", "id", "--compress", "--load"])
+            .args(more)
+            .arg(".")
+            .env("TOKEN", token.text())
+            .run()
+    };
+    build(&[]).expect_code(0).expect_stderr("BuildKit has no use for --compress");
+    if engine.flavour() != Flavour::Old {
+        // The frontend of Docker 20.10 does not know these two, whoever asks it.
+        assert_eq!(image.run(&["cat", "/nofile", "/shm"]), "321\n3072\n");
+    }
+    let of_first_stage = || image.run(&["cat", "/one"]);
+    let before = of_first_stage();
+    build(&[]).expect_code(0);
+    assert_eq!(before, of_first_stage());
+    build(&["--no-cache-filter", "one"]).expect_code(0);
+    assert_ne!(before, of_first_stage(), "the filtered stage ran again");
+
+    let read = |name: &str| std::fs::read_to_string(scene.project().join(name)).expect(name);
+    let metadata: serde_json::Value = serde_json::from_str(&read("metadata.json")).expect("JSON");
+    assert_eq!(metadata["containerimage.digest"].as_str(), Some(read("id").trim()));
+    assert_eq!(metadata["image.name"].as_str(), Some(format!("docker.io/{}", image.as_str()).as_str()));
+
+    // A build that fails leaves no file that a script could take for its own.
+    scene.write("Dockerfile", "FROM busybox\nRUN exit 3\n");
+    build(&[]).expect_code(1);
+    assert!(!scene.project().join("metadata.json").exists() && !scene.project().join("id").exists());
+}

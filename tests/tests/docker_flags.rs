@@ -1,0 +1,92 @@
+//! `docs/coming-from-docker-build.md` against the help texts of the real buildx and of ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use acceptance::ImageName;
+use ptest::{Engine, Flavour, Scene};
+
+/// The long flags of a help text.
+fn flags(help: &str) -> BTreeSet<String> {
+    let flag = |line: &str| {
+        let word = line.split_whitespace().find(|word| word.starts_with("--"))?;
+        let indented = line.len() - line.trim_start().len();
+        let first = line.trim_start().starts_with('-');
+        (first && indented < 10).then(|| word.trim_end_matches(',').to_owned())
+    };
+    help.lines().filter_map(flag).collect()
+}
+
+/// The table of the page: what is said of each flag.
+fn table(page: &str) -> BTreeMap<String, String> {
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `--")?.split('|');
+        let flag = cells.next()?.trim().trim_end_matches('`');
+        Some((format!("--{flag}"), cells.next()?.trim().to_owned()))
+    };
+    page.lines().filter_map(row).collect()
+}
+
+#[test]
+fn the_page_names_every_flag_of_docker_and_says_the_truth_about_ours() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the root");
+    let page = fs::read_to_string(root.join("docs/coming-from-docker-build.md")).expect("the page");
+    let engine = Engine::get(Flavour::Modern);
+    let help = engine.buildx(&["build", "--help"]);
+    let docker = flags(&String::from_utf8_lossy(&help.stdout));
+    let table = table(&page);
+    assert!(docker.len() > 30, "{docker:?}");
+    let named: BTreeSet<String> = table.keys().cloned().collect();
+    assert_eq!(named, docker);
+
+    let scene = Scene::new();
+    let help = scene.pbuild().args(["build", "--help"]).run();
+    let ours = flags(&help.stdout());
+    for (flag, said) in &table {
+        match said.as_str() {
+            "same" => assert!(ours.contains(flag), "{flag} is not ours"),
+            "not yet" => {
+                assert!(!ours.contains(flag), "{flag} is there, and the page says not yet");
+                scene.pbuild().args(["build", flag, "."]).run().expect_code(2).expect_stderr(flag);
+            }
+            other => panic!("{flag}: what is {other:?}?"),
+        }
+    }
+    let (_, old) = page.split_once("Flags of the builder before BuildKit").expect("the paragraph");
+    let old: Vec<&str> = old.split('`').filter(|word| word.starts_with("--")).collect();
+    assert!(old.len() > 10);
+    for flag in old {
+        let value = if ["--compress", "--squash", "--rm", "--force-rm"].contains(&flag) {
+            flag.to_owned()
+        } else {
+            format!("{flag}=1")
+        };
+        let outcome = scene.pbuild().args(["build", &value, "/nowhere"]).run();
+        outcome.expect_code(2).expect_stderr(&format!("BuildKit has no use for {flag}"));
+    }
+}
+
+/// Who is behind a proxy has told docker once.
+#[test]
+fn proxies_of_docker_s_configuration_reach_the_steps() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let image = ImageName::new(&engine, "proxies");
+    let docker = scene.home().join(".docker");
+    fs::create_dir_all(&docker).expect("a folder of the test");
+    let proxies = r#"{"proxies": {"default": {"httpProxy": "http://proxy.invalid:1", "noProxy": "a.invalid"}}}"#;
+    fs::write(docker.join("config.json"), proxies).expect("a file of the test");
+    // Proxies are no part of a step's cache key, so the step is one that no other test has.
+    let mark = image.as_str();
+    let step = format!("RUN echo $HTTP_PROXY $http_proxy $NO_PROXY $HTTPS_PROXY > /proxies; echo {mark} > /mark\n");
+    scene.write("Dockerfile", format!("FROM busybox\n{step}"));
+    let read = "/proxies";
+    scene.pbuild().args(["build", "-t", image.as_str(), "."]).run().expect_code(0);
+    assert_eq!(image.run(&["cat", read]), "http://proxy.invalid:1 http://proxy.invalid:1 a.invalid\n");
+    let given = ["build", "-t", image.as_str(), "--no-cache", "--build-arg", "HTTP_PROXY=http://other.invalid", "."];
+    scene.pbuild().args(given).run().expect_code(0);
+    assert_eq!(image.run(&["cat", read]), "http://other.invalid http://other.invalid a.invalid\n");
+    fs::write(docker.join("config.json"), r#"{"proxies": 5}"#).expect("a file of the test");
+    scene.pbuild().args(["build", "."]).run().expect_stderr("config.json").expect_stderr("another type");
+}

@@ -1,0 +1,158 @@
+//! The files that are compared.
+
+/// A generator that makes the same files every time (Marsaglia's xorshift).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn below(&mut self, most: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % most as u64).expect("less than most")
+    }
+
+    pub(crate) fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
+        of[self.below(of.len())]
+    }
+}
+
+/// Names as people write them, and odd ones that both dialects and all tools take.
+const NAMES: &[&str] = &["A", "B", "C_1", "d", "_E", "INHERITED", "f.g", "H-I", "1J"];
+
+/// Any text at all that an env file may have right of a `=`; `$` is left out, for only we take it literally.
+const PIECES: &[&str] = &[
+    "x",
+    "y z",
+    "\"",
+    "'",
+    "\\",
+    "\\\"",
+    "\\'",
+    "\\\\",
+    "\\n",
+    "\\t",
+    "\\r",
+    "\\a",
+    "\\b",
+    "\\f",
+    "\\v",
+    "\\q",
+    "\\0",
+    "\\08",
+    "\\012",
+    "\\0101",
+    "\\0377",
+    "\\0400",
+    "#",
+    " #",
+    "\t#",
+    " # c",
+    "=",
+    ":",
+    " ",
+    "\t",
+    "\r",
+    "\u{a0}",
+    "\u{2003}",
+    "\u{85}",
+    "\u{b}",
+    "\u{c}",
+    "\u{e4}",
+    "\u{1f511}",
+    "{\"a\":\"b\"}",
+    "it's",
+    "C:\\x",
+    "export ",
+    "\u{feff}",
+];
+
+/// What may stand before a name, between it and its value, and behind a line.
+const BEFORE: &[&str] = &["", "", "", "", " ", "\t", "\r", "\u{a0}", "\u{b}"];
+const EQUALS: &[&str] = &["=", "=", "=", "=", "=", "=", ""];
+const ENDS: &[&str] = &["\n", "\n", "\n", "\r\n", "\n\n", "\n# comment = \"\n", "\n  \t# comment\n"];
+
+/// Files for the dialect `docker`: it takes nearly everything, so nearly everything is in them.
+pub(crate) fn docker(random: &mut Random) -> Vec<u8> {
+    let mut text = String::new();
+    if random.below(12) == 0 {
+        text.push('\u{feff}');
+    }
+    for _ in 0..=random.below(4) {
+        text += random.pick(BEFORE);
+        text += random.pick(NAMES);
+        text += random.pick(EQUALS);
+        for _ in 0..random.below(5) {
+            text += random.pick(PIECES);
+            text += if random.below(20) == 0 { "$" } else { "" };
+        }
+        text += random.pick(ENDS);
+    }
+    text.into_bytes()
+}
+
+/// Files for the dialect `dotenv`.
+pub(crate) fn dotenv(random: &mut Random) -> Vec<u8> {
+    let mut text = String::new();
+    for _ in 0..=random.below(4) {
+        text += random.pick(&["", "", "", "", " ", "\t", "export ", "export \t "]);
+        text += random.pick(NAMES);
+        text += random.pick(&["=", "=", "=", " = ", "\t=", "= \t", "=\u{a0}", ": ", " :"]);
+        // A value in quotes comes from the same pieces, so quotes open and close everywhere.
+        let quote = random.pick(&["", "", "\"", "'"]);
+        text += quote;
+        for _ in 0..random.below(5) {
+            text += random.pick(PIECES);
+            text += if quote.is_empty() || random.below(6) > 0 { "" } else { random.pick(&["\n", "\r\n", "\nZ=1\n"]) };
+        }
+        text += quote;
+        text += random.pick(&["", "", "", " ", " # c", "\t# c", "#c"]);
+        text += random.pick(ENDS);
+    }
+    text.into_bytes()
+}
+
+/// Files as people and programs write them, on which all three readers of dotenv files agree.
+pub(crate) fn tidy(random: &mut Random) -> Vec<u8> {
+    const VALUES: &[&str] = &[
+        "x",
+        "hunter2",
+        "a b c",
+        "p4ss/w+rd=",
+        "postgres://u:p@h:5432/d?x=1",
+        "x#y",
+        "{\"a\":1}",
+        "it's",
+        "C:\\dir\\new",
+        "\u{e4}\u{1f511}",
+        "!@%^&*()",
+        "1,2;3",
+        "pa$$word",
+        "$HOME",
+        "${NAME}",
+        "`id`",
+        "a=b=c",
+        "",
+    ];
+    const DOUBLE: &[&str] =
+        &["x # y", "a\\nb", "tab\\there", "say \\\"hi\\\"", "back\\\\slash", "two\nlines", "it's", "$5", ""];
+    const SINGLE: &[&str] = &["x # y", "a\nb\nc", "say \"hi\"", "it\\'s", "${NAME}", "{\"a\":\"b\"}", ""];
+    let mut text = String::new();
+    for _ in 0..=random.below(6) {
+        text += random.pick(&["", "", "", "export ", "  "]);
+        text += random.pick(NAMES);
+        text += random.pick(&["=", "=", "=", " = "]);
+        match random.below(3) {
+            0 => text += random.pick(VALUES),
+            1 => text += &format!("\"{}\"", random.pick(DOUBLE)),
+            _ => text += &format!("'{}'", random.pick(SINGLE)),
+        }
+        // Behind an empty bare value a comment is none to Compose.
+        text += if text.ends_with(['=', ' ']) { "" } else { random.pick(&["", "", " ", " # a comment"]) };
+        text += random.pick(&["\n", "\n", "\r\n", "\n\n# a comment\n"]);
+    }
+    text.into_bytes()
+}
