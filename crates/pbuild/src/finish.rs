@@ -14,7 +14,7 @@ use crate::command::BuildArguments;
 use crate::edge::{Edge, Failure};
 use crate::metadata_file;
 use crate::output::Cleared;
-use crate::push;
+use crate::push::Push;
 use crate::reference::ImageName;
 
 /// What a clean build may do now.
@@ -44,8 +44,9 @@ impl Finish<'_> {
                 self.tag(image, name).await?;
             }
             if self.push {
+                let mut push = Push::new(self.engine, image, self.edge);
                 for name in self.names {
-                    if let Some(digest) = push::push(self.engine, image, name, self.edge).await? {
+                    if let Some(digest) = push.send(name).await? {
                         self.edge.fact("pushed", &format!("{name}  {digest}"));
                         // As docker: what the registry has is the image's digest from now on.
                         result.exporter_response.insert("containerimage.digest".to_owned(), digest);

@@ -1,5 +1,7 @@
 //! An image that is clean goes to its registries: the engine sends it, as `docker push` does, with docker's credentials.
 
+use std::collections::HashMap;
+
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
 use bollard::query_parameters::PushImageOptions;
@@ -18,40 +20,70 @@ const ATTEMPTS: usize = 2;
 /// Docker Hub, as credentials know it.
 const HUB: &str = "registry-1.docker.io";
 
-/// Pushes the image under a name that it has in the engine, and returns the digest of what the registry has now, where the
-/// engine tells it.
-///
-/// The registry writes the name last, when it has everything.
-///
-/// # Errors
-/// Why the registry has it not: what it said, or what keeps the engine from it.
-pub async fn push(engine: &Engine, _: &Audited, name: &ImageName, edge: &Edge) -> Result<Option<String>, Failure> {
-    let host = registry_of(name);
-    let folder = Environment::of_process().docker_folder();
-    let registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
-    let asking = edge.cancellation.unless_cancelled(registries.login(if host == "docker.io" { HUB } else { &host }));
-    let (user, secret) = asking.await?.map_err(|problem| {
-        Diagnostic::error(format!("docker's credentials for {host} cannot be read: {problem}"), Exit::Usage)
-    })?;
-    let known = !secret.is_empty();
-    // A secret without a user is a token that the registry's token service takes.
-    let credentials = if user.is_empty() {
-        DockerCredentials { identitytoken: known.then_some(secret), ..DockerCredentials::default() }
-    } else {
-        DockerCredentials { username: Some(user), password: Some(secret), ..DockerCredentials::default() }
-    };
-    let credentials = DockerCredentials { serveraddress: Some(host.clone()), ..credentials };
-    let mut attempt = 1;
-    loop {
-        match edge.cancellation.unless_cancelled(send(engine, name, credentials.clone())).await? {
-            Ok(digest) => return Ok(digest),
-            Err(problem) if attempt < ATTEMPTS && is_broken_connection(&problem) => {
-                edge.stderr.warning(&format!("the push of {name} broke off, and is begun again"));
-                attempt += 1;
+/// Sends a clean image to the registries of its names. Each registry's credentials are read once.
+#[derive(Debug)]
+pub struct Push<'a> {
+    engine: &'a Engine,
+    edge: &'a Edge,
+    registries: Registries,
+    logins: HashMap<String, DockerCredentials>,
+}
+
+impl<'a> Push<'a> {
+    /// A push from the engine that has the image. Nothing is read or sent yet.
+    #[must_use]
+    pub fn new(engine: &'a Engine, _: &Audited, edge: &'a Edge) -> Self {
+        let folder = Environment::of_process().docker_folder();
+        let registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
+        Self { engine, edge, registries, logins: HashMap::new() }
+    }
+
+    /// Pushes the image under a name that it has in the engine, and returns the digest of what the registry has now, where
+    /// the engine tells it.
+    ///
+    /// The registry writes the name last, when it has everything.
+    ///
+    /// # Errors
+    /// Why the registry has it not: what it said, or what keeps the engine from it.
+    pub async fn send(&mut self, name: &ImageName) -> Result<Option<String>, Failure> {
+        let host = registry_of(name);
+        let credentials = self.login(&host).await?;
+        let mut attempt = 1;
+        loop {
+            let sending = send(self.engine, name, credentials.clone());
+            match self.edge.cancellation.unless_cancelled(sending).await? {
+                Ok(digest) => return Ok(digest),
+                Err(problem) if attempt < ATTEMPTS && is_broken_connection(&problem) => {
+                    self.edge.stderr.warning(&format!("the push of {name} broke off, and is begun again"));
+                    attempt += 1;
+                }
+                Err(problem) => return Err(refused(name, &host, is_known(&credentials), &problem).into()),
             }
-            Err(problem) => return Err(refused(name, &host, known, &problem).into()),
         }
     }
+
+    async fn login(&mut self, host: &str) -> Result<DockerCredentials, Failure> {
+        if let Some(known) = self.logins.get(host) {
+            return Ok(known.clone());
+        }
+        let asking = self.registries.login(if host == "docker.io" { HUB } else { host });
+        let (user, secret) = self.edge.cancellation.unless_cancelled(asking).await?.map_err(|problem| {
+            Diagnostic::error(format!("docker's credentials for {host} cannot be read: {problem}"), Exit::Usage)
+        })?;
+        // A secret without a user is a token that the registry's token service takes.
+        let credentials = if user.is_empty() {
+            DockerCredentials { identitytoken: (!secret.is_empty()).then_some(secret), ..DockerCredentials::default() }
+        } else {
+            DockerCredentials { username: Some(user), password: Some(secret), ..DockerCredentials::default() }
+        };
+        let credentials = DockerCredentials { serveraddress: Some(host.to_owned()), ..credentials };
+        self.logins.insert(host.to_owned(), credentials.clone());
+        Ok(credentials)
+    }
+}
+
+fn is_known(credentials: &DockerCredentials) -> bool {
+    credentials.identitytoken.is_some() || credentials.password.is_some()
 }
 
 async fn send(engine: &Engine, name: &ImageName, credentials: DockerCredentials) -> Result<Option<String>, String> {
@@ -85,29 +117,78 @@ fn is_broken_connection(problem: &str) -> bool {
     words.iter().any(|word| problem.contains(word))
 }
 
+/// What kind of refusal an engine's words tell of. The engine keeps the status of the registry's answer or the registry's
+/// own message, according to its version and to the request that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// Who asks is not known, or may not.
+    Access,
+    /// The registry's certificate is signed by nobody whom the engine trusts.
+    Certificate,
+    /// The registry could not do it: it failed, or has no room.
+    Registry,
+    /// Something else, which the words themselves tell.
+    Other,
+}
+
+impl Refusal {
+    /// Texts of the registry's errors: distribution specification 1.1, "Error Codes", as docker's registry words them
+    /// (`registry/api/errcode`), of which `unknown error` is every failure of its storage.
+    fn of(problem: &str) -> Self {
+        let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
+        if says(&["x509: ", "certificate signed by", "failed to verify certificate"]) {
+            return Self::Certificate;
+        }
+        match http_status(problem) {
+            Some(401 | 403) => return Self::Access,
+            Some(500..) => return Self::Registry,
+            _ => {}
+        }
+        if says(&["unauthorized", "authentication required", "no basic auth", "access to the resource is denied"]) {
+            return Self::Access;
+        }
+        let of_its_storage = [
+            "unknown error",
+            "service unavailable",
+            "blob upload invalid",
+            "blob upload unknown",
+            "blob unknown",
+            "provided length did not match",
+            "provided digest did not match",
+            "no space left",
+        ];
+        if says(&of_its_storage) {
+            return Self::Registry;
+        }
+        Self::Other
+    }
+}
+
+/// The status of an HTTP answer that the words tell of: `unexpected status code 503`, `HTTP status: 500 Internal …`,
+/// `unexpected status from PUT request to https://…: 507 …`.
+fn http_status(problem: &str) -> Option<u16> {
+    let (_, rest) = problem.split_once("status")?;
+    // A word of its own: a number inside of an address is a port or a part of a name.
+    let mut words = rest.split_whitespace().map(|word| word.trim_end_matches([',', ';', '.', ':']));
+    words.find_map(|word| word.parse().ok().filter(|status| (400..600).contains(status)))
+}
+
 fn refused(name: &ImageName, host: &str, known: bool, problem: &str) -> Diagnostic {
     let diagnostic = Diagnostic::error(format!("failed to push {name}"), Exit::Failed)
         .note(problem.lines().next().unwrap_or_default().to_owned())
         .note("the image is clean and in the engine's store; the registry has no such name from this build");
-    let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
-    if says(&["unauthorized", "authentication required", "no basic auth", "denied", "401", "403"]) {
-        let what = if known {
-            "renews docker's credentials, which are not accepted"
-        } else {
-            "keeps credentials where pbuild finds them"
-        };
-        return diagnostic.help(format!("`docker login {host}` {what}"));
-    }
-    if says(&["x509", "certificate"]) {
-        return diagnostic.help(format!(
+    match Refusal::of(problem) {
+        Refusal::Access if known => {
+            diagnostic.help(format!("`docker login {host}` renews docker's credentials, which are not accepted"))
+        }
+        Refusal::Access => diagnostic.help(format!("`docker login {host}` keeps credentials where pbuild finds them")),
+        Refusal::Certificate => diagnostic.help(format!(
             "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt on the engine's machine"
-        ));
+        )),
+        Refusal::Registry => diagnostic
+            .help("the registry failed, perhaps for want of space; what arrived of the image is not sent again"),
+        Refusal::Other => diagnostic,
     }
-    if says(&["no space left", "500", "insufficient storage", "507", "blob upload invalid"]) {
-        return diagnostic
-            .help("the registry failed, perhaps for want of space; what arrived of the image is not sent again");
-    }
-    diagnostic
 }
 
 #[cfg(test)]
@@ -131,5 +212,30 @@ mod tests {
         assert!(is_broken_connection("Put \"https://r/v2/a\": unexpected EOF"));
         assert!(is_broken_connection("write tcp 1->2: write: connection reset by peer"));
         assert!(!is_broken_connection("unauthorized: authentication required"));
+    }
+
+    #[test]
+    fn the_words_of_every_engine_say_what_a_registry_refused() {
+        for (problem, refusal) in [
+            ("unauthorized: authentication required", Refusal::Access),
+            ("no basic auth credentials", Refusal::Access),
+            ("denied: requested access to the resource is denied", Refusal::Access),
+            (
+                "unexpected status from HEAD request to https://r:500/v2/a/blobs/sha256:401: 403 Forbidden",
+                Refusal::Access,
+            ),
+            ("tls: failed to verify certificate: x509: certificate signed by unknown authority", Refusal::Certificate),
+            ("error from registry: unknown error", Refusal::Registry),
+            ("error from registry: blob upload unknown to registry", Refusal::Registry),
+            ("received unexpected HTTP status: 500 Internal Server Error", Refusal::Registry),
+            (
+                "unexpected status from PUT request to http://127.0.0.1:500/v2/: 507 Insufficient Storage",
+                Refusal::Registry,
+            ),
+            ("blob upload invalid", Refusal::Registry),
+            ("tag does not exist: r.example/a500:401", Refusal::Other),
+        ] {
+            assert_eq!(Refusal::of(problem), refusal, "{problem}");
+        }
     }
 }
