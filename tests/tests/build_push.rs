@@ -1,13 +1,22 @@
 //! `--push`: a clean image goes to a real registry, and nothing else does.
 
 use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use acceptance::{Registry, on_every_engine};
 use ptest::{Canary, Engine, Flavour, Outcome, Scene};
 use serde_json::{Value, json};
 
-on_every_engine!(a_clean_image_goes_to_a_registry_that_asks_who_one_is);
+on_every_engine!(
+    a_clean_image_goes_to_a_registry_that_asks_who_one_is,
+    a_name_that_another_image_takes_is_no_push_of_ours,
+);
 
 struct Push<'a> {
     scene: Scene,
@@ -29,8 +38,13 @@ impl<'a> Push<'a> {
     }
 
     fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_on(self.engine.docker_host(), arguments)
+    }
+
+    fn run_on(&self, docker_host: &str, arguments: &[&str]) -> Outcome {
         let tool = self.scene.pbuild().args(["build", "-t", &self.name, "--secret", "id=TOKEN"]).args(arguments);
-        tool.arg(".").env("TOKEN", self.token.text()).env("PATH", self.path()).run()
+        let tool = tool.arg(".").env("DOCKER_HOST", docker_host);
+        tool.env("TOKEN", self.token.text()).env("PATH", self.path()).run()
     }
 
     fn path(&self) -> String {
@@ -127,6 +141,66 @@ fn a_push_that_is_cut_is_begun_again() {
     push.run(&["--push"]).expect_code(0);
     assert!(registry.digest("team/shop", "1").is_some());
     assert!(proxy.said().contains("cut"), "{}", proxy.said());
+}
+
+/// B10: the name is given to another image between the search and the push. What the registry got was not searched, and
+/// that is told.
+fn a_name_that_another_image_takes_is_no_push_of_ours(engine: &Engine) {
+    let registry = Registry::plain_inside(engine);
+    let push = Push::new(engine, Scene::on(engine), &registry);
+    push.dockerfile("");
+    let between = Between::start(engine, &push.scene, &push.name);
+    let refused = push.run_on(&between.address, &["--push"]);
+    refused.expect_code(1).expect_stderr("another image").expect_stderr("than the one that was searched");
+    assert!(registry.digest("team/shop", "1").is_some(), "the other image is there, which is why it has to be told");
+    push.run(&["--push"]).expect_code(0);
+}
+
+/// Hands requests on to the engine, and gives the name to another image before the first push.
+struct Between {
+    address: String,
+}
+
+impl Between {
+    fn start(engine: &Engine, scene: &Scene, name: &str) -> Self {
+        let socket = scene.temporary().join("between.sock");
+        let listener = UnixListener::bind(&socket).expect("a socket");
+        let target = engine.docker_host().strip_prefix("unix://").expect("an engine on this machine").to_owned();
+        let (repository, tag) = name.rsplit_once(':').expect("a name with a tag");
+        let rename = format!("POST /images/busybox/tag?repo={repository}&tag={tag} HTTP/1.1\r\nHost: engine\r\n");
+        let rename = format!("{rename}Connection: close\r\nContent-Length: 0\r\n\r\n");
+        let renamed = Arc::new(AtomicBool::new(false));
+        // Ends with the test's process.
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), target) = (client, target.clone()) else { return };
+                let (renamed, rename) = (Arc::clone(&renamed), rename.clone());
+                thread::spawn(move || hand_on(client, &target, &renamed, &rename));
+            }
+        });
+        Self { address: format!("unix://{}", socket.display()) }
+    }
+}
+
+fn hand_on(mut client: UnixStream, target: &str, renamed: &AtomicBool, rename: &str) {
+    let mut head = [0; 4096];
+    let Ok(length @ 1..) = client.read(&mut head) else { return };
+    let connect = || UnixStream::connect(target).expect("the engine");
+    let is_push = head[..length].windows(6).any(|window| window == b"/push?");
+    if is_push && !renamed.swap(true, Ordering::SeqCst) {
+        let (mut engine, mut answer) = (connect(), String::new());
+        engine.write_all(rename.as_bytes()).expect("a request");
+        engine.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+    let mut engine = connect();
+    let (mut from, mut to) = (engine.try_clone().expect("a socket"), client.try_clone().expect("a socket"));
+    thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    });
+    let _ = engine.write_all(&head[..length]).and_then(|()| io::copy(&mut client, &mut engine));
+    let _ = engine.shutdown(Shutdown::Write);
 }
 
 /// Cuts the first connection that carries more than a few bytes, inside of the engine's own network.

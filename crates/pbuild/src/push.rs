@@ -25,6 +25,7 @@ const HUB: &str = "registry-1.docker.io";
 pub struct Push<'a> {
     engine: &'a Engine,
     edge: &'a Edge,
+    image: &'a Audited,
     registries: Registries,
     logins: HashMap<String, DockerCredentials>,
 }
@@ -32,10 +33,10 @@ pub struct Push<'a> {
 impl<'a> Push<'a> {
     /// A push from the engine that has the image. Nothing is read or sent yet.
     #[must_use]
-    pub fn new(engine: &'a Engine, _: &Audited, edge: &'a Edge) -> Self {
+    pub fn new(engine: &'a Engine, image: &'a Audited, edge: &'a Edge) -> Self {
         let folder = Environment::of_process().docker_folder();
         let registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
-        Self { engine, edge, registries, logins: HashMap::new() }
+        Self { engine, image, edge, registries, logins: HashMap::new() }
     }
 
     /// Pushes the image under a name that it has in the engine, and returns the digest of what the registry has now, where
@@ -44,7 +45,8 @@ impl<'a> Push<'a> {
     /// The registry writes the name last, when it has everything.
     ///
     /// # Errors
-    /// Why the registry has it not: what it said, or what keeps the engine from it.
+    /// Why the registry has it not: what it said, or what keeps the engine from it. Also when the engine sent another image,
+    /// because somebody gave the name to that one meanwhile: an engine pushes names, not images.
     pub async fn send(&mut self, name: &ImageName) -> Result<Option<String>, Failure> {
         let host = registry_of(name);
         let credentials = self.login(&host).await?;
@@ -52,6 +54,7 @@ impl<'a> Push<'a> {
         loop {
             let sending = send(self.engine, name, credentials.clone());
             match self.edge.cancellation.unless_cancelled(sending).await? {
+                Ok(Some(digest)) if !self.is_ours(&digest).await? => return Err(another_image(name).into()),
                 Ok(digest) => return Ok(digest),
                 Err(problem) if attempt < ATTEMPTS && is_broken_connection(&problem) => {
                     self.edge.stderr.warning(&format!("the push of {name} broke off, and is begun again"));
@@ -60,6 +63,18 @@ impl<'a> Push<'a> {
                 Err(problem) => return Err(refused(name, &host, is_known(&credentials), &problem).into()),
             }
         }
+    }
+
+    /// Whether a registry's digest is that of the image that was searched: its own with the containerd image store, and
+    /// with others one that the engine notes at the image that it pushed (`RepoDigests`).
+    async fn is_ours(&self, digest: &str) -> Result<bool, Failure> {
+        if digest == self.image.id() {
+            return Ok(true);
+        }
+        let asking = self.engine.docker().inspect_image(self.image.id());
+        let noted = self.edge.cancellation.unless_cancelled(asking).await?;
+        let noted = noted.ok().and_then(|image| image.repo_digests).unwrap_or_default();
+        Ok(noted.iter().any(|known| known.rsplit_once('@').is_some_and(|(_, known)| known == digest)))
     }
 
     async fn login(&mut self, host: &str) -> Result<DockerCredentials, Failure> {
@@ -80,6 +95,12 @@ impl<'a> Push<'a> {
         self.logins.insert(host.to_owned(), credentials.clone());
         Ok(credentials)
     }
+}
+
+fn another_image(name: &ImageName) -> Diagnostic {
+    Diagnostic::error(format!("the registry has another image as {name} than the one that was searched"), Exit::Failed)
+        .note("the name was given to another image in the engine while this one was pushed")
+        .help("push again; two builds of one name should not run at the same time")
 }
 
 fn is_known(credentials: &DockerCredentials) -> bool {
