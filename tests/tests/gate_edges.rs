@@ -154,7 +154,7 @@ fn linked_copies_in_a_row_are_proven_in_the_builder() {
     }
 }
 
-/// Each platform's image is searched in the builder; the finding names the platform and its line.
+/// B16: each platform's image is searched in the builder; the finding names the platform and its line.
 #[test]
 fn several_platforms_are_proven_in_the_builder() {
     let engine = Engine::get(Flavour::Containerd);

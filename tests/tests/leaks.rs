@@ -139,7 +139,8 @@ fn a_run_secret_that_the_build_never_got_is_searched_for_too() {
     assert!(!image.exists());
 }
 
-/// An unknown frontend image is somebody's code: it is not handed a graph with secrets in it.
+/// An unknown frontend image is somebody's code: it is not handed a graph with secrets in it. An old one that is known
+/// needs no `env=`, because nothing is written into the Dockerfile (F9).
 #[test]
 fn an_unknown_frontend_gets_no_secret_unless_it_is_allowed_by_name() {
     let engine = Engine::get(Flavour::Modern);

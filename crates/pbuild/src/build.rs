@@ -27,6 +27,7 @@ use crate::cache::Caches;
 use crate::call::Call;
 use crate::command::{AuditBase, BuildArguments, ProgressMode};
 use crate::context::ContextGuard;
+use crate::coverage::{Coverage, TakenIn};
 use crate::edge::{Edge, Failure};
 use crate::finish::{self, image_id};
 use crate::gate::{CleanBases, Gate};
@@ -42,6 +43,9 @@ use crate::watch::Seen;
 use crate::{explain, guard, ssh, syntax, watch};
 use conclude::Ended;
 
+/// The variable that chooses a builder of buildx.
+const BUILDX_BUILDER: &str = "BUILDX_BUILDER";
+
 /// Runs the command.
 ///
 /// # Errors
@@ -55,6 +59,12 @@ pub async fn run(arguments: &BuildArguments, edge: &Edge) -> Result<Exit, Failur
         true => None,
         false => Some(context_directory(&arguments.context).map_err(|error| explain::plan(&error))?),
     };
+    if let Some(builder) = std::env::var_os(BUILDX_BUILDER).filter(|builder| !builder.is_empty()) {
+        edge.stderr.warning(&format!(
+            "{BUILDX_BUILDER}={} is not used: the engine's own BuildKit builds",
+            builder.to_string_lossy()
+        ));
+    }
     let places: Vec<&Path> = directory.iter().map(PathBuf::as_path).chain([Path::new(".")]).collect();
     let found = find_manifest(arguments.secrets.config.as_deref(), &places).map_err(|error| error.diagnostic())?;
     let environment = |name: &str| std::env::var(name).ok();
@@ -116,6 +126,7 @@ async fn build(
         guard::check_dockerfile(&plan.dockerfile_path(), dockerfile, &secrets.redactor)
             .map_err(|error| explain::guard(&error))?;
     }
+    warn_of_sent_env_files(&plan, edge);
     settle_frontend(arguments, &mut plan, dockerfile.as_deref(), &secrets)?;
     secrets.check_searchable()?;
     let needles = secrets.needles()?;
@@ -149,6 +160,20 @@ async fn build(
         work.build_as_docker().await
     } else {
         work.build_and_prove().await
+    }
+}
+
+/// What a file of the context holds is compared with the secrets that this build knows; an env file may hold others.
+fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
+    let Some(folder) = plan.context.directory() else { return };
+    let coverage = Coverage::of(folder, &plan.dockerfile_path());
+    for TakenIn { path, line, pattern } in coverage.taken_in(folder) {
+        let rules = coverage.file.strip_prefix(folder).unwrap_or(&coverage.file);
+        edge.stderr.warning(&format!(
+            "{}:{line}: `!{pattern}` sends {} to the builder, where a COPY can take it into the image",
+            rules.display(),
+            path.display()
+        ));
     }
 }
 

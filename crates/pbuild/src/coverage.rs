@@ -12,6 +12,19 @@ pub struct Coverage {
     /// The file that counts: the Dockerfile's own, else the context's.
     pub file: PathBuf,
     matcher: Option<Matcher>,
+    /// Patterns that take something back in, without their `!`, each with its line.
+    exceptions: Vec<(usize, String)>,
+}
+
+/// An env file that is sent because a rule says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenIn {
+    /// The env file.
+    pub path: PathBuf,
+    /// The rule's line in the ignore file, from 1.
+    pub line: usize,
+    /// The rule's pattern, without its `!`.
+    pub pattern: String,
 }
 
 impl Coverage {
@@ -23,8 +36,30 @@ impl Coverage {
         own.push(".dockerignore");
         let file = Some(PathBuf::from(own)).filter(|file| file.is_file());
         let file = file.unwrap_or_else(|| context.join(".dockerignore"));
-        let matcher = fs::read_to_string(&file).ok().and_then(|text| Matcher::new(&patterns(&text)).ok());
-        Self { file, matcher }
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let patterns = patterns(&text);
+        let exceptions = patterns
+            .iter()
+            .filter_map(|(line, pattern)| Some((*line, pattern.strip_prefix('!')?.to_owned())))
+            .collect();
+        let patterns: Vec<String> = patterns.into_iter().map(|(_, pattern)| pattern).collect();
+        let matcher = Matcher::new(&patterns).ok().filter(|_| !patterns.is_empty());
+        Self { file, matcher, exceptions }
+    }
+
+    /// Env files of a folder that are sent because a rule with `!` takes them back in.
+    #[must_use]
+    pub fn taken_in(&self, folder: &Path) -> Vec<TakenIn> {
+        let sent = env_files(folder).into_iter().filter(|path| !self.covers(path));
+        sent.filter_map(|path| {
+            let name = path.as_os_str().as_encoded_bytes().to_owned();
+            let names = |pattern: &String| {
+                Matcher::new(std::slice::from_ref(pattern)).is_ok_and(|matcher| matcher.matches(&name))
+            };
+            let (line, pattern) = self.exceptions.iter().rev().find(|(_, pattern)| names(pattern))?.clone();
+            Some(TakenIn { path, line, pattern })
+        })
+        .collect()
     }
 
     /// Whether a path, relative to the context, is not sent.
@@ -57,15 +92,16 @@ impl Coverage {
 
 /// The patterns of an ignore file (moby `patternmatcher/ignorefile`): comments begin in the first column, a byte order
 /// mark may come first, a leading `/` means nothing.
-fn patterns(text: &str) -> Vec<String> {
-    let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines();
-    let lines = lines.filter(|line| !line.starts_with('#')).map(str::trim).filter(|line| !line.is_empty());
+fn patterns(text: &str) -> Vec<(usize, String)> {
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().zip(1..);
+    let lines = lines.filter(|(line, _)| !line.starts_with('#')).map(|(line, number)| (number, line.trim()));
     lines
-        .map(|line| match line.strip_prefix('!') {
-            Some(rest) => format!("!{}", rest.trim().trim_start_matches('/')),
-            None => line.trim_start_matches('/').to_owned(),
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(number, line)| match line.strip_prefix('!') {
+            Some(rest) => (number, format!("!{}", rest.trim().trim_start_matches('/'))),
+            None => (number, line.trim_start_matches('/').to_owned()),
         })
-        .filter(|line| !line.is_empty())
+        .filter(|(_, line)| !line.is_empty())
         .collect()
 }
 
@@ -97,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ignore_file_of_the_dockerfile_comes_first() {
+    fn the_ignore_file_of_the_dockerfile_comes_first_b24() {
         let folder = tempfile::tempdir().unwrap();
         let dockerfile = folder.path().join("Dockerfile");
         let covers = |path: &str| Coverage::of(folder.path(), &dockerfile).covers(Path::new(path));
@@ -108,6 +144,23 @@ mod tests {
         assert!(covers(".env") && covers("web/.env") && !covers(".env.local"));
         Coverage::of(folder.path(), &dockerfile).add(&[".env.local".to_owned()]).unwrap();
         assert!(covers(".env.local"));
+    }
+
+    #[test]
+    fn a_rule_that_sends_an_env_file_is_told_b23() {
+        let folder = tempfile::tempdir().unwrap();
+        let dockerfile = folder.path().join("Dockerfile");
+        let taken_in = |rules: &str| {
+            fs::write(folder.path().join(".dockerignore"), rules).unwrap();
+            Coverage::of(folder.path(), &dockerfile).taken_in(folder.path())
+        };
+        fs::write(folder.path().join(".env"), "").unwrap();
+        let told = |line, pattern: &str| TakenIn { path: PathBuf::from(".env"), line, pattern: pattern.to_owned() };
+        assert_eq!(taken_in("# all\n*\n!src\n!.env\n"), [told(4, ".env")]);
+        assert_eq!(taken_in(".env*\n\n! /.e*v\n"), [told(3, ".e*v")]);
+        for silent in ["*\n!src\n", "!.env\n.env\n", "!.env.example\n", ""] {
+            assert_eq!(taken_in(silent), [], "{silent:?}");
+        }
     }
 
     #[test]

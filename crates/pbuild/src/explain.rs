@@ -181,7 +181,10 @@ pub fn buildkit(error: &BuildkitError) -> Diagnostic {
     match error {
         BuildkitError::Engine(EngineError::UpgradeRefused { .. }) => Diagnostic::from_error(error, Exit::Failed)
             .note("the engine has no BuildKit, or does not let clients reach it")
-            .help("Docker 20.10 or newer has it; Podman's socket does not"),
+            .help("Docker 20.10 or newer has it"),
+        BuildkitError::Podman { .. } => Diagnostic::from_error(error, Exit::Failed)
+            .note("Podman builds with Buildah, which gives no step a secret as a variable and lets nobody search before the tag")
+            .help("name a Docker Engine with DOCKER_HOST or `docker context use`; `pbuild audit` works with Podman's images"),
         BuildkitError::Engine(error) => engine(error),
         BuildkitError::Lost { .. } => Diagnostic::from_error(error, Exit::Failed)
             .note("the state of the build is unknown; no image was tagged, and none is proven"),

@@ -102,6 +102,9 @@ impl Builder {
     ///
     /// The engine refuses (it has no BuildKit), or the connection fails.
     pub async fn connect(engine: &Engine) -> Result<Self, BuildkitError> {
+        if engine.is_podman() {
+            return Err(BuildkitError::Podman { engine: engine.describe() });
+        }
         let channel = channel::open(engine, Probe::default()).await?;
         let control = Control::new(channel.clone());
         Ok(Self { engine: engine.clone(), channel, control })

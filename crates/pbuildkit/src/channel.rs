@@ -23,6 +23,10 @@ pub(crate) const STREAM_WINDOW: u32 = 64 << 10;
 /// See [`STREAM_WINDOW`].
 pub(crate) const CONNECTION_WINDOW: u32 = 64 << 20;
 
+/// The longest headers we take: what the Go client of gRPC takes. An error's details come as a header, and hold the whole
+/// Dockerfile; the library's own limit of 16 KiB would make a broken connection of a mistake in a long one.
+const HEADER_LIMIT: u32 = 16 << 20;
+
 /// How a silent engine is told from a busy one (B5).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe {
@@ -53,6 +57,7 @@ pub(crate) async fn open(engine: &Engine, probe: Probe) -> Result<Channel, Build
     let endpoint = Endpoint::from_static("http://localhost")
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(HEADER_LIMIT)
         .http2_keep_alive_interval(probe.after)
         .keep_alive_timeout(probe.patience)
         .keep_alive_while_idle(true);

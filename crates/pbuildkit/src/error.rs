@@ -15,6 +15,12 @@ pub enum BuildkitError {
     /// The engine did not hand over a connection.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// What answers has docker's API and no BuildKit.
+    #[error("{engine} has no BuildKit")]
+    Podman {
+        /// The engine, in words for people.
+        engine: String,
+    },
     /// The connection broke: whatever was under way is in an unknown state.
     #[error("the connection to BuildKit broke")]
     Lost {

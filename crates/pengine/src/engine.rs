@@ -28,6 +28,7 @@ pub struct Engine {
     endpoint: Endpoint,
     docker: Docker,
     version: String,
+    is_podman: bool,
     api: ApiVersion,
     patience: Duration,
 }
@@ -45,7 +46,18 @@ pub enum ImageStore {
 struct VersionAnswer {
     #[serde(default, rename = "Version")]
     version: String,
+    #[serde(default, rename = "Components")]
+    components: Vec<Component>,
 }
+
+#[derive(Deserialize)]
+struct Component {
+    #[serde(default, rename = "Name")]
+    name: String,
+}
+
+/// What Podman calls itself among the components of its `/version`.
+const PODMAN: &str = "Podman Engine";
 
 impl Engine {
     /// Connects and asks who answers, with ten seconds of patience.
@@ -68,7 +80,7 @@ impl Engine {
             let version = version(endpoint, patience).await?;
             Ok((api, version))
         };
-        let (offered, version) = match tokio::time::timeout(patience, work).await {
+        let (offered, (version, is_podman)) = match tokio::time::timeout(patience, work).await {
             Ok(outcome) => outcome?,
             Err(_) => return Err(EngineError::Silent { endpoint: endpoint.to_string(), waited: patience }),
         };
@@ -78,7 +90,7 @@ impl Engine {
         }
         let api = offered.min(NEWEST);
         let docker = rest_client(endpoint, api)?;
-        Ok(Self { endpoint: endpoint.clone(), docker, version, api, patience })
+        Ok(Self { endpoint: endpoint.clone(), docker, version, is_podman, api, patience })
     }
 
     /// The REST API, over the same transport.
@@ -99,6 +111,12 @@ impl Engine {
         &self.version
     }
 
+    /// Whether Podman answers, with docker's REST API and without BuildKit.
+    #[must_use]
+    pub fn is_podman(&self) -> bool {
+        self.is_podman
+    }
+
     /// The version of the REST API in use.
     #[must_use]
     pub fn api_version(&self) -> ApiVersion {
@@ -108,7 +126,8 @@ impl Engine {
     /// One line for people: `28.5.2 at unix:///var/run/docker.sock (default context)`.
     #[must_use]
     pub fn describe(&self) -> String {
-        format!("{} at {} ({})", self.version, self.endpoint, self.endpoint.origin())
+        let name = if self.is_podman { "Podman " } else { "" };
+        format!("{name}{} at {} ({})", self.version, self.endpoint, self.endpoint.origin())
     }
 
     /// How the engine keeps images.
@@ -152,7 +171,8 @@ async fn ping(endpoint: &Endpoint, patience: Duration) -> Result<ApiVersion, Eng
     version.and_then(ApiVersion::parse).ok_or_else(|| not_an_engine("its ping has no API version".to_owned()))
 }
 
-async fn version(endpoint: &Endpoint, patience: Duration) -> Result<String, EngineError> {
+/// The engine's version, and whether it is Podman.
+async fn version(endpoint: &Endpoint, patience: Duration) -> Result<(String, bool), EngineError> {
     let response = hijack::request(endpoint, get("/version"), patience).await?;
     let not_an_engine =
         |problem: &str| EngineError::NotAnEngine { endpoint: endpoint.to_string(), problem: problem.into() };
@@ -162,7 +182,8 @@ async fn version(endpoint: &Endpoint, patience: Duration) -> Result<String, Engi
         serde_json::from_slice(&body).map_err(|_| not_an_engine("its version answer is not JSON"))?;
     // It goes to a terminal.
     let text: String = answer.version.chars().filter(|character| character.is_ascii_graphic()).take(64).collect();
-    Ok(if text.is_empty() { "unknown version".to_owned() } else { text })
+    let is_podman = answer.components.iter().any(|component| component.name == PODMAN);
+    Ok((if text.is_empty() { "unknown version".to_owned() } else { text }, is_podman))
 }
 
 fn get(path: &'static str) -> Request<Empty<bytes::Bytes>> {

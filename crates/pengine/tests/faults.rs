@@ -1,4 +1,4 @@
-//! What we say when an engine is missing, closed to us, silent, broken or too old (B1, B2, B5, B6).
+//! What we say when an engine is missing, closed to us, silent, broken, too old or Podman (B1, B2, B3, B5, B6).
 
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
@@ -39,6 +39,18 @@ async fn b1_a_missing_socket_and_a_refused_connection_are_unreachable() {
     let error = connect(&format!("unix://{}", dead.display())).await.unwrap_err();
     assert!(matches!(error, EngineError::Unreachable { .. }), "{error}");
     assert_eq!(error.to_string(), format!("no engine answers at unix://{}", dead.display()));
+}
+
+/// As Podman 4.3 answers.
+#[tokio::test]
+async fn b3_podman_is_known_by_its_components() {
+    let script = |head: &str| match head.split(' ').nth(1) {
+        Some("/_ping") => Reply::pong("1.41"),
+        _ => Reply::ok(r#"{"Components":[{"Name":"Podman Engine","Version":"4.3.1"}],"Version":"4.3.1"}"#),
+    };
+    let engine = connect_to(script).await.unwrap();
+    assert!(engine.is_podman() && engine.describe().starts_with("Podman 4.3.1 at unix:///"), "{engine:?}");
+    assert!(!connect_to(well_behaved(|_| Reply::Close)).await.unwrap().is_podman());
 }
 
 #[tokio::test]
