@@ -179,7 +179,58 @@ fn a_step_reaches_the_agent_that_it_mounts() {
     build(&["--ssh", &format!("default={}", socket.display())]).expect_code(0);
     assert_eq!(image.run(&["cat", "/answer"]), "PING");
     build(&["--ssh", "default"]).expect_code(2).expect_stderr("SSH_AUTH_SOCK is not set").expect_stderr("ssh-add");
-    build(&["--ssh", "default=Dockerfile"]).expect_code(2).expect_stderr("is not the socket of an agent");
+    build(&["--ssh", "default=none"]).expect_code(2).expect_stderr("neither the socket of an agent nor a file");
+    build(&["--ssh", "default=Dockerfile"]).expect_code(2).expect_stderr("ssh-add does not take Dockerfile");
+}
+
+/// Key files get an agent of their own, which can sign in a step and ends with the build; the key is nowhere.
+#[test]
+fn a_step_signs_with_a_key_file_that_it_never_sees() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "key-file");
+    let make = |name: &str, kind: &str, passphrase: &str| {
+        let path = scene.project().join(name);
+        let mut command = std::process::Command::new("ssh-keygen");
+        command.args(["-q", "-t", kind, "-N", passphrase, "-C", name, "-f"]).arg(&path);
+        assert!(command.status().expect("ssh-keygen").success());
+        scene.allow(&path);
+        let key = std::fs::read_to_string(&path).expect("a key");
+        let body: String = key.lines().filter(|line| !line.starts_with('-')).collect();
+        let _ = scene.oracle().register(name, body);
+        std::fs::read_to_string(path.with_extension("pub")).expect("its public half")
+    };
+    let public = [make("one", "ed25519", ""), make("two", "rsa", "")];
+    let _ = make("locked", "ed25519", "a passphrase of the test");
+    scene.write(".dockerignore", "*\n!*.pub\n");
+    scene.write(
+        "Dockerfile",
+        format!(
+            "FROM pbuild/tools:1\nCOPY *.pub /\nRUN --mount=type=ssh,id=git : {} && ssh-add -L > /keys && ssh-add -T /one.pub /two.pub\n",
+            image.as_str()
+        ),
+    );
+    let build = |keys: &str| {
+        let tool = scene.pbuild().args(["build", "-t", image.as_str(), "--secret", "id=TOKEN", "--ssh", keys, "."]);
+        tool.env("TOKEN", token.text()).run()
+    };
+    let before = agents_of(&scene);
+    build("git=one,two").expect_code(0).expect_stderr("clean");
+    assert_eq!(image.run(&["cat", "/keys"]), public.concat());
+    build("git=locked").expect_code(2).expect_stderr("ssh-add does not take locked").expect_stderr("passphrase");
+    assert!(acceptance::becomes(acceptance::PATIENCE, || agents_of(&scene) == before), "the agents ended");
+}
+
+/// How many agents have their socket in a folder of the scene.
+fn agents_of(scene: &Scene) -> usize {
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let folder = scene.temporary();
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .filter(|line| String::from_utf8_lossy(line).starts_with("ssh-agent"))
+        .filter(|line| String::from_utf8_lossy(line).contains(&*folder.to_string_lossy()))
+        .count()
 }
 
 /// What steps see of the flags, and what is written about the image.

@@ -10,9 +10,7 @@ use std::time::SystemTime;
 
 use papp::{Inject, Manifest};
 use pbuildkit::llb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
-use pbuildkit::{
-    Agents, AskedSecret, BuildError, BuildRequest, Builder, Capabilities, Exporter, History, SecretAnswer,
-};
+use pbuildkit::{AskedSecret, BuildError, BuildRequest, Builder, Capabilities, Exporter, History, SecretAnswer};
 use pcli::arguments::SecretArguments;
 use pcli::{BuildOutcome, BuildRecord, Diagnostic, Exit, FoundManifest, find_manifest};
 use pengine::{DockerConfiguration, Endpoint, Engine, Environment, Flags, ImageStore, Safety};
@@ -112,8 +110,7 @@ async fn build(
     if !secrets.is_empty() {
         caches.check_searched().map_err(|error| explain::cache(&error))?;
     }
-    let agents =
-        ssh::agents(&arguments.ssh, std::env::var_os("SSH_AUTH_SOCK")).map_err(|error| explain::ssh(&error))?;
+    let agents = ssh::lend(&arguments.ssh, std::env::var_os("SSH_AUTH_SOCK")).map_err(|error| explain::ssh(&error))?;
     let manifest = found.map(|found| &found.manifest);
     let checked = guard::check_plan(&plan, &secrets.redactor)
         .and_then(|()| guard::check_attributes("--annotation", &attestations.annotations, &secrets.redactor))
@@ -251,7 +248,7 @@ struct Work<'a> {
     outputs: Outputs,
     attestations: Attestations,
     caches: Caches,
-    agents: Agents,
+    agents: ssh::Lent,
     found: Option<&'a FoundManifest>,
     manifest: Option<&'a Manifest>,
     secrets: Secrets,
@@ -318,7 +315,7 @@ impl Work<'_> {
     fn request(&self, names: &[String], attestations: &Attestations) -> BuildRequest {
         let mut request = self.plan.request();
         request.attributes.extend(attestations.attributes().clone());
-        request.agents = self.agents.clone();
+        request.agents = self.agents.agents.clone();
         request.cache_imports = self.caches.imports.clone();
         request.cache_exports = self.caches.exports.clone();
         // The engine fetches a context before the graph is known that names its secrets.

@@ -207,8 +207,9 @@ pub struct BuildArguments {
     #[command(flatten)]
     pub steps: StepOptions,
 
-    /// An SSH agent for steps that mount one: `default`, which is the one of SSH_AUTH_SOCK, or `ID=SOCKET` (repeatable)
-    #[arg(long, value_name = "ID[=SOCKET]")]
+    /// An SSH agent for steps that mount one: `default`, which is the one of SSH_AUTH_SOCK, `ID=SOCKET`, or `ID=KEY[,KEY…]` for
+    /// an agent of the build's own with these keys (repeatable)
+    #[arg(long, value_name = "ID[=SOCKET|KEY[,KEY]]")]
     pub ssh: Vec<String>,
 
     /// How to show progress

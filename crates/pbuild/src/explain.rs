@@ -50,12 +50,13 @@ pub fn ssh(error: &SshError) -> Diagnostic {
     let diagnostic = Diagnostic::from_error(error, Exit::Usage);
     match error {
         SshError::NoAgent { .. } => {
-            diagnostic.help("start one: `eval $(ssh-agent) && ssh-add`, or name its socket: --ssh ID=SOCKET")
+            diagnostic.help("start one: `eval $(ssh-agent) && ssh-add`, or name its socket or a key: --ssh ID=PATH")
         }
-        SshError::NotASocket { id, .. } => {
-            diagnostic.help(format!("a key belongs into an agent: `ssh-add KEY`, then --ssh {id}"))
-        }
-        SshError::Twice { .. } => diagnostic,
+        SshError::Start { .. } => diagnostic.help("keys need OpenSSH's ssh-agent and ssh-add on this machine"),
+        SshError::Key { id, said, .. } => diagnostic.note(said.clone()).help(format!(
+            "a key with a passphrase is asked for at a terminal; elsewhere put it into an agent first: `ssh-add KEY`, then --ssh {id}"
+        )),
+        SshError::Neither { .. } | SshError::Twice { .. } => diagnostic,
     }
 }
 

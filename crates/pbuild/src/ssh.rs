@@ -1,14 +1,20 @@
 //! `--ssh`: which agents steps may use.
+//!
+//! A key file gets an agent of its own: OpenSSH's, which knows every kind of key and asks for a passphrase. A step can have
+//! something signed then, and never sees the key.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use pbuildkit::{Agents, DEFAULT_AGENT};
 
 /// A word after `--ssh` that names no agent.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SshError {
     /// No socket is given, and none is in the environment.
@@ -17,13 +23,31 @@ pub enum SshError {
         /// The agent's id.
         id: String,
     },
-    /// What is given is a key, or anything else that is no socket.
-    #[error("--ssh {id}: {} is not the socket of an agent", path.display())]
-    NotASocket {
+    /// What is given cannot be an agent or a key.
+    #[error("--ssh {id}: {} is neither the socket of an agent nor a file with a key", path.display())]
+    Neither {
         /// The agent's id.
         id: String,
         /// The path as given.
         path: PathBuf,
+    },
+    /// The agent for keys did not start.
+    #[error("--ssh {id}: ssh-agent cannot be started")]
+    Start {
+        /// The agent's id.
+        id: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The agent does not take a key.
+    #[error("--ssh {id}: ssh-add does not take {}", paths(keys))]
+    Key {
+        /// The agent's id.
+        id: String,
+        /// The files as given.
+        keys: Vec<PathBuf>,
+        /// What ssh-add says, a line.
+        said: String,
     },
     /// Two agents of one id.
     #[error("--ssh {id} is given twice")]
@@ -33,35 +57,120 @@ pub enum SshError {
     },
 }
 
-/// Reads `default`, `ID` or `ID=SOCKET`.
+fn paths(keys: &[PathBuf]) -> String {
+    keys.iter().map(|key| key.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The agents that a build lends to its steps. Those that were started for keys end with it.
+#[derive(Debug, Default)]
+pub struct Lent {
+    /// Their sockets.
+    pub agents: Agents,
+    started: Vec<KeyAgent>,
+}
+
+/// Reads `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY…]`, and starts agents for keys.
 ///
 /// # Errors
 /// [`SshError`] names the id.
-pub fn agents(given: &[String], socket_of_environment: Option<OsString>) -> Result<Agents, SshError> {
-    let mut agents = BTreeMap::new();
+pub fn lend(given: &[String], socket_of_environment: Option<OsString>) -> Result<Lent, SshError> {
+    let mut lent = Lent::default();
+    let mut sockets = BTreeMap::new();
     for word in given {
         let (id, path) = word.split_once('=').map_or((word.as_str(), None), |(id, path)| (id, Some(path)));
         let id = if id.is_empty() { DEFAULT_AGENT } else { id }.to_owned();
-        let path = match path.filter(|path| !path.is_empty()) {
-            Some(path) => PathBuf::from(path),
-            None => socket_of_environment
-                .as_ref()
-                .filter(|path| !path.is_empty())
-                .map(PathBuf::from)
-                .ok_or_else(|| SshError::NoAgent { id: id.clone() })?,
-        };
-        if !is_socket(&path) {
-            return Err(SshError::NotASocket { id, path });
-        }
-        if agents.insert(id.clone(), path).is_some() {
+        if sockets.contains_key(&id) {
             return Err(SshError::Twice { id });
         }
+        let given: Vec<PathBuf> = match path.filter(|path| !path.is_empty()) {
+            Some(path) => path.split(',').map(PathBuf::from).collect(),
+            None => {
+                let socket = socket_of_environment.as_ref().filter(|path| !path.is_empty());
+                vec![socket.map(PathBuf::from).ok_or_else(|| SshError::NoAgent { id: id.clone() })?]
+            }
+        };
+        let socket = match given.as_slice() {
+            [socket] if is_socket(socket) => socket.clone(),
+            keys => {
+                if let Some(path) = keys.iter().find(|key| !key.is_file()) {
+                    return Err(SshError::Neither { id, path: path.clone() });
+                }
+                let agent = KeyAgent::start(&id, keys)?;
+                let socket = agent.socket();
+                lent.started.push(agent);
+                socket
+            }
+        };
+        sockets.insert(id, socket);
     }
-    Ok(Agents(agents))
+    lent.agents = Agents(sockets);
+    Ok(lent)
 }
 
 fn is_socket(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+/// An agent that holds keys for one build.
+#[derive(Debug)]
+struct KeyAgent {
+    folder: tempfile::TempDir,
+    keeper: Child,
+}
+
+/// Lives as long as our end of its standard input is open, even when we are killed, and takes the agent along.
+const KEEPER: &str = "echo; cat >/dev/null; kill \"$SSH_AGENT_PID\"";
+
+impl KeyAgent {
+    fn start(id: &str, keys: &[PathBuf]) -> Result<Self, SshError> {
+        let failed = |source: io::Error| SshError::Start { id: id.to_owned(), source };
+        // Nobody else can look into it.
+        let folder = tempfile::Builder::new().prefix("pbuild-ssh-").tempdir().map_err(failed)?;
+        let mut command = Command::new("ssh-agent");
+        command.arg("-a").arg(folder.path().join(SOCKET)).args(["sh", "-c", KEEPER]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // Ctrl-C is for us, who end it.
+        let keeper = command.process_group(0).spawn().map_err(failed)?;
+        let mut agent = Self { folder, keeper };
+        // The keeper runs when the socket is there.
+        let mut ready = [0];
+        let stdout = agent.keeper.stdout.take();
+        stdout.map_or(Ok(()), |mut stdout| stdout.read_exact(&mut ready)).map_err(failed)?;
+        agent.add(id, keys)?;
+        Ok(agent)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
+    }
+
+    fn add(&self, id: &str, keys: &[PathBuf]) -> Result<(), SshError> {
+        // Where there is a terminal, it asks there for a passphrase.
+        let mut command = Command::new("ssh-add");
+        command.arg("-q").arg("--").args(keys).env("SSH_AUTH_SOCK", self.socket());
+        let added = command.env("SSH_ASKPASS_REQUIRE", "never").stdin(Stdio::null()).output();
+        let added = added.map_err(|source| SshError::Start { id: id.to_owned(), source })?;
+        if added.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&added.stderr);
+        let said = said.lines().map(str::trim).find(|line| line.chars().any(char::is_alphanumeric)).unwrap_or_default();
+        let said = match said.strip_prefix("Enter passphrase") {
+            Some(_) => "the key has a passphrase, and there is no terminal to ask for it".to_owned(),
+            None => said.chars().filter(|character| !character.is_control()).collect(),
+        };
+        Err(SshError::Key { id: id.to_owned(), keys: keys.to_vec(), said })
+    }
+}
+
+/// The socket's name in the agent's folder.
+const SOCKET: &str = "agent";
+
+impl Drop for KeyAgent {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
 }
 
 #[cfg(test)]
@@ -70,22 +179,24 @@ mod tests {
 
     use super::*;
 
+    fn lend_words(words: &[&str], environment: Option<&Path>) -> Result<Lent, SshError> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        lend(&words, environment.map(|path| path.as_os_str().to_owned()))
+    }
+
     #[test]
     fn agents_are_sockets_by_id() {
         let folder = tempfile::tempdir().unwrap();
-        let (socket, key) = (folder.path().join("agent"), folder.path().join("id_ed25519"));
+        let socket = folder.path().join("agent");
         let _listener = UnixListener::bind(&socket).unwrap();
-        std::fs::write(&key, "key").unwrap();
-        let read = |words: &[&str], environment: Option<&Path>| {
-            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            agents(&words, environment.map(|path| path.as_os_str().to_owned())).map(|agents| agents.0)
-        };
         let named = format!("git={}", socket.display());
-        let found = read(&["default", &named], Some(&socket)).unwrap();
+        let found = lend_words(&["default", &named], Some(&socket)).unwrap().agents.0;
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [("default".into(), socket.clone()), ("git".into(), socket)]);
-        assert_eq!(read(&["default"], None), Err(SshError::NoAgent { id: "default".into() }));
-        assert_eq!(read(&[&named, &named], None), Err(SshError::Twice { id: "git".into() }));
-        let word = format!("default={}", key.display());
-        assert_eq!(read(&[&word], None), Err(SshError::NotASocket { id: "default".into(), path: key }));
+        assert!(matches!(lend_words(&["default"], None), Err(SshError::NoAgent { id }) if id == "default"));
+        assert!(matches!(lend_words(&[&named, &named], None), Err(SshError::Twice { id }) if id == "git"));
+        for nothing in [folder.path().join("none"), folder.path().to_owned()] {
+            let word = format!("default={}", nothing.display());
+            assert!(matches!(lend_words(&[&word], None), Err(SshError::Neither { path, .. }) if path == nothing));
+        }
     }
 }
