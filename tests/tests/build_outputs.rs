@@ -234,6 +234,37 @@ fn archives_of_images_are_docker_s_own_and_come_several_at_once() {
     assert_ne!(provenance, index["manifests"][0]["digest"]);
 }
 
+/// `tar=false`: a folder becomes a layout when the search is done, a second image joins the first, and a leak leaves all as it
+/// was.
+#[test]
+fn a_folder_is_a_layout_that_images_join() {
+    let engine = Engine::get(Flavour::Containerd);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write("Dockerfile", dockerfile(&mark(&engine, "layout")));
+    let to_layout = |name: &str| {
+        let tool = build(&scene, token.text(), &["type=oci,dest=new/layout,tar=false"]);
+        tool.args(["-t", name, "--provenance=false"]).run()
+    };
+    to_layout("layout-test:1").expect_code(0).expect_stderr("OCI layout");
+    to_layout("layout-test:2").expect_code(0);
+    let folder = scene.project().join("new/layout");
+    let index = || -> serde_json::Value {
+        serde_json::from_slice(&fs::read(folder.join("index.json")).expect("an index")).expect("JSON")
+    };
+    let names = |index: &serde_json::Value| -> Vec<String> {
+        let manifests = index["manifests"].as_array().expect("manifests").iter();
+        manifests.map(|image| image["annotations"]["io.containerd.image.name"].to_string()).collect()
+    };
+    assert_eq!(names(&index()), ["\"docker.io/library/layout-test:1\"", "\"docker.io/library/layout-test:2\""]);
+    let audit = ["audit", "oci:new/layout", "--secret", "id=TOKEN"];
+    scene.pbuild().args(audit).env("TOKEN", token.text()).run().expect_code(0);
+    let before = listed_with_times(&folder);
+    scene.write("Dockerfile", "FROM busybox\nRUN echo $TOKEN > /leak\n");
+    to_layout("layout-test:1").expect_code(10);
+    assert_eq!(listed_with_times(&folder), before);
+}
+
 /// Ctrl-C leaves nothing, whatever was there before stays.
 #[test]
 fn an_interrupted_build_leaves_no_file() {

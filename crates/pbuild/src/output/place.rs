@@ -17,6 +17,7 @@ use pscan::{NeedleSet, Options, Report};
 use rustix::fs::{Access, AtFlags, CWD, OFlags, Timestamps, UTIME_OMIT, linkat, utimensat};
 use serde_json::json;
 
+use super::layout;
 use super::spec::OutputError;
 use crate::audit::{self, source};
 use crate::edge::{Edge, Failure};
@@ -50,6 +51,8 @@ pub(super) enum Target {
     Stream(PathBuf),
     StandardOutput,
     Folder(PathBuf),
+    /// A folder that becomes an OCI layout, or is one already.
+    Layout(PathBuf),
 }
 
 impl Target {
@@ -75,12 +78,19 @@ impl Target {
 
     /// A folder that is there or can be made.
     pub(super) fn folder(path: PathBuf) -> Result<Self, OutputError> {
-        let wrong = |source: io::Error| OutputError::Destination { path: path.clone(), source };
-        let whole = std::path::absolute(&path).map_err(wrong)?;
-        let there = nearest(&whole).map_err(wrong)?;
-        writable(&there).map_err(wrong)?;
-        Ok(Self::Folder(whole))
+        whole_folder(&path).map(Self::Folder).map_err(|source| OutputError::Destination { path, source })
     }
+
+    /// The same for an OCI layout.
+    pub(super) fn layout(path: PathBuf) -> Result<Self, OutputError> {
+        whole_folder(&path).map(Self::Layout).map_err(|source| OutputError::Destination { path, source })
+    }
+}
+
+fn whole_folder(path: &Path) -> io::Result<PathBuf> {
+    let whole = std::path::absolute(path)?;
+    writable(&nearest(&whole)?)?;
+    Ok(whole)
 }
 
 /// The nearest folder above a path, or itself, that is there.
@@ -166,6 +176,7 @@ impl Place {
         let received = match &target {
             Target::File(path) => unnamed(folder_of(path)).map(Received::File),
             Target::Stream(_) | Target::StandardOutput => tempfile::tempfile().map(Received::File),
+            Target::Layout(path) => nearest(path).and_then(|there| unnamed(&there)).map(Received::File),
             Target::Folder(path) => nearest(path).map(|there| {
                 // In the folder itself where it is there: on the same file system, and ours to write.
                 let name = format!(".pbuild-{:016x}", RandomState::new().build_hasher().finish());
@@ -173,7 +184,7 @@ impl Place {
             }),
         };
         let path = || match &target {
-            Target::File(path) | Target::Stream(path) | Target::Folder(path) => path.clone(),
+            Target::File(path) | Target::Stream(path) | Target::Folder(path) | Target::Layout(path) => path.clone(),
             Target::StandardOutput => PathBuf::from("-"),
         };
         let wrong = |source| OutputError::Destination { path: path(), source };
@@ -187,7 +198,7 @@ impl Place {
 
     fn path(&self) -> &Path {
         match &self.target {
-            Target::File(path) | Target::Stream(path) | Target::Folder(path) => path,
+            Target::File(path) | Target::Stream(path) | Target::Folder(path) | Target::Layout(path) => path,
             Target::StandardOutput => Path::new("-"),
         }
     }
@@ -250,6 +261,7 @@ impl Place {
     /// What people are told when it is written.
     pub(super) fn told(&self) -> Option<String> {
         let what = match self.format {
+            _ if matches!(self.target, Target::Layout(_)) => "OCI layout",
             Format::Docker => "docker archive",
             Format::Oci => "OCI archive",
             Format::Tar => "tar",
@@ -268,11 +280,19 @@ impl Place {
                 io::copy(&mut file, &mut output)?;
                 output.flush()
             }
+            (Received::File(mut file), Target::Layout(path)) => {
+                fs::create_dir_all(&path)?;
+                file.rewind()?;
+                layout::unpack(&file, &path, 0o666 & !umask())
+            }
             (Received::File(mut file), Target::Stream(path) | Target::Folder(path)) => {
                 file.rewind()?;
                 io::copy(&mut file, &mut OpenOptions::new().write(true).open(path)?).map(drop)
             }
-            (Received::Folder(scratch), Target::Folder(path) | Target::File(path) | Target::Stream(path)) => {
+            (
+                Received::Folder(scratch),
+                Target::Folder(path) | Target::Layout(path) | Target::File(path) | Target::Stream(path),
+            ) => {
                 // As docker: nobody else sees what is made for it.
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
                 merge(&scratch.0, &path)

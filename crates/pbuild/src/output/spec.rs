@@ -41,11 +41,6 @@ pub enum OutputError {
         /// Why.
         source: std::io::Error,
     },
-    /// A folder as a layout, which needs a service of our own that we do not have.
-    #[error(
-        "--output type={0},tar=false: a layout in a folder cannot be received; leave tar=false out and unpack the archive"
-    )]
-    Layout(&'static str),
     /// A push without a name.
     #[error("tag is needed when pushing to registry")]
     NoName,
@@ -181,11 +176,13 @@ impl Outputs {
     ) -> Result<(), OutputError> {
         let name = format.name();
         let tar = attributes.remove("tar");
-        if tar.as_deref().and_then(comma_separated::truth) == Some(false) {
-            return Err(OutputError::Layout(name));
-        }
+        let is_layout = matches!(format, Format::Docker | Format::Oci)
+            && tar.as_deref().and_then(comma_separated::truth) == Some(false);
         let destination = destination.filter(|destination| !destination.is_empty());
         let target = match (format, destination) {
+            (_, None) if is_layout => return Err(OutputError::NoDestination(name)),
+            (_, Some("-")) if is_layout => return Err(OutputError::NotToOutput(name)),
+            (_, Some(folder)) if is_layout => Target::layout(folder.into())?,
             (Format::Local, None) => return Err(OutputError::NoDestination(name)),
             (Format::Local, Some("-")) => return Err(OutputError::NotToOutput(name)),
             (Format::Local, Some(folder)) => Target::folder(folder.into())?,
@@ -248,7 +245,9 @@ mod tests {
             (vec![format!("type=oci,dest={}", folder.path().display())], false, "dest="),
             (vec![at("file")], false, "dest="),
             (vec![at("file/below")], false, "dest="),
-            (vec!["type=oci,tar=false,dest=x".to_owned()], false, "tar=false"),
+            (vec!["type=oci,tar=false,dest=-".to_owned()], false, "dest cannot be"),
+            (vec!["type=oci,tar=false".to_owned()], false, "dest is required"),
+            (vec![format!("type=oci,tar=false,dest={}", at("file"))], false, "dest="),
             (vec!["type=image,push=true,push-by-digest=true".to_owned()], false, "push-by-digest"),
         ] {
             let texts: Vec<&str> = outputs.iter().map(String::as_str).collect();

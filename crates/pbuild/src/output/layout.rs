@@ -1,0 +1,171 @@
+//! `tar=false`: an OCI layout in a folder, out of the archive of one that was received and searched.
+//!
+//! A folder that is a layout already keeps what it holds (OCI image layout 1.0): blobs are added, and the index gets the
+//! new image in place of what had its name. The index comes last, so that a reader sees the old images or all of the new one.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Component, Path};
+
+use serde_json::{Value, json};
+
+/// The largest index or manifest list of names.
+const LARGEST_DOCUMENT: u64 = 8 << 20;
+/// What a reader of layouts knows an image by.
+const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+
+/// Unpacks a layout's archive into a folder that is there.
+///
+/// # Errors
+/// When the archive is no layout, or the folder cannot be written to.
+pub(super) fn unpack(archive: &File, folder: &Path, mode: u32) -> io::Result<()> {
+    let mut index = None;
+    let mut archive = tar::Archive::new(archive);
+    for entry in archive.entries()? {
+        let entry = entry?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = entry.path()?.into_owned();
+        let parts: Option<Vec<&str>> = path
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .map(|part| if let Component::Normal(name) = part { name.to_str() } else { None })
+            .collect();
+        match parts.as_deref() {
+            Some(["index.json"]) => index = Some(document(entry)?),
+            Some(["oci-layout"]) => write(entry, folder, "oci-layout", mode)?,
+            Some(["blobs", algorithm @ ("sha256" | "sha512"), digest]) if is_hex(digest) => {
+                let size = entry.size();
+                let blobs = folder.join("blobs").join(algorithm);
+                fs::create_dir_all(&blobs)?;
+                // A name says what a blob holds.
+                if fs::metadata(blobs.join(digest)).is_ok_and(|there| there.is_file() && there.len() == size) {
+                    continue;
+                }
+                write(entry, &blobs, digest, mode)?;
+            }
+            // A list of names for docker's own reader of archives.
+            Some(["manifest.json"]) => {}
+            _ => return Err(invalid(format!("the archive holds {path:?}, which no layout has"))),
+        }
+    }
+    let index = index.ok_or_else(|| invalid("the archive has no index.json".to_owned()))?;
+    let index = match File::open(folder.join("index.json")) {
+        Ok(old) => merged(document(old)?, index),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => index,
+        Err(error) => return Err(error),
+    };
+    write(index.to_string().as_bytes(), folder, "index.json", mode)
+}
+
+fn is_hex(digest: &str) -> bool {
+    !digest.is_empty() && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn invalid(problem: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, problem)
+}
+
+fn document(reader: impl Read) -> io::Result<Value> {
+    let document: Value = serde_json::from_reader(reader.take(LARGEST_DOCUMENT))?;
+    if document["manifests"].is_array() {
+        Ok(document)
+    } else {
+        Err(invalid("an index.json that lists no manifests".to_owned()))
+    }
+}
+
+/// Puts a file into its place in one step.
+fn write(mut content: impl Read, folder: &Path, name: &str, mode: u32) -> io::Result<()> {
+    let mut file = tempfile::Builder::new().prefix(".pbuild-").tempfile_in(folder)?;
+    io::copy(&mut content, &mut file)?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    Ok(file.persist(folder.join(name)).map(drop)?)
+}
+
+/// The old index with the new one's images. What lost its name to them goes from the list.
+fn merged(mut old: Value, new: Value) -> Value {
+    let name_of = |manifest: &Value| NAMES.map(|name| manifest["annotations"][name].as_str().map(str::to_owned));
+    let added = new["manifests"].as_array().cloned().unwrap_or_default();
+    let stays = |manifest: &Value| {
+        added.iter().all(|new| {
+            let (names, others) = (name_of(manifest), name_of(new));
+            let is_named = names.iter().any(Option::is_some);
+            !(is_named && names == others || !is_named && manifest["digest"] == new["digest"])
+        })
+    };
+    let mut manifests = old["manifests"].as_array().cloned().unwrap_or_default();
+    manifests.retain(stays);
+    manifests.extend(added);
+    old["manifests"] = json!(manifests);
+    old
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(files: &[(&str, &str)]) -> File {
+        let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
+        for (name, text) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+        }
+        let mut file = builder.into_inner().unwrap();
+        io::Seek::rewind(&mut file).unwrap();
+        file
+    }
+
+    fn index(digest: &str, name: Option<&str>) -> String {
+        let annotations = name.map_or(json!({}), |name| json!({ NAMES[0]: name }));
+        json!({"schemaVersion": 2, "manifests": [{"digest": digest, "annotations": annotations}]}).to_string()
+    }
+
+    fn digests(folder: &Path) -> Vec<String> {
+        let index: Value = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
+        let manifests = index["manifests"].as_array().unwrap();
+        manifests.iter().map(|manifest| manifest["digest"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_layout_keeps_its_images_and_a_name_moves_to_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |blob: &str, digest: &str, name: Option<&str>| {
+            let blob = format!("blobs/sha256/{blob}");
+            let files = [(blob.as_str(), "blob"), ("oci-layout", "{}"), ("index.json", &*index(digest, name))];
+            unpack(&archive(&files), folder.path(), 0o640).unwrap();
+        };
+        put("aa", "sha256:1", Some("shop:1"));
+        put("bb", "sha256:2", Some("shop:2"));
+        put("aa", "sha256:3", Some("shop:1"));
+        put("cc", "sha256:4", None);
+        put("cc", "sha256:4", None);
+        assert_eq!(digests(folder.path()), ["sha256:2", "sha256:3", "sha256:4"]);
+        for name in ["oci-layout", "index.json", "blobs/sha256/aa", "blobs/sha256/bb", "blobs/sha256/cc"] {
+            let metadata = fs::metadata(folder.path().join(name)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o640, "{name}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left");
+    }
+
+    #[test]
+    fn what_is_no_layout_leaves_the_index_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("index.json"), index("sha256:1", None)).unwrap();
+        let new = index("sha256:2", None);
+        for files in [
+            vec![("oci-layout", "{}")],
+            vec![("index.json", "{}")],
+            vec![("index.json", new.as_str()), ("blobs/sha256/AA", "")],
+            vec![("index.json", new.as_str()), ("blobs/sha256/aa/bb", "")],
+            vec![("index.json", new.as_str()), ("other", "")],
+        ] {
+            assert!(unpack(&archive(&files), folder.path(), 0o644).is_err(), "{files:?}");
+            assert_eq!(digests(folder.path()), ["sha256:1"]);
+        }
+    }
+}
