@@ -26,6 +26,7 @@
 //! ```
 
 mod app;
+mod private;
 mod registry;
 pub mod service;
 mod tokens;
@@ -36,6 +37,7 @@ use std::time::{Duration, Instant};
 use ptest::{Canary, Engine, Scene, Tool};
 
 pub use app::{App, PATIENCE};
+pub use private::Private;
 pub use registry::{Registry, named};
 pub use tokens::{Asked, TokenService};
 

@@ -58,12 +58,16 @@ impl Finding {
                 format!("write ${{{name}}} into .npmrc, which npm reads from the environment, instead of the value")
             }
             ".yarnrc.yml" => {
-                format!("write ${{{name}}} into .yarnrc.yml, which yarn reads from the environment, instead of the value")
+                format!(
+                    "write ${{{name}}} into .yarnrc.yml, which yarn reads from the environment, instead of the value"
+                )
             }
             ".pypirc" => format!("pass it for one command: TWINE_PASSWORD=${name} twine upload …, with no .pypirc"),
             "auth.json" => format!("pass it for one command: COMPOSER_AUTH=…${name}… composer install"),
             "settings.xml" => {
-                format!("write ${{env.{name}}} into settings.xml, which Maven reads from the environment, instead of the value")
+                format!(
+                    "write ${{env.{name}}} into settings.xml, which Maven reads from the environment, instead of the value"
+                )
             }
             "gradle.properties" => {
                 format!("pass it for one command: ORG_GRADLE_PROJECT_…=${name} gradle …, and leave it out of the file")
@@ -75,9 +79,24 @@ impl Finding {
                 format!("docker login keeps what it is given; log in outside of the build, or {SAME_STEP_SHORT}")
             }
             ".netrc" | ".git-credentials" => {
-                format!("pass it for one command, for example git -c http.extraHeader=…${name}…; {SAME_STEP}")
+                format!(
+                    "pass it for one command, for example git -c http.extraHeader=…${name}… or curl -H …${name}…; {SAME_STEP}"
+                )
             }
-            "config" if folder == ".git" || folder.ends_with("/.git") => "the clone URL with its token is kept in .git/config; remove .git in the same RUN, or clone without the token in the URL".to_owned(),
+            "config" if is_of_git(folder) => {
+                format!(
+                    "the clone URL with its token is kept in .git; remove .git in the same RUN, or leave the token out of the URL and pass it for one command: git -c http.extraHeader=…${name}… clone …"
+                )
+            }
+            ".gitmodules" => {
+                format!(
+                    "leave the token out of the URL in .gitmodules, and pass it for one command: git -c http.extraHeader=…${name}… submodule update …"
+                )
+            }
+            _ if is_ssh_key(folder, file) => {
+                "lend the key instead of copying it: RUN --mount=type=ssh …, and pbuild build --ssh default=KEYFILE"
+                    .to_owned()
+            }
             ".bash_history" | ".ash_history" | ".python_history" | ".lesshst" => {
                 format!("shell histories keep what was typed; {SAME_STEP}")
             }
@@ -85,10 +104,23 @@ impl Finding {
                 format!("list {file} in .dockerignore; at run time prun gives the variables")
             }
             _ if self.deleted_in().is_some() => SAME_STEP.to_owned(),
-            _ if is_bundle(file) => format!("bundlers copy what they read of the environment into what they write: run this one without ${name} (`steps` in app.toml), and read the value when the app runs"),
+            _ if is_bundle(file) => format!(
+                "bundlers copy what they read of the environment into what they write: run this one without ${name} (`steps` in app.toml), and read the value when the app runs"
+            ),
             _ => format!("pass ${name} to the one command that needs it, and write nothing that holds it; {SAME_STEP}"),
         }
     }
+}
+
+/// Whether a folder is where git keeps the configuration of a repository or of a submodule.
+fn is_of_git(folder: &str) -> bool {
+    let below = format!("/{folder}/");
+    below.ends_with("/.git/") || below.contains("/.git/modules/")
+}
+
+/// Whether a file is a private key where ssh looks for it.
+fn is_ssh_key(folder: &str, file: &str) -> bool {
+    folder.ends_with(".ssh") && file.starts_with("id_")
 }
 
 /// Whether a file is what a bundler writes for browsers.
