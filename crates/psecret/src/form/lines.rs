@@ -22,7 +22,7 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
     if all(value).next().is_some() {
         made.add_shape(Shape { layout: Layout::Lines, ..Shape::exact(Form::Indented, bare(&with_lf)) });
     }
-    for line in all(value).filter(|line| is_telling(line)) {
+    for line in all(value).filter(|line| is_telling(line) && !is_of_every_key(line)) {
         made.add(Form::Line, line.to_vec());
     }
     if let Some(body) = pem_body(value) {
@@ -61,6 +61,16 @@ fn is_telling(line: &[u8]) -> bool {
             _ => false,
         }
     })
+}
+
+/// What every key in OpenSSH's format that has no passphrase begins with: its magic, no cipher, no derivation, one key.
+const OPENSSH_BEGINNING: &[u8] = b"b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAAB";
+
+/// Whether a line is the same in all keys of a kind: the beginning, as wide as lines of PEM are, goes no further than the
+/// name of the kind (OpenSSH `PROTOCOL.key`). Each machine's host keys have it.
+fn is_of_every_key(line: &[u8]) -> bool {
+    const WIDEST: usize = 76;
+    line.starts_with(OPENSSH_BEGINNING) && line.len() <= WIDEST
 }
 
 /// The lines without blanks around them and without empty ones.

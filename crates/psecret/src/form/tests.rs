@@ -205,6 +205,26 @@ fn lines_that_stand_in_innocent_files_are_no_evidence_s10() {
     assert!(contains(&lines[0].bytes, b"private_key_id"));
 }
 
+/// A key of the test, made for nothing else.
+#[test]
+fn the_line_that_all_ssh_keys_of_a_kind_share_is_no_evidence_s10() {
+    let key = |second: &str| {
+        format!(
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n\
+             b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n\
+             {second}\n-----END OPENSSH PRIVATE KEY-----\n"
+        )
+    };
+    let second = "QyNTUxOQAAACBq7Xh2v9Lw0TzKc4RnY1mEo8uJdPfSgA3iVbNhQ5WxkAAAAJgTdW7oE3Vu";
+    let shapes = shapes_of(key(second).as_bytes());
+    let lines: Vec<&Shape> = shapes.iter().filter(|shape| shape.form == Form::Line).collect();
+    assert_eq!(lines.len(), 1);
+    assert!(has(&shapes, Form::Line, second.as_bytes()));
+    // On one line with what follows it, the beginning belongs to this key.
+    let joined = key(second).replace("tZW\n", "tZW");
+    assert!(shapes_of(joined.as_bytes()).iter().any(|shape| shape.form == Form::Line));
+}
+
 #[test]
 fn a_long_value_has_bounded_forms() {
     let value: Vec<u8> =
