@@ -90,9 +90,11 @@ fn a_cache_beside_the_image_is_for_builds_without_secrets() {
         let refused = build(&scene, &image, &token, &["--cache-to", to]).run();
         refused.expect_code(2).expect_stderr("--cache-to type=").expect_stderr("--cache-to type=inline");
     }
-    for (flag, value) in
-        [("--cache-to", "type=local,dest=x"), ("--cache-from", "type=local,src=x"), ("--cache-to", "mode=max")]
-    {
+    build(&scene, &image, &token, &["--cache-to", "type=local,dest=x"])
+        .run()
+        .expect_code(2)
+        .expect_stderr("--cache-to");
+    for (flag, value) in [("--cache-to", "type=local"), ("--cache-from", "type=local"), ("--cache-to", "mode=max")] {
         scene.pbuild().args(["build", flag, value, "."]).run().expect_code(2).expect_stderr(flag);
     }
     assert!(!image.exists() && registry.digest("team/cache", "1").is_none());
@@ -114,4 +116,31 @@ fn a_cache_beside_the_image_is_for_builds_without_secrets() {
         .args(["build", "--cache-from", &format!("{}/team/none:1", registry.inside()), "."])
         .run()
         .expect_code(0);
+}
+
+/// A folder keeps what steps made: it is written without secrets, and read with and without. One that is not there is told.
+#[test]
+fn a_cache_in_a_folder_answers_for_steps() {
+    let engine = Engine::get(Flavour::Containerd);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "folder");
+    let (step, mark) = random(&image);
+    scene.write("Dockerfile", format!("FROM busybox\n{step}"));
+    scene.write(".dockerignore", "cache\n");
+    let plain = |flag: &str, value: &str| {
+        let built = scene.pbuild().args(["build", "-t", image.as_str(), flag, value, "."]).run();
+        built.expect_code(0);
+        (image.run(&["cat", &mark]), built)
+    };
+    let (_, built) = plain("--cache-from", "type=local,src=cache");
+    built.expect_stderr("--cache-from type=local,src=cache is left out");
+    let write = || plain("--cache-to", "type=local,dest=cache,mode=max").0;
+    let read = || plain("--cache-from", "type=local,src=cache").0;
+    assert!(answers(|| forget(&engine, &image, "none", &mark), write, read), "the step runs again");
+    let index = std::fs::read_to_string(scene.project().join("cache/index.json")).expect("an index");
+    assert!(index.contains("latest"), "{index}");
+    // With secrets the step is another one; what is read is searched.
+    let from = ["--cache-from", "type=local,src=cache"];
+    build(&scene, &image, &token, &from).run().expect_code(0).expect_stderr("clean");
 }

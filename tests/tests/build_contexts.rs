@@ -144,6 +144,30 @@ fn the_engine_fetches_what_has_an_address() {
     engine.docker(&["rm", "--force", &container]);
 }
 
+/// An image of an OCI layout is a base and a source of files; what it holds is searched like every base.
+#[test]
+fn an_image_of_a_layout_is_a_context() {
+    let engine = Engine::get(Flavour::Containerd);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    scene.write("base.Dockerfile", "FROM busybox\nRUN echo of the layout > /layout\n");
+    let to_layout = ["-f", "base.Dockerfile", "-o", "type=oci,dest=layout,tar=false", "-t", "made:v1"];
+    scene.pbuild().arg("build").args(to_layout).args(["--provenance=false", "."]).run().expect_code(0);
+    scene.write(".dockerignore", "layout\n");
+    let image = ImageName::new(&engine, "layout");
+    let mark = image.as_str();
+    let read = format!("RUN : {mark}; test \"$TOKEN\" && cat /layout > /read\n");
+    scene.write("Dockerfile", format!("FROM base\nCOPY --from=files /layout /copied\n{read}"));
+    let build = |tag: &str| {
+        let tool = scene.pbuild().args(["build", "-t", image.as_str(), "--secret", "id=TOKEN"]);
+        let tool = tool.args(["--build-context", &format!("base=oci-layout://layout{tag}")]);
+        tool.args(["--build-context", "files=oci-layout://layout:v1", "."]).env("TOKEN", token.text()).run()
+    };
+    build("").expect_code(0).expect_stderr("clean");
+    assert_eq!(image.run(&["cat", "/copied", "/read"]), "of the layout\nof the layout\n");
+    build(":v2").expect_code(2).expect_stderr("has no image with the tag \"v2\"");
+}
+
 /// A step talks to an agent of this machine; without one, the flag and what to do are told.
 #[test]
 fn a_step_reaches_the_agent_that_it_mounts() {

@@ -107,6 +107,7 @@ async fn build(
         Attestations::parse(&arguments.attestations).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
     let caches = Caches::parse(&arguments.caches, &plan.build_arguments, |name| std::env::var(name).ok())
         .map_err(|error| explain::cache(&error))?;
+    caches.left_out.iter().for_each(|why| edge.stderr.warning(why));
     if !secrets.is_empty() {
         caches.check_searched().map_err(|error| explain::cache(&error))?;
     }
@@ -318,6 +319,7 @@ impl Work<'_> {
         request.agents = self.agents.agents.clone();
         request.cache_imports = self.caches.imports.clone();
         request.cache_exports = self.caches.exports.clone();
+        request.content.0.extend(self.caches.content().0);
         // The engine fetches a context before the graph is known that names its secrets.
         let of_git = |name: &&str| name.starts_with("GIT_AUTH_TOKEN") || name.starts_with("GIT_AUTH_HEADER");
         let in_build = self.secrets.all.iter().filter(|secret| secret.scope().in_build());

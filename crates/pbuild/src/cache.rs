@@ -6,22 +6,25 @@
 //! inline cache, which names the image's own layers and carries no state.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pbuildkit::CacheEntry;
+use pbuildkit::{CacheEntry, ContentStore, ContentStores};
+use serde_json::Value;
 
-use crate::comma_separated;
+use crate::{comma_separated, layout};
 
 /// Flags of caches.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CacheOptions {
-    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `gha`, `s3`, `azblob`
+    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob`
     /// (repeatable)
     #[arg(long, value_name = "SOURCE")]
     pub cache_from: Vec<String>,
 
     /// Where to write the build's cache: `type=inline` into the image; without secrets also the name of an image, or
-    /// `type=TYPE` with NAME=VALUE pairs: `registry`, `gha`, `s3`, `azblob` (repeatable)
+    /// `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob` (repeatable)
     #[arg(long, value_name = "DEST")]
     pub cache_to: Vec<String>,
 }
@@ -38,11 +41,13 @@ pub enum CacheError {
         /// Its value.
         text: String,
     },
-    /// A folder of this machine, which needs a service of our own that we do not have.
-    #[error("{flag} type=local: a cache in a folder cannot be sent or received; type=registry can")]
-    Local {
+    /// A cache in a folder without the folder.
+    #[error("{flag} type=local: {attribute} is required")]
+    NoFolder {
         /// The flag.
         flag: &'static str,
+        /// `src` or `dest`.
+        attribute: &'static str,
     },
     /// States that the search of a build with secrets does not see.
     #[error("--cache-to type={kind} would carry results that are not searched for secrets")]
@@ -59,7 +64,18 @@ pub struct Caches {
     pub imports: Vec<CacheEntry>,
     /// To be written.
     pub exports: Vec<CacheEntry>,
+    /// Folders that cannot be read from, each with the reason: as docker, such a cache is told and left out.
+    pub left_out: Vec<String>,
 }
+
+/// The attribute that names a folder to read from.
+const SOURCE: &str = "src";
+/// The attribute that names a folder to write to.
+const DESTINATION: &str = "dest";
+/// What a cache in a folder is called there where nothing else is said.
+const TAG: &str = "latest";
+/// The answer of the builder that describes the cache that it wrote (BuildKit `exporter/containerimage/exptypes`).
+const WRITTEN: &str = "cache.manifest";
 
 impl Caches {
     /// Reads the flags; `environment` has what GitHub's runners say of their cache.
@@ -84,13 +100,23 @@ impl Caches {
             }
             Ok(entries)
         };
-        let imports = entries("--cache-from", &options.cache_from)?;
+        let (mut imports, mut left_out) = (Vec::new(), Vec::new());
+        for mut import in entries("--cache-from", &options.cache_from)? {
+            match settle_folder(&mut import)? {
+                None => imports.push(import),
+                Some(why) => left_out.push(why),
+            }
+        }
         let mut exports = entries("--cache-to", &options.cache_to)?;
+        let no_folder = |entry: &&CacheEntry| is_local(entry) && folder(entry, DESTINATION).is_none();
+        if exports.iter().any(|entry| no_folder(&entry)) {
+            return Err(CacheError::NoFolder { flag: "--cache-to", attribute: DESTINATION });
+        }
         let inline = build_arguments.get("BUILDKIT_INLINE_CACHE").and_then(|value| comma_separated::truth(value));
         if inline == Some(true) {
             exports.push(CacheEntry { kind: "inline".to_owned(), attributes: BTreeMap::new() });
         }
-        Ok(Self { imports, exports })
+        Ok(Self { imports, exports, left_out })
     }
 
     /// Checks that a build with secrets writes no cache of states that nobody searched.
@@ -104,6 +130,34 @@ impl Caches {
         }
     }
 
+    /// The folders that the engine reads from and writes to.
+    #[must_use]
+    pub fn content(&self) -> ContentStores {
+        let reads = self.imports.iter().filter_map(|entry| folder(entry, SOURCE).map(|path| (path, false)));
+        let writes = self.exports.iter().filter_map(|entry| folder(entry, DESTINATION).map(|path| (path, true)));
+        // The engine names a folder as the flag does; one that is written to may be read as well.
+        let named = |(path, writable): (&str, bool)| {
+            (format!("local:{path}"), ContentStore { folder: PathBuf::from(path), writable })
+        };
+        ContentStores(reads.chain(writes).map(named).collect())
+    }
+
+    /// Gives the caches in folders their tags, when the build has ended well. `answer` is the builder's.
+    ///
+    /// # Errors
+    /// The folder, and why it cannot be written to.
+    pub fn tag_folders(&self, answer: &BTreeMap<String, String>) -> Result<(), (PathBuf, io::Error)> {
+        let Some(Ok(written)) = answer.get(WRITTEN).map(|text| serde_json::from_str::<Value>(text)) else {
+            return Ok(());
+        };
+        for entry in &self.exports {
+            let Some(path) = folder(entry, DESTINATION) else { continue };
+            let tag = entry.attributes.get("tag").map_or(TAG, String::as_str);
+            layout::put(Path::new(path), written.clone(), tag).map_err(|error| (PathBuf::from(path), error))?;
+        }
+        Ok(())
+    }
+
     /// The attributes of all; without credentials, which have to be what they are.
     pub fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
         let all = self.imports.iter().chain(&self.exports).flat_map(|entry| &entry.attributes);
@@ -113,6 +167,39 @@ impl Caches {
 
 /// Attributes that are credentials.
 const CREDENTIALS: [&str; 4] = ["token", "secret_access_key", "session_token", "account_key"];
+
+fn is_local(entry: &CacheEntry) -> bool {
+    entry.kind == "local"
+}
+
+/// The folder of a cache that is in one.
+fn folder<'entry>(entry: &'entry CacheEntry, attribute: &str) -> Option<&'entry str> {
+    let path = entry.attributes.get(attribute).filter(|_| is_local(entry));
+    path.map(String::as_str).filter(|path| !path.is_empty())
+}
+
+/// Finds out what is to be read of a folder: the engine takes a digest and no tag. Returns why it cannot be read.
+fn settle_folder(entry: &mut CacheEntry) -> Result<Option<String>, CacheError> {
+    if !is_local(entry) {
+        return Ok(None);
+    }
+    let Some(path) = folder(entry, SOURCE).map(str::to_owned) else {
+        return Err(CacheError::NoFolder { flag: "--cache-from", attribute: SOURCE });
+    };
+    if entry.attributes.get("digest").is_some_and(|digest| !digest.is_empty()) {
+        return Ok(None);
+    }
+    let tag = entry.attributes.get("tag").map_or(TAG, String::as_str);
+    let why = match layout::digest_of(Path::new(&path), tag) {
+        Ok(Some(digest)) => {
+            entry.attributes.insert("digest".to_owned(), digest);
+            return Ok(None);
+        }
+        Ok(None) => format!("there is no tag {tag:?}"),
+        Err(error) => error.to_string(),
+    };
+    Ok(Some(format!("--cache-from type=local,src={path} is left out: {why}")))
+}
 
 fn registry(name: &str) -> CacheEntry {
     CacheEntry { kind: "registry".to_owned(), attributes: [("ref".to_owned(), name.to_owned())].into() }
@@ -129,7 +216,6 @@ fn entry(
         comma_separated::pairs(text).map_err(|_| wrong())?.into_iter().collect();
     let kind = attributes.remove("type").ok_or_else(wrong)?;
     match kind.as_str() {
-        "local" => return Err(CacheError::Local { flag }),
         "gha" => {
             // As docker's client, so that a step of a workflow need not repeat what the runner knows.
             let mut add = |name: &str, variables: &[&str]| {
@@ -163,6 +249,8 @@ fn entry(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn parse(from: &[&str], to: &[&str]) -> Result<Caches, CacheError> {
@@ -195,7 +283,31 @@ mod tests {
         for wrong in ["", "mode=max", "type=registry,loose"] {
             assert!(matches!(parse(&[], &[wrong]), Err(CacheError::Format { flag: "--cache-to", .. })), "{wrong}");
         }
-        assert!(matches!(parse(&["type=local,src=x"], &[]), Err(CacheError::Local { flag: "--cache-from" })));
+    }
+
+    #[test]
+    fn a_cache_in_a_folder_is_found_by_its_tag() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().display().to_string();
+        let (from, to) = (format!("type=local,src={path}"), format!("type=local,dest={path},tag=main"));
+        let before = parse(&[&from], &[&to]).unwrap();
+        assert_eq!((before.imports.len(), before.left_out.len()), (0, 1), "nothing is there yet");
+        assert!(before.content().0[&format!("local:{path}")].writable);
+        let answer =
+            |digest: &str| BTreeMap::from([(WRITTEN.to_owned(), json!({"digest": digest, "size": 2}).to_string())]);
+        before.tag_folders(&answer("sha256:1")).unwrap();
+        assert_eq!(parse(&[&from], &[]).unwrap().left_out.len(), 1, "it has another tag");
+        let found = parse(&[&format!("{from},tag=main")], &[]).unwrap();
+        assert_eq!(found.imports[0].attributes["digest"], "sha256:1");
+        assert!(!found.content().0[&format!("local:{path}")].writable);
+        assert!(matches!(
+            parse(&["type=local"], &[]),
+            Err(CacheError::NoFolder { flag: "--cache-from", attribute: "src" })
+        ));
+        assert!(matches!(
+            parse(&[], &["type=local"]),
+            Err(CacheError::NoFolder { flag: "--cache-to", attribute: "dest" })
+        ));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn plan(error: &PlanError) -> Diagnostic {
             diagnostic.help("leave -f out, or name a context that is no standard input")
         }
         PlanError::Step(StepOptionError::ContextKind { .. }) => {
-            diagnostic.help("load the image into the engine, then --build-context NAME=docker-image://IMAGE")
+            diagnostic.help("a target of a bake file is known to `docker buildx bake` alone")
         }
         PlanError::DockerfileMissing { .. } => diagnostic.help("name the Dockerfile with -f FILE"),
         PlanError::Network { .. } => diagnostic.help("use --add-host to reach a service by name"),

@@ -22,6 +22,7 @@ pub mod gate;
 pub mod guard;
 pub mod ignored_options;
 pub mod injection;
+pub mod layout;
 pub mod leftovers;
 pub mod mention;
 pub mod metadata_file;

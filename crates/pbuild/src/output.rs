@@ -4,7 +4,6 @@
 //! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a [`Cleared`]
 //! are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves nothing behind.
 
-mod layout;
 mod place;
 mod spec;
 

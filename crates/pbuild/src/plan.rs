@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use papp::Manifest;
-use pbuildkit::{Archive, BuildRequest, Local, Registries, shared_key};
+use pbuildkit::{Archive, BuildRequest, ContentStore, Local, Registries, shared_key};
 use pengine::Environment;
 
 use crate::command::BuildArguments;
@@ -171,6 +171,8 @@ pub struct BuildPlan {
     pub labels: BTreeMap<String, String>,
     /// Further directories of this machine, by the name under which the frontend asks for them.
     pub locals: BTreeMap<String, PathBuf>,
+    /// OCI layouts for `--build-context`, by the name under which the frontend asks for them.
+    pub layouts: BTreeMap<String, PathBuf>,
     /// What the build may do beyond the usual, which BuildKit wants to be told separately.
     pub entitlements: Vec<String>,
 }
@@ -258,7 +260,8 @@ impl BuildPlan {
         }
         let target = arguments.recipe.target.as_deref().or(defaults.and_then(|build| build.target.as_deref()));
         let (network, host_network) = network(arguments.network.as_deref())?;
-        let StepAttributes { attributes: step_attributes, locals, mut entitlements } = arguments.steps.check()?;
+        let StepAttributes { attributes: step_attributes, locals, layouts, mut entitlements } =
+            arguments.steps.check()?;
         if host_network && !entitlements.iter().any(|entitlement| entitlement == HOST_NETWORK) {
             entitlements.push(HOST_NETWORK.to_owned());
         }
@@ -292,7 +295,7 @@ impl BuildPlan {
         for (name, value) in &labels {
             attributes.insert(format!("label:{name}"), value.clone());
         }
-        Ok(Self { context, dockerfile, tags, attributes, build_arguments, labels, locals, entitlements })
+        Ok(Self { context, dockerfile, tags, attributes, build_arguments, labels, locals, layouts, entitlements })
     }
 
     /// Adds a build argument that nobody gave otherwise.
@@ -343,6 +346,10 @@ impl BuildPlan {
         request.locals.extend(dockerfile.map(|dockerfile| ("dockerfile".to_owned(), dockerfile)));
         for (name, path) in &self.locals {
             request.locals.insert(name.clone(), Local::Directory(path.clone()));
+        }
+        for (name, folder) in &self.layouts {
+            let store = ContentStore { folder: folder.clone(), writable: false };
+            request.content.0.insert(format!("oci:{name}"), store);
         }
         request.registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
         request

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::layout as oci;
+
 /// Flags that become frontend attributes, and say nothing about secrets.
 #[derive(Clone, Debug, Default, Args)]
 pub struct StepOptions {
@@ -12,7 +14,8 @@ pub struct StepOptions {
     #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',', conflicts_with = "no_cache")]
     pub no_cache_filters: Vec<String>,
 
-    /// A further context for FROM, COPY --from and mounts: a directory, a git or http URL, or `docker-image://NAME`
+    /// A further context for FROM, COPY --from and mounts: a directory, a git or http URL, `docker-image://NAME`, or
+    /// `oci-layout://FOLDER[:TAG][@DIGEST]`
     /// (repeatable)
     #[arg(long = "build-context", value_name = "NAME=SOURCE")]
     pub contexts: Vec<String>,
@@ -58,12 +61,22 @@ pub enum StepOptionError {
         /// The path as given.
         path: String,
     },
+    /// `--build-context` of a folder that is no OCI layout, or has no image of that name.
+    #[error("failed to get build context {name}: {path:?} {problem}")]
+    Layout {
+        /// The context's name.
+        name: String,
+        /// The folder as given.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// `--build-context` of a kind that needs more than this build can send.
     #[error("--build-context {name}: {source_kind} is not supported")]
     ContextKind {
         /// The context's name.
         name: String,
-        /// The kind, such as `oci-layout://`.
+        /// The kind, such as `target:`.
         source_kind: &'static str,
     },
 }
@@ -75,6 +88,8 @@ pub struct StepAttributes {
     pub attributes: BTreeMap<String, String>,
     /// Directories of this machine by the name under which the frontend asks for them.
     pub locals: BTreeMap<String, PathBuf>,
+    /// OCI layouts of this machine by the name under which the frontend asks for them.
+    pub layouts: BTreeMap<String, PathBuf>,
     /// What the build may do beyond the usual.
     pub entitlements: Vec<String>,
 }
@@ -158,11 +173,13 @@ fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionErr
     if name.contains(|c: char| c.is_whitespace() || c == ',') {
         return Err(wrong());
     }
-    let unsupported = ["oci-layout://", "target:"].into_iter().find(|kind| source.starts_with(kind));
-    if let Some(source_kind) = unsupported {
-        return Err(StepOptionError::ContextKind { name: name.to_owned(), source_kind });
+    let target = "target:";
+    if source.starts_with(target) {
+        return Err(StepOptionError::ContextKind { name: name.to_owned(), source_kind: target });
     }
-    let source = if source.starts_with("docker-image://") || is_remote(source) {
+    let source = if let Some(place) = source.strip_prefix("oci-layout://") {
+        layout(name, place, checked)?
+    } else if source.starts_with("docker-image://") || is_remote(source) {
         source.to_owned()
     } else {
         let path = Path::new(source);
@@ -179,6 +196,33 @@ fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionErr
     Ok(())
 }
 
+/// An image of an OCI layout, `FOLDER[:TAG][@DIGEST]`, by its digest: the engine asks us for its blobs.
+fn layout(name: &str, place: &str, checked: &mut StepAttributes) -> Result<String, StepOptionError> {
+    let (place, digest) = place.split_once('@').map_or((place, None), |(place, digest)| (place, Some(digest)));
+    let (folder, tag) = match place.rsplit_once(':') {
+        Some((folder, tag)) if !tag.contains('/') => (folder, Some(tag)),
+        _ => (place, None),
+    };
+    let wrong = |problem: String| StepOptionError::Layout { name: name.to_owned(), path: folder.to_owned(), problem };
+    let path = Path::new(folder);
+    let digest = match digest {
+        Some(digest) => digest.to_owned(),
+        None => {
+            // Without a tag the one image that there is; as docker does.
+            let found = oci::digest_of(path, tag.unwrap_or("latest")).and_then(|found| match (found, tag) {
+                (None, None) => oci::only_digest(path),
+                (found, _) => Ok(found),
+            });
+            let found = found.map_err(|error| wrong(format!("is no OCI layout: {error}")))?;
+            found.ok_or_else(|| wrong(format!("has no image with the tag {:?}", tag.unwrap_or("latest"))))?
+        }
+    };
+    // A name as the frontend reads one; it means the folder for this build alone.
+    let store = format!("layout-{}", checked.layouts.len());
+    checked.layouts.insert(store.clone(), std::path::absolute(path).map_err(|error| wrong(error.to_string()))?);
+    Ok(format!("oci-layout://{store}@{digest}"))
+}
+
 /// Whether a context is fetched by the engine: docker's own test for URLs.
 #[must_use]
 pub fn is_remote(context: &str) -> bool {
@@ -188,7 +232,31 @@ pub fn is_remote(context: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn an_image_of_a_layout_is_named_by_its_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
+        let place = folder.path().display().to_string();
+        let context = |place: &str| {
+            let options =
+                StepOptions { contexts: vec![format!("base=oci-layout://{place}")], ..StepOptions::default() };
+            options.check().map(|checked| (checked.attributes["context:base"].clone(), checked.layouts))
+        };
+        oci::put(folder.path(), json!({"digest": one}), "v1").unwrap();
+        let (source, layouts) = context(&place).unwrap();
+        assert_eq!(source, format!("oci-layout://layout-0@{one}"));
+        assert_eq!(layouts, [("layout-0".to_owned(), folder.path().to_owned())].into());
+        oci::put(folder.path(), json!({"digest": two}), "latest").unwrap();
+        assert_eq!(context(&place).unwrap().0, format!("oci-layout://layout-0@{two}"));
+        assert_eq!(context(&format!("{place}:v1")).unwrap().0, format!("oci-layout://layout-0@{one}"));
+        assert_eq!(context(&format!("{place}:v1@{two}")).unwrap().0, format!("oci-layout://layout-0@{two}"));
+        let error = context(&format!("{place}:v2")).unwrap_err().to_string();
+        assert!(error.contains("has no image with the tag \"v2\""), "{error}");
+    }
 
     fn check(options: StepOptions) -> Result<StepAttributes, StepOptionError> {
         options.check()
@@ -250,7 +318,8 @@ mod tests {
             (contexts("=x"), "--build-context"),
             (contexts("a b=/"), "--build-context"),
             (contexts("a=/nowhere/at/all"), "build context a"),
-            (contexts("a=oci-layout:///x"), "--build-context a: oci-layout://"),
+            (contexts("a=oci-layout:///x"), "failed to get build context a: \"/x\" is no OCI layout"),
+            (contexts("a=target:x"), "--build-context a: target: is not supported"),
         ] {
             let error = check(options).unwrap_err().to_string();
             assert!(error.contains(flag), "{error}");

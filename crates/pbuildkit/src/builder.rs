@@ -21,6 +21,7 @@ use crate::failure::BuildFailure;
 use crate::filesync::{Cause, Counters, FileSync, Sent, Trouble};
 use crate::mounted::secret_ids;
 use crate::request::{BuildRequest, CacheEntry, Exporter, History};
+use crate::session::content::ContentStores;
 use crate::session::receive::Results;
 use crate::session::secrets::{AskedSecret, SecretGate};
 use crate::session::ssh::Agents;
@@ -125,6 +126,7 @@ impl Builder {
             agents: Agents::default(),
             uploads: Uploads { archive: None, observer: None, trouble: Arc::default() },
             results: Results { receivers: Arc::default(), trouble: Arc::default() },
+            content: ContentStores::default(),
         };
         let session = Session::open(&self.engine, "", services).await?;
         let request = control::SolveRequest {
@@ -241,6 +243,7 @@ impl Builder {
                 receivers: Arc::new(request.exporters.iter().map(|exporter| exporter.receiver.clone()).collect()),
                 trouble: Arc::clone(&trouble),
             },
+            content: request.content.clone(),
         };
         let session = Session::open(&self.engine, &request.shared_key, services).await?;
         let (alive, mut news) = watch::channel(());

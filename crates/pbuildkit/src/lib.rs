@@ -53,6 +53,7 @@ pub use error::{BuildError, BuildkitError};
 pub use failure::{BuildFailure, FailureKind, FailureSource};
 pub use filesync::Sent;
 pub use request::{BuildRequest, CacheEntry, Exporter, History, Local, shared_key};
+pub use session::content::{ContentStore, ContentStores};
 pub use session::observer::{ContextObserver, FileObserver, Verdict};
 pub use session::receive::Receiver;
 pub use session::registry::Registries;

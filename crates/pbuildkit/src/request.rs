@@ -7,6 +7,7 @@ use std::{env, fs};
 
 use sha2::{Digest, Sha256};
 
+use crate::session::content::ContentStores;
 use crate::session::observer::ContextObserver;
 use crate::session::receive::Receiver;
 use crate::session::registry::Registries;
@@ -38,6 +39,8 @@ pub struct BuildRequest {
     pub agents: Agents,
     /// A context that is one archive; the attribute `context` is its [`url`](Archive::url).
     pub archive: Option<Archive>,
+    /// Folders of this machine that the engine reads images and caches from, or writes caches to.
+    pub content: ContentStores,
     /// Who looks at the locals' bytes while they are sent.
     pub observer: Option<Arc<dyn ContextObserver>>,
     /// What the build may do beyond the usual, such as `network.host`.
@@ -123,6 +126,7 @@ impl BuildRequest {
             registries: Registries::anonymous(),
             agents: Agents::default(),
             archive: None,
+            content: ContentStores::default(),
             observer: None,
             entitlements: Vec::new(),
             history: History::Keep,

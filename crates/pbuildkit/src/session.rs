@@ -4,6 +4,7 @@
 //! in a header, always all of them: an engine that is not told of the secrets service treats a secret as empty instead
 //! of missing.
 
+pub mod content;
 pub mod observer;
 pub mod receive;
 pub mod registry;
@@ -30,6 +31,7 @@ use tokio::task::JoinHandle;
 use crate::channel::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::error::BuildkitError;
 use crate::filesync::FileSync;
+use crate::session::content::{Content, ContentStores};
 use crate::session::health::Health;
 use crate::session::receive::Results;
 use crate::session::registry::Registries;
@@ -37,7 +39,12 @@ use crate::session::secrets::SecretGate;
 use crate::session::ssh::Agents;
 use crate::session::upload::Uploads;
 
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 16] = [
+    "/containerd.services.content.v1.Content/Abort",
+    "/containerd.services.content.v1.Content/Info",
+    "/containerd.services.content.v1.Content/Read",
+    "/containerd.services.content.v1.Content/Status",
+    "/containerd.services.content.v1.Content/Write",
     "/grpc.health.v1.Health/Check",
     "/moby.buildkit.secrets.v1.Secrets/GetSecret",
     "/moby.filesync.v1.Auth/Credentials",
@@ -59,6 +66,7 @@ pub(crate) struct Services {
     pub(crate) agents: Agents,
     pub(crate) uploads: Uploads,
     pub(crate) results: Results,
+    pub(crate) content: ContentStores,
 }
 
 /// A running session; it ends when dropped, and with it whatever the engine does for it.
@@ -102,6 +110,7 @@ where
         .add_service(UploadServer::new(services.uploads))
         .add_service(services.files)
         .add_service(services.results)
+        .add_service(Content::new(services.content))
         .prepare();
     let service = TowerToHyperService::new(routes);
     let mut builder = http2::Builder::new(TokioExecutor::new());

@@ -41,6 +41,10 @@ enum Refused {
 
 impl Work<'_> {
     pub(super) async fn finish_without_secrets(mut self, result: BuildResult) -> Result<Exit, Failure> {
+        self.caches.tag_folders(&result.exporter_response).map_err(|(folder, error)| {
+            let diagnostic = Diagnostic::from_error(&error, Exit::Failed);
+            diagnostic.note(format!("while writing --cache-to type=local,dest={}", folder.display()))
+        })?;
         self.edge.fact("audit", "nothing to search for: this build has no secrets");
         let places = Pending::new(std::mem::take(&mut self.outputs.places));
         let image = match &self.outputs.store {

@@ -17,10 +17,10 @@ use pscan::{NeedleSet, Options, Report};
 use rustix::fs::{Access, AtFlags, CWD, OFlags, Timestamps, UTIME_OMIT, linkat, utimensat};
 use serde_json::json;
 
-use super::layout;
 use super::spec::OutputError;
 use crate::audit::{self, source};
 use crate::edge::{Edge, Failure};
+use crate::layout::{self, umask};
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,7 +283,7 @@ impl Place {
             (Received::File(mut file), Target::Layout(path)) => {
                 fs::create_dir_all(&path)?;
                 file.rewind()?;
-                layout::unpack(&file, &path, 0o666 & !umask())
+                layout::unpack(&file, &path)
             }
             (Received::File(mut file), Target::Stream(path) | Target::Folder(path)) => {
                 file.rewind()?;
@@ -336,13 +336,6 @@ fn replace(file: &File, path: &Path) -> io::Result<()> {
         }
     };
     Ok(named.persist(path)?)
-}
-
-/// What the process takes from the modes of new files. There is no way to ask that changes nothing but this one.
-fn umask() -> u32 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o077)
 }
 
 /// A tar of files as an image of one layer, for the search.

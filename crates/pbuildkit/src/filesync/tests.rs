@@ -64,6 +64,7 @@ async fn session(local: Local, observer: Option<Arc<dyn ContextObserver>>) -> Se
     let (trouble, sent) = (Arc::new(Trouble::default()), Arc::new(Counters::default()));
     let locals = BTreeMap::from([("context".to_owned(), local)]);
     let services = Services {
+        content: crate::session::content::ContentStores::default(),
         files: FileSync::new(locals, observer, Arc::clone(&trouble), Arc::clone(&sent)),
         secrets: Arc::new(SecretGate::only(Arc::new(NoSecrets), [])),
         registries: Registries::anonymous(),

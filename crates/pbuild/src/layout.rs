@@ -1,7 +1,8 @@
-//! `tar=false`: an OCI layout in a folder, out of the archive of one that was received and searched.
+//! OCI layouts in folders (OCI image layout 1.0): what `tar=false` and caches in folders are written to, and what
+//! `oci-layout://` and caches are read from.
 //!
-//! A folder that is a layout already keeps what it holds (OCI image layout 1.0): blobs are added, and the index gets the
-//! new image in place of what had its name. The index comes last, so that a reader sees the old images or all of the new one.
+//! A folder that is a layout already keeps what it holds: blobs are added, and the index gets the new image in place of what
+//! had its name. The index comes last, so that a reader sees the old images or all of the new one.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -10,16 +11,54 @@ use std::path::{Component, Path};
 
 use serde_json::{Value, json};
 
-/// The largest index or manifest list of names.
+/// The largest index.
 const LARGEST_DOCUMENT: u64 = 8 << 20;
-/// What a reader of layouts knows an image by.
-const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+/// What a reader of layouts knows an image by; the second is its tag, or what stands for one.
+const NAMES: [&str; 2] = ["io.containerd.image.name", TAG];
+const TAG: &str = "org.opencontainers.image.ref.name";
+
+/// The digest under a tag; `None` where no image has it.
+///
+/// # Errors
+/// When the folder has no index that can be read.
+pub fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> {
+    let index = document(File::open(folder.join("index.json"))?)?;
+    let mut manifests = index["manifests"].as_array().into_iter().flatten();
+    let found = manifests.find(|manifest| manifest["annotations"][TAG] == json!(tag));
+    Ok(found.and_then(|manifest| manifest["digest"].as_str()).map(str::to_owned))
+}
+
+/// The digest of the one image that a layout holds; `None` where it has several, or none.
+///
+/// # Errors
+/// As [`digest_of`].
+pub fn only_digest(folder: &Path) -> io::Result<Option<String>> {
+    let index = document(File::open(folder.join("index.json"))?)?;
+    Ok(match index["manifests"].as_array().map(Vec::as_slice) {
+        Some([manifest]) => manifest["digest"].as_str().map(str::to_owned),
+        _ => None,
+    })
+}
+
+/// Gives a tag to something whose blobs are in the folder.
+///
+/// # Errors
+/// When the folder's index cannot be read or written.
+pub fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result<()> {
+    descriptor["annotations"][TAG] = json!(tag);
+    let mode = 0o666 & !umask();
+    if !folder.join("oci-layout").exists() {
+        write(br#"{"imageLayoutVersion":"1.0.0"}"#.as_slice(), folder, "oci-layout", mode)?;
+    }
+    add(folder, json!({"schemaVersion": 2, "manifests": [descriptor]}), mode)
+}
 
 /// Unpacks a layout's archive into a folder that is there.
 ///
 /// # Errors
 /// When the archive is no layout, or the folder cannot be written to.
-pub(super) fn unpack(archive: &File, folder: &Path, mode: u32) -> io::Result<()> {
+pub fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
+    let mode = 0o666 & !umask();
     let mut index = None;
     let mut archive = tar::Archive::new(archive);
     for entry in archive.entries()? {
@@ -52,12 +91,24 @@ pub(super) fn unpack(archive: &File, folder: &Path, mode: u32) -> io::Result<()>
         }
     }
     let index = index.ok_or_else(|| invalid("the archive has no index.json".to_owned()))?;
+    add(folder, index, mode)
+}
+
+/// Adds what an index lists to the folder's own.
+fn add(folder: &Path, index: Value, mode: u32) -> io::Result<()> {
     let index = match File::open(folder.join("index.json")) {
-        Ok(old) => merged(document(old)?, index),
+        Ok(old) => merged(document(old)?, &index),
         Err(error) if error.kind() == io::ErrorKind::NotFound => index,
         Err(error) => return Err(error),
     };
     write(index.to_string().as_bytes(), folder, "index.json", mode)
+}
+
+/// What the process takes from the modes of new files. There is no way to ask that changes nothing but this one.
+pub fn umask() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o077)
 }
 
 fn is_hex(digest: &str) -> bool {
@@ -86,7 +137,7 @@ fn write(mut content: impl Read, folder: &Path, name: &str, mode: u32) -> io::Re
 }
 
 /// The old index with the new one's images. What lost its name to them goes from the list.
-fn merged(mut old: Value, new: Value) -> Value {
+fn merged(mut old: Value, new: &Value) -> Value {
     let name_of = |manifest: &Value| NAMES.map(|name| manifest["annotations"][name].as_str().map(str::to_owned));
     let added = new["manifests"].as_array().cloned().unwrap_or_default();
     let stays = |manifest: &Value| {
@@ -137,7 +188,7 @@ mod tests {
         let put = |blob: &str, digest: &str, name: Option<&str>| {
             let blob = format!("blobs/sha256/{blob}");
             let files = [(blob.as_str(), "blob"), ("oci-layout", "{}"), ("index.json", &*index(digest, name))];
-            unpack(&archive(&files), folder.path(), 0o640).unwrap();
+            unpack(&archive(&files), folder.path()).unwrap();
         };
         put("aa", "sha256:1", Some("shop:1"));
         put("bb", "sha256:2", Some("shop:2"));
@@ -147,9 +198,24 @@ mod tests {
         assert_eq!(digests(folder.path()), ["sha256:2", "sha256:3", "sha256:4"]);
         for name in ["oci-layout", "index.json", "blobs/sha256/aa", "blobs/sha256/bb", "blobs/sha256/cc"] {
             let metadata = fs::metadata(folder.path().join(name)).unwrap();
-            assert_eq!(metadata.permissions().mode() & 0o777, 0o640, "{name}");
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o666 & !umask(), "{name}");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left");
+    }
+
+    #[test]
+    fn a_tag_names_what_was_put_there_last() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(digest_of(folder.path(), "latest").is_err(), "no index");
+        put(folder.path(), json!({"digest": "sha256:1", "size": 1}), "latest").unwrap();
+        assert_eq!(only_digest(folder.path()).unwrap().as_deref(), Some("sha256:1"));
+        put(folder.path(), json!({"digest": "sha256:2", "size": 1}), "other").unwrap();
+        put(folder.path(), json!({"digest": "sha256:3", "size": 1}), "latest").unwrap();
+        let tagged = |tag| digest_of(folder.path(), tag).unwrap();
+        assert_eq!(tagged("latest").as_deref(), Some("sha256:3"));
+        assert_eq!(tagged("other").as_deref(), Some("sha256:2"));
+        assert_eq!((tagged("none"), only_digest(folder.path()).unwrap()), (None, None));
+        assert!(folder.path().join("oci-layout").exists());
     }
 
     #[test]
@@ -164,7 +230,7 @@ mod tests {
             vec![("index.json", new.as_str()), ("blobs/sha256/aa/bb", "")],
             vec![("index.json", new.as_str()), ("other", "")],
         ] {
-            assert!(unpack(&archive(&files), folder.path(), 0o644).is_err(), "{files:?}");
+            assert!(unpack(&archive(&files), folder.path()).is_err(), "{files:?}");
             assert_eq!(digests(folder.path()), ["sha256:1"]);
         }
     }

@@ -1,0 +1,454 @@
+//! Folders of this machine as stores of content, which the engine reads images and caches from and writes caches to.
+//!
+//! Facts: containerd `api/services/content/v1/content.proto` and its server; BuildKit `session/content` (which store a call
+//! means stands in its metadata). A store is an OCI layout: a blob is the file `blobs/ALGORITHM/HEX`, and what is
+//! written gets that name when its digest was computed and is the one that was promised.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::Stream;
+use futures::future::BoxFuture;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::body::Body;
+use tonic::server::{Grpc, NamedService, ServerStreamingService, StreamingService, UnaryService};
+use tonic::{Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+/// The call's metadata that says which store is meant.
+const STORE: &str = "buildkit-attachable-store-id";
+/// The largest piece that is sent at once.
+const PIECE: usize = 256 << 10;
+/// Pieces that wait to be sent.
+const WAITING: usize = 4;
+
+/// The folders that the engine may use, by the name under which it asks for them.
+#[derive(Clone, Debug, Default)]
+pub struct ContentStores(pub BTreeMap<String, ContentStore>);
+
+/// A folder that is an OCI layout.
+#[derive(Clone, Debug)]
+pub struct ContentStore {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Whether the engine may add blobs to it.
+    pub writable: bool,
+}
+
+impl ContentStore {
+    /// The file that a blob is, or would be. A digest that is none could name any file.
+    fn blob(&self, digest: &str) -> Result<PathBuf, Status> {
+        let wrong = || Status::invalid_argument("the digest is none");
+        let (algorithm, hex) = digest.split_once(':').ok_or_else(wrong)?;
+        let length = match algorithm {
+            "sha256" => 64,
+            "sha512" => 128,
+            _ => return Err(wrong()),
+        };
+        if hex.len() != length || !hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(wrong());
+        }
+        Ok(self.folder.join("blobs").join(algorithm).join(hex))
+    }
+
+    fn open(&self, digest: &str) -> Result<(File, u64), Status> {
+        let path = self.blob(digest)?;
+        let opened = File::open(&path).and_then(|file| file.metadata().map(|metadata| (file, metadata)));
+        match opened {
+            Ok((file, metadata)) if metadata.is_file() => Ok((file, metadata.len())),
+            Ok(_) => Err(Status::not_found(format!("content {digest}: not found"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Status::not_found(format!("content {digest}: not found")))
+            }
+            Err(error) => Err(failed("read", &path, &error)),
+        }
+    }
+}
+
+fn failed(what: &str, path: &Path, error: &io::Error) -> Status {
+    Status::internal(format!("the client cannot {what} {}: {}", path.display(), error.kind()))
+}
+
+/// The service: cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Content(Arc<ContentStores>);
+
+impl Content {
+    pub(crate) fn new(stores: ContentStores) -> Self {
+        Self(Arc::new(stores))
+    }
+
+    fn store(&self, headers: &http::HeaderMap) -> Result<ContentStore, Status> {
+        let id = headers.get(STORE).and_then(|id| id.to_str().ok());
+        let id = id.ok_or_else(|| Status::invalid_argument(format!("request lacks metadata {STORE:?}")))?;
+        self.0.0.get(id).cloned().ok_or_else(|| Status::not_found(format!("unknown store {id}")))
+    }
+}
+
+impl NamedService for Content {
+    const NAME: &'static str = "containerd.services.content.v1.Content";
+}
+
+impl tower::Service<http::Request<Body>> for Content {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let store = self.store(request.headers());
+        Box::pin(async move {
+            let store = match store {
+                Ok(store) => store,
+                Err(status) => return Ok(status.into_http()),
+            };
+            let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            Ok(match method.as_str() {
+                "Info" => {
+                    let codec = ProstCodec::<InfoResponse, DigestRequest>::default();
+                    Grpc::new(codec).unary(Ask(store), request).await
+                }
+                "Read" => {
+                    let codec = ProstCodec::<ReadResponse, ReadRequest>::default();
+                    Grpc::new(codec).server_streaming(Give(store), request).await
+                }
+                "Write" if store.writable => {
+                    let codec = ProstCodec::<WriteResponse, WriteRequest>::default();
+                    Grpc::new(codec).streaming(Take(store), request).await
+                }
+                // What is given up leaves nothing, so there is never anything to give up or to go on with.
+                "Status" | "Abort" => Status::not_found("nothing of that name is being written").into_http(),
+                "Write" => Status::permission_denied("the client lends this store for reading alone").into_http(),
+                _ => Status::unimplemented("the client has no such method").into_http(),
+            })
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct DigestRequest {
+    #[prost(string, tag = "1")]
+    digest: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct InfoResponse {
+    #[prost(message, optional, tag = "1")]
+    info: Option<Info>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Info {
+    #[prost(string, tag = "1")]
+    digest: String,
+    #[prost(int64, tag = "2")]
+    size: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ReadRequest {
+    #[prost(string, tag = "1")]
+    digest: String,
+    #[prost(int64, tag = "2")]
+    offset: i64,
+    #[prost(int64, tag = "3")]
+    size: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ReadResponse {
+    #[prost(int64, tag = "1")]
+    offset: i64,
+    #[prost(bytes = "bytes", tag = "2")]
+    data: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WriteRequest {
+    #[prost(int32, tag = "1")]
+    action: i32,
+    #[prost(int64, tag = "3")]
+    total: i64,
+    #[prost(string, tag = "4")]
+    expected: String,
+    #[prost(int64, tag = "5")]
+    offset: i64,
+    #[prost(bytes = "bytes", tag = "6")]
+    data: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WriteResponse {
+    #[prost(int32, tag = "1")]
+    action: i32,
+    #[prost(int64, tag = "4")]
+    offset: i64,
+    #[prost(int64, tag = "5")]
+    total: i64,
+    #[prost(string, tag = "6")]
+    digest: String,
+}
+
+/// `WriteAction` of the protocol; the first, `STAT`, asks alone.
+const STAT: i32 = 0;
+/// The last: what came is whole.
+const COMMIT: i32 = 2;
+
+/// Answers what size a blob has.
+struct Ask(ContentStore);
+
+impl UnaryService<DigestRequest> for Ask {
+    type Response = InfoResponse;
+    type Future = BoxFuture<'static, Result<Response<InfoResponse>, Status>>;
+
+    fn call(&mut self, request: Request<DigestRequest>) -> Self::Future {
+        let store = self.0.clone();
+        Box::pin(async move {
+            let digest = request.into_inner().digest;
+            let (_, size) = store.open(&digest)?;
+            let info = Info { digest, size: i64::try_from(size).unwrap_or(i64::MAX) };
+            Ok(Response::new(InfoResponse { info: Some(info) }))
+        })
+    }
+}
+
+/// Sends a part of a blob.
+struct Give(ContentStore);
+
+impl ServerStreamingService<ReadRequest> for Give {
+    type Response = ReadResponse;
+    type ResponseStream = ReceiverStream<Result<ReadResponse, Status>>;
+    type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<ReadRequest>) -> Self::Future {
+        let store = self.0.clone();
+        Box::pin(async move {
+            let ReadRequest { digest, offset, size } = request.into_inner();
+            let (file, whole) = store.open(&digest)?;
+            let offset = u64::try_from(offset).unwrap_or_default();
+            if offset > whole {
+                return Err(Status::out_of_range(format!("read past object length {whole} bytes")));
+            }
+            // Nothing, or more than there is, is the rest.
+            let left = match u64::try_from(size) {
+                Ok(size @ 1..) => size.min(whole - offset),
+                _ => whole - offset,
+            };
+            let (sender, receiver) = mpsc::channel(WAITING);
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = send(file, offset, left, &sender) {
+                    let _ = sender
+                        .blocking_send(Err(Status::internal(format!("the client cannot read {digest}: {error}"))));
+                }
+            });
+            Ok(Response::new(ReceiverStream::new(receiver)))
+        })
+    }
+}
+
+/// Reads pieces, on a thread that may block, until the end or until nobody wants them.
+fn send(mut file: File, offset: u64, left: u64, pieces: &mpsc::Sender<Result<ReadResponse, Status>>) -> io::Result<()> {
+    file.seek(io::SeekFrom::Start(offset))?;
+    let mut file = file.take(left);
+    let mut at = 0;
+    loop {
+        let mut data = Vec::with_capacity(PIECE);
+        (&mut file).take(PIECE as u64).read_to_end(&mut data)?;
+        if data.is_empty() {
+            return Ok(());
+        }
+        let length = i64::try_from(data.len()).unwrap_or_default();
+        let piece = ReadResponse { offset: at, data: data.into() };
+        if pieces.blocking_send(Ok(piece)).is_err() {
+            return Ok(());
+        }
+        at += length;
+    }
+}
+
+/// Takes a new blob.
+struct Take(ContentStore);
+
+impl StreamingService<WriteRequest> for Take {
+    type Response = WriteResponse;
+    type ResponseStream = Pin<Box<dyn Stream<Item = Result<WriteResponse, Status>> + Send>>;
+    type Future = BoxFuture<'static, Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<WriteRequest>>) -> Self::Future {
+        let store = self.0.clone();
+        Box::pin(async move {
+            let (answers, stream) = mpsc::channel(WAITING);
+            let mut requests = request.into_inner();
+            tokio::spawn(async move {
+                let mut blob = None;
+                while let Ok(Some(request)) = requests.message().await {
+                    let commits = request.action == COMMIT;
+                    let (store, taken) = (store.clone(), blob.take());
+                    // Each is answered before the next comes, so there is one at a time.
+                    let step = tokio::task::spawn_blocking(move || write(&store, taken, &request)).await;
+                    let answer = match step {
+                        Ok(Ok((next, answer))) => {
+                            blob = next;
+                            Ok(answer)
+                        }
+                        Ok(Err(status)) => Err(status),
+                        Err(_) => Err(Status::internal("the client's writer ended early")),
+                    };
+                    let ended = commits || answer.is_err();
+                    if answers.send(answer).await.is_err() || ended {
+                        break;
+                    }
+                }
+            });
+            Ok(Response::new(Box::pin(ReceiverStream::new(stream)) as Self::ResponseStream))
+        })
+    }
+}
+
+/// A blob that is being written, in a file that goes when it is not committed.
+struct Blob {
+    file: tempfile::NamedTempFile,
+    hasher: Sha256,
+    length: u64,
+}
+
+/// Carries out one message; the blob is gone after the last.
+fn write(
+    store: &ContentStore,
+    blob: Option<Blob>,
+    request: &WriteRequest,
+) -> Result<(Option<Blob>, WriteResponse), Status> {
+    let folder = store.folder.join("blobs/sha256");
+    let wrong = |error: io::Error| failed("write to", &folder, &error);
+    if !request.expected.is_empty() && store.blob(&request.expected)?.is_file() {
+        return Err(Status::already_exists(format!("blob with expected digest {} exists", request.expected)));
+    }
+    let mut blob = match blob {
+        Some(blob) => blob,
+        None => {
+            fs::create_dir_all(&folder).map_err(wrong)?;
+            let file = tempfile::Builder::new().prefix(".pbuild-").tempfile_in(&folder).map_err(wrong)?;
+            Blob { file, hasher: Sha256::new(), length: 0 }
+        }
+    };
+    if request.action != STAT {
+        let offset = u64::try_from(request.offset).unwrap_or(u64::MAX);
+        if offset == 0 && blob.length > 0 {
+            // It begins anew.
+            blob.file.as_file_mut().set_len(0).map_err(wrong)?;
+            blob.file.as_file_mut().rewind().map_err(wrong)?;
+            (blob.hasher, blob.length) = (Sha256::new(), 0);
+        } else if offset != blob.length {
+            return Err(Status::out_of_range(format!("write @{offset} must occur at current offset {}", blob.length)));
+        }
+        blob.file.write_all(&request.data).map_err(wrong)?;
+        blob.hasher.update(&request.data);
+        blob.length += request.data.len() as u64;
+    }
+    let hex: String = blob.hasher.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let answer = WriteResponse {
+        action: request.action,
+        offset: i64::try_from(blob.length).unwrap_or(i64::MAX),
+        total: request.total,
+        digest: format!("sha256:{hex}"),
+    };
+    if request.action != COMMIT {
+        return Ok((Some(blob), answer));
+    }
+    if !request.expected.is_empty() && request.expected != answer.digest {
+        return Err(Status::failed_precondition(format!("unexpected commit digest {}", answer.digest)));
+    }
+    if request.total > 0 && request.total != answer.offset {
+        return Err(Status::failed_precondition(format!("unexpected commit size {}", answer.offset)));
+    }
+    blob.file.persist(folder.join(hex)).map_err(|error| wrong(error.error))?;
+    Ok((None, answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(writable: bool) -> (tempfile::TempDir, ContentStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ContentStore { folder: folder.path().to_owned(), writable };
+        (folder, store)
+    }
+
+    fn request(action: i32, offset: i64, data: &'static [u8], expected: &str) -> WriteRequest {
+        WriteRequest { action, total: 0, expected: expected.to_owned(), offset, data: Bytes::from_static(data) }
+    }
+
+    fn digest(data: &[u8]) -> String {
+        format!("sha256:{}", Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+
+    #[test]
+    fn a_digest_that_is_none_names_no_file() {
+        let (_folder, store) = store(false);
+        for wrong in ["", "sha256:", "sha256:../../../etc/passwd", "md5:00", &format!("sha256:{}", "A".repeat(64))] {
+            assert_eq!(store.blob(wrong).unwrap_err().code(), tonic::Code::InvalidArgument, "{wrong}");
+        }
+        assert_eq!(store.open(&digest(b"x")).unwrap_err().code(), tonic::Code::NotFound);
+    }
+
+    #[test]
+    fn a_blob_has_its_name_when_it_is_whole_and_the_promised_one() {
+        let (folder, store) = store(true);
+        let promised = digest(b"one two");
+        let (blob, told) = write(&store, None, &request(STAT, 0, b"", &promised)).unwrap();
+        assert_eq!((told.offset, told.digest), (0, digest(b"")));
+        let (blob, told) = write(&store, blob, &request(1, 0, b"one ", "")).unwrap();
+        assert_eq!(told.offset, 4);
+        let (blob, told) = write(&store, blob, &request(1, 4, b"two", "")).unwrap();
+        assert_eq!((told.offset, store.open(&promised).is_err()), (7, true));
+        let (blob, told) = write(&store, blob, &request(COMMIT, 7, b"", &promised)).unwrap();
+        assert_eq!((blob.is_none(), told.digest), (true, promised.clone()));
+        assert_eq!(store.open(&promised).unwrap().1, 7);
+        let again = write(&store, None, &request(STAT, 0, b"", &promised)).err().unwrap();
+        assert_eq!(again.code(), tonic::Code::AlreadyExists);
+
+        // Another digest, a hole, a file given up: nothing is left of them.
+        let (blob, _) = write(&store, None, &request(1, 0, b"other", "")).unwrap();
+        assert!(write(&store, blob, &request(COMMIT, 5, b"", &digest(b"else"))).is_err());
+        let (blob, _) = write(&store, None, &request(1, 0, b"other", "")).unwrap();
+        assert_eq!(write(&store, blob, &request(1, 9, b"x", "")).err().unwrap().code(), tonic::Code::OutOfRange);
+        // From its beginning again.
+        let (blob, _) = write(&store, None, &request(1, 0, b"other", "")).unwrap();
+        let (_, told) = write(&store, blob, &request(1, 0, b"new", "")).unwrap();
+        assert_eq!((told.offset, told.digest), (3, digest(b"new")));
+        assert_eq!(fs::read_dir(folder.path().join("blobs/sha256")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_part_of_a_blob_is_sent_in_pieces() {
+        let (_folder, store) = store(true);
+        let bytes: Vec<u8> = (0..3 * PIECE + 5).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let path = store.blob(&digest(&bytes)).unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        let (sender, mut pieces) = mpsc::channel(100);
+        let (file, _) = store.open(&digest(&bytes)).unwrap();
+        send(file, 7, bytes.len() as u64 - 9, &sender).unwrap();
+        drop(sender);
+        let mut got = Vec::new();
+        while let Some(piece) = pieces.blocking_recv() {
+            let piece = piece.unwrap();
+            assert_eq!(piece.offset, i64::try_from(got.len()).unwrap());
+            got.extend_from_slice(&piece.data);
+        }
+        assert_eq!(got, bytes[7..bytes.len() - 2]);
+    }
+}
