@@ -50,6 +50,10 @@ fn the_page_names_every_flag_of_docker_and_says_the_truth_about_ours() {
                 assert!(!ours.contains(flag), "{flag} is there, and the page says not yet");
                 scene.pbuild().args(["build", flag, "."]).run().expect_code(2).expect_stderr(flag);
             }
+            "ignored" => {
+                let outcome = scene.pbuild().args(["build", flag, "/nowhere"]).run();
+                outcome.expect_code(2).expect_stderr(&format!("BuildKit has no use for {flag}"));
+            }
             other => panic!("{flag}: what is {other:?}?"),
         }
     }

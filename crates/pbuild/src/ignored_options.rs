@@ -1,10 +1,13 @@
-//! Flags of the builder before BuildKit, which docker still takes and which mean nothing to BuildKit.
+//! Flags of the builder before BuildKit, which docker still takes and which mean nothing to BuildKit; and docker's flag for
+//! its client's own log, which there is none of here.
 
 use clap::Args;
 
 /// Accepted, so that scripts go on working, and told.
 #[derive(Clone, Debug, Default, Args)]
 pub struct IgnoredOptions {
+    #[arg(short = 'D', long, hide = true)]
+    debug: bool,
     #[arg(long, hide = true)]
     compress: bool,
     #[arg(long, hide = true)]
@@ -37,9 +40,10 @@ impl IgnoredOptions {
     /// The flags that were given and change nothing.
     #[must_use]
     pub fn given(&self) -> Vec<&'static str> {
-        let Self { compress, squash, rm, force_rm, isolation, security_opt, memory, memory_swap, .. } = self;
+        let Self { debug, compress, squash, rm, force_rm, isolation, security_opt, memory, memory_swap, .. } = self;
         let Self { cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems, .. } = self;
         [
+            ("--debug", *debug),
             ("--compress", *compress),
             ("--squash", *squash),
             ("--rm", rm.is_some()),
