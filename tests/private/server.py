@@ -138,10 +138,15 @@ def git(folder, *words):
 
 
 def repositories():
-    """`lib`, and `app`, which has it as a submodule beside itself and can be built."""
+    """`lib`, `app`, which has it as a submodule beside itself, and `context`, which can be built."""
     files = {
         "lib": {"greeting.txt": "hello from git\n"},
-        "app": {"folder/Dockerfile": "FROM busybox\nCOPY page.txt /\nRUN test -n \"$TOKEN\"\n", "folder/page.txt": "hello\n"},
+        "app": {"page.txt": "hello\n"},
+        "context": {
+            "Dockerfile": "FROM busybox\nCOPY folder/page.txt /whole.txt\nRUN test -n \"$TOKEN\"\n",
+            "folder/Dockerfile": "FROM busybox\nCOPY page.txt /\nRUN test -n \"$TOKEN\"\n",
+            "folder/page.txt": "hello from a folder\n",
+        },
     }
     for name, contents in files.items():
         folder = Path(REPOSITORIES, f"{name}.git")

@@ -266,3 +266,28 @@ fn git_clones_a_submodule_over_ssh_with_a_lent_key_and_not_with_a_copied_one() {
     assert_eq!(image.run(&["cat", "app/lib/greeting.txt"]), "hello from git\n");
     scene.oracle().check_bytes("inspect and history", &image.told_by_the_engine());
 }
+
+/// The engine fetches the context itself, and has the token of `GIT_AUTH_TOKEN` for it.
+#[test]
+fn a_private_repository_is_a_context() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let (token, other) = (scene.oracle().token("GIT_AUTH_TOKEN"), scene.oracle().token("TOKEN"));
+    let server = Private::start(&engine, &token);
+    let image = ImageName::new(&engine, "git-context");
+    let build = |place: &str, more: &[&str], token: &Canary| {
+        let url = format!("http://{}:8080/git/context.git#{place}", server.address());
+        let tool = scene.pbuild().args(["build", "-t", image.as_str(), "--secret", "id=TOKEN"]).args(more).arg(url);
+        tool.env("TOKEN", other.text()).env("GIT_AUTH_TOKEN", token.text()).run()
+    };
+    let with_token = ["--secret", "id=GIT_AUTH_TOKEN"];
+    build("main", &[], &token).expect_code(1).expect_stderr("--secret id=GIT_AUTH_TOKEN");
+    let stranger = scene.oracle().token("OTHER");
+    build("main", &with_token, &stranger).expect_code(1);
+    assert!(!image.exists());
+
+    build("main:folder", &with_token, &token).expect_code(0).expect_stderr("clean");
+    assert_eq!(image.run(&["cat", "/page.txt"]), "hello from a folder\n");
+    build("main", &with_token, &token).expect_code(0).expect_stderr("clean");
+    assert_eq!(image.run(&["cat", "/whole.txt"]), "hello from a folder\n");
+}

@@ -218,6 +218,9 @@ fn failed(failure: &BuildFailure, injection: Option<&Injection>, step: Option<Fa
     }
     match failure.kind {
         FailureKind::Denied => diagnostic.help("`docker login` stores credentials that pbuild uses, too"),
+        // Git's words when a server asks who it is, of what the engine itself fetches; a step of the user's has ended above.
+        _ if failure.message.contains("could not read Username for") => diagnostic
+            .help("a private repository needs a token: --secret id=GIT_AUTH_TOKEN; BuildKit gives it to no submodule"),
         _ => diagnostic,
     }
 }
