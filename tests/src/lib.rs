@@ -28,6 +28,7 @@
 mod app;
 mod private;
 mod registry;
+mod relay;
 pub mod service;
 mod tokens;
 
@@ -39,6 +40,7 @@ use ptest::{Canary, Engine, Scene, Tool};
 pub use app::{App, PATIENCE};
 pub use private::Private;
 pub use registry::{Registry, named};
+pub use relay::{BuilderRelay, SERVER};
 pub use tokens::{Asked, TokenService};
 
 /// Makes one test for each engine flavour out of a function that takes the engine.

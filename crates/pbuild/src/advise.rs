@@ -11,7 +11,7 @@ use std::path::Path;
 
 use papp::{Inject, Scope};
 use pbuildkit::llb::{self, Mode, MountTarget, Step, StepPattern};
-use pbuildkit::{BuildError, BuildRequest, Builder, Capabilities, Definition, History, Transform};
+use pbuildkit::{BuildError, BuildRequest, Capabilities, Definition, History, Transform};
 use pcli::arguments::SecretArguments;
 use pcli::{Diagnostic, Exit, FoundManifest, find_manifest};
 use psecret::SecretFlag;
@@ -20,9 +20,10 @@ use tokio::sync::mpsc;
 
 use crate::command::{AdviseArguments, BuildArguments};
 use crate::edge::{Edge, Failure};
+use crate::explain;
 use crate::mention::{Mention, mention};
 use crate::plan::{BuildPlan, context_directory};
-use crate::{build, explain};
+use crate::site::Site;
 
 /// What is proposed for one secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -131,9 +132,7 @@ async fn steps(
     let manifest = found.map(|found| &found.manifest);
     let plan = BuildPlan::new(&flags, Some(context), manifest, environment, std::io::stdin())
         .map_err(|error| explain::plan(&error))?;
-    let engine = build::connect(edge, false, &SecretArguments::default()).await?;
-    let connecting = edge.cancellation.unless_cancelled(Builder::connect(&engine));
-    let builder = connecting.await?.map_err(|error| explain::buildkit(&error))?;
+    let Site { builder, .. } = Site::reach(edge, None, false, &SecretArguments::default()).await?;
     let request = BuildRequest { history: History::Nothing, ..plan.request() };
     let mut look = Look::default();
     let (updates, mut news) = mpsc::channel(64);

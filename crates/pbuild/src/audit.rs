@@ -23,7 +23,7 @@ use crate::command::AuditArguments;
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;
 use crate::secrets::Secrets;
-use crate::{build, chunks, registry};
+use crate::{chunks, registry, site};
 use attached::Attached;
 use baseline::Baselines;
 use memory::LayerMemory;
@@ -227,7 +227,7 @@ async fn report(
     };
     match source {
         Source::Engine(name) => {
-            let engine = build::connect(edge, false, &arguments.secrets).await?;
+            let engine = site::engine(edge, false, &arguments.secrets).await?;
             engine_image(&engine, name, options(""), needles, edge).await
         }
         Source::Archive(path) => search(source::archive(path)?, options("an archive"), needles, edge).await,

@@ -10,10 +10,9 @@ use std::time::SystemTime;
 
 use papp::{Inject, Manifest};
 use pbuildkit::llb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
-use pbuildkit::{AskedSecret, BuildError, BuildRequest, Builder, Capabilities, Exporter, History, SecretAnswer};
-use pcli::arguments::SecretArguments;
+use pbuildkit::{AskedSecret, BuildError, BuildRequest, Capabilities, Exporter, History, SecretAnswer};
 use pcli::{BuildOutcome, BuildRecord, Diagnostic, Exit, FoundManifest, find_manifest};
-use pengine::{DockerConfiguration, Endpoint, Engine, Environment, Flags, ImageStore, Safety};
+use pengine::{DockerConfiguration, Environment, ImageStore};
 use pscan::NeedleSet;
 use psecret::{Delivery, Secret};
 
@@ -37,12 +36,10 @@ use crate::plan::{BuildPlan, context_directory, is_elsewhere};
 use crate::provider::BuildSecrets;
 use crate::reference::ImageName;
 use crate::secrets::Secrets;
+use crate::site::Site;
 use crate::watch::Seen;
-use crate::{explain, guard, ssh, syntax, watch};
+use crate::{explain, guard, site, ssh, syntax, watch};
 use conclude::Ended;
-
-/// The variable that chooses a builder of buildx.
-const BUILDX_BUILDER: &str = "BUILDX_BUILDER";
 
 /// Runs the command.
 ///
@@ -57,12 +54,6 @@ pub async fn run(arguments: &BuildArguments, edge: &Edge) -> Result<Exit, Failur
         true => None,
         false => Some(context_directory(&arguments.context).map_err(|error| explain::plan(&error))?),
     };
-    if let Some(builder) = std::env::var_os(BUILDX_BUILDER).filter(|builder| !builder.is_empty()) {
-        edge.stderr.warning(&format!(
-            "{BUILDX_BUILDER}={} is not used: the engine's own BuildKit builds",
-            builder.to_string_lossy()
-        ));
-    }
     let places: Vec<&Path> = directory.iter().map(PathBuf::as_path).chain([Path::new(".")]).collect();
     let found = find_manifest(arguments.secrets.config.as_deref(), &places).map_err(|error| error.diagnostic())?;
     let environment = |name: &str| std::env::var(name).ok();
@@ -71,7 +62,7 @@ pub async fn run(arguments: &BuildArguments, edge: &Edge) -> Result<Exit, Failur
             .map_err(|error| explain::plan(&error))?;
     let call = Call::parse(&arguments.call).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
     if let Some(call) = call {
-        return call.run(&plan, edge).await;
+        return call.run(&plan, arguments.builder.as_deref(), edge).await;
     }
     let outputs = outputs(arguments, &mut plan)?;
     let secrets = Secrets::read(&arguments.secrets, found.as_ref(), edge)?;
@@ -97,7 +88,7 @@ fn outputs(arguments: &BuildArguments, plan: &mut BuildPlan) -> Result<Outputs, 
 
 async fn build(
     arguments: &BuildArguments,
-    (mut plan, outputs): (BuildPlan, Outputs),
+    (mut plan, mut outputs): (BuildPlan, Outputs),
     found: Option<&FoundManifest>,
     secrets: Secrets,
     edge: &Edge,
@@ -129,29 +120,30 @@ async fn build(
     secrets.check_searchable()?;
     let needles = secrets.needles()?;
 
-    let engine = connect(edge, !secrets.is_empty(), &arguments.secrets).await?;
-    for (name, value) in docker_configuration()?.proxies(&engine.endpoint().to_string()) {
+    let site = Site::reach(edge, arguments.builder.as_deref(), !secrets.is_empty(), &arguments.secrets).await?;
+    for (name, value) in docker_configuration()?.proxies(&site.docker_address()) {
         plan.default_build_argument(name, value);
     }
     guard::check_plan(&plan, &secrets.redactor).map_err(|error| explain::guard(&error))?;
+    if let Some(builder) = site.plain() {
+        outputs.leave_store(builder).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
+        if outputs.loads {
+            outputs
+                .load_into(site::engine(edge, false, &arguments.secrets).await?)
+                .map_err(|error| Diagnostic::from_error(&error, Exit::Failed))?;
+            outputs.name(&plan.tags).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
+        }
+        if outputs.is_nothing() {
+            edge.stderr.warning(&format!(
+                "no output for builder `{}`: the result stays in its cache; --load puts it into the engine, --push into \
+                 a registry",
+                builder.name()
+            ));
+        }
+    }
     secrets.announce(edge, |secret| offer(secret, manifest));
-    let connecting = edge.cancellation.unless_cancelled(Builder::connect(&engine));
-    let builder = connecting.await?.map_err(|error| explain::buildkit(&error))?;
-    let mut work = Work {
-        arguments,
-        plan,
-        outputs,
-        attestations,
-        caches,
-        agents,
-        found,
-        manifest,
-        secrets,
-        needles,
-        engine,
-        builder,
-        edge,
-    };
+    let mut work =
+        Work { arguments, plan, outputs, attestations, caches, agents, found, manifest, secrets, needles, site, edge };
     work.resolve_host_gateway().await?;
     work.check_store().await?;
     if work.secrets.is_empty() && work.configuration().is_empty() {
@@ -180,25 +172,6 @@ fn docker_configuration() -> Result<DockerConfiguration, Failure> {
     let folder = Environment::of_process().docker_folder();
     let read = folder.map(|folder| DockerConfiguration::read(&folder)).transpose();
     Ok(read.map_err(|error| explain::engine(&error))?.unwrap_or_default())
-}
-
-/// Reaches the engine, and says which one it is.
-pub(crate) async fn connect(edge: &Edge, with_secrets: bool, arguments: &SecretArguments) -> Result<Engine, Failure> {
-    let endpoint =
-        Endpoint::resolve(&Environment::of_process(), &Flags::default()).map_err(|error| explain::engine(&error))?;
-    if arguments.require_tls {
-        endpoint.require_private().map_err(|error| explain::engine(&error))?;
-    }
-    let engine = edge
-        .cancellation
-        .unless_cancelled(Engine::connect(&endpoint))
-        .await?
-        .map_err(|error| explain::engine(&error))?;
-    edge.fact("engine", &engine.describe());
-    if with_secrets && engine.endpoint().safety() == Safety::Plaintext {
-        edge.stderr.warning("the engine is reached over plain TCP: everybody on the way can read the secrets");
-    }
-    Ok(engine)
 }
 
 /// A frontend image decides which commands the graph holds; an unknown one must not be handed secrets.
@@ -254,8 +227,7 @@ struct Work<'a> {
     manifest: Option<&'a Manifest>,
     secrets: Secrets,
     needles: Arc<NeedleSet>,
-    engine: Engine,
-    builder: Builder,
+    site: Site,
     edge: &'a Edge,
 }
 
@@ -270,7 +242,7 @@ impl Work<'_> {
         else {
             return Ok(());
         };
-        let workers = self.builder.workers().await.map_err(|error| explain::buildkit(&error))?;
+        let workers = self.site.builder.workers().await.map_err(|error| explain::buildkit(&error))?;
         let label = "org.mobyproject.buildkit.worker.moby.host-gateway-ip";
         let Some(address) = workers.iter().find_map(|worker| worker.labels.get(label)) else {
             return Err(Diagnostic::error(
@@ -287,7 +259,11 @@ impl Work<'_> {
     /// What only some stores and builders can do, told before anything runs.
     async fn check_store(&self) -> Result<(), Failure> {
         let image = self.outputs.places.iter().find(|place| place.is_image());
-        if (image.is_some() || self.attestations.asked_for()) && self.image_store().await? == ImageStore::Layers {
+        if self.site.plain().is_some() {
+            self.check_proof_needed()?;
+        } else if (image.is_some() || self.attestations.asked_for())
+            && self.image_store().await? == Some(ImageStore::Layers)
+        {
             let what = image.map_or_else(|| "attestations".to_owned(), |place| format!("--output {place}"));
             let diagnostic =
                 Diagnostic::error(format!("{what}: this engine's image store cannot do that"), Exit::Usage);
@@ -302,10 +278,10 @@ impl Work<'_> {
             let message = format!("--output {archive}: not together with the engine's own store");
             return Err(Diagnostic::error(message, Exit::Usage).help("build twice; the second is cached").into());
         }
-        if self.outputs.places.len() + usize::from(self.outputs.store.is_some()) > 1 {
-            let asking = self.edge.cancellation.unless_cancelled(self.builder.capabilities()).await?;
+        if self.outputs.count() > 1 {
+            let asking = self.edge.cancellation.unless_cancelled(self.site.builder.capabilities()).await?;
             if !asking.map_err(|error| explain::buildkit(&error))?.operation(Capabilities::SEVERAL_EXPORTERS) {
-                let message = "--output: this engine's BuildKit has one output at a time";
+                let message = "--output: this BuildKit has one output at a time";
                 return Err(Diagnostic::error(message, Exit::Usage).help("build twice; the second is cached").into());
             }
         }
@@ -330,30 +306,67 @@ impl Work<'_> {
             exporter.attributes.extend(store.attributes.clone());
             exporter
         });
-        request.exporters = store.into_iter().chain(self.outputs.places.iter().map(output::Place::exporter)).collect();
+        let registry = self.outputs.registry.as_ref().map(|registry| registry.exporter(&self.plan.tags));
+        let places = self.outputs.places.iter().map(output::Place::exporter);
+        request.exporters = store.into_iter().chain(registry).chain(places).collect();
         for exporter in &mut request.exporters {
             exporter.attributes.extend(attestations.annotations.clone());
         }
         request
     }
 
-    async fn image_store(&self) -> Result<ImageStore, Failure> {
-        let asked = self.engine.image_store().await;
-        Ok(asked.map_err(|error| {
+    /// How the engine keeps images; `None` where there is no engine.
+    async fn image_store(&self) -> Result<Option<ImageStore>, Failure> {
+        let Some(engine) = self.site.engine() else { return Ok(None) };
+        let asked = engine.image_store().await;
+        Ok(Some(asked.map_err(|error| {
             Diagnostic::from_error(&error, Exit::Failed).note("while asking the engine for its image store")
-        })?)
+        })?))
+    }
+
+    /// Whether docker would ask for attestations without being told.
+    async fn has_usual_attestations(&self) -> Result<bool, Failure> {
+        Ok(match self.image_store().await? {
+            Some(store) => store == ImageStore::Containerd,
+            // What an engine loads, it would not keep in its own store.
+            None => !self.outputs.loads,
+        })
+    }
+
+    /// What leaves the builder without our seeing it needs the proof, and nothing may come to it after that.
+    fn check_proof_needed(&self) -> Result<(), Failure> {
+        if self.secrets.is_empty() || !self.outputs.needs_proof() {
+            return Ok(());
+        }
+        let refused = |what: &str, note: &str| {
+            let diagnostic = Diagnostic::error(
+                format!("{what}: not with secrets, where the builder itself keeps or pushes the image"),
+                Exit::Usage,
+            );
+            diagnostic
+                .note(note)
+                .help("--load or --output type=oci,dest=FILE brings the image here, where all of it is searched")
+                .into()
+        };
+        if self.arguments.audit_base == AuditBase::Full {
+            return Err(refused("--audit-base full", "the layers that a base hides are searched in an export alone"));
+        }
+        if self.attestations.asked_for() {
+            return Err(refused("attestations", "they come into being after the search in the builder"));
+        }
+        Ok(())
     }
 
     /// No secret and no configuration: the engine gets what docker would send, and nothing needs a proof.
     async fn build_as_docker(self) -> Result<Exit, Failure> {
         let names: Vec<String> = self.plan.tags.iter().map(ToString::to_string).collect();
         let mut attestations = self.attestations.clone();
-        if self.image_store().await? == ImageStore::Containerd {
+        if self.has_usual_attestations().await? {
             attestations.use_usual(no_default_attestations().as_deref());
         }
         let request = self.request(&names, &attestations);
         let (updates, screen) = watch::screen(self.arguments, self.edge);
-        let built = self.edge.cancellation.unless_cancelled(self.builder.build_plain(request, updates)).await;
+        let built = self.edge.cancellation.unless_cancelled(self.site.builder.build_plain(request, updates)).await;
         let failed = screen.finish().await.failed;
         let result = built?.map_err(|error| match error {
             BuildError::Failed(failure) => explain::build(&BuildError::Failed(failure), None, failed),
@@ -372,7 +385,7 @@ impl Work<'_> {
         // The layers that a base hides under others are in its export alone.
         let gated = !self.secrets.is_empty() && self.arguments.audit_base == AuditBase::Merged;
         let bases = async { if gated { self.clean_bases().await } else { None } };
-        let looking = async { futures::join!(CacheBefore::look(&self.builder), bases, Attached::of(&self.engine)) };
+        let looking = async { futures::join!(CacheBefore::look(&self.site.builder), bases, self.attached()) };
         let (before, bases, attached) = self.edge.cancellation.unless_cancelled(looking).await?;
         let before = before.map_err(|error| explain::buildkit(&error))?;
         let context = Arc::new(ContextGuard::new(
@@ -391,13 +404,16 @@ impl Work<'_> {
             let (needles, secrets) = (Arc::clone(&self.needles), Arc::clone(&self.secrets.all));
             let gate = Gate::new(needles, secrets, redactor, screen.search_line());
             injection = injection.with_gate(gate.remembering(bases));
+            if self.outputs.needs_proof() {
+                injection = injection.needing_proof();
+            }
         }
         // With public configuration alone there is nothing to prove, as when docker builds it.
         let names: Vec<String> = self.plan.tags.iter().map(ToString::to_string).collect();
         let names = if self.secrets.is_empty() { names } else { Vec::new() };
         // What cannot be read back is not asked for, unless somebody wants it: then the whole image is searched.
         let usual = match self.secrets.is_empty() {
-            true => self.image_store().await? == ImageStore::Containerd,
+            true => self.has_usual_attestations().await?,
             false => attached.is_some(),
         };
         let mut attestations = self.attestations.clone();
@@ -409,7 +425,7 @@ impl Work<'_> {
         request.observer = Some(Arc::clone(&context) as _);
         request.history = History::Nothing;
 
-        let building = self.builder.build(request, Some(&mut injection), updates);
+        let building = self.site.builder.build(request, Some(&mut injection), updates);
         let built = self.edge.cancellation.unless_cancelled(building).await;
         let Seen { failed, states } = screen.finish().await;
         let (allowed, refused) = context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);
@@ -444,11 +460,16 @@ impl Work<'_> {
         self.conclude(ended).await
     }
 
-    /// What is known of this engine's base images.
+    /// Where what the engine attaches can be read back.
+    async fn attached(&self) -> Option<Attached> {
+        Attached::of(self.site.engine()?).await
+    }
+
+    /// What is known of this builder's base images.
     async fn clean_bases(&self) -> Option<CleanBases> {
-        let engine = self.engine.docker().info().await.ok()?.id?;
+        let builder = self.site.identity().await?;
         let memory = LayerMemory::open(&self.secrets.all, &|name: &str| std::env::var_os(name))?;
-        Some(CleanBases::new(memory, engine))
+        Some(CleanBases::new(memory, builder))
     }
 
     /// Which steps get which secrets.

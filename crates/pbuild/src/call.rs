@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use pbuildkit::{BuildError, BuildRequest, Builder, Capabilities, Definition, History, Transform};
+use pbuildkit::{BuildError, BuildRequest, Capabilities, Definition, History, Transform};
 use pcli::arguments::SecretArguments;
 use pcli::{Diagnostic, Exit};
 use serde_json::Value;
@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 
 use crate::comma_separated;
 use crate::edge::{Edge, Failure};
+use crate::explain;
 use crate::plan::BuildPlan;
-use crate::{build, explain};
+use crate::site::Site;
 
 /// Flags of questions.
 #[derive(Clone, Debug, Default, Args)]
@@ -80,10 +81,8 @@ impl Call {
     ///
     /// # Errors
     /// When there is no answer: the engine cannot be reached, the Dockerfile is none, or its frontend is older than the question.
-    pub async fn run(&self, plan: &BuildPlan, edge: &Edge) -> Result<Exit, Failure> {
-        let engine = build::connect(edge, false, &SecretArguments::default()).await?;
-        let connecting = edge.cancellation.unless_cancelled(Builder::connect(&engine));
-        let builder = connecting.await?.map_err(|error| explain::buildkit(&error))?;
+    pub async fn run(&self, plan: &BuildPlan, builder: Option<&str>, edge: &Edge) -> Result<Exit, Failure> {
+        let Site { builder: buildkit, .. } = Site::reach(edge, builder, false, &SecretArguments::default()).await?;
         let mut request = BuildRequest { history: History::Nothing, ..plan.request() };
         request.attributes.insert("requestid".to_owned(), self.request.to_owned());
         // A frontend that knows no questions refuses, where it would build else.
@@ -91,7 +90,7 @@ impl Call {
         let mut answer = Answer::default();
         let (updates, mut news) = mpsc::channel(64);
         let ignore = tokio::spawn(async move { while news.recv().await.is_some() {} });
-        let asking = builder.build(request, Some(&mut answer), updates);
+        let asking = buildkit.build(request, Some(&mut answer), updates);
         let asked = edge.cancellation.unless_cancelled(asking).await;
         ignore.abort();
         match asked? {

@@ -212,6 +212,11 @@ pub struct BuildArguments {
     #[arg(long, value_name = "ID[=SOCKET|KEY[,KEY]]")]
     pub ssh: Vec<String>,
 
+    /// The builder: one of `docker buildx create`, a docker context, or an address (tcp://, unix://,
+    /// docker-container://) [default: BUILDX_BUILDER, else the one of `docker buildx use`]
+    #[arg(long, value_name = "NAME")]
+    pub builder: Option<String>,
+
     /// How to show progress
     #[arg(long, value_enum, value_name = "MODE", default_value_t = ProgressMode::Auto)]
     pub progress: ProgressMode,

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use pbuildkit::{Builder, Capabilities};
+use pbuildkit::{Builder, Capabilities, Transport};
 use pcli::arguments::DoctorArguments;
 use pcli::doctor::{self, Finding};
 use pcli::resolve::Purpose;
 use pcli::{Diagnostic, Exit, FoundManifest, STORE_NAME};
-use pengine::{Endpoint, Engine, Environment, Flags, ImageStore, Safety};
+use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
 
 use crate::coverage::{self, Coverage};
 use crate::edge::{Edge, Failure};
@@ -19,7 +19,7 @@ use crate::explain;
 ///
 /// When the work is stopped, or the report cannot be written.
 pub async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let mut findings = edge.cancellation.unless_cancelled(engine()).await?;
+    let mut findings = edge.cancellation.unless_cancelled(builder()).await?;
     let (found, project) = doctor::look(&arguments.secrets, Purpose::Build, &edge.desk());
     findings.extend(project);
     findings.extend(files(arguments, found.as_ref()));
@@ -27,35 +27,57 @@ pub async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failu
 }
 
 /// Who answers, and what it can do.
-async fn engine() -> Vec<Finding> {
-    let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default());
-    let endpoint = match endpoint {
-        Ok(endpoint) => endpoint,
-        Err(error) => return vec![Finding::problem("engine", &explain::engine(&error))],
-    };
-    let engine = match Engine::connect(&endpoint).await {
+async fn builder() -> Vec<Finding> {
+    match BuilderChoice::resolve(&Environment::of_process(), &Flags::default()) {
+        Ok(BuilderChoice::Engine(endpoint)) => engine(&endpoint).await,
+        Ok(BuilderChoice::Plain(builder)) => plain(&builder).await,
+        Err(error) => vec![Finding::problem("builder", &explain::engine(&error))],
+    }
+}
+
+/// An engine's builder.
+async fn engine(endpoint: &Endpoint) -> Vec<Finding> {
+    let engine = match Engine::connect(endpoint).await {
         Ok(engine) => engine,
         Err(error) => return vec![Finding::problem("engine", &explain::engine(&error))],
     };
     let mut findings = vec![Finding::ok("engine", engine.describe())];
-    if endpoint.safety() == Safety::Plaintext {
-        let text = "the engine is reached over plain TCP: everybody on the way can read the secrets";
-        findings.push(Finding::warning("engine", text, "use ssh:// or TLS"));
-    }
+    findings.extend(readable(endpoint.safety()));
     findings.push(match engine.image_store().await {
         Ok(ImageStore::Layers) => Finding::ok("images", "kept in docker's own store"),
         Ok(ImageStore::Containerd) => Finding::ok("images", "kept in containerd's store"),
         Err(error) => Finding::problem("images", &Diagnostic::from_error(&error, Exit::Failed)),
     });
-    let asked = match Builder::connect(&engine).await {
+    findings.extend(buildkit(&engine).await);
+    findings
+}
+
+/// A builder by itself.
+async fn plain(builder: &PlainBuilder) -> Vec<Finding> {
+    let mut findings = vec![Finding::ok("builder", builder.to_string())];
+    findings.extend(readable(builder.safety()));
+    findings.push(match builder.loads() {
+        true => Finding::ok("images", "loaded into the engine, as default-load=true says"),
+        false => Finding::ok("images", "stay in the builder's cache without --load, --push or --output"),
+    });
+    findings.extend(buildkit(builder).await);
+    findings
+}
+
+fn readable(safety: Safety) -> Option<Finding> {
+    let text = "the engine is reached over plain TCP: everybody on the way can read the secrets";
+    (safety == Safety::Plaintext).then(|| Finding::warning("engine", text, "use ssh:// or TLS"))
+}
+
+async fn buildkit(transport: impl Into<Transport>) -> Vec<Finding> {
+    let asked = match Builder::connect(transport).await {
         Ok(builder) => builder.capabilities().await,
         Err(error) => Err(error),
     };
     match asked {
-        Ok(capabilities) => findings.extend(able(&capabilities)),
-        Err(error) => findings.push(Finding::problem("buildkit", &explain::buildkit(&error))),
+        Ok(capabilities) => able(&capabilities),
+        Err(error) => vec![Finding::problem("buildkit", &explain::buildkit(&error))],
     }
-    findings
 }
 
 fn able(capabilities: &Capabilities) -> Vec<Finding> {

@@ -70,6 +70,8 @@ pub fn engine(error: &EngineError) -> Diagnostic {
         | EngineError::Address { .. }
         | EngineError::Certificate { .. }
         | EngineError::UncheckedTls { .. }
+        | EngineError::BuilderMissing { .. }
+        | EngineError::BuilderUnsupported { .. }
         | EngineError::Plaintext { .. } => Exit::Usage,
         _ => Exit::EngineUnreachable,
     };
@@ -77,6 +79,16 @@ pub fn engine(error: &EngineError) -> Diagnostic {
     match error {
         EngineError::Unreachable { .. } => {
             diagnostic.help("start Docker, or name another engine with DOCKER_HOST or `docker context use`")
+        }
+        EngineError::NoBuilder { .. } => {
+            diagnostic.help("start the builder, or choose another with --builder or `docker buildx use`")
+        }
+        EngineError::BuilderMissing { .. } => diagnostic.help("`docker buildx ls` lists the builders that exist"),
+        EngineError::BuilderUnsupported { .. } => diagnostic.help(
+            "choose another with --builder: one of the drivers docker, docker-container or remote, or an address",
+        ),
+        EngineError::BuilderStopped { name, .. } => {
+            diagnostic.help(format!("`docker buildx inspect --bootstrap {name}` starts it"))
         }
         EngineError::Permission { .. } => diagnostic
             .help("add yourself to the group that owns the socket (usually `docker`) and log in again, or use sudo"),
@@ -118,6 +130,9 @@ pub fn injection(error: &InjectionError) -> Diagnostic {
         InjectionError::Guard(error) => guard(error),
         InjectionError::Inject(_) | InjectionError::Chain(_) => Diagnostic::from_error(error, Exit::Failed),
         InjectionError::Leak(_) => Diagnostic::from_error(error, Exit::Leak),
+        InjectionError::Unproven(_) => Diagnostic::from_error(error, Exit::Incomplete)
+            .note("nothing was exported or pushed")
+            .help("--load or --output type=oci,dest=FILE brings the image here, where all of it is searched"),
         InjectionError::Unable => Diagnostic::from_error(error, Exit::Failed)
             .help("Docker 20.10 or newer, with BuildKit enabled, has what pbuild needs"),
         InjectionError::Required { id, place, .. } => {
@@ -187,6 +202,8 @@ pub fn buildkit(error: &BuildkitError) -> Diagnostic {
             .note("Podman builds with Buildah, which gives no step a secret as a variable and lets nobody search before the tag")
             .help("name a Docker Engine with DOCKER_HOST or `docker context use`; `pbuild audit` works with Podman's images"),
         BuildkitError::Engine(error) => engine(error),
+        BuildkitError::NoAnswer { .. } => Diagnostic::from_error(error, Exit::EngineUnreachable)
+            .help("check its address and its certificates; `docker buildx inspect` shows them"),
         BuildkitError::Lost { .. } => Diagnostic::from_error(error, Exit::Failed)
             .note("the state of the build is unknown; no image was tagged, and none is proven"),
         _ => Diagnostic::from_error(error, Exit::Failed),

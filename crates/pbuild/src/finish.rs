@@ -17,17 +17,30 @@ use crate::output::Cleared;
 use crate::push::Push;
 use crate::reference::ImageName;
 
+/// Where the image of a builder without an engine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuilderPlace {
+    /// In files, or in the builder's cache alone.
+    Nowhere,
+    /// In the engine of the docker context, which loaded it.
+    Engine,
+    /// In the registries of its names, to which the builder pushed it.
+    Registry,
+}
+
 /// What a clean build may do now.
 #[derive(Debug)]
 pub struct Finish<'a> {
-    /// The engine that has the image.
-    pub engine: &'a Engine,
+    /// The engine that has the image, where one has it.
+    pub engine: Option<&'a Engine>,
     /// Files and flags that want to be told.
     pub arguments: &'a BuildArguments,
     /// The image's names.
     pub names: &'a [ImageName],
     /// Whether it goes to the registries of its names.
     pub push: bool,
+    /// Where a builder without an engine has put it.
+    pub place: BuilderPlace,
     /// Where people are told.
     pub edge: &'a Edge,
 }
@@ -44,7 +57,7 @@ impl Finish<'_> {
                 self.tag(image, name).await?;
             }
             if self.push {
-                let mut push = Push::new(self.engine, image, self.edge);
+                let mut push = Push::new(self.engine.ok_or_else(no_engine)?, image, self.edge);
                 for name in self.names {
                     if let Some(digest) = push.send(name).await? {
                         self.edge.fact("pushed", &format!("{name}  {digest}"));
@@ -60,7 +73,8 @@ impl Finish<'_> {
 
     async fn tag(&self, image: &Audited, name: &ImageName) -> Result<(), Failure> {
         let options = TagImageOptions { repo: Some(name.repository().to_owned()), tag: Some(name.tag().to_owned()) };
-        self.engine.docker().tag_image(image.id(), Some(options)).await.map_err(|error| {
+        let engine = self.engine.ok_or_else(no_engine)?;
+        engine.docker().tag_image(image.id(), Some(options)).await.map_err(|error| {
             Diagnostic::from_error(&error, Exit::Failed).note(format!("while naming the image {name}")).into()
         })
     }
@@ -85,13 +99,22 @@ impl Finish<'_> {
             self.edge.stdout.line(id);
             return Ok(());
         }
-        if image.is_some() {
+        if self.place == BuilderPlace::Registry {
+            let digest = result.image_digest().unwrap_or(id);
+            self.names.iter().for_each(|name| self.edge.fact("pushed", &format!("{name}  {digest}")));
+        }
+        if image.is_some() || self.place == BuilderPlace::Engine {
             let names: Vec<String> = self.names.iter().map(ToString::to_string).collect();
             let names = if names.is_empty() { "(no name)".to_owned() } else { names.join(", ") };
             self.edge.fact("image", &format!("{names}  {id}"));
         }
         Ok(())
     }
+}
+
+/// An image in an engine's store without an engine cannot be.
+pub fn no_engine() -> Failure {
+    Diagnostic::error("the builder has no engine that keeps images", Exit::Failed).into()
 }
 
 /// The image's identity as docker prints it: of the configuration where the engine tells it, else of what it has.

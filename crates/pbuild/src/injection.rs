@@ -9,7 +9,7 @@ use pbuildkit::{AskedSecret, Capabilities, Definition, Prepared, Refusal, Transf
 use psecret::Redactor;
 
 use crate::cleanup::Marks;
-use crate::gate::{Gate, Leak, Outcome};
+use crate::gate::{Gate, Leak, Outcome, Unproven};
 use crate::guard::{self, GuardError};
 
 /// Why a build was ended before anything ran.
@@ -47,6 +47,9 @@ pub enum InjectionError {
     /// The search in the builder found a secret, so nothing was exported.
     #[error("the image would contain a secret")]
     Leak(Leak),
+    /// The search in the builder proved nothing, and the image would not come here to be searched.
+    #[error("the image could not be searched in the builder: {0}")]
+    Unproven(Unproven),
 }
 
 /// A pattern of `steps` that no step of the build matches.
@@ -91,6 +94,8 @@ pub struct Injection {
     names: BTreeSet<String>,
     chains: BTreeMap<Option<String>, Vec<ChainStep>>,
     gate: Option<Gate>,
+    /// Whether a build of which nothing is proven may not return its result.
+    needs_proof: bool,
     outcome: Option<Outcome>,
     asked: Vec<AskedSecret>,
 }
@@ -100,8 +105,22 @@ impl Injection {
     #[must_use]
     pub fn new(plan: llb::Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
         let (places, source, steps, names, chains) = Default::default();
-        let (gate, outcome, asked) = Default::default();
-        Self { plan, known, redactor, places, whole: true, source, steps, names, chains, gate, outcome, asked }
+        let (gate, needs_proof, outcome, asked) = Default::default();
+        Self {
+            plan,
+            known,
+            redactor,
+            places,
+            whole: true,
+            source,
+            steps,
+            names,
+            chains,
+            gate,
+            needs_proof,
+            outcome,
+            asked,
+        }
     }
 
     /// The same, which can say where the secrets are declared.
@@ -122,6 +141,12 @@ impl Injection {
     #[must_use]
     pub fn with_gate(self, gate: Gate) -> Self {
         Self { gate: Some(gate), ..self }
+    }
+
+    /// The same, and what is not proven there is not exported: nobody would search it later.
+    #[must_use]
+    pub fn needing_proof(self) -> Self {
+        Self { needs_proof: true, ..self }
     }
 
     /// What the search in the builder came to, if there was one and it let the build pass.
@@ -309,6 +334,7 @@ impl Transform for Injection {
         self.asked = prepared.asked_secrets();
         match gate.search(&prepared, scanner).await {
             Outcome::Leak(leak) => Err(Refusal::Refused(InjectionError::Leak(leak))),
+            Outcome::Unproven(why) if self.needs_proof => Err(Refusal::Refused(InjectionError::Unproven(why))),
             outcome @ (Outcome::Clean(_) | Outcome::Unproven(_)) => {
                 self.outcome = Some(outcome);
                 Ok(())

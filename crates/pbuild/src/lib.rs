@@ -36,6 +36,7 @@ pub mod reference;
 pub mod registry;
 pub mod report;
 pub mod secrets;
+pub mod site;
 pub mod ssh;
 pub mod stdin;
 pub mod step_options;

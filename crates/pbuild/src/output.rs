@@ -4,6 +4,7 @@
 //! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a [`Cleared`]
 //! are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves nothing behind.
 
+mod elsewhere;
 mod place;
 mod spec;
 
@@ -15,6 +16,7 @@ use pscan::{NeedleSet, Report, Verdict};
 
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;
+pub use elsewhere::RegistryOutput;
 pub use place::Place;
 pub use spec::{OutputError, Outputs, Store};
 
@@ -120,9 +122,7 @@ impl Cleared {
         for place in self.0 {
             let name = place.to_string();
             let told = place.told();
-            let writing = tokio::task::spawn_blocking(move || place.commit());
-            let written = edge.cancellation.unless_cancelled(writing).await?;
-            let written = written.unwrap_or_else(|_| Err(std::io::Error::other("the writer ended early")));
+            let written = edge.cancellation.unless_cancelled(place.commit()).await?;
             written.map_err(|error| {
                 Diagnostic::from_error(&error, Exit::Failed).note(format!("while writing --output {name}"))
             })?;

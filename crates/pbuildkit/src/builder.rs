@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1 as control;
-use pengine::Engine;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -16,7 +15,7 @@ use crate::bridge::{Bridge, Outcome, Reference};
 use crate::capability::Capabilities;
 use crate::channel::{self, Probe};
 use crate::control::{CacheRecord, Control, Worker};
-use crate::error::{BuildError, BuildkitError};
+use crate::error::{BuildError, BuildkitError, cause};
 use crate::failure::BuildFailure;
 use crate::filesync::{Cause, Counters, FileSync, Sent, Trouble};
 use crate::mounted::secret_ids;
@@ -29,16 +28,17 @@ use crate::session::upload::Uploads;
 use crate::session::{Services, Session};
 use crate::status::StatusUpdate;
 use crate::transform::{NoTransform, Prepared, PreparedResult, Refusal, Transform};
+use crate::transport::Transport;
 
 /// After a build's end the last news may still be on their way; this long after the newest we stop waiting.
 const NEWS_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a build that we failed may take to report that.
 const FAIL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// BuildKit of one engine. Clones share the connection.
+/// One BuildKit. Clones share the connection.
 #[derive(Clone)]
 pub struct Builder {
-    engine: Engine,
+    transport: Transport,
     channel: Channel,
     control: Control,
 }
@@ -97,18 +97,35 @@ impl<E> From<BuildkitError> for DriveError<E> {
 }
 
 impl Builder {
-    /// Opens a connection to the engine's BuildKit.
+    /// Opens a connection to BuildKit.
     ///
     /// # Errors
     ///
-    /// The engine refuses (it has no BuildKit), or the connection fails.
-    pub async fn connect(engine: &Engine) -> Result<Self, BuildkitError> {
-        if engine.is_podman() {
+    /// An engine refuses (it has no BuildKit), the connection fails, or what answers is not BuildKit.
+    pub async fn connect(transport: impl Into<Transport>) -> Result<Self, BuildkitError> {
+        let transport = transport.into();
+        if let Transport::Engine(engine) = &transport
+            && engine.is_podman()
+        {
             return Err(BuildkitError::Podman { engine: engine.describe() });
         }
-        let channel = channel::open(engine, Probe::default()).await?;
+        let (connection, said) = transport.grpc().await?;
+        let plain = matches!(transport, Transport::Plain(_));
+        let explained = |error| match error {
+            BuildkitError::Lost { source } if plain => {
+                let said = said.text();
+                let why = if said.is_empty() { cause(&source) } else { said };
+                BuildkitError::NoAnswer { builder: transport.describe(), why }
+            }
+            other => other,
+        };
+        let channel = channel::open(connection, Probe::default()).await.map_err(&explained)?;
         let control = Control::new(channel.clone());
-        Ok(Self { engine: engine.clone(), channel, control })
+        if plain {
+            // An engine said who it is. Here a wrong certificate, or another service, shows with the first answer.
+            control.clone().workers().await.map_err(&explained)?;
+        }
+        Ok(Self { transport, channel, control })
     }
 
     /// Asks what the engine's BuildKit can do. It answers only while a build runs, so an empty one is started; it leaves
@@ -128,7 +145,7 @@ impl Builder {
             results: Results { receivers: Arc::default(), trouble: Arc::default() },
             content: ContentStores::default(),
         };
-        let session = Session::open(&self.engine, "", services).await?;
+        let session = Session::open(&self.transport, &self.control, "", services).await?;
         let request = control::SolveRequest {
             r#ref: reference.clone(),
             session: session.id.clone(),
@@ -217,6 +234,11 @@ impl Builder {
         transform: Option<&mut T>,
         updates: mpsc::Sender<StatusUpdate>,
     ) -> Result<BuildResult, BuildError<T::Error>> {
+        let mut request = request;
+        if matches!(self.transport, Transport::Plain(_)) {
+            // There is no engine whose images could be meant.
+            request.attributes.retain(|name, mode| name != "image-resolve-mode" || mode != "local");
+        }
         let reference = new_reference();
         let trouble = Arc::new(Trouble::default());
         let sent = Arc::new(Counters::default());
@@ -245,7 +267,7 @@ impl Builder {
             },
             content: request.content.clone(),
         };
-        let session = Session::open(&self.engine, &request.shared_key, services).await?;
+        let session = Session::open(&self.transport, &self.control, &request.shared_key, services).await?;
         let (alive, mut news) = watch::channel(());
         let mut follower = Owned(tokio::spawn(self.control.clone().follow(reference.clone(), updates, alive)));
 
@@ -477,7 +499,7 @@ async fn wait_for_news(follower: &mut Owned<Result<(), tonic::Status>>, news: &m
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Builder({})", self.engine.describe())
+        write!(formatter, "Builder({})", self.transport.describe())
     }
 }
 

@@ -1,11 +1,11 @@
-//! One gRPC channel over one connection that the engine handed over.
+//! One gRPC channel over one connection.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use pengine::{Engine, Hijacked};
+use pengine::Connection;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::BuildkitError;
@@ -42,15 +42,14 @@ impl Default for Probe {
     }
 }
 
-/// Opens `POST /grpc`. The channel never reconnects: what was under way on a lost connection is lost.
-pub(crate) async fn open(engine: &Engine, probe: Probe) -> Result<Channel, BuildkitError> {
-    let connection = engine.hijack("/grpc", &[]).await?;
+/// Opens a channel. It never reconnects: what was under way on a lost connection is lost.
+pub(crate) async fn open(connection: Connection, probe: Probe) -> Result<Channel, BuildkitError> {
     let once = Arc::new(Mutex::new(Some(connection)));
     let connector = tower::service_fn(move |_: http::Uri| {
         let once = Arc::clone(&once);
         async move {
-            let connection: Option<Hijacked> = once.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let spent = || io::Error::new(io::ErrorKind::ConnectionAborted, "the connection to the engine ended");
+            let connection: Option<Connection> = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let spent = || io::Error::new(io::ErrorKind::ConnectionAborted, "the connection ended");
             connection.map(TokioIo::new).ok_or_else(spent)
         }
     });
@@ -69,14 +68,15 @@ pub(crate) async fn open(engine: &Engine, probe: Probe) -> Result<Channel, Build
 mod tests {
     use std::time::Instant;
 
-    use pengine::EngineError;
     use pengine::mock::{MockEngine, Reply, well_behaved};
+    use pengine::{Engine, EngineError};
     use tempfile::TempDir;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
 
     use super::*;
     use crate::control::Control;
+    use crate::transport::Transport;
 
     const IMPATIENT: Probe = Probe { after: Duration::from_millis(100), patience: Duration::from_millis(200) };
 
@@ -85,7 +85,7 @@ mod tests {
         let mock = MockEngine::start(&folder.path().join("engine.sock"), well_behaved(move |_| reply())).unwrap();
         let endpoint = pengine::Endpoint::plain(&mock.address()).unwrap();
         let engine = Engine::connect_within(&endpoint, Duration::from_secs(1)).await.unwrap();
-        let mut control = Control::new(open(&engine, IMPATIENT).await?);
+        let mut control = Control::new(open(Transport::from(&engine).grpc().await?.0, IMPATIENT).await?);
         control.workers().await.map(|workers| workers.len())
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bollard_buildkit_proto::moby::buildkit::v1 as control;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use crate::channel::MESSAGE_LIMIT;
@@ -58,6 +59,14 @@ impl Control {
     ) -> Result<BTreeMap<String, String>, tonic::Status> {
         let response = self.0.solve(request).await?;
         Ok(response.into_inner().exporter_response.into_iter().collect())
+    }
+
+    /// Opens the stream of a session.
+    pub(crate) async fn session(
+        mut self,
+        request: tonic::Request<ReceiverStream<control::BytesMessage>>,
+    ) -> Result<tonic::Streaming<control::BytesMessage>, tonic::Status> {
+        Ok(self.0.session(request).await?.into_inner())
     }
 
     /// Passes a build's news on until it ends, or until nobody listens any more.

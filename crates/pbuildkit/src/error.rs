@@ -21,6 +21,14 @@ pub enum BuildkitError {
         /// The engine, in words for people.
         engine: String,
     },
+    /// What answers where a builder should be ends the connection, or is not BuildKit.
+    #[error("builder {builder} does not answer as BuildKit: {why}")]
+    NoAnswer {
+        /// Which one.
+        builder: String,
+        /// The last words of the program on the way, else what the transport knows.
+        why: String,
+    },
     /// The connection broke: whatever was under way is in an unknown state.
     #[error("the connection to BuildKit broke")]
     Lost {
@@ -39,6 +47,15 @@ pub enum BuildkitError {
         /// What is wrong with it.
         problem: &'static str,
     },
+}
+
+/// What is at the bottom of an error of the transport, whose upper layers say no more than that there is one.
+pub(crate) fn cause(status: &tonic::Status) -> String {
+    let mut cause: &dyn Error = status;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 impl From<tonic::Status> for BuildkitError {

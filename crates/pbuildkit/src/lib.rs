@@ -1,6 +1,6 @@
 //! A BuildKit client: session services, control, LLB bridge, status.
 //!
-//! Where bytes enter: the engine's `/grpc` and `/session` connections ([`Builder::connect`]). What happens: a session
+//! Where bytes enter: connections of an engine or of a BuildKit by itself ([`Transport`], [`Builder::connect`]). What happens: a session
 //! serves files, secrets and registry credentials ([`session`]), a build runs ([`Builder::build`]), and where wanted its
 //! operations are changed before anything runs ([`Transform`], [`llb`]). Where bytes leave: files and secrets to the
 //! engine, news and failures to the caller ([`status`], [`BuildFailure`]), who redacts them before people see them.
@@ -42,6 +42,7 @@ mod request;
 pub mod session;
 pub mod status;
 mod transform;
+mod transport;
 
 pub use bollard_buildkit_proto::pb::Definition;
 pub use bridge::{Bridge, Outcome, Reference, Solved};
@@ -62,3 +63,4 @@ pub use session::ssh::{Agents, DEFAULT_AGENT};
 pub use session::upload::Archive;
 pub use tonic::Status;
 pub use transform::{NoTransform, Prepared, PreparedResult, Refusal, Transform};
+pub use transport::Transport;

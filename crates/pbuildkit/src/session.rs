@@ -1,6 +1,6 @@
 //! What the engine may ask of us while a build runs: files, secrets, registry credentials, and whether we live.
 //!
-//! The engine hands over a connection (`POST /session`) on which *we* are the server of HTTP/2. Each method is announced
+//! BuildKit is given a stream on which *we* are the server of HTTP/2 (see `transport`). Each method is announced
 //! in a header, always all of them: an engine that is not told of the secrets service treats a secret as empty instead
 //! of missing.
 
@@ -24,11 +24,11 @@ use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
-use pengine::Engine;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use crate::channel::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::control::Control;
 use crate::error::BuildkitError;
 use crate::filesync::FileSync;
 use crate::session::content::{Content, ContentStores};
@@ -38,6 +38,7 @@ use crate::session::registry::Registries;
 use crate::session::secrets::SecretGate;
 use crate::session::ssh::Agents;
 use crate::session::upload::Uploads;
+use crate::transport::Transport;
 
 const METHODS: [&str; 16] = [
     "/containerd.services.content.v1.Content/Abort",
@@ -76,7 +77,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) async fn open(engine: &Engine, shared_key: &str, services: Services) -> Result<Self, BuildkitError> {
+    pub(crate) async fn open(
+        transport: &Transport,
+        control: &Control,
+        shared_key: &str,
+        services: Services,
+    ) -> Result<Self, BuildkitError> {
         let id = uuid::Uuid::new_v4().simple().to_string();
         // The key goes into a header: a folder's name may hold anything.
         let shared_key: String = shared_key.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect();
@@ -86,7 +92,7 @@ impl Session {
             ("X-Docker-Expose-Session-Sharedkey", shared_key.as_str()),
         ];
         headers.extend(METHODS.map(|method| ("X-Docker-Expose-Session-Grpc-Method", method)));
-        let connection = engine.hijack("/session", &headers).await?;
+        let connection = transport.session(control, &headers).await?;
         let server = tokio::spawn(serve(connection, services));
         Ok(Self { id, server })
     }

@@ -110,6 +110,12 @@ struct ContextEndpoint {
 }
 
 impl Context {
+    /// Whether the store has a context of this name.
+    pub(crate) fn exists(docker_folder: &Path, name: &str) -> bool {
+        let id: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        docker_folder.join("contexts/meta").join(id).join("meta.json").is_file()
+    }
+
     /// Reads a context by name.
     pub(crate) fn read(docker_folder: &Path, name: &str) -> Result<Self, EngineError> {
         let id: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -129,7 +135,7 @@ impl Context {
     }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

@@ -12,7 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 use crate::address::Address;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Origin};
 use crate::error::EngineError;
 use crate::ssh::SshStream;
 
@@ -67,7 +67,7 @@ impl Endpoint {
         stream.set_nodelay(true).map_err(|error| self.refused(error))?;
         match self.tls() {
             None => Ok(Box::new(stream)),
-            Some(configuration) => self.start_tls(host, stream, configuration).await,
+            Some(tls) => self.start_tls(tls.name.as_deref().unwrap_or(host), stream, &tls.client).await,
         }
     }
 
@@ -87,6 +87,7 @@ impl Endpoint {
         let endpoint = self.to_string();
         match source.kind() {
             io::ErrorKind::PermissionDenied => EngineError::Permission { endpoint, source },
+            _ if matches!(self.origin(), Origin::Builder(_)) => EngineError::NoBuilder { endpoint, source },
             _ => EngineError::Unreachable { endpoint, source },
         }
     }

@@ -16,8 +16,22 @@ use crate::tls;
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     address: Address,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<Tls>,
     origin: Origin,
+}
+
+/// How an endpoint over TLS is spoken with.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    pub(crate) client: Arc<ClientConfig>,
+    /// Whose certificate it must be, where that is not the host of the address.
+    pub(crate) name: Option<String>,
+}
+
+impl From<Arc<ClientConfig>> for Tls {
+    fn from(client: Arc<ClientConfig>) -> Self {
+        Self { client, name: None }
+    }
 }
 
 /// Who named the engine.
@@ -26,6 +40,8 @@ pub struct Endpoint {
 pub enum Origin {
     /// `--host`.
     Flag,
+    /// A builder, by this name.
+    Builder(String),
     /// `DOCKER_HOST`.
     Environment,
     /// A docker context, by flag, `DOCKER_CONTEXT` or `docker context use`.
@@ -40,6 +56,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag => formatter.write_str("--host"),
+            Self::Builder(name) => write!(formatter, "builder `{name}`"),
             Self::Environment => formatter.write_str("DOCKER_HOST"),
             Self::Context(name) => write!(formatter, "context `{name}`"),
             Self::Default => formatter.write_str("default context"),
@@ -101,12 +118,17 @@ impl Endpoint {
         Ok(Self { address: Address::parse(address)?, tls: None, origin: Origin::Flag })
     }
 
+    /// The endpoint of an address where BuildKit itself listens.
+    pub(crate) fn of_builder(name: &str, address: Address, tls: Option<Tls>) -> Self {
+        Self { address, tls, origin: Origin::Builder(name.to_owned()) }
+    }
+
     fn from_address(host: &str, environment: &Environment, origin: Origin) -> Result<Self, EngineError> {
         let address = Address::parse(host)?;
         let is_tcp = matches!(address, Address::Tcp { .. });
         let tls = if is_tcp && (environment.docker_tls_verify || host.starts_with("https://")) {
             let folder = environment.docker_cert_path.clone().or_else(|| environment.docker_folder());
-            Some(tls::client(folder.as_deref())?)
+            Some(tls::client(folder.as_deref())?.into())
         } else {
             None
         };
@@ -121,7 +143,7 @@ impl Endpoint {
             return Err(EngineError::UncheckedTls { endpoint: format!("docker context `{name}`") });
         }
         let wants_tls = is_tcp && (context.certificates.is_some() || context.host.starts_with("https://"));
-        let tls = if wants_tls { Some(tls::client(context.certificates.as_deref())?) } else { None };
+        let tls = if wants_tls { Some(tls::client(context.certificates.as_deref())?.into()) } else { None };
         Ok(Self { address, tls, origin: Origin::Context(name.to_owned()) })
     }
 
@@ -166,7 +188,7 @@ impl Endpoint {
         &self.address
     }
 
-    pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
+    pub(crate) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
     }
 }

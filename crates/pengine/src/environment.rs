@@ -17,6 +17,10 @@ pub struct Environment {
     pub docker_tls_verify: bool,
     /// `DOCKER_CERT_PATH`: the folder of `ca.pem`, `cert.pem` and `key.pem` instead of `~/.docker`.
     pub docker_cert_path: Option<PathBuf>,
+    /// `BUILDX_BUILDER`: a builder's name.
+    pub buildx_builder: Option<String>,
+    /// `BUILDX_CONFIG`: the folder of builders instead of `buildx` in the docker client's folder.
+    pub buildx_config: Option<PathBuf>,
     /// `HOME`.
     pub home: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`: where a rootless engine has its socket.
@@ -35,6 +39,8 @@ impl Environment {
             docker_config: path("DOCKER_CONFIG"),
             docker_tls_verify: path("DOCKER_TLS_VERIFY").is_some(),
             docker_cert_path: path("DOCKER_CERT_PATH"),
+            buildx_builder: text("BUILDX_BUILDER"),
+            buildx_config: path("BUILDX_CONFIG"),
             home: path("HOME"),
             runtime_directory: path("XDG_RUNTIME_DIR"),
         }
@@ -45,6 +51,11 @@ impl Environment {
     pub fn docker_folder(&self) -> Option<PathBuf> {
         self.docker_config.clone().or_else(|| self.home.as_ref().map(|home| home.join(".docker")))
     }
+
+    /// The folder of builders; `None` when nothing says where it is.
+    pub(crate) fn builders_folder(&self) -> Option<PathBuf> {
+        self.buildx_config.clone().or_else(|| self.docker_folder().map(|folder| folder.join("buildx")))
+    }
 }
 
 /// What the command line says; wins over the environment.
@@ -54,4 +65,6 @@ pub struct Flags {
     pub host: Option<String>,
     /// A context's name, as in `docker --context`.
     pub context: Option<String>,
+    /// A builder's name or address, as in `docker buildx build --builder`.
+    pub builder: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! What can go wrong between us and an engine, told apart as people need it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::version::ApiVersion;
@@ -67,6 +67,50 @@ pub enum EngineError {
         endpoint: String,
         /// The refused connection.
         source: io::Error,
+    },
+    /// Nobody answers where a builder should be.
+    #[error("no BuildKit answers at {endpoint}")]
+    NoBuilder {
+        /// The endpoint.
+        endpoint: String,
+        /// The refused connection.
+        source: io::Error,
+    },
+    /// No builder has this name, and no docker context either.
+    #[error("builder `{name}` does not exist ({origin}); {}", known_builders(folder, known))]
+    BuilderMissing {
+        /// The name.
+        name: String,
+        /// Who named it.
+        origin: &'static str,
+        /// Where builders are described.
+        folder: PathBuf,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A program in a container could not be started.
+    #[error("failed to start a program in container {container}")]
+    Exec {
+        /// The container.
+        container: String,
+        /// What the engine says.
+        source: Box<bollard::errors::Error>,
+    },
+    /// A builder of a kind that we cannot speak with.
+    #[error("builder `{name}` cannot be used: {problem}")]
+    BuilderUnsupported {
+        /// The name.
+        name: String,
+        /// Its driver, or what else stands in the way.
+        problem: String,
+    },
+    /// What a builder needs is not there, or not running.
+    #[error("builder `{name}` does not run: {problem}")]
+    BuilderStopped {
+        /// The name.
+        name: String,
+        /// What is missing.
+        problem: String,
     },
     /// The socket exists, and this user may not open it.
     #[error("no permission to use the engine at {endpoint}")]
@@ -144,4 +188,12 @@ pub enum EngineError {
         /// Why, as far as the transport knows.
         source: hyper::Error,
     },
+}
+
+fn known_builders(folder: &Path, known: &[String]) -> String {
+    let folder = folder.display();
+    match known {
+        [] => format!("{folder} describes none"),
+        known => format!("{folder} describes {}", known.join(", ")),
+    }
 }

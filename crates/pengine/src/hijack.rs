@@ -102,26 +102,41 @@ fn ssh_said(error: &hyper::Error) -> Option<String> {
     None
 }
 
+/// What a connection is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) path: &'a str,
+    /// What will be spoken on it.
+    pub(crate) protocol: &'static str,
+    /// JSON, or nothing.
+    pub(crate) body: &'static str,
+}
+
 /// Asks the engine to hand over the connection of a `POST`.
 ///
-/// Protocol facts: `Connection: Upgrade`, `Upgrade: h2c`, answered with 101 (moby `api/server/router/build` and
-/// `session`, `grpc` routes).
+/// Protocol facts: `Connection: Upgrade`, `Upgrade: h2c` for gRPC and sessions or `tcp` for the streams of a container,
+/// answered with 101 (moby `api/server/router/build`, `session`, `grpc` and `container` routes).
 pub(crate) async fn hijack(
     endpoint: &Endpoint,
-    path: &str,
+    asked: Asked<'_>,
     headers: &[(&str, &str)],
     patience: Duration,
 ) -> Result<Hijacked, EngineError> {
+    let Asked { path, protocol, body } = asked;
     let invalid = |_| EngineError::Address { address: endpoint.to_string(), problem: "a header is not valid" };
     let mut request_head = Request::builder()
         .method(http::Method::POST)
         .uri(path)
         .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, "h2c");
+        .header(header::UPGRADE, protocol);
+    if !body.is_empty() {
+        request_head = request_head.header(header::CONTENT_TYPE, "application/json");
+    }
     for (name, value) in headers {
         request_head = request_head.header(*name, HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid(()))?);
     }
-    let request_head = request_head.body(http_body_util::Empty::<bytes::Bytes>::new()).map_err(|_| invalid(()))?;
+    let body = http_body_util::Full::new(bytes::Bytes::from_static(body.as_bytes()));
+    let request_head = request_head.body(body).map_err(|_| invalid(()))?;
     let work = async {
         let response = request(endpoint, request_head, patience).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -1,6 +1,7 @@
 //! TLS as docker sets it up: a folder with `ca.pem`, `cert.pem` and `key.pem`.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -9,48 +10,64 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::EngineError;
 
-/// A client configuration that checks the engine's certificate and shows ours if the folder has one.
-///
-/// Without `ca.pem`, or without a folder, the machine's own certificate authorities decide.
-pub(crate) fn client(folder: Option<&Path>) -> Result<Arc<ClientConfig>, EngineError> {
-    let wrong = |path: &Path, problem: String| EngineError::Certificate { path: path.to_owned(), problem };
-    if let Some(folder) = folder
-        && !folder.is_dir()
-    {
-        return Err(wrong(folder, "the folder does not exist".to_owned()));
+/// The files of a TLS client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Certificates {
+    /// The authorities that vouch for the other side; without one, the machine's own decide.
+    pub(crate) authority: Option<PathBuf>,
+    /// What we show: the certificate and its key.
+    pub(crate) own: Option<(PathBuf, PathBuf)>,
+}
+
+impl Certificates {
+    /// Those that are in a folder of docker's.
+    fn in_folder(folder: &Path) -> Result<Self, EngineError> {
+        if !folder.is_dir() {
+            return Err(wrong(folder, "the folder does not exist"));
+        }
+        let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        let own = (certificate.exists() || key.exists()).then_some((certificate, key));
+        Ok(Self { authority: Some(folder.join("ca.pem")).filter(|path| path.exists()), own })
     }
-    let mut roots = RootCertStore::empty();
-    match folder.map(|folder| folder.join("ca.pem")).filter(|path| path.exists()) {
-        Some(path) => {
-            let certificates = CertificateDer::pem_file_iter(&path).map_err(|error| wrong(&path, error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| wrong(&path, error.to_string()))?;
-                roots.add(certificate).map_err(|error| wrong(&path, error.to_string()))?;
+
+    /// A client configuration that checks the other side's certificate and shows ours if we have one.
+    pub(crate) fn client(&self) -> Result<ClientConfig, EngineError> {
+        let mut roots = RootCertStore::empty();
+        let named = self.authority.as_deref().unwrap_or(Path::new("ca.pem"));
+        match &self.authority {
+            Some(path) => {
+                for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(path, error))? {
+                    let certificate = certificate.map_err(|error| wrong(path, error))?;
+                    roots.add(certificate).map_err(|error| wrong(path, error))?;
+                }
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             }
         }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(wrong(named, "no certificate authority to check the other side with"));
         }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(named, error))?
+            .with_root_certificates(roots);
+        let Some((certificate, key)) = &self.own else { return Ok(builder.with_no_client_auth()) };
+        let chain = CertificateDer::pem_file_iter(certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| wrong(certificate, error))?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error))?;
+        builder.with_client_auth_cert(chain, private).map_err(|error| wrong(key, error))
     }
-    if roots.is_empty() {
-        let path = folder.map_or_else(|| Path::new("ca.pem").to_owned(), |folder| folder.join("ca.pem"));
-        return Err(wrong(&path, "no certificate authority to check the engine with".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(folder.unwrap_or(Path::new("TLS")), error.to_string()))?
-        .with_root_certificates(roots);
-    let pair = folder.map(|folder| (folder.join("cert.pem"), folder.join("key.pem")));
-    let configuration = match pair {
-        Some((certificate, key)) if certificate.exists() || key.exists() => {
-            let chain = CertificateDer::pem_file_iter(&certificate)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .map_err(|error| wrong(&certificate, error.to_string()))?;
-            let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| wrong(&key, error.to_string()))?;
-            builder.with_client_auth_cert(chain, private).map_err(|error| wrong(&key, error.to_string()))?
-        }
-        _ => builder.with_no_client_auth(),
-    };
-    Ok(Arc::new(configuration))
+}
+
+/// The configuration of docker's folder; without one, the machine's own authorities decide.
+pub(crate) fn client(folder: Option<&Path>) -> Result<Arc<ClientConfig>, EngineError> {
+    let certificates = folder.map(Certificates::in_folder).transpose()?.unwrap_or_default();
+    certificates.client().map(Arc::new)
+}
+
+fn wrong(path: &Path, problem: impl fmt::Display) -> EngineError {
+    EngineError::Certificate { path: path.to_owned(), problem: problem.to_string() }
 }

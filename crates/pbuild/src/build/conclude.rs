@@ -11,7 +11,7 @@ use crate::audit::{AttachedVerdict, Audited, Built, Verdict};
 use crate::cleanup::Marks;
 use crate::context::ContextLeak;
 use crate::edge::Failure;
-use crate::finish::{Finish, image_id};
+use crate::finish::{self, BuilderPlace, Finish, image_id};
 use crate::gate::{Leak, Outcome, Proof};
 use crate::injection::Injection;
 use crate::leftovers::{self, CacheBefore, Removed};
@@ -56,8 +56,13 @@ impl Work<'_> {
 
     async fn finish(&self, image: Option<Audited>, outputs: Cleared, result: BuildResult) -> Result<Exit, Failure> {
         let push = self.outputs.store.as_ref().is_some_and(|store| store.push);
-        let (engine, names) = (&self.engine, self.plan.tags.as_slice());
-        let finish = Finish { engine, arguments: self.arguments, names, push, edge: self.edge };
+        let (engine, names) = (self.site.engine(), self.plan.tags.as_slice());
+        let place = match (&self.outputs.registry, self.outputs.loads) {
+            (Some(_), _) => BuilderPlace::Registry,
+            (None, true) => BuilderPlace::Engine,
+            (None, false) => BuilderPlace::Nowhere,
+        };
+        let finish = Finish { engine, arguments: self.arguments, names, push, place, edge: self.edge };
         finish.run(image, outputs, result).await
     }
 
@@ -144,7 +149,8 @@ impl Work<'_> {
                 }
             }
         }
-        Ok(match built.audit(&self.engine, &self.secrets, Arc::clone(&self.needles), self.edge).await? {
+        let engine = self.site.engine().ok_or_else(finish::no_engine)?;
+        Ok(match built.audit(engine, &self.secrets, Arc::clone(&self.needles), self.edge).await? {
             Verdict::Clean(image, found) => {
                 self.edge.fact("audit", &report::clean(&found));
                 Ok(image)
@@ -156,8 +162,8 @@ impl Work<'_> {
 
     /// Removes an image that may not stay, where there is one.
     pub(super) async fn remove_image(&self, id: Option<&str>) {
-        if let Some(id) = id {
-            leftovers::remove_unnamed_image(&self.engine, id).await;
+        if let (Some(id), Some(engine)) = (id, self.site.engine()) {
+            leftovers::remove_unnamed_image(engine, id).await;
         }
     }
 
@@ -178,7 +184,7 @@ impl Work<'_> {
 
     pub(super) async fn context_leak(&self, leaks: Vec<ContextLeak>, before: &CacheBefore, marks: &Marks) -> Failure {
         // The file itself was never sent, so that no record holds the value.
-        if let Err(error) = before.restore(&self.builder, marks, &Marks::default()).await {
+        if let Err(error) = before.restore(&self.site.builder, marks, &Marks::default()).await {
             self.edge.stderr.warning(&format!(
                 "what was sent of the context could not be removed: {error}; run `docker builder prune`"
             ));
@@ -197,8 +203,8 @@ impl Work<'_> {
     }
 
     async fn remove(&self, id: Option<&str>, before: &CacheBefore, marks: &Marks, holding: &Marks) -> Removed {
-        let images = match id {
-            Some(id) => usize::from(leftovers::remove_unnamed_image(&self.engine, id).await),
+        let images = match id.zip(self.site.engine()) {
+            Some((id, engine)) => usize::from(leftovers::remove_unnamed_image(engine, id).await),
             None => 0,
         };
         if self.arguments.keep_leaked_cache {
@@ -208,7 +214,7 @@ impl Work<'_> {
             let what = "cache records that hold the value could not be removed";
             self.edge.stderr.warning(&format!("{what}: {why}; run `docker builder prune`"));
         };
-        match before.restore(&self.builder, marks, holding).await {
+        match before.restore(&self.site.builder, marks, holding).await {
             Ok(removed) => {
                 if removed.kept > 0 {
                     warn("another build uses them");

@@ -9,13 +9,19 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
+use bollard::query_parameters::ImportImageOptions;
+use bytes::Bytes;
+use futures::StreamExt as _;
 use pbuildkit::{Exporter, Receiver};
+use pengine::Engine;
 use pimage::LooseBlob;
 use pscan::{NeedleSet, Options, Report};
 use rustix::fs::{Access, AtFlags, CWD, OFlags, Timestamps, UTIME_OMIT, linkat, utimensat};
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
 
 use super::spec::OutputError;
 use crate::audit::{self, source};
@@ -53,6 +59,8 @@ pub(super) enum Target {
     Folder(PathBuf),
     /// A folder that becomes an OCI layout, or is one already.
     Layout(PathBuf),
+    /// An engine that loads the archive.
+    Engine(Box<Engine>),
 }
 
 impl Target {
@@ -175,7 +183,7 @@ impl Place {
     ) -> Result<Self, OutputError> {
         let received = match &target {
             Target::File(path) => unnamed(folder_of(path)).map(Received::File),
-            Target::Stream(_) | Target::StandardOutput => tempfile::tempfile().map(Received::File),
+            Target::Stream(_) | Target::StandardOutput | Target::Engine(_) => tempfile::tempfile().map(Received::File),
             Target::Layout(path) => nearest(path).and_then(|there| unnamed(&there)).map(Received::File),
             Target::Folder(path) => nearest(path).map(|there| {
                 // In the folder itself where it is there: on the same file system, and ours to write.
@@ -186,6 +194,7 @@ impl Place {
         let path = || match &target {
             Target::File(path) | Target::Stream(path) | Target::Folder(path) | Target::Layout(path) => path.clone(),
             Target::StandardOutput => PathBuf::from("-"),
+            Target::Engine(_) => PathBuf::from(LOADED),
         };
         let wrong = |source| OutputError::Destination { path: path(), source };
         let received = received.map_err(wrong)?;
@@ -200,6 +209,7 @@ impl Place {
         match &self.target {
             Target::File(path) | Target::Stream(path) | Target::Folder(path) | Target::Layout(path) => path,
             Target::StandardOutput => Path::new("-"),
+            Target::Engine(_) => Path::new(LOADED),
         }
     }
 
@@ -262,6 +272,7 @@ impl Place {
     pub(super) fn told(&self) -> Option<String> {
         let what = match self.format {
             _ if matches!(self.target, Target::Layout(_)) => "OCI layout",
+            _ if matches!(self.target, Target::Engine(_)) => return None,
             Format::Docker => "docker archive",
             Format::Oci => "OCI archive",
             Format::Tar => "tar",
@@ -271,7 +282,15 @@ impl Place {
     }
 
     /// Puts what was received where it belongs.
-    pub(super) fn commit(self) -> io::Result<()> {
+    pub(super) async fn commit(self) -> io::Result<()> {
+        if let (Received::File(file), Target::Engine(engine)) = (&self.received, &self.target) {
+            return load(engine, opened_again(file)?).await;
+        }
+        let writing = tokio::task::spawn_blocking(move || self.write()).await;
+        writing.unwrap_or_else(|_| Err(io::Error::other("the writer ended early")))
+    }
+
+    fn write(self) -> io::Result<()> {
         match (self.received, self.target) {
             (Received::File(file), Target::File(path)) => replace(&file, &path),
             (Received::File(mut file), Target::StandardOutput) => {
@@ -297,9 +316,34 @@ impl Place {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
                 merge(&scratch.0, &path)
             }
-            (Received::Folder(_), Target::StandardOutput) => Err(io::ErrorKind::Unsupported.into()),
+            (Received::Folder(_), Target::StandardOutput | Target::Engine(_))
+            | (Received::File(_), Target::Engine(_)) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
+}
+
+/// What the place of an engine is called.
+const LOADED: &str = "(the engine)";
+
+/// How much of an archive is read at a time.
+const PIECE: usize = 64 << 10;
+
+/// Has an engine load an archive: exactly the bytes of the file.
+async fn load(engine: &Engine, archive: File) -> io::Result<()> {
+    let pieces = futures::stream::try_unfold(tokio::fs::File::from_std(archive), |mut archive| async move {
+        let mut piece = Vec::with_capacity(PIECE);
+        let count = archive.read_buf(&mut piece).await?;
+        Ok::<_, io::Error>((count > 0).then(|| (Bytes::from(piece), archive)))
+    });
+    let options = ImportImageOptions { quiet: true, ..ImportImageOptions::default() };
+    let mut answers = pin!(engine.docker().import_image(options, bollard::body_try_stream(pieces), None));
+    while let Some(answer) = answers.next().await {
+        let problem = answer.map_err(io::Error::other)?.error_detail.and_then(|detail| detail.message);
+        if let Some(problem) = problem {
+            return Err(io::Error::other(problem));
+        }
+    }
+    Ok(())
 }
 
 /// A file in a folder that has no name there.

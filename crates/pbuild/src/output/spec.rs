@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::OutputOptions;
+use super::elsewhere::RegistryOutput;
 use super::place::{Format, Place, Target};
 use crate::comma_separated;
 use crate::reference::ImageName;
@@ -44,6 +45,9 @@ pub enum OutputError {
     /// A push without a name.
     #[error("tag is needed when pushing to registry")]
     NoName,
+    /// A builder without an engine is asked to keep an image.
+    #[error("--output type=image: builder `{0}` has no engine that keeps the image; add push=true, or use --load")]
+    NoStore(String),
     /// The engine pushes under names alone.
     #[error("--output push-by-digest=true: a docker engine pushes under a name only")]
     ByDigest,
@@ -56,6 +60,8 @@ pub struct Store {
     pub attributes: BTreeMap<String, String>,
     /// Whether the image is pushed from there.
     pub push: bool,
+    /// Whether the store is that of the builder, whatever it is (`type=image`), and not the engine's (`type=docker`).
+    pub of_builder: bool,
 }
 
 /// Where the result goes, checked: places can be written to as far as that can be told.
@@ -67,6 +73,14 @@ pub struct Outputs {
     pub places: Vec<Place>,
     /// The names of the image that the outputs themselves give, beside those of `-t`.
     pub names: Vec<String>,
+    /// Registries to which a builder without an engine pushes the image itself.
+    pub registry: Option<RegistryOutput>,
+    /// Whether an engine loads the image of a builder that has none.
+    pub loads: bool,
+    /// Attributes of the archive that the engine loads.
+    pub(super) load_attributes: BTreeMap<String, String>,
+    /// Whether anybody asked for a place.
+    pub(super) asked: bool,
 }
 
 impl Outputs {
@@ -77,15 +91,22 @@ impl Outputs {
     /// # Errors
     /// [`OutputError`] names the flag.
     pub fn parse(options: &OutputOptions, terminal: bool) -> Result<Self, OutputError> {
-        let mut outputs = Self { store: None, places: Vec::new(), names: Vec::new() };
-        let mut any = false;
+        let mut outputs = Self {
+            store: None,
+            places: Vec::new(),
+            names: Vec::new(),
+            registry: None,
+            loads: false,
+            load_attributes: BTreeMap::new(),
+            asked: options.push || options.load,
+        };
         for text in &options.outputs {
             outputs.add(text, terminal)?;
-            any = true;
+            outputs.asked = true;
         }
         if options.push {
             outputs.store.get_or_insert_default().push = true;
-        } else if options.load || !any {
+        } else if options.load || !outputs.asked {
             outputs.store.get_or_insert_default();
         }
         if outputs.places.iter().filter(|place| place.is_standard_output()).count() > 1 {
@@ -141,8 +162,8 @@ impl Outputs {
         let kind = kind.ok_or_else(|| OutputError::NoKind(text.to_owned()))?;
         let format = match kind.as_str() {
             "cacheonly" => return Ok(()),
-            "image" | "registry" => return self.add_store(kind == "registry", attributes),
-            "docker" if destination.is_none() => return self.add_store(false, attributes),
+            "image" | "registry" => return self.add_store(&kind, attributes),
+            "docker" if destination.is_none() => return self.add_store(&kind, attributes),
             "docker" => Format::Docker,
             "oci" => Format::Oci,
             "tar" => Format::Tar,
@@ -152,9 +173,9 @@ impl Outputs {
         self.add_place(format, destination.as_deref(), attributes, terminal)
     }
 
-    fn add_store(&mut self, push: bool, mut attributes: BTreeMap<String, String>) -> Result<(), OutputError> {
+    fn add_store(&mut self, kind: &str, mut attributes: BTreeMap<String, String>) -> Result<(), OutputError> {
         let is = |value: Option<String>| value.as_deref().and_then(comma_separated::truth);
-        let push = is(attributes.remove("push")).unwrap_or(push);
+        let push = is(attributes.remove("push")).unwrap_or(kind == "registry");
         if is(attributes.remove("push-by-digest")) == Some(true) && push {
             return Err(OutputError::ByDigest);
         }
@@ -163,6 +184,7 @@ impl Outputs {
         self.names.extend(names.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
         let store = self.store.get_or_insert_default();
         store.push |= push;
+        store.of_builder |= kind != "docker";
         store.attributes.extend(attributes);
         Ok(())
     }
@@ -214,11 +236,12 @@ mod tests {
             (outputs.store, places)
         };
         let store = |push| Some(Store { push, ..Store::default() });
+        let of_builder = |push| Some(Store { push, of_builder: true, ..Store::default() });
         assert_eq!(shown(&[]), (store(false), vec![]));
         assert_eq!(shown(&["type=docker"]), (store(false), vec![]));
-        assert_eq!(shown(&["type=image,push=true"]), (store(true), vec![]));
-        assert_eq!(shown(&["type=registry"]), (store(true), vec![]));
-        assert_eq!(shown(&["type=registry,push=false"]), (store(false), vec![]));
+        assert_eq!(shown(&["type=image,push=true"]), (of_builder(true), vec![]));
+        assert_eq!(shown(&["type=registry"]), (of_builder(true), vec![]));
+        assert_eq!(shown(&["type=registry,push=false"]), (of_builder(false), vec![]));
         assert_eq!(shown(&["type=cacheonly"]), (None, vec![]));
         assert_eq!(shown(&[&at("out")]), (None, vec![format!("type=local,dest={}", at("out"))]));
         assert_eq!(shown(&["-"]), (None, vec!["type=tar,dest=-".to_owned()]));

@@ -1,0 +1,418 @@
+//! Which builder is meant: BuildKit of an engine, or one that stands by itself.
+//!
+//! The first that is set wins, as for `docker buildx build`: `--builder`, `BUILDX_BUILDER`, what `docker buildx use`
+//! chose, and last the engine of the docker context. `BUILDKIT_HOST` belongs to `buildctl` and is not looked at; its
+//! value may be given to `--builder`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::configuration::Context;
+use crate::connection::Connection;
+use crate::endpoint::{Endpoint, Origin, Safety, Tls};
+use crate::engine::Engine;
+use crate::environment::{Environment, Flags};
+use crate::error::EngineError;
+use crate::exec;
+use crate::last_words::{LastWords, Told};
+use crate::store::{BuilderStore, Instance, Node};
+use crate::tls::Certificates;
+
+/// How long a first answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What BuildKit calls itself in a container.
+const DIAL: [&str; 2] = ["buildctl", "dial-stdio"];
+
+/// What runs the build.
+#[derive(Debug)]
+pub enum BuilderChoice {
+    /// BuildKit of an engine, which keeps the image too.
+    Engine(Endpoint),
+    /// BuildKit by itself.
+    Plain(PlainBuilder),
+}
+
+/// A BuildKit without an engine's store.
+#[derive(Clone, Debug)]
+pub struct PlainBuilder {
+    name: String,
+    way: Way,
+    loads: bool,
+}
+
+/// How it is reached.
+#[derive(Clone, Debug)]
+enum Way {
+    /// It listens itself.
+    Direct(Endpoint),
+    /// It runs in a container of an engine.
+    Container { engine: Endpoint, container: String },
+}
+
+/// Who named a builder, for errors.
+type NamedBy = &'static str;
+
+impl BuilderChoice {
+    /// Finds the builder that docker itself would use.
+    ///
+    /// # Errors
+    ///
+    /// A builder that does not exist, or is of a kind that we cannot speak with; files of docker that are not valid;
+    /// unusable certificates.
+    pub fn resolve(environment: &Environment, flags: &Flags) -> Result<Self, EngineError> {
+        let finder = Finder { environment, flags, store: environment.builders_folder().map(BuilderStore::new) };
+        if let Some(name) = flags.builder.as_deref().filter(|name| !name.is_empty()) {
+            return finder.named(name, "--builder");
+        }
+        if let Some(name) = &environment.buildx_builder {
+            return finder.named(name, "BUILDX_BUILDER");
+        }
+        finder.current()
+    }
+}
+
+struct Finder<'a> {
+    environment: &'a Environment,
+    flags: &'a Flags,
+    store: Option<BuilderStore>,
+}
+
+impl Finder<'_> {
+    fn named(&self, name: &str, by: NamedBy) -> Result<BuilderChoice, EngineError> {
+        if name.contains("://") {
+            return self.listening(name, name, &TlsOptions::default()).map(BuilderChoice::Plain);
+        }
+        if let Some(instance) = self.store.as_ref().map(|store| store.instance(name)).transpose()?.flatten() {
+            return self.instance(&instance);
+        }
+        let docker = self.environment.docker_folder();
+        if name == "default" || docker.as_deref().is_some_and(|folder| Context::exists(folder, name)) {
+            return self.context(name).map(BuilderChoice::Engine);
+        }
+        Err(EngineError::BuilderMissing {
+            name: name.to_owned(),
+            origin: by,
+            folder: self.store.as_ref().map_or_else(|| "~/.docker/buildx".into(), |store| store.folder().to_owned()),
+            known: self.store.as_ref().map(BuilderStore::names).unwrap_or_default(),
+        })
+    }
+
+    fn current(&self) -> Result<BuilderChoice, EngineError> {
+        let endpoint = Endpoint::resolve(self.environment, self.flags)?;
+        let Some(store) = &self.store else { return Ok(BuilderChoice::Engine(endpoint)) };
+        let context = match endpoint.origin() {
+            Origin::Context(name) => name.clone(),
+            // Docker's name for its default context, wherever a rootless engine was found.
+            Origin::Default | Origin::Rootless => "unix:///var/run/docker.sock".to_owned(),
+            Origin::Flag | Origin::Environment | Origin::Builder(_) => endpoint.to_string(),
+        };
+        match store.current(&context)? {
+            Some(instance) => self.instance(&instance),
+            None => Ok(BuilderChoice::Engine(endpoint)),
+        }
+    }
+
+    fn instance(&self, instance: &Instance) -> Result<BuilderChoice, EngineError> {
+        let unsupported = |problem: String| EngineError::BuilderUnsupported { name: instance.name.clone(), problem };
+        let driver = instance.driver.as_str();
+        if !["docker", "docker-container", "remote"].contains(&driver) {
+            return Err(unsupported(format!("its driver `{driver}` is none of docker, docker-container and remote")));
+        }
+        let node = match instance.nodes.as_slice() {
+            [node] => node,
+            [] => return Err(unsupported("it has no node".to_owned())),
+            several => {
+                let problem = format!("it has {} nodes, and a build runs on one", several.len());
+                return Err(unsupported(problem));
+            }
+        };
+        match driver {
+            "docker" => self.engine(&node.endpoint).map(BuilderChoice::Engine),
+            "docker-container" => {
+                let container = format!("buildx_buildkit_{}", node.name);
+                let way = Way::Container { engine: self.engine(&node.endpoint)?, container };
+                Ok(BuilderChoice::Plain(PlainBuilder { name: instance.name.clone(), way, loads: loads(node) }))
+            }
+            _ => {
+                let path = |name| node.option(name).map(PathBuf::from);
+                let options = TlsOptions {
+                    authority: path("cacert"),
+                    certificate: path("cert"),
+                    key: path("key"),
+                    server: node.option("servername").map(str::to_owned),
+                };
+                let plain = self.listening(&instance.name, &node.endpoint, &options)?;
+                Ok(BuilderChoice::Plain(PlainBuilder { loads: loads(node), ..plain }))
+            }
+        }
+    }
+
+    /// The engine of a node: a docker context's name, or an address.
+    fn engine(&self, endpoint: &str) -> Result<Endpoint, EngineError> {
+        match endpoint.contains("://") {
+            // The default context is written down as its address; variables say how TLS is spoken with it.
+            true => {
+                let here = Endpoint::resolve(self.environment, self.flags)?;
+                if here.to_string() == endpoint { Ok(here) } else { Endpoint::plain(endpoint) }
+            }
+            false => self.context(endpoint),
+        }
+    }
+
+    fn context(&self, name: &str) -> Result<Endpoint, EngineError> {
+        // The default context is what DOCKER_HOST says.
+        let variables = name == "default" && self.environment.docker_host.is_some();
+        let flags = Flags { context: (!variables).then(|| name.to_owned()), ..Flags::default() };
+        Endpoint::resolve(self.environment, &flags)
+    }
+
+    /// A builder at an address.
+    fn listening(&self, name: &str, address: &str, options: &TlsOptions) -> Result<PlainBuilder, EngineError> {
+        let plain = |way| Ok(PlainBuilder { name: name.to_owned(), way, loads: false });
+        if let Some(container) = address.strip_prefix("docker-container://") {
+            let engine = Endpoint::resolve(self.environment, self.flags)?;
+            let container = container.trim_end_matches('/').to_owned();
+            return plain(Way::Container { engine, container });
+        }
+        let unsupported = |problem: &str| {
+            let (name, problem) = (name.to_owned(), problem.to_owned());
+            Err(EngineError::BuilderUnsupported { name, problem })
+        };
+        if ["kube-pod://", "ssh://", "podman-container://", "nerdctl-container://"]
+            .iter()
+            .any(|kind| address.starts_with(kind))
+        {
+            return unsupported("its address is none of tcp://, unix:// and docker-container://");
+        }
+        let parsed = Address::parse(address)?;
+        match &parsed {
+            Address::Tcp { port: None, .. } => return unsupported("its address has no port"),
+            Address::Tcp { .. } | Address::Unix(_) | Address::Ssh { .. } => {}
+        }
+        let tls = options.tls(name)?;
+        plain(Way::Direct(Endpoint::of_builder(name, parsed, tls)))
+    }
+}
+
+/// Whether a result without a place goes into the engine all the same.
+fn loads(node: &Node) -> bool {
+    node.option("default-load").is_some_and(|value| matches!(value, "true" | "True" | "TRUE" | "t" | "T" | "1"))
+}
+
+/// The files of a remote builder.
+#[derive(Default)]
+struct TlsOptions {
+    authority: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    server: Option<String>,
+}
+
+impl TlsOptions {
+    /// Any of the options turns TLS on; the authority is needed then, as for docker.
+    fn tls(&self, name: &str) -> Result<Option<Tls>, EngineError> {
+        let missing = |option| EngineError::BuilderUnsupported {
+            name: name.to_owned(),
+            problem: format!("it is set up for TLS without the driver option {option}"),
+        };
+        let own = match (&self.certificate, &self.key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (Some(_), None) => return Err(missing("key")),
+            (None, Some(_)) => return Err(missing("cert")),
+        };
+        if self.authority.is_none() && own.is_none() && self.server.is_none() {
+            return Ok(None);
+        }
+        let authority = self.authority.clone().ok_or_else(|| missing("cacert"))?;
+        let mut client = Certificates { authority: Some(authority), own }.client()?;
+        client.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Some(Tls { client: client.into(), name: self.server.clone() }))
+    }
+}
+
+impl PlainBuilder {
+    /// Its name, or its address where it has none.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether its owner wants results without a place in the engine (`default-load=true`).
+    #[must_use]
+    pub fn loads(&self) -> bool {
+        self.loads
+    }
+
+    /// Who can read what travels there.
+    #[must_use]
+    pub fn safety(&self) -> Safety {
+        self.endpoint().safety()
+    }
+
+    /// Refuses a builder that everybody on the way can listen to (C16).
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Plaintext`].
+    pub fn require_private(&self) -> Result<(), EngineError> {
+        self.endpoint().require_private()
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        match &self.way {
+            Way::Direct(endpoint) | Way::Container { engine: endpoint, .. } => endpoint,
+        }
+    }
+
+    /// Opens a connection on which BuildKit speaks HTTP/2. What carries it may have last words when it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: nobody answers, or the builder's container does not run.
+    pub async fn dial(&self) -> Result<(Connection, LastWords), EngineError> {
+        match &self.way {
+            Way::Direct(endpoint) => {
+                let (told, said) = Told::new(endpoint.dial(PATIENCE).await?);
+                Ok((Box::new(told), said))
+            }
+            Way::Container { engine, container } => {
+                let engine = Engine::connect(engine).await?;
+                self.check_container(&engine, container).await?;
+                exec::run(&engine, container, &DIAL).await
+            }
+        }
+    }
+
+    async fn check_container(&self, engine: &Engine, container: &str) -> Result<(), EngineError> {
+        let stopped = |problem| EngineError::BuilderStopped { name: self.name.clone(), problem };
+        let inspected = match engine.docker().inspect_container(container, None).await {
+            Ok(inspected) => inspected,
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {
+                return Err(stopped(format!("there is no container {container} at {}", engine.endpoint())));
+            }
+            Err(source) => return Err(EngineError::Exec { container: container.to_owned(), source: Box::new(source) }),
+        };
+        match inspected.state.and_then(|state| state.running) {
+            Some(true) => Ok(()),
+            _ => Err(stopped(format!("container {container} is not running"))),
+        }
+    }
+}
+
+impl fmt::Display for PlainBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.way {
+            Way::Direct(endpoint) if endpoint.to_string() == self.name => f.write_str(&self.name),
+            Way::Direct(endpoint) => write!(f, "{} at {endpoint}", self.name),
+            Way::Container { engine, container } => write!(f, "{} in container {container} at {engine}", self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A home with one builder of each kind.
+    fn home() -> (TempDir, Environment) {
+        let home = TempDir::new().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = home.path().join(".docker/buildx").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let builder = |name: &str, driver: &str, endpoint: &str, options: &str| {
+            let node = format!(r#"{{"Name":"{name}0","Endpoint":"{endpoint}","DriverOpts":{options},"Flags":null}}"#);
+            let text = format!(r#"{{"Name":"{name}","Driver":"{driver}","Nodes":[{node}],"Dynamic":false}}"#);
+            write(&format!("instances/{name}"), &text);
+        };
+        builder("far", "remote", "tcp://h:1234", r#"{"default-load":"true"}"#);
+        builder("portless", "remote", "tcp://h", "null");
+        builder("half", "remote", "tcp://h:1234", r#"{"cert":"/c.pem"}"#);
+        builder("boxed", "docker-container", "unix:///e.sock", "null");
+        builder("plain", "docker", "unix:///e.sock", "null");
+        builder("pods", "kubernetes", "", "null");
+        let node = r#"{"Name":"n","Endpoint":"tcp://h:1"}"#;
+        write("instances/both", &format!(r#"{{"Name":"both","Driver":"remote","Nodes":[{node},{node}]}}"#));
+        let environment = Environment { home: Some(home.path().into()), ..Environment::default() };
+        (home, environment)
+    }
+
+    fn shown(environment: &Environment, builder: Option<&str>) -> Result<String, String> {
+        let flags = Flags { builder: builder.map(str::to_owned), ..Flags::default() };
+        match BuilderChoice::resolve(environment, &flags) {
+            Ok(BuilderChoice::Engine(endpoint)) => Ok(format!("engine {endpoint}")),
+            Ok(BuilderChoice::Plain(plain)) => Ok(format!("{plain}{}", if plain.loads() { ", loads" } else { "" })),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn every_driver_is_reached_in_its_own_way() {
+        let (_home, environment) = home();
+        for (name, expected) in [
+            ("far", "far at tcp://h:1234, loads"),
+            ("FAR", "far at tcp://h:1234, loads"),
+            ("boxed", "boxed in container buildx_buildkit_boxed0 at unix:///e.sock"),
+            ("plain", "engine unix:///e.sock"),
+            ("default", "engine unix:///var/run/docker.sock"),
+            ("tcp://h:1", "tcp://h:1"),
+            ("unix:///b.sock", "unix:///b.sock"),
+        ] {
+            assert_eq!(shown(&environment, Some(name)).as_deref(), Ok(expected));
+        }
+        let environment = Environment { docker_host: Some("tcp://d:1".into()), ..environment };
+        assert_eq!(shown(&environment, Some("default")).as_deref(), Ok("engine tcp://d:1"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_with_the_reason() {
+        let (_home, environment) = home();
+        for (name, says) in [
+            ("pods", "`pods` cannot be used: its driver `kubernetes`"),
+            ("both", "2 nodes"),
+            ("portless", "no port"),
+            ("half", "driver option key"),
+            ("kube-pod://p", "none of tcp://"),
+            ("nowhere", "`nowhere` does not exist (--builder)"),
+            ("nowhere", "describes both, boxed, far, half, plain, pods, portless"),
+        ] {
+            let error = shown(&environment, Some(name)).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+        let environment = Environment { buildx_builder: Some("gone".into()), ..environment };
+        assert!(shown(&environment, None).unwrap_err().contains("(BUILDX_BUILDER)"));
+    }
+
+    #[test]
+    fn the_flag_wins_over_the_variable_and_that_over_the_builder_in_use() {
+        let (home, mut environment) = home();
+        assert_eq!(shown(&environment, None).as_deref(), Ok("engine unix:///var/run/docker.sock"));
+        let current = r#"{"Key":"unix:///var/run/docker.sock","Name":"boxed","Global":false}"#;
+        fs::write(home.path().join(".docker/buildx/current"), current).unwrap();
+        assert!(shown(&environment, None).unwrap().starts_with("boxed"));
+        environment.buildx_builder = Some("plain".into());
+        assert!(shown(&environment, None).unwrap().starts_with("engine"));
+        assert!(shown(&environment, Some("far")).unwrap().starts_with("far"));
+        environment.buildx_config = Some(home.path().join("elsewhere"));
+        assert!(shown(&environment, Some("far")).unwrap_err().contains("elsewhere"));
+    }
+
+    #[test]
+    fn c16_a_builder_over_plain_tcp_is_readable_by_others() {
+        let (_home, environment) = home();
+        let flags = |name: &str| Flags { builder: Some(name.to_owned()), ..Flags::default() };
+        let BuilderChoice::Plain(far) = BuilderChoice::resolve(&environment, &flags("far")).unwrap() else {
+            panic!("a plain builder")
+        };
+        assert_eq!(far.safety(), Safety::Plaintext);
+        assert!(far.require_private().is_err());
+    }
+}

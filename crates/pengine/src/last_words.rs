@@ -1,0 +1,75 @@
+//! Why a connection ended, for whoever sees no more than that it did.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::connection::Connection;
+
+/// How much is kept.
+const LIMIT: usize = 200;
+
+/// The last line of what carries a connection: of a program's standard error, of an engine in place of a program that did
+/// not start, or the error that ended the stream.
+#[derive(Clone, Debug, Default)]
+pub struct LastWords(Arc<Mutex<String>>);
+
+impl LastWords {
+    /// The line; empty when there is none.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn keep(&self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        if let Some(line) = text.lines().map(str::trim).rfind(|line| !line.is_empty()) {
+            let line = line.chars().filter(|character| !character.is_control()).take(LIMIT).collect();
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = line;
+        }
+    }
+}
+
+/// A connection that keeps the error that ended it. With TLS a refused certificate shows there, after the handshake.
+pub(crate) struct Told {
+    inner: Connection,
+    said: LastWords,
+}
+
+impl Told {
+    pub(crate) fn new(inner: Connection) -> (Self, LastWords) {
+        let said = LastWords::default();
+        (Self { inner, said: said.clone() }, said)
+    }
+}
+
+impl AsyncRead for Told {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = ready!(Pin::new(&mut self.inner).poll_read(context, buffer));
+        if let Err(error) = &read {
+            self.said.keep(error.to_string().as_bytes());
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl AsyncWrite for Told {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,230 @@
+//! Builders that stand by themselves, as `docker buildx create` makes them: a real BuildKit at an address of its own,
+//! and another engine that keeps the images (B17).
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use acceptance::{BuilderRelay, ImageName, Registry, SERVER};
+use ptest::{Canary, Engine, Flavour, Scene, Tool};
+
+/// A project whose builder is one engine's BuildKit and whose images go to another engine.
+struct Shop {
+    scene: Scene,
+    keeper: Engine,
+    maker: Engine,
+    token: Canary,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let (keeper, maker) = (Engine::get(Flavour::Modern), Engine::get(Flavour::Containerd));
+        let scene = Scene::on(&keeper);
+        let token = scene.oracle().token("TOKEN");
+        // Such a builder has no images of an engine, so that the base is a file of the project.
+        let container = String::from_utf8(maker.docker(&["create", "busybox"])).expect("an id");
+        let base = maker.docker(&["export", container.trim()]);
+        maker.docker(&["rm", container.trim()]);
+        scene.write("base.tar", base);
+        Self { scene, keeper, maker, token }
+    }
+
+    /// Steps that no other test has.
+    fn dockerfile(&self, mark: &str, leak: &str) {
+        let text = format!(
+            "FROM scratch\nADD base.tar /\nRUN test -n \"$TOKEN\"; echo {mark}-{} > /made{leak}\nCMD [\"cat\", \"/made\"]\n",
+            std::process::id()
+        );
+        self.scene.write("Dockerfile", text);
+    }
+
+    fn build(&self, more: &[&str]) -> Tool<'_> {
+        let tool = self.scene.pbuild().args(["build", "--progress", "plain", "--secret", "id=TOKEN"]).args(more);
+        tool.arg(".").env("TOKEN", self.token.text())
+    }
+
+    fn store(&self) -> PathBuf {
+        self.scene.home().join(".docker/buildx")
+    }
+
+    /// The real `docker buildx`, with the scene's own builders.
+    fn buildx(&self, arguments: &[&str]) -> Output {
+        let mut command = ptest::program("PBUILD_TEST_BUILDX");
+        command.args(arguments).env("DOCKER_HOST", self.keeper.docker_host()).env("BUILDX_CONFIG", self.store());
+        let output = command.output().expect("buildx runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    fn create_with_tls(&self, name: &str, relay: &BuilderRelay, pair: &str) {
+        let file = |name: &str| relay.file(name).display().to_string();
+        let (own, key) = (file(&format!("{pair}.pem")), file(&format!("{pair}.key")));
+        let options = format!("cacert={},cert={own},key={key},servername={SERVER}", file("ca.pem"));
+        let _ =
+            self.buildx(&["create", "--name", name, "--driver", "remote", "--driver-opt", &options, relay.address()]);
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.scene.project().join(name).exists()
+    }
+}
+
+#[test]
+fn b17_a_remote_builder_s_image_is_loaded_when_it_is_clean_and_not_before() {
+    let shop = Shop::new();
+    let relay = BuilderRelay::tls(&shop.maker);
+    shop.create_with_tls("far", &relay, "client");
+    let image = ImageName::new(&shop.keeper, "remote");
+    let far = ["--builder", "far", "-t", image.as_str()];
+    let with = |more: &[&str]| shop.build(&[&far, more].concat()).run();
+
+    for (mark, more) in [("proven", &["--load"][..]), ("whole", &["--load", "--audit-base", "full"])] {
+        shop.dockerfile(mark, "; echo $TOKEN > /leak");
+        with(more).expect_code(10).expect_stderr("TOKEN");
+        assert!(!image.exists(), "{mark}");
+        let file = [&["-o", "type=oci,dest=image.tar"], &more[1..]].concat();
+        with(&file).expect_code(10);
+        assert!(!shop.has("image.tar"), "{mark}");
+    }
+
+    shop.dockerfile("clean", "");
+    with(&["--load", "--iidfile", "id"]).expect_code(0).expect_stderr("far at tcp://").expect_stderr("clean");
+    assert!(image.run(&["cat", "/made"]).starts_with("clean-"));
+    let id = fs::read_to_string(shop.scene.project().join("id")).expect("the image's ID");
+    let known = shop.keeper.docker(&["image", "inspect", "--format", "{{.Id}}", image.as_str()]);
+    assert_eq!(String::from_utf8_lossy(&known).trim(), id);
+    assert!(!shop.maker.try_docker(&["image", "inspect", image.as_str()]).status.success());
+    shop.scene.oracle().check_bytes("inspect", &image.told_by_the_engine());
+
+    with(&[]).expect_code(0).expect_stderr("stays in its cache").expect_stderr("clean");
+    with(&["-o", "type=oci,dest=image.tar"]).expect_code(0);
+    assert!(shop.has("image.tar"));
+    with(&["--audit-base", "full"]).expect_code(2).expect_stderr("--audit-base full");
+    with(&["-o", "type=image"]).expect_code(2).expect_stderr("push=true");
+}
+
+/// What docker's own client makes there is what we make.
+#[test]
+fn a_remote_builder_makes_the_files_that_docker_makes() {
+    let shop = Shop::new();
+    let relay = BuilderRelay::unix(&shop.maker);
+    let _ = shop.buildx(&["create", "--name", "near", "--driver", "remote", relay.address()]);
+    shop.scene.write("Dockerfile", format!("FROM scratch\nADD base.tar /\nRUN echo {} > /made\n", std::process::id()));
+    let project = shop.scene.project().display().to_string();
+    let at = |name: &str| format!("type=tar,dest={project}/{name}");
+    let _ = shop.buildx(&["build", "--builder", "near", "-o", &at("theirs.tar"), &project]);
+    fs::rename(shop.scene.project().join("theirs.tar"), shop.scene.temporary().join("theirs.tar")).expect("ours");
+    let tool = shop.scene.pbuild().args(["build", "--builder", "near", "-o", &at("ours.tar"), "."]);
+    tool.run().expect_code(0);
+    let theirs = fs::read(shop.scene.temporary().join("theirs.tar")).expect("a file");
+    let ours = fs::read(shop.scene.project().join("ours.tar")).expect("a file");
+    assert!(ours == theirs, "{} and {} bytes", ours.len(), theirs.len());
+}
+
+#[test]
+fn the_builder_that_buildx_uses_is_ours_too_and_the_doctor_names_it() {
+    let shop = Shop::new();
+    let relay = BuilderRelay::unix(&shop.maker);
+    let _ = shop.buildx(&["create", "--name", "near", "--driver", "remote", relay.address()]);
+    shop.dockerfile("current", "");
+    let seen = |tool: Tool<'_>| tool.run().expect_code(0).stderr();
+    let engine = format!("engine    28.5.2 at {}", shop.keeper.docker_host());
+    assert!(!seen(shop.build(&["-o", "type=cacheonly"])).contains("near at unix://"), "{engine}");
+    assert!(seen(shop.build(&["-o", "type=cacheonly"]).env("BUILDX_BUILDER", "near")).contains("near at unix://"));
+    let _ = shop.buildx(&["use", "near"]);
+    assert!(seen(shop.build(&["-o", "type=cacheonly"])).contains("near at unix://"));
+    assert!(!seen(shop.build(&["-o", "type=cacheonly", "--builder", "default"])).contains("near at unix://"));
+    assert!(seen(shop.build(&["-o", "type=cacheonly", "--builder", relay.address()])).contains(relay.address()));
+    assert!(seen(shop.scene.pbuild().args(["build", "--check", "."])).contains("near at unix://"));
+    let doctor = shop.scene.pbuild().arg("doctor").run();
+    doctor.expect_stdout("near at unix://").expect_stdout("gateway.exec");
+}
+
+/// The builder's container speaks through the engine; it ends with its builder.
+struct Boxed<'a>(&'a Engine, &'static str);
+
+impl Drop for Boxed<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.try_docker(&["rm", "--force", self.1]);
+    }
+}
+
+#[test]
+fn a_builder_in_a_container_is_reached_through_the_engine() {
+    let mut shop = Shop::new();
+    shop.keeper = Engine::get(Flavour::Containerd);
+    let image = ImageName::new(&shop.keeper, "boxed");
+    let name = "buildx_buildkit_pbuild-test-boxed0";
+    let boxed = |more: &[&str]| {
+        let arguments = [&["--builder", "pbuild-test-boxed", "--load", "-t", image.as_str()], more].concat();
+        shop.build(&arguments).env("DOCKER_HOST", shop.keeper.docker_host()).run()
+    };
+    let _ = shop.buildx(&["create", "--name", "pbuild-test-boxed", "--driver", "docker-container"]);
+    shop.dockerfile("boxed", "");
+    let _removed = Boxed(&shop.keeper, name);
+    boxed(&[]).expect_code(30).expect_stderr(name).expect_stderr("docker buildx inspect --bootstrap");
+
+    shop.keeper.docker(&["create", "--name", name, "busybox", "sleep", "600"]);
+    boxed(&[]).expect_code(30).expect_stderr("is not running");
+    shop.keeper.docker(&["start", name]);
+    boxed(&[]).expect_code(30).expect_stderr("buildctl");
+
+    let relay = BuilderRelay::tcp(&shop.maker);
+    let (host, port) = relay.address().trim_start_matches("tcp://").rsplit_once(':').expect("a port");
+    let install = format!("printf '#!/bin/sh\\ntest \"$1\" = dial-stdio && exec nc {host} {port}\\n' > /bin/buildctl");
+    shop.keeper.docker(&["exec", name, "sh", "-c", &format!("{install}; chmod 755 /bin/buildctl")]);
+    boxed(&[]).expect_code(0).expect_stderr("in container").expect_stderr("clean");
+    assert!(image.run(&["cat", "/made"]).starts_with("boxed-"));
+    shop.keeper.docker(&["image", "rm", "--force", image.as_str()]);
+    shop.dockerfile("boxed", "; echo $TOKEN > /leak");
+    boxed(&[]).expect_code(10);
+    assert!(!image.exists());
+}
+
+#[test]
+fn a_builder_pushes_what_is_proven_and_nothing_else() {
+    let shop = Shop::new();
+    let registry = Registry::plain_inside(&shop.maker);
+    let relay = BuilderRelay::unix(&shop.maker);
+    let name = format!("{}/team/shop:1", registry.inside());
+    let push =
+        |more: &[&str]| shop.build(&[&["--builder", relay.address(), "-t", &name, "--push"], more].concat()).run();
+    shop.dockerfile("pushed", "; echo $TOKEN > /leak");
+    push(&[]).expect_code(10);
+    assert_eq!(registry.digest("team/shop", "1"), None);
+    shop.dockerfile("pushed", "");
+    push(&["--provenance", "true"]).expect_code(2).expect_stderr("attestations");
+    push(&["--audit-base", "full"]).expect_code(2);
+    assert_eq!(registry.digest("team/shop", "1"), None);
+    let pushed = push(&[]);
+    pushed.expect_code(0).expect_stderr("pushed").expect_stderr("clean");
+    let digest = registry.digest("team/shop", "1").expect("the registry has it");
+    pushed.expect_stderr(&digest);
+}
+
+#[test]
+fn a_builder_that_cannot_be_used_is_named_with_the_reason() {
+    let shop = Shop::new();
+    let relay = BuilderRelay::tls(&shop.maker);
+    shop.create_with_tls("far", &relay, "client");
+    shop.create_with_tls("stranger", &relay, "stranger");
+    shop.dockerfile("none", "");
+    let with = |builder: &str| shop.build(&["--builder", builder]).run();
+    with("stranger").expect_code(30).expect_stderr("stranger at tcp://").expect_stderr("alert: ");
+    // Without TLS where TLS is spoken.
+    with(relay.address()).expect_code(30).expect_stderr(relay.address());
+    with("nowhere").expect_code(2).expect_stderr("(--builder)").expect_stderr("describes far, stranger");
+    let by_variable = shop.build(&[]).env("BUILDX_BUILDER", "nowhere").run();
+    by_variable.expect_code(2).expect_stderr("(BUILDX_BUILDER)");
+    with("tcp://127.0.0.1:1").expect_code(30).expect_stderr("no BuildKit answers at tcp://127.0.0.1:1");
+    with("kube-pod://one").expect_code(2).expect_stderr("kube-pod");
+    // C16: everybody on the way could read along.
+    let open = shop.build(&["--builder", "tcp://127.0.0.1:1", "--require-tls"]).run();
+    open.expect_code(2).expect_stderr("--require-tls");
+    let address = relay.address().to_owned();
+    drop(relay);
+    fs::remove_file(shop.store().join("instances/stranger")).expect("a builder");
+    // Its files are gone with it.
+    with("far").expect_code(2).expect_stderr("ca.pem");
+    with(&address).expect_code(30).expect_stderr("no BuildKit answers");
+}
