@@ -236,8 +236,10 @@ fn git_clones_a_submodule_over_ssh_with_a_lent_key_and_not_with_a_copied_one() {
     let key = folder.path().join("id_ed25519");
     let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]).arg(&key).status();
     assert!(made.expect("ssh-keygen runs").success());
-    let private = std::fs::read(&key).expect("a key");
-    let _ = scene.oracle().register("DEPLOY_KEY", private);
+    let private = std::fs::read_to_string(&key).expect("a key");
+    // The first line is the same in all such keys, and the base image has keys of its host.
+    let own: Vec<&str> = private.lines().filter(|line| !line.starts_with('-')).skip(1).collect();
+    let _ = scene.oracle().register("DEPLOY_KEY", own.join("\n"));
     let server = Private::start(&engine, &token);
     server.let_in(&std::fs::read(key.with_extension("pub")).expect("its public half"));
 
