@@ -1,7 +1,7 @@
-//! A BuildKit by itself for tests: that of an engine, at an address of its own.
+//! A BuildKit by itself for tests: that of an engine, at an address of its own; and an engine behind TLS.
 //!
 //! Each connection is handed on to the engine's `POST /grpc`; what is spoken after that is a real BuildKit's, and the
-//! engine's other doors are not there.
+//! engine's other doors are not there. For an engine it is handed on as it is.
 
 use std::fs;
 use std::io;
@@ -24,6 +24,15 @@ use tokio_rustls::TlsAcceptor;
 pub const SERVER: &str = "buildkitd.test";
 
 const UPGRADE: &[u8] = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+
+/// What a relay hands its connections to.
+#[derive(Clone, Copy, Debug)]
+enum Door {
+    /// The engine's BuildKit alone.
+    BuildKit,
+    /// The whole engine.
+    Engine,
+}
 
 /// A relay that ends when it is dropped.
 #[derive(Debug)]
@@ -50,7 +59,7 @@ impl BuilderRelay {
         };
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, socket.clone()));
+                tokio::spawn(relay(client, socket.clone(), Door::BuildKit));
             }
         });
         Self { folder, address, _runtime: runtime }
@@ -74,7 +83,7 @@ impl BuilderRelay {
             while let Ok((client, _)) = listener.accept().await {
                 // As BuildKit does: small frames do not wait for acknowledgements.
                 client.set_nodelay(true).expect("a connection");
-                tokio::spawn(relay(client, socket.clone()));
+                tokio::spawn(relay(client, socket.clone(), Door::BuildKit));
             }
         });
         Self { folder, address, _runtime: runtime }
@@ -87,16 +96,34 @@ impl BuilderRelay {
     /// As [`Self::unix`].
     #[must_use]
     pub fn tls(engine: &Engine) -> Self {
+        Self::with_tls(engine, Door::BuildKit, &format!("DNS:{SERVER}"))
+    }
+
+    /// The same for the engine itself, under the address that it has.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::unix`].
+    #[must_use]
+    pub fn engine_tls(engine: &Engine) -> Self {
+        Self::with_tls(engine, Door::Engine, "IP:127.0.0.1")
+    }
+
+    fn with_tls(engine: &Engine, door: Door, names: &str) -> Self {
         let (folder, runtime, socket) = parts(engine);
-        certificates(folder.path());
-        let acceptor = TlsAcceptor::from(Arc::new(server(folder.path())));
+        certificates(folder.path(), names);
+        let mut configuration = server(folder.path());
+        if matches!(door, Door::BuildKit) {
+            configuration.alpn_protocols = vec![b"h2".to_vec()];
+        }
+        let acceptor = TlsAcceptor::from(Arc::new(configuration));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = format!("tcp://{}", listener.local_addr().expect("an address"));
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 client.set_nodelay(true).expect("a connection");
                 let (acceptor, socket) = (acceptor.clone(), socket.clone());
-                tokio::spawn(async move { relay(acceptor.accept(client).await?, socket).await });
+                tokio::spawn(async move { relay(acceptor.accept(client).await?, socket, door).await });
             }
         });
         Self { folder, address, _runtime: runtime }
@@ -121,15 +148,17 @@ fn parts(engine: &Engine) -> (tempfile::TempDir, Runtime, PathBuf) {
     (tempfile::tempdir().expect("a folder"), runtime.expect("a runtime"), socket)
 }
 
-async fn relay(mut client: impl AsyncRead + AsyncWrite + Unpin, socket: PathBuf) -> io::Result<()> {
+async fn relay(mut client: impl AsyncRead + AsyncWrite + Unpin, socket: PathBuf, door: Door) -> io::Result<()> {
     let mut engine = UnixStream::connect(socket).await?;
-    engine.write_all(UPGRADE).await?;
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(engine.read_u8().await?);
-    }
-    if !answer.starts_with(b"HTTP/1.1 101") {
-        return Err(io::ErrorKind::ConnectionRefused.into());
+    if matches!(door, Door::BuildKit) {
+        engine.write_all(UPGRADE).await?;
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(engine.read_u8().await?);
+        }
+        if !answer.starts_with(b"HTTP/1.1 101") {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
     }
     tokio::io::copy_bidirectional(&mut client, &mut engine).await.map(drop)
 }
@@ -142,18 +171,16 @@ fn server(folder: &Path) -> ServerConfig {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
     let chain = CertificateDer::from_pem_file(folder.join("server.pem")).expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).expect("a key");
-    let mut configuration = ServerConfig::builder_with_provider(provider)
+    ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions of TLS")
         .with_client_cert_verifier(verifier.build().expect("a verifier"))
         .with_single_cert(vec![chain], key)
-        .expect("a pair");
-    configuration.alpn_protocols = vec![b"h2".to_vec()];
-    configuration
+        .expect("a pair")
 }
 
-fn certificates(folder: &Path) {
-    fs::write(folder.join("extensions"), format!("subjectAltName=DNS:{SERVER}\n")).expect("a file of the test");
+fn certificates(folder: &Path, names: &str) {
+    fs::write(folder.join("extensions"), format!("subjectAltName={names}\n")).expect("a file of the test");
     let new = "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
     let signed = "x509 -req -CA ca.pem -CAkey ca.key -CAcreateserial -days 2";
     for line in [

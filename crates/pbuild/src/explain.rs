@@ -95,6 +95,11 @@ pub fn engine(error: &EngineError) -> Diagnostic {
         EngineError::Silent { .. } | EngineError::NotAnEngine { .. } => {
             diagnostic.help("check DOCKER_HOST and the docker context, or restart the engine")
         }
+        EngineError::Tls { .. } => diagnostic.help(
+            "the engine's certificate must be of the authority in `ca`, and the engine must trust that of `cert` \
+             (docker context, or DOCKER_CERT_PATH)",
+        ),
+        EngineError::Ssh { .. } => diagnostic.help("see what `ssh HOST docker version` says"),
         EngineError::TooOld { .. } => diagnostic.help("Docker 20.10 or newer has what pbuild needs"),
         EngineError::Address { .. } => diagnostic.help("write unix:///path, tcp://host:port or ssh://user@host"),
         EngineError::ContextMissing { .. } => diagnostic.help("`docker context ls` lists the contexts that exist"),

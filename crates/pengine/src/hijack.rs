@@ -72,17 +72,26 @@ where
     let lost = |source: hyper::Error| lost(endpoint, &path, source);
     let connection = endpoint.dial(patience).await?;
     let (mut sender, driver) = http1::handshake(TokioIo::new(connection)).await.map_err(lost)?;
-    // Ends when the connection does; its error also reaches the request.
-    tokio::spawn(async move {
-        let _ = driver.with_upgrades().await;
-    });
-    sender.send_request(request).await.map_err(lost)
+    // Ends when the connection does.
+    let driver = tokio::spawn(async move { driver.with_upgrades().await.err() });
+    match sender.send_request(request).await {
+        // It was not even begun: why, the connection knows.
+        Err(error) if error.is_canceled() => {
+            drop(sender);
+            Err(lost(driver.await.ok().flatten().unwrap_or(error)))
+        }
+        answer => answer.map_err(lost),
+    }
 }
 
 fn lost(endpoint: &Endpoint, path: &str, source: hyper::Error) -> EngineError {
     let endpoint = endpoint.to_string();
-    if let Some(said) = ssh_said(&source) {
-        return EngineError::Ssh { endpoint, said };
+    if let Some(ended) = cause::<SshEnded>(&source) {
+        return EngineError::Ssh { endpoint, said: ended.said.clone() };
+    }
+    // A certificate that the engine refuses shows after the handshake (TLS 1.3).
+    if let Some(rustls::Error::AlertReceived(alert)) = cause(&source) {
+        return EngineError::Tls { endpoint, source: io::Error::other(rustls::Error::AlertReceived(*alert)) };
     }
     if source.is_parse() {
         return EngineError::NotAnEngine { endpoint, problem: "its answer is not HTTP".to_owned() };
@@ -90,12 +99,13 @@ fn lost(endpoint: &Endpoint, path: &str, source: hyper::Error) -> EngineError {
     EngineError::Lost { endpoint, during: path.to_owned(), source }
 }
 
-fn ssh_said(error: &hyper::Error) -> Option<String> {
+/// What of this kind is behind an error of the connection.
+fn cause<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
         let inner = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(ended) = inner.and_then(|inner| inner.downcast_ref::<SshEnded>()) {
-            return Some(ended.said.clone());
+        if let Some(found) = inner.and_then(|inner| inner.downcast_ref::<E>()) {
+            return Some(found);
         }
         cause = current.source();
     }
