@@ -133,8 +133,17 @@ fn registry_of(name: &ImageName) -> String {
 
 /// Whether it may go well when it is tried again. What a registry decided stays as it is.
 fn is_broken_connection(problem: &str) -> bool {
-    let words =
-        ["EOF", "connection reset", "broken pipe", "connection refused", "i/o timeout", "TLS handshake timeout"];
+    // What Go's network says of a connection that the other side, or a failed write, ended.
+    let words = [
+        "EOF",
+        "connection reset",
+        "broken pipe",
+        "use of closed network connection",
+        "server closed idle connection",
+        "connection refused",
+        "i/o timeout",
+        "TLS handshake timeout",
+    ];
     words.iter().any(|word| problem.contains(word))
 }
 
@@ -232,6 +241,7 @@ mod tests {
     fn what_a_registry_decided_is_not_asked_again() {
         assert!(is_broken_connection("Put \"https://r/v2/a\": unexpected EOF"));
         assert!(is_broken_connection("write tcp 1->2: write: connection reset by peer"));
+        assert!(is_broken_connection("readfrom tcp 1->2: write tcp 1->2: use of closed network connection"));
         assert!(!is_broken_connection("unauthorized: authentication required"));
     }
 

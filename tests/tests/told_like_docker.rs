@@ -1,0 +1,104 @@
+//! What scripts read of a build: `-q`, `--iidfile`, `--metadata-file`, as `docker buildx build` prints and writes them on
+//! each image store; and what is attached to an image.
+
+use std::fs;
+use std::io::Read as _;
+
+use acceptance::{ImageName, build, on_every_engine};
+use ptest::{Engine, Flavour, Scene};
+use serde_json::Value;
+
+on_every_engine!(scripts_read_what_docker_tells);
+
+/// Both tools build the same, cached the second time, so that everything they tell must be the same.
+fn scripts_read_what_docker_tells(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let image = ImageName::new(engine, "told");
+    scene.write("Dockerfile", format!("FROM busybox\nRUN echo {} > /made\n", image.as_str()));
+    scene.write(".dockerignore", "*\n");
+    let project = scene.project();
+    let file = |name: &str| project.join(name).display().to_string();
+    let arguments = |tool: &str| -> Vec<String> {
+        let (id, metadata) = (file(&format!("{tool}.id")), file(&format!("{tool}.json")));
+        ["build", "-q", "-t", image.as_str(), "--iidfile", &id, "--metadata-file", &metadata].map(str::to_owned).into()
+    };
+    let mut docker = ptest::program("PBUILD_TEST_BUILDX");
+    docker.args(arguments("docker")).arg(&project).env("DOCKER_HOST", engine.docker_host());
+    let docker = docker.env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1").output().expect("buildx runs");
+    assert!(docker.status.success(), "{}", String::from_utf8_lossy(&docker.stderr));
+    let ours = scene.pbuild().args(arguments("pbuild")).arg(&project).env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1").run();
+    ours.expect_code(0);
+    assert_eq!(ours.stdout(), String::from_utf8_lossy(&docker.stdout));
+    let read = |name: &str| fs::read(project.join(name)).expect("a file that was asked for");
+    assert_eq!(read("pbuild.id"), read("docker.id"));
+    let metadata = |name: &str| -> Value {
+        let mut document: Value = serde_json::from_slice(&read(name)).expect("JSON");
+        // Docker's own name of a record that we do not leave.
+        document.as_object_mut().expect("an object").retain(|key, _| !key.starts_with("buildx.build."));
+        document
+    };
+    let (mut told, docker) = (metadata("pbuild.json"), metadata("docker.json"));
+    if engine.flavour() == Flavour::Old {
+        // Its BuildKit does not repeat the name, from which docker has it.
+        assert!(told.as_object_mut().expect("an object").remove("image.name").is_some());
+    }
+    assert_eq!(told, docker);
+}
+
+/// A generator of lists of parts that stands in for docker's: it follows BuildKit's protocol (`docs/attestations/sbom-protocol`).
+fn generator(scene: &Scene, engine: &Engine, name: &str, says: &str) {
+    let document = format!(
+        "{{\"_type\":\"https://in-toto.io/Statement/v0.1\",\"predicateType\":\"https://spdx.dev/Document\",\
+         \"predicate\":{{\"name\":\"{says}\"}}}}"
+    );
+    let folder = scene.project().join("generator");
+    fs::create_dir_all(&folder).expect("a folder");
+    let script = format!(
+        "test -d $BUILDKIT_SCAN_SOURCE; cat > $BUILDKIT_SCAN_DESTINATION/sbom.spdx.json <<'E'\n{document}\nE\n"
+    );
+    fs::write(folder.join("scan"), script).expect("a file");
+    fs::write(folder.join("Dockerfile"), "FROM busybox\nCOPY scan /\nENTRYPOINT [\"/bin/sh\", \"/scan\"]\n")
+        .expect("a file");
+    let built = engine.buildx(&["build", "-q", "-t", name, &folder.display().to_string()]);
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    fs::remove_dir_all(folder).expect("it is ours");
+}
+
+/// The documents of a saved image that hold a text.
+fn documents(engine: &Engine, image: &ImageName<'_>, text: &str) -> String {
+    let saved = engine.docker(&["save", image.as_str()]);
+    let mut archive = tar::Archive::new(saved.as_slice());
+    let mut found = String::new();
+    for mut entry in archive.entries().expect("an archive").flatten() {
+        let mut document = String::new();
+        if entry.read_to_string(&mut document).is_ok() && document.contains(text) {
+            found.push_str(&document);
+        }
+    }
+    found
+}
+
+/// A list of parts and an annotation are in the image; a list of parts that holds a value keeps the image from its name.
+#[test]
+fn a_list_of_parts_and_annotations_are_searched_like_the_image() {
+    let engine = Engine::get(Flavour::Containerd);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().planted("TOKEN");
+    let image = ImageName::new(&engine, "attached");
+    let maker = format!("pbuild-test/generator:{}", std::process::id());
+    generator(&scene, &engine, &maker, "parts-of-the-test");
+    scene.write("Dockerfile", format!("FROM busybox\nRUN test \"$TOKEN\"; echo {} > /made\n", image.as_str()));
+    let sbom = format!("type=sbom,generator={maker}");
+    let with = |more: &[&str]| build(&scene, &image, &token, more).run();
+
+    with(&["--attest", &sbom, "--annotation", "index:com.example.note=kept"]).expect_code(0).expect_stderr("clean");
+    assert!(documents(&engine, &image, "spdx.dev").contains("parts-of-the-test"));
+    assert!(documents(&engine, &image, "com.example.note").contains("kept"));
+    let _ = engine.docker(&["image", "rm", image.as_str()]);
+
+    generator(&scene, &engine, &maker, token.text());
+    let refused = with(&["--attest", &sbom]);
+    refused.expect_code(10).expect_stderr("TOKEN");
+    assert!(!image.exists());
+    let _ = engine.try_docker(&["image", "rm", "--force", &maker]);
+}
