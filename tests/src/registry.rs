@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,9 +52,19 @@ impl<'engine> Registry<'engine> {
     /// Without TLS at an address of this machine, for whoever has a token of a service that knows one user.
     #[must_use]
     pub fn with_tokens(engine: &'engine Engine, user: &str, password: &str) -> Self {
+        Self::with_tokens_of(engine, Ipv4Addr::LOCALHOST.into(), user, password).at_home()
+    }
+
+    /// The same at its engine's address, with a service that the engine reaches.
+    #[must_use]
+    pub fn with_tokens_inside(engine: &'engine Engine, user: &str, password: &str) -> Self {
+        Self::with_tokens_of(engine, crate::relay::own_address(engine), user, password)
+    }
+
+    fn with_tokens_of(engine: &'engine Engine, host: IpAddr, user: &str, password: &str) -> Self {
         let folder = folder();
-        let tokens = TokenService::start(folder.path(), user, password);
-        Self::start(engine, folder, Login::Tokens(tokens), false).at_home()
+        let tokens = TokenService::start(folder.path(), host, user, password);
+        Self::start(engine, folder, Login::Tokens(tokens), false)
     }
 
     /// At an address of this machine.

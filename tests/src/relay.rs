@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -72,10 +72,7 @@ impl BuilderRelay {
     /// As [`Self::unix`].
     #[must_use]
     pub fn tcp(engine: &Engine) -> Self {
-        // The address of this machine on the way to the engine.
-        let probe = UdpSocket::bind("0.0.0.0:0").expect("a port");
-        probe.connect((engine.address(), 9)).expect("a way to the engine");
-        let host = probe.local_addr().expect("an address").ip().to_string();
+        let host = own_address(engine);
         let (folder, runtime, socket) = parts(engine);
         let listener = runtime.block_on(TcpListener::bind((host, 0))).expect("a port");
         let address = format!("tcp://{}", listener.local_addr().expect("an address"));
@@ -140,6 +137,13 @@ impl BuilderRelay {
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// The address of this machine on the way to the engine.
+pub(crate) fn own_address(engine: &Engine) -> IpAddr {
+    let probe = UdpSocket::bind("0.0.0.0:0").expect("a port");
+    probe.connect((engine.address(), 9)).expect("a way to the engine");
+    probe.local_addr().expect("an address").ip()
 }
 
 fn parts(engine: &Engine) -> (tempfile::TempDir, Runtime, PathBuf) {

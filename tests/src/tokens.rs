@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,7 @@ pub struct Asked {
     pub granted: bool,
 }
 
-/// The service, on a port of this machine as long as the test runs.
+/// The service, on a port as long as the test runs.
 #[derive(Clone, Debug)]
 pub struct TokenService {
     address: String,
@@ -38,11 +38,11 @@ pub struct TokenService {
 }
 
 impl TokenService {
-    /// Starts it for one user. The key and its certificate, which the registry must trust, are written to the folder as
+    /// Starts it for one user at an address of this machine. The key and its certificate, which the registry must trust, are written to the folder as
     /// `token.key` and `token.pem`. A refresh token is the password.
     #[must_use]
-    pub fn start(folder: &Path, user: &str, password: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    pub fn start(folder: &Path, host: IpAddr, user: &str, password: &str) -> Self {
+        let listener = TcpListener::bind((host, 0)).expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let service = Self { address, signer: Arc::new(Signer::new(folder)), asked: Arc::default() };
         let (own, user, password) = (service.clone(), user.to_owned(), password.to_owned());

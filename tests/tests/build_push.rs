@@ -129,6 +129,26 @@ fn a_full_registry_has_no_half_of_an_image() {
     push.run(&["--push", "--load"]).expect_code(2);
 }
 
+/// A registry whose tokens a service gives: one that has expired there is told with what renews it, and a good one pushes.
+#[test]
+fn an_expired_token_is_told_and_a_good_one_pushes() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let password = scene.oracle().token("PASSWORD");
+    let registry = Registry::with_tokens_inside(&engine, "me", password.text());
+    let push = Push::new(&engine, scene, &registry);
+    push.dockerfile("");
+    let login = |token: &str| json!({"auths": {push.host(): {"username": "", "identitytoken": token}}});
+    push.configure(&login("expired"));
+    push.run(&["--push"]).expect_code(1).expect_stderr("docker login").expect_stderr("not accepted");
+    assert!(registry.tokens().asked().iter().all(|asked| !asked.granted));
+    push.configure(&login(password.text()));
+    push.run(&["--push"]).expect_code(0);
+    let asked = registry.tokens().asked();
+    let pushed = |scope: &String| scope.contains("team/shop") && scope.contains("push");
+    assert!(asked.iter().any(|asked| asked.granted && asked.scopes.iter().any(pushed)), "{asked:?}");
+}
+
 /// A connection that is cut in the middle of a layer: the engine or we begin again, and the image is whole.
 #[test]
 fn a_push_that_is_cut_is_begun_again() {

@@ -94,3 +94,28 @@ fn proxies_of_docker_s_configuration_reach_the_steps() {
     fs::write(docker.join("config.json"), r#"{"proxies": 5}"#).expect("a file of the test");
     scene.pbuild().args(["build", "."]).run().expect_stderr("config.json").expect_stderr("another type");
 }
+
+/// What docker's client reads of the environment counts where no flag says more.
+#[test]
+fn variables_of_docker_s_client_are_read() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let image = ImageName::new(&engine, "variables");
+    scene.write("Dockerfile", "FROM scratch\nLABEL a=b\n");
+    let build = |name: &str, value: &str, more: &[&str]| {
+        let tool = scene.pbuild().args(["build", "-t", image.as_str()]).args(more).arg(".").env(name, value);
+        tool.run()
+    };
+    let architecture = || {
+        let told = engine.docker(&["image", "inspect", "--format", "{{.Architecture}}", image.as_str()]);
+        String::from_utf8_lossy(&told).trim().to_owned()
+    };
+    build("DOCKER_DEFAULT_PLATFORM", "linux/s390x", &[]).expect_code(0);
+    assert_eq!(architecture(), "s390x");
+    build("DOCKER_DEFAULT_PLATFORM", "linux/s390x", &["--platform", "linux/riscv64"]).expect_code(0);
+    assert_eq!(architecture(), "riscv64");
+    let json = build("BUILDKIT_PROGRESS", "rawjson", &[]);
+    json.expect_code(0).expect_stderr("\"vertexes\"");
+    assert!(!build("BUILDKIT_PROGRESS", "rawjson", &["--progress", "plain"]).stderr().contains("\"vertexes\""));
+    build("BUILDKIT_PROGRESS", "loud", &[]).expect_code(2).expect_stderr("BUILDKIT_PROGRESS");
+}

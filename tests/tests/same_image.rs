@@ -189,6 +189,46 @@ fn compare(engine: &Engine, scene: &Scene, case: &str) {
     }
 }
 
+/// Where the engine rewrites times, an image that was built with a secret is docker's to the last bit.
+#[test]
+fn with_rewritten_times_a_secret_changes_no_bit() {
+    let engine = Engine::get(Flavour::Containerd);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    context(&scene);
+    let mark = ImageName::new(&engine, "rewritten");
+    scene.write(
+        "context/Dockerfile",
+        format!(
+            "FROM busybox AS made\nRUN mkdir /out && date > /out/date && touch -d @1 /out/date && echo {} > /out/file && echo > /out/date\n\
+             FROM busybox\nWORKDIR /srv\nCOPY app app\nCOPY --from=made /out /out\nRUN ln -s out/file /link && chmod 700 /srv\nUSER nobody\n",
+            mark.as_str()
+        ),
+    );
+    let project = scene.project();
+    let output = |name: &str| format!("type=oci,dest={},rewrite-timestamp=true", project.join(name).display());
+    let context = project.join("context");
+    let docker = ptest::program("PBUILD_TEST_BUILDX")
+        .args(["build", "--provenance=false", "-o", &output("theirs.tar")])
+        .arg(&context)
+        .env("DOCKER_HOST", engine.docker_host())
+        .env(EPOCH.0, EPOCH.1)
+        .output()
+        .expect("docker buildx");
+    assert!(docker.status.success(), "{}", String::from_utf8_lossy(&docker.stderr));
+    let built = scene.pbuild().args(["build", "--provenance=false", "--secret", "id=TOKEN", "-o", &output("ours.tar")]);
+    built.arg(&context).env("TOKEN", token.text()).env(EPOCH.0, EPOCH.1).run().expect_code(0).expect_stderr("clean");
+    let digest = |name: &str| -> String {
+        let archive = fs::read(project.join(name)).expect("an archive");
+        let mut archive = tar::Archive::new(archive.as_slice());
+        let is_index = |entry: &tar::Entry<'_, &[u8]>| entry.path().is_ok_and(|path| path.ends_with("index.json"));
+        let index = archive.entries().expect("an archive").flatten().find(is_index).expect("an index");
+        let index: Value = serde_json::from_reader(index).expect("JSON");
+        index["manifests"][0]["digest"].as_str().expect("a digest").to_owned()
+    };
+    assert_eq!(digest("ours.tar"), digest("theirs.tar"));
+}
+
 /// An image as `docker save` writes it.
 struct Saved {
     /// The configuration without what follows from the layers' bytes and, where the engine does not fix them, dates.

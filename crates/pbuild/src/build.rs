@@ -46,6 +46,8 @@ use conclude::Ended;
 /// # Errors
 /// What a person must be told; nothing is tagged then.
 pub async fn run(arguments: &BuildArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let arguments = arguments.clone().with_environment(|name| std::env::var(name).ok());
+    let arguments = &arguments.map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
     let ignored = arguments.ignored.given();
     if !ignored.is_empty() {
         edge.stderr.warning(&format!("BuildKit has no use for {}; ignored", ignored.join(", ")));
@@ -516,7 +518,7 @@ impl Work<'_> {
         let offers = Offers::new(&secrets, injection.steps(), states, asked);
         offers.lines().iter().for_each(|line| self.edge.fact("offered", line));
         offers.unused().iter().for_each(|line| self.edge.fact("unused", line));
-        if self.arguments.progress == ProgressMode::Rawjson {
+        if self.arguments.progress == Some(ProgressMode::Rawjson) {
             self.edge.stderr.bytes(format!("{}\n", offers.json()).as_bytes());
         }
         for unmatched in injection.unmatched() {

@@ -88,6 +88,30 @@ pub enum ProgressMode {
     Quiet,
 }
 
+/// `BUILDKIT_PROGRESS` with a word that is no way to show progress.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid BUILDKIT_PROGRESS {0:?}: write auto, plain, tty, rawjson or quiet")]
+pub struct ProgressError(String);
+
+impl BuildArguments {
+    /// Fills in what the environment says where the flags say nothing, as docker's client does: `BUILDKIT_PROGRESS` and
+    /// `DOCKER_DEFAULT_PLATFORM`.
+    ///
+    /// # Errors
+    /// [`ProgressError`].
+    pub fn with_environment(mut self, environment: impl Fn(&str) -> Option<String>) -> Result<Self, ProgressError> {
+        let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+        if let (None, Some(word)) = (self.progress, set("BUILDKIT_PROGRESS")) {
+            let mode = ProgressMode::from_str(&word, true).map_err(|_| ProgressError(word))?;
+            self.progress = Some(mode);
+        }
+        if let (true, Some(platform)) = (self.platforms.is_empty(), set("DOCKER_DEFAULT_PLATFORM")) {
+            self.platforms.push(platform);
+        }
+        Ok(self)
+    }
+}
+
 /// How much of the base image is searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum AuditBase {
@@ -165,7 +189,7 @@ pub struct AdviseArguments {
 }
 
 /// `pbuild build`: docker's flags keep docker's spelling and meaning.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct BuildArguments {
     /// What COPY and ADD read from: a directory, a git or http URL, or `-`, a Dockerfile or a tar archive on standard input
     #[arg(value_name = "PATH | URL | -")]
@@ -183,9 +207,10 @@ pub struct BuildArguments {
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub labels: Vec<String>,
 
-    /// Build for this platform, for example linux/arm64
-    #[arg(long, value_name = "PLATFORM")]
-    pub platform: Option<String>,
+    /// Build for this platform, for example linux/arm64 (repeatable, or between commas) [default: DOCKER_DEFAULT_PLATFORM, else
+    /// the builder's own]
+    #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
+    pub platforms: Vec<String>,
 
     /// Run every step again
     #[arg(long)]
@@ -217,9 +242,9 @@ pub struct BuildArguments {
     #[arg(long, value_name = "NAME")]
     pub builder: Option<String>,
 
-    /// How to show progress
-    #[arg(long, value_enum, value_name = "MODE", default_value_t = ProgressMode::Auto)]
-    pub progress: ProgressMode,
+    /// How to show progress [default: BUILDKIT_PROGRESS, else auto]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub progress: Option<ProgressMode>,
 
     /// Print the image ID and nothing else
     #[arg(short, long, conflicts_with = "progress")]

@@ -273,7 +273,8 @@ impl BuildPlan {
             }
         };
         set("target", target);
-        set("platform", arguments.platform.as_deref());
+        let platforms = arguments.platforms.join(",");
+        set("platform", Some(platforms.as_str()).filter(|platforms| !platforms.is_empty()));
         set("no-cache", arguments.no_cache.then_some(""));
         set("image-resolve-mode", Some(if arguments.pull { "pull" } else { "local" }));
         set("force-network-mode", network);

@@ -24,7 +24,7 @@ const NEWS_IN_FLIGHT: usize = 64;
 /// Whether only the image's ID is wanted.
 #[must_use]
 pub fn is_quiet(arguments: &BuildArguments) -> bool {
-    arguments.quiet || arguments.progress == command::ProgressMode::Quiet
+    arguments.quiet || arguments.progress == Some(command::ProgressMode::Quiet)
 }
 
 /// What the screen saw of a build.
@@ -114,7 +114,7 @@ impl SearchLine {
 /// Opens the screen that the flags ask for.
 #[must_use]
 pub fn screen(arguments: &BuildArguments, edge: &Edge) -> (mpsc::Sender<StatusUpdate>, Screen) {
-    let mode = match arguments.progress {
+    let mode = match arguments.progress.unwrap_or_default() {
         _ if is_quiet(arguments) => ProgressMode::Quiet,
         command::ProgressMode::Auto => ProgressMode::Auto,
         command::ProgressMode::Plain => ProgressMode::Plain,
