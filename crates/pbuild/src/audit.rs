@@ -14,10 +14,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pcli::{Diagnostic, Ending, Exit, FoundManifest, find_manifest};
+use pcli::{FoundManifest, find_manifest};
 use pengine::Engine;
 use pimage::Verify;
 use pscan::{Memory, NeedleSet, Options, Report, ScanError};
+use pscreen::{Diagnostic, Ending, Exit};
 
 use crate::command::AuditArguments;
 use crate::edge::{Edge, Failure};

@@ -11,9 +11,10 @@ use std::time::SystemTime;
 use papp::{Inject, Manifest};
 use pbuildkit::llb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
 use pbuildkit::{AskedSecret, BuildError, BuildRequest, Capabilities, Exporter, History, SecretAnswer};
-use pcli::{BuildOutcome, BuildRecord, Diagnostic, Exit, FoundManifest, find_manifest};
+use pcli::{BuildOutcome, BuildRecord, FoundManifest, find_manifest};
 use pengine::{DockerConfiguration, Environment, ImageStore};
 use pscan::NeedleSet;
+use pscreen::{Diagnostic, Exit};
 use psecret::{Delivery, Secret};
 
 use crate::attestation::Attestations;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use pbuildkit::{BuildError, BuildRequest, Capabilities, Definition, History, Transform};
 use pcli::arguments::SecretArguments;
-use pcli::{Diagnostic, Exit};
+use pscreen::{Diagnostic, Exit};
 use serde_json::Value;
 use tokio::sync::mpsc;
 

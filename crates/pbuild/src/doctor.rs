@@ -6,8 +6,9 @@ use pbuildkit::{Builder, Capabilities, Transport};
 use pcli::arguments::DoctorArguments;
 use pcli::doctor::{self, Finding};
 use pcli::resolve::Purpose;
-use pcli::{Diagnostic, Exit, FoundManifest, STORE_NAME};
+use pcli::{FoundManifest, STORE_NAME};
 use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
+use pscreen::{Diagnostic, Exit};
 
 use crate::coverage::{self, Coverage};
 use crate::edge::{Edge, Failure};

@@ -19,7 +19,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use papp::Manifest;
-use pcli::{Diagnostic, Exit, MANIFEST_NAME, find_manifest, trust};
+use pcli::{MANIFEST_NAME, find_manifest, trust};
+use pscreen::{Diagnostic, Exit};
 
 use crate::command::NewArguments;
 use crate::coverage::{self, Coverage};

@@ -1,6 +1,6 @@
 //! Where the tool meets people: its two printers, its cancellation, and how it may fail.
 
-use pcli::{Cancellation, Diagnostic, Ending, Exit, Printer};
+use pscreen::{Cancellation, Diagnostic, Ending, Exit, Printer};
 use psecret::Redactor;
 
 /// What every command is handed.

@@ -2,9 +2,9 @@
 
 use pbuildkit::llb::SourceLines;
 use pbuildkit::{BuildError, BuildFailure, BuildkitError, FailureKind};
-use pcli::progress::FailedStep;
-use pcli::{Diagnostic, Excerpt, Exit, Mark};
 use pengine::EngineError;
+use pscreen::progress::FailedStep;
+use pscreen::{Diagnostic, Excerpt, Exit, Mark};
 
 use crate::cache::CacheError;
 use crate::guard::GuardError;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bollard::query_parameters::TagImageOptions;
 use pbuildkit::BuildResult;
-use pcli::{Diagnostic, Exit};
 use pengine::Engine;
+use pscreen::{Diagnostic, Exit};
 
 use crate::audit::Audited;
 use crate::command::BuildArguments;

@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 use pbuild::command::{Command, CommandLine, SecretsArguments, SecretsCommand};
 use pbuild::edge::{Edge, Failure};
 use pbuild::plugin::{self, Call, PluginError};
-use pcli::{Diagnostic, Ending, Exit, Printer};
+use pscreen::{Diagnostic, Ending, Exit, Printer};
 
 fn main() -> ExitCode {
     pcli::protect();
@@ -57,7 +57,7 @@ fn called_by_docker() -> ExitCode {
 
 async fn run(command_line: CommandLine) -> Exit {
     let (stderr, stdout) = (Printer::stderr(), Printer::stdout());
-    let cancellation = match pcli::listen() {
+    let cancellation = match pscreen::listen() {
         Ok(cancellation) => cancellation,
         Err(error) => {
             stderr.diagnostic(&Diagnostic::from_error(&error, Exit::Failed).note("while listening for signals"));

@@ -11,8 +11,8 @@ mod spec;
 use std::sync::Arc;
 
 use clap::Args;
-use pcli::{Diagnostic, Exit};
 use pscan::{NeedleSet, Report, Verdict};
+use pscreen::{Diagnostic, Exit};
 
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;

@@ -7,8 +7,8 @@ use bollard::errors::Error;
 use bollard::query_parameters::PushImageOptions;
 use futures::StreamExt as _;
 use pbuildkit::Registries;
-use pcli::{Diagnostic, Exit};
 use pengine::{Engine, Environment};
+use pscreen::{Diagnostic, Exit};
 
 use crate::audit::Audited;
 use crate::edge::{Edge, Failure};

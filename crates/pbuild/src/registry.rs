@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use http_body_util::BodyStream;
-use pcli::{Diagnostic, Exit};
 use pimage::{BlobStore, Digest, LooseBlob, Vouching, Wanted};
+use pscreen::{Diagnostic, Exit};
 use serde_json::json;
 use tokio::runtime::Handle;
 

@@ -1,7 +1,7 @@
 //! What a build says about its audit: which line of the Dockerfile made the leak, and how to mend it.
 
-use pcli::{Diagnostic, Exit};
 use pscan::{Finding, LayerState, Report};
+use pscreen::{Diagnostic, Exit};
 
 use crate::cleanup::Marks;
 use crate::explain;

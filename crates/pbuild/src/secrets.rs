@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use pcli::FoundManifest;
 use pcli::arguments::SecretArguments;
 use pcli::resolve::{self, Purpose, Resolution, Untrusted};
-use pcli::{Diagnostic, Exit, FoundManifest};
 use pscan::{NeedleSet, NeedleSetBuilder};
+use pscreen::{Diagnostic, Exit};
 use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretName};
 
 use crate::edge::{Edge, Failure};

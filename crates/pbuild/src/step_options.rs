@@ -106,7 +106,7 @@ impl StepOptions {
             set("no-cache", self.no_cache_filters.join(","));
         }
         if let Some(text) = &self.shm_size {
-            let bytes = pcli::size(text).ok_or_else(|| StepOptionError::SharedMemory(text.clone()))?;
+            let bytes = pscreen::size(text).ok_or_else(|| StepOptionError::SharedMemory(text.clone()))?;
             set("shm-size", bytes.to_string());
         }
         if !self.ulimits.is_empty() {

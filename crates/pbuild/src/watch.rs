@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::time::SystemTime;
 
 use pbuildkit::status::{self, StatusUpdate};
-use pcli::Terminal;
-use pcli::progress::{
+use pscreen::Terminal;
+use pscreen::progress::{
     Event, FailedStep, LogNews, LogStream, Place, Progress, ProgressMode, StepNews, TransferNews, WarningNews,
 };
 use tokio::sync::mpsc;

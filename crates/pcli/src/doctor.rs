@@ -15,10 +15,8 @@ use crate::arguments::SecretArguments;
 use crate::resolve::{Purpose, Resolution, resolve};
 use crate::secrets::Desk;
 use crate::trust::{Trusted, acts};
-use crate::{
-    Diagnostic, Exit, FoundManifest, IDENTITY_VARIABLE, Printer, ProjectStore, find_manifest, identity, identity_path,
-    last_builds,
-};
+use crate::{FoundManifest, IDENTITY_VARIABLE, ProjectStore, find_manifest, identity, identity_path, last_builds};
+use pscreen::{Diagnostic, Exit, Printer};
 
 /// How well something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -290,7 +288,7 @@ pub fn report(findings: &[Finding], json: bool, stdout: &Printer) -> Result<Exit
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Colour;
+    use pscreen::Colour;
 
     #[test]
     fn the_first_problem_decides_the_code_and_warnings_decide_none() {

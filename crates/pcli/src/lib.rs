@@ -1,40 +1,34 @@
-//! What both tools share at the edge: errors to people, exit codes, progress.
+//! Where values come from: `secrets` commands, resolution, trust, the record of builds.
 //!
-//! Texts and events enter as plain data from the tools' own crates. Everything for people leaves through one
-//! [`Printer`], behind one redactor; everything for scripts leaves as an [`Exit`].
+//! Flags, env files, the manifest `app.toml`, the sealed store and the process environment enter here, each only as far
+//! as the user trusts it; [`resolve`](resolve::resolve) reads every value once. What leaves are [`psecret::Secret`]s with
+//! the source of each, and for people the screens of the `secrets` commands. A value is never printed.
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! // A project without a manifest is no error: everything can be given on the command line.
+//! let folder = tempfile::tempdir()?;
+//! let found = pcli::find_manifest(None, &[folder.path()]).expect("nothing to read is no error");
+//! assert!(found.is_none());
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 pub mod arguments;
-mod diagnostic;
 pub mod doctor;
-mod excerpt;
-mod exit;
 mod manifest;
-mod printer;
 mod process;
-pub mod progress;
-mod prompt;
 mod record;
 pub mod resolve;
 mod sealed;
 pub mod secrets;
-mod signal;
-mod size;
 pub mod trust;
-mod visible;
 
-pub use diagnostic::Diagnostic;
-pub use excerpt::{Excerpt, Mark};
-pub use exit::{Ending, Exit};
 pub use manifest::{FindError, FoundManifest, MANIFEST_NAME, find_manifest};
-pub use printer::{Colour, Printer, Terminal};
 pub use process::{protect, scrub};
-pub use prompt::ask;
 pub use record::{BuildOutcome, BuildRecord, REMEMBERED_BUILDS, SecretUse, last_builds, remember_build};
 pub use sealed::{
     CACHE_KEY_VARIABLE, IDENTITY_VARIABLE, OWN_VARIABLES, PASSPHRASE_VARIABLE, ProjectStore, STORE_NAME, SealedError,
     Wrapping, digest_key, fix_permissions, identity, identity_or_new, identity_path, new_wrapped_identity,
     renew_identity, rewrap_identity,
 };
-pub use signal::{Cancellation, listen};
-pub use size::size;
-pub use visible::{one_line, visible};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use papp::{Manifest, ManifestError};
 
-use crate::{Diagnostic, Excerpt, Exit, Mark};
+use pscreen::{Diagnostic, Excerpt, Exit, Mark};
 
 /// The manifest's usual name.
 pub const MANIFEST_NAME: &str = "app.toml";

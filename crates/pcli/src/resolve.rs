@@ -25,8 +25,9 @@ pub use error::{Missing, ResolveError, Untrusted};
 use project::{Answer, ProjectFiles};
 use store::LazyStore;
 
+use crate::FoundManifest;
 use crate::trust::{Act, Danger, Trusted};
-use crate::{Cancellation, FoundManifest};
+use pscreen::Cancellation;
 
 /// Which secrets are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

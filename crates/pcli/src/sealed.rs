@@ -13,7 +13,8 @@ use pvault::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Diagnostic, Exit, FoundManifest};
+use crate::FoundManifest;
+use pscreen::{Diagnostic, Exit};
 
 mod passphrase;
 

@@ -20,7 +20,8 @@ pub use command::{
 };
 pub use error::SecretsError;
 
-use crate::{Cancellation, Diagnostic, Exit, FoundManifest, Printer, ProjectStore, find_manifest, trust};
+use crate::{FoundManifest, ProjectStore, find_manifest, trust};
+use pscreen::{Cancellation, Diagnostic, Exit, Printer};
 
 /// What the commands are handed.
 #[derive(Clone, Debug)]

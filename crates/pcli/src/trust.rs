@@ -15,7 +15,8 @@ use papp::{Manifest, Origin};
 use pvault::{Environment, VaultError, state_folder};
 use sha2::{Digest as _, Sha256};
 
-use crate::{Diagnostic, Exit, FoundManifest};
+use crate::FoundManifest;
+use pscreen::{Diagnostic, Exit};
 
 /// The file in the state folder: a line for each entry, the digest of the manifest's place and that of the act.
 const FILE: &str = "trusted";

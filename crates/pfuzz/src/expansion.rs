@@ -6,8 +6,9 @@ use std::io;
 use std::path::Path;
 
 use papp::{CompositionError, Manifest, Template};
+use pcli::FoundManifest;
 use pcli::resolve::{Purpose, ResolveError, SecretSources, Trust, resolve};
-use pcli::{Cancellation, FoundManifest};
+use pscreen::Cancellation;
 use psecret::{DigestKey, Inputs, LONGEST_VARIABLE, SecretError, SecretName, UserSecret};
 
 /// What exists beside the composed secrets `V0`, `V1` …: a secret and a public name.

@@ -264,7 +264,7 @@ fn restart(text: &str) -> Result<(RestartPolicyNameEnum, i64), RunError> {
 
 /// A size as docker reads it.
 fn memory(text: &str) -> Result<i64, RunError> {
-    pcli::size(text)
+    pscreen::size(text)
         .ok_or_else(|| wrong(format!("--memory {text}: not a size"), "a number with b, k, m or g, for example 512m"))
 }
 

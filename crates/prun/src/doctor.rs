@@ -1,11 +1,12 @@
 //! `prun doctor`: the engine as a start needs it, and how values reach the app; the rest is both tools'.
 
 use papp::Deliver;
+use pcli::FoundManifest;
 use pcli::arguments::DoctorArguments;
 use pcli::doctor::{self, Finding};
 use pcli::resolve::Purpose;
-use pcli::{Exit, FoundManifest};
 use pengine::{Endpoint, Engine, Environment, Flags, Safety};
+use pscreen::Exit;
 
 use crate::edge::{self, Edge, Failure};
 use crate::error::RunError;

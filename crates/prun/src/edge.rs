@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pcli::{Cancellation, Diagnostic, Ending, Exit, Printer};
+use pscreen::{Cancellation, Diagnostic, Ending, Exit, Printer};
 use psecret::Redactor;
 
 use crate::error::{RunError, message};

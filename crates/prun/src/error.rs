@@ -1,8 +1,8 @@
 //! What can go wrong between a plan and a running app.
 
-use pcli::Ending;
 use pcredential::{InjectedError, LedgerError};
 use pengine::EngineError;
+use pscreen::Ending;
 use psecret::SecretError;
 use pvault::VaultError;
 

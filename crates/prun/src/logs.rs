@@ -5,8 +5,8 @@ use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::{LogsOptionsBuilder, ResizeExecOptionsBuilder};
 use futures::StreamExt;
 use futures::stream::SelectAll;
-use pcli::{Ending, Exit, Printer};
 use pengine::Engine;
+use pscreen::{Ending, Exit, Printer};
 use psecret::{Redactor, RedactorStream};
 
 use crate::attached::{self, Ends, Raw};

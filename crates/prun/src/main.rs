@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use pcli::{Diagnostic, Ending, Exit, Printer};
 use prun::command::{Command, CommandLine};
 use prun::edge::{Edge, Failure, Outcome};
 use prun::{logs, one_off, resume, services, show, start, stop};
+use pscreen::{Diagnostic, Ending, Exit, Printer};
 
 fn main() -> ExitCode {
     pcli::protect();
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 async fn run(command_line: CommandLine) -> ExitCode {
     let (stderr, stdout) = (Printer::stderr(), Printer::stdout());
-    let cancellation = match pcli::listen() {
+    let cancellation = match pscreen::listen() {
         Ok(cancellation) => cancellation,
         Err(error) => {
             stderr.diagnostic(&Diagnostic::from_error(&error, Exit::Failed).note("while listening for signals"));

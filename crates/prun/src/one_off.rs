@@ -8,8 +8,8 @@ use bollard::query_parameters::{
     AttachContainerOptionsBuilder, KillContainerOptionsBuilder, ResizeContainerTTYOptionsBuilder,
 };
 use papp::{Init, Port};
-use pcli::Ending;
 use pengine::Engine;
+use pscreen::Ending;
 
 use crate::attached::{self, Ends, Raw};
 use crate::command::{InitArguments, RunArguments};

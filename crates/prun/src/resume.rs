@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pcli::Exit;
+use pscreen::Exit;
 
 use crate::command::{ProjectArguments, ResumeArguments};
 use crate::containers;

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use pcli::Exit;
 use pcredential::{Administrator, Ledger, NewService, Phase, ServiceCredential, ServiceKind};
 use pengine::Engine;
+use pscreen::Exit;
 use zeroize::Zeroizing;
 
 use crate::command::{
@@ -302,7 +302,7 @@ fn given(service: &str) -> Result<ServiceCredential, Failure> {
     let stdin = std::io::stdin();
     let text = tokio::task::block_in_place(|| {
         if stdin.is_terminal() {
-            return pcli::ask(&format!("password of the administrator of {service}: "));
+            return pscreen::ask(&format!("password of the administrator of {service}: "));
         }
         let mut line = String::with_capacity(4096);
         stdin.lock().read_line(&mut line)?;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use pcli::Exit;
 use pcredential::Ledger;
+use pscreen::Exit;
 
 use crate::command::{InjectedArguments, InjectedFormat, ProjectArguments};
 use crate::containers;
@@ -121,7 +121,7 @@ pub fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Fail
 /// Lines of NAME=VALUE; confidential ones are comments.
 fn lines_of(variables: &[Variable]) -> String {
     let line = |variable: &Variable| match &variable.value {
-        Value::Public(text) => format!("{}={}\n", variable.name, pcli::one_line(text)),
+        Value::Public(text) => format!("{}={}\n", variable.name, pscreen::one_line(text)),
         Value::Confidential(value) => {
             format!("# {}: {} characters; prun injected --reveal {}\n", variable.name, value.len(), variable.name)
         }
@@ -166,7 +166,7 @@ fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
         Origin::Configuration => "[env]".to_owned(),
     };
     let value = match (&variable.value, &variable.origin) {
-        (Value::Public(text), _) => pcli::one_line(text),
+        (Value::Public(text), _) => pscreen::one_line(text),
         (Value::Confidential(value), Origin::Service(service)) => {
             let age = ledger.service(service).map(|service| age(now().saturating_sub(service.created())));
             format!("{MASK}  ({} characters, {})", value.len(), age.unwrap_or_default())

@@ -6,11 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bollard::models::ImageInspect;
 use papp::Manifest;
+use pcli::FoundManifest;
 use pcli::arguments::SecretArguments;
 use pcli::resolve::Purpose;
-use pcli::{Exit, FoundManifest};
 use pcredential::{Ledger, NewService, Phase, ServiceRecord};
 use pengine::{Endpoint, Engine, Environment, Flags, Safety};
+use pscreen::Exit;
 use psecret::{Inputs, RedactorBuilder, Secret};
 
 use crate::command::StartArguments;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pcli::{Exit, Printer};
 use pengine::Engine;
+use pscreen::{Exit, Printer};
 
 use crate::command::{ProjectArguments, StopArguments};
 use crate::containers;

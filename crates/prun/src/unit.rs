@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pcli::Printer;
+use pscreen::Printer;
 
 use crate::error::RunError;
 use crate::plan::wrong;

@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 use papp::Manifest;
-use pcli::{Diagnostic, Exit, FoundManifest};
+use pcli::FoundManifest;
+use pscreen::{Diagnostic, Exit};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
 
 use super::{Advice, Verdict};

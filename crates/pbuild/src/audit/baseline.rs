@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use pcli::{Diagnostic, Exit, FoundManifest};
+use pcli::FoundManifest;
 use pscan::{Finding, Report};
+use pscreen::{Diagnostic, Exit};
 use psecret::{DigestKey, Secret, SecretName, UserSecret};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +75,7 @@ impl<'a> Baselines<'a> {
                 stale.remove(fingerprint.as_str());
             }
         }
-        let stale = stale.values().map(|entry| pcli::one_line(&format!("{} in {}", entry.secret, entry.place)));
+        let stale = stale.values().map(|entry| pscreen::one_line(&format!("{} in {}", entry.secret, entry.place)));
         let stale = stale.collect();
         let is_known = |finding: &Finding| {
             self.fingerprint(finding).is_some_and(|fingerprint| known.contains_key(fingerprint.as_str()))

@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
-use pcli::{Diagnostic, Exit};
 use pscan::{Finding, Report, SourceLine};
+use pscreen::{Diagnostic, Exit};
 
 use crate::dockerfile::{Dockerfile, Instruction};
 

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use pcli::{Diagnostic, Exit};
 use pscan::Report;
+use pscreen::{Diagnostic, Exit};
 
 use crate::edge::{Edge, Failure};
 

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use pcli::{Diagnostic, Exit};
 use pimage::{LooseBlob, Unread};
+use pscreen::{Diagnostic, Exit};
 
 use crate::command::AuditArguments;
 

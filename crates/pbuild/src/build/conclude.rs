@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use pbuildkit::BuildResult;
-use pcli::{BuildOutcome, Diagnostic, Exit};
+use pcli::BuildOutcome;
+use pscreen::{Diagnostic, Exit};
 
 use super::Work;
 use crate::audit::attached::Attached;

@@ -20,9 +20,9 @@ fn draft_of(files: &[(&str, &str)], public: &[&str]) -> String {
         public: public.iter().map(|name| (*name).to_owned()).collect(),
     };
     let edge = Edge {
-        stderr: pcli::Printer::new(Box::new(io::sink()), pcli::Colour::Never),
-        stdout: pcli::Printer::new(Box::new(io::sink()), pcli::Colour::Never),
-        cancellation: pcli::Cancellation::new(),
+        stderr: pscreen::Printer::new(Box::new(io::sink()), pscreen::Colour::Never),
+        stdout: pscreen::Printer::new(Box::new(io::sink()), pscreen::Colour::Never),
+        cancellation: pscreen::Cancellation::new(),
         quiet: false,
     };
     let read = Project::read(&arguments, &project, &edge).unwrap();

@@ -245,7 +245,8 @@ impl Place {
     pub(super) async fn search(&self, needles: Arc<NeedleSet>, edge: &Edge) -> Result<Report, Failure> {
         let options = Options { subject: Some(self.to_string()), ..Options::default() };
         let unreadable = |error: io::Error| {
-            pcli::Diagnostic::from_error(&error, pcli::Exit::Failed).note(format!("while searching --output {self}"))
+            pscreen::Diagnostic::from_error(&error, pscreen::Exit::Failed)
+                .note(format!("while searching --output {self}"))
         };
         match &self.received {
             Received::File(file) if self.is_image() => {

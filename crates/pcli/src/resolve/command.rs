@@ -15,7 +15,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use zeroize::Zeroizing;
 
 use super::ResolveError;
-use crate::{Cancellation, Diagnostic, scrub};
+use crate::scrub;
+use pscreen::{Cancellation, Diagnostic};
 
 /// How long a program may run when the manifest does not say.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,8 +6,9 @@ use papp::CompositionError;
 use psecret::{Searchability, SecretError, SecretName};
 
 use super::{CommandError, Purpose};
+use crate::SealedError;
 use crate::trust::{Act, Danger};
-use crate::{Diagnostic, Ending, Exit, SealedError};
+use pscreen::{Diagnostic, Ending, Exit};
 
 /// A declared secret that was found nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]

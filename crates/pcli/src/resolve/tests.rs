@@ -375,7 +375,7 @@ fn what_cannot_be_composed_names_the_secret_and_its_line() {
         let scene = Scene::new(&format!("[secrets]\n{manifest}L17 = {{}}\n"));
         let scene = scene.trusted().variable("L17", "0123456789");
         let error = scene.resolve(Purpose::Build).unwrap_err();
-        assert_eq!(error.exit(), crate::Exit::Usage);
+        assert_eq!(error.exit(), pscreen::Exit::Usage);
         assert!(error.to_string().contains(told), "{error}");
         let notes = format!("{:?}", error.diagnostic());
         assert!(notes.contains(&format!("app.toml:{line}")), "{notes}");

@@ -98,5 +98,5 @@ fn can_ask(environment: &Environment<'_>) -> bool {
 }
 
 fn ask(question: &str) -> Result<Passphrase, SealedError> {
-    crate::prompt::ask(question).map(Passphrase::new).map_err(SealedError::Prompt)
+    pscreen::ask(question).map(Passphrase::new).map_err(SealedError::Prompt)
 }

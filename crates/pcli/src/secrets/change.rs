@@ -12,7 +12,8 @@ use super::{
     Desk, ExportArguments, ImportArguments, InitArguments, Project, SecretsError, SetArguments, UnsetArguments,
     environment,
 };
-use crate::{Exit, identity, identity_or_new, identity_path, new_wrapped_identity};
+use crate::{identity, identity_or_new, identity_path, new_wrapped_identity};
+use pscreen::Exit;
 
 pub(super) fn init(project: &Project, arguments: &InitArguments, desk: &Desk) -> Result<Exit, SecretsError> {
     if arguments.passphrase && !new_wrapped_identity(&environment)? {
@@ -52,7 +53,7 @@ pub(super) fn set(project: &Project, arguments: &SetArguments, desk: &Desk) -> R
 
 /// Asks the terminal, without echo.
 fn prompt(name: &SecretName) -> Result<UserSecret, SecretsError> {
-    crate::prompt::ask(&format!("value of {name}: "))
+    pscreen::ask(&format!("value of {name}: "))
         .map(|value| UserSecret::new(value.into_bytes()))
         .map_err(|source| SecretsError::Value { name: name.clone(), source })
 }

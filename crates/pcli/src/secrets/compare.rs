@@ -9,7 +9,8 @@ use psecret::{Change, DigestKey, Store};
 use pvault::{Identity, Recipient, SealedFile};
 
 use super::{Desk, DiffArguments, Project, SecretsError, environment};
-use crate::{Exit, STORE_NAME, SealedError, identity, scrub};
+use crate::{STORE_NAME, SealedError, identity, scrub};
+use pscreen::Exit;
 
 /// What the digests of [`textconv`] are for, so that no other digest is equal to one of them.
 const PURPOSE: &str = "diff";

@@ -15,7 +15,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use zeroize::Zeroizing;
 
 use super::{Desk, Project, SecretsError, environment};
-use crate::{Cancellation, Exit, identity, scrub};
+use crate::{identity, scrub};
+use pscreen::{Cancellation, Exit};
 
 /// The kernel's number for tmpfs (`linux/magic.h`).
 const TMPFS: u64 = 0x0102_1994;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use psecret::{SecretError, SecretName, StoreError};
 use pvault::VaultError;
 
-use crate::{Diagnostic, Ending, Exit, SealedError};
+use crate::SealedError;
+use pscreen::{Diagnostic, Ending, Exit};
 
 /// Why a command of `secrets` did not do its work. No message holds a value.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::{Desk, ListArguments, environment};
 use crate::resolve::{Purpose, Resolution, resolve};
-use crate::{Diagnostic, Exit, FoundManifest, ProjectStore, find_manifest, identity};
+use crate::{FoundManifest, ProjectStore, find_manifest, identity};
+use pscreen::{Diagnostic, Exit};
 
 /// One line of the list.
 #[derive(Debug, Serialize)]

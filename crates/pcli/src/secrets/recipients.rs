@@ -3,9 +3,8 @@
 use pvault::{Identity, Recipient};
 
 use super::{Desk, Project, RecipientArguments, SecretsError, environment};
-use crate::{
-    Exit, IDENTITY_VARIABLE, Wrapping, identity, identity_or_new, identity_path, renew_identity, rewrap_identity,
-};
+use crate::{IDENTITY_VARIABLE, Wrapping, identity, identity_or_new, identity_path, renew_identity, rewrap_identity};
+use pscreen::Exit;
 
 pub(super) fn mine(desk: &Desk) -> Result<Exit, SecretsError> {
     desk.stdout.line(&identity_or_new(&environment)?.recipient().to_string());

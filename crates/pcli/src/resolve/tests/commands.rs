@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::Ending;
+use pscreen::Ending;
 
 fn by_command(words: &str, more: &str) -> Scene {
     Scene::new(&format!("[secrets]\nKEY = {{ from = {{ command = {words}{more} }} }}\n")).trusted()

@@ -5,8 +5,8 @@
 //! anything else: logs with a stream of their own for each step and output, the rest text by text.
 //!
 //! ```
-//! use pcli::progress::{Event, Progress, ProgressMode, StepNews};
-//! use pcli::{Colour, Printer, Terminal};
+//! use pscreen::progress::{Event, Progress, ProgressMode, StepNews};
+//! use pscreen::{Colour, Printer, Terminal};
 //! # use std::time::{Duration, Instant, SystemTime};
 //!
 //! let printer = Printer::new(Box::new(std::io::sink()), Colour::Never);

@@ -19,7 +19,7 @@ enum Severity {
 /// What is said about one thing that went wrong. Texts are given plain; rendering redacts them.
 ///
 /// ```
-/// use pcli::{Diagnostic, Exit};
+/// use pscreen::{Diagnostic, Exit};
 ///
 /// let diagnostic = Diagnostic::error("no engine answers at unix:///var/run/docker.sock", Exit::EngineUnreachable)
 ///     .help("start Docker, or name another engine with DOCKER_HOST");

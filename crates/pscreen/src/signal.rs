@@ -13,7 +13,7 @@ use crate::{Ending, Exit, prompt};
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// use pcli::{Cancellation, Ending};
+/// use pscreen::{Cancellation, Ending};
 ///
 /// let cancellation = Cancellation::new();
 /// assert_eq!(cancellation.ending(), None);

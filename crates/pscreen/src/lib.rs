@@ -1,0 +1,35 @@
+//! How a tool meets a person: errors, exit codes, progress, prompts, words.
+//!
+//! Texts and events enter as plain data from the tools' own crates. Everything for people leaves through one
+//! [`Printer`], behind one redactor; everything for scripts leaves as an [`Exit`]. A [`Cancellation`] carries the
+//! person's Ctrl-C to every part of a tool.
+//!
+//! ```
+//! use pscreen::{Diagnostic, Exit};
+//! use psecret::Redactor;
+//!
+//! let diagnostic = Diagnostic::error("no engine answers at unix:///run/none.sock", Exit::EngineUnreachable)
+//!     .help("start Docker, or name another engine with DOCKER_HOST");
+//! let screen = diagnostic.render(&Redactor::default());
+//! assert!(screen.contains("help: start Docker"));
+//! assert_eq!(diagnostic.exit().map(Exit::code), Some(30));
+//! ```
+
+mod diagnostic;
+mod excerpt;
+mod exit;
+mod printer;
+pub mod progress;
+mod prompt;
+mod signal;
+mod size;
+mod visible;
+
+pub use diagnostic::Diagnostic;
+pub use excerpt::{Excerpt, Mark};
+pub use exit::{Ending, Exit};
+pub use printer::{Colour, Printer, Terminal};
+pub use prompt::ask;
+pub use signal::{Cancellation, listen};
+pub use size::size;
+pub use visible::{one_line, visible};
