@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use crate::command::{AdviseArguments, BuildArguments};
 use crate::edge::{Edge, Failure};
 use crate::explain;
-use crate::mention::{Mention, mention};
+use crate::files::mention::{Mention, mention};
 use crate::plan::{BuildPlan, context_directory};
 use crate::site::Site;
 

@@ -2,9 +2,10 @@
 
 pub mod attached;
 pub mod baseline;
+pub mod chunks;
 pub mod dockerfile;
-pub mod memory;
 pub mod output;
+pub mod registry;
 pub mod source;
 pub mod store;
 
@@ -23,11 +24,11 @@ use pscreen::{Diagnostic, Ending, Exit};
 use crate::command::AuditArguments;
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;
+use crate::memory::LayerMemory;
 use crate::secrets::Secrets;
-use crate::{chunks, registry, site};
+use crate::site;
 use attached::Attached;
 use baseline::Baselines;
-use memory::LayerMemory;
 use output::Outputs;
 use source::{Bytes, Source};
 

@@ -1,6 +1,18 @@
 //! `pbuild build`: values read once, the build without a name, the search, the name.
 
+pub mod call;
 mod conclude;
+pub mod context;
+pub mod finish;
+pub mod guard;
+pub mod injection;
+pub mod leftovers;
+pub mod metadata_file;
+pub mod offers;
+pub mod provider;
+pub mod push;
+pub mod report;
+pub mod screen;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,29 +29,31 @@ use pscan::NeedleSet;
 use pscreen::{Diagnostic, Exit};
 use psecret::{Delivery, Secret};
 
-use crate::attestation::Attestations;
 use crate::audit::Built;
 use crate::audit::attached::Attached;
-use crate::audit::memory::LayerMemory;
-use crate::cache::Caches;
-use crate::call::Call;
+use crate::build::call::Call;
+use crate::build::context::ContextGuard;
+use crate::build::finish::image_id;
+use crate::build::injection::{Injection, InjectionError};
+use crate::build::leftovers::CacheBefore;
+use crate::build::offers::{BuildSecret, Offers, StepState};
+use crate::build::provider::BuildSecrets;
+use crate::build::screen::Seen;
 use crate::command::{AuditBase, BuildArguments, ProgressMode};
-use crate::context::ContextGuard;
-use crate::coverage::{Coverage, TakenIn};
 use crate::edge::{Edge, Failure};
-use crate::finish::{self, image_id};
+use crate::files::coverage::{Coverage, TakenIn};
 use crate::gate::{CleanBases, Gate};
-use crate::injection::{Injection, InjectionError};
-use crate::leftovers::CacheBefore;
-use crate::offers::{BuildSecret, Offers, StepState};
-use crate::output::{self, Outputs};
+use crate::memory::LayerMemory;
+use crate::output;
+use crate::output::Outputs;
+use crate::plan::attestation::Attestations;
+use crate::plan::cache::Caches;
+use crate::plan::image_name::ImageName;
 use crate::plan::{BuildPlan, context_directory, is_elsewhere};
-use crate::provider::BuildSecrets;
-use crate::reference::ImageName;
+use crate::plan::{ssh, syntax};
 use crate::secrets::Secrets;
 use crate::site::Site;
-use crate::watch::Seen;
-use crate::{explain, guard, site, ssh, syntax, watch};
+use crate::{explain, site};
 use conclude::Ended;
 
 /// Runs the command.
@@ -69,7 +83,7 @@ pub async fn run(arguments: &BuildArguments, edge: &Edge) -> Result<Exit, Failur
     }
     let outputs = outputs(arguments, &mut plan)?;
     let secrets = Secrets::read(&arguments.secrets, found.as_ref(), edge)?;
-    let edge = &Edge { quiet: watch::is_quiet(arguments), ..edge.redacting(&secrets.redactor) };
+    let edge = &Edge { quiet: screen::is_quiet(arguments), ..edge.redacting(&secrets.redactor) };
     // From here on a failure may quote what the engine said, so it is told behind the redactor.
     match build(arguments, (plan, outputs), found.as_ref(), secrets, edge).await {
         Ok(exit) => Ok(exit),
@@ -368,7 +382,7 @@ impl Work<'_> {
             attestations.use_usual(no_default_attestations().as_deref());
         }
         let request = self.request(&names, &attestations);
-        let (updates, screen) = watch::screen(self.arguments, self.edge);
+        let (updates, screen) = screen::screen(self.arguments, self.edge);
         let built = self.edge.cancellation.unless_cancelled(self.site.builder.build_plain(request, updates)).await;
         let failed = screen.finish().await.failed;
         let result = built?.map_err(|error| match error {
@@ -401,7 +415,7 @@ impl Work<'_> {
         if self.arguments.recipe.target.is_some() {
             injection = injection.of_a_part();
         }
-        let (updates, screen) = watch::screen(self.arguments, self.edge);
+        let (updates, screen) = screen::screen(self.arguments, self.edge);
         if gated {
             let redactor = self.secrets.redactor.clone();
             let (needles, secrets) = (Arc::clone(&self.needles), Arc::clone(&self.secrets.all));

@@ -1,16 +1,19 @@
 //! The command line, flat, as clap reads it. [`crate::plan`] turns it into something checked.
 
+pub mod ignored;
+pub mod plugin;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pcli::arguments::SecretArguments;
 
-use crate::attestation::AttestationOptions;
-use crate::cache::CacheOptions;
-use crate::call::CallOptions;
-use crate::ignored_options::IgnoredOptions;
+use crate::build::call::CallOptions;
+use crate::command::ignored::IgnoredOptions;
 use crate::output::OutputOptions;
-use crate::step_options::StepOptions;
+use crate::plan::attestation::AttestationOptions;
+use crate::plan::cache::CacheOptions;
+use crate::plan::step_options::StepOptions;
 
 /// Builds container images with secrets that stay out of them
 #[derive(Debug, Parser)]

@@ -10,9 +10,10 @@ use pcli::{FoundManifest, STORE_NAME};
 use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
 use pscreen::{Diagnostic, Exit};
 
-use crate::coverage::{self, Coverage};
 use crate::edge::{Edge, Failure};
 use crate::explain;
+use crate::files::coverage;
+use crate::files::coverage::Coverage;
 
 /// Runs the command.
 ///

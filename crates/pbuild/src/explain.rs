@@ -6,12 +6,12 @@ use pengine::EngineError;
 use pscreen::progress::FailedStep;
 use pscreen::{Diagnostic, Excerpt, Exit, Mark};
 
-use crate::cache::CacheError;
-use crate::guard::GuardError;
-use crate::injection::{Injection, InjectionError};
+use crate::build::guard::GuardError;
+use crate::build::injection::{Injection, InjectionError};
 use crate::plan::PlanError;
-use crate::ssh::SshError;
-use crate::step_options::StepOptionError;
+use crate::plan::cache::CacheError;
+use crate::plan::ssh::SshError;
+use crate::plan::step_options::StepOptionError;
 
 /// A command that cannot be carried out as given.
 #[must_use]

@@ -18,7 +18,7 @@ use pbuildkit::{Capabilities, Prepared, PreparedResult, Reference};
 use pscan::{NeedleSet, Report, Stats};
 use psecret::{Redactor, Secret};
 
-use crate::watch::SearchLine;
+use crate::build::screen::SearchLine;
 pub use base::CleanBases;
 use lineage::Broken;
 pub use scanner::NAME as SCANNER;

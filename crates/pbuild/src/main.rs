@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use pbuild::command::plugin::{self, Call, PluginError};
 use pbuild::command::{Command, CommandLine, SecretsArguments, SecretsCommand};
 use pbuild::edge::{Edge, Failure};
-use pbuild::plugin::{self, Call, PluginError};
 use pscreen::{Diagnostic, Ending, Exit, Printer};
 
 fn main() -> ExitCode {
@@ -68,7 +68,7 @@ async fn run(command_line: CommandLine) -> Exit {
     let (stderr, stdout) = (stderr.cancelling(&cancellation), stdout.cancelling(&cancellation));
     let edge = Edge { stderr, stdout, cancellation, quiet: false };
     let outcome = match &command_line.command {
-        Command::New(arguments) => pbuild::draft::run(arguments, &edge),
+        Command::New(arguments) => pbuild::new::run(arguments, &edge),
         Command::Doctor(arguments) => pbuild::doctor::run(arguments, &edge).await,
         Command::Build(arguments) => pbuild::build::run(arguments, &edge).await,
         Command::Audit(arguments) => pbuild::audit::run(arguments, &edge).await,

@@ -1,5 +1,14 @@
 //! The checked form of a build command: flags over manifest over defaults. Nothing here talks to an engine.
 
+pub mod attestation;
+pub mod cache;
+pub mod comma_separated;
+pub mod image_name;
+pub mod ssh;
+pub mod stdin;
+pub mod step_options;
+pub mod syntax;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
@@ -10,9 +19,9 @@ use pbuildkit::{Archive, BuildRequest, ContentStore, Local, Registries, shared_k
 use pengine::Environment;
 
 use crate::command::BuildArguments;
-use crate::reference::{ImageName, ImageNameError};
-use crate::stdin::{self, DOCKERFILE_LIMIT, Input};
-use crate::step_options::{StepAttributes, StepOptionError, is_remote};
+use crate::plan::image_name::{ImageName, ImageNameError};
+use crate::plan::stdin::{DOCKERFILE_LIMIT, Input};
+use crate::plan::step_options::{StepAttributes, StepOptionError, is_remote};
 
 /// Why a build command cannot be carried out as given.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 
 use pbuildkit::llb::StepPattern;
 
-use crate::mention::words_before_program;
+use crate::files::mention::words_before_program;
 
 /// One pattern or more that match every needed step and none of the others. Each needed step comes with those of its
 /// commands that make it needed.

@@ -9,7 +9,7 @@ use std::path::Path;
 use pscan::{Finding, Report, SourceLine};
 use pscreen::{Diagnostic, Exit};
 
-use crate::dockerfile::{Dockerfile, Instruction};
+use crate::files::dockerfile::{Dockerfile, Instruction};
 
 /// Tells the report the lines of this Dockerfile.
 ///

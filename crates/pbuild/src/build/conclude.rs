@@ -9,16 +9,19 @@ use pscreen::{Diagnostic, Exit};
 use super::Work;
 use crate::audit::attached::Attached;
 use crate::audit::{AttachedVerdict, Audited, Built, Verdict};
-use crate::cleanup::Marks;
-use crate::context::ContextLeak;
+use crate::build::context::ContextLeak;
+use crate::build::finish;
+use crate::build::finish::{BuilderPlace, Finish, image_id};
+use crate::build::injection::Injection;
+use crate::build::leftovers;
+use crate::build::leftovers::order::Marks;
+use crate::build::leftovers::{CacheBefore, Removed};
+use crate::build::offers::Offers;
+use crate::build::report;
 use crate::edge::Failure;
-use crate::finish::{self, BuilderPlace, Finish, image_id};
 use crate::gate::{Leak, Outcome, Proof};
-use crate::injection::Injection;
-use crate::leftovers::{self, CacheBefore, Removed};
-use crate::offers::Offers;
-use crate::output::{self, Attested, Cleared, Pending};
-use crate::report;
+use crate::output;
+use crate::output::{Attested, Cleared, Pending};
 
 /// A build that ran to its end, and of which nothing is known yet.
 pub(super) struct Ended {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use pbuildkit::llb::Base;
 
-use crate::audit::memory::LayerMemory;
+use crate::memory::LayerMemory;
 
 /// The clean bases of one engine, for one set of secrets.
 pub struct CleanBases {

@@ -10,7 +10,7 @@ use pengine::{Engine, PlainBuilder};
 
 use super::place::{Format, Place, Target};
 use super::spec::{OutputError, Outputs, Store};
-use crate::reference::ImageName;
+use crate::plan::image_name::ImageName;
 
 /// Registries as a place: BuildKit pushes there when the build's result is returned to it, and not before.
 #[derive(Clone, Debug, PartialEq, Eq)]

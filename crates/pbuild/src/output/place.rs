@@ -24,9 +24,11 @@ use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
 use super::spec::OutputError;
-use crate::audit::{self, source};
+use crate::audit;
+use crate::audit::source;
 use crate::edge::{Edge, Failure};
-use crate::layout::{self, umask};
+use crate::oci_layout;
+use crate::oci_layout::umask;
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,7 +305,7 @@ impl Place {
             (Received::File(mut file), Target::Layout(path)) => {
                 fs::create_dir_all(&path)?;
                 file.rewind()?;
-                layout::unpack(&file, &path)
+                oci_layout::unpack(&file, &path)
             }
             (Received::File(mut file), Target::Stream(path) | Target::Folder(path)) => {
                 file.rewind()?;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::OutputOptions;
 use super::elsewhere::RegistryOutput;
 use super::place::{Format, Place, Target};
-use crate::comma_separated;
-use crate::reference::ImageName;
+use crate::plan::comma_separated;
+use crate::plan::image_name::ImageName;
 
 /// An output that cannot be. Each message names the flag.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use pimage::Digest;
 
-use crate::reference::ImageName;
+use crate::plan::image_name::ImageName;
 
 const HUB: &str = "docker.io";
 const HUB_HOST: &str = "registry-1.docker.io";

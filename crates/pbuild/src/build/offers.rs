@@ -7,7 +7,7 @@ use pbuildkit::{AskedSecret, SecretAnswer};
 use pcli::SecretUse;
 use serde_json::{Value, json};
 
-use crate::mention::mention;
+use crate::files::mention::mention;
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use pscan::{Finding, LayerState, Report};
 use pscreen::{Diagnostic, Exit};
 
-use crate::cleanup::Marks;
+use crate::build::injection::Injection;
+use crate::build::leftovers::Removed;
+use crate::build::leftovers::order::Marks;
 use crate::explain;
 use crate::gate::Proof;
-use crate::injection::Injection;
-use crate::leftovers::Removed;
 
 /// A clean search, as one fact.
 #[must_use]

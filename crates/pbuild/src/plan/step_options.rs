@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::layout as oci;
+use crate::oci_layout as oci;
 
 /// Flags that become frontend attributes, and say nothing about secrets.
 #[derive(Clone, Debug, Default, Args)]

@@ -17,7 +17,7 @@ use pscreen::{Diagnostic, Exit};
 use serde_json::json;
 use tokio::runtime::Handle;
 
-use crate::chunks;
+use crate::audit::chunks;
 use client::{Client, RegistryError};
 pub use reference::Reference;
 

@@ -12,10 +12,10 @@ use pscreen::{Diagnostic, Exit};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::comma_separated;
 use crate::edge::{Edge, Failure};
 use crate::explain;
 use crate::plan::BuildPlan;
+use crate::plan::comma_separated;
 use crate::site::Site;
 
 /// Flags of questions.

@@ -16,7 +16,7 @@ use psecret::{DigestKey, Secret, SecretName, UserSecret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::output;
+use crate::audit::output;
 
 /// Only what this very search saw counts: a digest of its sources, made by the build script.
 const SEARCH: &str = env!("PBUILD_SEARCH");

@@ -7,7 +7,7 @@ use super::arguments::Argument;
 use super::compose::{Composition, Given, ServiceDraft};
 use super::names::{Family, alias, is_injected, is_of_the_service, is_predefined_argument, looks_secret};
 use super::variables::Variables;
-use crate::mention::{holds_word, is_read_by_a_program_of};
+use crate::files::mention::{holds_word, is_read_by_a_program_of};
 
 /// What the project's files hold.
 pub(super) struct Found<'a> {

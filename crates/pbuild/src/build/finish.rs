@@ -10,12 +10,12 @@ use pengine::Engine;
 use pscreen::{Diagnostic, Exit};
 
 use crate::audit::Audited;
+use crate::build::metadata_file;
+use crate::build::push::Push;
 use crate::command::BuildArguments;
 use crate::edge::{Edge, Failure};
-use crate::metadata_file;
 use crate::output::Cleared;
-use crate::push::Push;
-use crate::reference::ImageName;
+use crate::plan::image_name::ImageName;
 
 /// Where the image of a builder without an engine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

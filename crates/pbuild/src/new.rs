@@ -23,9 +23,10 @@ use pcli::{MANIFEST_NAME, find_manifest, trust};
 use pscreen::{Diagnostic, Exit};
 
 use crate::command::NewArguments;
-use crate::coverage::{self, Coverage};
 use crate::edge::{Edge, Failure};
 use crate::explain;
+use crate::files::coverage;
+use crate::files::coverage::Coverage;
 use crate::plan::context_directory;
 use compose::Composition;
 use plan::{Draft, Found};

@@ -12,7 +12,7 @@ use pscreen::{Diagnostic, Exit};
 
 use crate::audit::Audited;
 use crate::edge::{Edge, Failure};
-use crate::reference::ImageName;
+use crate::plan::image_name::ImageName;
 
 /// How often a push is begun whose connection breaks. What arrived of it is not sent again.
 const ATTEMPTS: usize = 2;

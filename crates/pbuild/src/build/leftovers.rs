@@ -1,5 +1,7 @@
 //! Removing what a build that may not stand has left in the engine: its image without a name, its cache records.
 
+pub mod order;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -7,7 +9,7 @@ use bollard::query_parameters::RemoveImageOptions;
 use pbuildkit::{Builder, BuildkitError};
 use pengine::Engine;
 
-use crate::cleanup::{self, CacheRecord, Marks};
+use crate::build::leftovers::order::{CacheRecord, Marks};
 
 /// What the builder's cache held before a build.
 #[derive(Debug)]
@@ -66,17 +68,17 @@ impl CacheBefore {
                 })
                 .collect();
             let mut moved = 0;
-            for id in cleanup::removal_order(&self.0, &records, marks) {
+            for id in order::removal_order(&self.0, &records, marks) {
                 moved += builder.prune(&[format!("id=={id}")]).await?.len();
             }
             removed.records += moved;
             if moved > 0 {
                 continue;
             }
-            removed.kept = cleanup::remaining(&self.0, &records, holding);
+            removed.kept = order::remaining(&self.0, &records, holding);
             let waited = began.elapsed();
             let wait = (removed.kept > 0 && waited < HOLDING)
-                || (cleanup::remaining(&self.0, &records, marks) > 0 && waited < SHARED);
+                || (order::remaining(&self.0, &records, marks) > 0 && waited < SHARED);
             if !wait {
                 return Ok(removed);
             }

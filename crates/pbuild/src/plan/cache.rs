@@ -13,7 +13,8 @@ use clap::Args;
 use pbuildkit::{CacheEntry, ContentStore, ContentStores};
 use serde_json::Value;
 
-use crate::{comma_separated, layout};
+use crate::oci_layout;
+use crate::plan::comma_separated;
 
 /// Flags of caches.
 #[derive(Clone, Debug, Default, Args)]
@@ -153,7 +154,7 @@ impl Caches {
         for entry in &self.exports {
             let Some(path) = folder(entry, DESTINATION) else { continue };
             let tag = entry.attributes.get("tag").map_or(TAG, String::as_str);
-            layout::put(Path::new(path), written.clone(), tag).map_err(|error| (PathBuf::from(path), error))?;
+            oci_layout::put(Path::new(path), written.clone(), tag).map_err(|error| (PathBuf::from(path), error))?;
         }
         Ok(())
     }
@@ -190,7 +191,7 @@ fn settle_folder(entry: &mut CacheEntry) -> Result<Option<String>, CacheError> {
         return Ok(None);
     }
     let tag = entry.attributes.get("tag").map_or(TAG, String::as_str);
-    let why = match layout::digest_of(Path::new(&path), tag) {
+    let why = match oci_layout::digest_of(Path::new(&path), tag) {
         Ok(Some(digest)) => {
             entry.attributes.insert("digest".to_owned(), digest);
             return Ok(None);

@@ -12,11 +12,12 @@ use pscreen::progress::{
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::command::{self, BuildArguments};
+use crate::build::offers::StepState;
+use crate::command;
+use crate::command::BuildArguments;
 use crate::edge::Edge;
 use crate::explain;
 use crate::gate;
-use crate::offers::StepState;
 
 /// News on their way to the screen; a build that prints faster than a terminal shows waits for it.
 const NEWS_IN_FLIGHT: usize = 64;

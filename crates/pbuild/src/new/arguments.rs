@@ -1,6 +1,6 @@
 //! The `ARG` lines of a Dockerfile.
 
-use crate::dockerfile::{Dockerfile, words};
+use crate::files::dockerfile::{Dockerfile, words};
 
 /// One declared build argument.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use crate::comma_separated;
 use crate::output::Attested;
+use crate::plan::comma_separated;
 
 /// Flags of attestations and annotations.
 #[derive(Clone, Debug, Default, Args)]

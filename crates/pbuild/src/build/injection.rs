@@ -8,9 +8,10 @@ use pbuildkit::llb::{self, ChainError, ChainStep, InjectError, Mode, SourceLines
 use pbuildkit::{AskedSecret, Capabilities, Definition, Prepared, Refusal, Transform};
 use psecret::Redactor;
 
-use crate::cleanup::Marks;
+use crate::build::guard;
+use crate::build::guard::GuardError;
+use crate::build::leftovers::order::Marks;
 use crate::gate::{Gate, Leak, Outcome, Unproven};
-use crate::guard::{self, GuardError};
 
 /// Why a build was ended before anything ran.
 #[derive(Debug, thiserror::Error)]
