@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1 as control;
+use pllb::secret_ids;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -18,7 +19,6 @@ use crate::control::{CacheRecord, Control, Worker};
 use crate::error::{BuildError, BuildkitError, cause};
 use crate::failure::BuildFailure;
 use crate::filesync::{Cause, Counters, FileSync, Sent, Trouble};
-use crate::mounted::secret_ids;
 use crate::request::{BuildRequest, CacheEntry, Exporter, History};
 use crate::session::content::ContentStores;
 use crate::session::receive::Results;

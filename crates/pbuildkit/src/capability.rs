@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use bollard_buildkit_proto::moby::buildkit::v1::apicaps::ApiCap;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::PongResponse;
-
-use crate::control::platform_text;
+use pllb::platform_text;
 
 /// The capabilities that a BuildKit lists in answer to a ping.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! Where bytes enter: connections of an engine or of a BuildKit by itself ([`Transport`], [`Builder::connect`]). What happens: a session
 //! serves files, secrets and registry credentials ([`session`]), a build runs ([`Builder::build`]), and where wanted its
-//! operations are changed before anything runs ([`Transform`], [`llb`]). Where bytes leave: files and secrets to the
+//! operations are changed before anything runs ([`Transform`], [`pllb`]). Where bytes leave: files and secrets to the
 //! engine, news and failures to the caller ([`status`], [`BuildFailure`]), who redacts them before people see them.
 //!
 //! What an engine can do is asked ([`Capabilities`]); no version decides anything.
@@ -36,15 +36,12 @@ mod error;
 mod failure;
 mod filesync;
 pub mod ignore;
-pub mod llb;
-mod mounted;
 mod request;
 pub mod session;
 pub mod status;
 mod transform;
 mod transport;
 
-pub use bollard_buildkit_proto::pb::Definition;
 pub use bridge::{Bridge, Outcome, Reference, Solved};
 pub use builder::{BuildResult, Builder};
 pub use capability::Capabilities;
@@ -53,6 +50,9 @@ pub use control::{CacheRecord, Worker};
 pub use error::{BuildError, BuildkitError};
 pub use failure::{BuildFailure, FailureKind, FailureSource};
 pub use filesync::Sent;
+pub use pllb::Definition;
+// Names that have moved out, until their users have followed.
+pub use pllb as llb;
 pub use request::{BuildRequest, CacheEntry, Exporter, History, Local, shared_key};
 pub use session::content::{ContentStore, ContentStores};
 pub use session::observer::{ContextObserver, FileObserver, Verdict};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pbuildkit::llb::{self, InjectError, Mode, MountTarget, Plan, PlannedSecret, SecretShape, Step, StepPattern};
-use pbuildkit::{Capabilities, Definition, History, Transform};
+use pbuildkit::{Capabilities, History, Transform};
+use pllb::{Definition, InjectError, Mode, MountTarget, Plan, PlannedSecret, SecretShape, Step, StepPattern};
 
 use crate::support::{Built, Flavour, builder, dockerfile, run_with, unique};
 use crate::values;
@@ -25,7 +25,7 @@ impl Transform for Recorded {
     ) -> Result<Definition, Self::Error> {
         let with_environment = capabilities.operation(Capabilities::SECRET_ENVIRONMENT);
         let mode = if with_environment { Mode::Environment } else { Mode::Mounts };
-        let injected = llb::inject(definition, &self.plan, mode)?;
+        let injected = pllb::inject(definition, &self.plan, mode)?;
         self.steps.extend(injected.steps);
         Ok(injected.definition)
     }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use bollard_buildkit_proto::pb;
 use prost::Message;
-use sha2::{Digest, Sha256};
+
+use crate::graph::digest;
 
 /// The states that a result is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +51,6 @@ pub struct ChainStep {
 
 /// Why a definition has no readable chain.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ChainError {
     /// An op is not protobuf.
     #[error("failed to decode an op of the build graph")]
@@ -80,10 +80,9 @@ pub fn chain(definition: &pb::Definition) -> Result<Chain, ChainError> {
     let mut ops = HashMap::new();
     let mut terminal = None;
     for bytes in &definition.def {
-        let digest = format!("sha256:{}", hex(&Sha256::digest(bytes)));
         let op = pb::Op::decode(bytes.as_slice())?;
         terminal = Some(op.clone());
-        ops.insert(digest, op);
+        ops.insert(digest(bytes), op);
     }
     let Some(result) = terminal.as_ref().and_then(|op| op.inputs.first()) else {
         return Ok(Chain::default());
@@ -185,10 +184,6 @@ fn file_root(file: &pb::FileOp, inputs: usize, output: i64) -> Option<i64> {
     None
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +195,7 @@ mod tests {
         fn add(&mut self, name: &str, inputs: &[&str], op: Option<pb::op::Op>) -> String {
             let inputs = inputs.iter().map(|digest| pb::Input { digest: (*digest).to_owned(), index: 0 }).collect();
             let bytes = pb::Op { inputs, op, ..Default::default() }.encode_to_vec();
-            let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+            let digest = digest(&bytes);
             self.0.def.push(bytes);
             let description = [("llb.customname".to_owned(), name.to_owned())].into();
             self.0.metadata.insert(digest.clone(), pb::OpMetadata { description, ..Default::default() });

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
 
-use super::exec::{self, Addition, Mode};
-use super::graph::{self, GraphError};
-use super::pattern::{StepPattern, command_text};
-use super::source::{SourceLines, SourceMap};
-use super::wire::{self, Edit, WireError};
+use crate::exec::{self, Addition, Mode};
+use crate::graph::{self, GraphError};
+use crate::pattern::{StepPattern, command_text};
+use crate::source::{SourceLines, SourceMap};
+use crate::wire::{self, Edit, WireError};
 
 /// The directory in which Docker mounts secrets.
 const SECRETS_DIRECTORY: &str = "/run/secrets";
@@ -128,7 +128,6 @@ pub enum MountTarget {
 
 /// Why nothing was injected. The graph is then not fit to be solved with secrets at all.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum InjectError {
     /// The definition is not a graph.
     #[error(transparent)]

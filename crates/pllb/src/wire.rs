@@ -12,7 +12,6 @@ const LARGEST_NUMBER: u64 = (1 << 29) - 1;
 
 /// Why bytes are not a protobuf message, or not one that can be edited safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum WireError {
     /// The message ends inside a field.
     #[error("a field is cut short")]
