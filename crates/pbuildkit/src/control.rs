@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use bollard_buildkit_proto::moby::buildkit::v1 as control;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
+use pgateway::channel::MESSAGE_LIMIT;
 use pllb::platform_text;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use crate::channel::MESSAGE_LIMIT;
 use crate::error::BuildkitError;
 use crate::status::StatusUpdate;
 

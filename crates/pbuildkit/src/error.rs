@@ -10,7 +10,6 @@ use crate::failure::BuildFailure;
 
 /// Why talking to BuildKit failed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BuildkitError {
     /// The engine did not hand over a connection.
     #[error(transparent)]

@@ -31,7 +31,6 @@ pub struct BuildFailure {
 
 /// What kind of error it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum FailureKind {
     /// Somebody cancelled the build.
     Cancelled,

@@ -1,11 +1,11 @@
-//! A BuildKit client: session services, control, LLB bridge, status.
+//! A BuildKit client: session services, control, status.
 //!
 //! Where bytes enter: connections of an engine or of a BuildKit by itself ([`Transport`], [`Builder::connect`]). What happens: a session
 //! serves files, secrets and registry credentials ([`session`]), a build runs ([`Builder::build`]), and where wanted its
 //! operations are changed before anything runs ([`Transform`], [`pllb`]). Where bytes leave: files and secrets to the
 //! engine, news and failures to the caller ([`status`], [`BuildFailure`]), who redacts them before people see them.
 //!
-//! What an engine can do is asked ([`Capabilities`]); no version decides anything.
+//! What an engine can do is asked ([`Capabilities`](pgateway::Capabilities)); no version decides anything.
 //!
 //! ```no_run
 //! use pbuildkit::{Builder, BuildRequest, Local};
@@ -26,11 +26,7 @@
 //! # }
 //! ```
 
-mod bridge;
 mod builder;
-mod capability;
-mod channel;
-mod container;
 mod control;
 mod error;
 mod failure;
@@ -42,18 +38,18 @@ pub mod status;
 mod transform;
 mod transport;
 
-pub use bridge::{Bridge, Outcome, Reference, Solved};
 pub use builder::{BuildResult, Builder};
-pub use capability::Capabilities;
-pub use container::{Container, Process, ProcessNews, StateMount};
 pub use control::{CacheRecord, Worker};
 pub use error::{BuildError, BuildkitError};
 pub use failure::{BuildFailure, FailureKind, FailureSource};
 pub use filesync::Sent;
 pub use pllb::Definition;
 // Names that have moved out, until their users have followed.
+pub use pgateway::{
+    Bridge, CacheEntry, Capabilities, Container, PreparedResult, ProcessNews, Reference, StateMount, Status,
+};
 pub use pllb as llb;
-pub use request::{BuildRequest, CacheEntry, Exporter, History, Local, shared_key};
+pub use request::{BuildRequest, Exporter, History, Local, shared_key};
 pub use session::content::{ContentStore, ContentStores};
 pub use session::observer::{ContextObserver, FileObserver, Verdict};
 pub use session::receive::Receiver;
@@ -61,6 +57,5 @@ pub use session::registry::Registries;
 pub use session::secrets::{AskedSecret, SECRET_LIMIT, SecretAnswer, SecretProvider};
 pub use session::ssh::{Agents, DEFAULT_AGENT};
 pub use session::upload::Archive;
-pub use tonic::Status;
-pub use transform::{NoTransform, Prepared, PreparedResult, Refusal, Transform};
+pub use transform::{NoTransform, Prepared, Refusal, Transform};
 pub use transport::Transport;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
+use pgateway::CacheEntry;
 use sha2::{Digest, Sha256};
 
 use crate::session::content::ContentStores;
@@ -22,7 +23,7 @@ pub struct BuildRequest {
     pub frontend: String,
     /// The frontend's attributes: `filename`, `target`, `build-arg:NAME`, `attest:provenance`, …
     pub attributes: BTreeMap<String, String>,
-    /// Where the result goes. Several need [`Capabilities::SEVERAL_EXPORTERS`](crate::Capabilities::SEVERAL_EXPORTERS).
+    /// Where the result goes. Several need [`Capabilities::SEVERAL_EXPORTERS`](pgateway::Capabilities::SEVERAL_EXPORTERS).
     pub exporters: Vec<Exporter>,
     /// Local directories by the name under which the frontend asks for them: `context`, `dockerfile`, …
     pub locals: BTreeMap<String, Local>,
@@ -80,15 +81,6 @@ impl Exporter {
         }
         exporter
     }
-}
-
-/// A cache beside the engine's own, as `--cache-from` and `--cache-to` describe it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheEntry {
-    /// `registry`, `inline`, `gha`, …
-    pub kind: String,
-    /// For example `ref`.
-    pub attributes: BTreeMap<String, String>,
 }
 
 /// Files that the engine may ask for.
@@ -150,7 +142,7 @@ pub fn shared_key(context: &Path, docker_folder: Option<&Path>) -> String {
     let identity = folder.and_then(|folder| fs::read_to_string(folder.join(".buildNodeID")).ok());
     let identity = identity.filter(|identity| !identity.is_empty()).unwrap_or_else(|| {
         let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        base16ct::lower::encode_string(&digest[..8])
     });
     format!("{name}:{identity}")
 }

@@ -24,10 +24,10 @@ use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
+use pgateway::channel::{CONNECTION_WINDOW, STREAM_WINDOW};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
-use crate::channel::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::control::Control;
 use crate::error::BuildkitError;
 use crate::filesync::FileSync;

@@ -357,7 +357,7 @@ fn write(
         blob.hasher.update(&request.data);
         blob.length += request.data.len() as u64;
     }
-    let hex: String = blob.hasher.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = base16ct::lower::encode_string(&blob.hasher.clone().finalize());
     let answer = WriteResponse {
         action: request.action,
         offset: i64::try_from(blob.length).unwrap_or(i64::MAX),
@@ -392,7 +392,7 @@ mod tests {
     }
 
     fn digest(data: &[u8]) -> String {
-        format!("sha256:{}", Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(data)))
     }
 
     #[test]

@@ -19,12 +19,8 @@ impl Capabilities {
     pub const SECRET_ENVIRONMENT: &str = "exec.secretenv";
     /// Secrets can be files of a step.
     pub const SECRET_MOUNT: &str = "exec.mount.secret";
-
     /// A result can go to several exporters at once.
     pub const SEVERAL_EXPORTERS: &str = "exporter.multiple";
-    /// Exporters can attach provenance and lists of parts.
-    pub const ATTESTATIONS: &str = "exporter.image.attestations";
-
     /// The bridge can run containers over states.
     pub const CONTAINERS: &str = "gateway.exec";
 
