@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use papp::{Inject, Manifest};
-use pbuildkit::llb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
-use pbuildkit::{AskedSecret, BuildError, BuildRequest, Capabilities, Exporter, History, SecretAnswer};
+use pbuildkit::{AskedSecret, BuildError, BuildRequest, Exporter, History, SecretAnswer};
 use pcli::{BuildOutcome, BuildRecord, Diagnostic, Exit, FoundManifest, find_manifest};
 use pengine::{DockerConfiguration, Environment, ImageStore};
+use pgateway::Capabilities;
+use pllb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
 use pscan::NeedleSet;
 use psecret::{Delivery, Secret};
 

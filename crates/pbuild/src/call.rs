@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use pbuildkit::{BuildError, BuildRequest, Capabilities, Definition, History, Transform};
+use pbuildkit::{BuildError, BuildRequest, History, Transform};
 use pcli::arguments::SecretArguments;
 use pcli::{Diagnostic, Exit};
+use pgateway::Capabilities;
+use pllb::Definition;
 use serde_json::Value;
 use tokio::sync::mpsc;
 

@@ -69,7 +69,6 @@ impl From<tonic::Status> for BuildkitError {
 
 /// Why a build did not succeed. `E` is the error of the caller's own [`crate::Transform`].
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BuildError<E: Error + 'static = Infallible> {
     /// The build ran and failed, or the engine refused it.
     #[error(transparent)]

@@ -43,12 +43,6 @@ pub use control::{CacheRecord, Worker};
 pub use error::{BuildError, BuildkitError};
 pub use failure::{BuildFailure, FailureKind, FailureSource};
 pub use filesync::Sent;
-pub use pllb::Definition;
-// Names that have moved out, until their users have followed.
-pub use pgateway::{
-    Bridge, CacheEntry, Capabilities, Container, PreparedResult, ProcessNews, Reference, StateMount, Status,
-};
-pub use pllb as llb;
 pub use request::{BuildRequest, Exporter, History, Local, shared_key};
 pub use session::content::{ContentStore, ContentStores};
 pub use session::observer::{ContextObserver, FileObserver, Verdict};

@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use pbuildkit::status::StatusUpdate;
 use pbuildkit::{
-    BuildError, BuildRequest, Capabilities, ContextObserver, FailureKind, FileObserver, History, Local, SecretAnswer,
-    SecretProvider, Transform, Verdict, shared_key,
+    BuildError, BuildRequest, ContextObserver, FailureKind, FileObserver, History, Local, SecretAnswer, SecretProvider,
+    Transform, Verdict, shared_key,
 };
+use pgateway::Capabilities;
 use pllb::{Definition, Mode, Plan, PlannedSecret};
 use support::{Flavour, Proxy, builder, buildx, dockerfile, processes_with, run, run_with, unique};
 use tempfile::TempDir;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pbuildkit::{Capabilities, History, Transform};
+use pbuildkit::{History, Transform};
+use pgateway::Capabilities;
 use pllb::{Definition, InjectError, Mode, MountTarget, Plan, PlannedSecret, SecretShape, Step, StepPattern};
 
 use crate::support::{Built, Flavour, builder, dockerfile, run_with, unique};
