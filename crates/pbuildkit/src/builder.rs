@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 use crate::control::{CacheRecord, Control, Worker};
 use crate::error::{BuildError, BuildkitError, cause};
 use crate::failure::BuildFailure;
-use crate::filesync::{Cause, Counters, FileSync, Sent, Trouble};
+use crate::filesync::{Counters, FileSync, Sent};
 use crate::request::{BuildRequest, Exporter, History};
 use crate::session::content::ContentStores;
 use crate::session::receive::Results;
@@ -28,6 +28,7 @@ use crate::session::{Services, Session};
 use crate::status::StatusUpdate;
 use crate::transform::{NoTransform, Prepared, Refusal, Transform};
 use crate::transport::Transport;
+use crate::trouble::{Cause, Trouble};
 
 /// After a build's end the last news may still be on their way; this long after the newest we stop waiting.
 const NEWS_PATIENCE: Duration = Duration::from_secs(5);

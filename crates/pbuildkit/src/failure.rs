@@ -260,4 +260,14 @@ mod tests {
         let failure = BuildFailure::of_status(&status("process curl -u me:canary-5d1e failed", &[]));
         assert!(!format!("{failure:?}").contains("canary-5d1e"));
     }
+
+    /// What a frontend of ours says is what docker reads.
+    #[test]
+    fn reads_the_lines_of_an_error_that_pgateway_made() {
+        let lines = pllb::SourceLines { file: "Dockerfile".to_owned(), first: 2, last: 3, text: Vec::new() };
+        let failure = BuildFailure::of_status(&pgateway::error_at("a leak", &lines, b"FROM a\nRUN \\\n b\n"));
+        assert_eq!((failure.message.as_str(), failure.kind), ("a leak", FailureKind::Failed));
+        assert_eq!(failure.sources[0].text, b"FROM a\nRUN \\\n b\n");
+        assert_eq!(failure.sources[0].ranges, [LineRange { first: 2, last: 3 }]);
+    }
 }

@@ -37,13 +37,14 @@ pub mod session;
 pub mod status;
 mod transform;
 mod transport;
+mod trouble;
 
 pub use builder::{BuildResult, Builder};
 pub use control::{CacheRecord, Worker};
 pub use error::{BuildError, BuildkitError};
 pub use failure::{BuildFailure, FailureKind, FailureSource};
-pub use filesync::Sent;
-pub use request::{BuildRequest, Exporter, History, Local, shared_key};
+pub use filesync::{Local, Sent};
+pub use request::{BuildRequest, Exporter, History, shared_key};
 pub use session::content::{ContentStore, ContentStores};
 pub use session::observer::{ContextObserver, FileObserver, Verdict};
 pub use session::receive::Receiver;

@@ -8,6 +8,7 @@ use std::{env, fs};
 use pgateway::CacheEntry;
 use sha2::{Digest, Sha256};
 
+use crate::filesync::Local;
 use crate::session::content::ContentStores;
 use crate::session::observer::ContextObserver;
 use crate::session::receive::Receiver;
@@ -81,15 +82,6 @@ impl Exporter {
         }
         exporter
     }
-}
-
-/// Files that the engine may ask for.
-#[derive(Clone)]
-pub enum Local {
-    /// A directory of this machine.
-    Directory(PathBuf),
-    /// Files that exist only in memory, for example a Dockerfile from standard input. Paths are relative.
-    Files(BTreeMap<PathBuf, Vec<u8>>),
 }
 
 /// What the engine keeps of the build's log.

@@ -25,7 +25,8 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use crate::filesync::{Cause, Packet, Trouble};
+use crate::filesync::Packet;
+use crate::trouble::{Cause, Trouble};
 
 /// Messages that wait to be written: 64 of at most a few hundred KiB.
 const WAITING: usize = 64;
