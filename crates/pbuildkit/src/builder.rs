@@ -1,4 +1,5 @@
-//! Running a build: a session, a solve, its news, and where wanted a change of what is about to run.
+//! The run of a build: a session, a solve, its news and, if the caller asks for it, a change of the graph before it
+//! runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -120,8 +121,8 @@ impl Builder {
         Ok(Self { transport, channel, control })
     }
 
-    /// Asks what the engine's BuildKit can do. It answers only while a build runs, so an empty one is started; it leaves
-    /// no record.
+    /// Asks what the engine's BuildKit can do. It answers only while a build runs, so an empty one is started; it
+    /// leaves no record.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What can go wrong in a build, told apart by who must act.
+//! The errors of a build, one for each person who must act.
 
 use std::convert::Infallible;
 use std::error::Error;

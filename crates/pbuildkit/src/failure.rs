@@ -1,4 +1,4 @@
-//! Why a build failed, as BuildKit explains it.
+//! The reason why a build failed, as BuildKit explains it.
 //!
 //! A gRPC error carries a `google.rpc.Status` whose details are JSON in `Any` values (BuildKit `util/grpcerrors`), with
 //! types named `github.com/moby/buildkit/…+json`. The stack traces among them are of no use to anybody here.

@@ -1,8 +1,8 @@
 //! Sending local files: the sender's half of fsutil's transfer, over a session's `FileSync` service.
 //!
 //! The engine names a local, says which patterns it wants, gets the list of entries, and asks for the bytes of those
-//! that it does not have. Reading and matching happen on threads that may block, so that the session stays able to say
-//! that it lives.
+//! that it does not have. Reading and matching happen on threads that may block, so that the session can still
+//! answer that it is alive.
 
 mod follow;
 mod local;

@@ -1,9 +1,10 @@
 //! A BuildKit client: session services, control, status.
 //!
-//! Where bytes enter: connections of an engine or of a BuildKit by itself ([`Transport`], [`Builder::connect`]). What happens: a session
-//! serves files, secrets and registry credentials ([`session`]), a build runs ([`Builder::build`]), and where wanted its
-//! operations are changed before anything runs ([`Transform`], [`pllb`]). Where bytes leave: files and secrets to the
-//! engine, news and failures to the caller ([`status`], [`BuildFailure`]), who redacts them before people see them.
+//! Bytes enter over a connection to an engine or to a BuildKit that stands alone ([`Transport`], [`Builder::connect`]).
+//! A session serves files, secrets and registry credentials ([`session`]) while a build runs ([`Builder::build`]); a
+//! caller may change the build graph before anything runs ([`Transform`], [`pllb`]), for which the build is driven over
+//! [`pgateway`]. Bytes leave in two directions: files and secrets to the engine, news and failures to the caller
+//! ([`status`], [`BuildFailure`]), who redacts them before people see them.
 //!
 //! What an engine can do is asked ([`Capabilities`](pgateway::Capabilities)); no version decides anything.
 //!

@@ -1,4 +1,4 @@
-//! What to build, as BuildKit is told.
+//! The request for a build.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,8 @@ pub struct BuildRequest {
     pub frontend: String,
     /// The frontend's attributes: `filename`, `target`, `build-arg:NAME`, `attest:provenance`, …
     pub attributes: BTreeMap<String, String>,
-    /// Where the result goes. Several need [`Capabilities::SEVERAL_EXPORTERS`](pgateway::Capabilities::SEVERAL_EXPORTERS).
+    /// Where the result goes. Several need
+    /// [`Capabilities::SEVERAL_EXPORTERS`](pgateway::Capabilities::SEVERAL_EXPORTERS).
     pub exporters: Vec<Exporter>,
     /// Local directories by the name under which the frontend asks for them: `context`, `dockerfile`, …
     pub locals: BTreeMap<String, Local>,

@@ -1,4 +1,5 @@
-//! What a caller does to a build while it is prepared: change it before it runs, look at it before it is exported.
+//! The part of a caller in a build that is being prepared: it changes the build before anything runs, and looks at the
+//! result before anything is exported.
 
 use std::collections::BTreeMap;
 use std::future::Future;

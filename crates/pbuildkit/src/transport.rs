@@ -1,8 +1,8 @@
-//! How BuildKit is reached: through an engine, or by itself.
+//! The way to BuildKit: through an engine, or to a BuildKit that stands alone.
 //!
 //! Either way there is a connection for gRPC and, for each build, a stream on which we are the server: an engine hands
-//! over a connection for each (`POST /grpc`, `POST /session`); a BuildKit by itself speaks gRPC at once, and carries the
-//! session in messages of `Control/Session`.
+//! over a connection for each (`POST /grpc`, `POST /session`); a BuildKit that stands alone speaks gRPC at once and
+//! carries the session in messages of `Control/Session`.
 
 use std::io;
 

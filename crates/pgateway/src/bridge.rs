@@ -1,8 +1,8 @@
 //! The bridge itself: the calls that BuildKit answers for a frontend (`LLBBridge`).
 //!
-//! A frontend that BuildKit started speaks them on its own standard input and output. A client may speak them too, for a
-//! build that waits for its result (BuildKit `control/gateway`); its calls carry the build's id. Either way nothing runs
-//! until the result is returned, a state is evaluated, or a file of it is read.
+//! A frontend that BuildKit started speaks them on its own standard input and output. A client may speak them too, for
+//! a build that waits for its result (BuildKit `control/gateway`); its calls carry the build's id. Either way nothing
+//! runs until the result is returned, a state is evaluated, or a file of it is read.
 
 use std::collections::BTreeMap;
 
@@ -68,8 +68,8 @@ impl BuildId {
 }
 
 impl Bridge {
-    /// The bridge of the frontend that this process is: [`open`](crate::channel::open) makes a channel of standard input
-    /// and output. Whatever else carries gRPC will do.
+    /// The bridge of the frontend that this process is: [`open`](crate::channel::open) makes a channel of standard
+    /// input and output. Whatever else carries gRPC will do.
     pub fn of_frontend<S, B>(carrier: S) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
@@ -174,8 +174,8 @@ impl Bridge {
         Ok(())
     }
 
-    /// Ends the build with an error, details and all; the solve that waits reports it. [`error_at`](crate::error_at) makes
-    /// an error that names a line of the Dockerfile.
+    /// Ends the build with an error, details and all; the solve that waits reports it. [`error_at`](crate::error_at)
+    /// makes an error that names a line of the Dockerfile.
     ///
     /// # Errors
     ///

@@ -21,8 +21,9 @@ pub const STREAM_WINDOW: u32 = 64 << 10;
 /// See [`STREAM_WINDOW`].
 pub const CONNECTION_WINDOW: u32 = 64 << 20;
 
-/// The longest headers we take: what the Go client of gRPC takes. An error's details come as a header and hold the whole
-/// Dockerfile; with the library's own limit of 16 KiB, a mistake in a long Dockerfile would look like a broken connection.
+/// The longest headers we take: what the Go client of gRPC takes. An error's details come as a header and hold the
+/// whole Dockerfile; with the library's own limit of 16 KiB, a mistake in a long Dockerfile would look like a broken
+/// connection.
 const HEADER_LIMIT: u32 = 16 << 20;
 
 /// How a silent engine is told from a busy one (B5).

@@ -1,7 +1,7 @@
 //! A container beside the steps of a build, over states that the build made (BuildKit's gateway containers).
 //!
-//! It has no vertex, no cache record, no place in provenance and no network. Each state is mounted below a throw-away layer,
-//! so that nothing which the container writes reaches the build. A container ends with its build at the latest.
+//! It has no vertex, no cache record, no place in provenance and no network. Each state is mounted below a throw-away
+//! layer, so that nothing which the container writes reaches the build. A container ends with its build at the latest.
 
 use bollard_buildkit_proto::moby::buildkit::v1::frontend;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::exec_message::Input;
@@ -40,8 +40,8 @@ pub struct SecretMount {
 /// A folder that the builder keeps from build to build.
 #[derive(Clone, Debug)]
 pub struct CacheMount {
-    /// Its name in the builder. The ids of a Dockerfile always hold a slash there, so that no `RUN` reaches a name without
-    /// one (BuildKit `convert_runmount.go`).
+    /// Its name in the builder. The ids of a Dockerfile always hold a slash there, so that no `RUN` reaches a name
+    /// without one (BuildKit `convert_runmount.go`).
     pub id: String,
     /// The folder.
     pub at: String,
@@ -179,8 +179,8 @@ impl Container {
     }
 }
 
-/// A container that nobody waits for any more is released in the background. If that does not happen in time, the end of the
-/// build releases it.
+/// A container that nobody waits for any more is released in the background. If that does not happen in time, the end
+/// of the build releases it.
 impl Drop for Container {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };

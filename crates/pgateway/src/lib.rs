@@ -1,11 +1,11 @@
 //! BuildKit's gateway: solve, read back, run containers; over a client's session or a frontend's own stdio.
 //!
-//! Bytes enter as a gRPC channel, whatever carries it. A frontend that BuildKit started has one on its standard input and
-//! output ([`channel::open`], [`Bridge::of_frontend`]); a client has one to the control service, and names the build that
-//! waits for its result ([`Bridge::of_build`]). Over it a [`Bridge`] lets another frontend make a graph, solves a graph
-//! that was changed ([`pllb`] changes it), reads files of states, and runs a [`Container`] beside the build. Bytes leave
-//! as the build's result ([`Bridge::finish`]) or as an error, which may name a line of the Dockerfile ([`Bridge::fail`],
-//! [`error_at`]).
+//! Bytes enter as a gRPC channel, whatever carries it. A frontend that BuildKit started has one on its standard input
+//! and output ([`channel::open`], [`Bridge::of_frontend`]); a client has one to the control service, and names the
+//! build that waits for its result ([`Bridge::of_build`]). Over it a [`Bridge`] lets another frontend make a graph,
+//! solves a graph that was changed ([`pllb`] changes it), reads files of states, and runs a [`Container`] beside the
+//! build. Bytes leave as the build's result ([`Bridge::finish`]) or as an error, which may name a line of the
+//! Dockerfile ([`Bridge::fail`], [`error_at`]).
 //!
 //! What a builder can do is asked ([`Capabilities`]); no version decides anything. Nothing here knows an engine, a
 //! session or a secret's value: a [`SecretMount`] goes from the client's session into the container.

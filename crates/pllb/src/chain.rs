@@ -1,4 +1,4 @@
-//! The chain of the final image: which ops made which of its layers, in order.
+//! The chain of the final image: its layers in order, and the op that made each.
 //!
 //! BuildKit's exporters write one layer for each snapshot between the base image and the result. Following the result
 //! downwards (an exec by the mount that its output index names, a file op by its actions, a merge by all its inputs)
@@ -20,7 +20,7 @@ pub struct Chain {
     pub base: Option<Base>,
     /// The ops that made the layers above the base, first layer first.
     pub steps: Vec<ChainStep>,
-    /// Whether the result is made in ways of which this chain does not tell everything.
+    /// Whether the graph has a shape that this chain does not describe completely.
     pub unusual: bool,
 }
 
@@ -44,8 +44,8 @@ pub struct ChainStep {
     pub before: Option<Output>,
     /// The state that it made.
     pub after: Output,
-    /// Whether it is a linked copy (`COPY --link`), put upon the state before it. BuildKit puts several of them in a row
-    /// together into one snapshot upon the state before the first.
+    /// Whether it is a linked copy (`COPY --link`), put upon the state before it. BuildKit puts several of them in a
+    /// row together into one snapshot upon the state before the first.
     pub linked: bool,
 }
 
@@ -72,7 +72,8 @@ pub struct Output {
     pub index: i64,
 }
 
-/// The ops that made the layers above the base image, and the states between them. Empty for `FROM scratch` without steps.
+/// The ops that made the layers above the base image, and the states between them. Empty for `FROM scratch` without
+/// steps.
 ///
 /// # Errors
 /// When the definition is not a graph that BuildKit could have made.
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_together_in_other_ways_is_told_as_unusual() {
+    fn a_graph_of_another_shape_is_unusual() {
         let merge = |graph: &mut Graph, parts: &[&str]| {
             let inputs = (0..).take(parts.len()).map(|input| pb::MergeInput { input }).collect();
             graph.add("merge", parts, Some(pb::op::Op::Merge(pb::MergeOp { inputs })))

@@ -1,4 +1,4 @@
-//! One exec operation: what it already has, and adding secrets and plain configuration to its bytes.
+//! One exec operation: reads its bytes, and adds secrets and plain configuration to them.
 
 use bollard_buildkit_proto::pb;
 use prost::Message as _;

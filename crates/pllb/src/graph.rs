@@ -1,4 +1,4 @@
-//! The graph as a whole: operations rewritten one by one, with everything that names them by digest following along.
+//! The graph as a whole: operations are rewritten one by one, and everything that names them by digest follows.
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,13 @@
 //! A BuildKit graph read, changed and linked anew, on the wire.
 //!
 //! Bytes enter as a [`Definition`], the form in which a frontend hands its build graph (LLB) to BuildKit: operations as
-//! opaque bytes, each named by the SHA-256 of those bytes. [`inject`] gives the secrets of a [`Plan`] to the steps (exec
-//! operations) that the plan selects, and links every digest that changed anew. [`wire`] edits the bytes in place, so that
-//! fields which our types do not know survive, and so that BuildKit, which encodes each operation again, arrives at the same
-//! digests. [`SourceMap`] finds the line of the Dockerfile that a step came from. [`chain`] says which step made which
-//! layer from which state, and [`secret_ids`] says which secrets the graph may ask for. Bytes leave as a definition
-//! again: the changed graph, one of its states ([`state`]), or a file that we bring along ([`single_file`]).
+//! opaque bytes, each named by the SHA-256 of those bytes. [`inject`] gives the secrets of a [`Plan`] to the steps
+//! (exec operations) that the plan selects, and links every digest that changed anew. [`wire`] edits the bytes in
+//! place, so that fields which our types do not know survive, and so that BuildKit, which encodes each operation again,
+//! arrives at the same digests. [`SourceMap`] finds the line of the Dockerfile that a step came from. [`chain`] says
+//! which step made which layer from which state, and [`secret_ids`] says which secrets the graph may ask for. Bytes
+//! leave as a definition again: the changed graph, one of its states ([`state`]), or a file that we bring along
+//! ([`single_file`]).
 //!
 //! Nothing here talks to an engine, and nothing here holds a secret's value: a graph carries names and ids alone.
 //!

@@ -16,7 +16,7 @@ pub fn state(definition: &pb::Definition, output: &Output) -> pb::Definition {
     pb::Definition { def, metadata: definition.metadata.clone(), source: None }
 }
 
-/// A state that holds one file, told under a name.
+/// A state that holds one file; progress shows it under the name.
 #[must_use]
 pub fn single_file(name: &str, path: &str, mode: i32, bytes: &[u8]) -> pb::Definition {
     let make = pb::FileActionMkFile {

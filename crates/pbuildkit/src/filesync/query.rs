@@ -1,4 +1,4 @@
-//! Which of a local's files the engine asks for.
+//! The engine's request for files of a local.
 
 use percent_encoding::percent_decode_str;
 use tonic::metadata::MetadataMap;

@@ -1,4 +1,4 @@
-//! The conversation: entries first, then the files that are asked for, until the receiver has all it wants.
+//! The conversation with the engine: first the entries, then each file that it asks for, until it has everything.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
