@@ -119,7 +119,7 @@ fn no_path_leads_from_the_build_to_a_service_credential() {
 #[test]
 fn no_path_leads_from_the_start_to_the_scanner() {
     let start = linked("prun");
-    for forbidden in ["pbuild", "pscan", "pimage", "pbuildkit"] {
+    for forbidden in ["pbuild", "pscan", "pimage", "pbuildkit", "pgateway", "pllb"] {
         assert!(!start.contains(forbidden), "`prun` links `{forbidden}` by some path");
     }
     assert!(start.contains("pcredential"), "the list of what prun links is real");
@@ -138,7 +138,7 @@ fn only_the_two_tools_link_the_edge() {
 
 #[test]
 fn the_dry_middle_knows_no_runtime_no_engine_and_no_command_line() {
-    for name in ["psecret", "pcredential", "pimage", "pscan", "pvault", "papp"] {
+    for name in ["psecret", "pcredential", "pimage", "pscan", "pvault", "papp", "pllb"] {
         let linked = linked(name);
         for forbidden in ["tokio", "bollard", "clap"] {
             assert!(!linked.contains(forbidden), "`{name}` links `{forbidden}`");
@@ -253,4 +253,144 @@ fn no_module_hides_a_second_noun() {
         let lines = read(&path).lines().count();
         assert!(lines <= 600, "{} has {lines} lines", shown(&path));
     }
+}
+
+/// The sources of a crate by module, such as `output::place`; its roots are left out, and so are modules of tests.
+fn modules(folder: &str) -> BTreeMap<String, String> {
+    let source = root().join(folder).join("src");
+    let mut modules = BTreeMap::new();
+    for path in rust_sources(&format!("{folder}/src")) {
+        let name = path.strip_prefix(&source).expect("below src").with_extension("").display().to_string();
+        let name = name.strip_suffix("/mod").unwrap_or(&name).replace('/', "::");
+        if !["lib", "main"].contains(&name.as_str()) {
+            modules.insert(name, read(&path));
+        }
+    }
+    let only_tests: Vec<String> = rust_sources(&format!("{folder}/src"))
+        .iter()
+        .flat_map(|path| read(path).split("#[cfg(test)]\nmod ").skip(1).map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|rest| Some(rest.split_once(';')?.0.to_owned()))
+        .collect();
+    modules.retain(|name, _| !name.split("::").any(|part| only_tests.iter().any(|test| test == part)));
+    modules
+}
+
+/// Reads a path or a tree of paths, such as `a::{b, c::D}`, adds each path below `before`, and returns what follows.
+fn spell_out<'a>(text: &'a str, before: &[&'a str], paths: &mut Vec<Vec<&'a str>>) -> &'a str {
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = spell_out(rest.trim_start(), before, paths).trim_start_matches(|c| c != ',' && c != '}');
+            match rest.strip_prefix(',') {
+                Some(more) => rest = more,
+                None => return rest.strip_prefix('}').unwrap_or(rest),
+            }
+        }
+    }
+    let word = |c: char| c == '_' || c.is_alphanumeric();
+    let (name, rest) = text.split_at(text.find(|c| !word(c)).unwrap_or(text.len()));
+    let path = [before, &[name]].concat();
+    match rest.strip_prefix("::") {
+        Some(deeper) if deeper.starts_with(|c| word(c) || c == '{') => spell_out(deeper, &path, paths),
+        _ => {
+            paths.push(path);
+            rest
+        }
+    }
+}
+
+/// The module that a path leads to, read in another one: the longest beginning of the path that is a module.
+fn resolved(path: &[&str], from: &str, modules: &BTreeMap<String, String>) -> String {
+    let mut at: Vec<&str> = if path[0] == "crate" { Vec::new() } else { from.split("::").collect() };
+    for name in path.iter().filter(|name| !["crate", "self"].contains(name)) {
+        if *name == "super" {
+            at.pop();
+        } else if modules.contains_key(&[at.as_slice(), &[name]].concat().join("::")) {
+            at.push(name);
+        } else {
+            break;
+        }
+    }
+    at.join("::")
+}
+
+/// Which modules each module names. A parent names its children by having them, and what a child takes from the modules
+/// that it lies in is harmless; so is whatever is taken from the crate's root, which only hands it on.
+fn named(modules: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut named = BTreeMap::new();
+    for (from, source) in modules {
+        let code = source.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        let mut paths = Vec::new();
+        for start in ["crate::", "self::", "super::"].into_iter().flat_map(|start| code.match_indices(start)) {
+            if !code[..start.0].ends_with(|c: char| c == '_' || c == ':' || c == '$' || c.is_alphanumeric()) {
+                spell_out(&code[start.0..], &[], &mut paths);
+            }
+        }
+        let mut targets: BTreeSet<String> = paths.iter().map(|path| resolved(path, from, modules)).collect();
+        let children = modules.keys().filter(|name| name.rsplit_once("::").is_some_and(|(parent, _)| parent == from));
+        targets.extend(children.cloned());
+        targets.retain(|target| !target.is_empty() && !format!("{from}::").starts_with(&format!("{target}::")));
+        named.insert(from.clone(), targets);
+    }
+    named
+}
+
+/// The sets of modules in which each leads to each other one.
+fn circles(modules: &BTreeMap<String, String>) -> BTreeSet<BTreeSet<String>> {
+    let named = named(modules);
+    let reached = |from: &String| {
+        let mut reached = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(module) = open.pop() {
+            open.extend(named[module].iter().filter(|next| reached.insert((*next).clone())));
+        }
+        reached
+    };
+    let reached: BTreeMap<&String, BTreeSet<String>> = named.keys().map(|from| (from, reached(from))).collect();
+    let circle = |from: &&String| {
+        let back = |other: &&String| reached[*other].contains(*from);
+        reached[*from].iter().filter(back).cloned().collect::<BTreeSet<String>>()
+    };
+    reached.keys().map(circle).filter(|circle| !circle.is_empty()).collect()
+}
+
+/// A packed stream is searched by a searcher, and a searcher opens packed streams: that is the matter itself.
+const TRUE_RECURSION: (&str, [&str; 2]) = ("pscan", ["packed", "search"]);
+
+#[test]
+fn no_two_files_of_a_crate_import_each_other_in_a_circle() {
+    let mut found = Vec::new();
+    for name in rooms().into_keys() {
+        for circle in circles(&modules(&format!("crates/{name}"))) {
+            let true_recursion = name == TRUE_RECURSION.0 && circle.iter().eq(TRUE_RECURSION.1);
+            if !true_recursion {
+                found.push(format!("{name}: {}", circle.into_iter().collect::<Vec<_>>().join(", ")));
+            }
+        }
+    }
+    assert!(found.is_empty(), "circles of files:\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_circle_is_seen_however_the_files_name_each_other() {
+    let circles = |files: &[(&str, &str)]| {
+        let files = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        circles(&files).into_iter().map(|circle| circle.into_iter().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    let tree =
+        [("a", "use crate::{Root, b::{self, B as Other}};"), ("b", "fn f() -> crate::a::A { todo() }"), ("c", "")];
+    assert_eq!(circles(&tree), ["a b"]);
+    let through_a_third =
+        [("a", "use crate::b::C;"), ("b", "mod c;\npub use c::C;"), ("b::c", "use super::super::a::A;")];
+    assert_eq!(circles(&through_a_third), ["a b b::c"]);
+    let siblings =
+        [("a", ""), ("a::b", "use super::c;"), ("a::c", "use crate::a::b::*;"), ("d", "use crate::a::b::B;")];
+    assert_eq!(circles(&siblings), ["a::b a::c"]);
+    let harmless = [
+        ("a", "mod b;\nuse crate::Root;\n// crate::c::C\n#[cfg(test)]\nmod tests {\n    use crate::c::C;\n}"),
+        ("a::b", "use super::A;\nuse crate::a::{self, A};"),
+        ("c", "use crate::a::b::B;"),
+    ];
+    assert_eq!(circles(&harmless), Vec::<String>::new());
 }

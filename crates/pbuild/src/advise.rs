@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use papp::{Inject, Scope};
-use pbuildkit::llb::{self, Mode, MountTarget, Step, StepPattern};
-use pbuildkit::{BuildError, BuildRequest, Capabilities, Definition, History, Transform};
+use pbuildkit::{BuildError, BuildRequest, History, Transform};
 use pcli::arguments::SecretArguments;
 use pcli::{FoundManifest, find_manifest};
+use pgateway::Capabilities;
+use pllb::{Definition, Mode, MountTarget, Step, StepPattern};
 use pscreen::{Diagnostic, Exit};
 use psecret::SecretFlag;
 use serde::Serialize;
@@ -161,7 +162,7 @@ enum Looked {
     #[error("the graph was looked at")]
     Enough,
     #[error("failed to read the build graph")]
-    Graph(#[from] llb::InjectError),
+    Graph(#[from] pllb::InjectError),
 }
 
 impl Transform for Look {
@@ -173,7 +174,7 @@ impl Transform for Look {
         _: Option<&str>,
         definition: Definition,
     ) -> Result<Definition, Self::Error> {
-        self.steps = llb::inject(definition, &llb::Plan::default(), Mode::Environment)?.steps;
+        self.steps = pllb::inject(definition, &pllb::Plan::default(), Mode::Environment)?.steps;
         Err(Looked::Enough)
     }
 }

@@ -21,10 +21,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use papp::{Inject, Manifest};
-use pbuildkit::llb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
-use pbuildkit::{AskedSecret, BuildError, BuildRequest, Capabilities, Exporter, History, SecretAnswer};
+use pbuildkit::{AskedSecret, BuildError, BuildRequest, Exporter, History, SecretAnswer};
 use pcli::{BuildOutcome, BuildRecord, FoundManifest, find_manifest};
 use pengine::{DockerConfiguration, Environment, ImageStore};
+use pgateway::Capabilities;
+use pllb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
 use pscan::NeedleSet;
 use pscreen::{Diagnostic, Exit};
 use psecret::{Delivery, Secret};

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use pbuildkit::{Builder, Capabilities, Transport};
+use pbuildkit::{Builder, Transport};
 use pcli::arguments::DoctorArguments;
 use pcli::doctor::{self, Finding};
 use pcli::resolve::Purpose;
 use pcli::{FoundManifest, STORE_NAME};
 use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
+use pgateway::Capabilities;
 use pscreen::{Diagnostic, Exit};
 
 use crate::edge::{Edge, Failure};

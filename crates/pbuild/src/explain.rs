@@ -1,8 +1,8 @@
 //! From what went wrong in a library to what a person can do about it: one match for each kind of error.
 
-use pbuildkit::llb::SourceLines;
 use pbuildkit::{BuildError, BuildFailure, BuildkitError, FailureKind};
 use pengine::EngineError;
+use pllb::SourceLines;
 use pscreen::progress::FailedStep;
 use pscreen::{Diagnostic, Excerpt, Exit, Mark};
 
@@ -192,7 +192,6 @@ pub fn build(
             .help("make room for it, or name another place with --output"),
         BuildError::Stopped { .. } => Diagnostic::from_error(error, Exit::Leak),
         BuildError::Buildkit(error) => buildkit(error),
-        _ => Diagnostic::from_error(error, Exit::Failed),
     }
 }
 

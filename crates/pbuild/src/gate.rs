@@ -13,8 +13,9 @@ mod states;
 use std::fmt;
 use std::sync::Arc;
 
-use pbuildkit::llb::{self, Chain};
-use pbuildkit::{Capabilities, Prepared, PreparedResult, Reference};
+use pbuildkit::Prepared;
+use pgateway::{Capabilities, PreparedResult, Reference};
+use pllb::Chain;
 use pscan::{NeedleSet, Report, Stats};
 use psecret::{Redactor, Secret};
 
@@ -280,7 +281,7 @@ fn check_builder(capabilities: &Capabilities) -> Result<(), Unproven> {
 
 /// A chain of which every state is known.
 fn chain(result: &PreparedResult) -> Result<Chain, Unproven> {
-    let chain = llb::chain(&result.definition).map_err(|_| Unproven::UnknownGraph)?;
+    let chain = pllb::chain(&result.definition).map_err(|_| Unproven::UnknownGraph)?;
     if chain.unusual { Err(Unproven::UnknownGraph) } else { Ok(chain) }
 }
 

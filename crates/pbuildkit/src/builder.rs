@@ -1,4 +1,5 @@
-//! Running a build: a session, a solve, its news, and where wanted a change of what is about to run.
+//! The run of a build: a session, a solve, its news and, if the caller asks for it, a change of the graph before it
+//! runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -7,19 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard_buildkit_proto::moby::buildkit::v1 as control;
+use pgateway::channel::{self, Probe};
+use pgateway::{Bridge, BuildId, CacheEntry, Capabilities, PreparedResult, Solved};
+use pllb::secret_ids;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
-use crate::bridge::{Bridge, Outcome, Reference};
-use crate::capability::Capabilities;
-use crate::channel::{self, Probe};
 use crate::control::{CacheRecord, Control, Worker};
 use crate::error::{BuildError, BuildkitError, cause};
 use crate::failure::BuildFailure;
-use crate::filesync::{Cause, Counters, FileSync, Sent, Trouble};
-use crate::mounted::secret_ids;
-use crate::request::{BuildRequest, CacheEntry, Exporter, History};
+use crate::filesync::{Counters, FileSync, Sent};
+use crate::request::{BuildRequest, Exporter, History};
 use crate::session::content::ContentStores;
 use crate::session::receive::Results;
 use crate::session::secrets::{AskedSecret, SecretGate};
@@ -27,8 +27,9 @@ use crate::session::ssh::Agents;
 use crate::session::upload::Uploads;
 use crate::session::{Services, Session};
 use crate::status::StatusUpdate;
-use crate::transform::{NoTransform, Prepared, PreparedResult, Refusal, Transform};
+use crate::transform::{NoTransform, Prepared, Refusal, Transform};
 use crate::transport::Transport;
+use crate::trouble::{Cause, Trouble};
 
 /// After a build's end the last news may still be on their way; this long after the newest we stop waiting.
 const NEWS_PATIENCE: Duration = Duration::from_secs(5);
@@ -87,15 +88,6 @@ impl<E> From<tonic::Status> for DriveError<E> {
     }
 }
 
-impl<E> From<BuildkitError> for DriveError<E> {
-    fn from(error: BuildkitError) -> Self {
-        Self::Status(match error {
-            BuildkitError::Lost { source } => source,
-            other => tonic::Status::internal(other.to_string()),
-        })
-    }
-}
-
 impl Builder {
     /// Opens a connection to BuildKit.
     ///
@@ -119,7 +111,8 @@ impl Builder {
             }
             other => other,
         };
-        let channel = channel::open(connection, Probe::default()).await.map_err(&explained)?;
+        let channel =
+            channel::open(connection, Some(Probe::default())).await.map_err(|status| explained(status.into()))?;
         let control = Control::new(channel.clone());
         if plain {
             // An engine said who it is. Here a wrong certificate, or another service, shows with the first answer.
@@ -128,14 +121,14 @@ impl Builder {
         Ok(Self { transport, channel, control })
     }
 
-    /// Asks what the engine's BuildKit can do. It answers only while a build runs, so an empty one is started; it leaves
-    /// no record.
+    /// Asks what the engine's BuildKit can do. It answers only while a build runs, so an empty one is started; it
+    /// leaves no record.
     ///
     /// # Errors
     ///
     /// The connection fails, or BuildKit refuses.
     pub async fn capabilities(&self) -> Result<Capabilities, BuildkitError> {
-        let reference = new_reference();
+        let build = BuildId::random();
         let services = Services {
             files: FileSync::new(BTreeMap::new(), None, Arc::default(), Arc::default()),
             secrets: Arc::new(SecretGate::only(Arc::new(crate::session::secrets::NoSecrets), [])),
@@ -147,7 +140,7 @@ impl Builder {
         };
         let session = Session::open(&self.transport, &self.control, "", services).await?;
         let request = control::SolveRequest {
-            r#ref: reference.clone(),
+            r#ref: build.as_str().to_owned(),
             session: session.id.clone(),
             internal: true,
             cache: Some(control::CacheOptions::default()),
@@ -155,14 +148,14 @@ impl Builder {
         };
         let mut solver = self.control.clone();
         let solve = solver.solve(request);
-        let mut bridge = Bridge::new(self.channel.clone(), &reference)?;
+        let mut bridge = Bridge::of_build(self.channel.clone(), &build);
         let ask = async {
             let capabilities = bridge.capabilities().await?;
-            bridge.finish(crate::bridge::Solved::default()).await?;
-            Ok::<_, BuildkitError>(capabilities)
+            bridge.finish(Solved::default()).await?;
+            Ok::<_, tonic::Status>(capabilities)
         };
         let (_, capabilities) = futures::join!(solve, ask);
-        capabilities
+        Ok(capabilities?)
     }
 
     /// The engine's workers, the default one first.
@@ -239,7 +232,8 @@ impl Builder {
             // There is no engine whose images could be meant.
             request.attributes.retain(|name, mode| name != "image-resolve-mode" || mode != "local");
         }
-        let reference = new_reference();
+        let id = BuildId::random();
+        let reference = id.as_str().to_owned();
         let trouble = Arc::new(Trouble::default());
         let sent = Arc::new(Counters::default());
         let gate = Arc::new(match transform {
@@ -278,7 +272,7 @@ impl Builder {
             match transform {
                 None => solve.await.map_err(|status| failed(&status)),
                 Some(transform) => {
-                    let mut bridge = Bridge::new(self.channel.clone(), &reference)?;
+                    let mut bridge = Bridge::of_build(self.channel.clone(), &id);
                     let drive = drive(&mut bridge, &request, transform, &gate);
                     supervise(solve, drive).await
                 }
@@ -318,10 +312,6 @@ impl<E: std::error::Error + 'static> From<Cause> for BuildError<E> {
             Cause::Stopped { local, path } => Self::Stopped { local, path },
         }
     }
-}
-
-fn new_reference() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
 }
 
 fn failed<E: std::error::Error + 'static>(status: &tonic::Status) -> BuildError<E> {
@@ -412,18 +402,11 @@ async fn prepare<T: Transform>(
     if !request.cache_imports.is_empty() {
         attributes.insert("cache-imports".to_owned(), cache_imports_attribute(&request.cache_imports));
     }
-    let mut solved = bridge.solve_frontend(&request.frontend, &attributes).await?;
+    let mut solved = bridge.solve_frontend(&request.frontend, &attributes, BTreeMap::new()).await?;
     transform.inspect(&solved.metadata).map_err(DriveError::Transform)?;
     // All platforms are changed before any is registered: an error in one means that none begins.
     let mut changed = Vec::new();
-    let references: Vec<(Option<String>, &mut Reference)> = match &mut solved.outcome {
-        Outcome::Nothing => Vec::new(),
-        Outcome::Single(reference) => vec![(None, reference)],
-        Outcome::Platforms(platforms) => {
-            platforms.iter_mut().map(|(platform, reference)| (Some(platform.clone()), reference)).collect()
-        }
-    };
-    for (platform, reference) in references {
+    for (platform, reference) in solved.references_mut() {
         // `FROM scratch` and nothing more has no operations.
         let Some(definition) = reference.definition.take().filter(|definition| !definition.def.is_empty()) else {
             continue;

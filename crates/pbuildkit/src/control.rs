@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use bollard_buildkit_proto::moby::buildkit::v1 as control;
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
+use pgateway::channel::MESSAGE_LIMIT;
+use pllb::platform_text;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
-use crate::channel::MESSAGE_LIMIT;
 use crate::error::BuildkitError;
 use crate::status::StatusUpdate;
 
@@ -140,14 +141,4 @@ impl From<control::UsageRecord> for CacheRecord {
             parents: record.parents,
         }
     }
-}
-
-/// A platform as people write it: `linux/amd64`.
-pub(crate) fn platform_text(platform: &bollard_buildkit_proto::pb::Platform) -> String {
-    let mut text = format!("{}/{}", platform.os, platform.architecture);
-    if !platform.variant.is_empty() {
-        text.push('/');
-        text.push_str(&platform.variant);
-    }
-    text
 }

@@ -1,4 +1,4 @@
-//! Why a build failed, as BuildKit explains it.
+//! The reason why a build failed, as BuildKit explains it.
 //!
 //! A gRPC error carries a `google.rpc.Status` whose details are JSON in `Any` values (BuildKit `util/grpcerrors`), with
 //! types named `github.com/moby/buildkit/…+json`. The stack traces among them are of no use to anybody here.
@@ -31,7 +31,6 @@ pub struct BuildFailure {
 
 /// What kind of error it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum FailureKind {
     /// Somebody cancelled the build.
     Cancelled,
@@ -260,5 +259,15 @@ mod tests {
     fn debug_never_repeats_buildkit_s_words() {
         let failure = BuildFailure::of_status(&status("process curl -u me:canary-5d1e failed", &[]));
         assert!(!format!("{failure:?}").contains("canary-5d1e"));
+    }
+
+    /// What a frontend of ours says is what docker reads.
+    #[test]
+    fn reads_the_lines_of_an_error_that_pgateway_made() {
+        let lines = pllb::SourceLines { file: "Dockerfile".to_owned(), first: 2, last: 3, text: Vec::new() };
+        let failure = BuildFailure::of_status(&pgateway::error_at("a leak", &lines, b"FROM a\nRUN \\\n b\n"));
+        assert_eq!((failure.message.as_str(), failure.kind), ("a leak", FailureKind::Failed));
+        assert_eq!(failure.sources[0].text, b"FROM a\nRUN \\\n b\n");
+        assert_eq!(failure.sources[0].ranges, [LineRange { first: 2, last: 3 }]);
     }
 }

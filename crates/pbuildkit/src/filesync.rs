@@ -1,10 +1,12 @@
 //! Sending local files: the sender's half of fsutil's transfer, over a session's `FileSync` service.
 //!
 //! The engine names a local, says which patterns it wants, gets the list of entries, and asks for the bytes of those
-//! that it does not have. Reading and matching happen on threads that may block, so that the session stays able to say
-//! that it lives.
+//! that it does not have. Reading and matching happen on threads that may block, so that the session can still
+//! answer that it is alive.
 
 mod follow;
+mod local;
+mod query;
 mod sender;
 mod service;
 mod tree;
@@ -15,15 +17,12 @@ mod wire;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
-
-use crate::request::Local;
 use crate::session::observer::ContextObserver;
+use crate::trouble::Trouble;
+pub use local::Local;
 pub(crate) use wire::{Packet, PacketKind, Stat, mode};
 
 /// The service: cheap to clone.
@@ -72,46 +71,6 @@ impl Counters {
             entries: self.entries.load(Ordering::Relaxed),
             files: self.files.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
-        }
-    }
-}
-
-/// Why a transfer failed on our side; the build must say this, and not what the engine makes of it.
-#[derive(Debug)]
-pub(crate) enum Cause {
-    /// A file cannot be read.
-    Source { path: PathBuf, source: io::Error },
-    /// What came of an exporter cannot be put where it belongs.
-    Destination { path: PathBuf, source: io::Error },
-    /// The observer stopped it.
-    Stopped { local: String, path: PathBuf },
-}
-
-/// Holds the first cause until the build asks for it.
-#[derive(Default)]
-pub(crate) struct Trouble {
-    cause: Mutex<Option<Cause>>,
-    happened: Notify,
-}
-
-impl Trouble {
-    pub(crate) fn report(&self, cause: Cause) {
-        self.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
-        self.happened.notify_one();
-    }
-
-    /// The first cause, if there was one.
-    pub(crate) fn take(&self) -> Option<Cause> {
-        self.cause.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Waits for a cause; for ever if there is none.
-    pub(crate) async fn wait(&self) -> Cause {
-        loop {
-            self.happened.notified().await;
-            if let Some(cause) = self.take() {
-                return cause;
-            }
         }
     }
 }

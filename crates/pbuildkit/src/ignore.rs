@@ -1,4 +1,4 @@
-//! Which paths a list of patterns means, as `.dockerignore` and BuildKit's include patterns mean it.
+//! The paths that a list of patterns selects, for `.dockerignore` and for BuildKit's include patterns.
 //!
 //! The rules are those of moby/patternmatcher, quirks included, because a context that differs from docker's is a
 //! different build. The last pattern that matches decides; `!` turns a match back; a match of a folder is a match of

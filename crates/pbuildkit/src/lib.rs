@@ -1,11 +1,12 @@
-//! A BuildKit client: session services, control, LLB bridge, status.
+//! A BuildKit client: session services, control, status.
 //!
-//! Where bytes enter: connections of an engine or of a BuildKit by itself ([`Transport`], [`Builder::connect`]). What happens: a session
-//! serves files, secrets and registry credentials ([`session`]), a build runs ([`Builder::build`]), and where wanted its
-//! operations are changed before anything runs ([`Transform`], [`llb`]). Where bytes leave: files and secrets to the
-//! engine, news and failures to the caller ([`status`], [`BuildFailure`]), who redacts them before people see them.
+//! Bytes enter over a connection to an engine or to a BuildKit that stands alone ([`Transport`], [`Builder::connect`]).
+//! A session serves files, secrets and registry credentials ([`session`]) while a build runs ([`Builder::build`]); a
+//! caller may change the build graph before anything runs ([`Transform`], [`pllb`]), for which the build is driven over
+//! [`pgateway`]. Bytes leave in two directions: files and secrets to the engine, news and failures to the caller
+//! ([`status`], [`BuildFailure`]), who redacts them before people see them.
 //!
-//! What an engine can do is asked ([`Capabilities`]); no version decides anything.
+//! What an engine can do is asked ([`Capabilities`](pgateway::Capabilities)); no version decides anything.
 //!
 //! ```no_run
 //! use pbuildkit::{Builder, BuildRequest, Local};
@@ -26,34 +27,25 @@
 //! # }
 //! ```
 
-mod bridge;
 mod builder;
-mod capability;
-mod channel;
-mod container;
 mod control;
 mod error;
 mod failure;
 mod filesync;
 pub mod ignore;
-pub mod llb;
-mod mounted;
 mod request;
 pub mod session;
 pub mod status;
 mod transform;
 mod transport;
+mod trouble;
 
-pub use bollard_buildkit_proto::pb::Definition;
-pub use bridge::{Bridge, Outcome, Reference, Solved};
 pub use builder::{BuildResult, Builder};
-pub use capability::Capabilities;
-pub use container::{Container, Process, ProcessNews, StateMount};
 pub use control::{CacheRecord, Worker};
 pub use error::{BuildError, BuildkitError};
 pub use failure::{BuildFailure, FailureKind, FailureSource};
-pub use filesync::Sent;
-pub use request::{BuildRequest, CacheEntry, Exporter, History, Local, shared_key};
+pub use filesync::{Local, Sent};
+pub use request::{BuildRequest, Exporter, History, shared_key};
 pub use session::content::{ContentStore, ContentStores};
 pub use session::observer::{ContextObserver, FileObserver, Verdict};
 pub use session::receive::Receiver;
@@ -61,6 +53,5 @@ pub use session::registry::Registries;
 pub use session::secrets::{AskedSecret, SECRET_LIMIT, SecretAnswer, SecretProvider};
 pub use session::ssh::{Agents, DEFAULT_AGENT};
 pub use session::upload::Archive;
-pub use tonic::Status;
-pub use transform::{NoTransform, Prepared, PreparedResult, Refusal, Transform};
+pub use transform::{NoTransform, Prepared, Refusal, Transform};
 pub use transport::Transport;

@@ -1,12 +1,14 @@
-//! What to build, as BuildKit is told.
+//! The request for a build.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
 
+use pgateway::CacheEntry;
 use sha2::{Digest, Sha256};
 
+use crate::filesync::Local;
 use crate::session::content::ContentStores;
 use crate::session::observer::ContextObserver;
 use crate::session::receive::Receiver;
@@ -22,7 +24,8 @@ pub struct BuildRequest {
     pub frontend: String,
     /// The frontend's attributes: `filename`, `target`, `build-arg:NAME`, `attest:provenance`, …
     pub attributes: BTreeMap<String, String>,
-    /// Where the result goes. Several need [`Capabilities::SEVERAL_EXPORTERS`](crate::Capabilities::SEVERAL_EXPORTERS).
+    /// Where the result goes. Several need
+    /// [`Capabilities::SEVERAL_EXPORTERS`](pgateway::Capabilities::SEVERAL_EXPORTERS).
     pub exporters: Vec<Exporter>,
     /// Local directories by the name under which the frontend asks for them: `context`, `dockerfile`, …
     pub locals: BTreeMap<String, Local>,
@@ -82,24 +85,6 @@ impl Exporter {
     }
 }
 
-/// A cache beside the engine's own, as `--cache-from` and `--cache-to` describe it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheEntry {
-    /// `registry`, `inline`, `gha`, …
-    pub kind: String,
-    /// For example `ref`.
-    pub attributes: BTreeMap<String, String>,
-}
-
-/// Files that the engine may ask for.
-#[derive(Clone)]
-pub enum Local {
-    /// A directory of this machine.
-    Directory(PathBuf),
-    /// Files that exist only in memory, for example a Dockerfile from standard input. Paths are relative.
-    Files(BTreeMap<PathBuf, Vec<u8>>),
-}
-
 /// What the engine keeps of the build's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum History {
@@ -150,7 +135,7 @@ pub fn shared_key(context: &Path, docker_folder: Option<&Path>) -> String {
     let identity = folder.and_then(|folder| fs::read_to_string(folder.join(".buildNodeID")).ok());
     let identity = identity.filter(|identity| !identity.is_empty()).unwrap_or_else(|| {
         let digest = Sha256::digest(whole.as_os_str().as_encoded_bytes());
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        base16ct::lower::encode_string(&digest[..8])
     });
     format!("{name}:{identity}")
 }

@@ -1,8 +1,8 @@
-//! What the engine may ask of us while a build runs: files, secrets, registry credentials, and whether we live.
+//! The services that the engine may call while a build runs: files, secrets, registry credentials, health.
 //!
-//! BuildKit is given a stream on which *we* are the server of HTTP/2 (see `transport`). Each method is announced
-//! in a header, always all of them: an engine that is not told of the secrets service treats a secret as empty instead
-//! of missing.
+//! BuildKit is given a stream on which *we* are the server of HTTP/2 (see `transport`). Every method is always
+//! announced in a header: without the announcement of the secrets service, an engine takes a missing secret for an
+//! empty one.
 
 pub mod content;
 pub mod observer;
@@ -24,10 +24,10 @@ use bollard_buildkit_proto::moby::upload::v1::upload_server::UploadServer;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
+use pgateway::channel::{CONNECTION_WINDOW, STREAM_WINDOW};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
-use crate::channel::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::control::Control;
 use crate::error::BuildkitError;
 use crate::filesync::FileSync;

@@ -1,4 +1,4 @@
-//! What a build is doing, as plain types.
+//! The news of a build, as plain types.
 //!
 //! Everything here comes from the build itself: names and logs may hold secrets and go to people only through a
 //! redactor.

@@ -1,12 +1,12 @@
-//! What a caller does to a build while it is prepared: change it before it runs, look at it before it is exported.
+//! The part of a caller in a build that is being prepared: it changes the build before anything runs, and looks at the
+//! result before anything is exported.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
 use bollard_buildkit_proto::pb;
+use pgateway::{Bridge, Capabilities, PreparedResult};
 
-use crate::bridge::{Bridge, Reference};
-use crate::capability::Capabilities;
 use crate::session::secrets::{AskedSecret, SecretGate};
 
 /// A change of what the frontend made, before anything of it runs, and a look at what came of it, before anything of it
@@ -67,17 +67,6 @@ impl Prepared<'_> {
     pub fn asked_secrets(&self) -> Vec<AskedSecret> {
         self.gate.asked()
     }
-}
-
-/// The files of one platform.
-#[derive(Clone, Debug)]
-pub struct PreparedResult {
-    /// The platform; `None` when the build is for one platform only.
-    pub platform: Option<String>,
-    /// The very state that is returned.
-    pub reference: Reference,
-    /// How it is made.
-    pub definition: pb::Definition,
 }
 
 /// Why a prepared build is not returned.

@@ -1,8 +1,8 @@
-//! How BuildKit is reached: through an engine, or by itself.
+//! The way to BuildKit: through an engine, or to a BuildKit that stands alone.
 //!
 //! Either way there is a connection for gRPC and, for each build, a stream on which we are the server: an engine hands
-//! over a connection for each (`POST /grpc`, `POST /session`); a BuildKit by itself speaks gRPC at once, and carries the
-//! session in messages of `Control/Session`.
+//! over a connection for each (`POST /grpc`, `POST /session`); a BuildKit that stands alone speaks gRPC at once and
+//! carries the session in messages of `Control/Session`.
 
 use std::io;
 
@@ -117,6 +117,15 @@ async fn unpack(mut from_builder: Streaming<BytesMessage>, mut input: impl Async
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use pengine::mock::{MockEngine, Reply, well_behaved};
+    use pengine::{Engine, EngineError};
+    use pgateway::channel::{self, Probe};
+    use tempfile::TempDir;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
     use super::*;
 
     #[test]
@@ -142,5 +151,59 @@ mod tests {
         let (packed, all) = futures::join!(packing, reading);
         packed.unwrap();
         assert_eq!(all, bytes);
+    }
+
+    const IMPATIENT: Probe = Probe { after: Duration::from_millis(100), patience: Duration::from_millis(200) };
+
+    async fn workers_of(reply: fn() -> Reply) -> Result<usize, BuildkitError> {
+        let folder = TempDir::new().unwrap();
+        let mock = MockEngine::start(&folder.path().join("engine.sock"), well_behaved(move |_| reply())).unwrap();
+        let endpoint = pengine::Endpoint::plain(&mock.address()).unwrap();
+        let engine = Engine::connect_within(&endpoint, Duration::from_secs(1)).await.unwrap();
+        let mut control = Control::new(channel::open(Transport::from(&engine).grpc().await?.0, Some(IMPATIENT)).await?);
+        control.workers().await.map(|workers| workers.len())
+    }
+
+    async fn swallow(mut stream: UnixStream) {
+        let mut bytes = [0; 1024];
+        while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {}
+    }
+
+    #[tokio::test]
+    async fn b5_an_engine_that_falls_silent_is_given_up_in_time() {
+        let started = Instant::now();
+        let error = workers_of(|| Reply::upgrade(swallow)).await.unwrap_err();
+        assert!(matches!(error, BuildkitError::Lost { .. }), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    }
+
+    #[tokio::test]
+    async fn b4_an_engine_that_ends_at_once_or_speaks_something_else_is_lost_and_never_a_hang() {
+        let replies: [fn() -> Reply; 3] = [
+            || Reply::upgrade(|stream| async move { drop(stream) }),
+            || {
+                Reply::upgrade(|mut stream| async move {
+                    let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+                    swallow(stream).await;
+                })
+            },
+            || {
+                Reply::upgrade(|mut stream| async move {
+                    // A frame of HTTP/2 that claims more bytes than follow.
+                    let _ = stream.write_all(&[0, 0xff, 0, 4, 0, 0, 0, 0, 0, 1, 2]).await;
+                })
+            },
+        ];
+        for reply in replies {
+            let error = workers_of(reply).await.unwrap_err();
+            assert!(matches!(error, BuildkitError::Lost { .. }), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn b2_an_engine_without_buildkit_refuses_the_connection() {
+        let error = workers_of(|| Reply::Answer { status: 404, headers: vec![], body: vec![] }).await.unwrap_err();
+        let refused = matches!(error, BuildkitError::Engine(EngineError::UpgradeRefused { status: 404, .. }));
+        assert!(refused, "{error}");
     }
 }

@@ -15,12 +15,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pbuildkit::llb::{self, Mode, Plan, PlannedSecret};
 use pbuildkit::status::StatusUpdate;
 use pbuildkit::{
-    BuildError, BuildRequest, Capabilities, ContextObserver, Definition, FailureKind, FileObserver, History, Local,
-    SecretAnswer, SecretProvider, Transform, Verdict, shared_key,
+    BuildError, BuildRequest, ContextObserver, FailureKind, FileObserver, History, Local, SecretAnswer, SecretProvider,
+    Transform, Verdict, shared_key,
 };
+use pgateway::Capabilities;
+use pllb::{Definition, Mode, Plan, PlannedSecret};
 use support::{Flavour, Proxy, builder, buildx, dockerfile, processes_with, run, run_with, unique};
 use tempfile::TempDir;
 
@@ -28,7 +29,7 @@ use tempfile::TempDir;
 struct Inject(Vec<&'static str>);
 
 impl Transform for Inject {
-    type Error = llb::InjectError;
+    type Error = pllb::InjectError;
 
     fn transform(
         &mut self,
@@ -40,7 +41,7 @@ impl Transform for Inject {
         let plan = Plan { secrets, ..Plan::default() };
         let with_environment = capabilities.operation(Capabilities::SECRET_ENVIRONMENT);
         let mode = if with_environment { Mode::Environment } else { Mode::Mounts };
-        llb::inject(definition, &plan, mode).map(|injected| injected.definition)
+        pllb::inject(definition, &plan, mode).map(|injected| injected.definition)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is run inside a service's container while its credential is rotated: the next one enabled, the old one revoked.
+//! The commands that rotate a credential, run inside the service's container: one enables the next credential, one
+//! revokes the old one.
 //!
 //! Both may be repeated from any state in which an interrupted run can have left the service, and the credential that
 //! instances have is valid at every moment. No statement holds a password where the server takes a hash or a verifier
@@ -7,11 +8,10 @@
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
+use crate::client::{Probe, Sign, mongo, mongo_user, mysql, postgres, postgres_roles, sha256, text, words};
 use crate::kind::ServiceKind;
 use crate::ledger::ServiceRecord;
-use crate::probe::{Probe, Sign, mongo, mongo_user, postgres, postgres_roles, text, words};
 use crate::rotation::Which;
-use crate::setup::sha256;
 
 /// Said by Redis after all commands before it.
 const FINISHED: &str = "prun: finished";
@@ -65,20 +65,6 @@ app.getUser('{user}') && app.dropUser('{user}')
     ))
 }
 
-/// One option file with both the login and the statement, because there is one standard input.
-#[expect(clippy::disallowed_methods, reason = "door 40: the administrator of MySQL and MariaDB logs in")]
-fn mysql(service: &ServiceRecord, client: &str, statement: &str) -> Probe {
-    let (superuser, administrator) = (service.superuser(), service.administrator().expose());
-    Probe {
-        command: words(&[client, "--defaults-extra-file=/dev/stdin", "--batch"]),
-        input: text(format!(
-            "[client]\nuser={superuser}\npassword={administrator}\n[mysql]\nexecute=\"SET SESSION sql_log_off = 1; {statement}\"\n"
-        )),
-        done: Sign::Success,
-        refused: &["ERROR 1045"],
-    }
-}
-
 /// First the current one is made the only primary, so that retaining it keeps it even when this was done once already.
 #[expect(clippy::disallowed_methods, reason = "door 49: MySQL is told both passwords")]
 fn mysql_both(service: &ServiceRecord) -> Zeroizing<String> {
@@ -97,18 +83,6 @@ fn mysql_next(service: &ServiceRecord) -> Zeroizing<String> {
         "ALTER USER '{user}'@'%' IDENTIFIED BY '{}'; ALTER USER '{user}'@'%' DISCARD OLD PASSWORD;",
         service.credential_of(Which::Next).expose()
     ))
-}
-
-/// Makes the app's user in data that others made.
-#[expect(clippy::disallowed_methods, reason = "door 53: MySQL and MariaDB are told the app's password")]
-pub(crate) fn mysql_user(service: &ServiceRecord, client: &str) -> Probe {
-    let (user, database) = (service.username(), service.database().unwrap_or_default());
-    let password = service.credential().expose();
-    let statements = Zeroizing::new(format!(
-        "CREATE DATABASE IF NOT EXISTS {database}; CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{password}'; \
-         ALTER USER '{user}'@'%' IDENTIFIED BY '{password}'; GRANT ALL ON {database}.* TO '{user}'@'%';"
-    ));
-    mysql(service, client, &statements)
 }
 
 /// What a server that nobody can log in to is started with once: it sets the administrator's password itself.

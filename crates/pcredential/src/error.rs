@@ -1,8 +1,7 @@
-//! What can be wrong with services and their ledger.
+//! The errors of services and their ledger.
 
 /// Why no set of injected variables can be made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum InjectedError {
     /// Two services of one family are both marked primary.
     #[error("services `{first}` and `{second}` are both primary for {variables}")]
@@ -34,7 +33,6 @@ pub enum InjectedError {
 
 /// Why a sealed ledger cannot be used. No message holds any of its bytes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum LedgerError {
     /// It is not what [`Ledger::seal`](crate::Ledger::seal) writes.
     #[error("the ledger of services is damaged at line {line}, column {column}")]

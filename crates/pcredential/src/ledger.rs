@@ -1,30 +1,24 @@
-//! What was generated for which service: the part of a project's state that is worth sealing.
+//! The ledger: the services of a project and the credentials that were generated for them. It is the part of a
+//! project's state that is worth sealing.
+
+mod sealed;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::credential::{self, ServiceCredential};
 use crate::error::LedgerError;
 use crate::identifier;
 use crate::kind::{Family, ServiceKind};
-use crate::rotation::{OpenedPending, Pending, SealedPending, Step, Which};
+use crate::rotation::{Pending, SealedPending, Slot, Step, Which};
+use sealed::{Header, Opened, Sealed, SealedService};
 
 /// The newest version of the sealed ledger that we read, and the one that we write; 1 knew no rotation.
 const VERSION: u32 = 2;
 /// How many characters an owner's mark has.
 const OWNER_LENGTH: usize = 16;
-
-/// Which of a service's two login names is in use; a rotation goes from one to the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Slot {
-    /// The first.
-    A,
-    /// The second.
-    B,
-}
 
 /// How far a service has come with its credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +28,8 @@ pub enum Phase {
     Sealed,
     /// A login with the credential has worked. From now on the service's data is never met with another one.
     Proven,
-    /// Data that others made: its administrator's credential was given by the user, and the app's login is made with it.
+    /// Data that others made: its administrator's credential was given by the user, and the app's login is made with
+    /// it.
     Imported,
     /// Data whose passwords nobody knows: new ones are set where the server itself lets its machine's administrator in.
     Resetting,
@@ -114,8 +109,8 @@ impl Ledger {
 
     /// A digest that changes with what it is made of, and that tells nothing about it without the ledger.
     ///
-    /// It is HMAC-SHA-256 under the ledger's own key, shortened to 128 bits, because a plain hash of a short value could
-    /// be guessed. Lengths are part of it, so that parts cannot run into each other.
+    /// It is HMAC-SHA-256 under the ledger's own key, shortened to 128 bits, because a plain hash of a short value
+    /// could be guessed. Lengths are part of it, so that parts cannot run into each other.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 38: the digest of a generation is made under the ledger's key")]
     pub fn digest<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
@@ -125,7 +120,7 @@ impl Ledger {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
-        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        base16ct::lower::encode_string(&mac.finalize().into_bytes()[..16])
     }
 
     /// The project's name.
@@ -172,8 +167,8 @@ impl Ledger {
         });
     }
 
-    /// Adds a service whose data others made, or gives one that is there the administrator's credential again; the app's
-    /// credential is generated.
+    /// Adds a service whose data others made, or gives one that is there the administrator's credential again; the
+    /// app's credential is generated.
     pub fn import(&mut self, new: NewService<'_>, administrator: Administrator) {
         self.add(new);
         if let Some(service) = self.services.iter_mut().find(|service| service.name == new.name) {
@@ -185,7 +180,8 @@ impl Ledger {
         }
     }
 
-    /// Generates new credentials for a service whose passwords nobody knows; seal the ledger before the service is told.
+    /// Generates new credentials for a service whose passwords nobody knows; seal the ledger before the service is
+    /// told.
     pub fn reset(&mut self, name: &str, now: u64) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
             service.administrator = ServiceCredential::generate();
@@ -389,7 +385,7 @@ impl ServiceRecord {
     pub fn username_of(&self, which: Which) -> String {
         let slot = match (which, &self.pending) {
             (Which::Next, Some(pending)) => pending.slot,
-            _ => self.slot,
+            (Which::Next, None) | (Which::Current, _) => self.slot,
         };
         match self.kind {
             ServiceKind::Postgres | ServiceKind::Mongodb => match slot {
@@ -417,7 +413,7 @@ impl ServiceRecord {
     pub fn credential_of(&self, which: Which) -> &ServiceCredential {
         match (which, &self.pending) {
             (Which::Next, Some(pending)) => &pending.credential,
-            _ => &self.credential,
+            (Which::Next, None) | (Which::Current, _) => &self.credential,
         }
     }
 
@@ -425,7 +421,7 @@ impl ServiceRecord {
     fn published(&self) -> Which {
         match &self.pending {
             Some(Pending { step: Step::Publishing | Step::Revoking, .. }) => Which::Next,
-            _ => Which::Current,
+            Some(Pending { step: Step::Enabling, .. }) | None => Which::Current,
         }
     }
 
@@ -450,109 +446,6 @@ impl ServiceRecord {
     #[must_use]
     pub fn administrator(&self) -> &ServiceCredential {
         &self.administrator
-    }
-}
-
-#[derive(Serialize)]
-struct Sealed<'a> {
-    version: u32,
-    project: &'a str,
-    owner: &'a str,
-    key: &'a str,
-    services: Vec<SealedService<'a>>,
-}
-
-#[derive(Serialize)]
-struct SealedService<'a> {
-    name: &'a str,
-    kind: ServiceKind,
-    image: &'a str,
-    volume: &'a str,
-    created: u64,
-    identifier: &'a str,
-    database: &'a str,
-    slot: Slot,
-    phase: Phase,
-    administrator: &'a str,
-    credential: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pending: Option<SealedPending<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    superuser: Option<&'a str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    adopted: bool,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    version: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Opened {
-    #[serde(rename = "version")]
-    _version: u32,
-    project: String,
-    owner: String,
-    key: String,
-    services: Vec<OpenedService>,
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        self.key.zeroize();
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OpenedService {
-    name: String,
-    kind: ServiceKind,
-    image: String,
-    volume: String,
-    created: u64,
-    identifier: String,
-    database: String,
-    slot: Slot,
-    phase: Phase,
-    administrator: String,
-    credential: String,
-    #[serde(default)]
-    pending: Option<OpenedPending>,
-    #[serde(default)]
-    superuser: Option<String>,
-    #[serde(default)]
-    adopted: bool,
-}
-
-impl Drop for OpenedService {
-    fn drop(&mut self) {
-        self.administrator.zeroize();
-        self.credential.zeroize();
-    }
-}
-
-impl From<OpenedService> for ServiceRecord {
-    fn from(mut opened: OpenedService) -> Self {
-        use std::mem::take;
-        Self {
-            name: take(&mut opened.name),
-            kind: opened.kind,
-            image: take(&mut opened.image),
-            volume: take(&mut opened.volume),
-            created: opened.created,
-            identifier: take(&mut opened.identifier),
-            database: take(&mut opened.database),
-            slot: opened.slot,
-            phase: opened.phase,
-            administrator: ServiceCredential::from_text(take(&mut opened.administrator)),
-            credential: ServiceCredential::from_text(take(&mut opened.credential)),
-            pending: opened.pending.take().map(Pending::from),
-            superuser: opened.superuser.take(),
-            adopted: opened.adopted,
-        }
     }
 }
 

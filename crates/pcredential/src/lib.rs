@@ -1,10 +1,11 @@
 //! A service's credential: catalogue of services, generation, rotation states, injected variables.
 //!
-//! Where bytes enter: the kernel's random numbers ([`ServiceCredential::generate`]) and a sealed ledger
-//! ([`Ledger::open`]). What happens: the catalogue ([`ServiceKind`]) says what a service of a kind needs, the ledger
-//! keeps what was generated for it, and [`injected`] names the variables that an app gets. Where bytes leave: the files
-//! that a service reads at its start ([`setup`]), the standard input of clients that log in ([`probe`]) or change a login ([`change`]), the
-//! sealed ledger ([`Ledger::seal`]), and [`ServiceCredential::expose`] for everyone else; each is a numbered door.
+//! Bytes enter as the kernel's random numbers ([`ServiceCredential::generate`]) and as a sealed ledger
+//! ([`Ledger::open`]). The catalogue ([`ServiceKind`]) says what a service of a kind needs, the ledger keeps the
+//! credentials that were generated for it, and [`injected`] names the variables that an app gets. Bytes leave in the
+//! files that a service reads at its start ([`setup`]), on the standard input of clients that log in ([`probe`]) or
+//! change a login ([`change`]), in the sealed ledger ([`Ledger::seal`]), and through [`ServiceCredential::expose`] for
+//! everyone else; each is a numbered door.
 //!
 //! The crate knows no engine: it says what to run and how to judge what came back.
 //!
@@ -27,6 +28,7 @@
 //! ```
 
 pub mod change;
+mod client;
 mod credential;
 mod error;
 mod identifier;
@@ -43,6 +45,6 @@ pub use credential::ServiceCredential;
 pub use error::{InjectedError, LedgerError};
 pub use injected::{InjectedValue, InjectedVariable, Place, injected};
 pub use kind::{Family, ServiceKind};
-pub use ledger::{Administrator, Ledger, NewService, Phase, ServiceRecord, Slot};
-pub use rotation::{Step, Which};
+pub use ledger::{Administrator, Ledger, NewService, Phase, ServiceRecord};
+pub use rotation::{Slot, Step, Which};
 pub use variable_set::VariableSet;

@@ -8,7 +8,16 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use crate::credential::ServiceCredential;
-use crate::ledger::Slot;
+
+/// Which of a service's two login names is in use; a rotation goes from one to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Slot {
+    /// The first.
+    A,
+    /// The second.
+    B,
+}
 
 /// How far a rotation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
-//! What a service's container is started with, after the contracts of the official images.
+//! The environment, files and arguments that a service's container is started with, as the official images expect them.
 //!
 //! No value stands in the environment or in the arguments, where `docker inspect` would show it: values lie in files
 //! that the environment or the arguments name.
 
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::change;
+use crate::client::sha256;
 use crate::credential::ServiceCredential;
 use crate::kind::ServiceKind;
 use crate::ledger::{Phase, ServiceRecord};
@@ -157,13 +157,10 @@ fn access_list(service: &ServiceRecord) -> SecretFile {
     SecretFile { name: CONFIGURATION, content: Zeroizing::new(content.into_bytes()) }
 }
 
-/// A password as access lists spell its hash.
-pub(crate) fn sha256(password: &str) -> String {
-    Sha256::digest(password).iter().fold("#".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
     use crate::ledger::{Ledger, NewService};
 
@@ -214,7 +211,7 @@ mod tests {
         let setup = setup(&ledger.services()[0], "/run/prun");
         let text = String::from_utf8(setup.files()[0].content().to_vec()).unwrap();
         let [_, credential] = values(&ledger);
-        let hex: String = Sha256::digest(&credential).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(&Sha256::digest(&credential));
         assert_eq!(text, format!("user default on #{hex} ~* &* +@all\n"));
     }
 }

@@ -1,4 +1,4 @@
-//! Further names for what a service provides, for apps that read others than the standard ones.
+//! Further names for the variables of a service, for apps that do not read the standard ones.
 
 use crate::kind::ServiceKind;
 

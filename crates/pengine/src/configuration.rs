@@ -70,8 +70,8 @@ impl DockerConfiguration {
         read_json(&docker_folder.join("config.json")).map(Option::unwrap_or_default)
     }
 
-    /// The proxies for builds on an engine, by the names of their build arguments: as docker's buildx takes them, those of
-    /// the engine's address, else the default ones.
+    /// The proxies for builds on an engine, by the names of their build arguments: as docker's buildx takes them, those
+    /// of the engine's address, else the default ones.
     #[must_use]
     pub fn proxies(&self, engine: &str) -> Vec<(&'static str, &str)> {
         let Some(proxies) = self.proxies.get(engine).or_else(|| self.proxies.get("default")) else { return Vec::new() };
@@ -112,13 +112,13 @@ struct ContextEndpoint {
 impl Context {
     /// Whether the store has a context of this name.
     pub(crate) fn exists(docker_folder: &Path, name: &str) -> bool {
-        let id: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = base16ct::lower::encode_string(&Sha256::digest(name.as_bytes()));
         docker_folder.join("contexts/meta").join(id).join("meta.json").is_file()
     }
 
     /// Reads a context by name.
     pub(crate) fn read(docker_folder: &Path, name: &str) -> Result<Self, EngineError> {
-        let id: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = base16ct::lower::encode_string(&Sha256::digest(name.as_bytes()));
         let path = docker_folder.join("contexts/meta").join(&id).join("meta.json");
         let Some(mut metadata) = read_json::<ContextMetadata>(&path)? else {
             return Err(EngineError::ContextMissing { name: name.to_owned(), path });

@@ -228,7 +228,7 @@ mod tests {
 
         fn context(&self, name: &str, meta: &str) {
             use sha2::{Digest, Sha256};
-            let id: String = Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect();
+            let id = base16ct::lower::encode_string(&Sha256::digest(name));
             self.write(&format!("contexts/meta/{id}/meta.json"), meta);
         }
     }

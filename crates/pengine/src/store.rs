@@ -94,7 +94,7 @@ impl BuilderStore {
                 return Ok(instance);
             }
         }
-        let id: String = Sha256::digest(context).iter().map(|byte| format!("{byte:02x}")).take(10).collect();
+        let id = base16ct::lower::encode_string(&Sha256::digest(context)[..10]);
         match fs::read_to_string(self.0.join("defaults").join(id)) {
             Ok(name) => self.instance(name.trim()),
             Err(_) => Ok(None),

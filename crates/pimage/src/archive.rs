@@ -6,12 +6,13 @@ mod together;
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use crate::blob::{Blob, BlobId, Packing};
+use crate::blob::{Blob, BlobId, Packing, printable};
 use crate::contents::Contents;
 use crate::decode::{self, HEAD, LARGEST_ZSTD_WINDOW_LOG, sniff};
 use crate::digest::Hasher;
-use crate::inside::{Limits, Look, Looked, Seen, Shared, Stopped, Tap};
+use crate::inside::{Look, Looked, Seen, Shared, Stopped, Tap};
 use crate::loose::LooseBlob;
+use crate::options::{Options, Verify};
 use crate::problem::{Fault, Problem};
 use crate::resolve;
 use crate::span::Span;
@@ -32,34 +33,6 @@ const LONGEST_NAME: usize = 512;
 const LARGEST_XZ_DICTIONARY: u64 = 65 << 20;
 /// All documents together.
 const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
-
-/// How an archive is read.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Whether claimed digests are compared with the bytes.
-    pub verify: Verify,
-    /// The most unpacked bytes of one blob. Default: 64 GiB.
-    pub largest_blob: u64,
-    /// The most bytes of one JSON document. Default: 8 MiB.
-    pub largest_document: u64,
-    /// How far content inside of layers is opened.
-    pub inside: Limits,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { verify: Verify::Digests, largest_blob: 64 << 30, largest_document: 8 << 20, inside: Limits::default() }
-    }
-}
-
-/// Whether claimed digests are compared with the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verify {
-    /// Every digest that the archive claims is compared.
-    Digests,
-    /// Nothing is compared: the local engine itself has just written the archive.
-    Nothing,
-}
 
 /// Reads an archive from its first byte to its last.
 ///
@@ -380,9 +353,4 @@ fn member_name(path: &[u8]) -> String {
         name = rest;
     }
     name.to_owned()
-}
-
-/// A name without control characters, and not endless.
-pub(crate) fn printable(name: &str) -> String {
-    name.chars().take(256).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -1,6 +1,5 @@
 //! One member of an archive, as it was read.
 
-use crate::archive::printable;
 use crate::digest::Digest;
 use crate::whiteout::Whiteouts;
 
@@ -67,12 +66,6 @@ impl Blob {
         &self.name
     }
 
-    /// How many bytes it has in the archive.
-    #[must_use]
-    pub fn stored_bytes(&self) -> u64 {
-        self.stored
-    }
-
     /// How many bytes it has unpacked, as far as it was read.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -108,4 +101,9 @@ impl Blob {
     pub fn document(&self) -> Option<&[u8]> {
         self.document.as_deref()
     }
+}
+
+/// A name without control characters, and not endless.
+pub(crate) fn printable(name: &str) -> String {
+    name.chars().take(256).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -2,7 +2,6 @@
 
 /// A format that holds other content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
 pub enum Container {
     /// gzip, all members (RFC 1952).
     Gzip,

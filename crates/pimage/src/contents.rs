@@ -1,4 +1,4 @@
-//! What an archive was found to hold.
+//! The contents of an archive, after it was read.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Which packing a stream has, by its first bytes.
+//! The packing of a stream, known by its first bytes.
 
 use crate::blob::Packing;
 use crate::tar;

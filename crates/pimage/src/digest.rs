@@ -1,4 +1,4 @@
-//! Digests: what an archive claims, and what was read.
+//! Digests: those that an archive claims, and those of the bytes that were read.
 
 use std::fmt;
 
@@ -12,8 +12,7 @@ impl Digest {
     /// The digest of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("sha256:{hex}"))
+        Self(format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(bytes))))
     }
 
     /// Parses a digest; other algorithms are none.
@@ -70,8 +69,7 @@ impl Hasher {
     }
 
     pub(crate) fn finish(self) -> Option<Digest> {
-        let hex: String = self.0?.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Digest::from_hex(&hex)
+        Digest::from_hex(&base16ct::lower::encode_string(&self.0?.finalize()))
     }
 }
 

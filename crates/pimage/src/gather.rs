@@ -1,4 +1,4 @@
-//! Which blobs of a store an image is made of.
+//! The blobs of a store that make up an image.
 
 use std::collections::HashSet;
 use std::io::{self, Read};

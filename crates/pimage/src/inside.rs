@@ -1,14 +1,15 @@
-//! What lies inside of content: one walk for everything, from a layer's tar to the archive in an archive in a file.
+//! One walk for everything that lies inside other content, from a layer's tar to the archive in an archive in a file.
 //!
 //! A [`Span`] is looked at from its beginning. What begins there like a container is opened: a container of members
-//! names each and has its span looked at in turn, in the same bytes; one that is packed gives a new stream, shown to the
-//! visitor in full and looked at in turn. Behind a container's end the next bytes are looked at again, so that archives
-//! behind archives are found. Whatever is left is passed over, and so every byte was shown once. Nothing goes backwards,
-//! nothing is written down, and what a format would need its end for is read from its front.
+//! names each and has its span looked at in turn, in the same bytes; one that is packed gives a new stream, shown to
+//! the visitor in full and looked at in turn. Behind a container's end the next bytes are looked at again, so that
+//! archives behind archives are found. Whatever is left is passed over, and so every byte was shown once. Nothing goes
+//! backwards, nothing is written down, and what a format would need its end for is read from its front.
 
 mod members;
 mod pack;
 mod packed;
+mod program;
 mod seven;
 mod shared;
 mod sniff;
@@ -184,7 +185,13 @@ impl<'v> Look<'v> {
             Container::Zip => self.zip(span),
             Container::GitPack => self.git_pack(span),
             Container::SevenZip => self.seven_zip(span),
-            _ => self.packed(container, span),
+            Container::Gzip
+            | Container::Zlib
+            | Container::Zstd
+            | Container::Xz
+            | Container::Lzma
+            | Container::Lzip
+            | Container::Bzip2 => self.packed(container, span),
         };
         self.depth -= usize::from(!own);
         opened

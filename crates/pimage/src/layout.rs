@@ -59,7 +59,6 @@ impl BlobStore for BlobFolder {
 
 /// Why a folder is not read as a layout.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum LayoutError {
     /// It cannot be read.
     Io(io::Error),
@@ -155,7 +154,7 @@ fn one_image(folder: &Path, index: &Path, name: &str) -> Result<Vec<LooseBlob>, 
     let listed = index["manifests"].as_array().cloned().unwrap_or_default();
     let names = |descriptor: &Value| -> Vec<String> {
         let annotated = NAMES.iter().filter_map(|key| descriptor["annotations"][key].as_str());
-        annotated.map(crate::archive::printable).collect()
+        annotated.map(crate::blob::printable).collect()
     };
     let chosen: Vec<Value> = listed
         .iter()

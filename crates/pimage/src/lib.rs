@@ -1,12 +1,12 @@
 //! An image archive as ordered, verified layers and metadata, read in one pass.
 //!
-//! Bytes enter through [`read()`], from a file, a pipe or an engine's stream: what `docker save` writes (the old form
-//! with one folder a layer and the new one with an OCI layout), or an OCI archive; or through [`read_loose()`], blob by
-//! blob, from an image that is no archive. Each blob is unpacked while it
-//! streams, and every byte of it is shown to a [`Visitor`] exactly once, together with the places that tar headers name.
-//! What was read is left as [`Contents`]: images with their layers in order, each with its digest and the instruction
-//! that made it, the JSON documents, and a list of [`Problem`]s. An archive without problems was read to the last byte,
-//! and everything in it is what its digests claim.
+//! Bytes enter through [`read()`], from a file, a pipe or an engine's stream. They are what `docker save` writes (in
+//! the old form with one folder for each layer, or in the new one with an OCI layout) or an OCI archive. The blobs of
+//! an image that is no archive enter one by one, through [`read_loose()`]. Each blob is unpacked while it streams, and
+//! every byte of it is shown to a [`Visitor`] exactly once, together with the places that tar headers name. The result
+//! is [`Contents`]: images with their layers in order, each with its digest and the instruction that made it, the JSON
+//! documents, and a list of [`Problem`]s. An archive without problems was read to the last byte, and everything in it
+//! is what its digests claim.
 //!
 //! Tar headers are trusted with names alone. Whatever they say about sizes and ends, the visitor sees all bytes: those
 //! in headers, in padding and after the archive's end too. Nothing is written to disk, and memory is bounded whatever
@@ -45,6 +45,7 @@ mod inside;
 mod layout;
 mod loose;
 mod moby;
+mod options;
 mod problem;
 mod remembered;
 mod resolve;
@@ -57,7 +58,7 @@ mod visit;
 mod whiteout;
 mod window;
 
-pub use archive::{Options, Verify, read, read_file, read_loose, read_loose_together};
+pub use archive::{read, read_file, read_loose, read_loose_together};
 pub use blob::{Blob, BlobId, Packing};
 pub use container::Container;
 pub use contents::{Contents, Image, Kind, Layer};
@@ -67,6 +68,7 @@ pub use inside::Limits;
 pub use layout::{BlobFolder, LayoutError, image, layout};
 pub use loose::{LooseBlob, Vouching};
 pub use moby::{has_overlay_store, overlay_image};
+pub use options::{Options, Verify};
 pub use problem::{Fault, Problem};
 pub use remembered::Remembered;
 pub use tree::{Unread, tree};

@@ -1,4 +1,4 @@
-//! What keeps an archive from being wholly read, or from being what it claims.
+//! The reasons why an archive could not be read completely, or is not what it claims to be.
 
 use std::fmt;
 use std::io;
@@ -34,7 +34,6 @@ impl fmt::Display for Problem {
 
 /// What is wrong. Names and numbers alone, never content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Fault {
     /// The source is no tar, packed or not.
     NotAnArchive,

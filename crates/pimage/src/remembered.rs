@@ -1,4 +1,4 @@
-//! What a reading came to, so that the same bytes need not be read again.
+//! The result of an earlier reading, so that the same bytes need not be read again.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,8 @@ use crate::whiteout::Whiteouts;
 /// A layer with more to remember is read again.
 const MOST_BYTES: usize = 1 << 20;
 
-/// A layer that was read whole: its measures, the paths that it deletes from the layers below, and what is damaged in it.
+/// A layer that was read whole: its measures, the paths that it deletes from the layers below, and what is damaged in
+/// it.
 ///
 /// It holds names of files and no content. Whoever keeps it answers for the digest that it is kept under.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

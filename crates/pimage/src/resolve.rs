@@ -1,14 +1,14 @@
-//! From documents to images: which blobs are whose layers.
+//! The step from documents to images: it finds the blobs that are the layers of each image.
 
 mod documents;
 mod verify;
 
 use std::collections::{HashMap, HashSet};
 
-use crate::archive::{Verify, printable};
-use crate::blob::{Blob, BlobId, Packing};
+use crate::blob::{Blob, BlobId, Packing, printable};
 use crate::contents::{Contents, Image, Kind, Layer};
 use crate::digest::Digest;
+use crate::options::Verify;
 use crate::problem::{Fault, Problem};
 use documents::{Config, Descriptor, Document, Saved, parse};
 

@@ -1,4 +1,4 @@
-//! A part of a stream: what its reader takes from it, the stream loses.
+//! A part of a stream. Bytes that are read from the part are gone from the stream.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};

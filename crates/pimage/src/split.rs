@@ -1,8 +1,8 @@
 //! A layer's tar, byte for byte, from the folder that an engine unpacked it into.
 //!
-//! The engine keeps what tar has and a file system has not, headers and padding, in `tar-split.json.gz`: a line for each
-//! piece, which is either bytes as they are or the name of a file whose content comes here (github.com/vbatts/tar-split,
-//! `tar/storage`). This is what `docker save` makes its archives from.
+//! A tar has headers and padding that a file system does not have. The engine keeps them in `tar-split.json.gz`: one
+//! line for each piece, which is either the bytes themselves or the name of a file whose content belongs here
+//! (github.com/vbatts/tar-split, `tar/storage`). `docker save` makes its archives from it.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -78,8 +78,8 @@ impl SplitTar {
         Ok(true)
     }
 
-    /// Opens a file of the layer. No name and no link leads out of its folder, and the file must be as long as the layer
-    /// said: else somebody changed it, and it is not the layer any more.
+    /// Opens a file of the layer. No name and no link leads out of its folder, and the file must be as long as the
+    /// layer said: else somebody changed it, and it is not the layer any more.
     fn file(&self, name: &[u8], size: u64) -> io::Result<File> {
         // Without it, opening a pipe would wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

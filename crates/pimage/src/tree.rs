@@ -1,7 +1,8 @@
-//! A folder with files, told as one layer.
+//! A folder with files, shown as one layer.
 //!
 //! The reader writes a tar of the folder on the fly, so that names, link targets, attributes and contents pass the same
-//! way as a layer's. Nothing is written to disk. What cannot be read is remembered and left out; the caller tells it.
+//! way as a layer's. Nothing is written to disk. A file that cannot be read is left out and remembered, and the caller
+//! reports it.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};

@@ -1,8 +1,8 @@
-//! Decoders: packed bytes in, unpacked bytes out, and not a packed byte more taken than belongs to them.
+//! Decoders: packed bytes in, unpacked bytes out. A decoder takes no byte beyond the end of its own stream.
 //!
 //! A decoder's reading fails with [`io::ErrorKind::UnexpectedEof`] where its input ends early, with
 //! [`io::ErrorKind::OutOfMemory`] where it would need more memory than it may have, and with anything else where the
-//! input is damaged. What was decoded before was returned before.
+//! input is damaged. Whatever was decoded up to that point has been returned.
 
 mod bzip2;
 mod gzip;

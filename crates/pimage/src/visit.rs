@@ -1,16 +1,17 @@
-//! What a reader of an archive shows while it reads.
+//! The visitor, to which the reader of an archive shows everything.
 
 use std::fmt;
 use std::ops::ControlFlow;
 
 use crate::{BlobId, Container};
 
-/// Sees every byte of every blob once, every byte that something inside it unpacks to, and the places that headers name.
+/// Sees every byte of every blob once, every byte that something inside it unpacks to, and the places that headers
+/// name.
 ///
 /// Streams nest: what is packed inside a stream is a stream of its own, and while it lasts more bytes of the outer ones
 /// may be shown. The calls come in this order for each stream: [`begin`](Visitor::begin), then any number of
-/// [`bytes`](Visitor::bytes) and [`entry`](Visitor::entry), then [`end`](Visitor::end). An entry is named only after its
-/// header's bytes were shown; bytes that follow may have been shown already, up to one chunk ahead.
+/// [`bytes`](Visitor::bytes) and [`entry`](Visitor::entry), then [`end`](Visitor::end). An entry is named only after
+/// its header's bytes were shown; bytes that follow may have been shown already, up to one chunk ahead.
 pub trait Visitor {
     /// A stream of bytes begins, inside the one that began last and has not ended.
     fn begin(&mut self, stream: &Stream<'_>);
@@ -44,7 +45,6 @@ pub struct Stream<'a> {
 
 /// Which bytes of a blob a stream holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Part {
     /// Its content, unpacked if it was packed.
     Content,

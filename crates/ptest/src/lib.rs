@@ -29,11 +29,13 @@ mod run;
 mod sample;
 mod scene;
 mod sweep;
+mod trace;
 
 pub use canary::Canary;
 pub use engine::{Engine, Flavour, OwnEngine, program};
 pub use image::{Archive, Compression, Image, Index, Layer, sha256};
-pub use oracle::{Oracle, Trace};
+pub use oracle::Oracle;
 pub use run::{Outcome, Running, Tool};
 pub use scene::{Scene, binaries};
 pub use sweep::{Swept, sweep};
+pub use trace::Trace;

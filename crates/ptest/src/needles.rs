@@ -1,4 +1,4 @@
-//! All shapes of all canaries as one search, over bytes and over streams, compressed ones opened.
+//! One search for all shapes of all canaries, over bytes and over streams; compressed ones are opened.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};

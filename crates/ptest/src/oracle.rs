@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::canary::{self, Canary};
-use crate::needles::{Needles, Sighting};
-use crate::run::Outcome;
+use crate::needles::Needles;
 use crate::sweep;
+use crate::trace::{Trace, clean, trace};
 
 /// Knows a test's canaries in every form, and finds them in whatever the test shows it.
 ///
-/// Every canary but a [planted](Oracle::planted) one is also noted in the folder that `PBUILD_TEST_CANARIES` names, if it
-/// names one, for the [`sweep()`](crate::sweep()) at the end of the suite.
+/// Every canary but a [planted](Oracle::planted) one is also noted in the folder that `PBUILD_TEST_CANARIES` names, if
+/// it names one, for the [`sweep()`](crate::sweep()) at the end of the suite.
 #[derive(Default)]
 pub struct Oracle {
     state: Mutex<State>,
@@ -23,23 +23,6 @@ pub struct Oracle {
 struct State {
     canaries: Vec<Canary>,
     needles: Option<Arc<Needles>>,
-}
-
-/// A canary where none should be. Says what was seen where, never the value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
-    /// The canary's name.
-    pub name: String,
-    /// The form it was seen in.
-    pub form: &'static str,
-    /// Where: what the caller named the bytes, or a path.
-    pub place: String,
-}
-
-impl fmt::Display for Trace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "canary {} in {}, {}", self.name, self.place, self.form)
-    }
 }
 
 impl Oracle {
@@ -54,8 +37,8 @@ impl Oracle {
         self.register(name, canary::token())
     }
 
-    /// A canary of 32 letters and digits that the test itself leaves in an engine, past the product, such as in a base image
-    /// or in a step of a stage that is no part of the image: the sweep at the end does not look for it.
+    /// A canary of 32 letters and digits that the test itself leaves in an engine, past the product, such as in a base
+    /// image or in a step of a stage that is no part of the image: the sweep at the end does not look for it.
     pub fn planted(&self, name: &str) -> Canary {
         self.know(Canary::new(name, canary::token()))
     }
@@ -107,7 +90,8 @@ impl Oracle {
         self.needles().search(bytes).into_iter().map(|sighting| trace(sighting, label)).collect()
     }
 
-    /// Where canaries stand in a file or below a folder: in names, in link targets and in content, gzip and zstd opened.
+    /// Where canaries stand in a file or below a folder: in names, in link targets and in content, gzip and zstd
+    /// opened.
     ///
     /// `allowed` are the files and folders in which the test put its canaries on purpose.
     ///
@@ -161,18 +145,6 @@ impl Oracle {
         clean(&self.search_files(root, allowed));
     }
 
-    /// Fails if a canary stands in what a tool printed.
-    ///
-    /// # Panics
-    ///
-    /// When one does.
-    #[track_caller]
-    pub fn check_output(&self, outcome: &Outcome) {
-        let mut traces = self.search("stdout", outcome.stdout_bytes());
-        traces.extend(self.search("stderr", outcome.stderr_bytes()));
-        clean(&traces);
-    }
-
     /// Fails unless the canary does stand in the bytes: a check that finds nothing must be able to find something.
     ///
     /// # Panics
@@ -202,18 +174,6 @@ impl fmt::Debug for Oracle {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         f.debug_tuple("Oracle").field(&state.canaries).finish()
     }
-}
-
-fn trace(sighting: Sighting, label: &str) -> Trace {
-    let Sighting { name, form, offset, packed } = sighting;
-    let packed = if packed.is_empty() { String::new() } else { format!(" {packed}") };
-    Trace { name, form, place: format!("{label}, byte {offset}{packed}") }
-}
-
-#[track_caller]
-pub(crate) fn clean(traces: &[Trace]) {
-    let lines: Vec<String> = traces.iter().map(|trace| format!("  {trace}")).collect();
-    assert!(traces.is_empty(), "a secret leaked\n{}", lines.join("\n"));
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::oracle::{Oracle, Trace, clean};
+use crate::oracle::Oracle;
 use crate::sample::Sampler;
+use crate::trace::{Trace, clean};
 
 /// A tool about to be run. Made by [`Scene::pbuild`](crate::Scene::pbuild) and its likes.
 #[must_use = "a tool does nothing until it is run"]
@@ -453,6 +454,20 @@ impl Outcome {
 }
 
 /// The whole run with canaries masked.
+impl Oracle {
+    /// Fails if a canary stands in what a tool printed.
+    ///
+    /// # Panics
+    ///
+    /// When one does.
+    #[track_caller]
+    pub fn check_output(&self, outcome: &Outcome) {
+        let mut traces = self.search("stdout", outcome.stdout_bytes());
+        traces.extend(self.search("stderr", outcome.stderr_bytes()));
+        clean(&traces);
+    }
+}
+
 impl std::fmt::Debug for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.shown)

@@ -1,4 +1,4 @@
-//! What the process table shows of a tool and of everything it starts, seen by looking every few milliseconds.
+//! Samples of the process table, taken every few milliseconds: a tool and everything that it starts.
 
 use std::collections::BTreeSet;
 use std::fs;

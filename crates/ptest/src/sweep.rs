@@ -1,4 +1,4 @@
-//! What all tests together left behind: canaries noted on the way, folders searched at the end.
+//! The search after all tests: every canary that a test noted is looked for in the folders that the tests left behind.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileType, OpenOptions};
@@ -12,7 +12,7 @@ use rustix::fs::SeekFrom;
 
 use crate::canary::Canary;
 use crate::needles::{Needles, Sighting};
-use crate::oracle::Trace;
+use crate::trace::Trace;
 
 /// The environment variable that names the folder in which canaries are noted.
 const FOLDER: &str = "PBUILD_TEST_CANARIES";
@@ -22,7 +22,7 @@ pub(crate) fn note(canary: &Canary) {
     static WRITING: Mutex<()> = Mutex::new(());
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
-    let hex: String = canary.value().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = base16ct::lower::encode_string(canary.value());
     let path = Path::new(&folder).join(format!("{}.canaries", std::process::id()));
     OpenOptions::new()
         .create(true)
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_sweep_finds_what_any_process_noted() {
         let canary = Canary::new("TOKEN", crate::canary::token());
-        let hex: String = canary.value().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(canary.value());
         let notes = tempfile::tempdir().unwrap();
         fs::write(notes.path().join("1.canaries"), format!("TOKEN {hex}\n")).unwrap();
         let data = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Patterns that choose some steps and no others, as short and as steady as they can be.
 
-use pbuildkit::llb::StepPattern;
+use pllb::StepPattern;
 
 use crate::files::mention::words_before_program;
 

@@ -22,7 +22,7 @@ fn advice(name: &str, now: &[&str], steps: &[Step]) -> Advice {
 fn each_secret_gets_its_verdict() {
     let mut mounting = step("cat /run/secrets/MOUNTED");
     let target = MountTarget::File("/run/secrets/MOUNTED".to_owned());
-    mounting.mounted.push(llb::MountedSecret { id: "MOUNTED".to_owned(), optional: false, target });
+    mounting.mounted.push(pllb::MountedSecret { id: "MOUNTED".to_owned(), optional: false, target });
     let steps = [step("npm ci"), step("curl -H \"X: $TOKEN\" h"), step("make all"), mounting];
     let found = advice("NPM_TOKEN", &[], &steps);
     assert_eq!((found.verdict, found.steps.as_slice()), (Verdict::Narrow, &["npm *".to_owned()][..]));

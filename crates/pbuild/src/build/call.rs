@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use pbuildkit::{BuildError, BuildRequest, Capabilities, Definition, History, Transform};
+use pbuildkit::{BuildError, BuildRequest, History, Transform};
 use pcli::arguments::SecretArguments;
+use pgateway::Capabilities;
+use pllb::Definition;
 use pscreen::{Diagnostic, Exit};
 use serde_json::Value;
 use tokio::sync::mpsc;

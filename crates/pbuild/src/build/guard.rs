@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pbuildkit::llb::SourceMap;
+use pllb::SourceMap;
 use psecret::Redactor;
 
 use crate::plan::BuildPlan;

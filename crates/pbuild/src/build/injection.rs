@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
-use pbuildkit::llb::{self, ChainError, ChainStep, InjectError, Mode, SourceLines, SourceMap, Step};
-use pbuildkit::{AskedSecret, Capabilities, Definition, Prepared, Refusal, Transform};
+use pbuildkit::{AskedSecret, Prepared, Refusal, Transform};
+use pgateway::Capabilities;
+use pllb::{ChainError, ChainStep, Definition, InjectError, Mode, SourceLines, SourceMap, Step};
 use psecret::Redactor;
 
 use crate::build::guard;
@@ -82,7 +83,7 @@ const SHOWN: usize = 70;
 /// The injection of one build; afterwards the build's memory of its steps.
 #[derive(Debug)]
 pub struct Injection {
-    plan: llb::Plan,
+    plan: pllb::Plan,
     /// The ids that the session can answer.
     known: BTreeSet<String>,
     redactor: Redactor,
@@ -104,7 +105,7 @@ pub struct Injection {
 impl Injection {
     /// An injection of this plan into a build whose session knows these ids.
     #[must_use]
-    pub fn new(plan: llb::Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
+    pub fn new(plan: pllb::Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
         let (places, source, steps, names, chains) = Default::default();
         let (gate, needs_proof, outcome, asked) = Default::default();
         Self {
@@ -247,7 +248,7 @@ impl Injection {
         let mut commands: Vec<(usize, &str)> = self
             .steps
             .iter()
-            .flat_map(|step| llb::StepPattern::commands(&step.command))
+            .flat_map(|step| pllb::StepPattern::commands(&step.command))
             .map(|command| (pairs(command).intersection(&wanted).count(), command))
             .collect();
         commands.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.len().cmp(&other.1.len())));
@@ -307,14 +308,14 @@ impl Transform for Injection {
     ) -> Result<Definition, Self::Error> {
         let mode = self.mode(capabilities)?;
         guard::check_source(&SourceMap::new(&definition), &self.redactor)?;
-        let injected = llb::inject(definition, &self.plan, mode)?;
+        let injected = pllb::inject(definition, &self.plan, mode)?;
         for step in &injected.steps {
             self.check_required(step)?;
         }
         self.source.add(&injected.definition);
         let described = injected.definition.metadata.values();
         self.names.extend(described.filter_map(|about| about.description.get("llb.customname").cloned()));
-        self.chains.insert(platform.map(str::to_owned), llb::chain(&injected.definition)?.steps);
+        self.chains.insert(platform.map(str::to_owned), pllb::chain(&injected.definition)?.steps);
         self.steps.extend(injected.steps);
         // The last platform's call sees all steps; an earlier one may lack the step that a pattern means.
         if platform.is_none() {
@@ -346,14 +347,14 @@ impl Transform for Injection {
 
 #[cfg(test)]
 mod tests {
-    use pbuildkit::llb::{PlannedSecret, StepPattern};
+    use pllb::{PlannedSecret, StepPattern};
 
     use super::*;
 
     fn injection(patterns: &[&str], commands: &[&str]) -> Injection {
         let steps = patterns.iter().map(|pattern| StepPattern::new(pattern)).collect();
         let secret = PlannedSecret { steps, ..PlannedSecret::variable("NPM_TOKEN") };
-        let plan = llb::Plan { secrets: vec![secret], ..llb::Plan::default() };
+        let plan = pllb::Plan { secrets: vec![secret], ..pllb::Plan::default() };
         let step = |command: &&str| Step {
             digest: String::new(),
             name: String::new(),

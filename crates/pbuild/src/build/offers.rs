@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pbuildkit::llb::{MountTarget, Step};
 use pbuildkit::{AskedSecret, SecretAnswer};
 use pcli::SecretUse;
+use pllb::{MountTarget, Step};
 use serde_json::{Value, json};
 
 use crate::files::mention::mention;
@@ -144,7 +144,7 @@ fn own_mount(step: &Step, secret: &BuildSecret) -> bool {
 /// Whether a step asks for a secret by itself: with a mount, by its name, or by a program that is known to read it.
 fn reads(step: &Step, secret: &BuildSecret) -> bool {
     own_mount(step, secret)
-        || pbuildkit::llb::StepPattern::commands(&step.command).any(|command| mention(command, &secret.name).is_some())
+        || pllb::StepPattern::commands(&step.command).any(|command| mention(command, &secret.name).is_some())
 }
 
 #[cfg(test)]

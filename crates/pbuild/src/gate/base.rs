@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use pbuildkit::llb::Base;
+use pllb::Base;
 
 use crate::memory::LayerMemory;
 

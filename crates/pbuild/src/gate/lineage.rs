@@ -3,7 +3,7 @@
 //! One operation of a build can have several results, for example after a run without the cache; asking for a state by
 //! its operation may give another one than the image is built on. The kernel knows what a mount is made of.
 
-use pbuildkit::llb::{Chain, Output};
+use pllb::{Chain, Output};
 
 use super::states::States;
 
@@ -75,7 +75,7 @@ fn identity(layer: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use pbuildkit::llb::{Base, ChainStep};
+    use pllb::{Base, ChainStep};
 
     use super::*;
 

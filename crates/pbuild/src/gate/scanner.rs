@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pbuildkit::llb::single_file;
-use pbuildkit::{Bridge, Container, ProcessNews, Reference, StateMount, Status};
+use pgateway::{Bridge, Container, ProcessNews, Reference, StateMount, Status};
+use pllb::single_file;
 use plook::wire::{self, Answer, Answers, Task, WireError};
 use psecret::{Redactor, Secret};
 use serde_json::Value;

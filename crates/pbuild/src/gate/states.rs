@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
-use pbuildkit::llb::{self, Chain, Output};
-use pbuildkit::{Bridge, PreparedResult, StateMount, Status};
+use pgateway::{Bridge, PreparedResult, StateMount, Status};
+use pllb::{Chain, Output};
 use plook::wire::{self, Base, Covering, Layer, Task};
 use psecret::Secret;
 
@@ -47,7 +47,7 @@ impl States {
                 let reference = if number + 1 == self.len() {
                     result.reference.clone()
                 } else {
-                    bridge.solve_definition(llb::state(&result.definition, output), &[]).await?
+                    bridge.solve_definition(pllb::state(&result.definition, output), &[]).await?
                 };
                 Ok(StateMount { reference, at: format!("{}/{number}", plook::STATES) })
             }
@@ -73,7 +73,7 @@ impl States {
             None => Some(None),
         };
         let mut before_links = None;
-        let layer = |(at, step): (usize, &llb::ChainStep)| {
+        let layer = |(at, step): (usize, &pllb::ChainStep)| {
             let before = number(&step.before)?;
             let follows = follows_a_link(chain, at);
             if !follows {

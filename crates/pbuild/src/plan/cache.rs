@@ -10,7 +10,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pbuildkit::{CacheEntry, ContentStore, ContentStores};
+use pbuildkit::{ContentStore, ContentStores};
+use pgateway::CacheEntry;
 use serde_json::Value;
 
 use crate::oci_layout;

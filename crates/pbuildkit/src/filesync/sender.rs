@@ -1,4 +1,4 @@
-//! The conversation: entries first, then the files that are asked for, until the receiver has all it wants.
+//! The conversation with the engine: first the entries, then each file that it asks for, until it has everything.
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -13,14 +13,15 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use crate::filesync::service::Query;
+use crate::filesync::local::Local;
+use crate::filesync::query::Query;
 use crate::filesync::tree::{DiskTree, MemoryTree, Tree};
 use crate::filesync::walk::{Filter, WalkError, walk};
 use crate::filesync::wire::{Packet, PacketKind};
-use crate::filesync::{Cause, Shared, follow};
+use crate::filesync::{Shared, follow};
 use crate::ignore::Matcher;
-use crate::request::Local;
 use crate::session::observer::Verdict;
+use crate::trouble::Cause;
 
 /// The bytes of a file in one packet, as fsutil cuts them.
 const CHUNK: usize = 32 << 10;

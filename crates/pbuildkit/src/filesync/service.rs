@@ -7,49 +7,15 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use futures::future::BoxFuture;
-use percent_encoding::percent_decode_str;
 use tonic::body::Body;
-use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
+use crate::filesync::query::Query;
 use crate::filesync::sender;
 use crate::filesync::wire::Packet;
 use crate::filesync::{FileSync, Shared};
-
-/// What the engine asks for, from the call's metadata (BuildKit `session/filesync`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Query {
-    /// The local's name.
-    pub(super) local: String,
-    pub(super) include: Vec<String>,
-    pub(super) exclude: Vec<String>,
-    /// Paths whose links are to be followed.
-    pub(super) follow: Vec<String>,
-}
-
-impl Query {
-    pub(super) fn of_metadata(metadata: &MetadataMap) -> Self {
-        let values = |key: &str| -> Vec<String> {
-            let encoded = metadata.get(format!("{key}-encoded")).is_some_and(|value| value.as_bytes() == b"1");
-            let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-            let all = metadata.get_all(key).iter().map(|value| text(value.as_bytes()));
-            if encoded { all.map(|value| query_decoded(&value)).collect() } else { all.collect() }
-        };
-        Self {
-            local: values("dir-name").into_iter().next().unwrap_or_default(),
-            include: values("include-patterns"),
-            exclude: values("exclude-patterns"),
-            follow: values("followpaths"),
-        }
-    }
-}
-
-/// Go's `url.QueryUnescape`: `+` is a blank.
-fn query_decoded(text: &str) -> String {
-    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
-}
 
 impl NamedService for FileSync {
     const NAME: &'static str = "moby.filesync.v1.FileSync";
@@ -90,28 +56,5 @@ impl tower::Service<http::Request<Body>> for FileSync {
             let codec = ProstCodec::<Packet, Packet>::default();
             Ok(Grpc::new(codec).streaming(DiffCopy(shared), request).await)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_patterns_and_decodes_only_those_that_say_so() {
-        let mut metadata = MetadataMap::new();
-        let put = |metadata: &mut MetadataMap, key: &'static str, value: &str| {
-            metadata.append(key, value.parse().unwrap());
-        };
-        put(&mut metadata, "dir-name", "context");
-        put(&mut metadata, "include-patterns", "a%20b");
-        put(&mut metadata, "exclude-patterns", "caf%C3%A9+x");
-        put(&mut metadata, "exclude-patterns", "%21keep");
-        put(&mut metadata, "exclude-patterns-encoded", "1");
-        let query = Query::of_metadata(&metadata);
-        assert_eq!(query.local, "context");
-        assert_eq!(query.include, ["a%20b"]);
-        assert_eq!(query.exclude, ["café x", "!keep"]);
-        assert!(query.follow.is_empty());
     }
 }

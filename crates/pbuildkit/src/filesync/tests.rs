@@ -33,6 +33,7 @@ use crate::session::secrets::{NoSecrets, SecretGate};
 use crate::session::ssh::Agents;
 use crate::session::upload::Uploads;
 use crate::session::{Services, serve};
+use crate::trouble::{Cause, Trouble};
 
 /// What a receiver got.
 #[derive(Default)]

@@ -1,7 +1,7 @@
-//! Which entries of a tree are sent, in which order.
+//! The entries of a tree that are sent, and their order.
 //!
-//! Parents before children, names of one directory in the order of their bytes: the receiver checks it. A directory
-//! that no pattern asks for is sent only if something in it is (fsutil `filter.go`).
+//! Parents come before children, and the names of one directory in the order of their bytes; the receiver checks this.
+//! A directory that no pattern asks for is sent only if something in it is (fsutil `filter.go`).
 
 use std::collections::HashMap;
 use std::io;

@@ -1,7 +1,7 @@
 //! The messages of fsutil's transfer, as they are on the wire (tonistiigi/fsutil `types/*.proto`).
 //!
-//! Written out here and not taken from generated code, because names of files are bytes: the sender and receiver in Go
-//! pass them on whatever they are, and Rust's strings could not. Data is [`Bytes`], which is not copied again.
+//! They are written out here instead of generated, because names of files are bytes: the sender and the receiver in Go
+//! pass on any bytes, which Rust's strings cannot hold. Data is [`Bytes`], which is not copied again.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Folders of this machine as stores of content, which the engine reads images and caches from and writes caches to.
 //!
-//! Facts: containerd `api/services/content/v1/content.proto` and its server; BuildKit `session/content` (which store a call
-//! means stands in its metadata). A store is an OCI layout: a blob is the file `blobs/ALGORITHM/HEX`, and what is
-//! written gets that name when its digest was computed and is the one that was promised.
+//! Facts: containerd `api/services/content/v1/content.proto` and its server; BuildKit `session/content` (the metadata
+//! of a call name the store). A store is an OCI layout: a blob is the file `blobs/ALGORITHM/HEX`, and written bytes get
+//! that name only when their digest has been computed and is the promised one.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -357,7 +357,7 @@ fn write(
         blob.hasher.update(&request.data);
         blob.length += request.data.len() as u64;
     }
-    let hex: String = blob.hasher.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = base16ct::lower::encode_string(&blob.hasher.clone().finalize());
     let answer = WriteResponse {
         action: request.action,
         offset: i64::try_from(blob.length).unwrap_or(i64::MAX),
@@ -392,7 +392,7 @@ mod tests {
     }
 
     fn digest(data: &[u8]) -> String {
-        format!("sha256:{}", Sha256::digest(data).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(data)))
     }
 
     #[test]

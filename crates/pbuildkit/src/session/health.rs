@@ -1,4 +1,4 @@
-//! Are we alive? BuildKit asks every five seconds and gives up a session that fails twice.
+//! The answer that we are alive. BuildKit asks every five seconds and gives up a session that fails twice.
 
 use std::pin::Pin;
 

@@ -1,4 +1,4 @@
-//! Looking at files while they are sent.
+//! Observers, which look at files while they are sent.
 
 use std::path::Path;
 

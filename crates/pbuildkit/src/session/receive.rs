@@ -1,7 +1,8 @@
-//! What a build's exporters send back: one file (an archive), or a tree of files (BuildKit `session/filesync`, `FileSend`).
+//! What a build's exporters send back: one file (an archive), or a tree of files (BuildKit `session/filesync`,
+//! `FileSend`).
 //!
-//! Bytes go where the caller says, and nothing is trusted: a tree's names may not lead out of its folder, and what did not
-//! come to its end is not [complete](Receiver::is_complete), whatever the engine says of the build.
+//! The bytes go where the caller says, and nothing is trusted: the names in a tree may not lead out of its folder, and
+//! a result that broke off is not [complete](Receiver::is_complete), whatever the engine says about the build.
 
 mod tree;
 
@@ -25,7 +26,8 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use crate::filesync::{Cause, Packet, Trouble};
+use crate::filesync::Packet;
+use crate::trouble::{Cause, Trouble};
 
 /// Messages that wait to be written: 64 of at most a few hundred KiB.
 const WAITING: usize = 64;
@@ -59,8 +61,8 @@ impl Receiver {
         Self::new(Target::File(file), path)
     }
 
-    /// Makes the tree that comes in a folder that is made for it, when it comes, and that nobody else writes to; `path` is
-    /// what errors call it.
+    /// Makes the tree that comes in a folder that is made for it, when it comes, and that nobody else writes to; `path`
+    /// is what errors call it.
     #[must_use]
     pub fn tree(folder: PathBuf, path: &Path) -> Self {
         Self::new(Target::Tree(folder), path)

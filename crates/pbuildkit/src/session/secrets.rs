@@ -1,4 +1,4 @@
-//! Secrets, answered by id, and only those that this build mounts.
+//! Secrets for the engine, by their ids. Only the ids that this build mounts are answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};

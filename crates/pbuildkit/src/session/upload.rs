@@ -12,8 +12,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::filesync::{Cause, Trouble};
 use crate::session::observer::{ContextObserver, Verdict};
+use crate::trouble::{Cause, Trouble};
 
 /// The host of addresses that the engine asks the session for.
 const HOST: &str = "buildkit-session";

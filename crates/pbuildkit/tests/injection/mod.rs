@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pbuildkit::llb::{self, InjectError, Mode, MountTarget, Plan, PlannedSecret, SecretShape, Step, StepPattern};
-use pbuildkit::{Capabilities, Definition, History, Transform};
+use pbuildkit::{History, Transform};
+use pgateway::Capabilities;
+use pllb::{Definition, InjectError, Mode, MountTarget, Plan, PlannedSecret, SecretShape, Step, StepPattern};
 
 use crate::support::{Built, Flavour, builder, dockerfile, run_with, unique};
 use crate::values;
@@ -25,7 +26,7 @@ impl Transform for Recorded {
     ) -> Result<Definition, Self::Error> {
         let with_environment = capabilities.operation(Capabilities::SECRET_ENVIRONMENT);
         let mode = if with_environment { Mode::Environment } else { Mode::Mounts };
-        let injected = llb::inject(definition, &self.plan, mode)?;
+        let injected = pllb::inject(definition, &self.plan, mode)?;
         self.steps.extend(injected.steps);
         Ok(injected.definition)
     }

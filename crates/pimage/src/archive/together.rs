@@ -7,11 +7,12 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{LONGEST_NAME, MOST_MEMBERS, Options, Pass, member_name};
+use super::{LONGEST_NAME, MOST_MEMBERS, Pass, member_name};
 use crate::blob::{Blob, BlobId, Packing};
 use crate::contents::Contents;
 use crate::decode::{HEAD, sniff};
 use crate::loose::LooseBlob;
+use crate::options::Options;
 use crate::problem::Problem;
 use crate::tar::{End, Walk};
 use crate::visit::{Cancelled, EntryKind, Visitor};
@@ -46,7 +47,8 @@ pub fn read_file<V: Visitor + Send>(file: File, options: &Options, visitors: &mu
     }
 }
 
-/// As [`read_loose`](crate::read_loose), with as many threads as there are visitors; each visitor sees some of the blobs.
+/// As [`read_loose`](crate::read_loose), with as many threads as there are visitors; each visitor sees some of the
+/// blobs.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Containers whose members lie in their own bytes as they are.
+//! Containers that store their members unpacked.
 
 mod ar;
 mod cpio;

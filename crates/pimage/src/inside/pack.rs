@@ -1,7 +1,8 @@
 //! A pack of git objects, read from its front (gitformat-pack).
 //!
 //! An object is whole, or a difference to one that stands before it in the pack. Differences are applied as long as
-//! their base is among the objects kept in memory; of the others their own bytes are shown, and that is told.
+//! their base is among the objects kept in memory; of the others only the stored bytes are shown, and the
+//! report says so.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};

@@ -54,7 +54,10 @@ impl<'v> Look<'v> {
             Container::Lzma => unpack::lzma_memory(head),
             Container::Lzip => unpack::lzip_memory(head),
             Container::Zstd => Some(frame.map_or(1 << 23, |frame| frame.window)),
-            _ => Some(0),
+            Container::Gzip | Container::Zlib | Container::Bzip2 => Some(0),
+            // Their members are what is packed.
+            Container::Tar | Container::Zip | Container::Ar | Container::Cpio => return Ok(()),
+            Container::SevenZip | Container::GitPack => return Ok(()),
         };
         let Some(memory) = memory else { return Ok(()) };
         let Some(_reserved) = shared.reserve(memory) else {
@@ -86,8 +89,8 @@ impl<'v> Look<'v> {
         Ok(())
     }
 
-    /// Shows the visitor what a decoder gives, and looks at it. The meter tells how far the packed bytes were read, which
-    /// begin at `packed_at`.
+    /// Shows the visitor what a decoder gives, and looks at it. The meter tells how far the packed bytes were read,
+    /// which begin at `packed_at`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! 7z, the one format whose directory can only be read from its end: what fits into the memory that may be used is
+//! 7z, the one format whose directory can only be read from its end: an archive that fits into the memory budget is
 //! copied there.
 
 use std::io::{self, Cursor, Read as _};

@@ -1,4 +1,4 @@
-//! What all streams of one blob share: who looks on, and what they may cost together.
+//! What all streams of one blob share: the visitor, and the budgets.
 
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;

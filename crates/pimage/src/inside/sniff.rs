@@ -1,6 +1,6 @@
 //! What content begins with. Names say nothing: only bytes do.
 
-use super::stub;
+use super::program;
 use crate::container::Container;
 use crate::tar;
 use crate::unpack;
@@ -64,10 +64,10 @@ pub(crate) fn sniff(head: &[u8]) -> Found {
         [4, 0x22, 0x4d, 0x18, flags, ..] if flags >> 6 == 1 => return Found::Unopened("lz4"),
         [b'h', b's', b'q', b's', ..] if head.get(28..32) == Some(&[4, 0, 0, 0]) => return Found::Unopened("squashfs"),
         _ => {
-            if let Some(length) = stub::header_length(head) {
+            if let Some(length) = program::header_length(head) {
                 return Found::Header(length);
             }
-            if let Some(length) = stub::stub_length(head) {
+            if let Some(length) = program::stub_length(head) {
                 return Found::Stub(length);
             }
             let unopened = UNOPENED.iter().find(|(magic, _)| head.starts_with(magic));
@@ -77,8 +77,8 @@ pub(crate) fn sniff(head: &[u8]) -> Found {
     Found::Container(container)
 }
 
-/// Whether a zip's local header, of which the signature was seen, can be one: a version and a method that are known, and
-/// a name.
+/// Whether a zip's local header, of which the signature was seen, can be one: a version and a method that are known,
+/// and a name.
 pub(crate) fn is_local_header(head: &[u8]) -> bool {
     let Some(fields) = head.get(4..30) else { return false };
     let short = |at: usize| u16::from_le_bytes([fields[at], fields[at + 1]]);

@@ -1,4 +1,4 @@
-//! The point that every byte passes on its way to whoever looks for something in it.
+//! The point where every byte passes on its way to the visitor.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -32,7 +32,8 @@ pub(crate) struct Tap<'v, R> {
 enum Most {
     /// So many bytes of a blob.
     OfBlob(u64),
-    /// What the limits for packed content say; the meter tells how many packed bytes it came from, and had passed before.
+    /// What the limits for packed content say; the meter tells how many packed bytes it came from, and had passed
+    /// before.
     Inside { meter: Rc<Cell<u64>>, before: u64 },
 }
 

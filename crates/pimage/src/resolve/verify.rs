@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::archive::printable;
+use crate::blob::printable;
 use crate::blob::{Blob, BlobId};
 use crate::contents::{Image, Kind};
 use crate::digest::Digest;

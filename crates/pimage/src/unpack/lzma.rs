@@ -1,6 +1,6 @@
 //! The family of LZMA: xz, lzip, and the bare format before them.
 //!
-//! Each tells the memory that it needs in its header, so that who opens it can refuse.
+//! Each says in its header how much memory it needs, so that whoever opens it can refuse.
 
 use std::io::{self, Read};
 

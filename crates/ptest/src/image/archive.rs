@@ -7,8 +7,7 @@ use super::layer::Layer;
 /// `sha256:` and the digits.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{digits}")
+    format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(bytes)))
 }
 
 /// An image archive, open to changes: members in the order in which they are written.

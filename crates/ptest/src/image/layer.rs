@@ -1,6 +1,6 @@
 //! One layer: a tar made entry by entry.
 
-use crate::pack;
+use crate::pack::stream;
 
 /// How a layer is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +32,11 @@ impl Compression {
     pub fn pack(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Plain => bytes.to_vec(),
-            Self::Gzip => pack::gzip(bytes),
-            Self::GzipMembers => bytes.chunks(1000).flat_map(pack::gzip).collect(),
-            Self::Zstd => pack::zstd(bytes),
-            Self::Xz => pack::xz(bytes),
-            Self::Bzip2 => pack::bzip2(bytes),
+            Self::Gzip => stream::gzip(bytes),
+            Self::GzipMembers => bytes.chunks(1000).flat_map(stream::gzip).collect(),
+            Self::Zstd => stream::zstd(bytes),
+            Self::Xz => stream::xz(bytes),
+            Self::Bzip2 => stream::bzip2(bytes),
         }
     }
 

@@ -1,7 +1,8 @@
-//! The receiver's half of fsutil's transfer: entries come in order, each file is asked for, and its bytes come in pieces.
+//! The receiver's half of fsutil's transfer: entries come in order, each file is asked for, and its bytes come in
+//! pieces.
 //!
-//! The folder is empty at first and only we write to it, so a path is safe when each of its components is a plain name and
-//! the folder above it came as a folder before. Who sends may lie: links that came are never followed.
+//! The folder is empty at first and only we write to it, so a path is safe when each of its components is a plain name
+//! and the folder above it came as a folder before. The sender may lie, so links that it sent are never followed.
 
 use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;

@@ -1,9 +1,9 @@
 //! zip, read from its front (APPNOTE 6.3.10).
 //!
-//! The directory at a zip's end is what readers believe, and local headers are what is there: duplicates, members that
-//! the directory hides, what other tools append. So every local header is followed, in order, and what a packed member's
-//! own stream says about its length is believed rather than the header. At the end the directory is compared: a member
-//! that it lists and that was not met lies inside another member's bytes, and is told.
+//! Readers believe the directory at the end of a zip, but the local headers show more: duplicates, members that the
+//! directory hides, members that other tools appended. So every local header is followed, in order, and the length of a
+//! packed member is taken from its own stream rather than from the header. At the end the directory is compared: a
+//! member that it lists and that was not met lies inside another member's bytes, and is reported.
 
 use std::io::{self, BufRead as _, Read};
 

@@ -1,8 +1,9 @@
-//! Protobuf on the wire: walking the fields of a message and replacing some of them, leaving all other bytes alone.
+//! Protobuf on the wire: walks over the fields of a message and replaces some of them; all other bytes stay as they
+//! are.
 //!
-//! Facts about the encoding are those of "Encoding" in the protobuf documentation. A tag is a varint of field number and
-//! wire type; wire types are varint (0), 64 bit (1), length-delimited (2), group start (3), group end (4) and 32 bit (5).
-//! A varint may be longer than it needs to be; such bytes are taken as they are and kept as they are.
+//! Facts about the encoding are those of "Encoding" in the protobuf documentation. A tag is a varint of field number
+//! and wire type; wire types are varint (0), 64 bit (1), length-delimited (2), group start (3), group end (4) and 32
+//! bit (5). A varint may be longer than it needs to be; it is read and kept all the same.
 
 /// How deep groups may nest; the limit that the official libraries set for messages.
 const DEEPEST_GROUP: usize = 100;
@@ -12,7 +13,6 @@ const LARGEST_NUMBER: u64 = (1 << 29) - 1;
 
 /// Why bytes are not a protobuf message, or not one that can be edited safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum WireError {
     /// The message ends inside a field.
     #[error("a field is cut short")]
@@ -193,8 +193,8 @@ pub fn rewrite<E: From<WireError>>(
 /// Adds entries to a repeated field of texts, bytes or messages, behind those that are there.
 ///
 /// The place matters although readers take fields in any order: the engine encodes what it read again, fields in the
-/// order of their numbers, and names an operation by the digest of *those* bytes in everything it tells us (`Op.Marshal`
-/// in BuildKit's solver/pb/ops.go). So an ordered message stays ordered.
+/// order of their numbers, and names an operation by the digest of *those* bytes in everything it tells us
+/// (`Op.Marshal` in BuildKit's solver/pb/ops.go). So an ordered message stays ordered.
 ///
 /// # Errors
 ///

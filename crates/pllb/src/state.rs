@@ -3,8 +3,8 @@
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
 
-use super::chain::Output;
-use super::graph::digest;
+use crate::chain::Output;
+use crate::graph::digest;
 
 /// The same graph with another result: the state that one of its operations makes.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn state(definition: &pb::Definition, output: &Output) -> pb::Definition {
     pb::Definition { def, metadata: definition.metadata.clone(), source: None }
 }
 
-/// A state that holds one file, told under a name.
+/// A state that holds one file; progress shows it under the name.
 #[must_use]
 pub fn single_file(name: &str, path: &str, mode: i32, bytes: &[u8]) -> pb::Definition {
     let make = pb::FileActionMkFile {
@@ -51,7 +51,7 @@ fn result(digest: &str, index: i64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llb::chain;
+    use crate::chain::chain;
 
     #[test]
     fn a_state_on_the_way_is_the_graph_with_another_end() {
@@ -71,12 +71,12 @@ mod tests {
         .encode_to_vec();
         longer.def.push(step.clone());
         longer.def.push(result(&digest(&step), 0));
-        let chain = chain(&longer).unwrap();
-        assert_eq!(chain.steps.len(), 2);
-        let before = chain.steps[1].before.clone().unwrap();
+        let longer_chain = chain(&longer).unwrap();
+        assert_eq!(longer_chain.steps.len(), 2);
+        let before = longer_chain.steps[1].before.clone().unwrap();
         assert_eq!(before.digest, first);
         let state = state(&longer, &before);
-        assert_eq!(super::super::chain(&state).unwrap().result, Some(before));
+        assert_eq!(chain(&state).unwrap().result, Some(before));
         assert_eq!(state.metadata.len(), 1);
     }
 

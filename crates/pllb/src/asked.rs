@@ -1,4 +1,4 @@
-//! Which secrets a build mounts, read from its operations.
+//! The secrets that a build may ask for, read from its operations.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,8 @@ const SOURCE_ATTRIBUTES: [&str; 3] = ["git.authtokensecret", "git.authheadersecr
 /// The ids of all secrets that steps and sources of this build may ask for.
 ///
 /// Operations that do not parse ask for nothing: the engine will not run them either.
-pub(crate) fn secret_ids(definition: &pb::Definition) -> BTreeSet<String> {
+#[must_use]
+pub fn secret_ids(definition: &pb::Definition) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     for bytes in &definition.def {
         match pb::Op::decode(bytes.as_slice()).ok().and_then(|operation| operation.op) {

@@ -1,7 +1,7 @@
 //! A container beside the steps of a build, over states that the build made (BuildKit's gateway containers).
 //!
-//! It has no vertex, no cache record and no place in provenance, and no network. Its mounts are throw-away layers above
-//! the states. It ends with the build at the latest.
+//! It has no vertex, no cache record, no place in provenance and no network. Each state is mounted below a throw-away
+//! layer, so that nothing which the container writes reaches the build. A container ends with its build at the latest.
 
 use bollard_buildkit_proto::moby::buildkit::v1::frontend;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::exec_message::Input;
@@ -9,7 +9,8 @@ use bollard_buildkit_proto::pb;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::bridge::{Bridge, Reference};
+use crate::bridge::Bridge;
+use crate::solved::Reference;
 
 /// How much of the standard input goes into one message.
 const PIECE: usize = 64 << 10;
@@ -24,6 +25,69 @@ pub struct StateMount {
     pub reference: Reference,
     /// The folder.
     pub at: String,
+}
+
+/// A secret of the client's session and the file where a container sees it. The value goes from the session into the
+/// container; whoever makes the container never has it.
+#[derive(Clone, Debug)]
+pub struct SecretMount {
+    /// What BuildKit asks the session for.
+    pub id: String,
+    /// The file. It is not there when the session has no such secret.
+    pub at: String,
+}
+
+/// A folder that the builder keeps from build to build.
+#[derive(Clone, Debug)]
+pub struct CacheMount {
+    /// Its name in the builder. The ids of a Dockerfile always hold a slash there, so that no `RUN` reaches a name
+    /// without one (BuildKit `convert_runmount.go`).
+    pub id: String,
+    /// The folder.
+    pub at: String,
+}
+
+/// What a container sees somewhere.
+#[derive(Clone, Debug)]
+pub enum Mount {
+    /// A state.
+    State(StateMount),
+    /// A secret.
+    Secret(SecretMount),
+    /// A folder of the builder's own.
+    Cache(CacheMount),
+}
+
+impl From<&StateMount> for Mount {
+    fn from(mount: &StateMount) -> Self {
+        Self::State(mount.clone())
+    }
+}
+
+impl Mount {
+    fn into_message(self) -> pb::Mount {
+        // Neither built on an input nor an output of a step.
+        let nothing = pb::Mount { input: -1, output: -1, ..pb::Mount::default() };
+        match self {
+            // A read-only mount of a single layer is no overlay on every engine.
+            Self::State(StateMount { reference, at }) => {
+                pb::Mount { dest: at, result_id: reference.id, readonly: false, ..nothing }
+            }
+            Self::Secret(SecretMount { id, at }) => pb::Mount {
+                dest: at,
+                mount_type: pb::MountType::Secret.into(),
+                secret_opt: Some(pb::SecretOpt { id, mode: 0o400, optional: true, ..pb::SecretOpt::default() }),
+                readonly: true,
+                ..nothing
+            },
+            Self::Cache(CacheMount { id, at }) => pb::Mount {
+                dest: at,
+                mount_type: pb::MountType::Cache.into(),
+                cache_opt: Some(pb::CacheOpt { id, sharing: pb::CacheSharingOpt::Shared.into() }),
+                ..nothing
+            },
+        }
+    }
 }
 
 /// A container that runs until it is released or dropped.
@@ -57,21 +121,15 @@ impl Container {
     /// # Errors
     ///
     /// The engine's error: a step on the way failed, or it can make no such container.
-    pub async fn new(bridge: &Bridge, mounts: &[StateMount]) -> Result<Self, tonic::Status> {
+    pub async fn new<M>(bridge: &Bridge, mounts: impl IntoIterator<Item = M>) -> Result<Self, tonic::Status>
+    where
+        M: Into<Mount>,
+    {
         // BuildKit takes letters and digits alone.
         let id = format!("pbuild{}", uuid::Uuid::new_v4().simple());
-        let mounts = mounts.iter().map(|mount| pb::Mount {
-            dest: mount.at.clone(),
-            result_id: mount.reference.id.clone(),
-            // A read-only mount of a single layer is no overlay on every engine.
-            readonly: false,
-            input: -1,
-            output: -1,
-            ..pb::Mount::default()
-        });
         let request = frontend::NewContainerRequest {
             container_id: id.clone(),
-            mounts: mounts.collect(),
+            mounts: mounts.into_iter().map(|mount| mount.into().into_message()).collect(),
             network: pb::NetMode::None.into(),
             ..frontend::NewContainerRequest::default()
         };
@@ -121,7 +179,8 @@ impl Container {
     }
 }
 
-/// A container that nobody waits for any more is released in the background; the build that is about to end takes the rest.
+/// A container that nobody waits for any more is released in the background. If that does not happen in time, the end
+/// of the build releases it.
 impl Drop for Container {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };

@@ -1,14 +1,14 @@
-//! One exec operation: what it already has, and adding secrets and plain configuration to its bytes.
+//! One exec operation: reads its bytes, and adds secrets and plain configuration to them.
 
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
 
-use super::wire::{self, Edit, WireError};
+use crate::wire::{self, Edit, WireError};
 
 /// Fields of an Op: one of them says what kind it is.
-pub(super) const OP_KINDS: std::ops::RangeInclusive<u32> = 2..=7;
+pub(crate) const OP_KINDS: std::ops::RangeInclusive<u32> = 2..=7;
 /// Field of an Op that holds the exec operation.
-pub(super) const OP_EXEC: u32 = 2;
+pub(crate) const OP_EXEC: u32 = 2;
 const EXEC_META: u32 = 1;
 const EXEC_MOUNTS: u32 = 2;
 const EXEC_SECRET_ENVIRONMENT: u32 = 5;
@@ -31,24 +31,24 @@ pub enum Mode {
 
 /// What is to be added to one exec operation.
 #[derive(Debug, Default)]
-pub(super) struct Addition {
+pub(crate) struct Addition {
     /// Variables that hold a secret: id and name.
-    pub(super) variables: Vec<(String, String)>,
+    pub(crate) variables: Vec<(String, String)>,
     /// Files that hold a secret: id and path.
-    pub(super) files: Vec<(String, String)>,
+    pub(crate) files: Vec<(String, String)>,
     /// Variables that are no secret and replace any of the same name.
-    pub(super) paths: Vec<(String, String)>,
+    pub(crate) paths: Vec<(String, String)>,
     /// Variables that are no secret; the caller left out those that exist.
-    pub(super) configuration: Vec<(String, String)>,
+    pub(crate) configuration: Vec<(String, String)>,
 }
 
 impl Addition {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.variables.is_empty() && self.files.is_empty() && self.paths.is_empty() && self.configuration.is_empty()
     }
 
     /// The capabilities that an engine must have to solve an operation with this addition (solver/pb/caps.go).
-    pub(super) fn capabilities(&self, mode: Mode) -> Vec<&'static str> {
+    pub(crate) fn capabilities(&self, mode: Mode) -> Vec<&'static str> {
         let mut capabilities = Vec::new();
         if mode == Mode::Environment && !self.variables.is_empty() {
             capabilities.push("exec.secretenv");
@@ -60,7 +60,7 @@ impl Addition {
     }
 
     /// The paths at which something will be mounted.
-    pub(super) fn targets(&self, mode: Mode) -> Vec<String> {
+    pub(crate) fn targets(&self, mode: Mode) -> Vec<String> {
         let private = self.variables.iter().filter(|_| mode == Mode::Mounts).map(|(_, name)| prelude_path(name));
         self.files.iter().map(|(_, path)| path.clone()).chain(private).collect()
     }
@@ -68,7 +68,7 @@ impl Addition {
     /// Adds to the bytes of an ExecOp.
     ///
     /// New entries of repeated fields stand behind the existing ones; only the prelude stands before the arguments.
-    pub(super) fn apply(&self, exec: &[u8], mode: Mode) -> Result<Vec<u8>, WireError> {
+    pub(crate) fn apply(&self, exec: &[u8], mode: Mode) -> Result<Vec<u8>, WireError> {
         let prelude = (mode == Mode::Mounts && !self.variables.is_empty()).then(|| prelude(&self.variables));
         let with_meta = wire::rewrite(exec, |field| {
             if field.number == EXEC_META {
@@ -110,12 +110,12 @@ impl Addition {
 }
 
 /// The meta of an exec operation, or an error when there are several.
-pub(super) fn check(exec: &[u8]) -> Result<(), WireError> {
+pub(crate) fn check(exec: &[u8]) -> Result<(), WireError> {
     wire::single(exec, EXEC_META).map(drop)
 }
 
 /// The name in `NAME=VALUE`.
-pub(super) fn variable_name(entry: &str) -> &str {
+pub(crate) fn variable_name(entry: &str) -> &str {
     entry.split_once('=').map_or(entry, |(name, _)| name)
 }
 

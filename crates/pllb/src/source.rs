@@ -1,4 +1,4 @@
-//! Where a step stands in the user's Dockerfile.
+//! The lines of the user's Dockerfile that made a step.
 
 use std::collections::BTreeMap;
 

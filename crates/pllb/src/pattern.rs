@@ -1,11 +1,11 @@
-//! Which steps a secret is for: patterns on the text of a step's command.
+//! Patterns on the text of a step's command, which select the steps that get a secret.
 
 /// A pattern such as `npm *`: `*` stands for any text, `?` for one character, and a backslash takes the next character
 /// as it is. Everything else stands for itself, brackets too.
 ///
 /// A step matches when the pattern matches its whole command, or one of the commands that it strings together with
-/// `&&`, `||`, `|`, `;`, `&` or line ends. Quotes are not looked at: a pattern only ever chooses among steps, and a step
-/// chosen once too often is named in the report.
+/// `&&`, `||`, `|`, `;`, `&` or line ends. Quotes are not looked at: a pattern only ever chooses among steps, and a
+/// step chosen once too often is named in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepPattern {
     text: String,

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use bollard_buildkit_proto::moby::buildkit::v1::apicaps::ApiCap;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::PongResponse;
-
-use crate::control::platform_text;
+use pllb::platform_text;
 
 /// The capabilities that a BuildKit lists in answer to a ping.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,12 +19,8 @@ impl Capabilities {
     pub const SECRET_ENVIRONMENT: &str = "exec.secretenv";
     /// Secrets can be files of a step.
     pub const SECRET_MOUNT: &str = "exec.mount.secret";
-
     /// A result can go to several exporters at once.
     pub const SEVERAL_EXPORTERS: &str = "exporter.multiple";
-    /// Exporters can attach provenance and lists of parts.
-    pub const ATTESTATIONS: &str = "exporter.image.attestations";
-
     /// The bridge can run containers over states.
     pub const CONTAINERS: &str = "gateway.exec";
 

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
 
-use super::exec::{self, Addition, Mode};
-use super::graph::{self, GraphError};
-use super::pattern::{StepPattern, command_text};
-use super::source::{SourceLines, SourceMap};
-use super::wire::{self, Edit, WireError};
+use crate::exec::{self, Addition, Mode};
+use crate::graph::{self, GraphError};
+use crate::pattern::{StepPattern, command_text};
+use crate::source::{SourceLines, SourceMap};
+use crate::wire::{self, Edit, WireError};
 
 /// The directory in which Docker mounts secrets.
 const SECRETS_DIRECTORY: &str = "/run/secrets";
@@ -19,8 +19,9 @@ const SECRETS_DIRECTORY: &str = "/run/secrets";
 pub struct Plan {
     /// The secrets, in the order in which steps get them.
     pub secrets: Vec<PlannedSecret>,
-    /// Public variables for every step: name and value. They are written into the graph, so they are part of cache keys;
-    /// a variable that the step already has (ENV, ARG) stays as it is, and a secret's name is never plain configuration.
+    /// Public variables for every step: name and value. They are written into the graph, so they are part of cache
+    /// keys; a variable that the step already has (ENV, ARG) stays as it is, and a secret's name is never plain
+    /// configuration.
     pub configuration: Vec<(String, String)>,
 }
 
@@ -128,7 +129,6 @@ pub enum MountTarget {
 
 /// Why nothing was injected. The graph is then not fit to be solved with secrets at all.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum InjectError {
     /// The definition is not a graph.
     #[error(transparent)]
@@ -169,8 +169,8 @@ pub enum InjectError {
 
 /// Gives the plan's secrets and configuration to the exec steps of a graph.
 ///
-/// A secret that a step already mounts or has as a secret variable stays as the Dockerfile says. All digests that change
-/// are followed in inputs, metadata and source map. Injecting the same plan again changes nothing.
+/// A secret that a step already mounts or has as a secret variable stays as the Dockerfile says. All digests that
+/// change are followed in inputs, metadata and source map. Injecting the same plan again changes nothing.
 ///
 /// Not covered: the graph inside a build operation (`BuildOp`), which no Dockerfile makes.
 ///

@@ -1,4 +1,4 @@
-//! The chain of the final image: which ops made which of its layers, in order.
+//! The chain of the final image: its layers in order, and the op that made each.
 //!
 //! BuildKit's exporters write one layer for each snapshot between the base image and the result. Following the result
 //! downwards (an exec by the mount that its output index names, a file op by its actions, a merge by all its inputs)
@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use bollard_buildkit_proto::pb;
 use prost::Message;
-use sha2::{Digest, Sha256};
+
+use crate::graph::digest;
 
 /// The states that a result is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Chain {
     pub base: Option<Base>,
     /// The ops that made the layers above the base, first layer first.
     pub steps: Vec<ChainStep>,
-    /// Whether the result is made in ways of which this chain does not tell everything.
+    /// Whether the graph has a shape that this chain does not describe completely.
     pub unusual: bool,
 }
 
@@ -43,14 +44,13 @@ pub struct ChainStep {
     pub before: Option<Output>,
     /// The state that it made.
     pub after: Output,
-    /// Whether it is a linked copy (`COPY --link`), put upon the state before it. BuildKit puts several of them in a row
-    /// together into one snapshot upon the state before the first.
+    /// Whether it is a linked copy (`COPY --link`), put upon the state before it. BuildKit puts several of them in a
+    /// row together into one snapshot upon the state before the first.
     pub linked: bool,
 }
 
 /// Why a definition has no readable chain.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ChainError {
     /// An op is not protobuf.
     #[error("failed to decode an op of the build graph")]
@@ -72,7 +72,8 @@ pub struct Output {
     pub index: i64,
 }
 
-/// The ops that made the layers above the base image, and the states between them. Empty for `FROM scratch` without steps.
+/// The ops that made the layers above the base image, and the states between them. Empty for `FROM scratch` without
+/// steps.
 ///
 /// # Errors
 /// When the definition is not a graph that BuildKit could have made.
@@ -80,10 +81,9 @@ pub fn chain(definition: &pb::Definition) -> Result<Chain, ChainError> {
     let mut ops = HashMap::new();
     let mut terminal = None;
     for bytes in &definition.def {
-        let digest = format!("sha256:{}", hex(&Sha256::digest(bytes)));
         let op = pb::Op::decode(bytes.as_slice())?;
         terminal = Some(op.clone());
-        ops.insert(digest, op);
+        ops.insert(digest(bytes), op);
     }
     let Some(result) = terminal.as_ref().and_then(|op| op.inputs.first()) else {
         return Ok(Chain::default());
@@ -185,10 +185,6 @@ fn file_root(file: &pb::FileOp, inputs: usize, output: i64) -> Option<i64> {
     None
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +196,7 @@ mod tests {
         fn add(&mut self, name: &str, inputs: &[&str], op: Option<pb::op::Op>) -> String {
             let inputs = inputs.iter().map(|digest| pb::Input { digest: (*digest).to_owned(), index: 0 }).collect();
             let bytes = pb::Op { inputs, op, ..Default::default() }.encode_to_vec();
-            let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+            let digest = digest(&bytes);
             self.0.def.push(bytes);
             let description = [("llb.customname".to_owned(), name.to_owned())].into();
             self.0.metadata.insert(digest.clone(), pb::OpMetadata { description, ..Default::default() });
@@ -280,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_together_in_other_ways_is_told_as_unusual() {
+    fn a_graph_of_another_shape_is_unusual() {
         let merge = |graph: &mut Graph, parts: &[&str]| {
             let inputs = (0..).take(parts.len()).map(|input| pb::MergeInput { input }).collect();
             graph.add("merge", parts, Some(pb::op::Op::Merge(pb::MergeOp { inputs })))

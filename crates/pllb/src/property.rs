@@ -6,8 +6,8 @@ use bollard_buildkit_proto::pb;
 use proptest::prelude::*;
 use prost::Message as _;
 
-use super::wire::{self, Value};
-use super::{Mode, Plan, PlannedSecret, SecretShape, StepPattern, digest, inject};
+use crate::wire::{self, Value};
+use crate::{Mode, Plan, PlannedSecret, SecretShape, StepPattern, digest, inject};
 
 /// Fields from this number on are unknown to every type.
 const UNKNOWN: u32 = 1000;

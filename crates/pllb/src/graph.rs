@@ -1,11 +1,11 @@
-//! The graph as a whole: operations rewritten one by one, with everything that names them by digest following along.
+//! The graph as a whole: operations are rewritten one by one, and everything that names them by digest follows.
 
 use std::collections::BTreeMap;
 
 use bollard_buildkit_proto::pb;
 use sha2::{Digest as _, Sha256};
 
-use super::wire::{self, Edit, WireError};
+use crate::wire::{self, Edit, WireError};
 
 /// Field of an Op that holds one input.
 const OP_INPUTS: u32 = 1;
@@ -14,7 +14,6 @@ const INPUT_DIGEST: u32 = 1;
 
 /// Why a definition is not a graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum GraphError {
     /// An operation is not protobuf.
     #[error("failed to read operation {digest}")]
@@ -37,13 +36,7 @@ pub enum GraphError {
 /// The name of an operation: `sha256:` and the SHA-256 of its bytes in lower-case hex.
 #[must_use]
 pub fn digest(operation: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::from("sha256:");
-    for byte in Sha256::digest(operation) {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(operation)))
 }
 
 /// A definition whose operations were rewritten.

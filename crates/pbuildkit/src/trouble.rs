@@ -1,0 +1,47 @@
+//! What went wrong on our side of a build: the first cause, kept until the build asks for it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Why a transfer failed on our side; the build must say this, and not what the engine makes of it.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    /// A file cannot be read.
+    Source { path: PathBuf, source: io::Error },
+    /// What came of an exporter cannot be put where it belongs.
+    Destination { path: PathBuf, source: io::Error },
+    /// The observer stopped it.
+    Stopped { local: String, path: PathBuf },
+}
+
+/// Holds the first cause until the build asks for it.
+#[derive(Default)]
+pub(crate) struct Trouble {
+    cause: Mutex<Option<Cause>>,
+    happened: Notify,
+}
+
+impl Trouble {
+    pub(crate) fn report(&self, cause: Cause) {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
+        self.happened.notify_one();
+    }
+
+    /// The first cause, if there was one.
+    pub(crate) fn take(&self) -> Option<Cause> {
+        self.cause.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Waits for a cause; for ever if there is none.
+    pub(crate) async fn wait(&self) -> Cause {
+        loop {
+            self.happened.notified().await;
+            if let Some(cause) = self.take() {
+                return cause;
+            }
+        }
+    }
+}

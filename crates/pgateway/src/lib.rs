@@ -1,0 +1,52 @@
+//! BuildKit's gateway: solve, read back, run containers; over a client's session or a frontend's own stdio.
+//!
+//! Bytes enter as a gRPC channel, whatever carries it. A frontend that BuildKit started has one on its standard input
+//! and output ([`channel::open`], [`Bridge::of_frontend`]); a client has one to the control service, and names the
+//! build that waits for its result ([`Bridge::of_build`]). Over it a [`Bridge`] lets another frontend make a graph,
+//! solves a graph that was changed ([`pllb`] changes it), reads files of states, and runs a [`Container`] beside the
+//! build. Bytes leave as the build's result ([`Bridge::finish`]) or as an error, which may name a line of the
+//! Dockerfile ([`Bridge::fail`], [`error_at`]).
+//!
+//! What a builder can do is asked ([`Capabilities`]); no version decides anything. Nothing here knows an engine, a
+//! session or a secret's value: a [`SecretMount`] goes from the client's session into the container.
+//!
+//! The example is a frontend that runs another one and hands on its result. Here its standard input and output are one
+//! end of a pipe, at whose other end BuildKit has already gone.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use pgateway::{Bridge, Status, channel};
+//!
+//! async fn forward(mut bridge: Bridge, options: &BTreeMap<String, String>) -> Result<(), Status> {
+//!     let inputs = bridge.inputs().await?;
+//!     match bridge.solve_frontend("dockerfile.v0", options, inputs).await {
+//!         Ok(solved) => bridge.finish(solved).await,
+//!         Err(status) => bridge.fail(&status).await,
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let (stdio, buildkit) = tokio::io::duplex(1 << 16);
+//! drop(buildkit);
+//! let outcome = match channel::open(stdio, None).await {
+//!     Ok(channel) => forward(Bridge::of_frontend(channel), &BTreeMap::new()).await,
+//!     Err(status) => Err(status),
+//! };
+//! assert!(outcome.is_err());
+//! # }
+//! ```
+
+mod bridge;
+mod capability;
+pub mod channel;
+mod container;
+mod place;
+mod solved;
+
+pub use bridge::{Bridge, BuildId};
+pub use capability::Capabilities;
+pub use container::{CacheMount, Container, Mount, Process, ProcessNews, SecretMount, StateMount};
+pub use place::error_at;
+pub use solved::{CacheEntry, Outcome, PreparedResult, Reference, Solved};
+pub use tonic::Status;

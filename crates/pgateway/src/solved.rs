@@ -1,0 +1,110 @@
+//! What a solve gives: lazy states, and what an exporter must know of them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard_buildkit_proto::moby::buildkit::v1::frontend::{self, result};
+use pllb::Definition;
+
+/// What a frontend made of its input.
+#[derive(Clone, Debug, Default)]
+pub struct Solved {
+    /// What the exporter needs beside the files: `containerimage.config`, `refs.platforms`, …
+    pub metadata: BTreeMap<String, Vec<u8>>,
+    /// The files.
+    pub outcome: Outcome,
+    /// Lists of parts and the like, handed on as they came.
+    attestations: HashMap<String, frontend::Attestations>,
+}
+
+/// The files that a frontend made.
+#[derive(Clone, Debug, Default)]
+pub enum Outcome {
+    /// None, for example for a check.
+    #[default]
+    Nothing,
+    /// One state.
+    Single(Reference),
+    /// One state for each platform, such as `linux/arm64`.
+    Platforms(BTreeMap<String, Reference>),
+}
+
+/// A state of files, known to the engine by its identity.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// Its identity; empty for an empty state (`FROM scratch` and nothing more).
+    pub id: String,
+    /// How it is made, while it is lazy.
+    pub definition: Option<Definition>,
+}
+
+/// The files of one platform, about to be returned.
+#[derive(Clone, Debug)]
+pub struct PreparedResult {
+    /// The platform; `None` when the build is for one platform only.
+    pub platform: Option<String>,
+    /// The very state that is returned.
+    pub reference: Reference,
+    /// How it is made.
+    pub definition: Definition,
+}
+
+/// A cache beside the engine's own, as `--cache-from` and `--cache-to` describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheEntry {
+    /// `registry`, `inline`, `gha`, …
+    pub kind: String,
+    /// For example `ref`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl CacheEntry {
+    pub(crate) fn to_option(&self) -> frontend::CacheOptionsEntry {
+        frontend::CacheOptionsEntry { r#type: self.kind.clone(), attrs: self.attributes.clone().into_iter().collect() }
+    }
+}
+
+impl Solved {
+    /// The states that were made, each with its platform; `None` when the build is for one platform only.
+    pub fn references_mut(&mut self) -> Vec<(Option<String>, &mut Reference)> {
+        match &mut self.outcome {
+            Outcome::Nothing => Vec::new(),
+            Outcome::Single(reference) => vec![(None, reference)],
+            Outcome::Platforms(platforms) => {
+                platforms.iter_mut().map(|(platform, reference)| (Some(platform.clone()), reference)).collect()
+            }
+        }
+    }
+
+    pub(crate) fn from_response(response: frontend::SolveResponse) -> Result<Self, tonic::Status> {
+        let result = response.result.ok_or_else(|| tonic::Status::internal("a solve has no result"))?;
+        let reference = |reference: frontend::Ref| Reference { id: reference.id, definition: reference.def };
+        let outcome = match result.result {
+            None => Outcome::Nothing,
+            Some(result::Result::Ref(single)) => Outcome::Single(reference(single)),
+            Some(result::Result::Refs(map)) => Outcome::Platforms(
+                map.refs.into_iter().map(|(platform, single)| (platform, reference(single))).collect(),
+            ),
+            Some(result::Result::RefDeprecated(_) | result::Result::RefsDeprecated(_)) => {
+                let message = "the engine's BuildKit returns results in a form of before 2019";
+                return Err(tonic::Status::unimplemented(message));
+            }
+        };
+        Ok(Self { metadata: result.metadata.into_iter().collect(), outcome, attestations: result.attestations })
+    }
+
+    pub(crate) fn into_result(self) -> frontend::Result {
+        let reference = |reference: Reference| frontend::Ref { id: reference.id, def: None };
+        let outcome = match self.outcome {
+            Outcome::Nothing => None,
+            Outcome::Single(single) => Some(result::Result::Ref(reference(single))),
+            Outcome::Platforms(platforms) => Some(result::Result::Refs(frontend::RefMap {
+                refs: platforms.into_iter().map(|(platform, single)| (platform, reference(single))).collect(),
+            })),
+        };
+        frontend::Result {
+            metadata: self.metadata.into_iter().collect(),
+            attestations: self.attestations,
+            result: outcome,
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! How an archive is read.
+
+use crate::inside::Limits;
+
+/// How an archive is read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether claimed digests are compared with the bytes.
+    pub verify: Verify,
+    /// The most unpacked bytes of one blob. Default: 64 GiB.
+    pub largest_blob: u64,
+    /// The most bytes of one JSON document. Default: 8 MiB.
+    pub largest_document: u64,
+    /// How far content inside of layers is opened.
+    pub inside: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { verify: Verify::Digests, largest_blob: 64 << 30, largest_document: 8 << 20, inside: Limits::default() }
+    }
+}
+
+/// Whether claimed digests are compared with the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Every digest that the archive claims is compared.
+    Digests,
+    /// Nothing is compared: the local engine itself has just written the archive.
+    Nothing,
+}

@@ -1,0 +1,107 @@
+//! Bytes packed into one stream, without members or names.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+
+use super::MEMORY;
+
+/// gzip, one member.
+///
+/// # Panics
+///
+/// Never: memory takes everything. So it is for all of these.
+#[must_use]
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::new(6));
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
+}
+
+/// gzip with an extra field, a name and a comment.
+///
+/// # Panics
+///
+/// Never.
+#[must_use]
+pub fn gzip_with_fields(bytes: &[u8], extra: &[u8], name: &[u8], comment: &[u8]) -> Vec<u8> {
+    let builder = flate2::GzBuilder::new().extra(extra).filename(name).comment(comment);
+    let mut encoder = builder.write(Vec::new(), Compression::new(6));
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
+}
+
+/// A zlib stream.
+///
+/// # Panics
+///
+/// Never.
+#[must_use]
+pub fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Compression::new(6));
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
+}
+
+/// A bare deflate stream.
+///
+/// # Panics
+///
+/// Never.
+#[must_use]
+pub fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), Compression::new(6));
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
+}
+
+/// Zstandard, one frame.
+///
+/// # Panics
+///
+/// Never.
+#[must_use]
+pub fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).expect(MEMORY)
+}
+
+/// bzip2, one stream.
+///
+/// # Panics
+///
+/// Never.
+#[must_use]
+pub fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
+}
+
+/// xz, one stream.
+///
+/// # Panics
+///
+/// Never.
+#[must_use]
+pub fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).expect(MEMORY);
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
+}
+
+/// lzma alone, with its header.
+///
+/// # Panics
+///
+/// Never.
+#[must_use]
+pub fn lzma(bytes: &[u8]) -> Vec<u8> {
+    let options = lzma_rust2::LzmaOptions::with_preset(1);
+    let mut encoder = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, None).expect(MEMORY);
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
+}
+
+/// lzip, one member.
+///
+/// # Panics
+///
+/// Never.
+#[must_use]
+pub fn lzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = lzma_rust2::LzipWriter::new(Vec::new(), lzma_rust2::LzipOptions::with_preset(1));
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
+}
