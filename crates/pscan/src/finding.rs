@@ -35,7 +35,6 @@ pub struct SourceLine {
 
 /// The place of a finding. All text in it is redacted and printable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Place {
     /// In a file's content.
     File {
@@ -108,7 +107,11 @@ impl Place {
     pub fn document(&self) -> Option<&str> {
         match self {
             Self::Document { name, .. } => Some(name),
-            _ => None,
+            Self::File { .. }
+            | Self::Header { .. }
+            | Self::Bytes { .. }
+            | Self::GzipHeader { .. }
+            | Self::Packed { .. } => None,
         }
     }
 
@@ -117,7 +120,11 @@ impl Place {
     pub fn pointer(&self) -> Option<&str> {
         match self {
             Self::Document { pointer, .. } => pointer.as_deref(),
-            _ => None,
+            Self::File { .. }
+            | Self::Header { .. }
+            | Self::Bytes { .. }
+            | Self::GzipHeader { .. }
+            | Self::Packed { .. } => None,
         }
     }
 

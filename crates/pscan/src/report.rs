@@ -94,7 +94,6 @@ impl NotSearched {
 
 /// How much was searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Stats {
     /// Layers of all images.
     pub layers: usize,
