@@ -1,5 +1,7 @@
 //! Where a secret was seen.
 
+use std::fmt;
+
 use pimage::Container;
 use psecret::{Form, SecretName};
 
@@ -138,6 +140,22 @@ impl Place {
             Self::GzipHeader { .. } => "gzip-header",
             Self::Packed { .. } => "packed",
             Self::Document { .. } => "document",
+        }
+    }
+}
+
+/// The place as people say it: `/etc/app, byte 4`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, offset } => write!(f, "{path}, byte {offset}"),
+            Self::Header { path, .. } => write!(f, "name or attributes of {path}"),
+            Self::Bytes { after: Some(path), offset } => write!(f, "behind {path}, byte {offset} of the layer"),
+            Self::Bytes { after: None, offset } => write!(f, "byte {offset} of the layer"),
+            Self::GzipHeader { .. } => f.write_str("header of the gzip stream"),
+            Self::Packed { offset } => write!(f, "packed bytes, byte {offset}"),
+            Self::Document { name, pointer: Some(pointer), .. } => write!(f, "{name}, {pointer}"),
+            Self::Document { name, pointer: None, offset } => write!(f, "{name}, byte {offset}"),
         }
     }
 }

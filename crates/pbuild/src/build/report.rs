@@ -89,7 +89,7 @@ pub fn leak(report: &Report, platform: Option<&str>, injection: &Injection) -> D
         } else if let Some(instruction) = finding.instruction() {
             diagnostic = diagnostic.note(format!("--> {instruction}"));
         }
-        diagnostic = diagnostic.help(finding.advice());
+        diagnostic = diagnostic.help(preport::advice(finding));
     }
     if report.not_listed() > 0 {
         diagnostic = diagnostic.note(format!("and {} more", report.not_listed()));

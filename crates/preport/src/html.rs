@@ -6,14 +6,16 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
+mod treemap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pscan::{Finding, LayerState, LayerSummary, Place, Report, Verdict};
+use pscreen::words::{counted, size};
 use sha2::{Digest as _, Sha256};
 
-use super::text::{counted, size};
-use super::treemap::{Rectangle, squarify};
-use super::{LayerState, LayerSummary, Report, Verdict};
-use crate::finding::{Finding, Place};
+use self::treemap::{Rectangle, squarify};
+use crate::{advice, sentence};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
@@ -27,18 +29,20 @@ const SMALLEST: f64 = 0.004;
 /// More rows would keep a browser busy for long; the JSON report lists more.
 const MOST_ROWS: usize = 5_000;
 
-impl Report {
-    /// The report as one self-contained HTML page with a map of the layers by size.
-    #[must_use]
-    pub fn to_html(&self) -> String {
-        let mut out = String::new();
-        // Writing to a string cannot fail.
-        let _ = self.page(&mut out);
-        out
-    }
+/// The report as one self-contained HTML page with a map of the layers by size.
+#[must_use]
+pub fn html(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = Page(report).page(&mut out);
+    out
+}
 
+struct Page<'a>(&'a Report);
+
+impl Page<'_> {
     fn page(&self, out: &mut String) -> fmt::Result {
-        let subject = Text(self.subject.as_deref().unwrap_or("image"));
+        let subject = Text(self.0.subject().unwrap_or("image"));
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
             digest(STYLE),
@@ -66,7 +70,7 @@ impl Report {
     }
 
     fn word(&self) -> &'static str {
-        match self.verdict() {
+        match self.0.verdict() {
             Verdict::Clean => "Clean",
             Verdict::Leak => "Leak",
             Verdict::Incomplete => "Incomplete",
@@ -74,15 +78,15 @@ impl Report {
     }
 
     fn header(&self, out: &mut String, subject: &Text<'_>) -> fmt::Result {
-        let class = self.verdict().machine_name();
-        let lead = match self.verdict() {
+        let class = self.0.verdict().machine_name();
+        let lead = match self.0.verdict() {
             Verdict::Clean => "Everything was searched, and no secret was found.".to_owned(),
             Verdict::Leak => {
-                let names: BTreeSet<&str> = self.findings.iter().map(|finding| finding.secret().as_str()).collect();
+                let names: BTreeSet<&str> = self.0.findings().iter().map(|finding| finding.secret().as_str()).collect();
                 format!(
                     "{} in {}. Whoever can pull this image can read them: change these values.",
                     counted(names.len(), "secret"),
-                    counted(self.findings.len(), "place")
+                    counted(self.0.findings().len(), "place")
                 )
             }
             Verdict::Incomplete => {
@@ -94,14 +98,14 @@ impl Report {
             "<header>\n<p class=\"verdict {class}\">{}</p>\n<h1>{subject}</h1>\n<p class=\"lead\">{lead}</p>",
             self.word()
         )?;
-        let platforms: BTreeSet<&str> = self.platforms.iter().map(String::as_str).collect();
+        let platforms: BTreeSet<&str> = self.0.platforms().iter().map(String::as_str).collect();
         let platforms = platforms.into_iter().collect::<Vec<_>>().join(", ");
-        let seconds = format!("{}.{} s", self.stats.milliseconds / 1000, self.stats.milliseconds % 1000 / 100);
+        let seconds = format!("{}.{} s", self.0.stats().milliseconds / 1000, self.0.stats().milliseconds % 1000 / 100);
         let facts = [
-            (self.stats.layers.to_string(), "layers".to_owned()),
-            (size(self.stats.bytes), "searched".to_owned()),
-            (self.stats.secrets.to_string(), format!("secrets, in {} forms", self.stats.forms)),
-            (seconds, self.way.clone().map_or("time".to_owned(), |way| format!("read from {way}"))),
+            (self.0.stats().layers.to_string(), "layers".to_owned()),
+            (size(self.0.stats().bytes), "searched".to_owned()),
+            (self.0.stats().secrets.to_string(), format!("secrets, in {} forms", self.0.stats().forms)),
+            (seconds, self.0.way().map_or("time".to_owned(), |way| format!("read from {way}"))),
             (if platforms.is_empty() { "–".to_owned() } else { platforms }, "platforms".to_owned()),
         ];
         writeln!(out, "<ul class=\"facts\">")?;
@@ -112,27 +116,28 @@ impl Report {
     }
 
     fn unsearched(&self, out: &mut String) -> fmt::Result {
-        if self.not_searched.is_empty() {
+        if self.0.not_searched().is_empty() {
             return Ok(());
         }
         writeln!(out, "<section>\n<h2>Not searched or not verified</h2>\n<div class=\"card\"><ul class=\"plain\">")?;
-        for one in self.not_searched.iter().take(MOST_ROWS) {
-            let layer = one.layer.map(|layer| format!("layer {layer}: ")).unwrap_or_default();
-            writeln!(out, "<li>{layer}{}</li>", Text(&one.why))?;
+        for one in self.0.not_searched().iter().take(MOST_ROWS) {
+            let layer = one.layer().map(|layer| format!("layer {layer}: ")).unwrap_or_default();
+            writeln!(out, "<li>{layer}{}</li>", Text(one.why()))?;
         }
         writeln!(out, "</ul></div>\n</section>")
     }
 
     fn map(&self, out: &mut String) -> fmt::Result {
-        let mut layers: Vec<&LayerSummary> = self.layers.iter().collect();
-        layers.sort_by_key(|layer| std::cmp::Reverse((layer.leaks > 0, layer.bytes)));
+        let mut layers: Vec<&LayerSummary> = self.0.layers().iter().collect();
+        layers.sort_by_key(|layer| std::cmp::Reverse((layer.leaks() > 0, layer.bytes())));
         layers.truncate(MOST_CELLS);
         if layers.is_empty() {
             return Ok(());
         }
         // As floats: whole bytes up to 2^53 are exact, and this is a picture.
-        let total: f64 = layers.iter().map(|layer| layer.bytes as f64).sum();
-        let sizes: Vec<f64> = layers.iter().map(|layer| (layer.bytes as f64).max(total * SMALLEST).max(1.0)).collect();
+        let total: f64 = layers.iter().map(|layer| layer.bytes() as f64).sum();
+        let sizes: Vec<f64> =
+            layers.iter().map(|layer| (layer.bytes() as f64).max(total * SMALLEST).max(1.0)).collect();
         let cells = squarify(&sizes, MAP);
         writeln!(out, "<section>\n<h2>Layers by size</h2>\n<div class=\"card\">")?;
         writeln!(
@@ -156,16 +161,16 @@ impl Report {
 
     fn cell(&self, out: &mut String, layer: &LayerSummary, cell: Rectangle) -> fmt::Result {
         let Rectangle { x, y, width, height } = cell;
-        let state = layer.state.machine_name();
-        let target = if layer.leaks > 0 { "findings".to_owned() } else { self.anchor(layer) };
+        let state = layer.state().machine_name();
+        let target = if layer.leaks() > 0 { "findings".to_owned() } else { self.anchor(layer) };
         let name = self.layer_name(layer);
-        let what = match (layer.state, layer.leaks) {
+        let what = match (layer.state(), layer.leaks()) {
             (LayerState::Leak, leaks) => counted(leaks, "finding"),
             (LayerState::NotSearched, _) => "not searched whole".to_owned(),
             (LayerState::Remembered, _) => "searched before".to_owned(),
             (LayerState::Searched, _) => "nothing found".to_owned(),
         };
-        let label = format!("{name}, {}, {what}", size(layer.bytes));
+        let label = format!("{name}, {}, {what}", size(layer.bytes()));
         writeln!(
             out,
             "<a class=\"{state}\" href=\"#{target}\" data-layer=\"{}\"><title>{}{}</title>",
@@ -175,14 +180,16 @@ impl Report {
         )?;
         let corners = format!("x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"7\"");
         write!(out, "<rect class=\"base\" {corners}/>")?;
-        match layer.state {
+        match layer.state() {
             LayerState::Leak => write!(out, "<rect class=\"hatch\" {corners}/>")?,
             LayerState::NotSearched => write!(out, "<rect class=\"dots\" {corners}/>")?,
             LayerState::Searched | LayerState::Remembered => {}
         }
         let fits = |text: &str, up: f64| height > up && width > 7.8 * text.chars().count() as f64 + 22.0;
         for (line, (text, class)) in
-            [(&name, ""), (&size(layer.bytes), " class=\"small\""), (&what, " class=\"small\"")].into_iter().enumerate()
+            [(&name, ""), (&size(layer.bytes()), " class=\"small\""), (&what, " class=\"small\"")]
+                .into_iter()
+                .enumerate()
         {
             let below = 25.0 + 18.0 * line as f64;
             if fits(text, below + 8.0) {
@@ -193,28 +200,28 @@ impl Report {
     }
 
     fn several(&self) -> bool {
-        self.platforms.len() > 1
+        self.0.platforms().len() > 1
     }
 
     fn layer_name(&self, layer: &LayerSummary) -> String {
         match layer.platform() {
-            Some(platform) if self.several() => format!("layer {} of {platform}", layer.number),
-            _ => format!("layer {}", layer.number),
+            Some(platform) if self.several() => format!("layer {} of {platform}", layer.number()),
+            _ => format!("layer {}", layer.number()),
         }
     }
 
     /// What the filter knows a layer by.
     fn key(&self, layer: &LayerSummary) -> String {
-        layer_key(layer.platform().filter(|_| self.several()), layer.number)
+        layer_key(layer.platform().filter(|_| self.several()), layer.number())
     }
 
     fn anchor(&self, layer: &LayerSummary) -> String {
-        let index = self.layers.iter().position(|other| std::ptr::eq(other, layer)).unwrap_or_default();
+        let index = self.0.layers().iter().position(|other| std::ptr::eq(other, layer)).unwrap_or_default();
         format!("layer-{index}")
     }
 
     fn finding_table(&self, out: &mut String) -> fmt::Result {
-        if self.findings.is_empty() {
+        if self.0.findings().is_empty() {
             return Ok(());
         }
         writeln!(out, "<section id=\"findings\">\n<h2>Findings</h2>\n<form class=\"filters\" hidden>")?;
@@ -222,13 +229,13 @@ impl Report {
             out,
             "<label>Search<input type=\"search\" name=\"text\" placeholder=\"path, secret, form …\" autocomplete=\"off\"></label>"
         )?;
-        let names: BTreeSet<&str> = self.findings.iter().flat_map(secret_names).collect();
+        let names: BTreeSet<&str> = self.0.findings().iter().flat_map(secret_names).collect();
         writeln!(out, "<label>Secret<select name=\"secret\"><option value=\"\">all</option>")?;
         for name in names {
             writeln!(out, "<option>{}</option>", Text(name))?;
         }
         writeln!(out, "</select></label>\n<label>Place<select name=\"layer\"><option value=\"\">all</option>")?;
-        let mut keys: Vec<String> = self.findings.iter().map(finding_key).collect();
+        let mut keys: Vec<String> = self.0.findings().iter().map(finding_key).collect();
         keys.dedup();
         let mut seen = BTreeSet::new();
         for key in keys.iter().filter(|key| seen.insert(key.as_str())) {
@@ -239,11 +246,11 @@ impl Report {
             out,
             "<div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Secret</th><th scope=\"col\">Place</th><th scope=\"col\">Form</th><th scope=\"col\">Written by</th></tr></thead><tbody>"
         )?;
-        for finding in self.findings.iter().take(MOST_ROWS) {
+        for finding in self.0.findings().iter().take(MOST_ROWS) {
             row(out, finding)?;
         }
         writeln!(out, "</tbody></table></div>")?;
-        let more = self.findings.len().saturating_sub(MOST_ROWS) as u64 + self.not_listed;
+        let more = self.0.findings().len().saturating_sub(MOST_ROWS) as u64 + self.0.not_listed();
         if more > 0 {
             writeln!(out, "<p class=\"lead\">and {more} more; the JSON report lists up to 10000</p>")?;
         }
@@ -252,11 +259,15 @@ impl Report {
 
     fn remarks(&self, out: &mut String) -> fmt::Result {
         let unprotected =
-            self.unprotected.iter().map(|one| format!("{} is not searched for: {}", one.name(), one.why()));
-        let absent =
-            self.absent.iter().map(|platform| format!("{platform}: listed in the index, nothing of it is here"));
-        let accepted = self.accepted.iter().map(|finding| format!("{}: accepted by the baseline", finding.sentence()));
-        let stale = self.stale.iter().map(|what| format!("{what}: in the baseline, and not in the image any more"));
+            self.0.unprotected().iter().map(|one| format!("{} is not searched for: {}", one.name(), one.why()));
+        let absent = self
+            .0
+            .absent_platforms()
+            .iter()
+            .map(|platform| format!("{platform}: listed in the index, nothing of it is here"));
+        let accepted =
+            self.0.accepted().iter().map(|finding| format!("{}: accepted by the baseline", sentence(finding)));
+        let stale = self.0.stale().iter().map(|what| format!("{what}: in the baseline, and not in the image any more"));
         for (title, lines) in [
             ("Unprotected", unprotected.collect::<Vec<_>>()),
             ("Absent platforms", absent.collect()),
@@ -276,16 +287,16 @@ impl Report {
     }
 
     fn layer_table(&self, out: &mut String) -> fmt::Result {
-        if self.layers.is_empty() {
+        if self.0.layers().is_empty() {
             return Ok(());
         }
         writeln!(
             out,
             "<section>\n<h2>Layers</h2>\n<div class=\"card scroll\"><table><thead><tr><th scope=\"col\">Layer</th><th scope=\"col\">Size</th><th scope=\"col\">Result</th><th scope=\"col\">Made by</th></tr></thead><tbody>"
         )?;
-        for (index, layer) in self.layers.iter().enumerate().take(MOST_ROWS) {
-            let state = layer.state.machine_name();
-            let word = match layer.state {
+        for (index, layer) in self.0.layers().iter().enumerate().take(MOST_ROWS) {
+            let state = layer.state().machine_name();
+            let word = match layer.state() {
                 LayerState::Searched => "nothing found",
                 LayerState::Remembered => "searched before",
                 LayerState::Leak => "leak",
@@ -295,7 +306,7 @@ impl Report {
                 out,
                 "<tr id=\"layer-{index}\"><td>{}</td><td class=\"number\">{}</td><td><span class=\"tag {state}\">{word}</span></td><td><code>{}</code><span class=\"note\">{}</span></td></tr>",
                 Text(&self.layer_name(layer)),
-                Text(&size(layer.bytes)),
+                Text(&size(layer.bytes())),
                 Text(layer.instruction().unwrap_or_default()),
                 Text(layer.diff_id().unwrap_or_default()),
             )?;
@@ -332,7 +343,7 @@ fn row(out: &mut String, finding: &Finding) -> fmt::Result {
         "<td><code>{}{}</code><span class=\"note\">{}</span></td></tr>",
         Text(&line),
         Text(finding.instruction().unwrap_or_default()),
-        Text(&finding.advice())
+        Text(&advice(finding))
     )
 }
 
