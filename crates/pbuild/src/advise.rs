@@ -259,7 +259,8 @@ fn tell(advice: &[Advice], found: Option<&FoundManifest>, edge: &Edge) {
 }
 
 fn count(steps: &[String]) -> String {
-    if steps.len() == 1 { "1 step reads it".to_owned() } else { format!("{} steps read it", steps.len()) }
+    let verb = if let [_] = steps { "reads" } else { "read" };
+    format!("{} {verb} it", pscreen::words::counted(steps.len(), "step"))
 }
 
 fn unmentioned(advice: &Advice, found: Option<&FoundManifest>) -> String {

@@ -232,7 +232,7 @@ struct Image<'a> {
 /// What is searched, for people who wait.
 fn described(images: &[Image<'_>]) -> String {
     let steps: usize = images.iter().map(|image| image.chain.steps.len()).sum();
-    let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
+    let steps = pscreen::words::counted(steps, "step");
     let bases = images.iter().filter(|image| image.chain.base.is_some() && image.known.is_none()).count();
     match bases {
         0 => steps,

@@ -16,6 +16,7 @@ use crate::resolve::{Purpose, Resolution, resolve};
 use crate::secrets::Desk;
 use crate::trust::{Trusted, acts};
 use crate::{FoundManifest, IDENTITY_VARIABLE, ProjectStore, find_manifest, identity, identity_path, last_builds};
+use pscreen::words::counted;
 use pscreen::{Diagnostic, Exit, Printer};
 
 /// How well something is.
@@ -143,7 +144,6 @@ fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Fin
     findings.push(match store.read(&identity) {
         Ok(content) => {
             let (secrets, readers) = (content.names().count(), content.recipients().count());
-            let counted = |count: usize, what| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
             let (secrets, readers) = (counted(secrets, "secret"), counted(readers, "recipient"));
             Finding::ok("store", format!("{} opens: {secrets}, {readers}", store.path().display()))
         }

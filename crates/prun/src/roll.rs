@@ -229,11 +229,11 @@ impl Roll<'_> {
                 fault::point("roll.first");
             }
         }
-        let (all, word) = (self.plan.replicas, if self.plan.replicas == 1 { "instance" } else { "instances" });
+        let (all, instances) = (self.plan.replicas, pscreen::words::counted(self.plan.replicas, "instance"));
         if gate::is_asked(self.plan, self.image) {
-            self.edge.stderr.fact("healthy", &format!("{all} of {all} {word}"));
+            self.edge.stderr.fact("healthy", &format!("{all} of {instances}"));
         } else {
-            self.edge.stderr.fact("running", &format!("{all} of {all} {word}; no health check asks for more"));
+            self.edge.stderr.fact("running", &format!("{all} of {instances}; no health check asks for more"));
         }
         Ok(())
     }

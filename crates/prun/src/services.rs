@@ -74,7 +74,7 @@ async fn rotate(arguments: &RotateArguments, edge: &Edge) -> Result<Exit, Failur
     let outcome =
         rotate_in(arguments, &mut start, &locked, current).await.map_err(|failure| failure.behind(&start.edge));
     if outcome? == Exit::Done {
-        start.edge.stderr.fact("done", &format!("no image was rebuilt; {:.1}s", began.elapsed().as_secs_f64()));
+        start.edge.stderr.fact("done", &format!("no image was rebuilt; {}", pscreen::words::seconds(began.elapsed())));
     }
     Ok(Exit::Done)
 }

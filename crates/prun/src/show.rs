@@ -185,7 +185,7 @@ pub(crate) fn age(seconds: u64) -> String {
         3600..86400 => (seconds / 3600, "hour"),
         _ => (seconds / 86400, "day"),
     };
-    format!("{count} {unit}{} old", if count == 1 { "" } else { "s" })
+    format!("{} old", pscreen::words::counted(count, unit))
 }
 
 /// Columns that line up; the last one is as long as it likes, and empty ones are left out.

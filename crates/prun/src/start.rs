@@ -295,7 +295,7 @@ impl Start {
         let waits = wanted.iter().map(|service| async {
             let took = service::wait(&self.host, &self.project, service, self.plan.patience).await?;
             waited_for.borrow_mut().retain(|name| *name != service.name());
-            Ok::<_, RunError>(format!("{} {:.1}s", service.name(), took.as_secs_f64()))
+            Ok::<_, RunError>(format!("{} {}", service.name(), pscreen::words::seconds(took)))
         });
         let seconds = self.plan.patience.as_secs();
         let what = || format!("{} until a login works, at most {seconds}s", waited_for.borrow().join(", "));

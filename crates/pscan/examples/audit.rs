@@ -46,7 +46,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     } else {
         pscan::audit_file(File::open(image)?, &needles, &options, &mut go_on)?
     };
-    writeln!(std::io::stdout(), "{report}")?;
+    writeln!(std::io::stdout(), "{}", report.to_json())?;
     let is_good = match report.verdict() {
         Verdict::Clean => true,
         Verdict::Incomplete => flat,

@@ -2,7 +2,6 @@
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ScanError {
     /// Not one secret can be searched for, so nothing would be proved.
     #[error("there is no secret to search for")]

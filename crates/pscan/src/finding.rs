@@ -1,5 +1,7 @@
 //! Where a secret was seen.
 
+use std::fmt;
+
 use pimage::Container;
 use psecret::{Form, SecretName};
 
@@ -35,7 +37,6 @@ pub struct SourceLine {
 
 /// The place of a finding. All text in it is redacted and printable.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Place {
     /// In a file's content.
     File {
@@ -108,7 +109,11 @@ impl Place {
     pub fn document(&self) -> Option<&str> {
         match self {
             Self::Document { name, .. } => Some(name),
-            _ => None,
+            Self::File { .. }
+            | Self::Header { .. }
+            | Self::Bytes { .. }
+            | Self::GzipHeader { .. }
+            | Self::Packed { .. } => None,
         }
     }
 
@@ -117,7 +122,11 @@ impl Place {
     pub fn pointer(&self) -> Option<&str> {
         match self {
             Self::Document { pointer, .. } => pointer.as_deref(),
-            _ => None,
+            Self::File { .. }
+            | Self::Header { .. }
+            | Self::Bytes { .. }
+            | Self::GzipHeader { .. }
+            | Self::Packed { .. } => None,
         }
     }
 
@@ -131,6 +140,22 @@ impl Place {
             Self::GzipHeader { .. } => "gzip-header",
             Self::Packed { .. } => "packed",
             Self::Document { .. } => "document",
+        }
+    }
+}
+
+/// The place as people say it: `/etc/app, byte 4`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, offset } => write!(f, "{path}, byte {offset}"),
+            Self::Header { path, .. } => write!(f, "name or attributes of {path}"),
+            Self::Bytes { after: Some(path), offset } => write!(f, "behind {path}, byte {offset} of the layer"),
+            Self::Bytes { after: None, offset } => write!(f, "byte {offset} of the layer"),
+            Self::GzipHeader { .. } => f.write_str("header of the gzip stream"),
+            Self::Packed { offset } => write!(f, "packed bytes, byte {offset}"),
+            Self::Document { name, pointer: Some(pointer), .. } => write!(f, "{name}, {pointer}"),
+            Self::Document { name, pointer: None, offset } => write!(f, "{name}, byte {offset}"),
         }
     }
 }

@@ -1,15 +1,8 @@
-//! The report of an audit.
+//! The report of an audit, as data.
 
-mod advice;
-mod annotation;
-mod html;
 mod json;
-mod junit;
 mod layer;
 mod parse;
-mod sarif;
-mod text;
-mod treemap;
 
 use crate::finding::{Finding, SourceLine};
 use crate::needle::{NeedleSet, Unsearched};
@@ -18,11 +11,11 @@ use crate::show;
 pub use layer::{LayerState, LayerSummary};
 pub use parse::ReportError;
 
-/// What an audit found, and what it could not look at. No value and no bytes around one.
+/// The findings of an audit, and everything that it could not look at: no value, and no bytes around one.
 ///
-/// [`Display`](std::fmt::Display) writes it for people; [`Report::to_json`], [`Report::to_sarif`], [`Report::to_junit`]
-/// and [`Report::to_annotations`] for programs, [`Report::to_html`] for a browser. All text in it was redacted and made
-/// printable when it came in; each writer escapes it for its own format.
+/// All text in it was redacted and made printable when it came in. [`Report::to_json`] writes all of it and
+/// [`Report::from_json`] reads it back; the crate `preport` tells it to people and to other machines, and escapes the text
+/// for each format.
 #[derive(Debug)]
 pub struct Report {
     pub(crate) subject: Option<String>,
@@ -94,7 +87,6 @@ impl NotSearched {
 
 /// How much was searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Stats {
     /// Layers of all images.
     pub layers: usize,
@@ -133,6 +125,12 @@ impl Report {
         self.way.as_deref()
     }
 
+    /// The names of the secrets that were searched for.
+    #[must_use]
+    pub fn searched(&self) -> &[String] {
+        &self.searched
+    }
+
     /// What became of each layer, image by image.
     #[must_use]
     pub fn layers(&self) -> &[LayerSummary] {
@@ -145,13 +143,14 @@ impl Report {
         &self.accepted
     }
 
-    /// What a baseline accepts and the image does not hold, in words.
+    /// The findings that a baseline accepts and the image does not hold, in words.
     #[must_use]
     pub fn stale(&self) -> &[String] {
         &self.stale
     }
 
-    /// Moves findings that are known to [`accepted`](Self::accepted), and remembers what else was expected.
+    /// Moves the findings that are known to [`accepted`](Self::accepted), and keeps the list of those that were expected and
+    /// are not there.
     pub fn accept(&mut self, mut known: impl FnMut(&Finding) -> bool, stale: Vec<String>) {
         let (accepted, findings) = std::mem::take(&mut self.findings).into_iter().partition(|finding| known(finding));
         (self.accepted, self.findings, self.stale) = (accepted, findings, stale);
@@ -182,6 +181,12 @@ impl Report {
     #[must_use]
     pub fn platforms(&self) -> &[String] {
         &self.platforms
+    }
+
+    /// The platforms that an index lists, and of which the archive holds nothing.
+    #[must_use]
+    pub fn absent_platforms(&self) -> &[String] {
+        &self.absent
     }
 
     /// Where secrets were found: layers first, in order.
@@ -221,6 +226,3 @@ impl Report {
         &self.stats
     }
 }
-
-#[cfg(test)]
-mod tests;

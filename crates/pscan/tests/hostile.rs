@@ -31,12 +31,12 @@ fn told(bytes: &[u8], options: &Options) -> (Vec<String>, Vec<String>, Report) {
     let archive = between(&token, bytes).tar();
     let report = search(&token, &archive, options);
     let paths: Vec<_> = report.findings().iter().filter_map(|finding| finding.place().path()).collect();
-    assert_eq!(paths, ["/first", "/last"], "findings are kept: {report}");
+    assert_eq!(paths, ["/first", "/last"], "findings are kept: {report:?}");
     let texts = |list: &[pscan::NotSearched]| list.iter().map(|one| one.why().to_owned()).collect::<Vec<_>>();
     let (not_searched, damaged) = (texts(report.not_searched()), texts(report.damaged()));
     let clean = search(&other, &archive, options).verdict();
     let expected = if not_searched.is_empty() { Verdict::Clean } else { Verdict::Incomplete };
-    assert_eq!(clean, expected, "{report}");
+    assert_eq!(clean, expected, "{report:?}");
     (not_searched, damaged, report)
 }
 
@@ -100,11 +100,11 @@ fn archives_inside_cut_and_damaged_anywhere_keep_what_they_gave() {
             for bytes in [&packed[..at], damaged.as_slice()] {
                 let report = search(&token, &between(&token, bytes).tar(), &Options::default());
                 let places: Vec<_> = report.findings().iter().filter_map(|finding| finding.place().path()).collect();
-                assert!(places.contains(&"/first") && places.contains(&"/last"), "{format} at {at}: {report}");
+                assert!(places.contains(&"/first") && places.contains(&"/last"), "{format} at {at}: {report:?}");
                 assert_eq!(report.not_searched(), [], "{format} at {at}: damage is no hole");
                 // bzip2 and xz give their first bytes late.
                 if at > packed.len() / 2 && matches!(format, "gzip" | "zlib" | "lzma") {
-                    assert!(places.contains(&"/hostile!token"), "{format} at {at}: {report}");
+                    assert!(places.contains(&"/hostile!token"), "{format} at {at}: {report:?}");
                 }
             }
         }
@@ -229,7 +229,7 @@ fn zips_that_lie_hide_nothing() {
         let layer = Layer::new().file("f.zip", zip);
         let report = search(&token, &Image::new().layer(layer, "COPY").oci().tar(), &Options::default());
         let inside = report.findings().iter().filter(|finding| finding.container().is_some()).count();
-        assert_eq!((inside, report.not_searched()), (2, &[][..]), "{what}: {report}");
+        assert_eq!((inside, report.not_searched()), (2, &[][..]), "{what}: {report:?}");
     }
     let many: Zip = (0..3000).fold(Zip::new(), |zip, nth| zip.stored(&format!("../../{nth}"), b"x"));
     is_nothing("many members", &many.bytes());

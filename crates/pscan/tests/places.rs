@@ -26,8 +26,7 @@ fn search(oracle: &Oracle, token: &Canary, tar: &[u8]) -> Report {
         .expect("what the test made itself");
     let report = audit(tar, &needles, &Options::default(), &mut |_| ControlFlow::Continue(()))
         .expect("what the test made itself");
-    oracle.check_bytes("the report for people", report.to_string().as_bytes());
-    oracle.check_bytes("the report for programs", report.to_json().to_string().as_bytes());
+    oracle.check_bytes("the report", report.to_json().to_string().as_bytes());
     report
 }
 
@@ -43,7 +42,7 @@ fn place(finding: &Finding) -> String {
 fn check(oracle: &Oracle, token: &Canary, plant: &Plant) {
     let Plant { row, archive, place: expected, container } = plant;
     let report = search(oracle, token, &archive.tar());
-    assert_eq!(report.verdict(), Verdict::Leak, "{row}: {report}");
+    assert_eq!(report.verdict(), Verdict::Leak, "{row}: {report:?}");
     // How long the first object of a pack is packed depends on the value.
     let place = |finding: &Finding| match place(finding) {
         place if expected.ends_with(" N") => place.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned() + "N",

@@ -24,6 +24,7 @@ mod prompt;
 mod signal;
 mod size;
 mod visible;
+pub mod words;
 
 pub use diagnostic::Diagnostic;
 pub use excerpt::{Excerpt, Mark};

@@ -35,11 +35,11 @@ impl Format {
 
     fn write(self, report: &Report) -> String {
         match self {
-            Self::Text => report.to_string(),
-            Self::Json => format!("{}\n", report.to_json()),
-            Self::Sarif => format!("{}\n", report.to_sarif()),
-            Self::Junit => report.to_junit(),
-            Self::Html => report.to_html(),
+            Self::Text => preport::text(report),
+            Self::Json => format!("{}\n", preport::json(report)),
+            Self::Sarif => format!("{}\n", preport::sarif(report)),
+            Self::Junit => preport::junit(report),
+            Self::Html => preport::html(report),
         }
     }
 }
@@ -119,7 +119,7 @@ impl Outputs {
             edge.stdout.bytes(format.write(report).as_bytes());
         }
         if self.annotations {
-            edge.stdout.bytes(report.to_annotations().as_bytes());
+            edge.stdout.bytes(preport::annotations(report).as_bytes());
         }
         failure.map_or(Ok(()), |diagnostic| Err(diagnostic.into()))
     }

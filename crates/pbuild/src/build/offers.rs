@@ -85,7 +85,7 @@ impl Offers {
             }
         }
         let line = |(names, first, _): (Vec<&str>, &SecretUse, &[usize])| {
-            let steps = if first.steps == 1 { "1 step".to_owned() } else { format!("{} steps", first.steps) };
+            let steps = pscreen::words::counted(first.steps, "step");
             let mut parts = Vec::new();
             if first.ran > 0 {
                 parts.push(format!("{} ran", first.ran));

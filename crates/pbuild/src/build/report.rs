@@ -1,6 +1,9 @@
 //! What a build says about its audit: which line of the Dockerfile made the leak, and how to mend it.
 
+use std::time::Duration;
+
 use pscan::{Finding, LayerState, Report};
+use pscreen::words::{counted, seconds, size};
 use pscreen::{Diagnostic, Exit};
 
 use crate::build::injection::Injection;
@@ -16,13 +19,12 @@ pub fn clean(report: &Report) -> String {
     let known = report.layers().iter().filter(|layer| layer.state() == LayerState::Remembered).count();
     let known = if known > 0 { format!(", {known} known from before") } else { String::new() };
     format!(
-        "{}{known} · {} · {} in {} · clean  {}.{}s",
+        "{}{known} · {} searched · {} in {} · clean  {}",
         counted(stats.layers, "layer"),
         size(stats.bytes),
         counted(stats.secrets, "secret"),
         counted(stats.forms, "form"),
-        stats.milliseconds / 1000,
-        stats.milliseconds % 1000 / 100
+        seconds(Duration::from_millis(stats.milliseconds))
     )
 }
 
@@ -37,14 +39,13 @@ pub fn clean_in_builder(proof: &Proof) -> String {
         .collect();
     bases.dedup();
     format!(
-        "{platforms}{}{} · {} · {} in {} · clean  {}.{}s",
+        "{platforms}{}{} · {} searched · {} in {} · clean  {}",
         counted(proof.steps(), "step"),
         bases.concat(),
         size(stats.bytes),
         counted(stats.secrets, "secret"),
         counted(stats.forms, "form"),
-        stats.milliseconds / 1000,
-        stats.milliseconds % 1000 / 100
+        seconds(Duration::from_millis(stats.milliseconds))
     )
 }
 
@@ -59,19 +60,6 @@ fn base_name(identifier: &str) -> String {
     }
 }
 
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-/// Bytes with a unit, in powers of ten as docker counts.
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
-        1_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
-        _ => format!("{}.{} GB", bytes / 1_000_000_000, bytes % 1_000_000_000 / 100_000_000),
-    }
-}
-
 /// A leaking build: every finding with its line and its mend. The platform is that of the image, where the build makes
 /// several and the report is of one.
 #[must_use]
@@ -79,7 +67,7 @@ pub fn leak(report: &Report, platform: Option<&str>, injection: &Injection) -> D
     let mut names: Vec<&str> = report.findings().iter().map(|finding| finding.secret().as_str()).collect();
     names.sort_unstable();
     names.dedup();
-    let secrets = if names.len() == 1 { "a secret".to_owned() } else { format!("{} secrets", names.len()) };
+    let secrets = if let [_] = names[..] { "a secret".to_owned() } else { counted(names.len(), "secret") };
     let image = platform.map_or_else(|| "the image".to_owned(), |platform| format!("the image for {platform}"));
     let mut diagnostic = Diagnostic::error(format!("{image} would contain {secrets}; it was not tagged"), Exit::Leak);
     let layer = |finding: &Finding| Layer::of(finding, report, platform);
@@ -101,7 +89,7 @@ pub fn leak(report: &Report, platform: Option<&str>, injection: &Injection) -> D
         } else if let Some(instruction) = finding.instruction() {
             diagnostic = diagnostic.note(format!("--> {instruction}"));
         }
-        diagnostic = diagnostic.help(finding.advice());
+        diagnostic = diagnostic.help(preport::advice(finding));
     }
     if report.not_listed() > 0 {
         diagnostic = diagnostic.note(format!("and {} more", report.not_listed()));

@@ -141,7 +141,7 @@ fn missing(secrets: &[Missing]) -> String {
 
 fn untrusted(path: &Path, entries: &[Untrusted]) -> String {
     let names: Vec<String> = entries.iter().map(|entry| format!("`{}`", entry.name)).collect();
-    let values = if names.len() == 1 { "value" } else { "values" };
+    let values = pscreen::words::noun(names.len(), "value");
     format!("{} may not get the {values} of {} before you trust it", path.display(), names.join(", "))
 }
 

@@ -116,7 +116,7 @@ pub(super) fn import(project: &Project, arguments: &ImportArguments, desk: &Desk
         desk.stderr
             .warning(&format!("{}: line {line}: a name without a value; it is left out", arguments.file.display()));
     }
-    let count = if taken.len() == 1 { "1 secret".to_owned() } else { format!("{} secrets", taken.len()) };
+    let count = pscreen::words::counted(taken.len(), "secret");
     desk.stderr.fact("store", &format!("{count} imported; {} can go now", arguments.file.display()));
     taken.iter().for_each(|name| project.hint_undeclared(name.as_str(), desk));
     Ok(Exit::Done)

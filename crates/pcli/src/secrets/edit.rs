@@ -50,8 +50,7 @@ pub(super) fn run(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> 
     })?;
     let told = match changes {
         0 => "nothing changed".to_owned(),
-        1 => "1 secret changed".to_owned(),
-        several => format!("{several} secrets changed"),
+        some => format!("{} changed", pscreen::words::counted(some, "secret")),
     };
     desk.stderr.fact("store", &told);
     Ok(Exit::Done)

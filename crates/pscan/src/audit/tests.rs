@@ -28,8 +28,7 @@ fn report(oracle: &Oracle, canaries: &[&Canary], tar: &[u8]) -> Report {
     assert_eq!(format!("{:?}", together.findings()), format!("{:?}", report.findings()));
     assert_eq!(format!("{:?}", together.not_searched()), format!("{:?}", report.not_searched()));
     assert_eq!(together.stats().bytes, report.stats().bytes);
-    oracle.check_bytes("the report for people", report.to_string().as_bytes());
-    oracle.check_bytes("the report for programs", report.to_json().to_string().as_bytes());
+    oracle.check_bytes("the report", report.to_json().to_string().as_bytes());
     oracle.check_bytes("the report's debug output", format!("{report:?}").as_bytes());
     report
 }
@@ -77,8 +76,7 @@ fn a_clean_image_is_clean_and_an_unread_one_is_not() {
     let layer = archive.names().next().unwrap().to_owned();
     archive.remove(&layer);
     let incomplete = report(&oracle, &[&token], &archive.tar());
-    assert_eq!(incomplete.verdict(), Verdict::Incomplete);
-    assert!(incomplete.to_string().starts_with("incomplete: 1 thing could not be searched"));
+    assert_eq!((incomplete.verdict(), incomplete.not_searched().len()), (Verdict::Incomplete, 1));
 }
 
 /// A1: what was found before a layer's stream breaks off stays found.
@@ -325,7 +323,7 @@ fn a_search_can_be_cancelled() {
 }
 
 #[test]
-fn the_report_reads_well() {
+fn a_report_in_json_says_who_wrote_what_where() {
     let oracle = Oracle::new();
     let token = oracle.token("API_TOKEN");
     let encoded: String = token.value().iter().map(|byte| format!("%{byte:02X}")).collect();
@@ -338,18 +336,7 @@ fn the_report_reads_well() {
         .configured(|config| {
             config["config"]["Env"] = serde_json::json!(["A=b", format!("API_URL=http://{encoded}@h")])
         });
-    let mut found = report(&oracle, &[&token], &image.oci().tar());
-    found.stats.milliseconds = 1140;
-    found.stats.forms = 17;
-    let expected = "\
-shop:1  linux/amd64 · 2 layers · 4.9 kB · 1 secret in 17 forms
-  layer 1  RUN composer install  /root/.composer/auth.json, byte 0  API_TOKEN  as written, deleted in layer 2
-  config                         /config/Env/1                      API_TOKEN  percent-encoded
-  = help: pass it for one command: COMPOSER_AUTH=…$API_TOKEN… composer install
-  = help: ENV, LABEL and CMD are public; use $API_TOKEN in RUN alone
-1 leaked secret in 2 places · nothing left unsearched · 1.1s
-";
-    assert_eq!(found.to_string(), expected);
+    let found = report(&oracle, &[&token], &image.oci().tar());
     let json = found.to_json();
     assert_eq!(json["version"], 1);
     assert_eq!(json["result"], "leak");
@@ -358,7 +345,6 @@ shop:1  linux/amd64 · 2 layers · 4.9 kB · 1 secret in 17 forms
         "diff_id": json["findings"][0]["diff_id"], "part": "content", "path": "/root/.composer/auth.json", "container": null,
         "offset": 0, "document": null, "pointer": null, "instruction": "RUN composer install",
         "dockerfile": null, "deleted_in": 2, "times": 1,
-        "advice": "pass it for one command: COMPOSER_AUTH=…$API_TOKEN… composer install",
     });
     assert_eq!(json["findings"][0], expected);
     assert_eq!(json["findings"][1]["pointer"], "/config/Env/1");
@@ -443,7 +429,7 @@ fn a_remembered_layer_keeps_its_remarks() {
     assert_eq!(memory.0.lock().unwrap().len(), 1, "the layer that was searched whole");
     let again = report();
     assert!(again.layers().iter().any(|layer| layer.state() == crate::LayerState::Remembered));
-    assert_eq!((first.damaged().len(), first.not_searched().len()), (1, 1), "{first}");
+    assert_eq!((first.damaged().len(), first.not_searched().len()), (1, 1), "{first:?}");
     assert_eq!(format!("{:?}", again.damaged()), format!("{:?}", first.damaged()));
     assert_eq!(format!("{:?}", again.not_searched()), format!("{:?}", first.not_searched()));
 }

@@ -14,7 +14,6 @@ const BLOCK: usize = 64;
 
 /// What the loop that looks at every byte is made of. The hits are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Engine {
     /// Plain code for every processor.
     Scalar,

@@ -1,4 +1,4 @@
-//! The report for programs, contract version 1.
+//! The report as JSON, contract version 1, without the advice that `preport` adds for readers.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -28,7 +28,6 @@ struct Line<'a> {
     dockerfile: Option<Value>,
     deleted_in: Option<usize>,
     times: u64,
-    advice: String,
 }
 
 impl<'a> Line<'a> {
@@ -52,13 +51,14 @@ impl<'a> Line<'a> {
             dockerfile: finding.line().map(|line| json!({"file": line.file, "line": line.line})),
             deleted_in: finding.deleted_in(),
             times: finding.times(),
-            advice: finding.advice(),
         }
     }
 }
 
 impl Report {
     /// The report as JSON, contract version 1: `result` is `clean`, `leak` or `incomplete`. Layers count from 1.
+    ///
+    /// This is the data, as one program sends it to another of ours; `preport::json` is what users get.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

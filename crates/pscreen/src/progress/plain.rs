@@ -1,11 +1,12 @@
 //! One line for each fact, in order: docker's plain format, for pipes and CI.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use super::board::{Board, Change, State, Step};
 use super::event::{LogStream, WarningNews};
 use crate::printer::{Colour, DIMMED, ERROR};
 use crate::visible::{log_line, one_line};
+use crate::words::seconds;
 use crate::{Diagnostic, Printer};
 
 /// Writes `#5 [2/4] RUN …`, `#5 0.123 text`, `#5 DONE 0.2s`, `#5 CACHED`, `#5 ERROR: …`.
@@ -122,10 +123,6 @@ fn prefix(step: &Step, at: Option<SystemTime>) -> String {
     let since = at.zip(step.started).map(|(at, started)| at.duration_since(started).unwrap_or_default());
     let since = since.map_or_else(String::new, |since| format!("{:.3} ", since.as_secs_f64()));
     format!("#{} {DIMMED}{since}{DIMMED:#}", step.number.unwrap_or_default())
-}
-
-pub(super) fn seconds(duration: Duration) -> String {
-    format!("{:.1}s", duration.as_secs_f64())
 }
 
 /// ` 2.05kB` or ` 1.00MB / 2.00MB`, in docker's units; nothing when nothing was counted.

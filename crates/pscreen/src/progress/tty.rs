@@ -7,8 +7,9 @@ use anstyle::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::board::{Board, Change, State, Step};
-use super::plain::{amount, is_cancellation, seconds, warning_diagnostic};
+use super::plain::{amount, is_cancellation, warning_diagnostic};
 use crate::printer::{DIMMED, ERROR, Picture};
+use crate::words::seconds;
 use crate::{Printer, Terminal};
 
 /// How many lines of a running step's log are shown.

@@ -12,7 +12,8 @@ pub(super) struct Rectangle {
     pub(super) height: f64,
 }
 
-/// Lays out sizes, the largest first, and gives a rectangle for each in their order. A size of zero gets no area.
+/// Lays the sizes out, the largest first, and returns the rectangle of each in the order of the sizes. A size of zero gets
+/// no area.
 pub(super) fn squarify(sizes: &[f64], within: Rectangle) -> Vec<Rectangle> {
     let total: f64 = sizes.iter().sum();
     let area = within.width * within.height;

@@ -1,0 +1,21 @@
+//! The names of layers and documents on the page. The map, the tables and the filters must agree on them.
+
+use pscan::{Finding, LayerSummary, Report};
+
+/// A layer's name, with its platform where the report is of several images.
+pub(super) fn layer_name(report: &Report, layer: &LayerSummary) -> String {
+    layer_key(layer.platform().filter(|_| report.platforms().len() > 1), layer.number())
+}
+
+/// The name of the layer or document that a finding is in.
+pub(super) fn finding_key(finding: &Finding) -> String {
+    match (finding.layer(), finding.place().document()) {
+        (Some(layer), _) => layer_key(finding.image(), layer),
+        (None, Some(document)) => document.to_owned(),
+        (None, None) => "archive".to_owned(),
+    }
+}
+
+fn layer_key(platform: Option<&str>, layer: usize) -> String {
+    platform.map_or_else(|| format!("layer {layer}"), |platform| format!("layer {layer} of {platform}"))
+}

@@ -1,0 +1,36 @@
+//! Findings told to people and machines: text, JSON, SARIF, JUnit, HTML, annotations.
+//!
+//! A [`pscan::Report`] enters. It is data: all text in it is redacted and printable, and no secret's value is in it. Each
+//! format is one function, which escapes the text for its own syntax. A finding is one [`sentence`], and the [`advice`] on
+//! it is another, in every format. A [`String`] or a JSON value leaves; the caller writes it to where the user wants it.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use pscan::{NeedleSetBuilder, Options};
+//! use psecret::{SecretName, UserSecret};
+//!
+//! let name = SecretName::parse("TOKEN")?;
+//! let needles = NeedleSetBuilder::new().secret(&name, &UserSecret::new(b"hunter2-hunter2".to_vec())).build()?;
+//! let report = pscan::audit(&b"not an image"[..], &needles, &Options::default(), &mut |_| ControlFlow::Continue(()))?;
+//!
+//! assert!(preport::text(&report).starts_with("incomplete: 1 thing could not be searched or verified"));
+//! assert_eq!(preport::json(&report)["result"], "incomplete");
+//! assert!(preport::html(&report).contains("<h1>image</h1>"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod advice;
+mod annotation;
+mod html;
+mod json;
+mod junit;
+mod sarif;
+mod text;
+
+pub use advice::{advice, sentence};
+pub use annotation::annotations;
+pub use html::html;
+pub use json::json;
+pub use junit::junit;
+pub use sarif::sarif;
+pub use text::text;

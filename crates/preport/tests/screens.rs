@@ -1,0 +1,78 @@
+//! A report of a real search, whole, as people and programs get it.
+
+use std::ops::ControlFlow;
+
+use pscan::{NeedleSetBuilder, Options, Report, audit};
+use psecret::{SecretName, UserSecret};
+use ptest::{Image, Layer, Oracle};
+
+/// The report on an image with a deleted file and a variable that hold a value, and what no report of it may hold.
+fn leaking() -> (Report, Oracle) {
+    let oracle = Oracle::new();
+    let token = oracle.token("API_TOKEN");
+    let encoded: String = token.value().iter().map(|byte| format!("%{byte:02X}")).collect();
+    let archive = Image::new()
+        .layer(
+            Layer::new().file("root/.composer/auth.json", token.value()),
+            "RUN /bin/sh -c composer install # buildkit",
+        )
+        .layer(Layer::new().whiteout("root/.composer"), "RUN /bin/sh -c rm -r /root/.composer # buildkit")
+        .configured(|config| {
+            config["config"]["Env"] = serde_json::json!(["A=b", format!("API_URL=http://{encoded}@h")])
+        })
+        .oci();
+    let name = SecretName::parse(token.name()).expect("a name");
+    let needles = NeedleSetBuilder::new().secret(&name, &UserSecret::new(token.value().to_vec())).build();
+    let needles = needles.expect("needles");
+    let options = Options { subject: Some("shop:1".to_owned()), ..Options::default() };
+    let report = audit(archive.tar().as_slice(), &needles, &options, &mut |_| ControlFlow::Continue(()));
+    let mut data = report.expect("a report").to_json();
+    data["stats"]["milliseconds"] = 1140.into();
+    (Report::from_json(&data, &needles).expect("the same report"), oracle)
+}
+
+#[test]
+fn the_text_reads_well() {
+    let (report, _) = leaking();
+    let (size, forms) = (pscreen::words::size(report.stats().bytes), report.stats().forms);
+    let expected = format!(
+        "\
+shop:1  linux/amd64 · 2 layers · {size} searched · 1 secret in {forms} forms
+  layer 1  RUN composer install  /root/.composer/auth.json, byte 0  API_TOKEN  as written, deleted in layer 2
+  config                         /config/Env/1                      API_TOKEN  percent-encoded
+  = help: pass it for one command: COMPOSER_AUTH=…$API_TOKEN… composer install
+  = help: ENV, LABEL and CMD are public; use $API_TOKEN in RUN alone
+1 leaked secret in 2 places · nothing left unsearched · 1.1s
+"
+    );
+    assert_eq!(preport::text(&report), expected);
+}
+
+#[test]
+fn json_is_the_data_with_advice_on_each_finding() {
+    let (report, _) = leaking();
+    let mut json = preport::json(&report);
+    let advice = "pass it for one command: COMPOSER_AUTH=…$API_TOKEN… composer install";
+    assert_eq!(json["findings"][0]["advice"], advice);
+    for finding in json["findings"].as_array_mut().expect("findings") {
+        finding.as_object_mut().expect("an object").remove("advice").expect("advice on each");
+    }
+    assert_eq!(json, report.to_json());
+}
+
+/// The report is read by more people than the image: whatever was found, no format holds it.
+#[test]
+fn no_format_holds_a_value() {
+    let (report, oracle) = leaking();
+    for (format, written) in [
+        ("text", preport::text(&report)),
+        ("JSON", preport::json(&report).to_string()),
+        ("SARIF", preport::sarif(&report).to_string()),
+        ("JUnit", preport::junit(&report)),
+        ("HTML", preport::html(&report)),
+        ("annotations", preport::annotations(&report)),
+    ] {
+        assert!(written.contains("API_TOKEN"), "{format}");
+        oracle.check_bytes(format, written.as_bytes());
+    }
+}

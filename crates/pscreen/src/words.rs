@@ -1,0 +1,76 @@
+//! Counts, sizes and times in words: each has one spelling, whichever tool, line or report it stands in.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+/// The noun as it stands behind a number: `layer` behind 1, `layers` behind any other.
+#[must_use]
+pub fn noun<N: PartialEq + From<u8>>(count: N, singular: &str) -> String {
+    if count == N::from(1) { singular.to_owned() } else { format!("{singular}s") }
+}
+
+/// A number with its noun: `1 layer`, `2 layers`.
+#[must_use]
+pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, singular: &str) -> String {
+    format!("{count} {}", noun(count, singular))
+}
+
+/// A number of bytes, in powers of ten as docker counts, with three digits: `174 MB`, `4.96 kB`.
+///
+/// It is rounded down, so that no line claims a byte more than was searched.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] =
+        [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    let Some((unit, name)) = UNITS.into_iter().find(|(unit, _)| bytes >= *unit) else {
+        return counted(bytes, "byte");
+    };
+    let (whole, rest) = (bytes / unit, bytes % unit);
+    match whole {
+        0..10 => format!("{whole}.{:02} {name}", rest * 100 / unit),
+        10..100 => format!("{whole}.{} {name}", rest * 10 / unit),
+        _ => format!("{whole} {name}"),
+    }
+}
+
+/// A time with one digit behind the point, rounded to the nearest: `2.5s`.
+#[must_use]
+pub fn seconds(duration: Duration) -> String {
+    format!("{:.1}s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_singular_and_everything_else_is_plural() {
+        assert_eq!([0_usize, 1, 2].map(|count| counted(count, "layer")), ["0 layers", "1 layer", "2 layers"]);
+    }
+
+    #[test]
+    fn a_size_has_three_digits_and_claims_nothing_that_was_not_there() {
+        for (bytes, words) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (1_000, "1.00 kB"),
+            (4_969, "4.96 kB"),
+            (31_299, "31.2 kB"),
+            (999_999, "999 kB"),
+            (1_000_000, "1.00 MB"),
+            (174_499_999, "174 MB"),
+            (3_149_000_000, "3.14 GB"),
+            (u64::MAX, "18446744 TB"),
+        ] {
+            assert_eq!(size(bytes), words);
+        }
+    }
+
+    #[test]
+    fn a_time_is_the_nearest_tenth_of_a_second() {
+        for (milliseconds, words) in [(0, "0.0s"), (49, "0.0s"), (960, "1.0s"), (2_460, "2.5s"), (75_310, "75.3s")] {
+            assert_eq!(seconds(Duration::from_millis(milliseconds)), words);
+        }
+    }
+}
