@@ -14,10 +14,10 @@ use crate::archive::File;
 use crate::container::PlannedVolume;
 use crate::containers::{self, Access};
 use crate::error::RunError;
-use crate::generation::{Generation, Origin, Shape, Value, Variable};
 use crate::names::Project;
 use crate::plan::{Plan, wrong};
 use crate::shim;
+use crate::values::generation::{Generation, Origin, Shape, Value, Variable};
 
 /// How long the entrypoint waits for its values, in seconds: after a restart of the engine they are gone.
 const WAIT: &str = "60";

@@ -2,7 +2,7 @@
 //!
 //! Where bytes enter: the user's secrets, read once at the edge, and the sealed state of the project ([`state`]). What
 //! happens: services are started and proven by a login ([`service`]), the values of a generation are composed
-//! ([`compose`]), sealed and delivered into memory ([`holder`]), instances are started through the entrypoint, looked at
+//! ([`values::compose`]), sealed and delivered into memory ([`holder`]), instances are started through the entrypoint, looked at
 //! until they are healthy, and the old ones retired ([`start`]). Where bytes leave: the tmpfs volumes of services and
 //! instances, the sealed state, and, when somebody asks, one value on standard output ([`show`]); each is a numbered
 //! door. No value reaches the engine's API in any other way.
@@ -10,10 +10,8 @@
 pub mod archive;
 mod attached;
 pub mod command;
-pub mod compose;
 pub mod container;
 pub mod containers;
-pub mod delivered;
 pub mod doctor;
 pub mod edge;
 pub mod error;
@@ -21,7 +19,6 @@ pub mod exec;
 pub mod fault;
 pub mod forwarder;
 pub mod gate;
-pub mod generation;
 pub mod holder;
 pub mod instance;
 pub mod logs;
@@ -40,3 +37,4 @@ pub mod state;
 pub mod stop;
 pub mod told;
 pub mod unit;
+pub mod values;

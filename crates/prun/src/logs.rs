@@ -14,13 +14,13 @@ use crate::command::{ExecArguments, LogsArguments};
 use crate::containers;
 use crate::edge::{Edge, Failure, Outcome};
 use crate::error::{RunError, engine};
-use crate::generation;
 use crate::instance;
 use crate::names::{self, Project, Role};
 use crate::roll::{number, role};
 use crate::show::known;
 use crate::start::connect;
 use crate::stop::project_of;
+use crate::values::generation;
 
 /// The word that means the app among services.
 const APP: &str = "app";

@@ -16,7 +16,6 @@ use crate::command::{InitArguments, RunArguments};
 use crate::containers;
 use crate::edge::{Edge, Failure, Outcome};
 use crate::error::{RunError, engine};
-use crate::generation::Generation;
 use crate::holder::{self, Holder};
 use crate::instance::{self, Recipe};
 use crate::logs::Lines;
@@ -25,6 +24,7 @@ use crate::plan::wrong;
 use crate::roll::role;
 use crate::services::Known;
 use crate::start::{self, Start, now};
+use crate::values::generation::Generation;
 
 /// How long a container may take to end when its values go.
 const GRACE: Duration = Duration::from_secs(2);
@@ -106,7 +106,7 @@ fn chosen(names: &[String], all: &[Init]) -> Result<Vec<Init>, RunError> {
 async fn foreground(
     start: &Start,
     image: &bollard::models::ImageInspect,
-    variables: Vec<crate::generation::Variable>,
+    variables: Vec<crate::values::generation::Variable>,
     ports: &[Port],
     attachment: Attachment,
     unlock: impl FnOnce(),

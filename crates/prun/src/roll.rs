@@ -15,7 +15,6 @@ use crate::error::{RunError, engine};
 use crate::fault;
 use crate::forwarder;
 use crate::gate;
-use crate::generation::{Generation, Variable};
 use crate::holder::{self, Holder};
 use crate::instance::{self, Recipe};
 use crate::names::{self, Project, Role};
@@ -24,6 +23,7 @@ use crate::shim;
 use crate::start::now;
 use crate::state::Locked;
 use crate::told::Told;
+use crate::values::generation::{Generation, Variable};
 
 /// How long an instance may take to end.
 const GRACE: Duration = Duration::from_secs(10);

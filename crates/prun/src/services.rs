@@ -14,7 +14,6 @@ use crate::containers;
 use crate::edge::{Edge, Failure};
 use crate::error::RunError;
 use crate::fault;
-use crate::generation::Generation;
 use crate::names::{Project, Role};
 use crate::plan::{self, WantedService, wrong};
 use crate::roll::{self, role};
@@ -24,6 +23,7 @@ use crate::start::{Start, connect, folder_of_states, manifest, now};
 use crate::state::{Locked, State};
 use crate::stop::{confirm, project_of};
 use crate::told::{ServiceOrigin, Told};
+use crate::values::generation::Generation;
 
 /// Does what a command says.
 ///

@@ -10,12 +10,12 @@ use crate::containers;
 use crate::edge::{Edge, Failure};
 use crate::error::RunError;
 use crate::forwarder;
-use crate::generation::{Generation, Origin, Value, Variable};
 use crate::names::{self, Project, Role};
 use crate::roll::{number, role};
 use crate::start::{connect, folder_of_states, manifest, now};
 use crate::state::State;
 use crate::stop::project_of;
+use crate::values::generation::{Generation, Origin, Value, Variable};
 
 /// How a secret is shown: always as long, so that its length is told in words or not at all.
 const MASK: &str = "••••••••";

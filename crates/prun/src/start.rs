@@ -14,13 +14,11 @@ use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 use psecret::{Inputs, RedactorBuilder, Secret};
 
 use crate::command::StartArguments;
-use crate::compose;
 use crate::containers;
 use crate::edge::{Edge, Failure};
 use crate::error::RunError;
 use crate::fault;
 use crate::forwarder;
-use crate::generation::{self, Generation, Origin, Variable};
 use crate::names::Project;
 use crate::one_off;
 use crate::plan::Plan;
@@ -29,6 +27,8 @@ use crate::rotation::Rotation;
 use crate::service::{self, Started};
 use crate::state::{Locked, State};
 use crate::told::Told;
+use crate::values::compose;
+use crate::values::generation::{self, Generation, Origin, Variable};
 
 /// Starts the app, or brings what runs to what is wanted.
 ///

@@ -8,8 +8,8 @@ use pvault::{Identity, LockedFile, SealedFile, VaultError};
 
 use crate::edge::Edge;
 use crate::error::RunError;
-use crate::generation::Generation;
 use crate::plan::wrong;
+use crate::values::generation::Generation;
 
 const LEDGER: &str = "services.age";
 const GENERATION: &str = "generation.age";

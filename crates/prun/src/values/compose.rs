@@ -5,10 +5,10 @@ use pcredential::{InjectedValue, Ledger, Place};
 use psecret::{Delivery, Secret, Source};
 use zeroize::Zeroizing;
 
-use crate::delivered::Delivered;
 use crate::error::RunError;
-use crate::generation::{Origin, Shape, Value, Variable};
 use crate::plan::{Plan, wrong};
+use crate::values::delivered::Delivered;
+use crate::values::generation::{Origin, Shape, Value, Variable};
 
 /// The variables that instances get, in the order: services, the user's secrets, configuration.
 ///
@@ -167,7 +167,7 @@ mod tests {
     fn is(variable: &Variable, expected: &str) -> bool {
         // The sealed form shows what the type does not.
         use base64::Engine;
-        let generation = crate::generation::Generation {
+        let generation = crate::values::generation::Generation {
             number: 1,
             created: 0,
             digest: String::new(),
@@ -180,7 +180,7 @@ mod tests {
                     Value::Public(text) => Value::Public(text.clone()),
                     Value::Confidential(value) => {
                         return value.len() == expected.len()
-                            && crate::generation::redactor(None, std::slice::from_ref(variable))
+                            && crate::values::generation::redactor(None, std::slice::from_ref(variable))
                                 .unwrap()
                                 .redact(expected)
                                 == format!("***{}***", variable.name);

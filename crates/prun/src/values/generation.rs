@@ -7,9 +7,9 @@ use psecret::{Redactor, RedactorBuilder, SecretError};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::delivered::Delivered;
 use crate::error::RunError;
 use crate::told::Told;
+use crate::values::delivered::Delivered;
 
 /// The version of the sealed form.
 const VERSION: u32 = 2;

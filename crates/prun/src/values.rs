@@ -1,0 +1,5 @@
+//! The values that instances get: where they come from, and the sealed set that one generation runs with.
+
+pub mod compose;
+pub mod delivered;
+pub mod generation;
