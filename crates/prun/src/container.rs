@@ -7,7 +7,7 @@ use clap::Args;
 use papp::{Volume, VolumeSource};
 use serde::{Deserialize, Serialize};
 
-use crate::containers;
+use crate::engine::containers;
 use crate::error::RunError;
 use crate::names;
 use crate::plan::wrong;

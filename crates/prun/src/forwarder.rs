@@ -11,8 +11,8 @@ use papp::Port;
 use pcredential::Ledger;
 use pengine::Engine;
 
-use crate::archive::File;
-use crate::containers;
+use crate::engine::archive::File;
+use crate::engine::containers;
 use crate::error::{RunError, engine, message};
 use crate::holder;
 use crate::names::{self, Project, Role};

@@ -8,9 +8,9 @@ use futures::StreamExt;
 use papp::Check;
 use pengine::Engine;
 
-use crate::containers;
+use crate::engine::containers;
+use crate::engine::inside::{self, bytes_of};
 use crate::error::RunError;
-use crate::exec::{self, bytes_of};
 use crate::holder;
 use crate::instance;
 use crate::names::Project;
@@ -179,13 +179,13 @@ async fn look(
             };
             let words = [holder::PROGRAM, "http", &container, &port.to_string(), path].map(str::to_owned);
             // From beside the app, over the network: what only the app itself can reach is of no use.
-            judge(&exec::run(host, &project.values(generation), &words, &[]).await?)
+            judge(&inside::run(host, &project.values(generation), &words, &[]).await?)
         }
         Some(Check::Command(command)) => {
             let mut words =
                 if instance::has_entrypoint(state) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };
             words.extend(command.iter().cloned());
-            judge(&exec::run(host, &container, &words, &[]).await?)
+            judge(&inside::run(host, &container, &words, &[]).await?)
         }
         None => {
             Ok(match state.state.as_ref().and_then(|state| state.health.as_ref()).and_then(|health| health.status) {
@@ -202,7 +202,7 @@ async fn look(
     }
 }
 
-fn judge(done: &exec::Done) -> Result<Look, RunError> {
+fn judge(done: &inside::Done) -> Result<Look, RunError> {
     if done.code == 0 {
         return Ok(Look::Healthy);
     }

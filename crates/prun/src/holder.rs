@@ -12,8 +12,8 @@ use bollard::query_parameters::{
 use futures::TryStreamExt;
 use pengine::Engine;
 
-use crate::archive::{self, File};
-use crate::containers::{self, Access};
+use crate::engine::archive::{self, File};
+use crate::engine::containers::{self, Access};
 use crate::error::{RunError, engine, is_missing, message};
 use crate::names::{Project, Role};
 use crate::plan::wrong;

@@ -10,9 +10,9 @@ use papp::{Check, Deliver, VolumeSource};
 use pengine::Engine;
 use zeroize::Zeroizing;
 
-use crate::archive::File;
 use crate::container::PlannedVolume;
-use crate::containers::{self, Access};
+use crate::engine::archive::File;
+use crate::engine::containers::{self, Access};
 use crate::error::RunError;
 use crate::names::Project;
 use crate::plan::{Plan, wrong};

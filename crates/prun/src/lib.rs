@@ -7,15 +7,12 @@
 //! instances, the sealed state, and, when somebody asks, one value on standard output ([`show`]); each is a numbered
 //! door. No value reaches the engine's API in any other way.
 
-pub mod archive;
-mod attached;
 pub mod command;
 pub mod container;
-pub mod containers;
 pub mod doctor;
 pub mod edge;
+pub mod engine;
 pub mod error;
-pub mod exec;
 pub mod fault;
 pub mod forwarder;
 pub mod gate;

@@ -9,10 +9,10 @@ use pcli::{Ending, Exit, Printer};
 use pengine::Engine;
 use psecret::{Redactor, RedactorStream};
 
-use crate::attached::{self, Ends, Raw};
 use crate::command::{ExecArguments, LogsArguments};
-use crate::containers;
 use crate::edge::{Edge, Failure, Outcome};
+use crate::engine::attached::{self, Ends, Raw};
+use crate::engine::containers;
 use crate::error::{RunError, engine};
 use crate::instance;
 use crate::names::{self, Project, Role};

@@ -11,10 +11,10 @@ use papp::{Init, Port};
 use pcli::Ending;
 use pengine::Engine;
 
-use crate::attached::{self, Ends, Raw};
 use crate::command::{InitArguments, RunArguments};
-use crate::containers;
 use crate::edge::{Edge, Failure, Outcome};
+use crate::engine::attached::{self, Ends, Raw};
+use crate::engine::containers;
 use crate::error::{RunError, engine};
 use crate::holder::{self, Holder};
 use crate::instance::{self, Recipe};

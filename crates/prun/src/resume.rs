@@ -5,8 +5,8 @@ use std::path::Path;
 use pcli::Exit;
 
 use crate::command::{ProjectArguments, ResumeArguments};
-use crate::containers;
 use crate::edge::{Edge, Failure};
+use crate::engine::containers;
 use crate::names::{Project, Role};
 use crate::roll::{Instances, role};
 use crate::services::Known;

@@ -9,8 +9,8 @@ use pcredential::Ledger;
 use pengine::Engine;
 
 use crate::container::PlannedVolume;
-use crate::containers;
 use crate::edge::Edge;
+use crate::engine::containers;
 use crate::error::{RunError, engine};
 use crate::fault;
 use crate::forwarder;

@@ -8,10 +8,10 @@ use pcredential::setup::{self, SecretFile};
 use pcredential::{Ledger, Phase, ServiceRecord, Which};
 use pengine::Engine;
 
-use crate::archive::File;
-use crate::containers::{self, Access};
+use crate::engine::archive::File;
+use crate::engine::containers::{self, Access};
+use crate::engine::inside;
 use crate::error::RunError;
-use crate::exec;
 use crate::holder::Holder;
 use crate::names::{self, Project, Role};
 
@@ -280,7 +280,7 @@ async fn login(
 ///
 /// [`RunError::Engine`].
 pub async fn ask(host: &Engine, container: &str, probe: &Probe, said: &mut Vec<u8>) -> Result<Verdict, RunError> {
-    let done = exec::run(host, container, probe.command(), probe.input()).await?;
+    let done = inside::run(host, container, probe.command(), probe.input()).await?;
     let verdict = probe.judge(done.code, &done.output);
     if verdict != Verdict::Done && !done.output.is_empty() {
         *said = done.output;

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use crate::command::{
     AddArguments, ImportArguments, ProjectArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand,
 };
-use crate::containers;
 use crate::edge::{Edge, Failure};
+use crate::engine::containers;
 use crate::error::RunError;
 use crate::fault;
 use crate::names::{Project, Role};

@@ -6,8 +6,8 @@ use pcli::Exit;
 use pcredential::Ledger;
 
 use crate::command::{InjectedArguments, InjectedFormat, ProjectArguments};
-use crate::containers;
 use crate::edge::{Edge, Failure};
+use crate::engine::containers;
 use crate::error::RunError;
 use crate::forwarder;
 use crate::names::{self, Project, Role};

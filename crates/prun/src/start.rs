@@ -14,8 +14,8 @@ use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 use psecret::{Inputs, RedactorBuilder, Secret};
 
 use crate::command::StartArguments;
-use crate::containers;
 use crate::edge::{Edge, Failure};
+use crate::engine::containers;
 use crate::error::RunError;
 use crate::fault;
 use crate::forwarder;

@@ -6,8 +6,8 @@ use pcli::{Exit, Printer};
 use pengine::Engine;
 
 use crate::command::{ProjectArguments, StopArguments};
-use crate::containers;
 use crate::edge::{Edge, Failure};
+use crate::engine::containers;
 use crate::error::RunError;
 use crate::holder;
 use crate::names::{self, Project, Role};

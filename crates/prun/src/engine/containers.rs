@@ -16,9 +16,9 @@ use bollard::query_parameters::{
 use futures::{StreamExt, TryStreamExt};
 use pengine::{ApiVersion, Engine};
 
-use crate::archive;
+use crate::engine::archive;
+use crate::engine::inside::bytes_of;
 use crate::error::{RunError, engine, is_conflict, is_missing};
-use crate::exec::bytes_of;
 use crate::names::{self, Project, Role};
 
 /// How many lines of a log an error shows.
