@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use pcli::arguments::SecretArguments;
 use serde::{Deserialize, Serialize};
 
-use crate::container::ContainerArguments;
+use crate::plan::container::ContainerArguments;
 
 /// Starts images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]

@@ -10,11 +10,11 @@ use papp::{Check, Deliver, VolumeSource};
 use pengine::Engine;
 use zeroize::Zeroizing;
 
-use crate::container::PlannedVolume;
 use crate::engine::archive::File;
 use crate::engine::containers::{self, Access};
 use crate::error::RunError;
 use crate::names::Project;
+use crate::plan::container::PlannedVolume;
 use crate::plan::{Plan, wrong};
 use crate::shim;
 use crate::values::generation::{Generation, Origin, Shape, Value, Variable};

@@ -8,7 +8,6 @@
 //! door. No value reaches the engine's API in any other way.
 
 pub mod command;
-pub mod container;
 pub mod doctor;
 pub mod edge;
 pub mod engine;
@@ -32,6 +31,5 @@ pub mod show;
 pub mod start;
 pub mod state;
 pub mod stop;
-pub mod told;
 pub mod unit;
 pub mod values;

@@ -1,5 +1,8 @@
 //! What should run: the manifest and the command line, as one checked thing.
 
+pub mod container;
+pub mod told;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,8 +10,8 @@ use papp::{Check, Deliver, Init, Manifest, Port};
 use pcredential::{ServiceKind, VariableSet};
 
 use crate::command::StartArguments;
-use crate::container::{ContainerFlags, PlannedVolume};
 use crate::error::RunError;
+use crate::plan::container::{ContainerFlags, PlannedVolume};
 
 /// How long a service or an instance may take, if nobody says.
 pub const PATIENCE: Duration = Duration::from_secs(120);

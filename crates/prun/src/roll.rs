@@ -8,7 +8,6 @@ use bollard::models::{ContainerSummary, ContainerUpdateBody, ImageInspect};
 use pcredential::Ledger;
 use pengine::Engine;
 
-use crate::container::PlannedVolume;
 use crate::edge::Edge;
 use crate::engine::containers;
 use crate::error::{RunError, engine};
@@ -19,10 +18,11 @@ use crate::holder::{self, Holder};
 use crate::instance::{self, Recipe};
 use crate::names::{self, Project, Role};
 use crate::plan::Plan;
+use crate::plan::container::PlannedVolume;
+use crate::plan::told::Told;
 use crate::shim;
 use crate::start::now;
 use crate::state::Locked;
-use crate::told::Told;
 use crate::values::generation::{Generation, Variable};
 
 /// How long an instance may take to end.

@@ -15,6 +15,7 @@ use crate::engine::containers;
 use crate::error::RunError;
 use crate::fault;
 use crate::names::{Project, Role};
+use crate::plan::told::{ServiceOrigin, Told};
 use crate::plan::{self, WantedService, wrong};
 use crate::roll::{self, role};
 use crate::service;
@@ -22,7 +23,6 @@ use crate::show;
 use crate::start::{Start, connect, folder_of_states, manifest, now};
 use crate::state::{Locked, State};
 use crate::stop::{confirm, project_of};
-use crate::told::{ServiceOrigin, Told};
 use crate::values::generation::Generation;
 
 /// Does what a command says.

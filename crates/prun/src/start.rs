@@ -22,11 +22,11 @@ use crate::forwarder;
 use crate::names::Project;
 use crate::one_off;
 use crate::plan::Plan;
+use crate::plan::told::Told;
 use crate::roll::{self, Change, Instances, Roll};
 use crate::rotation::Rotation;
 use crate::service::{self, Started};
 use crate::state::{Locked, State};
-use crate::told::Told;
 use crate::values::compose;
 use crate::values::generation::{self, Generation, Origin, Variable};
 

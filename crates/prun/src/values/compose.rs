@@ -171,7 +171,7 @@ mod tests {
             number: 1,
             created: 0,
             digest: String::new(),
-            told: crate::told::Told::default(),
+            told: crate::plan::told::Told::default(),
             variables: vec![Variable {
                 name: variable.name.clone(),
                 origin: variable.origin.clone(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::RunError;
-use crate::told::Told;
+use crate::plan::told::Told;
 use crate::values::delivered::Delivered;
 
 /// The version of the sealed form.
