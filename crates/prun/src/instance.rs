@@ -1,5 +1,11 @@
 //! One app container: what it is made of, and the files it is given.
 
+pub mod forwarder;
+pub mod health;
+pub mod holder;
+pub mod roll;
+pub mod shim;
+
 use std::collections::HashMap;
 
 use bollard::models::{
@@ -16,7 +22,6 @@ use crate::error::RunError;
 use crate::names::Project;
 use crate::plan::container::PlannedVolume;
 use crate::plan::{Plan, wrong};
-use crate::shim;
 use crate::values::generation::{Generation, Origin, Shape, Value, Variable};
 
 /// How long the entrypoint waits for its values, in seconds: after a restart of the engine they are gone.

@@ -16,12 +16,12 @@ use crate::edge::{Edge, Failure, Outcome};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
 use crate::error::{RunError, engine};
-use crate::holder::{self, Holder};
+use crate::instance::holder::{self, Holder};
+use crate::instance::roll::role;
 use crate::instance::{self, Recipe};
 use crate::logs::Lines;
 use crate::names::{Project, Role};
 use crate::plan::wrong;
-use crate::roll::role;
 use crate::services::Known;
 use crate::start::{self, Start, now};
 use crate::values::generation::Generation;
@@ -82,7 +82,7 @@ pub async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outcome, Fai
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
     let outcome = async {
         start.plan.init = chosen(&arguments.names, &start.plan.init)?;
-        start.plan.container.run_instead(vec![crate::shim::path(), "done".to_owned()]);
+        start.plan.container.run_instead(vec![crate::instance::shim::path(), "done".to_owned()]);
         let (image, variables) = start.prepare(&locked).await?;
         let attachment = Attachment { interactive: false, tty: false };
         foreground(&start, &image, variables, &[], attachment, move || drop(locked)).await

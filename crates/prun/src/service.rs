@@ -12,7 +12,7 @@ use crate::engine::archive::File;
 use crate::engine::containers::{self, Access};
 use crate::engine::inside;
 use crate::error::RunError;
-use crate::holder::Holder;
+use crate::instance::holder::Holder;
 use crate::names::{self, Project, Role};
 
 /// Between two looks at a service that is not ready.
@@ -175,7 +175,7 @@ fn configuration(
 /// [`RunError::Engine`].
 pub async fn stop(host: &Engine, project: &Project, service: &str) -> Result<(), RunError> {
     containers::remove(host, &project.service(service), GRACE).await?;
-    crate::holder::remove(host, &project.service_values(service)).await
+    crate::instance::holder::remove(host, &project.service_values(service)).await
 }
 
 /// Waits until a login with the service's credential works, over the network.

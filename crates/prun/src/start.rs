@@ -18,12 +18,12 @@ use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::fault;
-use crate::forwarder;
+use crate::instance::forwarder;
+use crate::instance::roll::{self, Change, Instances, Roll};
 use crate::names::Project;
 use crate::one_off;
 use crate::plan::Plan;
 use crate::plan::told::Told;
-use crate::roll::{self, Change, Instances, Roll};
 use crate::rotation::Rotation;
 use crate::service::{self, Started};
 use crate::state::{Locked, State};
@@ -415,7 +415,7 @@ impl Start {
             Some(current) => {
                 let variables = self.variables()?;
                 let image = containers::image(&self.host, &self.plan.image, || {}).await?;
-                let digest = crate::roll::digest(&self.ledger, &self.plan, &image, &variables);
+                let digest = crate::instance::roll::digest(&self.ledger, &self.plan, &image, &variables);
                 if digest == current.digest { "would stay as it is".to_owned() } else { "would be replaced".to_owned() }
             }
         };

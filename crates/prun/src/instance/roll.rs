@@ -12,15 +12,15 @@ use crate::edge::Edge;
 use crate::engine::containers;
 use crate::error::{RunError, engine};
 use crate::fault;
-use crate::forwarder;
-use crate::gate;
-use crate::holder::{self, Holder};
+use crate::instance::forwarder;
+use crate::instance::health;
+use crate::instance::holder::{self, Holder};
+use crate::instance::shim;
 use crate::instance::{self, Recipe};
 use crate::names::{self, Project, Role};
 use crate::plan::Plan;
 use crate::plan::container::PlannedVolume;
 use crate::plan::told::Told;
-use crate::shim;
 use crate::start::now;
 use crate::state::Locked;
 use crate::values::generation::{Generation, Variable};
@@ -91,7 +91,7 @@ impl Roll<'_> {
     ///
     /// # Errors
     ///
-    /// Those of the gate, the forwarder and the engine; [`RunError::Stopped`].
+    /// Those of the health check, the forwarder and the engine; [`RunError::Stopped`].
     pub async fn run(
         &self,
         locked: &Locked<'_>,
@@ -131,7 +131,7 @@ impl Roll<'_> {
                 forwarder::point(self.host, self.project, &self.plan.ports, &before).await?;
             }
             // Without a health check there is nothing to wait for, unless others run whose place would be taken.
-            let steady = if before.is_empty() { Duration::ZERO } else { gate::STEADY };
+            let steady = if before.is_empty() { Duration::ZERO } else { health::STEADY };
             self.bring_up(&generation, steady).await?;
             // Both are on the disk before anything old goes: killed here, the next start finds the new ones.
             fault::point("roll.up");
@@ -210,12 +210,12 @@ impl Roll<'_> {
         for instance in 1..=self.plan.replicas {
             let name = self.project.instance(number, instance);
             containers::start(self.host, &name).await?;
-            let told = |finished: &gate::Finished| {
+            let told = |finished: &health::Finished| {
                 self.edge.stderr.fact("init", &format!("{:<9} instance {instance}   {}", finished.name, finished.took));
             };
-            let init = gate::init(self.host, self.project, self.plan, &name, instance, told);
+            let init = health::init(self.host, self.project, self.plan, &name, instance, told);
             self.edge.patiently(|| format!("instance {instance} until its init commands have finished"), init).await?;
-            let healthy = gate::healthy(self.host, self.project, self.plan, self.image, number, instance, steady);
+            let healthy = health::healthy(self.host, self.project, self.plan, self.image, number, instance, steady);
             let what = || format!("instance {instance} until it is healthy, at most {}s", self.plan.patience.as_secs());
             self.edge.patiently(what, healthy).await?;
             // Only now: the engine must not start again and again what never was healthy.
@@ -230,7 +230,7 @@ impl Roll<'_> {
             }
         }
         let (all, word) = (self.plan.replicas, if self.plan.replicas == 1 { "instance" } else { "instances" });
-        if gate::is_asked(self.plan, self.image) {
+        if health::is_asked(self.plan, self.image) {
             self.edge.stderr.fact("healthy", &format!("{all} of {all} {word}"));
         } else {
             self.edge.stderr.fact("running", &format!("{all} of {all} {word}; no health check asks for more"));

@@ -14,7 +14,7 @@ use pengine::Engine;
 use crate::engine::archive::File;
 use crate::engine::containers;
 use crate::error::{RunError, engine, message};
-use crate::holder;
+use crate::instance::holder;
 use crate::names::{self, Project, Role};
 
 /// How long open connections may take to end.

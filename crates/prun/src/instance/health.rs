@@ -11,8 +11,8 @@ use pengine::Engine;
 use crate::engine::containers;
 use crate::engine::inside::{self, bytes_of};
 use crate::error::RunError;
-use crate::holder;
 use crate::instance;
+use crate::instance::holder;
 use crate::names::Project;
 use crate::plan::Plan;
 
