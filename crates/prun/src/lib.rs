@@ -19,7 +19,6 @@ pub mod names;
 pub mod one_off;
 pub mod plan;
 pub mod resume;
-mod rotation;
 pub mod service;
 pub mod services;
 pub mod show;

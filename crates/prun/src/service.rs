@@ -1,5 +1,7 @@
 //! One service: started with its credential, and proven by a login.
 
+pub mod rotation;
+
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig, ImageInspect, NetworkingConfig};

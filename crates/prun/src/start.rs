@@ -24,7 +24,7 @@ use crate::names::Project;
 use crate::one_off;
 use crate::plan::Plan;
 use crate::plan::told::Told;
-use crate::rotation::Rotation;
+use crate::service::rotation::Rotation;
 use crate::service::{self, Started};
 use crate::state::{Locked, State};
 use crate::values::compose;
