@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use pcli::{Diagnostic, Ending, Exit, Printer};
 use prun::command::{Command, CommandLine};
+use prun::commands::{doctor, logs, resume, run as one_off, services, show, start, stop};
 use prun::edge::{Edge, Failure, Outcome};
-use prun::{logs, one_off, resume, services, show, start, stop};
 
 fn main() -> ExitCode {
     pcli::protect();
@@ -67,7 +67,7 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<Outcome, Failure> {
         Command::Services(command) => services::run(command, edge).await?.into(),
         Command::Secrets(arguments) => pcli::secrets::look(arguments, &edge.desk())?.into(),
         Command::Trust(arguments) => pcli::secrets::trust(arguments, &edge.desk())?.into(),
-        Command::Doctor(arguments) => prun::doctor::run(arguments, edge).await?.into(),
+        Command::Doctor(arguments) => doctor::run(arguments, edge).await?.into(),
         Command::Completions { .. } => Outcome::Exit(Exit::Done),
     })
 }

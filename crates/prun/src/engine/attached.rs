@@ -11,8 +11,8 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::commands::logs::Lines;
 use crate::error::{RunError, engine};
-use crate::logs::Lines;
 
 /// The caller's terminal, given back as it was when this is dropped.
 pub(crate) struct Raw(Termios);

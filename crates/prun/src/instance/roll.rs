@@ -8,6 +8,7 @@ use bollard::models::{ContainerSummary, ContainerUpdateBody, ImageInspect};
 use pcredential::Ledger;
 use pengine::Engine;
 
+use crate::commands::start::now;
 use crate::edge::Edge;
 use crate::engine::containers;
 use crate::error::{RunError, engine};
@@ -21,7 +22,6 @@ use crate::names::{self, Project, Role};
 use crate::plan::Plan;
 use crate::plan::container::PlannedVolume;
 use crate::plan::told::Told;
-use crate::start::now;
 use crate::state::Locked;
 use crate::values::generation::{Generation, Variable};
 

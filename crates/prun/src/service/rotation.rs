@@ -10,12 +10,12 @@ use pcredential::probe::Verdict;
 use pcredential::{Ledger, ServiceRecord, Step, Which, change, probe};
 use pengine::Engine;
 
+use crate::commands::start::now;
 use crate::edge::Edge;
 use crate::error::RunError;
 use crate::fault;
 use crate::names::Project;
 use crate::service;
-use crate::start::now;
 use crate::state::Locked;
 
 /// Between two looks at a service that does not do yet what it was told.

@@ -5,13 +5,13 @@ use std::path::Path;
 use pcli::Exit;
 
 use crate::command::{ProjectArguments, ResumeArguments};
+use crate::commands::services::Known;
+use crate::commands::start::{Start, folder_of_states};
+use crate::commands::unit::Unit;
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::instance::roll::{Instances, role};
 use crate::names::{Project, Role};
-use crate::services::Known;
-use crate::start::{Start, folder_of_states};
-use crate::unit::Unit;
 
 /// Replaces all instances, new ones first, with the values and the configuration that they have.
 ///

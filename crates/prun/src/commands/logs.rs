@@ -10,6 +10,9 @@ use pengine::Engine;
 use psecret::{Redactor, RedactorStream};
 
 use crate::command::{ExecArguments, LogsArguments};
+use crate::commands::show::known;
+use crate::commands::start::connect;
+use crate::commands::stop::project_of;
 use crate::edge::{Edge, Failure, Outcome};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
@@ -17,9 +20,6 @@ use crate::error::{RunError, engine};
 use crate::instance;
 use crate::instance::roll::{number, role};
 use crate::names::{self, Project, Role};
-use crate::show::known;
-use crate::start::connect;
-use crate::stop::project_of;
 use crate::values::generation;
 
 /// The word that means the app among services.

@@ -6,15 +6,15 @@ use pcli::Exit;
 use pcredential::Ledger;
 
 use crate::command::{InjectedArguments, InjectedFormat, ProjectArguments};
+use crate::commands::start::{connect, folder_of_states, manifest, now};
+use crate::commands::stop::project_of;
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::instance::forwarder;
 use crate::instance::roll::{number, role};
 use crate::names::{self, Project, Role};
-use crate::start::{connect, folder_of_states, manifest, now};
 use crate::state::State;
-use crate::stop::project_of;
 use crate::values::generation::{Generation, Origin, Value, Variable};
 
 /// How a secret is shown: always as long, so that its length is told in words or not at all.

@@ -12,6 +12,9 @@ use pcli::Ending;
 use pengine::Engine;
 
 use crate::command::{InitArguments, RunArguments};
+use crate::commands::logs::Lines;
+use crate::commands::services::Known;
+use crate::commands::start::{self, Start, now};
 use crate::edge::{Edge, Failure, Outcome};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
@@ -19,11 +22,8 @@ use crate::error::{RunError, engine};
 use crate::instance::holder::{self, Holder};
 use crate::instance::roll::role;
 use crate::instance::{self, Recipe};
-use crate::logs::Lines;
 use crate::names::{Project, Role};
 use crate::plan::wrong;
-use crate::services::Known;
-use crate::start::{self, Start, now};
 use crate::values::generation::Generation;
 
 /// How long a container may take to end when its values go.

@@ -14,6 +14,7 @@ use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 use psecret::{Inputs, RedactorBuilder, Secret};
 
 use crate::command::StartArguments;
+use crate::commands::run as one_off;
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::error::RunError;
@@ -21,7 +22,6 @@ use crate::fault;
 use crate::instance::forwarder;
 use crate::instance::roll::{self, Change, Instances, Roll};
 use crate::names::Project;
-use crate::one_off;
 use crate::plan::Plan;
 use crate::plan::told::Told;
 use crate::service::rotation::Rotation;

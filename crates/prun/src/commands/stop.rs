@@ -6,6 +6,7 @@ use pcli::{Exit, Printer};
 use pengine::Engine;
 
 use crate::command::{ProjectArguments, StopArguments};
+use crate::commands::start::{connect, folder_of_states, manifest};
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::error::RunError;
@@ -14,7 +15,6 @@ use crate::instance::roll::role;
 use crate::names::{self, Project, Role};
 use crate::plan;
 use crate::service;
-use crate::start::{connect, folder_of_states, manifest};
 use crate::state::State;
 
 const GRACE: Duration = Duration::from_secs(10);

@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 use crate::command::{
     AddArguments, ImportArguments, ProjectArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand,
 };
+use crate::commands::show;
+use crate::commands::start::{Start, connect, folder_of_states, manifest, now};
+use crate::commands::stop::{confirm, project_of};
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::error::RunError;
@@ -19,10 +22,7 @@ use crate::names::{Project, Role};
 use crate::plan::told::{ServiceOrigin, Told};
 use crate::plan::{self, WantedService, wrong};
 use crate::service;
-use crate::show;
-use crate::start::{Start, connect, folder_of_states, manifest, now};
 use crate::state::{Locked, State};
-use crate::stop::{confirm, project_of};
 use crate::values::generation::Generation;
 
 /// Does what a command says.

@@ -1,0 +1,11 @@
+//! One file for each subcommand.
+
+pub mod doctor;
+pub mod logs;
+pub mod resume;
+pub mod run;
+pub mod services;
+pub mod show;
+pub mod start;
+pub mod stop;
+pub mod unit;
