@@ -7,6 +7,7 @@ use pcli::arguments::SecretArguments;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::container::ContainerArguments;
+use crate::project::Choice;
 
 /// Starts images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]
@@ -66,6 +67,14 @@ pub struct ProjectArguments {
     /// The manifest [default: app.toml in the current directory, if there is one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+impl ProjectArguments {
+    /// The flags as the search for the project takes them.
+    #[must_use]
+    pub fn choice(&self) -> Choice<'_> {
+        Choice { name: self.project.as_deref(), config: self.config.as_deref() }
+    }
 }
 
 /// `prun start`: docker's flags keep docker's spelling and meaning.

@@ -1,6 +1,7 @@
 //! One file for each subcommand.
 
 pub mod doctor;
+pub mod exec;
 pub mod logs;
 pub mod resume;
 pub mod run;

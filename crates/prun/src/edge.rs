@@ -1,11 +1,11 @@
 //! Where the tool meets people: its two printers, its cancellation, and how an error is told.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pcli::{Cancellation, Diagnostic, Ending, Exit, Printer};
 use psecret::Redactor;
 
-use crate::error::{RunError, message};
+use crate::error::{RunError, message, wrong};
 
 /// How long people look at nothing.
 const SILENCE: Duration = Duration::from_secs(4);
@@ -48,6 +48,32 @@ impl Edge {
             cancellation: self.cancellation.clone(),
         }
     }
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Asks before something goes that nobody can bring back.
+///
+/// # Errors
+///
+/// When the answer is another, or there is nobody to ask.
+pub fn confirm(name: &str, what: &str) -> Result<(), Failure> {
+    use std::io::{BufRead as _, IsTerminal as _};
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(wrong(what, "say --yes where nobody can be asked").into());
+    }
+    Printer::stderr().line(&format!("{what}; type `{name}` to go on"));
+    let mut answer = String::new();
+    let read = tokio::task::block_in_place(|| stdin.lock().read_line(&mut answer));
+    if read.is_ok() && answer.trim() == name {
+        return Ok(());
+    }
+    Err(wrong("the answer was another; nothing was removed", format!("type `{name}`, or say --yes")).into())
 }
 
 /// How a command ended: with a code of ours, or with that of the command that it ran.

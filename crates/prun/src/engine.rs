@@ -4,3 +4,4 @@ pub mod archive;
 pub mod attached;
 pub mod containers;
 pub mod inside;
+pub mod lines;

@@ -176,6 +176,11 @@ impl From<Ending> for RunError {
     }
 }
 
+/// A plan that cannot be followed.
+pub fn wrong(what: impl Into<String>, help: impl Into<String>) -> RunError {
+    RunError::Plan { what: what.into(), help: help.into() }
+}
+
 /// Says what was tried when the engine refused it.
 pub fn engine<T: Into<String>>(doing: impl FnOnce() -> T) -> impl FnOnce(bollard::errors::Error) -> RunError {
     move |source| RunError::Engine { doing: doing().into(), source }

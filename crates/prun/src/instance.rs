@@ -5,6 +5,7 @@ pub mod health;
 pub mod holder;
 pub mod roll;
 pub mod shim;
+pub mod sweep;
 
 use std::collections::HashMap;
 
@@ -18,10 +19,10 @@ use zeroize::Zeroizing;
 
 use crate::engine::archive::File;
 use crate::engine::containers::{self, Access};
-use crate::error::RunError;
+use crate::error::{RunError, wrong};
 use crate::names::Project;
+use crate::plan::Plan;
 use crate::plan::container::PlannedVolume;
-use crate::plan::{Plan, wrong};
 use crate::values::generation::{Generation, Origin, Shape, Value, Variable};
 
 /// How long the entrypoint waits for its values, in seconds: after a restart of the engine they are gone.

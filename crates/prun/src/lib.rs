@@ -16,6 +16,7 @@ pub mod fault;
 pub mod instance;
 pub mod names;
 pub mod plan;
+pub mod project;
 pub mod service;
 pub mod state;
 pub mod values;

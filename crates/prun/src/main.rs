@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use pcli::{Diagnostic, Ending, Exit, Printer};
 use prun::command::{Command, CommandLine};
-use prun::commands::{doctor, logs, resume, run as one_off, services, show, start, stop};
+use prun::commands::{doctor, exec, logs, resume, run as one_off, services, show, start, stop};
 use prun::edge::{Edge, Failure, Outcome};
 
 fn main() -> ExitCode {
@@ -58,7 +58,7 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<Outcome, Failure> {
         Command::Stop(arguments) => stop::run(arguments, edge).await?.into(),
         Command::Ps(arguments) => show::ps(arguments, edge).await?.into(),
         Command::Logs(arguments) => logs::logs(arguments, edge).await?.into(),
-        Command::Exec(arguments) => logs::exec(arguments, edge).await?,
+        Command::Exec(arguments) => exec::run(arguments, edge).await?,
         Command::Run(arguments) => one_off::run(arguments, edge).await?,
         Command::Init(arguments) => one_off::init(arguments, edge).await?,
         Command::Restart(arguments) => resume::restart(arguments, edge).await?.into(),

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use bollard::models::ContainerSummary;
+
 /// The label with the project's name.
 pub const PROJECT: &str = "io.prun.project";
 /// The label with the mark of the state that made the thing.
@@ -156,6 +158,18 @@ impl Project {
 #[must_use]
 pub fn label<'a>(labels: Option<&'a HashMap<String, String>>, name: &str) -> Option<&'a str> {
     labels?.get(name).map(String::as_str)
+}
+
+/// What a container is for.
+#[must_use]
+pub fn role(container: &ContainerSummary) -> Option<&str> {
+    label(container.labels.as_ref(), ROLE)
+}
+
+/// The generation that a container belongs to.
+#[must_use]
+pub fn number(container: &ContainerSummary) -> Option<u64> {
+    label(container.labels.as_ref(), GENERATION)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -9,9 +9,10 @@ use std::time::Duration;
 use papp::{Check, Deliver, Init, Manifest, Port};
 use pcredential::{ServiceKind, VariableSet};
 
+use container::{ContainerFlags, PlannedVolume};
+
 use crate::command::StartArguments;
-use crate::error::RunError;
-use crate::plan::container::{ContainerFlags, PlannedVolume};
+use crate::error::{RunError, wrong};
 
 /// How long a service or an instance may take, if nobody says.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -303,11 +304,6 @@ fn check_ports(ports: &[Port]) -> Result<(), RunError> {
         }
     }
     Ok(())
-}
-
-/// A plan that cannot be followed.
-pub fn wrong(what: impl Into<String>, help: impl Into<String>) -> RunError {
-    RunError::Plan { what: what.into(), help: help.into() }
 }
 
 #[cfg(test)]

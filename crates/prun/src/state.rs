@@ -7,8 +7,7 @@ use pcredential::Ledger;
 use pvault::{Identity, LockedFile, SealedFile, VaultError};
 
 use crate::edge::Edge;
-use crate::error::RunError;
-use crate::plan::wrong;
+use crate::error::{RunError, wrong};
 use crate::values::generation::Generation;
 
 const LEDGER: &str = "services.age";

@@ -1,25 +1,18 @@
 //! `prun logs` and `prun exec`: what containers write, redacted as it comes.
 
-use bollard::container::LogOutput;
-use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use bollard::query_parameters::{LogsOptionsBuilder, ResizeExecOptionsBuilder};
+use bollard::query_parameters::LogsOptionsBuilder;
 use futures::StreamExt;
 use futures::stream::SelectAll;
-use pcli::{Ending, Exit, Printer};
+use pcli::{Ending, Exit};
 use pengine::Engine;
-use psecret::{Redactor, RedactorStream};
 
-use crate::command::{ExecArguments, LogsArguments};
-use crate::commands::show::known;
-use crate::commands::start::connect;
-use crate::commands::stop::project_of;
-use crate::edge::{Edge, Failure, Outcome};
-use crate::engine::attached::{self, Ends, Raw};
+use crate::command::LogsArguments;
+use crate::edge::{Edge, Failure};
 use crate::engine::containers;
+use crate::engine::lines::Lines;
 use crate::error::{RunError, engine};
-use crate::instance;
-use crate::instance::roll::{number, role};
-use crate::names::{self, Project, Role};
+use crate::names::{self, Project, Role, number, role};
+use crate::project::{connect, known, name_of};
 use crate::values::generation;
 
 /// The word that means the app among services.
@@ -33,7 +26,7 @@ const APP: &str = "app";
 ///
 /// When there is no such project or service, or the engine keeps no log.
 pub async fn logs(arguments: &LogsArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let name = project_of(&arguments.project)?;
+    let name = name_of(arguments.project.choice())?;
     let (ledger, generation) = known(&name)?;
     let variables = generation.as_ref().map(|generation| &generation.variables[..]).unwrap_or_default();
     let redactor = generation::redactor(Some(&ledger), variables).map_err(RunError::from)?;
@@ -113,159 +106,4 @@ async fn wanted(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(
     }
     wanted.sort();
     Ok(wanted)
-}
-
-/// The two streams of one container on their way to people.
-pub(crate) struct Lines {
-    out: Side,
-    error: Side,
-}
-
-struct Side {
-    redactor: RedactorStream,
-    line: Vec<u8>,
-    prefix: String,
-    printer: Printer,
-}
-
-impl Lines {
-    fn new(redactor: &Redactor, prefix: String, edge: &Edge) -> Self {
-        let side = |printer: &Printer| Side {
-            redactor: redactor.stream(),
-            line: Vec::new(),
-            prefix: prefix.clone(),
-            printer: printer.clone(),
-        };
-        Self { out: side(&edge.stdout), error: side(&edge.stderr) }
-    }
-
-    /// Whole bytes as they come, behind the redactor of an edge that knows the values.
-    pub(crate) fn plain(edge: &Edge) -> Self {
-        Self::new(edge.stdout.redactor(), String::new(), edge)
-    }
-
-    pub(crate) fn push(&mut self, piece: &LogOutput) {
-        match piece {
-            LogOutput::StdErr { message } => self.error.push(message),
-            LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
-                self.out.push(message);
-            }
-        }
-    }
-
-    pub(crate) fn finish(&mut self) {
-        self.out.finish();
-        self.error.finish();
-    }
-}
-
-impl Side {
-    fn push(&mut self, bytes: &[u8]) {
-        let clean = self.redactor.push(bytes);
-        self.show(&clean);
-    }
-
-    fn finish(&mut self) {
-        let rest = self.redactor.finish();
-        self.show(&rest);
-        if !self.line.is_empty() {
-            self.show(b"\n");
-        }
-    }
-
-    /// Without a prefix bytes go as they come; with one, whole lines.
-    fn show(&mut self, clean: &[u8]) {
-        if self.prefix.is_empty() {
-            if !clean.is_empty() {
-                self.printer.bytes(clean);
-            }
-            return;
-        }
-        for byte in clean {
-            self.line.push(*byte);
-            if *byte == b'\n' {
-                let line = [self.prefix.as_bytes(), &self.line[..]].concat();
-                self.printer.bytes(&line);
-                self.line.clear();
-            }
-        }
-    }
-}
-
-/// Runs a command in an instance, with the app's environment, and passes on its exit code.
-///
-/// # Errors
-///
-/// When there is no such instance, or the engine cannot run the command.
-pub async fn exec(arguments: &ExecArguments, edge: &Edge) -> Result<Outcome, Failure> {
-    let name = project_of(&arguments.project)?;
-    let (ledger, generation) = known(&name)?;
-    let Some(generation) = generation else {
-        return Err(RunError::Nothing { what: format!("project `{name}` has not been started yet") }.into());
-    };
-    let redactor = generation::redactor(Some(&ledger), &generation.variables).map_err(RunError::from)?;
-    let host = edge.cancellation.unless_cancelled(connect()).await??;
-    let project = Project::new(&name, ledger.owner());
-    let container = project.instance(generation.number, arguments.instance);
-    let running = containers::inspect(&host, &project, &container).await?;
-    let Some(running) = running.filter(containers::is_running) else {
-        let what = format!("instance {} of project `{name}` does not run", arguments.instance);
-        return Err(RunError::Nothing { what }.into());
-    };
-    let mut command =
-        if instance::has_entrypoint(&running) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };
-    command.extend(arguments.command.iter().cloned());
-    let mut lines = Lines::new(&redactor, String::new(), edge);
-    let work = exec_in(&host, &container, command, arguments, &mut lines);
-    let code = edge.cancellation.unless_cancelled(work).await??;
-    Ok(Outcome::Command(u8::try_from(code).unwrap_or(pshim::FAILED)))
-}
-
-async fn exec_in(
-    host: &Engine,
-    container: &str,
-    command: Vec<String>,
-    arguments: &ExecArguments,
-    lines: &mut Lines,
-) -> Result<i64, RunError> {
-    let doing = || format!("run a command in {container}");
-    let options = CreateExecOptions {
-        cmd: Some(command),
-        attach_stdin: Some(arguments.interactive),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        tty: Some(arguments.tty),
-        user: arguments.user.clone(),
-        ..CreateExecOptions::default()
-    };
-    let docker = host.docker();
-    let id = docker.create_exec(container, options).await.map_err(engine(doing))?.id;
-    let started = docker.start_exec(&id, None::<StartExecOptions>).await.map_err(engine(doing))?;
-    if let StartExecResults::Attached { output, input } = started {
-        let raw = (arguments.tty && arguments.interactive).then(Raw::enter);
-        let exec = &id;
-        let resize = attached::follow_size(|rows, columns| async move {
-            let options = ResizeExecOptionsBuilder::new().h(i32::from(rows)).w(i32::from(columns)).build();
-            let _ = docker.resize_exec(exec, options).await;
-        });
-        let doing = doing();
-        let pump = attached::pump(Ends { output, input }, arguments.interactive, lines, &doing);
-        if arguments.tty {
-            tokio::select! {
-                result = pump => result?,
-                () = resize => {}
-            }
-        } else {
-            pump.await?;
-        }
-        drop(raw);
-    }
-    for _ in 0..50 {
-        let state = docker.inspect_exec(&id).await.map_err(engine(doing))?;
-        if let (Some(false), Some(code)) = (state.running, state.exit_code) {
-            return Ok(code);
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    Ok(pshim::FAILED.into())
 }

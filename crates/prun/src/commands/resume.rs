@@ -5,13 +5,13 @@ use std::path::Path;
 use pcli::Exit;
 
 use crate::command::{ProjectArguments, ResumeArguments};
-use crate::commands::services::Known;
-use crate::commands::start::{Start, folder_of_states};
+use crate::commands::start::Start;
 use crate::commands::unit::Unit;
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
-use crate::instance::roll::{Instances, role};
-use crate::names::{Project, Role};
+use crate::instance::roll::Instances;
+use crate::names::{Project, Role, role};
+use crate::project::{Choice, Known, folder_of_states};
 
 /// Replaces all instances, new ones first, with the values and the configuration that they have.
 ///
@@ -19,7 +19,7 @@ use crate::names::{Project, Role};
 ///
 /// As a start; what ran before still runs then.
 pub async fn restart(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(arguments, edge).await?;
+    let known = Known::find(arguments.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
@@ -69,8 +69,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 async fn one(name: &str, edge: &Edge) -> Result<Exit, Failure> {
-    let project = ProjectArguments { project: Some(name.to_owned()), config: None };
-    let known = Known::find(&project, edge).await?;
+    let known = Known::find(Choice { name: Some(name), config: None }, edge).await?;
     let locked = known.state.lock(edge).await?;
     let Ok((ledger, current)) = known.open(&locked) else { return Ok(Exit::Done) };
     // One that was stopped has no containers, and stays so.

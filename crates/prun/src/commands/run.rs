@@ -9,25 +9,20 @@ use bollard::query_parameters::{
 };
 use papp::{Init, Port};
 use pcli::Ending;
-use pengine::Engine;
 
 use crate::command::{InitArguments, RunArguments};
-use crate::commands::logs::Lines;
-use crate::commands::services::Known;
-use crate::commands::start::{self, Start, now};
-use crate::edge::{Edge, Failure, Outcome};
+use crate::commands::start::{self, Start};
+use crate::edge::{Edge, Failure, Outcome, now};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
-use crate::error::{RunError, engine};
-use crate::instance::holder::{self, Holder};
-use crate::instance::roll::role;
+use crate::engine::lines::Lines;
+use crate::error::{RunError, engine, wrong};
+use crate::instance::holder::Holder;
+use crate::instance::sweep::{GRACE, sweep};
 use crate::instance::{self, Recipe};
-use crate::names::{Project, Role};
-use crate::plan::wrong;
+use crate::names::Role;
+use crate::project::Known;
 use crate::values::generation::Generation;
-
-/// How long a container may take to end when its values go.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Between two looks at a container that is about to have ended.
 const PAUSE: Duration = Duration::from_millis(30);
@@ -76,7 +71,7 @@ pub async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome, Failu
 ///
 /// When there is no such project or init command, or the engine refuses something.
 pub async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outcome, Failure> {
-    let known = Known::find(&arguments.project, edge).await?;
+    let known = Known::find(arguments.project.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
@@ -230,26 +225,4 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl F
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Removes what killed runs left: containers that do not run, and values that no container of theirs reads.
-pub(crate) async fn sweep(host: &Engine, project: &Project) -> Result<(), RunError> {
-    let all = containers::list(host, project).await?;
-    let of_runs: Vec<_> = all.iter().filter(|container| role(container) == Some(Role::Run.as_str())).collect();
-    let is_running = |container: &bollard::models::ContainerSummary| {
-        container.state == Some(bollard::models::ContainerSummaryStateEnum::RUNNING)
-    };
-    let alive: Vec<String> = of_runs.iter().filter(|one| is_running(one)).map(|one| containers::name_of(one)).collect();
-    for container in of_runs.iter().filter(|container| !is_running(container)) {
-        containers::remove(host, &containers::name_of(container), GRACE).await?;
-    }
-    for name in all.iter().map(containers::name_of) {
-        if let Some(of) = name.strip_suffix(".values")
-            && project.is_one_off(of)
-            && !alive.contains(&of.to_owned())
-        {
-            holder::remove(host, &name).await?;
-        }
-    }
-    Ok(())
 }

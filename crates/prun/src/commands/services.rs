@@ -4,25 +4,24 @@ use std::time::Instant;
 
 use pcli::Exit;
 use pcredential::{Administrator, Ledger, NewService, Phase, ServiceCredential, ServiceKind};
-use pengine::Engine;
 use zeroize::Zeroizing;
 
 use crate::command::{
     AddArguments, ImportArguments, ProjectArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand,
 };
 use crate::commands::show;
-use crate::commands::start::{Start, connect, folder_of_states, manifest, now};
-use crate::commands::stop::{confirm, project_of};
-use crate::edge::{Edge, Failure};
+use crate::commands::start::Start;
+use crate::edge::{Edge, Failure, confirm, now};
 use crate::engine::containers;
-use crate::error::RunError;
+use crate::error::{RunError, wrong};
 use crate::fault;
-use crate::instance::roll::{self, role};
+use crate::instance::roll;
 use crate::names::{Project, Role};
 use crate::plan::told::{ServiceOrigin, Told};
-use crate::plan::{self, WantedService, wrong};
+use crate::plan::{self, WantedService};
+use crate::project::{Known, manifest};
 use crate::service;
-use crate::state::{Locked, State};
+use crate::state::Locked;
 use crate::values::generation::Generation;
 
 /// Does what a command says.
@@ -41,33 +40,9 @@ pub async fn run(command: &ServicesCommand, edge: &Edge) -> Result<Exit, Failure
     }
 }
 
-/// A project that was started once, with its engine.
-pub(crate) struct Known {
-    pub(crate) name: String,
-    pub(crate) host: Engine,
-    pub(crate) state: State,
-}
-
-impl Known {
-    pub(crate) async fn find(arguments: &ProjectArguments, edge: &Edge) -> Result<Self, Failure> {
-        let name = project_of(arguments)?;
-        let state = State::of(folder_of_states(), &name)?;
-        let host = edge.cancellation.unless_cancelled(connect()).await??;
-        Ok(Self { name, host, state })
-    }
-
-    /// Its services and what its instances run with.
-    pub(crate) fn open(&self, locked: &Locked<'_>) -> Result<(Ledger, Generation), RunError> {
-        match (locked.ledger()?, self.state.generation()?) {
-            (Some(ledger), Some(generation)) => Ok((ledger, generation)),
-            _ => Err(RunError::Nothing { what: format!("project `{}` has not been started yet", self.name) }),
-        }
-    }
-}
-
 async fn rotate(arguments: &RotateArguments, edge: &Edge) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let known = Known::find(&arguments.project, edge).await?;
+    let known = Known::find(arguments.project.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
@@ -93,10 +68,10 @@ async fn rotate_in(
     }
     locked.seal_ledger(&start.ledger)?;
     fault::point("rotation.sealed");
-    if runs(&start.host, &start.project, Role::App).await?.is_empty() {
-        let before = runs(&start.host, &start.project, Role::Service).await?;
+    if containers::running(&start.host, &start.project, Role::App).await?.is_empty() {
+        let before = containers::running(&start.host, &start.project, Role::Service).await?;
         start.rotate_services(locked, current).await?;
-        for name in runs(&start.host, &start.project, Role::Service).await? {
+        for name in containers::running(&start.host, &start.project, Role::Service).await? {
             if !before.contains(&name) {
                 containers::stop(&start.host, &name, service::GRACE).await?;
             }
@@ -125,16 +100,6 @@ fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, Run
     Ok(arguments.names.clone())
 }
 
-/// The names of the project's containers of a role that run.
-pub(crate) async fn runs(host: &Engine, project: &Project, wanted: Role) -> Result<Vec<String>, RunError> {
-    let all = containers::list(host, project).await?;
-    let running = all.iter().filter(|container| {
-        role(container) == Some(wanted.as_str())
-            && container.state == Some(bollard::models::ContainerSummaryStateEnum::RUNNING)
-    });
-    Ok(running.map(containers::name_of).collect())
-}
-
 /// Changes what the project was told, and brings it to that: the app only if it runs.
 async fn change(
     edge: &Edge,
@@ -146,7 +111,7 @@ async fn change(
     let told = told(current.told.clone())?;
     let before = std::mem::replace(&mut current.told, told);
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
-    if runs(&start.host, &start.project, Role::App).await?.is_empty() {
+    if containers::running(&start.host, &start.project, Role::App).await?.is_empty() {
         locked.seal_generation(&Generation { digest: String::new(), ..current })?;
         edge.stderr.line("the app does not run; the next start does the rest");
         return Ok(Exit::Done);
@@ -157,7 +122,7 @@ async fn change(
 
 async fn add(arguments: &AddArguments, edge: &Edge) -> Result<Exit, Failure> {
     let wanted = WantedService::of_flag(&arguments.service)?;
-    let known = Known::find(&arguments.project, edge).await?;
+    let known = Known::find(arguments.project.choice(), edge).await?;
     change(edge, &known, |told| {
         if told.plan()?.wants(&wanted.name) {
             let what = format!("project {} has a service `{}` already", known.name, wanted.name);
@@ -170,7 +135,7 @@ async fn add(arguments: &AddArguments, edge: &Edge) -> Result<Exit, Failure> {
 }
 
 async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(&arguments.project, edge).await?;
+    let known = Known::find(arguments.project.choice(), edge).await?;
     let name = arguments.name.as_str();
     let ledger = known.state.ledger()?;
     let Some(service) = ledger.as_ref().and_then(|ledger| ledger.service(name)) else {
@@ -222,12 +187,12 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
 }
 
 async fn list(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(arguments, edge).await?;
+    let known = Known::find(arguments.choice(), edge).await?;
     let Some(ledger) = known.state.ledger()? else {
         return Err(RunError::Nothing { what: format!("nothing is known of a project `{}`", known.name) }.into());
     };
     let project = Project::new(&known.name, ledger.owner());
-    let running = runs(&known.host, &project, Role::Service).await?;
+    let running = containers::running(&known.host, &project, Role::Service).await?;
     let mut rows = vec![["NAME", "KIND", "IMAGE", "STATE", "VOLUME", "CREDENTIAL"].map(str::to_owned)];
     for service in ledger.services() {
         let state = if running.contains(&project.service(service.name())) { "running" } else { "stopped" };
@@ -258,7 +223,7 @@ fn meant(text: &str, arguments: &ProjectArguments, ledger: &Ledger) -> Result<Wa
 }
 
 async fn import(arguments: &ImportArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(&arguments.project, edge).await?;
+    let known = Known::find(arguments.project.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
     let wanted = meant(&arguments.service, &arguments.project, &ledger)?;
@@ -319,7 +284,7 @@ fn given(service: &str) -> Result<ServiceCredential, Failure> {
 }
 
 async fn reset(arguments: &ResetArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(&arguments.project, edge).await?;
+    let known = Known::find(arguments.project.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
     let wanted = meant(&arguments.service, &arguments.project, &ledger)?;

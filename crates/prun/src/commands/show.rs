@@ -6,32 +6,16 @@ use pcli::Exit;
 use pcredential::Ledger;
 
 use crate::command::{InjectedArguments, InjectedFormat, ProjectArguments};
-use crate::commands::start::{connect, folder_of_states, manifest, now};
-use crate::commands::stop::project_of;
-use crate::edge::{Edge, Failure};
+use crate::edge::{Edge, Failure, now};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::instance::forwarder;
-use crate::instance::roll::{number, role};
-use crate::names::{self, Project, Role};
-use crate::state::State;
-use crate::values::generation::{Generation, Origin, Value, Variable};
+use crate::names::{self, Project, Role, number, role};
+use crate::project::{connect, known, manifest, name_of};
+use crate::values::generation::{Origin, Value, Variable};
 
 /// How a secret is shown: always as long, so that its length is told in words or not at all.
 const MASK: &str = "••••••••";
-
-/// What is known of a project that was started once.
-///
-/// # Errors
-///
-/// [`RunError::Nothing`] when it never was; when its state cannot be read.
-pub fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
-    let state = State::of(folder_of_states(), name)?;
-    match state.ledger()? {
-        Some(ledger) => Ok((ledger, state.generation()?)),
-        None => Err(RunError::Nothing { what: format!("nothing is known of a project `{name}`") }),
-    }
-}
 
 /// Shows what runs.
 ///
@@ -39,7 +23,7 @@ pub fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
 ///
 /// When there is no such project, or no engine.
 pub async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let name = project_of(arguments)?;
+    let name = name_of(arguments.choice())?;
     let (ledger, _) = known(&name)?;
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let project = Project::new(&name, ledger.owner());
@@ -81,7 +65,7 @@ pub async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failu
 ///
 /// When there is no such project, or no such variable.
 pub fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let name = project_of(&arguments.project)?;
+    let name = name_of(arguments.project.choice())?;
     let (ledger, generation) = known(&name)?;
     let Some(generation) = generation else {
         return Err(RunError::Nothing { what: format!("project `{name}` has not been started yet") }.into());

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bollard::models::ImageInspect;
 use papp::Manifest;
@@ -10,20 +9,21 @@ use pcli::arguments::SecretArguments;
 use pcli::resolve::Purpose;
 use pcli::{Exit, FoundManifest};
 use pcredential::{Ledger, NewService, Phase, ServiceRecord};
-use pengine::{Endpoint, Engine, Environment, Flags, Safety};
+use pengine::Engine;
 use psecret::{Inputs, RedactorBuilder, Secret};
 
 use crate::command::StartArguments;
-use crate::commands::run as one_off;
-use crate::edge::{Edge, Failure};
+use crate::edge::{Edge, Failure, now};
 use crate::engine::containers;
-use crate::error::RunError;
+use crate::error::{RunError, wrong};
 use crate::fault;
 use crate::instance::forwarder;
 use crate::instance::roll::{self, Change, Instances, Roll};
+use crate::instance::sweep::sweep;
 use crate::names::Project;
 use crate::plan::Plan;
 use crate::plan::told::Told;
+use crate::project::{Transport, connect_to_deliver, folder_of_states, manifest};
 use crate::service::rotation::Rotation;
 use crate::service::{self, Started};
 use crate::state::{Locked, State};
@@ -82,7 +82,8 @@ pub(crate) async fn told(arguments: &StartArguments, edge: &Edge, what: What) ->
     };
     edge.stderr.fact("app", &format!("{} ({}, {what})  {origin}", plan.project, plan.image));
 
-    let host = edge.cancellation.unless_cancelled(connect_to_deliver(&arguments.secrets, &edge)).await??;
+    let transport = if arguments.secrets.require_tls { Transport::Private } else { Transport::Any };
+    let host = edge.cancellation.unless_cancelled(connect_to_deliver(transport, &edge)).await??;
     let state = State::of(folder_of_states(), &plan.project)?;
     let ledger = state.ledger()?.unwrap_or_else(|| Ledger::new(&plan.project));
     let current = state.generation()?;
@@ -91,43 +92,6 @@ pub(crate) async fn told(arguments: &StartArguments, edge: &Edge, what: What) ->
     let project = Project::new(&plan.project, ledger.owner());
     let (told, user) = (told.with_added(&added), compose::of_user(&secrets));
     Ok((Start { project, host, plan, told, user, ledger, edge, instances: Instances::Keep }, state))
-}
-
-/// Reads the manifest.
-///
-/// # Errors
-///
-/// When it is broken, or the named one is not there.
-pub fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, Failure> {
-    pcli::find_manifest(given, &[Path::new("")]).map_err(|error| error.diagnostic().into())
-}
-
-/// Where prun keeps the state of projects.
-#[must_use]
-pub fn folder_of_states() -> Option<std::path::PathBuf> {
-    pvault::state_folder(&|name| std::env::var_os(name), "prun")
-}
-
-/// Connects to hand over secrets: says when everybody on the way could read them, or refuses to.
-async fn connect_to_deliver(arguments: &SecretArguments, edge: &Edge) -> Result<Engine, RunError> {
-    let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
-    if arguments.require_tls {
-        endpoint.require_private()?;
-    }
-    if endpoint.safety() == Safety::Plaintext {
-        edge.stderr.warning("the engine is reached over plain TCP: everybody on the way can read the secrets");
-    }
-    Ok(Engine::connect(&endpoint).await?)
-}
-
-/// Connects to the engine that docker would use.
-///
-/// # Errors
-///
-/// [`RunError::Connect`].
-pub async fn connect() -> Result<Engine, RunError> {
-    let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
-    Ok(Engine::connect(&endpoint).await?)
 }
 
 /// Reads the user's secrets, each once; from now on everything that people see is redacted.
@@ -153,21 +117,11 @@ fn secrets(
         .map_err(RunError::from)?;
     if let Some((name, _)) = plan.environment.iter().find(|(_, value)| redactor.redact(value) != *value) {
         let what = format!("--env {name}=…: its value holds a secret, and would be visible in ps and docker inspect");
-        return Err(crate::plan::wrong(
-            what,
-            "--secret id=NAME,src=FILE, or compose it in app.toml: value = \"…${NAME}…\"",
-        )
-        .into());
+        return Err(wrong(what, "--secret id=NAME,src=FILE, or compose it in app.toml: value = \"…${NAME}…\"").into());
     }
     let edge = edge.redacting(&redactor);
     resolution.warnings.iter().for_each(|warning| edge.stderr.warning(warning));
     Ok((resolution.secrets, edge))
-}
-
-/// Seconds since 1970.
-#[must_use]
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A start under way.
@@ -228,7 +182,7 @@ impl Start {
         let cancellation = self.edge.cancellation.clone();
         roll::check_age(&self.host, &self.project, current.as_ref()).await?;
         let (image, variables) = self.prepare(locked).await?;
-        one_off::sweep(&self.host, &self.project).await?;
+        sweep(&self.host, &self.project).await?;
         let roll = Roll {
             host: &self.host,
             project: &self.project,
@@ -339,7 +293,7 @@ impl Start {
                         known.kind(),
                         wanted.kind
                     );
-                    return Err(crate::plan::wrong(what, "give the new one another name"));
+                    return Err(wrong(what, "give the new one another name"));
                 }
                 Some(known) => {
                     // Without a choice the image stays the one that the data was made with.

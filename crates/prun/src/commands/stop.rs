@@ -2,62 +2,20 @@
 
 use std::time::Duration;
 
-use pcli::{Exit, Printer};
+use pcli::Exit;
 use pengine::Engine;
 
-use crate::command::{ProjectArguments, StopArguments};
-use crate::commands::start::{connect, folder_of_states, manifest};
-use crate::edge::{Edge, Failure};
+use crate::command::StopArguments;
+use crate::edge::{Edge, Failure, confirm};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::instance::holder;
-use crate::instance::roll::role;
-use crate::names::{self, Project, Role};
-use crate::plan;
+use crate::names::{self, Project, Role, role};
+use crate::project::{connect, folder_of_states, name_of};
 use crate::service;
 use crate::state::State;
 
 const GRACE: Duration = Duration::from_secs(10);
-
-/// The project that is meant, by flag or manifest.
-///
-/// # Errors
-///
-/// When neither names one, or the manifest is broken.
-pub fn project_of(arguments: &ProjectArguments) -> Result<String, Failure> {
-    if let Some(name) = &arguments.project {
-        return Ok(plan::project(Some(name), None, "")?.0);
-    }
-    let found = manifest(arguments.config.as_deref())?;
-    let named = found.as_ref().and_then(|found| found.manifest.name.as_deref());
-    let image = found.as_ref().and_then(|found| found.manifest.image.as_deref());
-    match (named, image) {
-        (None, None) => {
-            Err(plan::wrong("no project is named", "--project NAME, or go to the folder of its app.toml").into())
-        }
-        (named, image) => Ok(plan::project(None, named, image.unwrap_or_default())?.0),
-    }
-}
-
-/// Asks before something goes that nobody can bring back.
-///
-/// # Errors
-///
-/// When the answer is another, or there is nobody to ask.
-pub fn confirm(name: &str, what: &str) -> Result<(), Failure> {
-    use std::io::{BufRead as _, IsTerminal as _};
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(plan::wrong(what, "say --yes where nobody can be asked").into());
-    }
-    Printer::stderr().line(&format!("{what}; type `{name}` to go on"));
-    let mut answer = String::new();
-    let read = tokio::task::block_in_place(|| stdin.lock().read_line(&mut answer));
-    if read.is_ok() && answer.trim() == name {
-        return Ok(());
-    }
-    Err(plan::wrong("the answer was another; nothing was removed", format!("type `{name}`, or say --yes")).into())
-}
 
 /// Stops the app and its services.
 ///
@@ -65,7 +23,7 @@ pub fn confirm(name: &str, what: &str) -> Result<(), Failure> {
 ///
 /// When there is no such project, or the engine refuses something.
 pub async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let name = project_of(&arguments.project)?;
+    let name = name_of(arguments.project.choice())?;
     if arguments.purge && !arguments.yes {
         confirm(&name, &format!("all data of project {name} and its credentials will be removed for ever"))?;
     }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pcli::Printer;
 
-use crate::error::RunError;
-use crate::plan::wrong;
+use crate::error::{RunError, wrong};
 
 /// The unit's name.
 const NAME: &str = "prun-resume.service";

@@ -11,7 +11,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::commands::logs::Lines;
+use crate::engine::lines::Lines;
 use crate::error::{RunError, engine};
 
 /// The caller's terminal, given back as it was when this is dropped.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ImageInspect, Mount, MountType,
-    MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ImageInspect, Mount,
+    MountType, MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum,
     VolumeCreateRequest,
 };
 use bollard::query_parameters::{
@@ -39,6 +39,15 @@ pub async fn list(host: &Engine, project: &Project) -> Result<Vec<ContainerSumma
     )]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     host.docker().list_containers(Some(options)).await.map_err(engine(|| "list containers"))
+}
+
+/// The names of the project's containers of a role that run.
+pub async fn running(host: &Engine, project: &Project, wanted: Role) -> Result<Vec<String>, RunError> {
+    let all = list(host, project).await?;
+    let running = all.iter().filter(|container| {
+        names::role(container) == Some(wanted.as_str()) && container.state == Some(ContainerSummaryStateEnum::RUNNING)
+    });
+    Ok(running.map(name_of).collect())
 }
 
 /// The names of the volumes of a project with a role.

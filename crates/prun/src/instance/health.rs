@@ -10,7 +10,7 @@ use pengine::Engine;
 
 use crate::engine::containers;
 use crate::engine::inside::{self, bytes_of};
-use crate::error::RunError;
+use crate::error::{RunError, wrong};
 use crate::instance;
 use crate::instance::holder;
 use crate::names::Project;
@@ -172,7 +172,7 @@ async fn look(
         Some(Check::Http { path, port }) => {
             let port = port.or_else(|| plan.ports.first().map(|port| port.container)).or_else(|| exposed(image));
             let Some(port) = port else {
-                return Err(crate::plan::wrong(
+                return Err(wrong(
                     "the health check names no port, and none is published",
                     "health = { http = \"/healthz\", port = 8080 }",
                 ));

@@ -14,10 +14,9 @@ use pengine::Engine;
 
 use crate::engine::archive::{self, File};
 use crate::engine::containers::{self, Access};
-use crate::error::{RunError, engine, is_missing, message};
+use crate::error::{RunError, engine, is_missing, message, wrong};
 use crate::instance::shim;
 use crate::names::{Project, Role};
-use crate::plan::wrong;
 
 /// Where the holder sees the values.
 const VALUES: &str = "/values";

@@ -4,12 +4,11 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bollard::models::{ContainerSummary, ContainerUpdateBody, ImageInspect};
+use bollard::models::{ContainerUpdateBody, ImageInspect};
 use pcredential::Ledger;
 use pengine::Engine;
 
-use crate::commands::start::now;
-use crate::edge::Edge;
+use crate::edge::{Edge, now};
 use crate::engine::containers;
 use crate::error::{RunError, engine};
 use crate::fault;
@@ -18,7 +17,7 @@ use crate::instance::health;
 use crate::instance::holder::{self, Holder};
 use crate::instance::shim;
 use crate::instance::{self, Recipe};
-use crate::names::{self, Project, Role};
+use crate::names::{self, Project, Role, number, role};
 use crate::plan::Plan;
 use crate::plan::container::PlannedVolume;
 use crate::plan::told::Told;
@@ -326,16 +325,4 @@ pub async fn check_age(host: &Engine, project: &Project, sealed: Option<&Generat
         }
         _ => Ok(()),
     }
-}
-
-/// What a container is for.
-#[must_use]
-pub fn role(container: &ContainerSummary) -> Option<&str> {
-    names::label(container.labels.as_ref(), names::ROLE)
-}
-
-/// The generation that a container belongs to.
-#[must_use]
-pub fn number(container: &ContainerSummary) -> Option<u64> {
-    names::label(container.labels.as_ref(), names::GENERATION)?.parse().ok()
 }

@@ -8,9 +8,8 @@ use papp::{Volume, VolumeSource};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::containers;
-use crate::error::RunError;
+use crate::error::{RunError, wrong};
 use crate::names;
-use crate::plan::wrong;
 
 /// The flags, as clap reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]

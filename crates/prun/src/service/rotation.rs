@@ -10,8 +10,7 @@ use pcredential::probe::Verdict;
 use pcredential::{Ledger, ServiceRecord, Step, Which, change, probe};
 use pengine::Engine;
 
-use crate::commands::start::now;
-use crate::edge::Edge;
+use crate::edge::{Edge, now};
 use crate::error::RunError;
 use crate::fault;
 use crate::names::Project;

@@ -5,8 +5,8 @@ use pcredential::{InjectedValue, Ledger, Place};
 use psecret::{Delivery, Secret, Source};
 use zeroize::Zeroizing;
 
-use crate::error::RunError;
-use crate::plan::{Plan, wrong};
+use crate::error::{RunError, wrong};
+use crate::plan::Plan;
 use crate::values::delivered::Delivered;
 use crate::values::generation::{Origin, Shape, Value, Variable};
 

@@ -1,0 +1,135 @@
+//! The project that a command is about: its name, its manifest, its state and its engine.
+
+use std::path::{Path, PathBuf};
+
+use pcli::FoundManifest;
+use pcredential::Ledger;
+use pengine::{Endpoint, Engine, Environment, Flags, Safety};
+
+use crate::edge::{Edge, Failure};
+use crate::error::{RunError, wrong};
+use crate::plan;
+use crate::state::{Locked, State};
+use crate::values::generation::Generation;
+
+/// How the user says which project a command is about.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choice<'a> {
+    /// The project's name.
+    pub name: Option<&'a str>,
+    /// The manifest that names it.
+    pub config: Option<&'a Path>,
+}
+
+/// Which connections to an engine may carry secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Every one; one that others can read is warned about.
+    Any,
+    /// Only one that nobody on the way can read.
+    Private,
+}
+
+/// Reads the manifest.
+///
+/// # Errors
+///
+/// When it is broken, or the named one is not there.
+pub fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, Failure> {
+    pcli::find_manifest(given, &[Path::new("")]).map_err(|error| error.diagnostic().into())
+}
+
+/// Where prun keeps the state of projects.
+#[must_use]
+pub fn folder_of_states() -> Option<PathBuf> {
+    pvault::state_folder(&|name| std::env::var_os(name), "prun")
+}
+
+/// Connects to hand over secrets: says when everybody on the way could read them, or refuses to.
+pub async fn connect_to_deliver(transport: Transport, edge: &Edge) -> Result<Engine, RunError> {
+    let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
+    if transport == Transport::Private {
+        endpoint.require_private()?;
+    }
+    if endpoint.safety() == Safety::Plaintext {
+        edge.stderr.warning("the engine is reached over plain TCP: everybody on the way can read the secrets");
+    }
+    Ok(Engine::connect(&endpoint).await?)
+}
+
+/// Connects to the engine that docker would use.
+///
+/// # Errors
+///
+/// [`RunError::Connect`].
+pub async fn connect() -> Result<Engine, RunError> {
+    let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
+    Ok(Engine::connect(&endpoint).await?)
+}
+
+/// The project that is meant, by flag or manifest.
+///
+/// # Errors
+///
+/// When neither names one, or the manifest is broken.
+pub fn name_of(choice: Choice<'_>) -> Result<String, Failure> {
+    if let Some(name) = choice.name {
+        return Ok(plan::project(Some(name), None, "")?.0);
+    }
+    let found = manifest(choice.config)?;
+    let named = found.as_ref().and_then(|found| found.manifest.name.as_deref());
+    let image = found.as_ref().and_then(|found| found.manifest.image.as_deref());
+    match (named, image) {
+        (None, None) => Err(wrong("no project is named", "--project NAME, or go to the folder of its app.toml").into()),
+        (named, image) => Ok(plan::project(None, named, image.unwrap_or_default())?.0),
+    }
+}
+
+/// What is known of a project that was started once.
+///
+/// # Errors
+///
+/// [`RunError::Nothing`] when it never was; when its state cannot be read.
+pub fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
+    let state = State::of(folder_of_states(), name)?;
+    match state.ledger()? {
+        Some(ledger) => Ok((ledger, state.generation()?)),
+        None => Err(RunError::Nothing { what: format!("nothing is known of a project `{name}`") }),
+    }
+}
+
+/// A project that was started once, with its engine.
+pub struct Known {
+    /// The project's name.
+    pub name: String,
+    /// The engine that docker would use.
+    pub host: Engine,
+    /// The sealed state.
+    pub state: State,
+}
+
+impl Known {
+    /// Finds the project's state and connects to its engine.
+    ///
+    /// # Errors
+    ///
+    /// When nothing names a project, or no engine answers.
+    pub async fn find(choice: Choice<'_>, edge: &Edge) -> Result<Self, Failure> {
+        let name = name_of(choice)?;
+        let state = State::of(folder_of_states(), &name)?;
+        let host = edge.cancellation.unless_cancelled(connect()).await??;
+        Ok(Self { name, host, state })
+    }
+
+    /// Reads its services and what its instances run with.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Nothing`] when it was never started.
+    pub fn open(&self, locked: &Locked<'_>) -> Result<(Ledger, Generation), RunError> {
+        match (locked.ledger()?, self.state.generation()?) {
+            (Some(ledger), Some(generation)) => Ok((ledger, generation)),
+            _ => Err(RunError::Nothing { what: format!("project `{}` has not been started yet", self.name) }),
+        }
+    }
+}
