@@ -1,13 +1,16 @@
 //! The command line, flat, as clap reads it. [`crate::plan`] turns it into something checked.
 
+mod services;
+mod start;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use pcli::arguments::SecretArguments;
-use serde::{Deserialize, Serialize};
 
-use crate::plan::container::ContainerArguments;
 use crate::project::Choice;
+
+pub use services::{AddArguments, ImportArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand};
+pub use start::{RunArguments, StartArguments};
 
 /// Starts images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]
@@ -77,163 +80,6 @@ impl ProjectArguments {
     }
 }
 
-/// `prun start`: docker's flags keep docker's spelling and meaning.
-#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StartArguments {
-    /// The app's image [default: `image` of the manifest]
-    #[arg(value_name = "IMAGE")]
-    pub image: Option<String>,
-
-    /// The command instead of the image's CMD
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
-
-    /// The project [default: `name` of the manifest, else the image's name]
-    #[arg(long, visible_alias = "name", value_name = "NAME")]
-    pub project: Option<String>,
-
-    /// A service: `KIND[:VERSION][=NAME]`; kinds are postgres, mysql, mariadb, redis, valkey, mongodb (repeatable)
-    #[arg(long = "service", value_name = "KIND[=NAME]")]
-    pub services: Vec<String>,
-
-    /// Publish a port: `[ADDRESS:][HOST:]CONTAINER`, as docker spells it (repeatable)
-    #[arg(short, long = "publish", value_name = "PORT")]
-    pub ports: Vec<String>,
-
-    /// How many instances to run
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub replicas: Option<u32>,
-
-    /// How many seconds a service or an instance may take to become ready [default: 120]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub wait: Option<u64>,
-
-    /// Docker run's flags about the container.
-    #[command(flatten)]
-    pub container: ContainerArguments,
-
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    #[serde(skip)]
-    pub dry_run: bool,
-
-    /// Where secrets come from.
-    #[command(flatten)]
-    #[serde(skip)]
-    pub secrets: SecretArguments,
-}
-
-/// Flags that say nothing about what should run are no difference.
-impl PartialEq for StartArguments {
-    fn eq(&self, other: &Self) -> bool {
-        serde_json::to_value(self).ok() == serde_json::to_value(other).ok()
-    }
-}
-
-impl Eq for StartArguments {}
-
-/// `prun services`.
-#[derive(Debug, Subcommand)]
-pub enum ServicesCommand {
-    /// Give a service a new credential; instances get it without a rebuild and without a failed login
-    Rotate(RotateArguments),
-    /// Add a service; the app is restarted with its variables
-    Add(AddArguments),
-    /// Take a service out; its data and credential stay
-    Remove(RemoveArguments),
-    /// Show the services of a project
-    List(ProjectArguments),
-    /// Take over data that others made: the app gets a login of its own
-    Import(ImportArguments),
-    /// Set new passwords in data whose passwords nobody knows; the data stays
-    Reset(ResetArguments),
-}
-
-/// `prun services add`.
-#[derive(Debug, Args)]
-pub struct AddArguments {
-    /// The service; kinds are postgres, mysql, mariadb, redis, valkey, mongodb
-    #[arg(value_name = "KIND[:VERSION][=NAME]")]
-    pub service: String,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
-}
-
-/// `prun services remove`.
-#[derive(Debug, Args)]
-pub struct RemoveArguments {
-    /// The service
-    #[arg(value_name = "NAME")]
-    pub name: String,
-
-    /// Remove its data and its credential too; they cannot be brought back
-    #[arg(long)]
-    pub purge: bool,
-
-    /// Do not ask before data is removed
-    #[arg(long, requires = "purge")]
-    pub yes: bool,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
-}
-
-/// `prun services import`.
-#[derive(Debug, Args)]
-pub struct ImportArguments {
-    /// A service of app.toml, or `KIND[:VERSION][=NAME]`
-    #[arg(value_name = "SERVICE")]
-    pub service: String,
-
-    /// The volume with the data [default: the one that prun would make]
-    #[arg(long, value_name = "NAME")]
-    pub volume: Option<String>,
-
-    /// The database that the app uses [default: made from the project's name]
-    #[arg(long, value_name = "NAME")]
-    pub database: Option<String>,
-
-    /// The administrator's name [default: postgres or root]; its password comes from standard input
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
-}
-
-/// `prun services reset`.
-#[derive(Debug, Args)]
-pub struct ResetArguments {
-    /// A service of app.toml, or `KIND[:VERSION][=NAME]`
-    #[arg(value_name = "SERVICE")]
-    pub service: String,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
-}
-
-/// `prun services rotate`.
-#[derive(Debug, Args)]
-pub struct RotateArguments {
-    /// The services
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
-    pub names: Vec<String>,
-
-    /// Every service of the project
-    #[arg(long)]
-    pub all: bool,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
-}
-
 /// `prun stop`.
 #[derive(Debug, Args)]
 pub struct StopArguments {
@@ -296,26 +142,6 @@ pub struct ExecArguments {
     /// The command and its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
-}
-
-/// `prun run`: docker's foreground run.
-#[derive(Debug, Args)]
-pub struct RunArguments {
-    /// Give the command what comes on standard input
-    #[arg(short, long)]
-    pub interactive: bool,
-
-    /// Give the command a terminal
-    #[arg(short, long)]
-    pub tty: bool,
-
-    /// Remove the container when it ends, which is always done
-    #[arg(long)]
-    pub rm: bool,
-
-    /// Everything else.
-    #[command(flatten)]
-    pub start: StartArguments,
 }
 
 /// `prun init`.

@@ -46,8 +46,8 @@ pub struct Recipe<'a> {
 /// health checks that are asked from beside the app. Without any of these an instance is what `docker run` makes of it.
 #[must_use]
 pub fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
-    !plan.init.is_empty()
-        || matches!(plan.health, Some(Check::Http { .. }))
+    !plan.init().is_empty()
+        || matches!(plan.health(), Some(Check::Http { .. }))
         || variables.iter().any(|variable| variable.origin != Origin::Configuration)
 }
 
@@ -66,9 +66,9 @@ impl Recipe<'_> {
     /// [`RunError::Plan`] when the image has no command or a volume's folder does not exist.
     pub fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, RunError> {
         let config = self.image.config.clone().unwrap_or_default();
-        let command = self.plan.container.command_of(&config);
+        let command = self.plan.container().command_of(&config);
         if command.is_empty() {
-            let what = format!("image `{}` names no command to run", self.plan.image);
+            let what = format!("image `{}` names no command to run", self.plan.image());
             return Err(wrong(what, "add CMD or ENTRYPOINT to its Dockerfile"));
         }
         let mut mounts = Vec::new();
@@ -76,7 +76,7 @@ impl Recipe<'_> {
             mounts.push(containers::mount(values, pshim::DELIVERY, Access::Read));
             mounts.push(containers::mount(&self.project.home(), pshim::HOME, Access::Read));
         }
-        for volume in &self.plan.container.volumes {
+        for volume in self.plan.container().volumes() {
             mounts.push(self.mount(volume)?);
         }
         let (entrypoint, command) = match &self.values {
@@ -88,9 +88,9 @@ impl Recipe<'_> {
             Some(_) => wrap(check, config.shell.as_deref()),
             None => Some(check),
         });
-        Ok(self.plan.container.apply(ContainerCreateBody {
+        Ok(self.plan.container().apply(ContainerCreateBody {
             // By its id: a tag that moves between two instances must not make them different.
-            image: Some(self.image.id.clone().unwrap_or_else(|| self.plan.image.clone())),
+            image: Some(self.image.id.clone().unwrap_or_else(|| self.plan.image().to_owned())),
             entrypoint: Some(entrypoint),
             cmd: Some(command),
             env: Some(self.environment()),
@@ -124,7 +124,7 @@ impl Recipe<'_> {
                 })
             }
             VolumeSource::Host(path) => {
-                let path = self.plan.folder.join(path);
+                let path = self.plan.folder().join(path);
                 // Docker would create a folder that belongs to root.
                 let Ok(path) = path.canonicalize() else {
                     return Err(wrong(format!("volume folder {} does not exist", path.display()), "create it first"));
@@ -148,7 +148,7 @@ impl Recipe<'_> {
     /// it is everything, because somebody asked for that.
     fn environment(&self) -> Vec<String> {
         let variables = self.generation.variables.iter();
-        match self.plan.deliver {
+        match self.plan.deliver() {
             Deliver::Shim | Deliver::Files => variables
                 .filter(|variable| variable.origin == Origin::Configuration)
                 .filter_map(|variable| match &variable.value {
@@ -173,11 +173,11 @@ impl Recipe<'_> {
             .reserve_exact(self.generation.variables.iter().map(|variable| entry_size(variable) + 8).sum());
         for variable in self.generation.variables.iter().filter(|variable| variable.origin != Origin::Configuration) {
             let confidential = matches!(variable.value, Value::Confidential(_));
-            let as_file = variable.shape == Shape::File || (self.plan.deliver == Deliver::Files && confidential);
+            let as_file = variable.shape == Shape::File || (self.plan.deliver() == Deliver::Files && confidential);
             if as_file {
                 files.add_single(variable);
             }
-            match (self.plan.deliver, as_file) {
+            match (self.plan.deliver(), as_file) {
                 (Deliver::Environment, _) => {}
                 (Deliver::Files, true) if variable.shape == Shape::Variable => {
                     files.add(format!("{}_FILE={}", variable.name, file_path(&variable.name)).as_bytes());
@@ -185,7 +185,7 @@ impl Recipe<'_> {
                 (Deliver::Files | Deliver::Shim, _) => files.add(&entry(variable)),
             }
         }
-        for init in &self.plan.init {
+        for init in self.plan.init() {
             let words: Vec<&str> = init.command.iter().map(String::as_str).collect();
             let limit = init.timeout.map_or(0, |timeout| u32::try_from(timeout.as_secs().max(1)).unwrap_or(0));
             files.init.extend(pshim::init::write(&init.name, limit, &words).unwrap_or_default());
@@ -293,7 +293,7 @@ fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
 /// A name is looked up in the container's own `/etc/passwd`.
 pub async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {
     let of_image = image.config.as_ref().and_then(|config| config.user.as_deref());
-    let user = plan.container.user.as_deref().or(of_image).unwrap_or_default();
+    let user = plan.container().user().or(of_image).unwrap_or_default();
     let name = user.split(':').next().unwrap_or_default();
     if name.is_empty() || name == "root" {
         return Some(0);

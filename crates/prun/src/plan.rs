@@ -1,7 +1,8 @@
 //! What should run: the manifest and the command line, as one checked thing.
 
 pub mod container;
-pub mod told;
+pub mod order;
+pub mod record;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,9 +10,9 @@ use std::time::Duration;
 use papp::{Check, Deliver, Init, Manifest, Port};
 use pcredential::{ServiceKind, VariableSet};
 
-use container::{ContainerFlags, PlannedVolume};
+use container::ContainerFlags;
+use order::Order;
 
-use crate::command::StartArguments;
 use crate::error::{RunError, wrong};
 
 /// How long a service or an instance may take, if nobody says.
@@ -21,35 +22,35 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Plan {
     /// The project's name.
-    pub project: String,
+    project: String,
     /// Who named the project, for people.
-    pub project_from: &'static str,
+    project_from: &'static str,
     /// The app's image.
-    pub image: String,
+    image: String,
     /// The services, in the order in which they are added.
-    pub services: Vec<WantedService>,
+    services: Vec<WantedService>,
     /// Public configuration.
-    pub environment: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
     /// The secrets that are made of other names, and whether each may replace an injected variable.
-    pub composed: Vec<papp::Secret>,
+    composed: Vec<papp::Secret>,
     /// The user's secrets that may take the place of an injected variable.
-    pub overriding: Vec<String>,
+    overriding: Vec<String>,
     /// What runs before the app.
-    pub init: Vec<Init>,
+    init: Vec<Init>,
     /// How many instances.
-    pub replicas: u32,
+    replicas: u32,
     /// The published ports.
-    pub ports: Vec<Port>,
+    ports: Vec<Port>,
     /// What docker's own flags ask for.
-    pub container: ContainerFlags,
+    container: ContainerFlags,
     /// The folder that the volumes' host paths begin at.
-    pub folder: PathBuf,
+    folder: PathBuf,
     /// How values reach the app.
-    pub deliver: Deliver,
+    deliver: Deliver,
     /// How health is asked.
-    pub health: Option<Check>,
+    health: Option<Check>,
     /// How long services and instances may take.
-    pub patience: Duration,
+    patience: Duration,
 }
 
 /// A service that should run.
@@ -70,19 +71,19 @@ pub struct WantedService {
 }
 
 impl Plan {
-    /// Joins command line and manifest; the command line wins. `folder` is the manifest's, else the current one.
+    /// Joins the order and the manifest; the order wins. `folder` is the manifest's, else the current one.
     ///
     /// # Errors
     ///
     /// [`RunError::Plan`] for what cannot be followed.
-    pub fn new(arguments: &StartArguments, manifest: &Manifest, folder: &Path) -> Result<Self, RunError> {
-        let Some(image) = arguments.image.clone().or_else(|| manifest.image.clone()) else {
+    pub fn new(order: &Order, manifest: &Manifest, folder: &Path) -> Result<Self, RunError> {
+        let Some(image) = order.image.clone().or_else(|| manifest.image.clone()) else {
             return Err(wrong("no image is named", "prun start IMAGE, or image = \"…\" in app.toml"));
         };
-        let (project, project_from) = project(arguments.project.as_deref(), manifest.name.as_deref(), &image)?;
+        let (project, project_from) = project(order.project.as_deref(), manifest.name.as_deref(), &image)?;
         let mut services: Vec<WantedService> =
             manifest.services.iter().map(WantedService::of_manifest).collect::<Result<_, _>>()?;
-        for text in &arguments.services {
+        for text in &order.services {
             let service = WantedService::of_flag(text)?;
             match services.iter().find(|other| other.name == service.name) {
                 None => services.push(service),
@@ -96,14 +97,14 @@ impl Plan {
                 }
             }
         }
-        let ports = if arguments.ports.is_empty() {
+        let ports = if order.ports.is_empty() {
             manifest.run.ports.clone()
         } else {
-            arguments.ports.iter().map(|text| port(text)).collect::<Result<_, _>>()?
+            order.ports.iter().map(|text| port(text)).collect::<Result<_, _>>()?
         };
         check_ports(&ports)?;
         let mut environment = manifest.environment.clone();
-        for (name, value) in arguments.container.configuration()? {
+        for (name, value) in order.container.configuration()? {
             if manifest.secrets.iter().any(|secret| secret.name == name) {
                 let help = format!(
                     "--secret id={name} takes it from the environment, --secret id={name},src=FILE from a file"
@@ -117,10 +118,9 @@ impl Plan {
             environment.push((name, value));
         }
         // Flags are relative to where they were typed.
-        let here = std::path::absolute(".").unwrap_or_default();
-        let mut container = arguments.container.check(&here, &arguments.command)?;
-        let of_manifest = manifest.run.volumes.iter().cloned().map(PlannedVolume::Project);
-        container.volumes = of_manifest.chain(std::mem::take(&mut container.volumes)).collect();
+        let here = order.directory.as_deref().unwrap_or(folder);
+        let mut container = order.container.check(here, &order.command)?;
+        container.mount_first(manifest.run.volumes.iter().cloned());
         let (health, timeout) = match &manifest.run.health {
             Some(health) => (Some(health.check.clone()), health.timeout),
             None => (None, None),
@@ -139,13 +139,13 @@ impl Plan {
                 .map(|secret| secret.name.clone())
                 .collect(),
             init: manifest.init.clone(),
-            replicas: arguments.replicas.unwrap_or(manifest.run.replicas),
+            replicas: order.replicas.unwrap_or(manifest.run.replicas),
             ports,
             container,
             folder: folder.to_owned(),
             deliver: manifest.run.deliver,
             health,
-            patience: arguments.wait.map(Duration::from_secs).or(timeout).unwrap_or(PATIENCE),
+            patience: order.wait.map(Duration::from_secs).or(timeout).unwrap_or(PATIENCE),
         })
     }
 
@@ -162,6 +162,113 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Leaves out every composed secret but these.
+    pub fn compose_only(&mut self, names: &[String]) {
+        self.composed.retain(|secret| names.contains(&secret.name));
+    }
+
+    /// Runs one command in the place of the app: without its init commands, and with these ports alone.
+    pub fn run_command(&mut self) -> Vec<Port> {
+        self.init.clear();
+        std::mem::take(&mut self.ports)
+    }
+
+    /// Runs these init commands, and then this program in the place of the app.
+    pub fn run_init(&mut self, init: Vec<Init>, program: Vec<String>) {
+        self.init = init;
+        self.container.run_instead(program);
+    }
+
+    /// The project's name.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// Where the project's name comes from, for people.
+    #[must_use]
+    pub fn project_from(&self) -> &'static str {
+        self.project_from
+    }
+
+    /// The app's image.
+    #[must_use]
+    pub fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// The services, in the order in which they are added.
+    #[must_use]
+    pub fn services(&self) -> &[WantedService] {
+        &self.services
+    }
+
+    /// Public configuration.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// The secrets that are made of other names.
+    #[must_use]
+    pub fn composed(&self) -> &[papp::Secret] {
+        &self.composed
+    }
+
+    /// Whether a secret of this name may take the place of an injected variable.
+    #[must_use]
+    pub fn overrides(&self, name: &str) -> bool {
+        self.overriding.iter().any(|other| other == name)
+    }
+
+    /// The commands that run before the app.
+    #[must_use]
+    pub fn init(&self) -> &[Init] {
+        &self.init
+    }
+
+    /// How many instances run.
+    #[must_use]
+    pub fn replicas(&self) -> u32 {
+        self.replicas
+    }
+
+    /// The published ports.
+    #[must_use]
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    /// What docker's own flags say about the container.
+    #[must_use]
+    pub fn container(&self) -> &ContainerFlags {
+        &self.container
+    }
+
+    /// The folder in which the host paths of the manifest's volumes begin.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How values reach the app.
+    #[must_use]
+    pub fn deliver(&self) -> Deliver {
+        self.deliver
+    }
+
+    /// The app's health check, if the manifest has one.
+    #[must_use]
+    pub fn health(&self) -> Option<&Check> {
+        self.health.as_ref()
+    }
+
+    /// How long a service or an instance may take to become ready.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Whether a service is part of the plan.
@@ -310,23 +417,23 @@ fn check_ports(ports: &[Port]) -> Result<(), RunError> {
 mod tests {
     use super::*;
 
-    fn arguments(services: &[&str], ports: &[&str]) -> StartArguments {
-        StartArguments {
+    fn order(services: &[&str], ports: &[&str]) -> Order {
+        Order {
             image: Some("registry:5000/team/Shop.Web:1.4".to_owned()),
             services: services.iter().map(|text| (*text).to_owned()).collect(),
             ports: ports.iter().map(|text| (*text).to_owned()).collect(),
-            ..StartArguments::default()
+            ..Order::default()
         }
     }
 
-    fn plan(arguments: &StartArguments, manifest: &str) -> Result<Plan, RunError> {
+    fn plan(order: &Order, manifest: &str) -> Result<Plan, RunError> {
         let manifest = Manifest::parse(Path::new("app.toml"), manifest.as_bytes()).unwrap();
-        Plan::new(arguments, &manifest, Path::new("/srv"))
+        Plan::new(order, &manifest, Path::new("/srv"))
     }
 
     #[test]
     fn everything_works_without_a_manifest() {
-        let plan = plan(&arguments(&["postgres", "valkey:8=sessions"], &["8080:80"]), "").unwrap();
+        let plan = plan(&order(&["postgres", "valkey:8=sessions"], &["8080:80"]), "").unwrap();
         assert_eq!((plan.project.as_str(), plan.project_from), ("shop-web", "from the image's name"));
         let services: Vec<_> = plan.services.iter().map(|s| (s.name.as_str(), s.kind, s.image.as_deref())).collect();
         assert_eq!(
@@ -339,9 +446,9 @@ mod tests {
     #[test]
     fn the_command_line_wins_over_the_manifest() {
         let manifest = "name = \"shop\"\nimage = \"shop:latest\"\n[run]\nports = [\"8080:80\"]\nreplicas = 3";
-        let plain = plan(&StartArguments::default(), manifest).unwrap();
+        let plain = plan(&Order::default(), manifest).unwrap();
         assert_eq!((plain.project.as_str(), plain.image.as_str(), plain.replicas), ("shop", "shop:latest", 3));
-        let flags = StartArguments { project: Some("other".into()), replicas: Some(1), ..arguments(&[], &["9090:90"]) };
+        let flags = Order { project: Some("other".into()), replicas: Some(1), ..order(&[], &["9090:90"]) };
         let flags = plan(&flags, manifest).unwrap();
         assert_eq!((flags.project.as_str(), flags.replicas), ("other", 1));
         assert_eq!(flags.ports[0].host, Some(9090));
@@ -357,17 +464,17 @@ mod tests {
             (&[], &["53:53/udp"], "UDP"),
             (&[], &["80:80", "80:81"], "the same host port"),
         ] {
-            let error = plan(&arguments(services, ports), "").unwrap_err();
+            let error = plan(&order(services, ports), "").unwrap_err();
             assert!(error.to_string().contains(word), "{error}");
         }
-        let error = plan(&StartArguments::default(), "").unwrap_err();
+        let error = plan(&Order::default(), "").unwrap_err();
         assert!(error.to_string().contains("no image"), "{error}");
     }
 
     #[test]
     fn a_version_chooses_the_tag_and_an_image_everything() {
         let manifest = "image = \"x\"\n[services.db]\nkind = \"postgres\"\nversion = \"15\"\n[services.cache]\nkind = \"redis\"\nimage = \"mine:1\"";
-        let plan = plan(&StartArguments::default(), manifest).unwrap();
+        let plan = plan(&Order::default(), manifest).unwrap();
         assert_eq!(plan.services[0].image.as_deref(), Some("postgres:15"));
         assert_eq!(plan.services[1].image.as_deref(), Some("mine:1"));
     }

@@ -78,6 +78,6 @@ async fn one(name: &str, edge: &Edge) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
-    start.edge.stderr.fact("app", &format!("{name} ({})", start.plan.image));
+    start.edge.stderr.fact("app", &format!("{name} ({})", start.plan.image()));
     start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
 }

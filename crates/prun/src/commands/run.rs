@@ -11,7 +11,7 @@ use papp::{Init, Port};
 use pcli::Ending;
 
 use crate::command::{InitArguments, RunArguments};
-use crate::commands::start::{self, Start};
+use crate::commands::start::{Goal, Start};
 use crate::edge::{Edge, Failure, Outcome, now};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
@@ -49,12 +49,10 @@ pub async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome, Failu
         );
     }
     let attachment = Attachment { interactive: arguments.interactive, tty: arguments.tty };
-    let (mut start, state) = start::told(&arguments.start, edge, start::What::Command).await?;
+    let (mut start, state) = Start::read(&arguments.start, edge, Goal::Command).await?;
     let outcome = async {
-        // An init command belongs to the app's own start.
-        start.plan.init.clear();
-        // The manifest's ports are the app's, which may run meanwhile.
-        let ports = std::mem::take(&mut start.plan.ports);
+        // The init commands belong to the app's own start, and the manifest's ports to the app, which may run meanwhile.
+        let ports = start.plan.run_command();
         let ports = if arguments.start.ports.is_empty() { Vec::new() } else { ports };
         let locked = state.lock(edge).await?;
         let (image, variables) = start.prepare(&locked).await?;
@@ -76,8 +74,8 @@ pub async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outcome, Fai
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
     let outcome = async {
-        start.plan.init = chosen(&arguments.names, &start.plan.init)?;
-        start.plan.container.run_instead(vec![crate::instance::shim::path(), "done".to_owned()]);
+        let init = chosen(&arguments.names, start.plan.init())?;
+        start.plan.run_init(init, vec![crate::instance::shim::path(), "done".to_owned()]);
         let (image, variables) = start.prepare(&locked).await?;
         let attachment = Attachment { interactive: false, tty: false };
         foreground(&start, &image, variables, &[], attachment, move || drop(locked)).await
@@ -116,7 +114,7 @@ async fn foreground(
     };
     sweep(host, project).await?;
     let generation =
-        Generation { number: 0, created: now(), digest: String::new(), variables, told: start.told.clone() };
+        Generation { number: 0, created: now(), digest: String::new(), variables, record: start.record.clone() };
     let recipe =
         Recipe { project, plan: &start.plan, image, generation: &generation, values: Some(holder.name.clone()) };
     let work = async {
@@ -126,7 +124,7 @@ async fn foreground(
         holder.furnish(host).await?;
         let body = attach_to(recipe.body(project.labels(Role::Run, &[]))?, ports, attachment);
         containers::create(host, project, &name, body).await?;
-        for network in &start.plan.container.networks {
+        for network in start.plan.container().networks() {
             containers::join(host, network, &name).await?;
         }
         let owner = instance::owner(host, &start.plan, image, &name).await;

@@ -17,7 +17,7 @@ use crate::error::{RunError, wrong};
 use crate::fault;
 use crate::instance::roll;
 use crate::names::{Project, Role};
-use crate::plan::told::{ServiceOrigin, Told};
+use crate::plan::record::{Record, ServiceOrigin};
 use crate::plan::{self, WantedService};
 use crate::project::{Known, manifest};
 use crate::service;
@@ -104,32 +104,32 @@ fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, Run
 async fn change(
     edge: &Edge,
     known: &Known,
-    told: impl FnOnce(Told) -> Result<Told, RunError>,
+    next: impl FnOnce(Record) -> Result<Record, RunError>,
 ) -> Result<Exit, Failure> {
     let locked = known.state.lock(edge).await?;
     let (ledger, mut current) = known.open(&locked)?;
-    let told = told(current.told.clone())?;
-    let before = std::mem::replace(&mut current.told, told);
+    let record = next(current.record.clone())?;
+    let before = std::mem::replace(&mut current.record, record);
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
     if containers::running(&start.host, &start.project, Role::App).await?.is_empty() {
         locked.seal_generation(&Generation { digest: String::new(), ..current })?;
         edge.stderr.line("the app does not run; the next start does the rest");
         return Ok(Exit::Done);
     }
-    current.told = before;
+    current.record = before;
     start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
 }
 
 async fn add(arguments: &AddArguments, edge: &Edge) -> Result<Exit, Failure> {
     let wanted = WantedService::of_flag(&arguments.service)?;
     let known = Known::find(arguments.project.choice(), edge).await?;
-    change(edge, &known, |told| {
-        if told.plan()?.wants(&wanted.name) {
+    change(edge, &known, |record| {
+        if record.plan()?.wants(&wanted.name) {
             let what = format!("project {} has a service `{}` already", known.name, wanted.name);
             return Err(wrong(what, "give the new one another name: KIND=NAME"));
         }
-        let added = [told.added(), &[plan::full_name(&wanted)]].concat();
-        Ok(told.with_added(&added))
+        let added = [record.added(), &[plan::full_name(&wanted)]].concat();
+        Ok(record.with_added(&added))
     })
     .await
 }
@@ -151,8 +151,8 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
             &format!("the data in volume {} and the credential of {name} will be removed for ever", service.volume()),
         )?;
     }
-    let told = known.state.generation()?.map(|generation| generation.told);
-    match told.as_ref().and_then(|told| told.origin(name)) {
+    let record = known.state.generation()?.map(|generation| generation.record);
+    match record.as_ref().and_then(|record| record.origin(name)) {
         Some(ServiceOrigin::Manifest(line)) => {
             let what = format!("service `{name}` stands in app.toml:{line}");
             return Err(wrong(
@@ -162,7 +162,7 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
             .into());
         }
         Some(ServiceOrigin::Flags) => {
-            change(edge, &known, |told| Ok(told.without(name))).await?;
+            change(edge, &known, |record| Ok(record.without(name))).await?;
         }
         None => {}
     }

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use bollard::models::ImageInspect;
 use papp::Manifest;
-use pcli::arguments::SecretArguments;
-use pcli::resolve::Purpose;
+use pcli::resolve::{Purpose, SecretSources};
 use pcli::{Exit, FoundManifest};
 use pcredential::{Ledger, NewService, Phase, ServiceRecord};
 use pengine::Engine;
@@ -22,8 +21,8 @@ use crate::instance::roll::{self, Change, Instances, Roll};
 use crate::instance::sweep::sweep;
 use crate::names::Project;
 use crate::plan::Plan;
-use crate::plan::told::Told;
-use crate::project::{Transport, connect_to_deliver, folder_of_states, manifest};
+use crate::plan::record::Record;
+use crate::project::{connect_to_deliver, folder_of_states, manifest};
 use crate::service::rotation::Rotation;
 use crate::service::{self, Started};
 use crate::state::{Locked, State};
@@ -36,7 +35,7 @@ use crate::values::generation::{self, Generation, Origin, Variable};
 ///
 /// Everything that can go wrong on the way, already told as people need it. What ran before still runs then.
 pub async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let (mut start, state) = told(arguments, edge, What::Instances).await?;
+    let (mut start, state) = Start::read(arguments, edge, Goal::Instances).await?;
     let outcome = async {
         if arguments.dry_run {
             return start.tell(state.generation()?.as_ref()).await;
@@ -44,7 +43,7 @@ pub async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failur
         let locked = state.lock(edge).await?;
         // What another run changed while this one waited.
         if let Some(ledger) = locked.ledger()? {
-            start.project = Project::new(&start.plan.project, ledger.owner());
+            start.project = Project::new(start.plan.project(), ledger.owner());
             start.ledger = ledger;
         }
         let current = state.generation()?;
@@ -56,47 +55,16 @@ pub async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failur
 
 /// What a plan is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum Goal {
     /// Instances of the app.
     Instances,
     /// A command in a container of its own.
     Command,
 }
 
-/// Makes a plan of what a command was told, with the user's secrets at hand and nothing started yet.
-pub(crate) async fn told(arguments: &StartArguments, edge: &Edge, what: What) -> Result<(Start, State), Failure> {
-    let found = manifest(arguments.secrets.config.as_deref())?;
-    let nothing = Manifest::default();
-    let declared = found.as_ref().map_or(&nothing, |found| &found.manifest);
-    let folder = found.as_ref().map_or(Path::new("."), FoundManifest::directory);
-    let mut plan = Plan::new(arguments, declared, folder)?;
-    let (secrets, edge) = secrets(&arguments.secrets, found.as_ref(), &mut plan, edge)?;
-    let deferred = plan.composed.iter().map(|secret| secret.name.clone()).collect();
-    let text = found.as_ref().and_then(|found| std::fs::read_to_string(&found.path).ok());
-    let told = Told::new(arguments, text, folder, deferred);
-    let origin = found.as_ref().map_or(plan.project_from, |_| "from app.toml");
-    let what = match (what, plan.replicas) {
-        (What::Command, _) => "one command".to_owned(),
-        (What::Instances, 1) => "1 instance".to_owned(),
-        (What::Instances, count) => format!("{count} instances"),
-    };
-    edge.stderr.fact("app", &format!("{} ({}, {what})  {origin}", plan.project, plan.image));
-
-    let transport = if arguments.secrets.require_tls { Transport::Private } else { Transport::Any };
-    let host = edge.cancellation.unless_cancelled(connect_to_deliver(transport, &edge)).await??;
-    let state = State::of(folder_of_states(), &plan.project)?;
-    let ledger = state.ledger()?.unwrap_or_else(|| Ledger::new(&plan.project));
-    let current = state.generation()?;
-    let added = current.as_ref().map(|current| current.told.added().to_vec()).unwrap_or_default();
-    plan.add(&added)?;
-    let project = Project::new(&plan.project, ledger.owner());
-    let (told, user) = (told.with_added(&added), compose::of_user(&secrets));
-    Ok((Start { project, host, plan, told, user, ledger, edge, instances: Instances::Keep }, state))
-}
-
 /// Reads the user's secrets, each once; from now on everything that people see is redacted.
 fn secrets(
-    arguments: &SecretArguments,
+    sources: &SecretSources,
     manifest: Option<&FoundManifest>,
     plan: &mut Plan,
     edge: &Edge,
@@ -105,17 +73,17 @@ fn secrets(
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
     let resolution = tokio::task::block_in_place(|| {
-        pcli::resolve::resolve(&arguments.sources(), manifest, Purpose::Run, &mut inputs, &edge.cancellation)
+        pcli::resolve::resolve(sources, manifest, Purpose::Run, &mut inputs, &edge.cancellation)
     })
     .map_err(|error| Failure::from(error.diagnostic()))?;
-    plan.composed.retain(|secret| resolution.deferred.contains(&secret.name));
+    plan.compose_only(&resolution.deferred);
     let redactor = resolution
         .secrets
         .iter()
         .fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()))
         .build()
         .map_err(RunError::from)?;
-    if let Some((name, _)) = plan.environment.iter().find(|(_, value)| redactor.redact(value) != *value) {
+    if let Some((name, _)) = plan.environment().iter().find(|(_, value)| redactor.redact(value) != *value) {
         let what = format!("--env {name}=…: its value holds a secret, and would be visible in ps and docker inspect");
         return Err(wrong(what, "--secret id=NAME,src=FILE, or compose it in app.toml: value = \"…${NAME}…\"").into());
     }
@@ -129,7 +97,7 @@ pub(crate) struct Start {
     pub(crate) host: Engine,
     pub(crate) project: Project,
     pub(crate) plan: Plan,
-    pub(crate) told: Told,
+    pub(crate) record: Record,
     /// The user's secrets.
     pub(crate) user: Vec<Variable>,
     pub(crate) ledger: Ledger,
@@ -138,15 +106,46 @@ pub(crate) struct Start {
 }
 
 impl Start {
+    /// Reads the flags, the manifest and the user's secrets, and plans a start; nothing is started yet.
+    pub(crate) async fn read(arguments: &StartArguments, edge: &Edge, goal: Goal) -> Result<(Self, State), Failure> {
+        let found = manifest(arguments.secrets.config.as_deref())?;
+        let nothing = Manifest::default();
+        let declared = found.as_ref().map_or(&nothing, |found| &found.manifest);
+        let folder = found.as_ref().map_or(Path::new("."), FoundManifest::directory);
+        let order = arguments.order(&std::path::absolute(".").unwrap_or_default());
+        let mut plan = Plan::new(&order, declared, folder)?;
+        let (secrets, edge) = secrets(&arguments.secrets.sources(), found.as_ref(), &mut plan, edge)?;
+        let deferred = plan.composed().iter().map(|secret| secret.name.clone()).collect();
+        let text = found.as_ref().and_then(|found| std::fs::read_to_string(&found.path).ok());
+        let origin = found.as_ref().map_or(plan.project_from(), |_| "from app.toml");
+        let extent = match (goal, plan.replicas()) {
+            (Goal::Command, _) => "one command".to_owned(),
+            (Goal::Instances, 1) => "1 instance".to_owned(),
+            (Goal::Instances, count) => format!("{count} instances"),
+        };
+        edge.stderr.fact("app", &format!("{} ({}, {extent})  {origin}", plan.project(), plan.image()));
+
+        let connection = connect_to_deliver(arguments.transport(), &edge);
+        let host = edge.cancellation.unless_cancelled(connection).await??;
+        let state = State::of(folder_of_states(), plan.project())?;
+        let ledger = state.ledger()?.unwrap_or_else(|| Ledger::new(plan.project()));
+        let current = state.generation()?;
+        let added = current.as_ref().map(|current| current.record.added().to_vec()).unwrap_or_default();
+        plan.add(&added)?;
+        let record = Record::new(order, text, folder, deferred).with_added(&added);
+        let (project, user) = (Project::new(plan.project(), ledger.owner()), compose::of_user(&secrets));
+        Ok((Self { project, host, plan, record, user, ledger, edge, instances: Instances::Keep }, state))
+    }
+
     /// The same start again, from what was sealed when it was done.
     pub(crate) fn again(host: Engine, ledger: Ledger, current: &Generation, edge: &Edge) -> Result<Self, RunError> {
-        let plan = current.told.plan()?;
-        let composed = |variable: &&Variable| plan.composed.iter().any(|secret| secret.name == variable.name);
+        let plan = current.record.plan()?;
+        let composed = |variable: &&Variable| plan.composed().iter().any(|secret| secret.name == variable.name);
         let user = current.variables.iter().filter(|variable| matches!(variable.origin, Origin::User(_)));
         let user = user.filter(|variable| !composed(variable)).map(Variable::again).collect();
         let redactor = generation::redactor(Some(&ledger), &current.variables)?;
-        let (edge, project) = (edge.redacting(&redactor), Project::new(&plan.project, ledger.owner()));
-        Ok(Self { host, project, plan, told: current.told.clone(), user, ledger, edge, instances: Instances::Keep })
+        let (edge, project) = (edge.redacting(&redactor), Project::new(plan.project(), ledger.owner()));
+        Ok(Self { host, project, plan, record: current.record.clone(), user, ledger, edge, instances: Instances::Keep })
     }
 
     fn variables(&self) -> Result<Vec<Variable>, RunError> {
@@ -166,7 +165,8 @@ impl Start {
         // All that can be wrong with the plan is found before anything is started.
         let changed = cancellation.unless_cancelled(self.add_services()).await??;
         self.masked_variables()?;
-        let image = containers::image(&self.host, &self.plan.image, || self.edge.stderr.fact("pull", &self.plan.image));
+        let image =
+            containers::image(&self.host, self.plan.image(), || self.edge.stderr.fact("pull", self.plan.image()));
         let image = cancellation.unless_cancelled(image).await??;
         if changed {
             locked.seal_ledger(&self.ledger)?;
@@ -189,7 +189,7 @@ impl Start {
             plan: &self.plan,
             ledger: &self.ledger,
             image: &image,
-            told: &self.told,
+            record: &self.record,
             instances: self.instances,
             edge: &self.edge,
         };
@@ -246,11 +246,11 @@ impl Start {
         }
         let waited_for: RefCell<Vec<&str>> = RefCell::new(wanted.iter().map(|service| service.name()).collect());
         let waits = wanted.iter().map(|service| async {
-            let took = service::wait(&self.host, &self.project, service, self.plan.patience).await?;
+            let took = service::wait(&self.host, &self.project, service, self.plan.patience()).await?;
             waited_for.borrow_mut().retain(|name| *name != service.name());
             Ok::<_, RunError>(format!("{} {:.1}s", service.name(), took.as_secs_f64()))
         });
-        let seconds = self.plan.patience.as_secs();
+        let seconds = self.plan.patience().as_secs();
         let what = || format!("{} until a login works, at most {seconds}s", waited_for.borrow().join(", "));
         let ready = self.edge.patiently(what, futures::future::try_join_all(waits)).await?;
         if !ready.is_empty() {
@@ -275,7 +275,7 @@ impl Start {
         for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
             let image = containers::image(&self.host, service.image(), || {}).await?;
             service::start(&self.host, &self.project, &self.ledger, service, &image).await?;
-            service::wait(&self.host, &self.project, service, self.plan.patience).await?;
+            service::wait(&self.host, &self.project, service, self.plan.patience()).await?;
         }
         Ok(())
     }
@@ -284,7 +284,7 @@ impl Start {
     /// credential.
     async fn add_services(&mut self) -> Result<bool, RunError> {
         let mut changed = self.ledger.services().is_empty();
-        for wanted in &self.plan.services {
+        for wanted in self.plan.services() {
             match self.ledger.service(&wanted.name) {
                 Some(known) if known.kind() != wanted.kind => {
                     let what = format!(
@@ -353,7 +353,7 @@ impl Start {
     /// Says what a start would do.
     async fn tell(&mut self, current: Option<&Generation>) -> Result<Exit, Failure> {
         let mut fresh = false;
-        for wanted in &self.plan.services {
+        for wanted in self.plan.services() {
             let container = self.project.service(&wanted.name);
             let what = match self.ledger.service(&wanted.name) {
                 None => "would be created, with a new credential",
@@ -368,7 +368,7 @@ impl Start {
             Some(_) if fresh => "would be replaced: it gets other values".to_owned(),
             Some(current) => {
                 let variables = self.variables()?;
-                let image = containers::image(&self.host, &self.plan.image, || {}).await?;
+                let image = containers::image(&self.host, self.plan.image(), || {}).await?;
                 let digest = crate::instance::roll::digest(&self.ledger, &self.plan, &image, &variables);
                 if digest == current.digest { "would stay as it is".to_owned() } else { "would be replaced".to_owned() }
             }

@@ -44,9 +44,9 @@ pub async fn init(
     plan: &Plan,
     container: &str,
     instance: u32,
-    mut told: impl FnMut(&Finished),
+    mut say: impl FnMut(&Finished),
 ) -> Result<(), RunError> {
-    let mut waiting = plan.init.len();
+    let mut waiting = plan.init().len();
     if waiting == 0 {
         return Ok(());
     }
@@ -62,7 +62,7 @@ pub async fn init(
             }
             match report(&String::from_utf8_lossy(&line)) {
                 Some(Report::Finished(finished)) => {
-                    told(&finished);
+                    say(&finished);
                     waiting = waiting.saturating_sub(1);
                 }
                 Some(Report::Failed(name)) => failed = Some(name),
@@ -119,14 +119,14 @@ pub async fn healthy(
     let container = project.instance(generation, instance);
     let began = Instant::now();
     let mut answer = String::new();
-    while began.elapsed() < plan.patience {
+    while began.elapsed() < plan.patience() {
         let Some(state) = containers::inspect(host, project, &container).await? else {
             return Err(RunError::Nothing { what: format!("container {container} was removed by somebody") });
         };
         if let Some(code) = containers::exit_code(&state) {
             return Err(RunError::Ended { instance, code, tail: containers::tail(host, &container).await });
         }
-        let left = plan.patience.saturating_sub(began.elapsed());
+        let left = plan.patience().saturating_sub(began.elapsed());
         let look = look(host, project, plan, image, &state, generation, instance, began + steady);
         match tokio::time::timeout(left, look).await {
             Ok(Ok(Look::Healthy)) => return Ok(()),
@@ -140,7 +140,7 @@ pub async fn healthy(
         tokio::time::sleep(PAUSE).await;
     }
     let tail = containers::tail(host, &container).await;
-    Err(RunError::Unhealthy { instance, seconds: plan.patience.as_secs(), answer, tail })
+    Err(RunError::Unhealthy { instance, seconds: plan.patience().as_secs(), answer, tail })
 }
 
 /// Whether anybody says how health is asked.
@@ -148,7 +148,7 @@ pub async fn healthy(
 pub fn is_asked(plan: &Plan, image: &ImageInspect) -> bool {
     let test =
         image.config.as_ref().and_then(|config| config.healthcheck.as_ref()).and_then(|check| check.test.as_ref());
-    plan.health.is_some() || test.and_then(|test| test.first()).is_some_and(|kind| kind.starts_with("CMD"))
+    plan.health().is_some() || test.and_then(|test| test.first()).is_some_and(|kind| kind.starts_with("CMD"))
 }
 
 enum Look {
@@ -168,9 +168,9 @@ async fn look(
     steady: Instant,
 ) -> Result<Look, RunError> {
     let container = project.instance(generation, instance);
-    match &plan.health {
+    match plan.health() {
         Some(Check::Http { path, port }) => {
-            let port = port.or_else(|| plan.ports.first().map(|port| port.container)).or_else(|| exposed(image));
+            let port = port.or_else(|| plan.ports().first().map(|port| port.container)).or_else(|| exposed(image));
             let Some(port) = port else {
                 return Err(wrong(
                     "the health check names no port, and none is published",

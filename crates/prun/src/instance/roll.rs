@@ -20,7 +20,7 @@ use crate::instance::{self, Recipe};
 use crate::names::{self, Project, Role, number, role};
 use crate::plan::Plan;
 use crate::plan::container::PlannedVolume;
-use crate::plan::told::Told;
+use crate::plan::record::Record;
 use crate::state::Locked;
 use crate::values::generation::{Generation, Variable};
 
@@ -52,8 +52,8 @@ pub struct Roll<'a> {
     pub ledger: &'a Ledger,
     /// The app's image.
     pub image: &'a ImageInspect,
-    /// What the start was told.
-    pub told: &'a Told,
+    /// The order and the manifest of the start.
+    pub record: &'a Record,
     /// Whether instances that are as they should be are replaced too.
     pub instances: Instances,
     /// Where to tell.
@@ -76,10 +76,10 @@ pub fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variables: &[V
     let rest = format!(
         "{:?} {:?} {:?} {:?} {} {}",
         image.id,
-        plan.init,
-        plan.container,
-        plan.deliver,
-        plan.replicas,
+        plan.init(),
+        plan.container(),
+        plan.deliver(),
+        plan.replicas(),
         shim::digest()
     );
     ledger.digest([&sealed[..], rest.as_bytes()])
@@ -106,28 +106,28 @@ impl Roll<'_> {
         if let (Some(number), Some(generation)) = (same, &current)
             && self.runs(number, instance::is_delivered(self.plan, &generation.variables)).await?
         {
-            forwarder::ensure(self.host, self.project, self.ledger, &self.plan.ports).await?;
-            forwarder::point(self.host, self.project, &self.plan.ports, &self.names(generation.number)).await?;
-            if let Some(current) = current.filter(|current| current.told != *self.told) {
-                locked.seal_generation(&Generation { told: self.told.clone(), ..current })?;
+            forwarder::ensure(self.host, self.project, self.ledger, self.plan.ports()).await?;
+            forwarder::point(self.host, self.project, self.plan.ports(), &self.names(generation.number)).await?;
+            if let Some(current) = current.filter(|current| current.record != *self.record) {
+                locked.seal_generation(&Generation { record: self.record.clone(), ..current })?;
             }
             return Ok(Change::None);
         }
-        let told = self.told.clone();
+        let record = self.record.clone();
         let (generation, change) = match (same, current) {
-            (Some(_), Some(current)) => (Generation { told, ..current }, Change::Restored),
+            (Some(_), Some(current)) => (Generation { record, ..current }, Change::Restored),
             (_, current) => {
                 let number = current.map_or(0, |current| current.number) + 1;
-                (Generation { number, created: now(), digest, variables, told }, Change::Replaced)
+                (Generation { number, created: now(), digest, variables, record }, Change::Replaced)
             }
         };
         // Whether the new generation may still be taken back.
         let fresh = Cell::new(change == Change::Replaced);
         let work = async {
             let before = self.names_of_others(generation.number).await?;
-            forwarder::ensure(self.host, self.project, self.ledger, &self.plan.ports).await?;
+            forwarder::ensure(self.host, self.project, self.ledger, self.plan.ports()).await?;
             if !before.is_empty() {
-                forwarder::point(self.host, self.project, &self.plan.ports, &before).await?;
+                forwarder::point(self.host, self.project, self.plan.ports(), &before).await?;
             }
             // Without a health check there is nothing to wait for, unless others run whose place would be taken.
             let steady = if before.is_empty() { Duration::ZERO } else { health::STEADY };
@@ -140,7 +140,7 @@ impl Roll<'_> {
             if instance::is_delivered(self.plan, &generation.variables) {
                 self.holder(generation.number).note(self.host, generation.number).await?;
             }
-            forwarder::point(self.host, self.project, &self.plan.ports, &self.names(generation.number)).await?;
+            forwarder::point(self.host, self.project, self.plan.ports(), &self.names(generation.number)).await?;
             self.remove_others(Some(generation.number)).await
         };
         let outcome = self.edge.cancellation.unless_cancelled(work).await.map_err(RunError::from).and_then(|done| done);
@@ -154,7 +154,7 @@ impl Roll<'_> {
     }
 
     fn names(&self, generation: u64) -> Vec<String> {
-        (1..=self.plan.replicas).map(|instance| self.project.instance(generation, instance)).collect()
+        (1..=self.plan.replicas()).map(|instance| self.project.instance(generation, instance)).collect()
     }
 
     /// Whether all instances of a generation run, and their values are there: after a restart of the engine they are not.
@@ -190,13 +190,13 @@ impl Roll<'_> {
             holder.furnish(self.host).await?;
         }
         self.ensure_data().await?;
-        for instance in 1..=self.plan.replicas {
+        for instance in 1..=self.plan.replicas() {
             let name = self.project.instance(number, instance);
             let existing = containers::inspect(self.host, self.project, &name).await?;
             if !existing.is_some_and(|container| containers::is_running(&container)) {
                 containers::create(self.host, self.project, &name, recipe.body(self.labels(generation, instance))?)
                     .await?;
-                for network in &self.plan.container.networks {
+                for network in self.plan.container().networks() {
                     containers::join(self.host, network, &name).await?;
                 }
             }
@@ -206,20 +206,21 @@ impl Roll<'_> {
             let owner = instance::owner(self.host, self.plan, self.image, &self.project.instance(number, 1)).await;
             holder.fill(self.host, &recipe.files(owner).in_order()).await?;
         }
-        for instance in 1..=self.plan.replicas {
+        for instance in 1..=self.plan.replicas() {
             let name = self.project.instance(number, instance);
             containers::start(self.host, &name).await?;
-            let told = |finished: &health::Finished| {
+            let say = |finished: &health::Finished| {
                 self.edge.stderr.fact("init", &format!("{:<9} instance {instance}   {}", finished.name, finished.took));
             };
-            let init = health::init(self.host, self.project, self.plan, &name, instance, told);
+            let init = health::init(self.host, self.project, self.plan, &name, instance, say);
             self.edge.patiently(|| format!("instance {instance} until its init commands have finished"), init).await?;
             let healthy = health::healthy(self.host, self.project, self.plan, self.image, number, instance, steady);
-            let what = || format!("instance {instance} until it is healthy, at most {}s", self.plan.patience.as_secs());
+            let what =
+                || format!("instance {instance} until it is healthy, at most {}s", self.plan.patience().as_secs());
             self.edge.patiently(what, healthy).await?;
             // Only now: the engine must not start again and again what never was healthy.
             let update = ContainerUpdateBody {
-                restart_policy: Some(self.plan.container.restart_policy()),
+                restart_policy: Some(self.plan.container().restart_policy()),
                 ..ContainerUpdateBody::default()
             };
             let updated = self.host.docker().update_container(&name, update).await;
@@ -228,7 +229,7 @@ impl Roll<'_> {
                 fault::point("roll.first");
             }
         }
-        let (all, word) = (self.plan.replicas, if self.plan.replicas == 1 { "instance" } else { "instances" });
+        let (all, word) = (self.plan.replicas(), if self.plan.replicas() == 1 { "instance" } else { "instances" });
         if health::is_asked(self.plan, self.image) {
             self.edge.stderr.fact("healthy", &format!("{all} of {all} {word}"));
         } else {
@@ -248,7 +249,7 @@ impl Roll<'_> {
 
     /// The app's own volumes.
     async fn ensure_data(&self) -> Result<(), RunError> {
-        for volume in &self.plan.container.volumes {
+        for volume in self.plan.container().volumes() {
             if let PlannedVolume::Project(volume) = volume
                 && let papp::VolumeSource::Named(name) = &volume.source
             {

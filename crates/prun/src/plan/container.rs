@@ -3,80 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
-use clap::Args;
 use papp::{Volume, VolumeSource};
-use serde::{Deserialize, Serialize};
 
 use crate::engine::containers;
 use crate::error::{RunError, wrong};
 use crate::names;
-
-/// The flags, as clap reads them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[command(next_help_heading = "Container, as docker run has it")]
-pub struct ContainerArguments {
-    /// Run in the background, which is what start does anyway
-    #[arg(short, long)]
-    #[serde(skip)]
-    pub detach: bool,
-
-    /// Mount a volume or a folder: `SOURCE:TARGET[:ro]` (repeatable)
-    #[arg(short, long = "volume", value_name = "VOLUME")]
-    pub volumes: Vec<String>,
-
-    /// Public configuration: `NAME=VALUE`, shown by docker inspect; a secret is given as --secret id=NAME (repeatable)
-    #[arg(short, long = "env", value_name = "NAME=VALUE")]
-    pub environment: Vec<String>,
-
-    /// The working directory
-    #[arg(short, long, value_name = "PATH")]
-    pub workdir: Option<String>,
-
-    /// The user: `NAME|ID[:GROUP]`
-    #[arg(short, long, value_name = "USER")]
-    pub user: Option<String>,
-
-    /// When the engine starts instances again: no, always, unless-stopped, on-failure or on-failure:COUNT [default: unless-stopped]
-    #[arg(long, value_name = "POLICY")]
-    pub restart: Option<String>,
-
-    /// A further network to be on, beside the project's own (repeatable)
-    #[arg(long = "network", visible_alias = "net", value_name = "NETWORK")]
-    pub networks: Vec<String>,
-
-    /// The most memory: bytes, or with b, k, m, g
-    #[arg(short, long, value_name = "SIZE")]
-    pub memory: Option<String>,
-
-    /// How many processors' time
-    #[arg(long, value_name = "NUMBER")]
-    pub cpus: Option<String>,
-
-    /// Another entrypoint than the image's; its CMD goes too
-    #[arg(long, value_name = "PROGRAM")]
-    pub entrypoint: Option<String>,
-
-    /// A label: `NAME=VALUE` (repeatable)
-    #[arg(short, long = "label", value_name = "NAME=VALUE")]
-    pub labels: Vec<String>,
-
-    /// Forbid writing to the container's root
-    #[arg(long)]
-    pub read_only: bool,
-
-    /// Take a capability away (repeatable)
-    #[arg(long = "cap-drop", value_name = "CAPABILITY")]
-    pub cap_drop: Vec<String>,
-
-    /// Give a capability (repeatable)
-    #[arg(long = "cap-add", value_name = "CAPABILITY")]
-    pub cap_add: Vec<String>,
-
-    /// A small init as process 1, which forwards signals and reaps processes
-    #[arg(long)]
-    pub init: bool,
-}
+use crate::plan::order::ContainerOrder;
 
 /// A volume and where its relative places begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,12 +24,9 @@ pub enum PlannedVolume {
 /// The same, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ContainerFlags {
-    /// The app's volumes.
-    pub volumes: Vec<PlannedVolume>,
-    /// The user instead of the image's.
-    pub user: Option<String>,
-    /// Networks beside the project's.
-    pub networks: Vec<String>,
+    volumes: Vec<PlannedVolume>,
+    user: Option<String>,
+    networks: Vec<String>,
     workdir: Option<String>,
     restart: Option<(RestartPolicyNameEnum, i64)>,
     memory: Option<i64>,
@@ -111,7 +40,7 @@ pub struct ContainerFlags {
     command: Vec<String>,
 }
 
-impl ContainerArguments {
+impl ContainerOrder {
     /// Public configuration that the flags name.
     ///
     /// # Errors
@@ -162,6 +91,29 @@ impl ContainerArguments {
 }
 
 impl ContainerFlags {
+    /// Mounts the manifest's volumes before those of the flags.
+    pub fn mount_first(&mut self, volumes: impl Iterator<Item = Volume>) {
+        self.volumes.splice(..0, volumes.map(PlannedVolume::Project));
+    }
+
+    /// The app's volumes.
+    #[must_use]
+    pub fn volumes(&self) -> &[PlannedVolume] {
+        &self.volumes
+    }
+
+    /// The user instead of the image's.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Networks beside the project's.
+    #[must_use]
+    pub fn networks(&self) -> &[String] {
+        &self.networks
+    }
+
     /// Runs this program instead of the image's, whatever was asked for.
     pub fn run_instead(&mut self, words: Vec<String>) {
         self.entrypoint = Some(String::new());
@@ -326,7 +278,7 @@ mod tests {
             ..Default::default()
         };
         let command = |entrypoint: Option<&str>, words: &[&str]| {
-            let arguments = ContainerArguments { entrypoint: entrypoint.map(str::to_owned), ..Default::default() };
+            let arguments = ContainerOrder { entrypoint: entrypoint.map(str::to_owned), ..Default::default() };
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             arguments.check(Path::new("/"), &words).unwrap().command_of(&image)
         };
@@ -339,11 +291,11 @@ mod tests {
 
     #[test]
     fn the_projects_network_and_labels_are_not_given_away() {
-        let check = |arguments: ContainerArguments| arguments.check(Path::new("/"), &[]).map(drop);
+        let check = |arguments: ContainerOrder| arguments.check(Path::new("/"), &[]).map(drop);
         let of = |text: &str| vec![text.to_owned()];
-        assert!(check(ContainerArguments { networks: of("host"), ..Default::default() }).is_err());
-        assert!(check(ContainerArguments { networks: of("other"), ..Default::default() }).is_ok());
-        assert!(check(ContainerArguments { labels: of("io.prun.owner=me"), ..Default::default() }).is_err());
-        assert!(ContainerArguments { environment: of("TOKEN"), ..Default::default() }.configuration().is_err());
+        assert!(check(ContainerOrder { networks: of("host"), ..Default::default() }).is_err());
+        assert!(check(ContainerOrder { networks: of("other"), ..Default::default() }).is_ok());
+        assert!(check(ContainerOrder { labels: of("io.prun.owner=me"), ..Default::default() }).is_err());
+        assert!(ContainerOrder { environment: of("TOKEN"), ..Default::default() }.configuration().is_err());
     }
 }

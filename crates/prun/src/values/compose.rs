@@ -20,16 +20,16 @@ pub fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Ve
     let services = ledger.services().iter().filter(|service| plan.wants(service.name()));
     for injected in pcredential::injected(services, plan.primaries(), &plan.sets())? {
         let taken = user.iter().any(|variable| variable.name == injected.name())
-            || plan.composed.iter().any(|secret| secret.name == injected.name());
+            || plan.composed().iter().any(|secret| secret.name == injected.name());
         if taken {
-            if plan.overriding.iter().any(|name| name == injected.name()) {
+            if plan.overrides(injected.name()) {
                 continue;
             }
             let what =
                 format!("secret `{}` and service `{}` both set that variable", injected.name(), injected.service());
             return Err(wrong(what, "override = true lets the secret win; or give it another name"));
         }
-        if plan.environment.iter().any(|(name, _)| name == injected.name()) {
+        if plan.environment().iter().any(|(name, _)| name == injected.name()) {
             let what =
                 format!("[env] `{}` and service `{}` both set that variable", injected.name(), injected.service());
             return Err(wrong(what, "take it out of [env], or make it a secret with override = true"));
@@ -50,7 +50,7 @@ pub fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Ve
         });
     }
     variables.extend(user);
-    for (name, value) in &plan.environment {
+    for (name, value) in plan.environment() {
         variables.push(Variable {
             name: name.clone(),
             origin: Origin::Configuration,
@@ -58,7 +58,7 @@ pub fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Ve
             value: Value::Public(value.clone()),
         });
     }
-    compose_all(&mut variables, &plan.composed)?;
+    compose_all(&mut variables, plan.composed())?;
     Ok(variables)
 }
 
@@ -142,7 +142,7 @@ mod tests {
     use psecret::{Scope, SecretName, Source, UserSecret};
 
     use super::*;
-    use crate::command::StartArguments;
+    use crate::plan::order::Order;
 
     fn secret(name: &str, value: &str, scope: Scope) -> Secret {
         let name = SecretName::parse(name).unwrap();
@@ -151,9 +151,9 @@ mod tests {
 
     fn compose(manifest: &str, secrets: &[Secret]) -> Result<Vec<Variable>, RunError> {
         let manifest = Manifest::parse(Path::new("app.toml"), format!("image = \"x\"\n{manifest}").as_bytes()).unwrap();
-        let plan = Plan::new(&StartArguments::default(), &manifest, Path::new("/")).unwrap();
+        let plan = Plan::new(&Order::default(), &manifest, Path::new("/")).unwrap();
         let mut ledger = Ledger::new("shop");
-        for service in &plan.services {
+        for service in plan.services() {
             let (name, kind) = (service.name.as_str(), service.kind);
             ledger.add(NewService { name, kind, image: "i", volume: "v", database: None, created: 0 });
         }
@@ -171,7 +171,7 @@ mod tests {
             number: 1,
             created: 0,
             digest: String::new(),
-            told: crate::plan::told::Told::default(),
+            record: crate::plan::record::Record::default(),
             variables: vec![Variable {
                 name: variable.name.clone(),
                 origin: variable.origin.clone(),

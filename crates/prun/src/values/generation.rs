@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::RunError;
-use crate::plan::told::Told;
+use crate::plan::record::Record;
 use crate::values::delivered::Delivered;
 
-/// The version of the sealed form.
-const VERSION: u32 = 2;
+/// The version of the sealed form, the record in it included.
+const VERSION: u32 = 3;
+/// The oldest version that is still read: its record has other names, and no folder in which flags were typed.
+const OLDEST: u32 = 2;
 
 /// One variable of an instance.
 #[derive(Debug)]
@@ -69,8 +71,8 @@ pub struct Generation {
     pub digest: String,
     /// The variables, in the order of their origins.
     pub variables: Vec<Variable>,
-    /// What the start was told that made it.
-    pub told: Told,
+    /// The order and the manifest that made it.
+    pub record: Record,
 }
 
 impl Variable {
@@ -89,13 +91,13 @@ impl Generation {
     /// Writes it as it goes into a sealed file.
     #[must_use]
     pub fn seal(&self) -> Zeroizing<Vec<u8>> {
-        seal(self.number, self.created, &self.digest, &self.variables, &self.told)
+        seal(self.number, self.created, &self.digest, &self.variables, &self.record)
     }
 
     /// The variables alone in that form, to make a digest of.
     #[must_use]
     pub fn seal_variables(variables: &[Variable]) -> Zeroizing<Vec<u8>> {
-        seal(0, 0, "", variables, &Told::default())
+        seal(0, 0, "", variables, &Record::default())
     }
 
     /// Reads what [`Generation::seal`] wrote.
@@ -105,7 +107,7 @@ impl Generation {
     /// [`RunError::DamagedState`], which says nothing of what was read.
     pub fn open(bytes: &[u8]) -> Result<Self, RunError> {
         let mut sealed: Sealed = serde_json::from_slice(bytes).map_err(|_| RunError::DamagedState)?;
-        if sealed.version != VERSION {
+        if !(OLDEST..=VERSION).contains(&sealed.version) {
             return Err(RunError::DamagedState);
         }
         let variables = std::mem::take(&mut sealed.variables).into_iter().map(SealedVariable::open);
@@ -114,7 +116,7 @@ impl Generation {
             created: sealed.created,
             digest: std::mem::take(&mut sealed.digest),
             variables: variables.collect::<Result<_, _>>()?,
-            told: std::mem::take(&mut sealed.told),
+            record: std::mem::take(&mut sealed.record),
         })
     }
 
@@ -126,7 +128,7 @@ impl Generation {
 }
 
 #[expect(clippy::disallowed_methods, reason = "door 43: the sealed generation must hold what it is to bring back")]
-fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], told: &Told) -> Zeroizing<Vec<u8>> {
+fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], record: &Record) -> Zeroizing<Vec<u8>> {
     let variables = variables.iter().map(|variable| {
         let (value, confidential) = match &variable.value {
             Value::Public(text) => (text.clone(), false),
@@ -146,7 +148,7 @@ fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], told: &
         created,
         digest: digest.to_owned(),
         variables: variables.collect(),
-        told: told.clone(),
+        record: record.clone(),
     };
     // Its final size at once, so that no part of it is left behind in a buffer that was outgrown.
     let length: usize = sealed.variables.iter().map(|variable| 256 + 2 * variable.value.len()).sum();
@@ -197,7 +199,9 @@ struct Sealed {
     created: u64,
     digest: String,
     variables: Vec<SealedVariable>,
-    told: Told,
+    /// Version 2 called it `told`.
+    #[serde(alias = "told")]
+    record: Record,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -241,7 +245,7 @@ mod tests {
             number: 3,
             created: 1_790_000_000,
             digest: "00ff".to_owned(),
-            told: Told::default(),
+            record: Record::default(),
             variables: vec![
                 variable("DB_HOST", Origin::Service("db".to_owned()), Value::Public("db".to_owned())),
                 variable("APP_KEY", Origin::User("environment".to_owned()), confidential("xk29-Qmvb-77aa")),
@@ -256,6 +260,38 @@ mod tests {
         let opened = Generation::open(&sealed).unwrap();
         assert_eq!(*opened.seal(), *sealed);
         assert_eq!(opened.variable("APP_KEY").unwrap().origin, Origin::User("environment".to_owned()));
+    }
+
+    /// Sealed by version 2, with every flag that there was.
+    const OF_VERSION_2: &str = include_str!("../../testdata/generation-2.json");
+
+    #[test]
+    fn what_version_2_sealed_is_read_and_sealed_anew_as_version_3() {
+        let old = Generation::open(OF_VERSION_2.as_bytes()).unwrap();
+        assert_eq!((old.number, old.variables.len()), (3, 3));
+        let plan = old.record.plan().unwrap();
+        assert_eq!((plan.project(), plan.image(), plan.replicas()), ("shop", "shop:1.4", 2));
+        assert_eq!(plan.ports()[0].to_string(), "8080:80");
+        let services: Vec<&str> = plan.services().iter().map(|service| service.name.as_str()).collect();
+        assert_eq!(services, ["db", "cache", "queue"]);
+        assert_eq!(plan.composed()[0].name, "URL");
+        let again = Generation::open(&old.seal()).unwrap();
+        assert_eq!(again.record, old.record);
+        let value: serde_json::Value = serde_json::from_slice(&old.seal()).unwrap();
+        assert!(value["version"] == 3 && value["record"]["order"]["container"]["init"] == true, "{value}");
+    }
+
+    #[test]
+    fn a_flags_folder_begins_where_it_was_typed_and_in_version_2_where_the_manifest_lies() {
+        let mut value: serde_json::Value = serde_json::from_str(OF_VERSION_2).unwrap();
+        let source = |value: &serde_json::Value| {
+            let generation = Generation::open(value.to_string().as_bytes()).unwrap();
+            let plan = generation.record.plan().unwrap();
+            format!("{:?}", plan.container().volumes()[0])
+        };
+        assert!(source(&value).contains("\"/srv/shop/data\""), "{}", source(&value));
+        value["told"]["arguments"]["directory"] = "/home/shop".into();
+        assert!(source(&value).contains("\"/home/shop/data\""), "{}", source(&value));
     }
 
     #[test]

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use papp::Manifest;
 use serde::{Deserialize, Serialize};
 
-use crate::command::StartArguments;
 use crate::error::RunError;
+use crate::plan::order::Order;
 use crate::plan::{Plan, WantedService};
 
 /// The flags and the manifest of the last start; sealed with the generation that it made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Told {
-    arguments: StartArguments,
+pub struct Record {
+    /// Version 2 of the sealed form called it `arguments`.
+    #[serde(alias = "arguments")]
+    order: Order,
     manifest: Option<String>,
     folder: PathBuf,
     /// The composed secrets that are made anew from injected variables.
@@ -31,12 +33,12 @@ pub enum ServiceOrigin {
     Flags,
 }
 
-impl Told {
+impl Record {
     /// Notes what a start was told. `folder` is the one that the plan's paths begin at.
     #[must_use]
-    pub fn new(arguments: &StartArguments, manifest: Option<String>, folder: &Path, deferred: Vec<String>) -> Self {
+    pub fn new(order: Order, manifest: Option<String>, folder: &Path, deferred: Vec<String>) -> Self {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        Self { arguments: arguments.clone(), manifest, folder, deferred, added: Vec::new() }
+        Self { order, manifest, folder, deferred, added: Vec::new() }
     }
 
     /// The same plan again.
@@ -51,8 +53,8 @@ impl Told {
                 Manifest::parse(Path::new("app.toml"), text.as_bytes()).map_err(|_| RunError::DamagedState)?
             }
         };
-        let mut plan = Plan::new(&self.arguments, &manifest, &self.folder)?;
-        plan.composed.retain(|secret| self.deferred.contains(&secret.name));
+        let mut plan = Plan::new(&self.order, &manifest, &self.folder)?;
+        plan.compose_only(&self.deferred);
         plan.add(&self.added)?;
         Ok(plan)
     }
@@ -75,7 +77,7 @@ impl Told {
         if let Some(line) = in_manifest {
             return Some(ServiceOrigin::Manifest(line));
         }
-        self.added.iter().chain(&self.arguments.services).find(named).map(|_| ServiceOrigin::Flags)
+        self.added.iter().chain(&self.order.services).find(named).map(|_| ServiceOrigin::Flags)
     }
 
     /// The same without a service that flags or `prun services add` named.
@@ -83,7 +85,7 @@ impl Told {
     pub fn without(mut self, service: &str) -> Self {
         let other = |text: &String| WantedService::of_flag(text).is_ok_and(|wanted| wanted.name != service);
         self.added.retain(other);
-        self.arguments.services.retain(other);
+        self.order.services.retain(other);
         self
     }
 
