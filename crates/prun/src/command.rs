@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::edge::Codes;
 use crate::project::Choice;
 
 pub use services::{AddArguments, ImportArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand};
@@ -58,6 +59,29 @@ pub enum Command {
         /// The shell to write for
         shell: clap_complete::Shell,
     },
+}
+
+impl Command {
+    /// Whose exit codes this command ends with.
+    #[must_use]
+    pub fn codes(&self) -> Codes {
+        match self {
+            Self::Exec(_) | Self::Run(_) => Codes::OfCommand,
+            Self::Start(_)
+            | Self::Stop(_)
+            | Self::Ps(_)
+            | Self::Logs(_)
+            | Self::Init(_)
+            | Self::Restart(_)
+            | Self::Resume(_)
+            | Self::Injected(_)
+            | Self::Services(_)
+            | Self::Secrets(_)
+            | Self::Trust(_)
+            | Self::Doctor(_)
+            | Self::Completions { .. } => Codes::Own,
+        }
+    }
 }
 
 /// Which project is meant.

@@ -1,15 +1,23 @@
-//! What can go wrong between a plan and a running app.
+//! What can go wrong between a command line and a running app.
 
-use pcli::Ending;
-use pcredential::{InjectedError, LedgerError};
+pub mod command;
+
+use std::io;
+
+use command::CommandError;
+use pcli::resolve::ResolveError;
+use pcli::{Ending, FindError};
+use pcredential::LedgerError;
 use pengine::EngineError;
 use psecret::SecretError;
 use pvault::VaultError;
 
+use crate::plan::error::PlanError;
+use crate::values::error::ValuesError;
+
 /// Why something was not started, stopped or shown. No message holds a value; what a container wrote is kept apart, in
 /// `tail`, and passes the redactor before anybody sees it.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RunError {
     /// No engine can be used.
     #[error(transparent)]
@@ -22,13 +30,56 @@ pub enum RunError {
         /// What the engine said.
         source: bollard::errors::Error,
     },
+    /// The threads that wait for the engine could not be started.
+    #[error("failed to start the runtime")]
+    Runtime {
+        /// Why.
+        source: io::Error,
+    },
+    /// The process could not listen for signals.
+    #[error("failed to listen for signals")]
+    Signals {
+        /// Why.
+        source: io::Error,
+    },
+    /// The manifest cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] FindError),
+    /// A user's secret has no value.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
     /// The plan cannot be followed.
-    #[error("{what}")]
-    Plan {
-        /// What is wrong with it.
-        what: String,
-        /// What to do.
-        help: String,
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The values of a generation cannot be put together.
+    #[error(transparent)]
+    Values(#[from] ValuesError),
+    /// A command line asks for something that cannot be had.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Neither a flag nor a manifest names a project.
+    #[error("no project is named")]
+    NoProject,
+    /// The environment names no folder for the state.
+    #[error("there is no folder for the state of projects")]
+    NoStateFolder,
+    /// Data would go, and nobody can be asked.
+    #[error("{loss}")]
+    NobodyToAsk {
+        /// Which data.
+        loss: String,
+    },
+    /// Somebody was asked whether data may go, and did not agree.
+    #[error("the answer was another; nothing was removed")]
+    Declined {
+        /// The answer that agrees.
+        name: String,
+    },
+    /// The engine's machine cannot run the entrypoint.
+    #[error("the engine runs {architecture} images, and this prun has no entrypoint for them")]
+    Architecture {
+        /// The engine's architecture.
+        architecture: String,
     },
     /// Something in the engine has a name of ours and was made by someone else.
     #[error("{kind} `{name}` exists and is not of this project")]
@@ -144,9 +195,6 @@ pub enum RunError {
         /// The end of its log.
         tail: Vec<String>,
     },
-    /// Variables of services clash.
-    #[error(transparent)]
-    Injected(#[from] InjectedError),
     /// A user's secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -159,11 +207,31 @@ pub enum RunError {
     /// What the sealed state holds cannot be read.
     #[error("the project's sealed state is damaged")]
     DamagedState,
-    /// There is no such project, or nothing of it runs.
-    #[error("{what}")]
-    Nothing {
-        /// What is not there.
-        what: String,
+    /// A newer prun sealed the state.
+    #[error("the project's sealed state has version {found}; this prun reads {known}")]
+    NewerState {
+        /// Its version.
+        found: u32,
+        /// The newest version that this program reads.
+        known: u32,
+    },
+    /// There is no state of a project of this name.
+    #[error("nothing is known of a project `{project}`")]
+    UnknownProject {
+        /// The name.
+        project: String,
+    },
+    /// The project has a state, and no generation of it was ever started.
+    #[error("project `{project}` has not been started yet")]
+    NotStarted {
+        /// The project.
+        project: String,
+    },
+    /// A container went while it was waited for.
+    #[error("container {container} was removed by somebody")]
+    ContainerRemoved {
+        /// Its name.
+        container: String,
     },
     /// Somebody asked us to stop.
     #[error("stopped")]
@@ -174,11 +242,6 @@ impl From<Ending> for RunError {
     fn from(ending: Ending) -> Self {
         Self::Stopped(ending)
     }
-}
-
-/// A plan that cannot be followed.
-pub fn wrong(what: impl Into<String>, help: impl Into<String>) -> RunError {
-    RunError::Plan { what: what.into(), help: help.into() }
 }
 
 /// Says what was tried when the engine refused it.

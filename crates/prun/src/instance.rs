@@ -19,10 +19,10 @@ use zeroize::Zeroizing;
 
 use crate::engine::archive::File;
 use crate::engine::containers::{self, Access};
-use crate::error::{RunError, wrong};
 use crate::names::Project;
 use crate::plan::Plan;
 use crate::plan::container::PlannedVolume;
+use crate::plan::error::PlanError;
 use crate::values::generation::{Generation, Origin, Shape, Value, Variable};
 
 /// How long the entrypoint waits for its values, in seconds: after a restart of the engine they are gone.
@@ -63,13 +63,12 @@ impl Recipe<'_> {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] when the image has no command or a volume's folder does not exist.
-    pub fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, RunError> {
+    /// [`PlanError`] when the image has no command or a volume's folder does not exist.
+    pub fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, PlanError> {
         let config = self.image.config.clone().unwrap_or_default();
         let command = self.plan.container().command_of(&config);
         if command.is_empty() {
-            let what = format!("image `{}` names no command to run", self.plan.image());
-            return Err(wrong(what, "add CMD or ENTRYPOINT to its Dockerfile"));
+            return Err(PlanError::NoCommand { image: self.plan.image().to_owned() });
         }
         let mut mounts = Vec::new();
         if let Some(values) = &self.values {
@@ -105,7 +104,7 @@ impl Recipe<'_> {
         }))
     }
 
-    fn mount(&self, planned: &PlannedVolume) -> Result<Mount, RunError> {
+    fn mount(&self, planned: &PlannedVolume) -> Result<Mount, PlanError> {
         let (volume, name_of): (_, fn(&Project, &str) -> String) = match planned {
             PlannedVolume::Project(volume) => (volume, Project::data),
             PlannedVolume::Engine(volume) => (volume, |_, name| name.to_owned()),
@@ -127,7 +126,7 @@ impl Recipe<'_> {
                 let path = self.plan.folder().join(path);
                 // Docker would create a folder that belongs to root.
                 let Ok(path) = path.canonicalize() else {
-                    return Err(wrong(format!("volume folder {} does not exist", path.display()), "create it first"));
+                    return Err(PlanError::VolumeFolder { path });
                 };
                 Ok(Mount {
                     source: Some(path.display().to_string()),

@@ -1,6 +1,7 @@
 //! What should run: the manifest and the command line, as one checked thing.
 
 pub mod container;
+pub mod error;
 pub mod order;
 pub mod record;
 
@@ -11,9 +12,8 @@ use papp::{Check, Deliver, Init, Manifest, Port};
 use pcredential::{ServiceKind, VariableSet};
 
 use container::ContainerFlags;
+use error::PlanError;
 use order::Order;
-
-use crate::error::{RunError, wrong};
 
 /// How long a service or an instance may take, if nobody says.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -75,10 +75,10 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] for what cannot be followed.
-    pub fn new(order: &Order, manifest: &Manifest, folder: &Path) -> Result<Self, RunError> {
+    /// [`PlanError`] for what cannot be followed.
+    pub fn new(order: &Order, manifest: &Manifest, folder: &Path) -> Result<Self, PlanError> {
         let Some(image) = order.image.clone().or_else(|| manifest.image.clone()) else {
-            return Err(wrong("no image is named", "prun start IMAGE, or image = \"…\" in app.toml"));
+            return Err(PlanError::NoImage);
         };
         let (project, project_from) = project(order.project.as_deref(), manifest.name.as_deref(), &image)?;
         let mut services: Vec<WantedService> =
@@ -89,11 +89,11 @@ impl Plan {
                 None => services.push(service),
                 Some(other) if other.kind == service.kind => {}
                 Some(other) => {
-                    let what = format!(
-                        "service `{}` is {} in app.toml and {} in --service",
-                        other.name, other.kind, service.kind
-                    );
-                    return Err(wrong(what, "give the other one a name of its own: --service KIND=NAME"));
+                    return Err(PlanError::TwoKinds {
+                        service: service.name,
+                        declared: other.kind,
+                        ordered: service.kind,
+                    });
                 }
             }
         }
@@ -106,13 +106,7 @@ impl Plan {
         let mut environment = manifest.environment.clone();
         for (name, value) in order.container.configuration()? {
             if manifest.secrets.iter().any(|secret| secret.name == name) {
-                let help = format!(
-                    "--secret id={name} takes it from the environment, --secret id={name},src=FILE from a file"
-                );
-                let what = format!(
-                    "--env {name}=…: `{name}` is a secret, and its value would be visible in ps and docker inspect"
-                );
-                return Err(wrong(what, help));
+                return Err(PlanError::SecretInEnvironment { name });
             }
             environment.retain(|(other, _)| *other != name);
             environment.push((name, value));
@@ -153,8 +147,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] for what names no service.
-    pub fn add(&mut self, services: &[String]) -> Result<(), RunError> {
+    /// [`PlanError`] for what names no service.
+    pub fn add(&mut self, services: &[String]) -> Result<(), PlanError> {
         for text in services {
             let service = WantedService::of_flag(text)?;
             if !self.wants(&service.name) {
@@ -298,16 +292,16 @@ impl WantedService {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] when it asks for what its kind does not have.
-    pub fn of_manifest(service: &papp::Service) -> Result<Self, RunError> {
+    /// [`PlanError`] when it asks for what its kind does not have.
+    pub fn of_manifest(service: &papp::Service) -> Result<Self, PlanError> {
         let kind = ServiceKind::parse(service.kind.as_str())
-            .ok_or_else(|| wrong(format!("service `{}` is of an unknown kind", service.name), kinds()))?;
+            .ok_or_else(|| PlanError::DeclaredKind { service: service.name.clone() })?;
         let image =
             service.image.clone().or_else(|| service.version.as_deref().map(|version| kind.image(Some(version))));
         let sets: Vec<VariableSet> = service.variables.iter().filter_map(|name| VariableSet::parse(name)).collect();
         if let Some(set) = sets.iter().find(|set| !set.fits(kind)) {
-            let what = format!("service `{}` is {kind}, which has no variables {}", service.name, set.as_str());
-            return Err(wrong(what, format!("take it out of `variables` in app.toml:{}", service.line)));
+            let (service, set, line) = (service.name.clone(), *set, service.line);
+            return Err(PlanError::VariablesOfKind { service, kind, set, line });
         }
         Ok(Self {
             name: service.name.clone(),
@@ -323,12 +317,12 @@ impl WantedService {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] for an unknown kind or a name that is none.
-    pub fn of_flag(text: &str) -> Result<Self, RunError> {
+    /// [`PlanError`] for an unknown kind or a name that is none.
+    pub fn of_flag(text: &str) -> Result<Self, PlanError> {
         let (kind, name) = text.split_once('=').map_or((text, None), |(kind, name)| (kind, Some(name)));
         let (kind, version) = kind.split_once(':').map_or((kind, None), |(kind, version)| (kind, Some(version)));
         let Some(kind) = ServiceKind::parse(kind) else {
-            return Err(wrong(format!("--service {text}: unknown kind `{kind}`"), kinds()));
+            return Err(PlanError::OrderedKind { flag: text.to_owned(), kind: kind.to_owned() });
         };
         let default = match kind {
             ServiceKind::Postgres | ServiceKind::Mysql | ServiceKind::Mariadb => "db",
@@ -337,8 +331,7 @@ impl WantedService {
         };
         let name = name.unwrap_or(default);
         if !is_label(name) {
-            let help = "lowercase letters, digits and `-`, at most 40 characters, a letter first";
-            return Err(wrong(format!("--service {text}: `{name}` is no name for a service"), help));
+            return Err(PlanError::ServiceName { flag: text.to_owned(), name: name.to_owned() });
         }
         let image = version.map(|version| kind.image(Some(version)));
         Ok(Self { name: name.to_owned(), kind, image, database: None, primary: false, sets: Vec::new() })
@@ -361,17 +354,12 @@ fn is_label(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-fn kinds() -> String {
-    let kinds: Vec<&str> = ServiceKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    format!("one of {}", kinds.join(", "))
-}
-
 /// The project's name, and who chose it.
 ///
 /// # Errors
 ///
-/// [`RunError::Plan`] when the chosen name is none.
-pub fn project(flag: Option<&str>, manifest: Option<&str>, image: &str) -> Result<(String, &'static str), RunError> {
+/// [`PlanError`] when the chosen name is none.
+pub fn project(flag: Option<&str>, manifest: Option<&str>, image: &str) -> Result<(String, &'static str), PlanError> {
     let (name, from) = match (flag, manifest) {
         (Some(name), _) => (name.to_owned(), "from --project"),
         (None, Some(name)) => (name.to_owned(), "from app.toml"),
@@ -380,8 +368,7 @@ pub fn project(flag: Option<&str>, manifest: Option<&str>, image: &str) -> Resul
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let begins = name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
     if !begins || name.len() > 60 || !name.chars().all(valid) {
-        let help = "lowercase letters, digits, `-` and `_`, at most 60 characters; choose one with --project";
-        return Err(wrong(format!("`{name}` is no name for a project"), help));
+        return Err(PlanError::ProjectName { name });
     }
     Ok((name, from))
 }
@@ -393,21 +380,18 @@ fn of_image(image: &str) -> String {
     name.chars().map(|c| if c == '.' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
-fn port(text: &str) -> Result<Port, RunError> {
-    Port::parse(text).ok_or_else(|| {
-        wrong(format!("--publish {text}: not a port"), "[ADDRESS:][HOST:]CONTAINER, for example 127.0.0.1:8080:80")
-    })
+fn port(text: &str) -> Result<Port, PlanError> {
+    Port::parse(text).ok_or_else(|| PlanError::Port { flag: text.to_owned() })
 }
 
-fn check_ports(ports: &[Port]) -> Result<(), RunError> {
+fn check_ports(ports: &[Port]) -> Result<(), PlanError> {
     for (at, port) in ports.iter().enumerate() {
         if port.udp {
-            let help = "publish TCP ports only; see docs/limits.md";
-            return Err(wrong(format!("port {port} is UDP, which the forwarder does not carry"), help));
+            return Err(PlanError::UdpPort { port: port.clone() });
         }
         let twice = |other: &&Port| other.host.is_some() && other.host == port.host && other.address == port.address;
         if let Some(other) = ports[..at].iter().find(twice) {
-            return Err(wrong(format!("ports {other} and {port} publish the same host port"), "choose two"));
+            return Err(PlanError::SamePort { first: other.clone(), second: port.clone() });
         }
     }
     Ok(())
@@ -426,7 +410,7 @@ mod tests {
         }
     }
 
-    fn plan(order: &Order, manifest: &str) -> Result<Plan, RunError> {
+    fn plan(order: &Order, manifest: &str) -> Result<Plan, PlanError> {
         let manifest = Manifest::parse(Path::new("app.toml"), manifest.as_bytes()).unwrap();
         Plan::new(order, &manifest, Path::new("/srv"))
     }
@@ -458,7 +442,7 @@ mod tests {
     fn what_cannot_be_followed_names_the_flag() {
         for (services, ports, word) in [
             (&["oracle"][..], &[][..], "unknown kind `oracle`"),
-            (&["postgres=Db"], &[], "`Db` is no name"),
+            (&["postgres=Db"], &[], "`Db` cannot be the name"),
             (&["postgres", "mysql"], &[], "service `db` is"),
             (&[], &["80:x"], "--publish 80:x"),
             (&[], &["53:53/udp"], "UDP"),

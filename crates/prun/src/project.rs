@@ -6,8 +6,8 @@ use pcli::FoundManifest;
 use pcredential::Ledger;
 use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 
-use crate::edge::{Edge, Failure};
-use crate::error::{RunError, wrong};
+use crate::edge::Edge;
+use crate::error::RunError;
 use crate::plan;
 use crate::state::{Locked, State};
 use crate::values::generation::Generation;
@@ -35,8 +35,8 @@ pub enum Transport {
 /// # Errors
 ///
 /// When it is broken, or the named one is not there.
-pub fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, Failure> {
-    pcli::find_manifest(given, &[Path::new("")]).map_err(|error| error.diagnostic().into())
+pub fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, RunError> {
+    Ok(pcli::find_manifest(given, &[Path::new("")])?)
 }
 
 /// Where prun keeps the state of projects.
@@ -72,7 +72,7 @@ pub async fn connect() -> Result<Engine, RunError> {
 /// # Errors
 ///
 /// When neither names one, or the manifest is broken.
-pub fn name_of(choice: Choice<'_>) -> Result<String, Failure> {
+pub fn name_of(choice: Choice<'_>) -> Result<String, RunError> {
     if let Some(name) = choice.name {
         return Ok(plan::project(Some(name), None, "")?.0);
     }
@@ -80,7 +80,7 @@ pub fn name_of(choice: Choice<'_>) -> Result<String, Failure> {
     let named = found.as_ref().and_then(|found| found.manifest.name.as_deref());
     let image = found.as_ref().and_then(|found| found.manifest.image.as_deref());
     match (named, image) {
-        (None, None) => Err(wrong("no project is named", "--project NAME, or go to the folder of its app.toml").into()),
+        (None, None) => Err(RunError::NoProject),
         (named, image) => Ok(plan::project(None, named, image.unwrap_or_default())?.0),
     }
 }
@@ -89,12 +89,12 @@ pub fn name_of(choice: Choice<'_>) -> Result<String, Failure> {
 ///
 /// # Errors
 ///
-/// [`RunError::Nothing`] when it never was; when its state cannot be read.
+/// [`RunError::UnknownProject`] when it never was; when its state cannot be read.
 pub fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
     let state = State::of(folder_of_states(), name)?;
     match state.ledger()? {
         Some(ledger) => Ok((ledger, state.generation()?)),
-        None => Err(RunError::Nothing { what: format!("nothing is known of a project `{name}`") }),
+        None => Err(RunError::UnknownProject { project: name.to_owned() }),
     }
 }
 
@@ -114,7 +114,7 @@ impl Known {
     /// # Errors
     ///
     /// When nothing names a project, or no engine answers.
-    pub async fn find(choice: Choice<'_>, edge: &Edge) -> Result<Self, Failure> {
+    pub async fn find(choice: Choice<'_>, edge: &Edge) -> Result<Self, RunError> {
         let name = name_of(choice)?;
         let state = State::of(folder_of_states(), &name)?;
         let host = edge.cancellation.unless_cancelled(connect()).await??;
@@ -125,11 +125,11 @@ impl Known {
     ///
     /// # Errors
     ///
-    /// [`RunError::Nothing`] when it was never started.
+    /// [`RunError::NotStarted`] when it was never started.
     pub fn open(&self, locked: &Locked<'_>) -> Result<(Ledger, Generation), RunError> {
         match (locked.ledger()?, self.state.generation()?) {
             (Some(ledger), Some(generation)) => Ok((ledger, generation)),
-            _ => Err(RunError::Nothing { what: format!("project `{}` has not been started yet", self.name) }),
+            (None, _) | (_, None) => Err(RunError::NotStarted { project: self.name.clone() }),
         }
     }
 }

@@ -7,7 +7,7 @@ use pcredential::Ledger;
 use pvault::{Identity, LockedFile, SealedFile, VaultError};
 
 use crate::edge::Edge;
-use crate::error::{RunError, wrong};
+use crate::error::RunError;
 use crate::values::generation::Generation;
 
 const LEDGER: &str = "services.age";
@@ -36,10 +36,10 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] when the environment names no folder; those of [`pvault`] for files that others made.
+    /// [`RunError::NoStateFolder`] when the environment names no folder; those of [`pvault`] for files that others made.
     pub fn of(folder: Option<PathBuf>, project: &str) -> Result<Self, RunError> {
         let Some(root) = folder else {
-            return Err(wrong("there is no folder for the state of projects", "set HOME or XDG_STATE_HOME"));
+            return Err(RunError::NoStateFolder);
         };
         let folder = root.join(project);
         Ok(Self {

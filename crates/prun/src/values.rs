@@ -2,4 +2,5 @@
 
 pub mod compose;
 pub mod delivered;
+pub mod error;
 pub mod generation;

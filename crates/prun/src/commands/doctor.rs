@@ -7,8 +7,9 @@ use pcli::resolve::Purpose;
 use pcli::{Exit, FoundManifest};
 use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 
-use crate::edge::{self, Edge, Failure};
+use crate::edge::{Edge, Failure};
 use crate::error::RunError;
+use crate::tell;
 
 /// Runs the command.
 ///
@@ -31,7 +32,7 @@ async fn engine() -> Vec<Finding> {
     };
     let engine = match connected {
         Ok(engine) => engine,
-        Err(error) => return vec![Finding::problem("engine", &edge::diagnostic(&RunError::Connect(error)))],
+        Err(error) => return vec![Finding::problem("engine", &tell::diagnostic(&RunError::Connect(error)))],
     };
     let mut findings = vec![Finding::ok("engine", engine.describe())];
     if engine.endpoint().safety() == Safety::Plaintext {

@@ -9,6 +9,7 @@ use crate::edge::{Edge, Failure, Outcome};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
 use crate::engine::lines::Lines;
+use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
 use crate::instance;
 use crate::names::Project;
@@ -24,7 +25,7 @@ pub async fn run(arguments: &ExecArguments, edge: &Edge) -> Result<Outcome, Fail
     let name = name_of(arguments.project.choice())?;
     let (ledger, generation) = known(&name)?;
     let Some(generation) = generation else {
-        return Err(RunError::Nothing { what: format!("project `{name}` has not been started yet") }.into());
+        return Err(RunError::NotStarted { project: name }.into());
     };
     let redactor = generation::redactor(Some(&ledger), &generation.variables).map_err(RunError::from)?;
     let host = edge.cancellation.unless_cancelled(connect()).await??;
@@ -32,8 +33,7 @@ pub async fn run(arguments: &ExecArguments, edge: &Edge) -> Result<Outcome, Fail
     let container = project.instance(generation.number, arguments.instance);
     let running = containers::inspect(&host, &project, &container).await?;
     let Some(running) = running.filter(containers::is_running) else {
-        let what = format!("instance {} of project `{name}` does not run", arguments.instance);
-        return Err(RunError::Nothing { what }.into());
+        return Err(CommandError::InstanceStopped { instance: arguments.instance, project: name }.into());
     };
     let mut command =
         if instance::has_entrypoint(&running) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };

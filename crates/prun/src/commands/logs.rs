@@ -10,6 +10,7 @@ use crate::command::LogsArguments;
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::engine::lines::Lines;
+use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
 use crate::names::{self, Project, Role, number, role};
 use crate::project::{connect, known, name_of};
@@ -99,9 +100,7 @@ async fn wanted(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(
             wanted.push((label, containers::name_of(container)));
         }
         if wanted.len() == before {
-            return Err(RunError::Nothing {
-                what: format!("nothing called `{name}` runs in project {}", project.name()),
-            });
+            return Err(CommandError::NothingRuns { name: name.clone(), project: project.name().to_owned() }.into());
         }
     }
     wanted.sort();

@@ -16,7 +16,8 @@ use crate::edge::{Edge, Failure, Outcome, now};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
 use crate::engine::lines::Lines;
-use crate::error::{RunError, engine, wrong};
+use crate::error::command::CommandError;
+use crate::error::{RunError, engine};
 use crate::instance::holder::Holder;
 use crate::instance::sweep::{GRACE, sweep};
 use crate::instance::{self, Recipe};
@@ -41,12 +42,10 @@ struct Attachment {
 /// Everything that can go wrong before the command runs.
 pub async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome, Failure> {
     if arguments.tty && arguments.interactive && !attached::has_terminal() {
-        return Err(wrong("--tty: standard input is no terminal", "leave -t out").into());
+        return Err(CommandError::NoTerminal.into());
     }
     if arguments.start.container.detach {
-        return Err(
-            wrong("--detach: prun run stays in the foreground", "prun start runs an app in the background").into()
-        );
+        return Err(CommandError::Detached.into());
     }
     let attachment = Attachment { interactive: arguments.interactive, tty: arguments.tty };
     let (mut start, state) = Start::read(&arguments.start, edge, Goal::Command).await?;
@@ -85,13 +84,13 @@ pub async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outcome, Fai
 }
 
 /// The init commands that are meant, in their own order.
-fn chosen(names: &[String], all: &[Init]) -> Result<Vec<Init>, RunError> {
-    let known: Vec<&str> = all.iter().map(|init| init.name.as_str()).collect();
+fn chosen(names: &[String], all: &[Init]) -> Result<Vec<Init>, CommandError> {
+    let known = || all.iter().map(|init| init.name.clone());
     if all.is_empty() {
-        return Err(wrong("the project has no init commands", "[[init]] in app.toml, then prun start"));
+        return Err(CommandError::NoInit);
     }
-    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
-        return Err(wrong(format!("no init command is called `{unknown}`"), format!("there are {}", known.join(", "))));
+    if let Some(unknown) = names.iter().find(|name| !known().any(|known| known == **name)) {
+        return Err(CommandError::UnknownInit { name: unknown.clone(), known: known().collect() });
     }
     Ok(all.iter().filter(|init| names.is_empty() || names.contains(&init.name)).cloned().collect())
 }
@@ -201,7 +200,7 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl F
     let pass_on = async {
         let signal = match start.edge.cancellation.cancelled().await {
             Ending::Interrupt => "SIGINT",
-            _ => "SIGTERM",
+            Ending::Terminate | Ending::ReaderGone => "SIGTERM",
         };
         let options = KillContainerOptionsBuilder::new().signal(signal).build();
         let _ = docker.kill_container(name, Some(options)).await;
@@ -216,7 +215,7 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl F
     // before the request was there.
     loop {
         let Some(state) = containers::inspect(&start.host, &start.project, name).await? else {
-            return Err(RunError::Nothing { what: format!("container {name} was removed by somebody") });
+            return Err(RunError::ContainerRemoved { container: name.to_owned() });
         };
         if let Some(code) = containers::exit_code(&state) {
             return Ok(code);

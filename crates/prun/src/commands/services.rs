@@ -13,7 +13,8 @@ use crate::commands::show;
 use crate::commands::start::Start;
 use crate::edge::{Edge, Failure, confirm, now};
 use crate::engine::containers;
-use crate::error::{RunError, wrong};
+use crate::error::RunError;
+use crate::error::command::CommandError;
 use crate::fault;
 use crate::instance::roll;
 use crate::names::{Project, Role};
@@ -82,7 +83,7 @@ async fn rotate_in(
 }
 
 /// The services that are meant; all of them must be in use.
-fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, RunError> {
+fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, CommandError> {
     let in_use = |name: &str| {
         start.plan.wants(name) && start.ledger.service(name).is_some_and(|service| service.phase() == Phase::Proven)
     };
@@ -91,11 +92,8 @@ fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, Run
         return Ok(all().collect());
     }
     if let Some(unknown) = arguments.names.iter().find(|name| !in_use(name)) {
-        let names: Vec<String> = all().collect();
-        let what = format!("project {} uses no service `{unknown}`", start.project.name());
-        let help =
-            if names.is_empty() { "it uses none at all".to_owned() } else { format!("it uses {}", names.join(", ")) };
-        return Err(wrong(what, help));
+        let (project, used) = (start.project.name().to_owned(), all().collect());
+        return Err(CommandError::UnusedService { project, service: unknown.clone(), used });
     }
     Ok(arguments.names.clone())
 }
@@ -125,8 +123,8 @@ async fn add(arguments: &AddArguments, edge: &Edge) -> Result<Exit, Failure> {
     let known = Known::find(arguments.project.choice(), edge).await?;
     change(edge, &known, |record| {
         if record.plan()?.wants(&wanted.name) {
-            let what = format!("project {} has a service `{}` already", known.name, wanted.name);
-            return Err(wrong(what, "give the new one another name: KIND=NAME"));
+            let (project, service) = (known.name.clone(), wanted.name.clone());
+            return Err(CommandError::ServiceExists { project, service }.into());
         }
         let added = [record.added(), &[plan::full_name(&wanted)]].concat();
         Ok(record.with_added(&added))
@@ -139,11 +137,10 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
     let name = arguments.name.as_str();
     let ledger = known.state.ledger()?;
     let Some(service) = ledger.as_ref().and_then(|ledger| ledger.service(name)) else {
-        return Err(RunError::Nothing { what: format!("project {} has no service `{name}`", known.name) }.into());
+        return Err(CommandError::NoService { project: known.name, service: name.to_owned() }.into());
     };
     if arguments.purge && service.is_adopted() {
-        let what = format!("volume {} was made by others and is not removed", service.volume());
-        return Err(wrong(what, format!("without --purge; then docker volume rm {}", service.volume())).into());
+        return Err(CommandError::AdoptedVolume { volume: service.volume().to_owned() }.into());
     }
     if arguments.purge && !arguments.yes {
         confirm(
@@ -154,12 +151,7 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
     let record = known.state.generation()?.map(|generation| generation.record);
     match record.as_ref().and_then(|record| record.origin(name)) {
         Some(ServiceOrigin::Manifest(line)) => {
-            let what = format!("service `{name}` stands in app.toml:{line}");
-            return Err(wrong(
-                what,
-                format!("take it out there, prun start, and then prun services remove {name} --purge removes its data"),
-            )
-            .into());
+            return Err(CommandError::ServiceDeclared { service: name.to_owned(), line }.into());
         }
         Some(ServiceOrigin::Flags) => {
             change(edge, &known, |record| Ok(record.without(name))).await?;
@@ -189,7 +181,7 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
 async fn list(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
     let known = Known::find(arguments.choice(), edge).await?;
     let Some(ledger) = known.state.ledger()? else {
-        return Err(RunError::Nothing { what: format!("nothing is known of a project `{}`", known.name) }.into());
+        return Err(RunError::UnknownProject { project: known.name }.into());
     };
     let project = Project::new(&known.name, ledger.owner());
     let running = containers::running(&known.host, &project, Role::Service).await?;
@@ -234,7 +226,7 @@ async fn import(arguments: &ImportArguments, edge: &Edge) -> Result<Exit, Failur
         (None, None) => project.service(&wanted.name),
     };
     if !containers::volume_exists(&known.host, &volume).await? {
-        return Err(wrong(format!("there is no volume `{volume}`"), "--volume NAME says which one has the data").into());
+        return Err(CommandError::NoVolumeToImport { volume }.into());
     }
     let credential = match wanted.kind {
         // PostgreSQL lets its machine's administrator in; the data of the others does not hold a password.
@@ -262,7 +254,7 @@ async fn import(arguments: &ImportArguments, edge: &Edge) -> Result<Exit, Failur
 }
 
 /// Reads the administrator's credential: from a prompt that does not show it, or from standard input.
-fn given(service: &str) -> Result<ServiceCredential, Failure> {
+fn given(service: &str) -> Result<ServiceCredential, CommandError> {
     use std::io::{BufRead as _, IsTerminal as _};
     let stdin = std::io::stdin();
     let text = tokio::task::block_in_place(|| {
@@ -276,11 +268,7 @@ fn given(service: &str) -> Result<ServiceCredential, Failure> {
     let mut text = Zeroizing::new(text.unwrap_or_default());
     let length = text.trim_end_matches(['\n', '\r']).len();
     text.truncate(length);
-    ServiceCredential::given(text).ok_or_else(|| {
-        let help =
-            "one line on standard input, without blanks, quotes, `#`, `$` and `\\`; prun services reset needs none";
-        wrong(format!("the password of the administrator of `{service}` is missing or cannot be used"), help).into()
-    })
+    ServiceCredential::given(text).ok_or_else(|| CommandError::AdministratorPassword { service: service.to_owned() })
 }
 
 async fn reset(arguments: &ResetArguments, edge: &Edge) -> Result<Exit, Failure> {
@@ -289,15 +277,14 @@ async fn reset(arguments: &ResetArguments, edge: &Edge) -> Result<Exit, Failure>
     let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
     let wanted = meant(&arguments.service, &arguments.project, &ledger)?;
     if wanted.kind == ServiceKind::Mongodb {
-        let help = format!("prun services import {}, with its administrator's password", wanted.name);
-        return Err(wrong("MongoDB has no way in without a password", help).into());
+        return Err(CommandError::ResetOfMongodb { service: wanted.name }.into());
     }
     let project = Project::new(&known.name, ledger.owner());
     let volume = ledger
         .service(&wanted.name)
         .map_or_else(|| project.service(&wanted.name), |service| service.volume().to_owned());
     if !containers::volume_exists(&known.host, &volume).await? {
-        return Err(wrong(format!("there is no volume `{volume}`"), "prun start makes it").into());
+        return Err(CommandError::NoVolumeToReset { volume }.into());
     }
     let (image, foreign) =
         (wanted.image.clone().unwrap_or_else(|| wanted.kind.image(None)), ledger.service(&wanted.name).is_none());

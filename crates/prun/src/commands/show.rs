@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bollard::models::ContainerSummary;
 use pcli::Exit;
 use pcredential::Ledger;
 
@@ -9,6 +10,7 @@ use crate::command::{InjectedArguments, InjectedFormat, ProjectArguments};
 use crate::edge::{Edge, Failure, now};
 use crate::engine::containers;
 use crate::error::RunError;
+use crate::error::command::CommandError;
 use crate::instance::forwarder;
 use crate::names::{self, Project, Role, number, role};
 use crate::project::{connect, known, manifest, name_of};
@@ -30,31 +32,23 @@ pub async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failu
     let all = containers::list(&host, &project).await?;
     let addresses = forwarder::addresses(&host, &project).await?.join(" ");
     let mut rows = vec![["NAME", "WHAT", "STATE", "SINCE", "OPEN"].map(str::to_owned)];
-    let mut of_role = |wanted: Role| {
+    let with = |wanted: Role| {
         let mut found: Vec<_> = all.iter().filter(|container| role(container) == Some(wanted.as_str())).collect();
         found.sort_by_key(|container| containers::name_of(container));
-        for container in found {
-            let labels = container.labels.as_ref();
-            let what = match wanted {
-                Role::Service => container.image.clone().unwrap_or_default(),
-                _ => format!(
-                    "instance {} of generation {}",
-                    names::label(labels, names::INSTANCE).unwrap_or("?"),
-                    number(container).unwrap_or_default()
-                ),
-            };
-            let shown = match wanted {
-                Role::Service => names::label(labels, names::SERVICE).unwrap_or_default().to_owned(),
-                _ => containers::name_of(container),
-            };
-            let state = container.state.map_or_else(String::new, |state| state.to_string());
-            let since = container.status.clone().unwrap_or_default();
-            let open = if wanted == Role::App { addresses.clone() } else { String::new() };
-            rows.push([shown, what, state, since, open]);
-        }
+        found
     };
-    of_role(Role::Service);
-    of_role(Role::App);
+    let state = |container: &ContainerSummary| container.state.map_or_else(String::new, |state| state.to_string());
+    let since = |container: &ContainerSummary| container.status.clone().unwrap_or_default();
+    for container in with(Role::Service) {
+        let name = names::label(container.labels.as_ref(), names::SERVICE).unwrap_or_default().to_owned();
+        let image = container.image.clone().unwrap_or_default();
+        rows.push([name, image, state(container), since(container), String::new()]);
+    }
+    for container in with(Role::App) {
+        let instance = names::label(container.labels.as_ref(), names::INSTANCE).unwrap_or("?");
+        let what = format!("instance {instance} of generation {}", number(container).unwrap_or_default());
+        rows.push([containers::name_of(container), what, state(container), since(container), addresses.clone()]);
+    }
     edge.stdout.bytes(table(&rows).as_bytes());
     Ok(Exit::Done)
 }
@@ -68,11 +62,11 @@ pub fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Fail
     let name = name_of(arguments.project.choice())?;
     let (ledger, generation) = known(&name)?;
     let Some(generation) = generation else {
-        return Err(RunError::Nothing { what: format!("project `{name}` has not been started yet") }.into());
+        return Err(RunError::NotStarted { project: name }.into());
     };
     if let Some(wanted) = &arguments.reveal {
         let Some(variable) = generation.variable(wanted) else {
-            return Err(RunError::Nothing { what: format!("instances get no `{wanted}`") }.into());
+            return Err(CommandError::NoVariable { name: wanted.clone() }.into());
         };
         reveal(variable, edge);
         return Ok(Exit::Done);

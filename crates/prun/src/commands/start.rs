@@ -14,13 +14,15 @@ use psecret::{Inputs, RedactorBuilder, Secret};
 use crate::command::StartArguments;
 use crate::edge::{Edge, Failure, now};
 use crate::engine::containers;
-use crate::error::{RunError, wrong};
+use crate::error::RunError;
+use crate::error::command::CommandError;
 use crate::fault;
 use crate::instance::forwarder;
 use crate::instance::roll::{self, Change, Instances, Roll};
 use crate::instance::sweep::sweep;
 use crate::names::Project;
 use crate::plan::Plan;
+use crate::plan::error::PlanError;
 use crate::plan::record::Record;
 use crate::project::{connect_to_deliver, folder_of_states, manifest};
 use crate::service::rotation::Rotation;
@@ -75,7 +77,7 @@ fn secrets(
     let resolution = tokio::task::block_in_place(|| {
         pcli::resolve::resolve(sources, manifest, Purpose::Run, &mut inputs, &edge.cancellation)
     })
-    .map_err(|error| Failure::from(error.diagnostic()))?;
+    .map_err(RunError::from)?;
     plan.compose_only(&resolution.deferred);
     let redactor = resolution
         .secrets
@@ -84,8 +86,7 @@ fn secrets(
         .build()
         .map_err(RunError::from)?;
     if let Some((name, _)) = plan.environment().iter().find(|(_, value)| redactor.redact(value) != *value) {
-        let what = format!("--env {name}=…: its value holds a secret, and would be visible in ps and docker inspect");
-        return Err(wrong(what, "--secret id=NAME,src=FILE, or compose it in app.toml: value = \"…${NAME}…\"").into());
+        return Err(PlanError::SecretInValue { name: name.clone() }.into());
     }
     let edge = edge.redacting(&redactor);
     resolution.warnings.iter().for_each(|warning| edge.stderr.warning(warning));
@@ -149,7 +150,8 @@ impl Start {
     }
 
     fn variables(&self) -> Result<Vec<Variable>, RunError> {
-        compose::variables(&self.ledger, &self.plan, self.user.iter().map(Variable::again).collect())
+        let user = self.user.iter().map(Variable::again).collect();
+        Ok(compose::variables(&self.ledger, &self.plan, user)?)
     }
 
     /// The variables, and from now on everything that people see is redacted of them.
@@ -287,13 +289,8 @@ impl Start {
         for wanted in self.plan.services() {
             match self.ledger.service(&wanted.name) {
                 Some(known) if known.kind() != wanted.kind => {
-                    let what = format!(
-                        "service `{}` is {} and its data too; the plan says {}",
-                        wanted.name,
-                        known.kind(),
-                        wanted.kind
-                    );
-                    return Err(wrong(what, "give the new one another name"));
+                    let (service, sealed, planned) = (wanted.name.clone(), known.kind(), wanted.kind);
+                    return Err(CommandError::KindOfData { service, sealed, planned }.into());
                 }
                 Some(known) => {
                     // Without a choice the image stays the one that the data was made with.

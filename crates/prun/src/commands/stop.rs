@@ -30,7 +30,7 @@ pub async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let state = State::of(folder_of_states(), &name)?;
     if state.ledger()?.is_none() {
-        return Err(RunError::Nothing { what: format!("nothing is known of a project `{name}`") }.into());
+        return Err(RunError::UnknownProject { project: name }.into());
     }
     let locked = state.lock(edge).await?;
     let Some(ledger) = locked.ledger()? else { return Ok(Exit::Done) };

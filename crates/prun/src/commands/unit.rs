@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pcli::Printer;
 
-use crate::error::{RunError, wrong};
+use crate::error::command::CommandError;
 
 /// The unit's name.
 const NAME: &str = "prun-resume.service";
@@ -73,15 +73,11 @@ impl Unit {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] when the folder is not this user's to write.
-    pub fn install(&self, folder: Option<&Path>, printer: &Printer) -> Result<(), RunError> {
+    /// [`CommandError::Unit`] when the folder is not this user's to write.
+    pub fn install(&self, folder: Option<&Path>, printer: &Printer) -> Result<(), CommandError> {
         let units = folder.map_or_else(|| self.units(), Path::to_owned);
         let path = units.join(NAME);
-        write(&units, &self.text()).map_err(|error| {
-            let help =
-                format!("prun resume --print-unit | sudo tee {SYSTEM}/{NAME}, then sudo systemctl enable {NAME}");
-            wrong(format!("cannot write {}: {error}", path.display()), help)
-        })?;
+        write(&units, &self.text()).map_err(|source| CommandError::Unit { path: path.clone(), source })?;
         printer.fact("installed", &format!("{}: values come back after every start of the engine", path.display()));
         if folder.is_none() && !self.reload() {
             printer.warning("systemd was not told; systemctl daemon-reload, or the next boot");
@@ -109,6 +105,12 @@ impl Unit {
         systemctl.arg("daemon-reload").stderr(std::process::Stdio::null());
         systemctl.status().is_ok_and(|status| status.success())
     }
+}
+
+/// How the unit is installed by hand, where this user may not write.
+#[must_use]
+pub fn by_hand() -> String {
+    format!("prun resume --print-unit | sudo tee {SYSTEM}/{NAME}, then sudo systemctl enable {NAME}")
 }
 
 fn write(units: &Path, text: &str) -> io::Result<()> {

@@ -10,11 +10,12 @@ use pengine::Engine;
 
 use crate::engine::containers;
 use crate::engine::inside::{self, bytes_of};
-use crate::error::{RunError, wrong};
+use crate::error::RunError;
 use crate::instance;
 use crate::instance::holder;
 use crate::names::Project;
 use crate::plan::Plan;
+use crate::plan::error::PlanError;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -121,7 +122,7 @@ pub async fn healthy(
     let mut answer = String::new();
     while began.elapsed() < plan.patience() {
         let Some(state) = containers::inspect(host, project, &container).await? else {
-            return Err(RunError::Nothing { what: format!("container {container} was removed by somebody") });
+            return Err(RunError::ContainerRemoved { container });
         };
         if let Some(code) = containers::exit_code(&state) {
             return Err(RunError::Ended { instance, code, tail: containers::tail(host, &container).await });
@@ -172,10 +173,7 @@ async fn look(
         Some(Check::Http { path, port }) => {
             let port = port.or_else(|| plan.ports().first().map(|port| port.container)).or_else(|| exposed(image));
             let Some(port) = port else {
-                return Err(wrong(
-                    "the health check names no port, and none is published",
-                    "health = { http = \"/healthz\", port = 8080 }",
-                ));
+                return Err(PlanError::HealthPort.into());
             };
             let words = [holder::PROGRAM, "http", &container, &port.to_string(), path].map(str::to_owned);
             // From beside the app, over the network: what only the app itself can reach is of no use.

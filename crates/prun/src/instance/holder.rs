@@ -14,7 +14,7 @@ use pengine::Engine;
 
 use crate::engine::archive::{self, File};
 use crate::engine::containers::{self, Access};
-use crate::error::{RunError, engine, is_missing, message, wrong};
+use crate::error::{RunError, engine, is_missing, message};
 use crate::instance::shim;
 use crate::names::{Project, Role};
 
@@ -42,8 +42,7 @@ pub async fn image(host: &Engine) -> Result<String, RunError> {
     let version = host.docker().version().await.map_err(engine(|| "ask the engine for its architecture"))?;
     let architecture = version.arch.unwrap_or_default();
     if !shim::runs_on(&architecture) {
-        let what = format!("the engine runs {architecture} images, and this prun has no entrypoint for them");
-        return Err(wrong(what, "use a prun that was built for that architecture"));
+        return Err(RunError::Architecture { architecture });
     }
     let file = File { name: "shim".to_owned(), content: shim::PROGRAM, mode: 0o555, owner: 0 };
     let archive = archive::pack(&[file]);

@@ -6,8 +6,8 @@ use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPol
 use papp::{Volume, VolumeSource};
 
 use crate::engine::containers;
-use crate::error::{RunError, wrong};
 use crate::names;
+use crate::plan::error::PlanError;
 use crate::plan::order::ContainerOrder;
 
 /// A volume and where its relative places begin.
@@ -45,14 +45,11 @@ impl ContainerOrder {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] for a name without a value: what the process environment has may be a secret, and is given as one.
-    pub fn configuration(&self) -> Result<Vec<(String, String)>, RunError> {
+    /// [`PlanError`] for a name without a value: what the process environment has may be a secret, and is given as one.
+    pub fn configuration(&self) -> Result<Vec<(String, String)>, PlanError> {
         let pairs = self.environment.iter().map(|text| match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-            _ => {
-                let help = format!("-e NAME=VALUE for public configuration, --secret id={text} for a secret");
-                Err(wrong(format!("--env {text}: no value"), help))
-            }
+            _ => Err(PlanError::EnvironmentWithoutValue { flag: text.clone() }),
         });
         pairs.collect()
     }
@@ -61,15 +58,14 @@ impl ContainerOrder {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] that names the flag.
-    pub fn check(&self, folder: &Path, command: &[String]) -> Result<ContainerFlags, RunError> {
+    /// [`PlanError`] that names the flag.
+    pub fn check(&self, folder: &Path, command: &[String]) -> Result<ContainerFlags, PlanError> {
         let network = |name: &String| match name.as_str() {
             "host" | "none" => true,
             name => name.starts_with("container:"),
         };
         if let Some(name) = self.networks.iter().find(|name| network(name)) {
-            let help = "instances are on the project's network, where services and the forwarder reach them; name a further one";
-            return Err(wrong(format!("--network {name} takes the project's network away"), help));
+            return Err(PlanError::Network { name: name.clone() });
         }
         Ok(ContainerFlags {
             volumes: self.volumes.iter().map(|text| volume(text, folder)).collect::<Result<_, _>>()?,
@@ -171,13 +167,12 @@ impl ContainerFlags {
     }
 }
 
-fn volume(text: &str, folder: &Path) -> Result<PlannedVolume, RunError> {
-    let help = "SOURCE:TARGET[:ro], for example uploads:/srv/uploads or ./data:/data; /srv/cache alone has no name";
+fn volume(text: &str, folder: &Path) -> Result<PlannedVolume, PlanError> {
     if text.starts_with('/') && !text.contains(':') {
         return Ok(PlannedVolume::Nameless(text.to_owned()));
     }
     let Some(volume) = Volume::parse(text) else {
-        return Err(wrong(format!("--volume {text}: not a volume"), help));
+        return Err(PlanError::Volume { flag: text.to_owned() });
     };
     let source = match volume.source {
         VolumeSource::Host(path) => VolumeSource::Host(absolute(folder, &path).display().to_string()),
@@ -191,7 +186,7 @@ fn absolute(folder: &Path, path: &str) -> PathBuf {
     std::path::absolute(&joined).unwrap_or(joined)
 }
 
-fn restart(text: &str) -> Result<(RestartPolicyNameEnum, i64), RunError> {
+fn restart(text: &str) -> Result<(RestartPolicyNameEnum, i64), PlanError> {
     let (name, count) = match text.split_once(':') {
         Some((name, count)) => (name, count.parse().ok().filter(|count| *count > 0)),
         None => (text, Some(0)),
@@ -207,20 +202,17 @@ fn restart(text: &str) -> Result<(RestartPolicyNameEnum, i64), RunError> {
         Some(count) if policy != RestartPolicyNameEnum::EMPTY && (count == 0 || name == "on-failure") => {
             Ok((policy, count))
         }
-        _ => {
-            Err(wrong(format!("--restart {text}: no such policy"), "no, always, unless-stopped or on-failure[:COUNT]"))
-        }
+        _ => Err(PlanError::Restart { flag: text.to_owned() }),
     }
 }
 
 /// A size as docker reads it.
-fn memory(text: &str) -> Result<i64, RunError> {
-    pcli::size(text)
-        .ok_or_else(|| wrong(format!("--memory {text}: not a size"), "a number with b, k, m or g, for example 512m"))
+fn memory(text: &str) -> Result<i64, PlanError> {
+    pcli::size(text).ok_or_else(|| PlanError::Memory { flag: text.to_owned() })
 }
 
 /// A decimal number as billionths.
-fn cpus(text: &str) -> Result<i64, RunError> {
+fn cpus(text: &str) -> Result<i64, PlanError> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let nanos = format!("{part:0<9}");
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -228,13 +220,13 @@ fn cpus(text: &str) -> Result<i64, RunError> {
         .then(|| format!("{whole}{nanos}").parse::<i64>().ok())
         .flatten()
         .filter(|number| *number > 0);
-    number.ok_or_else(|| wrong(format!("--cpus {text}: not a number"), "a number such as 1.5"))
+    number.ok_or_else(|| PlanError::Cpus { flag: text.to_owned() })
 }
 
-fn label(text: &str) -> Result<(String, String), RunError> {
+fn label(text: &str) -> Result<(String, String), PlanError> {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     if name.is_empty() || name.starts_with("io.prun.") || name == names::PROJECT {
-        return Err(wrong(format!("--label {text}: not a label of yours"), "NAME=VALUE; io.prun.… is prun's own"));
+        return Err(PlanError::Label { flag: text.to_owned() });
     }
     Ok((name.to_owned(), value.to_owned()))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use papp::Manifest;
 use serde::{Deserialize, Serialize};
 
-use crate::error::RunError;
+use crate::plan::error::PlanError;
 use crate::plan::order::Order;
 use crate::plan::{Plan, WantedService};
 
@@ -46,11 +46,11 @@ impl Record {
     /// # Errors
     ///
     /// When this program no longer understands what it once was told.
-    pub fn plan(&self) -> Result<Plan, RunError> {
+    pub fn plan(&self) -> Result<Plan, PlanError> {
         let manifest = match &self.manifest {
             None => Manifest::default(),
             Some(text) => {
-                Manifest::parse(Path::new("app.toml"), text.as_bytes()).map_err(|_| RunError::DamagedState)?
+                Manifest::parse(Path::new("app.toml"), text.as_bytes()).map_err(|_| PlanError::SealedManifest)?
             }
         };
         let mut plan = Plan::new(&self.order, &manifest, &self.folder)?;

@@ -5,9 +5,9 @@ use pcredential::{InjectedValue, Ledger, Place};
 use psecret::{Delivery, Secret, Source};
 use zeroize::Zeroizing;
 
-use crate::error::{RunError, wrong};
 use crate::plan::Plan;
 use crate::values::delivered::Delivered;
+use crate::values::error::ValuesError;
 use crate::values::generation::{Origin, Shape, Value, Variable};
 
 /// The variables that instances get, in the order: services, the user's secrets, configuration.
@@ -15,7 +15,7 @@ use crate::values::generation::{Origin, Shape, Value, Variable};
 /// # Errors
 ///
 /// Names that two would set; names that a composed secret needs and nobody has; cycles of composed secrets.
-pub fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Vec<Variable>, RunError> {
+pub fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Vec<Variable>, ValuesError> {
     let mut variables = Vec::new();
     let services = ledger.services().iter().filter(|service| plan.wants(service.name()));
     for injected in pcredential::injected(services, plan.primaries(), &plan.sets())? {
@@ -25,14 +25,12 @@ pub fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Ve
             if plan.overrides(injected.name()) {
                 continue;
             }
-            let what =
-                format!("secret `{}` and service `{}` both set that variable", injected.name(), injected.service());
-            return Err(wrong(what, "override = true lets the secret win; or give it another name"));
+            let (name, service) = (injected.name().to_owned(), injected.service().to_owned());
+            return Err(ValuesError::SecretAndService { name, service });
         }
         if plan.environment().iter().any(|(name, _)| name == injected.name()) {
-            let what =
-                format!("[env] `{}` and service `{}` both set that variable", injected.name(), injected.service());
-            return Err(wrong(what, "take it out of [env], or make it a secret with override = true"));
+            let (name, service) = (injected.name().to_owned(), injected.service().to_owned());
+            return Err(ValuesError::ConfigurationAndService { name, service });
         }
         let value = match injected.value() {
             InjectedValue::Public(text) => Value::Public(text.clone()),
@@ -80,21 +78,18 @@ fn variable_of(secret: &Secret) -> Variable {
     }
 }
 
-fn compose_all(variables: &mut Vec<Variable>, secrets: &[papp::Secret]) -> Result<(), RunError> {
+fn compose_all(variables: &mut Vec<Variable>, secrets: &[papp::Secret]) -> Result<(), ValuesError> {
     let before = variables.len();
     let known = |name: &str| variables.iter().find(|variable| variable.name == name).map(length);
-    let composition = Composition::of(secrets, known, pcli::resolve::longest)
-        .map_err(|error| wrong(error.to_string(), format!("{} in app.toml:{}", error.help(), error.line())))?;
+    let composition = Composition::of(secrets, known, pcli::resolve::longest)?;
     if let Some(Deferred { secret, needs }) = composition.deferred.first() {
-        let what = format!("secret `{}` needs `{needs}`, which nobody sets", secret.name);
-        let help = format!("a secret, [env] or a service must set it; it is named in app.toml:{}", secret.line);
-        return Err(wrong(what, help));
+        let (secret, needs, line) = (secret.name.clone(), (*needs).to_owned(), secret.line);
+        return Err(ValuesError::Needs { secret, needs, line });
     }
     for composed in &composition.ready {
         let (secret, text) = (composed.secret, fill(composed, variables));
         if secret.delivery == papp::Delivery::Variable && text.contains(&0) {
-            let what = format!("secret `{}` holds a NUL, which no variable can", secret.name);
-            return Err(wrong(what, format!("deliver it as = \"file\" in app.toml:{}", secret.line)));
+            return Err(ValuesError::Nul { secret: secret.name.clone(), line: secret.line });
         }
         variables.push(Variable {
             name: secret.name.clone(),
@@ -149,7 +144,7 @@ mod tests {
         Secret::new(name, UserSecret::new(value.into()), scope, Delivery::Variable, Source::Environment).unwrap()
     }
 
-    fn compose(manifest: &str, secrets: &[Secret]) -> Result<Vec<Variable>, RunError> {
+    fn compose(manifest: &str, secrets: &[Secret]) -> Result<Vec<Variable>, ValuesError> {
         let manifest = Manifest::parse(Path::new("app.toml"), format!("image = \"x\"\n{manifest}").as_bytes()).unwrap();
         let plan = Plan::new(&Order::default(), &manifest, Path::new("/")).unwrap();
         let mut ledger = Ledger::new("shop");
@@ -233,7 +228,7 @@ mod tests {
         let circle = "[secrets]\nA = { scope = \"run\", value = \"${B}\" }\nB = { scope = \"run\", value = \"${A}\" }";
         let error = compose(circle, &[]).unwrap_err();
         assert_eq!(error.to_string(), "secret `A` is made of itself: A → B → A");
-        assert!(matches!(error, RunError::Plan { help, .. } if help == "break the circle of `${…}` in app.toml:3"));
+        assert!(matches!(error, ValuesError::Composition(error) if error.line() == 3));
         let unknown = "[secrets]\nA = { scope = \"run\", value = \"${GONE}\" }";
         assert!(compose(unknown, &[]).unwrap_err().to_string().contains("needs `GONE`"));
     }

@@ -107,8 +107,10 @@ impl Generation {
     /// [`RunError::DamagedState`], which says nothing of what was read.
     pub fn open(bytes: &[u8]) -> Result<Self, RunError> {
         let mut sealed: Sealed = serde_json::from_slice(bytes).map_err(|_| RunError::DamagedState)?;
-        if !(OLDEST..=VERSION).contains(&sealed.version) {
-            return Err(RunError::DamagedState);
+        match sealed.version {
+            OLDEST..=VERSION => {}
+            0..OLDEST => return Err(RunError::DamagedState),
+            found => return Err(RunError::NewerState { found, known: VERSION }),
         }
         let variables = std::mem::take(&mut sealed.variables).into_iter().map(SealedVariable::open);
         Ok(Self {
