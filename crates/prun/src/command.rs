@@ -10,21 +10,23 @@ use clap::{Args, Parser, Subcommand};
 use crate::edge::Codes;
 use crate::project::Choice;
 
-pub use services::{AddArguments, ImportArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand};
-pub use start::{RunArguments, StartArguments};
+pub(crate) use services::{
+    AddArguments, ImportArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand,
+};
+pub(crate) use start::{RunArguments, StartArguments};
 
 /// Starts images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]
 #[command(name = "prun", version, propagate_version = true, arg_required_else_help = true)]
-pub struct CommandLine {
+pub(crate) struct CommandLine {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What prun can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Start the app and its services, or bring what runs to what is wanted
     Start(Box<StartArguments>),
     /// Stop the app and its services; their data stays
@@ -64,7 +66,7 @@ pub enum Command {
 impl Command {
     /// Whose exit codes this command ends with.
     #[must_use]
-    pub fn codes(&self) -> Codes {
+    pub(crate) fn codes(&self) -> Codes {
         match self {
             Self::Exec(_) | Self::Run(_) => Codes::OfCommand,
             Self::Start(_)
@@ -86,123 +88,123 @@ impl Command {
 
 /// Which project is meant.
 #[derive(Debug, Default, Args)]
-pub struct ProjectArguments {
+pub(crate) struct ProjectArguments {
     /// The project [default: `name` of the manifest, else the image's name]
     #[arg(long, value_name = "NAME")]
-    pub project: Option<String>,
+    pub(crate) project: Option<String>,
 
     /// The manifest [default: app.toml in the current directory, if there is one]
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 }
 
 impl ProjectArguments {
     /// The flags as the search for the project takes them.
     #[must_use]
-    pub fn choice(&self) -> Choice<'_> {
+    pub(crate) fn choice(&self) -> Choice<'_> {
         Choice { name: self.project.as_deref(), config: self.config.as_deref() }
     }
 }
 
 /// `prun stop`.
 #[derive(Debug, Args)]
-pub struct StopArguments {
+pub(crate) struct StopArguments {
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 
     /// Remove the data of the services and their credentials too; they cannot be brought back
     #[arg(long)]
-    pub purge: bool,
+    pub(crate) purge: bool,
 
     /// Do not ask before data is removed
     #[arg(long, requires = "purge")]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// `prun logs`.
 #[derive(Debug, Args)]
-pub struct LogsArguments {
+pub(crate) struct LogsArguments {
     /// Only these services; `app` is the app [default: app]
     #[arg(value_name = "SERVICE")]
-    pub of: Vec<String>,
+    pub(crate) of: Vec<String>,
 
     /// Go on with what comes
     #[arg(short, long)]
-    pub follow: bool,
+    pub(crate) follow: bool,
 
     /// Only so many lines from the end of each
     #[arg(short = 'n', long, value_name = "COUNT")]
-    pub tail: Option<u32>,
+    pub(crate) tail: Option<u32>,
 
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 /// `prun exec`.
 #[derive(Debug, Args)]
-pub struct ExecArguments {
+pub(crate) struct ExecArguments {
     /// Give the command what comes on standard input
     #[arg(short, long)]
-    pub interactive: bool,
+    pub(crate) interactive: bool,
 
     /// The instance
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    pub instance: u32,
+    pub(crate) instance: u32,
 
     /// Run it as this user, who must be able to read the app's values
     #[arg(short, long, value_name = "USER")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
 
     /// Give the command a terminal
     #[arg(short, long)]
-    pub tty: bool,
+    pub(crate) tty: bool,
 
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 
     /// The command and its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
 }
 
 /// `prun init`.
 #[derive(Debug, Args)]
-pub struct InitArguments {
+pub(crate) struct InitArguments {
     /// Only these commands
     #[arg(value_name = "NAME")]
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 /// `prun resume`.
 #[derive(Debug, Args)]
-pub struct ResumeArguments {
+pub(crate) struct ResumeArguments {
     /// Install a systemd unit that does this after every start of the engine, and do nothing else
     #[arg(long, conflicts_with_all = ["print_unit", "project"])]
-    pub install: bool,
+    pub(crate) install: bool,
 
     /// Where it is installed [default: /etc/systemd/system; the user's own folder for a rootless engine]
     #[arg(long, value_name = "FOLDER", requires = "install")]
-    pub units: Option<PathBuf>,
+    pub(crate) units: Option<PathBuf>,
 
     /// Print that unit, and do nothing else
     #[arg(long)]
-    pub print_unit: bool,
+    pub(crate) print_unit: bool,
 
     /// The project [default: every project of this user that was running]
     #[arg(long, value_name = "NAME")]
-    pub project: Option<String>,
+    pub(crate) project: Option<String>,
 }
 
 /// How variables are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum InjectedFormat {
+pub(crate) enum InjectedFormat {
     /// A table for people
     #[default]
     Table,
@@ -214,18 +216,18 @@ pub enum InjectedFormat {
 
 /// `prun injected`.
 #[derive(Debug, Args)]
-pub struct InjectedArguments {
+pub(crate) struct InjectedArguments {
     /// Print the value of this variable, and nothing else
     #[arg(long, value_name = "NAME")]
-    pub reveal: Option<String>,
+    pub(crate) reveal: Option<String>,
 
     /// How to print
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub format: InjectedFormat,
+    pub(crate) format: InjectedFormat,
 
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! One file for each subcommand.
 
-pub mod doctor;
-pub mod exec;
-pub mod logs;
-pub mod resume;
-pub mod run;
-pub mod services;
-pub mod show;
-pub mod start;
-pub mod stop;
-pub mod unit;
+pub(crate) mod doctor;
+pub(crate) mod exec;
+pub(crate) mod logs;
+pub(crate) mod resume;
+pub(crate) mod run;
+pub(crate) mod services;
+pub(crate) mod show;
+pub(crate) mod start;
+pub(crate) mod stop;
+pub(crate) mod unit;

@@ -14,25 +14,25 @@ const SILENCE: Duration = Duration::from_secs(4);
 
 /// What every command is handed.
 #[derive(Clone, Debug)]
-pub struct Edge {
+pub(crate) struct Edge {
     /// What happens.
-    pub stderr: Printer,
+    pub(crate) stderr: Printer,
     /// Results.
-    pub stdout: Printer,
+    pub(crate) stdout: Printer,
     /// Whether the work should stop.
-    pub cancellation: Cancellation,
+    pub(crate) cancellation: Cancellation,
 }
 
 impl Edge {
     /// What the commands that both tools share are handed.
     #[must_use]
-    pub fn desk(&self) -> pcli::secrets::Desk {
+    pub(crate) fn desk(&self) -> pcli::secrets::Desk {
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         pcli::secrets::Desk { stdout, stderr, cancellation: self.cancellation.clone() }
     }
 
     /// Waits for work, and says for what when nothing is to be seen for a while.
-    pub async fn patiently<T>(&self, what: impl FnOnce() -> String, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn patiently<T>(&self, what: impl FnOnce() -> String, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         if let Ok(done) = tokio::time::timeout(SILENCE, &mut work).await {
             return done;
@@ -43,7 +43,7 @@ impl Edge {
 
     /// The same edge behind a redactor, from the moment the values are known.
     #[must_use]
-    pub fn redacting(&self, redactor: &Redactor) -> Self {
+    pub(crate) fn redacting(&self, redactor: &Redactor) -> Self {
         Self {
             stderr: self.stderr.redacting(redactor.clone()),
             stdout: self.stdout.redacting(redactor.clone()),
@@ -54,7 +54,7 @@ impl Edge {
 
 /// Seconds since 1970.
 #[must_use]
-pub fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -63,7 +63,7 @@ pub fn now() -> u64 {
 /// # Errors
 ///
 /// [`RunError::Declined`] for another answer than `name`, [`RunError::NobodyToAsk`] without a terminal.
-pub fn confirm(name: &str, loss: &str) -> Result<(), RunError> {
+pub(crate) fn confirm(name: &str, loss: &str) -> Result<(), RunError> {
     use std::io::{BufRead as _, IsTerminal as _};
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
@@ -80,7 +80,7 @@ pub fn confirm(name: &str, loss: &str) -> Result<(), RunError> {
 
 /// How a command ended: with a code of ours, or with that of the command that it ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// One of our own.
     Exit(Exit),
     /// The inner command's.
@@ -95,7 +95,7 @@ impl From<Exit> for Outcome {
 
 /// Whose exit codes a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Codes {
+pub(crate) enum Codes {
     /// Those of prun: each says what went wrong.
     Own,
     /// Those of the command that was run, as docker has it; every failure of ours has one code.
@@ -104,7 +104,7 @@ pub enum Codes {
 
 /// Why a command ended without its result.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// An error.
     Error {
         /// What went wrong.
@@ -121,7 +121,7 @@ pub enum Failure {
 impl Failure {
     /// The same failure, to be printed behind the redactor of this edge: logs in an error may hold values.
     #[must_use]
-    pub fn behind(self, edge: &Edge) -> Self {
+    pub(crate) fn behind(self, edge: &Edge) -> Self {
         match self {
             Self::Error { error, printer } => {
                 Self::Error { error, printer: Some(printer.unwrap_or_else(|| edge.stderr.clone())) }

@@ -1,7 +1,7 @@
 //! The engine's half of a project: containers, volumes and networks, and commands in them.
 
-pub mod archive;
-pub mod attached;
-pub mod containers;
-pub mod inside;
-pub mod lines;
+pub(crate) mod archive;
+pub(crate) mod attached;
+pub(crate) mod containers;
+pub(crate) mod inside;
+pub(crate) mod lines;

@@ -1,6 +1,6 @@
 //! What can go wrong between a command line and a running app.
 
-pub mod command;
+pub(crate) mod command;
 
 use std::io;
 
@@ -18,7 +18,7 @@ use crate::values::error::ValuesError;
 /// Why something was not started, stopped or shown. No message holds a value; what a container wrote is kept apart, in
 /// `tail`, and passes the redactor before anybody sees it.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub(crate) enum RunError {
     /// No engine can be used.
     #[error(transparent)]
     Connect(#[from] EngineError),
@@ -245,19 +245,19 @@ impl From<Ending> for RunError {
 }
 
 /// Says what was tried when the engine refused it.
-pub fn engine<T: Into<String>>(doing: impl FnOnce() -> T) -> impl FnOnce(bollard::errors::Error) -> RunError {
+pub(crate) fn engine<T: Into<String>>(doing: impl FnOnce() -> T) -> impl FnOnce(bollard::errors::Error) -> RunError {
     move |source| RunError::Engine { doing: doing().into(), source }
 }
 
 /// Whether the engine said that something does not exist.
 #[must_use]
-pub fn is_missing(error: &bollard::errors::Error) -> bool {
+pub(crate) fn is_missing(error: &bollard::errors::Error) -> bool {
     status(error) == Some(404)
 }
 
 /// Whether the engine said that something is there already, or is already so.
 #[must_use]
-pub fn is_conflict(error: &bollard::errors::Error) -> bool {
+pub(crate) fn is_conflict(error: &bollard::errors::Error) -> bool {
     matches!(status(error), Some(304 | 409))
 }
 
@@ -270,7 +270,7 @@ fn status(error: &bollard::errors::Error) -> Option<u16> {
 
 /// What the engine said, without our own words around it.
 #[must_use]
-pub fn message(error: &bollard::errors::Error) -> String {
+pub(crate) fn message(error: &bollard::errors::Error) -> String {
     match error {
         bollard::errors::Error::DockerResponseServerError { message, .. } => message.clone(),
         bollard::errors::Error::DockerStreamError { error } => error.clone(),

@@ -3,7 +3,8 @@
 //! They exist in binaries built with the feature `faults` alone, which nobody is given: without it a point is nothing.
 
 /// Every point, in the order in which a rotation passes them.
-pub const POINTS: [&str; 11] = [
+#[cfg(feature = "faults")]
+pub(crate) const POINTS: [&str; 11] = [
     "rotation.sealed",
     "rotation.enabled",
     "rotation.verified",
@@ -26,6 +27,6 @@ pub(crate) fn point(name: &str) {
     }
 }
 
-/// One of the [`POINTS`]; nothing happens here.
+/// One of the points; nothing happens here.
 #[cfg(not(feature = "faults"))]
 pub(crate) fn point(_: &str) {}

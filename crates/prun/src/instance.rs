@@ -1,11 +1,11 @@
 //! One app container: what it is made of, and the files it is given.
 
-pub mod forwarder;
-pub mod health;
-pub mod holder;
-pub mod roll;
-pub mod shim;
-pub mod sweep;
+pub(crate) mod forwarder;
+pub(crate) mod health;
+pub(crate) mod holder;
+pub(crate) mod roll;
+pub(crate) mod shim;
+pub(crate) mod sweep;
 
 use std::collections::HashMap;
 
@@ -29,23 +29,23 @@ use crate::values::generation::{Generation, Origin, Shape, Value, Variable};
 const WAIT: &str = "60";
 
 /// What instances of one generation are made of.
-pub struct Recipe<'a> {
+pub(crate) struct Recipe<'a> {
     /// The project.
-    pub project: &'a Project,
+    pub(crate) project: &'a Project,
     /// What should run.
-    pub plan: &'a Plan,
+    pub(crate) plan: &'a Plan,
     /// The app's image.
-    pub image: &'a ImageInspect,
+    pub(crate) image: &'a ImageInspect,
     /// The generation.
-    pub generation: &'a Generation,
+    pub(crate) generation: &'a Generation,
     /// The volume with its values; none when there is nothing to deliver ([`is_delivered`]).
-    pub values: Option<String>,
+    pub(crate) values: Option<String>,
 }
 
 /// Whether instances need the entrypoint and a volume with values: for what is not public, for init commands, and for
 /// health checks that are asked from beside the app. Without any of these an instance is what `docker run` makes of it.
 #[must_use]
-pub fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
+pub(crate) fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
     !plan.init().is_empty()
         || matches!(plan.health(), Some(Check::Http { .. }))
         || variables.iter().any(|variable| variable.origin != Origin::Configuration)
@@ -53,7 +53,7 @@ pub fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
 
 /// Whether a container was made with the entrypoint.
 #[must_use]
-pub fn has_entrypoint(container: &ContainerInspectResponse) -> bool {
+pub(crate) fn has_entrypoint(container: &ContainerInspectResponse) -> bool {
     let words = container.config.as_ref().and_then(|config| config.entrypoint.as_ref());
     words.and_then(|words| words.first()).is_some_and(|program| program.starts_with(pshim::HOME))
 }
@@ -64,7 +64,7 @@ impl Recipe<'_> {
     /// # Errors
     ///
     /// [`PlanError`] when the image has no command or a volume's folder does not exist.
-    pub fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, PlanError> {
+    pub(crate) fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, PlanError> {
         let config = self.image.config.clone().unwrap_or_default();
         let command = self.plan.container().command_of(&config);
         if command.is_empty() {
@@ -164,7 +164,7 @@ impl Recipe<'_> {
     /// The files that instances read their values from, for the app's user; for everybody in the container if nobody
     /// knows who that is.
     #[must_use]
-    pub fn files(&self, owner: Option<u32>) -> Files {
+    pub(crate) fn files(&self, owner: Option<u32>) -> Files {
         let mut files = Files { environment: Zeroizing::default(), single: Vec::new(), init: Vec::new(), owner };
         // Its final size at once, so that no part of it is left behind.
         files
@@ -194,7 +194,7 @@ impl Recipe<'_> {
 }
 
 /// The files of a generation. What is confidential is wiped when they are dropped.
-pub struct Files {
+pub(crate) struct Files {
     environment: Zeroizing<Vec<u8>>,
     single: Vec<(String, Zeroizing<Vec<u8>>)>,
     init: Vec<u8>,
@@ -218,7 +218,7 @@ impl Files {
 
     /// In the order in which they must be written: the file that says that all is there comes last.
     #[must_use]
-    pub fn in_order(&self) -> Vec<File<'_>> {
+    pub(crate) fn in_order(&self) -> Vec<File<'_>> {
         let (mode, owner) = self.owner.map_or((0o444, 0), |owner| (0o400, owner));
         let own = |name: String, content| File { name, content, mode, owner };
         let mut files = vec![own(base_name(pshim::ENVIRONMENT_FILE), &self.environment[..])];
@@ -263,7 +263,7 @@ fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
 
 /// The entrypoint with these words before the app's command.
 #[must_use]
-pub fn entrypoint(words: &[&str]) -> Vec<String> {
+pub(crate) fn entrypoint(words: &[&str]) -> Vec<String> {
     [shim::path()].into_iter().chain(words.iter().map(|word| (*word).to_owned())).collect()
 }
 
@@ -290,7 +290,7 @@ fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
 /// The user id that `--user` or the image's USER means; `None` when nobody knows, so that everybody in the container must read.
 ///
 /// A name is looked up in the container's own `/etc/passwd`.
-pub async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {
+pub(crate) async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {
     let of_image = image.config.as_ref().and_then(|config| config.user.as_deref());
     let user = plan.container().user().or(of_image).unwrap_or_default();
     let name = user.split(':').next().unwrap_or_default();

@@ -1,16 +1,16 @@
 //! Starts an app with its secrets and its services, rotates their credentials, and shows what runs.
 //!
-//! **Where bytes enter.** The command line ([`command`]) and `app.toml` make a [`plan`]. The user's secrets are read once,
-//! by [`commands::start`]. The sealed [`state`] of the [`project`] holds the credentials of its services and the values that
+//! **Where bytes enter.** The command line (`command`) and `app.toml` make a `plan`. The user's secrets are read once,
+//! by `commands::start`. The sealed `state` of the `project` holds the credentials of its services and the values that
 //! its instances run with.
 //!
-//! **What happens.** Each [`service`] is started and proven by a login. The [`values`] of a generation are composed and
-//! sealed. Each [`instance`] is started through the entrypoint and looked at until it is healthy; then the generation
-//! before it goes. [`engine`] does what all of this asks of Docker.
+//! **What happens.** Each `service` is started and proven by a login. The `values` of a generation are composed and
+//! sealed. Each `instance` is started through the entrypoint and looked at until it is healthy; then the generation
+//! before it goes. `engine` does what all of this asks of Docker.
 //!
 //! **Where bytes leave.** Into the tmpfs volumes of services and instances, into the sealed state, and, when somebody asks
-//! for it, one value on standard output ([`commands::show`]). Each of these ways is a numbered door (`docs/doors.md`); no
-//! value reaches the engine's API in any other way. Errors leave through [`tell`], which chooses the exit code.
+//! for it, one value on standard output (`commands::show`). Each of these ways is a numbered door (`docs/doors.md`); no
+//! value reaches the engine's API in any other way. Errors leave through `tell`, which chooses the exit code.
 //!
 //! ```
 //! use std::process::ExitCode;
@@ -20,20 +20,20 @@
 //! assert_eq!(code, ExitCode::from(1));
 //! ```
 
-pub mod command;
-pub mod commands;
-pub mod edge;
-pub mod engine;
-pub mod error;
-pub mod fault;
-pub mod instance;
-pub mod names;
-pub mod plan;
-pub mod project;
-pub mod service;
-pub mod state;
-pub mod tell;
-pub mod values;
+mod command;
+mod commands;
+mod edge;
+mod engine;
+mod error;
+mod fault;
+mod instance;
+mod names;
+mod plan;
+mod project;
+mod service;
+mod state;
+mod tell;
+mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -1,9 +1,9 @@
 //! What should run: the manifest and the command line, as one checked thing.
 
-pub mod container;
-pub mod error;
-pub mod order;
-pub mod record;
+pub(crate) mod container;
+pub(crate) mod error;
+pub(crate) mod order;
+pub(crate) mod record;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,11 +16,11 @@ use error::PlanError;
 use order::Order;
 
 /// How long a service or an instance may take, if nobody says.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What should run.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The project's name.
     project: String,
     /// Who named the project, for people.
@@ -55,19 +55,19 @@ pub struct Plan {
 
 /// A service that should run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedService {
+pub(crate) struct WantedService {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its kind.
-    pub kind: ServiceKind,
+    pub(crate) kind: ServiceKind,
     /// The image, if somebody chose one.
-    pub image: Option<String>,
+    pub(crate) image: Option<String>,
     /// The database's name, if somebody chose one.
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// Whether it owns the standard names.
-    pub primary: bool,
+    pub(crate) primary: bool,
     /// Further names that it fills.
-    pub sets: Vec<VariableSet>,
+    pub(crate) sets: Vec<VariableSet>,
 }
 
 impl Plan {
@@ -76,7 +76,7 @@ impl Plan {
     /// # Errors
     ///
     /// [`PlanError`] for what cannot be followed.
-    pub fn new(order: &Order, manifest: &Manifest, folder: &Path) -> Result<Self, PlanError> {
+    pub(crate) fn new(order: &Order, manifest: &Manifest, folder: &Path) -> Result<Self, PlanError> {
         let Some(image) = order.image.clone().or_else(|| manifest.image.clone()) else {
             return Err(PlanError::NoImage);
         };
@@ -148,7 +148,7 @@ impl Plan {
     /// # Errors
     ///
     /// [`PlanError`] for what names no service.
-    pub fn add(&mut self, services: &[String]) -> Result<(), PlanError> {
+    pub(crate) fn add(&mut self, services: &[String]) -> Result<(), PlanError> {
         for text in services {
             let service = WantedService::of_flag(text)?;
             if !self.wants(&service.name) {
@@ -159,121 +159,121 @@ impl Plan {
     }
 
     /// Leaves out every composed secret but these.
-    pub fn compose_only(&mut self, names: &[String]) {
+    pub(crate) fn compose_only(&mut self, names: &[String]) {
         self.composed.retain(|secret| names.contains(&secret.name));
     }
 
     /// Runs one command in the place of the app: without its init commands, and with these ports alone.
-    pub fn run_command(&mut self) -> Vec<Port> {
+    pub(crate) fn run_command(&mut self) -> Vec<Port> {
         self.init.clear();
         std::mem::take(&mut self.ports)
     }
 
     /// Runs these init commands, and then this program in the place of the app.
-    pub fn run_init(&mut self, init: Vec<Init>, program: Vec<String>) {
+    pub(crate) fn run_init(&mut self, init: Vec<Init>, program: Vec<String>) {
         self.init = init;
         self.container.run_instead(program);
     }
 
     /// The project's name.
     #[must_use]
-    pub fn project(&self) -> &str {
+    pub(crate) fn project(&self) -> &str {
         &self.project
     }
 
     /// Where the project's name comes from, for people.
     #[must_use]
-    pub fn project_from(&self) -> &'static str {
+    pub(crate) fn project_from(&self) -> &'static str {
         self.project_from
     }
 
     /// The app's image.
     #[must_use]
-    pub fn image(&self) -> &str {
+    pub(crate) fn image(&self) -> &str {
         &self.image
     }
 
     /// The services, in the order in which they are added.
     #[must_use]
-    pub fn services(&self) -> &[WantedService] {
+    pub(crate) fn services(&self) -> &[WantedService] {
         &self.services
     }
 
     /// Public configuration.
     #[must_use]
-    pub fn environment(&self) -> &[(String, String)] {
+    pub(crate) fn environment(&self) -> &[(String, String)] {
         &self.environment
     }
 
     /// The secrets that are made of other names.
     #[must_use]
-    pub fn composed(&self) -> &[papp::Secret] {
+    pub(crate) fn composed(&self) -> &[papp::Secret] {
         &self.composed
     }
 
     /// Whether a secret of this name may take the place of an injected variable.
     #[must_use]
-    pub fn overrides(&self, name: &str) -> bool {
+    pub(crate) fn overrides(&self, name: &str) -> bool {
         self.overriding.iter().any(|other| other == name)
     }
 
     /// The commands that run before the app.
     #[must_use]
-    pub fn init(&self) -> &[Init] {
+    pub(crate) fn init(&self) -> &[Init] {
         &self.init
     }
 
     /// How many instances run.
     #[must_use]
-    pub fn replicas(&self) -> u32 {
+    pub(crate) fn replicas(&self) -> u32 {
         self.replicas
     }
 
     /// The published ports.
     #[must_use]
-    pub fn ports(&self) -> &[Port] {
+    pub(crate) fn ports(&self) -> &[Port] {
         &self.ports
     }
 
     /// What docker's own flags say about the container.
     #[must_use]
-    pub fn container(&self) -> &ContainerFlags {
+    pub(crate) fn container(&self) -> &ContainerFlags {
         &self.container
     }
 
     /// The folder in which the host paths of the manifest's volumes begin.
     #[must_use]
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// How values reach the app.
     #[must_use]
-    pub fn deliver(&self) -> Deliver {
+    pub(crate) fn deliver(&self) -> Deliver {
         self.deliver
     }
 
     /// The app's health check, if the manifest has one.
     #[must_use]
-    pub fn health(&self) -> Option<&Check> {
+    pub(crate) fn health(&self) -> Option<&Check> {
         self.health.as_ref()
     }
 
     /// How long a service or an instance may take to become ready.
     #[must_use]
-    pub fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         self.patience
     }
 
     /// Whether a service is part of the plan.
     #[must_use]
-    pub fn wants(&self, service: &str) -> bool {
+    pub(crate) fn wants(&self, service: &str) -> bool {
         self.services.iter().any(|wanted| wanted.name == service)
     }
 
     /// The further names that services fill.
     #[must_use]
-    pub fn sets(&self) -> Vec<(&str, VariableSet)> {
+    pub(crate) fn sets(&self) -> Vec<(&str, VariableSet)> {
         let of = |service: &'_ WantedService| service.sets.clone();
         self.services
             .iter()
@@ -282,7 +282,7 @@ impl Plan {
     }
 
     /// The services that are marked as owners of the standard names.
-    pub fn primaries(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn primaries(&self) -> impl Iterator<Item = &str> {
         self.services.iter().filter(|service| service.primary).map(|service| service.name.as_str())
     }
 }
@@ -293,7 +293,7 @@ impl WantedService {
     /// # Errors
     ///
     /// [`PlanError`] when it asks for what its kind does not have.
-    pub fn of_manifest(service: &papp::Service) -> Result<Self, PlanError> {
+    pub(crate) fn of_manifest(service: &papp::Service) -> Result<Self, PlanError> {
         let kind = ServiceKind::parse(service.kind.as_str())
             .ok_or_else(|| PlanError::DeclaredKind { service: service.name.clone() })?;
         let image =
@@ -318,7 +318,7 @@ impl WantedService {
     /// # Errors
     ///
     /// [`PlanError`] for an unknown kind or a name that is none.
-    pub fn of_flag(text: &str) -> Result<Self, PlanError> {
+    pub(crate) fn of_flag(text: &str) -> Result<Self, PlanError> {
         let (kind, name) = text.split_once('=').map_or((text, None), |(kind, name)| (kind, Some(name)));
         let (kind, version) = kind.split_once(':').map_or((kind, None), |(kind, version)| (kind, Some(version)));
         let Some(kind) = ServiceKind::parse(kind) else {
@@ -340,7 +340,7 @@ impl WantedService {
 
 /// A service as `KIND[:VERSION]=NAME`, whoever left parts of it out.
 #[must_use]
-pub fn full_name(service: &WantedService) -> String {
+pub(crate) fn full_name(service: &WantedService) -> String {
     let version = service.image.as_deref().and_then(|image| image.rsplit_once(':')).map(|(_, version)| version);
     match version {
         Some(version) => format!("{}:{version}={}", service.kind, service.name),
@@ -359,7 +359,11 @@ fn is_label(name: &str) -> bool {
 /// # Errors
 ///
 /// [`PlanError`] when the chosen name is none.
-pub fn project(flag: Option<&str>, manifest: Option<&str>, image: &str) -> Result<(String, &'static str), PlanError> {
+pub(crate) fn project(
+    flag: Option<&str>,
+    manifest: Option<&str>,
+    image: &str,
+) -> Result<(String, &'static str), PlanError> {
     let (name, from) = match (flag, manifest) {
         (Some(name), _) => (name.to_owned(), "from --project"),
         (None, Some(name)) => (name.to_owned(), "from app.toml"),
@@ -387,11 +391,11 @@ fn port(text: &str) -> Result<Port, PlanError> {
 fn check_ports(ports: &[Port]) -> Result<(), PlanError> {
     for (at, port) in ports.iter().enumerate() {
         if port.udp {
-            return Err(PlanError::UdpPort { port: port.clone() });
+            return Err(PlanError::UdpPort { port: *port });
         }
         let twice = |other: &&Port| other.host.is_some() && other.host == port.host && other.address == port.address;
         if let Some(other) = ports[..at].iter().find(twice) {
-            return Err(PlanError::SamePort { first: other.clone(), second: port.clone() });
+            return Err(PlanError::SamePort { first: *other, second: *port });
         }
     }
     Ok(())

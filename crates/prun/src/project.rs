@@ -14,16 +14,16 @@ use crate::values::generation::Generation;
 
 /// How the user says which project a command is about.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Choice<'a> {
+pub(crate) struct Choice<'a> {
     /// The project's name.
-    pub name: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
     /// The manifest that names it.
-    pub config: Option<&'a Path>,
+    pub(crate) config: Option<&'a Path>,
 }
 
 /// Which connections to an engine may carry secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub(crate) enum Transport {
     /// Every one; one that others can read is warned about.
     Any,
     /// Only one that nobody on the way can read.
@@ -35,18 +35,18 @@ pub enum Transport {
 /// # Errors
 ///
 /// When it is broken, or the named one is not there.
-pub fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, RunError> {
+pub(crate) fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, RunError> {
     Ok(pcli::find_manifest(given, &[Path::new("")])?)
 }
 
 /// Where prun keeps the state of projects.
 #[must_use]
-pub fn folder_of_states() -> Option<PathBuf> {
+pub(crate) fn folder_of_states() -> Option<PathBuf> {
     pvault::state_folder(&|name| std::env::var_os(name), "prun")
 }
 
 /// Connects to hand over secrets: says when everybody on the way could read them, or refuses to.
-pub async fn connect_to_deliver(transport: Transport, edge: &Edge) -> Result<Engine, RunError> {
+pub(crate) async fn connect_to_deliver(transport: Transport, edge: &Edge) -> Result<Engine, RunError> {
     let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
     if transport == Transport::Private {
         endpoint.require_private()?;
@@ -62,7 +62,7 @@ pub async fn connect_to_deliver(transport: Transport, edge: &Edge) -> Result<Eng
 /// # Errors
 ///
 /// [`RunError::Connect`].
-pub async fn connect() -> Result<Engine, RunError> {
+pub(crate) async fn connect() -> Result<Engine, RunError> {
     let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
     Ok(Engine::connect(&endpoint).await?)
 }
@@ -72,7 +72,7 @@ pub async fn connect() -> Result<Engine, RunError> {
 /// # Errors
 ///
 /// When neither names one, or the manifest is broken.
-pub fn name_of(choice: Choice<'_>) -> Result<String, RunError> {
+pub(crate) fn name_of(choice: Choice<'_>) -> Result<String, RunError> {
     if let Some(name) = choice.name {
         return Ok(plan::project(Some(name), None, "")?.0);
     }
@@ -90,7 +90,7 @@ pub fn name_of(choice: Choice<'_>) -> Result<String, RunError> {
 /// # Errors
 ///
 /// [`RunError::UnknownProject`] when it never was; when its state cannot be read.
-pub fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
+pub(crate) fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
     let state = State::of(folder_of_states(), name)?;
     match state.ledger()? {
         Some(ledger) => Ok((ledger, state.generation()?)),
@@ -99,13 +99,13 @@ pub fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
 }
 
 /// A project that was started once, with its engine.
-pub struct Known {
+pub(crate) struct Known {
     /// The project's name.
-    pub name: String,
+    pub(crate) name: String,
     /// The engine that docker would use.
-    pub host: Engine,
+    pub(crate) host: Engine,
     /// The sealed state.
-    pub state: State,
+    pub(crate) state: State,
 }
 
 impl Known {
@@ -114,7 +114,7 @@ impl Known {
     /// # Errors
     ///
     /// When nothing names a project, or no engine answers.
-    pub async fn find(choice: Choice<'_>, edge: &Edge) -> Result<Self, RunError> {
+    pub(crate) async fn find(choice: Choice<'_>, edge: &Edge) -> Result<Self, RunError> {
         let name = name_of(choice)?;
         let state = State::of(folder_of_states(), &name)?;
         let host = edge.cancellation.unless_cancelled(connect()).await??;
@@ -126,7 +126,7 @@ impl Known {
     /// # Errors
     ///
     /// [`RunError::NotStarted`] when it was never started.
-    pub fn open(&self, locked: &Locked<'_>) -> Result<(Ledger, Generation), RunError> {
+    pub(crate) fn open(&self, locked: &Locked<'_>) -> Result<(Ledger, Generation), RunError> {
         match (locked.ledger()?, self.state.generation()?) {
             (Some(ledger), Some(generation)) => Ok((ledger, generation)),
             (None, _) | (_, None) => Err(RunError::NotStarted { project: self.name.clone() }),

@@ -1,6 +1,6 @@
 //! One service: started with its credential, and proven by a login.
 
-pub mod rotation;
+pub(crate) mod rotation;
 
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,11 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// How often a service that answers may refuse a login before it is believed.
 const REFUSALS: u32 = 4;
 /// How long a service may take to end, for example to write its data.
-pub const GRACE: Duration = Duration::from_secs(30);
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 /// What was done about a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Started {
+pub(crate) enum Started {
     /// Nothing: it ran.
     Running,
     /// It was created, or created anew because something about it changed.
@@ -38,7 +38,7 @@ pub enum Started {
 /// # Errors
 ///
 /// [`RunError::Foreign`], [`RunError::Engine`].
-pub async fn start(
+pub(crate) async fn start(
     host: &Engine,
     project: &Project,
     ledger: &Ledger,
@@ -111,7 +111,7 @@ fn holder(project: &Project, service: &ServiceRecord) -> Holder {
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub async fn fill(host: &Engine, project: &Project, service: &ServiceRecord) -> Result<(), RunError> {
+pub(crate) async fn fill(host: &Engine, project: &Project, service: &ServiceRecord) -> Result<(), RunError> {
     let setup = setup::setup(service, pshim::DELIVERY);
     let files: Vec<File<'_>> = setup.files().iter().map(file).collect();
     holder(project, service).fill(host, &files).await
@@ -122,7 +122,12 @@ pub async fn fill(host: &Engine, project: &Project, service: &ServiceRecord) -> 
 /// # Errors
 ///
 /// [`RunError::Rotation`] with what it said when it does not do that.
-pub async fn tell(host: &Engine, project: &Project, service: &ServiceRecord, script: &Probe) -> Result<(), RunError> {
+pub(crate) async fn tell(
+    host: &Engine,
+    project: &Project,
+    service: &ServiceRecord,
+    script: &Probe,
+) -> Result<(), RunError> {
     let mut said = Vec::new();
     if ask(host, &project.service(service.name()), script, &mut said).await? == Verdict::Done {
         return Ok(());
@@ -175,7 +180,7 @@ fn configuration(
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub async fn stop(host: &Engine, project: &Project, service: &str) -> Result<(), RunError> {
+pub(crate) async fn stop(host: &Engine, project: &Project, service: &str) -> Result<(), RunError> {
     containers::remove(host, &project.service(service), GRACE).await?;
     crate::instance::holder::remove(host, &project.service_values(service)).await
 }
@@ -188,7 +193,7 @@ pub async fn stop(host: &Engine, project: &Project, service: &str) -> Result<(),
 /// # Errors
 ///
 /// [`RunError::WrongPassword`], [`RunError::NotReady`], [`RunError::ServiceEnded`], [`RunError::Engine`].
-pub async fn wait(
+pub(crate) async fn wait(
     host: &Engine,
     project: &Project,
     service: &ServiceRecord,
@@ -281,7 +286,12 @@ async fn login(
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub async fn ask(host: &Engine, container: &str, probe: &Probe, said: &mut Vec<u8>) -> Result<Verdict, RunError> {
+pub(crate) async fn ask(
+    host: &Engine,
+    container: &str,
+    probe: &Probe,
+    said: &mut Vec<u8>,
+) -> Result<Verdict, RunError> {
     let done = inside::run(host, container, probe.command(), probe.input()).await?;
     let verdict = probe.judge(done.code, &done.output);
     if verdict != Verdict::Done && !done.output.is_empty() {

@@ -24,8 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Where a project's state lies, and who opens it.
 ///
 /// Nothing is created by looking: the folder and the key come with the first thing that is sealed.
-pub struct State {
-    folder: PathBuf,
+pub(crate) struct State {
     key: PathBuf,
     ledger: SealedFile,
     generation: SealedFile,
@@ -37,7 +36,7 @@ impl State {
     /// # Errors
     ///
     /// [`RunError::NoStateFolder`] when the environment names no folder; those of [`pvault`] for files that others made.
-    pub fn of(folder: Option<PathBuf>, project: &str) -> Result<Self, RunError> {
+    pub(crate) fn of(folder: Option<PathBuf>, project: &str) -> Result<Self, RunError> {
         let Some(root) = folder else {
             return Err(RunError::NoStateFolder);
         };
@@ -46,14 +45,7 @@ impl State {
             ledger: SealedFile::open(&folder.join(LEDGER))?,
             generation: SealedFile::open(&folder.join(GENERATION))?,
             key: root.join(IDENTITY),
-            folder,
         })
-    }
-
-    /// Where it lies.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Reads the ledger, without a lock.
@@ -61,7 +53,7 @@ impl State {
     /// # Errors
     ///
     /// When there is one and it cannot be read.
-    pub fn ledger(&self) -> Result<Option<Ledger>, RunError> {
+    pub(crate) fn ledger(&self) -> Result<Option<Ledger>, RunError> {
         if !self.ledger.path().exists() && !self.ledger.backup().exists() {
             return Ok(None);
         }
@@ -74,7 +66,7 @@ impl State {
     /// # Errors
     ///
     /// When there is one and it cannot be read.
-    pub fn generation(&self) -> Result<Option<Generation>, RunError> {
+    pub(crate) fn generation(&self) -> Result<Option<Generation>, RunError> {
         if !self.generation.path().exists() && !self.generation.backup().exists() {
             return Ok(None);
         }
@@ -88,7 +80,7 @@ impl State {
     /// # Errors
     ///
     /// [`pvault::VaultError::Locked`] with the other's process after ten seconds; [`RunError::Stopped`].
-    pub async fn lock(&self, edge: &Edge) -> Result<Locked<'_>, RunError> {
+    pub(crate) async fn lock(&self, edge: &Edge) -> Result<Locked<'_>, RunError> {
         let began = Instant::now();
         let mut told = false;
         loop {
@@ -113,7 +105,7 @@ impl State {
     /// # Errors
     ///
     /// [`pvault::VaultError::Locked`] with the other's process.
-    pub fn try_lock(&self) -> Result<Locked<'_>, RunError> {
+    pub(crate) fn try_lock(&self) -> Result<Locked<'_>, RunError> {
         let lock = self.ledger.try_lock()?;
         // A lost key is not replaced while there is something that only it opens.
         let sealed = [&self.ledger, &self.generation].iter().any(|file| file.path().exists() || file.backup().exists());
@@ -123,7 +115,7 @@ impl State {
 }
 
 /// A project's state that nobody else changes meanwhile.
-pub struct Locked<'a> {
+pub(crate) struct Locked<'a> {
     state: &'a State,
     identity: Identity,
     lock: LockedFile<'a>,
@@ -135,7 +127,7 @@ impl Locked<'_> {
     /// # Errors
     ///
     /// When there is one and it cannot be read.
-    pub fn ledger(&self) -> Result<Option<Ledger>, RunError> {
+    pub(crate) fn ledger(&self) -> Result<Option<Ledger>, RunError> {
         let sealed = self.lock.read(&self.identity)?;
         sealed.map(|sealed| Ledger::open(&sealed)).transpose().map_err(RunError::from)
     }
@@ -145,7 +137,7 @@ impl Locked<'_> {
     /// # Errors
     ///
     /// Those of [`LockedFile::write`].
-    pub fn seal_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
+    pub(crate) fn seal_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
         Ok(self.lock.write(&ledger.seal(), &self.identity, &[self.identity.recipient()])?)
     }
 
@@ -154,7 +146,7 @@ impl Locked<'_> {
     /// # Errors
     ///
     /// Those of [`LockedFile::write`].
-    pub fn seal_generation(&self, generation: &Generation) -> Result<(), RunError> {
+    pub(crate) fn seal_generation(&self, generation: &Generation) -> Result<(), RunError> {
         self.state.generation.update(&self.identity, |_| Ok::<_, RunError>(generation.seal()))?;
         Ok(())
     }
@@ -164,7 +156,7 @@ impl Locked<'_> {
     /// # Errors
     ///
     /// When a file cannot be removed.
-    pub fn forget(&self) -> Result<(), RunError> {
+    pub(crate) fn forget(&self) -> Result<(), RunError> {
         for file in [&self.state.ledger, &self.state.generation] {
             // The backup first: without it, a file that is gone is a fresh start and not an accident.
             for path in [file.backup(), file.path()] {
@@ -211,7 +203,7 @@ mod tests {
         ledger.add(NewService { name, kind, image: "i", volume: "shop-db", database: None, created: 0 });
         state.try_lock().unwrap().seal_ledger(&ledger).unwrap();
         assert_eq!(*state.ledger().unwrap().unwrap().seal(), *ledger.seal());
-        let sealed = std::fs::read(state.folder().join(LEDGER)).unwrap();
+        let sealed = std::fs::read(state.ledger.path()).unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"shop-db"));
     }
 

@@ -20,7 +20,7 @@ const KILLED: i64 = 128 + 9;
 
 /// Prints why a command ended without its result, and returns the code to end with.
 #[must_use]
-pub fn report(failure: &Failure, printer: &Printer, codes: Codes) -> ExitCode {
+pub(crate) fn report(failure: &Failure, printer: &Printer, codes: Codes) -> ExitCode {
     let (diagnostic, printer) = match failure {
         Failure::Error { error, printer: own } => (diagnostic(error), own.as_ref().unwrap_or(printer)),
         Failure::Shared(diagnostic) => ((**diagnostic).clone(), printer),
@@ -44,7 +44,7 @@ pub fn report(failure: &Failure, printer: &Printer, codes: Codes) -> ExitCode {
 
 /// Explains an error, and chooses the exit code.
 #[must_use]
-pub fn diagnostic(error: &RunError) -> Diagnostic {
+pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
     let plain = |exit| Diagnostic::error(error.to_string(), exit);
     match error {
         RunError::Connect(source) => {

@@ -1,6 +1,6 @@
 //! The values that instances get: where they come from, and the sealed set that one generation runs with.
 
-pub mod compose;
-pub mod delivered;
-pub mod error;
-pub mod generation;
+pub(crate) mod compose;
+pub(crate) mod delivered;
+pub(crate) mod error;
+pub(crate) mod generation;

@@ -6,7 +6,7 @@ use super::ProjectArguments;
 
 /// `prun services`.
 #[derive(Debug, Subcommand)]
-pub enum ServicesCommand {
+pub(crate) enum ServicesCommand {
     /// Give a service a new credential; instances get it without a rebuild and without a failed login
     Rotate(RotateArguments),
     /// Add a service; the app is restarted with its variables
@@ -23,84 +23,84 @@ pub enum ServicesCommand {
 
 /// `prun services add`.
 #[derive(Debug, Args)]
-pub struct AddArguments {
+pub(crate) struct AddArguments {
     /// The service; kinds are postgres, mysql, mariadb, redis, valkey, mongodb
     #[arg(value_name = "KIND[:VERSION][=NAME]")]
-    pub service: String,
+    pub(crate) service: String,
 
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 /// `prun services remove`.
 #[derive(Debug, Args)]
-pub struct RemoveArguments {
+pub(crate) struct RemoveArguments {
     /// The service
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub(crate) name: String,
 
     /// Remove its data and its credential too; they cannot be brought back
     #[arg(long)]
-    pub purge: bool,
+    pub(crate) purge: bool,
 
     /// Do not ask before data is removed
     #[arg(long, requires = "purge")]
-    pub yes: bool,
+    pub(crate) yes: bool,
 
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 /// `prun services import`.
 #[derive(Debug, Args)]
-pub struct ImportArguments {
+pub(crate) struct ImportArguments {
     /// A service of app.toml, or `KIND[:VERSION][=NAME]`
     #[arg(value_name = "SERVICE")]
-    pub service: String,
+    pub(crate) service: String,
 
     /// The volume with the data [default: the one that prun would make]
     #[arg(long, value_name = "NAME")]
-    pub volume: Option<String>,
+    pub(crate) volume: Option<String>,
 
     /// The database that the app uses [default: made from the project's name]
     #[arg(long, value_name = "NAME")]
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
 
     /// The administrator's name [default: postgres or root]; its password comes from standard input
     #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
 
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 /// `prun services reset`.
 #[derive(Debug, Args)]
-pub struct ResetArguments {
+pub(crate) struct ResetArguments {
     /// A service of app.toml, or `KIND[:VERSION][=NAME]`
     #[arg(value_name = "SERVICE")]
-    pub service: String,
+    pub(crate) service: String,
 
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 /// `prun services rotate`.
 #[derive(Debug, Args)]
-pub struct RotateArguments {
+pub(crate) struct RotateArguments {
     /// The services
     #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 
     /// Every service of the project
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
 
     /// Which project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }

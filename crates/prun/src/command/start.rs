@@ -10,137 +10,137 @@ use crate::project::Transport;
 
 /// `prun start`: docker's flags keep docker's spelling and meaning.
 #[derive(Clone, Debug, Default, Args)]
-pub struct StartArguments {
+pub(crate) struct StartArguments {
     /// The app's image [default: `image` of the manifest]
     #[arg(value_name = "IMAGE")]
-    pub image: Option<String>,
+    pub(crate) image: Option<String>,
 
     /// The command instead of the image's CMD
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
 
     /// The project [default: `name` of the manifest, else the image's name]
     #[arg(long, visible_alias = "name", value_name = "NAME")]
-    pub project: Option<String>,
+    pub(crate) project: Option<String>,
 
     /// A service: `KIND[:VERSION][=NAME]`; kinds are postgres, mysql, mariadb, redis, valkey, mongodb (repeatable)
     #[arg(long = "service", value_name = "KIND[=NAME]")]
-    pub services: Vec<String>,
+    pub(crate) services: Vec<String>,
 
     /// Publish a port: `[ADDRESS:][HOST:]CONTAINER`, as docker spells it (repeatable)
     #[arg(short, long = "publish", value_name = "PORT")]
-    pub ports: Vec<String>,
+    pub(crate) ports: Vec<String>,
 
     /// How many instances to run
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub replicas: Option<u32>,
+    pub(crate) replicas: Option<u32>,
 
     /// How many seconds a service or an instance may take to become ready [default: 120]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub wait: Option<u64>,
+    pub(crate) wait: Option<u64>,
 
     /// Docker run's flags about the container.
     #[command(flatten)]
-    pub container: ContainerArguments,
+    pub(crate) container: ContainerArguments,
 
     /// Say what would be done, and do nothing
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 
     /// Where secrets come from.
     #[command(flatten)]
-    pub secrets: SecretArguments,
+    pub(crate) secrets: SecretArguments,
 }
 
 /// `prun run`: docker's foreground run.
 #[derive(Debug, Args)]
-pub struct RunArguments {
+pub(crate) struct RunArguments {
     /// Give the command what comes on standard input
     #[arg(short, long)]
-    pub interactive: bool,
+    pub(crate) interactive: bool,
 
     /// Give the command a terminal
     #[arg(short, long)]
-    pub tty: bool,
+    pub(crate) tty: bool,
 
     /// Remove the container when it ends, which is always done
     #[arg(long)]
-    pub rm: bool,
+    pub(crate) rm: bool,
 
     /// Everything else.
     #[command(flatten)]
-    pub start: StartArguments,
+    pub(crate) start: StartArguments,
 }
 
 /// What docker run says about a container, in its own spelling.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Container, as docker run has it")]
-pub struct ContainerArguments {
+pub(crate) struct ContainerArguments {
     /// Run in the background, which is what start does anyway
     #[arg(short, long)]
-    pub detach: bool,
+    pub(crate) detach: bool,
 
     /// Mount a volume or a folder: `SOURCE:TARGET[:ro]` (repeatable)
     #[arg(short, long = "volume", value_name = "VOLUME")]
-    pub volumes: Vec<String>,
+    pub(crate) volumes: Vec<String>,
 
     /// Public configuration: `NAME=VALUE`, shown by docker inspect; a secret is given as --secret id=NAME (repeatable)
     #[arg(short, long = "env", value_name = "NAME=VALUE")]
-    pub environment: Vec<String>,
+    pub(crate) environment: Vec<String>,
 
     /// The working directory
     #[arg(short, long, value_name = "PATH")]
-    pub workdir: Option<String>,
+    pub(crate) workdir: Option<String>,
 
     /// The user: `NAME|ID[:GROUP]`
     #[arg(short, long, value_name = "USER")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
 
     /// When the engine starts instances again: no, always, unless-stopped, on-failure or on-failure:COUNT [default: unless-stopped]
     #[arg(long, value_name = "POLICY")]
-    pub restart: Option<String>,
+    pub(crate) restart: Option<String>,
 
     /// A further network to be on, beside the project's own (repeatable)
     #[arg(long = "network", visible_alias = "net", value_name = "NETWORK")]
-    pub networks: Vec<String>,
+    pub(crate) networks: Vec<String>,
 
     /// The most memory: bytes, or with b, k, m, g
     #[arg(short, long, value_name = "SIZE")]
-    pub memory: Option<String>,
+    pub(crate) memory: Option<String>,
 
     /// How many processors' time
     #[arg(long, value_name = "NUMBER")]
-    pub cpus: Option<String>,
+    pub(crate) cpus: Option<String>,
 
     /// Another entrypoint than the image's; its CMD goes too
     #[arg(long, value_name = "PROGRAM")]
-    pub entrypoint: Option<String>,
+    pub(crate) entrypoint: Option<String>,
 
     /// A label: `NAME=VALUE` (repeatable)
     #[arg(short, long = "label", value_name = "NAME=VALUE")]
-    pub labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
 
     /// Forbid writing to the container's root
     #[arg(long)]
-    pub read_only: bool,
+    pub(crate) read_only: bool,
 
     /// Take a capability away (repeatable)
     #[arg(long = "cap-drop", value_name = "CAPABILITY")]
-    pub cap_drop: Vec<String>,
+    pub(crate) cap_drop: Vec<String>,
 
     /// Give a capability (repeatable)
     #[arg(long = "cap-add", value_name = "CAPABILITY")]
-    pub cap_add: Vec<String>,
+    pub(crate) cap_add: Vec<String>,
 
     /// A small init as process 1, which forwards signals and reaps processes
     #[arg(long)]
-    pub init: bool,
+    pub(crate) init: bool,
 }
 
 impl StartArguments {
     /// The order that these flags make, typed in `directory`.
     #[must_use]
-    pub fn order(&self, directory: &Path) -> Order {
+    pub(crate) fn order(&self, directory: &Path) -> Order {
         Order {
             image: self.image.clone(),
             command: self.command.clone(),
@@ -156,7 +156,7 @@ impl StartArguments {
 
     /// Which connections to the engine may carry the secrets.
     #[must_use]
-    pub fn transport(&self) -> Transport {
+    pub(crate) fn transport(&self) -> Transport {
         if self.secrets.require_tls { Transport::Private } else { Transport::Any }
     }
 }

@@ -16,7 +16,7 @@ use crate::tell;
 /// # Errors
 ///
 /// When the work is stopped, or the report cannot be written.
-pub async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(engine()).await?;
     let (found, project) = doctor::look(&arguments.secrets, Purpose::Run, &edge.desk());
     findings.extend(project);

@@ -21,7 +21,7 @@ use crate::values::generation;
 /// # Errors
 ///
 /// When there is no such instance, or the engine cannot run the command.
-pub async fn run(arguments: &ExecArguments, edge: &Edge) -> Result<Outcome, Failure> {
+pub(crate) async fn run(arguments: &ExecArguments, edge: &Edge) -> Result<Outcome, Failure> {
     let name = name_of(arguments.project.choice())?;
     let (ledger, generation) = known(&name)?;
     let Some(generation) = generation else {

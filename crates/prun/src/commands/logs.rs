@@ -26,7 +26,7 @@ const APP: &str = "app";
 /// # Errors
 ///
 /// When there is no such project or service, or the engine keeps no log.
-pub async fn logs(arguments: &LogsArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn logs(arguments: &LogsArguments, edge: &Edge) -> Result<Exit, Failure> {
     let name = name_of(arguments.project.choice())?;
     let (ledger, generation) = known(&name)?;
     let variables = generation.as_ref().map(|generation| &generation.variables[..]).unwrap_or_default();

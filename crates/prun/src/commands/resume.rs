@@ -18,7 +18,7 @@ use crate::project::{Choice, Known, folder_of_states};
 /// # Errors
 ///
 /// As a start; what ran before still runs then.
-pub async fn restart(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn restart(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
     let known = Known::find(arguments.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
@@ -32,7 +32,7 @@ pub async fn restart(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, 
 /// # Errors
 ///
 /// As a start. With several projects each is tried, and the first failure is told at the end.
-pub async fn resume(arguments: &ResumeArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn resume(arguments: &ResumeArguments, edge: &Edge) -> Result<Exit, Failure> {
     if arguments.print_unit {
         edge.stdout.bytes(Unit::of_process().text().as_bytes());
         return Ok(Exit::Done);

@@ -40,7 +40,7 @@ struct Attachment {
 /// # Errors
 ///
 /// Everything that can go wrong before the command runs.
-pub async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome, Failure> {
+pub(crate) async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome, Failure> {
     if arguments.tty && arguments.interactive && !attached::has_terminal() {
         return Err(CommandError::NoTerminal.into());
     }
@@ -67,7 +67,7 @@ pub async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome, Failu
 /// # Errors
 ///
 /// When there is no such project or init command, or the engine refuses something.
-pub async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outcome, Failure> {
+pub(crate) async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outcome, Failure> {
     let known = Known::find(arguments.project.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;

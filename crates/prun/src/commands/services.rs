@@ -30,7 +30,7 @@ use crate::values::generation::Generation;
 /// # Errors
 ///
 /// Everything that can go wrong on the way, already told as people need it.
-pub async fn run(command: &ServicesCommand, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(command: &ServicesCommand, edge: &Edge) -> Result<Exit, Failure> {
     match command {
         ServicesCommand::Rotate(arguments) => rotate(arguments, edge).await,
         ServicesCommand::Add(arguments) => add(arguments, edge).await,

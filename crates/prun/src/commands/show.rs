@@ -24,7 +24,7 @@ const MASK: &str = "••••••••";
 /// # Errors
 ///
 /// When there is no such project, or no engine.
-pub async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
     let name = name_of(arguments.choice())?;
     let (ledger, _) = known(&name)?;
     let host = edge.cancellation.unless_cancelled(connect()).await??;
@@ -58,7 +58,7 @@ pub async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failu
 /// # Errors
 ///
 /// When there is no such project, or no such variable.
-pub fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Failure> {
     let name = name_of(arguments.project.choice())?;
     let (ledger, generation) = known(&name)?;
     let Some(generation) = generation else {

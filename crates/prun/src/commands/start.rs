@@ -36,7 +36,7 @@ use crate::values::generation::{self, Generation, Origin, Variable};
 /// # Errors
 ///
 /// Everything that can go wrong on the way, already told as people need it. What ran before still runs then.
-pub async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failure> {
     let (mut start, state) = Start::read(arguments, edge, Goal::Instances).await?;
     let outcome = async {
         if arguments.dry_run {

@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// When there is no such project, or the engine refuses something.
-pub async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure> {
     let name = name_of(arguments.project.choice())?;
     if arguments.purge && !arguments.yes {
         confirm(&name, &format!("all data of project {name} and its credentials will be removed for ever"))?;

@@ -26,7 +26,7 @@ enum Manager {
 
 /// The unit, with what it must know of who runs this.
 #[derive(Debug)]
-pub struct Unit {
+pub(crate) struct Unit {
     manager: Manager,
     user: u32,
     program: PathBuf,
@@ -36,7 +36,7 @@ pub struct Unit {
 impl Unit {
     /// The unit for this user, this program and this engine.
     #[must_use]
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let runtime = set("XDG_RUNTIME_DIR").map(|folder| format!("unix://{folder}/"));
         let rootless = runtime.is_some_and(|folder| set("DOCKER_HOST").is_some_and(|host| host.starts_with(&folder)));
@@ -51,7 +51,7 @@ impl Unit {
     /// The unit's text. It belongs to the engine's unit: it runs whenever the engine has started, at boot and after a
     /// restart, and a failure is tried again.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut service = String::new();
         if self.manager == Manager::System && self.user != 0 {
             // Writing to a string cannot fail.
@@ -74,7 +74,7 @@ impl Unit {
     /// # Errors
     ///
     /// [`CommandError::Unit`] when the folder is not this user's to write.
-    pub fn install(&self, folder: Option<&Path>, printer: &Printer) -> Result<(), CommandError> {
+    pub(crate) fn install(&self, folder: Option<&Path>, printer: &Printer) -> Result<(), CommandError> {
         let units = folder.map_or_else(|| self.units(), Path::to_owned);
         let path = units.join(NAME);
         write(&units, &self.text()).map_err(|source| CommandError::Unit { path: path.clone(), source })?;
@@ -109,7 +109,7 @@ impl Unit {
 
 /// How the unit is installed by hand, where this user may not write.
 #[must_use]
-pub fn by_hand() -> String {
+pub(crate) fn by_hand() -> String {
     format!("prun resume --print-unit | sudo tee {SYSTEM}/{NAME}, then sudo systemctl enable {NAME}")
 }
 

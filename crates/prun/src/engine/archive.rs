@@ -4,15 +4,15 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 /// One file.
-pub struct File<'a> {
+pub(crate) struct File<'a> {
     /// Its name, with folders between slashes.
-    pub name: String,
+    pub(crate) name: String,
     /// Its content.
-    pub content: &'a [u8],
+    pub(crate) content: &'a [u8],
     /// Who may do what with it.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Whose it is.
-    pub owner: u32,
+    pub(crate) owner: u32,
 }
 
 /// Packs files in their order; folders come before what lies in them.
@@ -20,7 +20,7 @@ pub struct File<'a> {
 /// The buffer has its final size from the start, so that no part of it is left behind; what the connection to the
 /// engine copies is not ours to wipe.
 #[must_use]
-pub fn pack(files: &[File<'_>]) -> Archive {
+pub(crate) fn pack(files: &[File<'_>]) -> Archive {
     let size: usize = files.iter().map(|file| 2048 + file.content.len().next_multiple_of(512)).sum();
     let mut bytes = Zeroizing::new(Vec::with_capacity(size + 4096));
     let mut archive = tar::Builder::new(&mut *bytes);
@@ -42,12 +42,12 @@ pub fn pack(files: &[File<'_>]) -> Archive {
 }
 
 /// A packed archive, wiped when it is dropped.
-pub struct Archive(Zeroizing<Vec<u8>>);
+pub(crate) struct Archive(Zeroizing<Vec<u8>>);
 
 impl Archive {
     /// The archive as a request carries it; wiped when the request is done.
     #[must_use]
-    pub fn into_bytes(self) -> Bytes {
+    pub(crate) fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }
@@ -74,7 +74,7 @@ fn append(archive: &mut tar::Builder<&mut Vec<u8>>, header: &mut tar::Header, na
 
 /// The content of the first file of an archive, as the engine sends it.
 #[must_use]
-pub fn first_file(archive: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn first_file(archive: &[u8]) -> Option<Vec<u8>> {
     let mut archive = tar::Archive::new(archive);
     let mut entry = archive.entries().ok()?.next()?.ok()?;
     let mut content = Vec::new();

@@ -32,7 +32,7 @@ const SAFE_TOGETHER: ApiVersion = ApiVersion { major: 1, minor: 44 };
 /// # Errors
 ///
 /// When the engine does not list them.
-pub async fn list(host: &Engine, project: &Project) -> Result<Vec<ContainerSummary>, RunError> {
+pub(crate) async fn list(host: &Engine, project: &Project) -> Result<Vec<ContainerSummary>, RunError> {
     let filters = HashMap::from([(
         "label".to_owned(),
         vec![format!("{}={}", names::PROJECT, project.name()), format!("{}={}", names::OWNER, project.owner())],
@@ -42,7 +42,7 @@ pub async fn list(host: &Engine, project: &Project) -> Result<Vec<ContainerSumma
 }
 
 /// The names of the project's containers of a role that run.
-pub async fn running(host: &Engine, project: &Project, wanted: Role) -> Result<Vec<String>, RunError> {
+pub(crate) async fn running(host: &Engine, project: &Project, wanted: Role) -> Result<Vec<String>, RunError> {
     let all = list(host, project).await?;
     let running = all.iter().filter(|container| {
         names::role(container) == Some(wanted.as_str()) && container.state == Some(ContainerSummaryStateEnum::RUNNING)
@@ -55,7 +55,10 @@ pub async fn running(host: &Engine, project: &Project, wanted: Role) -> Result<V
 /// # Errors
 ///
 /// When the engine does not list them.
-pub async fn volumes(host: &Engine, project: &Project) -> Result<Vec<(String, HashMap<String, String>)>, RunError> {
+pub(crate) async fn volumes(
+    host: &Engine,
+    project: &Project,
+) -> Result<Vec<(String, HashMap<String, String>)>, RunError> {
     let filters = HashMap::from([(
         "label".to_owned(),
         vec![format!("{}={}", names::PROJECT, project.name()), format!("{}={}", names::OWNER, project.owner())],
@@ -67,7 +70,7 @@ pub async fn volumes(host: &Engine, project: &Project) -> Result<Vec<(String, Ha
 
 /// A container's name, without the slash that engines put before it.
 #[must_use]
-pub fn name_of(container: &ContainerSummary) -> String {
+pub(crate) fn name_of(container: &ContainerSummary) -> String {
     let name = container.names.as_ref().and_then(|names| names.first()).map(String::as_str).unwrap_or_default();
     name.trim_start_matches('/').to_owned()
 }
@@ -77,7 +80,7 @@ pub fn name_of(container: &ContainerSummary) -> String {
 /// # Errors
 ///
 /// When the engine cannot say; [`RunError::Foreign`] when it is not this project's.
-pub async fn inspect(
+pub(crate) async fn inspect(
     host: &Engine,
     project: &Project,
     name: &str,
@@ -109,7 +112,7 @@ fn check_owner(
 /// # Errors
 ///
 /// [`RunError::Foreign`]; [`RunError::Engine`] when the engine refuses.
-pub async fn create(
+pub(crate) async fn create(
     host: &Engine,
     project: &Project,
     name: &str,
@@ -128,7 +131,7 @@ pub async fn create(
 /// # Errors
 ///
 /// [`RunError::Engine`] when the engine refuses.
-pub async fn start(host: &Engine, name: &str) -> Result<(), RunError> {
+pub(crate) async fn start(host: &Engine, name: &str) -> Result<(), RunError> {
     match host.docker().start_container(name, None::<StartContainerOptions>).await {
         Err(error) if !is_conflict(&error) => Err(engine(|| format!("start container {name}"))(error)),
         _ => Ok(()),
@@ -140,7 +143,7 @@ pub async fn start(host: &Engine, name: &str) -> Result<(), RunError> {
 /// # Errors
 ///
 /// [`RunError::Engine`] when the engine refuses.
-pub async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
+pub(crate) async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
     let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
     let options = StopContainerOptionsBuilder::new().t(seconds).build();
     match host.docker().stop_container(name, Some(options)).await {
@@ -156,7 +159,7 @@ pub async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(), RunE
 /// # Errors
 ///
 /// [`RunError::Engine`] when the engine refuses.
-pub async fn remove(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
+pub(crate) async fn remove(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
     stop(host, name, grace).await?;
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     match host.docker().remove_container(name, Some(options)).await {
@@ -172,7 +175,7 @@ pub async fn remove(host: &Engine, name: &str, grace: Duration) -> Result<(), Ru
 /// # Errors
 ///
 /// As [`remove`].
-pub async fn remove_all(host: &Engine, names: &[String], grace: Duration) -> Result<(), RunError> {
+pub(crate) async fn remove_all(host: &Engine, names: &[String], grace: Duration) -> Result<(), RunError> {
     if host.api_version() < SAFE_TOGETHER {
         for name in names {
             remove(host, name, grace).await?;
@@ -188,7 +191,7 @@ pub async fn remove_all(host: &Engine, names: &[String], grace: Duration) -> Res
 /// # Errors
 ///
 /// [`RunError::Engine`] when the engine refuses, for example because something still uses it.
-pub async fn remove_volume(host: &Engine, name: &str) -> Result<(), RunError> {
+pub(crate) async fn remove_volume(host: &Engine, name: &str) -> Result<(), RunError> {
     let options = None::<bollard::query_parameters::RemoveVolumeOptions>;
     // The engine lets go of a volume a moment after the container that used it is gone.
     for _ in 0..20 {
@@ -207,7 +210,7 @@ pub async fn remove_volume(host: &Engine, name: &str) -> Result<(), RunError> {
 /// # Errors
 ///
 /// When the engine cannot say.
-pub async fn volume_exists(host: &Engine, name: &str) -> Result<bool, RunError> {
+pub(crate) async fn volume_exists(host: &Engine, name: &str) -> Result<bool, RunError> {
     match host.docker().inspect_volume(name).await {
         Ok(_) => Ok(true),
         Err(error) if is_missing(&error) => Ok(false),
@@ -220,7 +223,7 @@ pub async fn volume_exists(host: &Engine, name: &str) -> Result<bool, RunError> 
 /// # Errors
 ///
 /// [`RunError::Foreign`] when there is one that is not; [`RunError::Engine`].
-pub async fn ensure_volume(
+pub(crate) async fn ensure_volume(
     host: &Engine,
     project: &Project,
     name: &str,
@@ -249,7 +252,7 @@ pub async fn ensure_volume(
 /// # Errors
 ///
 /// [`RunError::Foreign`] when there is one that is not ours; [`RunError::Engine`].
-pub async fn ensure_network(host: &Engine, project: &Project) -> Result<(), RunError> {
+pub(crate) async fn ensure_network(host: &Engine, project: &Project) -> Result<(), RunError> {
     let name = project.network();
     match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
         Ok(network) => return check_owner(network.labels.as_ref(), project, "network", &name),
@@ -271,7 +274,7 @@ pub async fn ensure_network(host: &Engine, project: &Project) -> Result<(), RunE
 /// # Errors
 ///
 /// [`RunError::Engine`] when there is no such network.
-pub async fn join(host: &Engine, network: &str, container: &str) -> Result<(), RunError> {
+pub(crate) async fn join(host: &Engine, network: &str, container: &str) -> Result<(), RunError> {
     let request = NetworkConnectRequest { container: container.to_owned(), ..NetworkConnectRequest::default() };
     host.docker().connect_network(network, request).await.map_err(engine(|| format!("join network {network}")))
 }
@@ -281,7 +284,7 @@ pub async fn join(host: &Engine, network: &str, container: &str) -> Result<(), R
 /// # Errors
 ///
 /// [`RunError::Engine`] when the engine refuses.
-pub async fn remove_network(host: &Engine, project: &Project) -> Result<(), RunError> {
+pub(crate) async fn remove_network(host: &Engine, project: &Project) -> Result<(), RunError> {
     let name = project.network();
     match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
         Ok(network) if check_owner(network.labels.as_ref(), project, "network", &name).is_err() => return Ok(()),
@@ -298,7 +301,7 @@ pub async fn remove_network(host: &Engine, project: &Project) -> Result<(), RunE
 /// # Errors
 ///
 /// [`RunError::ImageMissing`] with what the engine said.
-pub async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> Result<ImageInspect, RunError> {
+pub(crate) async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> Result<ImageInspect, RunError> {
     match host.docker().inspect_image(name).await {
         Err(error) if is_missing(&error) => {}
         other => return other.map_err(engine(|| format!("look at image {name}"))),
@@ -314,7 +317,7 @@ pub async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> Result<
 }
 
 /// The last lines that a container wrote; empty when its log cannot be read.
-pub async fn tail(host: &Engine, name: &str) -> Vec<String> {
+pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&TAIL.to_string()).build();
     let mut stream = host.docker().logs(name, Some(options));
     let mut text = Vec::new();
@@ -327,7 +330,7 @@ pub async fn tail(host: &Engine, name: &str) -> Vec<String> {
 }
 
 /// What a file in a container holds, whether that runs or not.
-pub async fn file(host: &Engine, container: &str, path: &str) -> Option<Vec<u8>> {
+pub(crate) async fn file(host: &Engine, container: &str, path: &str) -> Option<Vec<u8>> {
     let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
     let pieces = host.docker().download_from_container(container, Some(options));
     let archive: Vec<u8> = pieces
@@ -342,7 +345,7 @@ pub async fn file(host: &Engine, container: &str, path: &str) -> Option<Vec<u8>>
 
 /// A volume of the engine in a container.
 #[must_use]
-pub fn mount(volume: &str, target: &str, access: Access) -> Mount {
+pub(crate) fn mount(volume: &str, target: &str, access: Access) -> Mount {
     Mount {
         source: Some(volume.to_owned()),
         target: Some(target.to_owned()),
@@ -356,7 +359,7 @@ pub fn mount(volume: &str, target: &str, access: Access) -> Mount {
 
 /// What a container may do with a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub(crate) enum Access {
     /// Read it.
     Read,
     /// Read and write it.
@@ -365,13 +368,13 @@ pub enum Access {
 
 /// Started again by the engine until somebody stops it.
 #[must_use]
-pub fn restarting() -> RestartPolicy {
+pub(crate) fn restarting() -> RestartPolicy {
     RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), maximum_retry_count: None }
 }
 
 /// Whether a container runs, and is not about to be started again because it ended.
 #[must_use]
-pub fn is_running(container: &ContainerInspectResponse) -> bool {
+pub(crate) fn is_running(container: &ContainerInspectResponse) -> bool {
     let state = container.state.as_ref();
     let is = |field: fn(&bollard::models::ContainerState) -> Option<bool>| state.and_then(field).unwrap_or(false);
     is(|state| state.running) && !is(|state| state.restarting)
@@ -379,7 +382,7 @@ pub fn is_running(container: &ContainerInspectResponse) -> bool {
 
 /// The exit code of a container that ended; `None` while it runs or before it ever did.
 #[must_use]
-pub fn exit_code(container: &ContainerInspectResponse) -> Option<i64> {
+pub(crate) fn exit_code(container: &ContainerInspectResponse) -> Option<i64> {
     let state = container.state.as_ref()?;
     let ended = matches!(
         state.status,

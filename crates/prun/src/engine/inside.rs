@@ -13,11 +13,11 @@ const OUTPUT_LIMIT: usize = 64 * 1024;
 
 /// What a command did.
 #[derive(Debug)]
-pub struct Done {
+pub(crate) struct Done {
     /// Its exit code.
-    pub code: i64,
+    pub(crate) code: i64,
     /// What it wrote to both outputs, at most 64 KiB.
-    pub output: Vec<u8>,
+    pub(crate) output: Vec<u8>,
 }
 
 /// Runs a command in a container, gives it all of its input, and waits for its end.
@@ -28,7 +28,7 @@ pub struct Done {
 /// # Errors
 ///
 /// [`RunError::Engine`] when the engine cannot run it.
-pub async fn run(host: &Engine, container: &str, command: &[String], input: &[u8]) -> Result<Done, RunError> {
+pub(crate) async fn run(host: &Engine, container: &str, command: &[String], input: &[u8]) -> Result<Done, RunError> {
     let doing = || format!("run a command in {container}");
     let options = CreateExecOptions {
         cmd: Some(command.to_vec()),
@@ -67,7 +67,7 @@ pub async fn run(host: &Engine, container: &str, command: &[String], input: &[u8
 
 /// The bytes of a piece of output, whichever stream it belongs to.
 #[must_use]
-pub fn bytes_of(piece: &LogOutput) -> &[u8] {
+pub(crate) fn bytes_of(piece: &LogOutput) -> &[u8] {
     match piece {
         LogOutput::StdErr { message }
         | LogOutput::StdOut { message }

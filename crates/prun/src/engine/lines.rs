@@ -7,7 +7,7 @@ use psecret::{Redactor, RedactorStream};
 use crate::edge::Edge;
 
 /// The two streams of one container on their way to people.
-pub struct Lines {
+pub(crate) struct Lines {
     out: Side,
     error: Side,
 }
@@ -21,7 +21,7 @@ struct Side {
 
 impl Lines {
     /// Lines behind this redactor, each with this prefix.
-    pub fn new(redactor: &Redactor, prefix: String, edge: &Edge) -> Self {
+    pub(crate) fn new(redactor: &Redactor, prefix: String, edge: &Edge) -> Self {
         let side = |printer: &Printer| Side {
             redactor: redactor.stream(),
             line: Vec::new(),
@@ -32,12 +32,12 @@ impl Lines {
     }
 
     /// Whole bytes as they come, behind the redactor of an edge that knows the values.
-    pub fn plain(edge: &Edge) -> Self {
+    pub(crate) fn plain(edge: &Edge) -> Self {
         Self::new(edge.stdout.redactor(), String::new(), edge)
     }
 
     /// Shows a piece of output as far as no value can go on in the next one.
-    pub fn push(&mut self, piece: &LogOutput) {
+    pub(crate) fn push(&mut self, piece: &LogOutput) {
         match piece {
             LogOutput::StdErr { message } => self.error.push(message),
             LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
@@ -47,7 +47,7 @@ impl Lines {
     }
 
     /// Shows the rest.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.out.finish();
         self.error.finish();
     }

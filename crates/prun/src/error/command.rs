@@ -7,7 +7,7 @@ use pcredential::ServiceKind;
 
 /// What a command line asks for and cannot have.
 #[derive(Debug, thiserror::Error)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// `prun logs` names something that does not run.
     #[error("nothing called `{name}` runs in project {project}")]
     NothingRuns {

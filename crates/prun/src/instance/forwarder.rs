@@ -25,7 +25,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// [`RunError::PortTaken`], [`RunError::Foreign`], [`RunError::Engine`].
-pub async fn ensure(host: &Engine, project: &Project, ledger: &Ledger, ports: &[Port]) -> Result<(), RunError> {
+pub(crate) async fn ensure(host: &Engine, project: &Project, ledger: &Ledger, ports: &[Port]) -> Result<(), RunError> {
     let name = project.forwarder();
     let existing = containers::inspect(host, project, &name).await?;
     if ports.is_empty() {
@@ -147,7 +147,12 @@ async fn rename(host: &Engine, from: &str, to: &str) -> Result<(), RunError> {
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub async fn point(host: &Engine, project: &Project, ports: &[Port], instances: &[String]) -> Result<(), RunError> {
+pub(crate) async fn point(
+    host: &Engine,
+    project: &Project,
+    ports: &[Port],
+    instances: &[String],
+) -> Result<(), RunError> {
     if ports.is_empty() {
         return Ok(());
     }
@@ -164,7 +169,7 @@ pub async fn point(host: &Engine, project: &Project, ports: &[Port], instances: 
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub async fn addresses(host: &Engine, project: &Project) -> Result<Vec<String>, RunError> {
+pub(crate) async fn addresses(host: &Engine, project: &Project) -> Result<Vec<String>, RunError> {
     let Some(container) = containers::inspect(host, project, &project.forwarder()).await? else {
         return Ok(Vec::new());
     };

@@ -20,15 +20,15 @@ use crate::plan::error::PlanError;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long an app without any health check must run before it takes the place of another.
-pub const STEADY: Duration = Duration::from_secs(3);
+pub(crate) const STEADY: Duration = Duration::from_secs(3);
 
 /// An init command that finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// How long it took, as the entrypoint says it.
-    pub took: String,
+    pub(crate) took: String,
 }
 
 /// Waits until the instance's init commands have finished, and tells each one.
@@ -39,7 +39,7 @@ pub struct Finished {
 /// # Errors
 ///
 /// [`RunError::Init`] with the redactable end of the log; [`RunError::Ended`].
-pub async fn init(
+pub(crate) async fn init(
     host: &Engine,
     project: &Project,
     plan: &Plan,
@@ -108,7 +108,7 @@ fn report(line: &str) -> Option<Report> {
 /// # Errors
 ///
 /// [`RunError::Ended`], [`RunError::Unhealthy`], [`RunError::Engine`].
-pub async fn healthy(
+pub(crate) async fn healthy(
     host: &Engine,
     project: &Project,
     plan: &Plan,
@@ -146,7 +146,7 @@ pub async fn healthy(
 
 /// Whether anybody says how health is asked.
 #[must_use]
-pub fn is_asked(plan: &Plan, image: &ImageInspect) -> bool {
+pub(crate) fn is_asked(plan: &Plan, image: &ImageInspect) -> bool {
     let test =
         image.config.as_ref().and_then(|config| config.healthcheck.as_ref()).and_then(|check| check.test.as_ref());
     plan.health().is_some() || test.and_then(|test| test.first()).is_some_and(|kind| kind.starts_with("CMD"))

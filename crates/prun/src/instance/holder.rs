@@ -25,14 +25,14 @@ const HOME: &str = "/home";
 /// The file in the home volume with the number of the generation that was sealed last.
 const SEALED: &str = "sealed";
 /// The program in the holder's image.
-pub const PROGRAM: &str = "/shim";
+pub(crate) const PROGRAM: &str = "/shim";
 
 /// The image of holders and forwarders: nothing but the entrypoint, imported, so that no registry is asked.
 ///
 /// # Errors
 ///
 /// When the engine's machines are of another architecture than the entrypoint; [`RunError::Engine`].
-pub async fn image(host: &Engine) -> Result<String, RunError> {
+pub(crate) async fn image(host: &Engine) -> Result<String, RunError> {
     let name = format!("prun/shim:{}", shim::digest());
     match host.docker().inspect_image(&name).await {
         Ok(_) => return Ok(name),
@@ -53,22 +53,22 @@ pub async fn image(host: &Engine) -> Result<String, RunError> {
 }
 
 /// Removes the image, unless another project uses it; then the engine refuses, and that is right.
-pub async fn remove_image(host: &Engine) {
+pub(crate) async fn remove_image(host: &Engine) {
     let options = None::<bollard::query_parameters::RemoveImageOptions>;
     let _ = host.docker().remove_image(&format!("prun/shim:{}", shim::digest()), options, None).await;
 }
 
 /// What a holder keeps.
 #[derive(Debug)]
-pub struct Holder {
+pub(crate) struct Holder {
     /// The name of the volume and of the container.
-    pub name: String,
+    pub(crate) name: String,
     /// What it belongs to.
-    pub labels: Vec<(&'static str, String)>,
+    pub(crate) labels: Vec<(&'static str, String)>,
     /// The network that its health checks go out on; none if nothing is asked.
-    pub network: Option<String>,
+    pub(crate) network: Option<String>,
     /// The volume with the entrypoint, if it should be filled.
-    pub home: Option<String>,
+    pub(crate) home: Option<String>,
 }
 
 impl Holder {
@@ -77,7 +77,7 @@ impl Holder {
     /// # Errors
     ///
     /// [`RunError::Foreign`], [`RunError::Engine`].
-    pub async fn start(&self, host: &Engine, project: &Project) -> Result<(), RunError> {
+    pub(crate) async fn start(&self, host: &Engine, project: &Project) -> Result<(), RunError> {
         if let Some(container) = containers::inspect(host, project, &self.name).await?
             && containers::is_running(&container)
         {
@@ -117,12 +117,12 @@ impl Holder {
     /// # Errors
     ///
     /// [`RunError::Engine`].
-    pub async fn fill(&self, host: &Engine, files: &[File<'_>]) -> Result<(), RunError> {
+    pub(crate) async fn fill(&self, host: &Engine, files: &[File<'_>]) -> Result<(), RunError> {
         upload(host, &self.name, VALUES, files).await
     }
 
     /// Whether a file is in the volume: after a restart of the engine none is.
-    pub async fn has(&self, host: &Engine, file: &str) -> bool {
+    pub(crate) async fn has(&self, host: &Engine, file: &str) -> bool {
         has(host, &self.name, &format!("{VALUES}/{file}")).await
     }
 
@@ -131,7 +131,7 @@ impl Holder {
     /// # Errors
     ///
     /// [`RunError::Engine`].
-    pub async fn furnish(&self, host: &Engine) -> Result<(), RunError> {
+    pub(crate) async fn furnish(&self, host: &Engine) -> Result<(), RunError> {
         if has(host, &self.name, &format!("{HOME}/{}", shim::file_name())).await {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl Holder {
     /// # Errors
     ///
     /// [`RunError::Engine`].
-    pub async fn note(&self, host: &Engine, generation: u64) -> Result<(), RunError> {
+    pub(crate) async fn note(&self, host: &Engine, generation: u64) -> Result<(), RunError> {
         let number = generation.to_string();
         let file = File { name: SEALED.to_owned(), content: number.as_bytes(), mode: 0o444, owner: 0 };
         upload(host, &self.name, HOME, &[file]).await
@@ -155,13 +155,13 @@ impl Holder {
     /// # Errors
     ///
     /// [`RunError::Engine`], for example while an instance still mounts the volume.
-    pub async fn remove(&self, host: &Engine) -> Result<(), RunError> {
+    pub(crate) async fn remove(&self, host: &Engine) -> Result<(), RunError> {
         remove(host, &self.name).await
     }
 }
 
 /// The generation that was noted last, as a holder of the project sees it.
-pub async fn noted(host: &Engine, holder: &str) -> Option<u64> {
+pub(crate) async fn noted(host: &Engine, holder: &str) -> Option<u64> {
     let file = containers::file(host, holder, &format!("{HOME}/{SEALED}")).await?;
     String::from_utf8_lossy(&file).parse().ok()
 }
@@ -176,7 +176,7 @@ async fn has(host: &Engine, container: &str, path: &str) -> bool {
 /// # Errors
 ///
 /// As [`Holder::remove`].
-pub async fn remove(host: &Engine, name: &str) -> Result<(), RunError> {
+pub(crate) async fn remove(host: &Engine, name: &str) -> Result<(), RunError> {
     containers::remove(host, name, Duration::from_secs(1)).await?;
     containers::remove_volume(host, name).await
 }
@@ -186,7 +186,7 @@ pub async fn remove(host: &Engine, name: &str) -> Result<(), RunError> {
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub async fn upload(host: &Engine, container: &str, folder: &str, files: &[File<'_>]) -> Result<(), RunError> {
+pub(crate) async fn upload(host: &Engine, container: &str, folder: &str, files: &[File<'_>]) -> Result<(), RunError> {
     let archive = archive::pack(files);
     let options = UploadToContainerOptionsBuilder::new().path(folder).build();
     let sent =
@@ -196,7 +196,7 @@ pub async fn upload(host: &Engine, container: &str, folder: &str, files: &[File<
 
 /// What a container of ours needs: nothing.
 #[must_use]
-pub fn bare(network: &str) -> HostConfig {
+pub(crate) fn bare(network: &str) -> HostConfig {
     HostConfig {
         network_mode: Some(network.to_owned()),
         cap_drop: Some(vec!["ALL".to_owned()]),

@@ -31,7 +31,7 @@ const READY: &str = "ready";
 
 /// What had to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// Nothing.
     None,
     /// Instances of the same generation were missing.
@@ -41,28 +41,28 @@ pub enum Change {
 }
 
 /// Everything that a roll needs to know.
-pub struct Roll<'a> {
+pub(crate) struct Roll<'a> {
     /// The engine.
-    pub host: &'a Engine,
+    pub(crate) host: &'a Engine,
     /// The project.
-    pub project: &'a Project,
+    pub(crate) project: &'a Project,
     /// What should run.
-    pub plan: &'a Plan,
+    pub(crate) plan: &'a Plan,
     /// The services.
-    pub ledger: &'a Ledger,
+    pub(crate) ledger: &'a Ledger,
     /// The app's image.
-    pub image: &'a ImageInspect,
+    pub(crate) image: &'a ImageInspect,
     /// The order and the manifest of the start.
-    pub record: &'a Record,
+    pub(crate) record: &'a Record,
     /// Whether instances that are as they should be are replaced too.
-    pub instances: Instances,
+    pub(crate) instances: Instances,
     /// Where to tell.
-    pub edge: &'a Edge,
+    pub(crate) edge: &'a Edge,
 }
 
 /// What becomes of instances that are as they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instances {
+pub(crate) enum Instances {
     /// They stay.
     Keep,
     /// They are replaced.
@@ -71,7 +71,7 @@ pub enum Instances {
 
 /// What instances are made of, as a digest: two starts with the same digest are the same.
 #[must_use]
-pub fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variables: &[Variable]) -> String {
+pub(crate) fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variables: &[Variable]) -> String {
     let sealed = Generation::seal_variables(variables);
     let rest = format!(
         "{:?} {:?} {:?} {:?} {} {}",
@@ -91,7 +91,7 @@ impl Roll<'_> {
     /// # Errors
     ///
     /// Those of the health check, the forwarder and the engine; [`RunError::Stopped`].
-    pub async fn run(
+    pub(crate) async fn run(
         &self,
         locked: &Locked<'_>,
         current: Option<Generation>,
@@ -312,7 +312,7 @@ impl Roll<'_> {
 /// # Errors
 ///
 /// [`RunError::OlderState`].
-pub async fn check_age(host: &Engine, project: &Project, sealed: Option<&Generation>) -> Result<(), RunError> {
+pub(crate) async fn check_age(host: &Engine, project: &Project, sealed: Option<&Generation>) -> Result<(), RunError> {
     let sealed = sealed.map_or(0, |generation| generation.number);
     let all = containers::list(host, project).await?;
     let newer = all.iter().find(|container| {

@@ -3,32 +3,32 @@
 use sha2::{Digest, Sha256};
 
 /// The program: a static file that runs in every Linux image of its architecture.
-pub const PROGRAM: &[u8] = include_bytes!(env!("PRUN_SHIM"));
+pub(crate) const PROGRAM: &[u8] = include_bytes!(env!("PRUN_SHIM"));
 
 /// Its architecture, as Rust names it.
 const ARCHITECTURE: &str = env!("PRUN_SHIM_ARCHITECTURE");
 
 /// Twelve hex digits of its digest: a newer `prun` puts its entrypoint beside the older ones.
 #[must_use]
-pub fn digest() -> String {
+pub(crate) fn digest() -> String {
     Sha256::digest(PROGRAM).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Its file's name in the home volume.
 #[must_use]
-pub fn file_name() -> String {
+pub(crate) fn file_name() -> String {
     format!("shim-{}", digest())
 }
 
 /// Where an app's container sees it.
 #[must_use]
-pub fn path() -> String {
+pub(crate) fn path() -> String {
     format!("{}/{}", pshim::HOME, file_name())
 }
 
 /// Whether it runs in images of an architecture, as engines name it.
 #[must_use]
-pub fn runs_on(architecture: &str) -> bool {
+pub(crate) fn runs_on(architecture: &str) -> bool {
     match ARCHITECTURE {
         "x86_64" => matches!(architecture, "amd64" | "x86_64"),
         "aarch64" => matches!(architecture, "arm64" | "aarch64"),

@@ -11,10 +11,10 @@ use crate::instance::holder;
 use crate::names::{Project, Role, role};
 
 /// How long a container may take to end when its values go.
-pub const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// Removes what killed runs left: containers that do not run, and values that no container of theirs reads.
-pub async fn sweep(host: &Engine, project: &Project) -> Result<(), RunError> {
+pub(crate) async fn sweep(host: &Engine, project: &Project) -> Result<(), RunError> {
     let all = containers::list(host, project).await?;
     let of_runs: Vec<_> = all.iter().filter(|container| role(container) == Some(Role::Run.as_str())).collect();
     let is_running = |container: &ContainerSummary| container.state == Some(ContainerSummaryStateEnum::RUNNING);

@@ -12,7 +12,7 @@ use crate::plan::order::ContainerOrder;
 
 /// A volume and where its relative places begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlannedVolume {
+pub(crate) enum PlannedVolume {
     /// One of `app.toml`: names are the project's own.
     Project(Volume),
     /// One of a flag: names are the engine's, as with docker.
@@ -23,7 +23,7 @@ pub enum PlannedVolume {
 
 /// The same, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ContainerFlags {
+pub(crate) struct ContainerFlags {
     volumes: Vec<PlannedVolume>,
     user: Option<String>,
     networks: Vec<String>,
@@ -46,7 +46,7 @@ impl ContainerOrder {
     /// # Errors
     ///
     /// [`PlanError`] for a name without a value: what the process environment has may be a secret, and is given as one.
-    pub fn configuration(&self) -> Result<Vec<(String, String)>, PlanError> {
+    pub(crate) fn configuration(&self) -> Result<Vec<(String, String)>, PlanError> {
         let pairs = self.environment.iter().map(|text| match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
             _ => Err(PlanError::EnvironmentWithoutValue { flag: text.clone() }),
@@ -59,7 +59,7 @@ impl ContainerOrder {
     /// # Errors
     ///
     /// [`PlanError`] that names the flag.
-    pub fn check(&self, folder: &Path, command: &[String]) -> Result<ContainerFlags, PlanError> {
+    pub(crate) fn check(&self, folder: &Path, command: &[String]) -> Result<ContainerFlags, PlanError> {
         let network = |name: &String| match name.as_str() {
             "host" | "none" => true,
             name => name.starts_with("container:"),
@@ -88,30 +88,30 @@ impl ContainerOrder {
 
 impl ContainerFlags {
     /// Mounts the manifest's volumes before those of the flags.
-    pub fn mount_first(&mut self, volumes: impl Iterator<Item = Volume>) {
+    pub(crate) fn mount_first(&mut self, volumes: impl Iterator<Item = Volume>) {
         self.volumes.splice(..0, volumes.map(PlannedVolume::Project));
     }
 
     /// The app's volumes.
     #[must_use]
-    pub fn volumes(&self) -> &[PlannedVolume] {
+    pub(crate) fn volumes(&self) -> &[PlannedVolume] {
         &self.volumes
     }
 
     /// The user instead of the image's.
     #[must_use]
-    pub fn user(&self) -> Option<&str> {
+    pub(crate) fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
     /// Networks beside the project's.
     #[must_use]
-    pub fn networks(&self) -> &[String] {
+    pub(crate) fn networks(&self) -> &[String] {
         &self.networks
     }
 
     /// Runs this program instead of the image's, whatever was asked for.
-    pub fn run_instead(&mut self, words: Vec<String>) {
+    pub(crate) fn run_instead(&mut self, words: Vec<String>) {
         self.entrypoint = Some(String::new());
         self.command = words;
     }
@@ -119,7 +119,7 @@ impl ContainerFlags {
     /// The app's command: that of the flags, else the image's. Another entrypoint takes the image's CMD away, as docker has
     /// it.
     #[must_use]
-    pub fn command_of(&self, image: &bollard::models::ImageConfig) -> Vec<String> {
+    pub(crate) fn command_of(&self, image: &bollard::models::ImageConfig) -> Vec<String> {
         let entrypoint: Vec<String> = match &self.entrypoint {
             Some(program) if program.is_empty() => Vec::new(),
             Some(program) => vec![program.clone()],
@@ -134,7 +134,7 @@ impl ContainerFlags {
 
     /// Puts into a container what the flags ask for.
     #[must_use]
-    pub fn apply(&self, body: ContainerCreateBody) -> ContainerCreateBody {
+    pub(crate) fn apply(&self, body: ContainerCreateBody) -> ContainerCreateBody {
         let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
         let mut labels = body.labels.unwrap_or_default();
         labels.extend(self.labels.iter().cloned());
@@ -157,7 +157,7 @@ impl ContainerFlags {
 
     /// What the engine does when an instance that was healthy ends.
     #[must_use]
-    pub fn restart_policy(&self) -> RestartPolicy {
+    pub(crate) fn restart_policy(&self) -> RestartPolicy {
         match self.restart {
             None => containers::restarting(),
             Some((name, count)) => {

@@ -7,7 +7,7 @@ use pcredential::{ServiceKind, VariableSet};
 
 /// Why a plan cannot be followed. Each names the flag or the table that is at fault.
 #[derive(Debug, thiserror::Error)]
-pub enum PlanError {
+pub(crate) enum PlanError {
     /// Neither the order nor the manifest names an image.
     #[error("no image is named")]
     NoImage,

@@ -10,59 +10,59 @@ use serde::{Deserialize, Serialize};
 /// What should run, in the spelling of docker's flags. Nothing in it is checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Order {
+pub(crate) struct Order {
     /// The app's image; without one the manifest names it.
-    pub image: Option<String>,
+    pub(crate) image: Option<String>,
     /// The command instead of the image's.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
     /// The project's name.
-    pub project: Option<String>,
+    pub(crate) project: Option<String>,
     /// Services, each as `KIND[:VERSION][=NAME]`.
-    pub services: Vec<String>,
+    pub(crate) services: Vec<String>,
     /// Published ports, each as `[ADDRESS:][HOST:]CONTAINER`.
-    pub ports: Vec<String>,
+    pub(crate) ports: Vec<String>,
     /// How many instances run.
-    pub replicas: Option<u32>,
+    pub(crate) replicas: Option<u32>,
     /// How many seconds a service or an instance may take to become ready.
-    pub wait: Option<u64>,
+    pub(crate) wait: Option<u64>,
     /// The container's own flags.
-    pub container: ContainerOrder,
+    pub(crate) container: ContainerOrder,
     /// The folder in which the flags were typed, where their relative paths begin. Version 2 of the sealed form did not
     /// keep it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub directory: Option<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
 }
 
 /// What the app's container should be like, as `docker run` spells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ContainerOrder {
+pub(crate) struct ContainerOrder {
     /// Volumes and folders, each as `SOURCE:TARGET[:ro]`.
-    pub volumes: Vec<String>,
+    pub(crate) volumes: Vec<String>,
     /// Public configuration, each as `NAME=VALUE`.
-    pub environment: Vec<String>,
+    pub(crate) environment: Vec<String>,
     /// The working directory.
-    pub workdir: Option<String>,
+    pub(crate) workdir: Option<String>,
     /// The user, as `NAME|ID[:GROUP]`.
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// The restart policy.
-    pub restart: Option<String>,
+    pub(crate) restart: Option<String>,
     /// Networks beside the project's own.
-    pub networks: Vec<String>,
+    pub(crate) networks: Vec<String>,
     /// The most memory.
-    pub memory: Option<String>,
+    pub(crate) memory: Option<String>,
     /// How many processors' time.
-    pub cpus: Option<String>,
+    pub(crate) cpus: Option<String>,
     /// The program instead of the image's entrypoint.
-    pub entrypoint: Option<String>,
+    pub(crate) entrypoint: Option<String>,
     /// Labels, each as `NAME=VALUE`.
-    pub labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
     /// Whether the container's root is read-only.
-    pub read_only: bool,
+    pub(crate) read_only: bool,
     /// Capabilities that are taken away.
-    pub cap_drop: Vec<String>,
+    pub(crate) cap_drop: Vec<String>,
     /// Capabilities that are given.
-    pub cap_add: Vec<String>,
+    pub(crate) cap_add: Vec<String>,
     /// Whether docker's small init is process 1.
-    pub init: bool,
+    pub(crate) init: bool,
 }

@@ -12,7 +12,7 @@ use crate::plan::{Plan, WantedService};
 /// The flags and the manifest of the last start; sealed with the generation that it made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub(crate) struct Record {
     /// Version 2 of the sealed form called it `arguments`.
     #[serde(alias = "arguments")]
     order: Order,
@@ -26,7 +26,7 @@ pub struct Record {
 
 /// Where a service was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceOrigin {
+pub(crate) enum ServiceOrigin {
     /// In this line of the manifest.
     Manifest(usize),
     /// By a flag of `prun start`, or by `prun services add`.
@@ -36,7 +36,7 @@ pub enum ServiceOrigin {
 impl Record {
     /// Notes what a start was told. `folder` is the one that the plan's paths begin at.
     #[must_use]
-    pub fn new(order: Order, manifest: Option<String>, folder: &Path, deferred: Vec<String>) -> Self {
+    pub(crate) fn new(order: Order, manifest: Option<String>, folder: &Path, deferred: Vec<String>) -> Self {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         Self { order, manifest, folder, deferred, added: Vec::new() }
     }
@@ -46,7 +46,7 @@ impl Record {
     /// # Errors
     ///
     /// When this program no longer understands what it once was told.
-    pub fn plan(&self) -> Result<Plan, PlanError> {
+    pub(crate) fn plan(&self) -> Result<Plan, PlanError> {
         let manifest = match &self.manifest {
             None => Manifest::default(),
             Some(text) => {
@@ -61,13 +61,13 @@ impl Record {
 
     /// The services that were added by hand.
     #[must_use]
-    pub fn added(&self) -> &[String] {
+    pub(crate) fn added(&self) -> &[String] {
         &self.added
     }
 
     /// Where a service was asked for.
     #[must_use]
-    pub fn origin(&self, service: &str) -> Option<ServiceOrigin> {
+    pub(crate) fn origin(&self, service: &str) -> Option<ServiceOrigin> {
         let named = |text: &&String| WantedService::of_flag(text).is_ok_and(|wanted| wanted.name == service);
         let in_manifest = self
             .manifest
@@ -82,7 +82,7 @@ impl Record {
 
     /// The same without a service that flags or `prun services add` named.
     #[must_use]
-    pub fn without(mut self, service: &str) -> Self {
+    pub(crate) fn without(mut self, service: &str) -> Self {
         let other = |text: &String| WantedService::of_flag(text).is_ok_and(|wanted| wanted.name != service);
         self.added.retain(other);
         self.order.services.retain(other);
@@ -91,7 +91,7 @@ impl Record {
 
     /// The same with these services added by hand.
     #[must_use]
-    pub fn with_added(mut self, added: &[String]) -> Self {
+    pub(crate) fn with_added(mut self, added: &[String]) -> Self {
         self.added = added.to_vec();
         self
     }

@@ -15,7 +15,7 @@ use crate::values::generation::{Origin, Shape, Value, Variable};
 /// # Errors
 ///
 /// Names that two would set; names that a composed secret needs and nobody has; cycles of composed secrets.
-pub fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Vec<Variable>, ValuesError> {
+pub(crate) fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Vec<Variable>, ValuesError> {
     let mut variables = Vec::new();
     let services = ledger.services().iter().filter(|service| plan.wants(service.name()));
     for injected in pcredential::injected(services, plan.primaries(), &plan.sets())? {
@@ -62,7 +62,7 @@ pub fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Ve
 
 /// The user's secrets that an app gets, as variables.
 #[must_use]
-pub fn of_user(secrets: &[Secret]) -> Vec<Variable> {
+pub(crate) fn of_user(secrets: &[Secret]) -> Vec<Variable> {
     secrets.iter().filter(|secret| secret.scope().in_run()).map(variable_of).collect()
 }
 

@@ -10,26 +10,26 @@ use zeroize::Zeroizing;
 ///
 /// This is where the two kinds meet, and only on their way out: nothing turns a delivered value back into one of them.
 /// It cannot be printed, cloned or compared; [`Delivered::expose`] is a door like those of the other two.
-pub struct Delivered(Zeroizing<Vec<u8>>);
+pub(crate) struct Delivered(Zeroizing<Vec<u8>>);
 
 impl Delivered {
     /// Takes over bytes that were sealed or composed.
     #[must_use]
-    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
         Self(bytes)
     }
 
     /// Delivers a user's secret.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 41: an instance gets the user's secrets")]
-    pub fn of_user(secret: &Secret) -> Self {
+    pub(crate) fn of_user(secret: &Secret) -> Self {
         Self(Zeroizing::new(secret.value().expose().to_vec()))
     }
 
     /// Delivers a service's credential.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 42: an instance gets the credentials of its services")]
-    pub fn of_service(credential: &ServiceCredential) -> Self {
+    pub(crate) fn of_service(credential: &ServiceCredential) -> Self {
         Self(Zeroizing::new(credential.expose().into()))
     }
 
@@ -41,20 +41,14 @@ impl Delivered {
 
     /// The plaintext. A door: number each call, give its reason, list it.
     #[must_use]
-    pub fn expose(&self) -> &[u8] {
+    pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 
     /// How many bytes the value has.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Whether the value has no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

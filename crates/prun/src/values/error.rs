@@ -5,7 +5,7 @@ use pcredential::InjectedError;
 
 /// Why there is no set of variables. No message holds a value.
 #[derive(Debug, thiserror::Error)]
-pub enum ValuesError {
+pub(crate) enum ValuesError {
     /// Two services would set one variable.
     #[error(transparent)]
     Injected(#[from] InjectedError),

@@ -18,21 +18,21 @@ const OLDEST: u32 = 2;
 
 /// One variable of an instance.
 #[derive(Debug)]
-pub struct Variable {
+pub(crate) struct Variable {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// Who made the value.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
     /// How the app gets it.
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     /// The value.
-    pub value: Value,
+    pub(crate) value: Value,
 }
 
 /// Who made a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Origin {
+pub(crate) enum Origin {
     /// A service of this name.
     Service(String),
     /// The user; the text says from where.
@@ -44,7 +44,7 @@ pub enum Origin {
 /// How the app gets a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Shape {
+pub(crate) enum Shape {
     /// The variable holds it.
     Variable,
     /// The variable holds the path of a file in memory.
@@ -53,7 +53,7 @@ pub enum Shape {
 
 /// A value that is secret or is not.
 #[derive(Debug)]
-pub enum Value {
+pub(crate) enum Value {
     /// A host, a port, public configuration.
     Public(String),
     /// A value that only the app may see.
@@ -62,17 +62,17 @@ pub enum Value {
 
 /// A numbered set of variables.
 #[derive(Debug)]
-pub struct Generation {
+pub(crate) struct Generation {
     /// Its number, from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// When it was made, in seconds since 1970.
-    pub created: u64,
+    pub(crate) created: u64,
     /// What it was made of, without telling anything about it.
-    pub digest: String,
+    pub(crate) digest: String,
     /// The variables, in the order of their origins.
-    pub variables: Vec<Variable>,
+    pub(crate) variables: Vec<Variable>,
     /// The order and the manifest that made it.
-    pub record: Record,
+    pub(crate) record: Record,
 }
 
 impl Variable {
@@ -90,13 +90,13 @@ impl Variable {
 impl Generation {
     /// Writes it as it goes into a sealed file.
     #[must_use]
-    pub fn seal(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn seal(&self) -> Zeroizing<Vec<u8>> {
         seal(self.number, self.created, &self.digest, &self.variables, &self.record)
     }
 
     /// The variables alone in that form, to make a digest of.
     #[must_use]
-    pub fn seal_variables(variables: &[Variable]) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn seal_variables(variables: &[Variable]) -> Zeroizing<Vec<u8>> {
         seal(0, 0, "", variables, &Record::default())
     }
 
@@ -105,7 +105,7 @@ impl Generation {
     /// # Errors
     ///
     /// [`RunError::DamagedState`], which says nothing of what was read.
-    pub fn open(bytes: &[u8]) -> Result<Self, RunError> {
+    pub(crate) fn open(bytes: &[u8]) -> Result<Self, RunError> {
         let mut sealed: Sealed = serde_json::from_slice(bytes).map_err(|_| RunError::DamagedState)?;
         match sealed.version {
             OLDEST..=VERSION => {}
@@ -124,7 +124,7 @@ impl Generation {
 
     /// Finds a variable.
     #[must_use]
-    pub fn variable(&self, name: &str) -> Option<&Variable> {
+    pub(crate) fn variable(&self, name: &str) -> Option<&Variable> {
         self.variables.iter().find(|variable| variable.name == name)
     }
 }
@@ -164,14 +164,14 @@ fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], record:
 /// # Errors
 ///
 /// When there is more to mask than one automaton holds.
-pub fn redactor(ledger: Option<&Ledger>, variables: &[Variable]) -> Result<Redactor, SecretError> {
+pub(crate) fn redactor(ledger: Option<&Ledger>, variables: &[Variable]) -> Result<Redactor, SecretError> {
     masking(ledger, variables).build()
 }
 
 /// The same, to add more to.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "door 44: the redactor must know what to mask")]
-pub fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> RedactorBuilder {
+pub(crate) fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> RedactorBuilder {
     let mut builder = RedactorBuilder::new();
     for variable in variables {
         if let Value::Confidential(value) = &variable.value {
