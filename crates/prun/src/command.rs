@@ -1,4 +1,5 @@
-//! The command line, flat, as clap reads it. [`crate::plan`] turns it into something checked.
+//! The command line as clap reads it. No other folder names clap: [`StartArguments::order`] turns the flags of a
+//! start into an [`Order`](crate::plan::order::Order), from which a checked [`Plan`](crate::plan::Plan) is made.
 
 mod services;
 mod start;
@@ -15,7 +16,7 @@ pub(crate) use services::{
 };
 pub(crate) use start::{RunArguments, StartArguments};
 
-/// Starts images with their secrets, and with services whose credentials nobody ever typed
+/// Start images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]
 #[command(name = "prun", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct CommandLine {
@@ -27,13 +28,13 @@ pub(crate) struct CommandLine {
 /// What prun can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start the app and its services, or bring what runs to what is wanted
+    /// Start the app and its services, or update the ones that run
     Start(Box<StartArguments>),
     /// Stop the app and its services; their data stays
     Stop(StopArguments),
-    /// Show what runs
+    /// Show the instances and services that run
     Ps(ProjectArguments),
-    /// Show what instances and services wrote, with secrets masked
+    /// Show the logs of instances and services, with secrets masked
     Logs(LogsArguments),
     /// Run a command in an instance, with the app's environment
     Exec(ExecArguments),
@@ -41,20 +42,20 @@ pub(crate) enum Command {
     Run(Box<RunArguments>),
     /// Run the init commands now, in a container of their own
     Init(InitArguments),
-    /// Replace all instances, new ones first, with what they run with now
+    /// Replace all instances, new ones first, with the same image and the same values
     Restart(ProjectArguments),
-    /// Bring back what an engine's restart took: values in memory, and what waits for them
+    /// Bring back the values in memory after a restart of the engine, and the containers that wait for them
     Resume(ResumeArguments),
     /// Show the variables that instances get; values stay masked
     Injected(InjectedArguments),
-    /// The services of a project: their credentials and their data
+    /// Manage the services of a project: their credentials and their data
     #[command(subcommand)]
     Services(ServicesCommand),
-    /// Where the secrets of a project come from
+    /// Show where the secrets of a project come from
     Secrets(pcli::secrets::LookArguments),
-    /// Let the manifest run its commands and read the files and variables it names; an entry that changes asks again
+    /// Let the manifest run its commands and read the files and variables it names; you will be asked again if an entry changes
     Trust(pcli::secrets::TrustArguments),
-    /// Say what is well and what to mend: engine, manifest, store, secrets, delivery; no value is shown
+    /// Check the setup and suggest fixes: engine, manifest, store, secrets, delivery; no value is shown
     Doctor(pcli::arguments::DoctorArguments),
     /// Print a completion script for a shell
     Completions {
@@ -86,7 +87,7 @@ impl Command {
     }
 }
 
-/// Which project is meant.
+/// The flags that choose a project.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ProjectArguments {
     /// The project [default: `name` of the manifest, else the image's name]
@@ -99,7 +100,7 @@ pub(crate) struct ProjectArguments {
 }
 
 impl ProjectArguments {
-    /// The flags as the search for the project takes them.
+    /// Returns the choice that these flags make.
     #[must_use]
     pub(crate) fn choice(&self) -> Choice<'_> {
         Choice { name: self.project.as_deref(), config: self.config.as_deref() }
@@ -109,7 +110,7 @@ impl ProjectArguments {
 /// `prun stop`.
 #[derive(Debug, Args)]
 pub(crate) struct StopArguments {
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 
@@ -125,19 +126,19 @@ pub(crate) struct StopArguments {
 /// `prun logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArguments {
-    /// Only these services; `app` is the app [default: app]
+    /// Show only these services; `app` is the app [default: app]
     #[arg(value_name = "SERVICE")]
     pub(crate) of: Vec<String>,
 
-    /// Go on with what comes
+    /// Follow new output
     #[arg(short, long)]
     pub(crate) follow: bool,
 
-    /// Only so many lines from the end of each
+    /// Show only this many lines from the end of each log
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) tail: Option<u32>,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 }
@@ -145,7 +146,7 @@ pub(crate) struct LogsArguments {
 /// `prun exec`.
 #[derive(Debug, Args)]
 pub(crate) struct ExecArguments {
-    /// Give the command what comes on standard input
+    /// Pass standard input on to the command
     #[arg(short, long)]
     pub(crate) interactive: bool,
 
@@ -161,7 +162,7 @@ pub(crate) struct ExecArguments {
     #[arg(short, long)]
     pub(crate) tty: bool,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 
@@ -173,11 +174,11 @@ pub(crate) struct ExecArguments {
 /// `prun init`.
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
-    /// Only these commands
+    /// Run only these commands
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<String>,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 }
@@ -185,15 +186,15 @@ pub(crate) struct InitArguments {
 /// `prun resume`.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArguments {
-    /// Install a systemd unit that does this after every start of the engine, and do nothing else
+    /// Install a systemd unit that runs this command after every start of the engine, and do nothing else
     #[arg(long, conflicts_with_all = ["print_unit", "project"])]
     pub(crate) install: bool,
 
-    /// Where it is installed [default: /etc/systemd/system; the user's own folder for a rootless engine]
+    /// The folder of the unit [default: /etc/systemd/system; the user's own folder for a rootless engine]
     #[arg(long, value_name = "FOLDER", requires = "install")]
     pub(crate) units: Option<PathBuf>,
 
-    /// Print that unit, and do nothing else
+    /// Print that unit instead of installing it
     #[arg(long)]
     pub(crate) print_unit: bool,
 
@@ -202,15 +203,15 @@ pub(crate) struct ResumeArguments {
     pub(crate) project: Option<String>,
 }
 
-/// How variables are printed.
+/// The format in which variables are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum InjectedFormat {
     /// A table for people
     #[default]
     Table,
-    /// Lines of NAME=VALUE; what is not revealed is a comment
+    /// Lines of NAME=VALUE; a masked variable is a comment
     Env,
-    /// JSON, with a version; what is not revealed has no value
+    /// JSON, with a version; a masked variable has no value
     Json,
 }
 
@@ -221,11 +222,11 @@ pub(crate) struct InjectedArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) reveal: Option<String>,
 
-    /// How to print
+    /// The format of the output
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) format: InjectedFormat,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 }

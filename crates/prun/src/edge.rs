@@ -1,4 +1,5 @@
-//! What every command is handed: two printers, the cancellation and the clock; and the ways in which it can end.
+//! The edge of the program, which every command gets: two printers, the cancellation and the clock; and the ways in which
+//! a command can end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,29 +10,29 @@ use crate::error::RunError;
 use crate::error::command::CommandError;
 use crate::plan::error::PlanError;
 
-/// How long people look at nothing.
+/// How long a command may be silent before it says what it waits for.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// What every command is handed.
+/// The printers and the cancellation that every command gets.
 #[derive(Clone, Debug)]
 pub(crate) struct Edge {
-    /// What happens.
+    /// The printer of progress, warnings and errors.
     pub(crate) stderr: Printer,
-    /// Results.
+    /// The printer of results.
     pub(crate) stdout: Printer,
-    /// Whether the work should stop.
+    /// Whether the user has asked the command to end.
     pub(crate) cancellation: Cancellation,
 }
 
 impl Edge {
-    /// What the commands that both tools share are handed.
+    /// Returns the edge of the commands that both tools share.
     #[must_use]
     pub(crate) fn desk(&self) -> pcli::secrets::Desk {
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         pcli::secrets::Desk { stdout, stderr, cancellation: self.cancellation.clone() }
     }
 
-    /// Waits for work, and says for what when nothing is to be seen for a while.
+    /// Waits for `work`, and prints what it waits for if that takes more than a few seconds.
     pub(crate) async fn patiently<T>(&self, what: impl FnOnce() -> String, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         if let Ok(done) = tokio::time::timeout(SILENCE, &mut work).await {
@@ -41,7 +42,7 @@ impl Edge {
         work.await
     }
 
-    /// The same edge behind a redactor, from the moment the values are known.
+    /// Returns the same edge with printers that redact these values.
     #[must_use]
     pub(crate) fn redacting(&self, redactor: &Redactor) -> Self {
         Self {
@@ -52,13 +53,13 @@ impl Edge {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 #[must_use]
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Asks before data goes that nobody can bring back; `loss` says which.
+/// Asks before data is removed for good; `loss` says which data.
 ///
 /// # Errors
 ///
@@ -78,12 +79,12 @@ pub(crate) fn confirm(name: &str, loss: &str) -> Result<(), RunError> {
     Err(RunError::Declined { name: name.to_owned() })
 }
 
-/// How a command ended: with a code of ours, or with that of the command that it ran.
+/// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// One of our own.
+    /// With an exit code of prun.
     Exit(Exit),
-    /// The inner command's.
+    /// With the exit code of the command that prun ran.
     Command(u8),
 }
 
@@ -93,16 +94,16 @@ impl From<Exit> for Outcome {
     }
 }
 
-/// Whose exit codes a command ends with.
+/// The exit codes that a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codes {
-    /// Those of prun: each says what went wrong.
+    /// Those of prun; each of them means one thing.
     Own,
-    /// Those of the command that was run, as docker has it; every failure of ours has one code.
+    /// Those of the command that prun ran, as with docker. Every failure of prun itself has the same code.
     OfCommand,
 }
 
-/// Why a command ended without its result.
+/// Why a command ended without a result.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// An error.
@@ -114,7 +115,7 @@ pub(crate) enum Failure {
     },
     /// An error of a command that both tools have, explained by that command.
     Shared(Box<Diagnostic>),
-    /// The command was asked to end.
+    /// The user asked the command to end.
     Ended(Ending),
 }
 

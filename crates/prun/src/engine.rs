@@ -1,4 +1,4 @@
-//! The engine's half of a project: containers, volumes and networks, and commands in them.
+//! Requests to the engine: containers, volumes and networks of a project, and commands inside containers.
 
 pub(crate) mod archive;
 pub(crate) mod attached;

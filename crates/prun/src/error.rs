@@ -15,19 +15,20 @@ use pvault::VaultError;
 use crate::plan::error::PlanError;
 use crate::values::error::ValuesError;
 
-/// Why something was not started, stopped or shown. No message holds a value; what a container wrote is kept apart, in
-/// `tail`, and passes the redactor before anybody sees it.
+/// Why a command failed.
+///
+/// No message holds a value. The output of a container is kept apart, in `tail`, and is redacted before it is printed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
     /// No engine can be used.
     #[error(transparent)]
     Connect(#[from] EngineError),
-    /// The engine refused something.
+    /// The engine refused a request.
     #[error("failed to {doing}")]
     Engine {
-        /// What was tried, as a verb.
+        /// The request, as a verb with its object.
         doing: String,
-        /// What the engine said.
+        /// The engine's answer.
         source: bollard::errors::Error,
     },
     /// The threads that wait for the engine could not be started.
@@ -54,7 +55,7 @@ pub(crate) enum RunError {
     /// The values of a generation cannot be put together.
     #[error(transparent)]
     Values(#[from] ValuesError),
-    /// A command line asks for something that cannot be had.
+    /// A command line asks for something that does not exist or cannot be done.
     #[error(transparent)]
     Command(#[from] CommandError),
     /// Neither a flag nor a manifest names a project.
@@ -63,13 +64,13 @@ pub(crate) enum RunError {
     /// The environment names no folder for the state.
     #[error("there is no folder for the state of projects")]
     NoStateFolder,
-    /// Data would go, and nobody can be asked.
+    /// Data would be removed, and standard input is not a terminal that could be asked.
     #[error("{loss}")]
     NobodyToAsk {
         /// Which data.
         loss: String,
     },
-    /// Somebody was asked whether data may go, and did not agree.
+    /// The user did not agree that data is removed.
     #[error("the answer was another; nothing was removed")]
     Declined {
         /// The answer that agrees.
@@ -81,15 +82,15 @@ pub(crate) enum RunError {
         /// The engine's architecture.
         architecture: String,
     },
-    /// Something in the engine has a name of ours and was made by someone else.
-    #[error("{kind} `{name}` exists and is not of this project")]
+    /// The engine has something under a name of the project that the project did not make.
+    #[error("{kind} `{name}` exists and does not belong to this project")]
     Foreign {
         /// A container, a volume or a network.
         kind: &'static str,
         /// Its name.
         name: String,
     },
-    /// A volume with data whose password nobody here knows.
+    /// A volume has data, and the project's state does not hold its password.
     #[error("service `{service}`: volume `{volume}` exists already, and its password is not in this project's state")]
     ExistingVolume {
         /// The service.
@@ -122,9 +123,9 @@ pub(crate) enum RunError {
     Rotation {
         /// The service.
         service: String,
-        /// What it does not do.
+        /// What the service does not do, as a verb with its object.
         otherwise: &'static str,
-        /// What it said.
+        /// The end of its answer.
         tail: Vec<String>,
     },
     /// A service did not answer in time.
@@ -152,13 +153,13 @@ pub(crate) enum RunError {
     ImageMissing {
         /// The image.
         image: String,
-        /// What the engine said.
+        /// The engine's answer.
         source: bollard::errors::Error,
     },
-    /// Somebody else listens on a port.
+    /// Another program listens on a port.
     #[error("port {port} is taken")]
     PortTaken {
-        /// The port, as it was asked for.
+        /// The port as the plan has it.
         port: String,
         /// The container that has it, if it is one of the engine's.
         holder: Option<String>,
@@ -201,10 +202,10 @@ pub(crate) enum RunError {
     /// The sealed state cannot be used.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// What the sealed state holds cannot be read.
+    /// The sealed ledger of services cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// What the sealed state holds cannot be read.
+    /// The sealed generation cannot be read.
     #[error("the project's sealed state is damaged")]
     DamagedState,
     /// A newer prun sealed the state.
@@ -227,13 +228,13 @@ pub(crate) enum RunError {
         /// The project.
         project: String,
     },
-    /// A container went while it was waited for.
+    /// A container was removed while prun waited for it.
     #[error("container {container} was removed by somebody")]
     ContainerRemoved {
         /// Its name.
         container: String,
     },
-    /// Somebody asked us to stop.
+    /// The user asked the command to end.
     #[error("stopped")]
     Stopped(Ending),
 }
@@ -244,18 +245,18 @@ impl From<Ending> for RunError {
     }
 }
 
-/// Says what was tried when the engine refused it.
+/// Makes an error of the engine's refusal of a request.
 pub(crate) fn engine<T: Into<String>>(doing: impl FnOnce() -> T) -> impl FnOnce(bollard::errors::Error) -> RunError {
     move |source| RunError::Engine { doing: doing().into(), source }
 }
 
-/// Whether the engine said that something does not exist.
+/// Whether the engine answered that something does not exist.
 #[must_use]
 pub(crate) fn is_missing(error: &bollard::errors::Error) -> bool {
     status(error) == Some(404)
 }
 
-/// Whether the engine said that something is there already, or is already so.
+/// Whether the engine answered that something exists already, or has that state already.
 #[must_use]
 pub(crate) fn is_conflict(error: &bollard::errors::Error) -> bool {
     matches!(status(error), Some(304 | 409))
@@ -268,7 +269,7 @@ fn status(error: &bollard::errors::Error) -> Option<u16> {
     }
 }
 
-/// What the engine said, without our own words around it.
+/// Returns the engine's answer without any words of the client library.
 #[must_use]
 pub(crate) fn message(error: &bollard::errors::Error) -> String {
     match error {

@@ -1,4 +1,4 @@
-//! One app container: what it is made of, and the files it is given.
+//! One container of the app: the request that creates it, and the files with its values.
 
 pub(crate) mod forwarder;
 pub(crate) mod health;
@@ -25,14 +25,14 @@ use crate::plan::container::PlannedVolume;
 use crate::plan::error::PlanError;
 use crate::values::generation::{Generation, Origin, Shape, Value, Variable};
 
-/// How long the entrypoint waits for its values, in seconds: after a restart of the engine they are gone.
+/// How many seconds the entrypoint waits for its values, which are gone after a restart of the engine.
 const WAIT: &str = "60";
 
-/// What instances of one generation are made of.
+/// Everything that the instances of one generation are made of.
 pub(crate) struct Recipe<'a> {
     /// The project.
     pub(crate) project: &'a Project,
-    /// What should run.
+    /// The plan.
     pub(crate) plan: &'a Plan,
     /// The app's image.
     pub(crate) image: &'a ImageInspect,
@@ -42,8 +42,10 @@ pub(crate) struct Recipe<'a> {
     pub(crate) values: Option<String>,
 }
 
-/// Whether instances need the entrypoint and a volume with values: for what is not public, for init commands, and for
-/// health checks that are asked from beside the app. Without any of these an instance is what `docker run` makes of it.
+/// Whether instances need the entrypoint and a volume with values.
+///
+/// They do for values that are not public, for init commands, and for health checks that are made from outside the app.
+/// Without any of these an instance is the same container that `docker run` makes.
 #[must_use]
 pub(crate) fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
     !plan.init().is_empty()
@@ -59,7 +61,7 @@ pub(crate) fn has_entrypoint(container: &ContainerInspectResponse) -> bool {
 }
 
 impl Recipe<'_> {
-    /// A container with these labels.
+    /// Makes the request for a container with these labels.
     ///
     /// # Errors
     ///
@@ -80,7 +82,7 @@ impl Recipe<'_> {
         }
         let (entrypoint, command) = match &self.values {
             Some(_) => (entrypoint(&["run", "--wait", WAIT, "--"]), command),
-            // Both said, so that the engine adds nothing of the image's.
+            // Both are set, so that the engine adds neither of the image's.
             None => (command[..1].to_vec(), command[1..].to_vec()),
         };
         let healthcheck = config.healthcheck.and_then(|check| match &self.values {
@@ -88,7 +90,7 @@ impl Recipe<'_> {
             None => Some(check),
         });
         Ok(self.plan.container().apply(ContainerCreateBody {
-            // By its id: a tag that moves between two instances must not make them different.
+            // The id is used and not the tag, which may move between the start of two instances.
             image: Some(self.image.id.clone().unwrap_or_else(|| self.plan.image().to_owned())),
             entrypoint: Some(entrypoint),
             cmd: Some(command),
@@ -143,8 +145,8 @@ impl Recipe<'_> {
         }
     }
 
-    /// What the engine itself sets, and shows to everybody who may ask it: public configuration. With `deliver = "env"`
-    /// it is everything, because somebody asked for that.
+    /// Returns the variables that the engine itself sets, and shows to everyone who may use it: public configuration. With
+    /// `deliver = "env"` these are all variables, because the user chose that.
     fn environment(&self) -> Vec<String> {
         let variables = self.generation.variables.iter();
         match self.plan.deliver() {
@@ -161,12 +163,12 @@ impl Recipe<'_> {
         }
     }
 
-    /// The files that instances read their values from, for the app's user; for everybody in the container if nobody
-    /// knows who that is.
+    /// Makes the files from which instances read their values. They are readable for the app's user `owner`, or for every
+    /// user in the container if that user is not known.
     #[must_use]
     pub(crate) fn files(&self, owner: Option<u32>) -> Files {
         let mut files = Files { environment: Zeroizing::default(), single: Vec::new(), init: Vec::new(), owner };
-        // Its final size at once, so that no part of it is left behind.
+        // The final size from the start, so that the buffer never leaves a copy behind when it grows.
         files
             .environment
             .reserve_exact(self.generation.variables.iter().map(|variable| entry_size(variable) + 8).sum());
@@ -193,7 +195,7 @@ impl Recipe<'_> {
     }
 }
 
-/// The files of a generation. What is confidential is wiped when they are dropped.
+/// The files of a generation. Confidential values are wiped when they are dropped.
 pub(crate) struct Files {
     environment: Zeroizing<Vec<u8>>,
     single: Vec<(String, Zeroizing<Vec<u8>>)>,
@@ -216,7 +218,7 @@ impl Files {
         self.single.push((variable.name.clone(), content));
     }
 
-    /// In the order in which they must be written: the file that says that all is there comes last.
+    /// Returns the files in the order in which they must be written: the one that says that all are there comes last.
     #[must_use]
     pub(crate) fn in_order(&self) -> Vec<File<'_>> {
         let (mode, owner) = self.owner.map_or((0o444, 0), |owner| (0o400, owner));
@@ -247,7 +249,7 @@ fn entry_size(variable: &Variable) -> usize {
     variable.name.len() + 1 + value.max(file_path(&variable.name).len() + "_FILE".len())
 }
 
-/// `NAME=VALUE` as the app's environment has it.
+/// Writes a variable as `NAME=VALUE`, as the app's environment has it.
 #[expect(clippy::disallowed_methods, reason = "door 47: the app's environment holds the values")]
 fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
     let mut entry = Zeroizing::new(Vec::with_capacity(entry_size(variable)));
@@ -261,13 +263,13 @@ fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
     entry
 }
 
-/// The entrypoint with these words before the app's command.
+/// Returns the entrypoint's path and these words, to stand before the app's command.
 #[must_use]
 pub(crate) fn entrypoint(words: &[&str]) -> Vec<String> {
     [shim::path()].into_iter().chain(words.iter().map(|word| (*word).to_owned())).collect()
 }
 
-/// A health check of the image, with the app's environment (moby#18136: docker gives it none).
+/// Gives a health check of the image the app's environment, which docker does not (moby#18136).
 fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
     let test = check.test.clone()?;
     let mut wrapped = vec!["CMD".to_owned()];
@@ -281,13 +283,14 @@ fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
             }
             wrapped.extend_from_slice(words);
         }
-        // NONE, or nothing of its own.
+        // NONE, or an empty list, which means the check of the base image.
         _ => return Some(check),
     }
     Some(HealthConfig { test: Some(wrapped), ..check })
 }
 
-/// The user id that `--user` or the image's USER means; `None` when nobody knows, so that everybody in the container must read.
+/// Finds the user id that `--user` or the image's USER stands for. `None` means that it is not known, so that every user in the
+/// container must be able to read the values.
 ///
 /// A name is looked up in the container's own `/etc/passwd`.
 pub(crate) async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {
@@ -303,7 +306,7 @@ pub(crate) async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, cont
     id_in(&String::from_utf8_lossy(&containers::file(host, container, "/etc/passwd").await?), name)
 }
 
-/// The id of a user in a file like `/etc/passwd`.
+/// Finds the id of a user in the text of `/etc/passwd`.
 fn id_in(passwd: &str, name: &str) -> Option<u32> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -45,7 +45,7 @@ use edge::{Codes, Edge, Failure, Outcome};
 use error::RunError;
 use pcli::{Ending, Exit, Printer};
 
-/// Does what a command line says, and returns the code to end with.
+/// Runs a command line, and returns the exit code.
 ///
 /// Results go to standard output, everything else to standard error. The first word is the program's own name.
 pub fn run<I>(words: I) -> ExitCode
@@ -56,7 +56,7 @@ where
     let command_line = match CommandLine::try_parse_from(words) {
         Ok(command_line) => command_line,
         Err(help) => {
-            // A reader that went away needs no help.
+            // If nobody reads the output any more, there is nobody to help.
             let _ = help.print();
             return u8::try_from(help.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
@@ -70,7 +70,7 @@ where
         Err(source) => return tell::report(&RunError::Runtime { source }.into(), &Printer::stderr(), Codes::Own),
     };
     let code = runtime.block_on(run_in_runtime(&command_line.command));
-    // A thread that waits for standard input must not keep the process.
+    // A thread that still waits for standard input must not keep the process alive.
     runtime.shutdown_background();
     code
 }

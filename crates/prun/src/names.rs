@@ -1,4 +1,4 @@
-//! What everything of a project is called in the engine, and the labels that say whose it is.
+//! The names of everything that a project has in the engine, and the labels that say to which project it belongs.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,9 @@ use bollard::models::ContainerSummary;
 
 /// The label with the project's name.
 pub(crate) const PROJECT: &str = "io.prun.project";
-/// The label with the mark of the state that made the thing.
+/// The label with the mark of the state that owns the thing.
 pub(crate) const OWNER: &str = "io.prun.owner";
-/// The label with what the thing is for.
+/// The label with the role of the thing.
 pub(crate) const ROLE: &str = "io.prun.role";
 /// The label with a service's name.
 pub(crate) const SERVICE: &str = "io.prun.service";
@@ -16,17 +16,17 @@ pub(crate) const SERVICE: &str = "io.prun.service";
 pub(crate) const GENERATION: &str = "io.prun.generation";
 /// The label with an instance's number, from 1.
 pub(crate) const INSTANCE: &str = "io.prun.instance";
-/// The label with the digest of what the thing was made of.
+/// The label with the digest of the configuration that the thing was made from.
 pub(crate) const CONFIGURATION: &str = "io.prun.configuration";
 
-/// What a container, volume or network is for.
+/// The role of a container, a volume or a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// One app container.
+    /// An instance of the app.
     App,
-    /// A service, or its data.
+    /// A service's container, or the volume with its data.
     Service,
-    /// Values in memory, or what keeps them alive.
+    /// A volume of values in memory, or the holder that keeps it alive.
     Values,
     /// The forwarder of the published ports.
     Ports,
@@ -57,7 +57,8 @@ impl Role {
     }
 }
 
-/// A project as the engine knows it. Names of services have no dots, so names with dots are ours alone.
+/// A project's name and owner, from which all its names in the engine follow. Services have names without dots, so names
+/// with dots are never those of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
     name: String,
@@ -65,7 +66,7 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// A project and the mark of its state.
+    /// Names a project and the mark of its state.
     #[must_use]
     pub(crate) fn new(name: &str, owner: &str) -> Self {
         Self { name: name.to_owned(), owner: owner.to_owned() }
@@ -107,13 +108,13 @@ impl Project {
         format!("{}-{service}", self.name)
     }
 
-    /// The values of a service, and what keeps them alive.
+    /// The volume with the values of a service, and its holder.
     #[must_use]
     pub(crate) fn service_values(&self, service: &str) -> String {
         format!("{}-{service}.values", self.name)
     }
 
-    /// The values of a generation, and what keeps them alive.
+    /// The volume with the values of a generation, and its holder.
     #[must_use]
     pub(crate) fn values(&self, generation: u64) -> String {
         format!("{}.{generation}.values", self.name)
@@ -131,7 +132,7 @@ impl Project {
         format!("{}.run.{number}", self.name)
     }
 
-    /// Whether a name is one of those.
+    /// Whether this is the name of such a container.
     #[must_use]
     pub(crate) fn is_one_off(&self, name: &str) -> bool {
         name.strip_prefix(&self.name).is_some_and(|rest| rest.starts_with(".run."))
@@ -143,7 +144,7 @@ impl Project {
         format!("{}_{volume}", self.name)
     }
 
-    /// The labels of something of this project.
+    /// Returns the labels of something that belongs to this project.
     #[must_use]
     pub(crate) fn labels(&self, role: Role, more: &[(&str, String)]) -> HashMap<String, String> {
         [(PROJECT, self.name.clone()), (OWNER, self.owner.clone()), (ROLE, role.as_str().to_owned())]
@@ -154,19 +155,19 @@ impl Project {
     }
 }
 
-/// A label's value.
+/// Returns a label's value.
 #[must_use]
 pub(crate) fn label<'a>(labels: Option<&'a HashMap<String, String>>, name: &str) -> Option<&'a str> {
     labels?.get(name).map(String::as_str)
 }
 
-/// What a container is for.
+/// Reads the role of a container.
 #[must_use]
 pub(crate) fn role(container: &ContainerSummary) -> Option<&str> {
     label(container.labels.as_ref(), ROLE)
 }
 
-/// The generation that a container belongs to.
+/// Reads the number of the generation that a container belongs to.
 #[must_use]
 pub(crate) fn number(container: &ContainerSummary) -> Option<u64> {
     label(container.labels.as_ref(), GENERATION)?.parse().ok()

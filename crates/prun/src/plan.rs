@@ -1,4 +1,4 @@
-//! What should run: the manifest and the command line, as one checked thing.
+//! The plan of a start: an order and a manifest, joined and checked. Nothing behind this folder reads a flag.
 
 pub(crate) mod container;
 pub(crate) mod error;
@@ -15,58 +15,58 @@ use container::ContainerFlags;
 use error::PlanError;
 use order::Order;
 
-/// How long a service or an instance may take, if nobody says.
+/// How long a service or an instance may take to become ready, by default.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What should run.
+/// A checked plan. Every name, port, volume and size in it can be used as it is.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// The project's name.
     project: String,
-    /// Who named the project, for people.
+    /// Where the project's name comes from, for people.
     project_from: &'static str,
     /// The app's image.
     image: String,
     /// The services, in the order in which they are added.
-    services: Vec<WantedService>,
+    services: Vec<PlannedService>,
     /// Public configuration.
     environment: Vec<(String, String)>,
-    /// The secrets that are made of other names, and whether each may replace an injected variable.
+    /// The secrets that are composed of other variables.
     composed: Vec<papp::Secret>,
     /// The user's secrets that may take the place of an injected variable.
     overriding: Vec<String>,
-    /// What runs before the app.
+    /// The commands that run before the app.
     init: Vec<Init>,
-    /// How many instances.
+    /// How many instances run.
     replicas: u32,
     /// The published ports.
     ports: Vec<Port>,
-    /// What docker's own flags ask for.
+    /// What docker's own flags say about the container.
     container: ContainerFlags,
-    /// The folder that the volumes' host paths begin at.
+    /// The folder in which the host paths of the manifest's volumes begin.
     folder: PathBuf,
     /// How values reach the app.
     deliver: Deliver,
-    /// How health is asked.
+    /// The app's health check, if the manifest has one.
     health: Option<Check>,
-    /// How long services and instances may take.
+    /// How long a service or an instance may take to become ready.
     patience: Duration,
 }
 
-/// A service that should run.
+/// A service of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WantedService {
+pub(crate) struct PlannedService {
     /// Its name.
     pub(crate) name: String,
     /// Its kind.
     pub(crate) kind: ServiceKind,
-    /// The image, if somebody chose one.
+    /// The image, if the user chose one.
     pub(crate) image: Option<String>,
-    /// The database's name, if somebody chose one.
+    /// The database's name, if the user chose one.
     pub(crate) database: Option<String>,
-    /// Whether it owns the standard names.
+    /// Whether it fills the standard variables of its kind.
     pub(crate) primary: bool,
-    /// Further names that it fills.
+    /// Further sets of variables that it fills.
     pub(crate) sets: Vec<VariableSet>,
 }
 
@@ -75,16 +75,16 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`PlanError`] for what cannot be followed.
+    /// [`PlanError`] if the two cannot be followed.
     pub(crate) fn new(order: &Order, manifest: &Manifest, folder: &Path) -> Result<Self, PlanError> {
         let Some(image) = order.image.clone().or_else(|| manifest.image.clone()) else {
             return Err(PlanError::NoImage);
         };
         let (project, project_from) = project(order.project.as_deref(), manifest.name.as_deref(), &image)?;
-        let mut services: Vec<WantedService> =
-            manifest.services.iter().map(WantedService::of_manifest).collect::<Result<_, _>>()?;
+        let mut services: Vec<PlannedService> =
+            manifest.services.iter().map(PlannedService::of_manifest).collect::<Result<_, _>>()?;
         for text in &order.services {
-            let service = WantedService::of_flag(text)?;
+            let service = PlannedService::of_flag(text)?;
             match services.iter().find(|other| other.name == service.name) {
                 None => services.push(service),
                 Some(other) if other.kind == service.kind => {}
@@ -111,7 +111,7 @@ impl Plan {
             environment.retain(|(other, _)| *other != name);
             environment.push((name, value));
         }
-        // Flags are relative to where they were typed.
+        // Relative paths in flags begin where the flags were typed.
         let here = order.directory.as_deref().unwrap_or(folder);
         let mut container = order.container.check(here, &order.command)?;
         container.mount_first(manifest.run.volumes.iter().cloned());
@@ -143,14 +143,14 @@ impl Plan {
         })
     }
 
-    /// Adds services, each as `KIND[:VERSION]=NAME`; one that is there already stays as it is.
+    /// Adds services, each as `KIND[:VERSION]=NAME`. A service that the plan has already stays as it is.
     ///
     /// # Errors
     ///
-    /// [`PlanError`] for what names no service.
+    /// [`PlanError`] for a text that names no service.
     pub(crate) fn add(&mut self, services: &[String]) -> Result<(), PlanError> {
         for text in services {
-            let service = WantedService::of_flag(text)?;
+            let service = PlannedService::of_flag(text)?;
             if !self.wants(&service.name) {
                 self.services.push(service);
             }
@@ -163,7 +163,7 @@ impl Plan {
         self.composed.retain(|secret| names.contains(&secret.name));
     }
 
-    /// Runs one command in the place of the app: without its init commands, and with these ports alone.
+    /// Makes this the plan of a single command: without init commands and without ports. Returns the ports.
     pub(crate) fn run_command(&mut self) -> Vec<Port> {
         self.init.clear();
         std::mem::take(&mut self.ports)
@@ -195,7 +195,7 @@ impl Plan {
 
     /// The services, in the order in which they are added.
     #[must_use]
-    pub(crate) fn services(&self) -> &[WantedService] {
+    pub(crate) fn services(&self) -> &[PlannedService] {
         &self.services
     }
 
@@ -205,7 +205,7 @@ impl Plan {
         &self.environment
     }
 
-    /// The secrets that are made of other names.
+    /// The secrets that are composed of other variables.
     #[must_use]
     pub(crate) fn composed(&self) -> &[papp::Secret] {
         &self.composed
@@ -268,31 +268,31 @@ impl Plan {
     /// Whether a service is part of the plan.
     #[must_use]
     pub(crate) fn wants(&self, service: &str) -> bool {
-        self.services.iter().any(|wanted| wanted.name == service)
+        self.services.iter().any(|planned| planned.name == service)
     }
 
-    /// The further names that services fill.
+    /// The further sets of variables, each with the service that fills it.
     #[must_use]
     pub(crate) fn sets(&self) -> Vec<(&str, VariableSet)> {
-        let of = |service: &'_ WantedService| service.sets.clone();
+        let of = |service: &'_ PlannedService| service.sets.clone();
         self.services
             .iter()
             .flat_map(|service| of(service).into_iter().map(|set| (service.name.as_str(), set)))
             .collect()
     }
 
-    /// The services that are marked as owners of the standard names.
+    /// The services that the manifest marks as the primary ones of their kind.
     pub(crate) fn primaries(&self) -> impl Iterator<Item = &str> {
         self.services.iter().filter(|service| service.primary).map(|service| service.name.as_str())
     }
 }
 
-impl WantedService {
-    /// Takes over a service of the manifest.
+impl PlannedService {
+    /// Plans a service of the manifest.
     ///
     /// # Errors
     ///
-    /// [`PlanError`] when it asks for what its kind does not have.
+    /// [`PlanError`] if its kind does not exist, or does not have the variables that it should fill.
     pub(crate) fn of_manifest(service: &papp::Service) -> Result<Self, PlanError> {
         let kind = ServiceKind::parse(service.kind.as_str())
             .ok_or_else(|| PlanError::DeclaredKind { service: service.name.clone() })?;
@@ -317,7 +317,7 @@ impl WantedService {
     ///
     /// # Errors
     ///
-    /// [`PlanError`] for an unknown kind or a name that is none.
+    /// [`PlanError`] for a kind that does not exist or a name that cannot be used.
     pub(crate) fn of_flag(text: &str) -> Result<Self, PlanError> {
         let (kind, name) = text.split_once('=').map_or((text, None), |(kind, name)| (kind, Some(name)));
         let (kind, version) = kind.split_once(':').map_or((kind, None), |(kind, version)| (kind, Some(version)));
@@ -338,9 +338,9 @@ impl WantedService {
     }
 }
 
-/// A service as `KIND[:VERSION]=NAME`, whoever left parts of it out.
+/// Writes a service as `KIND[:VERSION]=NAME`, with every part that has a value.
 #[must_use]
-pub(crate) fn full_name(service: &WantedService) -> String {
+pub(crate) fn full_name(service: &PlannedService) -> String {
     let version = service.image.as_deref().and_then(|image| image.rsplit_once(':')).map(|(_, version)| version);
     match version {
         Some(version) => format!("{}:{version}={}", service.kind, service.name),
@@ -354,11 +354,11 @@ fn is_label(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-/// The project's name, and who chose it.
+/// Chooses the project's name, and says where it comes from.
 ///
 /// # Errors
 ///
-/// [`PlanError`] when the chosen name is none.
+/// [`PlanError`] if the name cannot be the name of a project.
 pub(crate) fn project(
     flag: Option<&str>,
     manifest: Option<&str>,
@@ -377,7 +377,7 @@ pub(crate) fn project(
     Ok((name, from))
 }
 
-/// The last part of an image's name: `registry:5000/team/shop:1.4` is `shop`.
+/// Makes a project's name of an image's: `registry:5000/team/shop:1.4` is `shop`.
 fn of_image(image: &str) -> String {
     let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
     let name = name.split(':').next().unwrap_or(name);

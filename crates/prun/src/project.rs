@@ -9,7 +9,7 @@ use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 use crate::edge::Edge;
 use crate::error::RunError;
 use crate::plan;
-use crate::state::{Locked, State};
+use crate::state::{LockedState, State};
 use crate::values::generation::Generation;
 
 /// How the user says which project a command is about.
@@ -24,9 +24,9 @@ pub(crate) struct Choice<'a> {
 /// Which connections to an engine may carry secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
-    /// Every one; one that others can read is warned about.
+    /// Every connection; there is a warning if others can read it.
     Any,
-    /// Only one that nobody on the way can read.
+    /// Only a connection that nobody on the way can read.
     Private,
 }
 
@@ -34,18 +34,22 @@ pub(crate) enum Transport {
 ///
 /// # Errors
 ///
-/// When it is broken, or the named one is not there.
+/// If it is not valid, or the named file does not exist.
 pub(crate) fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, RunError> {
     Ok(pcli::find_manifest(given, &[Path::new("")])?)
 }
 
-/// Where prun keeps the state of projects.
+/// Returns the folder in which prun keeps the state of all projects.
 #[must_use]
 pub(crate) fn folder_of_states() -> Option<PathBuf> {
     pvault::state_folder(&|name| std::env::var_os(name), "prun")
 }
 
-/// Connects to hand over secrets: says when everybody on the way could read them, or refuses to.
+/// Connects to an engine that will get secrets.
+///
+/// # Errors
+///
+/// [`RunError::Connect`], also if others could read the connection and `transport` forbids that.
 pub(crate) async fn connect_to_deliver(transport: Transport, edge: &Edge) -> Result<Engine, RunError> {
     let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
     if transport == Transport::Private {
@@ -67,11 +71,11 @@ pub(crate) async fn connect() -> Result<Engine, RunError> {
     Ok(Engine::connect(&endpoint).await?)
 }
 
-/// The project that is meant, by flag or manifest.
+/// Finds the project's name in the flags or in the manifest.
 ///
 /// # Errors
 ///
-/// When neither names one, or the manifest is broken.
+/// If neither names a project, or the manifest is not valid.
 pub(crate) fn name_of(choice: Choice<'_>) -> Result<String, RunError> {
     if let Some(name) = choice.name {
         return Ok(plan::project(Some(name), None, "")?.0);
@@ -85,11 +89,11 @@ pub(crate) fn name_of(choice: Choice<'_>) -> Result<String, RunError> {
     }
 }
 
-/// What is known of a project that was started once.
+/// Reads the state of a project: its services and the generation that runs.
 ///
 /// # Errors
 ///
-/// [`RunError::UnknownProject`] when it never was; when its state cannot be read.
+/// [`RunError::UnknownProject`] if there is none; errors of the state if it cannot be read.
 pub(crate) fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
     let state = State::of(folder_of_states(), name)?;
     match state.ledger()? {
@@ -99,7 +103,7 @@ pub(crate) fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError
 }
 
 /// A project that was started once, with its engine.
-pub(crate) struct Known {
+pub(crate) struct KnownProject {
     /// The project's name.
     pub(crate) name: String,
     /// The engine that docker would use.
@@ -108,12 +112,12 @@ pub(crate) struct Known {
     pub(crate) state: State,
 }
 
-impl Known {
+impl KnownProject {
     /// Finds the project's state and connects to its engine.
     ///
     /// # Errors
     ///
-    /// When nothing names a project, or no engine answers.
+    /// If nothing names a project, or no engine answers.
     pub(crate) async fn find(choice: Choice<'_>, edge: &Edge) -> Result<Self, RunError> {
         let name = name_of(choice)?;
         let state = State::of(folder_of_states(), &name)?;
@@ -121,12 +125,12 @@ impl Known {
         Ok(Self { name, host, state })
     }
 
-    /// Reads its services and what its instances run with.
+    /// Reads its services and the generation that runs.
     ///
     /// # Errors
     ///
-    /// [`RunError::NotStarted`] when it was never started.
-    pub(crate) fn open(&self, locked: &Locked<'_>) -> Result<(Ledger, Generation), RunError> {
+    /// [`RunError::NotStarted`] if there is neither.
+    pub(crate) fn open(&self, locked: &LockedState<'_>) -> Result<(Ledger, Generation), RunError> {
         match (locked.ledger()?, self.state.generation()?) {
             (Some(ledger), Some(generation)) => Ok((ledger, generation)),
             (None, _) | (_, None) => Err(RunError::NotStarted { project: self.name.clone() }),

@@ -1,4 +1,4 @@
-//! What people read about an error: what went wrong, where, and what to do. The only place where errors meet people.
+//! Explains errors: what went wrong, where, and what to do. This is the only place where errors meet people.
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ const TIMED_OUT: i64 = pshim::TIMED_OUT as i64;
 /// The code of a command that SIGKILL ended, as shells count: 128 and the signal's number.
 const KILLED: i64 = 128 + 9;
 
-/// Prints why a command ended without its result, and returns the code to end with.
+/// Prints why a command ended without a result, and returns the exit code.
 #[must_use]
 pub(crate) fn report(failure: &Failure, printer: &Printer, codes: Codes) -> ExitCode {
     let (diagnostic, printer) = match failure {
@@ -67,7 +67,7 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
         }
         RunError::Foreign { kind, .. } => plain(Exit::Failed)
             .note(format!(
-                "it was made by hand, by another user, or by a prun whose state is gone; prun touches no {kind} of others"
+                "it was made by hand, by another user, or by a prun whose state is gone; prun never touches a {kind} that it did not make"
             ))
             .help("choose another name with --project, or remove it yourself"),
         RunError::ExistingVolume { service, volume } => plain(Exit::Failed)
@@ -89,13 +89,13 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
             )
             .help(format!("bring back the newer state: services.age and generation.age of {project}, or their .bak"))
             .help(format!(
-                "or go on with the older one: prun stop --project {project}, then start; services that refuse its \
-                 credentials take prun services reset"
+                "or go on with the older one: prun stop --project {project}, then start; use prun services reset for \
+                 services that refuse its credentials"
             )),
         RunError::Rotation { tail, .. } => plain(Exit::Failed)
             .tail("the end of its output", tail.clone())
             .note("instances are as they were; both credentials are sealed, and what is valid stays valid")
-            .help("prun start goes on with the rotation"),
+            .help("prun start continues the rotation"),
         RunError::NotReady { service, tail, .. } => plain(Exit::Failed)
             .tail(format!("the end of the log of `{service}`"), tail.clone())
             .help("--wait SECONDS gives it more time"),
@@ -145,7 +145,7 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
     }
 }
 
-/// A plan that cannot be followed.
+/// Explains a plan that cannot be followed.
 fn plan(error: &PlanError) -> Diagnostic {
     let plain = Diagnostic::error(error.to_string(), Exit::Usage);
     match error {
@@ -169,7 +169,7 @@ fn plan(error: &PlanError) -> Diagnostic {
         }
         PlanError::Port { .. } => plain.help("[ADDRESS:][HOST:]CONTAINER, for example 127.0.0.1:8080:80"),
         PlanError::UdpPort { .. } => plain.help("publish TCP ports only; see docs/limits.md"),
-        PlanError::SamePort { .. } => plain.help("choose two"),
+        PlanError::SamePort { .. } => plain.help("choose two different host ports"),
         PlanError::Network { .. } => plain.help(
             "instances are on the project's network, where services and the forwarder reach them; name a further one",
         ),
@@ -188,13 +188,13 @@ fn plan(error: &PlanError) -> Diagnostic {
     }
 }
 
-/// Values that cannot be put together.
+/// Explains values that cannot be put together.
 fn values(error: &ValuesError) -> Diagnostic {
     let plain = Diagnostic::error(error.to_string(), Exit::Usage);
     match error {
         ValuesError::Injected(_) => plain.help("mark one with primary = true, or rename a service"),
         ValuesError::SecretAndService { .. } => {
-            plain.help("override = true lets the secret win; or give it another name")
+            plain.help("override = true lets the secret win; or give the secret another name")
         }
         ValuesError::ConfigurationAndService { .. } => {
             plain.help("take it out of [env], or make it a secret with override = true")
@@ -207,7 +207,7 @@ fn values(error: &ValuesError) -> Diagnostic {
     }
 }
 
-/// A command line that asks for what cannot be had.
+/// Explains a subcommand that cannot do what its command line asks for.
 fn command(error: &CommandError) -> Diagnostic {
     let usage = Diagnostic::error(error.to_string(), Exit::Usage);
     let failed = Diagnostic::error(error.to_string(), Exit::Failed);
@@ -221,10 +221,10 @@ fn command(error: &CommandError) -> Diagnostic {
         CommandError::ServiceExists { .. } => usage.help("give the new one another name: KIND=NAME"),
         CommandError::KindOfData { .. } => usage.help("give the new one another name"),
         CommandError::ServiceDeclared { service, .. } => usage.help(format!(
-            "take it out there, prun start, and then prun services remove {service} --purge removes its data"
+            "remove it there and run prun start; then prun services remove {service} --purge removes its data"
         )),
         CommandError::AdoptedVolume { volume } => {
-            usage.help(format!("without --purge; then docker volume rm {volume}"))
+            usage.help(format!("leave --purge out, then run docker volume rm {volume}"))
         }
         CommandError::NoVolumeToImport { .. } => usage.help("--volume NAME says which one has the data"),
         CommandError::NoVolumeToReset { .. } => usage.help("prun start makes it"),

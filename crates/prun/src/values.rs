@@ -1,4 +1,4 @@
-//! The values that instances get: where they come from, and the sealed set that one generation runs with.
+//! The values that instances get: how they are put together, and the sealed set with which one generation runs.
 
 pub(crate) mod compose;
 pub(crate) mod delivered;

@@ -7,7 +7,7 @@ use super::ProjectArguments;
 /// `prun services`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ServicesCommand {
-    /// Give a service a new credential; instances get it without a rebuild and without a failed login
+    /// Give services new credentials; instances get them without a rebuild and without a failed login
     Rotate(RotateArguments),
     /// Add a service; the app is restarted with its variables
     Add(AddArguments),
@@ -15,7 +15,7 @@ pub(crate) enum ServicesCommand {
     Remove(RemoveArguments),
     /// Show the services of a project
     List(ProjectArguments),
-    /// Take over data that others made: the app gets a login of its own
+    /// Take over data that prun did not make: the app gets a login of its own
     Import(ImportArguments),
     /// Set new passwords in data whose passwords nobody knows; the data stays
     Reset(ResetArguments),
@@ -28,7 +28,7 @@ pub(crate) struct AddArguments {
     #[arg(value_name = "KIND[:VERSION][=NAME]")]
     pub(crate) service: String,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 }
@@ -48,7 +48,7 @@ pub(crate) struct RemoveArguments {
     #[arg(long, requires = "purge")]
     pub(crate) yes: bool,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 }
@@ -72,7 +72,7 @@ pub(crate) struct ImportArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 }
@@ -84,7 +84,7 @@ pub(crate) struct ResetArguments {
     #[arg(value_name = "SERVICE")]
     pub(crate) service: String,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 }
@@ -100,7 +100,7 @@ pub(crate) struct RotateArguments {
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,
 }

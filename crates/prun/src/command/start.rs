@@ -39,11 +39,11 @@ pub(crate) struct StartArguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub(crate) wait: Option<u64>,
 
-    /// Docker run's flags about the container.
+    /// The flags of docker run about the container.
     #[command(flatten)]
     pub(crate) container: ContainerArguments,
 
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 
@@ -55,7 +55,7 @@ pub(crate) struct StartArguments {
 /// `prun run`: docker's foreground run.
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Give the command what comes on standard input
+    /// Pass standard input on to the command
     #[arg(short, long)]
     pub(crate) interactive: bool,
 
@@ -63,11 +63,11 @@ pub(crate) struct RunArguments {
     #[arg(short, long)]
     pub(crate) tty: bool,
 
-    /// Remove the container when it ends, which is always done
+    /// Remove the container when it ends, as prun run always does
     #[arg(long)]
     pub(crate) rm: bool,
 
-    /// Everything else.
+    /// The flags that prun start has too.
     #[command(flatten)]
     pub(crate) start: StartArguments,
 }
@@ -76,7 +76,7 @@ pub(crate) struct RunArguments {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Container, as docker run has it")]
 pub(crate) struct ContainerArguments {
-    /// Run in the background, which is what start does anyway
+    /// Run in the background, as prun start always does
     #[arg(short, long)]
     pub(crate) detach: bool,
 
@@ -100,19 +100,19 @@ pub(crate) struct ContainerArguments {
     #[arg(long, value_name = "POLICY")]
     pub(crate) restart: Option<String>,
 
-    /// A further network to be on, beside the project's own (repeatable)
+    /// Join a further network, beside the project's own (repeatable)
     #[arg(long = "network", visible_alias = "net", value_name = "NETWORK")]
     pub(crate) networks: Vec<String>,
 
-    /// The most memory: bytes, or with b, k, m, g
+    /// The memory limit: bytes, or with b, k, m, g
     #[arg(short, long, value_name = "SIZE")]
     pub(crate) memory: Option<String>,
 
-    /// How many processors' time
+    /// The number of processors, for example 1.5
     #[arg(long, value_name = "NUMBER")]
     pub(crate) cpus: Option<String>,
 
-    /// Another entrypoint than the image's; its CMD goes too
+    /// Replace the image's entrypoint; its CMD is dropped too
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) entrypoint: Option<String>,
 
@@ -138,7 +138,7 @@ pub(crate) struct ContainerArguments {
 }
 
 impl StartArguments {
-    /// The order that these flags make, typed in `directory`.
+    /// Returns the order that these flags make when they are typed in `directory`.
     #[must_use]
     pub(crate) fn order(&self, directory: &Path) -> Order {
         Order {
@@ -154,7 +154,7 @@ impl StartArguments {
         }
     }
 
-    /// Which connections to the engine may carry the secrets.
+    /// Returns which connections to the engine may carry the secrets.
     #[must_use]
     pub(crate) fn transport(&self) -> Transport {
         if self.secrets.require_tls { Transport::Private } else { Transport::Any }

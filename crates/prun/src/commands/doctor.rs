@@ -1,4 +1,4 @@
-//! `prun doctor`: the engine as a start needs it, and how values reach the app; the rest is both tools'.
+//! `prun doctor`: checks the engine and the delivery of values. [`pcli::doctor`] holds the checks that both tools share.
 
 use papp::Deliver;
 use pcli::arguments::DoctorArguments;
@@ -15,7 +15,7 @@ use crate::tell;
 ///
 /// # Errors
 ///
-/// When the work is stopped, or the report cannot be written.
+/// When the command is cancelled, or the report cannot be written.
 pub(crate) async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(engine()).await?;
     let (found, project) = doctor::look(&arguments.secrets, Purpose::Run, &edge.desk());
@@ -42,15 +42,15 @@ async fn engine() -> Vec<Finding> {
     findings
 }
 
-/// How values reach the app, and who else sees them.
+/// Says how values reach the app, and who else can see them.
 fn delivery(found: &FoundManifest) -> Finding {
     match found.manifest.run.deliver {
         Deliver::Shim => Finding::ok("delivery", "by the shim: values stay out of `docker inspect`"),
         Deliver::Files => Finding::ok("delivery", "as files in memory: the app reads NAME_FILE"),
         Deliver::Environment => Finding::warning(
             "delivery",
-            "deliver = \"env\": `docker inspect` and whoever may use the engine show every value",
-            "leave `deliver` out, and the shim hands them over",
+            "deliver = \"env\": `docker inspect` shows every value to everyone who may use the engine",
+            "leave `deliver` out, and the shim hands the values over",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! `prun exec`: a command in an instance, with the app's environment, redacted as it comes.
+//! `prun exec`: runs a command in an instance, with the app's environment, and redacts its output.
 
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::ResizeExecOptionsBuilder;

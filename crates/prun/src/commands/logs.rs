@@ -1,4 +1,4 @@
-//! `prun logs` and `prun exec`: what containers write, redacted as it comes.
+//! `prun logs`: shows the output of containers, redacted as it arrives.
 
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures::StreamExt;
@@ -16,12 +16,12 @@ use crate::names::{self, Project, Role, number, role};
 use crate::project::{connect, known, name_of};
 use crate::values::generation;
 
-/// The word that means the app among services.
+/// The name that stands for the app among the names of services.
 const APP: &str = "app";
 
-/// Shows what instances and services wrote.
+/// Shows the logs of instances and services.
 ///
-/// Each container and each of its two streams has a redactor of its own, so that a value is found however it was cut.
+/// Each stream of each container has a redactor of its own, so that a value is found even if it arrives in pieces.
 ///
 /// # Errors
 ///
@@ -33,12 +33,12 @@ pub(crate) async fn logs(arguments: &LogsArguments, edge: &Edge) -> Result<Exit,
     let redactor = generation::redactor(Some(&ledger), variables).map_err(RunError::from)?;
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let project = Project::new(&name, ledger.owner());
-    let wanted = wanted(&host, &project, &arguments.of).await?;
-    let prefixed = wanted.len() > 1;
-    let width = wanted.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    let chosen = chosen(&host, &project, &arguments.of).await?;
+    let prefixed = chosen.len() > 1;
+    let width = chosen.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
 
     let mut all = SelectAll::new();
-    for (label, container) in &wanted {
+    for (label, container) in &chosen {
         let options = LogsOptionsBuilder::new().follow(arguments.follow).stdout(true).stderr(true);
         let options = match arguments.tail {
             Some(count) => options.tail(&count.to_string()),
@@ -74,20 +74,20 @@ pub(crate) async fn logs(arguments: &LogsArguments, edge: &Edge) -> Result<Exit,
     };
     match edge.cancellation.unless_cancelled(work).await {
         Ok(done) => Ok(done?),
-        // Ending what was followed is how one stops looking.
+        // An interrupt is the usual way to stop following a log.
         Err(ending) if arguments.follow => Ok(Exit::Ended(ending)),
         Err(ending) => Err(ending.into()),
     }
 }
 
-/// The containers that are meant, with what to call them.
-async fn wanted(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(String, String)>, RunError> {
+/// Finds the containers to show, and a label for each.
+async fn chosen(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(String, String)>, RunError> {
     let all = containers::list(host, project).await?;
     let newest = all.iter().filter(|container| role(container) == Some(Role::App.as_str())).filter_map(number).max();
-    let mut wanted = Vec::new();
+    let mut chosen = Vec::new();
     let default = [APP.to_owned()];
     for name in if of.is_empty() { &default[..] } else { of } {
-        let before = wanted.len();
+        let before = chosen.len();
         for container in &all {
             let labels = container.labels.as_ref();
             let label = match role(container) {
@@ -97,12 +97,12 @@ async fn wanted(host: &Engine, project: &Project, of: &[String]) -> Result<Vec<(
                 Some("service") if names::label(labels, names::SERVICE) == Some(name) => name.clone(),
                 _ => continue,
             };
-            wanted.push((label, containers::name_of(container)));
+            chosen.push((label, containers::name_of(container)));
         }
-        if wanted.len() == before {
+        if chosen.len() == before {
             return Err(CommandError::NothingRuns { name: name.clone(), project: project.name().to_owned() }.into());
         }
     }
-    wanted.sort();
-    Ok(wanted)
+    chosen.sort();
+    Ok(chosen)
 }

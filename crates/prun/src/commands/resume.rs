@@ -1,4 +1,4 @@
-//! `prun restart` and `prun resume`: the same again, from what was sealed when it was started.
+//! `prun restart` and `prun resume`: repeat the last start from the sealed state, without flags, manifest and secrets.
 
 use std::path::Path;
 
@@ -11,15 +11,15 @@ use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::instance::roll::Instances;
 use crate::names::{Project, Role, role};
-use crate::project::{Choice, Known, folder_of_states};
+use crate::project::{Choice, KnownProject, folder_of_states};
 
-/// Replaces all instances, new ones first, with the values and the configuration that they have.
+/// Replaces all instances, new ones first, with the same values and the same configuration.
 ///
 /// # Errors
 ///
-/// As a start; what ran before still runs then.
+/// As for a start. The old instances still run then.
 pub(crate) async fn restart(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(arguments.choice(), edge).await?;
+    let known = KnownProject::find(arguments.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
@@ -27,11 +27,11 @@ pub(crate) async fn restart(arguments: &ProjectArguments, edge: &Edge) -> Result
     start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
 }
 
-/// Brings back what an engine's restart took from one project, or from every project that was not stopped.
+/// Brings back the values that a restart of the engine took from one project, or from every project that was running.
 ///
 /// # Errors
 ///
-/// As a start. With several projects each is tried, and the first failure is told at the end.
+/// As for a start. With several projects each is tried, and the first failure is returned at the end.
 pub(crate) async fn resume(arguments: &ResumeArguments, edge: &Edge) -> Result<Exit, Failure> {
     if arguments.print_unit {
         edge.stdout.bytes(Unit::of_process().text().as_bytes());
@@ -69,10 +69,10 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 async fn one(name: &str, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(Choice { name: Some(name), config: None }, edge).await?;
+    let known = KnownProject::find(Choice { name: Some(name), config: None }, edge).await?;
     let locked = known.state.lock(edge).await?;
     let Ok((ledger, current)) = known.open(&locked) else { return Ok(Exit::Done) };
-    // One that was stopped has no containers, and stays so.
+    // A stopped project has no containers, and stays stopped.
     let all = containers::list(&known.host, &Project::new(name, ledger.owner())).await?;
     if !all.iter().any(|container| role(container) == Some(Role::App.as_str())) {
         return Ok(Exit::Done);

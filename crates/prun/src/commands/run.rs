@@ -1,4 +1,4 @@
-//! `prun run` and `prun init`: one container with the app's image and values, in the foreground, gone when it ends.
+//! `prun run` and `prun init`: run one container in the foreground with the app's image and values, and remove it at its end.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,13 +22,13 @@ use crate::instance::holder::Holder;
 use crate::instance::sweep::{GRACE, sweep};
 use crate::instance::{self, Recipe};
 use crate::names::Role;
-use crate::project::Known;
+use crate::project::KnownProject;
 use crate::values::generation::Generation;
 
-/// Between two looks at a container that is about to have ended.
+/// The pause between two checks whether a container has ended.
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// How the container meets people.
+/// How the container is attached to the caller's terminal.
 #[derive(Clone, Copy, Debug)]
 struct Attachment {
     interactive: bool,
@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome
     let attachment = Attachment { interactive: arguments.interactive, tty: arguments.tty };
     let (mut start, state) = Start::read(&arguments.start, edge, Goal::Command).await?;
     let outcome = async {
-        // The init commands belong to the app's own start, and the manifest's ports to the app, which may run meanwhile.
+        // The init commands belong to the start of the app, and the manifest's ports to the app itself, which may be running.
         let ports = start.plan.run_command();
         let ports = if arguments.start.ports.is_empty() { Vec::new() } else { ports };
         let locked = state.lock(edge).await?;
@@ -61,14 +61,13 @@ pub(crate) async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome
     outcome.map_err(|failure: Failure| failure.behind(&start.edge))
 }
 
-/// Runs the init commands of a project that was started once, in a container of its own, under the same lock as those of
-/// instances.
+/// Runs the init commands of a project in a container of their own, under the lock that instances take for theirs.
 ///
 /// # Errors
 ///
-/// When there is no such project or init command, or the engine refuses something.
+/// When the project or the init command does not exist, or the engine refuses a request.
 pub(crate) async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outcome, Failure> {
-    let known = Known::find(arguments.project.choice(), edge).await?;
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
@@ -83,7 +82,7 @@ pub(crate) async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outco
     outcome.map_err(|failure: Failure| failure.behind(&start.edge))
 }
 
-/// The init commands that are meant, in their own order.
+/// Chooses the init commands of these names, in the order of the manifest.
 fn chosen(names: &[String], all: &[Init]) -> Result<Vec<Init>, CommandError> {
     let known = || all.iter().map(|init| init.name.clone());
     if all.is_empty() {
@@ -164,7 +163,7 @@ fn attach_to(body: ContainerCreateBody, ports: &[Port], attachment: Attachment) 
     }
 }
 
-/// Starts the container and stays with it until it ends.
+/// Starts the container, shows its output until it ends, and returns its exit code.
 async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl FnOnce()) -> Result<i64, RunError> {
     let docker = start.host.docker();
     let doing = format!("run {name}");
@@ -177,7 +176,7 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl F
     let attached = docker.attach_container(name, Some(options)).await.map_err(engine(|| doing.clone()))?;
     let mut lines = Lines::plain(&start.edge);
     containers::start(&start.host, name).await?;
-    // What follows may take hours; others may work on the project meanwhile.
+    // The command may take hours. Other commands may change the project meanwhile.
     unlock();
     let raw = (attachment.tty && attachment.interactive).then(Raw::enter);
     let ends = Ends { output: attached.output, input: attached.input };
@@ -196,7 +195,7 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl F
             pump.await
         }
     };
-    // A request to end is the command's own business, as with docker; it is passed on once.
+    // The command itself decides what a signal means, as with docker; the signal is passed on once.
     let pass_on = async {
         let signal = match start.edge.cancellation.cancelled().await {
             Ending::Interrupt => "SIGINT",
@@ -211,8 +210,8 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl F
         () = pass_on => {}
     }
     drop(raw);
-    // The output may end a moment before the engine has noted the exit code. Its own `wait` would miss a container that ended
-    // before the request was there.
+    // The output may end a moment before the engine has noted the exit code. The engine's own `wait` would miss a container
+    // that ended before the request arrived.
     loop {
         let Some(state) = containers::inspect(&start.host, &start.project, name).await? else {
             return Err(RunError::ContainerRemoved { container: name.to_owned() });

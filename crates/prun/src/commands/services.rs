@@ -1,4 +1,4 @@
-//! `prun services`: credentials and data of the services of a project that was started once.
+//! `prun services`: manages the credentials and the data of a project's services.
 
 use std::time::Instant;
 
@@ -19,17 +19,17 @@ use crate::fault;
 use crate::instance::roll;
 use crate::names::{Project, Role};
 use crate::plan::record::{Record, ServiceOrigin};
-use crate::plan::{self, WantedService};
-use crate::project::{Known, manifest};
+use crate::plan::{self, PlannedService};
+use crate::project::{KnownProject, manifest};
 use crate::service;
-use crate::state::Locked;
+use crate::state::LockedState;
 use crate::values::generation::Generation;
 
-/// Does what a command says.
+/// Runs a subcommand.
 ///
 /// # Errors
 ///
-/// Everything that can go wrong on the way, already told as people need it.
+/// Everything that can go wrong on the way.
 pub(crate) async fn run(command: &ServicesCommand, edge: &Edge) -> Result<Exit, Failure> {
     match command {
         ServicesCommand::Rotate(arguments) => rotate(arguments, edge).await,
@@ -43,7 +43,7 @@ pub(crate) async fn run(command: &ServicesCommand, edge: &Edge) -> Result<Exit, 
 
 async fn rotate(arguments: &RotateArguments, edge: &Edge) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let known = Known::find(arguments.project.choice(), edge).await?;
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
@@ -58,11 +58,11 @@ async fn rotate(arguments: &RotateArguments, edge: &Edge) -> Result<Exit, Failur
 async fn rotate_in(
     arguments: &RotateArguments,
     start: &mut Start,
-    locked: &Locked<'_>,
+    locked: &LockedState<'_>,
     current: Generation,
 ) -> Result<Exit, Failure> {
     let names = chosen(arguments, start)?;
-    // Before anything is sealed.
+    // This must fail before anything is sealed.
     roll::check_age(&start.host, &start.project, Some(&current)).await?;
     for name in &names {
         start.ledger.begin_rotation(name);
@@ -82,7 +82,7 @@ async fn rotate_in(
     start.run(locked, Some(current)).await
 }
 
-/// The services that are meant; all of them must be in use.
+/// Chooses the services of these names; all of them must be in use.
 fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, CommandError> {
     let in_use = |name: &str| {
         start.plan.wants(name) && start.ledger.service(name).is_some_and(|service| service.phase() == Phase::Proven)
@@ -98,10 +98,10 @@ fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, Com
     Ok(arguments.names.clone())
 }
 
-/// Changes what the project was told, and brings it to that: the app only if it runs.
+/// Changes the record of the last start, and applies the change if the app runs.
 async fn change(
     edge: &Edge,
-    known: &Known,
+    known: &KnownProject,
     next: impl FnOnce(Record) -> Result<Record, RunError>,
 ) -> Result<Exit, Failure> {
     let locked = known.state.lock(edge).await?;
@@ -111,7 +111,7 @@ async fn change(
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
     if containers::running(&start.host, &start.project, Role::App).await?.is_empty() {
         locked.seal_generation(&Generation { digest: String::new(), ..current })?;
-        edge.stderr.line("the app does not run; the next start does the rest");
+        edge.stderr.line("the app does not run; the next prun start applies the change");
         return Ok(Exit::Done);
     }
     current.record = before;
@@ -119,21 +119,21 @@ async fn change(
 }
 
 async fn add(arguments: &AddArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let wanted = WantedService::of_flag(&arguments.service)?;
-    let known = Known::find(arguments.project.choice(), edge).await?;
+    let planned = PlannedService::of_flag(&arguments.service)?;
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
     change(edge, &known, |record| {
-        if record.plan()?.wants(&wanted.name) {
-            let (project, service) = (known.name.clone(), wanted.name.clone());
+        if record.plan()?.wants(&planned.name) {
+            let (project, service) = (known.name.clone(), planned.name.clone());
             return Err(CommandError::ServiceExists { project, service }.into());
         }
-        let added = [record.added(), &[plan::full_name(&wanted)]].concat();
+        let added = [record.added(), &[plan::full_name(&planned)]].concat();
         Ok(record.with_added(&added))
     })
     .await
 }
 
 async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(arguments.project.choice(), edge).await?;
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
     let name = arguments.name.as_str();
     let ledger = known.state.ledger()?;
     let Some(service) = ledger.as_ref().and_then(|ledger| ledger.service(name)) else {
@@ -167,7 +167,7 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
     let project = Project::new(&known.name, ledger.owner());
     service::stop(&known.host, &project, name).await?;
     if containers::volume_exists(&known.host, service.volume()).await? {
-        // Only one of ours.
+        // This fails for a volume that is not of this project.
         let labels = project.labels(Role::Service, &[]);
         containers::ensure_volume(&known.host, &project, service.volume(), labels, &[]).await?;
         containers::remove_volume(&known.host, service.volume()).await?;
@@ -179,7 +179,7 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
 }
 
 async fn list(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(arguments.choice(), edge).await?;
+    let known = KnownProject::find(arguments.choice(), edge).await?;
     let Some(ledger) = known.state.ledger()? else {
         return Err(RunError::UnknownProject { project: known.name }.into());
     };
@@ -200,47 +200,47 @@ async fn list(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// A service by its name in the manifest or in the state, or by `KIND=NAME`.
-fn meant(text: &str, arguments: &ProjectArguments, ledger: &Ledger) -> Result<WantedService, Failure> {
+/// Finds a service by its name in the manifest or in the state, or reads `KIND=NAME`.
+fn find_service(text: &str, arguments: &ProjectArguments, ledger: &Ledger) -> Result<PlannedService, Failure> {
     if let Some(found) = manifest(arguments.config.as_deref())?
         && let Some(service) = found.manifest.services.iter().find(|service| service.name == text)
     {
-        return Ok(WantedService::of_manifest(service)?);
+        return Ok(PlannedService::of_manifest(service)?);
     }
     if let Some(service) = ledger.service(text) {
         let flag = format!("{}={}", service.kind(), service.name());
-        return Ok(WantedService { image: Some(service.image().to_owned()), ..WantedService::of_flag(&flag)? });
+        return Ok(PlannedService { image: Some(service.image().to_owned()), ..PlannedService::of_flag(&flag)? });
     }
-    Ok(WantedService::of_flag(text)?)
+    Ok(PlannedService::of_flag(text)?)
 }
 
 async fn import(arguments: &ImportArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(arguments.project.choice(), edge).await?;
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
-    let wanted = meant(&arguments.service, &arguments.project, &ledger)?;
+    let planned = find_service(&arguments.service, &arguments.project, &ledger)?;
     let project = Project::new(&known.name, ledger.owner());
-    let volume = match (&arguments.volume, ledger.service(&wanted.name)) {
+    let volume = match (&arguments.volume, ledger.service(&planned.name)) {
         (Some(volume), _) => volume.clone(),
         (None, Some(service)) => service.volume().to_owned(),
-        (None, None) => project.service(&wanted.name),
+        (None, None) => project.service(&planned.name),
     };
     if !containers::volume_exists(&known.host, &volume).await? {
         return Err(CommandError::NoVolumeToImport { volume }.into());
     }
-    let credential = match wanted.kind {
-        // PostgreSQL lets its machine's administrator in; the data of the others does not hold a password.
+    let credential = match planned.kind {
+        // PostgreSQL lets the administrator in who is on its own machine; the data of Redis and Valkey holds no password.
         ServiceKind::Postgres | ServiceKind::Redis | ServiceKind::Valkey => ServiceCredential::generate(),
-        ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => given(&wanted.name)?,
+        ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => administrator_password(&planned.name)?,
     };
-    service::stop(&known.host, &project, &wanted.name).await?;
+    service::stop(&known.host, &project, &planned.name).await?;
     ledger.import(
         NewService {
-            name: &wanted.name,
-            kind: wanted.kind,
-            image: &wanted.image.clone().unwrap_or_else(|| wanted.kind.image(None)),
+            name: &planned.name,
+            kind: planned.kind,
+            image: &planned.image.clone().unwrap_or_else(|| planned.kind.image(None)),
             volume: &volume,
-            database: arguments.database.as_deref().or(wanted.database.as_deref()),
+            database: arguments.database.as_deref().or(planned.database.as_deref()),
             created: now(),
         },
         Administrator { name: arguments.user.clone(), credential },
@@ -248,13 +248,13 @@ async fn import(arguments: &ImportArguments, edge: &Edge) -> Result<Exit, Failur
     locked.seal_ledger(&ledger)?;
     edge.stderr.fact(
         "imported",
-        &format!("{} with volume {volume}; prun start makes the app's login and proves it", wanted.name),
+        &format!("{} with volume {volume}; prun start makes the app's login and proves it", planned.name),
     );
     Ok(Exit::Done)
 }
 
 /// Reads the administrator's credential: from a prompt that does not show it, or from standard input.
-fn given(service: &str) -> Result<ServiceCredential, CommandError> {
+fn administrator_password(service: &str) -> Result<ServiceCredential, CommandError> {
     use std::io::{BufRead as _, IsTerminal as _};
     let stdin = std::io::stdin();
     let text = tokio::task::block_in_place(|| {
@@ -272,37 +272,37 @@ fn given(service: &str) -> Result<ServiceCredential, CommandError> {
 }
 
 async fn reset(arguments: &ResetArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = Known::find(arguments.project.choice(), edge).await?;
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
     let locked = known.state.lock(edge).await?;
     let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
-    let wanted = meant(&arguments.service, &arguments.project, &ledger)?;
-    if wanted.kind == ServiceKind::Mongodb {
-        return Err(CommandError::ResetOfMongodb { service: wanted.name }.into());
+    let planned = find_service(&arguments.service, &arguments.project, &ledger)?;
+    if planned.kind == ServiceKind::Mongodb {
+        return Err(CommandError::ResetOfMongodb { service: planned.name }.into());
     }
     let project = Project::new(&known.name, ledger.owner());
     let volume = ledger
-        .service(&wanted.name)
-        .map_or_else(|| project.service(&wanted.name), |service| service.volume().to_owned());
+        .service(&planned.name)
+        .map_or_else(|| project.service(&planned.name), |service| service.volume().to_owned());
     if !containers::volume_exists(&known.host, &volume).await? {
         return Err(CommandError::NoVolumeToReset { volume }.into());
     }
     let (image, foreign) =
-        (wanted.image.clone().unwrap_or_else(|| wanted.kind.image(None)), ledger.service(&wanted.name).is_none());
+        (planned.image.clone().unwrap_or_else(|| planned.kind.image(None)), ledger.service(&planned.name).is_none());
     let new = NewService {
-        name: &wanted.name,
-        kind: wanted.kind,
+        name: &planned.name,
+        kind: planned.kind,
         image: &image,
         volume: &volume,
-        database: wanted.database.as_deref(),
+        database: planned.database.as_deref(),
         created: now(),
     };
     if foreign {
         ledger.import(new, Administrator { name: None, credential: ServiceCredential::generate() });
     }
-    service::stop(&known.host, &project, &wanted.name).await?;
-    ledger.reset(&wanted.name, now());
+    service::stop(&known.host, &project, &planned.name).await?;
+    ledger.reset(&planned.name, now());
     locked.seal_ledger(&ledger)?;
     edge.stderr
-        .fact("reset", &format!("{}: prun start lets the server set new passwords; its data stays", wanted.name));
+        .fact("reset", &format!("{}: prun start lets the server set new passwords; its data stays", planned.name));
     Ok(Exit::Done)
 }

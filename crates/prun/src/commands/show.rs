@@ -1,4 +1,4 @@
-//! `prun ps` and `prun injected`: what runs, and what instances get.
+//! `prun ps` and `prun injected`: show the containers that run, and the variables that instances have.
 
 use std::fmt::Write as _;
 
@@ -16,14 +16,14 @@ use crate::names::{self, Project, Role, number, role};
 use crate::project::{connect, known, manifest, name_of};
 use crate::values::generation::{Origin, Value, Variable};
 
-/// How a secret is shown: always as long, so that its length is told in words or not at all.
+/// The mask of a secret. It has one length for all secrets, so that it gives nothing away.
 const MASK: &str = "••••••••";
 
-/// Shows what runs.
+/// Shows the instances and services that run.
 ///
 /// # Errors
 ///
-/// When there is no such project, or no engine.
+/// When the project does not exist, or no engine answers.
 pub(crate) async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
     let name = name_of(arguments.choice())?;
     let (ledger, _) = known(&name)?;
@@ -32,8 +32,8 @@ pub(crate) async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit
     let all = containers::list(&host, &project).await?;
     let addresses = forwarder::addresses(&host, &project).await?.join(" ");
     let mut rows = vec![["NAME", "WHAT", "STATE", "SINCE", "OPEN"].map(str::to_owned)];
-    let with = |wanted: Role| {
-        let mut found: Vec<_> = all.iter().filter(|container| role(container) == Some(wanted.as_str())).collect();
+    let with = |kind: Role| {
+        let mut found: Vec<_> = all.iter().filter(|container| role(container) == Some(kind.as_str())).collect();
         found.sort_by_key(|container| containers::name_of(container));
         found
     };
@@ -53,20 +53,20 @@ pub(crate) async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// Shows what instances get, masked; or prints one value.
+/// Shows the variables of instances with masked values, or prints one value.
 ///
 /// # Errors
 ///
-/// When there is no such project, or no such variable.
+/// When the project or the variable does not exist.
 pub(crate) fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Failure> {
     let name = name_of(arguments.project.choice())?;
     let (ledger, generation) = known(&name)?;
     let Some(generation) = generation else {
         return Err(RunError::NotStarted { project: name }.into());
     };
-    if let Some(wanted) = &arguments.reveal {
-        let Some(variable) = generation.variable(wanted) else {
-            return Err(CommandError::NoVariable { name: wanted.clone() }.into());
+    if let Some(name) = &arguments.reveal {
+        let Some(variable) = generation.variable(name) else {
+            return Err(CommandError::NoVariable { name: name.clone() }.into());
         };
         reveal(variable, edge);
         return Ok(Exit::Done);
@@ -84,7 +84,7 @@ pub(crate) fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exi
     }
     let mut rows = vec![["NAME", "FROM", "VALUE"].map(str::to_owned)];
     rows.extend(generation.variables.iter().map(|variable| row(variable, &ledger)));
-    // What the build alone gets is missing here on purpose; without the manifest nobody knows of it.
+    // The secrets of the build are listed to say that they are missing on purpose. Only the manifest names them.
     if let Some(found) = manifest(arguments.project.config.as_deref())? {
         let build_only = found.manifest.secrets.iter().filter(|secret| !secret.in_run());
         rows.extend(
@@ -96,7 +96,7 @@ pub(crate) fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exi
     Ok(Exit::Done)
 }
 
-/// Lines of NAME=VALUE; confidential ones are comments.
+/// Writes lines of NAME=VALUE; a confidential variable is a comment.
 fn lines_of(variables: &[Variable]) -> String {
     let line = |variable: &Variable| match &variable.value {
         Value::Public(text) => format!("{}={}\n", variable.name, pcli::one_line(text)),
@@ -107,7 +107,7 @@ fn lines_of(variables: &[Variable]) -> String {
     variables.iter().map(line).collect()
 }
 
-/// Version 1: `variables` with `name`, `from`, `source`, `confidential`, and `value` or `length`.
+/// Writes contract version 1: `variables` with `name`, `from`, `source`, `confidential`, and `value` or `length`.
 fn json_of(variables: &[Variable]) -> String {
     let one = |variable: &Variable| {
         let (from, source) = match &variable.origin {
@@ -154,7 +154,7 @@ fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
     [variable.name.clone(), from, value]
 }
 
-/// How old something is, in words.
+/// Puts an age into words.
 #[must_use]
 pub(crate) fn age(seconds: u64) -> String {
     let (count, unit) = match seconds {
@@ -166,7 +166,7 @@ pub(crate) fn age(seconds: u64) -> String {
     format!("{count} {unit}{} old", if count == 1 { "" } else { "s" })
 }
 
-/// Columns that line up; the last one is as long as it likes, and empty ones are left out.
+/// Aligns columns. The last one may have any length, and a column without content is left out.
 pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let used: Vec<usize> = (0..N).filter(|column| rows.iter().skip(1).any(|row| !row[*column].is_empty())).collect();
     let widths: Vec<usize> =
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn ages_are_said_in_the_largest_whole_unit_and_a_clock_that_jumped_back_is_now_c18() {
-        // What was made in the future, as after a battery change, is of age nought.
+        // A credential from the future, as after a change of the clock's battery, has the age 0.
         assert_eq!(age(0_u64.saturating_sub(4_102_444_800)), "made just now");
         assert_eq!(age(4_102_444_800), "47482 days old");
         assert_eq!(age(3), "made just now");

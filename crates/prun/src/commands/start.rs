@@ -1,4 +1,4 @@
-//! `prun start`: from a plan to a healthy app.
+//! `prun start`: brings the services and the instances of an app to a plan.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -26,24 +26,24 @@ use crate::plan::error::PlanError;
 use crate::plan::record::Record;
 use crate::project::{connect_to_deliver, folder_of_states, manifest};
 use crate::service::rotation::Rotation;
-use crate::service::{self, Started};
-use crate::state::{Locked, State};
+use crate::service::{self, Effect};
+use crate::state::{LockedState, State};
 use crate::values::compose;
 use crate::values::generation::{self, Generation, Origin, Variable};
 
-/// Starts the app, or brings what runs to what is wanted.
+/// Starts the app, or updates the one that runs.
 ///
 /// # Errors
 ///
-/// Everything that can go wrong on the way, already told as people need it. What ran before still runs then.
+/// Everything that can go wrong on the way. The old instances still run then.
 pub(crate) async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failure> {
     let (mut start, state) = Start::read(arguments, edge, Goal::Instances).await?;
     let outcome = async {
         if arguments.dry_run {
-            return start.tell(state.generation()?.as_ref()).await;
+            return start.preview(state.generation()?.as_ref()).await;
         }
         let locked = state.lock(edge).await?;
-        // What another run changed while this one waited.
+        // Another command may have changed the state while this one waited for the lock.
         if let Some(ledger) = locked.ledger()? {
             start.project = Project::new(start.plan.project(), ledger.owner());
             start.ledger = ledger;
@@ -55,7 +55,7 @@ pub(crate) async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit,
     outcome.map_err(|failure| failure.behind(&start.edge))
 }
 
-/// What a plan is made for.
+/// The purpose of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// Instances of the app.
@@ -64,7 +64,7 @@ pub(crate) enum Goal {
     Command,
 }
 
-/// Reads the user's secrets, each once; from now on everything that people see is redacted.
+/// Reads the user's secrets, each once, and returns them with an edge whose output is redacted.
 fn secrets(
     sources: &SecretSources,
     manifest: Option<&FoundManifest>,
@@ -93,13 +93,13 @@ fn secrets(
     Ok((resolution.secrets, edge))
 }
 
-/// A start under way.
+/// A start in progress: what was planned, and everything that the steps need.
 pub(crate) struct Start {
     pub(crate) host: Engine,
     pub(crate) project: Project,
     pub(crate) plan: Plan,
     pub(crate) record: Record,
-    /// The user's secrets.
+    /// The user's secrets, as variables.
     pub(crate) user: Vec<Variable>,
     pub(crate) ledger: Ledger,
     pub(crate) edge: Edge,
@@ -138,7 +138,7 @@ impl Start {
         Ok((Self { project, host, plan, record, user, ledger, edge, instances: Instances::Keep }, state))
     }
 
-    /// The same start again, from what was sealed when it was done.
+    /// Makes the last start again from its sealed record.
     pub(crate) fn again(host: Engine, ledger: Ledger, current: &Generation, edge: &Edge) -> Result<Self, RunError> {
         let plan = current.record.plan()?;
         let composed = |variable: &&Variable| plan.composed().iter().any(|secret| secret.name == variable.name);
@@ -154,17 +154,17 @@ impl Start {
         Ok(compose::variables(&self.ledger, &self.plan, user)?)
     }
 
-    /// The variables, and from now on everything that people see is redacted of them.
+    /// Composes the variables, and redacts their values from all output from now on.
     fn masked_variables(&mut self) -> Result<Vec<Variable>, RunError> {
         let variables = self.variables()?;
         self.edge = self.edge.redacting(&generation::redactor(Some(&self.ledger), &variables)?);
         Ok(variables)
     }
 
-    /// Brings the services to what is wanted; what an app gets, and its image.
-    pub(crate) async fn prepare(&mut self, locked: &Locked<'_>) -> Result<(ImageInspect, Vec<Variable>), Failure> {
+    /// Brings the services to the plan, and returns the app's image and variables.
+    pub(crate) async fn prepare(&mut self, locked: &LockedState<'_>) -> Result<(ImageInspect, Vec<Variable>), Failure> {
         let cancellation = self.edge.cancellation.clone();
-        // All that can be wrong with the plan is found before anything is started.
+        // Every error of the plan is found here, before anything is started.
         let changed = cancellation.unless_cancelled(self.add_services()).await??;
         self.masked_variables()?;
         let image =
@@ -179,8 +179,8 @@ impl Start {
         Ok((image, variables))
     }
 
-    /// Brings everything to what is wanted, and finishes what an earlier run began.
-    pub(crate) async fn run(&mut self, locked: &Locked<'_>, current: Option<Generation>) -> Result<Exit, Failure> {
+    /// Brings services and instances to the plan, and finishes a rotation that an earlier command began.
+    pub(crate) async fn run(&mut self, locked: &LockedState<'_>, current: Option<Generation>) -> Result<Exit, Failure> {
         let cancellation = self.edge.cancellation.clone();
         roll::check_age(&self.host, &self.project, current.as_ref()).await?;
         let (image, variables) = self.prepare(locked).await?;
@@ -209,45 +209,49 @@ impl Start {
         Ok(Exit::Done)
     }
 
-    async fn enable(&mut self, locked: &Locked<'_>) -> Result<(), RunError> {
+    async fn enable(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
         let rotation = Rotation { host: &self.host, project: &self.project, locked, edge: &self.edge };
         rotation.enable(&mut self.ledger).await
     }
 
-    async fn revoke(&mut self, locked: &Locked<'_>) -> Result<(), RunError> {
+    async fn revoke(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
         let rotation = Rotation { host: &self.host, project: &self.project, locked, edge: &self.edge };
         rotation.revoke(&mut self.ledger).await
     }
 
-    /// Rotates while the app does not run: services come up for it, and the generation that the next start will bring up
-    /// is sealed with the next credentials.
-    pub(crate) async fn rotate_services(&mut self, locked: &Locked<'_>, current: Generation) -> Result<(), Failure> {
+    /// Rotates credentials while the app does not run. The services are started for it, and a generation with the next
+    /// credentials is sealed for the next start.
+    pub(crate) async fn rotate_services(
+        &mut self,
+        locked: &LockedState<'_>,
+        current: Generation,
+    ) -> Result<(), Failure> {
         let cancellation = self.edge.cancellation.clone();
         self.masked_variables()?;
         cancellation.unless_cancelled(self.services(locked)).await??;
         cancellation.unless_cancelled(self.enable(locked)).await??;
         let variables = self.masked_variables()?;
         let number = current.number + 1;
-        // No digest of a plan: the next start makes a generation of its own.
+        // An empty digest equals none, so the next start makes a generation of its own.
         locked.seal_generation(&Generation { number, digest: String::new(), variables, created: now(), ..current })?;
         cancellation.unless_cancelled(self.revoke(locked)).await??;
         Ok(())
     }
 
-    /// Makes sure that every service runs and takes its credential, which is sealed by now.
-    async fn services(&mut self, locked: &Locked<'_>) -> Result<(), RunError> {
+    /// Makes sure that every service runs and accepts its credential, which must be sealed by now.
+    async fn services(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
         containers::ensure_network(&self.host, &self.project).await?;
-        let wanted: Vec<&ServiceRecord> =
+        let planned: Vec<&ServiceRecord> =
             self.ledger.services().iter().filter(|service| self.plan.wants(service.name())).collect();
-        for service in &wanted {
+        for service in &planned {
             let image =
                 containers::image(&self.host, service.image(), || self.edge.stderr.fact("pull", service.image()))
                     .await?;
             let started = service::start(&self.host, &self.project, &self.ledger, service, &image).await?;
-            self.tell_service(service, started);
+            self.report_service(service, started);
         }
-        let waited_for: RefCell<Vec<&str>> = RefCell::new(wanted.iter().map(|service| service.name()).collect());
-        let waits = wanted.iter().map(|service| async {
+        let waited_for: RefCell<Vec<&str>> = RefCell::new(planned.iter().map(|service| service.name()).collect());
+        let waits = planned.iter().map(|service| async {
             let took = service::wait(&self.host, &self.project, service, self.plan.patience()).await?;
             waited_for.borrow_mut().retain(|name| *name != service.name());
             Ok::<_, RunError>(format!("{} {:.1}s", service.name(), took.as_secs_f64()))
@@ -258,7 +262,7 @@ impl Start {
         if !ready.is_empty() {
             self.edge.stderr.fact("ready", &ready.join(" · "));
         }
-        let proven: Vec<String> = wanted
+        let proven: Vec<String> = planned
             .iter()
             .filter(|service| service.phase() != Phase::Proven)
             .map(|service| service.name().to_owned())
@@ -266,14 +270,14 @@ impl Start {
         if proven.is_empty() {
             return Ok(());
         }
-        let reset: Vec<String> = wanted
+        let reset: Vec<String> = planned
             .iter()
             .filter(|service| service.phase() == Phase::Resetting)
             .map(|service| service.name().to_owned())
             .collect();
         proven.iter().for_each(|name| self.ledger.prove(name));
         locked.seal_ledger(&self.ledger)?;
-        // Without what it was started with to set its passwords anew.
+        // A service that set new passwords was started in a special way for that; it is started again in the usual way.
         for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
             let image = containers::image(&self.host, service.image(), || {}).await?;
             service::start(&self.host, &self.project, &self.ledger, service, &image).await?;
@@ -282,34 +286,34 @@ impl Start {
         Ok(())
     }
 
-    /// Adds what is new to the ledger; whether there was anything. Data that somebody else made is never met with a fresh
+    /// Adds new services to the ledger, and returns whether it changed. Data that prun did not make never gets a fresh
     /// credential.
     async fn add_services(&mut self) -> Result<bool, RunError> {
         let mut changed = self.ledger.services().is_empty();
-        for wanted in self.plan.services() {
-            match self.ledger.service(&wanted.name) {
-                Some(known) if known.kind() != wanted.kind => {
-                    let (service, sealed, planned) = (wanted.name.clone(), known.kind(), wanted.kind);
-                    return Err(CommandError::KindOfData { service, sealed, planned }.into());
+        for planned in self.plan.services() {
+            match self.ledger.service(&planned.name) {
+                Some(known) if known.kind() != planned.kind => {
+                    let (service, sealed, kind) = (planned.name.clone(), known.kind(), planned.kind);
+                    return Err(CommandError::KindOfData { service, sealed, planned: kind }.into());
                 }
                 Some(known) => {
-                    // Without a choice the image stays the one that the data was made with.
-                    if let Some(image) = wanted.image.clone().filter(|image| image != known.image()) {
-                        self.ledger.set_image(&wanted.name, &image);
+                    // Unless the plan names an image, the one that made the data stays.
+                    if let Some(image) = planned.image.clone().filter(|image| image != known.image()) {
+                        self.ledger.set_image(&planned.name, &image);
                         changed = true;
                     }
                 }
                 None => {
-                    let volume = self.project.service(&wanted.name);
+                    let volume = self.project.service(&planned.name);
                     if containers::volume_exists(&self.host, &volume).await? {
-                        return Err(RunError::ExistingVolume { service: wanted.name.clone(), volume });
+                        return Err(RunError::ExistingVolume { service: planned.name.clone(), volume });
                     }
                     self.ledger.add(NewService {
-                        name: &wanted.name,
-                        kind: wanted.kind,
-                        image: &wanted.image.clone().unwrap_or_else(|| wanted.kind.image(None)),
+                        name: &planned.name,
+                        kind: planned.kind,
+                        image: &planned.image.clone().unwrap_or_else(|| planned.kind.image(None)),
                         volume: &volume,
-                        database: wanted.database.as_deref(),
+                        database: planned.database.as_deref(),
                         created: now(),
                     });
                     changed = true;
@@ -319,13 +323,13 @@ impl Start {
         Ok(changed)
     }
 
-    fn tell_service(&self, service: &ServiceRecord, started: Started) {
+    fn report_service(&self, service: &ServiceRecord, started: Effect) {
         let credential = match (service.phase(), started) {
             (Phase::Sealed, _) => "credential created, sealed",
             (Phase::Imported, _) => "imported: the app gets a login of its own",
             (Phase::Resetting, _) => "gets new passwords",
-            (Phase::Proven, Started::Created) => "started with its own credential",
-            (Phase::Proven, Started::Running) => "runs",
+            (Phase::Proven, Effect::Created) => "started with its own credential",
+            (Phase::Proven, Effect::Running) => "runs",
         };
         let version = service.image().rsplit_once(':').map_or("", |(_, tag)| tag);
         let server = format!("{} {version}", service.kind());
@@ -347,27 +351,31 @@ impl Start {
         Ok(())
     }
 
-    /// Says what a start would do.
-    async fn tell(&mut self, current: Option<&Generation>) -> Result<Exit, Failure> {
+    /// Shows what a start would do.
+    async fn preview(&mut self, current: Option<&Generation>) -> Result<Exit, Failure> {
         let mut fresh = false;
-        for wanted in self.plan.services() {
-            let container = self.project.service(&wanted.name);
-            let what = match self.ledger.service(&wanted.name) {
+        for planned in self.plan.services() {
+            let container = self.project.service(&planned.name);
+            let what = match self.ledger.service(&planned.name) {
                 None => "would be created, with a new credential",
                 Some(_) if containers::inspect(&self.host, &self.project, &container).await?.is_some() => "is there",
                 Some(_) => "would be started with its data",
             };
-            fresh |= self.ledger.service(&wanted.name).is_none();
-            self.edge.stderr.fact("service", &format!("{:<7} {} {what}", wanted.name, wanted.kind));
+            fresh |= self.ledger.service(&planned.name).is_none();
+            self.edge.stderr.fact("service", &format!("{:<7} {} {what}", planned.name, planned.kind));
         }
         let what = match current {
             None => "would be started".to_owned(),
-            Some(_) if fresh => "would be replaced: it gets other values".to_owned(),
+            Some(_) if fresh => "would be replaced: they get other values".to_owned(),
             Some(current) => {
                 let variables = self.variables()?;
                 let image = containers::image(&self.host, self.plan.image(), || {}).await?;
                 let digest = crate::instance::roll::digest(&self.ledger, &self.plan, &image, &variables);
-                if digest == current.digest { "would stay as it is".to_owned() } else { "would be replaced".to_owned() }
+                if digest == current.digest {
+                    "would stay as they are".to_owned()
+                } else {
+                    "would be replaced".to_owned()
+                }
             }
         };
         self.edge.stderr.fact("instances", &what);

@@ -1,4 +1,4 @@
-//! `prun stop`: everything goes but the data and what opens it.
+//! `prun stop`: removes everything but the data of services and the credentials that open it.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ const GRACE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 ///
-/// When there is no such project, or the engine refuses something.
+/// When the project does not exist, or the engine refuses a request.
 pub(crate) async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure> {
     let name = name_of(arguments.project.choice())?;
     if arguments.purge && !arguments.yes {
-        confirm(&name, &format!("all data of project {name} and its credentials will be removed for ever"))?;
+        confirm(&name, &format!("all data of project {name} and its credentials will be removed forever"))?;
     }
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let state = State::of(folder_of_states(), &name)?;
@@ -39,7 +39,7 @@ pub(crate) async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, 
     if stopped > 0 {
         edge.stderr.fact("stopped", &format!("{stopped} containers of {name}"));
     } else {
-        edge.stderr.line(&format!("nothing of {name} runs"));
+        edge.stderr.line(&format!("no container of {name} runs"));
     }
     if arguments.purge {
         let volumes = containers::volumes(&host, &project).await?;
@@ -58,12 +58,12 @@ pub(crate) async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// Stops and removes all containers, the values in memory, the entrypoint's volume and the network: the app first, then
-/// what it used.
+/// Stops and removes all containers, the values in memory, the entrypoint's volume and the network. The app goes before
+/// the services that it uses.
 async fn stop(host: &Engine, project: &Project) -> Result<usize, RunError> {
     let all = containers::list(host, project).await?;
-    let with = |wanted: Role| {
-        all.iter().filter(move |container| role(container) == Some(wanted.as_str())).map(containers::name_of)
+    let with = |kind: Role| {
+        all.iter().filter(move |container| role(container) == Some(kind.as_str())).map(containers::name_of)
     };
     let apps: Vec<String> = with(Role::Ports).chain(with(Role::App)).chain(with(Role::Run)).collect();
     containers::remove_all(host, &apps, GRACE).await?;
@@ -75,7 +75,7 @@ async fn stop(host: &Engine, project: &Project) -> Result<usize, RunError> {
     containers::remove_network(host, project).await?;
     let volumes = containers::volumes(host, project).await?;
     for (volume, labels) in &volumes {
-        // Values whose holder is gone already, and the entrypoint, which the next start brings again.
+        // Values may have lost their holder already. The next start brings the entrypoint again.
         let role = names::label(Some(labels), names::ROLE);
         if role == Some(Role::Values.as_str()) || role == Some(Role::Home.as_str()) {
             containers::remove_volume(host, volume).await?;

@@ -10,21 +10,21 @@ use crate::error::command::CommandError;
 
 /// The unit's name.
 const NAME: &str = "prun-resume.service";
-/// Where the units of the machine lie.
+/// The folder of the machine's units.
 const SYSTEM: &str = "/etc/systemd/system";
-/// What the unit's process must see as we do, to find the same state and the same engine.
+/// The variables that the unit's process needs to find the same state and the same engine.
 const PASSED_ON: [&str; 3] = ["HOME", "XDG_STATE_HOME", "DOCKER_HOST"];
 
-/// Whose engine the unit belongs to.
+/// The systemd that runs the engine, and so the unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manager {
-    /// The machine's.
+    /// The machine's systemd.
     System,
-    /// A rootless engine of the user's own.
+    /// The user's own systemd, which runs a rootless engine.
     User,
 }
 
-/// The unit, with what it must know of who runs this.
+/// The unit, with the user, the program and the variables that it needs.
 #[derive(Debug)]
 pub(crate) struct Unit {
     manager: Manager,
@@ -48,8 +48,8 @@ impl Unit {
         }
     }
 
-    /// The unit's text. It belongs to the engine's unit: it runs whenever the engine has started, at boot and after a
-    /// restart, and a failure is tried again.
+    /// Writes the unit's text. The unit is part of the engine's own unit: it runs whenever the engine has started, at boot and
+    /// after a restart, and it is tried again after a failure.
     #[must_use]
     pub(crate) fn text(&self) -> String {
         let mut service = String::new();
@@ -73,14 +73,15 @@ impl Unit {
     ///
     /// # Errors
     ///
-    /// [`CommandError::Unit`] when the folder is not this user's to write.
+    /// [`CommandError::Unit`] when this user may not write to the folder.
     pub(crate) fn install(&self, folder: Option<&Path>, printer: &Printer) -> Result<(), CommandError> {
         let units = folder.map_or_else(|| self.units(), Path::to_owned);
         let path = units.join(NAME);
         write(&units, &self.text()).map_err(|source| CommandError::Unit { path: path.clone(), source })?;
         printer.fact("installed", &format!("{}: values come back after every start of the engine", path.display()));
         if folder.is_none() && !self.reload() {
-            printer.warning("systemd was not told; systemctl daemon-reload, or the next boot");
+            printer
+                .warning("systemd does not know the unit yet: run systemctl daemon-reload, or wait for the next boot");
         }
         Ok(())
     }
@@ -96,7 +97,7 @@ impl Unit {
         }
     }
 
-    /// Whether systemd knows of the new unit now.
+    /// Makes systemd read its units again, and returns whether it did.
     fn reload(&self) -> bool {
         let mut systemctl = std::process::Command::new("systemctl");
         if self.manager == Manager::User {
@@ -125,7 +126,7 @@ fn write(units: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-/// One word as systemd reads it: `%` begins a specifier, blanks end a word.
+/// Quotes one word for systemd: `%` begins a specifier, and a blank ends a word.
 fn word(text: &str) -> String {
     let text = text.replace('%', "%%");
     if text.chars().all(|c| c.is_ascii_alphanumeric() || "/_.:=-%@+,".contains(c)) {
@@ -151,7 +152,7 @@ mod tests {
             text.contains("Environment=DOCKER_HOST=unix:///run/100%%.sock\nExecStart=/opt/prun resume\n"),
             "{text}"
         );
-        // A user's own manager takes no other user, and root needs none.
+        // The user's own systemd runs units of that user alone, and a unit of root needs no user.
         assert!(!unit(Manager::User, 1000).text().contains("User="));
         assert!(!unit(Manager::System, 0).text().contains("User="));
     }

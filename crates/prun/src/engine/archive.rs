@@ -1,4 +1,4 @@
-//! Files on their way into a container: a tar archive in memory.
+//! Tar archives in memory, in which files reach a container.
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -9,16 +9,16 @@ pub(crate) struct File<'a> {
     pub(crate) name: String,
     /// Its content.
     pub(crate) content: &'a [u8],
-    /// Who may do what with it.
+    /// Its permissions.
     pub(crate) mode: u32,
-    /// Whose it is.
+    /// The id of its user.
     pub(crate) owner: u32,
 }
 
-/// Packs files in their order; folders come before what lies in them.
+/// Packs files in their order; a folder comes before the files in it.
 ///
-/// The buffer has its final size from the start, so that no part of it is left behind; what the connection to the
-/// engine copies is not ours to wipe.
+/// The buffer has its final size from the start, so that it never leaves a copy behind when it grows. The copies that the
+/// connection to the engine makes cannot be wiped here.
 #[must_use]
 pub(crate) fn pack(files: &[File<'_>]) -> Archive {
     let size: usize = files.iter().map(|file| 2048 + file.content.len().next_multiple_of(512)).sum();
@@ -45,7 +45,7 @@ pub(crate) fn pack(files: &[File<'_>]) -> Archive {
 pub(crate) struct Archive(Zeroizing<Vec<u8>>);
 
 impl Archive {
-    /// The archive as a request carries it; wiped when the request is done.
+    /// Returns the bytes of the request's body; they are wiped when the request is done.
     #[must_use]
     pub(crate) fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
@@ -72,7 +72,7 @@ fn append(archive: &mut tar::Builder<&mut Vec<u8>>, header: &mut tar::Header, na
     archive.append_data(header, name, content).expect("memory takes every byte, and names are plain");
 }
 
-/// The content of the first file of an archive, as the engine sends it.
+/// Returns the content of the first file of an archive that the engine sent.
 #[must_use]
 pub(crate) fn first_file(archive: &[u8]) -> Option<Vec<u8>> {
     let mut archive = tar::Archive::new(archive);

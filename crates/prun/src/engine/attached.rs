@@ -1,4 +1,4 @@
-//! Commands with people in front of them: standard input, a terminal's raw mode and size, and output behind the redactor.
+//! Commands that are attached to the caller: standard input, the terminal's raw mode and size, and redacted output.
 
 use std::io::IsTerminal as _;
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::engine::lines::Lines;
 use crate::error::{RunError, engine};
 
-/// The caller's terminal, given back as it was when this is dropped.
+/// The caller's terminal in raw mode; dropping this restores it.
 pub(crate) struct Raw(Termios);
 
 impl Raw {
-    /// Every key goes to the command from now on; `None` without a terminal.
+    /// Sends every key to the command from now on. Returns `None` without a terminal.
     pub(crate) fn enter() -> Option<Self> {
         let stdin = std::io::stdin();
         let before = tcgetattr(&stdin).ok()?;
@@ -35,23 +35,23 @@ impl Drop for Raw {
     }
 }
 
-/// Whether somebody sits in front of standard input.
+/// Whether standard input is a terminal.
 pub(crate) fn has_terminal() -> bool {
     std::io::stdin().is_terminal()
 }
 
-/// The terminal's rows and columns.
+/// Returns the terminal's rows and columns.
 pub(crate) fn size() -> Option<(u16, u16)> {
     let size = tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0)?;
     Some((size.ws_row, size.ws_col))
 }
 
-/// Tells somebody the terminal's size, now and whenever it changes; never ends.
-pub(crate) async fn follow_size<F: Future<Output = ()>>(tell: impl Fn(u16, u16) -> F) {
+/// Calls `resize` with the terminal's size, now and whenever it changes; never ends.
+pub(crate) async fn follow_size<F: Future<Output = ()>>(resize: impl Fn(u16, u16) -> F) {
     let mut changes = signal(SignalKind::window_change()).ok();
     loop {
         if let Some((rows, columns)) = size() {
-            tell(rows, columns).await;
+            resize(rows, columns).await;
         }
         match &mut changes {
             Some(changes) => {
@@ -64,13 +64,13 @@ pub(crate) async fn follow_size<F: Future<Output = ()>>(tell: impl Fn(u16, u16) 
     }
 }
 
-/// What the engine's end of a command is.
+/// The engine's ends of a command's streams.
 pub(crate) struct Ends {
     pub(crate) output: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
     pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
-/// Shows what a command writes, and gives it what is typed, until it writes no more.
+/// Shows the output of a command and feeds it standard input, until the output ends.
 pub(crate) async fn pump(ends: Ends, interactive: bool, lines: &mut Lines, doing: &str) -> Result<(), RunError> {
     let Ends { mut output, mut input } = ends;
     let feed = async {
@@ -85,7 +85,7 @@ pub(crate) async fn pump(ends: Ends, interactive: bool, lines: &mut Lines, doing
             }
         }
         let _ = input.shutdown().await;
-        // What the command still writes is waited for, not this.
+        // The end of the output ends the command, not the end of its input.
         std::future::pending::<()>().await;
     };
     let show = async {

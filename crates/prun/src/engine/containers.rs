@@ -1,4 +1,5 @@
-//! What the engine has of a project: found by labels, made under our names, removed only when it is ours.
+//! The containers, volumes and networks of a project: found by their labels, made under the project's names, and removed
+//! only if they belong to the project.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,15 +24,15 @@ use crate::names::{self, Project, Role};
 
 /// How many lines of a log an error shows.
 const TAIL: usize = 12;
-/// From here on containers of one network may end at the same time. Seen on Docker 20.10: its network code then locks
-/// itself out for ever (`getSvcRecords` against `getNetworksFromStore`). There is no other way to ask for that.
+/// The first version in which containers of one network may end at the same time. Docker 20.10 can deadlock then
+/// (`getSvcRecords` against `getNetworksFromStore`), and no other property of an engine tells whether it does.
 const SAFE_TOGETHER: ApiVersion = ApiVersion { major: 1, minor: 44 };
 
-/// The containers of a project, running or not; those of its own state alone.
+/// Lists the containers of a project, running or not. Those of another state with the same project name are left out.
 ///
 /// # Errors
 ///
-/// When the engine does not list them.
+/// If the engine does not list them.
 pub(crate) async fn list(host: &Engine, project: &Project) -> Result<Vec<ContainerSummary>, RunError> {
     let filters = HashMap::from([(
         "label".to_owned(),
@@ -41,20 +42,20 @@ pub(crate) async fn list(host: &Engine, project: &Project) -> Result<Vec<Contain
     host.docker().list_containers(Some(options)).await.map_err(engine(|| "list containers"))
 }
 
-/// The names of the project's containers of a role that run.
-pub(crate) async fn running(host: &Engine, project: &Project, wanted: Role) -> Result<Vec<String>, RunError> {
+/// Lists the names of the project's running containers of a role.
+pub(crate) async fn running(host: &Engine, project: &Project, role: Role) -> Result<Vec<String>, RunError> {
     let all = list(host, project).await?;
     let running = all.iter().filter(|container| {
-        names::role(container) == Some(wanted.as_str()) && container.state == Some(ContainerSummaryStateEnum::RUNNING)
+        names::role(container) == Some(role.as_str()) && container.state == Some(ContainerSummaryStateEnum::RUNNING)
     });
     Ok(running.map(name_of).collect())
 }
 
-/// The names of the volumes of a project with a role.
+/// Lists the names of a project's volumes, each with its labels.
 ///
 /// # Errors
 ///
-/// When the engine does not list them.
+/// If the engine does not list them.
 pub(crate) async fn volumes(
     host: &Engine,
     project: &Project,
@@ -68,18 +69,18 @@ pub(crate) async fn volumes(
     Ok(answer.volumes.unwrap_or_default().into_iter().map(|volume| (volume.name, volume.labels)).collect())
 }
 
-/// A container's name, without the slash that engines put before it.
+/// Returns a container's name, without the slash that engines put before it.
 #[must_use]
 pub(crate) fn name_of(container: &ContainerSummary) -> String {
     let name = container.names.as_ref().and_then(|names| names.first()).map(String::as_str).unwrap_or_default();
     name.trim_start_matches('/').to_owned()
 }
 
-/// Looks at a container; `None` when there is none.
+/// Inspects a container, and returns `None` if it does not exist.
 ///
 /// # Errors
 ///
-/// When the engine cannot say; [`RunError::Foreign`] when it is not this project's.
+/// If the engine does not answer; [`RunError::Foreign`] if the container does not belong to this project.
 pub(crate) async fn inspect(
     host: &Engine,
     project: &Project,
@@ -107,11 +108,11 @@ fn check_owner(
     if ours { Ok(()) } else { Err(RunError::Foreign { kind, name: name.to_owned() }) }
 }
 
-/// Creates a container under a name; whatever is there under the name and is ours goes first.
+/// Creates a container. One of this project with the same name is removed first.
 ///
 /// # Errors
 ///
-/// [`RunError::Foreign`]; [`RunError::Engine`] when the engine refuses.
+/// [`RunError::Foreign`]; [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn create(
     host: &Engine,
     project: &Project,
@@ -126,11 +127,11 @@ pub(crate) async fn create(
     Ok(created.map_err(engine(|| format!("create container {name}")))?.id)
 }
 
-/// Starts a container; one that runs already stays as it is.
+/// Starts a container. One that runs already stays as it is.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] when the engine refuses.
+/// [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn start(host: &Engine, name: &str) -> Result<(), RunError> {
     match host.docker().start_container(name, None::<StartContainerOptions>).await {
         Err(error) if !is_conflict(&error) => Err(engine(|| format!("start container {name}"))(error)),
@@ -138,11 +139,11 @@ pub(crate) async fn start(host: &Engine, name: &str) -> Result<(), RunError> {
     }
 }
 
-/// Stops a container with its own signal; one that is stopped or gone is no error.
+/// Stops a container with its own signal. One that is stopped or gone is no error.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] when the engine refuses.
+/// [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
     let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
     let options = StopContainerOptionsBuilder::new().t(seconds).build();
@@ -154,11 +155,11 @@ pub(crate) async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(
     }
 }
 
-/// Stops a container with its own signal and removes it with its anonymous volumes; one that is gone is no error.
+/// Stops a container with its own signal, and removes it with its anonymous volumes. One that is gone is no error.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] when the engine refuses.
+/// [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn remove(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
     stop(host, name, grace).await?;
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
@@ -170,7 +171,7 @@ pub(crate) async fn remove(host: &Engine, name: &str, grace: Duration) -> Result
     }
 }
 
-/// Stops and removes several containers; at the same time where the engine can.
+/// Stops and removes several containers, at the same time if the engine can do that.
 ///
 /// # Errors
 ///
@@ -186,11 +187,11 @@ pub(crate) async fn remove_all(host: &Engine, names: &[String], grace: Duration)
     Ok(())
 }
 
-/// Removes a volume; one that is gone is no error.
+/// Removes a volume. One that is gone is no error.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] when the engine refuses, for example because something still uses it.
+/// [`RunError::Engine`] if the engine refuses, for example because something still uses it.
 pub(crate) async fn remove_volume(host: &Engine, name: &str) -> Result<(), RunError> {
     let options = None::<bollard::query_parameters::RemoveVolumeOptions>;
     // The engine lets go of a volume a moment after the container that used it is gone.
@@ -205,11 +206,11 @@ pub(crate) async fn remove_volume(host: &Engine, name: &str) -> Result<(), RunEr
     host.docker().remove_volume(name, options).await.map_err(engine(|| format!("remove volume {name}")))
 }
 
-/// Whether there is a volume of that name, whosever it is.
+/// Whether a volume of that name exists, of any project.
 ///
 /// # Errors
 ///
-/// When the engine cannot say.
+/// If the engine does not answer.
 pub(crate) async fn volume_exists(host: &Engine, name: &str) -> Result<bool, RunError> {
     match host.docker().inspect_volume(name).await {
         Ok(_) => Ok(true),
@@ -218,11 +219,11 @@ pub(crate) async fn volume_exists(host: &Engine, name: &str) -> Result<bool, Run
     }
 }
 
-/// Makes sure of a volume of ours.
+/// Makes sure that a volume of the project exists.
 ///
 /// # Errors
 ///
-/// [`RunError::Foreign`] when there is one that is not; [`RunError::Engine`].
+/// [`RunError::Foreign`] if a volume of that name does not belong to the project; [`RunError::Engine`].
 pub(crate) async fn ensure_volume(
     host: &Engine,
     project: &Project,
@@ -247,11 +248,11 @@ pub(crate) async fn ensure_volume(
     Ok(())
 }
 
-/// Makes sure of the project's network.
+/// Makes sure that the project's network exists.
 ///
 /// # Errors
 ///
-/// [`RunError::Foreign`] when there is one that is not ours; [`RunError::Engine`].
+/// [`RunError::Foreign`] if a network of that name does not belong to the project; [`RunError::Engine`].
 pub(crate) async fn ensure_network(host: &Engine, project: &Project) -> Result<(), RunError> {
     let name = project.network();
     match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
@@ -269,21 +270,21 @@ pub(crate) async fn ensure_network(host: &Engine, project: &Project) -> Result<(
     Ok(())
 }
 
-/// Lets a container join a further network, which is the user's own.
+/// Connects a container to a further network, which is the user's own.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] when there is no such network.
+/// [`RunError::Engine`] if there is no such network.
 pub(crate) async fn join(host: &Engine, network: &str, container: &str) -> Result<(), RunError> {
     let request = NetworkConnectRequest { container: container.to_owned(), ..NetworkConnectRequest::default() };
     host.docker().connect_network(network, request).await.map_err(engine(|| format!("join network {network}")))
 }
 
-/// Removes the project's network; one that is gone is no error, one that is not ours stays.
+/// Removes the project's network. A network that is gone is no error, and one of another project stays.
 ///
 /// # Errors
 ///
-/// [`RunError::Engine`] when the engine refuses.
+/// [`RunError::Engine`] if the engine refuses.
 pub(crate) async fn remove_network(host: &Engine, project: &Project) -> Result<(), RunError> {
     let name = project.network();
     match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
@@ -296,18 +297,18 @@ pub(crate) async fn remove_network(host: &Engine, project: &Project) -> Result<(
     }
 }
 
-/// Looks at an image, and pulls it when the engine does not have it.
+/// Inspects an image, and pulls it if the engine does not have it.
 ///
 /// # Errors
 ///
-/// [`RunError::ImageMissing`] with what the engine said.
+/// [`RunError::ImageMissing`] with the engine's answer.
 pub(crate) async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> Result<ImageInspect, RunError> {
     match host.docker().inspect_image(name).await {
         Err(error) if is_missing(&error) => {}
         other => return other.map_err(engine(|| format!("look at image {name}"))),
     }
     pulling();
-    // Without a tag the engine would pull all of them.
+    // Without a tag the engine would pull all tags.
     let tagged = name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':'));
     let reference = if tagged { name.to_owned() } else { format!("{name}:latest") };
     let options = CreateImageOptionsBuilder::new().from_image(&reference).build();
@@ -316,7 +317,7 @@ pub(crate) async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> 
     host.docker().inspect_image(name).await.map_err(engine(|| format!("look at image {name}")))
 }
 
-/// The last lines that a container wrote; empty when its log cannot be read.
+/// Reads the last lines of a container's log; there are none if it cannot be read.
 pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&TAIL.to_string()).build();
     let mut stream = host.docker().logs(name, Some(options));
@@ -329,7 +330,7 @@ pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
     lines[lines.len().saturating_sub(TAIL)..].to_vec()
 }
 
-/// What a file in a container holds, whether that runs or not.
+/// Reads a file in a container, whether that runs or not.
 pub(crate) async fn file(host: &Engine, container: &str, path: &str) -> Option<Vec<u8>> {
     let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
     let pieces = host.docker().download_from_container(container, Some(options));
@@ -343,7 +344,7 @@ pub(crate) async fn file(host: &Engine, container: &str, path: &str) -> Option<V
     archive::first_file(&archive)
 }
 
-/// A volume of the engine in a container.
+/// Mounts a volume of the engine into a container.
 #[must_use]
 pub(crate) fn mount(volume: &str, target: &str, access: Access) -> Mount {
     Mount {
@@ -351,13 +352,13 @@ pub(crate) fn mount(volume: &str, target: &str, access: Access) -> Mount {
         target: Some(target.to_owned()),
         typ: Some(MountType::VOLUME),
         read_only: Some(access == Access::Read),
-        // Else the engine would copy what the image has at that place into the volume.
+        // Otherwise the engine would copy the image's files at that path into the volume.
         volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
         ..Mount::default()
     }
 }
 
-/// What a container may do with a volume.
+/// The access of a container to a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Read it.
@@ -366,13 +367,13 @@ pub(crate) enum Access {
     Write,
 }
 
-/// Started again by the engine until somebody stops it.
+/// Returns the policy of a container that the engine restarts until somebody stops it.
 #[must_use]
 pub(crate) fn restarting() -> RestartPolicy {
     RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), maximum_retry_count: None }
 }
 
-/// Whether a container runs, and is not about to be started again because it ended.
+/// Whether a container runs, and is not waiting to be restarted after it has ended.
 #[must_use]
 pub(crate) fn is_running(container: &ContainerInspectResponse) -> bool {
     let state = container.state.as_ref();
@@ -380,7 +381,7 @@ pub(crate) fn is_running(container: &ContainerInspectResponse) -> bool {
     is(|state| state.running) && !is(|state| state.restarting)
 }
 
-/// The exit code of a container that ended; `None` while it runs or before it ever did.
+/// Returns the exit code of a container that has ended, and `None` for one that runs or never ran.
 #[must_use]
 pub(crate) fn exit_code(container: &ContainerInspectResponse) -> Option<i64> {
     let state = container.state.as_ref()?;

@@ -8,12 +8,12 @@ use tokio::io::AsyncWriteExt;
 
 use crate::error::{RunError, engine};
 
-/// As much of a command's output as is kept.
+/// The most output of a command that is kept.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(crate) struct CommandResult {
     /// Its exit code.
     pub(crate) code: i64,
     /// What it wrote to both outputs, at most 64 KiB.
@@ -28,7 +28,12 @@ pub(crate) struct Done {
 /// # Errors
 ///
 /// [`RunError::Engine`] when the engine cannot run it.
-pub(crate) async fn run(host: &Engine, container: &str, command: &[String], input: &[u8]) -> Result<Done, RunError> {
+pub(crate) async fn run(
+    host: &Engine,
+    container: &str,
+    command: &[String],
+    input: &[u8],
+) -> Result<CommandResult, RunError> {
     let doing = || format!("run a command in {container}");
     let options = CreateExecOptions {
         cmd: Some(command.to_vec()),
@@ -43,7 +48,7 @@ pub(crate) async fn run(host: &Engine, container: &str, command: &[String], inpu
     let mut kept = Vec::new();
     if let StartExecResults::Attached { mut output, input: mut stdin } = started {
         if !input.is_empty() {
-            // A command that ends before it has read everything closes the connection; its exit code tells.
+            // A command that ends before it has read everything closes the connection. Its exit code says why.
             let _ = stdin.write_all(input).await;
             let _ = stdin.flush().await;
         }
@@ -58,14 +63,14 @@ pub(crate) async fn run(host: &Engine, container: &str, command: &[String], inpu
     for _ in 0..50 {
         let state = docker.inspect_exec(&exec).await.map_err(engine(doing))?;
         if let (Some(false), Some(code)) = (state.running, state.exit_code) {
-            return Ok(Done { code, output: kept });
+            return Ok(CommandResult { code, output: kept });
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    Ok(Done { code: -1, output: kept })
+    Ok(CommandResult { code: -1, output: kept })
 }
 
-/// The bytes of a piece of output, whichever stream it belongs to.
+/// Returns the bytes of a piece of output of either stream.
 #[must_use]
 pub(crate) fn bytes_of(piece: &LogOutput) -> &[u8] {
     match piece {

@@ -1,4 +1,4 @@
-//! What a container writes, on its way to people: behind the redactor, and with a prefix where several write.
+//! The output of a container on its way to a printer: redacted, and with a prefix if several containers are shown.
 
 use bollard::container::LogOutput;
 use pcli::Printer;
@@ -6,7 +6,7 @@ use psecret::{Redactor, RedactorStream};
 
 use crate::edge::Edge;
 
-/// The two streams of one container on their way to people.
+/// The two output streams of one container.
 pub(crate) struct Lines {
     out: Side,
     error: Side,
@@ -20,7 +20,7 @@ struct Side {
 }
 
 impl Lines {
-    /// Lines behind this redactor, each with this prefix.
+    /// Redacts both streams and puts this prefix before each line.
     pub(crate) fn new(redactor: &Redactor, prefix: String, edge: &Edge) -> Self {
         let side = |printer: &Printer| Side {
             redactor: redactor.stream(),
@@ -31,12 +31,12 @@ impl Lines {
         Self { out: side(&edge.stdout), error: side(&edge.stderr) }
     }
 
-    /// Whole bytes as they come, behind the redactor of an edge that knows the values.
+    /// Redacts both streams as the edge does, without a prefix.
     pub(crate) fn plain(edge: &Edge) -> Self {
         Self::new(edge.stdout.redactor(), String::new(), edge)
     }
 
-    /// Shows a piece of output as far as no value can go on in the next one.
+    /// Shows a piece of output, but for an end in which a secret may begin.
     pub(crate) fn push(&mut self, piece: &LogOutput) {
         match piece {
             LogOutput::StdErr { message } => self.error.push(message),
@@ -67,7 +67,7 @@ impl Side {
         }
     }
 
-    /// Without a prefix bytes go as they come; with one, whole lines.
+    /// Prints bytes as they arrive without a prefix, and whole lines with one.
     fn show(&mut self, clean: &[u8]) {
         if self.prefix.is_empty() {
             if !clean.is_empty() {

@@ -1,11 +1,11 @@
-//! Why a command cannot do what it is asked to do.
+//! Errors of single subcommands.
 
 use std::io;
 use std::path::PathBuf;
 
 use pcredential::ServiceKind;
 
-/// What a command line asks for and cannot have.
+/// Why a subcommand cannot do what its command line asks for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     /// `prun logs` names something that does not run.
@@ -25,7 +25,7 @@ pub(crate) enum CommandError {
         project: String,
     },
     /// `prun injected --reveal` names a variable that does not exist.
-    #[error("instances get no `{name}`")]
+    #[error("instances have no variable `{name}`")]
     NoVariable {
         /// The variable.
         name: String,
@@ -67,7 +67,7 @@ pub(crate) enum CommandError {
         planned: ServiceKind,
     },
     /// The manifest would bring a removed service back.
-    #[error("service `{service}` stands in app.toml:{line}")]
+    #[error("service `{service}` is declared in app.toml:{line}")]
     ServiceDeclared {
         /// The service.
         service: String,

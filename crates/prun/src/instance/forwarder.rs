@@ -1,6 +1,7 @@
 //! The container that owns the published ports.
 //!
-//! Instances publish nothing, so there can be several of them, and a new one can be healthy before the old one goes.
+//! Instances publish no ports themselves. So there can be several of them, and a new one can be healthy before an old one
+//! goes.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +21,8 @@ use crate::names::{self, Project, Role};
 /// How long open connections may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Makes sure that the ports are published. When they change and one is taken, the old ones are published again.
+/// Makes sure that these ports are published. If the ports change and one of the new ones is taken, the old ones are
+/// published again.
 ///
 /// # Errors
 ///
@@ -47,7 +49,7 @@ pub(crate) async fn ensure(host: &Engine, project: &Project, ledger: &Ledger, po
             containers::stop(host, &name, GRACE).await?;
             rename(host, &name, &retired).await?;
         }
-        // A run that was killed here left the old one aside.
+        // A command that was killed at this point has left the old forwarder under its other name.
         None => containers::remove(host, &retired, GRACE).await?,
     }
     let published = publish(host, project, &name, image, digest, ports).await;
@@ -113,19 +115,19 @@ async fn start(host: &Engine, name: &str, ports: &[Port]) -> Result<(), RunError
     }
 }
 
-/// Whether the engine says that a port cannot be had; it has said so in several ways over the years.
+/// Whether the engine's message means that a port is taken; it has had several wordings over the years.
 fn is_taken(message: &str) -> bool {
     ["already allocated", "address already in use", "cannot assign requested address"]
         .iter()
         .any(|words| message.contains(words))
 }
 
-/// Whether a message names a port and not just digits of a longer number.
+/// Whether a message names this port, and not just its digits within a longer number.
 fn names_port(message: &str, port: u16) -> bool {
     message.split(|c: char| !c.is_ascii_digit()).any(|number| number == port.to_string())
 }
 
-/// The container that has a port, whosever it is.
+/// Finds the container that has a port, of any project.
 async fn holder_of(host: &Engine, port: Option<u16>, ours: &str) -> Option<String> {
     let options = ListContainersOptionsBuilder::new().build();
     let running = host.docker().list_containers(Some(options)).await.ok()?;
@@ -142,7 +144,7 @@ async fn rename(host: &Engine, from: &str, to: &str) -> Result<(), RunError> {
     host.docker().rename_container(from, options).await.map_err(engine(|| format!("rename container {from}")))
 }
 
-/// Sends new connections to these instances from now on; those that are open stay where they are.
+/// Sends new connections to these instances from now on. Open connections stay where they are.
 ///
 /// # Errors
 ///
@@ -164,7 +166,8 @@ pub(crate) async fn point(
     holder::upload(host, &project.forwarder(), "/", &[file]).await
 }
 
-/// Where the ports answer: `http://127.0.0.1:8080`, with the engine's choice where nobody chose.
+/// Returns the addresses of the published ports, such as `http://127.0.0.1:8080`. The engine has chosen every part that the
+/// plan left open.
 ///
 /// # Errors
 ///

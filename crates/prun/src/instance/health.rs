@@ -1,4 +1,4 @@
-//! What an instance must do before it counts: its init commands, and its health check.
+//! The conditions that a new instance must meet: its init commands have finished, and its health check succeeds.
 
 use std::time::{Duration, Instant};
 
@@ -17,35 +17,35 @@ use crate::names::Project;
 use crate::plan::Plan;
 use crate::plan::error::PlanError;
 
-/// Between two looks.
+/// The pause between two checks.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long an app without any health check must run before it takes the place of another.
 pub(crate) const STEADY: Duration = Duration::from_secs(3);
 
 /// An init command that finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Finished {
+pub(crate) struct InitReport {
     /// Its name.
     pub(crate) name: String,
-    /// How long it took, as the entrypoint says it.
+    /// How long it took, in the entrypoint's words.
     pub(crate) took: String,
 }
 
-/// Waits until the instance's init commands have finished, and tells each one.
+/// Waits until the instance's init commands have finished, and calls `say` for each.
 ///
-/// The entrypoint says so in the container's log; there is no other way out of a container that may have a read-only
-/// root and no shell. An engine that keeps no log leaves it to the health check alone.
+/// The entrypoint reports them in the container's log. A container may have a read-only root and no shell, so there is no
+/// other way out of it. With an engine that keeps no log the health check alone decides.
 ///
 /// # Errors
 ///
-/// [`RunError::Init`] with the redactable end of the log; [`RunError::Ended`].
+/// [`RunError::Init`] with the end of the log, not yet redacted; [`RunError::Ended`].
 pub(crate) async fn init(
     host: &Engine,
     project: &Project,
     plan: &Plan,
     container: &str,
     instance: u32,
-    mut say: impl FnMut(&Finished),
+    mut say: impl FnMut(&InitReport),
 ) -> Result<(), RunError> {
     let mut waiting = plan.init().len();
     if waiting == 0 {
@@ -62,7 +62,7 @@ pub(crate) async fn init(
                 continue;
             }
             match report(&String::from_utf8_lossy(&line)) {
-                Some(Report::Finished(finished)) => {
+                Some(Report::InitReport(finished)) => {
                     say(&finished);
                     waiting = waiting.saturating_sub(1);
                 }
@@ -75,7 +75,7 @@ pub(crate) async fn init(
             return Ok(());
         }
     }
-    // The log has ended: so has the container, or the engine keeps no log.
+    // The log has ended. Either the container has ended too, or the engine keeps no log.
     let Some(state) = containers::inspect(host, project, container).await? else { return Ok(()) };
     let Some(code) = containers::exit_code(&state) else { return Ok(()) };
     let tail = containers::tail(host, container).await;
@@ -86,24 +86,24 @@ pub(crate) async fn init(
 }
 
 enum Report {
-    Finished(Finished),
+    InitReport(InitReport),
     Failed(String),
 }
 
-/// Reads a line of the entrypoint's; an app that imitates one deceives nobody but itself.
+/// Reads a line of the entrypoint. An app that imitates such a line deceives only itself.
 fn report(line: &str) -> Option<Report> {
     let rest = line.trim_end().strip_prefix("prun: init ")?;
     let (name, what) = rest.split_once(' ')?;
     if let Some(took) = what.strip_prefix("finished in ") {
-        return Some(Report::Finished(Finished { name: name.to_owned(), took: took.replace(' ', "") }));
+        return Some(Report::InitReport(InitReport { name: name.to_owned(), took: took.replace(' ', "") }));
     }
     what.starts_with("failed").then(|| Report::Failed(name.to_owned()))
 }
 
 /// Waits until an instance is healthy.
 ///
-/// What is asked, in this order: what the plan says; the image's own health check; else that the app keeps running, for
-/// as long as `steady` says: there is something to lose only where another generation runs.
+/// The plan's health check decides, or else the image's own. Without either, the app must keep running for `steady`, which
+/// matters only if it takes the place of another generation.
 ///
 /// # Errors
 ///
@@ -132,7 +132,7 @@ pub(crate) async fn healthy(
         match tokio::time::timeout(left, look).await {
             Ok(Ok(Look::Healthy)) => return Ok(()),
             Ok(Ok(Look::NotYet(said))) => answer = said,
-            // An instance that ends while it is asked; the next look at its state tells.
+            // The instance ended during the check. The next look at its state says so.
             Ok(Err(RunError::Engine { .. })) => {}
             Ok(Err(other)) => return Err(other),
             Err(_) if answer.is_empty() => answer = "the health check does not end".to_owned(),
@@ -144,9 +144,9 @@ pub(crate) async fn healthy(
     Err(RunError::Unhealthy { instance, seconds: plan.patience().as_secs(), answer, tail })
 }
 
-/// Whether anybody says how health is asked.
+/// Whether the plan or the image has a health check.
 #[must_use]
-pub(crate) fn is_asked(plan: &Plan, image: &ImageInspect) -> bool {
+pub(crate) fn has_check(plan: &Plan, image: &ImageInspect) -> bool {
     let test =
         image.config.as_ref().and_then(|config| config.healthcheck.as_ref()).and_then(|check| check.test.as_ref());
     plan.health().is_some() || test.and_then(|test| test.first()).is_some_and(|kind| kind.starts_with("CMD"))
@@ -176,7 +176,8 @@ async fn look(
                 return Err(PlanError::HealthPort.into());
             };
             let words = [holder::PROGRAM, "http", &container, &port.to_string(), path].map(str::to_owned);
-            // From beside the app, over the network: what only the app itself can reach is of no use.
+            // The request comes over the network, as those of the forwarder do: an app that listens on localhost alone
+            // is of no use.
             judge(&inside::run(host, &project.values(generation), &words, &[]).await?)
         }
         Some(Check::Command(command)) => {
@@ -200,16 +201,16 @@ async fn look(
     }
 }
 
-fn judge(done: &inside::Done) -> Result<Look, RunError> {
+fn judge(done: &inside::CommandResult) -> Result<Look, RunError> {
     if done.code == 0 {
         return Ok(Look::Healthy);
     }
     let text = String::from_utf8_lossy(&done.output);
-    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it ends without a word");
+    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it failed without any output");
     Ok(Look::NotYet(last.trim_start_matches("prun: ").to_owned()))
 }
 
-/// The one port that the image exposes.
+/// Returns the port that the image exposes, if there is exactly one.
 fn exposed(image: &ImageInspect) -> Option<u16> {
     let ports = image.config.as_ref()?.exposed_ports.as_ref()?;
     let [only] = ports.as_slice() else { return None };
@@ -223,7 +224,7 @@ mod tests {
     #[test]
     fn the_entrypoints_own_lines_are_read_and_no_others() {
         match report("prun: init migrate finished in 1.4 s\r") {
-            Some(Report::Finished(finished)) => {
+            Some(Report::InitReport(finished)) => {
                 assert_eq!((finished.name.as_str(), finished.took.as_str()), ("migrate", "1.4s"));
             }
             _ => panic!("a finished command"),

@@ -1,7 +1,7 @@
 //! Values in memory: a tmpfs volume, a tiny container that keeps it alive, and the files in it.
 //!
-//! A tmpfs volume lives as long as a container that mounts it runs. Files are put in through the holder while it runs,
-//! so they never touch a disk: what is copied into a container that does not run lands in its writable layer.
+//! A tmpfs volume lives as long as a container that mounts it runs. Files are copied into it through the holder while that
+//! runs, so they never touch a disk. A copy into a container that does not run would land in its writable layer.
 
 use std::time::Duration;
 
@@ -18,16 +18,18 @@ use crate::error::{RunError, engine, is_missing, message};
 use crate::instance::shim;
 use crate::names::{Project, Role};
 
-/// Where the holder sees the values.
+/// The path of the values inside the holder.
 const VALUES: &str = "/values";
-/// Where the holder sees the home volume.
+/// The path of the home volume inside the holder.
 const HOME: &str = "/home";
 /// The file in the home volume with the number of the generation that was sealed last.
 const SEALED: &str = "sealed";
 /// The program in the holder's image.
 pub(crate) const PROGRAM: &str = "/shim";
 
-/// The image of holders and forwarders: nothing but the entrypoint, imported, so that no registry is asked.
+/// Makes sure that the engine has the image of holders and forwarders, and returns its name.
+///
+/// The image holds nothing but the entrypoint. It is imported, so that no registry is needed.
 ///
 /// # Errors
 ///
@@ -52,22 +54,22 @@ pub(crate) async fn image(host: &Engine) -> Result<String, RunError> {
     Ok(name)
 }
 
-/// Removes the image, unless another project uses it; then the engine refuses, and that is right.
+/// Removes the image. If another project uses it, the engine refuses, which is right.
 pub(crate) async fn remove_image(host: &Engine) {
     let options = None::<bollard::query_parameters::RemoveImageOptions>;
     let _ = host.docker().remove_image(&format!("prun/shim:{}", shim::digest()), options, None).await;
 }
 
-/// What a holder keeps.
+/// A container that keeps a tmpfs volume alive.
 #[derive(Debug)]
 pub(crate) struct Holder {
     /// The name of the volume and of the container.
     pub(crate) name: String,
-    /// What it belongs to.
+    /// The labels that say what it belongs to.
     pub(crate) labels: Vec<(&'static str, String)>,
-    /// The network that its health checks go out on; none if nothing is asked.
+    /// The network that health checks use; none if the holder makes no checks.
     pub(crate) network: Option<String>,
-    /// The volume with the entrypoint, if it should be filled.
+    /// The volume with the entrypoint, if this holder fills it.
     pub(crate) home: Option<String>,
 }
 
@@ -83,7 +85,7 @@ impl Holder {
         {
             return Ok(());
         }
-        // Values must not reach a swap file; kernels before 6.4 know no way to say so.
+        // Values must not reach a swap file. Kernels before 6.4 do not know `noswap`.
         match self.create(host, project, "size=64m,mode=0755,nosuid,nodev,noexec,noswap").await {
             Err(RunError::Engine { source, .. }) if message(&source).contains("invalid argument") => {
                 self.remove(host).await?;
@@ -121,7 +123,7 @@ impl Holder {
         upload(host, &self.name, VALUES, files).await
     }
 
-    /// Whether a file is in the volume: after a restart of the engine none is.
+    /// Whether a file is in the volume. After a restart of the engine there is none.
     pub(crate) async fn has(&self, host: &Engine, file: &str) -> bool {
         has(host, &self.name, &format!("{VALUES}/{file}")).await
     }
@@ -139,7 +141,7 @@ impl Holder {
         upload(host, &self.name, HOME, &[file]).await
     }
 
-    /// Notes beside the entrypoint which generation was sealed, where no older state can take it back.
+    /// Writes the number of the sealed generation beside the entrypoint, where restoring an older state does not reach it.
     ///
     /// # Errors
     ///
@@ -150,7 +152,7 @@ impl Holder {
         upload(host, &self.name, HOME, &[file]).await
     }
 
-    /// Removes container and volume; the values are gone then.
+    /// Removes the container and the volume, and with them the values.
     ///
     /// # Errors
     ///
@@ -160,7 +162,7 @@ impl Holder {
     }
 }
 
-/// The generation that was noted last, as a holder of the project sees it.
+/// Reads the number that [`Holder::note`] wrote last.
 pub(crate) async fn noted(host: &Engine, holder: &str) -> Option<u64> {
     let file = containers::file(host, holder, &format!("{HOME}/{SEALED}")).await?;
     String::from_utf8_lossy(&file).parse().ok()
@@ -194,7 +196,7 @@ pub(crate) async fn upload(host: &Engine, container: &str, folder: &str, files: 
     sent.map_err(engine(|| format!("put files into {container}")))
 }
 
-/// What a container of ours needs: nothing.
+/// The settings of a helper container: no capabilities, no new privileges, and only this network.
 #[must_use]
 pub(crate) fn bare(network: &str) -> HostConfig {
     HostConfig {

@@ -1,4 +1,4 @@
-//! From one generation of instances to the next: new ones first, old ones go when the new are healthy.
+//! The change from one generation of instances to the next: new ones start first, and old ones go when the new are healthy.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -21,46 +21,46 @@ use crate::names::{self, Project, Role, number, role};
 use crate::plan::Plan;
 use crate::plan::container::PlannedVolume;
 use crate::plan::record::Record;
-use crate::state::Locked;
+use crate::state::LockedState;
 use crate::values::generation::{Generation, Variable};
 
 /// How long an instance may take to end.
 const GRACE: Duration = Duration::from_secs(10);
-/// The file that says that all values are there, as the holder sees it.
+/// The file in the holder's volume that says that all values are there.
 const READY: &str = "ready";
 
-/// What had to be done.
+/// The change that a roll made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Nothing.
+    /// None: everything ran as planned.
     None,
-    /// Instances of the same generation were missing.
+    /// Missing instances of the same generation were started.
     Restored,
-    /// There is a new generation.
+    /// A new generation took the place of the old one.
     Replaced,
 }
 
-/// Everything that a roll needs to know.
+/// Everything that a roll needs.
 pub(crate) struct Roll<'a> {
     /// The engine.
     pub(crate) host: &'a Engine,
     /// The project.
     pub(crate) project: &'a Project,
-    /// What should run.
+    /// The plan.
     pub(crate) plan: &'a Plan,
-    /// The services.
+    /// The services and their credentials.
     pub(crate) ledger: &'a Ledger,
     /// The app's image.
     pub(crate) image: &'a ImageInspect,
     /// The order and the manifest of the start.
     pub(crate) record: &'a Record,
-    /// Whether instances that are as they should be are replaced too.
+    /// Whether instances that are as planned are replaced too.
     pub(crate) instances: Instances,
-    /// Where to tell.
+    /// The printers and the cancellation.
     pub(crate) edge: &'a Edge,
 }
 
-/// What becomes of instances that are as they should be.
+/// Whether instances that are as planned are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Instances {
     /// They stay.
@@ -69,7 +69,7 @@ pub(crate) enum Instances {
     Replace,
 }
 
-/// What instances are made of, as a digest: two starts with the same digest are the same.
+/// Computes the digest of everything that instances are made of. Two starts with the same digest make the same instances.
 #[must_use]
 pub(crate) fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variables: &[Variable]) -> String {
     let sealed = Generation::seal_variables(variables);
@@ -86,14 +86,14 @@ pub(crate) fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variabl
 }
 
 impl Roll<'_> {
-    /// Makes what runs what is wanted. When it fails, or somebody stops it, what ran before runs still.
+    /// Brings the instances to the plan. If that fails or is cancelled, the old instances still run.
     ///
     /// # Errors
     ///
     /// Those of the health check, the forwarder and the engine; [`RunError::Stopped`].
     pub(crate) async fn run(
         &self,
-        locked: &Locked<'_>,
+        locked: &LockedState<'_>,
         current: Option<Generation>,
         variables: Vec<Variable>,
     ) -> Result<Change, RunError> {
@@ -129,10 +129,10 @@ impl Roll<'_> {
             if !before.is_empty() {
                 forwarder::point(self.host, self.project, self.plan.ports(), &before).await?;
             }
-            // Without a health check there is nothing to wait for, unless others run whose place would be taken.
+            // Without a health check there is no need to wait, unless the new instances take the place of others.
             let steady = if before.is_empty() { Duration::ZERO } else { health::STEADY };
             self.bring_up(&generation, steady).await?;
-            // Both are on the disk before anything old goes: killed here, the next start finds the new ones.
+            // The new generation is sealed before the old instances go. If prun is killed here, the next start finds it.
             fault::point("roll.up");
             locked.seal_generation(&generation)?;
             fresh.set(false);
@@ -157,7 +157,7 @@ impl Roll<'_> {
         (1..=self.plan.replicas()).map(|instance| self.project.instance(generation, instance)).collect()
     }
 
-    /// Whether all instances of a generation run, and their values are there: after a restart of the engine they are not.
+    /// Whether all instances of a generation run and have their values, which are gone after a restart of the engine.
     async fn runs(&self, generation: u64, delivered: bool) -> Result<bool, RunError> {
         let holder = delivered.then(|| self.project.values(generation));
         for name in self.names(generation).into_iter().chain(holder) {
@@ -202,14 +202,14 @@ impl Roll<'_> {
             }
         }
         if let Some(holder) = &holder {
-            // Known only now, when there is a container whose list of users can be read.
+            // The owner is known only now, because the list of users is read from the container.
             let owner = instance::owner(self.host, self.plan, self.image, &self.project.instance(number, 1)).await;
             holder.fill(self.host, &recipe.files(owner).in_order()).await?;
         }
         for instance in 1..=self.plan.replicas() {
             let name = self.project.instance(number, instance);
             containers::start(self.host, &name).await?;
-            let say = |finished: &health::Finished| {
+            let say = |finished: &health::InitReport| {
                 self.edge.stderr.fact("init", &format!("{:<9} instance {instance}   {}", finished.name, finished.took));
             };
             let init = health::init(self.host, self.project, self.plan, &name, instance, say);
@@ -218,7 +218,7 @@ impl Roll<'_> {
             let what =
                 || format!("instance {instance} until it is healthy, at most {}s", self.plan.patience().as_secs());
             self.edge.patiently(what, healthy).await?;
-            // Only now: the engine must not start again and again what never was healthy.
+            // The policy is set only now: the engine must not restart an instance again and again that was never healthy.
             let update = ContainerUpdateBody {
                 restart_policy: Some(self.plan.container().restart_policy()),
                 ..ContainerUpdateBody::default()
@@ -230,10 +230,10 @@ impl Roll<'_> {
             }
         }
         let (all, word) = (self.plan.replicas(), if self.plan.replicas() == 1 { "instance" } else { "instances" });
-        if health::is_asked(self.plan, self.image) {
+        if health::has_check(self.plan, self.image) {
             self.edge.stderr.fact("healthy", &format!("{all} of {all} {word}"));
         } else {
-            self.edge.stderr.fact("running", &format!("{all} of {all} {word}; no health check asks for more"));
+            self.edge.stderr.fact("running", &format!("{all} of {all} {word} (no health check configured)"));
         }
         Ok(())
     }
@@ -247,7 +247,7 @@ impl Roll<'_> {
         self.project.labels(Role::App, &more)
     }
 
-    /// The app's own volumes.
+    /// Makes sure of the app's own volumes.
     async fn ensure_data(&self) -> Result<(), RunError> {
         for volume in self.plan.container().volumes() {
             if let PlannedVolume::Project(volume) = volume
@@ -261,7 +261,7 @@ impl Roll<'_> {
         Ok(())
     }
 
-    /// Instances of other generations that run.
+    /// Lists the running instances of other generations.
     async fn names_of_others(&self, generation: u64) -> Result<Vec<String>, RunError> {
         let all = containers::list(self.host, self.project).await?;
         let others = all.iter().filter(|container| {
@@ -272,7 +272,7 @@ impl Roll<'_> {
         Ok(others.map(containers::name_of).collect())
     }
 
-    /// Removes what belongs to other generations than this one, leftovers of killed runs among it.
+    /// Removes the containers of all generations but this one, with the leftovers of killed commands.
     async fn remove_others(&self, keep: Option<u64>) -> Result<(), RunError> {
         let all = containers::list(self.host, self.project).await?;
         let mut numbers: Vec<u64> = all.iter().filter_map(number).filter(|number| Some(*number) != keep).collect();
@@ -306,8 +306,8 @@ impl Roll<'_> {
     }
 }
 
-/// Refuses to work with a state that is older than what runs, as a restored backup is: it would take the instances of the
-/// newer generation for leftovers, and hand out credentials that were revoked.
+/// Refuses a state that is older than the instances that run, such as a restored backup. With it, the instances of the newer
+/// generation would be taken for leftovers, and revoked credentials would be handed out.
 ///
 /// # Errors
 ///
@@ -318,7 +318,7 @@ pub(crate) async fn check_age(host: &Engine, project: &Project, sealed: Option<&
     let newer = all.iter().find(|container| {
         role(container) == Some(Role::Values.as_str()) && number(container).is_some_and(|number| number > sealed)
     });
-    // One that a killed run left was never sealed, and not noted as such.
+    // A generation that a killed command left was never sealed, so its number was never written down.
     let Some(newer) = newer else { return Ok(()) };
     match holder::noted(host, &containers::name_of(newer)).await {
         Some(noted) if noted > sealed => {

@@ -1,32 +1,32 @@
-//! The embedded entrypoint.
+//! The program that starts before the app in each instance, embedded in prun.
 
 use sha2::{Digest, Sha256};
 
 /// The program: a static file that runs in every Linux image of its architecture.
 pub(crate) const PROGRAM: &[u8] = include_bytes!(env!("PRUN_SHIM"));
 
-/// Its architecture, as Rust names it.
+/// Its architecture, by Rust's name.
 const ARCHITECTURE: &str = env!("PRUN_SHIM_ARCHITECTURE");
 
-/// Twelve hex digits of its digest: a newer `prun` puts its entrypoint beside the older ones.
+/// Returns twelve hex digits of its digest. They are part of its file name, so that a newer prun puts its own beside it.
 #[must_use]
 pub(crate) fn digest() -> String {
     Sha256::digest(PROGRAM).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Its file's name in the home volume.
+/// Returns its file name in the home volume.
 #[must_use]
 pub(crate) fn file_name() -> String {
     format!("shim-{}", digest())
 }
 
-/// Where an app's container sees it.
+/// Returns its path inside a container of the app.
 #[must_use]
 pub(crate) fn path() -> String {
     format!("{}/{}", pshim::HOME, file_name())
 }
 
-/// Whether it runs in images of an architecture, as engines name it.
+/// Whether it runs in images of an architecture, by the engine's name.
 #[must_use]
 pub(crate) fn runs_on(architecture: &str) -> bool {
     match ARCHITECTURE {

@@ -1,4 +1,4 @@
-//! What killed runs of `prun run` and `prun init` leave in the engine.
+//! The containers and values that killed runs of `prun run` and `prun init` leave behind.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::error::RunError;
 use crate::instance::holder;
 use crate::names::{Project, Role, role};
 
-/// How long a container may take to end when its values go.
+/// How long a container may take to end.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
-/// Removes what killed runs left: containers that do not run, and values that no container of theirs reads.
+/// Removes the leftovers of killed runs: containers that have ended, and values that no running container reads.
 pub(crate) async fn sweep(host: &Engine, project: &Project) -> Result<(), RunError> {
     let all = containers::list(host, project).await?;
     let of_runs: Vec<_> = all.iter().filter(|container| role(container) == Some(Role::Run.as_str())).collect();

@@ -1,4 +1,4 @@
-//! What docker run's own flags ask of an app's container, in docker's spelling and with docker's meaning.
+//! The container's own flags, checked. They have the spelling and the meaning that they have in docker run.
 
 use std::path::{Path, PathBuf};
 
@@ -10,18 +10,18 @@ use crate::names;
 use crate::plan::error::PlanError;
 use crate::plan::order::ContainerOrder;
 
-/// A volume and where its relative places begin.
+/// A volume of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PlannedVolume {
-    /// One of `app.toml`: names are the project's own.
+    /// A volume of the manifest. Its name is the project's own.
     Project(Volume),
-    /// One of a flag: names are the engine's, as with docker.
+    /// A volume of a flag. Its name is the engine's, as with docker.
     Engine(Volume),
-    /// A folder without a name, for one container; it goes with that.
+    /// A volume without a name, at this path. It is removed with its container.
     Nameless(String),
 }
 
-/// The same, checked.
+/// The container's flags, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ContainerFlags {
     volumes: Vec<PlannedVolume>,
@@ -41,11 +41,12 @@ pub(crate) struct ContainerFlags {
 }
 
 impl ContainerOrder {
-    /// Public configuration that the flags name.
+    /// Reads the public configuration of the flags.
     ///
     /// # Errors
     ///
-    /// [`PlanError`] for a name without a value: what the process environment has may be a secret, and is given as one.
+    /// [`PlanError`] for a name without a value. Docker would take the value from its own environment,
+    /// where it may be a secret.
     pub(crate) fn configuration(&self) -> Result<Vec<(String, String)>, PlanError> {
         let pairs = self.environment.iter().map(|text| match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -54,7 +55,7 @@ impl ContainerOrder {
         pairs.collect()
     }
 
-    /// Checks the flags. `folder` is where relative paths begin.
+    /// Checks the flags. Relative paths begin in `folder`.
     ///
     /// # Errors
     ///
@@ -110,14 +111,14 @@ impl ContainerFlags {
         &self.networks
     }
 
-    /// Runs this program instead of the image's, whatever was asked for.
+    /// Runs these words instead of the image's entrypoint and command, and instead of those of the flags.
     pub(crate) fn run_instead(&mut self, words: Vec<String>) {
         self.entrypoint = Some(String::new());
         self.command = words;
     }
 
-    /// The app's command: that of the flags, else the image's. Another entrypoint takes the image's CMD away, as docker has
-    /// it.
+    /// Returns the app's command: that of the flags, or else the image's. With another entrypoint the image's CMD is
+    /// dropped, as in docker.
     #[must_use]
     pub(crate) fn command_of(&self, image: &bollard::models::ImageConfig) -> Vec<String> {
         let entrypoint: Vec<String> = match &self.entrypoint {
@@ -132,7 +133,7 @@ impl ContainerFlags {
         entrypoint.into_iter().chain(command).collect()
     }
 
-    /// Puts into a container what the flags ask for.
+    /// Adds the flags to the request for a container.
     #[must_use]
     pub(crate) fn apply(&self, body: ContainerCreateBody) -> ContainerCreateBody {
         let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
@@ -155,7 +156,7 @@ impl ContainerFlags {
         }
     }
 
-    /// What the engine does when an instance that was healthy ends.
+    /// Returns what the engine does when an instance ends that was healthy once.
     #[must_use]
     pub(crate) fn restart_policy(&self) -> RestartPolicy {
         match self.restart {
@@ -206,12 +207,12 @@ fn restart(text: &str) -> Result<(RestartPolicyNameEnum, i64), PlanError> {
     }
 }
 
-/// A size as docker reads it.
+/// Reads a size as docker does.
 fn memory(text: &str) -> Result<i64, PlanError> {
     pcli::size(text).ok_or_else(|| PlanError::Memory { flag: text.to_owned() })
 }
 
-/// A decimal number as billionths.
+/// Reads a decimal number as billionths.
 fn cpus(text: &str) -> Result<i64, PlanError> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let nanos = format!("{part:0<9}");

@@ -1,4 +1,4 @@
-//! What a start was told, so that it can be done again without the files, the flags and the secrets of that day.
+//! The record of a start, from which it can be repeated without the flags, the files and the secrets of that day.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::error::PlanError;
 use crate::plan::order::Order;
-use crate::plan::{Plan, WantedService};
+use crate::plan::{Plan, PlannedService};
 
-/// The flags and the manifest of the last start; sealed with the generation that it made.
+/// The order and the manifest of the last start, sealed with the generation that it made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
@@ -18,34 +18,34 @@ pub(crate) struct Record {
     order: Order,
     manifest: Option<String>,
     folder: PathBuf,
-    /// The composed secrets that are made anew from injected variables.
+    /// The composed secrets that need injected variables, and so are composed anew each time.
     deferred: Vec<String>,
     /// Services that `prun services add` added, as `KIND[:VERSION]=NAME`.
     added: Vec<String>,
 }
 
-/// Where a service was asked for.
+/// Where a service of the plan comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServiceOrigin {
-    /// In this line of the manifest.
+    /// From this line of the manifest.
     Manifest(usize),
-    /// By a flag of `prun start`, or by `prun services add`.
+    /// From a flag of `prun start`, or from `prun services add`.
     Flags,
 }
 
 impl Record {
-    /// Notes what a start was told. `folder` is the one that the plan's paths begin at.
+    /// Records a start. The paths of the manifest begin in `folder`.
     #[must_use]
     pub(crate) fn new(order: Order, manifest: Option<String>, folder: &Path, deferred: Vec<String>) -> Self {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         Self { order, manifest, folder, deferred, added: Vec::new() }
     }
 
-    /// The same plan again.
+    /// Makes the same plan again.
     ///
     /// # Errors
     ///
-    /// When this program no longer understands what it once was told.
+    /// If this version of prun no longer understands the order or the manifest.
     pub(crate) fn plan(&self) -> Result<Plan, PlanError> {
         let manifest = match &self.manifest {
             None => Manifest::default(),
@@ -59,16 +59,16 @@ impl Record {
         Ok(plan)
     }
 
-    /// The services that were added by hand.
+    /// The services of `prun services add`.
     #[must_use]
     pub(crate) fn added(&self) -> &[String] {
         &self.added
     }
 
-    /// Where a service was asked for.
+    /// Finds where a service comes from.
     #[must_use]
     pub(crate) fn origin(&self, service: &str) -> Option<ServiceOrigin> {
-        let named = |text: &&String| WantedService::of_flag(text).is_ok_and(|wanted| wanted.name == service);
+        let named = |text: &&String| PlannedService::of_flag(text).is_ok_and(|planned| planned.name == service);
         let in_manifest = self
             .manifest
             .as_ref()
@@ -80,16 +80,16 @@ impl Record {
         self.added.iter().chain(&self.order.services).find(named).map(|_| ServiceOrigin::Flags)
     }
 
-    /// The same without a service that flags or `prun services add` named.
+    /// Returns the record without a service of the flags or of `prun services add`.
     #[must_use]
     pub(crate) fn without(mut self, service: &str) -> Self {
-        let other = |text: &String| WantedService::of_flag(text).is_ok_and(|wanted| wanted.name != service);
+        let other = |text: &String| PlannedService::of_flag(text).is_ok_and(|planned| planned.name != service);
         self.added.retain(other);
         self.order.services.retain(other);
         self
     }
 
-    /// The same with these services added by hand.
+    /// Returns the record with these services of `prun services add`.
     #[must_use]
     pub(crate) fn with_added(mut self, added: &[String]) -> Self {
         self.added = added.to_vec();

@@ -1,8 +1,7 @@
-//! From a service's credential to its next one, while instances go on logging in.
+//! The change from a service's credential to its next one, while instances keep logging in.
 //!
-//! Each step is sealed before its effect ([`pcredential::Step`]); whoever finds a step goes on from it, `prun start` as
-//! well as `prun services rotate`. What can be repeated is repeated, and nothing is revoked before every instance has the
-//! next credential.
+//! Each step is sealed before its effect ([`pcredential::Step`]). `prun start` and `prun services rotate` both continue from
+//! the step that they find. Every step can be repeated, and no credential is revoked before every instance has the next one.
 
 use std::time::Duration;
 
@@ -15,32 +14,32 @@ use crate::error::RunError;
 use crate::fault;
 use crate::names::Project;
 use crate::service;
-use crate::state::Locked;
+use crate::state::LockedState;
 
-/// Between two looks at a service that does not do yet what it was told.
+/// The pause between two checks whether a service has applied a change.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often a service is looked at before it is given up.
+/// How many checks are made before the rotation fails.
 const LOOKS: u32 = 10;
 
 /// Everything that the steps need.
 pub(crate) struct Rotation<'a> {
     pub(crate) host: &'a Engine,
     pub(crate) project: &'a Project,
-    pub(crate) locked: &'a Locked<'a>,
+    pub(crate) locked: &'a LockedState<'a>,
     pub(crate) edge: &'a Edge,
 }
 
 impl Rotation<'_> {
-    /// Makes every service that has a next credential take both, and publishes the next ones.
+    /// Makes every service that has a next credential accept both, and marks the next ones for publishing.
     pub(crate) async fn enable(&self, ledger: &mut Ledger) -> Result<(), RunError> {
         let under_way = |service: &&ServiceRecord| matches!(service.step(), Some(Step::Enabling | Step::Publishing));
         let names: Vec<String> =
             ledger.services().iter().filter(under_way).map(|service| service.name().to_owned()).collect();
         for service in ledger.services().iter().filter(under_way) {
-            // One that takes both already is not told again; one that was never told refuses the next one.
-            let told = self.login(service, Which::Next).await? == Verdict::Done;
-            if !told || !self.both(service).await? {
-                service::tell(self.host, self.project, service, &change::enable(service)).await?;
+            // A service that accepts the next credential was changed before, by a command that was killed.
+            let changed = self.login(service, Which::Next).await? == Verdict::Done;
+            if !changed || !self.both(service).await? {
+                service::apply(self.host, self.project, service, &change::enable(service)).await?;
                 fault::point("rotation.enabled");
                 self.until(service, "does not take the new credential beside the old one", || self.both(service))
                     .await?;
@@ -56,7 +55,7 @@ impl Rotation<'_> {
         Ok(())
     }
 
-    /// Makes every service whose next credential is with all instances refuse the one before.
+    /// Makes every service refuse its old credential, once all instances have the next one.
     pub(crate) async fn revoke(&self, ledger: &mut Ledger) -> Result<(), RunError> {
         let names: Vec<String> = ledger
             .services()
@@ -72,9 +71,9 @@ impl Rotation<'_> {
         fault::point("rotation.revoking");
         for name in &names {
             let Some(service) = ledger.service(name) else { continue };
-            // What it reads at its own next start, before what it takes now: no restart brings the old one back.
+            // The files of the service's next start are written first, so that no restart brings the old credential back.
             service::fill(self.host, self.project, service).await?;
-            service::tell(self.host, self.project, service, &change::revoke(service)).await?;
+            service::apply(self.host, self.project, service, &change::revoke(service)).await?;
             fault::point("rotation.revoked");
             self.until(service, "does not refuse the old credential", || self.next_alone(service)).await?;
             self.edge.stderr.fact(name, "old credential revoked, login refused");
@@ -93,7 +92,7 @@ impl Rotation<'_> {
         Ok(self.logins(service).await? == (Verdict::Done, Verdict::Refused))
     }
 
-    /// What a login with the next credential comes to, and one with the current one.
+    /// Logs in with the next credential and with the current one.
     async fn logins(&self, service: &ServiceRecord) -> Result<(Verdict, Verdict), RunError> {
         futures::try_join!(self.login(service, Which::Next), self.login(service, Which::Current))
     }

@@ -1,4 +1,4 @@
-//! From secrets, services and configuration to the variables of a generation.
+//! Puts the variables of a generation together from services, secrets and configuration.
 
 use papp::{Composed, Composition, Deferred};
 use pcredential::{InjectedValue, Ledger, Place};
@@ -10,11 +10,12 @@ use crate::values::delivered::Delivered;
 use crate::values::error::ValuesError;
 use crate::values::generation::{Origin, Shape, Value, Variable};
 
-/// The variables that instances get, in the order: services, the user's secrets, configuration.
+/// Puts together the variables of instances, in this order: services, the user's secrets, configuration.
 ///
 /// # Errors
 ///
-/// Names that two would set; names that a composed secret needs and nobody has; cycles of composed secrets.
+/// If two would set one variable, if a composed secret needs a variable that does not exist, or if composed secrets
+/// need each other in a circle.
 pub(crate) fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Result<Vec<Variable>, ValuesError> {
     let mut variables = Vec::new();
     let services = ledger.services().iter().filter(|service| plan.wants(service.name()));
@@ -60,7 +61,7 @@ pub(crate) fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Re
     Ok(variables)
 }
 
-/// The user's secrets that an app gets, as variables.
+/// Makes variables of the user's secrets that the app gets.
 #[must_use]
 pub(crate) fn of_user(secrets: &[Secret]) -> Vec<Variable> {
     secrets.iter().filter(|secret| secret.scope().in_run()).map(variable_of).collect()
@@ -101,7 +102,7 @@ fn compose_all(variables: &mut Vec<Variable>, secrets: &[papp::Secret]) -> Resul
             value: Value::Confidential(Delivered::new(text)),
         });
     }
-    // As the manifest has them, and not as they were made.
+    // The manifest's order, not the order in which they were composed.
     variables[before..].sort_by_key(|variable| secrets.iter().position(|secret| secret.name == variable.name));
     Ok(())
 }
@@ -113,7 +114,7 @@ fn length(variable: &Variable) -> usize {
     }
 }
 
-/// The text with every name's value in place.
+/// Writes the text with the value of every name in its place.
 #[expect(clippy::disallowed_methods, reason = "door 45: a composed secret is made of other values")]
 fn fill(composed: &Composed<'_>, variables: &[Variable]) -> Zeroizing<Vec<u8>> {
     let mut text = Zeroizing::new(Vec::new());
@@ -160,7 +161,7 @@ mod tests {
     }
 
     fn is(variable: &Variable, expected: &str) -> bool {
-        // The sealed form shows what the type does not.
+        // The type itself shows no value, but its sealed form does.
         use base64::Engine;
         let generation = crate::values::generation::Generation {
             number: 1,

@@ -1,4 +1,4 @@
-//! The value that an instance gets, whoever made it.
+//! A confidential value that an instance gets.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 /// A confidential value on its way into an instance: a user secret, a service credential, or a text made of several.
 ///
-/// This is where the two kinds meet, and only on their way out: nothing turns a delivered value back into one of them.
-/// It cannot be printed, cloned or compared; [`Delivered::expose`] is a door like those of the other two.
+/// User secrets and service credentials meet here, and only here: nothing turns a delivered value back into one of them. It
+/// cannot be printed, cloned or compared. [`Delivered::expose`] is a door, as it is for the other two types.
 pub(crate) struct Delivered(Zeroizing<Vec<u8>>);
 
 impl Delivered {
-    /// Takes over bytes that were sealed or composed.
+    /// Delivers a value that was composed, or read from the sealed state.
     #[must_use]
     pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
         Self(bytes)
@@ -33,13 +33,13 @@ impl Delivered {
         Self(Zeroizing::new(credential.expose().into()))
     }
 
-    /// The same value for another generation; both are wiped in their own time.
+    /// Copies the value for another generation. Each copy is wiped when it is dropped.
     #[must_use]
     pub(crate) fn again(&self) -> Self {
         Self(self.0.clone())
     }
 
-    /// The plaintext. A door: number each call, give its reason, list it.
+    /// Returns the plaintext. This is a door: number each call, give its reason, and list it.
     #[must_use]
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0

@@ -1,4 +1,4 @@
-//! The set of values that instances run with.
+//! A generation: the numbered set of values with which instances run, and its sealed form.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,27 +21,27 @@ const OLDEST: u32 = 2;
 pub(crate) struct Variable {
     /// The name.
     pub(crate) name: String,
-    /// Who made the value.
+    /// The origin of the value.
     pub(crate) origin: Origin,
-    /// How the app gets it.
+    /// The shape in which the app gets it.
     pub(crate) shape: Shape,
     /// The value.
     pub(crate) value: Value,
 }
 
-/// Who made a value.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Origin {
     /// A service of this name.
     Service(String),
-    /// The user; the text says from where.
+    /// The user; the text says where it was read.
     User(String),
-    /// The user, marked public.
+    /// The user, who marked it as public.
     Configuration,
 }
 
-/// How the app gets a value.
+/// The shape in which the app gets a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Shape {
@@ -51,12 +51,12 @@ pub(crate) enum Shape {
     File,
 }
 
-/// A value that is secret or is not.
+/// A value, public or confidential.
 #[derive(Debug)]
 pub(crate) enum Value {
-    /// A host, a port, public configuration.
+    /// A host, a port, or public configuration.
     Public(String),
-    /// A value that only the app may see.
+    /// A value that only the app may have.
     Confidential(Delivered),
 }
 
@@ -67,7 +67,7 @@ pub(crate) struct Generation {
     pub(crate) number: u64,
     /// When it was made, in seconds since 1970.
     pub(crate) created: u64,
-    /// What it was made of, without telling anything about it.
+    /// The digest of everything that its instances are made of.
     pub(crate) digest: String,
     /// The variables, in the order of their origins.
     pub(crate) variables: Vec<Variable>,
@@ -76,7 +76,7 @@ pub(crate) struct Generation {
 }
 
 impl Variable {
-    /// The same variable for another generation.
+    /// Copies the variable for another generation.
     #[must_use]
     pub(crate) fn again(&self) -> Self {
         let value = match &self.value {
@@ -88,13 +88,13 @@ impl Variable {
 }
 
 impl Generation {
-    /// Writes it as it goes into a sealed file.
+    /// Writes the sealed form.
     #[must_use]
     pub(crate) fn seal(&self) -> Zeroizing<Vec<u8>> {
         seal(self.number, self.created, &self.digest, &self.variables, &self.record)
     }
 
-    /// The variables alone in that form, to make a digest of.
+    /// Writes the sealed form of the variables alone, for a digest.
     #[must_use]
     pub(crate) fn seal_variables(variables: &[Variable]) -> Zeroizing<Vec<u8>> {
         seal(0, 0, "", variables, &Record::default())
@@ -104,7 +104,7 @@ impl Generation {
     ///
     /// # Errors
     ///
-    /// [`RunError::DamagedState`], which says nothing of what was read.
+    /// [`RunError::DamagedState`], which repeats nothing of the text; [`RunError::NewerState`].
     pub(crate) fn open(bytes: &[u8]) -> Result<Self, RunError> {
         let mut sealed: Sealed = serde_json::from_slice(bytes).map_err(|_| RunError::DamagedState)?;
         match sealed.version {
@@ -152,23 +152,23 @@ fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], record:
         variables: variables.collect(),
         record: record.clone(),
     };
-    // Its final size at once, so that no part of it is left behind in a buffer that was outgrown.
+    // The final size from the start, so that the buffer never leaves a copy behind when it grows.
     let length: usize = sealed.variables.iter().map(|variable| 256 + 2 * variable.value.len()).sum();
     let mut bytes = Zeroizing::new(Vec::with_capacity(1024 + length));
     serde_json::to_writer(&mut *bytes, &sealed).expect("texts and numbers are JSON");
     bytes
 }
 
-/// Masks everything confidential of these variables and of the services.
+/// Makes a redactor of everything confidential in these variables and services.
 ///
 /// # Errors
 ///
-/// When there is more to mask than one automaton holds.
+/// If there is more to mask than one automaton can hold.
 pub(crate) fn redactor(ledger: Option<&Ledger>, variables: &[Variable]) -> Result<Redactor, SecretError> {
     masking(ledger, variables).build()
 }
 
-/// The same, to add more to.
+/// Collects everything confidential in these variables and services; more can be added to the builder.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "door 44: the redactor must know what to mask")]
 pub(crate) fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> RedactorBuilder {
@@ -181,7 +181,7 @@ pub(crate) fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> Redact
     for service in ledger.into_iter().flat_map(Ledger::services) {
         builder =
             builder.mask(&format!("{} administrator", service.name()), service.administrator().expose().as_bytes());
-        // One of its variables holds the only credential, under the name that people know.
+        // Outside of a rotation one of its variables holds the only credential, under a name that people know.
         let named = Origin::Service(service.name().to_owned());
         if service.step().is_some() || !variables.iter().any(|variable| variable.origin == named) {
             let label = format!("{} credential", service.name());
