@@ -135,8 +135,10 @@ async fn add(arguments: &AddArguments, edge: &Edge) -> Result<Exit, Failure> {
 async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(arguments.project.choice(), edge).await?;
     let name = arguments.name.as_str();
-    let ledger = known.state.ledger()?;
-    let Some(service) = ledger.as_ref().and_then(|ledger| ledger.service(name)) else {
+    let Some(ledger) = known.state.ledger()? else {
+        return Err(RunError::UnknownProject { project: known.name }.into());
+    };
+    let Some(service) = ledger.service(name) else {
         return Err(CommandError::NoService { project: known.name, service: name.to_owned() }.into());
     };
     if arguments.purge && service.is_adopted() {
