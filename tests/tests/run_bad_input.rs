@@ -134,7 +134,7 @@ fn names_of_others_are_never_taken_r14() {
     let outcome = app.prun(&["start"]).run();
     let runs = engine.docker(&["inspect", "--format", "{{.State.Running}}", &name]);
     engine.docker(&["rm", "--force", &name]);
-    outcome.expect_code(1).expect_stderr(&format!("container `{name}` exists and is not of this project"));
+    outcome.expect_code(1).expect_stderr(&format!("container `{name}` exists and does not belong to this project"));
     assert_eq!(String::from_utf8_lossy(&runs).trim(), "true");
 }
 

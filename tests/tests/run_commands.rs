@@ -272,5 +272,5 @@ fn variables_are_printed_for_programs_too_and_only_what_is_asked_for_is_revealed
     lines.expect_code(0).expect_stdout("REDIS_HOST=cache\n").expect_stdout("# REDIS_PASSWORD: 32 characters");
 
     let plan = app.prun(&["start", "--dry-run"]).run();
-    plan.expect_code(0).expect_stderr("would stay as it is").expect_stderr("is there");
+    plan.expect_code(0).expect_stderr("would stay as they are").expect_stderr("is there");
 }

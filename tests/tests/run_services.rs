@@ -187,7 +187,7 @@ fn services_come_and_go_with_a_line_and_their_data_stays_until_somebody_says_so(
     // What app.toml says is taken out there.
     app.manifest(&(VALKEY.table() + RUN));
     app.start();
-    prun(&["remove", "cache"]).expect_code(2).expect_stderr("stands in app.toml:3");
+    prun(&["remove", "cache"]).expect_code(2).expect_stderr("is declared in app.toml:3");
     engine.docker(&["image", "rm", "valkey/valkey:test-of-a-line"]);
 }
 

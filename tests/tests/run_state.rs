@@ -144,7 +144,7 @@ fn an_image_without_secrets_is_started_as_docker_starts_it() {
     engine.docker(&[&["commit"][..], &changes, &[container.as_str(), image.as_str()]].concat());
     engine.docker(&["rm", &container]);
     app.manifest("[env]\nMODE = \"quick\"\n");
-    app.prun(&["start", image.as_str()]).run().expect_code(0).expect_stderr("no health check asks for more");
+    app.prun(&["start", image.as_str()]).run().expect_code(0).expect_stderr("no health check configured");
     // No entrypoint of ours, no volume, nothing beside it.
     assert_eq!(app.containers(), [format!("{}.1.1", app.project)]);
     let shown = engine.docker(&["inspect", "--format", "{{.Path}} {{.Args}} {{.Mounts}}", &app.containers()[0]]);

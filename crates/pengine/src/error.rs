@@ -10,7 +10,6 @@ use crate::version::ApiVersion;
 ///
 /// No message carries a response body: a proxy or a broken engine may echo what it was sent.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum EngineError {
     /// A file of the docker client's configuration cannot be read.
     #[error("failed to read {}", path.display())]
@@ -190,10 +189,96 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// Whether the command line or the configuration is at fault: nothing was asked of any engine then.
+    ///
+    /// Everything else means that no engine can be reached, or that it went away.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::ReadConfiguration { .. }
+            | Self::BrokenConfiguration { .. }
+            | Self::ContextMissing { .. }
+            | Self::Address { .. }
+            | Self::Certificate { .. }
+            | Self::UncheckedTls { .. }
+            | Self::BuilderMissing { .. }
+            | Self::BuilderUnsupported { .. }
+            | Self::Plaintext { .. } => true,
+            Self::Unreachable { .. }
+            | Self::NoBuilder { .. }
+            | Self::Exec { .. }
+            | Self::BuilderStopped { .. }
+            | Self::Permission { .. }
+            | Self::Silent { .. }
+            | Self::Tls { .. }
+            | Self::Ssh { .. }
+            | Self::NotAnEngine { .. }
+            | Self::TooOld { .. }
+            | Self::UpgradeRefused { .. }
+            | Self::Lost { .. } => false,
+        }
+    }
+
+    /// What people can do about it; `None` where the message already says so.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        let text = match self {
+            Self::Unreachable { .. } => "start Docker, or name another engine with DOCKER_HOST or `docker context use`",
+            Self::NoBuilder { .. } => "start the builder, or choose another with --builder or `docker buildx use`",
+            Self::BuilderMissing { .. } => "`docker buildx ls` lists the builders that exist",
+            Self::BuilderUnsupported { .. } => {
+                "choose another with --builder: one of the drivers docker, docker-container or remote, or an address"
+            }
+            Self::BuilderStopped { name, .. } => {
+                return Some(format!("`docker buildx inspect --bootstrap {name}` starts it"));
+            }
+            Self::Permission { .. } => {
+                "add yourself to the group that owns the socket (usually `docker`) and log in again, or use sudo"
+            }
+            Self::Silent { .. } | Self::NotAnEngine { .. } => {
+                "check DOCKER_HOST and the docker context, or restart the engine"
+            }
+            Self::Tls { .. } => {
+                "the engine's certificate must be of the authority in `ca`, and the engine must trust that of `cert` \
+                 (docker context, or DOCKER_CERT_PATH)"
+            }
+            Self::Ssh { .. } => "see what `ssh HOST docker version` says",
+            Self::TooOld { .. } => "Docker 20.10 or newer has what pbuild and prun need",
+            Self::Address { .. } => "write unix:///path, tcp://host:port or ssh://user@host",
+            Self::ContextMissing { .. } => "`docker context ls` lists the contexts that exist",
+            Self::ReadConfiguration { .. }
+            | Self::BrokenConfiguration { .. }
+            | Self::Certificate { .. }
+            | Self::UncheckedTls { .. }
+            | Self::Plaintext { .. }
+            | Self::Exec { .. }
+            | Self::UpgradeRefused { .. }
+            | Self::Lost { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
 fn known_builders(folder: &Path, known: &[String]) -> String {
     let folder = folder.display();
     match known {
         [] => format!("{folder} describes none"),
         known => format!("{folder} describes {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_configuration_names_is_usage_and_what_does_not_answer_is_not() {
+        let missing = EngineError::ContextMissing { name: "nope".to_owned(), path: "/contexts/nope".into() };
+        assert!(missing.is_usage() && missing.help().is_some_and(|help| help.contains("docker context ls")));
+        let ssh = EngineError::Ssh { endpoint: "ssh://nobody@127.0.0.1:1".to_owned(), said: String::new() };
+        assert!(!ssh.is_usage() && ssh.help().is_some_and(|help| help.contains("ssh HOST docker version")));
+        let plain = EngineError::Plaintext { endpoint: "tcp://127.0.0.1:2375".to_owned() };
+        assert!(plain.is_usage() && plain.help().is_none());
     }
 }

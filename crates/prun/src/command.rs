@@ -1,32 +1,40 @@
-//! The command line, flat, as clap reads it. [`crate::plan`] turns it into something checked.
+//! The command line as clap reads it. No other folder names clap: [`StartArguments::order`] turns the flags of a
+//! start into an [`Order`](crate::plan::order::Order), from which a checked [`Plan`](crate::plan::Plan) is made.
+
+mod services;
+mod start;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use pcli::arguments::SecretArguments;
-use serde::{Deserialize, Serialize};
 
-use crate::container::ContainerArguments;
+use crate::edge::Codes;
+use crate::project::Choice;
 
-/// Starts images with their secrets, and with services whose credentials nobody ever typed
+pub(crate) use services::{
+    AddArguments, ImportArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand,
+};
+pub(crate) use start::{RunArguments, StartArguments};
+
+/// Start images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]
 #[command(name = "prun", version, propagate_version = true, arg_required_else_help = true)]
-pub struct CommandLine {
+pub(crate) struct CommandLine {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What prun can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Start the app and its services, or bring what runs to what is wanted
+pub(crate) enum Command {
+    /// Start the app and its services, or update the ones that run
     Start(Box<StartArguments>),
     /// Stop the app and its services; their data stays
     Stop(StopArguments),
-    /// Show what runs
+    /// Show the instances and services that run
     Ps(ProjectArguments),
-    /// Show what instances and services wrote, with secrets masked
+    /// Show the logs of instances and services, with secrets masked
     Logs(LogsArguments),
     /// Run a command in an instance, with the app's environment
     Exec(ExecArguments),
@@ -34,20 +42,20 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Run the init commands now, in a container of their own
     Init(InitArguments),
-    /// Replace all instances, new ones first, with what they run with now
+    /// Replace all instances, new ones first, with the same image and the same values
     Restart(ProjectArguments),
-    /// Bring back what an engine's restart took: values in memory, and what waits for them
+    /// Bring back the values in memory after a restart of the engine, and the containers that wait for them
     Resume(ResumeArguments),
     /// Show the variables that instances get; values stay masked
     Injected(InjectedArguments),
-    /// The services of a project: their credentials and their data
+    /// Manage the services of a project: their credentials and their data
     #[command(subcommand)]
     Services(ServicesCommand),
-    /// Where the secrets of a project come from
+    /// Show where the secrets of a project come from
     Secrets(pcli::secrets::LookArguments),
-    /// Let the manifest run its commands and read the files and variables it names; an entry that changes asks again
+    /// Let the manifest run its commands and read the files and variables it names; you will be asked again if an entry changes
     Trust(pcli::secrets::TrustArguments),
-    /// Say what is well and what to mend: engine, manifest, store, secrets, delivery; no value is shown
+    /// Check the setup and suggest fixes: engine, manifest, store, secrets, delivery; no value is shown
     Doctor(pcli::arguments::DoctorArguments),
     /// Print a completion script for a shell
     Completions {
@@ -56,317 +64,171 @@ pub enum Command {
     },
 }
 
-/// Which project is meant.
-#[derive(Debug, Default, Args)]
-pub struct ProjectArguments {
-    /// The project [default: `name` of the manifest, else the image's name]
-    #[arg(long, value_name = "NAME")]
-    pub project: Option<String>,
-
-    /// The manifest [default: app.toml in the current directory, if there is one]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-/// `prun start`: docker's flags keep docker's spelling and meaning.
-#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StartArguments {
-    /// The app's image [default: `image` of the manifest]
-    #[arg(value_name = "IMAGE")]
-    pub image: Option<String>,
-
-    /// The command instead of the image's CMD
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
-
-    /// The project [default: `name` of the manifest, else the image's name]
-    #[arg(long, visible_alias = "name", value_name = "NAME")]
-    pub project: Option<String>,
-
-    /// A service: `KIND[:VERSION][=NAME]`; kinds are postgres, mysql, mariadb, redis, valkey, mongodb (repeatable)
-    #[arg(long = "service", value_name = "KIND[=NAME]")]
-    pub services: Vec<String>,
-
-    /// Publish a port: `[ADDRESS:][HOST:]CONTAINER`, as docker spells it (repeatable)
-    #[arg(short, long = "publish", value_name = "PORT")]
-    pub ports: Vec<String>,
-
-    /// How many instances to run
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub replicas: Option<u32>,
-
-    /// How many seconds a service or an instance may take to become ready [default: 120]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
-    pub wait: Option<u64>,
-
-    /// Docker run's flags about the container.
-    #[command(flatten)]
-    pub container: ContainerArguments,
-
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    #[serde(skip)]
-    pub dry_run: bool,
-
-    /// Where secrets come from.
-    #[command(flatten)]
-    #[serde(skip)]
-    pub secrets: SecretArguments,
-}
-
-/// Flags that say nothing about what should run are no difference.
-impl PartialEq for StartArguments {
-    fn eq(&self, other: &Self) -> bool {
-        serde_json::to_value(self).ok() == serde_json::to_value(other).ok()
+impl Command {
+    /// Whose exit codes this command ends with.
+    #[must_use]
+    pub(crate) fn codes(&self) -> Codes {
+        match self {
+            Self::Exec(_) | Self::Run(_) => Codes::OfCommand,
+            Self::Start(_)
+            | Self::Stop(_)
+            | Self::Ps(_)
+            | Self::Logs(_)
+            | Self::Init(_)
+            | Self::Restart(_)
+            | Self::Resume(_)
+            | Self::Injected(_)
+            | Self::Services(_)
+            | Self::Secrets(_)
+            | Self::Trust(_)
+            | Self::Doctor(_)
+            | Self::Completions { .. } => Codes::Own,
+        }
     }
 }
 
-impl Eq for StartArguments {}
-
-/// `prun services`.
-#[derive(Debug, Subcommand)]
-pub enum ServicesCommand {
-    /// Give a service a new credential; instances get it without a rebuild and without a failed login
-    Rotate(RotateArguments),
-    /// Add a service; the app is restarted with its variables
-    Add(AddArguments),
-    /// Take a service out; its data and credential stay
-    Remove(RemoveArguments),
-    /// Show the services of a project
-    List(ProjectArguments),
-    /// Take over data that others made: the app gets a login of its own
-    Import(ImportArguments),
-    /// Set new passwords in data whose passwords nobody knows; the data stays
-    Reset(ResetArguments),
-}
-
-/// `prun services add`.
-#[derive(Debug, Args)]
-pub struct AddArguments {
-    /// The service; kinds are postgres, mysql, mariadb, redis, valkey, mongodb
-    #[arg(value_name = "KIND[:VERSION][=NAME]")]
-    pub service: String,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
-}
-
-/// `prun services remove`.
-#[derive(Debug, Args)]
-pub struct RemoveArguments {
-    /// The service
-    #[arg(value_name = "NAME")]
-    pub name: String,
-
-    /// Remove its data and its credential too; they cannot be brought back
-    #[arg(long)]
-    pub purge: bool,
-
-    /// Do not ask before data is removed
-    #[arg(long, requires = "purge")]
-    pub yes: bool,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
-}
-
-/// `prun services import`.
-#[derive(Debug, Args)]
-pub struct ImportArguments {
-    /// A service of app.toml, or `KIND[:VERSION][=NAME]`
-    #[arg(value_name = "SERVICE")]
-    pub service: String,
-
-    /// The volume with the data [default: the one that prun would make]
+/// The flags that choose a project.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ProjectArguments {
+    /// The project [default: `name` of the manifest, else the image's name]
     #[arg(long, value_name = "NAME")]
-    pub volume: Option<String>,
+    pub(crate) project: Option<String>,
 
-    /// The database that the app uses [default: made from the project's name]
-    #[arg(long, value_name = "NAME")]
-    pub database: Option<String>,
-
-    /// The administrator's name [default: postgres or root]; its password comes from standard input
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
+    /// The manifest [default: app.toml in the current directory, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
-/// `prun services reset`.
-#[derive(Debug, Args)]
-pub struct ResetArguments {
-    /// A service of app.toml, or `KIND[:VERSION][=NAME]`
-    #[arg(value_name = "SERVICE")]
-    pub service: String,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
-}
-
-/// `prun services rotate`.
-#[derive(Debug, Args)]
-pub struct RotateArguments {
-    /// The services
-    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
-    pub names: Vec<String>,
-
-    /// Every service of the project
-    #[arg(long)]
-    pub all: bool,
-
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
+impl ProjectArguments {
+    /// Returns the choice that these flags make.
+    #[must_use]
+    pub(crate) fn choice(&self) -> Choice<'_> {
+        Choice { name: self.project.as_deref(), config: self.config.as_deref() }
+    }
 }
 
 /// `prun stop`.
 #[derive(Debug, Args)]
-pub struct StopArguments {
-    /// Which project.
+pub(crate) struct StopArguments {
+    /// The project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 
     /// Remove the data of the services and their credentials too; they cannot be brought back
     #[arg(long)]
-    pub purge: bool,
+    pub(crate) purge: bool,
 
     /// Do not ask before data is removed
     #[arg(long, requires = "purge")]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
 /// `prun logs`.
 #[derive(Debug, Args)]
-pub struct LogsArguments {
-    /// Only these services; `app` is the app [default: app]
+pub(crate) struct LogsArguments {
+    /// Show only these services; `app` is the app [default: app]
     #[arg(value_name = "SERVICE")]
-    pub of: Vec<String>,
+    pub(crate) of: Vec<String>,
 
-    /// Go on with what comes
+    /// Follow new output
     #[arg(short, long)]
-    pub follow: bool,
+    pub(crate) follow: bool,
 
-    /// Only so many lines from the end of each
+    /// Show only this many lines from the end of each log
     #[arg(short = 'n', long, value_name = "COUNT")]
-    pub tail: Option<u32>,
+    pub(crate) tail: Option<u32>,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 /// `prun exec`.
 #[derive(Debug, Args)]
-pub struct ExecArguments {
-    /// Give the command what comes on standard input
+pub(crate) struct ExecArguments {
+    /// Pass standard input on to the command
     #[arg(short, long)]
-    pub interactive: bool,
+    pub(crate) interactive: bool,
 
     /// The instance
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    pub instance: u32,
+    pub(crate) instance: u32,
 
     /// Run it as this user, who must be able to read the app's values
     #[arg(short, long, value_name = "USER")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
 
     /// Give the command a terminal
     #[arg(short, long)]
-    pub tty: bool,
+    pub(crate) tty: bool,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 
     /// The command and its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
-}
-
-/// `prun run`: docker's foreground run.
-#[derive(Debug, Args)]
-pub struct RunArguments {
-    /// Give the command what comes on standard input
-    #[arg(short, long)]
-    pub interactive: bool,
-
-    /// Give the command a terminal
-    #[arg(short, long)]
-    pub tty: bool,
-
-    /// Remove the container when it ends, which is always done
-    #[arg(long)]
-    pub rm: bool,
-
-    /// Everything else.
-    #[command(flatten)]
-    pub start: StartArguments,
+    pub(crate) command: Vec<String>,
 }
 
 /// `prun init`.
 #[derive(Debug, Args)]
-pub struct InitArguments {
-    /// Only these commands
+pub(crate) struct InitArguments {
+    /// Run only these commands
     #[arg(value_name = "NAME")]
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 /// `prun resume`.
 #[derive(Debug, Args)]
-pub struct ResumeArguments {
-    /// Install a systemd unit that does this after every start of the engine, and do nothing else
+pub(crate) struct ResumeArguments {
+    /// Install a systemd unit that runs this command after every start of the engine, and do nothing else
     #[arg(long, conflicts_with_all = ["print_unit", "project"])]
-    pub install: bool,
+    pub(crate) install: bool,
 
-    /// Where it is installed [default: /etc/systemd/system; the user's own folder for a rootless engine]
+    /// The folder of the unit [default: /etc/systemd/system; the user's own folder for a rootless engine]
     #[arg(long, value_name = "FOLDER", requires = "install")]
-    pub units: Option<PathBuf>,
+    pub(crate) units: Option<PathBuf>,
 
-    /// Print that unit, and do nothing else
+    /// Print that unit instead of installing it
     #[arg(long)]
-    pub print_unit: bool,
+    pub(crate) print_unit: bool,
 
     /// The project [default: every project of this user that was running]
     #[arg(long, value_name = "NAME")]
-    pub project: Option<String>,
+    pub(crate) project: Option<String>,
 }
 
-/// How variables are printed.
+/// The format in which variables are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum InjectedFormat {
+pub(crate) enum InjectedFormat {
     /// A table for people
     #[default]
     Table,
-    /// Lines of NAME=VALUE; what is not revealed is a comment
+    /// Lines of NAME=VALUE; a masked variable is a comment
     Env,
-    /// JSON, with a version; what is not revealed has no value
+    /// JSON, with a version; a masked variable has no value
     Json,
 }
 
 /// `prun injected`.
 #[derive(Debug, Args)]
-pub struct InjectedArguments {
+pub(crate) struct InjectedArguments {
     /// Print the value of this variable, and nothing else
     #[arg(long, value_name = "NAME")]
-    pub reveal: Option<String>,
+    pub(crate) reveal: Option<String>,
 
-    /// How to print
+    /// The format of the output
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
-    pub format: InjectedFormat,
+    pub(crate) format: InjectedFormat,
 
-    /// Which project.
+    /// The project.
     #[command(flatten)]
-    pub project: ProjectArguments,
+    pub(crate) project: ProjectArguments,
 }
 
 #[cfg(test)]

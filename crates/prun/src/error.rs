@@ -1,44 +1,97 @@
-//! What can go wrong between a plan and a running app.
+//! What can go wrong between a command line and a running app.
 
-use pcredential::{InjectedError, LedgerError};
+pub(crate) mod command;
+
+use std::io;
+
+use command::CommandError;
+use pcli::FindError;
+use pcli::resolve::ResolveError;
+use pcredential::LedgerError;
 use pengine::EngineError;
 use pscreen::Ending;
 use psecret::SecretError;
 use pvault::VaultError;
 
-/// Why something was not started, stopped or shown. No message holds a value; what a container wrote is kept apart, in
-/// `tail`, and passes the redactor before anybody sees it.
+use crate::plan::error::PlanError;
+use crate::values::error::ValuesError;
+
+/// Why a command failed.
+///
+/// No message holds a value. The output of a container is kept apart, in `tail`, and is redacted before it is printed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
+pub(crate) enum RunError {
     /// No engine can be used.
     #[error(transparent)]
     Connect(#[from] EngineError),
-    /// The engine refused something.
+    /// The engine refused a request.
     #[error("failed to {doing}")]
     Engine {
-        /// What was tried, as a verb.
+        /// The request, as a verb with its object.
         doing: String,
-        /// What the engine said.
+        /// The engine's answer.
         source: bollard::errors::Error,
     },
-    /// The plan cannot be followed.
-    #[error("{what}")]
-    Plan {
-        /// What is wrong with it.
-        what: String,
-        /// What to do.
-        help: String,
+    /// The threads that wait for the engine could not be started.
+    #[error("failed to start the runtime")]
+    Runtime {
+        /// Why.
+        source: io::Error,
     },
-    /// Something in the engine has a name of ours and was made by someone else.
-    #[error("{kind} `{name}` exists and is not of this project")]
+    /// The process could not listen for signals.
+    #[error("failed to listen for signals")]
+    Signals {
+        /// Why.
+        source: io::Error,
+    },
+    /// The manifest cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] FindError),
+    /// A user's secret has no value.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The plan cannot be followed.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The values of a generation cannot be put together.
+    #[error(transparent)]
+    Values(#[from] ValuesError),
+    /// A command line asks for something that does not exist or cannot be done.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Neither a flag nor a manifest names a project.
+    #[error("no project is named")]
+    NoProject,
+    /// The environment names no folder for the state.
+    #[error("there is no folder for the state of projects")]
+    NoStateFolder,
+    /// Data would be removed, and standard input is not a terminal that could be asked.
+    #[error("{loss}")]
+    NobodyToAsk {
+        /// Which data.
+        loss: String,
+    },
+    /// The user did not agree that data is removed.
+    #[error("the answer was another; nothing was removed")]
+    Declined {
+        /// The answer that agrees.
+        name: String,
+    },
+    /// The engine's machine cannot run the entrypoint.
+    #[error("the engine runs {architecture} images, and this prun has no entrypoint for them")]
+    Architecture {
+        /// The engine's architecture.
+        architecture: String,
+    },
+    /// The engine has something under a name of the project that the project did not make.
+    #[error("{kind} `{name}` exists and does not belong to this project")]
     Foreign {
         /// A container, a volume or a network.
         kind: &'static str,
         /// Its name.
         name: String,
     },
-    /// A volume with data whose password nobody here knows.
+    /// A volume has data, and the project's state does not hold its password.
     #[error("service `{service}`: volume `{volume}` exists already, and its password is not in this project's state")]
     ExistingVolume {
         /// The service.
@@ -71,9 +124,9 @@ pub enum RunError {
     Rotation {
         /// The service.
         service: String,
-        /// What it does not do.
+        /// What the service does not do, as a verb with its object.
         otherwise: &'static str,
-        /// What it said.
+        /// The end of its answer.
         tail: Vec<String>,
     },
     /// A service did not answer in time.
@@ -101,13 +154,13 @@ pub enum RunError {
     ImageMissing {
         /// The image.
         image: String,
-        /// What the engine said.
+        /// The engine's answer.
         source: bollard::errors::Error,
     },
-    /// Somebody else listens on a port.
+    /// Another program listens on a port.
     #[error("port {port} is taken")]
     PortTaken {
-        /// The port, as it was asked for.
+        /// The port as the plan has it.
         port: String,
         /// The container that has it, if it is one of the engine's.
         holder: Option<String>,
@@ -144,28 +197,45 @@ pub enum RunError {
         /// The end of its log.
         tail: Vec<String>,
     },
-    /// Variables of services clash.
-    #[error(transparent)]
-    Injected(#[from] InjectedError),
     /// A user's secret cannot be used.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The sealed state cannot be used.
     #[error(transparent)]
     Vault(#[from] VaultError),
-    /// What the sealed state holds cannot be read.
+    /// The sealed ledger of services cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// What the sealed state holds cannot be read.
+    /// The sealed generation cannot be read.
     #[error("the project's sealed state is damaged")]
     DamagedState,
-    /// There is no such project, or nothing of it runs.
-    #[error("{what}")]
-    Nothing {
-        /// What is not there.
-        what: String,
+    /// A newer prun sealed the state.
+    #[error("the project's sealed state has version {found}; this prun reads {known}")]
+    NewerState {
+        /// Its version.
+        found: u32,
+        /// The newest version that this program reads.
+        known: u32,
     },
-    /// Somebody asked us to stop.
+    /// There is no state of a project of this name.
+    #[error("nothing is known of a project `{project}`")]
+    UnknownProject {
+        /// The name.
+        project: String,
+    },
+    /// The project has a state, and no generation of it was ever started.
+    #[error("project `{project}` has not been started yet")]
+    NotStarted {
+        /// The project.
+        project: String,
+    },
+    /// A container was removed while prun waited for it.
+    #[error("container {container} was removed by somebody")]
+    ContainerRemoved {
+        /// Its name.
+        container: String,
+    },
+    /// The user asked the command to end.
     #[error("stopped")]
     Stopped(Ending),
 }
@@ -176,20 +246,20 @@ impl From<Ending> for RunError {
     }
 }
 
-/// Says what was tried when the engine refused it.
-pub fn engine<T: Into<String>>(doing: impl FnOnce() -> T) -> impl FnOnce(bollard::errors::Error) -> RunError {
+/// Makes an error of the engine's refusal of a request.
+pub(crate) fn engine<T: Into<String>>(doing: impl FnOnce() -> T) -> impl FnOnce(bollard::errors::Error) -> RunError {
     move |source| RunError::Engine { doing: doing().into(), source }
 }
 
-/// Whether the engine said that something does not exist.
+/// Whether the engine answered that something does not exist.
 #[must_use]
-pub fn is_missing(error: &bollard::errors::Error) -> bool {
+pub(crate) fn is_missing(error: &bollard::errors::Error) -> bool {
     status(error) == Some(404)
 }
 
-/// Whether the engine said that something is there already, or is already so.
+/// Whether the engine answered that something exists already, or has that state already.
 #[must_use]
-pub fn is_conflict(error: &bollard::errors::Error) -> bool {
+pub(crate) fn is_conflict(error: &bollard::errors::Error) -> bool {
     matches!(status(error), Some(304 | 409))
 }
 
@@ -200,9 +270,9 @@ fn status(error: &bollard::errors::Error) -> Option<u16> {
     }
 }
 
-/// What the engine said, without our own words around it.
+/// Returns the engine's answer without any words of the client library.
 #[must_use]
-pub fn message(error: &bollard::errors::Error) -> String {
+pub(crate) fn message(error: &bollard::errors::Error) -> String {
     match error {
         bollard::errors::Error::DockerResponseServerError { message, .. } => message.clone(),
         bollard::errors::Error::DockerStreamError { error } => error.clone(),

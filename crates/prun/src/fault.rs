@@ -1,9 +1,11 @@
-//! Places where a test may kill the program, to see that the next one finishes what was begun.
+//! Points at which a test may kill the program, to prove that the next command finishes the work.
 //!
-//! They exist in binaries built with the feature `faults` alone, which nobody is given: without it a point is nothing.
+//! They exist only in binaries that are built with the feature `faults`, and no such binary is released. In all others a
+//! point does nothing.
 
 /// Every point, in the order in which a rotation passes them.
-pub const POINTS: [&str; 11] = [
+#[cfg(feature = "faults")]
+pub(crate) const POINTS: [&str; 11] = [
     "rotation.sealed",
     "rotation.enabled",
     "rotation.verified",
@@ -20,12 +22,12 @@ pub const POINTS: [&str; 11] = [
 /// One of the [`POINTS`].
 #[cfg(feature = "faults")]
 pub(crate) fn point(name: &str) {
-    assert!(POINTS.contains(&name), "a point that no test knows");
-    if std::env::var_os("PRUN_FAULT").is_some_and(|wanted| wanted == name) {
+    assert!(POINTS.contains(&name), "a point that is not on the list");
+    if std::env::var_os("PRUN_FAULT").is_some_and(|chosen| chosen == name) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }
 
-/// One of the [`POINTS`]; nothing happens here.
+/// One of the points; nothing happens here.
 #[cfg(not(feature = "faults"))]
 pub(crate) fn point(_: &str) {}

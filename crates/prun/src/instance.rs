@@ -1,4 +1,11 @@
-//! One app container: what it is made of, and the files it is given.
+//! One container of the app: the request that creates it, and the files with its values.
+
+pub(crate) mod forwarder;
+pub(crate) mod health;
+pub(crate) mod holder;
+pub(crate) mod roll;
+pub(crate) mod shim;
+pub(crate) mod sweep;
 
 use std::collections::HashMap;
 
@@ -10,81 +17,81 @@ use papp::{Check, Deliver, VolumeSource};
 use pengine::Engine;
 use zeroize::Zeroizing;
 
-use crate::archive::File;
-use crate::container::PlannedVolume;
-use crate::containers::{self, Access};
-use crate::error::RunError;
-use crate::generation::{Generation, Origin, Shape, Value, Variable};
+use crate::engine::archive::File;
+use crate::engine::containers::{self, Access};
 use crate::names::Project;
-use crate::plan::{Plan, wrong};
-use crate::shim;
+use crate::plan::Plan;
+use crate::plan::container::PlannedVolume;
+use crate::plan::error::PlanError;
+use crate::values::generation::{Generation, Origin, Shape, Value, Variable};
 
-/// How long the entrypoint waits for its values, in seconds: after a restart of the engine they are gone.
+/// How many seconds the entrypoint waits for its values, which are gone after a restart of the engine.
 const WAIT: &str = "60";
 
-/// What instances of one generation are made of.
-pub struct Recipe<'a> {
+/// Everything that the instances of one generation are made of.
+pub(crate) struct Recipe<'a> {
     /// The project.
-    pub project: &'a Project,
-    /// What should run.
-    pub plan: &'a Plan,
+    pub(crate) project: &'a Project,
+    /// The plan.
+    pub(crate) plan: &'a Plan,
     /// The app's image.
-    pub image: &'a ImageInspect,
+    pub(crate) image: &'a ImageInspect,
     /// The generation.
-    pub generation: &'a Generation,
+    pub(crate) generation: &'a Generation,
     /// The volume with its values; none when there is nothing to deliver ([`is_delivered`]).
-    pub values: Option<String>,
+    pub(crate) values: Option<String>,
 }
 
-/// Whether instances need the entrypoint and a volume with values: for what is not public, for init commands, and for
-/// health checks that are asked from beside the app. Without any of these an instance is what `docker run` makes of it.
+/// Whether instances need the entrypoint and a volume with values.
+///
+/// They do for values that are not public, for init commands, and for health checks that are made from outside the app.
+/// Without any of these an instance is the same container that `docker run` makes.
 #[must_use]
-pub fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
-    !plan.init.is_empty()
-        || matches!(plan.health, Some(Check::Http { .. }))
+pub(crate) fn is_delivered(plan: &Plan, variables: &[Variable]) -> bool {
+    !plan.init().is_empty()
+        || matches!(plan.health(), Some(Check::Http { .. }))
         || variables.iter().any(|variable| variable.origin != Origin::Configuration)
 }
 
 /// Whether a container was made with the entrypoint.
 #[must_use]
-pub fn has_entrypoint(container: &ContainerInspectResponse) -> bool {
+pub(crate) fn has_entrypoint(container: &ContainerInspectResponse) -> bool {
     let words = container.config.as_ref().and_then(|config| config.entrypoint.as_ref());
     words.and_then(|words| words.first()).is_some_and(|program| program.starts_with(pshim::HOME))
 }
 
 impl Recipe<'_> {
-    /// A container with these labels.
+    /// Makes the request for a container with these labels.
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] when the image has no command or a volume's folder does not exist.
-    pub fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, RunError> {
+    /// [`PlanError`] when the image has no command or a volume's folder does not exist.
+    pub(crate) fn body(&self, labels: HashMap<String, String>) -> Result<ContainerCreateBody, PlanError> {
         let config = self.image.config.clone().unwrap_or_default();
-        let command = self.plan.container.command_of(&config);
+        let command = self.plan.container().command_of(&config);
         if command.is_empty() {
-            let what = format!("image `{}` names no command to run", self.plan.image);
-            return Err(wrong(what, "add CMD or ENTRYPOINT to its Dockerfile"));
+            return Err(PlanError::NoCommand { image: self.plan.image().to_owned() });
         }
         let mut mounts = Vec::new();
         if let Some(values) = &self.values {
             mounts.push(containers::mount(values, pshim::DELIVERY, Access::Read));
             mounts.push(containers::mount(&self.project.home(), pshim::HOME, Access::Read));
         }
-        for volume in &self.plan.container.volumes {
+        for volume in self.plan.container().volumes() {
             mounts.push(self.mount(volume)?);
         }
         let (entrypoint, command) = match &self.values {
             Some(_) => (entrypoint(&["run", "--wait", WAIT, "--"]), command),
-            // Both said, so that the engine adds nothing of the image's.
+            // Both are set, so that the engine adds neither of the image's.
             None => (command[..1].to_vec(), command[1..].to_vec()),
         };
         let healthcheck = config.healthcheck.and_then(|check| match &self.values {
             Some(_) => wrap(check, config.shell.as_deref()),
             None => Some(check),
         });
-        Ok(self.plan.container.apply(ContainerCreateBody {
-            // By its id: a tag that moves between two instances must not make them different.
-            image: Some(self.image.id.clone().unwrap_or_else(|| self.plan.image.clone())),
+        Ok(self.plan.container().apply(ContainerCreateBody {
+            // The id is used and not the tag, which may move between the start of two instances.
+            image: Some(self.image.id.clone().unwrap_or_else(|| self.plan.image().to_owned())),
             entrypoint: Some(entrypoint),
             cmd: Some(command),
             env: Some(self.environment()),
@@ -99,7 +106,7 @@ impl Recipe<'_> {
         }))
     }
 
-    fn mount(&self, planned: &PlannedVolume) -> Result<Mount, RunError> {
+    fn mount(&self, planned: &PlannedVolume) -> Result<Mount, PlanError> {
         let (volume, name_of): (_, fn(&Project, &str) -> String) = match planned {
             PlannedVolume::Project(volume) => (volume, Project::data),
             PlannedVolume::Engine(volume) => (volume, |_, name| name.to_owned()),
@@ -118,10 +125,10 @@ impl Recipe<'_> {
                 })
             }
             VolumeSource::Host(path) => {
-                let path = self.plan.folder.join(path);
+                let path = self.plan.folder().join(path);
                 // Docker would create a folder that belongs to root.
                 let Ok(path) = path.canonicalize() else {
-                    return Err(wrong(format!("volume folder {} does not exist", path.display()), "create it first"));
+                    return Err(PlanError::VolumeFolder { path });
                 };
                 Ok(Mount {
                     source: Some(path.display().to_string()),
@@ -138,11 +145,11 @@ impl Recipe<'_> {
         }
     }
 
-    /// What the engine itself sets, and shows to everybody who may ask it: public configuration. With `deliver = "env"`
-    /// it is everything, because somebody asked for that.
+    /// Returns the variables that the engine itself sets, and shows to everyone who may use it: public configuration. With
+    /// `deliver = "env"` these are all variables, because the user chose that.
     fn environment(&self) -> Vec<String> {
         let variables = self.generation.variables.iter();
-        match self.plan.deliver {
+        match self.plan.deliver() {
             Deliver::Shim | Deliver::Files => variables
                 .filter(|variable| variable.origin == Origin::Configuration)
                 .filter_map(|variable| match &variable.value {
@@ -156,22 +163,22 @@ impl Recipe<'_> {
         }
     }
 
-    /// The files that instances read their values from, for the app's user; for everybody in the container if nobody
-    /// knows who that is.
+    /// Makes the files from which instances read their values. They are readable for the app's user `owner`, or for every
+    /// user in the container if that user is not known.
     #[must_use]
-    pub fn files(&self, owner: Option<u32>) -> Files {
+    pub(crate) fn files(&self, owner: Option<u32>) -> Files {
         let mut files = Files { environment: Zeroizing::default(), single: Vec::new(), init: Vec::new(), owner };
-        // Its final size at once, so that no part of it is left behind.
+        // The final size from the start, so that the buffer never leaves a copy behind when it grows.
         files
             .environment
             .reserve_exact(self.generation.variables.iter().map(|variable| entry_size(variable) + 8).sum());
         for variable in self.generation.variables.iter().filter(|variable| variable.origin != Origin::Configuration) {
             let confidential = matches!(variable.value, Value::Confidential(_));
-            let as_file = variable.shape == Shape::File || (self.plan.deliver == Deliver::Files && confidential);
+            let as_file = variable.shape == Shape::File || (self.plan.deliver() == Deliver::Files && confidential);
             if as_file {
                 files.add_single(variable);
             }
-            match (self.plan.deliver, as_file) {
+            match (self.plan.deliver(), as_file) {
                 (Deliver::Environment, _) => {}
                 (Deliver::Files, true) if variable.shape == Shape::Variable => {
                     files.add(format!("{}_FILE={}", variable.name, file_path(&variable.name)).as_bytes());
@@ -179,7 +186,7 @@ impl Recipe<'_> {
                 (Deliver::Files | Deliver::Shim, _) => files.add(&entry(variable)),
             }
         }
-        for init in &self.plan.init {
+        for init in self.plan.init() {
             let words: Vec<&str> = init.command.iter().map(String::as_str).collect();
             let limit = init.timeout.map_or(0, |timeout| u32::try_from(timeout.as_secs().max(1)).unwrap_or(0));
             files.init.extend(pshim::init::write(&init.name, limit, &words).unwrap_or_default());
@@ -188,8 +195,8 @@ impl Recipe<'_> {
     }
 }
 
-/// The files of a generation. What is confidential is wiped when they are dropped.
-pub struct Files {
+/// The files of a generation. Confidential values are wiped when they are dropped.
+pub(crate) struct Files {
     environment: Zeroizing<Vec<u8>>,
     single: Vec<(String, Zeroizing<Vec<u8>>)>,
     init: Vec<u8>,
@@ -211,9 +218,9 @@ impl Files {
         self.single.push((variable.name.clone(), content));
     }
 
-    /// In the order in which they must be written: the file that says that all is there comes last.
+    /// Returns the files in the order in which they must be written: the one that says that all are there comes last.
     #[must_use]
-    pub fn in_order(&self) -> Vec<File<'_>> {
+    pub(crate) fn in_order(&self) -> Vec<File<'_>> {
         let (mode, owner) = self.owner.map_or((0o444, 0), |owner| (0o400, owner));
         let own = |name: String, content| File { name, content, mode, owner };
         let mut files = vec![own(base_name(pshim::ENVIRONMENT_FILE), &self.environment[..])];
@@ -242,7 +249,7 @@ fn entry_size(variable: &Variable) -> usize {
     variable.name.len() + 1 + value.max(file_path(&variable.name).len() + "_FILE".len())
 }
 
-/// `NAME=VALUE` as the app's environment has it.
+/// Writes a variable as `NAME=VALUE`, as the app's environment has it.
 #[expect(clippy::disallowed_methods, reason = "door 47: the app's environment holds the values")]
 fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
     let mut entry = Zeroizing::new(Vec::with_capacity(entry_size(variable)));
@@ -256,13 +263,13 @@ fn entry(variable: &Variable) -> Zeroizing<Vec<u8>> {
     entry
 }
 
-/// The entrypoint with these words before the app's command.
+/// Returns the entrypoint's path and these words, to stand before the app's command.
 #[must_use]
-pub fn entrypoint(words: &[&str]) -> Vec<String> {
+pub(crate) fn entrypoint(words: &[&str]) -> Vec<String> {
     [shim::path()].into_iter().chain(words.iter().map(|word| (*word).to_owned())).collect()
 }
 
-/// A health check of the image, with the app's environment (moby#18136: docker gives it none).
+/// Gives a health check of the image the app's environment, which docker does not (moby#18136).
 fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
     let test = check.test.clone()?;
     let mut wrapped = vec!["CMD".to_owned()];
@@ -276,18 +283,19 @@ fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
             }
             wrapped.extend_from_slice(words);
         }
-        // NONE, or nothing of its own.
+        // NONE, or an empty list, which means the check of the base image.
         _ => return Some(check),
     }
     Some(HealthConfig { test: Some(wrapped), ..check })
 }
 
-/// The user id that `--user` or the image's USER means; `None` when nobody knows, so that everybody in the container must read.
+/// Finds the user id that `--user` or the image's USER stands for. `None` means that it is not known, so that every user in the
+/// container must be able to read the values.
 ///
 /// A name is looked up in the container's own `/etc/passwd`.
-pub async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {
+pub(crate) async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {
     let of_image = image.config.as_ref().and_then(|config| config.user.as_deref());
-    let user = plan.container.user.as_deref().or(of_image).unwrap_or_default();
+    let user = plan.container().user().or(of_image).unwrap_or_default();
     let name = user.split(':').next().unwrap_or_default();
     if name.is_empty() || name == "root" {
         return Some(0);
@@ -298,7 +306,7 @@ pub async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: 
     id_in(&String::from_utf8_lossy(&containers::file(host, container, "/etc/passwd").await?), name)
 }
 
-/// The id of a user in a file like `/etc/passwd`.
+/// Finds the id of a user in the text of `/etc/passwd`.
 fn id_in(passwd: &str, name: &str) -> Option<u32> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

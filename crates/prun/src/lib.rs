@@ -1,42 +1,111 @@
-//! Start, rotate, show.
+//! Starts an app with its secrets and its services, rotates their credentials, and shows what runs.
 //!
-//! Where bytes enter: the user's secrets, read once at the edge, and the sealed state of the project ([`state`]). What
-//! happens: services are started and proven by a login ([`service`]), the values of a generation are composed
-//! ([`compose`]), sealed and delivered into memory ([`holder`]), instances are started through the entrypoint, looked at
-//! until they are healthy, and the old ones retired ([`start`]). Where bytes leave: the tmpfs volumes of services and
-//! instances, the sealed state, and, when somebody asks, one value on standard output ([`show`]); each is a numbered
-//! door. No value reaches the engine's API in any other way.
+//! **Where bytes enter.** The command line (`command`) and `app.toml` make a `plan`. The user's secrets are read once,
+//! by `commands::start`. The sealed `state` of the `project` holds the credentials of its services and the values that
+//! its instances run with.
+//!
+//! **What happens.** Each `service` is started and proven by a login. The `values` of a generation are composed and
+//! sealed. Each `instance` is started through the entrypoint and looked at until it is healthy; then the generation
+//! before it goes. `engine` does what all of this asks of Docker.
+//!
+//! **Where bytes leave.** Into the tmpfs volumes of services and instances, into the sealed state, and, when somebody asks
+//! for it, one value on standard output (`commands::show`). Each of these ways is a numbered door (`docs/doors.md`); no
+//! value reaches the engine's API in any other way. Errors leave through `tell`, which chooses the exit code.
+//!
+//! ```
+//! use std::process::ExitCode;
+//!
+//! // A project that was never started has nothing to show; standard error says so, and the exit code is 1.
+//! let code = prun::run(["prun", "injected", "--project", "never-started"]);
+//! assert_eq!(code, ExitCode::from(1));
+//! ```
 
-pub mod archive;
-mod attached;
-pub mod command;
-pub mod compose;
-pub mod container;
-pub mod containers;
-pub mod delivered;
-pub mod doctor;
-pub mod edge;
-pub mod error;
-pub mod exec;
-pub mod fault;
-pub mod forwarder;
-pub mod gate;
-pub mod generation;
-pub mod holder;
-pub mod instance;
-pub mod logs;
-pub mod names;
-pub mod one_off;
-pub mod plan;
-pub mod resume;
-pub mod roll;
-mod rotation;
-pub mod service;
-pub mod services;
-pub mod shim;
-pub mod show;
-pub mod start;
-pub mod state;
-pub mod stop;
-pub mod told;
-pub mod unit;
+mod command;
+mod commands;
+mod edge;
+mod engine;
+mod error;
+mod fault;
+mod instance;
+mod names;
+mod plan;
+mod project;
+mod service;
+mod state;
+mod tell;
+mod values;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use command::{Command, CommandLine};
+use commands::{doctor, exec, logs, resume, services, show, start, stop};
+use edge::{Codes, Edge, Failure, Outcome};
+use error::RunError;
+use pscreen::{Ending, Exit, Printer};
+
+/// Runs a command line, and returns the exit code.
+///
+/// Results go to standard output, everything else to standard error. The first word is the program's own name.
+pub fn run<I>(words: I) -> ExitCode
+where
+    I: IntoIterator,
+    I::Item: Into<OsString> + Clone,
+{
+    let command_line = match CommandLine::try_parse_from(words) {
+        Ok(command_line) => command_line,
+        Err(help) => {
+            // If nobody reads the output any more, there is nobody to help.
+            let _ = help.print();
+            return u8::try_from(help.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    if let Command::Completions { shell } = command_line.command {
+        clap_complete::generate(shell, &mut CommandLine::command(), "prun", &mut std::io::stdout());
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => return tell::report(&RunError::Runtime { source }.into(), &Printer::stderr(), Codes::Own),
+    };
+    let code = runtime.block_on(run_in_runtime(&command_line.command));
+    // A thread that still waits for standard input must not keep the process alive.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run_in_runtime(command: &Command) -> ExitCode {
+    let (stderr, stdout) = (Printer::stderr(), Printer::stdout());
+    let cancellation = match pscreen::listen() {
+        Ok(cancellation) => cancellation,
+        Err(source) => return tell::report(&RunError::Signals { source }.into(), &stderr, Codes::Own),
+    };
+    let edge = Edge { stderr, stdout, cancellation };
+    match outcome(command, &edge).await {
+        Ok(Outcome::Exit(Exit::Done)) if edge.stdout.is_closed() => Exit::Ended(Ending::ReaderGone).into(),
+        Ok(Outcome::Exit(exit)) => exit.into(),
+        Ok(Outcome::Command(code)) => code.into(),
+        Err(failure) => tell::report(&failure, &edge.stderr, command.codes()),
+    }
+}
+
+async fn outcome(command: &Command, edge: &Edge) -> Result<Outcome, Failure> {
+    Ok(match command {
+        Command::Start(arguments) => start::run(arguments, edge).await?.into(),
+        Command::Stop(arguments) => stop::run(arguments, edge).await?.into(),
+        Command::Ps(arguments) => show::ps(arguments, edge).await?.into(),
+        Command::Logs(arguments) => logs::logs(arguments, edge).await?.into(),
+        Command::Exec(arguments) => exec::run(arguments, edge).await?,
+        Command::Run(arguments) => commands::run::run(arguments, edge).await?,
+        Command::Init(arguments) => commands::run::init(arguments, edge).await?,
+        Command::Restart(arguments) => resume::restart(arguments, edge).await?.into(),
+        Command::Resume(arguments) => resume::resume(arguments, edge).await?.into(),
+        Command::Injected(arguments) => show::injected(arguments, edge)?.into(),
+        Command::Services(command) => services::run(command, edge).await?.into(),
+        Command::Secrets(arguments) => pcli::secrets::look(arguments, &edge.desk())?.into(),
+        Command::Trust(arguments) => pcli::secrets::trust(arguments, &edge.desk())?.into(),
+        Command::Doctor(arguments) => doctor::run(arguments, edge).await?.into(),
+        Command::Completions { .. } => Outcome::Exit(Exit::Done),
+    })
+}

@@ -1,30 +1,32 @@
-//! What everything of a project is called in the engine, and the labels that say whose it is.
+//! The names of everything that a project has in the engine, and the labels that say to which project it belongs.
 
 use std::collections::HashMap;
 
-/// The label with the project's name.
-pub const PROJECT: &str = "io.prun.project";
-/// The label with the mark of the state that made the thing.
-pub const OWNER: &str = "io.prun.owner";
-/// The label with what the thing is for.
-pub const ROLE: &str = "io.prun.role";
-/// The label with a service's name.
-pub const SERVICE: &str = "io.prun.service";
-/// The label with a generation's number.
-pub const GENERATION: &str = "io.prun.generation";
-/// The label with an instance's number, from 1.
-pub const INSTANCE: &str = "io.prun.instance";
-/// The label with the digest of what the thing was made of.
-pub const CONFIGURATION: &str = "io.prun.configuration";
+use bollard::models::ContainerSummary;
 
-/// What a container, volume or network is for.
+/// The label with the project's name.
+pub(crate) const PROJECT: &str = "io.prun.project";
+/// The label with the mark of the state that owns the thing.
+pub(crate) const OWNER: &str = "io.prun.owner";
+/// The label with the role of the thing.
+pub(crate) const ROLE: &str = "io.prun.role";
+/// The label with a service's name.
+pub(crate) const SERVICE: &str = "io.prun.service";
+/// The label with a generation's number.
+pub(crate) const GENERATION: &str = "io.prun.generation";
+/// The label with an instance's number, from 1.
+pub(crate) const INSTANCE: &str = "io.prun.instance";
+/// The label with the digest of the configuration that the thing was made from.
+pub(crate) const CONFIGURATION: &str = "io.prun.configuration";
+
+/// The role of a container, a volume or a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// One app container.
+pub(crate) enum Role {
+    /// An instance of the app.
     App,
-    /// A service, or its data.
+    /// A service's container, or the volume with its data.
     Service,
-    /// Values in memory, or what keeps them alive.
+    /// A volume of values in memory, or the holder that keeps it alive.
     Values,
     /// The forwarder of the published ports.
     Ports,
@@ -41,7 +43,7 @@ pub enum Role {
 impl Role {
     /// The label's value.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::App => "app",
             Self::Service => "service",
@@ -55,95 +57,96 @@ impl Role {
     }
 }
 
-/// A project as the engine knows it. Names of services have no dots, so names with dots are ours alone.
+/// A project's name and owner, from which all its names in the engine follow. Services have names without dots, so names
+/// with dots are never those of a service.
 #[derive(Clone, Debug)]
-pub struct Project {
+pub(crate) struct Project {
     name: String,
     owner: String,
 }
 
 impl Project {
-    /// A project and the mark of its state.
+    /// Names a project and the mark of its state.
     #[must_use]
-    pub fn new(name: &str, owner: &str) -> Self {
+    pub(crate) fn new(name: &str, owner: &str) -> Self {
         Self { name: name.to_owned(), owner: owner.to_owned() }
     }
 
     /// Its name.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The mark of its state.
     #[must_use]
-    pub fn owner(&self) -> &str {
+    pub(crate) fn owner(&self) -> &str {
         &self.owner
     }
 
     /// The network of its services and instances.
     #[must_use]
-    pub fn network(&self) -> String {
+    pub(crate) fn network(&self) -> String {
         self.name.clone()
     }
 
     /// The volume with the entrypoint, which is also the lock of the init commands.
     #[must_use]
-    pub fn home(&self) -> String {
+    pub(crate) fn home(&self) -> String {
         format!("{}.prun", self.name)
     }
 
     /// The forwarder.
     #[must_use]
-    pub fn forwarder(&self) -> String {
+    pub(crate) fn forwarder(&self) -> String {
         format!("{}.ports", self.name)
     }
 
     /// A service's container, and the volume with its data.
     #[must_use]
-    pub fn service(&self, service: &str) -> String {
+    pub(crate) fn service(&self, service: &str) -> String {
         format!("{}-{service}", self.name)
     }
 
-    /// The values of a service, and what keeps them alive.
+    /// The volume with the values of a service, and its holder.
     #[must_use]
-    pub fn service_values(&self, service: &str) -> String {
+    pub(crate) fn service_values(&self, service: &str) -> String {
         format!("{}-{service}.values", self.name)
     }
 
-    /// The values of a generation, and what keeps them alive.
+    /// The volume with the values of a generation, and its holder.
     #[must_use]
-    pub fn values(&self, generation: u64) -> String {
+    pub(crate) fn values(&self, generation: u64) -> String {
         format!("{}.{generation}.values", self.name)
     }
 
     /// An instance; also its host name on the project's network.
     #[must_use]
-    pub fn instance(&self, generation: u64, instance: u32) -> String {
+    pub(crate) fn instance(&self, generation: u64, instance: u32) -> String {
         format!("{}.{generation}.{instance}", self.name)
     }
 
     /// A container of `prun run` or `prun init`.
     #[must_use]
-    pub fn one_off(&self, number: u32) -> String {
+    pub(crate) fn one_off(&self, number: u32) -> String {
         format!("{}.run.{number}", self.name)
     }
 
-    /// Whether a name is one of those.
+    /// Whether this is the name of such a container.
     #[must_use]
-    pub fn is_one_off(&self, name: &str) -> bool {
+    pub(crate) fn is_one_off(&self, name: &str) -> bool {
         name.strip_prefix(&self.name).is_some_and(|rest| rest.starts_with(".run."))
     }
 
     /// A volume of the app's own.
     #[must_use]
-    pub fn data(&self, volume: &str) -> String {
+    pub(crate) fn data(&self, volume: &str) -> String {
         format!("{}_{volume}", self.name)
     }
 
-    /// The labels of something of this project.
+    /// Returns the labels of something that belongs to this project.
     #[must_use]
-    pub fn labels(&self, role: Role, more: &[(&str, String)]) -> HashMap<String, String> {
+    pub(crate) fn labels(&self, role: Role, more: &[(&str, String)]) -> HashMap<String, String> {
         [(PROJECT, self.name.clone()), (OWNER, self.owner.clone()), (ROLE, role.as_str().to_owned())]
             .into_iter()
             .chain(more.iter().map(|(name, value)| (*name, value.clone())))
@@ -152,10 +155,22 @@ impl Project {
     }
 }
 
-/// A label's value.
+/// Returns a label's value.
 #[must_use]
-pub fn label<'a>(labels: Option<&'a HashMap<String, String>>, name: &str) -> Option<&'a str> {
+pub(crate) fn label<'a>(labels: Option<&'a HashMap<String, String>>, name: &str) -> Option<&'a str> {
     labels?.get(name).map(String::as_str)
+}
+
+/// Reads the role of a container.
+#[must_use]
+pub(crate) fn role(container: &ContainerSummary) -> Option<&str> {
+    label(container.labels.as_ref(), ROLE)
+}
+
+/// Reads the number of the generation that a container belongs to.
+#[must_use]
+pub(crate) fn number(container: &ContainerSummary) -> Option<u64> {
+    label(container.labels.as_ref(), GENERATION)?.parse().ok()
 }
 
 #[cfg(test)]

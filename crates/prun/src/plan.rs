@@ -1,4 +1,9 @@
-//! What should run: the manifest and the command line, as one checked thing.
+//! The plan of a start: an order and a manifest, joined and checked. Nothing behind this folder reads a flag.
+
+pub(crate) mod container;
+pub(crate) mod error;
+pub(crate) mod order;
+pub(crate) mod record;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,117 +11,110 @@ use std::time::Duration;
 use papp::{Check, Deliver, Init, Manifest, Port};
 use pcredential::{ServiceKind, VariableSet};
 
-use crate::command::StartArguments;
-use crate::container::{ContainerFlags, PlannedVolume};
-use crate::error::RunError;
+use container::ContainerFlags;
+use error::PlanError;
+use order::Order;
 
-/// How long a service or an instance may take, if nobody says.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a service or an instance may take to become ready, by default.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What should run.
+/// A checked plan. Every name, port, volume and size in it can be used as it is.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The project's name.
-    pub project: String,
-    /// Who named the project, for people.
-    pub project_from: &'static str,
+    project: String,
+    /// Where the project's name comes from, for people.
+    project_from: &'static str,
     /// The app's image.
-    pub image: String,
+    image: String,
     /// The services, in the order in which they are added.
-    pub services: Vec<WantedService>,
+    services: Vec<PlannedService>,
     /// Public configuration.
-    pub environment: Vec<(String, String)>,
-    /// The secrets that are made of other names, and whether each may replace an injected variable.
-    pub composed: Vec<papp::Secret>,
+    environment: Vec<(String, String)>,
+    /// The secrets that are composed of other variables.
+    composed: Vec<papp::Secret>,
     /// The user's secrets that may take the place of an injected variable.
-    pub overriding: Vec<String>,
-    /// What runs before the app.
-    pub init: Vec<Init>,
-    /// How many instances.
-    pub replicas: u32,
+    overriding: Vec<String>,
+    /// The commands that run before the app.
+    init: Vec<Init>,
+    /// How many instances run.
+    replicas: u32,
     /// The published ports.
-    pub ports: Vec<Port>,
-    /// What docker's own flags ask for.
-    pub container: ContainerFlags,
-    /// The folder that the volumes' host paths begin at.
-    pub folder: PathBuf,
+    ports: Vec<Port>,
+    /// What docker's own flags say about the container.
+    container: ContainerFlags,
+    /// The folder in which the host paths of the manifest's volumes begin.
+    folder: PathBuf,
     /// How values reach the app.
-    pub deliver: Deliver,
-    /// How health is asked.
-    pub health: Option<Check>,
-    /// How long services and instances may take.
-    pub patience: Duration,
+    deliver: Deliver,
+    /// The app's health check, if the manifest has one.
+    health: Option<Check>,
+    /// How long a service or an instance may take to become ready.
+    patience: Duration,
 }
 
-/// A service that should run.
+/// A service of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WantedService {
+pub(crate) struct PlannedService {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its kind.
-    pub kind: ServiceKind,
-    /// The image, if somebody chose one.
-    pub image: Option<String>,
-    /// The database's name, if somebody chose one.
-    pub database: Option<String>,
-    /// Whether it owns the standard names.
-    pub primary: bool,
-    /// Further names that it fills.
-    pub sets: Vec<VariableSet>,
+    pub(crate) kind: ServiceKind,
+    /// The image, if the user chose one.
+    pub(crate) image: Option<String>,
+    /// The database's name, if the user chose one.
+    pub(crate) database: Option<String>,
+    /// Whether it fills the standard variables of its kind.
+    pub(crate) primary: bool,
+    /// Further sets of variables that it fills.
+    pub(crate) sets: Vec<VariableSet>,
 }
 
 impl Plan {
-    /// Joins command line and manifest; the command line wins. `folder` is the manifest's, else the current one.
+    /// Joins the order and the manifest; the order wins. `folder` is the manifest's, else the current one.
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] for what cannot be followed.
-    pub fn new(arguments: &StartArguments, manifest: &Manifest, folder: &Path) -> Result<Self, RunError> {
-        let Some(image) = arguments.image.clone().or_else(|| manifest.image.clone()) else {
-            return Err(wrong("no image is named", "prun start IMAGE, or image = \"…\" in app.toml"));
+    /// [`PlanError`] if the two cannot be followed.
+    pub(crate) fn new(order: &Order, manifest: &Manifest, folder: &Path) -> Result<Self, PlanError> {
+        let Some(image) = order.image.clone().or_else(|| manifest.image.clone()) else {
+            return Err(PlanError::NoImage);
         };
-        let (project, project_from) = project(arguments.project.as_deref(), manifest.name.as_deref(), &image)?;
-        let mut services: Vec<WantedService> =
-            manifest.services.iter().map(WantedService::of_manifest).collect::<Result<_, _>>()?;
-        for text in &arguments.services {
-            let service = WantedService::of_flag(text)?;
+        let (project, project_from) = project(order.project.as_deref(), manifest.name.as_deref(), &image)?;
+        let mut services: Vec<PlannedService> =
+            manifest.services.iter().map(PlannedService::of_manifest).collect::<Result<_, _>>()?;
+        for text in &order.services {
+            let service = PlannedService::of_flag(text)?;
             match services.iter().find(|other| other.name == service.name) {
                 None => services.push(service),
                 Some(other) if other.kind == service.kind => {}
                 Some(other) => {
-                    let what = format!(
-                        "service `{}` is {} in app.toml and {} in --service",
-                        other.name, other.kind, service.kind
-                    );
-                    return Err(wrong(what, "give the other one a name of its own: --service KIND=NAME"));
+                    return Err(PlanError::TwoKinds {
+                        service: service.name,
+                        declared: other.kind,
+                        ordered: service.kind,
+                    });
                 }
             }
         }
-        let ports = if arguments.ports.is_empty() {
+        let ports = if order.ports.is_empty() {
             manifest.run.ports.clone()
         } else {
-            arguments.ports.iter().map(|text| port(text)).collect::<Result<_, _>>()?
+            order.ports.iter().map(|text| port(text)).collect::<Result<_, _>>()?
         };
         check_ports(&ports)?;
         let mut environment = manifest.environment.clone();
-        for (name, value) in arguments.container.configuration()? {
+        for (name, value) in order.container.configuration()? {
             if manifest.secrets.iter().any(|secret| secret.name == name) {
-                let help = format!(
-                    "--secret id={name} takes it from the environment, --secret id={name},src=FILE from a file"
-                );
-                let what = format!(
-                    "--env {name}=…: `{name}` is a secret, and its value would be visible in ps and docker inspect"
-                );
-                return Err(wrong(what, help));
+                return Err(PlanError::SecretInEnvironment { name });
             }
             environment.retain(|(other, _)| *other != name);
             environment.push((name, value));
         }
-        // Flags are relative to where they were typed.
-        let here = std::path::absolute(".").unwrap_or_default();
-        let mut container = arguments.container.check(&here, &arguments.command)?;
-        let of_manifest = manifest.run.volumes.iter().cloned().map(PlannedVolume::Project);
-        container.volumes = of_manifest.chain(std::mem::take(&mut container.volumes)).collect();
+        // Relative paths in flags begin where the flags were typed.
+        let here = order.directory.as_deref().unwrap_or(folder);
+        let mut container = order.container.check(here, &order.command)?;
+        container.mount_first(manifest.run.volumes.iter().cloned());
         let (health, timeout) = match &manifest.run.health {
             Some(health) => (Some(health.check.clone()), health.timeout),
             None => (None, None),
@@ -135,24 +133,24 @@ impl Plan {
                 .map(|secret| secret.name.clone())
                 .collect(),
             init: manifest.init.clone(),
-            replicas: arguments.replicas.unwrap_or(manifest.run.replicas),
+            replicas: order.replicas.unwrap_or(manifest.run.replicas),
             ports,
             container,
             folder: folder.to_owned(),
             deliver: manifest.run.deliver,
             health,
-            patience: arguments.wait.map(Duration::from_secs).or(timeout).unwrap_or(PATIENCE),
+            patience: order.wait.map(Duration::from_secs).or(timeout).unwrap_or(PATIENCE),
         })
     }
 
-    /// Adds services, each as `KIND[:VERSION]=NAME`; one that is there already stays as it is.
+    /// Adds services, each as `KIND[:VERSION]=NAME`. A service that the plan has already stays as it is.
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] for what names no service.
-    pub fn add(&mut self, services: &[String]) -> Result<(), RunError> {
+    /// [`PlanError`] for a text that names no service.
+    pub(crate) fn add(&mut self, services: &[String]) -> Result<(), PlanError> {
         for text in services {
-            let service = WantedService::of_flag(text)?;
+            let service = PlannedService::of_flag(text)?;
             if !self.wants(&service.name) {
                 self.services.push(service);
             }
@@ -160,43 +158,150 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether a service is part of the plan.
-    #[must_use]
-    pub fn wants(&self, service: &str) -> bool {
-        self.services.iter().any(|wanted| wanted.name == service)
+    /// Leaves out every composed secret but these.
+    pub(crate) fn compose_only(&mut self, names: &[String]) {
+        self.composed.retain(|secret| names.contains(&secret.name));
     }
 
-    /// The further names that services fill.
+    /// Makes this the plan of a single command: without init commands and without ports. Returns the ports.
+    pub(crate) fn run_command(&mut self) -> Vec<Port> {
+        self.init.clear();
+        std::mem::take(&mut self.ports)
+    }
+
+    /// Runs these init commands, and then this program in the place of the app.
+    pub(crate) fn run_init(&mut self, init: Vec<Init>, program: Vec<String>) {
+        self.init = init;
+        self.container.run_instead(program);
+    }
+
+    /// The project's name.
     #[must_use]
-    pub fn sets(&self) -> Vec<(&str, VariableSet)> {
-        let of = |service: &'_ WantedService| service.sets.clone();
+    pub(crate) fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// Where the project's name comes from, for people.
+    #[must_use]
+    pub(crate) fn project_from(&self) -> &'static str {
+        self.project_from
+    }
+
+    /// The app's image.
+    #[must_use]
+    pub(crate) fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// The services, in the order in which they are added.
+    #[must_use]
+    pub(crate) fn services(&self) -> &[PlannedService] {
+        &self.services
+    }
+
+    /// Public configuration.
+    #[must_use]
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// The secrets that are composed of other variables.
+    #[must_use]
+    pub(crate) fn composed(&self) -> &[papp::Secret] {
+        &self.composed
+    }
+
+    /// Whether a secret of this name may take the place of an injected variable.
+    #[must_use]
+    pub(crate) fn overrides(&self, name: &str) -> bool {
+        self.overriding.iter().any(|other| other == name)
+    }
+
+    /// The commands that run before the app.
+    #[must_use]
+    pub(crate) fn init(&self) -> &[Init] {
+        &self.init
+    }
+
+    /// How many instances run.
+    #[must_use]
+    pub(crate) fn replicas(&self) -> u32 {
+        self.replicas
+    }
+
+    /// The published ports.
+    #[must_use]
+    pub(crate) fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    /// What docker's own flags say about the container.
+    #[must_use]
+    pub(crate) fn container(&self) -> &ContainerFlags {
+        &self.container
+    }
+
+    /// The folder in which the host paths of the manifest's volumes begin.
+    #[must_use]
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How values reach the app.
+    #[must_use]
+    pub(crate) fn deliver(&self) -> Deliver {
+        self.deliver
+    }
+
+    /// The app's health check, if the manifest has one.
+    #[must_use]
+    pub(crate) fn health(&self) -> Option<&Check> {
+        self.health.as_ref()
+    }
+
+    /// How long a service or an instance may take to become ready.
+    #[must_use]
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Whether a service is part of the plan.
+    #[must_use]
+    pub(crate) fn wants(&self, service: &str) -> bool {
+        self.services.iter().any(|planned| planned.name == service)
+    }
+
+    /// The further sets of variables, each with the service that fills it.
+    #[must_use]
+    pub(crate) fn sets(&self) -> Vec<(&str, VariableSet)> {
+        let of = |service: &'_ PlannedService| service.sets.clone();
         self.services
             .iter()
             .flat_map(|service| of(service).into_iter().map(|set| (service.name.as_str(), set)))
             .collect()
     }
 
-    /// The services that are marked as owners of the standard names.
-    pub fn primaries(&self) -> impl Iterator<Item = &str> {
+    /// The services that the manifest marks as the primary ones of their kind.
+    pub(crate) fn primaries(&self) -> impl Iterator<Item = &str> {
         self.services.iter().filter(|service| service.primary).map(|service| service.name.as_str())
     }
 }
 
-impl WantedService {
-    /// Takes over a service of the manifest.
+impl PlannedService {
+    /// Plans a service of the manifest.
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] when it asks for what its kind does not have.
-    pub fn of_manifest(service: &papp::Service) -> Result<Self, RunError> {
+    /// [`PlanError`] if its kind does not exist, or does not have the variables that it should fill.
+    pub(crate) fn of_manifest(service: &papp::Service) -> Result<Self, PlanError> {
         let kind = ServiceKind::parse(service.kind.as_str())
-            .ok_or_else(|| wrong(format!("service `{}` is of an unknown kind", service.name), kinds()))?;
+            .ok_or_else(|| PlanError::DeclaredKind { service: service.name.clone() })?;
         let image =
             service.image.clone().or_else(|| service.version.as_deref().map(|version| kind.image(Some(version))));
         let sets: Vec<VariableSet> = service.variables.iter().filter_map(|name| VariableSet::parse(name)).collect();
         if let Some(set) = sets.iter().find(|set| !set.fits(kind)) {
-            let what = format!("service `{}` is {kind}, which has no variables {}", service.name, set.as_str());
-            return Err(wrong(what, format!("take it out of `variables` in app.toml:{}", service.line)));
+            let (service, set, line) = (service.name.clone(), *set, service.line);
+            return Err(PlanError::VariablesOfKind { service, kind, set, line });
         }
         Ok(Self {
             name: service.name.clone(),
@@ -212,12 +317,12 @@ impl WantedService {
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] for an unknown kind or a name that is none.
-    pub fn of_flag(text: &str) -> Result<Self, RunError> {
+    /// [`PlanError`] for a kind that does not exist or a name that cannot be used.
+    pub(crate) fn of_flag(text: &str) -> Result<Self, PlanError> {
         let (kind, name) = text.split_once('=').map_or((text, None), |(kind, name)| (kind, Some(name)));
         let (kind, version) = kind.split_once(':').map_or((kind, None), |(kind, version)| (kind, Some(version)));
         let Some(kind) = ServiceKind::parse(kind) else {
-            return Err(wrong(format!("--service {text}: unknown kind `{kind}`"), kinds()));
+            return Err(PlanError::OrderedKind { flag: text.to_owned(), kind: kind.to_owned() });
         };
         let default = match kind {
             ServiceKind::Postgres | ServiceKind::Mysql | ServiceKind::Mariadb => "db",
@@ -226,17 +331,16 @@ impl WantedService {
         };
         let name = name.unwrap_or(default);
         if !is_label(name) {
-            let help = "lowercase letters, digits and `-`, at most 40 characters, a letter first";
-            return Err(wrong(format!("--service {text}: `{name}` is no name for a service"), help));
+            return Err(PlanError::ServiceName { flag: text.to_owned(), name: name.to_owned() });
         }
         let image = version.map(|version| kind.image(Some(version)));
         Ok(Self { name: name.to_owned(), kind, image, database: None, primary: false, sets: Vec::new() })
     }
 }
 
-/// A service as `KIND[:VERSION]=NAME`, whoever left parts of it out.
+/// Writes a service as `KIND[:VERSION]=NAME`, with every part that has a value.
 #[must_use]
-pub fn full_name(service: &WantedService) -> String {
+pub(crate) fn full_name(service: &PlannedService) -> String {
     let version = service.image.as_deref().and_then(|image| image.rsplit_once(':')).map(|(_, version)| version);
     match version {
         Some(version) => format!("{}:{version}={}", service.kind, service.name),
@@ -250,17 +354,16 @@ fn is_label(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-fn kinds() -> String {
-    let kinds: Vec<&str> = ServiceKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    format!("one of {}", kinds.join(", "))
-}
-
-/// The project's name, and who chose it.
+/// Chooses the project's name, and says where it comes from.
 ///
 /// # Errors
 ///
-/// [`RunError::Plan`] when the chosen name is none.
-pub fn project(flag: Option<&str>, manifest: Option<&str>, image: &str) -> Result<(String, &'static str), RunError> {
+/// [`PlanError`] if the name cannot be the name of a project.
+pub(crate) fn project(
+    flag: Option<&str>,
+    manifest: Option<&str>,
+    image: &str,
+) -> Result<(String, &'static str), PlanError> {
     let (name, from) = match (flag, manifest) {
         (Some(name), _) => (name.to_owned(), "from --project"),
         (None, Some(name)) => (name.to_owned(), "from app.toml"),
@@ -269,65 +372,56 @@ pub fn project(flag: Option<&str>, manifest: Option<&str>, image: &str) -> Resul
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let begins = name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
     if !begins || name.len() > 60 || !name.chars().all(valid) {
-        let help = "lowercase letters, digits, `-` and `_`, at most 60 characters; choose one with --project";
-        return Err(wrong(format!("`{name}` is no name for a project"), help));
+        return Err(PlanError::ProjectName { name });
     }
     Ok((name, from))
 }
 
-/// The last part of an image's name: `registry:5000/team/shop:1.4` is `shop`.
+/// Makes a project's name of an image's: `registry:5000/team/shop:1.4` is `shop`.
 fn of_image(image: &str) -> String {
     let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
     let name = name.split(':').next().unwrap_or(name);
     name.chars().map(|c| if c == '.' { '-' } else { c.to_ascii_lowercase() }).collect()
 }
 
-fn port(text: &str) -> Result<Port, RunError> {
-    Port::parse(text).ok_or_else(|| {
-        wrong(format!("--publish {text}: not a port"), "[ADDRESS:][HOST:]CONTAINER, for example 127.0.0.1:8080:80")
-    })
+fn port(text: &str) -> Result<Port, PlanError> {
+    Port::parse(text).ok_or_else(|| PlanError::Port { flag: text.to_owned() })
 }
 
-fn check_ports(ports: &[Port]) -> Result<(), RunError> {
+fn check_ports(ports: &[Port]) -> Result<(), PlanError> {
     for (at, port) in ports.iter().enumerate() {
         if port.udp {
-            let help = "publish TCP ports only; see docs/limits.md";
-            return Err(wrong(format!("port {port} is UDP, which the forwarder does not carry"), help));
+            return Err(PlanError::UdpPort { port: *port });
         }
         let twice = |other: &&Port| other.host.is_some() && other.host == port.host && other.address == port.address;
         if let Some(other) = ports[..at].iter().find(twice) {
-            return Err(wrong(format!("ports {other} and {port} publish the same host port"), "choose two"));
+            return Err(PlanError::SamePort { first: *other, second: *port });
         }
     }
     Ok(())
-}
-
-/// A plan that cannot be followed.
-pub fn wrong(what: impl Into<String>, help: impl Into<String>) -> RunError {
-    RunError::Plan { what: what.into(), help: help.into() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn arguments(services: &[&str], ports: &[&str]) -> StartArguments {
-        StartArguments {
+    fn order(services: &[&str], ports: &[&str]) -> Order {
+        Order {
             image: Some("registry:5000/team/Shop.Web:1.4".to_owned()),
             services: services.iter().map(|text| (*text).to_owned()).collect(),
             ports: ports.iter().map(|text| (*text).to_owned()).collect(),
-            ..StartArguments::default()
+            ..Order::default()
         }
     }
 
-    fn plan(arguments: &StartArguments, manifest: &str) -> Result<Plan, RunError> {
+    fn plan(order: &Order, manifest: &str) -> Result<Plan, PlanError> {
         let manifest = Manifest::parse(Path::new("app.toml"), manifest.as_bytes()).unwrap();
-        Plan::new(arguments, &manifest, Path::new("/srv"))
+        Plan::new(order, &manifest, Path::new("/srv"))
     }
 
     #[test]
     fn everything_works_without_a_manifest() {
-        let plan = plan(&arguments(&["postgres", "valkey:8=sessions"], &["8080:80"]), "").unwrap();
+        let plan = plan(&order(&["postgres", "valkey:8=sessions"], &["8080:80"]), "").unwrap();
         assert_eq!((plan.project.as_str(), plan.project_from), ("shop-web", "from the image's name"));
         let services: Vec<_> = plan.services.iter().map(|s| (s.name.as_str(), s.kind, s.image.as_deref())).collect();
         assert_eq!(
@@ -340,9 +434,9 @@ mod tests {
     #[test]
     fn the_command_line_wins_over_the_manifest() {
         let manifest = "name = \"shop\"\nimage = \"shop:latest\"\n[run]\nports = [\"8080:80\"]\nreplicas = 3";
-        let plain = plan(&StartArguments::default(), manifest).unwrap();
+        let plain = plan(&Order::default(), manifest).unwrap();
         assert_eq!((plain.project.as_str(), plain.image.as_str(), plain.replicas), ("shop", "shop:latest", 3));
-        let flags = StartArguments { project: Some("other".into()), replicas: Some(1), ..arguments(&[], &["9090:90"]) };
+        let flags = Order { project: Some("other".into()), replicas: Some(1), ..order(&[], &["9090:90"]) };
         let flags = plan(&flags, manifest).unwrap();
         assert_eq!((flags.project.as_str(), flags.replicas), ("other", 1));
         assert_eq!(flags.ports[0].host, Some(9090));
@@ -352,23 +446,23 @@ mod tests {
     fn what_cannot_be_followed_names_the_flag() {
         for (services, ports, word) in [
             (&["oracle"][..], &[][..], "unknown kind `oracle`"),
-            (&["postgres=Db"], &[], "`Db` is no name"),
+            (&["postgres=Db"], &[], "`Db` cannot be the name"),
             (&["postgres", "mysql"], &[], "service `db` is"),
             (&[], &["80:x"], "--publish 80:x"),
             (&[], &["53:53/udp"], "UDP"),
             (&[], &["80:80", "80:81"], "the same host port"),
         ] {
-            let error = plan(&arguments(services, ports), "").unwrap_err();
+            let error = plan(&order(services, ports), "").unwrap_err();
             assert!(error.to_string().contains(word), "{error}");
         }
-        let error = plan(&StartArguments::default(), "").unwrap_err();
+        let error = plan(&Order::default(), "").unwrap_err();
         assert!(error.to_string().contains("no image"), "{error}");
     }
 
     #[test]
     fn a_version_chooses_the_tag_and_an_image_everything() {
         let manifest = "image = \"x\"\n[services.db]\nkind = \"postgres\"\nversion = \"15\"\n[services.cache]\nkind = \"redis\"\nimage = \"mine:1\"";
-        let plan = plan(&StartArguments::default(), manifest).unwrap();
+        let plan = plan(&Order::default(), manifest).unwrap();
         assert_eq!(plan.services[0].image.as_deref(), Some("postgres:15"));
         assert_eq!(plan.services[1].image.as_deref(), Some("mine:1"));
     }

@@ -1,5 +1,7 @@
 //! One service: started with its credential, and proven by a login.
 
+pub(crate) mod rotation;
+
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig, ImageInspect, NetworkingConfig};
@@ -8,41 +10,41 @@ use pcredential::setup::{self, SecretFile};
 use pcredential::{Ledger, Phase, ServiceRecord, Which};
 use pengine::Engine;
 
-use crate::archive::File;
-use crate::containers::{self, Access};
+use crate::engine::archive::File;
+use crate::engine::containers::{self, Access};
+use crate::engine::inside;
 use crate::error::RunError;
-use crate::exec;
-use crate::holder::Holder;
+use crate::instance::holder::Holder;
 use crate::names::{self, Project, Role};
 
-/// Between two looks at a service that is not ready.
+/// The pause between two checks of a service that is not ready.
 const PAUSE: Duration = Duration::from_millis(150);
-/// How often a service that answers may refuse a login before it is believed.
+/// How many times in a row a service must refuse a login before the password counts as wrong.
 const REFUSALS: u32 = 4;
 /// How long a service may take to end, for example to write its data.
-pub const GRACE: Duration = Duration::from_secs(30);
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
-/// What was done about a service.
+/// The effect of a start on a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Started {
-    /// Nothing: it ran.
+pub(crate) enum Effect {
+    /// None: it was running.
     Running,
-    /// It was created, or created anew because something about it changed.
+    /// It was started, or created anew because its configuration changed.
     Created,
 }
 
-/// Makes sure that a service's container runs as the ledger says. Its credential is sealed by now.
+/// Makes sure that a service's container runs as the ledger says. Its credential must be sealed by now.
 ///
 /// # Errors
 ///
 /// [`RunError::Foreign`], [`RunError::Engine`].
-pub async fn start(
+pub(crate) async fn start(
     host: &Engine,
     project: &Project,
     ledger: &Ledger,
     service: &ServiceRecord,
     image: &ImageInspect,
-) -> Result<Started, RunError> {
+) -> Result<Effect, RunError> {
     let name = project.service(service.name());
     let labels = vec![(names::SERVICE, service.name().to_owned())];
     let holder = holder(project, service);
@@ -50,7 +52,7 @@ pub async fn start(
     let data = data_directory(service, image);
     let digest = configuration(ledger, service, image, &setup, &data);
     holder.start(host, project).await?;
-    // Always: after a restart of the engine the files are gone.
+    // The files are always written: after a restart of the engine they are gone.
     fill(host, project, service).await?;
 
     let existing = containers::inspect(host, project, &name).await?;
@@ -59,12 +61,12 @@ pub async fn start(
             == Some(&digest)
     {
         if containers::is_running(container) {
-            return Ok(Started::Running);
+            return Ok(Effect::Running);
         }
-        // One that the engine is about to start again would wait up to a minute, although its files are back now.
+        // If the engine is about to restart it, that may take a minute, although the files are back now.
         containers::stop(host, &name, GRACE).await?;
         containers::start(host, &name).await?;
-        return Ok(Started::Created);
+        return Ok(Effect::Created);
     }
     if existing.is_some() {
         containers::remove(host, &name, GRACE).await?;
@@ -83,7 +85,7 @@ pub async fn start(
         labels: Some(labels),
         host_config: Some(HostConfig {
             mounts: Some(vec![
-                // What the image has there is wanted in the volume of a service that starts for the first time.
+                // A service that starts for the first time needs the files that the image has at that path.
                 with_copy(containers::mount(service.volume(), &data, Access::Write)),
                 containers::mount(&holder.name, pshim::DELIVERY, Access::Read),
             ]),
@@ -96,7 +98,7 @@ pub async fn start(
     };
     containers::create(host, project, &name, body).await?;
     containers::start(host, &name).await?;
-    Ok(Started::Created)
+    Ok(Effect::Created)
 }
 
 fn holder(project: &Project, service: &ServiceRecord) -> Holder {
@@ -104,28 +106,33 @@ fn holder(project: &Project, service: &ServiceRecord) -> Holder {
     Holder { name: project.service_values(service.name()), labels, network: None, home: None }
 }
 
-/// Writes the files that a service reads when it starts, as they are right now.
+/// Writes the files that a service reads when it starts, with the credentials of this moment.
 ///
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub async fn fill(host: &Engine, project: &Project, service: &ServiceRecord) -> Result<(), RunError> {
+pub(crate) async fn fill(host: &Engine, project: &Project, service: &ServiceRecord) -> Result<(), RunError> {
     let setup = setup::setup(service, pshim::DELIVERY);
     let files: Vec<File<'_>> = setup.files().iter().map(file).collect();
     holder(project, service).fill(host, &files).await
 }
 
-/// Tells a service something about its credentials.
+/// Changes the credentials of a service with a script.
 ///
 /// # Errors
 ///
-/// [`RunError::Rotation`] with what it said when it does not do that.
-pub async fn tell(host: &Engine, project: &Project, service: &ServiceRecord, script: &Probe) -> Result<(), RunError> {
-    let mut said = Vec::new();
-    if ask(host, &project.service(service.name()), script, &mut said).await? == Verdict::Done {
+/// [`RunError::Rotation`] with the end of its answer if the service refuses.
+pub(crate) async fn apply(
+    host: &Engine,
+    project: &Project,
+    service: &ServiceRecord,
+    script: &Probe,
+) -> Result<(), RunError> {
+    let mut answer = Vec::new();
+    if ask(host, &project.service(service.name()), script, &mut answer).await? == Verdict::Done {
         return Ok(());
     }
-    let tail = String::from_utf8_lossy(&said).lines().rev().take(3).map(str::to_owned).collect();
+    let tail = String::from_utf8_lossy(&answer).lines().rev().take(3).map(str::to_owned).collect();
     Err(RunError::Rotation { service: service.name().to_owned(), otherwise: "does not change its credentials", tail })
 }
 
@@ -134,12 +141,12 @@ fn with_copy(mut mount: bollard::models::Mount) -> bollard::models::Mount {
     mount
 }
 
-/// Readable by everybody in this one container: the server's own user is known to its image alone.
+/// Makes a file that every user in the container can read, because only the image knows which user the server has.
 fn file(file: &SecretFile) -> File<'_> {
     File { name: file.name().to_owned(), content: file.content(), mode: 0o444, owner: 0 }
 }
 
-/// Where the image keeps its data: its one volume if it declares exactly one.
+/// Finds the folder of the server's data: the image's volume, if it declares exactly one.
 fn data_directory(service: &ServiceRecord, image: &ImageInspect) -> String {
     let declared: Vec<&String> =
         image.config.as_ref().and_then(|config| config.volumes.as_ref()).into_iter().flatten().collect();
@@ -149,7 +156,8 @@ fn data_directory(service: &ServiceRecord, image: &ImageInspect) -> String {
     }
 }
 
-/// What the container is made of; the credential is not part of it, because the files are filled anew each time.
+/// Computes the digest of the container's configuration. The credential is not part of it, because its files are written anew
+/// each time.
 fn configuration(
     ledger: &Ledger,
     service: &ServiceRecord,
@@ -173,20 +181,20 @@ fn configuration(
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub async fn stop(host: &Engine, project: &Project, service: &str) -> Result<(), RunError> {
+pub(crate) async fn stop(host: &Engine, project: &Project, service: &str) -> Result<(), RunError> {
     containers::remove(host, &project.service(service), GRACE).await?;
-    crate::holder::remove(host, &project.service_values(service)).await
+    crate::instance::holder::remove(host, &project.service_values(service)).await
 }
 
 /// Waits until a login with the service's credential works, over the network.
 ///
-/// On the first way there the app's role is made. Data that was proven once is never given another credential: when it
-/// refuses the one that belongs to it, that is an error.
+/// The first time, the app's role is created. Data that accepted a credential once never gets another: if it refuses the
+/// credential later, that is an error.
 ///
 /// # Errors
 ///
 /// [`RunError::WrongPassword`], [`RunError::NotReady`], [`RunError::ServiceEnded`], [`RunError::Engine`].
-pub async fn wait(
+pub(crate) async fn wait(
     host: &Engine,
     project: &Project,
     service: &ServiceRecord,
@@ -196,26 +204,26 @@ pub async fn wait(
     let container = project.service(service.name());
     let mut provisioned = service.phase() == Phase::Proven;
     let mut refusals = 0;
-    let mut said = Vec::new();
+    let mut answer = Vec::new();
     let mut before = None;
     while began.elapsed() < patience {
         look(host, project, service, &container, &mut before).await?;
         let left = patience.saturating_sub(began.elapsed());
         let step = async {
             if !provisioned {
-                // A login alone tells the same of a service that was proven once.
-                if ask(host, &container, &probe::reach(service), &mut said).await? != Verdict::Done {
+                // For a service that was proven once the login below is enough.
+                if ask(host, &container, &probe::reach(service), &mut answer).await? != Verdict::Done {
                     return Ok::<_, RunError>(Verdict::NotYet);
                 }
                 match probe::provision(service) {
                     None => provisioned = true,
-                    Some(script) => match ask(host, &container, &script, &mut said).await? {
+                    Some(script) => match ask(host, &container, &script, &mut answer).await? {
                         Verdict::Done => provisioned = true,
                         other => return Ok(other),
                     },
                 }
             }
-            login(host, &container, service, &mut said).await
+            login(host, &container, service, &mut answer).await
         };
         match tokio::time::timeout(left, step).await {
             Ok(Ok(Verdict::Done)) => return Ok(began.elapsed()),
@@ -229,19 +237,18 @@ pub async fn wait(
                 }
             }
             Ok(Ok(Verdict::NotYet)) | Err(_) => refusals = 0,
-            // A container that is being started again by the engine cannot run commands; `look` tells more.
+            // A container that the engine is restarting cannot run commands. `look` finds out more.
             Ok(Err(RunError::Engine { .. })) => refusals = 0,
             Ok(Err(other)) => return Err(other),
         }
         tokio::time::sleep(PAUSE).await;
     }
     let mut tail = containers::tail(host, &container).await;
-    tail.extend(String::from_utf8_lossy(&said).lines().rev().take(2).map(str::to_owned));
+    tail.extend(String::from_utf8_lossy(&answer).lines().rev().take(2).map(str::to_owned));
     Err(RunError::NotReady { service: service.name().to_owned(), seconds: patience.as_secs(), tail })
 }
 
-/// Whether the container is still one to wait for: the engine starts it again and again, and after the second time
-/// since we began to look there is no hope.
+/// Fails if the container ends again and again: after the second restart since the first look there is no hope.
 async fn look(
     host: &Engine,
     project: &Project,
@@ -251,7 +258,7 @@ async fn look(
 ) -> Result<(), RunError> {
     let Some(state) = containers::inspect(host, project, container).await? else { return Ok(()) };
     let restarts = state.restart_count.unwrap_or(0);
-    // While it runs, the engine says 0; its own code is there when it has ended again.
+    // While the container runs, the engine reports the code 0. The container's own code is there once it has ended again.
     if restarts - *before.get_or_insert(restarts) >= 2 && !containers::is_running(&state) {
         let code = state.state.as_ref().and_then(|state| state.exit_code).unwrap_or(-1);
         let tail = containers::tail(host, container).await;
@@ -260,30 +267,35 @@ async fn look(
     Ok(())
 }
 
-/// Logs in with the credential; in the middle of a rotation either of the two will do.
+/// Logs in with the credential. During a rotation either of the two credentials is enough.
 async fn login(
     host: &Engine,
     container: &str,
     service: &ServiceRecord,
-    said: &mut Vec<u8>,
+    answer: &mut Vec<u8>,
 ) -> Result<Verdict, RunError> {
-    let current = ask(host, container, &probe::login(service, Which::Current), said).await?;
+    let current = ask(host, container, &probe::login(service, Which::Current), answer).await?;
     if current != Verdict::Refused || service.step().is_none() {
         return Ok(current);
     }
-    ask(host, container, &probe::login(service, Which::Next), said).await
+    ask(host, container, &probe::login(service, Which::Next), answer).await
 }
 
-/// Runs a probe in the service's container; `said` is what it wrote when it did not work.
+/// Runs a probe in the service's container. If it fails, `answer` becomes its output.
 ///
 /// # Errors
 ///
 /// [`RunError::Engine`].
-pub async fn ask(host: &Engine, container: &str, probe: &Probe, said: &mut Vec<u8>) -> Result<Verdict, RunError> {
-    let done = exec::run(host, container, probe.command(), probe.input()).await?;
+pub(crate) async fn ask(
+    host: &Engine,
+    container: &str,
+    probe: &Probe,
+    answer: &mut Vec<u8>,
+) -> Result<Verdict, RunError> {
+    let done = inside::run(host, container, probe.command(), probe.input()).await?;
     let verdict = probe.judge(done.code, &done.output);
     if verdict != Verdict::Done && !done.output.is_empty() {
-        *said = done.output;
+        *answer = done.output;
     }
     Ok(verdict)
 }

@@ -1,4 +1,4 @@
-//! The sealed state of a project: which services there are, and what its instances run with.
+//! The sealed state of a project: the ledger of its services, and the generation that its instances run with.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,61 +8,52 @@ use pvault::{Identity, LockedFile, SealedFile, VaultError};
 
 use crate::edge::Edge;
 use crate::error::RunError;
-use crate::generation::Generation;
-use crate::plan::wrong;
+use crate::values::generation::Generation;
 
 const LEDGER: &str = "services.age";
 const GENERATION: &str = "generation.age";
 const IDENTITY: &str = "identity.txt";
 
-/// How long one waits for another.
+/// How long a command waits for the lock.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long one waits without a word.
+/// How long it waits before it says so.
 const SILENCE: Duration = Duration::from_millis(500);
-/// How often it looks.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Where a project's state lies, and who opens it.
+/// The files of a project's state, and the key that opens them.
 ///
-/// Nothing is created by looking: the folder and the key come with the first thing that is sealed.
-pub struct State {
-    folder: PathBuf,
+/// Reading creates nothing. The folder and the key are created when something is sealed for the first time.
+pub(crate) struct State {
     key: PathBuf,
     ledger: SealedFile,
     generation: SealedFile,
 }
 
 impl State {
-    /// The state of a project below prun's own folder (`$XDG_STATE_HOME/prun`).
+    /// Finds the state of a project in the folder of all states (`$XDG_STATE_HOME/prun`).
     ///
     /// # Errors
     ///
-    /// [`RunError::Plan`] when the environment names no folder; those of [`pvault`] for files that others made.
-    pub fn of(folder: Option<PathBuf>, project: &str) -> Result<Self, RunError> {
+    /// [`RunError::NoStateFolder`] if the environment names no folder; those of [`pvault`] for files of other users.
+    pub(crate) fn of(folder: Option<PathBuf>, project: &str) -> Result<Self, RunError> {
         let Some(root) = folder else {
-            return Err(wrong("there is no folder for the state of projects", "set HOME or XDG_STATE_HOME"));
+            return Err(RunError::NoStateFolder);
         };
         let folder = root.join(project);
         Ok(Self {
             ledger: SealedFile::open(&folder.join(LEDGER))?,
             generation: SealedFile::open(&folder.join(GENERATION))?,
             key: root.join(IDENTITY),
-            folder,
         })
-    }
-
-    /// Where it lies.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Reads the ledger, without a lock.
     ///
     /// # Errors
     ///
-    /// When there is one and it cannot be read.
-    pub fn ledger(&self) -> Result<Option<Ledger>, RunError> {
+    /// If it exists and cannot be read.
+    pub(crate) fn ledger(&self) -> Result<Option<Ledger>, RunError> {
         if !self.ledger.path().exists() && !self.ledger.backup().exists() {
             return Ok(None);
         }
@@ -74,8 +65,8 @@ impl State {
     ///
     /// # Errors
     ///
-    /// When there is one and it cannot be read.
-    pub fn generation(&self) -> Result<Option<Generation>, RunError> {
+    /// If it exists and cannot be read.
+    pub(crate) fn generation(&self) -> Result<Option<Generation>, RunError> {
         if !self.generation.path().exists() && !self.generation.backup().exists() {
             return Ok(None);
         }
@@ -83,15 +74,15 @@ impl State {
         sealed.map(|sealed| Generation::open(&sealed)).transpose()
     }
 
-    /// Takes the project's lock: one `prun` at a time changes a project. Who has it is told while we wait, and the wait
-    /// can be ended.
+    /// Takes the project's lock, because only one command at a time may change a project. The holder of the lock is named
+    /// during a wait, and the wait can be cancelled.
     ///
     /// # Errors
     ///
-    /// [`pvault::VaultError::Locked`] with the other's process after ten seconds; [`RunError::Stopped`].
-    pub async fn lock(&self, edge: &Edge) -> Result<Locked<'_>, RunError> {
+    /// [`pvault::VaultError::Locked`] with the holder's process after ten seconds; [`RunError::Stopped`].
+    pub(crate) async fn lock(&self, edge: &Edge) -> Result<LockedState<'_>, RunError> {
         let began = Instant::now();
-        let mut told = false;
+        let mut announced = false;
         loop {
             let (path, holder) = match self.try_lock() {
                 Err(RunError::Vault(VaultError::Locked { path, holder, .. })) => (path, holder),
@@ -100,43 +91,43 @@ impl State {
             if began.elapsed() >= PATIENCE {
                 return Err(VaultError::Locked { path, holder, seconds: PATIENCE.as_secs() }.into());
             }
-            if !told && began.elapsed() >= SILENCE {
+            if !announced && began.elapsed() >= SILENCE {
                 let who = holder.map_or("another prun".to_owned(), |process| format!("prun, process {process},"));
                 edge.stderr.fact("waiting", &format!("{who} is at work on this project"));
-                told = true;
+                announced = true;
             }
             edge.cancellation.unless_cancelled(tokio::time::sleep(PAUSE)).await?;
         }
     }
 
-    /// Takes the project's lock if nobody has it.
+    /// Takes the project's lock if it is free.
     ///
     /// # Errors
     ///
-    /// [`pvault::VaultError::Locked`] with the other's process.
-    pub fn try_lock(&self) -> Result<Locked<'_>, RunError> {
+    /// [`pvault::VaultError::Locked`] with the holder's process.
+    pub(crate) fn try_lock(&self) -> Result<LockedState<'_>, RunError> {
         let lock = self.ledger.try_lock()?;
-        // A lost key is not replaced while there is something that only it opens.
+        // A lost key is not replaced while there is a file that only this key opens.
         let sealed = [&self.ledger, &self.generation].iter().any(|file| file.path().exists() || file.backup().exists());
         let identity = if sealed { Identity::load(&self.key)? } else { Identity::load_or_create(&self.key)? };
-        Ok(Locked { identity, lock, state: self })
+        Ok(LockedState { identity, lock, state: self })
     }
 }
 
-/// A project's state that nobody else changes meanwhile.
-pub struct Locked<'a> {
+/// A project's state under the project's lock.
+pub(crate) struct LockedState<'a> {
     state: &'a State,
     identity: Identity,
     lock: LockedFile<'a>,
 }
 
-impl Locked<'_> {
+impl LockedState<'_> {
     /// Reads the ledger.
     ///
     /// # Errors
     ///
-    /// When there is one and it cannot be read.
-    pub fn ledger(&self) -> Result<Option<Ledger>, RunError> {
+    /// If it exists and cannot be read.
+    pub(crate) fn ledger(&self) -> Result<Option<Ledger>, RunError> {
         let sealed = self.lock.read(&self.identity)?;
         sealed.map(|sealed| Ledger::open(&sealed)).transpose().map_err(RunError::from)
     }
@@ -146,7 +137,7 @@ impl Locked<'_> {
     /// # Errors
     ///
     /// Those of [`LockedFile::write`].
-    pub fn seal_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
+    pub(crate) fn seal_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
         Ok(self.lock.write(&ledger.seal(), &self.identity, &[self.identity.recipient()])?)
     }
 
@@ -155,19 +146,19 @@ impl Locked<'_> {
     /// # Errors
     ///
     /// Those of [`LockedFile::write`].
-    pub fn seal_generation(&self, generation: &Generation) -> Result<(), RunError> {
+    pub(crate) fn seal_generation(&self, generation: &Generation) -> Result<(), RunError> {
         self.state.generation.update(&self.identity, |_| Ok::<_, RunError>(generation.seal()))?;
         Ok(())
     }
 
-    /// Forgets the project: its services, their credentials, its values.
+    /// Removes the state: the services, their credentials, and the values.
     ///
     /// # Errors
     ///
-    /// When a file cannot be removed.
-    pub fn forget(&self) -> Result<(), RunError> {
+    /// If a file cannot be removed.
+    pub(crate) fn forget(&self) -> Result<(), RunError> {
         for file in [&self.state.ledger, &self.state.generation] {
-            // The backup first: without it, a file that is gone is a fresh start and not an accident.
+            // The backup goes first. A missing file with a backup would count as an accident, and not as a fresh start.
             for path in [file.backup(), file.path()] {
                 remove(path)?;
             }
@@ -212,7 +203,7 @@ mod tests {
         ledger.add(NewService { name, kind, image: "i", volume: "shop-db", database: None, created: 0 });
         state.try_lock().unwrap().seal_ledger(&ledger).unwrap();
         assert_eq!(*state.ledger().unwrap().unwrap().seal(), *ledger.seal());
-        let sealed = std::fs::read(state.folder().join(LEDGER)).unwrap();
+        let sealed = std::fs::read(state.ledger.path()).unwrap();
         assert!(!sealed.windows(7).any(|window| window == b"shop-db"));
     }
 

@@ -1,0 +1,106 @@
+//! The flags of `prun services`.
+
+use clap::{Args, Subcommand};
+
+use super::ProjectArguments;
+
+/// `prun services`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServicesCommand {
+    /// Give services new credentials; instances get them without a rebuild and without a failed login
+    Rotate(RotateArguments),
+    /// Add a service; the app is restarted with its variables
+    Add(AddArguments),
+    /// Take a service out; its data and credential stay
+    Remove(RemoveArguments),
+    /// Show the services of a project
+    List(ProjectArguments),
+    /// Take over data that prun did not make: the app gets a login of its own
+    Import(ImportArguments),
+    /// Set new passwords in data whose passwords nobody knows; the data stays
+    Reset(ResetArguments),
+}
+
+/// `prun services add`.
+#[derive(Debug, Args)]
+pub(crate) struct AddArguments {
+    /// The service; kinds are postgres, mysql, mariadb, redis, valkey, mongodb
+    #[arg(value_name = "KIND[:VERSION][=NAME]")]
+    pub(crate) service: String,
+
+    /// The project.
+    #[command(flatten)]
+    pub(crate) project: ProjectArguments,
+}
+
+/// `prun services remove`.
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArguments {
+    /// The service
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// Remove its data and its credential too; they cannot be brought back
+    #[arg(long)]
+    pub(crate) purge: bool,
+
+    /// Do not ask before data is removed
+    #[arg(long, requires = "purge")]
+    pub(crate) yes: bool,
+
+    /// The project.
+    #[command(flatten)]
+    pub(crate) project: ProjectArguments,
+}
+
+/// `prun services import`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportArguments {
+    /// A service of app.toml, or `KIND[:VERSION][=NAME]`
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+
+    /// The volume with the data [default: the one that prun would make]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) volume: Option<String>,
+
+    /// The database that the app uses [default: made from the project's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+
+    /// The administrator's name [default: postgres or root]; its password comes from standard input
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
+    /// The project.
+    #[command(flatten)]
+    pub(crate) project: ProjectArguments,
+}
+
+/// `prun services reset`.
+#[derive(Debug, Args)]
+pub(crate) struct ResetArguments {
+    /// A service of app.toml, or `KIND[:VERSION][=NAME]`
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: String,
+
+    /// The project.
+    #[command(flatten)]
+    pub(crate) project: ProjectArguments,
+}
+
+/// `prun services rotate`.
+#[derive(Debug, Args)]
+pub(crate) struct RotateArguments {
+    /// The services
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) names: Vec<String>,
+
+    /// Every service of the project
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// The project.
+    #[command(flatten)]
+    pub(crate) project: ProjectArguments,
+}

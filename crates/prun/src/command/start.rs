@@ -1,0 +1,206 @@
+//! The flags of `prun start` and `prun run`, and the order that they make.
+
+use std::path::Path;
+
+use clap::Args;
+use pcli::arguments::SecretArguments;
+
+use crate::plan::order::{ContainerOrder, Order};
+use crate::project::Transport;
+
+/// `prun start`: docker's flags keep docker's spelling and meaning.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct StartArguments {
+    /// The app's image [default: `image` of the manifest]
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: Option<String>,
+
+    /// The command instead of the image's CMD
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+
+    /// The project [default: `name` of the manifest, else the image's name]
+    #[arg(long, visible_alias = "name", value_name = "NAME")]
+    pub(crate) project: Option<String>,
+
+    /// A service: `KIND[:VERSION][=NAME]`; kinds are postgres, mysql, mariadb, redis, valkey, mongodb (repeatable)
+    #[arg(long = "service", value_name = "KIND[=NAME]")]
+    pub(crate) services: Vec<String>,
+
+    /// Publish a port: `[ADDRESS:][HOST:]CONTAINER`, as docker spells it (repeatable)
+    #[arg(short, long = "publish", value_name = "PORT")]
+    pub(crate) ports: Vec<String>,
+
+    /// How many instances to run
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) replicas: Option<u32>,
+
+    /// How many seconds a service or an instance may take to become ready [default: 120]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) wait: Option<u64>,
+
+    /// The flags of docker run about the container.
+    #[command(flatten)]
+    pub(crate) container: ContainerArguments,
+
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Where secrets come from.
+    #[command(flatten)]
+    pub(crate) secrets: SecretArguments,
+}
+
+/// `prun run`: docker's foreground run.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Pass standard input on to the command
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+
+    /// Give the command a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+
+    /// Remove the container when it ends, as prun run always does
+    #[arg(long)]
+    pub(crate) rm: bool,
+
+    /// The flags that prun start has too.
+    #[command(flatten)]
+    pub(crate) start: StartArguments,
+}
+
+/// What docker run says about a container, in its own spelling.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Container, as docker run has it")]
+pub(crate) struct ContainerArguments {
+    /// Run in the background, as prun start always does
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+
+    /// Mount a volume or a folder: `SOURCE:TARGET[:ro]` (repeatable)
+    #[arg(short, long = "volume", value_name = "VOLUME")]
+    pub(crate) volumes: Vec<String>,
+
+    /// Public configuration: `NAME=VALUE`, shown by docker inspect; a secret is given as --secret id=NAME (repeatable)
+    #[arg(short, long = "env", value_name = "NAME=VALUE")]
+    pub(crate) environment: Vec<String>,
+
+    /// The working directory
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) workdir: Option<String>,
+
+    /// The user: `NAME|ID[:GROUP]`
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+
+    /// When the engine starts instances again: no, always, unless-stopped, on-failure or on-failure:COUNT [default: unless-stopped]
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) restart: Option<String>,
+
+    /// Join a further network, beside the project's own (repeatable)
+    #[arg(long = "network", visible_alias = "net", value_name = "NETWORK")]
+    pub(crate) networks: Vec<String>,
+
+    /// The memory limit: bytes, or with b, k, m, g
+    #[arg(short, long, value_name = "SIZE")]
+    pub(crate) memory: Option<String>,
+
+    /// The number of processors, for example 1.5
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) cpus: Option<String>,
+
+    /// Replace the image's entrypoint; its CMD is dropped too
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+
+    /// A label: `NAME=VALUE` (repeatable)
+    #[arg(short, long = "label", value_name = "NAME=VALUE")]
+    pub(crate) labels: Vec<String>,
+
+    /// Forbid writing to the container's root
+    #[arg(long)]
+    pub(crate) read_only: bool,
+
+    /// Take a capability away (repeatable)
+    #[arg(long = "cap-drop", value_name = "CAPABILITY")]
+    pub(crate) cap_drop: Vec<String>,
+
+    /// Give a capability (repeatable)
+    #[arg(long = "cap-add", value_name = "CAPABILITY")]
+    pub(crate) cap_add: Vec<String>,
+
+    /// A small init as process 1, which forwards signals and reaps processes
+    #[arg(long)]
+    pub(crate) init: bool,
+}
+
+impl StartArguments {
+    /// Returns the order that these flags make when they are typed in `directory`.
+    #[must_use]
+    pub(crate) fn order(&self, directory: &Path) -> Order {
+        Order {
+            image: self.image.clone(),
+            command: self.command.clone(),
+            project: self.project.clone(),
+            services: self.services.clone(),
+            ports: self.ports.clone(),
+            replicas: self.replicas,
+            wait: self.wait,
+            container: self.container.order(),
+            directory: Some(directory.to_owned()),
+        }
+    }
+
+    /// Returns which connections to the engine may carry the secrets.
+    #[must_use]
+    pub(crate) fn transport(&self) -> Transport {
+        if self.secrets.require_tls { Transport::Private } else { Transport::Any }
+    }
+}
+
+impl ContainerArguments {
+    fn order(&self) -> ContainerOrder {
+        ContainerOrder {
+            volumes: self.volumes.clone(),
+            environment: self.environment.clone(),
+            workdir: self.workdir.clone(),
+            user: self.user.clone(),
+            restart: self.restart.clone(),
+            networks: self.networks.clone(),
+            memory: self.memory.clone(),
+            cpus: self.cpus.clone(),
+            entrypoint: self.entrypoint.clone(),
+            labels: self.labels.clone(),
+            read_only: self.read_only,
+            cap_drop: self.cap_drop.clone(),
+            cap_add: self.cap_add.clone(),
+            init: self.init,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::command::{Command, CommandLine};
+
+    #[test]
+    fn every_flag_about_the_app_reaches_the_order() {
+        let words = "prun start --name shop --service postgres:16=db --publish 8080:80 --replicas 2 --wait 30 --volume data:/data \
+                     --env MODE=quick --workdir /srv --user 1000 --restart always --network other --memory 512m --cpus 1.5 \
+                     --entrypoint sh --label team=blue --read-only --cap-drop ALL --cap-add CHOWN --init shop:1.4 -c serve";
+        let line = CommandLine::try_parse_from(words.split_whitespace()).unwrap();
+        let Command::Start(arguments) = line.command else { panic!("start") };
+        let order = serde_json::to_value(arguments.order(Path::new("/here"))).unwrap();
+        let container = order.get("container").unwrap();
+        for (name, value) in order.as_object().unwrap().iter().chain(container.as_object().unwrap()) {
+            let empty = value.is_null() || value == &serde_json::json!(false) || value == &serde_json::json!([]);
+            assert!(!empty, "{name} is lost");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `prun exec`: runs a command in an instance, with the app's environment, and redacts its output.
+
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bollard::query_parameters::ResizeExecOptionsBuilder;
+use pengine::Engine;
+
+use crate::command::ExecArguments;
+use crate::edge::{Edge, Failure, Outcome};
+use crate::engine::attached::{self, Ends, Raw};
+use crate::engine::containers;
+use crate::engine::lines::Lines;
+use crate::error::command::CommandError;
+use crate::error::{RunError, engine};
+use crate::instance;
+use crate::names::Project;
+use crate::project::{connect, known, name_of};
+use crate::values::generation;
+
+/// Runs a command in an instance, with the app's environment, and passes on its exit code.
+///
+/// # Errors
+///
+/// When there is no such instance, or the engine cannot run the command.
+pub(crate) async fn run(arguments: &ExecArguments, edge: &Edge) -> Result<Outcome, Failure> {
+    let name = name_of(arguments.project.choice())?;
+    let (ledger, generation) = known(&name)?;
+    let Some(generation) = generation else {
+        return Err(RunError::NotStarted { project: name }.into());
+    };
+    let redactor = generation::redactor(Some(&ledger), &generation.variables).map_err(RunError::from)?;
+    let host = edge.cancellation.unless_cancelled(connect()).await??;
+    let project = Project::new(&name, ledger.owner());
+    let container = project.instance(generation.number, arguments.instance);
+    let running = containers::inspect(&host, &project, &container).await?;
+    let Some(running) = running.filter(containers::is_running) else {
+        return Err(CommandError::InstanceStopped { instance: arguments.instance, project: name }.into());
+    };
+    let mut command =
+        if instance::has_entrypoint(&running) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };
+    command.extend(arguments.command.iter().cloned());
+    let mut lines = Lines::new(&redactor, String::new(), edge);
+    let work = exec_in(&host, &container, command, arguments, &mut lines);
+    let code = edge.cancellation.unless_cancelled(work).await??;
+    Ok(Outcome::Command(u8::try_from(code).unwrap_or(pshim::FAILED)))
+}
+
+async fn exec_in(
+    host: &Engine,
+    container: &str,
+    command: Vec<String>,
+    arguments: &ExecArguments,
+    lines: &mut Lines,
+) -> Result<i64, RunError> {
+    let doing = || format!("run a command in {container}");
+    let options = CreateExecOptions {
+        cmd: Some(command),
+        attach_stdin: Some(arguments.interactive),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        tty: Some(arguments.tty),
+        user: arguments.user.clone(),
+        ..CreateExecOptions::default()
+    };
+    let docker = host.docker();
+    let id = docker.create_exec(container, options).await.map_err(engine(doing))?.id;
+    let started = docker.start_exec(&id, None::<StartExecOptions>).await.map_err(engine(doing))?;
+    if let StartExecResults::Attached { output, input } = started {
+        let raw = (arguments.tty && arguments.interactive).then(Raw::enter);
+        let exec = &id;
+        let resize = attached::follow_size(|rows, columns| async move {
+            let options = ResizeExecOptionsBuilder::new().h(i32::from(rows)).w(i32::from(columns)).build();
+            let _ = docker.resize_exec(exec, options).await;
+        });
+        let doing = doing();
+        let pump = attached::pump(Ends { output, input }, arguments.interactive, lines, &doing);
+        if arguments.tty {
+            tokio::select! {
+                result = pump => result?,
+                () = resize => {}
+            }
+        } else {
+            pump.await?;
+        }
+        drop(raw);
+    }
+    for _ in 0..50 {
+        let state = docker.inspect_exec(&id).await.map_err(engine(doing))?;
+        if let (Some(false), Some(code)) = (state.running, state.exit_code) {
+            return Ok(code);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Ok(pshim::FAILED.into())
+}

@@ -1,0 +1,310 @@
+//! `prun services`: manages the credentials and the data of a project's services.
+
+use std::time::Instant;
+
+use pcredential::{Administrator, Ledger, NewService, Phase, ServiceCredential, ServiceKind};
+use pscreen::Exit;
+use zeroize::Zeroizing;
+
+use crate::command::{
+    AddArguments, ImportArguments, ProjectArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand,
+};
+use crate::commands::show;
+use crate::commands::start::Start;
+use crate::edge::{Edge, Failure, confirm, now};
+use crate::engine::containers;
+use crate::error::RunError;
+use crate::error::command::CommandError;
+use crate::fault;
+use crate::instance::roll;
+use crate::names::{Project, Role};
+use crate::plan::record::{Record, ServiceOrigin};
+use crate::plan::{self, PlannedService};
+use crate::project::{KnownProject, manifest};
+use crate::service;
+use crate::state::LockedState;
+use crate::values::generation::Generation;
+
+/// Runs a subcommand.
+///
+/// # Errors
+///
+/// Everything that can go wrong on the way.
+pub(crate) async fn run(command: &ServicesCommand, edge: &Edge) -> Result<Exit, Failure> {
+    match command {
+        ServicesCommand::Rotate(arguments) => rotate(arguments, edge).await,
+        ServicesCommand::Add(arguments) => add(arguments, edge).await,
+        ServicesCommand::Remove(arguments) => remove(arguments, edge).await,
+        ServicesCommand::List(arguments) => list(arguments, edge).await,
+        ServicesCommand::Import(arguments) => import(arguments, edge).await,
+        ServicesCommand::Reset(arguments) => reset(arguments, edge).await,
+    }
+}
+
+async fn rotate(arguments: &RotateArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let began = Instant::now();
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+    let locked = known.state.lock(edge).await?;
+    let (ledger, current) = known.open(&locked)?;
+    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+    let outcome =
+        rotate_in(arguments, &mut start, &locked, current).await.map_err(|failure| failure.behind(&start.edge));
+    if outcome? == Exit::Done {
+        start.edge.stderr.fact("done", &format!("no image was rebuilt; {}", pscreen::words::seconds(began.elapsed())));
+    }
+    Ok(Exit::Done)
+}
+
+async fn rotate_in(
+    arguments: &RotateArguments,
+    start: &mut Start,
+    locked: &LockedState<'_>,
+    current: Generation,
+) -> Result<Exit, Failure> {
+    let names = chosen(arguments, start)?;
+    // This must fail before anything is sealed.
+    roll::check_age(&start.host, &start.project, Some(&current)).await?;
+    for name in &names {
+        start.ledger.begin_rotation(name);
+    }
+    locked.seal_ledger(&start.ledger)?;
+    fault::point("rotation.sealed");
+    if containers::running(&start.host, &start.project, Role::App).await?.is_empty() {
+        let before = containers::running(&start.host, &start.project, Role::Service).await?;
+        start.rotate_services(locked, current).await?;
+        for name in containers::running(&start.host, &start.project, Role::Service).await? {
+            if !before.contains(&name) {
+                containers::stop(&start.host, &name, service::GRACE).await?;
+            }
+        }
+        return Ok(Exit::Done);
+    }
+    start.run(locked, Some(current)).await
+}
+
+/// Chooses the services of these names; all of them must be in use.
+fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, CommandError> {
+    let in_use = |name: &str| {
+        start.plan.wants(name) && start.ledger.service(name).is_some_and(|service| service.phase() == Phase::Proven)
+    };
+    let all = || start.ledger.services().iter().map(|service| service.name().to_owned()).filter(|name| in_use(name));
+    if arguments.all {
+        return Ok(all().collect());
+    }
+    if let Some(unknown) = arguments.names.iter().find(|name| !in_use(name)) {
+        let (project, used) = (start.project.name().to_owned(), all().collect());
+        return Err(CommandError::UnusedService { project, service: unknown.clone(), used });
+    }
+    Ok(arguments.names.clone())
+}
+
+/// Changes the record of the last start, and applies the change if the app runs.
+async fn change(
+    edge: &Edge,
+    known: &KnownProject,
+    next: impl FnOnce(Record) -> Result<Record, RunError>,
+) -> Result<Exit, Failure> {
+    let locked = known.state.lock(edge).await?;
+    let (ledger, mut current) = known.open(&locked)?;
+    let record = next(current.record.clone())?;
+    let before = std::mem::replace(&mut current.record, record);
+    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+    if containers::running(&start.host, &start.project, Role::App).await?.is_empty() {
+        locked.seal_generation(&Generation { digest: String::new(), ..current })?;
+        edge.stderr.line("the app does not run; the next prun start applies the change");
+        return Ok(Exit::Done);
+    }
+    current.record = before;
+    start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+}
+
+async fn add(arguments: &AddArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let planned = PlannedService::of_flag(&arguments.service)?;
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+    change(edge, &known, |record| {
+        if record.plan()?.wants(&planned.name) {
+            let (project, service) = (known.name.clone(), planned.name.clone());
+            return Err(CommandError::ServiceExists { project, service }.into());
+        }
+        let added = [record.added(), &[plan::full_name(&planned)]].concat();
+        Ok(record.with_added(&added))
+    })
+    .await
+}
+
+async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+    let name = arguments.name.as_str();
+    let Some(ledger) = known.state.ledger()? else {
+        return Err(RunError::UnknownProject { project: known.name }.into());
+    };
+    let Some(service) = ledger.service(name) else {
+        return Err(CommandError::NoService { project: known.name, service: name.to_owned() }.into());
+    };
+    if arguments.purge && service.is_adopted() {
+        return Err(CommandError::AdoptedVolume { volume: service.volume().to_owned() }.into());
+    }
+    if arguments.purge && !arguments.yes {
+        confirm(
+            name,
+            &format!("the data in volume {} and the credential of {name} will be removed for ever", service.volume()),
+        )?;
+    }
+    let record = known.state.generation()?.map(|generation| generation.record);
+    match record.as_ref().and_then(|record| record.origin(name)) {
+        Some(ServiceOrigin::Manifest(line)) => {
+            return Err(CommandError::ServiceDeclared { service: name.to_owned(), line }.into());
+        }
+        Some(ServiceOrigin::Flags) => {
+            change(edge, &known, |record| Ok(record.without(name))).await?;
+        }
+        None => {}
+    }
+    if !arguments.purge {
+        edge.stderr.fact("kept", &format!("volume {} and the credential of {name}", service.volume()));
+        return Ok(Exit::Done);
+    }
+    let locked = known.state.lock(edge).await?;
+    let Some(mut ledger) = locked.ledger()? else { return Ok(Exit::Done) };
+    let project = Project::new(&known.name, ledger.owner());
+    service::stop(&known.host, &project, name).await?;
+    if containers::volume_exists(&known.host, service.volume()).await? {
+        // This fails for a volume that is not of this project.
+        let labels = project.labels(Role::Service, &[]);
+        containers::ensure_volume(&known.host, &project, service.volume(), labels, &[]).await?;
+        containers::remove_volume(&known.host, service.volume()).await?;
+    }
+    ledger.forget(name);
+    locked.seal_ledger(&ledger)?;
+    edge.stderr.fact("removed", &format!("volume {} and the credential of {name}", service.volume()));
+    Ok(Exit::Done)
+}
+
+async fn list(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(arguments.choice(), edge).await?;
+    let Some(ledger) = known.state.ledger()? else {
+        return Err(RunError::UnknownProject { project: known.name }.into());
+    };
+    let project = Project::new(&known.name, ledger.owner());
+    let running = containers::running(&known.host, &project, Role::Service).await?;
+    let mut rows = vec![["NAME", "KIND", "IMAGE", "STATE", "VOLUME", "CREDENTIAL"].map(str::to_owned)];
+    for service in ledger.services() {
+        let state = if running.contains(&project.service(service.name())) { "running" } else { "stopped" };
+        let credential = match (service.phase(), service.step()) {
+            (_, Some(_)) => "rotation under way: prun start finishes it".to_owned(),
+            (Phase::Proven, None) => show::age(now().saturating_sub(service.created())),
+            (Phase::Sealed | Phase::Imported | Phase::Resetting, None) => "not proven yet: prun start".to_owned(),
+        };
+        let texts = [service.name(), service.kind().as_str(), service.image(), state, service.volume(), &credential];
+        rows.push(texts.map(str::to_owned));
+    }
+    edge.stdout.bytes(show::table(&rows).as_bytes());
+    Ok(Exit::Done)
+}
+
+/// Finds a service by its name in the manifest or in the state, or reads `KIND=NAME`.
+fn find_service(text: &str, arguments: &ProjectArguments, ledger: &Ledger) -> Result<PlannedService, Failure> {
+    if let Some(found) = manifest(arguments.config.as_deref())?
+        && let Some(service) = found.manifest.services.iter().find(|service| service.name == text)
+    {
+        return Ok(PlannedService::of_manifest(service)?);
+    }
+    if let Some(service) = ledger.service(text) {
+        let flag = format!("{}={}", service.kind(), service.name());
+        return Ok(PlannedService { image: Some(service.image().to_owned()), ..PlannedService::of_flag(&flag)? });
+    }
+    Ok(PlannedService::of_flag(text)?)
+}
+
+async fn import(arguments: &ImportArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+    let locked = known.state.lock(edge).await?;
+    let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
+    let planned = find_service(&arguments.service, &arguments.project, &ledger)?;
+    let project = Project::new(&known.name, ledger.owner());
+    let volume = match (&arguments.volume, ledger.service(&planned.name)) {
+        (Some(volume), _) => volume.clone(),
+        (None, Some(service)) => service.volume().to_owned(),
+        (None, None) => project.service(&planned.name),
+    };
+    if !containers::volume_exists(&known.host, &volume).await? {
+        return Err(CommandError::NoVolumeToImport { volume }.into());
+    }
+    let credential = match planned.kind {
+        // PostgreSQL lets the administrator in who is on its own machine; the data of Redis and Valkey holds no password.
+        ServiceKind::Postgres | ServiceKind::Redis | ServiceKind::Valkey => ServiceCredential::generate(),
+        ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => administrator_password(&planned.name)?,
+    };
+    service::stop(&known.host, &project, &planned.name).await?;
+    ledger.import(
+        NewService {
+            name: &planned.name,
+            kind: planned.kind,
+            image: &planned.image.clone().unwrap_or_else(|| planned.kind.image(None)),
+            volume: &volume,
+            database: arguments.database.as_deref().or(planned.database.as_deref()),
+            created: now(),
+        },
+        Administrator { name: arguments.user.clone(), credential },
+    );
+    locked.seal_ledger(&ledger)?;
+    edge.stderr.fact(
+        "imported",
+        &format!("{} with volume {volume}; prun start makes the app's login and proves it", planned.name),
+    );
+    Ok(Exit::Done)
+}
+
+/// Reads the administrator's credential: from a prompt that does not show it, or from standard input.
+fn administrator_password(service: &str) -> Result<ServiceCredential, CommandError> {
+    use std::io::{BufRead as _, IsTerminal as _};
+    let stdin = std::io::stdin();
+    let text = tokio::task::block_in_place(|| {
+        if stdin.is_terminal() {
+            return pscreen::ask(&format!("password of the administrator of {service}: "));
+        }
+        let mut line = String::with_capacity(4096);
+        stdin.lock().read_line(&mut line)?;
+        Ok(line)
+    });
+    let mut text = Zeroizing::new(text.unwrap_or_default());
+    let length = text.trim_end_matches(['\n', '\r']).len();
+    text.truncate(length);
+    ServiceCredential::given(text).ok_or_else(|| CommandError::AdministratorPassword { service: service.to_owned() })
+}
+
+async fn reset(arguments: &ResetArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+    let locked = known.state.lock(edge).await?;
+    let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
+    let planned = find_service(&arguments.service, &arguments.project, &ledger)?;
+    if planned.kind == ServiceKind::Mongodb {
+        return Err(CommandError::ResetOfMongodb { service: planned.name }.into());
+    }
+    let project = Project::new(&known.name, ledger.owner());
+    let volume = ledger
+        .service(&planned.name)
+        .map_or_else(|| project.service(&planned.name), |service| service.volume().to_owned());
+    if !containers::volume_exists(&known.host, &volume).await? {
+        return Err(CommandError::NoVolumeToReset { volume }.into());
+    }
+    let (image, foreign) =
+        (planned.image.clone().unwrap_or_else(|| planned.kind.image(None)), ledger.service(&planned.name).is_none());
+    let new = NewService {
+        name: &planned.name,
+        kind: planned.kind,
+        image: &image,
+        volume: &volume,
+        database: planned.database.as_deref(),
+        created: now(),
+    };
+    if foreign {
+        ledger.import(new, Administrator { name: None, credential: ServiceCredential::generate() });
+    }
+    service::stop(&known.host, &project, &planned.name).await?;
+    ledger.reset(&planned.name, now());
+    locked.seal_ledger(&ledger)?;
+    edge.stderr
+        .fact("reset", &format!("{}: prun start lets the server set new passwords; its data stays", planned.name));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,207 @@
+//! `prun ps` and `prun injected`: show the containers that run, and the variables that instances have.
+
+use std::fmt::Write as _;
+
+use bollard::models::ContainerSummary;
+use pcredential::Ledger;
+use pscreen::Exit;
+
+use crate::command::{InjectedArguments, InjectedFormat, ProjectArguments};
+use crate::edge::{Edge, Failure, now};
+use crate::engine::containers;
+use crate::error::RunError;
+use crate::error::command::CommandError;
+use crate::instance::forwarder;
+use crate::names::{self, Project, Role, number, role};
+use crate::project::{connect, known, manifest, name_of};
+use crate::values::generation::{Origin, Value, Variable};
+
+/// The mask of a secret. It has one length for all secrets, so that it gives nothing away.
+const MASK: &str = "••••••••";
+
+/// Shows the instances and services that run.
+///
+/// # Errors
+///
+/// When the project does not exist, or no engine answers.
+pub(crate) async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let name = name_of(arguments.choice())?;
+    let (ledger, _) = known(&name)?;
+    let host = edge.cancellation.unless_cancelled(connect()).await??;
+    let project = Project::new(&name, ledger.owner());
+    let all = containers::list(&host, &project).await?;
+    let addresses = forwarder::addresses(&host, &project).await?.join(" ");
+    let mut rows = vec![["NAME", "WHAT", "STATE", "SINCE", "OPEN"].map(str::to_owned)];
+    let with = |kind: Role| {
+        let mut found: Vec<_> = all.iter().filter(|container| role(container) == Some(kind.as_str())).collect();
+        found.sort_by_key(|container| containers::name_of(container));
+        found
+    };
+    let state = |container: &ContainerSummary| container.state.map_or_else(String::new, |state| state.to_string());
+    let since = |container: &ContainerSummary| container.status.clone().unwrap_or_default();
+    for container in with(Role::Service) {
+        let name = names::label(container.labels.as_ref(), names::SERVICE).unwrap_or_default().to_owned();
+        let image = container.image.clone().unwrap_or_default();
+        rows.push([name, image, state(container), since(container), String::new()]);
+    }
+    for container in with(Role::App) {
+        let instance = names::label(container.labels.as_ref(), names::INSTANCE).unwrap_or("?");
+        let what = format!("instance {instance} of generation {}", number(container).unwrap_or_default());
+        rows.push([containers::name_of(container), what, state(container), since(container), addresses.clone()]);
+    }
+    edge.stdout.bytes(table(&rows).as_bytes());
+    Ok(Exit::Done)
+}
+
+/// Shows the variables of instances with masked values, or prints one value.
+///
+/// # Errors
+///
+/// When the project or the variable does not exist.
+pub(crate) fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let name = name_of(arguments.project.choice())?;
+    let (ledger, generation) = known(&name)?;
+    let Some(generation) = generation else {
+        return Err(RunError::NotStarted { project: name }.into());
+    };
+    if let Some(name) = &arguments.reveal {
+        let Some(variable) = generation.variable(name) else {
+            return Err(CommandError::NoVariable { name: name.clone() }.into());
+        };
+        reveal(variable, edge);
+        return Ok(Exit::Done);
+    }
+    match arguments.format {
+        InjectedFormat::Table => {}
+        InjectedFormat::Env => {
+            edge.stdout.bytes(lines_of(&generation.variables).as_bytes());
+            return Ok(Exit::Done);
+        }
+        InjectedFormat::Json => {
+            edge.stdout.bytes(json_of(&generation.variables).as_bytes());
+            return Ok(Exit::Done);
+        }
+    }
+    let mut rows = vec![["NAME", "FROM", "VALUE"].map(str::to_owned)];
+    rows.extend(generation.variables.iter().map(|variable| row(variable, &ledger)));
+    // The secrets of the build are listed to say that they are missing on purpose. Only the manifest names them.
+    if let Some(found) = manifest(arguments.project.config.as_deref())? {
+        let build_only = found.manifest.secrets.iter().filter(|secret| !secret.in_run());
+        rows.extend(
+            build_only
+                .map(|secret| [secret.name.clone(), "–".to_owned(), "build only, not in the container".to_owned()]),
+        );
+    }
+    edge.stdout.bytes(table(&rows).as_bytes());
+    Ok(Exit::Done)
+}
+
+/// Writes lines of NAME=VALUE; a confidential variable is a comment.
+fn lines_of(variables: &[Variable]) -> String {
+    let line = |variable: &Variable| match &variable.value {
+        Value::Public(text) => format!("{}={}\n", variable.name, pscreen::one_line(text)),
+        Value::Confidential(value) => {
+            format!("# {}: {} characters; prun injected --reveal {}\n", variable.name, value.len(), variable.name)
+        }
+    };
+    variables.iter().map(line).collect()
+}
+
+/// Writes contract version 1: `variables` with `name`, `from`, `source`, `confidential`, and `value` or `length`.
+fn json_of(variables: &[Variable]) -> String {
+    let one = |variable: &Variable| {
+        let (from, source) = match &variable.origin {
+            Origin::Service(name) => ("service", name.as_str()),
+            Origin::User(source) => ("user", source.as_str()),
+            Origin::Configuration => ("configuration", ""),
+        };
+        match &variable.value {
+            Value::Public(text) => serde_json::json!({
+                "name": variable.name, "from": from, "source": source, "confidential": false, "value": text,
+            }),
+            Value::Confidential(value) => serde_json::json!({
+                "name": variable.name, "from": from, "source": source, "confidential": true, "length": value.len(),
+            }),
+        }
+    };
+    let variables: Vec<serde_json::Value> = variables.iter().map(one).collect();
+    format!("{:#}\n", serde_json::json!({ "version": 1, "variables": variables }))
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 48: somebody asked to see this one value")]
+fn reveal(variable: &Variable, edge: &Edge) {
+    match &variable.value {
+        Value::Public(text) => edge.stdout.bytes(text.as_bytes()),
+        Value::Confidential(value) => edge.stdout.bytes(value.expose()),
+    }
+    edge.stdout.bytes(b"\n");
+}
+
+fn row(variable: &Variable, ledger: &Ledger) -> [String; 3] {
+    let from = match &variable.origin {
+        Origin::Service(name) => name.clone(),
+        Origin::User(source) => format!("you ({source})"),
+        Origin::Configuration => "[env]".to_owned(),
+    };
+    let value = match (&variable.value, &variable.origin) {
+        (Value::Public(text), _) => pscreen::one_line(text),
+        (Value::Confidential(value), Origin::Service(service)) => {
+            let age = ledger.service(service).map(|service| age(now().saturating_sub(service.created())));
+            format!("{MASK}  ({} characters, {})", value.len(), age.unwrap_or_default())
+        }
+        (Value::Confidential(value), _) => format!("{MASK}  ({} characters)", value.len()),
+    };
+    [variable.name.clone(), from, value]
+}
+
+/// Puts an age into words.
+#[must_use]
+pub(crate) fn age(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..60 => return "made just now".to_owned(),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86400, "day"),
+    };
+    format!("{} old", pscreen::words::counted(count, unit))
+}
+
+/// Aligns columns. The last one may have any length, and a column without content is left out.
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let used: Vec<usize> = (0..N).filter(|column| rows.iter().skip(1).any(|row| !row[*column].is_empty())).collect();
+    let widths: Vec<usize> =
+        (0..N).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for column in &used {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "{:<width$}   ", row[*column], width = widths[*column]);
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_said_in_the_largest_whole_unit_and_a_clock_that_jumped_back_is_now_c18() {
+        // A credential from the future, as after a change of the clock's battery, has the age 0.
+        assert_eq!(age(0_u64.saturating_sub(4_102_444_800)), "made just now");
+        assert_eq!(age(4_102_444_800), "47482 days old");
+        assert_eq!(age(3), "made just now");
+        assert_eq!(age(60), "1 minute old");
+        assert_eq!(age(3 * 86400 + 5), "3 days old");
+        assert_eq!(age(7199), "1 hour old");
+    }
+
+    #[test]
+    fn columns_line_up_and_empty_ones_are_left_out() {
+        let rows = [["NAME", "EMPTY", "VALUE"], ["A", "", "••"], ["LONGER", "", "x"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "NAME     VALUE\nA        ••\nLONGER   x\n");
+    }
+}

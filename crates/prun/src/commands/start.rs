@@ -1,0 +1,385 @@
+//! `prun start`: brings the services and the instances of an app to a plan.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use bollard::models::ImageInspect;
+use papp::Manifest;
+use pcli::FoundManifest;
+use pcli::resolve::{Purpose, SecretSources};
+use pcredential::{Ledger, NewService, Phase, ServiceRecord};
+use pengine::Engine;
+use pscreen::Exit;
+use psecret::{Inputs, RedactorBuilder, Secret};
+
+use crate::command::StartArguments;
+use crate::edge::{Edge, Failure, now};
+use crate::engine::containers;
+use crate::error::RunError;
+use crate::error::command::CommandError;
+use crate::fault;
+use crate::instance::forwarder;
+use crate::instance::roll::{self, Change, Instances, Roll};
+use crate::instance::sweep::sweep;
+use crate::names::Project;
+use crate::plan::Plan;
+use crate::plan::error::PlanError;
+use crate::plan::record::Record;
+use crate::project::{connect_to_deliver, folder_of_states, manifest};
+use crate::service::rotation::Rotation;
+use crate::service::{self, Effect};
+use crate::state::{LockedState, State};
+use crate::values::compose;
+use crate::values::generation::{self, Generation, Origin, Variable};
+
+/// Starts the app, or updates the one that runs.
+///
+/// # Errors
+///
+/// Everything that can go wrong on the way. The old instances still run then.
+pub(crate) async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let (mut start, state) = Start::read(arguments, edge, Goal::Instances).await?;
+    let outcome = async {
+        if arguments.dry_run {
+            return start.preview(state.generation()?.as_ref()).await;
+        }
+        let locked = state.lock(edge).await?;
+        // Another command may have changed the state while this one waited for the lock.
+        if let Some(ledger) = locked.ledger()? {
+            start.project = Project::new(start.plan.project(), ledger.owner());
+            start.ledger = ledger;
+        }
+        let current = state.generation()?;
+        start.run(&locked, current).await
+    };
+    let outcome = outcome.await;
+    outcome.map_err(|failure| failure.behind(&start.edge))
+}
+
+/// The purpose of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// Instances of the app.
+    Instances,
+    /// A command in a container of its own.
+    Command,
+}
+
+/// Reads the user's secrets, each once, and returns them with an edge whose output is redacted.
+fn secrets(
+    sources: &SecretSources,
+    manifest: Option<&FoundManifest>,
+    plan: &mut Plan,
+    edge: &Edge,
+) -> Result<(Vec<Secret>, Edge), Failure> {
+    let environment = |name: &str| std::env::var_os(name);
+    let mut stdin = std::io::stdin();
+    let mut inputs = Inputs::new(&environment, &mut stdin);
+    let resolution = tokio::task::block_in_place(|| {
+        pcli::resolve::resolve(sources, manifest, Purpose::Run, &mut inputs, &edge.cancellation)
+    })
+    .map_err(RunError::from)?;
+    plan.compose_only(&resolution.deferred);
+    let redactor = resolution
+        .secrets
+        .iter()
+        .fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()))
+        .build()
+        .map_err(RunError::from)?;
+    if let Some((name, _)) = plan.environment().iter().find(|(_, value)| redactor.redact(value) != *value) {
+        return Err(PlanError::SecretInValue { name: name.clone() }.into());
+    }
+    let edge = edge.redacting(&redactor);
+    resolution.warnings.iter().for_each(|warning| edge.stderr.warning(warning));
+    Ok((resolution.secrets, edge))
+}
+
+/// A start in progress: what was planned, and everything that the steps need.
+pub(crate) struct Start {
+    pub(crate) host: Engine,
+    pub(crate) project: Project,
+    pub(crate) plan: Plan,
+    pub(crate) record: Record,
+    /// The user's secrets, as variables.
+    pub(crate) user: Vec<Variable>,
+    pub(crate) ledger: Ledger,
+    pub(crate) edge: Edge,
+    pub(crate) instances: Instances,
+}
+
+impl Start {
+    /// Reads the flags, the manifest and the user's secrets, and plans a start; nothing is started yet.
+    pub(crate) async fn read(arguments: &StartArguments, edge: &Edge, goal: Goal) -> Result<(Self, State), Failure> {
+        let found = manifest(arguments.secrets.config.as_deref())?;
+        let nothing = Manifest::default();
+        let declared = found.as_ref().map_or(&nothing, |found| &found.manifest);
+        let folder = found.as_ref().map_or(Path::new("."), FoundManifest::directory);
+        let order = arguments.order(&std::path::absolute(".").unwrap_or_default());
+        let mut plan = Plan::new(&order, declared, folder)?;
+        let (secrets, edge) = secrets(&arguments.secrets.sources(), found.as_ref(), &mut plan, edge)?;
+        let deferred = plan.composed().iter().map(|secret| secret.name.clone()).collect();
+        let text = found.as_ref().and_then(|found| std::fs::read_to_string(&found.path).ok());
+        let origin = found.as_ref().map_or(plan.project_from(), |_| "from app.toml");
+        let extent = match (goal, plan.replicas()) {
+            (Goal::Command, _) => "one command".to_owned(),
+            (Goal::Instances, 1) => "1 instance".to_owned(),
+            (Goal::Instances, count) => format!("{count} instances"),
+        };
+        edge.stderr.fact("app", &format!("{} ({}, {extent})  {origin}", plan.project(), plan.image()));
+
+        let connection = connect_to_deliver(arguments.transport(), &edge);
+        let host = edge.cancellation.unless_cancelled(connection).await??;
+        let state = State::of(folder_of_states(), plan.project())?;
+        let ledger = state.ledger()?.unwrap_or_else(|| Ledger::new(plan.project()));
+        let current = state.generation()?;
+        let added = current.as_ref().map(|current| current.record.added().to_vec()).unwrap_or_default();
+        plan.add(&added)?;
+        let record = Record::new(order, text, folder, deferred).with_added(&added);
+        let (project, user) = (Project::new(plan.project(), ledger.owner()), compose::of_user(&secrets));
+        Ok((Self { project, host, plan, record, user, ledger, edge, instances: Instances::Keep }, state))
+    }
+
+    /// Makes the last start again from its sealed record.
+    pub(crate) fn again(host: Engine, ledger: Ledger, current: &Generation, edge: &Edge) -> Result<Self, RunError> {
+        let plan = current.record.plan()?;
+        let composed = |variable: &&Variable| plan.composed().iter().any(|secret| secret.name == variable.name);
+        let user = current.variables.iter().filter(|variable| matches!(variable.origin, Origin::User(_)));
+        let user = user.filter(|variable| !composed(variable)).map(Variable::again).collect();
+        let redactor = generation::redactor(Some(&ledger), &current.variables)?;
+        let (edge, project) = (edge.redacting(&redactor), Project::new(plan.project(), ledger.owner()));
+        Ok(Self { host, project, plan, record: current.record.clone(), user, ledger, edge, instances: Instances::Keep })
+    }
+
+    fn variables(&self) -> Result<Vec<Variable>, RunError> {
+        let user = self.user.iter().map(Variable::again).collect();
+        Ok(compose::variables(&self.ledger, &self.plan, user)?)
+    }
+
+    /// Composes the variables, and redacts their values from all output from now on.
+    fn masked_variables(&mut self) -> Result<Vec<Variable>, RunError> {
+        let variables = self.variables()?;
+        self.edge = self.edge.redacting(&generation::redactor(Some(&self.ledger), &variables)?);
+        Ok(variables)
+    }
+
+    /// Brings the services to the plan, and returns the app's image and variables.
+    pub(crate) async fn prepare(&mut self, locked: &LockedState<'_>) -> Result<(ImageInspect, Vec<Variable>), Failure> {
+        let cancellation = self.edge.cancellation.clone();
+        // Every error of the plan is found here, before anything is started.
+        let changed = cancellation.unless_cancelled(self.add_services()).await??;
+        self.masked_variables()?;
+        let image =
+            containers::image(&self.host, self.plan.image(), || self.edge.stderr.fact("pull", self.plan.image()));
+        let image = cancellation.unless_cancelled(image).await??;
+        if changed {
+            locked.seal_ledger(&self.ledger)?;
+        }
+        cancellation.unless_cancelled(self.services(locked)).await??;
+        cancellation.unless_cancelled(self.enable(locked)).await??;
+        let variables = self.masked_variables()?;
+        Ok((image, variables))
+    }
+
+    /// Brings services and instances to the plan, and finishes a rotation that an earlier command began.
+    pub(crate) async fn run(&mut self, locked: &LockedState<'_>, current: Option<Generation>) -> Result<Exit, Failure> {
+        let cancellation = self.edge.cancellation.clone();
+        roll::check_age(&self.host, &self.project, current.as_ref()).await?;
+        let (image, variables) = self.prepare(locked).await?;
+        sweep(&self.host, &self.project).await?;
+        let roll = Roll {
+            host: &self.host,
+            project: &self.project,
+            plan: &self.plan,
+            ledger: &self.ledger,
+            image: &image,
+            record: &self.record,
+            instances: self.instances,
+            edge: &self.edge,
+        };
+        let change = roll.run(locked, current, variables).await?;
+        fault::point("rotation.rolled");
+        cancellation.unless_cancelled(self.revoke(locked)).await??;
+        self.retire_services().await?;
+        match change {
+            Change::None => self.edge.stderr.line("nothing to change: the app runs as it should"),
+            Change::Restored | Change::Replaced => {}
+        }
+        for address in forwarder::addresses(&self.host, &self.project).await? {
+            self.edge.stderr.fact("open", &address);
+        }
+        Ok(Exit::Done)
+    }
+
+    async fn enable(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
+        let rotation = Rotation { host: &self.host, project: &self.project, locked, edge: &self.edge };
+        rotation.enable(&mut self.ledger).await
+    }
+
+    async fn revoke(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
+        let rotation = Rotation { host: &self.host, project: &self.project, locked, edge: &self.edge };
+        rotation.revoke(&mut self.ledger).await
+    }
+
+    /// Rotates credentials while the app does not run. The services are started for it, and a generation with the next
+    /// credentials is sealed for the next start.
+    pub(crate) async fn rotate_services(
+        &mut self,
+        locked: &LockedState<'_>,
+        current: Generation,
+    ) -> Result<(), Failure> {
+        let cancellation = self.edge.cancellation.clone();
+        self.masked_variables()?;
+        cancellation.unless_cancelled(self.services(locked)).await??;
+        cancellation.unless_cancelled(self.enable(locked)).await??;
+        let variables = self.masked_variables()?;
+        let number = current.number + 1;
+        // An empty digest equals none, so the next start makes a generation of its own.
+        locked.seal_generation(&Generation { number, digest: String::new(), variables, created: now(), ..current })?;
+        cancellation.unless_cancelled(self.revoke(locked)).await??;
+        Ok(())
+    }
+
+    /// Makes sure that every service runs and accepts its credential, which must be sealed by now.
+    async fn services(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
+        containers::ensure_network(&self.host, &self.project).await?;
+        let planned: Vec<&ServiceRecord> =
+            self.ledger.services().iter().filter(|service| self.plan.wants(service.name())).collect();
+        for service in &planned {
+            let image =
+                containers::image(&self.host, service.image(), || self.edge.stderr.fact("pull", service.image()))
+                    .await?;
+            let started = service::start(&self.host, &self.project, &self.ledger, service, &image).await?;
+            self.report_service(service, started);
+        }
+        let waited_for: RefCell<Vec<&str>> = RefCell::new(planned.iter().map(|service| service.name()).collect());
+        let waits = planned.iter().map(|service| async {
+            let took = service::wait(&self.host, &self.project, service, self.plan.patience()).await?;
+            waited_for.borrow_mut().retain(|name| *name != service.name());
+            Ok::<_, RunError>(format!("{} {}", service.name(), pscreen::words::seconds(took)))
+        });
+        let seconds = self.plan.patience().as_secs();
+        let what = || format!("{} until a login works, at most {seconds}s", waited_for.borrow().join(", "));
+        let ready = self.edge.patiently(what, futures::future::try_join_all(waits)).await?;
+        if !ready.is_empty() {
+            self.edge.stderr.fact("ready", &ready.join(" · "));
+        }
+        let proven: Vec<String> = planned
+            .iter()
+            .filter(|service| service.phase() != Phase::Proven)
+            .map(|service| service.name().to_owned())
+            .collect();
+        if proven.is_empty() {
+            return Ok(());
+        }
+        let reset: Vec<String> = planned
+            .iter()
+            .filter(|service| service.phase() == Phase::Resetting)
+            .map(|service| service.name().to_owned())
+            .collect();
+        proven.iter().for_each(|name| self.ledger.prove(name));
+        locked.seal_ledger(&self.ledger)?;
+        // A service that set new passwords was started in a special way for that; it is started again in the usual way.
+        for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
+            let image = containers::image(&self.host, service.image(), || {}).await?;
+            service::start(&self.host, &self.project, &self.ledger, service, &image).await?;
+            service::wait(&self.host, &self.project, service, self.plan.patience()).await?;
+        }
+        Ok(())
+    }
+
+    /// Adds new services to the ledger, and returns whether it changed. Data that prun did not make never gets a fresh
+    /// credential.
+    async fn add_services(&mut self) -> Result<bool, RunError> {
+        let mut changed = self.ledger.services().is_empty();
+        for planned in self.plan.services() {
+            match self.ledger.service(&planned.name) {
+                Some(known) if known.kind() != planned.kind => {
+                    let (service, sealed, kind) = (planned.name.clone(), known.kind(), planned.kind);
+                    return Err(CommandError::KindOfData { service, sealed, planned: kind }.into());
+                }
+                Some(known) => {
+                    // Unless the plan names an image, the one that made the data stays.
+                    if let Some(image) = planned.image.clone().filter(|image| image != known.image()) {
+                        self.ledger.set_image(&planned.name, &image);
+                        changed = true;
+                    }
+                }
+                None => {
+                    let volume = self.project.service(&planned.name);
+                    if containers::volume_exists(&self.host, &volume).await? {
+                        return Err(RunError::ExistingVolume { service: planned.name.clone(), volume });
+                    }
+                    self.ledger.add(NewService {
+                        name: &planned.name,
+                        kind: planned.kind,
+                        image: &planned.image.clone().unwrap_or_else(|| planned.kind.image(None)),
+                        volume: &volume,
+                        database: planned.database.as_deref(),
+                        created: now(),
+                    });
+                    changed = true;
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    fn report_service(&self, service: &ServiceRecord, started: Effect) {
+        let credential = match (service.phase(), started) {
+            (Phase::Sealed, _) => "credential created, sealed",
+            (Phase::Imported, _) => "imported: the app gets a login of its own",
+            (Phase::Resetting, _) => "gets new passwords",
+            (Phase::Proven, Effect::Created) => "started with its own credential",
+            (Phase::Proven, Effect::Running) => "runs",
+        };
+        let version = service.image().rsplit_once(':').map_or("", |(_, tag)| tag);
+        let server = format!("{} {version}", service.kind());
+        let text = format!("{:<7} {server:<13} volume {:<15} {credential}", service.name(), service.volume());
+        self.edge.stderr.fact("service", &text);
+    }
+
+    /// Stops services that are no longer part of the plan; their data and credentials stay.
+    async fn retire_services(&self) -> Result<(), RunError> {
+        for service in self.ledger.services().iter().filter(|service| !self.plan.wants(service.name())) {
+            let container = self.project.service(service.name());
+            if containers::inspect(&self.host, &self.project, &container).await?.is_some() {
+                service::stop(&self.host, &self.project, service.name()).await?;
+                let text =
+                    format!("{:<7} stopped; its volume {} and its credential stay", service.name(), service.volume());
+                self.edge.stderr.fact("service", &text);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what a start would do.
+    async fn preview(&mut self, current: Option<&Generation>) -> Result<Exit, Failure> {
+        let mut fresh = false;
+        for planned in self.plan.services() {
+            let container = self.project.service(&planned.name);
+            let what = match self.ledger.service(&planned.name) {
+                None => "would be created, with a new credential",
+                Some(_) if containers::inspect(&self.host, &self.project, &container).await?.is_some() => "is there",
+                Some(_) => "would be started with its data",
+            };
+            fresh |= self.ledger.service(&planned.name).is_none();
+            self.edge.stderr.fact("service", &format!("{:<7} {} {what}", planned.name, planned.kind));
+        }
+        let what = match current {
+            None => "would be started".to_owned(),
+            Some(_) if fresh => "would be replaced: they get other values".to_owned(),
+            Some(current) => {
+                let variables = self.variables()?;
+                let image = containers::image(&self.host, self.plan.image(), || {}).await?;
+                let digest = crate::instance::roll::digest(&self.ledger, &self.plan, &image, &variables);
+                if digest == current.digest {
+                    "would stay as they are".to_owned()
+                } else {
+                    "would be replaced".to_owned()
+                }
+            }
+        };
+        self.edge.stderr.fact("instances", &what);
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,110 @@
+//! Tar archives in memory, in which files reach a container.
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+/// One file.
+pub(crate) struct File<'a> {
+    /// Its name, with folders between slashes.
+    pub(crate) name: String,
+    /// Its content.
+    pub(crate) content: &'a [u8],
+    /// Its permissions.
+    pub(crate) mode: u32,
+    /// The id of its user.
+    pub(crate) owner: u32,
+}
+
+/// Packs files in their order; a folder comes before the files in it.
+///
+/// The buffer has its final size from the start, so that it never leaves a copy behind when it grows. The copies that the
+/// connection to the engine makes cannot be wiped here.
+#[must_use]
+pub(crate) fn pack(files: &[File<'_>]) -> Archive {
+    let size: usize = files.iter().map(|file| 2048 + file.content.len().next_multiple_of(512)).sum();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(size + 4096));
+    let mut archive = tar::Builder::new(&mut *bytes);
+    let mut folders: Vec<&str> = Vec::new();
+    for file in files {
+        if let Some((folder, _)) = file.name.rsplit_once('/')
+            && !folders.contains(&folder)
+        {
+            folders.push(folder);
+            let mut header = header(0, 0o755, 0);
+            header.set_entry_type(tar::EntryType::Directory);
+            append(&mut archive, &mut header, &format!("{folder}/"), &[]);
+        }
+        let mut header = header(file.content.len(), file.mode, file.owner);
+        append(&mut archive, &mut header, &file.name, file.content);
+    }
+    archive.into_inner().expect("memory takes every byte");
+    Archive(bytes)
+}
+
+/// A packed archive, wiped when it is dropped.
+pub(crate) struct Archive(Zeroizing<Vec<u8>>);
+
+impl Archive {
+    /// Returns the bytes of the request's body; they are wiped when the request is done.
+    #[must_use]
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Archive {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn header(size: usize, mode: u32, owner: u32) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(size as u64);
+    header.set_mode(mode);
+    header.set_uid(owner.into());
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
+}
+
+fn append(archive: &mut tar::Builder<&mut Vec<u8>>, header: &mut tar::Header, name: &str, content: &[u8]) {
+    archive.append_data(header, name, content).expect("memory takes every byte, and names are plain");
+}
+
+/// Returns the content of the first file of an archive that the engine sent.
+#[must_use]
+pub(crate) fn first_file(archive: &[u8]) -> Option<Vec<u8>> {
+    let mut archive = tar::Archive::new(archive);
+    let mut entry = archive.entries().ok()?.next()?.ok()?;
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut entry, &mut content).ok()?;
+    Some(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_keep_content_mode_owner_and_order() {
+        let file = |name: &str, content| File { name: name.to_owned(), content, mode: 0o400, owner: 1000 };
+        let packed = pack(&[file("env", &b"A=1\0"[..]), file("files/KEY", b"key"), file("ready", b"")]);
+        let mut archive = tar::Archive::new(packed.as_ref());
+        let entries: Vec<(String, u32, u64)> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let header = entry.header();
+                let path = entry.path().unwrap().display().to_string();
+                (path, header.mode().unwrap(), header.uid().unwrap())
+            })
+            .collect();
+        let expected: [(&str, u32, u64); 4] =
+            [("env", 0o400, 1000), ("files/", 0o755, 0), ("files/KEY", 0o400, 1000), ("ready", 0o400, 1000)];
+        assert_eq!(entries, expected.map(|(path, mode, owner)| (path.to_owned(), mode, owner)));
+        assert_eq!(first_file(packed.as_ref()).unwrap(), b"A=1\0");
+        assert_eq!(first_file(b"no archive"), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! Commands that are attached to the caller: standard input, the terminal's raw mode and size, and redacted output.
+
+use std::io::IsTerminal as _;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use futures::{Stream, StreamExt as _};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::engine::lines::Lines;
+use crate::error::{RunError, engine};
+
+/// The caller's terminal in raw mode; dropping this restores it.
+pub(crate) struct Raw(Termios);
+
+impl Raw {
+    /// Sends every key to the command from now on. Returns `None` without a terminal.
+    pub(crate) fn enter() -> Option<Self> {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin).ok()?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(&stdin, OptionalActions::Now, &raw).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Whether standard input is a terminal.
+pub(crate) fn has_terminal() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+/// Returns the terminal's rows and columns.
+pub(crate) fn size() -> Option<(u16, u16)> {
+    let size = tcgetwinsize(std::io::stdout()).ok().filter(|size| size.ws_row > 0 && size.ws_col > 0)?;
+    Some((size.ws_row, size.ws_col))
+}
+
+/// Calls `resize` with the terminal's size, now and whenever it changes; never ends.
+pub(crate) async fn follow_size<F: Future<Output = ()>>(resize: impl Fn(u16, u16) -> F) {
+    let mut changes = signal(SignalKind::window_change()).ok();
+    loop {
+        if let Some((rows, columns)) = size() {
+            resize(rows, columns).await;
+        }
+        match &mut changes {
+            Some(changes) => {
+                changes.recv().await;
+            }
+            None => std::future::pending().await,
+        }
+        // A window that is being dragged changes many times a second.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The engine's ends of a command's streams.
+pub(crate) struct Ends {
+    pub(crate) output: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
+    pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+/// Shows the output of a command and feeds it standard input, until the output ends.
+pub(crate) async fn pump(ends: Ends, interactive: bool, lines: &mut Lines, doing: &str) -> Result<(), RunError> {
+    let Ends { mut output, mut input } = ends;
+    let feed = async {
+        if interactive {
+            let mut stdin = tokio::io::stdin();
+            let mut buffer = vec![0; 16 * 1024];
+            while let Ok(count @ 1..) = stdin.read(&mut buffer).await {
+                if input.write_all(&buffer[..count]).await.is_err() {
+                    break;
+                }
+                let _ = input.flush().await;
+            }
+        }
+        let _ = input.shutdown().await;
+        // The end of the output ends the command, not the end of its input.
+        std::future::pending::<()>().await;
+    };
+    let show = async {
+        while let Some(piece) = output.next().await {
+            lines.push(&piece.map_err(engine(|| doing))?);
+        }
+        Ok::<_, RunError>(())
+    };
+    tokio::select! {
+        result = show => result?,
+        () = feed => {}
+    }
+    lines.finish();
+    Ok(())
+}

@@ -1,0 +1,393 @@
+//! The containers, volumes and networks of a project: found by their labels, made under the project's names, and removed
+//! only if they belong to the project.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ImageInspect, Mount,
+    MountType, MountVolumeOptions, NetworkConnectRequest, NetworkCreateRequest, RestartPolicy, RestartPolicyNameEnum,
+    VolumeCreateRequest,
+};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder,
+    InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+};
+use futures::{StreamExt, TryStreamExt};
+use pengine::{ApiVersion, Engine};
+
+use crate::engine::archive;
+use crate::engine::inside::bytes_of;
+use crate::error::{RunError, engine, is_conflict, is_missing};
+use crate::names::{self, Project, Role};
+
+/// How many lines of a log an error shows.
+const TAIL: usize = 12;
+/// The first version in which containers of one network may end at the same time. Docker 20.10 can deadlock then
+/// (`getSvcRecords` against `getNetworksFromStore`), and no other property of an engine tells whether it does.
+const SAFE_TOGETHER: ApiVersion = ApiVersion { major: 1, minor: 44 };
+
+/// Lists the containers of a project, running or not. Those of another state with the same project name are left out.
+///
+/// # Errors
+///
+/// If the engine does not list them.
+pub(crate) async fn list(host: &Engine, project: &Project) -> Result<Vec<ContainerSummary>, RunError> {
+    let filters = HashMap::from([(
+        "label".to_owned(),
+        vec![format!("{}={}", names::PROJECT, project.name()), format!("{}={}", names::OWNER, project.owner())],
+    )]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    host.docker().list_containers(Some(options)).await.map_err(engine(|| "list containers"))
+}
+
+/// Lists the names of the project's running containers of a role.
+pub(crate) async fn running(host: &Engine, project: &Project, role: Role) -> Result<Vec<String>, RunError> {
+    let all = list(host, project).await?;
+    let running = all.iter().filter(|container| {
+        names::role(container) == Some(role.as_str()) && container.state == Some(ContainerSummaryStateEnum::RUNNING)
+    });
+    Ok(running.map(name_of).collect())
+}
+
+/// Lists the names of a project's volumes, each with its labels.
+///
+/// # Errors
+///
+/// If the engine does not list them.
+pub(crate) async fn volumes(
+    host: &Engine,
+    project: &Project,
+) -> Result<Vec<(String, HashMap<String, String>)>, RunError> {
+    let filters = HashMap::from([(
+        "label".to_owned(),
+        vec![format!("{}={}", names::PROJECT, project.name()), format!("{}={}", names::OWNER, project.owner())],
+    )]);
+    let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+    let answer = host.docker().list_volumes(Some(options)).await.map_err(engine(|| "list volumes"))?;
+    Ok(answer.volumes.unwrap_or_default().into_iter().map(|volume| (volume.name, volume.labels)).collect())
+}
+
+/// Returns a container's name, without the slash that engines put before it.
+#[must_use]
+pub(crate) fn name_of(container: &ContainerSummary) -> String {
+    let name = container.names.as_ref().and_then(|names| names.first()).map(String::as_str).unwrap_or_default();
+    name.trim_start_matches('/').to_owned()
+}
+
+/// Inspects a container, and returns `None` if it does not exist.
+///
+/// # Errors
+///
+/// If the engine does not answer; [`RunError::Foreign`] if the container does not belong to this project.
+pub(crate) async fn inspect(
+    host: &Engine,
+    project: &Project,
+    name: &str,
+) -> Result<Option<ContainerInspectResponse>, RunError> {
+    match host.docker().inspect_container(name, None::<InspectContainerOptions>).await {
+        Ok(container) => {
+            let labels = container.config.as_ref().and_then(|config| config.labels.as_ref());
+            check_owner(labels, project, "container", name)?;
+            Ok(Some(container))
+        }
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(engine(|| format!("look at container {name}"))(error)),
+    }
+}
+
+fn check_owner(
+    labels: Option<&HashMap<String, String>>,
+    project: &Project,
+    kind: &'static str,
+    name: &str,
+) -> Result<(), RunError> {
+    let ours = names::label(labels, names::PROJECT) == Some(project.name())
+        && names::label(labels, names::OWNER) == Some(project.owner());
+    if ours { Ok(()) } else { Err(RunError::Foreign { kind, name: name.to_owned() }) }
+}
+
+/// Creates a container. One of this project with the same name is removed first.
+///
+/// # Errors
+///
+/// [`RunError::Foreign`]; [`RunError::Engine`] if the engine refuses.
+pub(crate) async fn create(
+    host: &Engine,
+    project: &Project,
+    name: &str,
+    body: ContainerCreateBody,
+) -> Result<String, RunError> {
+    if inspect(host, project, name).await?.is_some() {
+        remove(host, name, Duration::from_secs(1)).await?;
+    }
+    let options = CreateContainerOptionsBuilder::new().name(name).build();
+    let created = host.docker().create_container(Some(options), body).await;
+    Ok(created.map_err(engine(|| format!("create container {name}")))?.id)
+}
+
+/// Starts a container. One that runs already stays as it is.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] if the engine refuses.
+pub(crate) async fn start(host: &Engine, name: &str) -> Result<(), RunError> {
+    match host.docker().start_container(name, None::<StartContainerOptions>).await {
+        Err(error) if !is_conflict(&error) => Err(engine(|| format!("start container {name}"))(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Stops a container with its own signal. One that is stopped or gone is no error.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] if the engine refuses.
+pub(crate) async fn stop(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
+    let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+    let options = StopContainerOptionsBuilder::new().t(seconds).build();
+    match host.docker().stop_container(name, Some(options)).await {
+        Err(error) if !is_missing(&error) && !is_conflict(&error) => {
+            Err(engine(|| format!("stop container {name}"))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Stops a container with its own signal, and removes it with its anonymous volumes. One that is gone is no error.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] if the engine refuses.
+pub(crate) async fn remove(host: &Engine, name: &str, grace: Duration) -> Result<(), RunError> {
+    stop(host, name, grace).await?;
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    match host.docker().remove_container(name, Some(options)).await {
+        Err(error) if !is_missing(&error) && !is_conflict(&error) => {
+            Err(engine(|| format!("remove container {name}"))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Stops and removes several containers, at the same time if the engine can do that.
+///
+/// # Errors
+///
+/// As [`remove`].
+pub(crate) async fn remove_all(host: &Engine, names: &[String], grace: Duration) -> Result<(), RunError> {
+    if host.api_version() < SAFE_TOGETHER {
+        for name in names {
+            remove(host, name, grace).await?;
+        }
+        return Ok(());
+    }
+    futures::future::try_join_all(names.iter().map(|name| remove(host, name, grace))).await?;
+    Ok(())
+}
+
+/// Removes a volume. One that is gone is no error.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] if the engine refuses, for example because something still uses it.
+pub(crate) async fn remove_volume(host: &Engine, name: &str) -> Result<(), RunError> {
+    let options = None::<bollard::query_parameters::RemoveVolumeOptions>;
+    // The engine lets go of a volume a moment after the container that used it is gone.
+    for _ in 0..20 {
+        match host.docker().remove_volume(name, options.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error) if is_missing(&error) => return Ok(()),
+            Err(error) if is_conflict(&error) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => return Err(engine(|| format!("remove volume {name}"))(error)),
+        }
+    }
+    host.docker().remove_volume(name, options).await.map_err(engine(|| format!("remove volume {name}")))
+}
+
+/// Whether a volume of that name exists, of any project.
+///
+/// # Errors
+///
+/// If the engine does not answer.
+pub(crate) async fn volume_exists(host: &Engine, name: &str) -> Result<bool, RunError> {
+    match host.docker().inspect_volume(name).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_missing(&error) => Ok(false),
+        Err(error) => Err(engine(|| format!("look at volume {name}"))(error)),
+    }
+}
+
+/// Makes sure that a volume of the project exists.
+///
+/// # Errors
+///
+/// [`RunError::Foreign`] if a volume of that name does not belong to the project; [`RunError::Engine`].
+pub(crate) async fn ensure_volume(
+    host: &Engine,
+    project: &Project,
+    name: &str,
+    labels: HashMap<String, String>,
+    options: &[(&str, &str)],
+) -> Result<(), RunError> {
+    match host.docker().inspect_volume(name).await {
+        Ok(volume) => return check_owner(Some(&volume.labels), project, "volume", name),
+        Err(error) if !is_missing(&error) => return Err(engine(|| format!("look at volume {name}"))(error)),
+        Err(_) => {}
+    }
+    let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let request = VolumeCreateRequest {
+        name: Some(name.to_owned()),
+        driver: Some("local".to_owned()),
+        driver_opts: Some(options),
+        labels: Some(labels),
+        ..VolumeCreateRequest::default()
+    };
+    host.docker().create_volume(request).await.map_err(engine(|| format!("create volume {name}")))?;
+    Ok(())
+}
+
+/// Makes sure that the project's network exists.
+///
+/// # Errors
+///
+/// [`RunError::Foreign`] if a network of that name does not belong to the project; [`RunError::Engine`].
+pub(crate) async fn ensure_network(host: &Engine, project: &Project) -> Result<(), RunError> {
+    let name = project.network();
+    match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
+        Ok(network) => return check_owner(network.labels.as_ref(), project, "network", &name),
+        Err(error) if !is_missing(&error) => return Err(engine(|| format!("look at network {name}"))(error)),
+        Err(_) => {}
+    }
+    let request = NetworkCreateRequest {
+        name: name.clone(),
+        driver: Some("bridge".to_owned()),
+        labels: Some(project.labels(Role::Network, &[])),
+        ..NetworkCreateRequest::default()
+    };
+    host.docker().create_network(request).await.map_err(engine(|| format!("create network {name}")))?;
+    Ok(())
+}
+
+/// Connects a container to a further network, which is the user's own.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] if there is no such network.
+pub(crate) async fn join(host: &Engine, network: &str, container: &str) -> Result<(), RunError> {
+    let request = NetworkConnectRequest { container: container.to_owned(), ..NetworkConnectRequest::default() };
+    host.docker().connect_network(network, request).await.map_err(engine(|| format!("join network {network}")))
+}
+
+/// Removes the project's network. A network that is gone is no error, and one of another project stays.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] if the engine refuses.
+pub(crate) async fn remove_network(host: &Engine, project: &Project) -> Result<(), RunError> {
+    let name = project.network();
+    match host.docker().inspect_network(&name, None::<InspectNetworkOptions>).await {
+        Ok(network) if check_owner(network.labels.as_ref(), project, "network", &name).is_err() => return Ok(()),
+        _ => {}
+    }
+    match host.docker().remove_network(&name).await {
+        Err(error) if !is_missing(&error) => Err(engine(|| format!("remove network {name}"))(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Inspects an image, and pulls it if the engine does not have it.
+///
+/// # Errors
+///
+/// [`RunError::ImageMissing`] with the engine's answer.
+pub(crate) async fn image(host: &Engine, name: &str, pulling: impl FnOnce()) -> Result<ImageInspect, RunError> {
+    match host.docker().inspect_image(name).await {
+        Err(error) if is_missing(&error) => {}
+        other => return other.map_err(engine(|| format!("look at image {name}"))),
+    }
+    pulling();
+    // Without a tag the engine would pull all tags.
+    let tagged = name.contains('@') || name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+    let reference = if tagged { name.to_owned() } else { format!("{name}:latest") };
+    let options = CreateImageOptionsBuilder::new().from_image(&reference).build();
+    let pulled = host.docker().create_image(Some(options), None, None).try_for_each(|_| async { Ok(()) }).await;
+    pulled.map_err(|source| RunError::ImageMissing { image: name.to_owned(), source })?;
+    host.docker().inspect_image(name).await.map_err(engine(|| format!("look at image {name}")))
+}
+
+/// Reads the last lines of a container's log; there are none if it cannot be read.
+pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
+    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&TAIL.to_string()).build();
+    let mut stream = host.docker().logs(name, Some(options));
+    let mut text = Vec::new();
+    while let Some(Ok(piece)) = stream.next().await {
+        text.extend_from_slice(bytes_of(&piece));
+    }
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines[lines.len().saturating_sub(TAIL)..].to_vec()
+}
+
+/// Reads a file in a container, whether that runs or not.
+pub(crate) async fn file(host: &Engine, container: &str, path: &str) -> Option<Vec<u8>> {
+    let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+    let pieces = host.docker().download_from_container(container, Some(options));
+    let archive: Vec<u8> = pieces
+        .try_fold(Vec::new(), |mut all, piece| async move {
+            all.extend_from_slice(&piece);
+            Ok(all)
+        })
+        .await
+        .ok()?;
+    archive::first_file(&archive)
+}
+
+/// Mounts a volume of the engine into a container.
+#[must_use]
+pub(crate) fn mount(volume: &str, target: &str, access: Access) -> Mount {
+    Mount {
+        source: Some(volume.to_owned()),
+        target: Some(target.to_owned()),
+        typ: Some(MountType::VOLUME),
+        read_only: Some(access == Access::Read),
+        // Otherwise the engine would copy the image's files at that path into the volume.
+        volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..MountVolumeOptions::default() }),
+        ..Mount::default()
+    }
+}
+
+/// The access of a container to a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Read it.
+    Read,
+    /// Read and write it.
+    Write,
+}
+
+/// Returns the policy of a container that the engine restarts until somebody stops it.
+#[must_use]
+pub(crate) fn restarting() -> RestartPolicy {
+    RestartPolicy { name: Some(RestartPolicyNameEnum::UNLESS_STOPPED), maximum_retry_count: None }
+}
+
+/// Whether a container runs, and is not waiting to be restarted after it has ended.
+#[must_use]
+pub(crate) fn is_running(container: &ContainerInspectResponse) -> bool {
+    let state = container.state.as_ref();
+    let is = |field: fn(&bollard::models::ContainerState) -> Option<bool>| state.and_then(field).unwrap_or(false);
+    is(|state| state.running) && !is(|state| state.restarting)
+}
+
+/// Returns the exit code of a container that has ended, and `None` for one that runs or never ran.
+#[must_use]
+pub(crate) fn exit_code(container: &ContainerInspectResponse) -> Option<i64> {
+    let state = container.state.as_ref()?;
+    let ended = matches!(
+        state.status,
+        Some(bollard::models::ContainerStateStatusEnum::EXITED | bollard::models::ContainerStateStatusEnum::DEAD)
+    );
+    ended.then_some(state.exit_code.unwrap_or(-1))
+}

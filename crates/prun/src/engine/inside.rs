@@ -1,0 +1,82 @@
+//! Commands inside running containers, with their standard input.
+
+use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use futures::StreamExt;
+use pengine::Engine;
+use tokio::io::AsyncWriteExt;
+
+use crate::error::{RunError, engine};
+
+/// The most output of a command that is kept.
+const OUTPUT_LIMIT: usize = 64 * 1024;
+
+/// The result of a command.
+#[derive(Debug)]
+pub(crate) struct CommandResult {
+    /// Its exit code.
+    pub(crate) code: i64,
+    /// What it wrote to both outputs, at most 64 KiB.
+    pub(crate) output: Vec<u8>,
+}
+
+/// Runs a command in a container, gives it all of its input, and waits for its end.
+///
+/// The input travels on the connection, so it is neither in the command's arguments nor in anything that the engine
+/// keeps.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] when the engine cannot run it.
+pub(crate) async fn run(
+    host: &Engine,
+    container: &str,
+    command: &[String],
+    input: &[u8],
+) -> Result<CommandResult, RunError> {
+    let doing = || format!("run a command in {container}");
+    let options = CreateExecOptions {
+        cmd: Some(command.to_vec()),
+        attach_stdin: Some(!input.is_empty()),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        ..CreateExecOptions::default()
+    };
+    let docker = host.docker();
+    let exec = docker.create_exec(container, options).await.map_err(engine(doing))?.id;
+    let started = docker.start_exec(&exec, None::<StartExecOptions>).await.map_err(engine(doing))?;
+    let mut kept = Vec::new();
+    if let StartExecResults::Attached { mut output, input: mut stdin } = started {
+        if !input.is_empty() {
+            // A command that ends before it has read everything closes the connection. Its exit code says why.
+            let _ = stdin.write_all(input).await;
+            let _ = stdin.flush().await;
+        }
+        let _ = stdin.shutdown().await;
+        while let Some(piece) = output.next().await {
+            let piece = piece.map_err(engine(doing))?;
+            let bytes = bytes_of(&piece);
+            kept.extend_from_slice(&bytes[..bytes.len().min(OUTPUT_LIMIT - kept.len())]);
+        }
+    }
+    // The output may end a moment before the engine has noted the exit code.
+    for _ in 0..50 {
+        let state = docker.inspect_exec(&exec).await.map_err(engine(doing))?;
+        if let (Some(false), Some(code)) = (state.running, state.exit_code) {
+            return Ok(CommandResult { code, output: kept });
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    Ok(CommandResult { code: -1, output: kept })
+}
+
+/// Returns the bytes of a piece of output of either stream.
+#[must_use]
+pub(crate) fn bytes_of(piece: &LogOutput) -> &[u8] {
+    match piece {
+        LogOutput::StdErr { message }
+        | LogOutput::StdOut { message }
+        | LogOutput::StdIn { message }
+        | LogOutput::Console { message } => message,
+    }
+}

@@ -1,0 +1,132 @@
+//! Errors of single subcommands.
+
+use std::io;
+use std::path::PathBuf;
+
+use pcredential::ServiceKind;
+
+/// Why a subcommand cannot do what its command line asks for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// `prun logs` names something that does not run.
+    #[error("nothing called `{name}` runs in project {project}")]
+    NothingRuns {
+        /// The name.
+        name: String,
+        /// The project.
+        project: String,
+    },
+    /// `prun exec` names an instance that does not run.
+    #[error("instance {instance} of project `{project}` does not run")]
+    InstanceStopped {
+        /// Its number.
+        instance: u32,
+        /// The project.
+        project: String,
+    },
+    /// `prun injected --reveal` names a variable that does not exist.
+    #[error("instances have no variable `{name}`")]
+    NoVariable {
+        /// The variable.
+        name: String,
+    },
+    /// A project has no service of this name.
+    #[error("project {project} has no service `{service}`")]
+    NoService {
+        /// The project.
+        project: String,
+        /// The service.
+        service: String,
+    },
+    /// Only a service that is in use has a credential to rotate.
+    #[error("project {project} uses no service `{service}`")]
+    UnusedService {
+        /// The project.
+        project: String,
+        /// The service.
+        service: String,
+        /// The services that are in use.
+        used: Vec<String>,
+    },
+    /// A project has a service of this name already.
+    #[error("project {project} has a service `{service}` already")]
+    ServiceExists {
+        /// The project.
+        project: String,
+        /// The service.
+        service: String,
+    },
+    /// The data of a service is of another kind than the plan's.
+    #[error("service `{service}` is {sealed}, and so is its data; the plan says {planned}")]
+    KindOfData {
+        /// The service.
+        service: String,
+        /// The kind of its data.
+        sealed: ServiceKind,
+        /// The kind in the plan.
+        planned: ServiceKind,
+    },
+    /// The manifest would bring a removed service back.
+    #[error("service `{service}` is declared in app.toml:{line}")]
+    ServiceDeclared {
+        /// The service.
+        service: String,
+        /// The line of the manifest that declares it.
+        line: usize,
+    },
+    /// Data that prun did not make is not removed.
+    #[error("volume {volume} was made by others and is not removed")]
+    AdoptedVolume {
+        /// The volume.
+        volume: String,
+    },
+    /// There is no data to take over.
+    #[error("there is no volume `{volume}`")]
+    NoVolumeToImport {
+        /// The volume.
+        volume: String,
+    },
+    /// There is no data whose passwords could be set anew.
+    #[error("there is no volume `{volume}`")]
+    NoVolumeToReset {
+        /// The volume.
+        volume: String,
+    },
+    /// Standard input holds no password that a service takes.
+    #[error("the password of the administrator of `{service}` is missing or cannot be used")]
+    AdministratorPassword {
+        /// The service.
+        service: String,
+    },
+    /// MongoDB lets nobody in who does not know its password.
+    #[error("MongoDB has no way in without a password")]
+    ResetOfMongodb {
+        /// The service.
+        service: String,
+    },
+    /// `--tty` without a terminal.
+    #[error("--tty: standard input is not a terminal")]
+    NoTerminal,
+    /// `prun run --detach`.
+    #[error("--detach: prun run stays in the foreground")]
+    Detached,
+    /// The project has nothing that runs before the app.
+    #[error("the project has no init commands")]
+    NoInit,
+    /// No init command has this name.
+    #[error("no init command is called `{name}`")]
+    UnknownInit {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The systemd unit cannot be written where it should lie.
+    #[error("cannot write {}: {source}", path.display())]
+    Unit {
+        /// The unit's file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}

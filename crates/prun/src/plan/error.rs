@@ -1,0 +1,156 @@
+//! Why an order and a manifest make no plan.
+
+use std::path::PathBuf;
+
+use papp::Port;
+use pcredential::{ServiceKind, VariableSet};
+
+/// Why a plan cannot be followed. Each names the flag or the table that is at fault.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanError {
+    /// Neither the order nor the manifest names an image.
+    #[error("no image is named")]
+    NoImage,
+    /// A project's name holds what engines do not take.
+    #[error("`{name}` cannot be the name of a project")]
+    ProjectName {
+        /// The name.
+        name: String,
+    },
+    /// A service has one kind in the manifest and another in a flag.
+    #[error("service `{service}` is {declared} in app.toml and {ordered} in --service")]
+    TwoKinds {
+        /// The service.
+        service: String,
+        /// Its kind in the manifest.
+        declared: ServiceKind,
+        /// Its kind in the flag.
+        ordered: ServiceKind,
+    },
+    /// The manifest names a kind of service that does not exist.
+    #[error("service `{service}` is of an unknown kind")]
+    DeclaredKind {
+        /// The service.
+        service: String,
+    },
+    /// A flag names a kind of service that does not exist.
+    #[error("--service {flag}: unknown kind `{kind}`")]
+    OrderedKind {
+        /// The flag's text.
+        flag: String,
+        /// The kind in it.
+        kind: String,
+    },
+    /// A flag names a service as no service can be named.
+    #[error("--service {flag}: `{name}` cannot be the name of a service")]
+    ServiceName {
+        /// The flag's text.
+        flag: String,
+        /// The name in it.
+        name: String,
+    },
+    /// A service should fill variables that its kind does not have.
+    #[error("service `{service}` is {kind}, which has no variables {}", set.as_str())]
+    VariablesOfKind {
+        /// The service.
+        service: String,
+        /// Its kind.
+        kind: ServiceKind,
+        /// The variables.
+        set: VariableSet,
+        /// The line of the manifest that declares the service.
+        line: usize,
+    },
+    /// A flag would show a secret that the manifest declares.
+    #[error("--env {name}=…: `{name}` is a secret, and its value would be visible in ps and docker inspect")]
+    SecretInEnvironment {
+        /// The secret.
+        name: String,
+    },
+    /// The value of a flag holds a secret.
+    #[error("--env {name}=…: its value holds a secret, and would be visible in ps and docker inspect")]
+    SecretInValue {
+        /// The variable.
+        name: String,
+    },
+    /// A flag takes a variable from our own environment, where it may be a secret.
+    #[error("--env {flag}: no value")]
+    EnvironmentWithoutValue {
+        /// The flag's text.
+        flag: String,
+    },
+    /// A text is not a port.
+    #[error("--publish {flag}: not a port")]
+    Port {
+        /// The flag's text.
+        flag: String,
+    },
+    /// The forwarder carries TCP alone.
+    #[error("port {port} is UDP, which the forwarder does not carry")]
+    UdpPort {
+        /// The port.
+        port: Port,
+    },
+    /// Two ports have one host port.
+    #[error("ports {first} and {second} publish the same host port")]
+    SamePort {
+        /// One of them.
+        first: Port,
+        /// The other.
+        second: Port,
+    },
+    /// A network that an instance cannot share with the project's own.
+    #[error("--network {name} takes the project's network away")]
+    Network {
+        /// The network.
+        name: String,
+    },
+    /// A text is not a volume.
+    #[error("--volume {flag}: not a volume")]
+    Volume {
+        /// The flag's text.
+        flag: String,
+    },
+    /// A text is not a restart policy.
+    #[error("--restart {flag}: no such policy")]
+    Restart {
+        /// The flag's text.
+        flag: String,
+    },
+    /// A text is not a size.
+    #[error("--memory {flag}: not a size")]
+    Memory {
+        /// The flag's text.
+        flag: String,
+    },
+    /// A text is not a number of processors.
+    #[error("--cpus {flag}: not a number")]
+    Cpus {
+        /// The flag's text.
+        flag: String,
+    },
+    /// A label without a name, or one of prun's own.
+    #[error("--label {flag}: not a label of yours")]
+    Label {
+        /// The flag's text.
+        flag: String,
+    },
+    /// The sealed manifest of the last start is not understood any more.
+    #[error("the manifest that was sealed at the last start cannot be read by this prun")]
+    SealedManifest,
+    /// The folder of a volume does not exist; docker would create one that belongs to root.
+    #[error("volume folder {} does not exist", path.display())]
+    VolumeFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The image has nothing to run, and the order names nothing.
+    #[error("image `{image}` names no command to run")]
+    NoCommand {
+        /// The image.
+        image: String,
+    },
+    /// The health check asks over HTTP, and nothing says at which port.
+    #[error("the health check names no port, and none is published")]
+    HealthPort,
+}

@@ -1,0 +1,68 @@
+//! What a start was ordered to run: the flags as they were typed.
+//!
+//! The order is sealed with the generation that it made, so its form is a contract: a field is added with a default and
+//! never renamed. [`crate::plan::Plan`] is the same, checked and joined with the manifest.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What should run, in the spelling of docker's flags. Nothing in it is checked yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Order {
+    /// The app's image; without one the manifest names it.
+    pub(crate) image: Option<String>,
+    /// The command instead of the image's.
+    pub(crate) command: Vec<String>,
+    /// The project's name.
+    pub(crate) project: Option<String>,
+    /// Services, each as `KIND[:VERSION][=NAME]`.
+    pub(crate) services: Vec<String>,
+    /// Published ports, each as `[ADDRESS:][HOST:]CONTAINER`.
+    pub(crate) ports: Vec<String>,
+    /// How many instances run.
+    pub(crate) replicas: Option<u32>,
+    /// How many seconds a service or an instance may take to become ready.
+    pub(crate) wait: Option<u64>,
+    /// The container's own flags.
+    pub(crate) container: ContainerOrder,
+    /// The folder in which the flags were typed, where their relative paths begin. Version 2 of the sealed form did not
+    /// keep it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// What the app's container should be like, as `docker run` spells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ContainerOrder {
+    /// Volumes and folders, each as `SOURCE:TARGET[:ro]`.
+    pub(crate) volumes: Vec<String>,
+    /// Public configuration, each as `NAME=VALUE`.
+    pub(crate) environment: Vec<String>,
+    /// The working directory.
+    pub(crate) workdir: Option<String>,
+    /// The user, as `NAME|ID[:GROUP]`.
+    pub(crate) user: Option<String>,
+    /// The restart policy.
+    pub(crate) restart: Option<String>,
+    /// Networks beside the project's own.
+    pub(crate) networks: Vec<String>,
+    /// The most memory.
+    pub(crate) memory: Option<String>,
+    /// How many processors' time.
+    pub(crate) cpus: Option<String>,
+    /// The program instead of the image's entrypoint.
+    pub(crate) entrypoint: Option<String>,
+    /// Labels, each as `NAME=VALUE`.
+    pub(crate) labels: Vec<String>,
+    /// Whether the container's root is read-only.
+    pub(crate) read_only: bool,
+    /// Capabilities that are taken away.
+    pub(crate) cap_drop: Vec<String>,
+    /// Capabilities that are given.
+    pub(crate) cap_add: Vec<String>,
+    /// Whether docker's small init is process 1.
+    pub(crate) init: bool,
+}

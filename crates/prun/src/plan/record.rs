@@ -1,0 +1,98 @@
+//! The record of a start, from which it can be repeated without the flags, the files and the secrets of that day.
+
+use std::path::{Path, PathBuf};
+
+use papp::Manifest;
+use serde::{Deserialize, Serialize};
+
+use crate::plan::error::PlanError;
+use crate::plan::order::Order;
+use crate::plan::{Plan, PlannedService};
+
+/// The order and the manifest of the last start, sealed with the generation that it made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    /// Version 2 of the sealed form called it `arguments`.
+    #[serde(alias = "arguments")]
+    order: Order,
+    manifest: Option<String>,
+    folder: PathBuf,
+    /// The composed secrets that need injected variables, and so are composed anew each time.
+    deferred: Vec<String>,
+    /// Services that `prun services add` added, as `KIND[:VERSION]=NAME`.
+    added: Vec<String>,
+}
+
+/// Where a service of the plan comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServiceOrigin {
+    /// From this line of the manifest.
+    Manifest(usize),
+    /// From a flag of `prun start`, or from `prun services add`.
+    Flags,
+}
+
+impl Record {
+    /// Records a start. The paths of the manifest begin in `folder`.
+    #[must_use]
+    pub(crate) fn new(order: Order, manifest: Option<String>, folder: &Path, deferred: Vec<String>) -> Self {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        Self { order, manifest, folder, deferred, added: Vec::new() }
+    }
+
+    /// Makes the same plan again.
+    ///
+    /// # Errors
+    ///
+    /// If this version of prun no longer understands the order or the manifest.
+    pub(crate) fn plan(&self) -> Result<Plan, PlanError> {
+        let manifest = match &self.manifest {
+            None => Manifest::default(),
+            Some(text) => {
+                Manifest::parse(Path::new("app.toml"), text.as_bytes()).map_err(|_| PlanError::SealedManifest)?
+            }
+        };
+        let mut plan = Plan::new(&self.order, &manifest, &self.folder)?;
+        plan.compose_only(&self.deferred);
+        plan.add(&self.added)?;
+        Ok(plan)
+    }
+
+    /// The services of `prun services add`.
+    #[must_use]
+    pub(crate) fn added(&self) -> &[String] {
+        &self.added
+    }
+
+    /// Finds where a service comes from.
+    #[must_use]
+    pub(crate) fn origin(&self, service: &str) -> Option<ServiceOrigin> {
+        let named = |text: &&String| PlannedService::of_flag(text).is_ok_and(|planned| planned.name == service);
+        let in_manifest = self
+            .manifest
+            .as_ref()
+            .and_then(|text| Manifest::parse(Path::new("app.toml"), text.as_bytes()).ok())
+            .and_then(|manifest| manifest.services.iter().find(|other| other.name == service).map(|other| other.line));
+        if let Some(line) = in_manifest {
+            return Some(ServiceOrigin::Manifest(line));
+        }
+        self.added.iter().chain(&self.order.services).find(named).map(|_| ServiceOrigin::Flags)
+    }
+
+    /// Returns the record without a service of the flags or of `prun services add`.
+    #[must_use]
+    pub(crate) fn without(mut self, service: &str) -> Self {
+        let other = |text: &String| PlannedService::of_flag(text).is_ok_and(|planned| planned.name != service);
+        self.added.retain(other);
+        self.order.services.retain(other);
+        self
+    }
+
+    /// Returns the record with these services of `prun services add`.
+    #[must_use]
+    pub(crate) fn with_added(mut self, added: &[String]) -> Self {
+        self.added = added.to_vec();
+        self
+    }
+}

@@ -1,0 +1,119 @@
+//! The change from a service's credential to its next one, while instances keep logging in.
+//!
+//! Each step is sealed before its effect ([`pcredential::Step`]). `prun start` and `prun services rotate` both continue from
+//! the step that they find. Every step can be repeated, and no credential is revoked before every instance has the next one.
+
+use std::time::Duration;
+
+use pcredential::probe::Verdict;
+use pcredential::{Ledger, ServiceRecord, Step, Which, change, probe};
+use pengine::Engine;
+
+use crate::edge::{Edge, now};
+use crate::error::RunError;
+use crate::fault;
+use crate::names::Project;
+use crate::service;
+use crate::state::LockedState;
+
+/// The pause between two checks whether a service has applied a change.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How many checks are made before the rotation fails.
+const LOOKS: u32 = 10;
+
+/// Everything that the steps need.
+pub(crate) struct Rotation<'a> {
+    pub(crate) host: &'a Engine,
+    pub(crate) project: &'a Project,
+    pub(crate) locked: &'a LockedState<'a>,
+    pub(crate) edge: &'a Edge,
+}
+
+impl Rotation<'_> {
+    /// Makes every service that has a next credential accept both, and marks the next ones for publishing.
+    pub(crate) async fn enable(&self, ledger: &mut Ledger) -> Result<(), RunError> {
+        let under_way = |service: &&ServiceRecord| matches!(service.step(), Some(Step::Enabling | Step::Publishing));
+        let names: Vec<String> =
+            ledger.services().iter().filter(under_way).map(|service| service.name().to_owned()).collect();
+        for service in ledger.services().iter().filter(under_way) {
+            // A service that accepts the next credential was changed before, by a command that was killed.
+            let changed = self.login(service, Which::Next).await? == Verdict::Done;
+            if !changed || !self.both(service).await? {
+                service::apply(self.host, self.project, service, &change::enable(service)).await?;
+                fault::point("rotation.enabled");
+                self.until(service, "does not take the new credential beside the old one", || self.both(service))
+                    .await?;
+            }
+            fault::point("rotation.verified");
+            self.edge.stderr.fact(service.name(), "new credential enabled, login verified");
+        }
+        if !names.is_empty() {
+            names.iter().for_each(|name| ledger.advance(name, Step::Publishing));
+            self.locked.seal_ledger(ledger)?;
+            fault::point("rotation.published");
+        }
+        Ok(())
+    }
+
+    /// Makes every service refuse its old credential, once all instances have the next one.
+    pub(crate) async fn revoke(&self, ledger: &mut Ledger) -> Result<(), RunError> {
+        let names: Vec<String> = ledger
+            .services()
+            .iter()
+            .filter(|service| service.step().is_some())
+            .map(|service| service.name().to_owned())
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.iter().for_each(|name| ledger.advance(name, Step::Revoking));
+        self.locked.seal_ledger(ledger)?;
+        fault::point("rotation.revoking");
+        for name in &names {
+            let Some(service) = ledger.service(name) else { continue };
+            // The files of the service's next start are written first, so that no restart brings the old credential back.
+            service::fill(self.host, self.project, service).await?;
+            service::apply(self.host, self.project, service, &change::revoke(service)).await?;
+            fault::point("rotation.revoked");
+            self.until(service, "does not refuse the old credential", || self.next_alone(service)).await?;
+            self.edge.stderr.fact(name, "old credential revoked, login refused");
+        }
+        names.iter().for_each(|name| ledger.finish_rotation(name, now()));
+        self.locked.seal_ledger(ledger)?;
+        fault::point("rotation.finished");
+        Ok(())
+    }
+
+    async fn both(&self, service: &ServiceRecord) -> Result<bool, RunError> {
+        Ok(self.logins(service).await? == (Verdict::Done, Verdict::Done))
+    }
+
+    async fn next_alone(&self, service: &ServiceRecord) -> Result<bool, RunError> {
+        Ok(self.logins(service).await? == (Verdict::Done, Verdict::Refused))
+    }
+
+    /// Logs in with the next credential and with the current one.
+    async fn logins(&self, service: &ServiceRecord) -> Result<(Verdict, Verdict), RunError> {
+        futures::try_join!(self.login(service, Which::Next), self.login(service, Which::Current))
+    }
+
+    async fn login(&self, service: &ServiceRecord, which: Which) -> Result<Verdict, RunError> {
+        let container = self.project.service(service.name());
+        service::ask(self.host, &container, &probe::login(service, which), &mut Vec::new()).await
+    }
+
+    async fn until<F: Future<Output = Result<bool, RunError>>>(
+        &self,
+        service: &ServiceRecord,
+        otherwise: &'static str,
+        look: impl Fn() -> F,
+    ) -> Result<(), RunError> {
+        for _ in 0..LOOKS {
+            if look().await? {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(RunError::Rotation { service: service.name().to_owned(), otherwise, tail: Vec::new() })
+    }
+}

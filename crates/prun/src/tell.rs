@@ -1,0 +1,288 @@
+//! Explains errors: what went wrong, where, and what to do. This is the only place where errors meet people.
+
+use std::process::ExitCode;
+
+use pcredential::ServiceKind;
+use pscreen::{Diagnostic, Ending, Exit, Printer};
+
+use crate::commands::unit;
+use crate::edge::{Codes, Failure};
+use crate::error::command::CommandError;
+use crate::error::{RunError, message};
+use crate::plan::error::PlanError;
+use crate::values::error::ValuesError;
+
+/// The code of an init command that its `timeout` ended.
+const TIMED_OUT: i64 = pshim::TIMED_OUT as i64;
+
+/// The code of a command that SIGKILL ended, as shells count: 128 and the signal's number.
+const KILLED: i64 = 128 + 9;
+
+/// Prints why a command ended without a result, and returns the exit code.
+#[must_use]
+pub(crate) fn report(failure: &Failure, printer: &Printer, codes: Codes) -> ExitCode {
+    let (diagnostic, printer) = match failure {
+        Failure::Error { error, printer: own } => (diagnostic(error), own.as_ref().unwrap_or(printer)),
+        Failure::Shared(diagnostic) => ((**diagnostic).clone(), printer),
+        Failure::Ended(Ending::ReaderGone) => return Exit::Ended(Ending::ReaderGone).into(),
+        Failure::Ended(ending) => {
+            printer.line("stopped");
+            return Exit::Ended(*ending).into();
+        }
+    };
+    match codes {
+        Codes::Own => {
+            printer.diagnostic(&diagnostic);
+            diagnostic.exit().unwrap_or(Exit::Failed).into()
+        }
+        Codes::OfCommand => {
+            printer.diagnostic(&diagnostic.ending_with(pshim::FAILED));
+            pshim::FAILED.into()
+        }
+    }
+}
+
+/// Explains an error, and chooses the exit code.
+#[must_use]
+pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
+    let plain = |exit| Diagnostic::error(error.to_string(), exit);
+    match error {
+        RunError::Connect(source) => {
+            let exit = if source.is_usage() { Exit::Usage } else { Exit::EngineUnreachable };
+            source.help().into_iter().fold(Diagnostic::from_error(source, exit), Diagnostic::help)
+        }
+        RunError::Engine { source, .. } => plain(Exit::Failed).note(format!("the engine says: {}", message(source))),
+        RunError::Runtime { .. } | RunError::Signals { .. } => Diagnostic::from_error(error, Exit::Failed),
+        RunError::Manifest(source) => source.diagnostic(),
+        RunError::Resolve(source) => source.diagnostic(),
+        RunError::Plan(source) => plan(source),
+        RunError::Values(source) => values(source),
+        RunError::Command(source) => command(source),
+        RunError::NoProject => plain(Exit::Usage).help("--project NAME, or go to the folder of its app.toml"),
+        RunError::NoStateFolder => plain(Exit::Usage).help("set HOME or XDG_STATE_HOME"),
+        RunError::NobodyToAsk { .. } => plain(Exit::Usage).help("pass --yes where nobody can be asked"),
+        RunError::Declined { name } => plain(Exit::Usage).help(format!("type `{name}`, or pass --yes")),
+        RunError::Architecture { .. } => {
+            plain(Exit::Usage).help("use a prun that was built for that architecture")
+        }
+        RunError::Foreign { kind, .. } => plain(Exit::Failed)
+            .note(format!(
+                "it was made by hand, by another user, or by a prun whose state is gone; prun never touches a {kind} that it did not make"
+            ))
+            .help("choose another name with --project, or remove it yourself"),
+        RunError::ExistingVolume { service, volume } => plain(Exit::Failed)
+            .note("a fresh password would not open the data in it, and nothing here deletes data")
+            .help(format!(
+                "prun services import {service}, with its administrator's password: the app gets a login of its own"
+            ))
+            .help(format!("prun services reset {service}: new passwords, set by the server itself; the data stays"))
+            .help(format!("bring back this project's state, or move the data away: docker volume rm {volume}")),
+        RunError::WrongPassword { service, volume } => plain(Exit::Failed)
+            .note(format!(
+                "the data in `{volume}` is not what this project made, or somebody changed the password of `{service}`"
+            ))
+            .help("set the old password again, or bring back the volume or the newer state that belongs to it")
+            .help(format!("or ask for another one: prun services import {service}, prun services reset {service}")),
+        RunError::OlderState { project, .. } => plain(Exit::Store)
+            .note(
+                "it was brought back from a backup; credentials that were rotated since are refused by their services",
+            )
+            .help(format!("bring back the newer state: services.age and generation.age of {project}, or their .bak"))
+            .help(format!(
+                "or go on with the older one: prun stop --project {project}, then start; use prun services reset for \
+                 services that refuse its credentials"
+            )),
+        RunError::Rotation { tail, .. } => plain(Exit::Failed)
+            .tail("the end of its output", tail.clone())
+            .note("instances are as they were; both credentials are sealed, and what is valid stays valid")
+            .help("prun start continues the rotation"),
+        RunError::NotReady { service, tail, .. } => plain(Exit::Failed)
+            .tail(format!("the end of the log of `{service}`"), tail.clone())
+            .help("--wait SECONDS gives it more time"),
+        RunError::ServiceEnded { service, tail, .. } => {
+            plain(Exit::Failed).tail(format!("the end of the log of `{service}`"), tail.clone())
+        }
+        RunError::ImageMissing { source, .. } => plain(Exit::Failed)
+            .note(format!("the engine says: {}", message(source)))
+            .help("build it (pbuild build), or name another one"),
+        RunError::PortTaken { holder, .. } => {
+            let diagnostic = match holder {
+                Some(name) => plain(Exit::Failed).note(format!("container `{name}` has it")),
+                None => plain(Exit::Failed).note("another program on the engine's machine listens on it"),
+            };
+            diagnostic.help("publish another port: -p HOST:CONTAINER, or ports in app.toml")
+        }
+        RunError::Init { tail, code, .. } => {
+            let diagnostic = plain(Exit::Failed).tail("the end of its log", tail.clone());
+            match *code {
+                TIMED_OUT => diagnostic.help("if it took longer than its `timeout` in app.toml, give it more"),
+                KILLED => diagnostic.note("it was killed with SIGKILL, as the kernel does when memory runs out"),
+                _ => diagnostic,
+            }
+        }
+        RunError::Ended { tail, .. } => plain(Exit::Failed).tail("the end of its log", tail.clone()),
+        RunError::Unhealthy { answer, tail, .. } => {
+            let diagnostic = if answer.is_empty() {
+                plain(Exit::Failed)
+            } else {
+                plain(Exit::Failed).note(format!("the last health check: {answer}"))
+            };
+            diagnostic.tail("the end of its log", tail.clone()).help("--wait SECONDS gives it more time")
+        }
+        RunError::Secret(_) => Diagnostic::from_error(error, Exit::SecretMissing),
+        RunError::Vault(source) => {
+            let diagnostic = Diagnostic::from_error(source, Exit::Store);
+            source.help().into_iter().fold(diagnostic, Diagnostic::help)
+        }
+        RunError::Ledger(_) | RunError::DamagedState => {
+            plain(Exit::Store).help("the state's backup lies beside it, in files that end in .bak")
+        }
+        RunError::NewerState { .. } => plain(Exit::Store).help("use that prun, or a newer one"),
+        RunError::UnknownProject { .. } | RunError::NotStarted { .. } | RunError::ContainerRemoved { .. } => {
+            plain(Exit::Failed).help("prun start")
+        }
+        RunError::Stopped(ending) => plain(Exit::Ended(*ending)),
+    }
+}
+
+/// Explains a plan that cannot be followed.
+fn plan(error: &PlanError) -> Diagnostic {
+    let plain = Diagnostic::error(error.to_string(), Exit::Usage);
+    match error {
+        PlanError::NoImage => plain.help("prun start IMAGE, or image = \"…\" in app.toml"),
+        PlanError::ProjectName { .. } => {
+            plain.help("lowercase letters, digits, `-` and `_`, at most 60 characters; choose one with --project")
+        }
+        PlanError::TwoKinds { .. } => plain.help("give the other one a name of its own: --service KIND=NAME"),
+        PlanError::DeclaredKind { .. } | PlanError::OrderedKind { .. } => plain.help(kinds()),
+        PlanError::ServiceName { .. } => {
+            plain.help("lowercase letters, digits and `-`, at most 40 characters, a letter first")
+        }
+        PlanError::VariablesOfKind { line, .. } => plain.help(format!("take it out of `variables` in app.toml:{line}")),
+        PlanError::SecretInEnvironment { name } => plain
+            .help(format!("--secret id={name} takes it from the environment, --secret id={name},src=FILE from a file")),
+        PlanError::SecretInValue { .. } => {
+            plain.help("--secret id=NAME,src=FILE, or compose it in app.toml: value = \"…${NAME}…\"")
+        }
+        PlanError::EnvironmentWithoutValue { flag } => {
+            plain.help(format!("-e NAME=VALUE for public configuration, --secret id={flag} for a secret"))
+        }
+        PlanError::Port { .. } => plain.help("[ADDRESS:][HOST:]CONTAINER, for example 127.0.0.1:8080:80"),
+        PlanError::UdpPort { .. } => plain.help("publish TCP ports only; see docs/limits.md"),
+        PlanError::SamePort { .. } => plain.help("choose two different host ports"),
+        PlanError::Network { .. } => plain.help(
+            "instances are on the project's network, where services and the forwarder reach them; name a further one",
+        ),
+        PlanError::Volume { .. } => plain
+            .help("SOURCE:TARGET[:ro], for example uploads:/srv/uploads or ./data:/data; /srv/cache alone has no name"),
+        PlanError::Restart { .. } => plain.help("no, always, unless-stopped or on-failure[:COUNT]"),
+        PlanError::Memory { .. } => plain.help("a number with b, k, m or g, for example 512m"),
+        PlanError::Cpus { .. } => plain.help("a number such as 1.5"),
+        PlanError::Label { .. } => plain.help("NAME=VALUE; io.prun.… is prun's own"),
+        PlanError::SealedManifest => {
+            Diagnostic::error(error.to_string(), Exit::Store).help("prun start seals the app.toml of today")
+        }
+        PlanError::VolumeFolder { .. } => plain.help("create it first"),
+        PlanError::NoCommand { .. } => plain.help("add CMD or ENTRYPOINT to its Dockerfile"),
+        PlanError::HealthPort => plain.help("health = { http = \"/healthz\", port = 8080 }"),
+    }
+}
+
+/// Explains values that cannot be put together.
+fn values(error: &ValuesError) -> Diagnostic {
+    let plain = Diagnostic::error(error.to_string(), Exit::Usage);
+    match error {
+        ValuesError::Injected(_) => plain.help("mark one with primary = true, or rename a service"),
+        ValuesError::SecretAndService { .. } => {
+            plain.help("override = true lets the secret win; or give the secret another name")
+        }
+        ValuesError::ConfigurationAndService { .. } => {
+            plain.help("take it out of [env], or make it a secret with override = true")
+        }
+        ValuesError::Composition(source) => plain.help(format!("{} in app.toml:{}", source.help(), source.line())),
+        ValuesError::Needs { line, .. } => {
+            plain.help(format!("a secret, [env] or a service must set it; it is named in app.toml:{line}"))
+        }
+        ValuesError::Nul { line, .. } => plain.help(format!("deliver it as = \"file\" in app.toml:{line}")),
+    }
+}
+
+/// Explains a subcommand that cannot do what its command line asks for.
+fn command(error: &CommandError) -> Diagnostic {
+    let usage = Diagnostic::error(error.to_string(), Exit::Usage);
+    let failed = Diagnostic::error(error.to_string(), Exit::Failed);
+    match error {
+        CommandError::NothingRuns { .. } => failed.help("prun ps shows what runs, prun start starts it"),
+        CommandError::InstanceStopped { .. } => failed.help("prun ps shows the instances that run"),
+        CommandError::NoVariable { .. } => failed.help("prun injected lists the variables"),
+        CommandError::NoService { .. } => failed.help("prun services list shows the services"),
+        CommandError::UnusedService { used, .. } if used.is_empty() => usage.help("it uses none at all"),
+        CommandError::UnusedService { used, .. } => usage.help(format!("it uses {}", used.join(", "))),
+        CommandError::ServiceExists { .. } => usage.help("give the new one another name: KIND=NAME"),
+        CommandError::KindOfData { .. } => usage.help("give the new one another name"),
+        CommandError::ServiceDeclared { service, .. } => usage.help(format!(
+            "remove it there and run prun start; then prun services remove {service} --purge removes its data"
+        )),
+        CommandError::AdoptedVolume { volume } => {
+            usage.help(format!("leave --purge out, then run docker volume rm {volume}"))
+        }
+        CommandError::NoVolumeToImport { .. } => usage.help("--volume NAME says which one has the data"),
+        CommandError::NoVolumeToReset { .. } => usage.help("prun start makes it"),
+        CommandError::AdministratorPassword { .. } => usage.help(
+            "one line on standard input, without blanks, quotes, `#`, `$` and `\\`; prun services reset needs none",
+        ),
+        CommandError::ResetOfMongodb { service } => {
+            usage.help(format!("prun services import {service}, with its administrator's password"))
+        }
+        CommandError::NoTerminal => usage.help("leave -t out"),
+        CommandError::Detached => usage.help("prun start runs an app in the background"),
+        CommandError::NoInit => usage.help("[[init]] in app.toml, then prun start"),
+        CommandError::UnknownInit { known, .. } => usage.help(format!("there are {}", known.join(", "))),
+        CommandError::Unit { .. } => usage.help(unit::by_hand()),
+    }
+}
+
+fn kinds() -> String {
+    let kinds: Vec<&str> = ServiceKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    format!("one of {}", kinds.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use pengine::EngineError;
+
+    use super::*;
+
+    #[test]
+    fn an_engine_behind_ssh_is_explained_as_pengine_says() {
+        let error = EngineError::Ssh { endpoint: "ssh://nobody@127.0.0.1:1".to_owned(), said: "refused".to_owned() };
+        assert_eq!(
+            diagnostic(&error.into()).to_string(),
+            "error: ssh to ssh://nobody@127.0.0.1:1 failed: refused\n  help: see what `ssh HOST docker version` says\n\
+             exit code 30\n"
+        );
+    }
+
+    #[test]
+    fn every_plan_that_cannot_be_followed_says_what_to_change() {
+        let flag = || "text".to_owned();
+        for error in [
+            PlanError::NoImage,
+            PlanError::OrderedKind { flag: flag(), kind: flag() },
+            PlanError::EnvironmentWithoutValue { flag: flag() },
+            PlanError::Volume { flag: flag() },
+            PlanError::HealthPort,
+        ] {
+            let diagnostic = plan(&error);
+            assert_eq!(diagnostic.exit(), Some(Exit::Usage));
+            assert_eq!(diagnostic.title_and_help().1.len(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_circle_of_composed_secrets_names_the_line() {
+        let names = vec!["A".to_owned(), "A".to_owned()];
+        let diagnostic = values(&papp::CompositionError::Circle { names, line: 3 }.into());
+        assert_eq!(diagnostic.title_and_help().1, ["break the circle of `${…}` in app.toml:3"]);
+    }
+}

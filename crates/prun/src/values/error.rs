@@ -1,0 +1,49 @@
+//! Why the values of a generation cannot be put together.
+
+use papp::CompositionError;
+use pcredential::InjectedError;
+
+/// Why there is no set of variables. No message holds a value.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ValuesError {
+    /// Two services would set one variable.
+    #[error(transparent)]
+    Injected(#[from] InjectedError),
+    /// A secret and a service would set one variable.
+    #[error("secret `{name}` and service `{service}` both set that variable")]
+    SecretAndService {
+        /// The variable.
+        name: String,
+        /// The service.
+        service: String,
+    },
+    /// Public configuration and a service would set one variable.
+    #[error("[env] `{name}` and service `{service}` both set that variable")]
+    ConfigurationAndService {
+        /// The variable.
+        name: String,
+        /// The service.
+        service: String,
+    },
+    /// Composed secrets that cannot be composed.
+    #[error(transparent)]
+    Composition(#[from] CompositionError),
+    /// A composed secret names a variable that does not exist.
+    #[error("secret `{secret}` needs `{needs}`, which nothing sets")]
+    Needs {
+        /// The secret.
+        secret: String,
+        /// The variable.
+        needs: String,
+        /// The line of the manifest that declares the secret.
+        line: usize,
+    },
+    /// A variable cannot hold the byte 0.
+    #[error("secret `{secret}` holds a NUL, which no variable can")]
+    Nul {
+        /// The secret.
+        secret: String,
+        /// The line of the manifest that declares it.
+        line: usize,
+    },
+}

@@ -1,0 +1,313 @@
+//! A generation: the numbered set of values with which instances run, and its sealed form.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use pcredential::Ledger;
+use psecret::{Redactor, RedactorBuilder, SecretError};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::RunError;
+use crate::plan::record::Record;
+use crate::values::delivered::Delivered;
+
+/// The version of the sealed form, the record in it included.
+const VERSION: u32 = 3;
+/// The oldest version that is still read: its record has other names, and no folder in which flags were typed.
+const OLDEST: u32 = 2;
+
+/// One variable of an instance.
+#[derive(Debug)]
+pub(crate) struct Variable {
+    /// The name.
+    pub(crate) name: String,
+    /// The origin of the value.
+    pub(crate) origin: Origin,
+    /// The shape in which the app gets it.
+    pub(crate) shape: Shape,
+    /// The value.
+    pub(crate) value: Value,
+}
+
+/// The origin of a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Origin {
+    /// A service of this name.
+    Service(String),
+    /// The user; the text says where it was read.
+    User(String),
+    /// The user, who marked it as public.
+    Configuration,
+}
+
+/// The shape in which the app gets a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Shape {
+    /// The variable holds it.
+    Variable,
+    /// The variable holds the path of a file in memory.
+    File,
+}
+
+/// A value, public or confidential.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// A host, a port, or public configuration.
+    Public(String),
+    /// A value that only the app may have.
+    Confidential(Delivered),
+}
+
+/// A numbered set of variables.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    /// Its number, from 1.
+    pub(crate) number: u64,
+    /// When it was made, in seconds since 1970.
+    pub(crate) created: u64,
+    /// The digest of everything that its instances are made of.
+    pub(crate) digest: String,
+    /// The variables, in the order of their origins.
+    pub(crate) variables: Vec<Variable>,
+    /// The order and the manifest that made it.
+    pub(crate) record: Record,
+}
+
+impl Variable {
+    /// Copies the variable for another generation.
+    #[must_use]
+    pub(crate) fn again(&self) -> Self {
+        let value = match &self.value {
+            Value::Public(text) => Value::Public(text.clone()),
+            Value::Confidential(value) => Value::Confidential(value.again()),
+        };
+        Self { name: self.name.clone(), origin: self.origin.clone(), shape: self.shape, value }
+    }
+}
+
+impl Generation {
+    /// Writes the sealed form.
+    #[must_use]
+    pub(crate) fn seal(&self) -> Zeroizing<Vec<u8>> {
+        seal(self.number, self.created, &self.digest, &self.variables, &self.record)
+    }
+
+    /// Writes the sealed form of the variables alone, for a digest.
+    #[must_use]
+    pub(crate) fn seal_variables(variables: &[Variable]) -> Zeroizing<Vec<u8>> {
+        seal(0, 0, "", variables, &Record::default())
+    }
+
+    /// Reads what [`Generation::seal`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::DamagedState`], which repeats nothing of the text; [`RunError::NewerState`].
+    pub(crate) fn open(bytes: &[u8]) -> Result<Self, RunError> {
+        let mut sealed: Sealed = serde_json::from_slice(bytes).map_err(|_| RunError::DamagedState)?;
+        match sealed.version {
+            OLDEST..=VERSION => {}
+            0..OLDEST => return Err(RunError::DamagedState),
+            found => return Err(RunError::NewerState { found, known: VERSION }),
+        }
+        let variables = std::mem::take(&mut sealed.variables).into_iter().map(SealedVariable::open);
+        Ok(Self {
+            number: sealed.number,
+            created: sealed.created,
+            digest: std::mem::take(&mut sealed.digest),
+            variables: variables.collect::<Result<_, _>>()?,
+            record: std::mem::take(&mut sealed.record),
+        })
+    }
+
+    /// Finds a variable.
+    #[must_use]
+    pub(crate) fn variable(&self, name: &str) -> Option<&Variable> {
+        self.variables.iter().find(|variable| variable.name == name)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "door 43: the sealed generation must hold what it is to bring back")]
+fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], record: &Record) -> Zeroizing<Vec<u8>> {
+    let variables = variables.iter().map(|variable| {
+        let (value, confidential) = match &variable.value {
+            Value::Public(text) => (text.clone(), false),
+            Value::Confidential(value) => (STANDARD.encode(value.expose()), true),
+        };
+        SealedVariable {
+            name: variable.name.clone(),
+            origin: variable.origin.clone(),
+            shape: variable.shape,
+            value,
+            confidential,
+        }
+    });
+    let sealed = Sealed {
+        version: VERSION,
+        number,
+        created,
+        digest: digest.to_owned(),
+        variables: variables.collect(),
+        record: record.clone(),
+    };
+    // The final size from the start, so that the buffer never leaves a copy behind when it grows.
+    let length: usize = sealed.variables.iter().map(|variable| 256 + 2 * variable.value.len()).sum();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(1024 + length));
+    serde_json::to_writer(&mut *bytes, &sealed).expect("texts and numbers are JSON");
+    bytes
+}
+
+/// Makes a redactor of everything confidential in these variables and services.
+///
+/// # Errors
+///
+/// If there is more to mask than one automaton can hold.
+pub(crate) fn redactor(ledger: Option<&Ledger>, variables: &[Variable]) -> Result<Redactor, SecretError> {
+    masking(ledger, variables).build()
+}
+
+/// Collects everything confidential in these variables and services; more can be added to the builder.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "door 44: the redactor must know what to mask")]
+pub(crate) fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> RedactorBuilder {
+    let mut builder = RedactorBuilder::new();
+    for variable in variables {
+        if let Value::Confidential(value) = &variable.value {
+            builder = builder.mask(&variable.name, value.expose());
+        }
+    }
+    for service in ledger.into_iter().flat_map(Ledger::services) {
+        builder =
+            builder.mask(&format!("{} administrator", service.name()), service.administrator().expose().as_bytes());
+        // Outside of a rotation one of its variables holds the only credential, under a name that people know.
+        let named = Origin::Service(service.name().to_owned());
+        if service.step().is_some() || !variables.iter().any(|variable| variable.origin == named) {
+            let label = format!("{} credential", service.name());
+            for credential in service.credentials() {
+                builder = builder.mask(&label, credential.expose().as_bytes());
+            }
+        }
+    }
+    builder
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    version: u32,
+    number: u64,
+    created: u64,
+    digest: String,
+    variables: Vec<SealedVariable>,
+    /// Version 2 called it `told`.
+    #[serde(alias = "told")]
+    record: Record,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SealedVariable {
+    name: String,
+    origin: Origin,
+    shape: Shape,
+    value: String,
+    confidential: bool,
+}
+
+impl SealedVariable {
+    fn open(mut self) -> Result<Variable, RunError> {
+        let value = if self.confidential {
+            let bytes = STANDARD.decode(&self.value).map_err(|_| RunError::DamagedState)?;
+            Value::Confidential(Delivered::new(Zeroizing::new(bytes)))
+        } else {
+            Value::Public(std::mem::take(&mut self.value))
+        };
+        let (name, origin) = (std::mem::take(&mut self.name), self.origin.clone());
+        Ok(Variable { name, origin, shape: self.shape, value })
+    }
+}
+
+impl Drop for SealedVariable {
+    fn drop(&mut self) {
+        self.value.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generation() -> Generation {
+        let confidential = |text: &str| Value::Confidential(Delivered::new(Zeroizing::new(text.into())));
+        let variable =
+            |name: &str, origin, value| Variable { name: name.to_owned(), origin, shape: Shape::Variable, value };
+        Generation {
+            number: 3,
+            created: 1_790_000_000,
+            digest: "00ff".to_owned(),
+            record: Record::default(),
+            variables: vec![
+                variable("DB_HOST", Origin::Service("db".to_owned()), Value::Public("db".to_owned())),
+                variable("APP_KEY", Origin::User("environment".to_owned()), confidential("xk29-Qmvb-77aa")),
+                variable("APP_ENV", Origin::Configuration, Value::Public("test".to_owned())),
+            ],
+        }
+    }
+
+    #[test]
+    fn what_was_sealed_opens_to_the_same_bytes() {
+        let sealed = generation().seal();
+        let opened = Generation::open(&sealed).unwrap();
+        assert_eq!(*opened.seal(), *sealed);
+        assert_eq!(opened.variable("APP_KEY").unwrap().origin, Origin::User("environment".to_owned()));
+    }
+
+    /// Sealed by version 2, with every flag that there was.
+    const OF_VERSION_2: &str = include_str!("../../testdata/generation-2.json");
+
+    #[test]
+    fn what_version_2_sealed_is_read_and_sealed_anew_as_version_3() {
+        let old = Generation::open(OF_VERSION_2.as_bytes()).unwrap();
+        assert_eq!((old.number, old.variables.len()), (3, 3));
+        let plan = old.record.plan().unwrap();
+        assert_eq!((plan.project(), plan.image(), plan.replicas()), ("shop", "shop:1.4", 2));
+        assert_eq!(plan.ports()[0].to_string(), "8080:80");
+        let services: Vec<&str> = plan.services().iter().map(|service| service.name.as_str()).collect();
+        assert_eq!(services, ["db", "cache", "queue"]);
+        assert_eq!(plan.composed()[0].name, "URL");
+        let again = Generation::open(&old.seal()).unwrap();
+        assert_eq!(again.record, old.record);
+        let value: serde_json::Value = serde_json::from_slice(&old.seal()).unwrap();
+        assert!(value["version"] == 3 && value["record"]["order"]["container"]["init"] == true, "{value}");
+    }
+
+    #[test]
+    fn a_flags_folder_begins_where_it_was_typed_and_in_version_2_where_the_manifest_lies() {
+        let mut value: serde_json::Value = serde_json::from_str(OF_VERSION_2).unwrap();
+        let source = |value: &serde_json::Value| {
+            let generation = Generation::open(value.to_string().as_bytes()).unwrap();
+            let plan = generation.record.plan().unwrap();
+            format!("{:?}", plan.container().volumes()[0])
+        };
+        assert!(source(&value).contains("\"/srv/shop/data\""), "{}", source(&value));
+        value["told"]["arguments"]["directory"] = "/home/shop".into();
+        assert!(source(&value).contains("\"/home/shop/data\""), "{}", source(&value));
+    }
+
+    #[test]
+    fn a_cut_generation_is_damaged() {
+        let sealed = generation().seal();
+        for end in 0..sealed.len() {
+            assert!(matches!(Generation::open(&sealed[..end]), Err(RunError::DamagedState)));
+        }
+    }
+
+    #[test]
+    fn the_redactor_masks_what_is_confidential_and_nothing_else() {
+        let redactor = redactor(None, &generation().variables).unwrap();
+        assert_eq!(redactor.redact("db xk29-Qmvb-77aa test"), "db ***APP_KEY*** test");
+        assert!(!format!("{:?}", generation()).contains("xk29"));
+    }
+}
