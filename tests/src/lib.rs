@@ -30,6 +30,7 @@ mod private;
 mod registry;
 mod relay;
 pub mod service;
+mod session;
 mod tokens;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,6 +42,7 @@ pub use app::{App, PATIENCE};
 pub use private::Private;
 pub use registry::{Registry, named};
 pub use relay::{BuilderRelay, SERVER};
+pub use session::Session;
 pub use tokens::{Asked, TokenService};
 
 /// Makes one test for each engine flavour out of a function that takes the engine.

@@ -60,6 +60,11 @@ fn every_file_follows_the_schema_of_its_service() {
     for arguments in [
         &["--builtin-schema", "vendor.github-actions", "action.yml"][..],
         &["--builtin-schema", "vendor.github-workflows", "examples/ci/github.yml"],
+        &["--builtin-schema", "vendor.github-workflows", ".github/workflows/ci.yml"],
+        &["--builtin-schema", "vendor.github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"],
+        &["--builtin-schema", "vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/bug.yml"],
+        &["--builtin-schema", "vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/missed.yml"],
+        &["--builtin-schema", "vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/wish.yml"],
         &["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", "examples/ci/gitlab.yml"],
     ] {
         let output = Command::new(&check).args(arguments).current_dir(root()).output().expect("check-jsonschema runs");

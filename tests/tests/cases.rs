@@ -1,23 +1,13 @@
-//! Every case of bad input and of faults that the product answers for has a test that names it, or a line in
-//! `docs/limits.md` that says why not. A test names a case in its own name (`…_d4`) or in a comment beside it (`D4`).
+//! `docs/cases.md` says what each case of bad input and of faults is about. Every case there has a test that names it, in its own
+//! name (`…_d4`) or in a comment beside it (`D4`), or a line in `docs/limits.md` that says why not; and whatever the sources cite
+//! is on the page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The families of cases: letter, what they are about, how many there are. Numbers that were never given are left out.
-const FAMILIES: &[(char, &str, u32, &[u32])] = &[
-    ('A', "archives and layers", 18, &[]),
-    ('B', "builds and engines", 25, &[]),
-    ('C', "command line and configuration", 20, &[]),
-    ('D', "env files", 19, &[]),
-    ('F', "Dockerfiles", 20, &[]),
-    ('S', "secrets as needles", 21, &[3]),
-    ('L', "masking of logs", 12, &[]),
-    ('K', "the sealed store", 14, &[]),
-    ('R', "services, rotation and delivery", 17, &[]),
-    ('P', "what always holds, of these the two of the runtime", 6, &[1, 2, 3, 4]),
-];
+/// What no test names, because every one of them holds it: the oracle that searches each run, and the properties of masking.
+const EVERYWHERE: [&str; 2] = ["P1", "P2"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the root").to_owned()
@@ -49,16 +39,18 @@ fn tests_of(path: &Path, text: &str) -> String {
     text.split_once("#[cfg(test)]").map(|(_, tests)| tests.to_owned()).unwrap_or_default()
 }
 
+/// Whether a word is a case: a letter and a number of one or two digits.
+fn is_case(word: &str) -> bool {
+    let mut characters = word.chars();
+    let letter = characters.next();
+    letter.is_some_and(|letter| letter.is_ascii_uppercase())
+        && (1..3).contains(&characters.as_str().len())
+        && characters.all(|digit| digit.is_ascii_digit())
+}
+
 /// The cases that one line names: words of a comment, or the parts of a function's name.
 fn named(line: &str) -> Vec<String> {
     let line = line.trim_start();
-    let is_case = |word: &str| {
-        let mut characters = word.chars();
-        let letter = characters.next();
-        letter.is_some_and(|letter| letter.is_ascii_uppercase())
-            && (1..3).contains(&characters.as_str().len())
-            && characters.all(|digit| digit.is_ascii_digit())
-    };
     let comment = line.split_once("//").map(|(_, comment)| comment).unwrap_or_default();
     let words = comment.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| is_case(word)).map(str::to_owned);
     let name = line
@@ -69,31 +61,63 @@ fn named(line: &str) -> Vec<String> {
     words.chain(name.split('_').filter(|part| is_case(part)).map(str::to_owned)).collect()
 }
 
-#[test]
-fn every_case_has_a_test_that_names_it_or_a_limit_that_says_why_not() {
-    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let own = root().join("tests/tests/cases.rs");
-    for path in rust_sources().into_iter().filter(|path| *path != own) {
+/// The cases of the page: what each is about.
+fn catalogue() -> BTreeMap<String, String> {
+    let page = fs::read_to_string(root().join("docs/cases.md")).expect("docs/cases.md");
+    let row = |line: &str| {
+        let (case, about) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+        is_case(case).then(|| (case.to_owned(), about.to_owned()))
+    };
+    let rows: Vec<(String, String)> = page.lines().filter_map(row).collect();
+    let cases: BTreeMap<String, String> = rows.iter().cloned().collect();
+    assert_eq!(cases.len(), rows.len(), "each case has one line");
+    cases
+}
+
+/// The cases that sources cite, and where: all of the text, or tests alone.
+fn cited(part: impl Fn(&Path, &str) -> String) -> BTreeMap<String, BTreeSet<String>> {
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in rust_sources().into_iter().filter(|path| !path.ends_with("tests/tests/cases.rs")) {
         let text = fs::read_to_string(&path).expect("a source of the house");
-        for case in tests_of(&path, &text).lines().flat_map(named) {
-            places.entry(case).or_default().push(path.display().to_string());
+        for case in part(&path, &text).lines().flat_map(named) {
+            places.entry(case).or_default().insert(path.display().to_string());
         }
     }
+    places
+}
+
+/// The cases that `docs/limits.md` has in brackets.
+fn limited() -> BTreeSet<String> {
     let limits = fs::read_to_string(root().join("docs/limits.md")).expect("docs/limits.md");
-    let limited = limits
-        .split('[')
-        .skip(1)
-        .filter_map(|rest| rest.split_once(']'))
-        .flat_map(|(inside, _)| inside.split(',').map(|case| case.trim().to_owned()).collect::<Vec<_>>());
-    for case in limited {
-        places.entry(case).or_default().push("docs/limits.md".to_owned());
-    }
-    let cases = FAMILIES.iter().flat_map(|(letter, about, last, never)| {
-        (1..=*last).filter(|number| !never.contains(number)).map(move |number| (format!("{letter}{number}"), *about))
-    });
-    let missing: Vec<String> =
-        cases.filter(|(case, _)| !places.contains_key(case)).map(|(case, about)| format!("{case} ({about})")).collect();
+    let brackets = limits.split('[').skip(1).filter_map(|rest| rest.split_once(']')).map(|(inside, _)| inside);
+    brackets
+        .flat_map(|inside| inside.split(',').map(str::trim))
+        .filter(|word| is_case(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_case_has_a_test_that_names_it_or_a_limit_that_says_why_not() {
+    let (tests, limits) = (cited(tests_of), limited());
+    let held = |case: &str| tests.contains_key(case) || limits.contains(case) || EVERYWHERE.contains(&case);
+    let missing: Vec<_> = catalogue().into_iter().filter(|(case, _)| !held(case)).collect();
     assert!(missing.is_empty(), "neither a test nor docs/limits.md names {missing:#?}");
+}
+
+#[test]
+fn every_case_that_is_cited_is_on_the_page() {
+    let catalogue = catalogue();
+    // Words of other worlds, such as a type's `U32`, begin with letters that no family has.
+    let letters: BTreeSet<char> = catalogue.keys().filter_map(|case| case.chars().next()).collect();
+    let of_a_family = |case: &str| case.chars().next().is_some_and(|letter| letters.contains(&letter));
+    let unknown: Vec<_> = cited(|_, text| text.to_owned())
+        .into_iter()
+        .filter(|(case, _)| of_a_family(case) && !catalogue.contains_key(case))
+        .collect();
+    assert!(unknown.is_empty(), "docs/cases.md does not say what these are: {unknown:#?}");
+    let limits: Vec<String> = limited().into_iter().filter(|case| !catalogue.contains_key(case)).collect();
+    assert!(limits.is_empty(), "docs/limits.md cites what docs/cases.md does not have: {limits:?}");
 }
 
 #[test]

@@ -8,9 +8,13 @@
 //! `fuzz/corpus/NAME`; the test tells what is missing.
 
 mod archive;
+mod delivered;
 mod env_file;
 mod expansion;
+mod graph;
+mod ignore;
 mod inside;
+mod look;
 mod matcher;
 mod redactor;
 mod sealed;
@@ -31,11 +35,15 @@ pub const TARGETS: &[Target] = &[
     Target { name: "archive", run: archive::archive },
     Target { name: "bzip2", run: inside::run },
     Target { name: "cpio", run: inside::run },
+    Target { name: "delivered", run: delivered::run },
     Target { name: "documents", run: archive::documents },
     Target { name: "env_file", run: env_file::run },
     Target { name: "expansion", run: expansion::run },
     Target { name: "git_pack", run: inside::run },
+    Target { name: "graph", run: graph::run },
     Target { name: "gzip", run: inside::run },
+    Target { name: "ignore", run: ignore::run },
+    Target { name: "look", run: look::run },
     Target { name: "matcher", run: matcher::run },
     Target { name: "redactor", run: redactor::run },
     Target { name: "sealed", run: sealed::run },

@@ -28,6 +28,7 @@ pub mod pack;
 mod run;
 mod sample;
 mod scene;
+mod screen;
 mod sweep;
 mod trace;
 

@@ -285,7 +285,8 @@ impl Running<'_> {
             stdout: self.stdout.whole(),
             stderr: self.stderr.whole(),
             took: self.began.elapsed(),
-            shown: String::new(),
+            masked_stdout: String::new(),
+            masked_stderr: String::new(),
         };
         let oracle = self.tool.oracle;
         let mut traces = self.traces_in_processes();
@@ -294,13 +295,8 @@ impl Running<'_> {
             traces.extend(oracle.search("stderr", &outcome.stderr));
         }
         clean(&traces);
-        let shown = format!(
-            "exit: {:?}\nstdout:\n{}\nstderr:\n{}",
-            outcome.code(),
-            oracle.mask(&outcome.stdout),
-            oracle.mask(&outcome.stderr)
-        );
-        Outcome { shown, ..outcome }
+        let (masked_stdout, masked_stderr) = (oracle.mask(&outcome.stdout), oracle.mask(&outcome.stderr));
+        Outcome { masked_stdout, masked_stderr, ..outcome }
     }
 
     #[track_caller]
@@ -362,7 +358,8 @@ pub struct Outcome {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     took: Duration,
-    shown: String,
+    masked_stdout: String,
+    masked_stderr: String,
 }
 
 impl Outcome {
@@ -388,6 +385,16 @@ impl Outcome {
     #[must_use]
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
+    }
+
+    /// Stdout as text, with canaries masked.
+    pub(crate) fn masked_stdout(&self) -> &str {
+        &self.masked_stdout
+    }
+
+    /// Stderr as text, with canaries masked.
+    pub(crate) fn masked_stderr(&self) -> &str {
+        &self.masked_stderr
     }
 
     /// Stdout as it was written.
@@ -470,6 +477,7 @@ impl Oracle {
 
 impl std::fmt::Debug for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.shown)
+        let (stdout, stderr) = (&self.masked_stdout, &self.masked_stderr);
+        write!(f, "exit: {:?}\nstdout:\n{stdout}\nstderr:\n{stderr}", self.code())
     }
 }

@@ -1,0 +1,29 @@
+//! What a build and the scanner inside the builder say to each other.
+
+use plook::wire::{Answer, Answers, read_task};
+
+/// A task of any bytes is read or refused, and answers are the same however their stream is cut.
+pub(crate) fn run(data: &[u8]) {
+    let _ = read_task(&mut &*data);
+    let whole = answers([data]);
+    let cut = data.first().map_or(0, |byte| usize::from(*byte)).min(data.len());
+    let parts = answers([&data[..cut], &data[cut..]]);
+    assert_eq!(whole, parts, "cut at {cut}");
+    assert_eq!(whole, answers(data.chunks(1)), "byte by byte");
+}
+
+/// The answers up to the first error, and whether there was one.
+fn answers<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Answer>, bool) {
+    let (mut stream, mut seen) = (Answers::default(), Vec::new());
+    for part in parts {
+        stream.push(part);
+        loop {
+            match stream.take() {
+                Ok(Some(answer)) => seen.push(answer),
+                Ok(None) => break,
+                Err(_) => return (seen, true),
+            }
+        }
+    }
+    (seen, false)
+}

@@ -1,0 +1,121 @@
+//! A run's output as a snapshot holds it: whole, with everything masked that differs from run to run.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use crate::run::Outcome;
+
+/// What differs from run to run, and what stands in its place. The order counts: a digest is not a container's id.
+///
+/// Two things go whole: BuildKit's own lines, which come in the order in which its steps happen to end, and the lines that say
+/// what a tool waits for, which only a slow engine makes it say.
+static MASKS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
+    [
+        (r"(?m)(?:^#\d+ .*\n\n?)+", "<progress>\n"),
+        (r"(?m)^waiting  .*\n", ""),
+        // A scene, another temporary folder, and the socket of an engine.
+        (r"(?:/[\w.-]+)*/pbuild-test-\w{6}\b", "<scene>"),
+        (r"(?:/[\w.-]+)*/\.tmp\w{6}\b", "<temporary>"),
+        (r"unix://(?:/[\w.-]+)*/engines/(\w+)/run/docker\.sock", "unix://<$1>"),
+        (r"\b\d+\.\d+\.\d+\+dfsg\w*", "<version>"),
+        // Digests, ids, public keys, and what Docker calls an id.
+        (r"\b[0-9a-f]{64}\b", "<digest>"),
+        (r"\bage1[0-9a-z]{58}\b", "<recipient>"),
+        (r"\b[0-9a-f]{12}\b|\b[0-9a-f]{16}\b", "<id>"),
+        (r"\bprocess \d+\b", "process <id>"),
+        (r"\b\d{4}-\d\d-\d\d(?:T[\d:.]+Z)?", "<date>"),
+        // A column of times is set against the right edge, so the blanks before a time count its digits.
+        (r"(?m) {2,}(?:\d+m )?\d+(?:\.\d+)? ?(?:ms|s)$", "  <time>"),
+        (r"\b\d+\.\d+ ?s\b|\b\d+ ms\b|\b\d+m \d+s\b", "<time>"),
+        (r"\b\d+(?:\.\d+)? [kMG]B\b", "<size>"),
+        (r#""(milliseconds|bytes)":\d+"#, "\"$1\":<n>"),
+        // How many encodings of a value differ from one another depends on its bytes; how many records, on what ran before.
+        (r"\b\d+ forms\b", "<n> forms"),
+        (r#""forms":\d+"#, "\"forms\":<n>"),
+        (r"\b\d+ cache records?\b", "<n> cache records"),
+        // The engine's own words for how long a container has been running set the width of their column.
+        (r"\bSINCE +OPEN\b", "SINCE  OPEN"),
+        (r"(?m)\bUp (?:\w+ )*\w+(?: {2,}(\S)| *$)", "Up <time>  $1"),
+        (r"\b127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:<port>"),
+    ]
+    .map(|(pattern, mask)| (Regex::new(pattern).expect("a pattern of this file"), mask))
+    .into()
+});
+
+impl Outcome {
+    /// The whole run as people see it: the exit code, then stdout and stderr, each where it is not empty. Times, digests,
+    /// ids, sizes, ports of this machine and temporary paths are masked, and so is every canary.
+    ///
+    /// `named` are texts of this run alone and their masks, such as the name of a project; they are replaced first.
+    #[must_use]
+    pub fn screen(&self, named: &[(&str, &str)]) -> String {
+        let mut screen = format!("exit code {}\n", self.code());
+        for (stream, text) in [("stdout", self.masked_stdout()), ("stderr", self.masked_stderr())] {
+            if !text.is_empty() {
+                screen.push_str(&format!("--- {stream}\n{}\n", masked(text, named).trim_end_matches('\n')));
+            }
+        }
+        screen
+    }
+}
+
+fn masked(text: &str, named: &[(&str, &str)]) -> String {
+    let named = named.iter().fold(text.to_owned(), |text, (name, mask)| text.replace(name, mask));
+    MASKS.iter().fold(named, |text, (pattern, mask)| pattern.replace_all(&text, *mask).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Scene;
+
+    #[test]
+    fn what_differs_from_run_to_run_is_masked() {
+        for (text, expected) in [
+            ("/tmp/pbuild-test-a1B2c3/project/.env, line 3", "<scene>/project/.env, line 3"),
+            ("in /var/tmp/.tmpAbC123/engine.sock", "in <temporary>/engine.sock"),
+            (
+                "engine    28.5.2+dfsg4 at unix:///root/.cache/pbuild/engines/modern/run/docker.sock (DOCKER_HOST)",
+                "engine    <version> at unix://<modern> (DOCKER_HOST)",
+            ),
+            (&format!("image  shop  sha256:{}", "0a".repeat(32)), "image  shop  sha256:<digest>"),
+            ("[2/4] RUN true                   12.3s\nnext", "[2/4] RUN true  <time>\nnext"),
+            ("[2/4] RUN true                    0.3s\nnext", "[2/4] RUN true  <time>\nnext"),
+            ("clean · 164 MB · 13 ms", "clean · <size> · <time>"),
+            ("ready     db 7.5s · cache 0.5s", "ready     db <time> · cache <time>"),
+            ("open      http://127.0.0.1:8080", "open      http://127.0.0.1:<port>"),
+            ("waits for process 4711 of this project", "waits for process <id> of this project"),
+            ("container 0123456789ab runs", "container <id> runs"),
+            ("#1 [internal] load\n#1 DONE 0.1s\n\n#2 x\nimage", "<progress>\nimage"),
+            ("app  x\nwaiting   instance 1, at most 60s\nready", "app  x\nready"),
+            ("2 secrets in 82 forms", "2 secrets in <n> forms"),
+            ("running   Up About a minute   http://x", "running   Up <time>  http://x"),
+        ] {
+            assert_eq!(masked(text, &[]), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_reader_needs_stays() {
+        for text in
+            ["within 6 s", "512000 bytes", "Dockerfile:3:1", "exit code 10", "byte 34", "[2/4] RUN sleep 3s && true"]
+        {
+            assert_eq!(masked(text, &[]), text);
+        }
+    }
+
+    #[test]
+    fn names_of_the_run_and_canaries_are_masked() {
+        let scene = Scene::new();
+        let token = scene.oracle().token("TOKEN");
+        let tool = scene.tool("/bin/sh").args(["-c", "cat; echo of shop-4711-0 >&2; exit 3"]);
+        let outcome = tool.stdin(token.value()).may_show_values().run();
+        let screen = outcome.screen(&[("shop-4711-0", "shop")]);
+        assert!(
+            screen.starts_with("exit code 3\n--- stdout\n") && screen.ends_with("--- stderr\nof shop\n"),
+            "{screen}"
+        );
+        assert!(!screen.contains(token.text()));
+    }
+}

@@ -1,0 +1,167 @@
+//! Whole screens, held as snapshots: a stray line, another order or a column that moved is a difference that somebody
+//! has to read. `INSTA_UPDATE=always` in front of the test's command writes them anew; git shows what changed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use acceptance::{App, ImageName, Session};
+use ptest::{Engine, Flavour, Image, Layer, Scene};
+
+/// The commands below one, as its own help lists them.
+fn commands(help: &str) -> Vec<String> {
+    help.lines()
+        .skip_while(|line| !line.ends_with("Commands:") && !line.ends_with("commands:"))
+        .skip(1)
+        .take_while(|line| !line.ends_with("ptions:"))
+        // A description that goes on stands further to the right.
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The help of a command and of everything below it.
+fn helps(session: &mut Session<'_>, line: &str) {
+    let help = session.run("help", &format!("{line} --help"));
+    help.expect_code(0);
+    for command in commands(&help.stdout()) {
+        helps(session, &format!("{line} {command}"));
+    }
+}
+
+#[test]
+fn the_help_of_every_command_of_pbuild() {
+    let scene = Scene::new();
+    let mut session = Session::new(&scene);
+    helps(&mut session, "pbuild");
+    assert!(session.text().contains("$ pbuild secrets recipients add --help"), "commands below commands are shown");
+    insta::assert_snapshot!("help_of_pbuild", session.text());
+}
+
+#[test]
+fn the_help_of_every_command_of_prun() {
+    let scene = Scene::new();
+    let mut session = Session::new(&scene);
+    helps(&mut session, "prun");
+    assert!(session.text().contains("$ prun services rotate --help"), "commands below commands are shown");
+    insta::assert_snapshot!("help_of_prun", session.text());
+}
+
+/// A snapshot whose test is gone holds nothing, and one that waits for a decision does not belong into the repository.
+#[test]
+fn every_snapshot_has_a_test_that_takes_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for entry in std::fs::read_dir(folder.join("snapshots")).expect("the snapshots") {
+        let file = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        let parts = file.strip_suffix(".snap").and_then(|name| name.split_once("__"));
+        let (test, name) = parts.unwrap_or_else(|| panic!("{file} is no snapshot"));
+        let source = std::fs::read_to_string(folder.join(format!("{test}.rs"))).expect("the snapshot's test");
+        assert!(source.contains(&format!("assert_snapshot!(\"{name}\"")), "{test}.rs takes no snapshot {name}");
+    }
+}
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the root").join("examples/shop")
+}
+
+/// The README's session: trusted, built, audited, started, shown, a credential changed, the leaking twin refused.
+#[test]
+fn the_shop_as_the_readme_shows_it() {
+    let engine = Engine::get(Flavour::Modern);
+    let mut app = App::new(&engine, "screens");
+    // Columns are as wide as names, so this run's names are as long as any other's.
+    app.project = format!("screens{:08}", std::process::id());
+    app.image = ImageName::new(&engine, "screens");
+    let (token, key) = (app.scene.oracle().token("INDEX_TOKEN"), app.scene.oracle().token("APP_KEY"));
+    let index = format!("{}-index", app.project);
+    let started = Command::new(example().join("index/start"))
+        .args([index.as_str(), "pbuild/python:3"])
+        .env("DOCKER_HOST", engine.docker_host())
+        .env("INDEX_TOKEN", token.text())
+        .output()
+        .expect("the example's index starts");
+    let address = String::from_utf8_lossy(&started.stdout).trim().to_owned();
+    copy(&example(), &app.scene.project());
+    let rest: String = std::fs::read_to_string(example().join("app.toml"))
+        .expect("the example's manifest")
+        .lines()
+        .skip_while(|line| !line.starts_with('['))
+        .map(|line| line.replace("127.0.0.1:8080:8080", "@PORT@:8080") + "\n")
+        .collect();
+    app.manifest(&rest);
+    app.prun(&["trust", "--forget"]).run().expect_code(0);
+
+    let port = app.port.to_string();
+    let mut session = Session::new(&app.scene)
+        .naming(app.image.as_str(), "shop:latest")
+        .naming(app.project.as_str(), "shop")
+        .naming(address.as_str(), "<index>")
+        .naming(engine.address(), "<engine>")
+        .naming(port, "<port>");
+    let mut run = |about: &str, line: &str| {
+        session.run_with(about, line, |tool| tool.env("INDEX_TOKEN", token.text()).env("APP_KEY", key.text()))
+    };
+    run("entries that read the environment", "pbuild trust").expect_code(0);
+    run("a clean build", &format!("pbuild build --no-cache --add-host index:{address} .")).expect_code(0);
+    run("a clean audit", &format!("pbuild audit {}", app.image.as_str())).expect_code(0);
+    run("a start", "prun start").expect_code(0);
+    for name in ["DB_PASSWORD", "DATABASE_URL", "REDIS_PASSWORD", "REDIS_URL"] {
+        app.register(name);
+    }
+    run("the variables of the app", "prun injected").expect_code(0);
+    run("a credential changed", "prun services rotate db").expect_code(0);
+    run("what runs", "prun ps").expect_code(0);
+    run("nothing to do", "prun start").expect_code(0);
+    let leak = format!("pbuild build --no-cache --add-host index:{address} --file Dockerfile.leak --tag leaking .");
+    run("a leaking build", &leak).expect_code(10);
+    run("the end", "prun stop").expect_code(0);
+    engine.docker(&["rm", "--force", "--volumes", &index]);
+    insta::assert_snapshot!("shop", session.text());
+}
+
+/// Copies the files of a folder.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a folder of the example") {
+        let path = entry.expect("an entry").path();
+        let there = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            std::fs::create_dir_all(&there).expect("a folder of the project");
+            copy(&path, &there);
+        } else {
+            std::fs::copy(&path, &there).expect("a file of the project");
+        }
+    }
+}
+
+/// An audit's verdict for people: clean, a leak in several places, and one that proves nothing.
+#[test]
+fn audits_of_an_archive() {
+    let scene = Scene::new();
+    let (token, hidden) = (scene.oracle().token("NPM_TOKEN"), scene.oracle().token("DEPLOY_KEY"));
+    let both = format!("NPM_TOKEN={}\nDEPLOY_KEY={}\nMODE=production\n", token.text(), hidden.text());
+    scene.write_secret("both.env", both);
+    let npmrc = format!("registry=x\n//registry.example/:_authToken={}\n", token.text());
+    let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, token.value());
+    let write = |name: &str, layers: [(Layer, &str); 2]| {
+        let image = layers.into_iter().fold(Image::new(), |image, (layer, made_by)| image.layer(layer, made_by));
+        let path = scene.write(name, image.docker_legacy("shop:1").tar());
+        scene.allow(path);
+    };
+    let motd = || (Layer::new().file("etc/motd", "hello\n"), "COPY motd /etc/motd");
+    write("clean.tar", [motd(), (Layer::new().file("srv/app", "app\n"), "COPY app /srv/app")]);
+    let first = Layer::new().directory("root").file("root/.npmrc", npmrc);
+    let second = Layer::new().whiteout("root/.npmrc").file("srv/state.json", format!("{{\"auth\":\"{encoded}\"}}\n"));
+    write("leak.tar", [(first, "RUN npm config set …"), (second, "RUN npm run build; rm /root/.npmrc")]);
+    // The header speaks of more than there is.
+    let cut = Layer::new().header(b"srv/data", b'0', b"", 1_000_000);
+    write("cut.tar", [motd(), (cut, "COPY data /srv/data")]);
+
+    let mut session = Session::new(&scene);
+    session.run("nothing is there", "pbuild audit --archive clean.tar --env-file both.env").expect_code(0);
+    session.run("two places", "pbuild audit --archive leak.tar --env-file both.env").expect_code(10);
+    session.run("a layer that ends early", "pbuild audit --archive cut.tar --env-file both.env").expect_code(11);
+    session.run("for a pipeline", "pbuild audit --archive leak.tar --env-file both.env --github").expect_code(10);
+    session.run("for programs", "pbuild audit --archive cut.tar --env-file both.env --format json").expect_code(11);
+    insta::assert_snapshot!("audits", session.text());
+}
