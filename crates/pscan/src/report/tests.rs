@@ -10,6 +10,7 @@ use crate::{NeedleSetBuilder, show};
 fn report(text: &str) -> Report {
     let name = |name: &str| SecretName::parse(name).unwrap();
     let finding = |place: Place| Finding {
+        part: None,
         secret: name("TOKEN"),
         same_value: vec![name("OTHER")],
         form: Form::Raw,
