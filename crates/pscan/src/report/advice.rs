@@ -12,7 +12,7 @@ impl Finding {
     /// What was found where, in one sentence without its full stop.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let mut text = self.secret().to_string();
+        let mut text = self.label();
         for name in self.same_value() {
             text.push_str(&format!(" (= {name})"));
         }
