@@ -12,6 +12,7 @@ mod env_file;
 mod expansion;
 mod inside;
 mod matcher;
+mod parts;
 mod redactor;
 mod sealed;
 mod store;
@@ -37,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "git_pack", run: inside::run },
     Target { name: "gzip", run: inside::run },
     Target { name: "matcher", run: matcher::run },
+    Target { name: "parts", run: parts::run },
     Target { name: "redactor", run: redactor::run },
     Target { name: "sealed", run: sealed::run },
     Target { name: "seven_zip", run: inside::run },
