@@ -52,6 +52,18 @@ pub enum Origin {
     },
 }
 
+/// `parts`: which values count that the secret contains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Parts {
+    /// All that are found; the default.
+    #[default]
+    All,
+    /// None: the secret is one thing.
+    None,
+    /// Those of these names.
+    Named(Vec<String>),
+}
+
 /// One declared user secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -66,6 +78,8 @@ pub struct Secret {
     pub steps: Vec<String>,
     /// Where its value is read, if the manifest says so.
     pub from: Option<Origin>,
+    /// Which of its parts are searched for and masked beside the whole.
+    pub parts: Parts,
     /// A new value runs its steps again.
     pub rebuild: bool,
     /// In what shape programs get it.
@@ -76,7 +90,7 @@ pub struct Secret {
     pub replaces_injected: bool,
 }
 
-const KNOWN: &[&str] = &["scope", "steps", "from", "rebuild", "as", "value", "override"];
+const KNOWN: &[&str] = &["scope", "steps", "from", "parts", "rebuild", "as", "value", "override"];
 const FROM: &[&str] = &["env", "file", "command", "timeout", "raw"];
 
 impl Secret {
@@ -102,6 +116,7 @@ impl Secret {
                 .unwrap_or_default(),
             steps: steps(&table)?,
             from: from(&table)?,
+            parts: parts(&table)?,
             rebuild: table.boolean("rebuild")?.is_some_and(|at| at.value),
             delivery: table
                 .choice("as", &["variable", "file"], &[Delivery::Variable, Delivery::File])?
@@ -166,6 +181,20 @@ fn steps(table: &Table<'_>) -> Result<Vec<String>, Located> {
             _ => Ok(pattern.value),
         })
         .collect()
+}
+
+fn parts(table: &Table<'_>) -> Result<Parts, Located> {
+    let Some(written) = table.get("parts") else { return Ok(Parts::All) };
+    let rule = "be true, false, or a list of names";
+    match written.get_ref() {
+        DeValue::Boolean(true) => Ok(Parts::All),
+        DeValue::Boolean(false) => Ok(Parts::None),
+        DeValue::Array(names) if !names.is_empty() => {
+            let names = table.strings("parts")?.unwrap_or_default();
+            Ok(Parts::Named(names.into_iter().map(|name| name.value).collect()))
+        }
+        _ => Err(broken(&table.path("parts"), rule, written.span())),
+    }
 }
 
 fn from(table: &Table<'_>) -> Result<Option<Origin>, Located> {

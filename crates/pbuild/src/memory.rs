@@ -57,8 +57,10 @@ impl LayerMemory {
         let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
         let folder = cache.join("pbuild/layers");
         private_folder(&folder)?;
-        let mut needles: Vec<String> =
-            secrets.iter().map(|secret| key.digest("layers", secret.name(), secret.value())).collect();
+        // What was not searched for may be there: the parts count as well as the value.
+        let digest =
+            |secret: &Secret| key.digest(&format!("layers {:?}", secret.part_choice()), secret.name(), secret.value());
+        let mut needles: Vec<String> = secrets.iter().map(digest).collect();
         needles.sort_unstable();
         let name = SecretName::parse("LAYER").ok()?;
         Some(Self { folder, key, needles: needles.join(" "), nothing: UserSecret::new(Vec::new()), name })

@@ -81,7 +81,9 @@ impl Secrets {
         }
         let redactor = secrets
             .iter()
-            .fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()))
+            .fold(RedactorBuilder::new(), |builder, secret| {
+                builder.taken_apart(secret.name(), secret.value(), secret.parts())
+            })
             .build()
             .map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
         let rebuilding = match purpose {
@@ -96,10 +98,9 @@ impl Secrets {
     /// # Errors
     /// When there are more forms than one search holds.
     pub fn needles(&self) -> Result<Arc<NeedleSet>, Failure> {
-        let builder = self
-            .all
-            .iter()
-            .fold(NeedleSetBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()));
+        let builder = self.all.iter().fold(NeedleSetBuilder::new(), |builder, secret| {
+            builder.taken_apart(secret.name(), secret.value(), secret.parts())
+        });
         let needles = builder.build().map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
         Ok(Arc::new(needles))
     }

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use papp::{Manifest, Origin};
 use psecret::{
-    Delivery, Dialect, EnvFile, EnvFileWarning, EnvValue, Inputs, Place, Scope, Searchability, Secret, SecretFlag,
-    SecretName, Source, UserSecret,
+    Delivery, Dialect, EnvFile, EnvFileWarning, EnvValue, Inputs, PartChoice, Place, Scope, Searchability, Secret,
+    SecretFlag, SecretName, Source, UserSecret,
 };
 
 pub use command::CommandError;
@@ -220,6 +220,22 @@ impl Search<'_> {
 
     /// Takes a value under the scope and in the shape that the manifest says.
     fn take(&mut self, name: SecretName, value: UserSecret, source: Source) -> Result<(), ResolveError> {
+        let choice = match self.declared.secret(name.as_str()).map(|secret| &secret.parts) {
+            None | Some(papp::Parts::All) => PartChoice::All,
+            Some(papp::Parts::None) => PartChoice::None,
+            Some(papp::Parts::Named(names)) => PartChoice::Named(names.clone()),
+        };
+        self.take_with(name, value, source, choice)
+    }
+
+    /// The same, with the parts that somebody chose.
+    fn take_with(
+        &mut self,
+        name: SecretName,
+        value: UserSecret,
+        source: Source,
+        choice: PartChoice,
+    ) -> Result<(), ResolveError> {
         let declared = self.declared.secret(name.as_str());
         let scope = declared.map_or(Scope::Both, |secret| match secret.scope {
             papp::Scope::Build => Scope::Build,
@@ -232,7 +248,7 @@ impl Search<'_> {
             None if !name.is_variable() => Delivery::File,
             Some(_) | None => Delivery::Variable,
         };
-        self.found.push(Secret::new(name, value, scope, delivery, source)?);
+        self.found.push(Secret::new(name, value, scope, delivery, source)?.with_parts(choice));
         Ok(())
     }
 
@@ -255,7 +271,10 @@ impl Search<'_> {
             }
             let place = flag.place(inputs);
             let value = place.read(name, inputs)?;
-            self.take(name.clone(), value, Source::Flag(place))?;
+            match flag.parts() {
+                Some(choice) => self.take_with(name.clone(), value, Source::Flag(place), choice.clone())?,
+                None => self.take(name.clone(), value, Source::Flag(place))?,
+            }
         }
         Ok(())
     }

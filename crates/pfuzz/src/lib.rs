@@ -16,6 +16,7 @@ mod ignore;
 mod inside;
 mod look;
 mod matcher;
+mod parts;
 mod redactor;
 mod sealed;
 mod store;
@@ -45,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ignore", run: ignore::run },
     Target { name: "look", run: look::run },
     Target { name: "matcher", run: matcher::run },
+    Target { name: "parts", run: parts::run },
     Target { name: "redactor", run: redactor::run },
     Target { name: "sealed", run: sealed::run },
     Target { name: "seven_zip", run: inside::run },

@@ -2,6 +2,7 @@
 //!
 //! usage: look FILE STATES, with `NAME=value` on each line of FILE, and the mounted base image at STATES/0
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
@@ -19,7 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         values.push(value.as_bytes().to_vec().into());
     }
     let base = Some(Base { state: 0, known: None });
-    let task = Task { version: VERSION, secrets, documents: vec!["config".to_owned()], base, layers: Vec::new() };
+    let parts = BTreeMap::new();
+    let documents = vec!["config".to_owned()];
+    let task = Task { version: VERSION, secrets, parts, documents, base, layers: Vec::new() };
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
     let documents = vec![b"{}".to_vec()];
     search::run(WholeTask { task, values, documents }, Path::new(states), &mounts, &mut std::io::sink())?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pimage::{LooseBlob, Verify};
 use pscan::{NeedleSet, NeedleSetBuilder, Options, ScanError};
-use psecret::{SecretName, UserSecret};
+use psecret::{PartChoice, Parts, SecretName, UserSecret};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -81,8 +81,14 @@ pub fn run(whole: WholeTask, states: &Path, mountinfo: &str, out: &mut impl Writ
 fn needles(task: &Task, values: Vec<Zeroizing<Vec<u8>>>) -> Result<NeedleSet, SearchError> {
     let mut builder = NeedleSetBuilder::new();
     for (name, mut value) in task.secrets.iter().zip(values) {
+        let choice = match task.parts.get(name) {
+            None => PartChoice::All,
+            Some(parts) if parts.is_empty() => PartChoice::None,
+            Some(parts) => PartChoice::Named(parts.clone()),
+        };
         let name = SecretName::parse(name).map_err(|_| SearchError::Name)?;
-        builder = builder.secret(&name, &UserSecret::new(std::mem::take(&mut *value)));
+        let value = UserSecret::new(std::mem::take(&mut *value));
+        builder = builder.taken_apart(&name, &value, &Parts::of(&value, &choice));
     }
     Ok(builder.build()?)
 }

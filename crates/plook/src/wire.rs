@@ -3,6 +3,7 @@
 //! The task is one frame of JSON, then a frame for each secret's value, then one for each document. Each answer is one
 //! frame of JSON. Without an answer [`Answer::End`] nothing was proven, whatever came before it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,10 @@ pub struct Task {
     pub version: u32,
     /// The secrets' names; a frame with the value of each follows.
     pub secrets: Vec<String>,
+    /// By name, the parts that count of a secret that not all count of; none when the list is empty. The scanner takes
+    /// values apart itself, as whoever reads its report does.
+    #[serde(default)]
+    pub parts: BTreeMap<String, Vec<String>>,
     /// The image's documents by name; a frame with the bytes of each follows. The first is the configuration.
     pub documents: Vec<String>,
     /// The base image, if there is one.
@@ -223,6 +228,7 @@ mod tests {
         let task = Task {
             version: VERSION,
             secrets: vec!["TOKEN".into(), "KEY".into()],
+            parts: BTreeMap::from([("KEY".into(), vec!["d".into()])]),
             documents: vec!["config".into()],
             base: Some(Base { state: 0, known: None }),
             layers: vec![Layer { before: Some(0), after: 1, covering: None }],

@@ -11,7 +11,7 @@ const SAME_STEP_SHORT: &str = "remove the file in the same RUN";
 /// The secret, the place and the instruction that wrote it, in one sentence without its full stop.
 #[must_use]
 pub fn sentence(finding: &Finding) -> String {
-    let mut text = finding.secret().to_string();
+    let mut text = finding.label();
     for name in finding.same_value() {
         text.push_str(&format!(" (= {name})"));
     }

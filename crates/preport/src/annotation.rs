@@ -19,7 +19,7 @@ const MOST: usize = 50;
 pub fn annotations(report: &Report) -> String {
     let mut out = String::new();
     for finding in report.findings().iter().take(MOST) {
-        let mut properties = format!("title={}", property(&format!("{} is in the image", finding.secret())));
+        let mut properties = format!("title={}", property(&format!("{} is in the image", finding.label())));
         if let Some(line) = finding.line() {
             properties = format!("file={},line={},{properties}", property(&line.file), line.line);
         }

@@ -237,7 +237,7 @@ fn row_of_finding(finding: &Finding) -> Markup {
     html! {
         tr data-secret=(secret_names(finding).collect::<Vec<_>>().join(" ")) data-layer=(key) {
             td.name {
-                (finding.secret().as_str())
+                (finding.label())
                 @for name in finding.same_value() { " = " (name.as_str()) }
             }
             td {

@@ -143,6 +143,7 @@ fn properties(finding: &Finding) -> Value {
         }
     };
     put("secret", Some(json!(finding.secret().as_str())));
+    put("part", finding.part().map(|text| json!(text)));
     put("form", Some(json!(finding.form().machine_name())));
     put("platform", finding.image().map(|text| json!(text)));
     put("layer", finding.layer().map(|layer| json!(layer)));
@@ -158,8 +159,9 @@ fn properties(finding: &Finding) -> Value {
 /// A digest that knows the same finding again in another run. Nothing of the value goes into it.
 fn place_fingerprint(finding: &Finding) -> String {
     let place = finding.place();
+    let secret = finding.label();
     let parts = [
-        finding.secret().as_str(),
+        secret.as_str(),
         finding.form().machine_name(),
         place.machine_name(),
         place.path().unwrap_or_default(),

@@ -42,7 +42,7 @@ impl fmt::Display for Text<'_> {
             writeln!(f, "  and {not_shown} more; the JSON report lists up to 10000")?;
         }
         for one in self.0.unprotected() {
-            writeln!(f, "unprotected  {} is not searched for: {}", one.name(), one.why())?;
+            writeln!(f, "unprotected  {} is not searched for: {}", one.label(), one.why())?;
         }
         for one in self.0.damaged().iter().take(MOST_DAMAGED) {
             let layer = one.layer().map(|layer| format!("layer {layer}, ")).unwrap_or_default();
@@ -176,7 +176,7 @@ fn row(finding: &Finding) -> [String; 5] {
         Some(line) => format!("{}:{} {}", line.file, line.line, cut(instruction)),
         None => cut(instruction),
     };
-    [container + &platform, instruction, place, format!("{}{names}", finding.secret()), remarks]
+    [container + &platform, instruction, place, format!("{}{names}", finding.label()), remarks]
 }
 
 fn write_table(f: &mut fmt::Formatter<'_>, rows: &[[String; 5]]) -> fmt::Result {

@@ -211,11 +211,17 @@ fn audit_any(
         accepted: Vec::new(),
         stale: Vec::new(),
         not_listed,
-        not_searched: told(needles, &contents, contents.problems()),
+        not_searched: not_searched(needles).chain(told(needles, &contents, contents.problems())).collect(),
         damaged: told(needles, &contents, contents.damaged()),
         unprotected: needles.unsearched().to_vec(),
         stats,
     })
+}
+
+/// What nothing was searched for, though it should have been.
+fn not_searched(needles: &NeedleSet) -> impl Iterator<Item = NotSearched> {
+    let told = |why: &String| NotSearched { layer: None, member: None, why: why.clone() };
+    needles.incomplete().iter().map(told)
 }
 
 /// Each problem with the layer it concerns.
@@ -312,6 +318,7 @@ impl Writer<'_> {
         let secret = names.next().expect("a needle belongs to somebody");
         Finding {
             secret,
+            part: self.needles.part(found.owner).map(str::to_owned),
             same_value: names.collect(),
             form: found.form,
             container: None,
@@ -388,12 +395,13 @@ impl Writer<'_> {
         let mut note = |needle: usize, pointer: Option<(Vec<u8>, Option<usize>)>, at: u64| {
             let found = self.needles.needle(needle);
             let (pointer, history) = pointer.map_or((None, None), |(pointer, history)| (Some(pointer), history));
-            let key = (found.owner, pointer.clone());
+            let key = (self.needles.family(found.owner), pointer.clone());
             let spot = seen.entry(key.clone()).or_insert_with(|| {
                 order.push(key);
                 Spot { needle, form: found.form, at, history }
             });
-            if found.form < spot.form {
+            let known = self.needles.needle(spot.needle);
+            if (self.needles.rank(found.owner), found.form) < (self.needles.rank(known.owner), spot.form) {
                 (spot.needle, spot.form) = (needle, found.form);
             }
         };

@@ -104,7 +104,9 @@ struct Track<'n> {
     /// What was named, in order, as far back as a hit may still begin. A hit is told behind its end, when the reader may
     /// have named what follows.
     named: VecDeque<Named>,
-    /// The spots of each owner that a later hit may still enlarge or swallow, in order: the lines of a key are seen
+    /// The longest needle of each secret that was seen.
+    reach: HashMap<usize, u64>,
+    /// The spots of each secret that a later hit may still enlarge or swallow, in order: the lines of a key are seen
     /// before the key is.
     open: HashMap<usize, VecDeque<Spot>>,
     /// Spots of which the entry is not yet named.
@@ -135,7 +137,7 @@ impl<'n, W: FnMut(u64) -> ControlFlow<()>> Collector<'n, W> {
 fn innermost(needles: &NeedleSet, sightings: Vec<Sighting>) -> Vec<Sighting> {
     let key = |sighting: &Sighting| {
         let path = sighting.entry.as_ref().map(|entry| entry.path.clone()).unwrap_or_default();
-        (sighting.blob, needles.needle(sighting.needle).owner, path)
+        (sighting.blob, needles.family(needles.needle(sighting.needle).owner), path)
     };
     let mut deepest: HashMap<_, Vec<(usize, Vec<u8>)>> = HashMap::new();
     for sighting in sightings.iter().filter(|sighting| sighting.level > 0) {
@@ -184,13 +186,15 @@ impl Found {
 impl Track<'_> {
     fn hit(&mut self, hit: &Hit<'_>, found: &mut Found) {
         let mut new = Spot { needle: hit.needle, form: hit.form(), start: hit.start(), end: hit.end() };
-        let spots = self.open.entry(hit.owner()).or_default();
+        let (needles, family) = (self.needles, self.needles.family(hit.owner()));
+        let worth = |spot: &Spot| (needles.rank(needles.needle(spot.needle).owner), spot.form);
+        let spots = self.open.entry(family).or_default();
         spots.retain(|spot| {
             let apart = new.end <= spot.start || spot.end <= new.start;
             if !apart {
                 new.start = new.start.min(spot.start);
                 new.end = new.end.max(spot.end);
-                if spot.form <= new.form {
+                if worth(spot) <= worth(&new) {
                     (new.form, new.needle) = (spot.form, spot.needle);
                 }
             }
@@ -199,7 +203,7 @@ impl Track<'_> {
         let place = spots.partition_point(|spot| spot.start < new.start);
         spots.insert(place, new);
         // Hits come nearly in the order of their ends: what lies this far behind, none of them reaches any more.
-        let reach = self.needles.longest_of(hit.owner()) + DISORDER;
+        let reach = self.reach.entry(family).or_insert_with(|| needles.longest_of(family)).saturating_add(DISORDER);
         let mut closed = Vec::new();
         while let Some(first) = spots.pop_front_if(|first| first.end + reach < new.end) {
             closed.push(first);
@@ -306,6 +310,7 @@ impl<W: FnMut(u64) -> ControlFlow<()>> Visitor for Collector<'_, W> {
                 level: self.level,
                 shown: 0,
                 named: entry.into_iter().collect(),
+                reach: HashMap::new(),
                 open: HashMap::new(),
                 waiting: BTreeMap::new(),
                 here: HashMap::new(),

@@ -12,6 +12,7 @@ use psecret::{Form, SecretName};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub(crate) secret: SecretName,
+    pub(crate) part: Option<String>,
     pub(crate) same_value: Vec<SecretName>,
     pub(crate) form: Form,
     pub(crate) container: Option<Container>,
@@ -167,6 +168,18 @@ impl Finding {
         &self.secret
     }
 
+    /// The part of the secret that was seen; `None` for the whole of it.
+    #[must_use]
+    pub fn part(&self) -> Option<&str> {
+        self.part.as_deref()
+    }
+
+    /// The secret, and which part of it, for people.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(&self.secret, self.part())
+    }
+
     /// Other secrets that have the same value, or share what was seen.
     #[must_use]
     pub fn same_value(&self) -> &[SecretName] {
@@ -238,5 +251,13 @@ impl Finding {
     #[must_use]
     pub fn line(&self) -> Option<&SourceLine> {
         self.line.as_ref()
+    }
+}
+
+/// A secret, and which part of it.
+pub(crate) fn label(secret: &SecretName, part: Option<&str>) -> String {
+    match part {
+        Some(part) => format!("{secret}, part {part}"),
+        None => secret.to_string(),
     }
 }

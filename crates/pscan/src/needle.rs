@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use psecret::{Form, Redactor, RedactorBuilder, Searchability, SecretName, Shape, UserSecret, forms};
+use psecret::{Form, PartChoice, Parts, Redactor, RedactorBuilder, Searchability, SecretName, Shape, UserSecret};
 
 use crate::ScanError;
 use crate::anchor::{self, NARROW, Piece, WIDE};
@@ -16,10 +16,35 @@ use crate::text::LONGEST_GAP;
 /// Collects the secrets of a [`NeedleSet`].
 #[derive(Default)]
 pub struct NeedleSetBuilder {
-    names: Vec<SecretName>,
+    subjects: Subjects,
     shapes: Vec<(usize, bool, Vec<Shape>)>,
     unsearched: Vec<Unsearched>,
+    /// What was not searched for although it should be, in words.
+    incomplete: Vec<String>,
     redactor: RedactorBuilder,
+}
+
+/// Who is searched for: secrets, and parts of them.
+#[derive(Default)]
+struct Subjects {
+    names: Vec<SecretName>,
+    /// Indexes into `names`, with the part's name. Of one secret, the whole stands before its parts, and a part before
+    /// those inside of it.
+    all: Vec<(usize, Option<String>)>,
+}
+
+impl Subjects {
+    fn add(&mut self, name: &SecretName, part: Option<&str>) -> usize {
+        let owner = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.names.push(name.clone());
+            self.names.len() - 1
+        });
+        let is = |(known, known_part): &(usize, Option<String>)| *known == owner && known_part.as_deref() == part;
+        self.all.iter().position(is).unwrap_or_else(|| {
+            self.all.push((owner, part.map(str::to_owned)));
+            self.all.len() - 1
+        })
+    }
 }
 
 impl NeedleSetBuilder {
@@ -29,23 +54,39 @@ impl NeedleSetBuilder {
         Self::default()
     }
 
-    /// Adds a secret. One that cannot be searched for is remembered as such and told in every report.
+    /// Adds a secret with all its parts. What cannot be searched for is remembered as such and told in every report.
     #[must_use]
-    pub fn secret(mut self, name: &SecretName, value: &UserSecret) -> Self {
+    pub fn secret(self, name: &SecretName, value: &UserSecret) -> Self {
+        self.taken_apart(name, value, &Parts::of(value, &PartChoice::All))
+    }
+
+    /// Adds a secret with those of its parts.
+    #[must_use]
+    pub fn taken_apart(mut self, name: &SecretName, value: &UserSecret, parts: &Parts) -> Self {
+        let unsearched =
+            |part: Option<&str>, why| Unsearched { name: name.clone(), part: part.map(str::to_owned), why };
         match Searchability::of(value) {
-            Searchability::Empty => self.unsearched.push(Unsearched { name: name.clone(), why: Why::Empty }),
-            Searchability::Unprotected(why) => {
-                self.unsearched.push(Unsearched { name: name.clone(), why: Why::Unprotected(why) });
-            }
+            Searchability::Empty => self.unsearched.push(unsearched(None, "empty".to_owned())),
+            Searchability::Unprotected(why) => self.unsearched.push(unsearched(None, why.to_string())),
             policy @ (Searchability::Weak | Searchability::Full) => {
-                let owner = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
-                    self.names.push(name.clone());
-                    self.names.len() - 1
-                });
-                self.shapes.push((owner, policy == Searchability::Weak, forms(value)));
-                self.redactor = self.redactor.secret(name, value);
+                let subject = self.subjects.add(name, None);
+                self.shapes.push((subject, policy == Searchability::Weak, parts.forms_of_whole(value)));
             }
         }
+        for part in parts.iter() {
+            let subject = self.subjects.add(name, Some(part.name()));
+            self.shapes.push((subject, false, part.forms()));
+        }
+        self.unsearched.extend(parts.unsearched().iter().map(|part| unsearched(Some(part.name()), part.to_string())));
+        match parts.left_out() {
+            0 => {}
+            1 => self.incomplete.push(format!("{name} has one more part than are searched for")),
+            more => self.incomplete.push(format!("{name} has {more} more parts than are searched for")),
+        }
+        if parts.is_cut() {
+            self.incomplete.push(format!("{name} was not taken apart to its end"));
+        }
+        self.redactor = self.redactor.taken_apart(name, value, parts);
         self
     }
 
@@ -59,14 +100,14 @@ impl NeedleSetBuilder {
     }
 
     fn build_with(self, engines: Engines) -> Result<NeedleSet, ScanError> {
-        let Self { names, shapes, unsearched, redactor } = self;
+        let Self { subjects, shapes, unsearched, incomplete, redactor } = self;
         let all = || shapes.iter().flat_map(|(_, _, shapes)| shapes);
         let (forms, bytes) = (all().count(), all().map(Shape::len).sum());
         let too_many = || ScanError::TooManyForms { forms, bytes };
         let redactor = redactor.build().map_err(|_| too_many())?;
 
         let mut set = NeedleSet {
-            names,
+            subjects,
             owners: Vec::new(),
             longest: Vec::new(),
             needles: Vec::new(),
@@ -75,12 +116,13 @@ impl NeedleSetBuilder {
             narrow: Filter::new(),
             automaton: None,
             unsearched,
+            incomplete,
             redactor,
         };
         let mut for_automaton: Vec<(usize, Piece)> = Vec::new();
         let mut owners = HashMap::new();
         for wanted in merged(&shapes) {
-            let owner = *owners.entry(wanted.names).or_insert_with_key(|names| set.new_owner(names));
+            let owner = *owners.entry(wanted.subjects).or_insert_with_key(|subjects| set.new_owner(subjects));
             let Wanted { form, weak, pattern, .. } = wanted;
             let index = set.needles.len();
             set.longest[owner] = set.longest[owner].max(pattern.bytes().len() as u64);
@@ -140,40 +182,40 @@ pub(crate) enum Engines {
 struct Wanted {
     form: Form,
     weak: bool,
-    names: Vec<usize>,
+    subjects: Vec<usize>,
     pattern: Pattern,
 }
 
-/// Equal patterns become one needle of all who want them: two names may have one value (S8).
+/// Equal patterns become one needle of all who want them: two names may have one value (S8), and so may two parts.
 fn merged(shapes: &[(usize, bool, Vec<Shape>)]) -> Vec<Wanted> {
     let mut all: Vec<(Pattern, Form, bool, usize)> = Vec::new();
-    for (name, weak, shapes) in shapes {
-        all.extend(shapes.iter().map(|shape| (Pattern::new(shape, *weak), shape.form(), *weak, *name)));
+    for (subject, weak, shapes) in shapes {
+        all.extend(shapes.iter().map(|shape| (Pattern::new(shape, *weak), shape.form(), *weak, *subject)));
     }
     all.sort_by(|one, other| one.0.key().cmp(&other.0.key()));
     let mut merged: Vec<Wanted> = Vec::new();
-    for (pattern, form, weak, name) in all {
+    for (pattern, form, weak, subject) in all {
         match merged.last_mut().filter(|last| last.pattern.key() == pattern.key()) {
             Some(last) => {
                 last.form = last.form.min(form);
                 last.weak &= weak;
-                if !last.names.contains(&name) {
-                    last.names.push(name);
+                if !last.subjects.contains(&subject) {
+                    last.subjects.push(subject);
                 }
             }
-            None => merged.push(Wanted { form, weak, names: vec![name], pattern }),
+            None => merged.push(Wanted { form, weak, subjects: vec![subject], pattern }),
         }
     }
     for wanted in &mut merged {
-        wanted.names.sort_unstable();
+        wanted.subjects.sort_unstable();
     }
     merged
 }
 
 /// Every form of every secret, compiled; immutable, shared by all searches.
 pub struct NeedleSet {
-    names: Vec<SecretName>,
-    /// Groups of indexes into `names`: those who share a needle.
+    subjects: Subjects,
+    /// Groups of indexes of subjects: those who share a needle, whole secrets first.
     owners: Vec<Vec<usize>>,
     longest: Vec<u64>,
     needles: Vec<Needle>,
@@ -183,6 +225,7 @@ pub struct NeedleSet {
     narrow: Filter<NARROW>,
     automaton: Option<Automaton>,
     unsearched: Vec<Unsearched>,
+    incomplete: Vec<String>,
     redactor: Redactor,
 }
 
@@ -195,8 +238,10 @@ pub(crate) struct Needle {
 }
 
 impl NeedleSet {
-    fn new_owner(&mut self, names: &[usize]) -> usize {
-        self.owners.push(names.to_vec());
+    fn new_owner(&mut self, subjects: &[usize]) -> usize {
+        let mut subjects = subjects.to_vec();
+        subjects.sort_by_key(|subject| (self.subjects.all[*subject].1.is_some(), *subject));
+        self.owners.push(subjects);
         self.longest.push(0);
         self.owners.len() - 1
     }
@@ -210,7 +255,7 @@ impl NeedleSet {
     /// How many secrets are searched for.
     #[must_use]
     pub fn secrets(&self) -> usize {
-        self.names.len()
+        self.subjects.names.len()
     }
 
     /// In how many forms altogether.
@@ -232,6 +277,11 @@ impl NeedleSet {
         &self.unsearched
     }
 
+    /// What is not searched for although it should be: parts beyond those that one secret may have.
+    pub(crate) fn incomplete(&self) -> &[String] {
+        &self.incomplete
+    }
+
     /// A search over one stream of bytes.
     #[must_use]
     pub fn searcher(&self) -> Searcher<'_> {
@@ -240,17 +290,43 @@ impl NeedleSet {
 
     /// The names of the secrets that are searched for.
     pub(crate) fn secret_names(&self) -> impl Iterator<Item = &SecretName> {
-        self.names.iter()
+        self.subjects.names.iter()
     }
 
-    /// The names of the secrets that a hit stands for: several when they have one value.
+    /// The names of the secrets that a hit stands for, each once: several when they have one value.
     pub(crate) fn names(&self, owner: usize) -> impl Iterator<Item = &SecretName> {
-        self.owners[owner].iter().map(|name| &self.names[*name])
+        let owners = &self.owners[owner];
+        let name = |subject: &usize| self.subjects.all[*subject].0;
+        let first = move |at: usize| !owners[..at].iter().any(|earlier| name(earlier) == name(&owners[at]));
+        (0..owners.len()).filter(move |at| first(*at)).map(move |at| &self.subjects.names[name(&owners[at])])
+    }
+
+    /// The part of the first of these secrets that a hit stands for; `None` for the whole of it.
+    pub(crate) fn part(&self, owner: usize) -> Option<&str> {
+        self.owners[owner].first().and_then(|subject| self.subjects.all[*subject].1.as_deref())
+    }
+
+    /// The secret that a hit is told under. What overlaps of one secret is one sighting.
+    pub(crate) fn family(&self, owner: usize) -> usize {
+        self.owners[owner].first().map_or(0, |subject| self.subjects.all[*subject].0)
+    }
+
+    /// Which of two that overlap tells more: the whole before its parts, a part before those inside of it.
+    pub(crate) fn rank(&self, owner: usize) -> usize {
+        self.owners[owner].first().copied().unwrap_or_default()
+    }
+
+    /// Whether a secret that is searched for has such a part.
+    pub(crate) fn has_part(&self, name: &SecretName, part: &str) -> bool {
+        self.subjects
+            .all
+            .iter()
+            .any(|(owner, known)| self.subjects.names[*owner] == *name && known.as_deref() == Some(part))
     }
 
     /// The secret of this name, if it is searched for.
     pub(crate) fn known_name(&self, name: &str) -> Option<&SecretName> {
-        self.names.iter().find(|known| known.as_str() == name)
+        self.subjects.names.iter().find(|known| known.as_str() == name)
     }
 
     /// The form of this machine name, if a needle has it.
@@ -258,9 +334,11 @@ impl NeedleSet {
         self.needles.iter().map(|needle| needle.form).find(|form| form.machine_name() == name)
     }
 
-    /// The length of the longest needle of an owner.
-    pub(crate) fn longest_of(&self, owner: usize) -> u64 {
-        self.longest[owner]
+    /// The length of the longest needle of a family.
+    pub(crate) fn longest_of(&self, family: usize) -> u64 {
+        let longest =
+            (0..self.owners.len()).filter(|owner| self.family(*owner) == family).map(|owner| self.longest[owner]);
+        longest.max().unwrap_or_default()
     }
 
     pub(crate) fn needle(&self, index: usize) -> &Needle {
@@ -296,17 +374,12 @@ impl fmt::Debug for NeedleSet {
     }
 }
 
-/// A secret that is not searched for, and why.
+/// A secret or a part of one that is not searched for, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsearched {
     name: SecretName,
-    why: Why,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    Empty,
-    Unprotected(psecret::Unprotected),
+    part: Option<String>,
+    why: String,
 }
 
 impl Unsearched {
@@ -316,12 +389,21 @@ impl Unsearched {
         &self.name
     }
 
+    /// The part; `None` for the whole secret.
+    #[must_use]
+    pub fn part(&self) -> Option<&str> {
+        self.part.as_deref()
+    }
+
+    /// The secret, and which part of it, for people.
+    #[must_use]
+    pub fn label(&self) -> String {
+        crate::finding::label(&self.name, self.part())
+    }
+
     /// Why it is not searched for, for people.
     #[must_use]
     pub fn why(&self) -> String {
-        match self.why {
-            Why::Empty => "empty".to_owned(),
-            Why::Unprotected(why) => why.to_string(),
-        }
+        self.why.clone()
     }
 }

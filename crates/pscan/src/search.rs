@@ -81,6 +81,12 @@ impl<'n> Hit<'n> {
         self.needles.names(self.needles.needle(self.needle).owner)
     }
 
+    /// The part of the first of them that was seen; `None` for the whole of it.
+    #[must_use]
+    pub fn part(&self) -> Option<&'n str> {
+        self.needles.part(self.owner())
+    }
+
     /// The form it was seen in.
     #[must_use]
     pub fn form(&self) -> Form {

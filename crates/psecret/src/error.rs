@@ -20,7 +20,9 @@ pub enum SecretError {
         field: usize,
     },
     /// A `--secret` flag with a key that docker does not know.
-    #[error("field {field} of the secret specification has an unknown key; id, src, source, env and type are known")]
+    #[error(
+        "field {field} of the secret specification has an unknown key; id, src, source, env, type and parts are known"
+    )]
     FlagKey {
         /// Which comma separated field, from 1.
         field: usize,
@@ -28,6 +30,9 @@ pub enum SecretError {
     /// A `--secret` flag of a type other than `file` and `env`.
     #[error("secret types are `file` and `env`")]
     FlagType,
+    /// A `--secret` flag whose parts are not said.
+    #[error("parts are `false`, `true`, or names with `+` between them")]
+    FlagParts,
     /// A `--secret` flag whose quotes do not close.
     #[error("a quote of the secret specification is not closed")]
     FlagQuote,

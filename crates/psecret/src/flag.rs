@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::{Inputs, SecretError, SecretName};
+use crate::{Inputs, PartChoice, SecretError, SecretName};
 
 /// Where one value lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,8 @@ impl fmt::Display for Place {
 /// The rules are buildx's (`util/buildflags/secrets.go`, `session/secrets/secretsprovider`): comma separated
 /// `key=value` fields, quoted as in CSV; `id` names the secret, `src` or `source` a file, `env` a variable, `type` is
 /// `file` or `env`, and `type=env` makes `src` a variable. Without a source the variable named like the id is meant if it
-/// is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input.
+/// is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input, and `parts` says
+/// which parts of the value count: `false`, `true`, or names with `+` between them.
 ///
 /// ```
 /// let flag = psecret::SecretFlag::parse("id=NPM_TOKEN,env=CI_NPM_TOKEN")?;
@@ -43,6 +44,7 @@ impl fmt::Display for Place {
 pub struct SecretFlag {
     name: SecretName,
     place: Option<Place>,
+    parts: Option<PartChoice>,
 }
 
 impl SecretFlag {
@@ -52,7 +54,7 @@ impl SecretFlag {
     ///
     /// A [`SecretError`] that names the field by number and never repeats its text: people paste values here.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
-        let (mut name, mut file, mut variable, mut is_variable) = (None, None, None, false);
+        let (mut name, mut file, mut variable, mut is_variable, mut parts) = (None, None, None, false, None);
         for (number, field) in fields(text)?.into_iter().enumerate() {
             let field_number = number + 1;
             let Some((key, value)) = field.split_once('=') else {
@@ -67,6 +69,7 @@ impl SecretFlag {
                     "env" => is_variable = true,
                     _ => return Err(SecretError::FlagType),
                 },
+                "parts" => parts = Some(PartChoice::parse(value).ok_or(SecretError::FlagParts)?),
                 _ => return Err(SecretError::FlagKey { field: field_number }),
             }
         }
@@ -81,13 +84,19 @@ impl SecretFlag {
             (None, Some(variable)) => Some(Place::Variable(variable)),
             (None, None) => None,
         };
-        Ok(Self { name, place })
+        Ok(Self { name, place, parts })
     }
 
     /// The secret's name.
     #[must_use]
     pub fn name(&self) -> &SecretName {
         &self.name
+    }
+
+    /// Which parts of the value count, if the flag says it.
+    #[must_use]
+    pub fn parts(&self) -> Option<&PartChoice> {
+        self.parts.as_ref()
     }
 
     /// Where the value lies; the environment decides for a bare `id=NAME`.
@@ -164,6 +173,19 @@ mod tests {
         assert_eq!(place("id=A,src=-"), Place::Stdin);
         assert_eq!(place("id=A,src=/dev/stdin"), Place::Stdin);
         assert_eq!(place("id=npm-token,src=a=b"), Place::File("a=b".into()));
+    }
+
+    #[test]
+    fn a_flag_says_which_parts_count() {
+        let parts = |text: &str| SecretFlag::parse(text).unwrap().parts().cloned();
+        assert_eq!(parts("id=A,src=a"), None);
+        assert_eq!(parts("id=A,parts=false"), Some(PartChoice::None));
+        assert_eq!(parts("id=A,parts=true"), Some(PartChoice::All));
+        assert_eq!(
+            parts("id=A,parts=one+/two/three"),
+            Some(PartChoice::Named(vec!["one".into(), "/two/three".into()]))
+        );
+        assert!(matches!(SecretFlag::parse("id=A,parts="), Err(SecretError::FlagParts)));
     }
 
     #[test]

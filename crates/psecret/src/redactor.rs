@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub use stream::RedactorStream;
 
 use crate::form;
-use crate::{Searchability, SecretError, SecretName, UserSecret};
+use crate::{PartChoice, Parts, Searchability, SecretError, SecretName, UserSecret};
 use patterns::{Evidence, Masked, Patterns};
 
 /// The forms' heads take no more than this together, so that they fit a small machine (S18).
@@ -35,23 +35,41 @@ impl RedactorBuilder {
     /// Masks a user secret in each of its forms, as `***NAME***`.
     ///
     /// Values that [`Searchability`] leaves unprotected are not masked. Of a value with several lines, each line of 8
-    /// bytes or more is masked as well: in a log, too much is better than too little.
+    /// bytes or more is masked as well: in a log, too much is better than too little. So are all its [`Parts`].
+    #[must_use]
+    pub fn secret(self, name: &SecretName, value: &UserSecret) -> Self {
+        self.taken_apart(name, value, &Parts::of(value, &PartChoice::All))
+    }
+
+    /// Masks a user secret and those parts of it.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 4: the redactor must know what to mask")]
-    pub fn secret(self, name: &SecretName, value: &UserSecret) -> Self {
-        self.mask(name.as_str(), value.expose())
+    pub fn taken_apart(self, name: &SecretName, value: &UserSecret, parts: &Parts) -> Self {
+        let whole = self.masked(name.as_str(), value.expose(), parts.lines_tell());
+        parts
+            .iter()
+            .fold(whole, |builder, part| builder.masked(name.as_str(), part.value().expose(), part.lines_tell()))
     }
 
     /// Masks any other confidential bytes in each of their forms, as `***label***`.
     #[must_use]
-    pub fn mask(mut self, label: &str, plaintext: &[u8]) -> Self {
+    pub fn mask(self, label: &str, plaintext: &[u8]) -> Self {
+        self.masked(label, plaintext, true)
+    }
+
+    /// Of a value that holds public text as well, no line alone is masked.
+    fn masked(mut self, label: &str, plaintext: &[u8], lines_tell: bool) -> Self {
         let evidence = match Searchability::of_bytes(plaintext) {
             Searchability::Empty | Searchability::Unprotected(_) => return self,
             Searchability::Weak => Evidence::Token,
             Searchability::Full => Evidence::Anywhere,
         };
         let mut shapes: Vec<_> = form::shapes(plaintext).into_iter().map(|shape| (shape, evidence)).collect();
-        shapes.extend(form::plain_lines(plaintext).into_iter().map(|line| (line, Evidence::None)));
+        if lines_tell {
+            shapes.extend(form::plain_lines(plaintext).into_iter().map(|line| (line, Evidence::None)));
+        } else {
+            shapes.retain(|(shape, _)| shape.form() != form::Form::Line);
+        }
         self.masked.push(Masked { label: label.to_owned(), shapes });
         self
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::value::{LONGEST_SECRET, LONGEST_VARIABLE};
-use crate::{Place, SecretError, SecretName, UserSecret};
+use crate::{PartChoice, Parts, Place, SecretError, SecretName, UserSecret};
 
 /// Which half of the work gets the secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,10 +100,12 @@ pub struct Secret {
     scope: Scope,
     delivery: Delivery,
     source: Source,
+    parts: Parts,
+    choice: PartChoice,
 }
 
 impl Secret {
-    /// Checks that the value can be delivered as asked.
+    /// Checks that the value can be delivered as asked, and takes it apart.
     ///
     /// # Errors
     ///
@@ -130,7 +132,14 @@ impl Secret {
                 return Err(SecretError::LongVariable { name, length: value.len() });
             }
         }
-        Ok(Self { name, value, scope, delivery, source })
+        let parts = Parts::of(&value, &PartChoice::All);
+        Ok(Self { name, value, scope, delivery, source, parts, choice: PartChoice::All })
+    }
+
+    /// Keeps some of the parts alone.
+    #[must_use]
+    pub fn with_parts(self, choice: PartChoice) -> Self {
+        Self { parts: self.parts.chosen(&choice), choice, ..self }
     }
 
     /// The secret's name.
@@ -143,6 +152,18 @@ impl Secret {
     #[must_use]
     pub fn value(&self) -> &UserSecret {
         &self.value
+    }
+
+    /// What the value contains that is secret too.
+    #[must_use]
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Which of its parts count.
+    #[must_use]
+    pub fn part_choice(&self) -> &PartChoice {
+        &self.choice
     }
 
     /// Which half of the work gets it.

@@ -77,4 +77,9 @@ impl UserSecret {
     pub(crate) fn is(&self, expected: &[u8]) -> bool {
         self.0.as_slice() == expected
     }
+
+    /// The bytes without a door, for tests alone.
+    pub(crate) fn bytes_for_tests(&self) -> &[u8] {
+        &self.0
+    }
 }

@@ -189,6 +189,8 @@ fn each_rule_is_kept() {
         ("[secrets]\nA-B = {}", "`secrets.A-B` must be a variable's name"),
         ("[secrets]\nA = { scope = 'deploy' }", "`secrets.A.scope` must be one of build, run, both"),
         ("[secrets]\nA = { as = 'env' }", "`secrets.A.as` must be one of variable, file"),
+        ("[secrets]\nA = { parts = [] }", "`secrets.A.parts` must be true, false, or a list of names"),
+        ("[secrets]\nA = { parts = 'b' }", "`secrets.A.parts` must be true, false, or a list of names"),
         ("[secrets]\nA = { steps = [] }", "`secrets.A.steps` must name a command at least"),
         ("[secrets]\nA = { steps = [' '] }", "`secrets.A.steps` must hold patterns"),
         ("[secrets]\nA = { steps = 'npm *' }", "`secrets.A.steps` must be a list of strings, not a string"),
@@ -303,4 +305,13 @@ proptest! {
             prop_assert!(error.marker >= 1 && error.width >= 1);
         }
     }
+}
+
+#[test]
+fn a_secret_says_which_of_its_parts_count() {
+    let text = "[secrets]\nA = {}\nB = { parts = false }\nC = { parts = ['token', '/a/b'] }\nD = { parts = true }\n";
+    let manifest = Manifest::parse(Path::new("app.toml"), text.as_bytes()).unwrap();
+    let parts = |name: &str| manifest.secret(name).unwrap().parts.clone();
+    assert_eq!((parts("A"), parts("B"), parts("D")), (crate::Parts::All, crate::Parts::None, crate::Parts::All));
+    assert_eq!(parts("C"), crate::Parts::Named(vec!["token".into(), "/a/b".into()]));
 }

@@ -6,7 +6,7 @@ use futures::future::try_join_all;
 use pgateway::{Bridge, PreparedResult, StateMount, Status};
 use pllb::{Chain, Output};
 use plook::wire::{self, Base, Covering, Layer, Task};
-use psecret::Secret;
+use psecret::{PartChoice, Secret};
 
 use super::lineage::follows_a_link;
 
@@ -85,6 +85,7 @@ impl States {
         let task = Task {
             version: wire::VERSION,
             secrets: secrets.iter().map(|secret| secret.name().to_string()).collect(),
+            parts: secrets.iter().filter_map(|secret| Some((secret.name().to_string(), chosen(secret)?))).collect(),
             documents: names.collect(),
             base: chain
                 .base
@@ -94,5 +95,14 @@ impl States {
             layers: chain.steps.iter().enumerate().filter_map(layer).collect(),
         };
         (task, [configuration].into_iter().chain(others().map(|(_, bytes)| bytes.clone())).collect())
+    }
+}
+
+/// The parts that count of a secret; `None` for all of them.
+fn chosen(secret: &Secret) -> Option<Vec<String>> {
+    match secret.part_choice() {
+        PartChoice::All => None,
+        PartChoice::None => Some(Vec::new()),
+        PartChoice::Named(names) => Some(names.clone()),
     }
 }

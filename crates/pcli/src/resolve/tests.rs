@@ -85,6 +85,25 @@ fn assert_found(resolution: &Resolution, expected: &[(&str, &str)]) {
 }
 
 #[test]
+fn the_manifest_and_the_flag_say_which_parts_count() {
+    let text = "A_TOKEN=c4n4ry-9f3b27e1\nB_TOKEN=c4n4ry-81d07c55\n";
+    let names = |scene: Scene| {
+        let resolution = scene.trusted().resolve(Purpose::Build).unwrap();
+        resolution.secrets[0].parts().names().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let scene = |parts: &str| {
+        Scene::new(&format!("[secrets]\nENV = {{ from = {{ file = \"env\" }}, as = \"file\"{parts} }}\n"))
+            .file("env", text)
+    };
+    assert_eq!(names(scene("")), ["A_TOKEN", "B_TOKEN"]);
+    assert!(names(scene(", parts = false")).is_empty());
+    assert_eq!(names(scene(", parts = [\"B_TOKEN\"]")), ["B_TOKEN"]);
+    // The flag wins.
+    assert_eq!(names(scene(", parts = false").flag("id=ENV,src=DIR/env,parts=A_TOKEN")), ["A_TOKEN"]);
+    assert!(names(scene("").flag("id=ENV,src=DIR/env,parts=false")).is_empty());
+}
+
+#[test]
 fn the_first_place_that_has_a_value_wins_c3() {
     let manifest = "[secrets]\nA = { from = { file = \"a\" } }\nB = { from = { file = \"b\" } }\nC = { from = { env = \"CC\" } }\nD = {}\n";
     let scene = Scene::new(manifest)

@@ -21,6 +21,9 @@ struct Row {
     length: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     search: Option<String>,
+    /// The parts that are searched for beside the whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<String>,
 }
 
 /// Whether there is a value.
@@ -94,6 +97,7 @@ fn rows(found: Option<&FoundManifest>, resolution: &Resolution) -> Vec<Row> {
         },
         length: None,
         search: None,
+        parts: Vec::new(),
     };
     let value = |name: &str| resolution.secrets.iter().find(|secret| secret.name().as_str() == name);
     let extra =
@@ -118,6 +122,7 @@ fn present(secret: &Secret) -> Row {
         state: State::Set,
         length: Some(length_class(secret.value().len())),
         search: Some(Searchability::of(secret.value()).to_string()),
+        parts: secret.parts().names().into_iter().map(str::to_owned).collect(),
     }
 }
 
@@ -134,6 +139,7 @@ fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Vec<Row> {
         state: State::Undeclared,
         length: content.get(name).map(|value| length_class(value.len())),
         search: None,
+        parts: Vec::new(),
     };
     content.names().filter(|name| !rows.iter().any(|known| known.name == name.as_str())).map(row).collect()
 }
@@ -161,6 +167,19 @@ fn length_class(length: usize) -> &'static str {
     }
 }
 
+/// How a value is searched for, and which parts of it are.
+fn searched(row: &Row) -> String {
+    const MOST_NAMED: usize = 4;
+    let mut text = row.search.clone().unwrap_or_else(|| "–".to_owned());
+    if let Some(named) = row.parts.get(..row.parts.len().min(MOST_NAMED)).filter(|named| !named.is_empty()) {
+        text.push_str(&format!("; parts {}", named.join(", ")));
+    }
+    if let more @ 1.. = row.parts.len().saturating_sub(MOST_NAMED) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
 fn text(rows: &[Row]) -> Vec<String> {
     let heads = ["NAME", "SCOPE", "SOURCE", "STATE", "BYTES", "SEARCH"].map(str::to_owned);
     let cells = rows.iter().map(|row| {
@@ -170,7 +189,7 @@ fn text(rows: &[Row]) -> Vec<String> {
             if row.source.is_empty() { "–".to_owned() } else { row.source.clone() },
             row.state.word().to_owned(),
             row.length.unwrap_or("–").to_owned(),
-            row.search.clone().unwrap_or_else(|| "–".to_owned()),
+            searched(row),
         ]
     });
     let lines: Vec<[String; 6]> = std::iter::once(heads).chain(cells).collect();
@@ -210,6 +229,7 @@ mod tests {
         let mut resolution = Resolution {
             secrets: vec![
                 secret("APP_KEY", "c4n4ry-9f3b27e1", Source::Store),
+                secret("NETRC", "machine a.example login ci password c4n4ry-9f3b27e2", Source::Environment),
                 secret("EXTRA", "q7x", Source::EnvFile { path: ".env".into(), line: 3 }),
             ],
             deferred: vec!["URL".to_owned()],
@@ -223,9 +243,11 @@ mod tests {
         NPM_TOKEN  build  –                    missing      –      –
         OP         both   –                    not trusted  –      –
         URL        both   –                    when needed  –      –
+        NETRC      both   environment          set          32-63  full; parts /a.example/password
         EXTRA      both   --env-file (.env:3)  set          1-3    unprotected: too short
         ");
         let json = serde_json::to_string(&List { version: 1, secrets: rows(Some(&found), &resolution) }).unwrap();
+        assert!(json.contains(r#""parts":["/a.example/password"]"#), "{json}");
         assert!(
             json.contains(r#""state":"not_trusted""#) && !json.contains("c4n4ry") && !json.contains("q7x"),
             "{json}"

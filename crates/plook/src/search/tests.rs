@@ -52,6 +52,7 @@ fn task(base: Option<Base>, layers: &[(Option<usize>, usize)]) -> Task {
     Task {
         version: wire::VERSION,
         secrets: vec!["TOKEN".into()],
+        parts: Default::default(),
         documents: vec!["config".into()],
         base,
         layers: layers.iter().map(|(before, after)| Step { before: *before, after: *after, covering: None }).collect(),

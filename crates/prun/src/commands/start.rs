@@ -83,7 +83,9 @@ fn secrets(
     let redactor = resolution
         .secrets
         .iter()
-        .fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()))
+        .fold(RedactorBuilder::new(), |builder, secret| {
+            builder.taken_apart(secret.name(), secret.value(), secret.parts())
+        })
         .build()
         .map_err(RunError::from)?;
     if let Some((name, _)) = plan.environment().iter().find(|(_, value)| redactor.redact(value) != *value) {

@@ -11,6 +11,8 @@ use crate::needle::Unsearched;
 #[derive(Serialize)]
 struct Line<'a> {
     secret: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_part: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     same_value: Vec<&'a str>,
     form: &'a str,
@@ -35,6 +37,7 @@ impl<'a> Line<'a> {
         let place = finding.place();
         Self {
             secret: finding.secret().as_str(),
+            secret_part: finding.part(),
             same_value: finding.same_value().iter().map(|name| name.as_str()).collect(),
             form: finding.form().machine_name(),
             weak: finding.is_weak(),
@@ -92,7 +95,10 @@ fn not_searched(one: &NotSearched) -> Value {
 }
 
 fn unprotected(one: &Unsearched) -> Value {
-    json!({"secret": one.name().as_str(), "why": one.why()})
+    match one.part() {
+        Some(part) => json!({"secret": one.name().as_str(), "secret_part": part, "why": one.why()}),
+        None => json!({"secret": one.name().as_str(), "why": one.why()}),
+    }
 }
 
 fn layer(layer: &LayerSummary) -> Value {

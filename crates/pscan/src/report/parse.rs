@@ -77,8 +77,14 @@ fn finding(one: &Value, needles: &NeedleSet) -> Result<Finding, ReportError> {
         None => Vec::new(),
         Some(_) => fields.texts("same_value")?.iter().map(|text| name(text)).collect::<Result<_, _>>()?,
     };
+    let secret = name(fields.text("secret")?)?;
+    let part = fields.optional_text("secret_part")?;
+    if part.as_ref().is_some_and(|part| !needles.has_part(&secret, part)) {
+        return Err(ReportError { field: "secret_part" });
+    }
     Ok(Finding {
-        secret: name(fields.text("secret")?)?,
+        secret,
+        part,
         same_value,
         form: needles.known_form(fields.text("form")?).ok_or(ReportError { field: "form" })?,
         container: match fields.optional_text("container")? {

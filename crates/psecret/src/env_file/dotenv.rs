@@ -14,7 +14,7 @@ use super::{EnvEntry, EnvFileError, EnvFileFault, EnvValue, fault_at};
 use crate::{SecretName, UserSecret};
 
 pub(super) fn entries(text: &str) -> Result<Vec<EnvEntry>, EnvFileError> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader { text, at: 0, counted: 0, line: 1 };
     let mut entries = Vec::new();
     while let Some(entry) = reader.entry()? {
         entries.push(entry);
@@ -25,6 +25,9 @@ pub(super) fn entries(text: &str) -> Result<Vec<EnvEntry>, EnvFileError> {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// Up to where the line ends were counted, and the line that begins there or goes on.
+    counted: usize,
+    line: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -49,7 +52,10 @@ impl<'a> Reader<'a> {
         if self.rest().is_empty() {
             return Ok(None);
         }
-        let line = self.text[..self.at].matches('\n').count() + 1;
+        // Counted once: a file of half a megabyte may have as many lines.
+        self.line += self.text[self.counted..self.at].matches('\n').count();
+        self.counted = self.at;
+        let line = self.line;
         let name = self.name()?;
         self.skip_blanks();
         let value = match self.peek() {

@@ -7,7 +7,9 @@ fn redactor(secrets: &[(&str, &[u8])]) -> Redactor {
     secrets
         .iter()
         .fold(RedactorBuilder::new(), |builder, (name, value)| {
-            builder.secret(&SecretName::parse(name).unwrap(), &UserSecret::new(value.to_vec()))
+            // Of the values alone: what they contain is a matter of its own.
+            let (name, value) = (SecretName::parse(name).unwrap(), UserSecret::new(value.to_vec()));
+            builder.taken_apart(&name, &value, &Parts::default())
         })
         .build()
         .unwrap()
@@ -230,6 +232,16 @@ fn hex_and_percent_digits_are_masked_in_both_cases_and_the_value_in_its_own_s15(
 fn shell_tracing_is_masked_l9() {
     let redactor = redactor(&[("KEY", b"it's a secret")]);
     assert_eq!(redactor.redact("+ echo 'it'\\''s a secret'\n"), "+ echo '***KEY***'\n");
+}
+
+#[test]
+fn parts_are_masked_under_their_secrets_name() {
+    let value =
+        UserSecret::new(b"[default]\nregion = eu-central-1\naws_secret_access_key = 9fKq2LmZr8Kc1Vb4\n".to_vec());
+    let redactor = RedactorBuilder::new().secret(&SecretName::parse("AWS").unwrap(), &value).build().unwrap();
+    assert_eq!(redactor.redact("key 9fKq2LmZr8Kc1Vb4, or OWZLcTJMbVpyOEtjMVZiNA=="), "key ***AWS***, or ***AWS***");
+    assert_eq!(redactor.redact("region = eu-central-1"), "region = eu-central-1");
+    assert_eq!(redactor.labels_in(b"ARG KEY=9fKq2LmZr8Kc1Vb4"), ["AWS"]);
 }
 
 #[test]

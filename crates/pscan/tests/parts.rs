@@ -1,0 +1,288 @@
+//! What a secret contains is found where it stands alone, under the secret's name and the part's; what is public in it is
+//! not.
+
+use std::ops::ControlFlow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use pscan::{NeedleSet, NeedleSetBuilder, Options, Report, Verdict, audit};
+use psecret::{PartChoice, Parts, SecretName, UserSecret};
+use ptest::{Image, Layer};
+
+const TOKEN: &str = "ghp_9fKq2LmZr8Kc1Vb4NyT9xWq2LmKq";
+const PASSWORD: &str = "tk-9fKq2LmZr8";
+const RSA: &str = include_str!("../../psecret/src/part/keys/rsa.pkcs8.pem");
+const RSA_PUBLIC: &str = include_str!("../../psecret/src/part/keys/rsa.public.pem");
+const CERTIFICATE: &str = include_str!("../../psecret/src/part/keys/certificate.pem");
+
+fn needles(value: &[u8], choice: &PartChoice) -> NeedleSet {
+    let (name, value) = (SecretName::parse("TOKEN").expect("a name"), UserSecret::new(value.to_vec()));
+    NeedleSetBuilder::new().taken_apart(&name, &value, &Parts::of(&value, choice)).build().expect("few forms")
+}
+
+fn search(value: &[u8], file: &[u8]) -> Report {
+    let archive = Image::new().layer(Layer::new().file("etc/app", file), "RUN build").docker_legacy("shop:1").tar();
+    let options = Options::default();
+    audit(archive.as_slice(), &needles(value, &PartChoice::All), &options, &mut |_| ControlFlow::Continue(()))
+        .expect("an archive")
+}
+
+#[track_caller]
+fn finds(value: &[u8], file: &[u8], part: Option<&str>) {
+    let report = search(value, file);
+    let told: Vec<Option<&str>> = report.findings().iter().map(|finding| finding.part()).collect();
+    let shown = String::from_utf8_lossy(value);
+    assert_eq!(report.verdict(), Verdict::Leak, "{} in {}", shown, String::from_utf8_lossy(file));
+    assert!(told.contains(&part), "{shown}: {told:?}");
+}
+
+#[track_caller]
+fn is_silent(value: &[u8], file: &[u8]) {
+    let report = search(value, file);
+    assert_eq!(report.verdict(), Verdict::Clean, "{}\n{report:?}", String::from_utf8_lossy(value));
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    ptest::pack::gzip(bytes)
+}
+
+fn account() -> serde_json::Value {
+    serde_json::json!({
+        "type": "service_account",
+        "project_id": "shop-production-41",
+        "private_key_id": "5f1d0c7be3a94f2286d1c0b7e3a94f22d1c0b7e3",
+        "private_key": RSA,
+        "client_email": "builder@shop-production-41.iam.gserviceaccount.com",
+        "client_id": "104837261948372619483",
+        "token_uri": "https://oauth2.googleapis.com/token",
+        "client_x509_cert_url": "https://www.googleapis.com/robot/v1/metadata/x509/builder%40shop-production-41.iam",
+    })
+}
+
+fn kubeconfig() -> String {
+    format!(
+        "apiVersion: v1\nclusters:\n- name: ours\n  cluster:\n    server: https://10.0.0.1:6443\n    certificate-authority-data: {}\nusers:\n- name: ci\n  user:\n    client-key-data: {}\n",
+        STANDARD.encode(CERTIFICATE),
+        STANDARD.encode(RSA),
+    )
+}
+
+#[test]
+fn what_lies_below_an_encoding_is_found() {
+    let json = format!("{{\n  \"token\": \"{TOKEN}\"\n}}\n");
+    let ssh = include_str!("../../psecret/src/part/keys/ed25519.openssh");
+    for below in [json.as_bytes(), RSA.as_bytes(), ssh.as_bytes(), TOKEN.as_bytes()] {
+        finds(STANDARD.encode(below).as_bytes(), below, Some("decoded"));
+        finds(STANDARD.encode(gzip(below)).as_bytes(), below, Some("unpacked"));
+    }
+    let bytes: Vec<u8> = (0..32_u8).map(|n| n.wrapping_mul(149).wrapping_add(77)).collect();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    finds(hex.as_bytes(), &bytes, Some("decoded"));
+    finds(STANDARD.encode(&bytes).as_bytes(), &bytes, Some("decoded"));
+    finds(STANDARD.encode(&bytes).as_bytes(), hex.as_bytes(), Some("decoded"));
+    finds(hex.to_uppercase().as_bytes(), URL_SAFE_NO_PAD.encode(&bytes).as_bytes(), Some("decoded"));
+    finds(format!("base64:{}", STANDARD.encode(&bytes)).as_bytes(), &bytes, Some("decoded"));
+    finds(
+        format!("base64:{}", STANDARD.encode(&bytes)).as_bytes(),
+        STANDARD.encode(&bytes).as_bytes(),
+        Some("encoded"),
+    );
+}
+
+#[test]
+fn the_one_value_that_a_step_keeps_is_found() {
+    let auth = STANDARD.encode(format!("ci:{PASSWORD}"));
+    let docker = format!("{{\"auths\":{{\"ghcr.io\":{{\"auth\":\"{auth}\"}}}}}}");
+    for (value, kept, part) in [
+        (
+            format!("[default]\naws_access_key_id = AKIAQ7XZ1K9VB2M4N6P8\naws_secret_access_key = {TOKEN}+/=\n"),
+            format!("AWS_SECRET_ACCESS_KEY={TOKEN}+/="),
+            "aws_secret_access_key",
+        ),
+        (format!("//npm.example/:_authToken={TOKEN}\n"), format!("npmAuthToken: {TOKEN}"), "//npm.example/:_authToken"),
+        (
+            format!("machine npm.example login ci password {PASSWORD}\n"),
+            format!("export PASS={PASSWORD}"),
+            "/npm.example/password",
+        ),
+        (
+            format!("APP_ENV=production\nDB_PASSWORD=\"{PASSWORD}\"\n"),
+            format!("<pass>{PASSWORD}</pass>"),
+            "DB_PASSWORD",
+        ),
+        (
+            format!("[global]\nindex-url = https://ci:{PASSWORD}@pypi.example/simple\n"),
+            PASSWORD.to_owned(),
+            "/index-url/password",
+        ),
+        (
+            format!("<settings><servers><server><password>{PASSWORD}</password></server></servers></settings>"),
+            PASSWORD.to_owned(),
+            "/settings/servers/server/password",
+        ),
+        (docker.clone(), format!("x {PASSWORD}"), "/auths/ghcr.io/auth/password"),
+        (
+            docker.clone(),
+            serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(&docker).expect("JSON"))
+                .expect("JSON"),
+            "/auths/ghcr.io/auth",
+        ),
+        (
+            format!("postgres://shop:{PASSWORD}@db.internal:5432/shop"),
+            format!("db:5432:shop:shop:{PASSWORD}"),
+            "password",
+        ),
+        (format!("ci:{TOKEN}"), TOKEN.to_owned(), "password"),
+        (format!("Bearer {TOKEN}"), TOKEN.to_owned(), "token"),
+        (format!("\"{TOKEN}\""), TOKEN.to_owned(), "unquoted"),
+        (kubeconfig(), RSA.to_owned(), "/users/user/client-key-data"),
+        (kubeconfig(), format!("key: {}", STANDARD.encode(RSA)), "/users/user/client-key-data"),
+    ] {
+        finds(value.as_bytes(), kept.as_bytes(), Some(part));
+        // The same in base64, as a variable holds it.
+        assert_eq!(search(STANDARD.encode(&value).as_bytes(), kept.as_bytes()).verdict(), Verdict::Leak, "{value}");
+    }
+    for written in [account().to_string(), serde_json::to_string_pretty(&account()).expect("JSON")] {
+        finds(written.as_bytes(), RSA.as_bytes(), Some("private_key"));
+        let other = serde_json::json!({"key": account()["private_key"], "a": 1}).to_string();
+        finds(written.as_bytes(), other.as_bytes(), Some("private_key"));
+    }
+}
+
+#[test]
+fn a_private_key_is_found_in_every_container() {
+    let rsa = [
+        RSA,
+        include_str!("../../psecret/src/part/keys/rsa.pkcs1.pem"),
+        include_str!("../../psecret/src/part/keys/rsa.text"),
+        include_str!("../../psecret/src/part/keys/rsa.jwk"),
+        include_str!("../../psecret/src/part/keys/rsa.openssh"),
+    ];
+    let ec = [
+        include_str!("../../psecret/src/part/keys/ec.sec1.pem"),
+        include_str!("../../psecret/src/part/keys/ec.pkcs8.pem"),
+        include_str!("../../psecret/src/part/keys/ec.text"),
+        include_str!("../../psecret/src/part/keys/ec.jwk"),
+        include_str!("../../psecret/src/part/keys/ec.openssh"),
+    ];
+    let ed25519 = [
+        include_str!("../../psecret/src/part/keys/ed25519.pkcs8.pem"),
+        include_str!("../../psecret/src/part/keys/ed25519.text"),
+        include_str!("../../psecret/src/part/keys/ed25519.jwk"),
+        include_str!("../../psecret/src/part/keys/ed25519.openssh"),
+    ];
+    for containers in [&rsa[..], &ec, &ed25519] {
+        for one in containers {
+            for other in containers {
+                let report = search(one.as_bytes(), other.as_bytes());
+                assert_eq!(report.verdict(), Verdict::Leak, "{one}\nin\n{other}");
+                assert!(report.findings().len() <= 6, "{report:?}");
+            }
+        }
+    }
+    // DER, and PEM of other widths.
+    let body: String = rsa[1].lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(&body).expect("base64");
+    finds(RSA.as_bytes(), &der, Some("private key"));
+    let wide: String = body.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line) + "\r\n").collect();
+    finds(RSA.as_bytes(), wide.as_bytes(), Some("private key"));
+}
+
+#[test]
+fn decoys_are_silent() {
+    let mut public = account();
+    public.as_object_mut().expect("an object").remove("private_key");
+    let public = serde_json::to_string_pretty(&public).expect("JSON");
+    for written in [account().to_string(), serde_json::to_string_pretty(&account()).expect("JSON")] {
+        is_silent(written.as_bytes(), public.as_bytes());
+        is_silent(STANDARD.encode(&written).as_bytes(), public.as_bytes());
+        for leaf in [
+            "builder@shop-production-41.iam.gserviceaccount.com",
+            "5f1d0c7be3a94f2286d1c0b7e3a94f22d1c0b7e3",
+            "shop-production-41",
+        ] {
+            is_silent(written.as_bytes(), leaf.as_bytes());
+        }
+    }
+    is_silent(RSA.as_bytes(), RSA_PUBLIC.as_bytes());
+    is_silent(RSA.as_bytes(), CERTIFICATE.as_bytes());
+    is_silent(format!("{RSA}{CERTIFICATE}").as_bytes(), CERTIFICATE.as_bytes());
+    is_silent(format!("{RSA}{CERTIFICATE}").as_bytes(), format!("data: {}", STANDARD.encode(CERTIFICATE)).as_bytes());
+    let authority = STANDARD.encode(CERTIFICATE);
+    for seen in [
+        CERTIFICATE,
+        authority.as_str(),
+        &format!("    certificate-authority-data: {authority}\n"),
+        "https://10.0.0.1:6443",
+    ] {
+        is_silent(kubeconfig().as_bytes(), seen.as_bytes());
+    }
+    for (value, seen) in [
+        ("postgres://app:app@db/app", "app db app:app postgres://app"),
+        ("postgres://application1:application1@db/application1", "application1"),
+        (
+            "APP_NAME=Laravel\nDB_HOST=registry.example.com\nMIME=application/json\nDB_USERNAME=shopping\nAWS_REGION=eu-central-1\nAPP_KEY=9fKq2LmZr8Kc1Vb4\n",
+            "Laravel registry.example.com application/json shopping eu-central-1",
+        ),
+        (
+            "{\"auths\":{\"registry.example.com:5000\":{\"username\":\"ci-builder\",\"password\":\"tk-9fKq2LmZr8\"}}}",
+            "registry.example.com:5000 ci-builder",
+        ),
+        (
+            "//npm.example/:_authToken=${NPM_TOKEN}\nregistry=https://npm.example/\n",
+            "${NPM_TOKEN} https://npm.example/",
+        ),
+    ] {
+        is_silent(value.as_bytes(), seen.as_bytes());
+    }
+}
+
+#[test]
+fn the_whole_is_one_finding_and_not_one_for_each_part() {
+    let value = account().to_string();
+    let report = search(value.as_bytes(), value.as_bytes());
+    assert_eq!(report.findings().len(), 1, "{report:?}");
+    assert_eq!(report.findings()[0].label(), "TOKEN");
+}
+
+#[test]
+fn reports_name_the_part_and_never_its_value() {
+    let value = format!("[default]\naws_secret_access_key = {TOKEN}\nsession_token = q7xz1k9\n");
+    let report = search(value.as_bytes(), format!("key={TOKEN}\n").as_bytes());
+    let text = preport::text(&report);
+    assert!(text.contains("TOKEN, part aws_secret_access_key"), "{text}");
+    assert!(text.contains("TOKEN, part session_token is not searched for: shorter than 8 bytes"), "{text}");
+    let json = report.to_json();
+    assert_eq!(json["findings"][0]["secret"], "TOKEN");
+    assert_eq!(json["findings"][0]["secret_part"], "aws_secret_access_key");
+    assert!(!text.contains("9fKq2") && !json.to_string().contains("9fKq2"));
+    let again = Report::from_json(&json, &needles(value.as_bytes(), &PartChoice::All)).expect("the same needles");
+    assert_eq!(format!("{again:?}"), format!("{report:?}"));
+    // Whoever takes the value apart otherwise does not believe it.
+    assert!(Report::from_json(&json, &needles(value.as_bytes(), &PartChoice::None)).is_err());
+}
+
+#[test]
+fn parts_that_nobody_wants_are_not_searched_for() {
+    let value = format!("A_TOKEN={TOKEN}\nB_PASSWORD={PASSWORD}\n");
+    let archive = |file: &str| Image::new().layer(Layer::new().file("a", file), "RUN x").docker_legacy("shop:1").tar();
+    let verdict = |choice: PartChoice, file: &str| {
+        let needles = needles(value.as_bytes(), &choice);
+        let options = Options::default();
+        audit(archive(file).as_slice(), &needles, &options, &mut |_| ControlFlow::Continue(()))
+            .expect("an archive")
+            .verdict()
+    };
+    assert_eq!(verdict(PartChoice::None, TOKEN), Verdict::Clean);
+    assert_eq!(verdict(PartChoice::None, &value), Verdict::Leak);
+    assert_eq!(verdict(PartChoice::Named(vec!["B_PASSWORD".into()]), TOKEN), Verdict::Clean);
+    assert_eq!(verdict(PartChoice::Named(vec!["B_PASSWORD".into()]), PASSWORD), Verdict::Leak);
+}
+
+#[test]
+fn more_parts_than_are_searched_for_is_not_clean() {
+    let value: String = (0..100).map(|n| format!("TOKEN_{n}=9fKq2LmZr8Kc1Vb4{n}\n")).collect();
+    let report = search(value.as_bytes(), b"nothing");
+    assert_eq!(report.verdict(), Verdict::Incomplete, "{report:?}");
+    assert!(preport::text(&report).contains("TOKEN has 36 more parts than are searched for"), "{report:?}");
+}

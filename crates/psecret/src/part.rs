@@ -1,0 +1,248 @@
+//! What a secret contains is secret too: a value that is a file, a structure or an encoding is taken apart.
+//!
+//! A value enters [`Parts::of`] once, at the door. Whatever it is wrapped in is undone: quotes, `Bearer`, base64, hex,
+//! gzip. Whatever it is written in is read: JSON, YAML, TOML, XML, lines of names and values, addresses, keys. Of the
+//! leaves, those are parts whose name says that they are confidential, and those that nobody could guess. A value that is
+//! none of these is itself, and has no parts.
+
+mod address;
+mod judge;
+mod key;
+mod lines;
+mod structure;
+mod taker;
+mod tree;
+mod wrapping;
+
+use std::fmt;
+
+use crate::form::{self, Form, Shape};
+use crate::{Searchability, UserSecret};
+use taker::{Content, Taker};
+
+/// Which parts of a value count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PartChoice {
+    /// All that are found; the default.
+    #[default]
+    All,
+    /// None: the value is searched for as a whole.
+    None,
+    /// Those of these names: whole names as reports show them, or the last piece of one.
+    Named(Vec<String>),
+}
+
+impl PartChoice {
+    /// Parses what a flag says: `false` for none, `true` for all, else names with a blank or `+` between them.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            "" => None,
+            "false" => Some(Self::None),
+            "true" => Some(Self::All),
+            names => {
+                Some(Self::Named(names.split([' ', '+']).filter(|name| !name.is_empty()).map(str::to_owned).collect()))
+            }
+        }
+    }
+}
+
+/// A value that a secret contains.
+#[derive(Debug)]
+pub struct Part {
+    name: String,
+    value: UserSecret,
+    lines_tell: bool,
+}
+
+impl Part {
+    /// Where it stands in the secret: a name, or the way to it. Never the value or a piece of one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value, still closed.
+    #[must_use]
+    pub fn value(&self) -> &UserSecret {
+        &self.value
+    }
+
+    /// Whether each of its lines tells of it.
+    pub(crate) fn lines_tell(&self) -> bool {
+        self.lines_tell
+    }
+
+    /// Every byte string by which it can be recognized.
+    #[must_use]
+    pub fn forms(&self) -> Vec<Shape> {
+        told_by(form::forms(&self.value), self.lines_tell)
+    }
+}
+
+/// A part that is not searched for, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsearchedPart {
+    name: String,
+    why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Why {
+    Judged(Searchability),
+    Guessable,
+    Absent,
+}
+
+impl UnsearchedPart {
+    /// The part's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Why it is not searched for, for people.
+impl fmt::Display for UnsearchedPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            Why::Judged(Searchability::Unprotected(why)) => write!(f, "{why}"),
+            Why::Judged(_) => f.write_str("shorter than 8 bytes"),
+            Why::Guessable => f.write_str("the same as something public beside it"),
+            Why::Absent => f.write_str("the value has no such part"),
+        }
+    }
+}
+
+/// A value, taken apart.
+///
+/// - At most 64 parts of 8 bytes or more, outer ones before those inside of them; [`left_out`](Self::left_out) counts
+///   the others.
+/// - At most six wrappings and texts within texts deep, and bounded in bytes; [`is_cut`](Self::is_cut) tells when the
+///   bound was met.
+/// - The same value has the same parts, everywhere and always.
+///
+/// ```
+/// use psecret::{PartChoice, Parts, UserSecret};
+///
+/// let value = UserSecret::new(b"[default]\naws_access_key_id = AKIAQ7XZ1K9VB2M4N6P8\naws_secret_access_key = 9fKq2LmZr8Kc1\n".to_vec());
+/// let parts = Parts::of(&value, &PartChoice::All);
+/// assert_eq!(parts.iter().map(psecret::Part::name).collect::<Vec<_>>(), ["aws_secret_access_key"]);
+/// ```
+#[derive(Debug, Default)]
+pub struct Parts {
+    parts: Vec<Part>,
+    unsearched: Vec<UnsearchedPart>,
+    left_out: usize,
+    cut: bool,
+    structured: bool,
+}
+
+impl Parts {
+    /// Takes a value apart.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "door 64: a value is taken apart into what it contains")]
+    pub fn of(value: &UserSecret, choice: &PartChoice) -> Self {
+        let mut taker = Taker::new(value.expose());
+        let content = taker.run();
+        let guessable = taker.guessable();
+        let left_out = taker.left_out();
+        let Taker { found, unprotected, cut, .. } = taker;
+        let of = |part: taker::Found| Part {
+            name: part.name,
+            value: UserSecret::new(part.value.to_vec()),
+            lines_tell: part.lines_tell,
+        };
+        let judged = unprotected.into_iter().map(|(name, judged)| UnsearchedPart { name, why: Why::Judged(judged) });
+        let guessed = guessable.into_iter().map(|name| UnsearchedPart { name, why: Why::Guessable });
+        let parts = Self {
+            parts: found.into_iter().map(of).collect(),
+            unsearched: judged.chain(guessed).collect(),
+            left_out,
+            cut,
+            structured: matches!(content, Content::Public | Content::Mixed),
+        };
+        parts.chosen(choice)
+    }
+
+    /// Keeps some of the parts alone.
+    pub(crate) fn chosen(mut self, choice: &PartChoice) -> Self {
+        let names = match choice {
+            PartChoice::All => return self,
+            PartChoice::None => return Self { structured: self.structured, ..Self::default() },
+            PartChoice::Named(names) => names,
+        };
+        let is = |part: &str, name: &String| part == name || part.rsplit('/').next() == Some(name);
+        let chosen = |part: &str| names.iter().any(|name| is(part, name));
+        let absent = |name: &&String| {
+            let known = self.parts.iter().map(Part::name).chain(self.unsearched.iter().map(UnsearchedPart::name));
+            !known.into_iter().any(|part| is(part, name))
+        };
+        let absent: Vec<_> = names.iter().filter(absent).cloned().collect();
+        self.parts.retain(|part| chosen(&part.name));
+        self.unsearched.retain(|part| chosen(&part.name));
+        self.unsearched.extend(absent.into_iter().map(|name| UnsearchedPart { name, why: Why::Absent }));
+        self
+    }
+
+    /// The parts, outer ones first.
+    pub fn iter(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The parts that are not searched for, because they are too short or too common.
+    #[must_use]
+    pub fn unsearched(&self) -> &[UnsearchedPart] {
+        &self.unsearched
+    }
+
+    /// How many parts there are beyond those that are searched for.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Whether the value was so large or so deep that it was not read to its end.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// The names of all parts, each once.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for part in &self.parts {
+            if !names.contains(&part.name()) {
+                names.push(part.name());
+            }
+        }
+        names
+    }
+
+    /// Every byte string by which the whole value can be recognized: of a value that holds public text as well, no line
+    /// alone, for that may stand anywhere.
+    #[must_use]
+    pub fn forms_of_whole(&self, value: &UserSecret) -> Vec<Shape> {
+        told_by(form::forms(value), !self.structured)
+    }
+
+    /// Whether the lines of the whole value tell of it.
+    pub(crate) fn lines_tell(&self) -> bool {
+        !self.structured
+    }
+}
+
+fn told_by(mut forms: Vec<Shape>, lines_tell: bool) -> Vec<Shape> {
+    forms.retain(|shape| lines_tell || shape.form() != Form::Line);
+    forms
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,470 @@
+//! Which text is confidential: by the name before it, or by how hard it is to guess.
+
+/// What a name says of the text behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// It is confidential.
+    Confidential,
+    /// It is not: a user, an address, a certificate, the id of a key.
+    Public,
+    /// Nothing; the text itself must be looked at.
+    Silent,
+}
+
+/// Words that make whatever they stand in public: halves of keys that everybody may have.
+const PUBLIC_ANYWHERE: &[&str] = &[
+    "public",
+    "publishable",
+    "pub",
+    "certificate",
+    "certificates",
+    "cert",
+    "certs",
+    "crt",
+    "fingerprint",
+    "thumbprint",
+    "modulus",
+    "digest",
+    "checksum",
+    "integrity",
+];
+
+/// Words that end the name of something public, whatever stands before them: `token_uri`, `private_key_id`.
+const PUBLIC_AT_THE_END: &[&str] = &[
+    "account",
+    "address",
+    "alg",
+    "algorithm",
+    "arn",
+    "aud",
+    "audience",
+    "bucket",
+    "ca",
+    "class",
+    "comment",
+    "commit",
+    "count",
+    "created",
+    "database",
+    "date",
+    "db",
+    "dbname",
+    "description",
+    "domain",
+    "driver",
+    "email",
+    "enabled",
+    "endpoint",
+    "env",
+    "etag",
+    "exp",
+    "expiration",
+    "expires",
+    "expiry",
+    "field",
+    "file",
+    "filename",
+    "format",
+    "group",
+    "hint",
+    "host",
+    "hostname",
+    "id",
+    "ids",
+    "image",
+    "ip",
+    "iss",
+    "issuer",
+    "kid",
+    "kind",
+    "label",
+    "language",
+    "length",
+    "level",
+    "lifetime",
+    "locale",
+    "login",
+    "machine",
+    "mail",
+    "method",
+    "mode",
+    "name",
+    "namespace",
+    "path",
+    "platform",
+    "plugin",
+    "policy",
+    "port",
+    "profile",
+    "project",
+    "protocol",
+    "provider",
+    "realm",
+    "ref",
+    "region",
+    "registry",
+    "repository",
+    "required",
+    "revision",
+    "role",
+    "scheme",
+    "scope",
+    "scopes",
+    "server",
+    "sha",
+    "sha1",
+    "sha256",
+    "sha512",
+    "size",
+    "source",
+    "status",
+    "subject",
+    "tag",
+    "tenant",
+    "time",
+    "timeout",
+    "timestamp",
+    "title",
+    "ttl",
+    "type",
+    "updated",
+    "uri",
+    "url",
+    "user",
+    "username",
+    "uuid",
+    "version",
+    "x5c",
+    "x5t",
+    "zone",
+];
+
+/// Words that make what they stand in confidential, also within a longer word (`PGPASSWORD`).
+const CONFIDENTIAL: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "apikey",
+    "authtoken",
+    "accesstoken",
+    "privatekey",
+    "secretkey",
+    "accesskey",
+    "clientkey",
+    "accountkey",
+    "signingkey",
+    "encryptionkey",
+    "masterkey",
+    "sessionkey",
+    "sharedkey",
+    "deploykey",
+    "licensekey",
+    "appkey",
+    "sshkey",
+    "servicekey",
+    "tlskey",
+    "credential",
+    "webhook",
+    "token",
+];
+
+/// Words that are confidential alone.
+const CONFIDENTIAL_ALONE: &[&str] =
+    &["pass", "pwd", "passcode", "auth", "authorization", "bearer", "cookie", "jwt", "pat", "psk", "otp", "mnemonic"];
+
+/// Judges a name.
+pub(super) fn name(name: &str) -> Naming {
+    let words = words(name);
+    let (Some(last), joined) = (words.last(), words.concat()) else { return Naming::Silent };
+    let is = |list: &[&str], word: &String| list.contains(&word.as_str());
+    // The half of an AppRole's login that nobody may know is called so.
+    if joined.ends_with("secretid") {
+        return Naming::Confidential;
+    }
+    if words.iter().any(|word| is(PUBLIC_ANYWHERE, word)) || is(PUBLIC_AT_THE_END, last) {
+        return Naming::Public;
+    }
+    if CONFIDENTIAL.iter().any(|word| joined.contains(word)) || words.iter().any(|word| is(CONFIDENTIAL_ALONE, word)) {
+        return Naming::Confidential;
+    }
+    Naming::Silent
+}
+
+/// The words of a name in small letters: between signs, and where a capital begins one.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut small = false;
+    for character in name.chars().take(256) {
+        let begins = character.is_ascii_uppercase() && small;
+        if (!character.is_ascii_alphanumeric() || begins) && words.last().is_some_and(|word| !word.is_empty()) {
+            words.push(String::new());
+        }
+        if character.is_ascii_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.push(character.to_ascii_lowercase());
+        }
+        small = character.is_ascii_lowercase() || character.is_ascii_digit();
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Whether a text under a confidential name can be what the name says: no switch, no address, no reference to something
+/// that is filled in later.
+pub(super) fn may_be_confidential(text: &str) -> bool {
+    let text = text.trim();
+    let is_url = text.contains("://") && !text.contains('@') && !has_unguessable_piece(text);
+    !(is_url
+        || is_wordy_path(text)
+        || is_placeholder(text)
+        || is_media_type(text)
+        || is_date(text)
+        || text.starts_with("arn:"))
+}
+
+/// Whether a text under a name that says nothing is so hard to guess that it must be a credential.
+pub(super) fn is_unguessable(text: &str) -> bool {
+    const SHORTEST: usize = 16;
+    const LONGEST: usize = 8192;
+    let text = text.trim();
+    if !(SHORTEST..=LONGEST).contains(&text.len()) || !text.bytes().all(is_of_tokens) {
+        return false;
+    }
+    let is_public = is_uuid(text)
+        || is_host(text)
+        || is_wordy_path(text)
+        || is_placeholder(text)
+        || is_media_type(text)
+        || is_digest(text)
+        || is_access_key_id(text)
+        || text.starts_with("arn:")
+        || text.contains("://")
+        || text.contains('@');
+    !is_public && is_random(text)
+}
+
+/// Whether a piece of an address is: a webhook's path, a signature of its query.
+pub(super) fn has_unguessable_piece(address: &str) -> bool {
+    address.split(['/', '?', '&', '=', ':', '@']).any(is_unguessable)
+}
+
+fn is_of_tokens(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=_~.-:".contains(&byte)
+}
+
+/// How often the class of characters changes: in words rarely, in random text all the time.
+fn is_random(text: &str) -> bool {
+    let classes: Vec<u8> = text
+        .bytes()
+        .filter_map(|byte| match byte {
+            b'a'..=b'z' => Some(0),
+            b'A'..=b'Z' => Some(1),
+            b'0'..=b'9' => Some(2),
+            _ => None,
+        })
+        .collect();
+    let has = |class: u8| classes.contains(&class);
+    let changes = classes.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    let often = |percent: usize| changes * 100 >= percent * classes.len();
+    match (has(0), has(1), has(2)) {
+        (true, true, true) => classes.len() >= 16 && often(36),
+        (true, false, true) | (false, true, true) => classes.len() >= 20 && often(25),
+        // Without digits, names that are written in capitals within look the same.
+        _ => false,
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    let lengths: Vec<usize> = text.trim_matches(['{', '}']).split('-').map(str::len).collect();
+    lengths == [8, 4, 4, 4, 12] && text.bytes().all(|b| b.is_ascii_hexdigit() || b"-{}".contains(&b))
+}
+
+/// Labels with dots between them, the last of letters alone: a host's name, with a port or a path perhaps.
+fn is_host(text: &str) -> bool {
+    let host = text.split(['/', ':']).next().unwrap_or_default();
+    let Some((_, top)) = host.rsplit_once('.') else { return false };
+    (2..=24).contains(&top.len())
+        && top.bytes().all(|b| b.is_ascii_lowercase())
+        && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b))
+}
+
+/// A path: a slash or a drive, and pieces that are words.
+fn is_wordy_path(text: &str) -> bool {
+    let begins = text.starts_with(['/', '~', '.']) || text.get(1..3).is_some_and(|drive| drive == ":\\");
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/\\~._-: ".contains(&b));
+    begins && text.contains(['/', '\\']) && plain && !is_random(text)
+}
+
+/// Something that another program fills in: `${NAME}`, `$NAME`, `{{ name }}`, `<name>`, `%NAME%`, `***`.
+fn is_placeholder(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    (text.starts_with("${") && text.ends_with('}'))
+        || (text.starts_with("$(") && text.ends_with(')'))
+        || text.strip_prefix('$').is_some_and(is_name)
+        || (text.starts_with("{{") && text.ends_with("}}"))
+        || (text.starts_with("<%") && text.ends_with("%>"))
+        || (text.starts_with('<') && text.ends_with('>') && !text.contains(char::is_whitespace))
+        || text.strip_prefix('%').and_then(|rest| rest.strip_suffix('%')).is_some_and(is_name)
+        || (!text.is_empty() && (text.bytes().all(|b| b == b'*') || text.bytes().all(|b| b"xX".contains(&b))))
+        || ["env:", "ENV[", "secret://", "secretref:", "op://", "vault:", "!reference"]
+            .iter()
+            .any(|head| text.starts_with(head))
+}
+
+fn is_media_type(text: &str) -> bool {
+    const KINDS: [&str; 9] =
+        ["application", "audio", "font", "image", "message", "model", "multipart", "text", "video"];
+    text.split_once('/').is_some_and(|(kind, _)| KINDS.contains(&kind))
+}
+
+fn is_digest(text: &str) -> bool {
+    ["sha1:", "sha256:", "sha384:", "sha512:", "md5:", "sha1-", "sha256-", "sha384-", "sha512-", "SHA256:", "MD5:"]
+        .iter()
+        .any(|head| text.contains(head))
+}
+
+/// The ids of AWS keys look like secrets and are none.
+fn is_access_key_id(text: &str) -> bool {
+    text.len() == 20
+        && ["AKIA", "ASIA", "AROA", "AIDA"].iter().any(|head| text.starts_with(head))
+        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
+fn is_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() >= 10
+        && bytes[..4].iter().all(u8::is_ascii_digit)
+        && bytes[4] == b'-'
+        && bytes[7] == b'-'
+        && bytes.iter().all(|b| b.is_ascii_digit() || b"-:TZ.+ ".contains(b))
+}
+
+/// Whether a text is the public half of a key of SSH, one a line, or says that it is one.
+pub(super) fn is_public_key(text: &str) -> bool {
+    const KINDS: [&str; 5] = ["ssh-rsa ", "ssh-dss ", "ssh-ed25519 ", "ecdsa-sha2-", "sk-"];
+    !text.trim().is_empty()
+        && text.trim().lines().all(|line| KINDS.iter().any(|kind| line.starts_with(kind) && line.contains("AAAA")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_what_is_confidential() {
+        for confidential in [
+            "password",
+            "DB_PASSWORD",
+            "PGPASSWORD",
+            "passwd",
+            "pwd",
+            "_authToken",
+            "_auth",
+            "private_key",
+            "privateKey",
+            "aws_secret_access_key",
+            "api_key",
+            "apiKey",
+            "API-KEY",
+            "client-key-data",
+            "tls.key",
+            "auth",
+            "ClearTextPassword",
+            "//registry.example/:_authToken",
+            "oauth_token",
+            "secret_id",
+            "Authorization",
+            "APP_KEY",
+        ] {
+            assert_eq!(name(confidential), Naming::Confidential, "{confidential}");
+        }
+        for public in [
+            "client_email",
+            "type",
+            "region",
+            "AWS_REGION",
+            "host",
+            "user",
+            "username",
+            "private_key_id",
+            "client_id",
+            "token_uri",
+            "auth_uri",
+            "client-certificate-data",
+            "certificate-authority-data",
+            "public_key",
+            "publicKey",
+            "aws_access_key_id",
+            "project_id",
+            "password_file",
+            "secretName",
+            "token_type",
+            "auth_provider_x509_cert_url",
+            "modulus",
+            "kid",
+            "tokenExpiry",
+        ] {
+            assert_eq!(name(public), Naming::Public, "{public}");
+        }
+        for silent in ["key", "value", "APP_DEBUG", "data", "text"] {
+            assert_eq!(name(silent), Naming::Silent, "{silent}");
+        }
+    }
+
+    #[test]
+    fn random_text_is_told_from_names_of_things() {
+        for random in [
+            "ghp_9fKq2LmZr8Kc1Vb4NyT9xWq2LmKq",
+            "9fkq2lmzr8kc1vb4nyt9x",
+            "q7Xz1K9vB2m4N6p8/Rt3Yw5Ua+Tg==",
+            "3f786850e387550fdab836ed7e6dc881",
+            "sk_live_51H8x2LmZr8Kc1Vb4NyT9xWq2",
+        ] {
+            assert!(is_unguessable(random), "{random}");
+        }
+        for plain in [
+            "7f3c2a10-9b1d-4c2e-8f00-1a2b3c4d5e6f",
+            "registry.internal.example.com:5000/team/app",
+            "/usr/lib/x86_64-linux-gnu",
+            "application/vnd.oci.image.manifest.v1+json",
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "AKIAQ7XZ1K9VB2M4N6P8",
+            "eu-central-1-production",
+            "OAuth2ClientCredentialsGrant",
+            "2024-01-01T00:00:00Z",
+            "debian-bookworm-20240101-slim",
+            "ci@project.iam.gserviceaccount.com",
+            "https://www.googleapis.com/oauth2/v1/certs",
+            "spring.datasource.hikari.maximumPoolSize",
+            "ThisIsAnOrdinaryCamelCaseName",
+        ] {
+            assert!(!is_unguessable(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn what_is_filled_in_later_is_no_secret() {
+        for later in [
+            "${NPM_TOKEN}",
+            "$NPM_TOKEN",
+            "{{ token }}",
+            "<token>",
+            "%TOKEN%",
+            "********",
+            "/run/secrets/db_password",
+            "https://oauth2.googleapis.com/token",
+            "application/json",
+        ] {
+            assert!(!may_be_confidential(later), "{later}");
+        }
+        for now in
+            ["p4ss-9fKq2LmZr8", "correct.horse.battery", "$2b$12$abcdefghijklmnop", "/9fKq2LmZr8Kc1Vb4/NyT9xWq2LmKq=="]
+        {
+            assert!(may_be_confidential(now), "{now}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Text of lines that give names values: env files, ini, properties, `.npmrc`, `pip.conf`, `.netrc`, `.pgpass`, and
+//! whatever else is written like them.
+
+use zeroize::Zeroizing;
+
+use super::tree::Text;
+use crate::{Dialect, EnvFile, EnvValue};
+
+/// A name with its value.
+pub(super) struct Assignment {
+    /// The section it stands in; empty for most.
+    pub(super) section: String,
+    /// The name.
+    pub(super) name: String,
+    /// One reading of the value.
+    pub(super) value: Text,
+}
+
+/// Every reading of every assignment: where two dialects read a line differently, both are here.
+pub(super) fn assignments(text: &str) -> Vec<Assignment> {
+    let mut found = Vec::new();
+    netrc(text, &mut found);
+    dotenv(text, &mut found);
+    let mut section = String::new();
+    for line in joined(text) {
+        let line = line.trim();
+        if let Some(inside) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = inside.trim().to_owned();
+        } else if !is_comment(line) {
+            assignment(&section, line, &mut found);
+        }
+    }
+    found
+}
+
+fn is_comment(line: &str) -> bool {
+    line.starts_with(['#', ';', '!']) || line.starts_with("// ") || line.starts_with("--")
+}
+
+/// Lines, with those joined that a backslash continues.
+fn joined(text: &str) -> Vec<Text> {
+    let mut lines: Vec<Text> = Vec::new();
+    let mut goes_on = false;
+    for line in text.lines() {
+        let continues = line.len() - line.trim_end_matches('\\').len();
+        let kept = if continues % 2 == 1 { &line[..line.len() - 1] } else { line };
+        match lines.last_mut().filter(|_| goes_on) {
+            Some(last) => {
+                let mut longer = Zeroizing::new(String::with_capacity(last.len() + kept.len()));
+                longer.push_str(last);
+                longer.push_str(kept.trim_start());
+                *last = longer;
+            }
+            None => lines.push(Zeroizing::new(kept.to_owned())),
+        }
+        goes_on = continues % 2 == 1;
+    }
+    lines
+}
+
+/// Where the name ends: at the first `=>`, `=`, or colon with a blank behind it.
+fn separator(line: &str) -> Option<(&str, &str)> {
+    let equals = line.find('=');
+    let colon = line
+        .match_indices(':')
+        .map(|(at, _)| at)
+        .find(|at| line[at + 1..].starts_with([' ', '\t']) && !line[..*at].is_empty());
+    match (equals, colon) {
+        (Some(equals), Some(colon)) if colon < equals => Some((&line[..colon], &line[colon + 1..])),
+        (Some(equals), _) => {
+            let value = &line[equals + 1..];
+            Some((&line[..equals], value.strip_prefix('>').unwrap_or(value)))
+        }
+        (None, Some(colon)) => Some((&line[..colon], &line[colon + 1..])),
+        (None, None) => None,
+    }
+}
+
+fn assignment(section: &str, line: &str, found: &mut Vec<Assignment>) {
+    let Some((name, value)) = separator(line) else { return };
+    // `export NAME`, `ENV NAME`, `set NAME` and whatever else may stand before a name.
+    let name = name.split_whitespace().last().unwrap_or_default().trim_matches(['"', '\'', '`', ':', '{', '(', '[']);
+    let value = value.trim();
+    if name.is_empty() || value.is_empty() {
+        return;
+    }
+    let mut add = |value: &str| {
+        found.push(Assignment {
+            section: section.to_owned(),
+            name: name.to_owned(),
+            value: Zeroizing::new(value.to_owned()),
+        });
+    };
+    match value.chars().next() {
+        Some(quote @ ('"' | '\'' | '`')) if let Some(end) = closing(value, quote) => {
+            add(&value[1..end]);
+            if value[1..end].contains('\\') {
+                add(&unescaped(&value[1..end]));
+            }
+        }
+        _ => {
+            let bare = value.trim_end_matches([',', ';']);
+            add(bare);
+            for comment in [" #", "\t#", " ;"] {
+                if let Some((before, _)) = bare.split_once(comment) {
+                    add(before.trim_end());
+                }
+            }
+            if bare.contains('\\') {
+                add(&unescaped(bare));
+            }
+        }
+    }
+}
+
+/// The quote that closes the one a text begins with.
+fn closing(text: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    for (at, character) in text.char_indices().skip(1) {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if character == quote => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What backslashes mean in properties and in quotes alike.
+pub(super) fn unescaped(text: &str) -> Text {
+    let mut out = Zeroizing::new(String::with_capacity(text.len()));
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            out.push(character);
+            continue;
+        }
+        match characters.next() {
+            Some('n') => out.push('\n'),
+            Some('r') => out.push('\r'),
+            Some('t') => out.push('\t'),
+            Some('u') => {
+                let digits: String = characters.clone().take(4).collect();
+                match u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32).filter(|_| digits.len() == 4) {
+                    Some(meant) => {
+                        out.push(meant);
+                        characters.by_ref().take(4).for_each(drop);
+                    }
+                    None => out.push('u'),
+                }
+            }
+            Some(other) => out.push(other),
+            None => {}
+        }
+    }
+    out
+}
+
+/// An env file as frameworks read it, where the whole text is one: values over several lines are read so alone.
+#[expect(clippy::disallowed_methods, reason = "door 65: the values of an env file that is a secret are its parts")]
+fn dotenv(text: &str, found: &mut Vec<Assignment>) {
+    // The dialect takes `name:value` as well, which a login is, and bytes in hex are.
+    let Some(file) = text.contains('=').then(|| EnvFile::parse(text.as_bytes(), Dialect::Dotenv).ok()).flatten() else {
+        return;
+    };
+    for entry in file.entries() {
+        let EnvValue::Literal(value) = &entry.value else { continue };
+        if !entry.name.is_variable() {
+            continue;
+        }
+        if let Ok(value) = std::str::from_utf8(value.expose()) {
+            found.push(Assignment {
+                section: String::new(),
+                name: entry.name.to_string(),
+                value: Zeroizing::new(value.to_owned()),
+            });
+        }
+    }
+}
+
+/// `machine HOST login USER password PASSWORD`, over any number of lines.
+fn netrc(text: &str, found: &mut Vec<Assignment>) {
+    let mut words = text.split_whitespace().peekable();
+    let mut host: Option<String> = None;
+    while let Some(word) = words.next() {
+        match word {
+            "machine" => host = words.next().map(str::to_owned),
+            "default" => host = Some("default".to_owned()),
+            "password" | "passwd" => {
+                if let (Some(host), Some(value)) = (&host, words.next()) {
+                    found.push(Assignment {
+                        section: host.clone(),
+                        name: "password".to_owned(),
+                        value: Zeroizing::new(value.trim_matches('"').to_owned()),
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The passwords of lines `HOST:PORT:DATABASE:USER:PASSWORD` (`.pgpass`); a backslash escapes a colon.
+pub(super) fn pgpass(text: &str) -> Vec<Text> {
+    let password = |line: &str| {
+        let mut fields: Vec<String> = vec![String::new()];
+        let mut characters = line.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                ':' if fields.len() < 5 => fields.push(String::new()),
+                '\\' => fields.last_mut()?.extend(characters.next()),
+                _ => fields.last_mut()?.push(character),
+            }
+        }
+        let fields: [String; 5] = fields.try_into().ok()?;
+        let [_, port, _, _, password] = fields.map(Zeroizing::new);
+        (*port == "*" || (!port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))).then_some(password)
+    };
+    text.lines().map(str::trim).filter(|line| !line.contains("://")).filter_map(password).collect()
+}

@@ -1,0 +1,158 @@
+//! Text with a grammar of its own: JSON, YAML, TOML and XML, each by its known parser.
+
+use std::borrow::Cow;
+
+use granit_parser::{Event, Parser};
+use zeroize::Zeroizing;
+
+use super::tree::{Node, Text};
+
+/// Deeper than this nobody nests; a text that does is none of these.
+const DEEPEST: usize = 96;
+
+/// More values than this are not read: a text of half a megabyte holds fewer, unless it was made to.
+const MOST_NODES: usize = 100_000;
+
+/// The values of a text that is JSON, YAML, TOML or XML as a whole.
+pub(super) fn read(text: &str) -> Option<Node> {
+    let trimmed = text.trim();
+    match trimmed.as_bytes().first()? {
+        b'{' | b'[' | b'"' if let Some(node) = json(trimmed) => Some(node),
+        b'<' => xml(trimmed),
+        _ => toml(trimmed).or_else(|| yaml(text)),
+    }
+}
+
+/// One value or several, as in a log of JSON lines.
+fn json(text: &str) -> Option<Node> {
+    let mut nodes = Vec::new();
+    for node in serde_json::Deserializer::from_str(text).into_iter::<Node>() {
+        nodes.push(node.ok()?);
+    }
+    match nodes.len() {
+        0 => None,
+        1 => nodes.pop(),
+        _ => Some(Node::List(nodes)),
+    }
+}
+
+fn toml(text: &str) -> Option<Node> {
+    text.contains('=').then(|| toml::from_str(text).ok()).flatten()
+}
+
+/// A mapping or a sequence of YAML. What is one scalar is no YAML to us, though every text is one.
+fn yaml(text: &str) -> Option<Node> {
+    if ![": ", ":\n", ":\r", "- "].iter().any(|mark| text.contains(mark)) && !text.trim_end().ends_with(':') {
+        return None;
+    }
+    let mut builder = Builder::default();
+    for event in Parser::new_from_str(text) {
+        builder.event(event.ok()?.0)?;
+    }
+    let mut documents = builder.done;
+    documents.retain(|node| matches!(node, Node::List(_) | Node::Map(_)));
+    match documents.len() {
+        0 => None,
+        1 => documents.pop(),
+        _ => Some(Node::List(documents)),
+    }
+}
+
+/// Makes nodes of YAML's events. Aliases repeat what was read already, so they are nothing: none can grow a text.
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    done: Vec<Node>,
+    nodes: usize,
+}
+
+enum Open {
+    List(Vec<Node>),
+    Map(Vec<(Text, Node)>, Option<Text>),
+}
+
+impl Builder {
+    fn event(&mut self, event: Event<'_>) -> Option<()> {
+        match event {
+            Event::Scalar(text, ..) => self.add(Node::text(&text)),
+            Event::Alias(_) => self.add(Node::Nothing),
+            Event::SequenceStart(..) => self.open(Open::List(Vec::new())),
+            Event::MappingStart(..) => self.open(Open::Map(Vec::new(), None)),
+            Event::SequenceEnd | Event::MappingEnd => {
+                let node = match self.open.pop()? {
+                    Open::List(nodes) => Node::List(nodes),
+                    Open::Map(members, _) => Node::Map(members),
+                };
+                self.add(node)
+            }
+            _ => Some(()),
+        }
+    }
+
+    fn open(&mut self, open: Open) -> Option<()> {
+        (self.open.len() < DEEPEST).then(|| self.open.push(open))
+    }
+
+    fn add(&mut self, node: Node) -> Option<()> {
+        self.nodes += 1;
+        match self.open.last_mut() {
+            None => self.done.push(node),
+            Some(Open::List(nodes)) => nodes.push(node),
+            Some(Open::Map(members, name)) => match name.take() {
+                Some(name) => members.push((name, node)),
+                // A name that is no text has none for us.
+                None => *name = Some(if let Node::Text(text) = node { text } else { Text::default() }),
+            },
+        }
+        (self.nodes <= MOST_NODES).then_some(())
+    }
+}
+
+/// An element is the map of its attributes and its elements, with its text under no name; one that has neither is its text. Document type
+/// definitions are refused, because their entities can grow a text without bound.
+fn xml(text: &str) -> Option<Node> {
+    if !nests_little(text) {
+        return None;
+    }
+    let options = roxmltree::ParsingOptions { allow_dtd: false, nodes_limit: u32::try_from(MOST_NODES).ok()? };
+    let document = roxmltree::Document::parse_with_options(text, options).ok()?;
+    let root = document.root_element();
+    Some(Node::Map(vec![(Zeroizing::new(root.tag_name().name().to_owned()), element(root))]))
+}
+
+fn element(element: roxmltree::Node<'_, '_>) -> Node {
+    let named = |name: &str, node: Node| (Zeroizing::new(name.to_owned()), node);
+    let mut members: Vec<(Text, Node)> = element
+        .attributes()
+        .map(|attribute| named(attribute.name(), Node::text(attribute.value())))
+        .chain(
+            element
+                .children()
+                .filter(|child| child.is_element())
+                .map(|child| named(child.tag_name().name(), self::element(child))),
+        )
+        .collect();
+    let text: Cow<'_, str> = element.text().unwrap_or_default().trim().into();
+    if members.is_empty() {
+        return Node::text(&text);
+    }
+    if !text.is_empty() {
+        members.push(named("", Node::text(&text)));
+    }
+    Node::Map(members)
+}
+
+/// Whether no more elements are open at once than we follow, counted without a parser: too many is possible, too few
+/// is not.
+fn nests_little(text: &str) -> bool {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for piece in text.split('<').skip(1) {
+        if piece.starts_with('/') {
+            depth = depth.saturating_sub(1);
+        } else if !piece.starts_with(['?', '!']) && !piece.split('>').next().is_some_and(|tag| tag.ends_with('/')) {
+            depth += 1;
+            deepest = deepest.max(depth);
+        }
+    }
+    deepest <= DEEPEST
+}
