@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 
 use psecret::Layout;
 
-use crate::filter::window;
+use crate::filter::{Window, window};
 use crate::pattern::Pattern;
 
 /// The widths of windows.
@@ -26,15 +26,6 @@ pub(crate) struct Piece {
     pub(crate) bytes: Vec<u8>,
     /// The first character that begins in the piece.
     pub(crate) character: usize,
-}
-
-/// A window of a pattern as a text may write it.
-pub(crate) struct Window {
-    /// Its bytes as a number.
-    pub(crate) number: u64,
-    /// The first character that begins in it, and where in it.
-    pub(crate) character: usize,
-    pub(crate) at: usize,
 }
 
 /// Every window of `WIDTH` bytes of the pattern's most telling span: one of them lies at a multiple of `WIDTH` in

@@ -10,7 +10,6 @@ use crate::anchor::{self, NARROW, Piece, WIDE};
 use crate::automaton::Automaton;
 use crate::filter::{Engine, Filter};
 use crate::pattern::Pattern;
-use crate::search::Searcher;
 use crate::text::LONGEST_GAP;
 
 /// Collects the secrets of a [`NeedleSet`].
@@ -230,12 +229,6 @@ impl NeedleSet {
     #[must_use]
     pub fn unsearched(&self) -> &[Unsearched] {
         &self.unsearched
-    }
-
-    /// A search over one stream of bytes.
-    #[must_use]
-    pub fn searcher(&self) -> Searcher<'_> {
-        Searcher::new(self)
     }
 
     /// The names of the secrets that are searched for.

@@ -109,7 +109,9 @@ impl<'n> Hit<'n> {
 }
 
 impl<'n> Searcher<'n> {
-    pub(crate) fn new(needles: &'n NeedleSet) -> Self {
+    /// Begins a search over one stream.
+    #[must_use]
+    pub fn new(needles: &'n NeedleSet) -> Self {
         Self::inside(needles, 0)
     }
 
