@@ -3,6 +3,7 @@
 mod patterns;
 mod regions;
 mod skim;
+mod spelled;
 mod stream;
 mod terminal;
 mod view;
@@ -69,6 +70,8 @@ impl RedactorBuilder {
 /// Masks secrets in everything that is shown; immutable and cheap to clone.
 ///
 /// - Exact for every form of [`forms`](crate::forms), however the bytes are cut into chunks.
+/// - A value of up to 512 bytes is also masked with any of its characters escaped in any way that
+///   [`spelling`](crate::spelling) reads.
 /// - Matches that overlap are masked together; the mark names the one that begins first, the longest of those.
 /// - Also finds values that are split by terminal escapes, carriage returns or other control characters, and text that
 ///   an encoder wrapped into lines of 16 characters or more, with or without indentation. Where a line breaks within
