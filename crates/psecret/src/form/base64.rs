@@ -31,8 +31,9 @@ pub(super) fn add_twice(made: &mut Maker, value: &[u8]) {
     for url in [false, true] {
         for alignment in 0..3 {
             let inner = core(Form::Base64, value, alignment, url);
-            if inner.len() >= SHORTEST_FULL {
-                add_nested(made, Form::Base64OfBase64, &inner.bytes);
+            // In the standard alphabet alone, as Kubernetes has it: each shape makes the search's tables larger.
+            for outer in (0..3).filter(|_| inner.len() >= SHORTEST_FULL) {
+                made.add_shape(core(Form::Base64OfBase64, &inner.bytes, outer, false));
             }
         }
     }
