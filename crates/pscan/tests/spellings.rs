@@ -36,6 +36,10 @@ const WORDS: &str = "correct horse battery staple with twelve more words than an
 const UMLAUTS: &str = "gr\u{fc}\u{df}e-aus-K\u{f6}ln-7481\u{1f511}";
 const SIGNS: &str = "a/b+c=d&e<f>g'h\"i%j$k";
 
+fn decimal(value: &str, between: &str) -> String {
+    value.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(between)
+}
+
 /// What writers make of these values, each as it does it.
 fn writers() -> Vec<(&'static str, &'static str, String)> {
     let replaced =
@@ -69,6 +73,11 @@ fn writers() -> Vec<(&'static str, &'static str, String)> {
         ("a cast of a terminal", KEY, format!("{}\\r\\n{}", &KEY[..30], &KEY[30..])),
         ("a cast in colours", KEY, format!("{}\\u001b[32m{}", &KEY[..30], &KEY[30..])),
         ("a terminal at 80 columns", KEY, format!("{}\r\n{}", &KEY[..12], &KEY[12..])),
+        ("UTF-32 LE", KEY, String::from_utf8(KEY.bytes().flat_map(|byte| [byte, 0, 0, 0]).collect()).expect("ASCII")),
+        ("UTF-32 BE", KEY, String::from_utf8(KEY.bytes().flat_map(|byte| [0, 0, 0, byte]).collect()).expect("ASCII")),
+        ("a buffer of Node", KEY, decimal(KEY, ",")),
+        ("a list of Python", KEY, decimal(KEY, ", ")),
+        ("base32 of coreutils", SHORT_KEY, "LJZDQS3DGEXVMYRUJZ4SWVBZPBLXCMSMNU2T2PI=".to_owned()),
         ("base64 of JSON", PHRASE, STANDARD.encode(replaced(PHRASE, &[("&", "\\u0026"), ("<", "\\u003c")]))),
         ("base64 of JSON of a URL", URL, STANDARD.encode(format!("{{\"u\":\"{}\"}}", URL.replace('&', "\\u0026")))),
         ("JSON of signs", SIGNS, replaced(SIGNS, &[("\"", "\\\"")])),

@@ -1,5 +1,6 @@
 //! The shapes a value takes on its way through programs.
 
+mod base32;
 mod base64;
 mod escape;
 mod layout;
@@ -75,6 +76,14 @@ pub enum Form {
     Utf16Le,
     /// UTF-16, big end first.
     Utf16Be,
+    /// UTF-32, little end first.
+    Utf32Le,
+    /// UTF-32, big end first.
+    Utf32Be,
+    /// A list of its bytes as decimal numbers, as JSON has Node's buffers.
+    Decimal,
+    /// Base32, standard alphabet, capital letters.
+    Base32,
 }
 
 impl Form {
@@ -107,6 +116,10 @@ impl Form {
             Self::QuotedPrintable => "quoted-printable",
             Self::Utf16Le => "utf16le",
             Self::Utf16Be => "utf16be",
+            Self::Utf32Le => "utf32le",
+            Self::Utf32Be => "utf32be",
+            Self::Decimal => "decimal",
+            Self::Base32 => "base32",
         }
     }
 }
@@ -139,6 +152,10 @@ impl fmt::Display for Form {
             Self::QuotedPrintable => "quoted-printable",
             Self::Utf16Le => "UTF-16 LE",
             Self::Utf16Be => "UTF-16 BE",
+            Self::Utf32Le => "UTF-32 LE",
+            Self::Utf32Be => "UTF-32 BE",
+            Self::Decimal => "a list of decimal numbers",
+            Self::Base32 => "base32",
         })
     }
 }
@@ -298,8 +315,12 @@ fn encodings(made: &mut Maker, value: &[u8]) {
         base64::add_nested(made, Form::Base64OfUtf16, &little);
         made.add(Form::Utf16Le, little);
         made.add(Form::Utf16Be, text.encode_utf16().flat_map(u16::to_be_bytes).collect());
+        made.add(Form::Utf32Le, text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect());
+        made.add(Form::Utf32Be, text.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect());
     }
     base64::add_twice(made, value);
+    base32::add(made, value);
+    escape::add_decimal(made, value);
     base64::add_nested(made, Form::Base64OfHex, &escape::hex(value));
 }
 

@@ -18,7 +18,8 @@ struct Reading {
 pub(super) fn redact(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<u8> {
     let mut forms: BTreeMap<Vec<u8>, Vec<&str>> = BTreeMap::new();
     for (label, value) in secrets.iter().filter(|(_, value)| Searchability::of_bytes(value).is_searched()) {
-        for shape in form::shapes(value).iter().chain(&form::plain_lines(value)) {
+        let shapes = form::shapes(value).into_iter().filter(|shape| shape.form() != Form::Decimal);
+        for shape in shapes.chain(form::plain_lines(value)) {
             let labels = forms.entry(shape.bytes_for_tests()).or_default();
             if !labels.contains(label) {
                 labels.push(label);
