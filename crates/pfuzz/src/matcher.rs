@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pscan::{Engine, NeedleSet, NeedleSetBuilder};
+use pscan::{Engine, NeedleSet, NeedleSetBuilder, Searcher};
 use psecret::{Form, Searchability, SecretName, UserSecret};
 
 /// Values and text made up from the data: see [`Scenario::parse`].
@@ -37,7 +37,7 @@ type Hits = Vec<(String, Form, u64, u64)>;
 
 fn hits(needles: &NeedleSet, text: &[u8], chunk: usize) -> Hits {
     let mut hits: Hits = Vec::new();
-    let mut searcher = needles.searcher();
+    let mut searcher = Searcher::new(needles);
     let mut note = |hit: pscan::Hit<'_>| {
         // Where something packed was seen depends on when it was unpacked.
         if hit.form() != Form::Base64OfGzip {

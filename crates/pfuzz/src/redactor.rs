@@ -1,6 +1,6 @@
 //! The redactor, under any chunking.
 
-use psecret::{Redactor, RedactorBuilder, SecretName, Shape, UserSecret, forms};
+use psecret::{Form, Redactor, RedactorBuilder, SecretName, Shape, UserSecret, forms};
 
 /// Terminal control put between the bytes of a form.
 const CONTROL: &[u8] = b"\x1b[1m";
@@ -90,7 +90,9 @@ impl Scenario {
             }
         }
         // A mark is made of stars and a letter; with its neighbours it could make such a form anew.
-        scenario.shapes = all.into_iter().flatten().filter(|shape| !bytes_of(shape).contains(&b'*')).collect();
+        // Lists of numbers are not masked.
+        let masked = |shape: &Shape| !bytes_of(shape).contains(&b'*') && shape.form() != Form::Decimal;
+        scenario.shapes = all.into_iter().flatten().filter(masked).collect();
         scenario.controls_are_ours &=
             !scenario.shapes.iter().any(|shape| bytes_of(shape).iter().any(|b| is_control(*b)));
         scenario

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::io::Read as _;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pscan::{NeedleSet, NeedleSetBuilder};
+use pscan::{NeedleSet, NeedleSetBuilder, Searcher};
 use psecret::{SecretName, UserSecret};
 
 /// What is searched at a time, larger than any cache.
@@ -65,7 +65,7 @@ fn stream() -> Vec<u8> {
 
 fn search(needles: &NeedleSet, bytes: &[u8]) -> u64 {
     let mut hits = 0;
-    let mut searcher = needles.searcher();
+    let mut searcher = Searcher::new(needles);
     for chunk in bytes.chunks(CHUNK) {
         searcher.push(chunk, &mut |_| hits += 1);
     }

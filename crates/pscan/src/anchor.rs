@@ -3,11 +3,13 @@
 //! Behind each piece that was seen, the whole pattern is compared, so pieces only have to be in every text that holds
 //! the pattern, and in few others.
 
+mod spelled;
+
 use std::cmp::Reverse;
 
 use psecret::Layout;
 
-use crate::filter::window;
+use crate::filter::{Window, window};
 use crate::pattern::Pattern;
 
 /// The widths of windows.
@@ -28,13 +30,27 @@ pub(crate) struct Piece {
     pub(crate) character: usize,
 }
 
-/// A window of a pattern as a text may write it.
-pub(crate) struct Window {
-    /// Its bytes as a number.
-    pub(crate) number: u64,
-    /// The first character that begins in it, and where in it.
-    pub(crate) character: usize,
-    pub(crate) at: usize,
+/// The windows by which a pattern is found.
+#[derive(Default)]
+pub(crate) struct Anchors {
+    /// Whether they find it where it is written as it is; if not, that is for the automaton.
+    pub(crate) find_plain: bool,
+    pub(crate) wide: Vec<Window>,
+    pub(crate) narrow: Vec<Window>,
+}
+
+/// The windows of a pattern. Of one that may be written with escapes, `texts` are some that spell it.
+pub(crate) fn of(pattern: &Pattern, texts: &[Pattern]) -> Anchors {
+    if pattern.layout() == Layout::Spelled {
+        return spelled::anchors(pattern.bytes(), texts);
+    }
+    match windows::<WIDE>(pattern) {
+        Some(wide) => Anchors { find_plain: true, wide, narrow: Vec::new() },
+        None => match windows::<NARROW>(pattern) {
+            Some(narrow) => Anchors { find_plain: true, wide: Vec::new(), narrow },
+            None => Anchors::default(),
+        },
+    }
 }
 
 /// Every window of `WIDTH` bytes of the pattern's most telling span: one of them lies at a multiple of `WIDTH` in
@@ -43,11 +59,11 @@ pub(crate) struct Window {
 /// An exact text holds every span, and the smallest will do. A wrapped one may be broken once within any `2 * WIDTH - 1`
 /// characters; of twice as many it holds those before the break, or those behind it. A pattern that is too short for
 /// that is looked for where no line breaks within it, with the narrowest windows.
-pub(crate) fn windows<const WIDTH: usize>(pattern: &Pattern) -> Option<Vec<Window>> {
+fn windows<const WIDTH: usize>(pattern: &Pattern) -> Option<Vec<Window>> {
     let smallest = 2 * WIDTH - 1;
     let head = &pattern.bytes()[..pattern.bytes().len().min(LONGEST_HEAD)];
     let length = match pattern.layout() {
-        Layout::Exact | Layout::Lines => smallest,
+        Layout::Exact | Layout::Spelled | Layout::Lines => smallest,
         Layout::Wrapped if WIDTH == NARROW => head.len().min(2 * smallest - 1),
         Layout::Wrapped => 2 * smallest - 1,
     };
@@ -81,6 +97,7 @@ pub(crate) fn run(pattern: &Pattern) -> Piece {
     let begin = |line: &[u8]| line.as_ptr().addr() - head.as_ptr().addr();
     let line = match pattern.layout() {
         Layout::Exact | Layout::Wrapped => head,
+        Layout::Spelled => spelled::longest_run(head).unwrap_or(head),
         Layout::Lines => head.split(|byte| *byte == b'\n').max_by_key(|line| line.len()).unwrap_or(head),
     };
     Piece { bytes: line.to_vec(), character: begin(line) }

@@ -20,6 +20,7 @@ use crate::document;
 use crate::finding::{Finding, Place};
 use crate::needle::NeedleSet;
 use crate::report::{NotSearched, Report, Stats};
+use crate::search::Searcher;
 use crate::show;
 
 /// How an image is searched.
@@ -441,7 +442,7 @@ impl Writer<'_> {
 
     /// The needles in bytes, ordered by where they begin.
     fn search(&self, bytes: &[u8], found: &mut Vec<(usize, u64)>) {
-        let mut searcher = self.needles.searcher();
+        let mut searcher = Searcher::new(self.needles);
         searcher.push(bytes, &mut |hit| found.push((hit.needle, hit.start())));
         searcher.finish(&mut |hit| found.push((hit.needle, hit.start())));
         found.sort_by_key(|(_, start)| *start);

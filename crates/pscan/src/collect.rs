@@ -304,7 +304,7 @@ impl<W: FnMut(u64) -> ControlFlow<()>> Visitor for Collector<'_, W> {
             }
             None => self.tracks.push(Track {
                 needles: self.needles,
-                searcher: self.needles.searcher(),
+                searcher: Searcher::new(self.needles),
                 blob: stream.blob,
                 part: stream.part,
                 level: self.level,

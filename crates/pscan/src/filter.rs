@@ -6,12 +6,12 @@
 //! more costs memory and hardly any time, which an automaton over thousands of needles cannot offer.
 
 mod kernel;
+mod window;
 
 pub use kernel::Engine;
 use kernel::Map;
 pub(crate) use kernel::window;
-
-use crate::anchor::Window;
+pub(crate) use window::Window;
 
 /// The fewest and the most bits of a map: 512 bytes to 1 MiB, so that it stays in the processor's cache.
 const BITS: (u32, u32) = (12, 23);

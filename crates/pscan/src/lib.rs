@@ -25,6 +25,7 @@ mod audit;
 mod automaton;
 mod collect;
 mod document;
+mod encoded;
 mod error;
 mod filter;
 mod finding;

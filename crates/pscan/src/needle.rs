@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use psecret::{Form, PartChoice, Parts, Redactor, RedactorBuilder, Searchability, SecretName, Shape, UserSecret};
+use psecret::{
+    Form, LONGEST_IN_EVERY_FORM, Layout, PartChoice, Parts, Redactor, RedactorBuilder, Searchability, SecretName,
+    Shape, UserSecret,
+};
 
 use crate::ScanError;
-use crate::anchor::{self, NARROW, Piece, WIDE};
+use crate::anchor::{self, Anchors, NARROW, Piece, WIDE};
 use crate::automaton::Automaton;
 use crate::filter::{Engine, Filter};
 use crate::pattern::Pattern;
-use crate::search::Searcher;
 use crate::text::LONGEST_GAP;
 
 /// Collects the secrets of a [`NeedleSet`].
@@ -111,7 +113,7 @@ impl NeedleSetBuilder {
             owners: Vec::new(),
             longest: Vec::new(),
             needles: Vec::new(),
-            packed: 0,
+            told: 0,
             wide: Filter::new(),
             narrow: Filter::new(),
             automaton: None,
@@ -121,27 +123,32 @@ impl NeedleSetBuilder {
         };
         let mut for_automaton: Vec<(usize, Piece)> = Vec::new();
         let mut owners = HashMap::new();
+        let texts: Vec<Vec<Pattern>> = shapes.iter().map(|(_, weak, shapes)| spellings(*weak, shapes)).collect();
         for wanted in merged(&shapes) {
             let owner = *owners.entry(wanted.subjects).or_insert_with_key(|subjects| set.new_owner(subjects));
-            let Wanted { form, weak, pattern, .. } = wanted;
+            let Wanted { form, weak, spelled_by, pattern, .. } = wanted;
             let index = set.needles.len();
-            set.longest[owner] = set.longest[owner].max(pattern.bytes().len() as u64);
-            if let Some(windows) = anchor::windows::<WIDE>(&pattern).filter(|_| engines != Engines::Automaton) {
-                set.wide.add(index, &windows);
-            } else if let Some(windows) = anchor::windows::<NARROW>(&pattern).filter(|_| engines != Engines::Automaton)
-            {
-                set.narrow.add(index, &windows);
+            set.longest[owner] = set.longest[owner].max(longest(&pattern));
+            let Anchors { find_plain, wide, narrow } = if engines == Engines::Automaton {
+                Anchors::default()
             } else {
+                anchor::of(&pattern, &texts[spelled_by])
+            };
+            if !find_plain {
                 for_automaton.push((index, anchor::run(&pattern)));
             }
+            set.wide.add(index, &wide);
+            set.narrow.add(index, &narrow);
             set.needles.push(Needle { form, owner, whole_token: weak, pattern });
         }
-        // Whoever is seen in something packed is told by a needle that nothing seeks.
-        set.packed = set.needles.len();
+        // What is seen in a form that no pattern has is told by a needle that nothing seeks.
+        set.told = set.needles.len();
         for owner in 0..set.owners.len() {
             let whole_token =
-                set.needles.iter().filter(|needle| needle.owner == owner).all(|needle| needle.whole_token);
-            set.needles.push(Needle { form: Form::Base64OfGzip, owner, whole_token, pattern: Pattern::nothing() });
+                set.needles[..set.told].iter().filter(|needle| needle.owner == owner).all(|needle| needle.whole_token);
+            for form in TOLD {
+                set.needles.push(Needle { form, owner, whole_token, pattern: Pattern::nothing() });
+            }
         }
         if let Engines::Filters(engine) = engines {
             set.wide.finish(engine);
@@ -178,32 +185,75 @@ pub(crate) enum Engines {
     Automaton,
 }
 
+/// The forms that no pattern has: how a value was escaped or packed is seen when it is found.
+const TOLD: [Form; 10] = [
+    Form::Base64OfGzip,
+    Form::HexEscaped,
+    Form::Percent,
+    Form::Json,
+    Form::JsonTwice,
+    Form::Shell,
+    Form::Literal,
+    Form::Doubled,
+    Form::Xml,
+    Form::QuotedPrintable,
+];
+
+/// What the usual writers make of a value that is read under any escape: to find where to read.
+fn spellings(weak: bool, shapes: &[Shape]) -> Vec<Pattern> {
+    let spelled = shapes.iter().filter(|shape| !weak && shape.spells_another());
+    spelled.map(|shape| Pattern::new(shape, true)).collect()
+}
+
+/// How long a pattern may get in a text.
+fn longest(pattern: &Pattern) -> u64 {
+    let length = pattern.bytes().len();
+    let times = match pattern.layout() {
+        Layout::Spelled if length <= LONGEST_IN_EVERY_FORM => 12,
+        Layout::Spelled => 2,
+        Layout::Exact | Layout::Wrapped | Layout::Lines => 1,
+    };
+    (length * times) as u64
+}
+
 /// One pattern to look for, and for whom.
 struct Wanted {
     form: Form,
     weak: bool,
     subjects: Vec<usize>,
+    /// The index of the value whose spellings are the pattern's.
+    spelled_by: usize,
     pattern: Pattern,
 }
 
 /// Equal patterns become one needle of all who want them: two names may have one value (S8), and so may two parts.
 fn merged(shapes: &[(usize, bool, Vec<Shape>)]) -> Vec<Wanted> {
-    let mut all: Vec<(Pattern, Form, bool, usize)> = Vec::new();
-    for (subject, weak, shapes) in shapes {
-        all.extend(shapes.iter().map(|shape| (Pattern::new(shape, *weak), shape.form(), *weak, *subject)));
+    let mut all: Vec<Wanted> = Vec::new();
+    for (spelled_by, (subject, weak, shapes)) in shapes.iter().enumerate() {
+        let (weak, subjects) = (*weak, vec![*subject]);
+        for shape in shapes.iter().filter(|shape| weak || !shape.spells_another()) {
+            let pattern = Pattern::new(shape, weak);
+            if shape.form() != Form::Line {
+                all.extend(pattern.encoded().into_iter().map(|pattern| {
+                    let subjects = subjects.clone();
+                    Wanted { form: Form::Base64, weak, subjects, spelled_by, pattern }
+                }));
+            }
+            all.push(Wanted { form: shape.form(), weak, subjects: subjects.clone(), spelled_by, pattern });
+        }
     }
-    all.sort_by(|one, other| one.0.key().cmp(&other.0.key()));
+    all.sort_by(|one, other| one.pattern.key().cmp(&other.pattern.key()));
     let mut merged: Vec<Wanted> = Vec::new();
-    for (pattern, form, weak, subject) in all {
-        match merged.last_mut().filter(|last| last.pattern.key() == pattern.key()) {
+    for wanted in all {
+        match merged.last_mut().filter(|last| last.pattern.key() == wanted.pattern.key()) {
             Some(last) => {
-                last.form = last.form.min(form);
-                last.weak &= weak;
-                if !last.subjects.contains(&subject) {
-                    last.subjects.push(subject);
+                last.form = last.form.min(wanted.form);
+                last.weak &= wanted.weak;
+                if !last.subjects.contains(&wanted.subjects[0]) {
+                    last.subjects.extend(wanted.subjects);
                 }
             }
-            None => merged.push(Wanted { form, weak, subjects: vec![subject], pattern }),
+            None => merged.push(wanted),
         }
     }
     for wanted in &mut merged {
@@ -219,8 +269,8 @@ pub struct NeedleSet {
     owners: Vec<Vec<usize>>,
     longest: Vec<u64>,
     needles: Vec<Needle>,
-    /// The first of the needles that stand for what is packed, one for each owner.
-    packed: usize,
+    /// The first of the needles that stand for [`TOLD`] forms, each of them for each owner.
+    told: usize,
     wide: Filter<WIDE>,
     narrow: Filter<NARROW>,
     automaton: Option<Automaton>,
@@ -282,12 +332,6 @@ impl NeedleSet {
         &self.incomplete
     }
 
-    /// A search over one stream of bytes.
-    #[must_use]
-    pub fn searcher(&self) -> Searcher<'_> {
-        Searcher::new(self)
-    }
-
     /// The names of the secrets that are searched for.
     pub(crate) fn secret_names(&self) -> impl Iterator<Item = &SecretName> {
         self.subjects.names.iter()
@@ -345,9 +389,10 @@ impl NeedleSet {
         &self.needles[index]
     }
 
-    /// The needle that tells of this one's owner in something packed.
-    pub(crate) fn packed_of(&self, needle: usize) -> usize {
-        self.packed + self.needles[needle].owner
+    /// The needle that tells of this one's owner in another form.
+    pub(crate) fn told_by(&self, needle: usize, form: Form) -> usize {
+        let nth = TOLD.iter().position(|told| *told == form);
+        nth.map_or(needle, |nth| self.told + self.needles[needle].owner * TOLD.len() + nth)
     }
 
     pub(crate) fn wide(&self) -> &Filter<WIDE> {

@@ -1,8 +1,10 @@
 //! One shape to look for, and how a text is compared with it: from an anchor to both sides, under the shape's layout.
 
+use psecret::spelling::{self, Place, Reach, Rest};
 use psecret::{Edge, Layout, Shape};
 use zeroize::Zeroizing;
 
+use crate::encoded::Encoded;
 use crate::text::{self, LONGEST_GAP, Unit};
 
 /// A shape, compiled.
@@ -11,17 +13,8 @@ pub(crate) struct Pattern {
     layout: Layout,
     before: Option<Edge>,
     after: Option<Edge>,
-}
-
-/// How far a comparison came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// To the pattern's end, which is here in the text.
-    End(usize),
-    /// To a difference.
-    Difference,
-    /// To the text's end: go on with this character of the pattern at this index of the text.
-    Open { character: usize, at: usize },
+    /// What the characters are a piece of, when the rest of it may be escaped within the encoding.
+    encoded: Option<Encoded>,
 }
 
 impl Pattern {
@@ -34,12 +27,28 @@ impl Pattern {
             bytes = rest;
         }
         let (before, after) = shape.edges();
-        Self { bytes: Zeroizing::new(bytes.to_vec()), layout, before, after }
+        Self { bytes: Zeroizing::new(bytes.to_vec()), layout, before, after, encoded: None }
+    }
+
+    /// Every pattern for base64 of a text that may spell this one's characters with escapes; none if nothing of it would
+    /// be escaped, or if it has no piece that would not.
+    pub(crate) fn encoded(&self) -> Vec<Self> {
+        if self.layout != Layout::Spelled || self.bytes.iter().all(u8::is_ascii_alphanumeric) {
+            return Vec::new();
+        }
+        let whole = |(bytes, encoded): (Zeroizing<Vec<u8>>, Encoded)| Self {
+            bytes,
+            layout: Layout::Wrapped,
+            before: None,
+            after: None,
+            encoded: Some(encoded),
+        };
+        Encoded::all(&self.bytes).into_iter().map(whole).collect()
     }
 
     /// A pattern that is never compared.
     pub(crate) fn nothing() -> Self {
-        Self { bytes: Zeroizing::default(), layout: Layout::Exact, before: None, after: None }
+        Self { bytes: Zeroizing::default(), layout: Layout::Exact, before: None, after: None, encoded: None }
     }
 
     /// The characters that are compared whole.
@@ -52,12 +61,19 @@ impl Pattern {
     }
 
     /// Whether the other seeks the same.
-    pub(crate) fn key(&self) -> (&[u8], Layout, Option<Edge>, Option<Edge>) {
-        (&self.bytes, self.layout, self.before, self.after)
+    pub(crate) fn key(&self) -> impl Ord {
+        (self.bytes.as_slice(), self.layout, self.before, self.after, self.encoded.as_ref().map(Encoded::key))
     }
 
-    /// Compares the characters from one on with the text from an index on.
-    pub(crate) fn forward(&self, text: &[u8], mut character: usize, mut at: usize) -> Reach {
+    /// Compares the characters from a place on with the text from there on.
+    pub(crate) fn forward(&self, text: &[u8], from: Place, rest: Rest) -> Reach {
+        if let Some(encoded) = &self.encoded {
+            return encoded.forward(text, from, rest);
+        }
+        if self.layout == Layout::Spelled {
+            return spelling::forward(&self.bytes, text, from, rest);
+        }
+        let Place { mut character, mut at, escapes } = from;
         if self.layout == Layout::Exact && character < self.bytes.len() {
             let (left, bytes) = (&self.bytes[character..], text.get(at..).unwrap_or_default());
             let count = left.len().min(bytes.len());
@@ -67,26 +83,33 @@ impl Pattern {
             character += count;
             at += count;
             if count < left.len() {
-                return Reach::Open { character, at };
+                return Reach::Open(Place { character, at, escapes });
             }
         }
         loop {
             let wanted = match (self.bytes.get(character), self.after) {
                 (Some(byte), _) => Wanted::Byte(*byte),
                 (None, Some(edge)) if character == self.bytes.len() => Wanted::Edge(edge),
-                (None, _) => return Reach::End(at),
+                (None, _) => return Reach::End(Place { character, at, escapes }),
             };
             match self.step(wanted, self.next(text, at)) {
                 Step::Taken(other_side) => (character, at) = (character + 1, other_side),
                 Step::Skipped(other_side) => at = other_side,
                 Step::Difference => return Reach::Difference,
-                Step::Unknown => return Reach::Open { character, at },
+                Step::Unknown => return Reach::Open(Place { character, at, escapes }),
             }
         }
     }
 
-    /// Compares the characters before one with the text before an index: where the pattern begins.
-    pub(crate) fn backward(&self, text: &[u8], mut character: usize, mut at: usize) -> Option<usize> {
+    /// Compares the characters before a place with the text before it: where the pattern begins.
+    pub(crate) fn backward(&self, text: &[u8], from: Place) -> Option<Place> {
+        if let Some(encoded) = &self.encoded {
+            return encoded.backward(text, from);
+        }
+        if self.layout == Layout::Spelled {
+            return spelling::backward(&self.bytes, text, from);
+        }
+        let Place { mut character, mut at, escapes } = from;
         if self.layout == Layout::Exact {
             let begin = at.checked_sub(character)?;
             if text.get(begin..at)? != &self.bytes[..character] {
@@ -98,12 +121,12 @@ impl Pattern {
             let wanted = match (character.checked_sub(1), self.before) {
                 (Some(before), _) => Wanted::Byte(self.bytes[before]),
                 (None, Some(edge)) => Wanted::Edge(edge),
-                (None, None) => return Some(at),
+                (None, None) => return Some(Place { character, at, escapes }),
             };
             match self.step(wanted, self.previous(text, at)) {
                 Step::Taken(other_side) => match character.checked_sub(1) {
                     Some(before) => (character, at) = (before, other_side),
-                    None => return Some(other_side),
+                    None => return Some(Place { character, at: other_side, escapes }),
                 },
                 Step::Skipped(other_side) => at = other_side,
                 Step::Difference | Step::Unknown => return None,
@@ -133,7 +156,7 @@ impl Pattern {
     fn next(&self, text: &[u8], at: usize) -> Unit {
         match self.layout {
             Layout::Wrapped => text::next(text, at),
-            Layout::Exact => text.get(at).map_or(Unit::Unknown, |byte| Unit::Char(*byte, at + 1)),
+            Layout::Exact | Layout::Spelled => text.get(at).map_or(Unit::Unknown, |byte| Unit::Char(*byte, at + 1)),
             Layout::Lines => line_unit(text.get(at..).unwrap_or_default().iter(), |length| at + length),
         }
     }
@@ -141,7 +164,7 @@ impl Pattern {
     fn previous(&self, text: &[u8], end: usize) -> Unit {
         match self.layout {
             Layout::Wrapped => text::previous(text, end),
-            Layout::Exact => match end.checked_sub(1) {
+            Layout::Exact | Layout::Spelled => match end.checked_sub(1) {
                 Some(before) => Unit::Char(text[before], before),
                 None => Unit::Unknown,
             },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use psecret::spelling::{Place, Reach, Rest};
 use psecret::{Form, SecretName};
 use zeroize::Zeroizing;
 
@@ -9,7 +10,6 @@ use crate::automaton::State;
 use crate::filter::Anchor;
 use crate::needle::NeedleSet;
 use crate::packed::{self, Packed};
-use crate::pattern::Reach;
 
 /// How many needles that go on behind the bytes that arrived may be under comparison at once. A needle that repeats
 /// itself can begin at every byte; past this number what arrived counts as a hit, so that time stays linear and nothing
@@ -55,8 +55,9 @@ pub struct Searcher<'n> {
 struct Open {
     needle: usize,
     start: u64,
-    character: usize,
-    at: u64,
+    /// Its index is one of the stream as long as it waits: what lies before it may be forgotten.
+    place: Place,
+    base: u64,
 }
 
 /// A needle seen in a stream.
@@ -71,7 +72,7 @@ pub struct Hit<'n> {
 impl NeedleSet {
     /// The hit of a needle within something packed that lies there in the text.
     fn packed_hit(&self, needle: usize, start: u64, end: u64) -> Hit<'_> {
-        Hit { needles: self, needle: self.packed_of(needle), start, end }
+        Hit { needles: self, needle: self.told_by(needle, Form::Base64OfGzip), start, end }
     }
 }
 
@@ -115,7 +116,9 @@ impl<'n> Hit<'n> {
 }
 
 impl<'n> Searcher<'n> {
-    pub(crate) fn new(needles: &'n NeedleSet) -> Self {
+    /// Begins a search over one stream.
+    #[must_use]
+    pub fn new(needles: &'n NeedleSet) -> Self {
         Self::inside(needles, 0)
     }
 
@@ -145,14 +148,14 @@ impl<'n> Searcher<'n> {
         for piece in bytes.chunks(PIECE) {
             self.buffer.extend_from_slice(piece);
             let known = self.buffer.len().saturating_sub(AHEAD) & !7;
-            self.advance(known, found);
+            self.advance(known, Rest::MayFollow, found);
             self.forget();
         }
     }
 
     /// Ends the search and begins a new one.
     pub fn finish(&mut self, found: &mut dyn FnMut(Hit<'n>)) {
-        self.advance(self.buffer.len(), found);
+        self.advance(self.buffer.len(), Rest::Over, found);
         for packed in std::mem::take(&mut self.packed) {
             let (start, end) = (packed.start, packed.at);
             packed.finish(&mut |needle| found(self.needles.packed_hit(needle, start, end)));
@@ -162,9 +165,10 @@ impl<'n> Searcher<'n> {
     }
 
     /// Searches up to an index of the buffer.
-    fn advance(&mut self, to: usize, found: &mut dyn FnMut(Hit<'n>)) {
+    fn advance(&mut self, to: usize, rest: Rest, found: &mut dyn FnMut(Hit<'n>)) {
         let (needles, buffer, base) = (self.needles, self.buffer.as_slice(), self.base);
-        let mut judge = Judge { needles, buffer, base, open: Vec::new(), compared: &mut self.compared, found };
+        let compared = &mut self.compared;
+        let mut judge = Judge { needles, buffer, base, rest, open: Vec::new(), compared, found };
         for open in self.open.drain(..) {
             judge.go_on(&open);
         }
@@ -228,6 +232,7 @@ struct Judge<'a, 'n> {
     needles: &'n NeedleSet,
     buffer: &'a [u8],
     base: u64,
+    rest: Rest,
     open: Vec<Open>,
     compared: &'a mut BTreeSet<(u64, usize)>,
     found: &'a mut dyn FnMut(Hit<'n>),
@@ -237,36 +242,42 @@ impl Judge<'_, '_> {
     /// A window that belongs to the anchor begins at the index.
     fn candidate(&mut self, anchor: Anchor, at: usize) {
         let pattern = &self.needles.needle(anchor.needle).pattern;
-        let at = at + anchor.at;
-        let Some(start) = pattern.backward(self.buffer, anchor.character, at) else { return };
-        let place = (self.base + start as u64, anchor.needle);
-        if self.compared.insert(place) {
-            let reach = pattern.forward(self.buffer, anchor.character, at);
-            self.judge(anchor.needle, place.0, reach);
+        let place = Place::new(anchor.character, at + anchor.at);
+        let Some(begin) = pattern.backward(self.buffer, place) else { return };
+        let start = self.base + begin.at as u64;
+        if self.compared.insert((start, anchor.needle)) {
+            let reach = pattern.forward(self.buffer, Place { escapes: begin.escapes, ..place }, self.rest);
+            self.judge(anchor.needle, start, reach);
         }
     }
 
     fn go_on(&mut self, open: &Open) {
-        let reach = match usize::try_from(open.at - self.base) {
-            Ok(at) => self.needles.needle(open.needle).pattern.forward(self.buffer, open.character, at),
-            Err(_) => Reach::Difference,
+        let at = open.base + open.place.at as u64;
+        let reach = match at.checked_sub(self.base).and_then(|at| usize::try_from(at).ok()) {
+            Some(at) => {
+                let place = Place { at, ..open.place };
+                self.needles.needle(open.needle).pattern.forward(self.buffer, place, self.rest)
+            }
+            None => Reach::Difference,
         };
         self.judge(open.needle, open.start, reach);
     }
 
     fn judge(&mut self, needle: usize, start: u64, reach: Reach) {
-        let end = match reach {
+        let place = match reach {
             Reach::Difference => return,
-            Reach::Open { character, at } if self.open.len() < MOST_OPEN => {
-                self.open.push(Open { needle, start, character, at: self.base + at as u64 });
+            Reach::Open(place) if self.open.len() < MOST_OPEN => {
+                self.open.push(Open { needle, start, place, base: self.base });
                 return;
             }
-            Reach::End(at) | Reach::Open { at, .. } => at,
+            Reach::End(place) | Reach::Open(place) => place,
         };
+        let end = place.at;
         // Weak needles are short: where they begin is still in the buffer.
         let stands_alone =
             || usize::try_from(start - self.base).is_ok_and(|start| stands_alone(self.buffer, start, end));
         if !self.needles.needle(needle).whole_token || stands_alone() {
+            let needle = place.escapes.form().map_or(needle, |form| self.needles.told_by(needle, form));
             (self.found)(Hit { needles: self.needles, needle, start, end: self.base + end as u64 });
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Both directions read the same grammar, since a search begins in the middle of what it seeks.
 
+use psecret::spelling::{Cut, escaped_one_of};
+
 /// A gap longer than this is none.
 pub(crate) const LONGEST_GAP: usize = 256;
 
@@ -9,8 +11,8 @@ pub(crate) const LONGEST_GAP: usize = 256;
 /// needs.
 const MOST_BACKSLASHES: usize = 4;
 
-/// The longest escape of a character.
-const LONGEST_ESCAPE: usize = MOST_BACKSLASHES + 5;
+/// No escape of a sign is longer, two deep.
+const LONGEST_ESCAPE: usize = 24;
 
 /// What stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub(crate) fn next(text: &[u8], at: usize) -> Unit {
             }
             if end > at { Unit::Gap { breaks, other_side: end } } else { escaped(text, at) }
         }
-        b'%' | b'&' => escaped(text, at),
+        b'%' | b'&' | b'=' => escaped(text, at),
         _ => Unit::Char(*byte, at + 1),
     }
 }
@@ -68,12 +70,12 @@ pub(crate) fn previous(text: &[u8], end: usize) -> Unit {
     if begin < end {
         return Unit::Gap { breaks, other_side: begin };
     }
-    for length in 2..=LONGEST_ESCAPE.min(end) {
-        if let Some((character, taken)) = escape(&text[end - length..])
-            && taken == length
+    for begin in (end.saturating_sub(LONGEST_ESCAPE)..end - 1).rev() {
+        if let Ok(Some((character, escape_end))) = escaped_one_of(text, begin, SIGNS)
+            && escape_end == end
         {
-            let backslashes = if text[end - length] == b'\\' { backslashes_before(&text[..end - length]) } else { 0 };
-            return Unit::Char(character, end - length - backslashes);
+            let backslashes = if text[begin] == b'\\' { backslashes_before(&text[..begin]) } else { 0 };
+            return Unit::Char(character, begin - backslashes);
         }
     }
     Unit::Char(*byte, end - 1)
@@ -81,55 +83,15 @@ pub(crate) fn previous(text: &[u8], end: usize) -> Unit {
 
 /// The character that an escape stands for, or the escape's first byte.
 fn escaped(text: &[u8], at: usize) -> Unit {
-    let rest = &text[at..];
-    match escape(rest) {
-        Some((character, length)) => Unit::Char(character, at + length),
-        None if rest.len() < LONGEST_ESCAPE && may_become_escape(rest) => Unit::Unknown,
-        None => Unit::Char(rest[0], at + 1),
+    match escaped_one_of(text, at, SIGNS) {
+        Ok(Some((character, end))) => Unit::Char(character, end),
+        Ok(None) => Unit::Char(text[at], at + 1),
+        Err(Cut) => Unit::Unknown,
     }
 }
 
-/// Whether more bytes could make an escape of these.
-fn may_become_escape(rest: &[u8]) -> bool {
-    rest.iter().all(|byte| byte.is_ascii_alphanumeric() || b"\\%&#;".contains(byte))
-}
-
-/// An escape of `+`, `/`, `=`, `-` or `_` at the text's beginning: the character and the escape's length.
-fn escape(text: &[u8]) -> Option<(u8, usize)> {
-    let (character, length) = match text.first()? {
-        b'%' => (hex(text.get(1..3)?)?, 3),
-        b'&' => entity(text)?,
-        b'\\' => {
-            let backslashes = text.iter().take(MOST_BACKSLASHES).take_while(|byte| **byte == b'\\').count();
-            match text.get(backslashes)? {
-                b'/' => (b'/', backslashes + 1),
-                b'u' if text.get(backslashes + 1..backslashes + 3)? == b"00" => {
-                    (hex(text.get(backslashes + 3..backslashes + 5)?)?, backslashes + 5)
-                }
-                _ => return None,
-            }
-        }
-        _ => return None,
-    };
-    b"+/=-_".contains(&character).then_some((character, length))
-}
-
-/// `&#43;` or `&#x2B;`.
-fn entity(text: &[u8]) -> Option<(u8, usize)> {
-    let digits = text.strip_prefix(b"&#")?;
-    let digits = &digits[..digits.iter().take(4).position(|byte| *byte == b';')?];
-    let length = digits.len() + 3;
-    match digits {
-        [b'x' | b'X', digits @ ..] => Some((hex(digits)?, length)),
-        digits => Some((std::str::from_utf8(digits).ok()?.parse().ok()?, length)),
-    }
-}
-
-fn hex(digits: &[u8]) -> Option<u8> {
-    let [high, low] = digits else { return None };
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
-}
+/// The characters of base64 that are no letters and digits; letters and digits are not escaped.
+const SIGNS: &[u8] = b"+/=-_";
 
 /// A piece of a gap at the text's beginning: its length, and whether it breaks the line.
 fn gap_element(text: &[u8]) -> Option<(usize, bool)> {

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
-use pscan::{NeedleSet, NeedleSetBuilder};
+use pscan::{NeedleSet, NeedleSetBuilder, Searcher};
 use psecret::{SecretName, UserSecret};
 use ptest::Oracle;
 
@@ -17,7 +17,7 @@ fn needles(value: &[u8]) -> NeedleSet {
 
 /// The forms seen in a text that arrives in chunks.
 fn seen(needles: &NeedleSet, text: &[u8], chunk: usize) -> Vec<&'static str> {
-    let mut searcher = needles.searcher();
+    let mut searcher = Searcher::new(needles);
     let mut forms = Vec::new();
     for piece in text.chunks(chunk) {
         searcher.push(piece, &mut |hit| forms.push(hit.form().machine_name()));

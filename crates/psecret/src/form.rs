@@ -1,5 +1,6 @@
 //! The shapes a value takes on its way through programs.
 
+mod base32;
 mod base64;
 mod escape;
 mod layout;
@@ -69,10 +70,20 @@ pub enum Form {
     Doubled,
     /// XML or HTML entities.
     Xml,
+    /// `=` and hex digits, as MIME's quoted-printable has it.
+    QuotedPrintable,
     /// UTF-16, little end first.
     Utf16Le,
     /// UTF-16, big end first.
     Utf16Be,
+    /// UTF-32, little end first.
+    Utf32Le,
+    /// UTF-32, big end first.
+    Utf32Be,
+    /// A list of its bytes as decimal numbers, as JSON has Node's buffers.
+    Decimal,
+    /// Base32, standard alphabet, capital letters.
+    Base32,
 }
 
 impl Form {
@@ -102,8 +113,13 @@ impl Form {
             Self::Literal => "literal",
             Self::Doubled => "doubled",
             Self::Xml => "xml",
+            Self::QuotedPrintable => "quoted-printable",
             Self::Utf16Le => "utf16le",
             Self::Utf16Be => "utf16be",
+            Self::Utf32Le => "utf32le",
+            Self::Utf32Be => "utf32be",
+            Self::Decimal => "decimal",
+            Self::Base32 => "base32",
         }
     }
 }
@@ -133,8 +149,13 @@ impl fmt::Display for Form {
             Self::Literal => "as a string literal",
             Self::Doubled => "with doubled quotes",
             Self::Xml => "XML-escaped",
+            Self::QuotedPrintable => "quoted-printable",
             Self::Utf16Le => "UTF-16 LE",
             Self::Utf16Be => "UTF-16 BE",
+            Self::Utf32Le => "UTF-32 LE",
+            Self::Utf32Be => "UTF-32 BE",
+            Self::Decimal => "a list of decimal numbers",
+            Self::Base32 => "base32",
         })
     }
 }
@@ -158,7 +179,10 @@ impl Shape {
     }
 
     fn is_like(&self, other: &Self) -> bool {
-        (self.layout, self.before, self.after) == (other.layout, other.before, other.after) && self.bytes == other.bytes
+        // What is read under any escape is read as it is, too.
+        let layout = |shape: &Self| if shape.layout == Layout::Spelled { Layout::Exact } else { shape.layout };
+        (layout(self), self.before, self.after) == (layout(other), other.before, other.after)
+            && self.bytes == other.bytes
     }
 
     /// Which form this is.
@@ -177,6 +201,22 @@ impl Shape {
     #[must_use]
     pub fn edges(&self) -> (Option<Edge>, Option<Edge>) {
         (self.before, self.after)
+    }
+
+    /// Whether another shape has the same in [`Layout::Spelled`], so that who reads that finds this one, too.
+    #[must_use]
+    pub fn spells_another(&self) -> bool {
+        matches!(
+            self.form,
+            Form::HexEscaped
+                | Form::Percent
+                | Form::Json
+                | Form::JsonTwice
+                | Form::Shell
+                | Form::Literal
+                | Form::Doubled
+                | Form::Xml
+        )
     }
 
     /// The plaintext of this form. A door like [`UserSecret::expose`].
@@ -275,8 +315,12 @@ fn encodings(made: &mut Maker, value: &[u8]) {
         base64::add_nested(made, Form::Base64OfUtf16, &little);
         made.add(Form::Utf16Le, little);
         made.add(Form::Utf16Be, text.encode_utf16().flat_map(u16::to_be_bytes).collect());
+        made.add(Form::Utf32Le, text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect());
+        made.add(Form::Utf32Be, text.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect());
     }
-    base64::add_nested(made, Form::Base64OfBase64, &base64::whole(value));
+    base64::add_twice(made, value);
+    base32::add(made, value);
+    escape::add_decimal(made, value);
     base64::add_nested(made, Form::Base64OfHex, &escape::hex(value));
 }
 
@@ -295,7 +339,9 @@ impl Maker {
     }
 
     fn add(&mut self, form: Form, bytes: Vec<u8>) {
-        self.add_shape(Shape::exact(form, bytes));
+        let is_text = matches!(form, Form::Raw | Form::Trimmed | Form::LineEnds | Form::Line);
+        let layout = if is_text { Layout::Spelled } else { Layout::Exact };
+        self.add_shape(Shape { layout, ..Shape::exact(form, bytes) });
     }
 
     fn add_shape(&mut self, shape: Shape) {

@@ -37,6 +37,7 @@ mod read;
 mod redactor;
 mod searchability;
 mod secret;
+pub mod spelling;
 mod store;
 mod value;
 

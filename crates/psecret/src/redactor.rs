@@ -3,6 +3,7 @@
 mod patterns;
 mod regions;
 mod skim;
+mod spelled;
 mod stream;
 mod terminal;
 mod view;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub use stream::RedactorStream;
 
 use crate::form;
-use crate::{PartChoice, Parts, Searchability, SecretError, SecretName, UserSecret};
+use crate::{Form, PartChoice, Parts, Searchability, SecretError, SecretName, UserSecret};
 use patterns::{Evidence, Masked, Patterns};
 
 /// The forms' heads take no more than this together, so that they fit a small machine (S18).
@@ -64,11 +65,13 @@ impl RedactorBuilder {
             Searchability::Weak => Evidence::Token,
             Searchability::Full => Evidence::Anywhere,
         };
-        let mut shapes: Vec<_> = form::shapes(plaintext).into_iter().map(|shape| (shape, evidence)).collect();
+        // Any number at a line's end could begin a list of numbers, and would be held.
+        let shapes = form::shapes(plaintext).into_iter().filter(|shape| shape.form() != Form::Decimal);
+        let mut shapes: Vec<_> = shapes.map(|shape| (shape, evidence)).collect();
         if lines_tell {
             shapes.extend(form::plain_lines(plaintext).into_iter().map(|line| (line, Evidence::None)));
         } else {
-            shapes.retain(|(shape, _)| shape.form() != form::Form::Line);
+            shapes.retain(|(shape, _)| shape.form() != Form::Line);
         }
         self.masked.push(Masked { label: label.to_owned(), shapes });
         self
@@ -86,7 +89,9 @@ impl RedactorBuilder {
 
 /// Masks secrets in everything that is shown; immutable and cheap to clone.
 ///
-/// - Exact for every form of [`forms`](crate::forms), however the bytes are cut into chunks.
+/// - Exact for every form of [`forms`](crate::forms) but lists of decimal numbers, however the bytes are cut into chunks.
+/// - A value of up to 512 bytes is also masked with any of its characters escaped in any way that
+///   [`spelling`](crate::spelling) reads.
 /// - Matches that overlap are masked together; the mark names the one that begins first, the longest of those.
 /// - Also finds values that are split by terminal escapes, carriage returns or other control characters, and text that
 ///   an encoder wrapped into lines of 16 characters or more, with or without indentation. Where a line breaks within

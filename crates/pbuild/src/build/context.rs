@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pbuildkit::{ContextObserver, FileObserver, Verdict};
-use pscan::NeedleSet;
+use pscan::{NeedleSet, Searcher};
 use psecret::Redactor;
 
 /// A file that may hold every secret: it is sealed, and its name is ours.
@@ -86,7 +86,7 @@ struct FileGuard {
 impl FileGuard {
     fn search(&mut self, at_end: bool) -> Verdict {
         let mut found = Vec::new();
-        let mut searcher = self.shared.needles.searcher();
+        let mut searcher = Searcher::new(&self.shared.needles);
         searcher.push(&self.kept, &mut |hit| found.push(hit));
         if at_end {
             searcher.finish(&mut |hit| found.push(hit));

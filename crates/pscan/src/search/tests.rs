@@ -17,7 +17,7 @@ type Seen = (String, Form, u64, u64);
 
 /// The hits in bytes that arrive in chunks of a length.
 fn hits(needles: &NeedleSet, bytes: &[u8], chunk: usize) -> Vec<Seen> {
-    let mut searcher = needles.searcher();
+    let mut searcher = Searcher::new(needles);
     let mut seen: Vec<Seen> = Vec::new();
     let mut found = |hit: Hit<'_>| {
         let names: Vec<&str> = hit.names().map(SecretName::as_str).collect();

@@ -5,6 +5,7 @@ use ::base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use zeroize::Zeroizing;
 
 use super::{Edge, Form, Maker, Shape};
+use crate::searchability::SHORTEST_FULL;
 
 pub(super) fn add(made: &mut Maker, value: &[u8]) {
     add_both(made, Form::Base64, Form::Base64Url, value);
@@ -20,6 +21,20 @@ fn add_both(made: &mut Maker, standard: Form, url: Form, value: &[u8]) {
         made.add_shape(Shape::wrapped(form, encode(value, url)));
         for alignment in 0..3 {
             made.add_shape(core(form, value, alignment, url));
+        }
+    }
+}
+
+/// Base64 of base64 in which the value begins anywhere, as of a JSON that has a user name and a password encoded.
+pub(super) fn add_twice(made: &mut Maker, value: &[u8]) {
+    add_nested(made, Form::Base64OfBase64, &whole(value));
+    for url in [false, true] {
+        for alignment in 0..3 {
+            let inner = core(Form::Base64, value, alignment, url);
+            // In the standard alphabet alone, as Kubernetes has it: each shape makes the search's tables larger.
+            for outer in (0..3).filter(|_| inner.len() >= SHORTEST_FULL) {
+                made.add_shape(core(Form::Base64OfBase64, &inner.bytes, outer, false));
+            }
         }
     }
 }

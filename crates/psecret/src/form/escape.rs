@@ -46,6 +46,19 @@ pub(super) fn add_hex(made: &mut Maker, value: &[u8]) {
     }
 }
 
+pub(super) fn add_decimal(made: &mut Maker, value: &[u8]) {
+    for between in [&b","[..], b", "] {
+        let mut out = Vec::with_capacity(value.len() * 5);
+        for (at, byte) in value.iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(between);
+            }
+            out.extend_from_slice(byte.to_string().as_bytes());
+        }
+        made.add_shape(Shape::wrapped(Form::Decimal, out));
+    }
+}
+
 /// What each writer of percent escapes leaves as it is, letters and digits apart.
 const LEFT_BY_PERCENT: [&[u8]; 6] = [
     b"",                     // letters and digits alone

@@ -5,6 +5,8 @@
 pub enum Layout {
     /// As they are.
     Exact,
+    /// Each character as it is or under any escape, as [`spelling`](crate::spelling) reads it.
+    Spelled,
     /// In one line or wrapped, as encoders do: between any two characters a line may break, in whatever column, with
     /// whatever indentation, also as an escape within a string. A blank stands for such a break or for blanks. `+`, `/`
     /// and `=` may be escaped as JSON and URLs escape them, and the padding may be missing.

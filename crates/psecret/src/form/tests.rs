@@ -258,14 +258,20 @@ fn names_are_stable_and_distinct() {
         Form::Literal,
         Form::Doubled,
         Form::Xml,
+        Form::QuotedPrintable,
         Form::Utf16Le,
         Form::Utf16Be,
+        Form::Utf32Le,
+        Form::Utf32Be,
+        Form::Decimal,
+        Form::Base32,
     ]
     .map(Form::machine_name);
     assert_eq!(
         names.join(" "),
         "raw trimmed line-ends indented line joined der base64 base64url base64-of-base64 base64-of-hex base64-of-utf16 \
-         base64-of-gzip hex hex-escaped percent json json-twice shell literal doubled xml utf16le utf16be"
+         base64-of-gzip hex hex-escaped percent json json-twice shell literal doubled xml quoted-printable \
+         utf16le utf16be utf32le utf32be decimal base32"
     );
 }
 

@@ -6,8 +6,9 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::skim::{PREFIX, Skim};
+use super::spelled::{LONGEST_VALUE, Spelled};
 use crate::SecretError;
-use crate::form::Shape;
+use crate::form::{Form, Layout, Shape};
 
 /// A pattern is found by its head; the rest of it is masked as far as it follows.
 pub(super) const LONGEST_HEAD: usize = 512;
@@ -25,6 +26,7 @@ pub(super) struct Patterns {
     firsts: Vec<usize>,
     skim: Skim,
     marks: Vec<Mark>,
+    spelled: Spelled,
 }
 
 /// How much it says that a byte string was seen.
@@ -112,6 +114,18 @@ impl Patterns {
         }
         patterns.firsts =
             (0..=256_u128).map(|byte| patterns.keys.partition_point(|key| u128::from(*key) < byte << 56)).collect();
+        // Their own patterns have the marks of values that are escaped.
+        let sorted: Vec<&&[u8]> = owners.keys().collect();
+        let mut spelled = BTreeMap::new();
+        for (shape, evidence) in masked.iter().flat_map(|masked| &masked.shapes) {
+            let is_whole = shape.layout() == Layout::Spelled && shape.form() != Form::Line;
+            if is_whole && *evidence == Evidence::Anywhere && shape.len() <= LONGEST_VALUE {
+                let bytes = shape.expose();
+                let pattern = sorted.binary_search(&&bytes).expect("every shape has its pattern");
+                spelled.entry(pattern).or_insert_with(|| Zeroizing::new(bytes.to_vec()));
+            }
+        }
+        patterns.spelled = Spelled::new(spelled.into_iter().map(|(pattern, bytes)| (bytes, pattern)).collect());
         for at in 0..patterns.marks.len() {
             if patterns.finds_any(&patterns.marks[at].text) {
                 patterns.marks[at].text = b"***".to_vec();
@@ -154,6 +168,10 @@ impl Patterns {
 
     pub(super) fn evidence(&self, pattern: usize) -> Evidence {
         self.patterns[pattern].evidence
+    }
+
+    pub(super) fn spelled(&self) -> &Spelled {
+        &self.spelled
     }
 
     pub(super) fn skim(&self) -> &Skim {

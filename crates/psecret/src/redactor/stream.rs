@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::patterns::Patterns;
 use super::regions::Regions;
+use super::spelled::{Looked, Text};
 use super::terminal::Terminal;
 use super::view::{Left, Span, Stream, View};
 use super::wrapping::{Wrapping, join};
+use crate::spelling::Rest;
 
 /// How much is read before what is decided leaves the buffer.
 const PIECE: usize = 32 * 1024;
@@ -23,6 +25,8 @@ pub struct RedactorStream {
     joined: View,
     terminal: Terminal,
     wrapping: Wrapping,
+    /// How far the text was looked at for values that are escaped.
+    looked: Looked,
     /// The offset of the first byte that did not leave yet.
     from: u64,
     /// What did not leave yet and is masked.
@@ -38,6 +42,7 @@ impl RedactorStream {
             joined: View::new(Left::LineEnds),
             terminal: Terminal::Ground,
             wrapping: Wrapping::default(),
+            looked: Looked::default(),
             from: 0,
             regions: Regions::default(),
         }
@@ -104,7 +109,10 @@ impl RedactorStream {
         let mut told = all.tell_starts(patterns, old_end, None);
         let stream = Stream { below: |place| place, end, is_over };
         all.decide(patterns, &stream, spans);
-        let mut undecided = all.undecided_from(&stream);
+        let rest = if is_over { Rest::Over } else { Rest::MayFollow };
+        let text = Text { bytes: all.kept(), base: all.base(), rest };
+        let escaped_from = patterns.spelled().look(&text, &mut self.looked, spans);
+        let mut undecided = all.undecided_from(&stream).min(escaped_from);
         if shown.is_parted() {
             told = shown.tell_starts(patterns, old_shown_end, Some(&told));
             shown.decide(patterns, &stream, spans);
@@ -150,7 +158,7 @@ impl RedactorStream {
                 shown.rejoin(all);
             }
         }
-        self.all.forget(self.from, masked);
+        self.all.forget(self.from.min(self.looked.needed()), masked);
     }
 
     /// Writes the bytes up to an offset, if they did not leave yet.

@@ -141,6 +141,15 @@ impl View {
         usize::try_from(place - self.base).expect("a view keeps what fits into memory")
     }
 
+    /// The place of the first byte that is kept, and all that are.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
+    pub(super) fn kept(&self) -> &[u8] {
+        &self.text
+    }
+
     /// The bytes from a place on.
     pub(super) fn text_from(&self, place: u64) -> &[u8] {
         &self.text[self.index(place)..]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::super::patterns::LONGEST_HEAD;
 use super::super::terminal::Terminal;
-use crate::{Searchability, form};
+use crate::spelling::{self, Place, Reach, Rest};
+use crate::{Form, Layout, Searchability, form};
 
 /// The bytes of a reading with their offsets, and behind which of them a wrapped line's end was left out: how many bytes
 /// came before it, and the offset behind it.
@@ -17,7 +18,8 @@ struct Reading {
 pub(super) fn redact(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<u8> {
     let mut forms: BTreeMap<Vec<u8>, Vec<&str>> = BTreeMap::new();
     for (label, value) in secrets.iter().filter(|(_, value)| Searchability::of_bytes(value).is_searched()) {
-        for shape in form::shapes(value).iter().chain(&form::plain_lines(value)) {
+        let shapes = form::shapes(value).into_iter().filter(|shape| shape.form() != Form::Decimal);
+        for shape in shapes.chain(form::plain_lines(value)) {
             let labels = forms.entry(shape.bytes_for_tests()).or_default();
             if !labels.contains(label) {
                 labels.push(label);
@@ -30,6 +32,10 @@ pub(super) fn redact(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<u8> {
             spans.extend(matches(form, &reading).map(|(start, end)| (start, std::cmp::Reverse(end), number)));
         }
     }
+    spans.extend(spelled(secrets, text).into_iter().map(|(start, end, bytes)| {
+        let number = forms.keys().position(|form| *form == bytes).expect("a form");
+        (start, std::cmp::Reverse(end), number)
+    }));
     spans.sort_unstable();
     let labels: Vec<&Vec<&str>> = forms.values().collect();
     let mark = |number: usize| {
@@ -47,6 +53,43 @@ pub(super) fn redact(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<u8> {
     }
     out.extend_from_slice(&text[shown..]);
     out
+}
+
+/// Where values stand of which a character is escaped, and which.
+fn spelled(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<(usize, usize, Vec<u8>)> {
+    let full = secrets.iter().filter(|(_, value)| Searchability::of_bytes(value) == Searchability::Full);
+    let shapes = full.flat_map(|(_, value)| form::shapes(value));
+    let whole = shapes.filter(|shape| shape.layout() == Layout::Spelled && shape.form() != Form::Line);
+    let values: Vec<Vec<u8>> = whole.map(|shape| shape.bytes_for_tests()).filter(|bytes| bytes.len() <= 512).collect();
+    let has_signs = values.iter().flatten().any(|byte| *byte == b'=' || !byte.is_ascii());
+    let mut spans = Vec::new();
+    for at in 0..text.len() {
+        let next = text.get(at + 1).copied().unwrap_or(b'"');
+        let begins = match text[at] {
+            b'\\' | b'%' | b'&' => true,
+            b'\'' | b'"' => matches!(next, b'\'' | b'"' | b'\\'),
+            b'$' => next == b'$' || at + 1 == text.len(),
+            b'=' => has_signs && next.is_ascii_hexdigit() && !next.is_ascii_lowercase(),
+            _ => false,
+        };
+        let mut firsts = Vec::new();
+        if begins {
+            spelling::first_bytes(text, at, Rest::Over, &mut |byte| firsts.push(byte));
+        }
+        for value in &values {
+            for character in (0..value.len()).filter(|character| firsts.contains(&value[*character])) {
+                if (character > 0 && value[character].is_ascii_alphanumeric())
+                    || !text[..at].ends_with(&value[..character])
+                {
+                    continue;
+                }
+                if let Reach::End(place) = spelling::forward(value, text, Place::new(character, at), Rest::Over) {
+                    spans.push((at - character, place.at, value.clone()));
+                }
+            }
+        }
+    }
+    spans
 }
 
 fn matches(form: &[u8], reading: &Reading) -> impl Iterator<Item = (usize, usize)> {

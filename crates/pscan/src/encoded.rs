@@ -1,0 +1,199 @@
+//! Base64 of a text that may spell a value with escapes: JSON in a Kubernetes secret, a cookie, a token.
+//!
+//! Such base64 differs from that of the value itself wherever a character is escaped, so it is looked for by a piece that
+//! nobody escapes. From there it is decoded to both sides, and what it says is compared.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use psecret::spelling::{self, Place, Reach, Rest};
+use zeroize::Zeroizing;
+
+use crate::anchor::LONGEST_HEAD;
+use crate::text::{self, Unit};
+
+/// The shortest piece: in every alignment it has a span of seven characters of its own.
+const SHORTEST_PIECE: usize = 7;
+
+/// So many characters are decoded on each side at most, four times what a value of some hundred bytes has.
+const MOST_DECODED: usize = 4096;
+
+/// A value, and where in it a piece of base64 lies. Wiped when dropped.
+pub(crate) struct Encoded {
+    value: Zeroizing<Vec<u8>>,
+    /// Where the piece begins in the value.
+    piece: usize,
+    /// How many bytes lie before it in its group of three.
+    alignment: usize,
+}
+
+impl Encoded {
+    /// The piece of a value in each alignment and alphabet, and what it belongs to.
+    pub(crate) fn all(value: &[u8]) -> Vec<(Zeroizing<Vec<u8>>, Self)> {
+        let letters = longest_run(value, u8::is_ascii_alphanumeric);
+        let Some((piece, run)) = letters.or_else(|| longest_run(value, is_rarely_escaped)) else { return Vec::new() };
+        let mut all = Vec::new();
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            for alignment in 0..3 {
+                let padded = Zeroizing::new([&[0; 2][..alignment], run].concat());
+                let characters = Zeroizing::new(engine.encode(padded.as_slice()).into_bytes());
+                let determined = first_of(alignment)..8 * padded.len() / 6;
+                let bytes = Zeroizing::new(characters[determined].to_vec());
+                all.push((bytes, Self { value: Zeroizing::new(value.to_vec()), piece, alignment }));
+            }
+        }
+        all
+    }
+
+    /// What it seeks.
+    pub(crate) fn key(&self) -> (&[u8], usize, usize) {
+        (&self.value, self.piece, self.alignment)
+    }
+
+    /// Compares what stands before the piece's character at a place.
+    pub(crate) fn backward(&self, text: &[u8], from: Place) -> Option<Place> {
+        let decoded = self.decode(text, from, Rest::Over)?;
+        let begin = spelling::backward(&self.value, &decoded.bytes, Place::new(self.piece, decoded.piece))?;
+        let at = *decoded.places.get(begin.at * 8 / 6)?;
+        Some(Place { at, ..from })
+    }
+
+    /// Compares what begins with the piece, of which a character lies at a place.
+    pub(crate) fn forward(&self, text: &[u8], from: Place, rest: Rest) -> Reach {
+        let Some(decoded) = self.decode(text, from, rest) else { return Reach::Difference };
+        let rest = if decoded.goes_on { Rest::MayFollow } else { Rest::Over };
+        match spelling::forward(&self.value, &decoded.bytes, Place::new(self.piece, decoded.piece), rest) {
+            Reach::End(place) => {
+                let last = (place.at * 8).div_ceil(6).saturating_sub(1);
+                let at = decoded.places.get(last).map_or(from.at, |at| at + 1);
+                Reach::End(Place { at, ..from })
+            }
+            Reach::Difference => Reach::Difference,
+            Reach::Open(_) => Reach::Open(from),
+        }
+    }
+
+    /// Decodes what lies about a character of the piece.
+    fn decode(&self, text: &[u8], from: Place, rest: Rest) -> Option<Decoded> {
+        let most = (self.value.len() * 6 + 64).min(MOST_DECODED);
+        // Before it: as far as the piece's place in its group allows.
+        let nth = first_of(self.alignment) + from.character;
+        let (mut characters, mut places) = (Zeroizing::new(Vec::new()), Vec::new());
+        let mut at = from.at;
+        while characters.len() < most {
+            match text::previous(text, at) {
+                Unit::Char(character, begin) if standard(character).is_some() => {
+                    characters.extend(standard(character));
+                    places.push(begin);
+                    at = begin;
+                }
+                Unit::Gap { breaks: true, other_side } => at = other_side,
+                Unit::Char(..) | Unit::Gap { .. } | Unit::Unknown => break,
+            }
+        }
+        // Whole groups: from a character whose number is a multiple of four.
+        let whole = characters.len().checked_sub((characters.len() + 4 - nth % 4) % 4)?;
+        characters.truncate(whole);
+        places.truncate(whole);
+        characters.reverse();
+        places.reverse();
+        at = from.at;
+        let mut goes_on = false;
+        while characters.len() < whole + most {
+            match text::next(text, at) {
+                Unit::Char(character, end) if standard(character).is_some() => {
+                    characters.extend(standard(character));
+                    places.push(at);
+                    at = end;
+                }
+                Unit::Gap { breaks: true, other_side } => at = other_side,
+                Unit::Char(..) | Unit::Gap { .. } => break,
+                Unit::Unknown => {
+                    goes_on = rest == Rest::MayFollow;
+                    break;
+                }
+            }
+        }
+        if characters.len() % 4 == 1 {
+            characters.pop();
+        }
+        let mut bytes = Zeroizing::new(vec![0; characters.len()]);
+        let count = LENIENT.decode_slice(characters.as_slice(), &mut bytes).ok()?;
+        bytes.truncate(count);
+        // The first of them has this number less than the piece's group.
+        let piece = (self.alignment + whole / 4 * 3).checked_sub(nth / 4 * 3)?;
+        Some(Decoded { bytes, places, piece, goes_on })
+    }
+}
+
+struct Decoded {
+    bytes: Zeroizing<Vec<u8>>,
+    /// Where in the text each of the characters lies that were decoded.
+    places: Vec<usize>,
+    /// Where the piece begins in the bytes.
+    piece: usize,
+    /// Whether more text may have more of it.
+    goes_on: bool,
+}
+
+/// What is cut out of longer base64 ends anywhere.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
+/// The longest run of such bytes and where it begins, if it is long enough.
+fn longest_run(value: &[u8], is_of_it: fn(&u8) -> bool) -> Option<(usize, &[u8])> {
+    let head = &value[..value.len().min(LONGEST_HEAD)];
+    let run = head.split(|byte| !is_of_it(byte)).max_by_key(|run| run.len())?;
+    (run.len() >= SHORTEST_PIECE).then(|| (run.as_ptr().addr() - head.as_ptr().addr(), run))
+}
+
+/// Whether hardly any writer of JSON escapes the byte.
+fn is_rarely_escaped(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.~:,;@!*()?[]{}| ".contains(byte)
+}
+
+/// The first character that has no foreign bits when so many bytes stand before a piece in its group.
+fn first_of(alignment: usize) -> usize {
+    (8 * alignment).div_ceil(6)
+}
+
+/// A character of either alphabet in the standard one.
+fn standard(character: u8) -> Option<u8> {
+    match character {
+        b'-' => Some(b'+'),
+        b'_' => Some(b'/'),
+        b'+' | b'/' => Some(character),
+        _ => character.is_ascii_alphanumeric().then_some(character),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_leads_to_what_is_encoded_about_it() {
+        let value = b"++a/Kq7Zp2Lw9Xv4Bn=&";
+        for before in 0..7 {
+            let text = [&b"{\"k\":\""[..before], b"\\u002b+a\\/Kq7Zp2Lw9Xv4Bn\\u003d\\u0026\"}"].concat();
+            let text = STANDARD_NO_PAD.encode(&text).into_bytes();
+            let seen = Encoded::all(value).into_iter().any(|(bytes, encoded)| {
+                let Some(at) = text.windows(bytes.len()).position(|window| window == bytes.as_slice()) else {
+                    return false;
+                };
+                (0..bytes.len()).all(|character| {
+                    let place = Place::new(character, at + character);
+                    let begin = encoded.backward(&text, place);
+                    let reach = encoded.forward(&text, place, Rest::Over);
+                    begin.is_some_and(|begin| begin.at == before * 8 / 6) && matches!(reach, Reach::End(_))
+                })
+            });
+            assert!(seen, "{before} bytes before");
+        }
+    }
+}

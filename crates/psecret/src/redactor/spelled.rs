@@ -1,0 +1,186 @@
+//! Values whose characters are escaped in any way.
+//!
+//! The forms are byte strings; no list of them has every way in which writers escape. But whatever a writer escapes, there
+//! is a first character that it does, and before it the value stands as it is. So each place where an escape may begin is
+//! looked at: what it stands for, which values have that character, and whether the text before it is what they begin with.
+//! From there the rest is read.
+
+use zeroize::Zeroizing;
+
+use super::view::Span;
+use crate::spelling::{self, Place, Reach, Rest};
+
+/// Longer values are masked in their listed forms alone, so that what is held stays bounded.
+pub(super) const LONGEST_VALUE: usize = 512;
+
+/// No more of the text is held for what a value may go on with.
+const MOST_HELD: u64 = 16 * 1024;
+
+/// So many readings are followed at once.
+const MOST_OPEN: usize = 64;
+
+/// The values.
+#[derive(Default)]
+pub(super) struct Spelled {
+    values: Vec<Value>,
+    /// For each byte, the places in values at which the first escape may stand for it.
+    by_byte: Vec<Vec<(usize, usize)>>,
+    /// Whether a value has a character beyond ASCII, so that `=` may begin an escape of quoted-printable.
+    has_signs: bool,
+}
+
+struct Value {
+    bytes: Zeroizing<Vec<u8>>,
+    pattern: usize,
+}
+
+/// How far one stream was looked at.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    until: u64,
+    /// The first place that a match to come may cover.
+    needed: u64,
+    /// Values that were read to the text's end: which, from where, and how.
+    open: Vec<Open>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    value: usize,
+    start: u64,
+    place: Place,
+    /// Where the place's index counts from.
+    base: u64,
+}
+
+impl Looked {
+    /// The first place whose byte is still needed.
+    pub(super) fn needed(&self) -> u64 {
+        self.needed
+    }
+}
+
+/// The bytes of a stream that are at hand.
+pub(super) struct Text<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) base: u64,
+    pub(super) rest: Rest,
+}
+
+impl Spelled {
+    /// Values, each with the pattern that has its mark.
+    pub(super) fn new(values: Vec<(Zeroizing<Vec<u8>>, usize)>) -> Self {
+        let values: Vec<Value> = values.into_iter().map(|(bytes, pattern)| Value { bytes, pattern }).collect();
+        let mut by_byte = vec![Vec::new(); if values.is_empty() { 0 } else { 256 }];
+        let mut has_signs = false;
+        for (nth, value) in values.iter().enumerate() {
+            for (at, byte) in value.bytes.iter().enumerate() {
+                // Who escapes letters and digits escapes them from the first character on.
+                if at == 0 || !byte.is_ascii_alphanumeric() {
+                    by_byte[usize::from(*byte)].push((nth, at));
+                    has_signs |= *byte == b'=' || !byte.is_ascii();
+                }
+            }
+        }
+        Self { values, by_byte, has_signs }
+    }
+
+    /// Looks at the text as far as it was not looked at, adds what is found, and returns the first place that a match to
+    /// come may cover.
+    pub(super) fn look(&self, text: &Text<'_>, looked: &mut Looked, spans: &mut Vec<Span>) -> u64 {
+        let end = text.base + text.bytes.len() as u64;
+        looked.needed = end;
+        if self.values.is_empty() {
+            return end;
+        }
+        for open in std::mem::take(&mut looked.open) {
+            let Some(at) = (open.base + open.place.at as u64).checked_sub(text.base) else { continue };
+            let place = Place { at: usize::try_from(at).unwrap_or(usize::MAX), ..open.place };
+            self.read(text, open.value, open.start, place, looked, spans);
+        }
+        let from = usize::try_from(looked.until.saturating_sub(text.base)).unwrap_or_default();
+        let mut undecided = end;
+        looked.until = end;
+        for at in self.signs(&text.bytes[from.min(text.bytes.len())..]) {
+            let at = from + at;
+            if !self.begin(text, at, looked, spans) {
+                // What begins here is not known yet: look again when there is more.
+                looked.until = text.base + at as u64;
+                undecided = self.earliest(text, at);
+                break;
+            }
+        }
+        looked.needed = looked.open.iter().map(|open| open.start).fold(undecided, u64::min);
+        looked.needed
+    }
+
+    /// Where an escape may begin.
+    fn signs<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = usize> + use<'t> {
+        let mut signs: Vec<usize> = memchr::memchr3_iter(b'\\', b'%', b'&', text).collect();
+        let plain = signs.len();
+        let is_one = |at: &usize| match (text[*at], text.get(at + 1)) {
+            (_, None) => true,
+            (b'$', Some(next)) => *next == b'$',
+            (b'=', Some(next)) => next.is_ascii_hexdigit() && !next.is_ascii_lowercase(),
+            (_, Some(next)) => matches!(next, b'\'' | b'"' | b'\\'),
+        };
+        signs.extend(memchr::memchr3_iter(b'\'', b'"', b'$', text).filter(is_one));
+        if self.has_signs {
+            signs.extend(memchr::memchr_iter(b'=', text).filter(is_one));
+        }
+        if signs.len() > plain && plain > 0 {
+            signs.sort_unstable();
+        }
+        signs.into_iter()
+    }
+
+    /// Reads on from each value whose first escape may be at an index. False if that is not known yet.
+    fn begin(&self, text: &Text<'_>, at: usize, looked: &mut Looked, spans: &mut Vec<Span>) -> bool {
+        let mut codes = [0_u8; 16];
+        let mut count = 0;
+        let is_whole = spelling::first_bytes(text.bytes, at, text.rest, &mut |byte| {
+            if count < codes.len() && !codes[..count].contains(&byte) {
+                codes[count] = byte;
+                count += 1;
+            }
+        });
+        if !is_whole && text.rest == Rest::MayFollow {
+            return false;
+        }
+        for byte in &codes[..count] {
+            for (value, character) in &self.by_byte[usize::from(*byte)] {
+                let bytes = &self.values[*value].bytes;
+                if text.bytes[..at].ends_with(&bytes[..*character]) {
+                    let start = text.base + (at - character) as u64;
+                    self.read(text, *value, start, Place::new(*character, at), looked, spans);
+                }
+            }
+        }
+        true
+    }
+
+    fn read(&self, text: &Text<'_>, value: usize, start: u64, from: Place, looked: &mut Looked, spans: &mut Vec<Span>) {
+        let Value { bytes, pattern } = &self.values[value];
+        match spelling::forward(bytes, text.bytes, from, text.rest) {
+            Reach::End(place) => {
+                spans.push(Span { start, end: text.base + place.at as u64, pattern: *pattern });
+            }
+            Reach::Difference => {}
+            Reach::Open(place) => {
+                let held = text.base + text.bytes.len() as u64 - start;
+                if held <= MOST_HELD && looked.open.len() < MOST_OPEN {
+                    looked.open.push(Open { value, start, place, base: text.base });
+                }
+            }
+        }
+    }
+
+    /// The first place at which a value may begin whose first escape is at an index.
+    fn earliest(&self, text: &Text<'_>, at: usize) -> u64 {
+        let before = &text.bytes[..at];
+        let all = self.by_byte.iter().flatten();
+        let longest = all.filter(|(value, character)| before.ends_with(&self.values[*value].bytes[..*character]));
+        let longest = longest.map(|(_, character)| *character).max().unwrap_or_default();
+        text.base + (at - longest) as u64
+    }
+}

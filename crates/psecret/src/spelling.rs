@@ -1,0 +1,246 @@
+//! A value compared with a text character by character, each of them as itself or under any escape that writers use.
+//!
+//! Nobody can list all programs that escape, and each of them escapes other characters; but what an escape looks like is
+//! known. So a text is not compared with what some writers would have made of the whole value, but read: [`forward`] and
+//! [`backward`] walk from a place in both directions, and at each step the text may write the value's next character in
+//! any way that `escape` knows, escapes of escapes included. Where a text can be read in several ways (`''` is two
+//! quotes, or one that is doubled), all of them are followed, so a value that looks like an escape itself is no exception.
+//! Between two characters may stand what terminals and line breaks leave there (`gap`).
+//!
+//! The search and the redactor both read with this module, so that they cannot differ.
+
+mod escape;
+mod gap;
+mod name;
+mod rest;
+mod written;
+
+pub use escape::{Cut, Escapes, LONGEST_ESCAPE, escaped_one_of};
+pub use rest::Rest;
+pub use written::{aligned, spellings, wholly_escaped};
+
+use escape::{Code, Unit};
+
+/// A place between two characters of a value and of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// How many bytes of the value lie before it.
+    pub character: usize,
+    /// How many bytes of the text lie before it.
+    pub at: usize,
+    /// How the characters that were compared are written.
+    pub escapes: Escapes,
+}
+
+impl Place {
+    /// A place from which nothing was compared yet.
+    #[must_use]
+    pub fn new(character: usize, at: usize) -> Self {
+        Self { character, at, escapes: Escapes::default() }
+    }
+}
+
+/// How far a comparison came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// To the value's end.
+    End(Place),
+    /// To a difference.
+    Difference,
+    /// To the text's end: go on from this place once there is more.
+    Open(Place),
+}
+
+/// So many readings of one text are followed at once; what could be read in more ways is read in the plainest.
+const MOST_READINGS: usize = 12;
+
+/// Where a text is cut, so much of it may be compared once more when it goes on.
+const MOST_COMPARED_TWICE: usize = 2048;
+
+/// The places that readings have come to, none twice.
+struct Readings {
+    places: [Place; MOST_READINGS],
+    count: usize,
+}
+
+impl Readings {
+    fn new(place: Place) -> Self {
+        Self { places: [place; MOST_READINGS], count: 1 }
+    }
+
+    fn add(&mut self, place: Place) {
+        let known =
+            self.places[..self.count].iter_mut().find(|one| (one.character, one.at) == (place.character, place.at));
+        match known {
+            Some(known) => known.escapes = known.escapes.fewer(place.escapes),
+            None if self.count < MOST_READINGS => {
+                self.places[self.count] = place;
+                self.count += 1;
+            }
+            None => {}
+        }
+    }
+
+    /// Takes out the place that comes first by a rank.
+    fn take(&mut self, rank: impl Fn(&Place) -> usize) -> Option<Place> {
+        let first = (0..self.count).min_by_key(|at| rank(&self.places[*at]))?;
+        self.count -= 1;
+        self.places.swap(first, self.count);
+        Some(self.places[self.count])
+    }
+}
+
+/// Compares the value from a place on with the text from there on.
+#[must_use]
+pub fn forward(value: &[u8], text: &[u8], from: Place, rest: Rest) -> Reach {
+    let left = value.get(from.character..).unwrap_or_default();
+    let here = text.get(from.at..).unwrap_or_default();
+    if here.starts_with(left) {
+        // No other reading is shorter.
+        return Reach::End(Place { character: value.len(), at: from.at + left.len(), ..from });
+    }
+    if rest == Rest::MayFollow && left.starts_with(here) {
+        // Of a long value that is written as it is, nothing is compared twice.
+        let passed = here.len().saturating_sub(LONGEST_ESCAPE);
+        let passed = if passed < MOST_COMPARED_TWICE { 0 } else { passed };
+        return Reach::Open(Place { character: from.character + passed, at: from.at + passed, ..from });
+    }
+    let mut readings = Readings::new(from);
+    // From here there is one reading alone: whatever is unknown yet can be read again from here.
+    let mut sure = from;
+    let mut end: Option<Place> = None;
+    while let Some(mut place) = readings.take(|place| place.character) {
+        if readings.count == 0 && end.is_none() {
+            // Letters and digits are no beginning of an escape or a gap: there is no other way to read them.
+            while let (Some(byte), Some(written)) = (value.get(place.character), text.get(place.at))
+                && byte == written
+                && byte.is_ascii_alphanumeric()
+            {
+                (place.character, place.at) = (place.character + 1, place.at + 1);
+            }
+            sure = place;
+            if let ([last], Some(written)) = (&value[place.character.min(value.len())..], text.get(place.at))
+                && last == written
+            {
+                // No other reading is shorter.
+                return Reach::End(Place { character: value.len(), at: place.at + 1, ..place });
+            }
+        }
+        if place.character >= value.len() {
+            // The plainest reading is the shortest.
+            end = Some(end.filter(|end| end.at <= place.at).unwrap_or(place));
+            continue;
+        }
+        if !step(value, text, place, rest, &mut readings) && rest == Rest::MayFollow {
+            match end {
+                // What was read no farther than to here ends no earlier.
+                Some(end) if end.at <= place.at => {}
+                _ => return Reach::Open(sure),
+            }
+        }
+    }
+    end.map_or(Reach::Difference, Reach::End)
+}
+
+/// Adds every place behind the next character, or behind what stands before it. Returns false if more bytes are needed to
+/// know them all.
+fn step(value: &[u8], text: &[u8], place: Place, rest: Rest, readings: &mut Readings) -> bool {
+    let Some(byte) = text.get(place.at) else { return false };
+    let wanted = &value[place.character..];
+    if *byte == wanted[0] {
+        readings.add(Place { character: place.character + 1, at: place.at + 1, ..place });
+    }
+    if !escape::may_begin(*byte) {
+        return true;
+    }
+    let mut is_whole = true;
+    is_whole &= escape::units(text, place.at, rest, &mut |unit: Unit| {
+        if let Some(length) = unit.code.length_in(wanted) {
+            let escapes = place.escapes.with(unit.escapes);
+            readings.add(Place { character: place.character + length, at: unit.end, escapes });
+        }
+    });
+    is_whole &= gap::each(text, place.at, &mut |end| readings.add(Place { at: end, ..place }));
+    is_whole
+}
+
+/// Calls `each` with the first byte of whatever an escape at an index may stand for. Returns false if more bytes are
+/// needed to know all of them.
+pub fn first_bytes(text: &[u8], at: usize, rest: Rest, each: &mut dyn FnMut(u8)) -> bool {
+    escape::units(text, at, rest, &mut |unit: Unit| each(unit.code.first_byte()))
+}
+
+/// Compares the value before a place with the text before it: where the value begins.
+#[must_use]
+pub fn backward(value: &[u8], text: &[u8], from: Place) -> Option<Place> {
+    let mut readings = Readings::new(from);
+    let mut begin: Option<Place> = None;
+    while let Some(place) = readings.take(|place| usize::MAX - place.character) {
+        if place.character == 0 {
+            // The plainest reading is the shortest.
+            begin = Some(begin.filter(|begin| begin.at >= place.at).unwrap_or(place));
+        } else {
+            step_back(&value[..place.character], text, place, &mut readings);
+        }
+    }
+    begin
+}
+
+/// Adds every place before the last character, or before what stands behind it.
+fn step_back(wanted: &[u8], text: &[u8], place: Place, readings: &mut Readings) {
+    let Some(last) = place.at.checked_sub(1) else { return };
+    if wanted.last() == Some(&text[last]) {
+        readings.add(Place { character: place.character - 1, at: last, ..place });
+    }
+    let farthest = place.at.saturating_sub(farthest_back(&text[..place.at]));
+    for at in (farthest..place.at).filter(|at| escape::may_begin(text[*at])) {
+        escape::units(text, at, Rest::Over, &mut |unit: Unit| {
+            if unit.end == place.at
+                && let Some(length) = unit.code.length_before(wanted)
+            {
+                let escapes = place.escapes.with(unit.escapes);
+                readings.add(Place { character: place.character - length, at, escapes });
+            }
+        });
+        gap::each(text, at, &mut |end| {
+            if end == place.at {
+                readings.add(Place { at, ..place });
+            }
+        });
+    }
+}
+
+/// How far before the text's end an escape or a gap may begin that ends there.
+fn farthest_back(text: &[u8]) -> usize {
+    match text {
+        [.., 0x07 | b'\\'] | [.., b'0', b'7'] | [.., b'\\', b'a'] => gap::LONGEST,
+        [.., b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z'] => LONGEST_ESCAPE / 2,
+        [.., 0x80..=0xff] => 0,
+        _ => LONGEST_ESCAPE,
+    }
+}
+
+impl Code {
+    /// How many bytes it has at the value's beginning, if it is what the value begins with.
+    fn length_in(self, value: &[u8]) -> Option<usize> {
+        self.bytes(|bytes| value.starts_with(bytes))
+    }
+
+    fn first_byte(self) -> u8 {
+        match self {
+            Self::Byte(byte) => byte,
+            Self::Char(c) => {
+                let mut utf8 = [0; 4];
+                c.encode_utf8(&mut utf8);
+                utf8[0]
+            }
+        }
+    }
+
+    fn length_before(self, value: &[u8]) -> Option<usize> {
+        self.bytes(|bytes| value.ends_with(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests;

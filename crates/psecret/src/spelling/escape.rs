@@ -1,0 +1,516 @@
+//! What an escape at a place of a text may stand for.
+
+use super::name;
+use super::rest::Rest;
+use crate::Form;
+
+/// No escape is longer, two deep; of those that end in a letter or a digit none is longer than half of it.
+pub const LONGEST_ESCAPE: usize = 64;
+
+/// JSON within JSON within JSON has seven backslashes before a quote.
+const MOST_BACKSLASHES: usize = 8;
+
+/// What an escape stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Code {
+    Byte(u8),
+    Char(char),
+}
+
+impl Code {
+    /// The length of its bytes, if they are accepted.
+    pub(super) fn bytes(self, accepts: impl Fn(&[u8]) -> bool) -> Option<usize> {
+        let mut utf8 = [0; 4];
+        let bytes = match self {
+            Self::Byte(byte) => {
+                utf8[0] = byte;
+                &utf8[..1]
+            }
+            Self::Char(c) => c.encode_utf8(&mut utf8).as_bytes(),
+        };
+        accepts(bytes).then_some(bytes.len())
+    }
+
+    fn ascii(self) -> Option<u8> {
+        match self {
+            Self::Byte(byte) => byte.is_ascii().then_some(byte),
+            Self::Char(c) => u8::try_from(c).ok().filter(u8::is_ascii),
+        }
+    }
+}
+
+/// One escape: what it stands for, and the index behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unit {
+    pub(super) code: Code,
+    pub(super) end: usize,
+    pub(super) escapes: Escapes,
+}
+
+/// The ways in which characters are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Escapes(u16);
+
+impl Escapes {
+    const JSON: Self = Self(1);
+    const TWICE: Self = Self(2);
+    const HEX: Self = Self(4);
+    const PERCENT: Self = Self(8);
+    const SHELL: Self = Self(16);
+    const LITERAL: Self = Self(32);
+    const DOUBLED: Self = Self(64);
+    const XML: Self = Self(128);
+    const QUOTED_PRINTABLE: Self = Self(256);
+
+    pub(super) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(super) fn fewer(self, other: Self) -> Self {
+        if other.0.count_ones() < self.0.count_ones() { other } else { self }
+    }
+
+    fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The form that the value was seen in, by the first of these that a character was written in. None when all of it is
+    /// as it is.
+    #[must_use]
+    pub fn form(self) -> Option<Form> {
+        if self == Self::default() {
+            return None;
+        }
+        let forms = [
+            (Self::TWICE, Form::JsonTwice),
+            (Self::JSON, Form::Json),
+            (Self::HEX, Form::HexEscaped),
+            (Self::PERCENT, Form::Percent),
+            (Self::XML, Form::Xml),
+            (Self::QUOTED_PRINTABLE, Form::QuotedPrintable),
+            (Self::SHELL, Form::Shell),
+            (Self::LITERAL, Form::Literal),
+        ];
+        Some(forms.into_iter().find(|(escapes, _)| self.has(*escapes)).map_or(Form::Doubled, |(_, form)| form))
+    }
+}
+
+/// Whether an escape or a gap may begin with the byte. Letters and digits begin none.
+pub(super) fn may_begin(byte: u8) -> bool {
+    BEGINS[usize::from(byte)]
+}
+
+static BEGINS: [bool; 256] = {
+    let mut begins = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        begins[byte as usize] = byte.is_ascii_punctuation() || matches!(byte, b'\n' | b'\r' | 0x1b);
+        byte += 1;
+    }
+    begins
+};
+
+/// More bytes are needed to read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut;
+
+/// The character of these that an escape at an index stands for, and the index behind it: for text that an encoder wrote,
+/// in which nothing is doubled. `Err` if more bytes are needed to say so.
+pub fn escaped_one_of(text: &[u8], at: usize, these: &[u8]) -> Result<Option<(u8, usize)>, Cut> {
+    if !text.get(at).is_some_and(|byte| b"\\%&=".contains(byte)) {
+        return Ok(None);
+    }
+    let mut longest: Option<(u8, usize)> = None;
+    let is_whole = units(text, at, Rest::MayFollow, &mut |unit| {
+        if let Some(byte) = unit.code.ascii().filter(|byte| these.contains(byte))
+            && unit.escapes != Escapes::DOUBLED
+            && longest.is_none_or(|(_, end)| end < unit.end)
+        {
+            longest = Some((byte, unit.end));
+        }
+    });
+    if longest.is_none() && !is_whole { Err(Cut) } else { Ok(longest) }
+}
+
+/// Calls `each` for every escape that begins at an index. Returns false if more bytes could make another one.
+pub(super) fn units(text: &[u8], at: usize, rest: Rest, each: &mut dyn FnMut(Unit)) -> bool {
+    let mut is_whole = true;
+    for depth in [Depth::One, Depth::Two] {
+        is_whole &= Reader { text, depth, rest }.escape(at, each).is_ok();
+    }
+    is_whole
+}
+
+/// How often the text of an escape was escaped. Of an escape within an escape the longest reading counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// The escape is made of the text's own bytes.
+    One,
+    /// The escape was escaped itself.
+    Two,
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    depth: Depth,
+    rest: Rest,
+}
+
+impl Reader<'_> {
+    /// The next character and the index behind it.
+    fn next(&self, at: usize) -> Result<(u8, usize), Cut> {
+        let byte = *self.text.get(at).ok_or(Cut)?;
+        if self.depth == Depth::One || !b"\\%&=".contains(&byte) {
+            return Ok((byte, at + 1));
+        }
+        let mut longest: Option<(u8, usize)> = None;
+        let inner = Reader { depth: Depth::One, ..*self };
+        let whole = inner.escape(at, &mut |unit| {
+            if let Some(byte) = unit.code.ascii().filter(u8::is_ascii_graphic)
+                && unit.escapes != Escapes::DOUBLED
+                && longest.is_none_or(|(_, end)| end < unit.end)
+            {
+                longest = Some((byte, unit.end));
+            }
+        });
+        match (longest, whole) {
+            (Some(longest), _) => Ok(longest),
+            (None, Err(cut)) if self.rest == Rest::MayFollow => Err(cut),
+            (None, _) => Ok((byte, at + 1)),
+        }
+    }
+
+    /// Calls `each` for every escape that begins at an index, the most telling first.
+    fn escape(&self, at: usize, each: &mut dyn FnMut(Unit)) -> Result<(), Cut> {
+        let first = *self.text.get(at).ok_or(Cut)?;
+        if self.depth == Depth::One {
+            return self.behind(first, at, at + 1, &mut |code, end, escapes| each(Unit { code, end, escapes }));
+        }
+        // A quote is as it is where what it is between is escaped.
+        let mut firsts = [(first, at + 1); 8];
+        let mut count = usize::from(matches!(first, b'\'' | b'"'));
+        let inner = Reader { depth: Depth::One, ..*self };
+        let mut whole = inner.escape(at, &mut |unit| {
+            let first = unit.code.ascii().map(|byte| (byte, unit.end)).filter(|(byte, _)| byte.is_ascii_punctuation());
+            if let Some(first) = first.filter(|first| count < firsts.len() && !firsts[..count].contains(first)) {
+                firsts[count] = first;
+                count += 1;
+            }
+        });
+        for (first, body) in &firsts[..count] {
+            let behind = self.behind(*first, at, *body, &mut |code, end, escapes| {
+                let twice = if escapes.has(Escapes::JSON) { Escapes::TWICE } else { Escapes::default() };
+                each(Unit { code, end, escapes: escapes.with(twice) });
+            });
+            whole = whole.and(behind);
+        }
+        whole
+    }
+
+    /// The same of an escape whose first character lies at an index and ends at another.
+    fn behind(&self, first: u8, at: usize, body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
+        match first {
+            b'\\' => self.backslash(at, body, each)?,
+            b'%' => self.percent(body, each)?,
+            b'&' => self.entity(body, each)?,
+            b'=' => {
+                let (byte, end) = self.hex(body, 2)?.unwrap_or((0, body));
+                if end > body {
+                    each_byte(byte, end, Escapes::QUOTED_PRINTABLE, each);
+                }
+            }
+            b'+' => each(Code::Byte(b' '), body, Escapes::PERCENT),
+            b'\'' | b'"' => self.quotes(first, body, each)?,
+            b'^' | b'`' => {
+                let (next, end) = self.next(body)?;
+                if next.is_ascii_punctuation() {
+                    each(Code::Byte(next), end, Escapes::SHELL);
+                }
+            }
+            b'~' => {
+                let (next, end) = self.next(body)?;
+                match next {
+                    b'0' => each(Code::Byte(b'~'), end, Escapes::LITERAL),
+                    b'1' => each(Code::Byte(b'/'), end, Escapes::LITERAL),
+                    _ => {}
+                }
+            }
+            b'\r' | b'\n' => self.fold(at, each)?,
+            _ => {}
+        }
+        if first.is_ascii_punctuation() && first != b'\\' {
+            let (next, end) = self.next(body)?;
+            if next == first {
+                each(Code::Byte(first), end, Escapes::DOUBLED);
+            }
+        }
+        Ok(())
+    }
+
+    /// One backslash or several: JSON in JSON doubles those of the inner.
+    fn backslash(&self, at: usize, mut body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
+        let mut backslashes = 1;
+        let (kind, mut end) = loop {
+            let (byte, end) = self.next(body)?;
+            if byte != b'\\' || backslashes == MOST_BACKSLASHES {
+                break (byte, end);
+            }
+            backslashes += 1;
+            body = end;
+            if backslashes.is_power_of_two() {
+                let escapes = if backslashes > 2 { Escapes::JSON.with(Escapes::TWICE) } else { Escapes::LITERAL };
+                each(Code::Byte(b'\\'), body, escapes);
+            }
+        };
+        // The inner text of a text that was read already has no backslashes of its own before an escape.
+        let json = if backslashes > 1 && body > at + 1 { Escapes::JSON.with(Escapes::TWICE) } else { Escapes::JSON };
+        match kind {
+            b'u' => {
+                let unit = match self.braced(end)? {
+                    Some(unit) => Some(unit),
+                    None => self.unit(end, b"\\u")?,
+                };
+                if let Some((c, end)) = unit {
+                    each(Code::Char(c), end, json);
+                }
+            }
+            b'U' => {
+                if let Some((code, end)) = self.hex(end, 8)? {
+                    each_char(code, end, json, each);
+                }
+            }
+            b'x' => {
+                if let Some((c, end)) = self.braced(end)? {
+                    each(Code::Char(c), end, Escapes::HEX);
+                }
+                if let Some((code, end)) = self.hex(end, 2)? {
+                    each_byte(code, end, Escapes::HEX, each);
+                }
+                if let Some((code, end)) = self.hex(end, 4)? {
+                    each_char(code, end, Escapes::HEX, each);
+                }
+            }
+            b'n' | b'r' | b't' | b'b' | b'f' | b'v' | b'a' | b'e' | b'E' | b'Z' => {
+                let control = match kind {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 8,
+                    b'f' => 12,
+                    b'v' => 11,
+                    b'a' => 7,
+                    b'Z' => 26,
+                    _ => 27,
+                };
+                each(Code::Byte(control), end, json);
+            }
+            b' ' => each(Code::Byte(b' '), end, Escapes::SHELL),
+            byte if byte.is_ascii_punctuation() && byte != b'\\' => {
+                let escapes = match byte {
+                    b'"' | b'/' => json,
+                    b'\'' => Escapes::LITERAL,
+                    _ => Escapes::SHELL,
+                };
+                each(Code::Byte(byte), end, escapes);
+            }
+            _ => {}
+        }
+        if let (Depth::Two, Some(byte @ (b'%' | b'&' | b'='))) = (self.depth, self.text.get(body)) {
+            // As it is, though it looks like the beginning of an escape.
+            each(Code::Byte(*byte), body + 1, Escapes::SHELL);
+        }
+        // Octal, as C and shells write it, and hex without a sign, as LDAP and CSS do.
+        if kind.is_ascii_hexdigit() {
+            let (mut octal, mut hex) = (Some(0_u32), 0_u32);
+            end = body;
+            for length in 1..=6 {
+                let next = self.next(end);
+                let Ok((digit, behind)) = next else { return if length == 1 { Ok(()) } else { Err(Cut) } };
+                let Some(value) = char::from(digit).to_digit(16) else { break };
+                (end, hex) = (behind, hex * 16 + value);
+                octal = octal.filter(|_| value < 8).map(|octal| octal * 8 + value);
+                if let Some(code) = octal.filter(|code| *code < 256 && length <= 4) {
+                    each_byte(code, end, Escapes::LITERAL, each);
+                }
+                if length > 1 {
+                    each_byte(hex, end, Escapes::HEX, each);
+                    if let Ok((b' ', behind)) = self.next(end) {
+                        each_byte(hex, behind, Escapes::HEX, each);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn percent(&self, body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
+        let mut at = body;
+        // URLs within URLs: `%25252B`.
+        for _ in 0..3 {
+            if let Some((code, end)) = self.hex(at, 2)? {
+                each_byte(code, end, Escapes::PERCENT, each);
+                if code == u32::from(b'%') {
+                    at = end;
+                    continue;
+                }
+            }
+            break;
+        }
+        if let (b'u', end) = self.next(body)?
+            && let Some((c, end)) = self.unit(end, b"%u")?
+        {
+            each(Code::Char(c), end, Escapes::PERCENT);
+        }
+        Ok(())
+    }
+
+    fn entity(&self, body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
+        let mut letters = [0; name::LONGEST];
+        let (mut at, mut count) = (body, 0);
+        loop {
+            let (byte, end) = self.next(at)?;
+            if byte == b';' && count > 0 {
+                let code = match &letters[..count] {
+                    [b'#', b'x' | b'X', digits @ ..] => number(digits, 16),
+                    [b'#', digits @ ..] => number(digits, 10),
+                    // Markup within markup.
+                    b"amp" => {
+                        each(Code::Byte(b'&'), end, Escapes::XML);
+                        return self.entity(end, each).or(Ok(()));
+                    }
+                    name => name::character(name).map(u32::from),
+                };
+                if let Some(code) = code {
+                    each_char(code, end, Escapes::XML, each);
+                }
+                return Ok(());
+            }
+            if count == name::LONGEST || !(byte.is_ascii_alphanumeric() || byte == b'#' && count == 0) {
+                return Ok(());
+            }
+            letters[count] = byte;
+            (count, at) = (count + 1, end);
+        }
+    }
+
+    /// A quote that a shell word holds by leaving its own quotes: `'\''`, `'"'"'`; what closes the latter is a gap.
+    fn quotes(&self, quote: u8, body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
+        let (second, behind) = self.next(body)?;
+        let other = if quote == b'\'' { b'"' } else { b'\'' };
+        if second == b'\\' || second == other {
+            let (mut third, mut behind) = self.next(behind)?;
+            // Within JSON, the backslash has others.
+            while second == b'\\' && third == b'\\' && behind - body <= MOST_BACKSLASHES {
+                (third, behind) = self.next(behind)?;
+            }
+            if third == quote && second == other {
+                each(Code::Byte(quote), behind, Escapes::SHELL);
+            } else if third == quote {
+                let (fourth, behind) = self.next(behind)?;
+                if fourth == quote {
+                    each(Code::Byte(quote), behind, Escapes::SHELL);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A line break with what indents the next line: a blank that was folded, as YAML does. With an empty line before it, a
+    /// line feed.
+    fn fold(&self, at: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
+        if self.depth == Depth::Two {
+            return Ok(());
+        }
+        let (mut end, mut feeds) = (at, 0);
+        while end - at < LONGEST_ESCAPE {
+            match self.text.get(end) {
+                Some(b'\n') => feeds += 1,
+                Some(b' ' | b'\t' | b'\r') => {}
+                Some(_) => break,
+                None => return Err(Cut),
+            }
+            end += 1;
+        }
+        match feeds {
+            1 => each(Code::Byte(b' '), end, Escapes::LITERAL),
+            2 => each(Code::Byte(b'\n'), end, Escapes::LITERAL),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// So many hex digits.
+    fn hex(&self, mut at: usize, digits: usize) -> Result<Option<(u32, usize)>, Cut> {
+        let mut code = 0;
+        for _ in 0..digits {
+            let (digit, end) = self.next(at)?;
+            let Some(value) = char::from(digit).to_digit(16) else { return Ok(None) };
+            (code, at) = (code << 4 | value, end);
+        }
+        Ok(Some((code, at)))
+    }
+
+    /// `{`, hex digits, `}`.
+    fn braced(&self, at: usize) -> Result<Option<(char, usize)>, Cut> {
+        let (b'{', mut at) = self.next(at)? else { return Ok(None) };
+        let mut code = 0;
+        for _ in 0..8 {
+            let (digit, end) = self.next(at)?;
+            match char::from(digit).to_digit(16) {
+                Some(value) if code < 0x0100_0000 => code = code << 4 | value,
+                None if digit == b'}' => return Ok(char::from_u32(code).map(|c| (c, end))),
+                _ => return Ok(None),
+            }
+            at = end;
+        }
+        Ok(None)
+    }
+
+    /// Four hex digits: a unit of UTF-16. With the first of a pair goes the second, behind the same sign.
+    fn unit(&self, at: usize, sign: &[u8]) -> Result<Option<(char, usize)>, Cut> {
+        let Some((first, mut at)) = self.hex(at, 4)? else { return Ok(None) };
+        if let Some(c) = char::from_u32(first) {
+            return Ok(Some((c, at)));
+        }
+        for wanted in sign {
+            let mut backslashes = 0;
+            loop {
+                let (byte, end) = self.next(at)?;
+                if byte != *wanted {
+                    return Ok(None);
+                }
+                at = end;
+                backslashes += 1;
+                if *wanted != b'\\' || backslashes == MOST_BACKSLASHES || !matches!(self.next(at)?, (b'\\', _)) {
+                    break;
+                }
+            }
+        }
+        let Some((second, at)) = self.hex(at, 4)? else { return Ok(None) };
+        let units = [first, second].map(|unit| u16::try_from(unit).unwrap_or_default());
+        Ok(char::decode_utf16(units).next().and_then(Result::ok).map(|c| (c, at)))
+    }
+}
+
+/// A byte, or the character of that number: which of the two, writers do not agree on.
+fn each_byte(code: u32, end: usize, escapes: Escapes, each: &mut dyn FnMut(Code, usize, Escapes)) {
+    match u8::try_from(code) {
+        Ok(byte) => {
+            each(Code::Byte(byte), end, escapes);
+            if !byte.is_ascii() {
+                each(Code::Char(char::from(byte)), end, escapes);
+            }
+        }
+        Err(_) => each_char(code, end, escapes, each),
+    }
+}
+
+fn each_char(code: u32, end: usize, escapes: Escapes, each: &mut dyn FnMut(Code, usize, Escapes)) {
+    if let Some(c) = char::from_u32(code) {
+        each(Code::Char(c), end, escapes);
+    }
+}
+
+fn number(digits: &[u8], radix: u32) -> Option<u32> {
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()
+}

@@ -1,0 +1,10 @@
+//! Whether a text is known to its end.
+
+/// Whether more bytes may follow those that are at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// The text may go on.
+    MayFollow,
+    /// It ends here.
+    Over,
+}
