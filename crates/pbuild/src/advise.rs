@@ -3,6 +3,7 @@
 //! The commands are those of the build graph, so every shape of RUN counts. The frontend reads the Dockerfile and the
 //! configurations of base images; then the build is given up, and nothing of it runs. No value is read.
 
+mod advice;
 mod pattern;
 mod rewrite;
 
@@ -16,49 +17,17 @@ use pcli::arguments::SecretArguments;
 use pcli::{FoundManifest, find_manifest};
 use pscreen::{Diagnostic, Exit};
 use psecret::SecretFlag;
-use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::command::{AdviseArguments, BuildArguments};
+use crate::build;
+use crate::command::AdviseArguments;
+use crate::command::build::BuildArguments;
 use crate::edge::{Edge, Failure};
 use crate::explain;
 use crate::files::mention::{Mention, mention};
 use crate::plan::{BuildPlan, context_directory};
 use crate::site::Site;
-
-/// What is proposed for one secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Advice {
-    /// The secret.
-    pub name: String,
-    /// Patterns that match exactly the steps that read it; empty when nothing does, or when the Dockerfile mounts it.
-    pub steps: Vec<String>,
-    /// The patterns of the manifest now.
-    pub now: Vec<String>,
-    /// The steps that read it, by name.
-    pub read_by: Vec<String>,
-    /// The steps that mount it by themselves.
-    pub mounted_by: Vec<String>,
-    /// What follows from that.
-    pub verdict: Verdict,
-    /// The line of `app.toml` to write.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<String>,
-}
-
-/// What follows for a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It is as narrow as it can be.
-    Good,
-    /// These steps should have it and no others.
-    Narrow,
-    /// The Dockerfile mounts it where it is read; `steps` would add nothing.
-    Mounted,
-    /// Nothing of the build mentions it.
-    Unmentioned,
-}
+use advice::{Advice, Verdict};
 
 /// Runs the command.
 ///
@@ -144,7 +113,7 @@ async fn steps(
     match outcome {
         // `FROM scratch` and nothing more has no graph, so nobody gave it up.
         Ok(_) | Err(BuildError::Transform(Looked::Enough)) => Ok(look.steps),
-        Err(BuildError::Failed(failure)) => Err(explain::build(&BuildError::Failed(failure), None, None).into()),
+        Err(BuildError::Failed(failure)) => Err(build::explain::build(&BuildError::Failed(failure), None, None).into()),
         Err(BuildError::Buildkit(error)) => Err(explain::buildkit(&error).into()),
         Err(error) => Err(Diagnostic::from_error(&error, Exit::Failed).into()),
     }
@@ -226,7 +195,7 @@ fn advise(secret: &Wanted, steps: &[Step]) -> Advice {
         (false, _) if is_exact || (secret.now.is_empty() && others.is_empty()) => Verdict::Good,
         (false, _) => Verdict::Narrow,
     };
-    let line = (verdict == Verdict::Narrow).then(|| rewrite::line(name, secret.entry.as_ref(), &proposed));
+    let line = (verdict == Verdict::Narrow).then(|| advice::line(name, secret.entry.as_ref(), &proposed));
     let read_by = needed.iter().map(|(step, _)| step.name.clone()).collect();
     let steps = if verdict == Verdict::Good && !secret.now.is_empty() { secret.now.clone() } else { proposed };
     Advice { name: name.to_owned(), steps, now: secret.now.clone(), read_by, mounted_by, verdict, line }

@@ -21,7 +21,7 @@ use pimage::Verify;
 use pscan::{Memory, NeedleSet, Options, Report, ScanError};
 use pscreen::{Diagnostic, Ending, Exit};
 
-use crate::command::AuditArguments;
+use crate::command::audit::AuditArguments;
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;
 use crate::memory::LayerMemory;

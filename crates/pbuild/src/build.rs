@@ -3,6 +3,7 @@
 pub mod call;
 mod conclude;
 pub mod context;
+pub mod explain;
 pub mod finish;
 pub mod guard;
 pub mod injection;
@@ -39,7 +40,7 @@ use crate::build::leftovers::CacheBefore;
 use crate::build::offers::{BuildSecret, Offers, StepState};
 use crate::build::provider::BuildSecrets;
 use crate::build::screen::Seen;
-use crate::command::{AuditBase, BuildArguments, ProgressMode};
+use crate::command::build::{AuditBase, BuildArguments, ProgressMode};
 use crate::edge::{Edge, Failure};
 use crate::files::coverage::{Coverage, TakenIn};
 use crate::gate::{CleanBases, Gate};
@@ -52,8 +53,8 @@ use crate::plan::image_name::ImageName;
 use crate::plan::{BuildPlan, context_directory, is_elsewhere};
 use crate::plan::{ssh, syntax};
 use crate::secrets::Secrets;
+use crate::site;
 use crate::site::Site;
-use crate::{explain, site};
 use conclude::Ended;
 
 /// Runs the command.
@@ -69,14 +70,14 @@ pub async fn run(arguments: &BuildArguments, edge: &Edge) -> Result<Exit, Failur
     }
     let directory = match is_elsewhere(&arguments.context) {
         true => None,
-        false => Some(context_directory(&arguments.context).map_err(|error| explain::plan(&error))?),
+        false => Some(context_directory(&arguments.context).map_err(|error| crate::explain::plan(&error))?),
     };
     let places: Vec<&Path> = directory.iter().map(PathBuf::as_path).chain([Path::new(".")]).collect();
     let found = find_manifest(arguments.secrets.config.as_deref(), &places).map_err(|error| error.diagnostic())?;
     let environment = |name: &str| std::env::var(name).ok();
     let mut plan =
         BuildPlan::new(arguments, directory, found.as_ref().map(|found| &found.manifest), environment, io::stdin())
-            .map_err(|error| explain::plan(&error))?;
+            .map_err(|error| crate::explain::plan(&error))?;
     let call = Call::parse(&arguments.call).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
     if let Some(call) = call {
         return call.run(&plan, arguments.builder.as_deref(), edge).await;
@@ -114,12 +115,13 @@ async fn build(
     let attestations =
         Attestations::parse(&arguments.attestations).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
     let caches = Caches::parse(&arguments.caches, &plan.build_arguments, |name| std::env::var(name).ok())
-        .map_err(|error| explain::cache(&error))?;
+        .map_err(|error| crate::explain::cache(&error))?;
     caches.left_out.iter().for_each(|why| edge.stderr.warning(why));
     if !secrets.is_empty() {
-        caches.check_searched().map_err(|error| explain::cache(&error))?;
+        caches.check_searched().map_err(|error| crate::explain::cache(&error))?;
     }
-    let agents = ssh::lend(&arguments.ssh, std::env::var_os("SSH_AUTH_SOCK")).map_err(|error| explain::ssh(&error))?;
+    let agents =
+        ssh::lend(&arguments.ssh, std::env::var_os("SSH_AUTH_SOCK")).map_err(|error| crate::explain::ssh(&error))?;
     let manifest = found.map(|found| &found.manifest);
     let checked = guard::check_plan(&plan, &secrets.redactor)
         .and_then(|()| guard::check_attributes("--annotation", &attestations.annotations, &secrets.redactor))
@@ -127,7 +129,7 @@ async fn build(
         .and_then(|()| guard::check_attributes("--output", outputs.attributes(), &secrets.redactor))
         .and_then(|()| guard::check_attributes("--cache-from/--cache-to", caches.attributes(), &secrets.redactor));
     checked.map_err(|error| explain::guard(&error))?;
-    let dockerfile = plan.dockerfile_text().map_err(|error| explain::plan(&error))?;
+    let dockerfile = plan.dockerfile_text().map_err(|error| crate::explain::plan(&error))?;
     if let Some(dockerfile) = &dockerfile {
         guard::check_dockerfile(&plan.dockerfile_path(), dockerfile, &secrets.redactor)
             .map_err(|error| explain::guard(&error))?;
@@ -188,7 +190,7 @@ fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
 fn docker_configuration() -> Result<DockerConfiguration, Failure> {
     let folder = Environment::of_process().docker_folder();
     let read = folder.map(|folder| DockerConfiguration::read(&folder)).transpose();
-    Ok(read.map_err(|error| explain::engine(&error))?.unwrap_or_default())
+    Ok(read.map_err(|error| crate::explain::engine(&error))?.unwrap_or_default())
 }
 
 /// A frontend image decides which commands the graph holds; an unknown one must not be handed secrets.
@@ -259,7 +261,7 @@ impl Work<'_> {
         else {
             return Ok(());
         };
-        let workers = self.site.builder.workers().await.map_err(|error| explain::buildkit(&error))?;
+        let workers = self.site.builder.workers().await.map_err(|error| crate::explain::buildkit(&error))?;
         let label = "org.mobyproject.buildkit.worker.moby.host-gateway-ip";
         let Some(address) = workers.iter().find_map(|worker| worker.labels.get(label)) else {
             return Err(Diagnostic::error(
@@ -297,7 +299,7 @@ impl Work<'_> {
         }
         if self.outputs.count() > 1 {
             let asking = self.edge.cancellation.unless_cancelled(self.site.builder.capabilities()).await?;
-            if !asking.map_err(|error| explain::buildkit(&error))?.operation(Capabilities::SEVERAL_EXPORTERS) {
+            if !asking.map_err(|error| crate::explain::buildkit(&error))?.operation(Capabilities::SEVERAL_EXPORTERS) {
                 let message = "--output: this BuildKit has one output at a time";
                 return Err(Diagnostic::error(message, Exit::Usage).help("build twice; the second is cached").into());
             }
@@ -391,7 +393,7 @@ impl Work<'_> {
             BuildError::Destination { path, source } => {
                 explain::build(&BuildError::Destination { path, source }, None, failed)
             }
-            BuildError::Buildkit(error) => explain::buildkit(&error),
+            BuildError::Buildkit(error) => crate::explain::buildkit(&error),
             other => Diagnostic::from_error(&other, Exit::Failed),
         })?;
         self.finish_without_secrets(result).await
@@ -404,7 +406,7 @@ impl Work<'_> {
         let bases = async { if gated { self.clean_bases().await } else { None } };
         let looking = async { futures::join!(CacheBefore::look(&self.site.builder), bases, self.attached()) };
         let (before, bases, attached) = self.edge.cancellation.unless_cancelled(looking).await?;
-        let before = before.map_err(|error| explain::buildkit(&error))?;
+        let before = before.map_err(|error| crate::explain::buildkit(&error))?;
         let context = Arc::new(ContextGuard::new(
             Arc::clone(&self.needles),
             self.secrets.redactor.clone(),

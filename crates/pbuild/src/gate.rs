@@ -8,6 +8,7 @@
 mod base;
 mod lineage;
 mod scanner;
+mod search_line;
 mod states;
 
 use std::fmt;
@@ -18,11 +19,11 @@ use pbuildkit::{Capabilities, Prepared, PreparedResult, Reference};
 use pscan::{NeedleSet, Report, Stats};
 use psecret::{Redactor, Secret};
 
-use crate::build::screen::SearchLine;
 pub use base::CleanBases;
 use lineage::Broken;
 pub use scanner::NAME as SCANNER;
 use scanner::{Answered, Asked, ScannerFailure};
+pub use search_line::SearchLine;
 use states::States;
 
 /// What the search in the builder came to.

@@ -5,48 +5,23 @@
 //! are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves nothing behind.
 
 mod elsewhere;
+mod error;
 mod place;
+mod registry;
 mod spec;
 
 use std::sync::Arc;
 
-use clap::Args;
 use pscan::{NeedleSet, Report, Verdict};
 use pscreen::{Diagnostic, Exit};
 
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;
-pub use elsewhere::RegistryOutput;
+use crate::plan::attestation::Attested;
+pub use error::OutputError;
 pub use place::Place;
-pub use spec::{OutputError, Outputs, Store};
-
-/// Flags of where the result goes.
-#[derive(Clone, Debug, Default, Args)]
-pub struct OutputOptions {
-    /// Where the result goes: a folder, `-` for a tar on standard output, or `type=TYPE[,dest=PATH][,NAME=VALUE…]` with
-    /// `image`, `docker`, `oci`, `tar`, `local`, `registry` or `cacheonly` (repeatable) [default: the engine's store]
-    #[arg(short, long = "output", value_name = "DEST")]
-    pub outputs: Vec<String>,
-
-    /// Push the image under its names when it is clean; short for `--output type=registry`
-    #[arg(long)]
-    pub push: bool,
-
-    /// Put the image into the engine's store, which is what happens without --output; short for `--output type=docker`
-    #[arg(long, conflicts_with = "push")]
-    pub load: bool,
-}
-
-/// What the engine was asked to attach to a result when it exports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attested {
-    /// Nothing.
-    Nothing,
-    /// Documents in images (`inline-only`).
-    Images,
-    /// Documents everywhere: as files beside the files, too.
-    Everything,
-}
+pub use registry::RegistryOutput;
+pub use spec::{Outputs, Store};
 
 /// What is being received, and nobody has seen yet.
 #[derive(Debug)]

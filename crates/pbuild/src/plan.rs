@@ -18,7 +18,7 @@ use papp::Manifest;
 use pbuildkit::{Archive, BuildRequest, ContentStore, Local, Registries, shared_key};
 use pengine::Environment;
 
-use crate::command::BuildArguments;
+use crate::command::build::BuildArguments;
 use crate::plan::image_name::{ImageName, ImageNameError};
 use crate::plan::stdin::{DOCKERFILE_LIMIT, Input};
 use crate::plan::step_options::{StepAttributes, StepOptionError, is_remote};
@@ -270,7 +270,7 @@ impl BuildPlan {
         let target = arguments.recipe.target.as_deref().or(defaults.and_then(|build| build.target.as_deref()));
         let (network, host_network) = network(arguments.network.as_deref())?;
         let StepAttributes { attributes: step_attributes, locals, layouts, mut entitlements } =
-            arguments.steps.check()?;
+            StepAttributes::parse(&arguments.steps)?;
         if host_network && !entitlements.iter().any(|entitlement| entitlement == HOST_NETWORK) {
             entitlements.push(HOST_NETWORK.to_owned());
         }

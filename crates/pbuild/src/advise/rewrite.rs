@@ -1,4 +1,4 @@
-//! The advice as lines of `app.toml`, shown or written. Comments, order and everything else stay as they are.
+//! Writes the advice into `app.toml`. Comments, order and everything else stay as they are.
 
 use std::fs;
 use std::io::Write as _;
@@ -7,34 +7,10 @@ use std::path::Path;
 use papp::Manifest;
 use pcli::FoundManifest;
 use pscreen::{Diagnostic, Exit};
-use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
+use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
-use super::{Advice, Verdict};
+use super::advice::{Advice, Verdict};
 use crate::edge::Failure;
-
-/// The line that gives a secret these steps.
-pub(super) fn line(name: &str, entry: Option<&papp::Secret>, steps: &[String]) -> String {
-    let mut table = InlineTable::new();
-    match entry.map(|entry| entry.scope) {
-        Some(papp::Scope::Build) | None => drop(table.insert("scope", "build".into())),
-        Some(papp::Scope::Run | papp::Scope::Both) => {}
-    }
-    table.insert("steps", Value::Array(steps.iter().map(String::as_str).collect::<Array>()));
-    let key = toml_edit::Key::new(name);
-    let rest = match entry {
-        Some(entry) if has_more(entry) => "   # and what else stands there",
-        _ => "",
-    };
-    format!("{key} = {table}{rest}")
-}
-
-fn has_more(entry: &papp::Secret) -> bool {
-    entry.from.is_some()
-        || entry.rebuild
-        || entry.value.is_some()
-        || entry.delivery != papp::Delivery::Variable
-        || entry.replaces_injected
-}
 
 /// Writes the advice into the manifest, and names the secrets that changed.
 pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<String>, Failure> {
@@ -130,19 +106,5 @@ mod tests {
     "#);
         let manifest = Manifest::parse(Path::new("app.toml"), after.as_bytes()).unwrap();
         assert_eq!(manifest.secret("A").unwrap().steps, ["npm *", "say \"x\""]);
-    }
-
-    #[test]
-    fn a_line_has_the_scope_and_the_steps() {
-        let manifest =
-            Manifest::parse(Path::new("app.toml"), b"[secrets]\nA = { scope = \"build\" }\nB = { rebuild = true }\n")
-                .unwrap();
-        let steps = ["npm *".to_owned()];
-        assert_eq!(line("A", manifest.secret("A"), &steps), "A = { scope = \"build\", steps = [\"npm *\"] }");
-        assert_eq!(
-            line("B", manifest.secret("B"), &steps),
-            "B = { steps = [\"npm *\"] }   # and what else stands there"
-        );
-        assert_eq!(line("npm-x", None, &steps), "npm-x = { scope = \"build\", steps = [\"npm *\"] }");
     }
 }

@@ -5,6 +5,7 @@
 
 mod authority;
 mod client;
+mod error;
 mod reference;
 
 use std::io::{self, Read};
@@ -18,7 +19,8 @@ use serde_json::json;
 use tokio::runtime::Handle;
 
 use crate::audit::chunks;
-use client::{Client, RegistryError};
+use client::Client;
+use error::RegistryError;
 pub use reference::Reference;
 
 /// The largest document that is fetched whole.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use pimage::{LooseBlob, Unread};
 use pscreen::{Diagnostic, Exit};
 
-use crate::command::AuditArguments;
+use crate::command::audit::AuditArguments;
 
 /// A source as the user named it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,30 +5,18 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
 use pbuildkit::{BuildError, BuildRequest, Capabilities, Definition, History, Transform};
 use pcli::arguments::SecretArguments;
 use pscreen::{Diagnostic, Exit};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::command::build::CallOptions;
 use crate::edge::{Edge, Failure};
-use crate::explain;
 use crate::plan::BuildPlan;
 use crate::plan::comma_separated;
 use crate::site::Site;
-
-/// Flags of questions.
-#[derive(Clone, Debug, Default, Args)]
-pub struct CallOptions {
-    /// Ask about the Dockerfile instead of building it: `check`, `outline` or `targets`, with `,format=json` for JSON
-    #[arg(long, value_name = "METHOD")]
-    pub call: Option<String>,
-
-    /// Check the Dockerfile and build nothing; short for `--call check`
-    #[arg(long, conflicts_with = "call")]
-    pub check: bool,
-}
+use crate::{build, explain};
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +85,9 @@ impl Call {
             Ok(_) => self.tell(&answer, edge),
             Err(BuildError::Failed(failure)) if is_refusal(&failure.to_string()) => Err(Unanswered.diagnostic().into()),
             Err(BuildError::Transform(unanswered)) => Err(unanswered.diagnostic().into()),
-            Err(BuildError::Failed(failure)) => Err(explain::build(&BuildError::Failed(failure), None, None).into()),
+            Err(BuildError::Failed(failure)) => {
+                Err(build::explain::build(&BuildError::Failed(failure), None, None).into())
+            }
             Err(BuildError::Buildkit(error)) => Err(explain::buildkit(&error).into()),
             Err(error) => Err(Diagnostic::from_error(&error, Exit::Failed).into()),
         }

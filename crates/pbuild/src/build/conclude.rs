@@ -21,7 +21,8 @@ use crate::build::report;
 use crate::edge::Failure;
 use crate::gate::{Leak, Outcome, Proof};
 use crate::output;
-use crate::output::{Attested, Cleared, Pending};
+use crate::output::{Cleared, Pending};
+use crate::plan::attestation::Attested;
 
 /// A build that ran to its end, and of which nothing is known yet.
 pub(super) struct Ended {

@@ -12,7 +12,7 @@ use pscreen::{Diagnostic, Exit};
 use crate::audit::Audited;
 use crate::build::metadata_file;
 use crate::build::push::Push;
-use crate::command::BuildArguments;
+use crate::command::build::BuildArguments;
 use crate::edge::{Edge, Failure};
 use crate::output::Cleared;
 use crate::plan::image_name::ImageName;

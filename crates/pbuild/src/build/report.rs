@@ -3,10 +3,10 @@
 use pscan::{Finding, LayerState, Report};
 use pscreen::{Diagnostic, Exit};
 
+use crate::build::explain;
 use crate::build::injection::Injection;
 use crate::build::leftovers::Removed;
 use crate::build::leftovers::order::Marks;
-use crate::explain;
 use crate::gate::Proof;
 
 /// A clean search, as one fact.

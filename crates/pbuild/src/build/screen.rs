@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::time::SystemTime;
 
 use pbuildkit::status::{self, StatusUpdate};
 use pscreen::Terminal;
@@ -12,12 +11,13 @@ use pscreen::progress::{
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::build::explain;
 use crate::build::offers::StepState;
-use crate::command;
-use crate::command::BuildArguments;
+use crate::command::build as command;
+use crate::command::build::BuildArguments;
 use crate::edge::Edge;
-use crate::explain;
 use crate::gate;
+use crate::gate::SearchLine;
 
 /// News on their way to the screen; a build that prints faster than a terminal shows waits for it.
 const NEWS_IN_FLIGHT: usize = 64;
@@ -54,61 +54,7 @@ impl Screen {
     /// The line on which the search in the builder is shown.
     #[must_use]
     pub fn search_line(&self) -> SearchLine {
-        SearchLine { events: self.events.clone(), began: None, name: String::new() }
-    }
-}
-
-/// The search in the builder among the steps of the build, as one line of our own. It does not keep the screen open.
-#[derive(Debug)]
-pub struct SearchLine {
-    events: mpsc::WeakSender<Vec<Event>>,
-    began: Option<SystemTime>,
-    name: String,
-}
-
-impl SearchLine {
-    /// The identity among the digests of vertices.
-    const ID: &str = "pbuild:search";
-
-    /// The search begins.
-    pub async fn begin(&mut self, what: &str) {
-        self.name = format!("[audit] searching {what}");
-        self.began = Some(SystemTime::now());
-        self.say(vec![self.step(None)]).await;
-    }
-
-    /// So many bytes were searched.
-    pub async fn moved(&self, bytes: u64) {
-        self.say(vec![self.searched(bytes, None)]).await;
-    }
-
-    /// The search ended.
-    pub async fn end(&self) {
-        self.say(vec![self.step(Some(SystemTime::now()))]).await;
-    }
-
-    fn step(&self, completed: Option<SystemTime>) -> Event {
-        let (id, name) = (Self::ID.to_owned(), self.name.clone());
-        Event::Step(StepNews { id, name, started: self.began, completed, ..StepNews::default() })
-    }
-
-    fn searched(&self, bytes: u64, completed: Option<SystemTime>) -> Event {
-        Event::Transfer(TransferNews {
-            id: "searched".to_owned(),
-            step: Self::ID.to_owned(),
-            current: bytes,
-            at: Some(SystemTime::now()),
-            started: self.began,
-            completed,
-            ..TransferNews::default()
-        })
-    }
-
-    async fn say(&self, events: Vec<Event>) {
-        if let Some(screen) = self.events.upgrade() {
-            // A screen that is gone shows nothing.
-            let _ = screen.send(events).await;
-        }
+        SearchLine::new(self.events.clone())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use pbuildkit::llb::{Chain, Output};
 
-use super::states::States;
+use super::states::{States, follows_a_link};
 
 /// Why states are not proven to be those of the image.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,12 +59,6 @@ pub(super) fn prove(chain: &Chain, states: &States, layers: &[Option<Vec<String>
         (at, below) = (Some(&step.after), above);
     }
     if chain.result.as_ref() == at { Ok(base.len()) } else { Err(Broken::NotAChain) }
-}
-
-/// Whether a step is a linked copy right after another one.
-pub(super) fn follows_a_link(chain: &Chain, number: usize) -> bool {
-    let linked = |number: usize| chain.steps.get(number).is_some_and(|step| step.linked);
-    number > 0 && linked(number) && linked(number - 1)
 }
 
 /// What tells a layer from the others of its engine: the end of its path. The way to it is written relative when all of

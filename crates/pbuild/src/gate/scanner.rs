@@ -9,7 +9,7 @@ use psecret::{Redactor, Secret};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::build::screen::SearchLine;
+use super::search_line::SearchLine;
 
 /// The program: a static file that runs in an empty container.
 const PROGRAM: &[u8] = include_bytes!(env!("PBUILD_SCANNER"));

@@ -8,8 +8,6 @@ use pbuildkit::{Bridge, PreparedResult, StateMount, Status};
 use plook::wire::{self, Base, Covering, Layer, Task};
 use psecret::Secret;
 
-use super::lineage::follows_a_link;
-
 /// The configuration among a result's metadata; with several platforms each has its own, behind a `/`.
 const CONFIGURATION: &str = "containerimage.config";
 
@@ -95,4 +93,10 @@ impl States {
         };
         (task, [configuration].into_iter().chain(others().map(|(_, bytes)| bytes.clone())).collect())
     }
+}
+
+/// Whether a step is a linked copy right after another one.
+pub(super) fn follows_a_link(chain: &Chain, number: usize) -> bool {
+    let linked = |number: usize| chain.steps.get(number).is_some_and(|step| step.linked);
+    number > 0 && linked(number) && linked(number - 1)
 }

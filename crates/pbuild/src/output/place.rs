@@ -23,7 +23,7 @@ use rustix::fs::{Access, AtFlags, CWD, OFlags, Timestamps, UTIME_OMIT, linkat, u
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
-use super::spec::OutputError;
+use super::error::OutputError;
 use crate::audit;
 use crate::audit::source;
 use crate::edge::{Edge, Failure};

@@ -1,57 +1,13 @@
 //! How outputs are spelled: docker's own spelling and rules (buildx `util/buildflags`, `build/opt.go`).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use super::OutputOptions;
-use super::elsewhere::RegistryOutput;
+use super::error::OutputError;
 use super::place::{Format, Place, Target};
+use super::registry::RegistryOutput;
+use crate::command::build::OutputOptions;
 use crate::plan::comma_separated;
 use crate::plan::image_name::ImageName;
-
-/// An output that cannot be. Each message names the flag.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OutputError {
-    /// The value does not follow the grammar.
-    #[error("invalid --output {0:?}: write a folder, `-`, or type=TYPE with NAME=VALUE pairs between commas")]
-    Format(String),
-    /// No such type.
-    #[error("invalid --output: there is no type {0:?}")]
-    Kind(String),
-    /// Pairs without `type=`.
-    #[error("invalid --output {0:?}: type is required")]
-    NoKind(String),
-    /// A type that needs a destination has none.
-    #[error("--output type={0}: dest is required")]
-    NoDestination(&'static str),
-    /// A tree cannot be standard output.
-    #[error("--output type={0}: dest cannot be standard output")]
-    NotToOutput(&'static str),
-    /// A terminal is no place for an archive.
-    #[error("--output type={0}: standard output is a terminal; write dest=FILE")]
-    Terminal(&'static str),
-    /// Two outputs, one standard output.
-    #[error("--output: two results cannot both go to standard output")]
-    OutputTwice,
-    /// The destination's folder is missing, or it cannot be written to.
-    #[error("--output dest={}", path.display())]
-    Destination {
-        /// The path as given.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A push without a name.
-    #[error("tag is needed when pushing to registry")]
-    NoName,
-    /// A builder without an engine is asked to keep an image.
-    #[error("--output type=image: builder `{0}` has no engine that keeps the image; add push=true, or use --load")]
-    NoStore(String),
-    /// The engine pushes under names alone.
-    #[error("--output push-by-digest=true: a docker engine pushes under a name only")]
-    ByDigest,
-}
 
 /// The engine's own store as a destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,31 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
-
-use crate::output::Attested;
+use crate::command::build::AttestationOptions;
 use crate::plan::comma_separated;
-
-/// Flags of attestations and annotations.
-#[derive(Clone, Debug, Default, Args)]
-pub struct AttestationOptions {
-    /// Attach an attestation, `type=sbom` or `type=provenance` with `NAME=VALUE` pairs (repeatable)
-    #[arg(long = "attest", value_name = "ATTESTATION")]
-    pub attestations: Vec<String>,
-
-    /// Attach provenance: `true`, `false`, `mode=min` or `mode=max`; short for `--attest type=provenance`
-    #[arg(long, value_name = "OPTIONS")]
-    pub provenance: Option<String>,
-
-    /// Attach a list of the image's parts: `true`, `false` or `generator=IMAGE`; short for `--attest type=sbom`
-    #[arg(long, value_name = "OPTIONS")]
-    pub sbom: Option<String>,
-
-    /// Annotate the image, `[TYPE[,TYPE]:]NAME=VALUE` with `manifest`, `index`, `manifest-descriptor` or `index-descriptor`
-    /// (repeatable)
-    #[arg(long = "annotation", value_name = "ANNOTATION")]
-    pub annotations: Vec<String>,
-}
 
 /// A flag that cannot be. Each message names it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -58,6 +35,17 @@ pub struct Attestations {
     provenance_settled: bool,
     /// The exporters' attributes of annotations.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// What the engine was asked to attach to a result when it exports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attested {
+    /// Nothing.
+    Nothing,
+    /// Documents in images (`inline-only`).
+    Images,
+    /// Documents everywhere: as files beside the files, too.
+    Everything,
 }
 
 /// What docker's own client asks for when nobody says anything.

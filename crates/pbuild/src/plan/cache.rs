@@ -9,26 +9,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use pbuildkit::{CacheEntry, ContentStore, ContentStores};
 use serde_json::Value;
 
+use crate::command::build::CacheOptions;
 use crate::oci_layout;
 use crate::plan::comma_separated;
-
-/// Flags of caches.
-#[derive(Clone, Debug, Default, Args)]
-pub struct CacheOptions {
-    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob`
-    /// (repeatable)
-    #[arg(long, value_name = "SOURCE")]
-    pub cache_from: Vec<String>,
-
-    /// Where to write the build's cache: `type=inline` into the image; without secrets also the name of an image, or
-    /// `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob` (repeatable)
-    #[arg(long, value_name = "DEST")]
-    pub cache_to: Vec<String>,
-}
 
 /// A cache that cannot be. Each message names the flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! Requests to one registry: transport, credentials, redirections.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::authority;
+use super::error::RegistryError;
 use super::reference::Reference;
 
 /// How long a connection and the head of an answer may take.
@@ -36,38 +36,6 @@ const LARGEST_ANSWER: usize = 1 << 20;
 
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-
-/// Why a registry gives no image. No message holds a credential or anything the registry said.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RegistryError {
-    #[error("the registry cannot be reached: {0}")]
-    Unreachable(io::ErrorKind),
-    #[error("the registry does not answer")]
-    Silent,
-    #[error("no trusted connection: {0}")]
-    Tls(String),
-    #[error("{}: {problem}", path.display())]
-    Certificate { path: PathBuf, problem: String },
-    #[error("docker's credentials cannot be read: {0}")]
-    Credentials(String),
-    #[error("the registry denies access")]
-    Denied {
-        /// Whether there were credentials.
-        known: bool,
-    },
-    #[error("the registry has no such image")]
-    NotFound,
-    #[error("the registry answers with HTTP {0}")]
-    Status(u16),
-    #[error("the registry's answer is not what the protocol says: {0}")]
-    Protocol(&'static str),
-    #[error("the manifest is of schema 1, which has no digests of layers to search by")]
-    SchemaOne,
-    #[error("the manifest does not match the digest in the name")]
-    WrongDigest,
-    #[error("a manifest lists a blob without its size")]
-    NoSize,
-}
 
 /// A stream of either sort.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
