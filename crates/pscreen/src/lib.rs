@@ -23,6 +23,7 @@ pub mod progress;
 mod prompt;
 mod signal;
 mod size;
+pub mod stage;
 mod visible;
 
 pub use diagnostic::Diagnostic;
