@@ -1,9 +1,9 @@
 //! The command line, flat, as clap reads it. [`crate::plan`] turns it into something checked.
 
-pub mod audit;
-pub mod build;
-pub mod ignored;
-pub mod plugin;
+pub(crate) mod audit;
+pub(crate) mod build;
+pub(crate) mod ignored;
+pub(crate) mod plugin;
 
 use std::path::PathBuf;
 
@@ -18,12 +18,12 @@ use build::{BuildArguments, RecipeArguments};
 pub struct CommandLine {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// What pbuild can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Write a first app.toml from the Dockerfile, the env files and the compose file of a project
     New(NewArguments),
     /// Build an image, search every layer for the secrets it was given, and tag it only when none is found
@@ -45,47 +45,47 @@ pub enum Command {
 
 /// `pbuild new`.
 #[derive(Debug, Args)]
-pub struct NewArguments {
+pub(crate) struct NewArguments {
     /// The project's folder
     #[arg(value_name = "PATH", default_value = ".")]
-    pub path: String,
+    pub(crate) path: String,
 
     /// The Dockerfile [default: the compose file's, else PATH/Dockerfile]
     #[arg(short, long, value_name = "FILE")]
-    pub file: Option<String>,
+    pub(crate) file: Option<String>,
 
     /// Print the manifest and write nothing
     #[arg(long, conflicts_with_all = ["force", "ignore"])]
-    pub stdout: bool,
+    pub(crate) stdout: bool,
 
     /// Replace an app.toml that is there
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
 
     /// Add env files that could get into the image to .dockerignore
     #[arg(long)]
-    pub ignore: bool,
+    pub(crate) ignore: bool,
 
     /// These variables are public: write their values into app.toml (repeatable, or between commas)
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub public: Vec<String>,
+    pub(crate) public: Vec<String>,
 }
 
 /// `pbuild secrets`.
 #[derive(Debug, Args)]
-pub struct SecretsArguments {
+pub(crate) struct SecretsArguments {
     /// Close the identity and the store's backup to other users first, instead of refusing them
     #[arg(long)]
-    pub fix_permissions: bool,
+    pub(crate) fix_permissions: bool,
 
     /// What to do.
     #[command(subcommand)]
-    pub command: SecretsCommand,
+    pub(crate) command: SecretsCommand,
 }
 
 /// What `pbuild secrets` can do: what both tools know of, and what needs a build.
 #[derive(Debug, Subcommand)]
-pub enum SecretsCommand {
+pub(crate) enum SecretsCommand {
     /// The store and the list.
     #[command(flatten)]
     Shared(pcli::secrets::SecretsCommand),
@@ -95,28 +95,28 @@ pub enum SecretsCommand {
 
 /// `pbuild secrets advise`.
 #[derive(Debug, Args)]
-pub struct AdviseArguments {
+pub(crate) struct AdviseArguments {
     /// The build's context
     #[arg(value_name = "PATH", default_value = ".")]
-    pub path: String,
+    pub(crate) path: String,
 
     /// Which build is meant.
     #[command(flatten)]
-    pub recipe: RecipeArguments,
+    pub(crate) recipe: RecipeArguments,
 
     /// A secret that the build gets by a flag, as for the build; its value is not read (repeatable)
     #[arg(long = "secret", value_name = "SPEC")]
-    pub secrets: Vec<String>,
+    pub(crate) secrets: Vec<String>,
 
     /// The manifest [default: PATH/app.toml, else app.toml in the current directory]
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 
     /// Print one object, contract version 1
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// Write the lines into the manifest; comments and order stay
     #[arg(long)]
-    pub write: bool,
+    pub(crate) write: bool,
 }

@@ -1,135 +1,476 @@
-//! From what went wrong in a library to what a person can do about it: one match for each kind of error.
+//! From an error to what a person can do about it: the words, the help and the exit code, with one match for each enum.
 
 use pbuildkit::BuildkitError;
+use pcli::FindError;
 use pengine::EngineError;
+use pimage::LayoutError;
 use pscreen::{Diagnostic, Exit};
 
-use crate::plan::PlanError;
-use crate::plan::cache::CacheError;
+use crate::advise::{LookEnd, RewriteError};
+use crate::audit::AuditError;
+use crate::audit::baseline::{BaselineError, BaselineProblem};
+use crate::audit::dockerfile::DockerfileError;
+use crate::audit::output::{Format, FormatProblem, ReportError};
+use crate::audit::registry::{RegistryError, RegistryFailure};
+use crate::audit::source::SourceReadError;
+use crate::command::plugin::{PluginError, StartError};
+use crate::doctor::DoctorError;
+use crate::edge::Explain;
+use crate::new::{NewError, OpenEnvFiles};
+use crate::output::OutputError;
 use crate::plan::ssh::SshError;
-use crate::plan::step_options::StepOptionError;
+use crate::plan::{
+    AdviseOrderError, AuditOrderError, CacheError, OrderError, PlanError, PublishedError, StepOptionError,
+};
+use crate::secrets::SecretsError;
 
-/// A command that cannot be carried out as given.
-#[must_use]
-pub fn plan(error: &PlanError) -> Diagnostic {
-    let diagnostic = Diagnostic::from_error(error, Exit::Usage);
-    match error {
-        PlanError::ContextMissing { .. } | PlanError::ContextNotDirectory { .. } => {
-            diagnostic.help("name the directory that holds the files to copy, for example `pbuild build .`")
-        }
-        PlanError::InputTwice => {
-            diagnostic.help("put the Dockerfile into the archive, or name a directory as the context")
-        }
-        PlanError::InputEmpty => diagnostic
-            .help("write a Dockerfile to it, or an archive, or build a directory, for example `pbuild build .`"),
-        PlanError::DockerfileTwice { .. } => {
-            diagnostic.help("leave -f out, or name a context that is no standard input")
-        }
-        PlanError::Step(StepOptionError::ContextKind { .. }) => {
-            diagnostic.help("a target of a bake file is known to `docker buildx bake` alone")
-        }
-        PlanError::DockerfileMissing { .. } => diagnostic.help("name the Dockerfile with -f FILE"),
-        PlanError::Network { .. } => diagnostic.help("use --add-host to reach a service by name"),
-        PlanError::DockerfileUnreadable { .. }
-        | PlanError::Tag(_)
-        | PlanError::BuildArgument
-        | PlanError::Input { .. }
-        | PlanError::Step(_)
-        | PlanError::Label
-        | PlanError::ExtraHost { .. } => diagnostic,
+/// The crates below have explained some of their errors already.
+impl Explain for Diagnostic {
+    fn explain(&self) -> Diagnostic {
+        self.clone()
     }
 }
 
-/// An agent that is none.
-#[must_use]
-pub fn ssh(error: &SshError) -> Diagnostic {
-    let diagnostic = Diagnostic::from_error(error, Exit::Usage);
-    match error {
-        SshError::NoAgent { .. } => {
-            diagnostic.help("start one: `eval $(ssh-agent) && ssh-add`, or name its socket or a key: --ssh ID=PATH")
-        }
-        SshError::Start { .. } => diagnostic.help("keys need OpenSSH's ssh-agent and ssh-add on this machine"),
-        SshError::Key { id, said, .. } => diagnostic.note(said.clone()).help(format!(
-            "a key with a passphrase is asked for at a terminal; elsewhere put it into an agent first: `ssh-add KEY`, then --ssh {id}"
-        )),
-        SshError::Neither { .. } | SshError::Twice { .. } => diagnostic,
+impl Explain for FindError {
+    fn explain(&self) -> Diagnostic {
+        self.diagnostic()
     }
 }
 
-/// An engine that could not be reached.
-#[must_use]
-pub fn engine(error: &EngineError) -> Diagnostic {
-    let exit = match error {
-        EngineError::ReadConfiguration { .. }
-        | EngineError::BrokenConfiguration { .. }
-        | EngineError::ContextMissing { .. }
-        | EngineError::Address { .. }
-        | EngineError::Certificate { .. }
-        | EngineError::UncheckedTls { .. }
-        | EngineError::BuilderMissing { .. }
-        | EngineError::BuilderUnsupported { .. }
-        | EngineError::Plaintext { .. } => Exit::Usage,
-        _ => Exit::EngineUnreachable,
-    };
-    let diagnostic = Diagnostic::from_error(error, exit);
-    match error {
-        EngineError::Unreachable { .. } => {
-            diagnostic.help("start Docker, or name another engine with DOCKER_HOST or `docker context use`")
+impl Explain for PluginError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::Flag { .. } => diagnostic.help(
+                "choose the engine by DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or by a docker context",
+            ),
+            Self::Unknown => diagnostic.help("run pbuild itself"),
         }
-        EngineError::NoBuilder { .. } => {
-            diagnostic.help("start the builder, or choose another with --builder or `docker buildx use`")
-        }
-        EngineError::BuilderMissing { .. } => diagnostic.help("`docker buildx ls` lists the builders that exist"),
-        EngineError::BuilderUnsupported { .. } => diagnostic.help(
-            "choose another with --builder: one of the drivers docker, docker-container or remote, or an address",
-        ),
-        EngineError::BuilderStopped { name, .. } => {
-            diagnostic.help(format!("`docker buildx inspect --bootstrap {name}` starts it"))
-        }
-        EngineError::Permission { .. } => diagnostic
-            .help("add yourself to the group that owns the socket (usually `docker`) and log in again, or use sudo"),
-        EngineError::Silent { .. } | EngineError::NotAnEngine { .. } => {
-            diagnostic.help("check DOCKER_HOST and the docker context, or restart the engine")
-        }
-        EngineError::Tls { .. } => diagnostic.help(
-            "the engine's certificate must be of the authority in `ca`, and the engine must trust that of `cert` \
-             (docker context, or DOCKER_CERT_PATH)",
-        ),
-        EngineError::Ssh { .. } => diagnostic.help("see what `ssh HOST docker version` says"),
-        EngineError::TooOld { .. } => diagnostic.help("Docker 20.10 or newer has what pbuild needs"),
-        EngineError::Address { .. } => diagnostic.help("write unix:///path, tcp://host:port or ssh://user@host"),
-        EngineError::ContextMissing { .. } => diagnostic.help("`docker context ls` lists the contexts that exist"),
-        _ => diagnostic,
     }
 }
 
-/// A cache that cannot be read or written.
-#[must_use]
-pub fn cache(error: &CacheError) -> Diagnostic {
-    let diagnostic = Diagnostic::from_error(error, Exit::Usage);
-    match error {
-        CacheError::Unsearched { .. } => diagnostic
-            .note("BuildKit writes there what it knows under the keys of the steps, and not what the search looked at")
-            .help("--cache-to type=inline goes with the image: push that, and read it with --cache-from"),
-        _ => diagnostic,
+impl Explain for StartError {
+    fn explain(&self) -> Diagnostic {
+        let Self(error) = self;
+        Diagnostic::from_error(error, Exit::Failed).note("while starting pbuild for docker")
     }
 }
 
-/// BuildKit could not be spoken with.
-#[must_use]
-pub fn buildkit(error: &BuildkitError) -> Diagnostic {
-    match error {
-        BuildkitError::Engine(EngineError::UpgradeRefused { .. }) => Diagnostic::from_error(error, Exit::Failed)
-            .note("the engine has no BuildKit, or does not let clients reach it")
-            .help("Docker 20.10 or newer has it"),
-        BuildkitError::Podman { .. } => Diagnostic::from_error(error, Exit::Failed)
-            .note("Podman builds with Buildah, which gives no step a secret as a variable and lets nobody search before the tag")
-            .help("name a Docker Engine with DOCKER_HOST or `docker context use`; `pbuild audit` works with Podman's images"),
-        BuildkitError::Engine(error) => engine(error),
-        BuildkitError::NoAnswer { .. } => Diagnostic::from_error(error, Exit::EngineUnreachable)
-            .help("check its address and its certificates; `docker buildx inspect` shows them"),
-        BuildkitError::Lost { .. } => Diagnostic::from_error(error, Exit::Failed)
-            .note("the state of the build is unknown; no image was tagged, and none is proven"),
-        _ => Diagnostic::from_error(error, Exit::Failed),
+impl Explain for OrderError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Plan(error) => error.explain(),
+            Self::Manifest(error) => error.explain(),
+            Self::Output(error) => error.explain(),
+            Self::Ssh(error) => error.explain(),
+            Self::Progress(_) | Self::Question(_) | Self::Name(_) => Diagnostic::from_error(self, Exit::Usage),
+        }
+    }
+}
+
+impl Explain for PlanError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::ContextMissing { .. } | Self::ContextNotDirectory { .. } => {
+                diagnostic.help("name the directory that holds the files to copy, for example `pbuild build .`")
+            }
+            Self::InputTwice => {
+                diagnostic.help("put the Dockerfile into the archive, or name a directory as the context")
+            }
+            Self::InputEmpty => diagnostic
+                .help("write a Dockerfile to it, or an archive, or build a directory, for example `pbuild build .`"),
+            Self::DockerfileTwice { .. } => {
+                diagnostic.help("leave -f out, or name a context that is no standard input")
+            }
+            Self::Step(StepOptionError::ContextKind { .. }) => {
+                diagnostic.help("a target of a bake file is known to `docker buildx bake` alone")
+            }
+            Self::DockerfileMissing { .. } => diagnostic.help("name the Dockerfile with -f FILE"),
+            Self::Network { .. } => diagnostic.help("use --add-host to reach a service by name"),
+            Self::DockerfileUnreadable { .. }
+            | Self::Tag(_)
+            | Self::BuildArgument
+            | Self::Input { .. }
+            | Self::Step(_)
+            | Self::Label
+            | Self::ExtraHost { .. } => diagnostic,
+        }
+    }
+}
+
+impl Explain for PublishedError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Attestation(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::Cache(error) => error.explain(),
+        }
+    }
+}
+
+impl Explain for CacheError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::Unsearched { .. } => diagnostic
+                .note("BuildKit writes there what it knows under the keys of the steps, and not what the search looked at")
+                .help("--cache-to type=inline goes with the image: push that, and read it with --cache-from"),
+            Self::Format { .. } | Self::NoFolder { .. } => diagnostic,
+        }
+    }
+}
+
+impl Explain for SshError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::NoAgent { .. } => {
+                diagnostic.help("start one: `eval $(ssh-agent) && ssh-add`, or name its socket or a key: --ssh ID=PATH")
+            }
+            Self::Start { .. } => diagnostic.help("keys need OpenSSH's ssh-agent and ssh-add on this machine"),
+            Self::Key { id, said, .. } => diagnostic.note(said.clone()).help(format!(
+                "a key with a passphrase is asked for at a terminal; elsewhere put it into an agent first: `ssh-add KEY`, then --ssh {id}"
+            )),
+            Self::Neither { .. } | Self::Twice { .. } => diagnostic,
+        }
+    }
+}
+
+impl Explain for OutputError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Search { place, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while searching --output {place}"))
+            }
+            Self::Write { place, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while writing --output {place}"))
+            }
+            Self::Format(_)
+            | Self::Kind(_)
+            | Self::NoKind(_)
+            | Self::NoDestination(_)
+            | Self::NotToOutput(_)
+            | Self::Terminal(_)
+            | Self::OutputTwice
+            | Self::Destination { .. }
+            | Self::NoName
+            | Self::NoStore(_)
+            | Self::ByDigest => Diagnostic::from_error(self, Exit::Usage),
+        }
+    }
+}
+
+impl Explain for EngineError {
+    fn explain(&self) -> Diagnostic {
+        let exit = match self {
+            Self::ReadConfiguration { .. }
+            | Self::BrokenConfiguration { .. }
+            | Self::ContextMissing { .. }
+            | Self::Address { .. }
+            | Self::Certificate { .. }
+            | Self::UncheckedTls { .. }
+            | Self::BuilderMissing { .. }
+            | Self::BuilderUnsupported { .. }
+            | Self::Plaintext { .. } => Exit::Usage,
+            _ => Exit::EngineUnreachable,
+        };
+        let diagnostic = Diagnostic::from_error(self, exit);
+        match self {
+            Self::Unreachable { .. } => {
+                diagnostic.help("start Docker, or name another engine with DOCKER_HOST or `docker context use`")
+            }
+            Self::NoBuilder { .. } => {
+                diagnostic.help("start the builder, or choose another with --builder or `docker buildx use`")
+            }
+            Self::BuilderMissing { .. } => diagnostic.help("`docker buildx ls` lists the builders that exist"),
+            Self::BuilderUnsupported { .. } => diagnostic.help(
+                "choose another with --builder: one of the drivers docker, docker-container or remote, or an address",
+            ),
+            Self::BuilderStopped { name, .. } => {
+                diagnostic.help(format!("`docker buildx inspect --bootstrap {name}` starts it"))
+            }
+            Self::Permission { .. } => diagnostic.help(
+                "add yourself to the group that owns the socket (usually `docker`) and log in again, or use sudo",
+            ),
+            Self::Silent { .. } | Self::NotAnEngine { .. } => {
+                diagnostic.help("check DOCKER_HOST and the docker context, or restart the engine")
+            }
+            Self::Tls { .. } => diagnostic.help(
+                "the engine's certificate must be of the authority in `ca`, and the engine must trust that of `cert` \
+                 (docker context, or DOCKER_CERT_PATH)",
+            ),
+            Self::Ssh { .. } => diagnostic.help("see what `ssh HOST docker version` says"),
+            Self::TooOld { .. } => diagnostic.help("Docker 20.10 or newer has what pbuild needs"),
+            Self::Address { .. } => diagnostic.help("write unix:///path, tcp://host:port or ssh://user@host"),
+            Self::ContextMissing { .. } => diagnostic.help("`docker context ls` lists the contexts that exist"),
+            _ => diagnostic,
+        }
+    }
+}
+
+impl Explain for BuildkitError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Engine(EngineError::UpgradeRefused { .. }) => Diagnostic::from_error(self, Exit::Failed)
+                .note("the engine has no BuildKit, or does not let clients reach it")
+                .help("Docker 20.10 or newer has it"),
+            Self::Podman { .. } => Diagnostic::from_error(self, Exit::Failed)
+                .note("Podman builds with Buildah, which gives no step a secret as a variable and lets nobody search before the tag")
+                .help("name a Docker Engine with DOCKER_HOST or `docker context use`; `pbuild audit` works with Podman's images"),
+            Self::Engine(error) => error.explain(),
+            Self::NoAnswer { .. } => Diagnostic::from_error(self, Exit::EngineUnreachable)
+                .help("check its address and its certificates; `docker buildx inspect` shows them"),
+            Self::Lost { .. } => Diagnostic::from_error(self, Exit::Failed)
+                .note("the state of the build is unknown; no image was tagged, and none is proven"),
+            Self::Refused { .. } | Self::Unexpected { .. } => Diagnostic::from_error(self, Exit::Failed),
+        }
+    }
+}
+
+impl Explain for SecretsError {
+    fn explain(&self) -> Diagnostic {
+        let key = "`pbuild secrets init` makes a store that has one";
+        match self {
+            Self::Resolve(error) => error.diagnostic(),
+            Self::Key(error) => error.diagnostic(),
+            Self::Masks(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::Needles(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::NotSearchable(names) => {
+                Diagnostic::error("none of the secrets can be searched for, so nothing could be proven", Exit::Usage)
+                    .note(names.join(", "))
+                    .help("use values of 8 characters or more, or declare public values in [env] of app.toml")
+            }
+            Self::NoKey(name) => {
+                let title = format!("`{name}` has rebuild = true, and there is no key for its digest");
+                Diagnostic::error(title, Exit::Usage).help(format!("{key}; in CI set {}", pcli::CACHE_KEY_VARIABLE))
+            }
+        }
+    }
+}
+
+impl Explain for AuditOrderError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Manifest(error) => error.explain(),
+            Self::Source(_) => Diagnostic::from_error(self, Exit::Usage),
+            Self::Report(error) => error.explain(),
+        }
+    }
+}
+
+impl Explain for ReportError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Format { problem, .. } => {
+                let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+                match problem {
+                    FormatProblem::Unknown => {
+                        let known: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
+                        diagnostic.help(format!("use one of {}", known.join(", ")))
+                    }
+                    FormatProblem::StandardOutputTwice => {
+                        diagnostic.help("give all but one a file, as in --format sarif=leaks.sarif")
+                    }
+                    FormatProblem::NoFile | FormatProblem::FileTwice => diagnostic,
+                }
+            }
+            Self::Write { .. } => {
+                Diagnostic::error(self.to_string(), Exit::Failed).help("--format FORMAT=FILE names it")
+            }
+        }
+    }
+}
+
+impl Explain for AuditError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::NoSecrets => {
+                Diagnostic::error("there is no secret to search for, so nothing could be proven", Exit::Usage).help(
+                    "give the values with --secret, --env-file or app.toml; values of 8 characters or more are searched for",
+                )
+            }
+            Self::NoImage(name) => Diagnostic::error(format!("the engine has no image {name}"), Exit::Failed)
+                .help("`docker images` lists what it has; --archive FILE searches a file"),
+            Self::Engine { name, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while asking the engine for image {name}"))
+            }
+            Self::Scan(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::EndedEarly => {
+                Diagnostic::error("the search ended early, so nothing is proven", Exit::Incomplete)
+            }
+        }
+    }
+}
+
+impl Explain for SourceReadError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Archive { path, source } => Diagnostic::from_error(source, Exit::Usage)
+                .note(format!("while reading the archive {}", path.display())),
+            Self::NotAnArchive { path } => {
+                Diagnostic::error(format!("{}: a directory, not an archive", path.display()), Exit::Usage)
+                    .help(format!("oci:{0} searches it as an OCI layout, dir:{0} as files", path.display()))
+            }
+            Self::Folder { path, source } => {
+                Diagnostic::from_error(source, Exit::Usage).note(format!("while reading the folder {}", path.display()))
+            }
+            Self::Layout { path, error } => {
+                let diagnostic = Diagnostic::error(format!("{}: {error}", path.display()), Exit::Usage);
+                match error {
+                    LayoutError::NotALayout => {
+                        diagnostic.help(format!("dir:{} searches it as a folder with files", path.display()))
+                    }
+                    _ => diagnostic,
+                }
+            }
+        }
+    }
+}
+
+impl Explain for DockerfileError {
+    fn explain(&self) -> Diagnostic {
+        let Self { path, source } = self;
+        Diagnostic::from_error(source, Exit::Usage).note(format!("while reading --dockerfile {}", path.display()))
+    }
+}
+
+impl Explain for BaselineError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Key(error) => error.diagnostic(),
+            Self::NoKey => {
+                Diagnostic::error("a baseline needs a key for its fingerprints, and there is none", Exit::Usage).help(
+                    format!("`pbuild secrets init` makes a store that has one; in CI set {}", pcli::CACHE_KEY_VARIABLE),
+                )
+            }
+            Self::Read { path, problem } => {
+                let title = format!("--baseline {}: {problem}", path.display());
+                let diagnostic = Diagnostic::error(title, Exit::Usage);
+                match problem {
+                    BaselineProblem::NotABaseline { .. } => diagnostic.help("--write-baseline FILE writes one"),
+                    BaselineProblem::OtherKey => diagnostic.help(format!(
+                        "use the project's own store, or the same {}; --write-baseline writes it anew",
+                        pcli::CACHE_KEY_VARIABLE
+                    )),
+                    BaselineProblem::Unreadable(_) | BaselineProblem::TooLong | BaselineProblem::Version(_) => {
+                        diagnostic
+                    }
+                }
+            }
+            Self::Write { path, source } => Diagnostic::from_error(source, Exit::Failed)
+                .note(format!("while writing --write-baseline {}", path.display())),
+        }
+    }
+}
+
+impl Explain for RegistryFailure {
+    fn explain(&self) -> Diagnostic {
+        let (reference, error) = match self {
+            Self::Name { name, problem } => {
+                return Diagnostic::error(format!("{name}: {problem}"), Exit::Usage)
+                    .help("a registry's image is HOST/NAME[:TAG] or HOST/NAME@DIGEST");
+            }
+            Self::Documents(error) => return Diagnostic::from_error(error, Exit::Failed),
+            Self::Unread => return Diagnostic::error("the registry's documents could not be read", Exit::Failed),
+            Self::Registry { reference, error } => (reference, error),
+        };
+        let host = reference.host();
+        let diagnostic = |exit| Diagnostic::error(format!("{reference}: {error}"), exit);
+        match error {
+            RegistryError::Credentials(_) | RegistryError::Certificate { .. } => diagnostic(Exit::Usage),
+            RegistryError::Denied { known: true } => diagnostic(Exit::Failed)
+                .help(format!("docker's credentials for {host} are not accepted; `docker login {host}` renews them")),
+            RegistryError::Denied { known: false } => diagnostic(Exit::Failed)
+                .help(format!("`docker login {host}` keeps credentials where this tool looks for them")),
+            RegistryError::NotFound => diagnostic(Exit::Failed)
+                .help("check name and tag; some registries say so of what one may not see"),
+            RegistryError::Tls(_) => diagnostic(Exit::Failed).help(format!(
+                "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt, or name a file in SSL_CERT_FILE"
+            )),
+            RegistryError::Unreachable(_)
+            | RegistryError::Silent
+            | RegistryError::Status(_)
+            | RegistryError::Protocol(_)
+            | RegistryError::SchemaOne
+            | RegistryError::WrongDigest
+            | RegistryError::NoSize => diagnostic(Exit::Failed),
+        }
+    }
+}
+
+impl Explain for AdviseOrderError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Build(error) => error.explain(),
+            Self::NoManifest => Diagnostic::from_error(self, Exit::Usage).help("pbuild new makes one"),
+            Self::Secret { number, source } => {
+                Diagnostic::from_error(source, Exit::Usage).note(format!("in --secret number {number}"))
+            }
+        }
+    }
+}
+
+impl Explain for LookEnd {
+    fn explain(&self) -> Diagnostic {
+        Diagnostic::from_error(self, Exit::Failed)
+    }
+}
+
+impl Explain for RewriteError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Write { path, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while changing {}", path.display()))
+            }
+            Self::NoEntry { path } => Diagnostic::error(format!("{} cannot be changed", path.display()), Exit::Failed)
+                .help("write the lines above by hand"),
+            Self::Broken(error) => {
+                Diagnostic::error(format!("the changed manifest would be broken: {error}"), Exit::Failed)
+            }
+        }
+    }
+}
+
+impl Explain for DoctorError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::ImageStore(error) => Diagnostic::from_error(error, Exit::Failed),
+            Self::NoSecrets => Diagnostic::error("this BuildKit can hand no secret to a step", Exit::Failed)
+                .help("Docker 20.10 or newer, with BuildKit enabled"),
+        }
+    }
+}
+
+impl Explain for NewError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Exists(path) => Diagnostic::error(format!("{} is there already", path.display()), Exit::Usage)
+                .help("--force replaces it, --stdout prints the new one instead"),
+            Self::NoDockerfile(path) => Diagnostic::error(format!("there is no {}", path.display()), Exit::Usage)
+                .help("pbuild new writes app.toml from a Dockerfile: name it with --file"),
+            Self::EnvFile(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::Compose { name, problem } => {
+                Diagnostic::error(format!("failed to read {name}: {problem}"), Exit::Usage)
+                    .help("`docker compose config` says what is wrong with it")
+            }
+            Self::Read { path, source } => {
+                Diagnostic::from_error(source, Exit::Usage).note(format!("while reading {}", path.display()))
+            }
+            Self::Draft(error) => Diagnostic::error(format!("the draft is no manifest: {error}"), Exit::Failed),
+            Self::Write { path, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while writing {}", path.display()))
+            }
+            Self::Ignore { path, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while adding lines to {}", path.display()))
+            }
+        }
+    }
+}
+
+impl Explain for OpenEnvFiles {
+    fn explain(&self) -> Diagnostic {
+        let Self { files, ignore_file } = self;
+        Diagnostic::warning(format!("{files} is not in {ignore_file}, so COPY could put it into the image"))
+            .help("pbuild new --ignore adds it; a build that sends it is stopped")
     }
 }

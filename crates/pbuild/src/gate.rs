@@ -19,16 +19,16 @@ use pbuildkit::{Capabilities, Prepared, PreparedResult, Reference};
 use pscan::{NeedleSet, Report, Stats};
 use psecret::{Redactor, Secret};
 
-pub use base::CleanBases;
+pub(crate) use base::CleanBases;
 use lineage::Broken;
-pub use scanner::NAME as SCANNER;
+pub(crate) use scanner::NAME as SCANNER;
 use scanner::{Answered, Asked, ScannerFailure};
-pub use search_line::SearchLine;
+pub(crate) use search_line::SearchLine;
 use states::States;
 
 /// What the search in the builder came to.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Everything that the build added was searched, and nothing was found.
     Clean(Box<Proof>),
     /// A secret is in it.
@@ -39,16 +39,16 @@ pub enum Outcome {
 
 /// What was found in one of the images of a build.
 #[derive(Debug)]
-pub struct Leak {
+pub(crate) struct Leak {
     /// The image's platform; `None` when the build is for one platform only.
-    pub platform: Option<String>,
+    pub(crate) platform: Option<String>,
     /// What the scanner reported.
-    pub report: Box<Report>,
+    pub(crate) report: Box<Report>,
 }
 
 /// The proof that a build added no secret: made of those of its images alone.
 #[derive(Debug)]
-pub struct Proof(Vec<Proven>);
+pub(crate) struct Proof(Vec<Proven>);
 
 /// The proof for one image: made by `prove` alone.
 #[derive(Debug)]
@@ -61,8 +61,7 @@ struct Proven {
 
 impl Proof {
     /// What was searched, in all images together.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for Proven { stats: of, .. } in &self.0 {
             (stats.secrets, stats.forms) = (of.secrets, of.forms);
@@ -73,28 +72,25 @@ impl Proof {
     }
 
     /// How many platforms were built.
-    #[must_use]
-    pub fn platforms(&self) -> usize {
+    pub(crate) fn platforms(&self) -> usize {
         self.0.len()
     }
 
     /// How many steps were searched.
-    #[must_use]
-    pub fn steps(&self) -> usize {
+    pub(crate) fn steps(&self) -> usize {
         self.0.iter().map(|proven| proven.steps).sum()
     }
 
     /// The base images whose merged view was searched, as the build graph names them; whether an earlier build searched
     /// it for the same secrets, and this one not again.
-    pub fn bases(&self) -> impl Iterator<Item = (&str, bool)> {
+    pub(crate) fn bases(&self) -> impl Iterator<Item = (&str, bool)> {
         self.0.iter().filter_map(|proven| Some((proven.base.as_deref()?, proven.base_known)))
     }
 }
 
 /// Why nothing is proven. The image may still be clean; its export will tell.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unproven {
+pub(crate) enum Unproven {
     /// The engine's BuildKit runs no containers beside a build.
     #[error("this engine's BuildKit runs no search beside a build")]
     NoContainers,
@@ -125,10 +121,10 @@ pub enum Unproven {
 
 /// The scanner in the builder, read back and compared; or why it is not there.
 #[derive(Debug)]
-pub struct Scanner(Result<Reference, Unproven>);
+pub(crate) struct Scanner(Result<Reference, Unproven>);
 
 /// The gate of one build.
-pub struct Gate {
+pub(crate) struct Gate {
     needles: Arc<NeedleSet>,
     secrets: Arc<Vec<Secret>>,
     redactor: Redactor,
@@ -138,19 +134,22 @@ pub struct Gate {
 
 impl Gate {
     /// A gate for these secrets, of which the needles are made. What it does is told on the line.
-    #[must_use]
-    pub fn new(needles: Arc<NeedleSet>, secrets: Arc<Vec<Secret>>, redactor: Redactor, line: SearchLine) -> Self {
+    pub(crate) fn new(
+        needles: Arc<NeedleSet>,
+        secrets: Arc<Vec<Secret>>,
+        redactor: Redactor,
+        line: SearchLine,
+    ) -> Self {
         Self { needles, secrets, redactor, bases: None, line }
     }
 
     /// The same, which searches a base image once.
-    #[must_use]
-    pub fn remembering(self, bases: Option<CleanBases>) -> Self {
+    pub(crate) fn remembering(self, bases: Option<CleanBases>) -> Self {
         Self { bases, ..self }
     }
 
     /// Puts the scanner into the builder, which takes no longer than the steps that run beside it.
-    pub async fn bring_scanner(&self, prepared: &Prepared<'_>) -> Scanner {
+    pub(crate) async fn bring_scanner(&self, prepared: &Prepared<'_>) -> Scanner {
         Scanner(match check_builder(prepared.capabilities) {
             Ok(()) => scanner::bring(&prepared.bridge).await.map_err(Unproven::from),
             Err(unproven) => Err(unproven),
@@ -158,7 +157,7 @@ impl Gate {
     }
 
     /// Searches a build whose results are ready.
-    pub async fn search(&mut self, prepared: &Prepared<'_>, scanner: Scanner) -> Outcome {
+    pub(crate) async fn search(&mut self, prepared: &Prepared<'_>, scanner: Scanner) -> Outcome {
         let outcome = self.try_search(prepared, scanner).await;
         self.line.end().await;
         outcome.unwrap_or_else(Outcome::Unproven)
@@ -175,8 +174,8 @@ impl Gate {
         let mut proof = Vec::new();
         for image in &images {
             match self.search_image(prepared, &scanner, image).await? {
-                Ok(proven) => proof.push(proven),
-                Err(report) => {
+                ImageOutcome::Clean(proven) => proof.push(proven),
+                ImageOutcome::Leak(report) => {
                     let platform = image.result.and_then(|result| result.platform.clone());
                     return Ok(Outcome::Leak(Leak { platform, report }));
                 }
@@ -197,7 +196,7 @@ impl Gate {
         prepared: &Prepared<'_>,
         scanner: &Reference,
         Image { chain, result, known }: &Image<'_>,
-    ) -> Result<Result<Proven, Box<Report>>, Unproven> {
+    ) -> Result<ImageOutcome, Unproven> {
         let states = States::of(chain);
         let mounts = match result {
             Some(result) => states.solve(&prepared.bridge, result).await.map_err(ScannerFailure::from)?,
@@ -213,13 +212,22 @@ impl Gate {
             return Err(ScannerFailure::NotUnderstood.into());
         }
         let outcome = prove(chain, &states, answered, &self.needles)?;
-        if let (Ok(proven), Some(bases), Some(base), Some(layers)) = (&outcome, &self.bases, &chain.base, &below)
+        if let (ImageOutcome::Clean(proven), Some(bases), Some(base), Some(layers)) =
+            (&outcome, &self.bases, &chain.base, &below)
             && !proven.base_known
         {
             bases.note(base, layers);
         }
         Ok(outcome)
     }
+}
+
+/// The outcome of a search of one image.
+enum ImageOutcome {
+    /// Nothing was found, and it is proven.
+    Clean(Proven),
+    /// A secret is in it.
+    Leak(Box<Report>),
 }
 
 /// One image of a build, with the layers of its base if those were found clean before.
@@ -242,25 +250,20 @@ fn described(images: &[Image<'_>]) -> String {
 }
 
 /// The only way to a proof. A report is that of a leak.
-fn prove(
-    chain: &Chain,
-    states: &States,
-    answered: Answered,
-    needles: &NeedleSet,
-) -> Result<Result<Proven, Box<Report>>, Unproven> {
+fn prove(chain: &Chain, states: &States, answered: Answered, needles: &NeedleSet) -> Result<ImageOutcome, Unproven> {
     let base_layers = lineage::prove(chain, states, &answered.layers)?;
     let report = Report::from_json(&answered.report, needles).map_err(|_| ScannerFailure::NotUnderstood)?;
     if report.stats().layers != base_layers + chain.steps.len() {
         return Err(ScannerFailure::NotUnderstood.into());
     }
     match report.verdict() {
-        pscan::Verdict::Clean => Ok(Ok(Proven {
+        pscan::Verdict::Clean => Ok(ImageOutcome::Clean(Proven {
             stats: *report.stats(),
             steps: chain.steps.len(),
             base: chain.base.as_ref().map(|base| base.identifier.clone()),
             base_known: answered.base_known,
         })),
-        pscan::Verdict::Leak => Ok(Err(Box::new(report))),
+        pscan::Verdict::Leak => Ok(ImageOutcome::Leak(Box::new(report))),
         pscan::Verdict::Incomplete => {
             let why = report.not_searched().first().map(|what| what.why().to_owned()).unwrap_or_default();
             Err(Unproven::NotSearched { why })

@@ -16,7 +16,7 @@ use psecret::{DigestKey, Secret, SecretName, UserSecret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::audit::output;
+use crate::files::replace::replace;
 
 /// Only what this very search saw counts: a digest of its sources, made by the build script.
 const SEARCH: &str = env!("PBUILD_SEARCH");
@@ -26,7 +26,7 @@ const MOST_LAYERS: usize = 20_000;
 const LARGEST_FILE: u64 = 16 << 20;
 
 /// The memory of one set of secrets.
-pub struct LayerMemory {
+pub(crate) struct LayerMemory {
     folder: PathBuf,
     key: DigestKey,
     /// A keyed digest of each value that is searched for, in order.
@@ -50,8 +50,7 @@ struct Note {
 
 impl LayerMemory {
     /// Opens the memory of these secrets; `None` where it has no place, in which case everything is searched.
-    #[must_use]
-    pub fn open(secrets: &[Secret], environment: &pvault::Environment<'_>) -> Option<Self> {
+    pub(crate) fn open(secrets: &[Secret], environment: &pvault::Environment<'_>) -> Option<Self> {
         let key = key(&pvault::state_folder(environment, "pbuild")?)?;
         let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
@@ -74,8 +73,7 @@ impl LayerMemory {
     }
 
     /// What was noted under a name, for the same secrets and by the same search.
-    #[must_use]
-    pub fn recall_note(&self, name: &str) -> Option<Vec<String>> {
+    pub(crate) fn recall_note(&self, name: &str) -> Option<Vec<String>> {
         let path = self.note_path(name);
         let mut text = Vec::new();
         File::open(&path).ok()?.take(LARGEST_FILE).read_to_end(&mut text).ok()?;
@@ -84,12 +82,12 @@ impl LayerMemory {
     }
 
     /// Notes something under a name. What cannot be written is not known the next time.
-    pub fn note(&self, name: &str, lines: &[String]) {
+    pub(crate) fn note(&self, name: &str, lines: &[String]) {
         let path = self.note_path(name);
         let Some(seal) = self.seal(&path, &lines) else { return };
         if let Ok(text) = serde_json::to_vec(&Note { lines: lines.to_vec(), seal }) {
             make_room(&self.folder);
-            let _ = output::replace(&path, &text);
+            let _ = replace(&path, &text);
         }
     }
 
@@ -119,7 +117,7 @@ impl pscan::Memory for LayerMemory {
         let Ok(text) = serde_json::to_vec(&Entry { layer: layer.clone(), seal }) else { return };
         make_room(&self.folder);
         // A memory that cannot be written costs time alone.
-        let _ = output::replace(&path, &text);
+        let _ = replace(&path, &text);
     }
 }
 

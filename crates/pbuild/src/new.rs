@@ -1,12 +1,12 @@
 //! `pbuild new`: a first `app.toml`, from the Dockerfile, the env files and the compose file of a project.
 //!
-//! Names are taken over, values are not: those stay in the env files that the manifest names. What cannot be told from
-//! the files stands in the manifest as a comment with what to do, so that the first build works as it is.
+//! Names are taken over, values are not: those stay in the env files that the manifest names. Whatever the files do not
+//! decide stands in the manifest as a comment that says what to do, so that the first build works as it is.
 
 mod arguments;
 mod compose;
 mod interpolation;
-pub mod names;
+pub(crate) mod names;
 mod page;
 mod plan;
 mod variables;
@@ -18,13 +18,13 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use papp::Manifest;
+use papp::{Manifest, ManifestError};
 use pcli::{MANIFEST_NAME, find_manifest, trust};
-use pscreen::{Diagnostic, Exit};
+use pscreen::Exit;
+use psecret::SecretError;
 
 use crate::command::NewArguments;
-use crate::edge::{Edge, Failure};
-use crate::explain;
+use crate::edge::{Edge, Explain as _, Failure};
 use crate::files::coverage;
 use crate::files::coverage::Coverage;
 use crate::plan::context_directory;
@@ -38,23 +38,70 @@ const LARGEST: u64 = 4 << 20;
 /// Files of the project that name variables for the programs of a build.
 const TOOL_FILES: [&str; 5] = [".npmrc", ".yarnrc.yml", "bunfig.toml", "pip.conf", ".pypirc"];
 
+/// Why no manifest can be drafted.
+#[derive(Debug)]
+pub(crate) enum NewError {
+    /// There is a manifest already.
+    Exists(PathBuf),
+    /// There is no Dockerfile.
+    NoDockerfile(PathBuf),
+    /// An env file cannot be read.
+    EnvFile(SecretError),
+    /// The compose file cannot be read.
+    Compose {
+        /// Its name.
+        name: &'static str,
+        /// Where it is wrong; never its text.
+        problem: String,
+    },
+    /// Another file cannot be read.
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The draft breaks a rule of manifests.
+    Draft(ManifestError),
+    /// The manifest cannot be written.
+    Write {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Lines cannot be added to the ignore file.
+    Ignore {
+        /// The ignore file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Env files that a COPY could put into the image; a warning.
+#[derive(Debug)]
+pub(crate) struct OpenEnvFiles {
+    /// The env files.
+    pub(crate) files: String,
+    /// The name of the ignore file.
+    pub(crate) ignore_file: String,
+}
+
 /// Runs the command.
 ///
 /// # Errors
-///
 /// When there is nothing to draft from, a file cannot be read, or a manifest is there already.
-pub fn run(arguments: &NewArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let folder = context_directory(&arguments.path).map_err(|error| explain::plan(&error))?;
+pub(crate) fn run(arguments: &NewArguments, edge: &Edge) -> Result<Exit, Failure> {
+    let folder = context_directory(&arguments.path)?;
     let target = Path::new(&arguments.path).join(MANIFEST_NAME);
     if !arguments.stdout && !arguments.force && fs::symlink_metadata(&target).is_ok() {
-        let diagnostic = Diagnostic::error(format!("{} is there already", target.display()), Exit::Usage);
-        return Err(diagnostic.help("--force replaces it, --stdout prints the new one instead").into());
+        return Err(NewError::Exists(target).into());
     }
     let project = Project::read(arguments, &folder, edge)?;
     let text = page::text(&project.draft(&arguments.public));
-    // What is written is a manifest: a name of some file that breaks a rule must not be found by the first build.
-    let manifest = Manifest::parse(&target, text.as_bytes())
-        .map_err(|error| Diagnostic::error(format!("the draft is no manifest: {error}"), Exit::Failed))?;
+    // The draft must be a manifest: a name that breaks a rule must not be found by the first build.
+    let manifest = Manifest::parse(&target, text.as_bytes()).map_err(NewError::Draft)?;
     if arguments.stdout {
         edge.stdout.line(text.trim_end());
     } else {
@@ -70,7 +117,7 @@ pub fn run(arguments: &NewArguments, edge: &Edge) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What the folder holds.
+/// The files of a project, as far as they matter here.
 struct Project {
     folder: PathBuf,
     dockerfile: PathBuf,
@@ -88,7 +135,7 @@ impl Project {
             if !seen.insert(file.to_owned()) || !folder.join(file).is_file() {
                 return Ok(());
             }
-            Ok(variables.add(folder, file).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?)
+            Ok(variables.add(folder, file).map_err(NewError::EnvFile)?)
         };
         add(&mut variables, Path::new(".env"))?;
         let compose = compose::FILES.iter().find(|name| folder.join(name).is_file());
@@ -96,10 +143,8 @@ impl Project {
         if let Some(name) = compose {
             let text = text(&folder.join(name))?.unwrap_or_default();
             let read = |variables: &Variables| {
-                Composition::read(&text, &|name| variables.has_value(name)).map_err(|error| {
-                    Diagnostic::error(format!("failed to read {name}: {error}"), Exit::Usage)
-                        .help("`docker compose config` says what is wrong with it")
-                })
+                let read = Composition::read(&text, &|name| variables.has_value(name));
+                read.map_err(|error| NewError::Compose { name, problem: error.to_string() })
             };
             // The env files of the app are known only now, and Compose interpolates from `.env` alone.
             let found = read(&variables)?;
@@ -119,8 +164,7 @@ impl Project {
             || ["Dockerfile", "dockerfile"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
         let dockerfile = given.or(named).or_else(usual).unwrap_or_else(|| folder.join("Dockerfile"));
         let Some(dockerfile_text) = text(&dockerfile)? else {
-            let diagnostic = Diagnostic::error(format!("there is no {}", dockerfile.display()), Exit::Usage);
-            return Err(diagnostic.help("pbuild new writes app.toml from a Dockerfile: name it with --file").into());
+            return Err(NewError::NoDockerfile(dockerfile).into());
         };
         let mut tool_files = String::new();
         for name in TOOL_FILES {
@@ -160,34 +204,25 @@ impl Project {
         }
         let name = coverage.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if arguments.ignore {
-            coverage.add(&open).map_err(|error| {
-                Diagnostic::from_error(&error, Exit::Failed)
-                    .note(format!("while adding lines to {}", coverage.file.display()))
-            })?;
+            let adding = coverage.add(&open);
+            adding.map_err(|source| NewError::Ignore { path: coverage.file.clone(), source })?;
             edge.fact("ignored", &format!("{} in {name}", open.join(", ")));
         } else {
-            edge.stderr.diagnostic(
-                &Diagnostic::warning(format!(
-                    "{} is not in {name}, so COPY could put it into the image",
-                    open.join(", ")
-                ))
-                .help("pbuild new --ignore adds it; a build that sends it is stopped"),
-            );
+            let files = open.join(", ");
+            edge.stderr.diagnostic(&OpenEnvFiles { files, ignore_file: name }.explain());
         }
         Ok(())
     }
 }
 
 /// A file's text, or `None` when there is no such file. What is not UTF-8 is replaced: only names are looked for.
-fn text(path: &Path) -> Result<Option<String>, Failure> {
-    let failed = |error: io::Error| {
-        Diagnostic::from_error(&error, Exit::Usage).note(format!("while reading {}", path.display()))
-    };
+fn text(path: &Path) -> Result<Option<String>, NewError> {
+    let failed = |source| NewError::Read { path: path.to_owned(), source };
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error).into()),
+        Err(error) => return Err(failed(error)),
         Ok(metadata) if metadata.len() > LARGEST => {
-            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB")).into());
+            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB")));
         }
         Ok(_) => {}
     }
@@ -208,10 +243,8 @@ fn below(path: &str) -> Option<PathBuf> {
 }
 
 /// Writes the file whole or not at all, with the mode of any file that the user makes.
-fn write(path: &Path, text: &str, replace: bool) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        Diagnostic::from_error(&error, Exit::Failed).note(format!("while writing {}", path.display()))
-    };
+fn write(path: &Path, text: &str, replace: bool) -> Result<(), NewError> {
+    let failed = |source| NewError::Write { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file =
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o666)).tempfile_in(folder).map_err(failed)?;
@@ -223,14 +256,14 @@ fn write(path: &Path, text: &str, replace: bool) -> Result<(), Failure> {
 
 /// The user just asked for exactly these entries, so the first build need not ask again.
 fn trust_what_was_written(path: &Path, edge: &Edge) -> Result<(), Failure> {
-    let Some(found) = find_manifest(Some(path), &[]).map_err(|error| error.diagnostic())? else { return Ok(()) };
+    let Some(found) = find_manifest(Some(path), &[])? else { return Ok(()) };
     if let Err(error) = trust::remember(&found, &|name| std::env::var_os(name)) {
         edge.stderr.warning(&format!("{error}; the build needs --trust-config"));
     }
     Ok(())
 }
 
-/// What the manifest says, in a few lines.
+/// Shows the manifest in a few lines.
 fn tell(manifest: &Manifest, edge: &Edge) {
     let names = |scope: papp::Scope| {
         let of_scope = manifest.secrets.iter().filter(|secret| secret.scope == scope && secret.value.is_none());

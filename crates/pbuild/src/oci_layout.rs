@@ -21,7 +21,7 @@ const TAG: &str = "org.opencontainers.image.ref.name";
 ///
 /// # Errors
 /// When the folder has no index that can be read.
-pub fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> {
+pub(crate) fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> {
     let index = document(File::open(folder.join("index.json"))?)?;
     let mut manifests = index["manifests"].as_array().into_iter().flatten();
     let found = manifests.find(|manifest| manifest["annotations"][TAG] == json!(tag));
@@ -32,7 +32,7 @@ pub fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> {
 ///
 /// # Errors
 /// As [`digest_of`].
-pub fn only_digest(folder: &Path) -> io::Result<Option<String>> {
+pub(crate) fn only_digest(folder: &Path) -> io::Result<Option<String>> {
     let index = document(File::open(folder.join("index.json"))?)?;
     Ok(match index["manifests"].as_array().map(Vec::as_slice) {
         Some([manifest]) => manifest["digest"].as_str().map(str::to_owned),
@@ -44,7 +44,7 @@ pub fn only_digest(folder: &Path) -> io::Result<Option<String>> {
 ///
 /// # Errors
 /// When the folder's index cannot be read or written.
-pub fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result<()> {
+pub(crate) fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result<()> {
     descriptor["annotations"][TAG] = json!(tag);
     let mode = 0o666 & !umask();
     if !folder.join("oci-layout").exists() {
@@ -57,7 +57,7 @@ pub fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// When the archive is no layout, or the folder cannot be written to.
-pub fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
+pub(crate) fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
     let mode = 0o666 & !umask();
     let mut index = None;
     let mut archive = tar::Archive::new(archive);
@@ -105,7 +105,7 @@ fn add(folder: &Path, index: Value, mode: u32) -> io::Result<()> {
 }
 
 /// What the process takes from the modes of new files. There is no way to ask that changes nothing but this one.
-pub fn umask() -> u32 {
+pub(crate) fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o077)

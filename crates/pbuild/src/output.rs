@@ -1,4 +1,4 @@
-//! Where a build's result goes: `--output`, `--load`, `--push`.
+//! The places of a build's result: `--output`, `--load`, `--push`.
 //!
 //! A result is received first, where nobody finds it: an archive in a file without a name, a tree in a folder of our own
 //! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a [`Cleared`]
@@ -13,28 +13,26 @@ mod spec;
 use std::sync::Arc;
 
 use pscan::{NeedleSet, Report, Verdict};
-use pscreen::{Diagnostic, Exit};
 
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;
-use crate::plan::attestation::Attested;
-pub use error::OutputError;
-pub use place::Place;
-pub use registry::RegistryOutput;
-pub use spec::{Outputs, Store};
+use crate::plan::Attested;
+pub(crate) use error::OutputError;
+pub(crate) use place::Place;
+pub(crate) use spec::Outputs;
 
-/// What is being received, and nobody has seen yet.
+/// Results on their way here, which nobody has looked at.
 #[derive(Debug)]
-pub struct Pending(Vec<Place>);
+pub(crate) struct Pending(Vec<Place>);
 
-/// What was received and holds no secret.
+/// Results that were received and hold no secret.
 #[derive(Debug)]
-pub struct Cleared(Vec<Place>);
+pub(crate) struct Cleared(Vec<Place>);
 
-/// What the look at what was received came to.
+/// The outcome of a look at results.
 #[derive(Debug)]
-pub enum Examined {
-    /// Clean; with the reports of what was searched for it.
+pub(crate) enum OutputVerdict {
+    /// They are clean; with the report of each search.
     Clean(Cleared, Vec<Report>),
     /// A secret is in it.
     Leak(Box<Report>),
@@ -43,29 +41,27 @@ pub enum Examined {
 }
 
 impl Pending {
-    /// What these places will receive.
-    #[must_use]
-    pub fn new(places: Vec<Place>) -> Self {
+    /// The results that these places will receive.
+    pub(crate) fn new(places: Vec<Place>) -> Self {
         Self(places)
     }
 
     /// A build without secrets has nothing to search for.
-    #[must_use]
-    pub fn without_secrets(self) -> Cleared {
+    pub(crate) fn without_secrets(self) -> Cleared {
         Cleared(self.0)
     }
 
-    /// Looks at what was received. What the proof covers is not searched again.
+    /// Searches the results. Those that the proof covers are not searched again.
     ///
     /// # Errors
-    /// When the work should stop, or a file cannot be read.
-    pub async fn examine(
+    /// When the work should stop, or a result cannot be read.
+    pub(crate) async fn examine(
         self,
         proof: Option<&Proof>,
         attested: Attested,
         needles: &Arc<NeedleSet>,
         edge: &Edge,
-    ) -> Result<Examined, Failure> {
+    ) -> Result<OutputVerdict, Failure> {
         let mut reports = Vec::new();
         for place in &self.0 {
             // What the exporter attaches came into being after the proof.
@@ -80,29 +76,32 @@ impl Pending {
             let report = place.search(Arc::clone(needles), edge).await?;
             match report.verdict() {
                 Verdict::Clean => reports.push(report),
-                Verdict::Leak => return Ok(Examined::Leak(Box::new(report))),
-                Verdict::Incomplete => return Ok(Examined::Incomplete(Box::new(report))),
+                Verdict::Leak => return Ok(OutputVerdict::Leak(Box::new(report))),
+                Verdict::Incomplete => return Ok(OutputVerdict::Incomplete(Box::new(report))),
             }
         }
-        Ok(Examined::Clean(Cleared(self.0), reports))
+        Ok(OutputVerdict::Clean(Cleared(self.0), reports))
     }
 }
 
 impl Cleared {
+    /// Whether standard output belongs to a result, so that nothing else may be written there.
+    pub(crate) fn takes_standard_output(&self) -> bool {
+        self.0.iter().any(Place::is_standard_output)
+    }
+
     /// Puts everything where the user wants it.
     ///
     /// # Errors
-    /// What could not be written; what was before it is written.
-    pub async fn commit(self, edge: &Edge) -> Result<(), Failure> {
+    /// The first result that cannot be written; those before it are written.
+    pub(crate) async fn commit(self, edge: &Edge) -> Result<(), Failure> {
         for place in self.0 {
             let name = place.to_string();
-            let told = place.told();
+            let announcement = place.announcement();
             let written = edge.cancellation.unless_cancelled(place.commit()).await?;
-            written.map_err(|error| {
-                Diagnostic::from_error(&error, Exit::Failed).note(format!("while writing --output {name}"))
-            })?;
-            if let Some(told) = told {
-                edge.fact("output", &told);
+            written.map_err(|source| OutputError::Write { place: name, source })?;
+            if let Some(announcement) = announcement {
+                edge.fact("output", &announcement);
             }
         }
         Ok(())

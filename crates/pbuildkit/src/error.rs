@@ -10,7 +10,6 @@ use crate::failure::BuildFailure;
 
 /// Why talking to BuildKit failed.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BuildkitError {
     /// The engine did not hand over a connection.
     #[error(transparent)]
@@ -70,7 +69,6 @@ impl From<tonic::Status> for BuildkitError {
 
 /// Why a build did not succeed. `E` is the error of the caller's own [`crate::Transform`].
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum BuildError<E: Error + 'static = Infallible> {
     /// The build ran and failed, or the engine refused it.
     #[error(transparent)]

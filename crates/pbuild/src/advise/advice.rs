@@ -1,9 +1,9 @@
-//! What is advised for a secret, and the line of `app.toml` that says it.
+//! The advice for a secret, and the line of `app.toml` that follows it.
 
 use serde::Serialize;
 use toml_edit::{Array, InlineTable, Value};
 
-/// What is proposed for one secret.
+/// The advice for one secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Advice {
     /// The secret.
@@ -16,17 +16,17 @@ pub(super) struct Advice {
     pub(super) read_by: Vec<String>,
     /// The steps that mount it by themselves.
     pub(super) mounted_by: Vec<String>,
-    /// What follows from that.
-    pub(super) verdict: Verdict,
+    /// The judgement.
+    pub(super) verdict: AdviceVerdict,
     /// The line of `app.toml` to write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) line: Option<String>,
 }
 
-/// What follows for a secret.
+/// The judgement of a secret's steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
+pub(super) enum AdviceVerdict {
     /// It is as narrow as it can be.
     Good,
     /// These steps should have it and no others.

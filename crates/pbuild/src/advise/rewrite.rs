@@ -1,34 +1,46 @@
 //! Writes the advice into `app.toml`. Comments, order and everything else stay as they are.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
-use papp::Manifest;
+use papp::{Manifest, ManifestError};
 use pcli::FoundManifest;
-use pscreen::{Diagnostic, Exit};
 use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
-use super::advice::{Advice, Verdict};
-use crate::edge::Failure;
+use super::advice::{Advice, AdviceVerdict};
+
+/// Why the manifest was not changed.
+#[derive(Debug)]
+pub(crate) enum RewriteError {
+    /// It cannot be read or written.
+    Write {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its text does not have the entries that were read from it.
+    NoEntry {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// It would not be a manifest any more.
+    Broken(ManifestError),
+}
 
 /// Writes the advice into the manifest, and names the secrets that changed.
-pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<String>, Failure> {
-    let failed = |error: std::io::Error| {
-        Diagnostic::from_error(&error, Exit::Failed).note(format!("while changing {}", found.path.display()))
-    };
+pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<String>, RewriteError> {
+    let failed = |source| RewriteError::Write { path: found.path.clone(), source };
     let before = fs::read_to_string(&found.path).map_err(failed)?;
     let Some((after, changed)) = changed(&before, advice) else {
-        return Err(Diagnostic::error(format!("{} cannot be changed", found.path.display()), Exit::Failed)
-            .help("write the lines above by hand")
-            .into());
+        return Err(RewriteError::NoEntry { path: found.path.clone() });
     };
     if changed.is_empty() {
         return Ok(changed);
     }
-    // What is written must be a manifest that says what was meant; anything else is our mistake and is not written.
-    Manifest::parse(&found.path, after.as_bytes())
-        .map_err(|error| Diagnostic::error(format!("the changed manifest would be broken: {error}"), Exit::Failed))?;
+    // A text that is no manifest would be our mistake, and is not written.
+    Manifest::parse(&found.path, after.as_bytes()).map_err(RewriteError::Broken)?;
     let path = fs::canonicalize(&found.path).map_err(failed)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mode = fs::metadata(&path).map_err(failed)?.permissions();
@@ -39,11 +51,11 @@ pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<Stri
     Ok(changed)
 }
 
-/// The manifest's text with the advice in it, and the names that changed. `None` when the text is not what was read.
+/// The manifest's text with the advice in it, and the names that changed. `None` when the text does not fit what was read.
 fn changed(text: &str, advice: &[Advice]) -> Option<(String, Vec<String>)> {
     let mut document: DocumentMut = text.parse().ok()?;
     let mut changed = Vec::new();
-    for one in advice.iter().filter(|one| one.verdict == Verdict::Narrow) {
+    for one in advice.iter().filter(|one| one.verdict == AdviceVerdict::Narrow) {
         // A secret of a flag alone has no entry, and gets none.
         let Some(entry) =
             document.get_mut("secrets").and_then(|secrets| secrets.as_table_like_mut()?.get_mut(&one.name))
@@ -77,7 +89,7 @@ mod tests {
             now: Vec::new(),
             read_by: Vec::new(),
             mounted_by: Vec::new(),
-            verdict: Verdict::Narrow,
+            verdict: AdviceVerdict::Narrow,
             line: None,
         }
     }

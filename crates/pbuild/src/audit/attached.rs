@@ -16,13 +16,13 @@ const LONGEST: u64 = 64 << 20;
 
 /// The content store of an engine on this machine.
 #[derive(Debug)]
-pub struct Attached {
+pub(crate) struct Attached {
     folders: Vec<PathBuf>,
 }
 
 impl Attached {
     /// The engine's content store, where it may be read.
-    pub async fn of(engine: &Engine) -> Option<Self> {
+    pub(crate) async fn of(engine: &Engine) -> Option<Self> {
         let folder = engine.data_folder().await.filter(|folder| folder.store == ImageStore::Containerd)?;
         let folders: Vec<PathBuf> =
             folder.content.into_iter().filter(|folder| std::fs::read_dir(folder.join("sha256")).is_ok()).collect();
@@ -33,7 +33,7 @@ impl Attached {
     ///
     /// # Errors
     /// When something of it cannot be read or understood: then nothing is known of it.
-    pub fn documents(&self, image: &str) -> io::Result<Vec<LooseBlob>> {
+    pub(crate) fn documents(&self, image: &str) -> io::Result<Vec<LooseBlob>> {
         let mut blobs = vec![
             LooseBlob::of_bytes("config.json".to_owned(), br#"{"rootfs":{"type":"layers","diff_ids":[]}}"#.to_vec()),
             LooseBlob::of_bytes(

@@ -14,7 +14,7 @@ use serde_json::json;
 const DRIVER: &str = "overlay2";
 
 /// The blobs of an image from the engine's own store; `None` when that way is not open.
-pub async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Option<Vec<LooseBlob>> {
+pub(crate) async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Option<Vec<LooseBlob>> {
     let folder = engine.data_folder().await?;
     let id = Digest::parse(id)?;
     let name = name.map(str::to_owned);

@@ -15,7 +15,7 @@ const SEALED: &str = "secrets.age";
 /// Matches each packet of a file before it is sent on, together with the end of the packet before; a hit ends the build
 /// before that file's last packet.
 #[derive(Debug)]
-pub struct ContextGuard(Arc<Shared>);
+pub(crate) struct ContextGuard(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -27,17 +27,17 @@ struct Shared {
 
 /// A secret in a file of the context.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ContextLeak {
+pub(crate) struct ContextLeak {
     /// The file, relative to the context, redacted.
-    pub path: String,
+    pub(crate) path: String,
     /// The secret's name.
-    pub secret: String,
+    pub(crate) secret: String,
     /// In which form, for people.
-    pub form: String,
+    pub(crate) form: String,
     /// Where in the file.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// Whether `--allow-context-leak` names the secret.
-    pub allowed: bool,
+    pub(crate) allowed: bool,
 }
 
 impl fmt::Display for ContextLeak {
@@ -49,15 +49,13 @@ impl fmt::Display for ContextLeak {
 
 impl ContextGuard {
     /// Watches for these needles; leaks of the allowed secrets are remembered and let through.
-    #[must_use]
-    pub fn new(needles: Arc<NeedleSet>, redactor: Redactor, allowed: &[String]) -> Self {
+    pub(crate) fn new(needles: Arc<NeedleSet>, redactor: Redactor, allowed: &[String]) -> Self {
         let allowed = allowed.iter().cloned().collect();
         Self(Arc::new(Shared { needles, redactor, allowed, leaks: Mutex::default() }))
     }
 
     /// What was found, in the order of paths.
-    #[must_use]
-    pub fn leaks(&self) -> Vec<ContextLeak> {
+    pub(crate) fn leaks(&self) -> Vec<ContextLeak> {
         let mut leaks = self.0.leaks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         leaks.sort();
         leaks

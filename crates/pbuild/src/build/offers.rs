@@ -11,7 +11,7 @@ use crate::files::mention::mention;
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepState {
+pub(crate) enum StepState {
     /// It ran.
     Ran,
     /// Its result was there already.
@@ -20,24 +20,23 @@ pub enum StepState {
 
 /// A secret of a build: its name, and the id by which the engine asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildSecret {
+pub(crate) struct BuildSecret {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The id, which follows the value when the secret rebuilds.
-    pub id: String,
+    pub(crate) id: String,
 }
 
 /// The whole account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offers {
+pub(crate) struct Offers {
     secrets: Vec<(SecretUse, Vec<usize>)>,
     steps: Vec<Value>,
 }
 
 impl Offers {
     /// Puts together what the graph, the screen and the session know.
-    #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         secrets: &[BuildSecret],
         steps: &[Step],
         states: &BTreeMap<String, StepState>,
@@ -72,8 +71,7 @@ impl Offers {
     }
 
     /// For people: a line for each group of secrets that went the same way. Secrets that no step has are not among them.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut groups: Vec<(Vec<&str>, &SecretUse, &[usize])> = Vec::new();
         for (secret, steps) in self.secrets.iter().filter(|(secret, _)| secret.steps > 0) {
             let same = groups
@@ -104,8 +102,7 @@ impl Offers {
     }
 
     /// For people: secrets that this build could do without.
-    #[must_use]
-    pub fn unused(&self) -> Vec<String> {
+    pub(crate) fn unused(&self) -> Vec<String> {
         let told = |secret: &SecretUse| match secret {
             SecretUse { name, steps: 0, .. } => Some(format!("no step of this build was offered {name}")),
             SecretUse { name, mentioned: false, .. } => {
@@ -117,14 +114,12 @@ impl Offers {
     }
 
     /// For the record.
-    #[must_use]
-    pub fn uses(&self) -> Vec<SecretUse> {
+    pub(crate) fn uses(&self) -> Vec<SecretUse> {
         self.secrets.iter().map(|(secret, _)| secret.clone()).collect()
     }
 
     /// For programs: one object, contract version 1, on a line of its own among BuildKit's.
-    #[must_use]
-    pub fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         json!({ "pbuild": { "version": 1, "offers": { "secrets": self.uses(), "steps": self.steps } } }).to_string()
     }
 }

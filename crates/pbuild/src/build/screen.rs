@@ -1,4 +1,4 @@
-//! From BuildKit's news to the screen.
+//! The screen of a running build, and the way of BuildKit's news to it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,10 +11,8 @@ use pscreen::progress::{
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::build::explain;
-use crate::build::offers::StepState;
-use crate::command::build as command;
-use crate::command::build::BuildArguments;
+use super::offers::StepState;
+use super::report;
 use crate::edge::Edge;
 use crate::gate;
 use crate::gate::SearchLine;
@@ -22,53 +20,37 @@ use crate::gate::SearchLine;
 /// News on their way to the screen; a build that prints faster than a terminal shows waits for it.
 const NEWS_IN_FLIGHT: usize = 64;
 
-/// Whether only the image's ID is wanted.
-#[must_use]
-pub fn is_quiet(arguments: &BuildArguments) -> bool {
-    arguments.quiet || arguments.progress == Some(command::ProgressMode::Quiet)
-}
-
-/// What the screen saw of a build.
+/// The account that the screen gives of a build.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The step that failed, with the end of its log, redacted.
-    pub failed: Option<FailedStep>,
-    /// How steps ended, by the digests of their vertices.
-    pub states: BTreeMap<String, StepState>,
+    pub(crate) failed: Option<FailedStep>,
+    /// The ends of the steps, by the digests of their vertices.
+    pub(crate) states: BTreeMap<String, StepState>,
 }
 
 /// A screen that shows a build until its sender is dropped.
 #[derive(Debug)]
-pub struct Screen {
+pub(crate) struct Screen {
     showing: JoinHandle<Seen>,
     events: mpsc::WeakSender<Vec<Event>>,
 }
 
 impl Screen {
     /// Waits until everything is shown, and returns what was seen.
-    pub async fn finish(self) -> Seen {
+    pub(crate) async fn finish(self) -> Seen {
         // A screen that panicked has nothing to tell; the build's own outcome is what counts.
         self.showing.await.unwrap_or_default()
     }
 
     /// The line on which the search in the builder is shown.
-    #[must_use]
-    pub fn search_line(&self) -> SearchLine {
+    pub(crate) fn search_line(&self) -> SearchLine {
         SearchLine::new(self.events.clone())
     }
 }
 
-/// Opens the screen that the flags ask for.
-#[must_use]
-pub fn screen(arguments: &BuildArguments, edge: &Edge) -> (mpsc::Sender<StatusUpdate>, Screen) {
-    let mode = match arguments.progress.unwrap_or_default() {
-        _ if is_quiet(arguments) => ProgressMode::Quiet,
-        command::ProgressMode::Auto => ProgressMode::Auto,
-        command::ProgressMode::Plain => ProgressMode::Plain,
-        command::ProgressMode::Tty => ProgressMode::Tty,
-        command::ProgressMode::Rawjson => ProgressMode::RawJson,
-        command::ProgressMode::Quiet => ProgressMode::Quiet,
-    };
+/// Opens the screen of a build.
+pub(super) fn open(mode: ProgressMode, edge: &Edge) -> (mpsc::Sender<StatusUpdate>, Screen) {
     let terminal = Terminal::of_stderr(|name| std::env::var_os(name) as Option<OsString>);
     let progress = Progress::new(mode, edge.stderr.clone(), terminal);
     let (sender, mut updates) = mpsc::channel(NEWS_IN_FLIGHT);
@@ -110,7 +92,7 @@ fn translate(update: StatusUpdate) -> Vec<Event> {
             started: vertex.started,
             completed: vertex.completed,
             cached: vertex.cached,
-            error: vertex.error.map(|error| explain::without_prelude(&error)),
+            error: vertex.error.map(|error| report::without_prelude(&error)),
         })
     });
     let transfers = update.progress.into_iter().map(|progress| {

@@ -9,59 +9,59 @@ use pcli::arguments::SecretArguments;
 #[derive(Debug, Args)]
 #[command(after_help = SOURCES_HELP)]
 #[command(group(clap::ArgGroup::new("source").required(true).args(["image", "archive", "layout", "registry", "directory"])))]
-pub struct AuditArguments {
+pub(crate) struct AuditArguments {
     /// An image of the engine, or anything of the list below
     #[arg(value_name = "IMAGE")]
-    pub image: Option<String>,
+    pub(crate) image: Option<String>,
 
     /// An archive as `docker save` writes it, or an OCI archive, packed or not; `-` reads standard input
     #[arg(long, value_name = "FILE", help_heading = "Sources")]
-    pub archive: Option<PathBuf>,
+    pub(crate) archive: Option<PathBuf>,
 
     /// A folder with an OCI layout; `DIR:NAME` for one image of it
     #[arg(long, value_name = "DIR[:NAME]", help_heading = "Sources")]
-    pub layout: Option<String>,
+    pub(crate) layout: Option<String>,
 
     /// An image of a registry, without an engine; credentials are docker's own
     #[arg(long, value_name = "REFERENCE", help_heading = "Sources")]
-    pub registry: Option<String>,
+    pub(crate) registry: Option<String>,
 
     /// A folder with files, such as an unpacked image
     #[arg(long, value_name = "DIR", help_heading = "Sources")]
-    pub directory: Option<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
 
     /// How to report, and where to: `text`, `json`, `sarif`, `junit` or `html`; without a FILE to standard output
     /// (repeatable) [default: text]
     #[arg(long = "format", value_name = "FORMAT[=FILE]", help_heading = "Reports")]
-    pub formats: Vec<String>,
+    pub(crate) formats: Vec<String>,
 
     /// Also print annotations for GitHub Actions
     #[arg(long, help_heading = "Reports")]
-    pub github: bool,
+    pub(crate) github: bool,
 
     /// Print no report for people; files of --format are written, and errors shown
     #[arg(short, long, help_heading = "Reports")]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 
     /// The Dockerfile that the image was built from, to name its lines
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    pub dockerfile: Option<PathBuf>,
+    pub(crate) dockerfile: Option<PathBuf>,
 
     /// Accept the findings that this file knows
     #[arg(long, value_name = "FILE", help_heading = "Baselines")]
-    pub baseline: Option<PathBuf>,
+    pub(crate) baseline: Option<PathBuf>,
 
     /// Write a file that accepts today's findings
     #[arg(long, value_name = "FILE", help_heading = "Baselines")]
-    pub write_baseline: Option<PathBuf>,
+    pub(crate) write_baseline: Option<PathBuf>,
 
     /// Search every layer, also those that an earlier audit searched for the same secrets
     #[arg(long)]
-    pub no_cache: bool,
+    pub(crate) no_cache: bool,
 
     /// Where secrets come from.
     #[command(flatten)]
-    pub secrets: SecretArguments,
+    pub(crate) secrets: SecretArguments,
 }
 
 /// How sources are spelled.

@@ -5,7 +5,7 @@ use clap::Args;
 
 /// Accepted, so that scripts go on working, and told.
 #[derive(Clone, Debug, Default, Args)]
-pub struct IgnoredOptions {
+pub(crate) struct IgnoredOptions {
     #[arg(short = 'D', long, hide = true)]
     debug: bool,
     #[arg(long, hide = true)]
@@ -38,8 +38,7 @@ pub struct IgnoredOptions {
 
 impl IgnoredOptions {
     /// The flags that were given and change nothing.
-    #[must_use]
-    pub fn given(&self) -> Vec<&'static str> {
+    pub(crate) fn given(&self) -> Vec<&'static str> {
         let Self { debug, compress, squash, rm, force_rm, isolation, security_opt, memory, memory_swap, .. } = self;
         let Self { cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems, .. } = self;
         [

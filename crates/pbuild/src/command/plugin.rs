@@ -12,14 +12,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// The name under which docker finds it: a link to `pbuild`.
-pub const PROGRAM: &str = "docker-pbuild";
+pub(crate) const PROGRAM: &str = "docker-pbuild";
 
 /// What docker calls it.
 const NAME: &str = "pbuild";
 
 /// What docker wants.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Call {
+pub(crate) enum Call {
     /// To hear what the plugin is.
     Metadata,
     /// Proposals for a shell; docker's own way of asking, which has files as its answer here.
@@ -30,7 +30,7 @@ pub enum Call {
 
 /// How pbuild starts for a command of docker's.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Start {
+pub(crate) struct Start {
     arguments: Vec<OsString>,
     set: Vec<(&'static str, OsString)>,
     removed: Vec<&'static str>,
@@ -38,7 +38,7 @@ pub struct Start {
 
 /// A global flag of docker's that pbuild cannot follow.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PluginError {
+pub(crate) enum PluginError {
     /// Its effect has no variable.
     #[error("docker's global flag {flag} is not followed")]
     Flag {
@@ -50,15 +50,17 @@ pub enum PluginError {
     Unknown,
 }
 
+/// Pbuild could not start once more for docker.
+#[derive(Debug)]
+pub(crate) struct StartError(pub io::Error);
+
 /// Whether docker calls, going by the name of the program.
-#[must_use]
-pub fn is_plugin(program: Option<&OsStr>) -> bool {
+pub(crate) fn is_plugin(program: Option<&OsStr>) -> bool {
     program.and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == PROGRAM)
 }
 
 /// What docker hears about the plugin, as JSON.
-#[must_use]
-pub fn metadata() -> String {
+pub(crate) fn metadata() -> String {
     serde_json::json!({
         "SchemaVersion": "0.1.0",
         "Vendor": "pbuild",
@@ -72,7 +74,7 @@ pub fn metadata() -> String {
 ///
 /// # Errors
 /// [`PluginError`].
-pub fn call(words: impl IntoIterator<Item = OsString>) -> Result<Call, PluginError> {
+pub(crate) fn call(words: impl IntoIterator<Item = OsString>) -> Result<Call, PluginError> {
     let mut words = words.into_iter();
     let mut start = Start::default();
     while let Some(word) = words.next() {
@@ -123,11 +125,10 @@ fn flag(word: &str) -> (&str, Option<&str>) {
 
 impl Start {
     /// Becomes pbuild. Returns when that fails.
-    #[must_use]
-    pub fn exec(self) -> io::Error {
+    pub(crate) fn exec(self) -> StartError {
         let program = match std::env::current_exe() {
             Ok(program) => program,
-            Err(error) => return error,
+            Err(error) => return StartError(error),
         };
         let mut command = Command::new(program);
         command.arg0(NAME).args(self.arguments);
@@ -135,7 +136,7 @@ impl Start {
             command.env_remove(name);
         }
         command.envs(self.set);
-        command.exec()
+        StartError(command.exec())
     }
 }
 

@@ -8,9 +8,9 @@ use pbuildkit::ignore::Matcher;
 
 /// The ignore file of a context.
 #[derive(Debug)]
-pub struct Coverage {
+pub(crate) struct Coverage {
     /// The file that counts: the Dockerfile's own, else the context's.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     matcher: Option<Matcher>,
     /// Patterns that take something back in, without their `!`, each with its line.
     exceptions: Vec<(usize, String)>,
@@ -18,20 +18,19 @@ pub struct Coverage {
 
 /// An env file that is sent because a rule says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TakenIn {
+pub(crate) struct TakenIn {
     /// The env file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The rule's line in the ignore file, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The rule's pattern, without its `!`.
-    pub pattern: String,
+    pub(crate) pattern: String,
 }
 
 impl Coverage {
     /// Reads the ignore file that docker would use. None at all covers nothing; one that cannot be read or that has a
     /// pattern which is not valid covers nothing either, because docker would refuse the build.
-    #[must_use]
-    pub fn of(context: &Path, dockerfile: &Path) -> Self {
+    pub(crate) fn of(context: &Path, dockerfile: &Path) -> Self {
         let mut own = dockerfile.as_os_str().to_owned();
         own.push(".dockerignore");
         let file = Some(PathBuf::from(own)).filter(|file| file.is_file());
@@ -48,8 +47,7 @@ impl Coverage {
     }
 
     /// Env files of a folder that are sent because a rule with `!` takes them back in.
-    #[must_use]
-    pub fn taken_in(&self, folder: &Path) -> Vec<TakenIn> {
+    pub(crate) fn taken_in(&self, folder: &Path) -> Vec<TakenIn> {
         let sent = env_files(folder).into_iter().filter(|path| !self.covers(path));
         sent.filter_map(|path| {
             let name = path.as_os_str().as_encoded_bytes().to_owned();
@@ -63,8 +61,7 @@ impl Coverage {
     }
 
     /// Whether a path, relative to the context, is not sent.
-    #[must_use]
-    pub fn covers(&self, path: &Path) -> bool {
+    pub(crate) fn covers(&self, path: &Path) -> bool {
         self.matcher.as_ref().is_some_and(|matcher| matcher.matches(path.as_os_str().as_encoded_bytes()))
     }
 
@@ -73,7 +70,7 @@ impl Coverage {
     /// # Errors
     ///
     /// When it cannot be read or written.
-    pub fn add(&self, lines: &[String]) -> io::Result<()> {
+    pub(crate) fn add(&self, lines: &[String]) -> io::Result<()> {
         let mut text = match fs::read_to_string(&self.file) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -108,8 +105,7 @@ fn patterns(text: &str) -> Vec<(usize, String)> {
 /// Env files that may hold values: what lies in the folder and is named so, without examples and templates.
 ///
 /// Files of the folder alone: what lies deeper is found by the build itself, which compares every file that it sends.
-#[must_use]
-pub fn env_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn env_files(folder: &Path) -> Vec<PathBuf> {
     let is_example = |name: &str| {
         ["example", "sample", "template", "dist", "tmpl"]
             .iter()

@@ -23,7 +23,6 @@ pub(crate) struct Instruction {
 
 impl Dockerfile {
     /// Reads any bytes; what is not text is replaced, and what is no instruction is one with an odd keyword.
-    #[must_use]
     pub(crate) fn read(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -42,7 +41,6 @@ impl Dockerfile {
 
 impl Instruction {
     /// The keyword in capitals, and what stands behind it.
-    #[must_use]
     pub(crate) fn parts(&self) -> (String, &str) {
         split_keyword(&self.text)
     }

@@ -11,15 +11,14 @@ use pbuildkit::llb::Base;
 use crate::memory::LayerMemory;
 
 /// The clean bases of one engine, for one set of secrets.
-pub struct CleanBases {
+pub(crate) struct CleanBases {
     memory: LayerMemory,
     engine: String,
 }
 
 impl CleanBases {
     /// The bases in a memory that belong to the engine of this identity.
-    #[must_use]
-    pub fn new(memory: LayerMemory, engine: String) -> Self {
+    pub(crate) fn new(memory: LayerMemory, engine: String) -> Self {
         Self { memory, engine }
     }
 

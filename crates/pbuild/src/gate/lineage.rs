@@ -9,8 +9,7 @@ use super::states::{States, follows_a_link};
 
 /// Why states are not proven to be those of the image.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Broken {
+pub(crate) enum Broken {
     /// A state is no overlay mount, so the kernel does not say what it is made of.
     #[error("this engine keeps layers in a way of which nothing can be proven from inside")]
     NoOverlay,

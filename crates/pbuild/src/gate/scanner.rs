@@ -22,15 +22,14 @@ pub(super) const PLATFORM: &str = match env!("PBUILD_SCANNER_ARCHITECTURE").as_b
 };
 
 /// What it is called among the steps of a build.
-pub const NAME: &str = "[internal] scanner of pbuild";
+pub(crate) const NAME: &str = "[internal] scanner of pbuild";
 
 /// The scanner says twice a second that it goes on. A read that hangs longer than this is taken for an end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why the scanner's word does not count.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScannerFailure {
+pub(crate) enum ScannerFailure {
     /// What lies in the builder under the scanner's name is another program. It got no needle.
     #[error("the builder's cache answered with another program for the scanner")]
     Replaced,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 /// Shows the search in the builder as one line among the steps of the build. It does not keep the screen open.
 #[derive(Debug)]
-pub struct SearchLine {
+pub(crate) struct SearchLine {
     events: mpsc::WeakSender<Vec<Event>>,
     began: Option<SystemTime>,
     name: String,
@@ -15,8 +15,7 @@ pub struct SearchLine {
 
 impl SearchLine {
     /// A line on the screen that these events reach.
-    #[must_use]
-    pub fn new(events: mpsc::WeakSender<Vec<Event>>) -> Self {
+    pub(crate) fn new(events: mpsc::WeakSender<Vec<Event>>) -> Self {
         Self { events, began: None, name: String::new() }
     }
 
@@ -24,19 +23,19 @@ impl SearchLine {
     const ID: &str = "pbuild:search";
 
     /// The search begins.
-    pub async fn begin(&mut self, what: &str) {
+    pub(crate) async fn begin(&mut self, what: &str) {
         self.name = format!("[audit] searching {what}");
         self.began = Some(SystemTime::now());
         self.say(vec![self.step(None)]).await;
     }
 
     /// So many bytes were searched.
-    pub async fn moved(&self, bytes: u64) {
+    pub(crate) async fn moved(&self, bytes: u64) {
         self.say(vec![self.searched(bytes, None)]).await;
     }
 
     /// The search ended.
-    pub async fn end(&self) {
+    pub(crate) async fn end(&self) {
         self.say(vec![self.step(Some(SystemTime::now()))]).await;
     }
 

@@ -15,7 +15,7 @@ impl Outputs {
     ///
     /// # Errors
     /// [`OutputError::NoStore`].
-    pub fn leave_store(&mut self, builder: &PlainBuilder) -> Result<(), OutputError> {
+    pub(crate) fn leave_store(&mut self, builder: &PlainBuilder) -> Result<(), OutputError> {
         match self.store.take() {
             Some(Store { attributes, push: true, .. }) => self.registry = Some(RegistryOutput::new(attributes)),
             Some(Store { of_builder: true, .. }) => return Err(OutputError::NoStore(builder.name().to_owned())),
@@ -32,28 +32,25 @@ impl Outputs {
     ///
     /// # Errors
     /// When there is no room for the archive.
-    pub fn load_into(&mut self, engine: Engine) -> Result<(), OutputError> {
+    pub(crate) fn load_into(&mut self, engine: Engine) -> Result<(), OutputError> {
         let attributes = std::mem::take(&mut self.load_attributes);
         self.places.push(Place::new(Format::Docker, Target::Engine(Box::new(engine)), attributes)?);
         Ok(())
     }
 
     /// How many exporters run.
-    #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.places.len() + usize::from(self.store.is_some()) + usize::from(self.registry.is_some())
     }
 
     /// Whether the result goes nowhere.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.count() == 0 && !self.loads && !self.asked
     }
 
     /// Whether something leaves the builder, or stays in it, that never comes here: then only the search in the builder
     /// can tell what it holds.
-    #[must_use]
-    pub fn needs_proof(&self) -> bool {
+    pub(crate) fn needs_proof(&self) -> bool {
         self.registry.is_some() || self.count() == 0
     }
 }

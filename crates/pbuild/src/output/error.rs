@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-/// An output that cannot be. Each message names the flag.
+/// An output that is not possible. Each message names the flag.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OutputError {
+pub(crate) enum OutputError {
     /// The value does not follow the grammar.
     #[error("invalid --output {0:?}: write a folder, `-`, or type=TYPE with NAME=VALUE pairs between commas")]
     Format(String),
@@ -44,4 +43,20 @@ pub enum OutputError {
     /// The engine pushes under names alone.
     #[error("--output push-by-digest=true: a docker engine pushes under a name only")]
     ByDigest,
+    /// A result that was received cannot be searched.
+    #[error("failed to search --output {place}")]
+    Search {
+        /// The place.
+        place: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A result cannot be written to its place.
+    #[error("failed to write --output {place}")]
+    Write {
+        /// The place.
+        place: String,
+        /// Why.
+        source: std::io::Error,
+    },
 }

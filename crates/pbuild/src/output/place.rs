@@ -27,10 +27,11 @@ use super::error::OutputError;
 use crate::audit;
 use crate::audit::source;
 use crate::edge::{Edge, Failure};
+use crate::files::replace::folder_of;
 use crate::oci_layout;
 use crate::oci_layout::umask;
 
-/// What is written.
+/// The format of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Docker,
@@ -50,12 +51,12 @@ impl Format {
     }
 }
 
-/// Where to, looked at.
+/// The destination of a result, checked.
 #[derive(Debug)]
 pub(super) enum Target {
     /// A file that is, or will be, a regular one: it is replaced whole.
     File(PathBuf),
-    /// What is there and is no regular file, such as a pipe or `/dev/null`: it is written to.
+    /// Something that is not a regular file, such as a pipe or `/dev/null`: it is written to.
     Stream(PathBuf),
     StandardOutput,
     Folder(PathBuf),
@@ -120,13 +121,9 @@ fn writable(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, Access::WRITE_OK)?)
 }
 
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A place, and what was received for it.
+/// A place, and the result that was received for it.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     format: Format,
     target: Target,
     attributes: BTreeMap<String, String>,
@@ -220,8 +217,7 @@ impl Place {
     }
 
     /// Whether this is an image archive, which only some stores can write.
-    #[must_use]
-    pub fn is_image(&self) -> bool {
+    pub(crate) fn is_image(&self) -> bool {
         matches!(self.format, Format::Docker | Format::Oci)
     }
 
@@ -237,8 +233,7 @@ impl Place {
     }
 
     /// The exporter that fills the place.
-    #[must_use]
-    pub fn exporter(&self) -> Exporter {
+    pub(crate) fn exporter(&self) -> Exporter {
         let (kind, attributes) = (self.format.name().to_owned(), self.attributes.clone());
         Exporter { kind, attributes, receiver: Some(self.receiver.clone()) }
     }
@@ -246,10 +241,7 @@ impl Place {
     /// Searches exactly what was received.
     pub(super) async fn search(&self, needles: Arc<NeedleSet>, edge: &Edge) -> Result<Report, Failure> {
         let options = Options { subject: Some(self.to_string()), ..Options::default() };
-        let unreadable = |error: io::Error| {
-            pscreen::Diagnostic::from_error(&error, pscreen::Exit::Failed)
-                .note(format!("while searching --output {self}"))
-        };
+        let unreadable = |source| OutputError::Search { place: self.to_string(), source };
         match &self.received {
             Received::File(file) if self.is_image() => {
                 let file = opened_again(file).map_err(unreadable)?;
@@ -271,8 +263,8 @@ impl Place {
         }
     }
 
-    /// What people are told when it is written.
-    pub(super) fn told(&self) -> Option<String> {
+    /// The fact that people read when the result is in its place.
+    pub(super) fn announcement(&self) -> Option<String> {
         let what = match self.format {
             _ if matches!(self.target, Target::Layout(_)) => "OCI layout",
             _ if matches!(self.target, Target::Engine(_)) => return None,
@@ -295,7 +287,7 @@ impl Place {
 
     fn write(self) -> io::Result<()> {
         match (self.received, self.target) {
-            (Received::File(file), Target::File(path)) => replace(&file, &path),
+            (Received::File(file), Target::File(path)) => take_the_place(&file, &path),
             (Received::File(mut file), Target::StandardOutput) => {
                 file.rewind()?;
                 let mut output = io::stdout().lock();
@@ -325,7 +317,7 @@ impl Place {
     }
 }
 
-/// What the place of an engine is called.
+/// The name of the place that an engine is.
 const LOADED: &str = "(the engine)";
 
 /// How much of an archive is read at a time.
@@ -365,7 +357,7 @@ fn opened_again(file: &File) -> io::Result<File> {
 }
 
 /// Gives an unnamed file a name, in one step even where another file has it.
-fn replace(file: &File, path: &Path) -> io::Result<()> {
+fn take_the_place(file: &File, path: &Path) -> io::Result<()> {
     let mode = fs::metadata(path).map_or_else(|_| 0o666 & !umask(), |old| old.mode() & 0o777);
     file.set_permissions(Permissions::from_mode(mode))?;
     let own = format!("/proc/self/fd/{}", file.as_raw_fd());

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use pbuildkit::Exporter;
 
-use crate::plan::image_name::ImageName;
+use crate::plan::ImageName;
 
 /// Registries as a place: BuildKit pushes there when the build's result is returned to it, and not before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegistryOutput {
+pub(crate) struct RegistryOutput {
     attributes: BTreeMap<String, String>,
 }
 
@@ -18,9 +18,13 @@ impl RegistryOutput {
         Self { attributes }
     }
 
+    /// The attributes of the exporter, without names.
+    pub(super) fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.attributes
+    }
+
     /// The exporter that pushes under these names.
-    #[must_use]
-    pub fn exporter(&self, names: &[ImageName]) -> Exporter {
+    pub(crate) fn exporter(&self, names: &[ImageName]) -> Exporter {
         let mut attributes = self.attributes.clone();
         let names: Vec<String> = names.iter().map(ImageName::whole).collect();
         attributes.insert("name".to_owned(), names.join(","));

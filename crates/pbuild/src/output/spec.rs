@@ -1,4 +1,4 @@
-//! How outputs are spelled: docker's own spelling and rules (buildx `util/buildflags`, `build/opt.go`).
+//! The spelling of outputs: docker's own spelling and rules (buildx `util/buildflags`, `build/opt.go`).
 
 use std::collections::BTreeMap;
 
@@ -6,37 +6,44 @@ use super::error::OutputError;
 use super::place::{Format, Place, Target};
 use super::registry::RegistryOutput;
 use crate::command::build::OutputOptions;
+use crate::plan::ImageName;
 use crate::plan::comma_separated;
-use crate::plan::image_name::ImageName;
 
 /// The engine's own store as a destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Store {
+pub(crate) struct Store {
     /// Attributes of its exporter, without names.
-    pub attributes: BTreeMap<String, String>,
+    pub(super) attributes: BTreeMap<String, String>,
     /// Whether the image is pushed from there.
-    pub push: bool,
+    pub(super) push: bool,
     /// Whether the store is that of the builder, whatever it is (`type=image`), and not the engine's (`type=docker`).
-    pub of_builder: bool,
+    pub(super) of_builder: bool,
 }
 
-/// Where the result goes, checked: places can be written to as far as that can be told.
+/// The places of a build's result, checked as far as that can be done before the build.
 #[derive(Debug)]
-pub struct Outputs {
-    /// The engine's store, unless only other places are wanted.
-    pub store: Option<Store>,
-    /// Everything else.
-    pub places: Vec<Place>,
-    /// The names of the image that the outputs themselves give, beside those of `-t`.
-    pub names: Vec<String>,
-    /// Registries to which a builder without an engine pushes the image itself.
-    pub registry: Option<RegistryOutput>,
-    /// Whether an engine loads the image of a builder that has none.
-    pub loads: bool,
+pub(crate) struct Outputs {
+    pub(super) store: Option<Store>,
+    pub(super) places: Vec<Place>,
+    names: Vec<String>,
+    pub(super) registry: Option<RegistryOutput>,
+    pub(super) loads: bool,
     /// Attributes of the archive that the engine loads.
     pub(super) load_attributes: BTreeMap<String, String>,
     /// Whether anybody asked for a place.
     pub(super) asked: bool,
+}
+
+impl Store {
+    /// The attributes of the store's exporter, without names.
+    pub(crate) fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.attributes
+    }
+
+    /// Whether the image is pushed from there.
+    pub(crate) fn is_pushed(&self) -> bool {
+        self.push
+    }
 }
 
 impl Outputs {
@@ -46,7 +53,7 @@ impl Outputs {
     ///
     /// # Errors
     /// [`OutputError`] names the flag.
-    pub fn parse(options: &OutputOptions, terminal: bool) -> Result<Self, OutputError> {
+    pub(crate) fn parse(options: &OutputOptions, terminal: bool) -> Result<Self, OutputError> {
         let mut outputs = Self {
             store: None,
             places: Vec::new(),
@@ -71,23 +78,48 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// Whether standard output belongs to a result, so that nothing else may be written there.
-    #[must_use]
-    pub fn takes_standard_output(&self) -> bool {
-        self.places.iter().any(Place::is_standard_output)
+    /// The engine's store, unless only other places are named.
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// The files, folders and streams that receive a result.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Takes the places, which have been told to the builder.
+    pub(crate) fn take_places(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.places)
+    }
+
+    /// Takes the names that the outputs themselves give to the image, beside those of `-t`.
+    pub(crate) fn take_names(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.names)
+    }
+
+    /// The registries to which a builder without an engine pushes the image itself.
+    pub(crate) fn registry(&self) -> Option<&RegistryOutput> {
+        self.registry.as_ref()
+    }
+
+    /// Whether an engine loads the image of a builder that has none.
+    pub(crate) fn loads(&self) -> bool {
+        self.loads
     }
 
     /// The attributes of all outputs, as given.
-    pub fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
         let store = self.store.iter().flat_map(|store| &store.attributes);
-        store.chain(self.places.iter().flat_map(Place::attributes))
+        let registry = self.registry.iter().flat_map(RegistryOutput::attributes);
+        store.chain(registry).chain(&self.load_attributes).chain(self.places.iter().flat_map(Place::attributes))
     }
 
     /// Checks what depends on the image's names, and gives them to the archives.
     ///
     /// # Errors
     /// A push without a name.
-    pub fn name(&mut self, tags: &[ImageName]) -> Result<(), OutputError> {
+    pub(crate) fn name(&mut self, tags: &[ImageName]) -> Result<(), OutputError> {
         if tags.is_empty() && self.names.is_empty() && self.store.as_ref().is_some_and(|store| store.push) {
             return Err(OutputError::NoName);
         }

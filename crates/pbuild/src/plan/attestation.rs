@@ -7,8 +7,7 @@ use crate::plan::comma_separated;
 
 /// A flag that cannot be. Each message names it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AttestationError {
+pub(crate) enum AttestationError {
     /// `--attest` that is no list of pairs.
     #[error("invalid --attest {0:?}: write type=TYPE with NAME=VALUE pairs between commas")]
     Format(String),
@@ -28,18 +27,18 @@ pub enum AttestationError {
 
 /// What is to be attached, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attestations {
+pub(crate) struct Attestations {
     /// The frontend's attributes (`attest:TYPE`) of what is wanted.
     wanted: BTreeMap<String, String>,
     /// Whether somebody said yes or no to provenance.
     provenance_settled: bool,
     /// The exporters' attributes of annotations.
-    pub annotations: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
 }
 
 /// What the engine was asked to attach to a result when it exports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attested {
+pub(crate) enum Attested {
     /// Nothing.
     Nothing,
     /// Documents in images (`inline-only`).
@@ -56,7 +55,7 @@ impl Attestations {
     ///
     /// # Errors
     /// [`AttestationError`] names the flag.
-    pub fn parse(options: &AttestationOptions) -> Result<Self, AttestationError> {
+    pub(crate) fn parse(options: &AttestationOptions) -> Result<Self, AttestationError> {
         let mut attestations = Self::default();
         let short = |kind: &str, text: &Option<String>| {
             text.as_deref().filter(|text| !text.is_empty()).map(|text| match comma_separated::truth(text) {
@@ -121,14 +120,13 @@ impl Attestations {
     }
 
     /// Whether somebody asked for an attestation, which not every store can hold.
-    #[must_use]
-    pub fn asked_for(&self) -> bool {
+    pub(crate) fn asked_for(&self) -> bool {
         !self.wanted.is_empty()
     }
 
-    /// Asks for what docker's own client asks for without being told, unless somebody said what of provenance they want,
-    /// or wants nothing of that kind: `refused` is what `BUILDX_NO_DEFAULT_ATTESTATIONS` holds.
-    pub fn use_usual(&mut self, refused: Option<&str>) {
+    /// Asks for the provenance that docker's own client asks for by default, unless a flag says something about provenance
+    /// or the environment refuses it: `refused` is the value of `BUILDX_NO_DEFAULT_ATTESTATIONS`.
+    pub(crate) fn use_usual(&mut self, refused: Option<&str>) {
         let refused = refused.and_then(comma_separated::truth).unwrap_or(false);
         if !self.provenance_settled && !refused {
             self.wanted.insert("attest:provenance".to_owned(), USUAL.to_owned());
@@ -136,14 +134,17 @@ impl Attestations {
     }
 
     /// The frontend's attributes.
-    #[must_use]
-    pub fn attributes(&self) -> &BTreeMap<String, String> {
+    pub(crate) fn attributes(&self) -> &BTreeMap<String, String> {
         &self.wanted
     }
 
+    /// The exporters' attributes of annotations.
+    pub(crate) fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.annotations
+    }
+
     /// Where documents will be attached.
-    #[must_use]
-    pub fn attested(&self) -> Attested {
+    pub(crate) fn attested(&self) -> Attested {
         match self.wanted.values().map(|value| value.contains("inline-only=true")).collect::<Vec<_>>().as_slice() {
             [] => Attested::Nothing,
             inline if inline.iter().all(|inline| *inline) => Attested::Images,

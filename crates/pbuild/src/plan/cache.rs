@@ -18,8 +18,7 @@ use crate::plan::comma_separated;
 
 /// A cache that cannot be. Each message names the flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CacheError {
+pub(crate) enum CacheError {
     /// The value does not follow the grammar.
     #[error("invalid {flag} {text:?}: write the name of an image, or type=TYPE with NAME=VALUE pairs between commas")]
     Format {
@@ -46,13 +45,11 @@ pub enum CacheError {
 
 /// The caches of a build, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Caches {
-    /// To be read.
-    pub imports: Vec<CacheEntry>,
-    /// To be written.
-    pub exports: Vec<CacheEntry>,
+pub(crate) struct Caches {
+    imports: Vec<CacheEntry>,
+    exports: Vec<CacheEntry>,
     /// Folders that cannot be read from, each with the reason: as docker, such a cache is told and left out.
-    pub left_out: Vec<String>,
+    left_out: Vec<String>,
 }
 
 /// The attribute that names a folder to read from.
@@ -69,7 +66,7 @@ impl Caches {
     ///
     /// # Errors
     /// [`CacheError`] names the flag.
-    pub fn parse(
+    pub(crate) fn parse(
         options: &CacheOptions,
         build_arguments: &BTreeMap<String, String>,
         environment: impl Fn(&str) -> Option<String>,
@@ -110,16 +107,30 @@ impl Caches {
     ///
     /// # Errors
     /// [`CacheError::Unsearched`].
-    pub fn check_searched(&self) -> Result<(), CacheError> {
+    pub(crate) fn check_searched(&self) -> Result<(), CacheError> {
         match self.exports.iter().find(|entry| entry.kind != "inline") {
             Some(entry) => Err(CacheError::Unsearched { kind: entry.kind.clone() }),
             None => Ok(()),
         }
     }
 
+    /// The caches that are read.
+    pub(crate) fn imports(&self) -> &[CacheEntry] {
+        &self.imports
+    }
+
+    /// The caches that are written.
+    pub(crate) fn exports(&self) -> &[CacheEntry] {
+        &self.exports
+    }
+
+    /// Why caches in folders are not read, a sentence for each.
+    pub(crate) fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
     /// The folders that the engine reads from and writes to.
-    #[must_use]
-    pub fn content(&self) -> ContentStores {
+    pub(crate) fn content(&self) -> ContentStores {
         let reads = self.imports.iter().filter_map(|entry| folder(entry, SOURCE).map(|path| (path, false)));
         let writes = self.exports.iter().filter_map(|entry| folder(entry, DESTINATION).map(|path| (path, true)));
         // The engine names a folder as the flag does; one that is written to may be read as well.
@@ -133,7 +144,7 @@ impl Caches {
     ///
     /// # Errors
     /// The folder, and why it cannot be written to.
-    pub fn tag_folders(&self, answer: &BTreeMap<String, String>) -> Result<(), (PathBuf, io::Error)> {
+    pub(crate) fn tag_folders(&self, answer: &BTreeMap<String, String>) -> Result<(), (PathBuf, io::Error)> {
         let Some(Ok(written)) = answer.get(WRITTEN).map(|text| serde_json::from_str::<Value>(text)) else {
             return Ok(());
         };
@@ -146,7 +157,7 @@ impl Caches {
     }
 
     /// The attributes of all; without credentials, which have to be what they are.
-    pub fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
         let all = self.imports.iter().chain(&self.exports).flat_map(|entry| &entry.attributes);
         all.filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
     }

@@ -8,8 +8,7 @@ use crate::oci_layout as oci;
 
 /// A flag that BuildKit would not understand. Its message names the flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StepOptionError {
+pub(crate) enum StepOptionError {
     /// `--shm-size` that is no size.
     #[error("invalid --shm-size {0:?}: write a number with b, k, m or g, for example 64m")]
     SharedMemory(String),
@@ -52,15 +51,15 @@ pub enum StepOptionError {
 
 /// What the flags mean to BuildKit.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct StepAttributes {
+pub(crate) struct StepAttributes {
     /// Frontend attributes.
-    pub attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
     /// Directories of this machine by the name under which the frontend asks for them.
-    pub locals: BTreeMap<String, PathBuf>,
+    pub(crate) locals: BTreeMap<String, PathBuf>,
     /// OCI layouts of this machine by the name under which the frontend asks for them.
-    pub layouts: BTreeMap<String, PathBuf>,
+    pub(crate) layouts: BTreeMap<String, PathBuf>,
     /// What the build may do beyond the usual.
-    pub entitlements: Vec<String>,
+    pub(crate) entitlements: Vec<String>,
 }
 
 impl StepAttributes {
@@ -68,7 +67,7 @@ impl StepAttributes {
     ///
     /// # Errors
     /// [`StepOptionError`] names the flag.
-    pub fn parse(options: &StepOptions) -> Result<Self, StepOptionError> {
+    pub(crate) fn parse(options: &StepOptions) -> Result<Self, StepOptionError> {
         let mut checked = Self::default();
         let mut set = |name: &str, value: String| drop(checked.attributes.insert(name.to_owned(), value));
         if !options.no_cache_filters.is_empty() {
@@ -193,8 +192,7 @@ fn layout(name: &str, place: &str, checked: &mut StepAttributes) -> Result<Strin
 }
 
 /// Whether a context is fetched by the engine: docker's own test for URLs.
-#[must_use]
-pub fn is_remote(context: &str) -> bool {
+pub(crate) fn is_remote(context: &str) -> bool {
     let schemes = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
     schemes.iter().any(|start| context.starts_with(start))
 }

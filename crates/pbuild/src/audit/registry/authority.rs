@@ -1,4 +1,4 @@
-//! Whom a registry must be: the certificate authorities that docker would trust for it.
+//! The certificate authorities that docker would trust for a registry.
 //!
 //! Facts: docker/docs "Verify repository client with certificates": `certs.d/HOST[:PORT]/` with `*.crt` authorities and
 //! `*.cert` and `*.key` pairs, below `/etc/docker`, or `~/.config/docker` for rootless engines.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Why a registry gives no image. No message holds a credential or anything the registry said.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RegistryError {
+pub(crate) enum RegistryError {
     #[error("the registry cannot be reached: {0}")]
     Unreachable(io::ErrorKind),
     #[error("the registry does not answer")]
