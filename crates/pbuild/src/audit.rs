@@ -90,7 +90,8 @@ impl Built {
         Audited { id: self.id }
     }
 
-    /// Searches what the engine attached to the image when it exported it; `None` when it attaches nothing.
+    /// Searches the documents that the engine attached to the image when it exported it; `attached` is `None` where the
+    /// engine attaches none.
     ///
     /// # Errors
     /// When the work should stop.
@@ -161,7 +162,7 @@ pub(crate) enum AuditError {
 /// Runs `pbuild audit`.
 ///
 /// # Errors
-/// What keeps the audit from a report.
+/// When there is no report.
 pub(crate) async fn run(order: AuditOrder, edge: &Edge) -> Result<Exit, Failure> {
     let secrets = Secrets::read_at_hand(&order.sources, order.manifest.as_ref(), edge)?;
     let edge = &edge.redacting(&secrets.redactor);
@@ -282,7 +283,7 @@ async fn engine_image(
     let (reader, forward) = chunks::channel(engine.docker().export_image(id));
     let options = Options { way: Some("the engine's export".to_owned()), ..options };
     let mut searching = std::pin::pin!(search(Bytes::Archive(Box::new(reader)), options, needles, edge));
-    // A search that was told to stop does not wait for an engine that sends nothing more.
+    // A search that has to stop does not wait for an engine that sends nothing more.
     tokio::select! {
         outcome = &mut searching => outcome,
         () = forward => searching.await,

@@ -37,10 +37,10 @@ use prepared::Prepared;
 /// Runs the command.
 ///
 /// # Errors
-/// What keeps the build from its result; nothing is tagged then.
+/// When the build has no result; nothing is tagged then.
 pub(crate) async fn run(order: Order, edge: &Edge) -> Result<Exit, Failure> {
     let order = match order {
-        Order::Ask(order) => return ask::run(order, edge).await,
+        Order::Ask(order) => return ask::run(*order, edge).await,
         Order::Build(order) => *order,
     };
     let secrets = Secrets::read(&order.sources, order.manifest.as_ref(), edge)?;

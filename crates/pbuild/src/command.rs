@@ -16,12 +16,12 @@ use build::{BuildArguments, RecipeArguments};
 #[derive(Debug, Parser)]
 #[command(name = "pbuild", version, propagate_version = true, arg_required_else_help = true)]
 pub struct CommandLine {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What pbuild can do.
+/// The commands of pbuild.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Write a first app.toml from the Dockerfile, the env files and the compose file of a project
@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Secrets(SecretsArguments),
     /// Let the manifest run its commands and read the files and variables it names; an entry that changes asks again
     Trust(pcli::secrets::TrustArguments),
-    /// Say what is well and what to mend: engine, manifest, store, secrets, env files; no value is shown
+    /// Check the setup and suggest fixes: engine, manifest, store, secrets, env files; no value is shown
     Doctor(pcli::arguments::DoctorArguments),
     /// Print a completion script for a shell
     Completions {
@@ -83,7 +83,7 @@ pub(crate) struct SecretsArguments {
     pub(crate) command: SecretsCommand,
 }
 
-/// What `pbuild secrets` can do: what both tools know of, and what needs a build.
+/// The commands of `pbuild secrets`: those that both tools have, and the one that needs a build.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsCommand {
     /// The store and the list.

@@ -15,7 +15,7 @@ use crate::edge::{Edge, Explain as _, Failure};
 use crate::files::coverage;
 use crate::files::coverage::Coverage;
 
-/// A thing that the doctor alone finds.
+/// An error that only the doctor finds.
 #[derive(Debug)]
 pub(crate) enum DoctorError {
     /// The engine did not say how it keeps images.

@@ -5,7 +5,7 @@ use std::fmt;
 use pscreen::{Cancellation, Diagnostic, Ending, Exit, Printer};
 use psecret::Redactor;
 
-/// What every command is given to meet a person with.
+/// The way of every command to a person.
 #[derive(Clone, Debug)]
 pub(crate) struct Edge {
     /// The printer of news, warnings and errors.
@@ -42,10 +42,10 @@ impl Edge {
     }
 }
 
-/// What a person reads of an error.
+/// An error in words for people.
 ///
-/// The modules of this crate return enums that say what went wrong. How a person is told, and which code the tool ends
-/// with, stands in `explain` and `build/explain` alone, with one exhaustive match for each enum.
+/// The modules of this crate return enums that say what went wrong. The words for people, and the code that the tool ends
+/// with, stand in `explain` and `build/explain` alone, with one exhaustive match for each enum.
 pub(crate) trait Explain: fmt::Debug {
     /// The words, the help and the exit code.
     fn explain(&self) -> Diagnostic;

@@ -19,9 +19,7 @@ use crate::edge::Explain;
 use crate::new::{NewError, OpenEnvFiles};
 use crate::output::OutputError;
 use crate::plan::ssh::SshError;
-use crate::plan::{
-    AdviseOrderError, AuditOrderError, CacheError, OrderError, PlanError, PublishedError, StepOptionError,
-};
+use crate::plan::{AdviseOrderError, AuditOrderError, CacheError, ExtrasError, OrderError, PlanError, StepOptionError};
 use crate::secrets::SecretsError;
 
 /// The crates below have explained some of their errors already.
@@ -99,7 +97,7 @@ impl Explain for PlanError {
     }
 }
 
-impl Explain for PublishedError {
+impl Explain for ExtrasError {
     fn explain(&self) -> Diagnostic {
         match self {
             Self::Attestation(error) => Diagnostic::from_error(error, Exit::Usage),
@@ -113,7 +111,7 @@ impl Explain for CacheError {
         let diagnostic = Diagnostic::from_error(self, Exit::Usage);
         match self {
             Self::Unsearched { .. } => diagnostic
-                .note("BuildKit writes there what it knows under the keys of the steps, and not what the search looked at")
+                .note("BuildKit writes the results there that it knows by the keys of the steps, and the search has not seen those")
                 .help("--cache-to type=inline goes with the image: push that, and read it with --cache-from"),
             Self::Format { .. } | Self::NoFolder { .. } => diagnostic,
         }
@@ -381,9 +379,9 @@ impl Explain for RegistryFailure {
             RegistryError::Denied { known: true } => diagnostic(Exit::Failed)
                 .help(format!("docker's credentials for {host} are not accepted; `docker login {host}` renews them")),
             RegistryError::Denied { known: false } => diagnostic(Exit::Failed)
-                .help(format!("`docker login {host}` keeps credentials where this tool looks for them")),
+                .help(format!("`docker login {host}` stores credentials where this tool looks for them")),
             RegistryError::NotFound => diagnostic(Exit::Failed)
-                .help("check name and tag; some registries say so of what one may not see"),
+                .help("check the name and the tag; some registries say the same about images that you may not see"),
             RegistryError::Tls(_) => diagnostic(Exit::Failed).help(format!(
                 "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt, or name a file in SSL_CERT_FILE"
             )),

@@ -1,5 +1,4 @@
-//! The files of a project that several commands read: its Dockerfile, what its ignore file covers, and the secrets that
-//! a step mentions.
+//! The files of a project that several commands read: its Dockerfile, its ignore file, and the names in its commands.
 
 pub(crate) mod coverage;
 pub(crate) mod dockerfile;

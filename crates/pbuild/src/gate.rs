@@ -1,9 +1,9 @@
-//! The gate: what a build made is searched inside the builder, before anything of it leaves.
+//! The gate: the results of a build are searched inside the builder, before anything leaves it.
 //!
 //! The states of the image's chain are mounted into a container beside the build (`states`), our own scanner compares
-//! and searches them there (`scanner`), and what it says counts only where the kernel's word for what the states are
-//! made of fits the build graph (`lineage`). A clean outcome has one constructor, which takes all of it. Whatever is
-//! not proven is [`Outcome::Unproven`], and the image is exported without a name and searched as a whole.
+//! and searches them there (`scanner`), and its answer counts only where the layers that the kernel names for the
+//! states fit the build graph (`lineage`). A clean outcome has one constructor, which takes all of it. Everything else
+//! is [`GateOutcome::Unproven`], and the image is exported without a name and searched as a whole.
 
 mod base;
 mod lineage;
@@ -22,13 +22,13 @@ use psecret::{Redactor, Secret};
 pub(crate) use base::CleanBases;
 use lineage::Broken;
 pub(crate) use scanner::NAME as SCANNER;
-use scanner::{Answered, Asked, ScannerFailure};
+use scanner::{Inquiry, ScannerAnswer, ScannerFailure};
 pub(crate) use search_line::SearchLine;
 use states::States;
 
-/// What the search in the builder came to.
+/// The outcome of a search in the builder.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum GateOutcome {
     /// Everything that the build added was searched, and nothing was found.
     Clean(Box<Proof>),
     /// A secret is in it.
@@ -37,12 +37,12 @@ pub(crate) enum Outcome {
     Unproven(Unproven),
 }
 
-/// What was found in one of the images of a build.
+/// A leak in one of the images of a build.
 #[derive(Debug)]
 pub(crate) struct Leak {
     /// The image's platform; `None` when the build is for one platform only.
     pub(crate) platform: Option<String>,
-    /// What the scanner reported.
+    /// The report of the scanner.
     pub(crate) report: Box<Report>,
 }
 
@@ -60,7 +60,7 @@ struct Proven {
 }
 
 impl Proof {
-    /// What was searched, in all images together.
+    /// The numbers of the search, for all images together.
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for Proven { stats: of, .. } in &self.0 {
@@ -97,9 +97,9 @@ pub(crate) enum Unproven {
     /// The scanner is built for other machines.
     #[error("the builder is {platform}, and this pbuild brings a scanner for {ours}")]
     OtherPlatform {
-        /// What the builder is.
+        /// The builder's platform.
         platform: String,
-        /// What the scanner is for.
+        /// The scanner's platform.
         ours: &'static str,
     },
     /// The build graph is not one of a Dockerfile.
@@ -133,7 +133,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A gate for these secrets, of which the needles are made. What it does is told on the line.
+    /// A gate for these secrets, from which the needles were made. The line shows its progress.
     pub(crate) fn new(
         needles: Arc<NeedleSet>,
         secrets: Arc<Vec<Secret>>,
@@ -157,13 +157,17 @@ impl Gate {
     }
 
     /// Searches a build whose results are ready.
-    pub(crate) async fn search(&mut self, prepared: &Prepared<'_>, scanner: Scanner) -> Outcome {
+    pub(crate) async fn search(&mut self, prepared: &Prepared<'_>, scanner: Scanner) -> GateOutcome {
         let outcome = self.try_search(prepared, scanner).await;
         self.line.end().await;
-        outcome.unwrap_or_else(Outcome::Unproven)
+        outcome.unwrap_or_else(GateOutcome::Unproven)
     }
 
-    async fn try_search(&mut self, prepared: &Prepared<'_>, Scanner(scanner): Scanner) -> Result<Outcome, Unproven> {
+    async fn try_search(
+        &mut self,
+        prepared: &Prepared<'_>,
+        Scanner(scanner): Scanner,
+    ) -> Result<GateOutcome, Unproven> {
         let scanner = scanner?;
         let images: Vec<Image<'_>> = match prepared.results.as_slice() {
             // `FROM scratch` and nothing more: there are no files, and there is a configuration.
@@ -177,14 +181,14 @@ impl Gate {
                 ImageOutcome::Clean(proven) => proof.push(proven),
                 ImageOutcome::Leak(report) => {
                     let platform = image.result.and_then(|result| result.platform.clone());
-                    return Ok(Outcome::Leak(Leak { platform, report }));
+                    return Ok(GateOutcome::Leak(Leak { platform, report }));
                 }
             }
         }
-        Ok(Outcome::Clean(Box::new(Proof(proof))))
+        Ok(GateOutcome::Clean(Box::new(Proof(proof))))
     }
 
-    /// What is known of an image before its search.
+    /// An image with everything that is known before its search.
     fn image<'a>(&self, result: &'a PreparedResult) -> Result<Image<'a>, Unproven> {
         let chain = chain(result)?;
         let known = self.bases.as_ref().zip(chain.base.as_ref()).and_then(|(bases, base)| bases.layers(base));
@@ -204,14 +208,14 @@ impl Gate {
         };
         let platform = result.and_then(|result| result.platform.as_deref());
         let (task, documents) = states.task(chain, known.clone(), &self.secrets, prepared.metadata, platform);
-        let asked = Asked { task: &task, secrets: &self.secrets, documents: &documents };
-        let answered = scanner::run(&prepared.bridge, scanner, &mounts, &asked, &self.redactor, &self.line).await?;
-        let below = chain.base.as_ref().and_then(|base| answered.layers.get(states.number(&base.output)?)?.clone());
+        let inquiry = Inquiry { task: &task, secrets: &self.secrets, documents: &documents };
+        let answer = scanner::run(&prepared.bridge, scanner, &mounts, &inquiry, &self.redactor, &self.line).await?;
+        let below = chain.base.as_ref().and_then(|base| answer.layers.get(states.number(&base.output)?)?.clone());
         // The scanner leaves out a base that is known, and no other.
-        if answered.base_known && (known.is_none() || *known != below) {
+        if answer.base_known && (known.is_none() || *known != below) {
             return Err(ScannerFailure::NotUnderstood.into());
         }
-        let outcome = prove(chain, &states, answered, &self.needles)?;
+        let outcome = prove(chain, &states, answer, &self.needles)?;
         if let (ImageOutcome::Clean(proven), Some(bases), Some(base), Some(layers)) =
             (&outcome, &self.bases, &chain.base, &below)
             && !proven.base_known
@@ -237,7 +241,7 @@ struct Image<'a> {
     known: Option<Vec<String>>,
 }
 
-/// What is searched, for people who wait.
+/// The object of the search in words, for people who wait.
 fn described(images: &[Image<'_>]) -> String {
     let steps: usize = images.iter().map(|image| image.chain.steps.len()).sum();
     let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
@@ -250,9 +254,9 @@ fn described(images: &[Image<'_>]) -> String {
 }
 
 /// The only way to a proof. A report is that of a leak.
-fn prove(chain: &Chain, states: &States, answered: Answered, needles: &NeedleSet) -> Result<ImageOutcome, Unproven> {
-    let base_layers = lineage::prove(chain, states, &answered.layers)?;
-    let report = Report::from_json(&answered.report, needles).map_err(|_| ScannerFailure::NotUnderstood)?;
+fn prove(chain: &Chain, states: &States, answer: ScannerAnswer, needles: &NeedleSet) -> Result<ImageOutcome, Unproven> {
+    let base_layers = lineage::prove(chain, states, &answer.layers)?;
+    let report = Report::from_json(&answer.report, needles).map_err(|_| ScannerFailure::NotUnderstood)?;
     if report.stats().layers != base_layers + chain.steps.len() {
         return Err(ScannerFailure::NotUnderstood.into());
     }
@@ -261,7 +265,7 @@ fn prove(chain: &Chain, states: &States, answered: Answered, needles: &NeedleSet
             stats: *report.stats(),
             steps: chain.steps.len(),
             base: chain.base.as_ref().map(|base| base.identifier.clone()),
-            base_known: answered.base_known,
+            base_known: answer.base_known,
         })),
         pscan::Verdict::Leak => Ok(ImageOutcome::Leak(Box::new(report))),
         pscan::Verdict::Incomplete => {

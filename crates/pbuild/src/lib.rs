@@ -4,14 +4,15 @@
 //! `app.toml`, and the values of the secrets. `command` holds the flags as they are, and `plan` turns them, once, into
 //! types that hold only what can be carried out. From there on three walks lead through the folders, in this order:
 //!
-//! - **A build** (`build`): the recipe is settled with the builder that docker itself would use (`site`), the guard looks at
-//!   everything that will be public, each step of the graph gets the secrets that it may have, and while the steps run, every
-//!   file of the context is compared with them. Before the result leaves the builder, the `gate` searches what the build made.
-//!   Whatever the gate cannot prove comes without a name, into files that nobody else finds (`output`) or into the engine's
-//!   store, and is searched there. Only a clean result gets its names and places.
-//! - **An audit** (`audit`): an image of an engine, a registry or a file streams through the search, and leaves as a report.
+//! - **A build** (`build`): the recipe is settled with the builder that docker itself would use (`site`), the guard
+//!   looks at everything that will be public, each step of the graph gets the secrets that it may have, and while the
+//!   steps run, every file of the context is compared with them. Before the result leaves the builder, the `gate`
+//!   searches what the build made. Whatever the gate cannot prove comes without a name, into files that nobody else
+//!   finds (`output`) or into the engine's store, and is searched there. Only a clean result gets its names and places.
+//! - **An audit** (`audit`): an image of an engine, a registry or a file streams through the search, and leaves as a
+//!   report.
 //! - **A first hour** (`new`, `advise`, `doctor`): the project's files become a manifest, a build graph becomes narrower
-//!   steps, an engine becomes a list of what is well.
+//!   steps, an engine becomes a list of findings.
 //!
 //! Words for people leave through `edge` alone, behind a redactor that knows the values; errors are plain enums until
 //! `explain` gives them their words and their exit code. Values leave through the numbered doors of `docs/doors.md`.
@@ -68,7 +69,7 @@ pub async fn run(command_line: &CommandLine, stage: Stage) -> Exit {
 async fn carry_out(command: &Command, edge: &Edge) -> Result<Exit, Failure> {
     let environment = |name: &str| std::env::var(name).ok();
     match command {
-        Command::New(arguments) => new::run(arguments, edge),
+        Command::New(arguments) => new::run(&plan::draft(arguments)?, edge),
         Command::Doctor(arguments) => doctor::run(arguments, edge).await,
         Command::Build(arguments) => {
             let ignored = arguments.ignored.given();

@@ -2,8 +2,8 @@
 //!
 //! The files of the memory hold no value, and nothing that could be compared with one: their names are digests under a
 //! key of the user's own, of the layer, of all values that were searched for, and of the scanner that searched. Each
-//! carries a digest of its content under the same key, so that a file that somebody else wrote is none. See
-//! docs/decisions for what is kept and why.
+//! carries a digest of its content under the same key, so that a file that somebody else wrote does not
+//! count. docs/decisions says which facts are kept, and why.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::files::replace::replace;
 
-/// Only what this very search saw counts: a digest of its sources, made by the build script.
+/// The name of this very search: a digest of its sources, made by the build script. Other searches do not count.
 const SEARCH: &str = env!("PBUILD_SEARCH");
 /// Layers past this number push out the oldest.
 const MOST_LAYERS: usize = 20_000;
@@ -72,7 +72,7 @@ impl LayerMemory {
         self.folder.join(self.digest(&format!("layer {SEARCH} {layer} {}", self.needles)))
     }
 
-    /// What was noted under a name, for the same secrets and by the same search.
+    /// The lines under a name, noted for the same secrets and by the same search.
     pub(crate) fn recall_note(&self, name: &str) -> Option<Vec<String>> {
         let path = self.note_path(name);
         let mut text = Vec::new();
@@ -81,7 +81,7 @@ impl LayerMemory {
         (self.seal(&path, &note.lines)? == note.seal).then_some(note.lines)
     }
 
-    /// Notes something under a name. What cannot be written is not known the next time.
+    /// Notes lines under a name. A note that cannot be written costs time alone.
     pub(crate) fn note(&self, name: &str, lines: &[String]) {
         let path = self.note_path(name);
         let Some(seal) = self.seal(&path, &lines) else { return };
@@ -127,7 +127,7 @@ impl std::fmt::Debug for LayerMemory {
     }
 }
 
-/// The user's own key, made when it is first needed. One that others may read or write is none.
+/// The user's own key, made when it is first needed. A key that others may read or write does not count.
 fn key(state: &Path) -> Option<DigestKey> {
     private_folder(state)?;
     let path = state.join("layers.key");

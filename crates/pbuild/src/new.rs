@@ -23,13 +23,12 @@ use pcli::{MANIFEST_NAME, find_manifest, trust};
 use pscreen::Exit;
 use psecret::SecretError;
 
-use crate::command::NewArguments;
 use crate::edge::{Edge, Explain as _, Failure};
 use crate::files::coverage;
 use crate::files::coverage::Coverage;
-use crate::plan::context_directory;
+use crate::plan::{DraftOrder, DraftTarget, OpenEnvFileCare};
 use compose::Composition;
-use plan::{Draft, Found};
+use plan::{Draft, ProjectFiles};
 use variables::Variables;
 
 /// The largest file that is read, in bytes.
@@ -92,27 +91,26 @@ pub(crate) struct OpenEnvFiles {
 ///
 /// # Errors
 /// When there is nothing to draft from, a file cannot be read, or a manifest is there already.
-pub(crate) fn run(arguments: &NewArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let folder = context_directory(&arguments.path)?;
-    let target = Path::new(&arguments.path).join(MANIFEST_NAME);
-    if !arguments.stdout && !arguments.force && fs::symlink_metadata(&target).is_ok() {
+pub(crate) fn run(order: &DraftOrder, edge: &Edge) -> Result<Exit, Failure> {
+    let target = Path::new(&order.path).join(MANIFEST_NAME);
+    if order.target == DraftTarget::NewFile && fs::symlink_metadata(&target).is_ok() {
         return Err(NewError::Exists(target).into());
     }
-    let project = Project::read(arguments, &folder, edge)?;
-    let text = page::text(&project.draft(&arguments.public));
+    let project = Project::read(order, edge)?;
+    let text = page::text(&project.draft(&order.public));
     // The draft must be a manifest: a name that breaks a rule must not be found by the first build.
     let manifest = Manifest::parse(&target, text.as_bytes()).map_err(NewError::Draft)?;
-    if arguments.stdout {
+    if order.target == DraftTarget::StandardOutput {
         edge.stdout.line(text.trim_end());
     } else {
-        write(&target, &text, arguments.force)?;
+        write(&target, &text, order.target)?;
         edge.fact("written", &target.display().to_string());
         trust_what_was_written(&target, edge)?;
     }
     tell(&manifest, edge);
-    project.guard_env_files(arguments, edge)?;
-    if !arguments.stdout {
-        edge.fact("next", &format!("pbuild build {}", arguments.path));
+    project.guard_env_files(order, edge)?;
+    if order.target != DraftTarget::StandardOutput {
+        edge.fact("next", &format!("pbuild build {}", order.path));
     }
     Ok(Exit::Done)
 }
@@ -128,7 +126,8 @@ struct Project {
 }
 
 impl Project {
-    fn read(arguments: &NewArguments, folder: &Path, edge: &Edge) -> Result<Self, Failure> {
+    fn read(order: &DraftOrder, edge: &Edge) -> Result<Self, Failure> {
+        let folder = order.folder.as_path();
         let mut variables = Variables::default();
         let mut seen = BTreeSet::new();
         let mut add = |variables: &mut Variables, file: &Path| -> Result<(), Failure> {
@@ -158,7 +157,7 @@ impl Project {
             }
             composition = Some(found);
         }
-        let given = arguments.file.as_deref().map(PathBuf::from);
+        let given = order.dockerfile.clone();
         let named = composition.as_ref().and_then(|found| found.dockerfile.as_ref()).map(|file| folder.join(file));
         let usual =
             || ["Dockerfile", "dockerfile"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
@@ -178,7 +177,7 @@ impl Project {
             self.folder.components().next_back().map(|part| part.as_os_str().to_string_lossy().into_owned());
         let absolute = std::path::absolute(&self.dockerfile).unwrap_or_else(|_| self.dockerfile.clone());
         let inside = absolute.strip_prefix(&self.folder).ok().and_then(Path::to_str);
-        Draft::new(Found {
+        Draft::new(ProjectFiles {
             folder_name: folder_name.unwrap_or_default(),
             dockerfile: &self.dockerfile_text,
             dockerfile_path: inside.filter(|path| !matches!(*path, "Dockerfile" | "dockerfile")).map(str::to_owned),
@@ -192,7 +191,7 @@ impl Project {
     }
 
     /// Env files that a `COPY . .` would put into the image.
-    fn guard_env_files(&self, arguments: &NewArguments, edge: &Edge) -> Result<(), Failure> {
+    fn guard_env_files(&self, order: &DraftOrder, edge: &Edge) -> Result<(), Failure> {
         let coverage = Coverage::of(&self.folder, &self.dockerfile);
         let open: Vec<String> = coverage::env_files(&self.folder)
             .iter()
@@ -203,7 +202,7 @@ impl Project {
             return Ok(());
         }
         let name = coverage.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if arguments.ignore {
+        if order.open_env_files == OpenEnvFileCare::Ignore {
             let adding = coverage.add(&open);
             adding.map_err(|source| NewError::Ignore { path: coverage.file.clone(), source })?;
             edge.fact("ignored", &format!("{} in {name}", open.join(", ")));
@@ -215,7 +214,7 @@ impl Project {
     }
 }
 
-/// A file's text, or `None` when there is no such file. What is not UTF-8 is replaced: only names are looked for.
+/// A file's text, or `None` when there is no such file. Bytes that are not UTF-8 are replaced: only names matter.
 fn text(path: &Path) -> Result<Option<String>, NewError> {
     let failed = |source| NewError::Read { path: path.to_owned(), source };
     match fs::metadata(path) {
@@ -243,13 +242,16 @@ fn below(path: &str) -> Option<PathBuf> {
 }
 
 /// Writes the file whole or not at all, with the mode of any file that the user makes.
-fn write(path: &Path, text: &str, replace: bool) -> Result<(), NewError> {
+fn write(path: &Path, text: &str, target: DraftTarget) -> Result<(), NewError> {
     let failed = |source| NewError::Write { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file =
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o666)).tempfile_in(folder).map_err(failed)?;
     io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
-    let written = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    let written = match target {
+        DraftTarget::AnyFile => file.persist(path),
+        DraftTarget::NewFile | DraftTarget::StandardOutput => file.persist_noclobber(path),
+    };
     written.map_err(|error| failed(error.error))?;
     Ok(())
 }

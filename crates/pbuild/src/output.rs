@@ -1,6 +1,6 @@
 //! The places of a build's result: `--output`, `--load`, `--push`.
 //!
-//! A result is received first, where nobody finds it: an archive in a file without a name, a tree in a folder of our own
+//! A result first lands where nobody finds it: an archive in a file without a name, a tree in a folder of its own
 //! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a [`Cleared`]
 //! are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves nothing behind.
 
@@ -16,10 +16,10 @@ use pscan::{NeedleSet, Report, Verdict};
 
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;
-use crate::plan::Attested;
+use crate::plan::AttestationReach;
 pub(crate) use error::OutputError;
 pub(crate) use place::Place;
-pub(crate) use spec::Outputs;
+pub(crate) use spec::{Outputs, Shorthand};
 
 /// Results on their way here, which nobody has looked at.
 #[derive(Debug)]
@@ -58,17 +58,17 @@ impl Pending {
     pub(crate) async fn examine(
         self,
         proof: Option<&Proof>,
-        attested: Attested,
+        attested: AttestationReach,
         needles: &Arc<NeedleSet>,
         edge: &Edge,
     ) -> Result<OutputVerdict, Failure> {
         let mut reports = Vec::new();
         for place in &self.0 {
-            // What the exporter attaches came into being after the proof.
+            // The exporter attaches its documents after the proof.
             let is_whole = match attested {
-                Attested::Nothing => true,
-                Attested::Images => !place.is_image(),
-                Attested::Everything => false,
+                AttestationReach::Nothing => true,
+                AttestationReach::Images => !place.is_image(),
+                AttestationReach::Everything => false,
             };
             if proof.is_some() && is_whole {
                 continue;

@@ -1,4 +1,4 @@
-//! The secrets of one command: read once, kept together with what masks them and what finds them.
+//! The secrets of one command: they are read once, and kept together with the redactor that masks them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl From<SealedError> for SecretsError {
 pub(crate) struct Secrets {
     /// The values, shared with the session.
     pub(crate) all: Arc<Vec<Secret>>,
-    /// What masks them.
+    /// The redactor that masks them.
     pub(crate) redactor: Redactor,
     /// By name, the ids of those whose new value runs their steps again.
     pub(crate) rebuilding: BTreeMap<String, String>,
@@ -66,7 +66,7 @@ impl Secrets {
     /// Reads the secrets that the flags and the manifest name.
     ///
     /// # Errors
-    /// What is missing or wrong, by flag, file and line.
+    /// [`SecretsError`] names the flag, the file and the line.
     pub(crate) fn read(
         sources: &SecretSources,
         manifest: Option<&FoundManifest>,
@@ -75,11 +75,11 @@ impl Secrets {
         Self::read_for(Purpose::Build, sources, manifest, edge)
     }
 
-    /// Reads the secrets that are at hand and requires none: an audit searches for what it is given, and for what the
-    /// manifest's trusted commands give.
+    /// Reads the secrets that are at hand and requires none: an audit searches for the values that it is given, and
+    /// for those of the manifest's trusted commands.
     ///
     /// # Errors
-    /// What is wrong with a flag, a file, or a command that a build would run.
+    /// [`SecretsError`], about a flag, a file, or a command that a build would run.
     pub(crate) fn read_at_hand(
         sources: &SecretSources,
         manifest: Option<&FoundManifest>,
@@ -145,7 +145,7 @@ impl Secrets {
         Ok(Arc::new(builder.build()?))
     }
 
-    /// Whether there is none.
+    /// Whether there are no secrets.
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -164,7 +164,7 @@ impl Secrets {
             .collect()
     }
 
-    /// Says which secrets there are, who gets them, and which cannot be protected.
+    /// Lists the secrets, the steps that get them, and those that cannot be protected.
     pub(crate) fn announce(&self, edge: &Edge, offered: impl Fn(&Secret) -> String) {
         if self.is_empty() {
             return;

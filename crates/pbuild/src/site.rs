@@ -6,7 +6,7 @@ use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, PlainBuilder,
 use crate::edge::{Edge, Failure};
 use crate::plan::Tls;
 
-/// A builder that answered.
+/// A builder that answers.
 #[derive(Debug)]
 pub(crate) struct Site {
     /// BuildKit, at the other end of a connection.
@@ -20,7 +20,7 @@ pub(crate) struct Site {
 pub(crate) enum SiteKind {
     /// An engine, which keeps images.
     Engine(Engine),
-    /// A builder by itself, which keeps none.
+    /// A builder by itself, which keeps no images.
     Plain(PlainBuilder),
 }
 
@@ -68,7 +68,7 @@ impl Site {
         }
     }
 
-    /// The builder by itself, where it is one.
+    /// The builder by itself, where there is no engine.
     pub(crate) fn plain(&self) -> Option<&PlainBuilder> {
         match &self.kind {
             SiteKind::Engine(_) => None,

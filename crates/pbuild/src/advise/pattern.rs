@@ -7,7 +7,7 @@ use crate::files::mention::words_before_program;
 /// One pattern or more that match every needed step and none of the others. Each needed step comes with those of its
 /// commands that make it needed.
 ///
-/// A step whose text is also that of another cannot be told from it; such steps are never among the others.
+/// No pattern can distinguish two steps of the same text; such steps are never among the others.
 pub(super) fn narrowest(needed: &[(&str, Vec<&str>)], others: &[&str]) -> Vec<String> {
     let mut chosen: Vec<StepPattern> = Vec::new();
     for (step, commands) in needed {

@@ -51,7 +51,8 @@ pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<Stri
     Ok(changed)
 }
 
-/// The manifest's text with the advice in it, and the names that changed. `None` when the text does not fit what was read.
+/// The manifest's text with the advice in it, and the names that changed. `None` when the text is not the manifest that
+/// was read.
 fn changed(text: &str, advice: &[Advice]) -> Option<(String, Vec<String>)> {
     let mut document: DocumentMut = text.parse().ok()?;
     let mut changed = Vec::new();

@@ -1,6 +1,7 @@
-//! What an engine attaches to an image when it exports it: provenance, read back and searched before the image has a name.
+//! The documents that an engine attaches to an image when it exports it, such as provenance: they are read back and searched
+//! before the image has a name.
 //!
-//! It comes into being after the gate let the build pass. Engines with containerd's store keep it as small documents
+//! They come into being after the gate let the build pass. Engines with containerd's store keep them as small documents
 //! that the image's index lists; they are read from the engine's own files. Where those cannot be read, as on another
 //! machine, the build asks for none.
 
@@ -79,7 +80,7 @@ fn digest_of(descriptor: &Value) -> io::Result<&str> {
     descriptor.get("digest").and_then(Value::as_str).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Whether an entry of an index is no image but what is said of one.
+/// Whether an entry of an index is a document about an image, and not an image.
 fn is_attestation(manifest: &Value) -> bool {
     manifest.pointer("/annotations/vnd.docker.reference.type").is_some()
 }

@@ -180,7 +180,7 @@ impl<'a> Baselines<'a> {
     }
 }
 
-/// The place without what changes when the image is built again: layers, platforms, offsets.
+/// The place without the parts that change when the image is built again: layers, platforms, offsets.
 fn place_of(finding: &Finding) -> String {
     let place = finding.place();
     let parts = [Some(place.machine_name()), place.document(), place.path(), place.pointer()];

@@ -45,7 +45,7 @@ fn words(instruction: &str) -> String {
     let mut words = instruction.split_whitespace();
     let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
     let mut rest: Vec<&str> = words.collect();
-    // `|2 A=1 B=2 /bin/sh -c …` is how history tells the values of build arguments.
+    // History writes the values of build arguments as `|2 A=1 B=2 /bin/sh -c …`.
     if let Some(count) = rest.first().and_then(|word| word.strip_prefix('|')?.parse::<usize>().ok()) {
         rest.drain(..(count + 1).min(rest.len()));
     }

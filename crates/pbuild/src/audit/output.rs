@@ -140,7 +140,7 @@ impl Reports {
     /// Writes the report everywhere. A file that cannot be written does not keep the others.
     ///
     /// # Errors
-    /// The first file that could not be written; what stood there before is still there, whole.
+    /// The first file that could not be written; its old content is still there, whole.
     pub(crate) fn write(&self, report: &Report, edge: &Edge) -> Result<(), ReportError> {
         let mut failure = None;
         for (format, path) in &self.files {

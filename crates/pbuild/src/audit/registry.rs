@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use crate::audit::chunks;
 use client::Client;
 pub(crate) use error::RegistryError;
-pub(crate) use reference::Reference;
+pub(crate) use reference::ImageReference;
 
 /// The largest document that is fetched whole.
 const LARGEST_DOCUMENT: usize = 8 << 20;
@@ -28,9 +28,9 @@ const LARGEST_DOCUMENT: usize = 8 << 20;
 /// The blobs of an image: documents fetched, layers to be fetched.
 ///
 /// # Errors
-/// What keeps the image from being reached, and what to do about it.
+/// [`RegistryFailure`].
 pub(super) async fn blobs(name: &str) -> Result<Vec<LooseBlob>, RegistryFailure> {
-    let reference = Reference::parse(name)
+    let reference = ImageReference::parse(name)
         .map_err(|problem| RegistryFailure::Name { name: name.to_owned(), problem: problem.to_string() })?;
     let failed = |error| RegistryFailure::Registry { reference: reference.clone(), error };
     let client = Arc::new(Client::new(&reference).map_err(failed)?);
@@ -68,7 +68,7 @@ pub(crate) enum RegistryFailure {
     /// The registry gives no image.
     Registry {
         /// The image.
-        reference: Reference,
+        reference: ImageReference,
         /// Why.
         error: RegistryError,
     },

@@ -63,10 +63,10 @@ pub(crate) fn archive(path: &Path) -> Result<Bytes, SourceReadError> {
     Ok(Bytes::File(file))
 }
 
-/// Opens a folder with files; and says later what could not be read of it.
+/// Opens a folder with files, and lists the ones that could not be read.
 ///
 /// # Errors
-/// When it is none, or cannot be read.
+/// When it is not a folder, or cannot be read.
 pub(crate) fn directory(folder: &Path) -> Result<(Vec<LooseBlob>, Unread), SourceReadError> {
     pimage::tree(folder).map_err(|source| SourceReadError::Folder { path: folder.to_owned(), source })
 }
@@ -74,7 +74,7 @@ pub(crate) fn directory(folder: &Path) -> Result<(Vec<LooseBlob>, Unread), Sourc
 /// Opens a layout.
 ///
 /// # Errors
-/// When it is none, or has no such image.
+/// When it is not a layout, or has no such image.
 pub(crate) fn layout(folder: &Path, name: Option<&str>) -> Result<Bytes, SourceReadError> {
     let blobs = pimage::layout(folder, name);
     blobs.map(Bytes::Blobs).map_err(|error| SourceReadError::Layout { path: folder.to_owned(), error })

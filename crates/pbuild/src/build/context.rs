@@ -1,4 +1,5 @@
-//! Matches the build context against the secrets while it is sent: the commonest real leak is an `.env` that COPY takes.
+//! The guard of the build context, which compares every file with the secrets while it is sent: the commonest real leak
+//! is an `.env` that COPY takes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,7 +10,7 @@ use pbuildkit::{ContextObserver, FileObserver, Verdict};
 use pscan::NeedleSet;
 use psecret::Redactor;
 
-/// A file that may hold every secret: it is sealed, and its name is ours.
+/// The sealed store, a file that may hold every secret.
 const SEALED: &str = "secrets.age";
 
 /// Matches each packet of a file before it is sent on, together with the end of the packet before; a hit ends the build
@@ -32,9 +33,9 @@ pub(crate) struct ContextLeak {
     pub(crate) path: String,
     /// The secret's name.
     pub(crate) secret: String,
-    /// In which form, for people.
+    /// The form of the value, for people.
     pub(crate) form: String,
-    /// Where in the file.
+    /// The offset in the file.
     pub(crate) offset: u64,
     /// Whether `--allow-context-leak` names the secret.
     pub(crate) allowed: bool,
@@ -54,7 +55,7 @@ impl ContextGuard {
         Self(Arc::new(Shared { needles, redactor, allowed, leaks: Mutex::default() }))
     }
 
-    /// What was found, in the order of paths.
+    /// The leaks, in the order of paths.
     pub(crate) fn leaks(&self) -> Vec<ContextLeak> {
         let mut leaks = self.0.leaks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         leaks.sort();
@@ -74,7 +75,7 @@ impl ContextObserver for ContextGuard {
 struct FileGuard {
     shared: Arc<Shared>,
     path: PathBuf,
-    /// The end of what was searched, so that a value cut by two packets is seen whole.
+    /// The end of the searched bytes, so that a value cut by two packets is seen whole.
     kept: Vec<u8>,
     /// Where `kept` begins in the file.
     offset: u64,

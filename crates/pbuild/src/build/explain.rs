@@ -22,17 +22,17 @@ impl Explain for GuardError {
         let diagnostic = Diagnostic::error(self.to_string(), Exit::Usage);
         match self {
             Self::BuildArgument { .. } => diagnostic
-                .note("build arguments stand in the image's history")
+                .note("build arguments end up in the image's history")
                 .help("leave the flag out: every RUN has the secret as an environment variable"),
             Self::Address { .. } => diagnostic
                 .note("the engine shows addresses, and keeps them in its cache and in provenance")
                 .help("leave the value out of the address; for git, give the secret the name GIT_AUTH_TOKEN"),
             Self::Attribute { .. } => diagnostic
-                .note("what such a flag says stands in images, caches and provenance")
+                .note("the value of such a flag ends up in images, caches and provenance")
                 .help("leave the value out"),
             Self::Label { .. } => diagnostic.help("a label is public; leave the value out"),
             Self::Instruction { .. } | Self::Configuration { .. } => diagnostic
-                .note("what the Dockerfile says stands in the image's history")
+                .note("the text of the Dockerfile ends up in the image's history")
                 .help("use the variable of that name in RUN; if the value is public, declare it in [env] of app.toml"),
         }
     }
@@ -51,7 +51,7 @@ impl Explain for PreparationError {
     fn explain(&self) -> Diagnostic {
         let usage = |title: String| Diagnostic::error(title, Exit::Usage);
         match self {
-            Self::NoGateway => usage("--add-host: this engine does not tell its host-gateway address".to_owned())
+            Self::NoGateway => usage("--add-host: this engine does not say its host-gateway address".to_owned())
                 .help("write the address itself"),
             Self::ImageStore(source) => {
                 Diagnostic::from_error(source, Exit::Failed).note("while asking the engine for its image store")
@@ -273,9 +273,9 @@ fn add_finding(diagnostic: Diagnostic, finding: &Finding, origin: &Origin) -> Di
     let diagnostic = match (origin, finding.instruction()) {
         (Origin::Step(lines), _) => diagnostic.excerpt(excerpt(lines, "this step wrote it")),
         (Origin::Base, _) => {
-            return diagnostic
-                .note("--> the base image holds it; no step of this build wrote it")
-                .help("build the base image anew without the value, or change the value: whoever has the base has it");
+            return diagnostic.note("--> the base image holds it; no step of this build wrote it").help(
+                "build the base image anew without the value, or change the value: everybody who has the base has it",
+            );
         }
         (Origin::Unknown, Some(instruction)) => diagnostic.note(format!("--> {instruction}")),
         (Origin::Unknown, None) => diagnostic,
@@ -342,13 +342,14 @@ impl Explain for PushError {
                 diagnostic.help(format!("`docker login {host}` renews docker's credentials, which are not accepted"))
             }
             push::Refusal::NoCredentials => {
-                diagnostic.help(format!("`docker login {host}` keeps credentials where pbuild finds them"))
+                diagnostic.help(format!("`docker login {host}` stores credentials where pbuild finds them"))
             }
             push::Refusal::Certificate => diagnostic.help(format!(
                 "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt on the engine's machine"
             )),
-            push::Refusal::Registry => diagnostic
-                .help("the registry failed, perhaps for want of space; what arrived of the image is not sent again"),
+            push::Refusal::Registry => diagnostic.help(
+                "the registry failed, perhaps because it has no space left; the parts that arrived are not sent again",
+            ),
             push::Refusal::Other => diagnostic,
         }
     }

@@ -52,7 +52,7 @@ pub(crate) enum NotProvable {
     Attestations,
 }
 
-/// A clean result that could not be delivered. What was delivered before the error stays.
+/// A clean result that could not be delivered. The parts that were delivered before the error stay.
 #[derive(Debug)]
 pub(crate) enum DeliveryError {
     /// The image has no engine that could name it.

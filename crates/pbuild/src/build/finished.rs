@@ -15,7 +15,7 @@ use super::trace::Trace;
 use crate::audit::attached::Attached;
 use crate::audit::{AttachedVerdict, Audited, Built, ImageVerdict};
 use crate::edge::Failure;
-use crate::gate::{Outcome, Proof};
+use crate::gate::{GateOutcome, Proof};
 use crate::output::{self, OutputVerdict, Outputs, Pending};
 use crate::plan::{Attestations, Caches};
 
@@ -36,9 +36,9 @@ pub(super) struct Finished<'a> {
 /// A build whose result was searched.
 pub(super) enum Examined<'a> {
     /// It can go where it should.
-    Clean(Cleared<'a>),
+    Clean(Box<Cleared<'a>>),
     /// It goes nowhere.
-    Refused(Refused<'a>),
+    Refused(Box<Refused<'a>>),
 }
 
 /// A build whose result goes nowhere, with everything that has to be taken back.
@@ -88,7 +88,7 @@ impl<'a> Finished<'a> {
     pub(super) async fn examine(self) -> Result<Examined<'a>, Failure> {
         let Self { scene, mut outputs, caches, result, built, mut trace, attached, attestations, offers } = self;
         if scene.secrets.is_empty() {
-            return Ok(Examined::Clean(Cleared::without_secrets(scene, outputs, &caches, result)?));
+            return Ok(Examined::Clean(Box::new(Cleared::without_secrets(scene, outputs, &caches, result)?)));
         }
         let proof = proof(&scene, trace.injection.take_outcome());
         let id = built.as_ref().map(|built| built.id().to_owned());
@@ -97,9 +97,9 @@ impl<'a> Finished<'a> {
         match examination.all(places, built).await {
             Ok(Search::Clean(image, places)) => {
                 scene.remember(BuildOutcome::Clean, &offers);
-                Ok(Examined::Clean(Cleared::new(scene, &outputs, image, places, result)))
+                Ok(Examined::Clean(Box::new(Cleared::new(scene, &outputs, image, places, result))))
             }
-            Ok(Search::Objection(why)) => Ok(Examined::Refused(Refused { scene, trace, offers, id, why })),
+            Ok(Search::Objection(why)) => Ok(Examined::Refused(Box::new(Refused { scene, trace, offers, id, why }))),
             Err(failure) => {
                 scene.remove_image(id.as_deref()).await;
                 Err(failure)
@@ -115,8 +115,8 @@ impl<'a> Examined<'a> {
     /// [`Refusal`].
     pub(super) async fn clear(self) -> Result<Cleared<'a>, Refusal> {
         let Refused { scene, trace, offers, id, why } = match self {
-            Self::Clean(cleared) => return Ok(cleared),
-            Self::Refused(refused) => refused,
+            Self::Clean(cleared) => return Ok(*cleared),
+            Self::Refused(refused) => *refused,
         };
         let id = id.as_deref();
         Err(match why {
@@ -138,17 +138,17 @@ impl<'a> Examined<'a> {
 }
 
 /// The gate's proof, if it has one; and what a person is told of it.
-fn proof(scene: &Scene<'_>, outcome: Option<Outcome>) -> Option<Box<Proof>> {
+fn proof(scene: &Scene<'_>, outcome: Option<GateOutcome>) -> Option<Box<Proof>> {
     match outcome {
-        Some(Outcome::Clean(proof)) => {
+        Some(GateOutcome::Clean(proof)) => {
             scene.edge.fact("audit", &report::clean_in_builder(&proof));
             Some(proof)
         }
-        Some(Outcome::Unproven(why)) => {
+        Some(GateOutcome::Unproven(why)) => {
             scene.edge.fact("audit", &format!("searching the whole image, because {why}"));
             None
         }
-        Some(Outcome::Leak(_)) | None => None,
+        Some(GateOutcome::Leak(_)) | None => None,
     }
 }
 
@@ -156,7 +156,7 @@ impl Examination<'_, '_> {
     /// Searches the files first: what they hold goes without a trace, an image has to be removed.
     async fn all(&self, places: Pending, built: Option<Built>) -> Result<Search, Failure> {
         let edge = self.scene.edge;
-        let attested = self.attestations.attested();
+        let attested = self.attestations.reach();
         let (places, reports) = match places.examine(self.proof.as_deref(), attested, &self.scene.needles, edge).await?
         {
             OutputVerdict::Clean(places, reports) => (places, reports),

@@ -8,7 +8,7 @@ use pbuildkit::llb::SourceMap;
 use psecret::Redactor;
 
 use crate::output::Outputs;
-use crate::plan::{Published, SettledPlan};
+use crate::plan::{Extras, SettledPlan};
 
 /// A secret's value stands where it would end up in the image.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(crate) enum GuardError {
     /// In the address of a context, which the engine shows and provenance keeps.
     #[error("the address of {context} holds secret {}", list(secrets))]
     Address {
-        /// Which context, redacted.
+        /// The context, redacted.
         context: String,
         /// The secrets' names.
         secrets: Vec<String>,
@@ -62,7 +62,7 @@ pub(crate) enum GuardError {
     Configuration {
         /// The secrets' names.
         secrets: Vec<String>,
-        /// Where in the configuration, as JSON pointers.
+        /// The places in the configuration, as JSON pointers.
         pointers: Vec<String>,
     },
 }
@@ -76,14 +76,14 @@ fn labels(redactor: &Redactor, bytes: &[u8]) -> Option<Vec<String>> {
     (!found.is_empty()).then(|| found.into_iter().map(str::to_owned).collect())
 }
 
-/// Checks everything that is about to be sent and that others can read: build arguments, labels, addresses, the attributes of
-/// outputs, caches and attestations, and the text of the Dockerfile where it is on this machine.
+/// Checks everything that is about to be sent and that others can read: build arguments, labels, addresses, the
+/// attributes of outputs, caches and attestations, and the text of the Dockerfile where it is on this machine.
 ///
 /// # Errors
 /// The first place that holds a secret's value in any form.
 pub(super) fn check(
     plan: &SettledPlan,
-    Published { attestations, caches }: &Published,
+    Extras { attestations, caches }: &Extras,
     outputs: &Outputs,
     dockerfile: Option<&[u8]>,
     redactor: &Redactor,
@@ -149,7 +149,7 @@ fn check_dockerfile(path: &Path, text: &[u8], redactor: &Redactor) -> Result<(),
     Err(GuardError::Instruction { file, line: inner.unwrap_or(0) + 1, secrets })
 }
 
-/// Checks the lines that made steps, for a Dockerfile that is no file of this machine.
+/// Checks the lines that made steps, for a Dockerfile that is not on this machine.
 ///
 /// # Errors
 /// The first instruction that holds a secret's value in any form.

@@ -1,5 +1,5 @@
-//! What happens to the build graph between the frontend and the engine: it is checked, gets the secrets, and is
-//! remembered, so that failures and findings can be told by the line of the Dockerfile that made them.
+//! The build graph on its way from the frontend to the engine: it is checked, gets the secrets, and is remembered, so that
+//! failures and findings can name the line of the Dockerfile that made them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use psecret::Redactor;
 use crate::build::guard;
 use crate::build::guard::GuardError;
 use crate::build::leftovers::order::Marks;
-use crate::gate::{Gate, Leak, Outcome, Unproven};
+use crate::gate::{Gate, GateOutcome, Leak, Unproven};
 
 /// Why a build was ended before anything ran.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +96,7 @@ pub(crate) struct Injection {
     gate: Option<Gate>,
     /// Whether a build of which nothing is proven may not return its result.
     needs_proof: bool,
-    outcome: Option<Outcome>,
+    outcome: Option<GateOutcome>,
     asked: Vec<AskedSecret>,
 }
 
@@ -128,7 +128,7 @@ impl Injection {
         self
     }
 
-    /// The same, for a build that ends at some stage: the steps of the others are not there, and no error.
+    /// The same, for a build that ends at some stage: the steps of the others are missing, and that is no mistake.
     pub(crate) fn of_a_part(mut self) -> Self {
         self.whole = false;
         self
@@ -139,17 +139,17 @@ impl Injection {
         Self { gate: Some(gate), ..self }
     }
 
-    /// The same, and what is not proven there is not exported: nobody would search it later.
+    /// The same, and a result that is not proven there is not exported: nobody would search it later.
     pub(crate) fn needing_proof(self) -> Self {
         Self { needs_proof: true, ..self }
     }
 
-    /// What the search in the builder came to, if there was one and it let the build pass.
-    pub(crate) fn take_outcome(&mut self) -> Option<Outcome> {
+    /// The outcome of the search in the builder, if there was one and it let the build pass.
+    pub(crate) fn take_outcome(&mut self) -> Option<GateOutcome> {
         self.outcome.take()
     }
 
-    /// What the engine had asked for when the build was searched.
+    /// The secrets that the engine had asked for when the build was searched.
     pub(crate) fn asked(&self) -> &[AskedSecret] {
         &self.asked
     }
@@ -159,14 +159,14 @@ impl Injection {
         &self.steps
     }
 
-    /// By what the cache records of this build can be told.
+    /// The marks of the cache records of this build.
     pub(crate) fn marks(&self) -> Marks {
         let commands = self.steps.iter().map(|step| step.command.clone()).collect();
         Marks { names: self.names.clone(), commands, contexts: true }
     }
 
-    /// By what the cache records can be told that a step of a platform's image made, and the steps after it. The layer of
-    /// the step is counted from the image's end, as in [`Injection::layer_lines`].
+    /// The marks of the cache records of one step of a platform's image and of the steps after it. The layer of the step is
+    /// counted from the image's end, as in [`Injection::layer_lines`].
     pub(crate) fn marks_from(&self, platform: Option<&str>, from_last: usize) -> Marks {
         let chain = self.chain(platform).unwrap_or_default();
         let held: Vec<&ChainStep> = chain.iter().rev().take(from_last + 1).collect();
@@ -206,7 +206,7 @@ impl Injection {
     /// Patterns are checked when all platforms are known: a step may exist on one of them only.
     ///
     /// # Errors
-    /// The patterns that chose no step, unless the build is but a part of the Dockerfile.
+    /// The patterns that chose no step, unless the build is only a part of the Dockerfile.
     pub(crate) fn check_patterns(&self) -> Result<(), InjectionError> {
         let unmatched = self.unmatched();
         if unmatched.is_empty() || !self.whole { Ok(()) } else { Err(InjectionError::NoStep { unmatched }) }
@@ -320,9 +320,9 @@ impl Transform for Injection {
         evaluated?;
         self.asked = prepared.asked_secrets();
         match gate.search(&prepared, scanner).await {
-            Outcome::Leak(leak) => Err(Refusal::Refused(InjectionError::Leak(leak))),
-            Outcome::Unproven(why) if self.needs_proof => Err(Refusal::Refused(InjectionError::Unproven(why))),
-            outcome @ (Outcome::Clean(_) | Outcome::Unproven(_)) => {
+            GateOutcome::Leak(leak) => Err(Refusal::Refused(InjectionError::Leak(leak))),
+            GateOutcome::Unproven(why) if self.needs_proof => Err(Refusal::Refused(InjectionError::Unproven(why))),
+            outcome @ (GateOutcome::Clean(_) | GateOutcome::Unproven(_)) => {
                 self.outcome = Some(outcome);
                 Ok(())
             }

@@ -15,11 +15,11 @@ use order::Marks;
 #[derive(Debug)]
 pub(crate) struct CacheBefore(BTreeSet<String>);
 
-/// How long records that hold a value are waited for. The engine lets go of them in its own time after a build has
+/// The longest wait for records that hold a value. The engine lets go of them in its own time after a build has
 /// ended: in milliseconds on an idle machine, in seconds on a busy one.
 const HOLDING: Duration = Duration::from_secs(30);
 
-/// How long the build's other records are waited for: another build may share them, and keep them for as long as it runs.
+/// The longest wait for the build's other records: another build may share them, and keep them for as long as it runs.
 const SHARED: Duration = Duration::from_secs(2);
 
 /// The pause between two looks at records that are in use.
@@ -45,11 +45,11 @@ impl CacheBefore {
         Ok(Self(builder.cache_records(&[]).await?.into_iter().map(|record| record.id).collect()))
     }
 
-    /// Drops the records of one build that came since, leaves first. Those that something still holds are waited for:
-    /// those marked as holding a value for up to half a minute, the others for two seconds.
+    /// Drops the records that one build has added since, leaves first. It waits for records in use: up to half a minute for
+    /// those that hold a value, and two seconds for the others.
     ///
     /// # Errors
-    /// When the builder does not answer; what was dropped until then stays dropped.
+    /// When the builder does not answer; the records that were dropped until then stay dropped.
     pub(crate) async fn restore(
         &self,
         builder: &Builder,
@@ -83,7 +83,7 @@ impl CacheBefore {
 
 /// Removes an image by its ID, unless somebody gave it a name.
 ///
-/// The same content may have been built and named before, by docker for example: then the image is not ours.
+/// The same content may have been built and named before, by docker for example: then the image is somebody else's.
 pub(crate) async fn remove_unnamed_image(engine: &Engine, id: &str) -> bool {
     let Ok(image) = engine.docker().inspect_image(id).await else { return false };
     if image.repo_tags.is_some_and(|tags| !tags.is_empty()) {

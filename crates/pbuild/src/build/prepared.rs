@@ -21,12 +21,12 @@ use super::scene::Scene;
 use super::{frontend, guard, screen};
 use crate::audit::attached::Attached;
 use crate::edge::{Edge, Failure};
-use crate::files::coverage::{Coverage, TakenIn};
+use crate::files::coverage::{Coverage, SentEnvFile};
 use crate::gate::{CleanBases, Gate, SearchLine};
 use crate::memory::LayerMemory;
 use crate::output::{Outputs, Place};
-use crate::plan::ssh::Lent;
-use crate::plan::{Attestations, BaseSearch, BuildOrder, BuildPlan, Extent, LateFacts, Published, ResultFiles, Tls};
+use crate::plan::ssh::LentAgents;
+use crate::plan::{Attestations, BaseSearch, BuildOrder, BuildPlan, Extent, Extras, LateFacts, ResultFiles, Tls};
 use crate::secrets::Secrets;
 use crate::site::{self, Site};
 
@@ -35,8 +35,8 @@ use crate::site::{self, Site};
 pub(super) struct Prepared<'a> {
     scene: Scene<'a>,
     outputs: Outputs,
-    published: Published,
-    agents: Lent,
+    extras: Extras,
+    agents: LentAgents,
 }
 
 impl<'a> Prepared<'a> {
@@ -45,12 +45,12 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// What keeps this build from starting here.
     pub(super) async fn new(order: BuildOrder, secrets: Secrets, edge: &'a Edge) -> Result<Self, Failure> {
-        let BuildOrder { plan, mut outputs, published, forwarding, manifest, tls, builder, choices, .. } = order;
+        let BuildOrder { plan, mut outputs, extras, forwarding, manifest, tls, builder, choices, .. } = order;
         remove_stale(choices.files())?;
-        let published = published?;
-        published.caches.left_out().iter().for_each(|why| edge.stderr.warning(why));
+        let extras = extras?;
+        extras.caches.left_out().iter().for_each(|why| edge.stderr.warning(why));
         if !secrets.is_empty() {
-            published.caches.check_searched()?;
+            extras.caches.check_searched()?;
         }
         let dockerfile = plan.dockerfile_text()?;
         warn_of_sent_env_files(&plan, edge);
@@ -60,12 +60,12 @@ impl<'a> Prepared<'a> {
         let site = Site::reach(edge, builder.as_deref(), !secrets.is_empty(), tls).await?;
         let facts = LateFacts { frontend, proxies: proxies(&site)?, gateway: gateway(&plan, &site).await? };
         let plan = plan.settle(&facts);
-        guard::check(&plan, &published, &outputs, dockerfile.as_deref(), &secrets.redactor)?;
+        guard::check(&plan, &extras, &outputs, dockerfile.as_deref(), &secrets.redactor)?;
         let agents = forwarding.lend()?;
         fit_outputs(&mut outputs, &site, plan.tags(), tls, edge).await?;
         secrets.announce(edge, |secret| offer(secret, manifest.as_ref().map(|found| &found.manifest)));
         let scene = Scene { edge, site, plan, choices, found: manifest, secrets, needles };
-        let prepared = Self { scene, outputs, published, agents };
+        let prepared = Self { scene, outputs, extras, agents };
         prepared.check_store().await?;
         Ok(prepared)
     }
@@ -83,12 +83,12 @@ impl<'a> Prepared<'a> {
         let names: Vec<String> = self.scene.plan.tags().iter().map(ToString::to_string).collect();
         let attestations = self.attestations(self.has_usual_attestations().await?);
         let request = self.request(&names, &attestations);
-        let Self { scene, outputs, published, agents: _agents } = self;
+        let Self { scene, outputs, extras, agents: _agents } = self;
         let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
         let building = scene.edge.cancellation.unless_cancelled(scene.site.builder.build_plain(request, updates)).await;
         let failed = screen.finish().await.failed;
         let result = building?.map_err(|error| BrokenBuild::unseen(error).at(failed))?;
-        Ok(Cleared::without_secrets(scene, outputs, &published.caches, result)?)
+        Ok(Cleared::without_secrets(scene, outputs, &extras.caches, result)?)
     }
 
     /// Starts the build without a name, with the secrets at hand and the search behind it.
@@ -120,11 +120,11 @@ impl<'a> Prepared<'a> {
         let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
         let gate = gated.then(|| gate(scene, screen.search_line()).remembering(bases));
         let injection = self.injection(gate);
-        let Self { scene, outputs, published, agents } = self;
+        let Self { scene, outputs, extras, agents } = self;
         Ok(Running {
             scene,
             outputs,
-            caches: published.caches,
+            caches: extras.caches,
             agents,
             request,
             updates,
@@ -162,7 +162,7 @@ impl<'a> Prepared<'a> {
 
     /// The attestations, with the usual ones if this build has them.
     fn attestations(&self, usual: bool) -> Attestations {
-        let mut attestations = self.published.attestations.clone();
+        let mut attestations = self.extras.attestations.clone();
         if usual {
             attestations.use_usual(std::env::var("BUILDX_NO_DEFAULT_ATTESTATIONS").ok().as_deref());
         }
@@ -184,9 +184,9 @@ impl<'a> Prepared<'a> {
         let mut request = scene.plan.request(Environment::of_process().docker_folder());
         request.attributes.extend(attestations.attributes().clone());
         request.agents = self.agents.agents().clone();
-        request.cache_imports = self.published.caches.imports().to_vec();
-        request.cache_exports = self.published.caches.exports().to_vec();
-        request.content.0.extend(self.published.caches.content().0);
+        request.cache_imports = self.extras.caches.imports().to_vec();
+        request.cache_exports = self.extras.caches.exports().to_vec();
+        request.content.0.extend(self.extras.caches.content().0);
         // The engine fetches a context before the graph is known that names its secrets.
         let of_git = |name: &&str| name.starts_with("GIT_AUTH_TOKEN") || name.starts_with("GIT_AUTH_HEADER");
         let in_build = scene.secrets.all.iter().filter(|secret| secret.scope().in_build());
@@ -209,7 +209,7 @@ impl<'a> Prepared<'a> {
     /// Refuses what this store or this builder cannot do.
     async fn check_store(&self) -> Result<(), Failure> {
         let (scene, outputs) = (&self.scene, &self.outputs);
-        let asks_for_attestations = self.published.attestations.asked_for();
+        let asks_for_attestations = self.extras.attestations.asked_for();
         let image = outputs.places().iter().find(|place| place.is_image());
         if scene.site.plain().is_some() {
             self.check_provable()?;
@@ -239,7 +239,7 @@ impl<'a> Prepared<'a> {
         if self.scene.choices.base() == BaseSearch::Full {
             return Err(PreparationError::NotProvable(NotProvable::HiddenLayers));
         }
-        if self.published.attestations.asked_for() {
+        if self.extras.attestations.asked_for() {
             return Err(PreparationError::NotProvable(NotProvable::Attestations));
         }
         Ok(())
@@ -266,7 +266,7 @@ fn remove_stale(files: &ResultFiles) -> Result<(), PreparationError> {
 fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
     let Some(folder) = plan.context_folder() else { return };
     let coverage = Coverage::of(folder, &plan.dockerfile_path());
-    for TakenIn { path, line, pattern } in coverage.taken_in(folder) {
+    for SentEnvFile { path, line, pattern } in coverage.sent_by_a_rule(folder) {
         let rules = coverage.file.strip_prefix(folder).unwrap_or(&coverage.file);
         edge.stderr.warning(&format!(
             "{}:{line}: `!{pattern}` sends {} to the builder, where a COPY can take it into the image",

@@ -1,4 +1,4 @@
-//! The build's side of the session: who has the values when a step asks.
+//! The build's side of the session: the values are here when a step asks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use crate::audit::Audited;
 use crate::edge::{Edge, Failure};
 use crate::plan::ImageName;
 
-/// The number of times that a push whose connection breaks is begun. What arrived of it is not sent again.
+/// The number of times that a push whose connection breaks is begun. The parts that arrived are not sent again.
 const ATTEMPTS: usize = 2;
 
 /// Docker Hub, as credentials know it.
@@ -37,14 +37,13 @@ impl<'a> Push<'a> {
         Self { engine, image, edge, registries, logins: HashMap::new() }
     }
 
-    /// Pushes the image under a name that it has in the engine, and returns the digest of what the registry has now, where
-    /// the engine tells it.
+    /// Pushes the image under a name that it has in the engine, and returns the digest of the image in the registry, where
+    /// the engine says it.
     ///
     /// The registry writes the name last, when it has everything.
     ///
-    /// # Errors
-    /// When the registry or the engine does not take part. Also when the engine sent another image, because somebody gave the
-    /// name to that one meanwhile: an engine pushes names, not images.
+    /// # Errors When the registry or the engine does not take part. Also when the engine sent another image, because
+    /// somebody gave the name to that one meanwhile: an engine pushes names, not images.
     pub(crate) async fn send(&mut self, name: &ImageName) -> Result<Option<String>, Failure> {
         let host = name.registry().to_owned();
         let credentials = self.login(&host).await?;
@@ -122,7 +121,7 @@ async fn send(engine: &Engine, name: &ImageName, credentials: DockerCredentials)
     Ok(digest)
 }
 
-/// Whether it may go well when it is tried again. What a registry decided stays as it is.
+/// Whether a second attempt may succeed. A decision of the registry stays.
 fn is_broken_connection(problem: &str) -> bool {
     // What Go's network says of a connection that the other side, or a failed write, ended.
     let words = [
@@ -213,7 +212,7 @@ impl Refusal {
     }
 }
 
-/// The status of an HTTP answer that the words tell of: `unexpected status code 503`, `HTTP status: 500 Internal …`,
+/// The status of an HTTP answer in the words of an engine: `unexpected status code 503`, `HTTP status: 500 Internal …`,
 /// `unexpected status from PUT request to https://…: 507 …`.
 fn http_status(problem: &str) -> Option<u16> {
     let (_, rest) = problem.split_once("status")?;

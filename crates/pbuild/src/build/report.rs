@@ -1,4 +1,4 @@
-//! What a build says about its audit: how much was searched, and which line of the Dockerfile a finding comes from.
+//! The audit of a build in words: the amount that was searched, and the line of the Dockerfile behind a finding.
 
 use pscan::{Finding, LayerState, Report};
 
@@ -81,8 +81,8 @@ impl Layer {
     }
 }
 
-/// By what the cache records can be told that hold a finding: those of the first step with one and of all after it, which
-/// build upon it. Where a finding has no layer, all of the build's.
+/// The marks of the cache records that hold a finding: those of the first step with one, and of all steps after it,
+/// which build upon it. Where a finding has no layer, all records of the build are meant.
 pub(crate) fn holding(report: &Report, platform: Option<&str>, injection: &Injection) -> Marks {
     let layers = report.findings().iter().map(|finding| Layer::of(finding, report, platform));
     let layers: Option<Vec<usize>> = layers.map(|layer| layer.map(|layer| layer.from_last)).collect();
@@ -107,7 +107,7 @@ pub(super) fn origins(report: &Report, platform: Option<&str>, injection: &Injec
 
 /// Takes the prelude that engines without secret environments run before a command out of an error that quotes both.
 ///
-/// People wrote the command alone; the prelude ends in `exec "$@" sh` and the command follows.
+/// The Dockerfile has the command alone; the prelude ends in `exec "$@" sh` and the command follows.
 pub(crate) fn without_prelude(message: &str) -> String {
     let (start, end) = ("[/bin/sh -c ", "exec \"$@\" sh ");
     match (message.find(start), message.find(end)) {

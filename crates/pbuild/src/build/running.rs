@@ -18,13 +18,13 @@ use super::injection::{Injection, InjectionError};
 use super::leftovers::CacheBefore;
 use super::offers::{BuildSecret, Offers, StepState};
 use super::scene::Scene;
-use super::screen::{Screen, Seen};
+use super::screen::{Screen, ScreenAccount};
 use super::trace::Trace;
 use crate::audit::Built;
 use crate::audit::attached::Attached;
 use crate::edge::Failure;
 use crate::output::Outputs;
-use crate::plan::ssh::Lent;
+use crate::plan::ssh::LentAgents;
 use crate::plan::{Attestations, Caches};
 
 /// A build that runs as soon as it is waited for.
@@ -33,7 +33,7 @@ pub(super) struct Running<'a> {
     pub(super) outputs: Outputs,
     pub(super) caches: Caches,
     /// The agents of the build end with it.
-    pub(super) agents: Lent,
+    pub(super) agents: LentAgents,
     pub(super) request: BuildRequest,
     pub(super) updates: mpsc::Sender<StatusUpdate>,
     pub(super) screen: Screen,
@@ -53,7 +53,7 @@ impl<'a> Running<'a> {
         let Self { scene, outputs, caches, agents, request, updates, screen, mut injection, .. } = self;
         let building = scene.site.builder.build(request, Some(&mut injection), updates);
         let built = scene.edge.cancellation.unless_cancelled(building).await;
-        let Seen { failed, states } = screen.finish().await;
+        let ScreenAccount { failed, states } = screen.finish().await;
         drop(agents);
         let (allowed, refused) = self.context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);
         allowed.iter().for_each(|leak| scene.edge.stderr.warning(&leak.to_string()));

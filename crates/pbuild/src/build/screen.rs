@@ -22,7 +22,7 @@ const NEWS_IN_FLIGHT: usize = 64;
 
 /// The account that the screen gives of a build.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct ScreenAccount {
     /// The step that failed, with the end of its log, redacted.
     pub(crate) failed: Option<FailedStep>,
     /// The ends of the steps, by the digests of their vertices.
@@ -32,13 +32,13 @@ pub(crate) struct Seen {
 /// A screen that shows a build until its sender is dropped.
 #[derive(Debug)]
 pub(crate) struct Screen {
-    showing: JoinHandle<Seen>,
+    showing: JoinHandle<ScreenAccount>,
     events: mpsc::WeakSender<Vec<Event>>,
 }
 
 impl Screen {
-    /// Waits until everything is shown, and returns what was seen.
-    pub(crate) async fn finish(self) -> Seen {
+    /// Waits until everything is shown, and returns the account.
+    pub(crate) async fn finish(self) -> ScreenAccount {
         // A screen that panicked has nothing to tell; the build's own outcome is what counts.
         self.showing.await.unwrap_or_default()
     }
@@ -68,7 +68,7 @@ pub(super) fn open(mode: ProgressMode, edge: &Edge) -> (mpsc::Sender<StatusUpdat
             states
         };
         let (states, summary) = tokio::join!(translate, progress.run(receiver));
-        Seen { failed: summary.failed.into_iter().next_back(), states }
+        ScreenAccount { failed: summary.failed.into_iter().next_back(), states }
     });
     (sender, Screen { showing: task, events: of_search })
 }

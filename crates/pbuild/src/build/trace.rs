@@ -1,4 +1,4 @@
-//! What a build leaves in the engine, and how a refused build takes it away again.
+//! The trace of a build in the engine, and its removal when the build is refused.
 
 use pscan::Report;
 
@@ -11,7 +11,7 @@ use super::report;
 use super::scene::Scene;
 use crate::plan::LeakedCache;
 
-/// The trace of one build: its steps, and what the cache held before them.
+/// The trace of one build: its steps, and the cache records from before them.
 #[derive(Debug)]
 pub(super) struct Trace {
     pub(super) injection: Injection,
@@ -40,7 +40,7 @@ impl Trace {
         Refusal::Files(report, cleanup)
     }
 
-    /// Refuses a context with a secret, and removes what was sent of it.
+    /// Refuses a context with a secret, and removes the part of it that was sent.
     pub(super) async fn refuse_context(&self, scene: &Scene<'_>, leaks: Vec<ContextLeak>) -> Refusal {
         // The file itself was never sent, so that no record holds the value.
         let marks = self.injection.marks();

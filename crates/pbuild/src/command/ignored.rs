@@ -1,9 +1,9 @@
 //! Flags of the builder before BuildKit, which docker still takes and which mean nothing to BuildKit; and docker's flag for
-//! its client's own log, which there is none of here.
+//! its client's own log, which pbuild does not have.
 
 use clap::Args;
 
-/// Accepted, so that scripts go on working, and told.
+/// Flags that are accepted with a warning, so that scripts go on working.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct IgnoredOptions {
     #[arg(short = 'D', long, hide = true)]

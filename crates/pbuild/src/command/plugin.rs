@@ -14,13 +14,13 @@ use std::process::Command;
 /// The name under which docker finds it: a link to `pbuild`.
 pub(crate) const PROGRAM: &str = "docker-pbuild";
 
-/// What docker calls it.
+/// Docker's name for pbuild.
 const NAME: &str = "pbuild";
 
-/// What docker wants.
+/// The request of a call by docker.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// To hear what the plugin is.
+    /// The plugin shall describe itself.
     Metadata,
     /// Proposals for a shell; docker's own way of asking, which has files as its answer here.
     Completion,
@@ -59,7 +59,7 @@ pub(crate) fn is_plugin(program: Option<&OsStr>) -> bool {
     program.and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == PROGRAM)
 }
 
-/// What docker hears about the plugin, as JSON.
+/// The description of the plugin for docker, as JSON.
 pub(crate) fn metadata() -> String {
     serde_json::json!({
         "SchemaVersion": "0.1.0",

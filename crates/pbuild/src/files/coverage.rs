@@ -18,7 +18,7 @@ pub(crate) struct Coverage {
 
 /// An env file that is sent because a rule says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TakenIn {
+pub(crate) struct SentEnvFile {
     /// The env file.
     pub(crate) path: PathBuf,
     /// The rule's line in the ignore file, from 1.
@@ -47,7 +47,7 @@ impl Coverage {
     }
 
     /// Env files of a folder that are sent because a rule with `!` takes them back in.
-    pub(crate) fn taken_in(&self, folder: &Path) -> Vec<TakenIn> {
+    pub(crate) fn sent_by_a_rule(&self, folder: &Path) -> Vec<SentEnvFile> {
         let sent = env_files(folder).into_iter().filter(|path| !self.covers(path));
         sent.filter_map(|path| {
             let name = path.as_os_str().as_encoded_bytes().to_owned();
@@ -55,7 +55,7 @@ impl Coverage {
                 Matcher::new(std::slice::from_ref(pattern)).is_ok_and(|matcher| matcher.matches(&name))
             };
             let (line, pattern) = self.exceptions.iter().rev().find(|(_, pattern)| names(pattern))?.clone();
-            Some(TakenIn { path, line, pattern })
+            Some(SentEnvFile { path, line, pattern })
         })
         .collect()
     }
@@ -102,9 +102,9 @@ fn patterns(text: &str) -> Vec<(usize, String)> {
         .collect()
 }
 
-/// Env files that may hold values: what lies in the folder and is named so, without examples and templates.
+/// Env files that may hold values: the files of the folder with such a name, without examples and templates.
 ///
-/// Files of the folder alone: what lies deeper is found by the build itself, which compares every file that it sends.
+/// Deeper folders are left to the build itself, which compares every file that it sends.
 pub(crate) fn env_files(folder: &Path) -> Vec<PathBuf> {
     let is_example = |name: &str| {
         ["example", "sample", "template", "dist", "tmpl"]
@@ -146,16 +146,16 @@ mod tests {
     fn a_rule_that_sends_an_env_file_is_told_b23() {
         let folder = tempfile::tempdir().unwrap();
         let dockerfile = folder.path().join("Dockerfile");
-        let taken_in = |rules: &str| {
+        let sent_by_a_rule = |rules: &str| {
             fs::write(folder.path().join(".dockerignore"), rules).unwrap();
-            Coverage::of(folder.path(), &dockerfile).taken_in(folder.path())
+            Coverage::of(folder.path(), &dockerfile).sent_by_a_rule(folder.path())
         };
         fs::write(folder.path().join(".env"), "").unwrap();
-        let told = |line, pattern: &str| TakenIn { path: PathBuf::from(".env"), line, pattern: pattern.to_owned() };
-        assert_eq!(taken_in("# all\n*\n!src\n!.env\n"), [told(4, ".env")]);
-        assert_eq!(taken_in(".env*\n\n! /.e*v\n"), [told(3, ".e*v")]);
+        let told = |line, pattern: &str| SentEnvFile { path: PathBuf::from(".env"), line, pattern: pattern.to_owned() };
+        assert_eq!(sent_by_a_rule("# all\n*\n!src\n!.env\n"), [told(4, ".env")]);
+        assert_eq!(sent_by_a_rule(".env*\n\n! /.e*v\n"), [told(3, ".e*v")]);
         for silent in ["*\n!src\n", "!.env\n.env\n", "!.env.example\n", ""] {
-            assert_eq!(taken_in(silent), [], "{silent:?}");
+            assert_eq!(sent_by_a_rule(silent), [], "{silent:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Which commands read a variable, as far as their text tells.
+//! The commands that read a variable, as far as their text shows it.
 
 /// Programs that read a variable although their command line does not name it, as their manuals say.
 const READERS: &[(&str, &[&str])] = &[

@@ -1,4 +1,4 @@
-//! Files that are replaced in one step: whoever looks sees the old one or the new one, whole.
+//! Files that are replaced in one step: a reader sees the old one or the new one, whole.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};

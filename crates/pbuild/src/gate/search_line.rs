@@ -1,4 +1,4 @@
-//! The line of the screen that shows how far the search in the builder is.
+//! The line of the screen that shows the progress of the search in the builder.
 
 use std::time::SystemTime;
 
@@ -22,19 +22,19 @@ impl SearchLine {
     /// The identity among the digests of vertices.
     const ID: &str = "pbuild:search";
 
-    /// The search begins.
+    /// Shows that the search begins.
     pub(crate) async fn begin(&mut self, what: &str) {
         self.name = format!("[audit] searching {what}");
         self.began = Some(SystemTime::now());
         self.say(vec![self.step(None)]).await;
     }
 
-    /// So many bytes were searched.
+    /// Shows the number of searched bytes.
     pub(crate) async fn moved(&self, bytes: u64) {
         self.say(vec![self.searched(bytes, None)]).await;
     }
 
-    /// The search ended.
+    /// Shows that the search has ended.
     pub(crate) async fn end(&self) {
         self.say(vec![self.step(Some(SystemTime::now()))]).await;
     }

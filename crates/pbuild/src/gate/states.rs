@@ -37,7 +37,7 @@ impl States {
         self.0.iter().position(|state| state == output)
     }
 
-    /// Asks for every state; the result's own is the very reference that will be returned.
+    /// Asks the builder for every state; the last one is the very reference that will be returned.
     pub(super) async fn solve(&self, bridge: &Bridge, result: &PreparedResult) -> Result<Vec<StateMount>, Status> {
         let solving = self.0.iter().enumerate().map(|(number, output)| {
             let mut bridge = bridge.clone();
@@ -53,7 +53,7 @@ impl States {
         try_join_all(solving).await
     }
 
-    /// What the scanner is told, and the documents that go with it.
+    /// The task of the scanner, and the documents that go with it.
     pub(super) fn task(
         &self,
         chain: &Chain,

@@ -1,4 +1,4 @@
-//! What a variable's name tells.
+//! Conclusions from a variable's name.
 
 /// Words of names whose values are secret.
 const SECRET_WORDS: &[&str] = &[

@@ -11,7 +11,7 @@ use super::registry::RegistryOutput;
 use super::spec::{Outputs, Store};
 
 impl Outputs {
-    /// Turns what was meant for an engine's store into what a builder without one can do.
+    /// Replaces the engine's store by something that a builder without one can do.
     ///
     /// # Errors
     /// [`OutputError::NoStore`].

@@ -5,9 +5,19 @@ use std::collections::BTreeMap;
 use super::error::OutputError;
 use super::place::{Format, Place, Target};
 use super::registry::RegistryOutput;
-use crate::command::build::OutputOptions;
 use crate::plan::ImageName;
 use crate::plan::comma_separated;
+
+/// A flag that stands for an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shorthand {
+    /// There is none.
+    None,
+    /// `--push`.
+    Push,
+    /// `--load`.
+    Load,
+}
 
 /// The engine's own store as a destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +63,7 @@ impl Outputs {
     ///
     /// # Errors
     /// [`OutputError`] names the flag.
-    pub(crate) fn parse(options: &OutputOptions, terminal: bool) -> Result<Self, OutputError> {
+    pub(crate) fn parse(texts: &[String], shorthand: Shorthand, terminal: bool) -> Result<Self, OutputError> {
         let mut outputs = Self {
             store: None,
             places: Vec::new(),
@@ -61,16 +71,21 @@ impl Outputs {
             registry: None,
             loads: false,
             load_attributes: BTreeMap::new(),
-            asked: options.push || options.load,
+            asked: shorthand != Shorthand::None,
         };
-        for text in &options.outputs {
+        for text in texts {
             outputs.add(text, terminal)?;
             outputs.asked = true;
         }
-        if options.push {
-            outputs.store.get_or_insert_default().push = true;
-        } else if options.load || !outputs.asked {
-            outputs.store.get_or_insert_default();
+        match shorthand {
+            Shorthand::Push => outputs.store.get_or_insert_default().push = true,
+            Shorthand::Load => {
+                outputs.store.get_or_insert_default();
+            }
+            Shorthand::None if !outputs.asked => {
+                outputs.store.get_or_insert_default();
+            }
+            Shorthand::None => {}
         }
         if outputs.places.iter().filter(|place| place.is_standard_output()).count() > 1 {
             return Err(OutputError::OutputTwice);
@@ -88,7 +103,7 @@ impl Outputs {
         &self.places
     }
 
-    /// Takes the places, which have been told to the builder.
+    /// Takes the places, when the builder knows them.
     pub(crate) fn take_places(&mut self) -> Vec<Place> {
         std::mem::take(&mut self.places)
     }
@@ -115,7 +130,7 @@ impl Outputs {
         store.chain(registry).chain(&self.load_attributes).chain(self.places.iter().flat_map(Place::attributes))
     }
 
-    /// Checks what depends on the image's names, and gives them to the archives.
+    /// Checks the parts that depend on the image's names, and gives the names to the archives.
     ///
     /// # Errors
     /// A push without a name.
@@ -210,8 +225,8 @@ mod tests {
     use super::*;
 
     fn parse(outputs: &[&str], terminal: bool) -> Result<Outputs, OutputError> {
-        let outputs = outputs.iter().map(|text| (*text).to_owned()).collect();
-        Outputs::parse(&OutputOptions { outputs, ..OutputOptions::default() }, terminal)
+        let outputs: Vec<String> = outputs.iter().map(|text| (*text).to_owned()).collect();
+        Outputs::parse(&outputs, Shorthand::None, terminal)
     }
 
     #[test]

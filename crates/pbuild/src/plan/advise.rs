@@ -1,4 +1,4 @@
-//! What `pbuild secrets advise` was asked for, checked.
+//! The order of an advice: the one way from the flags of `pbuild secrets advise` to checked types.
 
 use std::io::Read;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::context::context_directory;
 use crate::command::AdviseArguments;
 use crate::command::build::BuildArguments;
 
-/// An advice that somebody asked for.
+/// The order of an advice.
 #[derive(Debug)]
 pub(crate) struct AdviseOrder {
     /// The recipe of the build that the advice is about.
@@ -23,7 +23,7 @@ pub(crate) struct AdviseOrder {
     pub(crate) secrets: Vec<SecretName>,
     /// The form of the advice.
     pub(crate) format: AdviceFormat,
-    /// What becomes of the manifest.
+    /// The effect on the manifest.
     pub(crate) effect: Effect,
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum AdviceFormat {
     Json,
 }
 
-/// What an advice does to the manifest.
+/// The effect of an advice on the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Nothing.

@@ -1,14 +1,14 @@
-//! What the engine is to say of an image beside it: provenance, lists of parts, annotations.
+//! The documents that an engine attaches to an image: provenance, lists of parts, annotations.
 
 use std::collections::BTreeMap;
 
 use crate::command::build::AttestationOptions;
 use crate::plan::comma_separated;
 
-/// A flag that cannot be. Each message names it.
+/// A flag that is not possible. Each message names it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum AttestationError {
-    /// `--attest` that is no list of pairs.
+    /// `--attest` that is not a list of pairs.
     #[error("invalid --attest {0:?}: write type=TYPE with NAME=VALUE pairs between commas")]
     Format(String),
     /// `--attest` without a type.
@@ -17,7 +17,7 @@ pub(crate) enum AttestationError {
     /// `disabled=` that is neither true nor false.
     #[error("invalid --attest {0:?}: disabled is true or false")]
     Disabled(String),
-    /// `--annotation` that is no pair.
+    /// `--annotation` that is not a pair.
     #[error("invalid --annotation {0:?}: write [TYPE:]NAME=VALUE")]
     Annotation(String),
     /// `--annotation` of a type that does not exist.
@@ -25,20 +25,20 @@ pub(crate) enum AttestationError {
     AnnotationKind(String),
 }
 
-/// What is to be attached, checked.
+/// The documents to attach, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attestations {
-    /// The frontend's attributes (`attest:TYPE`) of what is wanted.
+    /// The frontend's attributes (`attest:TYPE`) of the documents.
     wanted: BTreeMap<String, String>,
-    /// Whether somebody said yes or no to provenance.
+    /// Whether a flag says yes or no to provenance.
     provenance_settled: bool,
     /// The exporters' attributes of annotations.
     annotations: BTreeMap<String, String>,
 }
 
-/// What the engine was asked to attach to a result when it exports it.
+/// The results to which the engine attaches documents when it exports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attested {
+pub(crate) enum AttestationReach {
     /// Nothing.
     Nothing,
     /// Documents in images (`inline-only`).
@@ -47,7 +47,7 @@ pub(crate) enum Attested {
     Everything,
 }
 
-/// What docker's own client asks for when nobody says anything.
+/// The provenance that docker's own client asks for by default.
 const USUAL: &str = "mode=min,inline-only=true";
 
 impl Attestations {
@@ -144,11 +144,11 @@ impl Attestations {
     }
 
     /// Where documents will be attached.
-    pub(crate) fn attested(&self) -> Attested {
+    pub(crate) fn reach(&self) -> AttestationReach {
         match self.wanted.values().map(|value| value.contains("inline-only=true")).collect::<Vec<_>>().as_slice() {
-            [] => Attested::Nothing,
-            inline if inline.iter().all(|inline| *inline) => Attested::Images,
-            _ => Attested::Everything,
+            [] => AttestationReach::Nothing,
+            inline if inline.iter().all(|inline| *inline) => AttestationReach::Images,
+            _ => AttestationReach::Everything,
         }
     }
 }
@@ -200,11 +200,11 @@ mod tests {
 
     #[test]
     fn documents_are_expected_where_they_will_be() {
-        assert_eq!(parse(&[]).unwrap().attested(), Attested::Nothing);
+        assert_eq!(parse(&[]).unwrap().reach(), AttestationReach::Nothing);
         let mut usual = parse(&[]).unwrap();
         usual.use_usual(None);
-        assert_eq!(usual.attested(), Attested::Images);
-        assert_eq!(parse(&["--provenance=mode=max"]).unwrap().attested(), Attested::Everything);
+        assert_eq!(usual.reach(), AttestationReach::Images);
+        assert_eq!(parse(&["--provenance=mode=max"]).unwrap().reach(), AttestationReach::Everything);
     }
 
     #[test]

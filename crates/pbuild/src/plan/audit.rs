@@ -1,4 +1,4 @@
-//! What `pbuild audit` was asked for, checked.
+//! The order of an audit: the one way from the flags of `pbuild audit` to checked types.
 
 use std::path::{Path, PathBuf};
 
@@ -10,10 +10,10 @@ use super::source::{Source, SourceError};
 use crate::audit::output::{ReportError, Reports};
 use crate::command::audit::AuditArguments;
 
-/// An audit that somebody ordered.
+/// The order of an audit.
 #[derive(Debug)]
 pub(crate) struct AuditOrder {
-    /// What is searched.
+    /// The source of the bytes.
     pub(crate) source: Source,
     /// Where the report goes.
     pub(crate) reports: Reports,
@@ -33,7 +33,7 @@ pub(crate) struct AuditOrder {
     pub(crate) tls: Tls,
 }
 
-/// Whether an audit leaves out what an earlier one searched for the same secrets.
+/// Whether an audit leaves out layers that an earlier one searched for the same secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LayerMemoryUse {
     /// It does.

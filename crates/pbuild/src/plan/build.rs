@@ -1,4 +1,4 @@
-//! What `pbuild build` was asked for, checked: the one way from the flags to a build.
+//! The order of a build: the one way from the flags of `pbuild build` to checked types.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -16,18 +16,18 @@ use super::image_name::{ImageName, ImageNameError};
 use super::question::{Question, QuestionError};
 use super::ssh::{Forwarding, SshError};
 use crate::command::build::BuildArguments;
-use crate::output::{OutputError, Outputs};
+use crate::output::{OutputError, Outputs, Shorthand};
 
-/// What `pbuild build` does.
+/// The work of `pbuild build`.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// It builds.
     Build(Box<BuildOrder>),
     /// It asks about the Dockerfile, and builds nothing.
-    Ask(QuestionOrder),
+    Ask(Box<QuestionOrder>),
 }
 
-/// A question about a Dockerfile that somebody asked.
+/// The order of a question about a Dockerfile.
 #[derive(Debug)]
 pub(crate) struct QuestionOrder {
     /// The question.
@@ -40,17 +40,17 @@ pub(crate) struct QuestionOrder {
     pub(crate) tls: Tls,
 }
 
-/// A build that somebody ordered. Each part can be carried out as far as that can be told without an engine.
+/// The order of a build. Each part is possible, as far as that is certain without an engine.
 #[derive(Debug)]
 pub(crate) struct BuildOrder {
     /// The recipe.
     pub(crate) plan: BuildPlan,
     /// Where the result goes.
     pub(crate) outputs: Outputs,
-    /// What is said of the image beside it, and its caches.
+    /// The attestations and caches beside the image.
     ///
-    /// What is wrong here may quote a value, so it is not looked at before the secrets are known and masked.
-    pub(crate) published: Result<Published, PublishedError>,
+    /// An error here may quote a value, so it must not be shown before the secrets are known and masked.
+    pub(crate) extras: Result<Extras, ExtrasError>,
     /// The SSH agents that steps may use.
     pub(crate) forwarding: Forwarding,
     /// The manifest, where there is one.
@@ -61,13 +61,13 @@ pub(crate) struct BuildOrder {
     pub(crate) tls: Tls,
     /// The builder that was named.
     pub(crate) builder: Option<String>,
-    /// What was chosen about the course of the build.
+    /// The choices about the course of the build.
     pub(crate) choices: Choices,
 }
 
-/// What leaves the builder beside the image.
+/// The things that leave the builder beside the image.
 #[derive(Clone, Debug)]
-pub(crate) struct Published {
+pub(crate) struct Extras {
     /// Provenance, lists of parts, annotations.
     pub(crate) attestations: Attestations,
     /// Caches that are read and written.
@@ -76,7 +76,7 @@ pub(crate) struct Published {
 
 /// A flag of attestations or caches that cannot be followed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PublishedError {
+pub(crate) enum ExtrasError {
     /// An attestation or an annotation.
     #[error(transparent)]
     Attestation(#[from] AttestationError),
@@ -133,20 +133,25 @@ pub(crate) fn parse(
     let mut plan = BuildPlan::new(arguments, directory, manifest, &environment, stdin)?;
     let (builder, tls) = (arguments.builder.clone(), Tls::of_flag(arguments.secrets.require_tls));
     if let Some(question) = Question::parse(&arguments.call)? {
-        return Ok(Order::Ask(QuestionOrder { question, plan, builder, tls }));
+        return Ok(Order::Ask(Box::new(QuestionOrder { question, plan, builder, tls })));
     }
     let terminal = io::IsTerminal::is_terminal(&io::stdout());
-    let mut outputs = Outputs::parse(&arguments.output, terminal)?;
+    let shorthand = match (arguments.output.push, arguments.output.load) {
+        (true, _) => Shorthand::Push,
+        (false, true) => Shorthand::Load,
+        (false, false) => Shorthand::None,
+    };
+    let mut outputs = Outputs::parse(&arguments.output.outputs, shorthand, terminal)?;
     let names: Vec<ImageName> =
         outputs.take_names().iter().map(|name| ImageName::parse(name)).collect::<Result<_, _>>()?;
     plan.add_tags(names);
     outputs.name(&plan.tags)?;
-    let published = published(arguments, &plan, &environment);
+    let extras = extras(arguments, &plan, &environment);
     let forwarding = Forwarding::parse(&arguments.ssh, environment("SSH_AUTH_SOCK"))?;
     Ok(Order::Build(Box::new(BuildOrder {
         plan,
         outputs,
-        published,
+        extras,
         forwarding,
         manifest: found,
         sources: arguments.secrets.sources(),
@@ -156,12 +161,12 @@ pub(crate) fn parse(
     })))
 }
 
-fn published(
+fn extras(
     arguments: &BuildArguments,
     plan: &BuildPlan,
     environment: impl Fn(&str) -> Option<String>,
-) -> Result<Published, PublishedError> {
+) -> Result<Extras, ExtrasError> {
     let attestations = Attestations::parse(&arguments.attestations)?;
     let caches = Caches::parse(&arguments.caches, &plan.build_arguments, environment)?;
-    Ok(Published { attestations, caches })
+    Ok(Extras { attestations, caches })
 }

@@ -13,10 +13,10 @@ use super::image_name::ImageName;
 use super::step_options::StepAttributes;
 use crate::command::build::BuildArguments;
 
-/// What a build is made of, checked as far as that needs no engine.
+/// The recipe of a build, checked as far as that needs no engine.
 #[derive(Debug)]
 pub(crate) struct BuildPlan {
-    /// What COPY and ADD read from.
+    /// The files that COPY and ADD read.
     pub(super) context: Context,
     /// The Dockerfile.
     pub(super) dockerfile: Dockerfile,
@@ -61,7 +61,7 @@ pub(crate) enum Extent {
 impl BuildPlan {
     /// Puts flags over the manifest.
     ///
-    /// `directory` is the context where it is one of this machine, see [`super::context_directory`]; `environment` answers
+    /// `directory` is the context where it is one of this machine, see [`super::context::context_directory`]; `environment` answers
     /// for build arguments that are given by name alone; `stdin` is read for `-f -` and for the context `-`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Caches beside the engine's own: `--cache-from`, `--cache-to`.
 //!
-//! What is imported may be anybody's: it answers for steps, and the gate searches states and not keys. What is exported leaves
-//! the builder, and it is not what the gate searched: BuildKit's exporter takes the newest result that it knows under each key,
+//! An imported cache may be anybody's: it answers for steps, and the gate searches states and not keys. An exported cache
+//! leaves the builder, and the gate has not searched it: BuildKit's exporter takes the newest result that it knows under each key,
 //! which another build may have made, and with `mode=max` those of all stages. So a build with secrets exports none but the
 //! inline cache, which names the image's own layers and carries no state.
 
@@ -16,7 +16,7 @@ use crate::command::build::CacheOptions;
 use crate::oci_layout;
 use crate::plan::comma_separated;
 
-/// A cache that cannot be. Each message names the flag.
+/// A cache that is not possible. Each message names the flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum CacheError {
     /// The value does not follow the grammar.
@@ -48,7 +48,7 @@ pub(crate) enum CacheError {
 pub(crate) struct Caches {
     imports: Vec<CacheEntry>,
     exports: Vec<CacheEntry>,
-    /// Folders that cannot be read from, each with the reason: as docker, such a cache is told and left out.
+    /// Folders that cannot be read, each with the reason: as with docker, such a cache is left out with a warning.
     left_out: Vec<String>,
 }
 
@@ -56,13 +56,13 @@ pub(crate) struct Caches {
 const SOURCE: &str = "src";
 /// The attribute that names a folder to write to.
 const DESTINATION: &str = "dest";
-/// What a cache in a folder is called there where nothing else is said.
+/// The tag of a cache in a folder where the flag names no other.
 const TAG: &str = "latest";
 /// The answer of the builder that describes the cache that it wrote (BuildKit `exporter/containerimage/exptypes`).
 const WRITTEN: &str = "cache.manifest";
 
 impl Caches {
-    /// Reads the flags; `environment` has what GitHub's runners say of their cache.
+    /// Reads the flags; `environment` has the variables of GitHub's runners about their cache.
     ///
     /// # Errors
     /// [`CacheError`] names the flag.
@@ -156,7 +156,7 @@ impl Caches {
         Ok(())
     }
 
-    /// The attributes of all; without credentials, which have to be what they are.
+    /// The attributes of all caches without the credentials, which are secret on purpose.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
         let all = self.imports.iter().chain(&self.exports).flat_map(|entry| &entry.attributes);
         all.filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
@@ -176,7 +176,7 @@ fn folder<'entry>(entry: &'entry CacheEntry, attribute: &str) -> Option<&'entry 
     path.map(String::as_str).filter(|path| !path.is_empty())
 }
 
-/// Finds out what is to be read of a folder: the engine takes a digest and no tag. Returns why it cannot be read.
+/// Finds the digest to read in a folder: the engine takes no tag. Returns the reason where there is none.
 fn settle_folder(entry: &mut CacheEntry) -> Result<Option<String>, CacheError> {
     if !is_local(entry) {
         return Ok(None);

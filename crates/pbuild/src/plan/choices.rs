@@ -1,4 +1,4 @@
-//! The choices of a build that change neither the recipe nor the result: what is searched, what is kept, what is written.
+//! The choices about the course of a build, which change neither its recipe nor its result.
 
 use std::path::PathBuf;
 
@@ -25,14 +25,14 @@ impl Tls {
 /// How much of the base image is searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BaseSearch {
-    /// What a container of it sees, inside the builder.
+    /// The files that a container of it sees, inside the builder.
     #[default]
     Merged,
     /// Every layer of it, by an export of the whole image.
     Full,
 }
 
-/// What becomes of the cache records of a leaking build.
+/// The fate of the cache records of a leaking build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LeakedCache {
     /// They are removed.
@@ -42,7 +42,7 @@ pub(crate) enum LeakedCache {
     Kept,
 }
 
-/// The files that say what a build made.
+/// The files that describe the result of a build.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResultFiles {
     /// `--iidfile`.
@@ -51,7 +51,7 @@ pub(crate) struct ResultFiles {
     pub(crate) metadata: Option<PathBuf>,
 }
 
-/// Everything that somebody chose about the course of a build.
+/// All choices about the course of a build.
 #[derive(Clone, Debug)]
 pub(crate) struct Choices {
     base: BaseSearch,
@@ -108,7 +108,7 @@ impl Choices {
         self.base
     }
 
-    /// What becomes of the cache records of a leaking build.
+    /// The fate of the cache records of a leaking build.
     pub(crate) fn leaked_cache(&self) -> LeakedCache {
         self.leaked_cache
     }
@@ -123,7 +123,7 @@ impl Choices {
         self.allowed_frontends.iter().any(|allowed| allowed == image)
     }
 
-    /// The files that say what the build made.
+    /// The files that describe the result of the build.
     pub(crate) fn files(&self) -> &ResultFiles {
         &self.files
     }

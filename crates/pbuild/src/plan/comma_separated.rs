@@ -27,7 +27,7 @@ pub(crate) fn fields(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A quoted field without its quotes, and what follows it.
+/// A quoted field without its quotes, and the rest of the text.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut field = String::new();
     let mut rest = text;
@@ -45,7 +45,7 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// `NAME=VALUE` of every field, names in small letters without blanks; the field that is none of that otherwise.
+/// The names and values of fields `NAME=VALUE`, the names in small letters without blanks.
 ///
 /// # Errors
 /// The text that is no pair.

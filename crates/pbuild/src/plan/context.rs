@@ -30,7 +30,7 @@ pub(crate) enum Dockerfile {
     },
 }
 
-/// What COPY and ADD read from.
+/// The files that COPY and ADD read.
 #[derive(Clone)]
 pub(crate) enum Context {
     /// A directory of this machine, absolute.

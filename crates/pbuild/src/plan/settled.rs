@@ -1,6 +1,6 @@
-//! The recipe of a build with everything that only an engine, or docker's own configuration, could tell.
+//! The recipe of a build with the facts that only an engine, or docker's own configuration, knows.
 //!
-//! A [`SettledPlan`] is what will be sent: the guard looks at it, and nothing changes it afterwards.
+//! A [`SettledPlan`] will be sent as it is: the guard looks at it, and nothing changes it afterwards.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) enum Frontend {
     EngineOwn,
 }
 
-/// What is known of a build only when the builder has been chosen.
+/// The facts about a build that are known only when the builder has been chosen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LateFacts {
     /// Which frontend reads the Dockerfile.

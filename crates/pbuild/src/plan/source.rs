@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::command::audit::AuditArguments;
 
-/// What an audit searches.
+/// The source of an audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// An image of the engine, by name or id.
@@ -37,10 +37,10 @@ pub(crate) enum SourceError {
 const ARCHIVES: [&str; 2] = ["docker-archive:", "oci-archive:"];
 
 impl Source {
-    /// Finds out what the arguments name.
+    /// Reads the flags and the argument.
     ///
     /// # Errors
-    /// When they name nothing.
+    /// [`SourceError`].
     pub(super) fn parse(arguments: &AuditArguments) -> Result<Self, SourceError> {
         let AuditArguments { image, archive, layout, registry, directory, .. } = arguments;
         if let Some(path) = archive {
@@ -90,7 +90,7 @@ impl Source {
         Self::Engine(name.strip_prefix("docker-daemon:").unwrap_or(name).to_owned())
     }
 
-    /// `DIR[:NAME]`: a folder may have a colon in its name, so what is there decides.
+    /// `DIR[:NAME]`: a folder may have a colon in its name, so the file system decides.
     fn layout(text: &str) -> Self {
         if Path::new(text).is_dir() {
             return Self::Layout(text.into(), None);

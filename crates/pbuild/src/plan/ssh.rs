@@ -21,7 +21,7 @@ pub(crate) enum SshError {
         /// The agent's id.
         id: String,
     },
-    /// What is given cannot be an agent or a key.
+    /// The path leads neither to an agent nor to a key.
     #[error("--ssh {id}: {} is neither the socket of an agent nor a file with a key", path.display())]
     Neither {
         /// The agent's id.
@@ -44,7 +44,7 @@ pub(crate) enum SshError {
         id: String,
         /// The files as given.
         keys: Vec<PathBuf>,
-        /// What ssh-add says, a line.
+        /// One line of ssh-add's answer.
         said: String,
     },
     /// Two agents of one id.
@@ -73,7 +73,7 @@ enum Agent {
 
 /// The agents that a build lends to its steps. Those that were started for keys end with it.
 #[derive(Debug, Default)]
-pub(crate) struct Lent {
+pub(crate) struct LentAgents {
     agents: Agents,
     _started: Vec<KeyAgent>,
 }
@@ -112,7 +112,7 @@ impl Forwarding {
     ///
     /// # Errors
     /// When one does not start, or takes no key.
-    pub(crate) fn lend(&self) -> Result<Lent, SshError> {
+    pub(crate) fn lend(&self) -> Result<LentAgents, SshError> {
         let (mut sockets, mut started) = (BTreeMap::new(), Vec::new());
         for (id, agent) in &self.0 {
             let socket = match agent {
@@ -126,11 +126,11 @@ impl Forwarding {
             };
             sockets.insert(id.clone(), socket);
         }
-        Ok(Lent { agents: Agents(sockets), _started: started })
+        Ok(LentAgents { agents: Agents(sockets), _started: started })
     }
 }
 
-impl Lent {
+impl LentAgents {
     /// The sockets of the agents, by id.
     pub(crate) fn agents(&self) -> &Agents {
         &self.agents
@@ -159,7 +159,7 @@ impl KeyAgent {
         let mut command = Command::new("ssh-agent");
         command.arg("-a").arg(folder.path().join(SOCKET)).args(["sh", "-c", KEEPER]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // Ctrl-C is for us, who end it.
+        // Ctrl-C reaches this tool, which ends the keeper.
         let keeper = command.process_group(0).spawn().map_err(failed)?;
         let mut agent = Self { folder, keeper };
         // The keeper runs when the socket is there.
@@ -209,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    fn lend_words(words: &[&str], environment: Option<&Path>) -> Result<Lent, SshError> {
+    fn lend_words(words: &[&str], environment: Option<&Path>) -> Result<LentAgents, SshError> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         Forwarding::parse(&words, environment.map(|path| path.display().to_string()))?.lend()
     }

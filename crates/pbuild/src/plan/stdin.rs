@@ -10,7 +10,7 @@ pub(crate) const DOCKERFILE_LIMIT: u64 = 16 << 20;
 /// The header of a tar entry, in bytes.
 const HEADER: usize = 512;
 
-/// What came.
+/// The content of standard input.
 pub(crate) enum Input {
     /// A Dockerfile, whole.
     Dockerfile(Vec<u8>),

@@ -49,7 +49,7 @@ pub(crate) enum StepOptionError {
     },
 }
 
-/// What the flags mean to BuildKit.
+/// The flags in BuildKit's words.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct StepAttributes {
     /// Frontend attributes.
@@ -58,7 +58,7 @@ pub(crate) struct StepAttributes {
     pub(crate) locals: BTreeMap<String, PathBuf>,
     /// OCI layouts of this machine by the name under which the frontend asks for them.
     pub(crate) layouts: BTreeMap<String, PathBuf>,
-    /// What the build may do beyond the usual.
+    /// The permissions beyond the usual ones.
     pub(crate) entitlements: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ fn limit(text: &str) -> Result<String, StepOptionError> {
     Ok(format!("{name}={soft}:{hard}"))
 }
 
-/// A named context: what is elsewhere is named to the frontend, a directory of this machine is sent.
+/// A named context: a directory of this machine is sent, and everything else is named to the frontend.
 fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionError> {
     let wrong = || StepOptionError::Context(text.to_owned());
     let (name, source) =

@@ -25,13 +25,13 @@ use zeroize::Zeroizing;
 
 use super::authority;
 use super::error::RegistryError;
-use super::reference::Reference;
+use super::reference::ImageReference;
 
 /// How long a connection and the head of an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Storage behind a registry is one redirection away; more are a circle.
 const MOST_REDIRECTIONS: usize = 5;
-/// A token is short, and so is what a refusal says.
+/// A token is short, and so is the text of a refusal.
 const LARGEST_ANSWER: usize = 1 << 20;
 
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -43,7 +43,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Speaks with one registry about one image.
 pub(super) struct Client {
-    reference: Reference,
+    reference: ImageReference,
     registries: Registries,
     tls: Arc<ClientConfig>,
     /// The value of the header that the registry accepted last.
@@ -51,7 +51,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(reference: &Reference) -> Result<Self, RegistryError> {
+    pub(super) fn new(reference: &ImageReference) -> Result<Self, RegistryError> {
         let folder = Environment::of_process().docker_folder();
         Ok(Self {
             reference: reference.clone(),
@@ -193,7 +193,7 @@ impl Client {
         address.parse().map_err(|_| RegistryError::Protocol("a name that is no address"))
     }
 
-    /// One request on a connection of its own. What is said to a host without TLS is said to this machine alone.
+    /// Sends one request on a connection of its own. Only a host that is this machine may be spoken with without TLS.
     async fn send(&self, uri: &Uri, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, RegistryError> {
         let host = uri.authority().ok_or(RegistryError::Protocol("an address without a host"))?.clone();
         let path = uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));

@@ -10,9 +10,9 @@ use crate::plan::{ImageName, ImageNameError};
 /// The host that serves Docker Hub's images.
 const HUB_HOST: &str = "registry-1.docker.io";
 
-/// `HOST/NAME[:TAG][@DIGEST]`, with docker's defaults for what is missing.
+/// `HOST/NAME[:TAG][@DIGEST]`, with docker's defaults for missing parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reference {
+pub(crate) struct ImageReference {
     text: String,
     host: String,
     repository: String,
@@ -26,12 +26,12 @@ pub(crate) enum ReferenceError {
     /// The part before the digest is no name of an image.
     #[error(transparent)]
     Name(#[from] ImageNameError),
-    /// The digest is none.
+    /// The digest is not valid.
     #[error("the digest is not sha256: and 64 hex digits")]
     Digest,
 }
 
-impl Reference {
+impl ImageReference {
     /// Parses a reference as docker does.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Reference {
         &self.repository
     }
 
-    /// What the registry is asked for: the digest, else the tag.
+    /// The version to ask the registry for: the digest, else the tag.
     pub(crate) fn version(&self) -> &str {
         self.digest.as_ref().map_or(&self.tag, Digest::as_str)
     }
@@ -79,7 +79,7 @@ impl Reference {
     }
 }
 
-impl fmt::Display for Reference {
+impl fmt::Display for ImageReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -99,7 +99,7 @@ mod tests {
             ("r.example/a/b:2", "r.example", "a/b", "2"),
             ("127.0.0.1:5000/shop:1", "127.0.0.1:5000", "shop", "1"),
         ] {
-            let reference = Reference::parse(text).unwrap();
+            let reference = ImageReference::parse(text).unwrap();
             assert_eq!(
                 (reference.host(), reference.repository(), reference.version()),
                 (host, repository, version),
@@ -107,11 +107,11 @@ mod tests {
             );
         }
         let digest = format!("sha256:{}", "a".repeat(64));
-        assert_eq!(Reference::parse(&format!("r.example/a:1@{digest}")).unwrap().version(), digest);
+        assert_eq!(ImageReference::parse(&format!("r.example/a:1@{digest}")).unwrap().version(), digest);
         for wrong in
             ["", "r.example/UPPER", "UPPER/case", "r.example/a@sha256:00", "r.example/a:", "http://r.example/a"]
         {
-            assert!(Reference::parse(wrong).is_err(), "{wrong}");
+            assert!(ImageReference::parse(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -127,7 +127,7 @@ mod tests {
             ("10.0.0.1:5000/a", false),
             ("r.example/a", false),
         ] {
-            assert_eq!(Reference::parse(text).unwrap().is_loopback(), loopback, "{text}");
+            assert_eq!(ImageReference::parse(text).unwrap().is_loopback(), loopback, "{text}");
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The cache records of a leaking build: which ones to drop, and in which order.
 //!
-//! The engine has no way from a step to its cache record. What came up between two looks at the cache and is described
-//! by one of the build's own steps is the build's own, with everything that builds on it. A record that another build is
-//! using at that moment is in use and stays; so is one that the engine has not let go of yet, for it does so some time
-//! after a build has ended.
+//! The engine has no way from a step to its cache record. A record that appeared between two looks at the cache, and whose
+//! description is that of one of the build's own steps, is the build's own, with everything that builds on it. A record in use
+//! stays: another build may be using it, or the engine has not let go of it yet, which it does some time after a build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +15,7 @@ pub(crate) struct Marks {
     pub(crate) names: BTreeSet<String>,
     /// The commands of its steps.
     pub(crate) commands: BTreeSet<String>,
-    /// Whether what was sent of contexts belongs to it.
+    /// Whether the files that were sent of contexts belong to it.
     pub(crate) contexts: bool,
 }
 
@@ -24,7 +23,7 @@ impl Marks {
     /// Whether a record may be of this build.
     ///
     /// BuildKit describes the result of a command as `mount / from exec ARGUMENTS` and that of a file operation by its
-    /// name; before 2021 every file operation was a `fileop target`. What was sent of a context has no name at all.
+    /// name; before 2021 every file operation was a `fileop target`. A file that was sent of a context has no name at all.
     fn fit(&self, record: &CacheRecord) -> bool {
         let of_command = |command: &String| !command.is_empty() && record.description.ends_with(command.trim_end());
         (self.contexts && record.kind == "source.local")
@@ -34,8 +33,8 @@ impl Marks {
     }
 }
 
-/// How many records that came since fit the marks. Those that stay when everything was dropped that could be are held by
-/// something: the engine, which has not let go of them yet, or another build.
+/// The number of records that have appeared since and fit the marks. Those that stay after the removal are in use: by the
+/// engine, which has not let go of them yet, or by another build.
 pub(crate) fn remaining(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> usize {
     after.iter().filter(|record| !before.contains(&record.id) && marks.fit(record)).count()
 }
