@@ -91,7 +91,7 @@ async fn steps(plan: BuildPlan, edge: &Edge) -> Result<Vec<Step>, Failure> {
     let outcome = edge.cancellation.unless_cancelled(building).await?;
     ignore.abort();
     match outcome.map_err(of_look) {
-        // `FROM scratch` and nothing more has no graph, so nobody gave it up.
+        // `FROM scratch` and nothing more has no graph, so that the look did not end it.
         Ok(_) | Err(Err(LookEnd::Enough)) => Ok(look.steps),
         Err(Ok(broken)) => Err(broken.into()),
         Err(Err(LookEnd::Graph(error))) => Err(LookEnd::Graph(error).into()),

@@ -88,7 +88,7 @@ impl Proof {
     }
 }
 
-/// Why nothing is proven. The image may still be clean; its export will tell.
+/// Why nothing is proven. The image may still be clean; a search of its export will show it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unproven {
     /// The engine's BuildKit runs no containers beside a build.

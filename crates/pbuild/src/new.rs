@@ -273,14 +273,14 @@ fn tell(manifest: &Manifest, edge: &Edge) {
     };
     let kinds =
         [(papp::Scope::Build, "for the build"), (papp::Scope::Run, "for the app"), (papp::Scope::Both, "for both")];
-    let told: Vec<String> = kinds
+    let groups: Vec<String> = kinds
         .into_iter()
         .map(|(scope, what)| (names(scope), what))
         .filter(|(names, _)| !names.is_empty())
         .map(|(names, what)| format!("{} {what}", names.join(", ")))
         .collect();
-    if !told.is_empty() {
-        edge.fact("secrets", &told.join(" · "));
+    if !groups.is_empty() {
+        edge.fact("secrets", &groups.join(" · "));
     }
     if !manifest.services.is_empty() {
         let services = manifest.services.iter().map(|service| match &service.version {

@@ -88,7 +88,7 @@ mod tests {
             let text = |needed: bool| steps.iter().enumerate().filter(move |(at, _)| is_needed(*at) == needed).map(|(_, step)| *step);
             let needed: Vec<(&str, Vec<&str>)> = text(true).map(|step| (step, StepPattern::commands(step).take(1).collect())).collect();
             let others: Vec<&str> = text(false).collect();
-            // A step's own text may be one of the commands of another; then no pattern can tell them apart.
+            // A step's own text may be one of the commands of another; then no pattern can distinguish them.
             prop_assume!(needed.iter().all(|(step, _)| !others.iter().any(|other| StepPattern::new(&StepPattern::literal(step)).matches(other))));
             let patterns: Vec<StepPattern> = narrowest(&needed, &others).iter().map(|text| StepPattern::new(text)).collect();
             for (step, _) in &needed {

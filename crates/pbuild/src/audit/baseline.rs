@@ -29,7 +29,7 @@ struct Document {
     accepted: Vec<Entry>,
 }
 
-/// One accepted finding. Name and place are for people who review the file.
+/// One accepted finding. The name and the place are there for a review of the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {

@@ -92,7 +92,7 @@ impl BlobStore for Remote {
             return Ok(Some(self.root.1.len() as u64));
         }
         match wanted.size {
-            // What the documents say; a blob of another length does not match its digest.
+            // The size of the documents; a blob of another length does not match its digest.
             Some(size) => Ok(Some(size)),
             None => Err(io::Error::other(RegistryError::NoSize)),
         }

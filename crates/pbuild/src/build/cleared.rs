@@ -1,4 +1,4 @@
-//! A build that is clean: its files are written, its image gets its names and goes to its registries, and people are told.
+//! A build that is clean: its files are written, its image gets its names and goes to its registries, and people read about it.
 
 use std::path::Path;
 

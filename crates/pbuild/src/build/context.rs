@@ -91,7 +91,7 @@ impl FileGuard {
             searcher.finish(&mut |hit| found.push(hit));
         }
         let mut verdict = Verdict::Continue;
-        // What begins where the kept bytes begin was seen whole before, when the byte in front of it was there to look at.
+        // A hit at the very start of the kept bytes was seen before, together with the byte in front of it.
         for hit in found.into_iter().filter(|hit| hit.start() > 0 || self.offset == 0) {
             for name in hit.names() {
                 let allowed = self.shared.allowed.contains(name.as_str());
@@ -122,7 +122,7 @@ impl FileObserver for FileGuard {
         }
         self.kept.extend_from_slice(bytes);
         let verdict = self.search(false);
-        // One byte more tells whether a short value stands alone.
+        // One byte more shows whether a short value stands alone.
         let drop = self.kept.len().saturating_sub(self.shared.needles.longest() + 1);
         self.kept.drain(..drop);
         self.offset += drop as u64;
@@ -136,7 +136,7 @@ impl FileObserver for FileGuard {
 
 impl Drop for FileGuard {
     fn drop(&mut self) {
-        // What is left of a file that was found to hold a value.
+        // These bytes may belong to a file that holds a value.
         self.kept.fill(0);
     }
 }

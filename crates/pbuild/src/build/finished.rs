@@ -137,7 +137,7 @@ impl<'a> Examined<'a> {
     }
 }
 
-/// The gate's proof, if it has one; and what a person is told of it.
+/// Shows the outcome of the gate, and returns its proof if there is one.
 fn proof(scene: &Scene<'_>, outcome: Option<GateOutcome>) -> Option<Box<Proof>> {
     match outcome {
         Some(GateOutcome::Clean(proof)) => {

@@ -233,9 +233,9 @@ mod tests {
     #[test]
     fn an_address_with_the_value_is_refused_and_not_shown() {
         let url = format!("https://me:{VALUE}@git.example/x.git");
-        for (key, told) in [("context", "the context"), ("context:more", "--build-context more")] {
+        for (key, shown) in [("context", "the context"), ("context:more", "--build-context more")] {
             let error = check_addresses(&BTreeMap::from([(key.to_owned(), url.clone())]), &redactor()).expect_err(key);
-            assert_eq!(error, GuardError::Address { context: told.into(), secrets: vec!["TOKEN".into()] });
+            assert_eq!(error, GuardError::Address { context: shown.into(), secrets: vec!["TOKEN".into()] });
             assert!(!error.to_string().contains(VALUE));
         }
         let clean = [("context", "https://git.example/x.git"), ("build-arg:context", &url)];

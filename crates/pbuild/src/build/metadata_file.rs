@@ -16,7 +16,7 @@ pub(crate) fn document(exporter_response: &BTreeMap<String, String>, names: &[St
     for (key, text) in exporter_response {
         document.insert(key.clone(), structured(text).unwrap_or_else(|| Value::String(text.clone())));
     }
-    // The engine was told of no name before the search; docker gives them whole.
+    // The engine did not know the names before the search; docker writes them whole.
     if !names.is_empty() {
         document.insert("image.name".to_owned(), Value::String(names.join(",")));
     }

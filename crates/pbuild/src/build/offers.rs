@@ -58,7 +58,7 @@ impl Offers {
             };
             (account, of)
         };
-        let told = |step: &Step| {
+        let document = |step: &Step| {
             let mounted: Vec<&str> = step.mounted.iter().map(|mounted| mounted.id.as_str()).collect();
             let state = match states.get(&step.digest) {
                 Some(StepState::Ran) => "ran",
@@ -67,7 +67,7 @@ impl Offers {
             };
             json!({ "vertex": step.digest, "name": step.name, "state": state, "offered": step.offered, "mounted": mounted })
         };
-        Self { secrets: secrets.iter().map(account).collect(), steps: steps.iter().map(told).collect() }
+        Self { secrets: secrets.iter().map(account).collect(), steps: steps.iter().map(document).collect() }
     }
 
     /// The account for people: a line for each group of secrets that went the same way, without those that no step has.
@@ -103,14 +103,14 @@ impl Offers {
 
     /// The secrets that this build could do without, for people.
     pub(crate) fn unused(&self) -> Vec<String> {
-        let told = |secret: &SecretUse| match secret {
+        let remark = |secret: &SecretUse| match secret {
             SecretUse { name, steps: 0, .. } => Some(format!("no step of this build was offered {name}")),
             SecretUse { name, mentioned: false, .. } => {
                 Some(format!("no command of this build mentions {name}; a program may still read it"))
             }
             _ => None,
         };
-        self.secrets.iter().filter_map(|(secret, _)| told(secret)).collect()
+        self.secrets.iter().filter_map(|(secret, _)| remark(secret)).collect()
     }
 
     /// The account for the record of builds.

@@ -103,7 +103,7 @@ impl<'a> Prepared<'a> {
         let looking = async { futures::join!(CacheBefore::look(&scene.site.builder), bases, attached(scene)) };
         let (before, bases, attached) = scene.edge.cancellation.unless_cancelled(looking).await?;
         let before = before?;
-        // What cannot be read back is not asked for, unless somebody wants it: then the whole image is searched.
+        // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is searched.
         let usual = match scene.secrets.is_empty() {
             true => self.has_usual_attestations().await?,
             false => attached.is_some(),
@@ -218,8 +218,8 @@ impl<'a> Prepared<'a> {
             return Err(PreparationError::NotInThisStore(what).into());
         }
         if let (Some(archive), Some(_)) = (image, outputs.store()) {
-            // Each exporter makes an image of its own, with attestations of its own, and the builder tells the digest of
-            // one: which of them lies in the store without a name could not be said, neither to name it nor to remove it.
+            // Each exporter makes an image of its own, with attestations of its own, and the builder says the digest of
+            // only one: nobody could say which of them lies in the store without a name, to name it or to remove it.
             return Err(PreparationError::ArchiveAndStore(archive.to_string()).into());
         }
         if outputs.count() > 1 {
@@ -249,7 +249,7 @@ impl<'a> Prepared<'a> {
 /// Removes the files of an earlier build, which nobody may take for this one's.
 fn remove_stale(files: &ResultFiles) -> Result<(), PreparationError> {
     for (flag, file) in [("--iidfile", &files.image_id), ("--metadata-file", &files.metadata)] {
-        // What is not a regular file stays, such as /dev/stdout.
+        // Something that is not a regular file stays, such as /dev/stdout.
         let is_file = |file: &&PathBuf| std::fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_file());
         let Some(file) = file.as_ref().filter(is_file) else { continue };
         match std::fs::remove_file(file) {

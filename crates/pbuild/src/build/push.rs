@@ -114,16 +114,16 @@ async fn send(engine: &Engine, name: &ImageName, credentials: DockerCredentials)
             error => error.to_string(),
         })?;
         // `1: digest: sha256:… size: 527` is the last word.
-        let told = said.status.as_deref().and_then(|status| status.split_once("digest: "));
-        let told = told.and_then(|(_, rest)| rest.split(' ').next()).filter(|digest| digest.starts_with("sha256:"));
-        digest = told.map(str::to_owned).or(digest);
+        let named = said.status.as_deref().and_then(|status| status.split_once("digest: "));
+        let named = named.and_then(|(_, rest)| rest.split(' ').next()).filter(|digest| digest.starts_with("sha256:"));
+        digest = named.map(str::to_owned).or(digest);
     }
     Ok(digest)
 }
 
 /// Whether a second attempt may succeed. A decision of the registry stays.
 fn is_broken_connection(problem: &str) -> bool {
-    // What Go's network says of a connection that the other side, or a failed write, ended.
+    // The words of Go's network about a connection that the other side, or a failed write, ended.
     let words = [
         "EOF",
         "connection reset",

@@ -75,7 +75,7 @@ struct Layer {
 
 impl Layer {
     fn of(finding: &Finding, report: &Report, platform: Option<&str>) -> Option<Self> {
-        // In a report of several images the numbers of layers cannot be told apart.
+        // In a report of several images the numbers of layers are ambiguous.
         (platform.is_some() || report.platforms().len() <= 1).then_some(())?;
         report.stats().layers.checked_sub(finding.layer()?).map(|from_last| Self { from_last })
     }

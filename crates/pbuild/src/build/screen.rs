@@ -39,7 +39,7 @@ pub(crate) struct Screen {
 impl Screen {
     /// Waits until everything is shown, and returns the account.
     pub(crate) async fn finish(self) -> ScreenAccount {
-        // A screen that panicked has nothing to tell; the build's own outcome is what counts.
+        // A screen that panicked gives no account; only the outcome of the build counts.
         self.showing.await.unwrap_or_default()
     }
 

@@ -187,8 +187,8 @@ mod tests {
     #[test]
     fn docker_hears_what_it_is() {
         assert_eq!(run(&["docker-cli-plugin-metadata"]), Ok(Call::Metadata));
-        let told: serde_json::Value = serde_json::from_str(&metadata()).expect("JSON");
-        assert_eq!((&told["SchemaVersion"], told["Vendor"].is_string()), (&"0.1.0".into(), true));
+        let answer: serde_json::Value = serde_json::from_str(&metadata()).expect("JSON");
+        assert_eq!((&answer["SchemaVersion"], answer["Vendor"].is_string()), (&"0.1.0".into(), true));
         assert!(is_plugin(Some(OsStr::new("/x/cli-plugins/docker-pbuild"))));
         assert!(!is_plugin(Some(OsStr::new("/usr/bin/pbuild"))) && !is_plugin(None));
     }

@@ -151,9 +151,9 @@ mod tests {
             Coverage::of(folder.path(), &dockerfile).sent_by_a_rule(folder.path())
         };
         fs::write(folder.path().join(".env"), "").unwrap();
-        let told = |line, pattern: &str| SentEnvFile { path: PathBuf::from(".env"), line, pattern: pattern.to_owned() };
-        assert_eq!(sent_by_a_rule("# all\n*\n!src\n!.env\n"), [told(4, ".env")]);
-        assert_eq!(sent_by_a_rule(".env*\n\n! /.e*v\n"), [told(3, ".e*v")]);
+        let sent = |line, pattern: &str| SentEnvFile { path: PathBuf::from(".env"), line, pattern: pattern.to_owned() };
+        assert_eq!(sent_by_a_rule("# all\n*\n!src\n!.env\n"), [sent(4, ".env")]);
+        assert_eq!(sent_by_a_rule(".env*\n\n! /.e*v\n"), [sent(3, ".e*v")]);
         for silent in ["*\n!src\n", "!.env\n.env\n", "!.env.example\n", ""] {
             assert_eq!(sent_by_a_rule(silent), [], "{silent:?}");
         }

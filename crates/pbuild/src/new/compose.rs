@@ -233,7 +233,7 @@ impl Reader<'_> {
             return;
         };
         let read = Interpolated::read(&image);
-        // A tag that an env file decides still tells the kind: whatever the variables are, the name stands before them.
+        // The kind is known even where an env file decides the tag: the name stands before the variables.
         let plain = read.plain(self.has_value);
         let known = plain.clone().unwrap_or_else(|| image.split("${").next().unwrap_or_default().to_owned());
         let Some((kind, official)) = kind_of(&known) else {

@@ -49,7 +49,7 @@ impl Outputs {
     }
 
     /// Whether something leaves the builder, or stays in it, that never comes here: then only the search in the builder
-    /// can tell what it holds.
+    /// can show what it holds.
     pub(crate) fn needs_proof(&self) -> bool {
         self.registry.is_some() || self.count() == 0
     }

@@ -46,7 +46,7 @@ impl BuildPlan {
             }
         }
         if facts.frontend == Frontend::EngineOwn {
-            // The frontend looks for `# syntax=` only where nobody has said that it was called for it (BuildKit's
+            // The frontend looks for `# syntax=` unless this attribute says that it was called because of it (BuildKit's
             // `frontend/dockerfile/builder`).
             self.attributes.insert("cmdline".to_owned(), String::new());
         }

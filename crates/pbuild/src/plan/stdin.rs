@@ -44,8 +44,8 @@ fn is_tar(header: &[u8]) -> bool {
     let (field, after) = rest.split_at(8);
     let sum: u32 = before.iter().chain(after).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * u32::from(b' ');
     let digits = String::from_utf8_lossy(field);
-    let told = u32::from_str_radix(digits.trim_matches([' ', '\0']), 8);
-    header[0] != 0 && told == Ok(sum)
+    let written = u32::from_str_radix(digits.trim_matches([' ', '\0']), 8);
+    header[0] != 0 && written == Ok(sum)
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ const LIMITS: [&str; 15] = [
     "stack",
 ];
 
-/// `NAME=SOFT:HARD`; a hard limit that is not given is the soft one, and -1 is none.
+/// `NAME=SOFT:HARD`; a missing hard limit is the soft one, and -1 means no limit.
 fn limit(text: &str) -> Result<String, StepOptionError> {
     let wrong = || StepOptionError::Limit(text.to_owned());
     let (name, numbers) = text.split_once('=').ok_or_else(wrong)?;
