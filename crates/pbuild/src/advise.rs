@@ -21,7 +21,7 @@ use crate::build::of_look;
 use crate::edge::{Edge, Failure};
 use crate::files::mention::{Mention, mention};
 use crate::plan::{AdviceFormat, AdviseOrder, BuildPlan, Effect, LateFacts, Tls};
-use crate::site::Site;
+use crate::site::{self, Site};
 use advice::{Advice, AdviceVerdict};
 pub(crate) use rewrite::RewriteError;
 
@@ -80,9 +80,9 @@ fn offered(order: &AdviseOrder) -> Vec<OfferedSecret> {
 
 /// Every step of the build, by asking the frontend and nothing more.
 async fn steps(plan: BuildPlan, edge: &Edge) -> Result<Vec<Step>, Failure> {
-    let Site { builder, .. } = Site::reach(edge, None, false, Tls::Optional).await?;
+    let Site { builder, .. } = Site::reach(edge, site::choose(None)?, false, Tls::Optional).await?;
     let plan = plan.settle(&LateFacts::default());
-    let request = plan.request(Environment::of_process().docker_folder());
+    let request = plan.request(Environment::of_process().docker_folder(), None);
     let request = BuildRequest { history: History::Nothing, ..request };
     let mut look = Look::default();
     let (updates, mut news) = mpsc::channel(64);

@@ -82,7 +82,9 @@ async fn carry_out(command: &Command, edge: &Edge) -> Result<Exit, Failure> {
         Command::Secrets(arguments) => secrets_command(arguments, edge).await,
         Command::Trust(arguments) => Ok(pcli::secrets::trust(arguments, &edge.desk())?),
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut CommandLine::command(), "pbuild", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut CommandLine::command(), "pbuild", &mut script);
+            edge.stdout.bytes(&script);
             Ok(Exit::Done)
         }
     }

@@ -1,7 +1,7 @@
 //! The place where a build runs and images are kept: an engine does both, a builder by itself only builds.
 
 use pbuildkit::Builder;
-use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, PlainBuilder, Safety};
+use pengine::{BuilderChoice, Endpoint, Engine, EngineError, Environment, Flags, PlainBuilder, Safety};
 
 use crate::edge::{Edge, Failure};
 use crate::plan::Tls;
@@ -25,19 +25,17 @@ pub(crate) enum SiteKind {
 }
 
 impl Site {
-    /// Reaches the builder that the flag, the variables and docker's files mean, and says which one that is.
+    /// Reaches the builder of a choice, and says which one that is.
     ///
     /// # Errors
-    /// When there is no builder, or it does not answer.
+    /// When it does not answer.
     pub(crate) async fn reach(
         edge: &Edge,
-        builder: Option<&str>,
+        choice: BuilderChoice,
         with_secrets: bool,
         tls: Tls,
     ) -> Result<Self, Failure> {
-        let flags = Flags { builder: builder.map(str::to_owned), ..Flags::default() };
-        let choice = BuilderChoice::resolve(&Environment::of_process(), &flags);
-        match choice? {
+        match choice {
             BuilderChoice::Engine(endpoint) => {
                 let engine = engine_at(&endpoint, edge, with_secrets, tls).await?;
                 let connecting = edge.cancellation.unless_cancelled(Builder::connect(&engine));
@@ -76,22 +74,31 @@ impl Site {
         }
     }
 
-    /// The address that docker's settings for builds are kept under: that of the engine of the docker context.
-    pub(crate) fn docker_address(&self) -> String {
-        match &self.kind {
-            SiteKind::Engine(engine) => engine.endpoint().to_string(),
-            SiteKind::Plain(_) => Endpoint::resolve(&Environment::of_process(), &Flags::default())
-                .map(|endpoint| endpoint.to_string())
-                .unwrap_or_default(),
-        }
-    }
-
     /// The identity of the builder, which no other one has; `None` when it does not say.
     pub(crate) async fn identity(&self) -> Option<String> {
         match &self.kind {
             SiteKind::Engine(engine) => engine.docker().info().await.ok()?.id,
             SiteKind::Plain(_) => Some(self.builder.workers().await.ok()?.into_iter().next()?.id),
         }
+    }
+}
+
+/// Chooses the builder that the flag, the variables and docker's files mean. Nothing is asked yet.
+///
+/// # Errors
+/// When there is no such builder, or docker's files are not valid.
+pub(crate) fn choose(builder: Option<&str>) -> Result<BuilderChoice, EngineError> {
+    let flags = Flags { builder: builder.map(str::to_owned), ..Flags::default() };
+    BuilderChoice::resolve(&Environment::of_process(), &flags)
+}
+
+/// The address that docker's settings for builds are kept under: that of the engine of the docker context.
+pub(crate) fn docker_address(choice: &BuilderChoice) -> String {
+    match choice {
+        BuilderChoice::Engine(endpoint) => endpoint.to_string(),
+        BuilderChoice::Plain(_) => Endpoint::resolve(&Environment::of_process(), &Flags::default())
+            .map(|endpoint| endpoint.to_string())
+            .unwrap_or_default(),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::failure::of_look;
 use crate::edge::{Edge, Failure};
 use crate::plan::{AnswerFormat, LateFacts, Question, QuestionOrder};
-use crate::site::Site;
+use crate::site::{self, Site};
 
 /// Asks, and prints the answer on standard output.
 ///
@@ -23,9 +23,9 @@ use crate::site::Site;
 /// question.
 pub(super) async fn run(order: QuestionOrder, edge: &Edge) -> Result<Exit, Failure> {
     let QuestionOrder { question, plan, builder, tls } = order;
-    let Site { builder, .. } = Site::reach(edge, builder.as_deref(), false, tls).await?;
+    let Site { builder, .. } = Site::reach(edge, site::choose(builder.as_deref())?, false, tls).await?;
     let plan = plan.settle(&LateFacts::default());
-    let request = plan.request(Environment::of_process().docker_folder());
+    let request = plan.request(Environment::of_process().docker_folder(), None);
     let mut request = BuildRequest { history: History::Nothing, ..request };
     request.attributes.insert("requestid".to_owned(), question.request().to_owned());
     // A frontend that knows no questions refuses; without this it would build.

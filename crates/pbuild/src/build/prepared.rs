@@ -7,7 +7,7 @@ use std::sync::Arc;
 use papp::{Inject, Manifest};
 use pbuildkit::llb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
 use pbuildkit::{BuildRequest, Capabilities, Exporter, History};
-use pengine::{DockerConfiguration, Environment, ImageStore};
+use pengine::{BuilderChoice, DockerConfiguration, Environment, ImageStore};
 use psecret::{Delivery, Secret};
 
 use super::cleared::Cleared;
@@ -26,7 +26,9 @@ use crate::gate::{CleanBases, Gate, SearchLine};
 use crate::memory::LayerMemory;
 use crate::output::{Outputs, Place};
 use crate::plan::ssh::LentAgents;
-use crate::plan::{Attestations, BaseSearch, BuildOrder, BuildPlan, Extent, Extras, LateFacts, ResultFiles, Tls};
+use crate::plan::{
+    Attestations, BaseSearch, BuildOrder, BuildPlan, Extent, Extras, LateFacts, ResultFiles, SettledPlan, Tls,
+};
 use crate::secrets::Secrets;
 use crate::site::{self, Site};
 
@@ -37,6 +39,8 @@ pub(super) struct Prepared<'a> {
     outputs: Outputs,
     extras: Extras,
     agents: LentAgents,
+    /// The engine's own address, where the build asks for it.
+    gateway: Option<String>,
 }
 
 impl<'a> Prepared<'a> {
@@ -55,17 +59,18 @@ impl<'a> Prepared<'a> {
         let dockerfile = plan.dockerfile_text()?;
         warn_of_sent_env_files(&plan, edge);
         let frontend = frontend::choose(&plan, dockerfile.as_deref(), &choices, &secrets)?;
+        let builder = site::choose(builder.as_deref())?;
+        let plan = plan.settle(&LateFacts { frontend, proxies: proxies(&builder)? });
+        guard::check(&plan, &extras, &outputs, dockerfile.as_deref(), &secrets.redactor)?;
         secrets.check_searchable()?;
         let needles = secrets.needles()?;
-        let site = Site::reach(edge, builder.as_deref(), !secrets.is_empty(), tls).await?;
-        let facts = LateFacts { frontend, proxies: proxies(&site)?, gateway: gateway(&plan, &site).await? };
-        let plan = plan.settle(&facts);
-        guard::check(&plan, &extras, &outputs, dockerfile.as_deref(), &secrets.redactor)?;
         let agents = forwarding.lend()?;
+        let site = Site::reach(edge, builder, !secrets.is_empty(), tls).await?;
+        let gateway = gateway(&plan, &site).await?;
         fit_outputs(&mut outputs, &site, plan.tags(), tls, edge).await?;
         secrets.announce(edge, |secret| offer(secret, manifest.as_ref().map(|found| &found.manifest)));
         let scene = Scene { edge, site, plan, choices, found: manifest, secrets, needles };
-        let prepared = Self { scene, outputs, extras, agents };
+        let prepared = Self { scene, outputs, extras, agents, gateway };
         prepared.check_store().await?;
         Ok(prepared)
     }
@@ -83,7 +88,7 @@ impl<'a> Prepared<'a> {
         let names: Vec<String> = self.scene.plan.tags().iter().map(ToString::to_string).collect();
         let attestations = self.attestations(self.has_usual_attestations().await?);
         let request = self.request(&names, &attestations);
-        let Self { scene, outputs, extras, agents: _agents } = self;
+        let Self { scene, outputs, extras, agents: _agents, .. } = self;
         let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
         let building = scene.edge.cancellation.unless_cancelled(scene.site.builder.build_plain(request, updates)).await;
         let failed = screen.finish().await.failed;
@@ -120,7 +125,7 @@ impl<'a> Prepared<'a> {
         let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
         let gate = gated.then(|| gate(scene, screen.search_line()).remembering(bases));
         let injection = self.injection(gate);
-        let Self { scene, outputs, extras, agents } = self;
+        let Self { scene, outputs, extras, agents, .. } = self;
         Ok(Running {
             scene,
             outputs,
@@ -181,7 +186,7 @@ impl<'a> Prepared<'a> {
     /// The request, with an exporter for each place.
     fn request(&self, names: &[String], attestations: &Attestations) -> BuildRequest {
         let scene = &self.scene;
-        let mut request = scene.plan.request(Environment::of_process().docker_folder());
+        let mut request = scene.plan.request(Environment::of_process().docker_folder(), self.gateway.as_deref());
         request.attributes.extend(attestations.attributes().clone());
         request.agents = self.agents.agents().clone();
         request.cache_imports = self.extras.caches.imports().to_vec();
@@ -277,15 +282,15 @@ fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
 }
 
 /// The proxies that docker's own client would give to builds here.
-fn proxies(site: &Site) -> Result<Vec<(&'static str, String)>, Failure> {
+fn proxies(builder: &BuilderChoice) -> Result<Vec<(&'static str, String)>, Failure> {
     let folder = Environment::of_process().docker_folder();
     let configuration = folder.map(|folder| DockerConfiguration::read(&folder)).transpose()?.unwrap_or_default();
-    let proxies = configuration.proxies(&site.docker_address());
+    let proxies = configuration.proxies(&site::docker_address(builder));
     Ok(proxies.into_iter().map(|(name, value)| (name, value.to_owned())).collect())
 }
 
 /// The address of `host-gateway`, where the build asks for it.
-async fn gateway(plan: &BuildPlan, site: &Site) -> Result<Option<String>, Failure> {
+async fn gateway(plan: &SettledPlan, site: &Site) -> Result<Option<String>, Failure> {
     if !plan.asks_for_gateway() {
         return Ok(None);
     }

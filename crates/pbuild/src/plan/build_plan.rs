@@ -150,11 +150,6 @@ impl BuildPlan {
         self.context.directory()
     }
 
-    /// Whether the engine must be asked for its gateway's address before the build can be settled.
-    pub(crate) fn asks_for_gateway(&self) -> bool {
-        self.hosts.iter().any(|(_, address)| *address == HostAddress::Gateway)
-    }
-
     /// Adds names that the outputs give.
     pub(super) fn add_tags(&mut self, tags: impl IntoIterator<Item = ImageName>) {
         self.tags.extend(tags);

@@ -1,6 +1,7 @@
-//! The recipe of a build with the facts that only an engine, or docker's own configuration, knows.
+//! The recipe of a build with the facts that are known only when the builder has been chosen.
 //!
-//! A [`SettledPlan`] will be sent as it is: the guard looks at it, and nothing changes it afterwards.
+//! A [`SettledPlan`] will be sent as it is: the guard looks at it, and nothing changes it afterwards. Only the engine's own
+//! address, for `host-gateway`, enters the request later: the engine gives it itself.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,8 +29,6 @@ pub(crate) struct LateFacts {
     pub(crate) frontend: Frontend,
     /// Docker's proxies for this engine, by the names of their build arguments.
     pub(crate) proxies: Vec<(&'static str, String)>,
-    /// The address of `host-gateway`, where the build asks for it.
-    pub(crate) gateway: Option<String>,
 }
 
 /// A build as it will be sent.
@@ -49,14 +48,6 @@ impl BuildPlan {
             // The frontend looks for `# syntax=` unless this attribute says that it was called because of it (BuildKit's
             // `frontend/dockerfile/builder`).
             self.attributes.insert("cmdline".to_owned(), String::new());
-        }
-        let host = |(name, address): &(String, HostAddress)| match (address, &facts.gateway) {
-            (HostAddress::Ip(address), _) | (HostAddress::Gateway, Some(address)) => format!("{name}={address}"),
-            (HostAddress::Gateway, None) => format!("{name}=host-gateway"),
-        };
-        let hosts: Vec<String> = self.hosts.iter().map(host).collect();
-        if !hosts.is_empty() {
-            self.attributes.insert("add-hosts".to_owned(), hosts.join(","));
         }
         SettledPlan(self)
     }
@@ -98,14 +89,31 @@ impl SettledPlan {
         self.0.dockerfile_path()
     }
 
+    /// Whether the engine must be asked for the address of its gateway.
+    pub(crate) fn asks_for_gateway(&self) -> bool {
+        self.0.hosts.iter().any(|(_, address)| *address == HostAddress::Gateway)
+    }
+
+    /// The extra lines of `/etc/hosts`, in BuildKit's words.
+    fn hosts(&self, gateway: Option<&str>) -> Option<String> {
+        let host = |(name, address): &(String, HostAddress)| match address {
+            HostAddress::Ip(address) => format!("{name}={address}"),
+            HostAddress::Gateway => format!("{name}={}", gateway.unwrap_or("host-gateway")),
+        };
+        let hosts: Vec<String> = self.0.hosts.iter().map(host).collect();
+        (!hosts.is_empty()).then(|| hosts.join(","))
+    }
+
     /// The request to BuildKit: a build without an exporter and without secrets.
     ///
-    /// `docker_folder` holds docker's credentials, and names this machine's contexts to the engine.
-    pub(crate) fn request(&self, docker_folder: Option<PathBuf>) -> BuildRequest {
+    /// `docker_folder` holds docker's credentials, and names this machine's contexts to the engine; `gateway` is the address
+    /// that the engine itself gave for `host-gateway`.
+    pub(crate) fn request(&self, docker_folder: Option<PathBuf>, gateway: Option<&str>) -> BuildRequest {
         let plan = &self.0;
         let folder = docker_folder;
         let mut request = BuildRequest::dockerfile();
         request.attributes.extend(plan.attributes.clone());
+        request.attributes.extend(self.hosts(gateway).map(|hosts| ("add-hosts".to_owned(), hosts)));
         request.exporters = Vec::new();
         request.entitlements.clone_from(&plan.entitlements);
         match &plan.context {
@@ -160,10 +168,12 @@ mod tests {
 
     #[test]
     fn the_gateway_takes_its_place_among_the_hosts() {
-        let asking = plan(&[], &["a:host-gateway", "b=::1"]);
-        assert!(asking.asks_for_gateway() && !plan(&[], &["b=1.2.3.4"]).asks_for_gateway());
-        let facts = LateFacts { gateway: Some("172.17.0.1".to_owned()), ..LateFacts::default() };
-        assert_eq!(asking.settle(&facts).attributes()["add-hosts"], "a=172.17.0.1,b=::1");
+        let asking = plan(&[], &["a:host-gateway", "b=::1"]).settle(&LateFacts::default());
+        assert!(asking.asks_for_gateway());
+        assert_eq!(asking.request(None, Some("172.17.0.1")).attributes["add-hosts"], "a=172.17.0.1,b=::1");
+        let plain = plan(&[], &["b=1.2.3.4"]).settle(&LateFacts::default());
+        assert!(!plain.asks_for_gateway());
+        assert_eq!(plain.request(None, None).attributes["add-hosts"], "b=1.2.3.4");
     }
 
     #[test]
