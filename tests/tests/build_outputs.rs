@@ -125,6 +125,9 @@ fn files_and_tars_are_docker_s_own_and_hold_no_secret(engine: &Engine) {
     assert!(files.contains_key("stays") && files["closed"].starts_with("40555 "), "{files:?}");
     let outcome = build(&scene, token.text(), &["-"]).run();
     outcome.expect_code(0).expect_stderr("clean");
+    // As with docker: a quiet build prints its ID, but a result on standard output stands there alone.
+    let quiet = build(&scene, token.text(), &["-"]).arg("-q").run();
+    assert_eq!(quiet.expect_code(0).stdout_bytes(), outcome.stdout_bytes());
     let mut unpacked = unpacked(&scene, outcome.stdout_bytes());
     unpacked.insert("stays".to_owned(), files["stays"].clone());
     assert_eq!(unpacked, files);

@@ -121,7 +121,7 @@ fn a_full_registry_has_no_half_of_an_image() {
     let registry = Registry::full(&engine);
     let push = Push::new(&engine, Scene::on(&engine), &registry);
     push.dockerfile("");
-    push.run(&["--push"]).expect_code(1).expect_stderr("want of space").expect_stderr("the registry has no such name");
+    push.run(&["--push"]).expect_code(1).expect_stderr("no space left").expect_stderr("the registry has no such name");
     assert_eq!(registry.digest("team/shop", "1"), None);
     let tool = push.scene.pbuild().args(["build", "--push", "."]);
     tool.run().expect_code(2).expect_stderr("tag is needed when pushing to registry");

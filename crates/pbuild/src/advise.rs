@@ -3,87 +3,46 @@
 //! The commands are those of the build graph, so every shape of RUN counts. The frontend reads the Dockerfile and the
 //! configurations of base images; then the build is given up, and nothing of it runs. No value is read.
 
+mod advice;
 mod pattern;
 mod rewrite;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use papp::{Inject, Scope};
-use pbuildkit::{BuildError, BuildRequest, History, Transform};
-use pcli::arguments::SecretArguments;
-use pcli::{FoundManifest, find_manifest};
+use pbuildkit::{BuildRequest, History, Transform};
+use pcli::FoundManifest;
+use pengine::Environment;
 use pgateway::Capabilities;
 use pllb::{Definition, Mode, MountTarget, Step, StepPattern};
-use pscreen::{Diagnostic, Exit};
-use psecret::SecretFlag;
-use serde::Serialize;
+use pscreen::Exit;
 use tokio::sync::mpsc;
 
-use crate::command::{AdviseArguments, BuildArguments};
+use crate::build::of_look;
 use crate::edge::{Edge, Failure};
-use crate::explain;
 use crate::files::mention::{Mention, mention};
-use crate::plan::{BuildPlan, context_directory};
-use crate::site::Site;
-
-/// What is proposed for one secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Advice {
-    /// The secret.
-    pub name: String,
-    /// Patterns that match exactly the steps that read it; empty when nothing does, or when the Dockerfile mounts it.
-    pub steps: Vec<String>,
-    /// The patterns of the manifest now.
-    pub now: Vec<String>,
-    /// The steps that read it, by name.
-    pub read_by: Vec<String>,
-    /// The steps that mount it by themselves.
-    pub mounted_by: Vec<String>,
-    /// What follows from that.
-    pub verdict: Verdict,
-    /// The line of `app.toml` to write.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<String>,
-}
-
-/// What follows for a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It is as narrow as it can be.
-    Good,
-    /// These steps should have it and no others.
-    Narrow,
-    /// The Dockerfile mounts it where it is read; `steps` would add nothing.
-    Mounted,
-    /// Nothing of the build mentions it.
-    Unmentioned,
-}
+use crate::plan::{AdviceFormat, AdviseOrder, BuildPlan, Effect, LateFacts, Tls};
+use crate::site::{self, Site};
+use advice::{Advice, AdviceVerdict};
+pub(crate) use rewrite::RewriteError;
 
 /// Runs the command.
 ///
 /// # Errors
-///
 /// When the graph cannot be had, or `--write` cannot change the manifest.
-pub async fn run(arguments: &AdviseArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let context = context_directory(&arguments.path).map_err(|error| explain::plan(&error))?;
-    let found =
-        find_manifest(arguments.config.as_deref(), &[&context, Path::new(".")]).map_err(|error| error.diagnostic())?;
-    if arguments.write && found.is_none() {
-        let diagnostic = Diagnostic::error("there is no app.toml to write to", Exit::Usage);
-        return Err(diagnostic.help("pbuild new makes one").into());
+pub(crate) async fn run(order: AdviseOrder, edge: &Edge) -> Result<Exit, Failure> {
+    let offered = offered(&order);
+    let AdviseOrder { plan, manifest, format, effect, .. } = order;
+    let steps = steps(plan, edge).await?;
+    let advice: Vec<Advice> = offered.iter().map(|secret| advise(secret, &steps)).collect();
+    match format {
+        AdviceFormat::Json => {
+            let document = serde_json::json!({ "version": 1, "secrets": advice });
+            edge.stdout.line(&document.to_string());
+        }
+        AdviceFormat::Text => tell(&advice, manifest.as_ref(), edge),
     }
-    let wanted = wanted(arguments, found.as_ref())?;
-    let steps = steps(arguments, context, found.as_ref(), edge).await?;
-    let advice: Vec<Advice> = wanted.iter().map(|secret| advise(secret, &steps)).collect();
-    if arguments.json {
-        let document = serde_json::json!({ "version": 1, "secrets": advice });
-        edge.stdout.line(&document.to_string());
-    } else {
-        tell(&advice, found.as_ref(), edge);
-    }
-    if let (true, Some(found)) = (arguments.write, &found) {
+    if let (Effect::Write, Some(found)) = (effect, &manifest) {
         let changed = rewrite::write(found, &advice)?;
         let text = if changed.is_empty() {
             "nothing to change".to_owned()
@@ -95,59 +54,48 @@ pub async fn run(arguments: &AdviseArguments, edge: &Edge) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-/// A secret that the build offers.
-struct Wanted {
+/// A secret that the build offers to its steps.
+struct OfferedSecret {
     name: String,
     now: Vec<String>,
     entry: Option<papp::Secret>,
 }
 
-fn wanted(arguments: &AdviseArguments, found: Option<&FoundManifest>) -> Result<Vec<Wanted>, Failure> {
-    let declared = found.into_iter().flat_map(|found| found.manifest.build_secrets());
-    let mut wanted: Vec<Wanted> = declared
-        .map(|secret| Wanted { name: secret.name.clone(), now: secret.steps.clone(), entry: Some(secret.clone()) })
+/// The secrets of the manifest, and those of the flags that it does not declare.
+fn offered(order: &AdviseOrder) -> Vec<OfferedSecret> {
+    let declared = order.manifest.iter().flat_map(|found| found.manifest.build_secrets());
+    let mut offered: Vec<OfferedSecret> = declared
+        .map(|secret| OfferedSecret {
+            name: secret.name.clone(),
+            now: secret.steps.clone(),
+            entry: Some(secret.clone()),
+        })
         .collect();
-    for (at, text) in arguments.secrets.iter().enumerate() {
-        let flag = SecretFlag::parse(text).map_err(|error| {
-            Diagnostic::from_error(&error, Exit::Usage).note(format!("in --secret number {}", at + 1))
-        })?;
-        if !wanted.iter().any(|known| known.name == flag.name().as_str()) {
-            wanted.push(Wanted { name: flag.name().to_string(), now: Vec::new(), entry: None });
+    for name in &order.secrets {
+        if !offered.iter().any(|known| known.name == name.as_str()) {
+            offered.push(OfferedSecret { name: name.to_string(), now: Vec::new(), entry: None });
         }
     }
-    Ok(wanted)
+    offered
 }
 
 /// Every step of the build, by asking the frontend and nothing more.
-async fn steps(
-    arguments: &AdviseArguments,
-    context: std::path::PathBuf,
-    found: Option<&FoundManifest>,
-    edge: &Edge,
-) -> Result<Vec<Step>, Failure> {
-    let flags = BuildArguments {
-        context: arguments.path.clone(),
-        recipe: arguments.recipe.clone(),
-        ..BuildArguments::default()
-    };
-    let environment = |name: &str| std::env::var(name).ok();
-    let manifest = found.map(|found| &found.manifest);
-    let plan = BuildPlan::new(&flags, Some(context), manifest, environment, std::io::stdin())
-        .map_err(|error| explain::plan(&error))?;
-    let Site { builder, .. } = Site::reach(edge, None, false, &SecretArguments::default()).await?;
-    let request = BuildRequest { history: History::Nothing, ..plan.request() };
+async fn steps(plan: BuildPlan, edge: &Edge) -> Result<Vec<Step>, Failure> {
+    let Site { builder, .. } = Site::reach(edge, site::choose(None)?, false, Tls::Optional).await?;
+    let plan = plan.settle(&LateFacts::default());
+    let request = plan.request(Environment::of_process().docker_folder(), None);
+    let request = BuildRequest { history: History::Nothing, ..request };
     let mut look = Look::default();
     let (updates, mut news) = mpsc::channel(64);
     let ignore = tokio::spawn(async move { while news.recv().await.is_some() {} });
     let building = builder.build(request, Some(&mut look), updates);
     let outcome = edge.cancellation.unless_cancelled(building).await?;
     ignore.abort();
-    match outcome {
-        // `FROM scratch` and nothing more has no graph, so nobody gave it up.
-        Ok(_) | Err(BuildError::Transform(Looked::Enough)) => Ok(look.steps),
-        Err(BuildError::Failed(failure)) => Err(explain::build(&BuildError::Failed(failure), None, None).into()),
-        Err(BuildError::Buildkit(error)) => Err(explain::buildkit(&error).into()),
-        Err(error) => Err(Diagnostic::from_error(&error, Exit::Failed).into()),
+    match outcome.map_err(of_look) {
+        // `FROM scratch` and nothing more has no graph, so that the look did not end it.
+        Ok(_) | Err(Err(LookEnd::Enough)) => Ok(look.steps),
+        Err(Ok(broken)) => Err(broken.into()),
+        Err(Err(LookEnd::Graph(error))) => Err(LookEnd::Graph(error).into()),
     }
 }
 
@@ -157,16 +105,19 @@ struct Look {
     steps: Vec<Step>,
 }
 
+/// Why a look at the graph ended.
 #[derive(Debug, thiserror::Error)]
-enum Looked {
+pub(crate) enum LookEnd {
+    /// Everything was seen.
     #[error("the graph was looked at")]
     Enough,
+    /// The graph cannot be read.
     #[error("failed to read the build graph")]
     Graph(#[from] pllb::InjectError),
 }
 
 impl Transform for Look {
-    type Error = Looked;
+    type Error = LookEnd;
 
     fn transform(
         &mut self,
@@ -175,7 +126,7 @@ impl Transform for Look {
         definition: Definition,
     ) -> Result<Definition, Self::Error> {
         self.steps = pllb::inject(definition, &pllb::Plan::default(), Mode::Environment)?.steps;
-        Err(Looked::Enough)
+        Err(LookEnd::Enough)
     }
 }
 
@@ -198,7 +149,7 @@ fn reading<'step>(step: &'step Step, name: &str) -> Vec<&'step str> {
     }
 }
 
-fn advise(secret: &Wanted, steps: &[Step]) -> Advice {
+fn advise(secret: &OfferedSecret, steps: &[Step]) -> Advice {
     let name = secret.name.as_str();
     let mounted_by: Vec<String> =
         steps.iter().filter(|step| mounts(step, name)).map(|step| step.name.clone()).collect();
@@ -222,14 +173,14 @@ fn advise(secret: &Wanted, steps: &[Step]) -> Advice {
             mounts(step, name) || matches(&secret.now, &step.command) == needed_texts.contains(step.command.as_str())
         });
     let verdict = match (needed.is_empty(), mounted_by.is_empty()) {
-        (true, true) => Verdict::Unmentioned,
-        (true, false) => Verdict::Mounted,
-        (false, _) if is_exact || (secret.now.is_empty() && others.is_empty()) => Verdict::Good,
-        (false, _) => Verdict::Narrow,
+        (true, true) => AdviceVerdict::Unmentioned,
+        (true, false) => AdviceVerdict::Mounted,
+        (false, _) if is_exact || (secret.now.is_empty() && others.is_empty()) => AdviceVerdict::Good,
+        (false, _) => AdviceVerdict::Narrow,
     };
-    let line = (verdict == Verdict::Narrow).then(|| rewrite::line(name, secret.entry.as_ref(), &proposed));
+    let line = (verdict == AdviceVerdict::Narrow).then(|| advice::line(name, secret.entry.as_ref(), &proposed));
     let read_by = needed.iter().map(|(step, _)| step.name.clone()).collect();
-    let steps = if verdict == Verdict::Good && !secret.now.is_empty() { secret.now.clone() } else { proposed };
+    let steps = if verdict == AdviceVerdict::Good && !secret.now.is_empty() { secret.now.clone() } else { proposed };
     Advice { name: name.to_owned(), steps, now: secret.now.clone(), read_by, mounted_by, verdict, line }
 }
 
@@ -244,10 +195,10 @@ fn tell(advice: &[Advice], found: Option<&FoundManifest>, edge: &Edge) {
     }
     for one in advice {
         let reason = match one.verdict {
-            Verdict::Good => format!("good: {}", count(&one.read_by)),
-            Verdict::Narrow => format!("read by {}", one.read_by.join(" · ")),
-            Verdict::Mounted => format!("mounted by the Dockerfile in {}", one.mounted_by.join(" · ")),
-            Verdict::Unmentioned => unmentioned(one, found),
+            AdviceVerdict::Good => format!("good: {}", count(&one.read_by)),
+            AdviceVerdict::Narrow => format!("read by {}", one.read_by.join(" · ")),
+            AdviceVerdict::Mounted => format!("mounted by the Dockerfile in {}", one.mounted_by.join(" · ")),
+            AdviceVerdict::Unmentioned => unmentioned(one, found),
         };
         edge.stderr.fact(&one.name, &format!(" {reason}"));
     }

@@ -1,54 +1,51 @@
-//! The search of a finished image, for `pbuild build` before the tag and for `pbuild audit` alone.
+//! The search of a finished image: by `pbuild audit`, and by `pbuild build` before the image has a name.
 
-pub mod attached;
-pub mod baseline;
-pub mod chunks;
-pub mod dockerfile;
-pub mod output;
-pub mod registry;
-pub mod source;
-pub mod store;
+pub(crate) mod attached;
+pub(crate) mod baseline;
+mod chunks;
+pub(crate) mod dockerfile;
+pub(crate) mod output;
+pub(crate) mod registry;
+pub(crate) mod source;
+mod store;
 
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pcli::{FoundManifest, find_manifest};
 use pengine::Engine;
 use pimage::Verify;
 use pscan::{Memory, NeedleSet, Options, Report, ScanError};
-use pscreen::{Diagnostic, Ending, Exit};
+use pscreen::{Ending, Exit};
 
-use crate::command::AuditArguments;
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;
 use crate::memory::LayerMemory;
+use crate::plan::{AuditOrder, LayerMemoryUse, Source};
 use crate::secrets::Secrets;
 use crate::site;
 use attached::Attached;
 use baseline::Baselines;
-use output::Outputs;
-use source::{Bytes, Source};
+use source::Bytes;
 
 /// An image that was built and not searched yet. It has no way to a name.
 #[derive(Debug)]
-pub struct Built {
+pub(crate) struct Built {
     id: String,
 }
 
 /// An image that was searched, in the builder or to the last byte of its export, and holds no secret: only this can be
 /// tagged.
 #[derive(Debug)]
-pub struct Audited {
+pub(crate) struct Audited {
     id: String,
 }
 
-/// What the search of a built image came to.
+/// The outcome of a search of a built image.
 #[derive(Debug)]
-pub enum Verdict {
-    /// Searched whole, nothing found.
+pub(crate) enum ImageVerdict {
+    /// All of it was searched, and nothing was found.
     Clean(Audited, Report),
     /// A secret is in it.
     Leak(Report),
@@ -56,9 +53,9 @@ pub enum Verdict {
     Incomplete(Report),
 }
 
-/// What the search of what is attached to an image came to.
+/// The outcome of a search of the documents that are attached to an image.
 #[derive(Debug)]
-pub enum AttachedVerdict {
+pub(crate) enum AttachedVerdict {
     /// Nothing is attached that holds a secret.
     Clean(NothingUnseen),
     /// A secret is in it.
@@ -69,39 +66,36 @@ pub enum AttachedVerdict {
 
 /// Nothing came to an image after the gate that was not searched.
 #[derive(Debug)]
-pub struct NothingUnseen(());
+pub(crate) struct NothingUnseen(());
 
 impl Built {
     /// The image that the engine says it built, by its digest.
-    #[must_use]
-    pub fn new(id: &str) -> Self {
+    pub(crate) fn new(id: &str) -> Self {
         Self { id: id.to_owned() }
     }
 
     /// Its ID in the engine.
-    #[must_use]
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// The image of a build that was searched before its result was returned, and to which nothing was attached since but
     /// what was searched too.
-    #[must_use]
-    pub fn proven(self, _: &Proof, _: NothingUnseen) -> Audited {
+    pub(crate) fn proven(self, _: &Proof, _: NothingUnseen) -> Audited {
         Audited { id: self.id }
     }
 
     /// The image of a build without secrets: there is nothing to search for.
-    #[must_use]
-    pub fn without_secrets(self) -> Audited {
+    pub(crate) fn without_secrets(self) -> Audited {
         Audited { id: self.id }
     }
 
-    /// Searches what the engine attached to the image when it exported it; `None` when it attaches nothing.
+    /// Searches the documents that the engine attached to the image when it exported it; `attached` is `None` where the
+    /// engine attaches none.
     ///
     /// # Errors
     /// When the work should stop.
-    pub async fn audit_attached(
+    pub(crate) async fn audit_attached(
         &self,
         attached: Option<&Attached>,
         needles: Arc<NeedleSet>,
@@ -121,77 +115,88 @@ impl Built {
     ///
     /// # Errors
     /// When the engine does not hand it out, or the work should stop.
-    pub async fn audit(
+    pub(crate) async fn audit(
         self,
         engine: &Engine,
         secrets: &Secrets,
         needles: Arc<NeedleSet>,
         edge: &Edge,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<ImageVerdict, Failure> {
         let options = Options { subject: Some(self.id.clone()), memory: remembered(secrets), ..Options::default() };
         let report = engine_image(engine, &self.id, options, needles, edge).await?;
         Ok(match report.verdict() {
-            pscan::Verdict::Clean => Verdict::Clean(Audited { id: self.id }, report),
-            pscan::Verdict::Leak => Verdict::Leak(report),
-            pscan::Verdict::Incomplete => Verdict::Incomplete(report),
+            pscan::Verdict::Clean => ImageVerdict::Clean(Audited { id: self.id }, report),
+            pscan::Verdict::Leak => ImageVerdict::Leak(report),
+            pscan::Verdict::Incomplete => ImageVerdict::Incomplete(report),
         })
     }
 }
 
 impl Audited {
     /// Its ID in the engine.
-    #[must_use]
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 }
 
-/// `pbuild audit`.
+/// Why an image cannot be searched.
+#[derive(Debug)]
+pub(crate) enum AuditError {
+    /// There is no secret to search for.
+    NoSecrets,
+    /// The engine has no image of this name.
+    NoImage(String),
+    /// The engine does not answer about an image.
+    Engine {
+        /// The image.
+        name: String,
+        /// Why.
+        source: bollard::errors::Error,
+    },
+    /// The bytes cannot be searched.
+    Scan(ScanError),
+    /// The thread of the search ended early.
+    EndedEarly,
+}
+
+/// Runs `pbuild audit`.
 ///
 /// # Errors
-/// What a person must be told; there is no report then.
-pub async fn run(arguments: &AuditArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let found =
-        find_manifest(arguments.secrets.config.as_deref(), &[Path::new(".")]).map_err(|error| error.diagnostic())?;
-    let secrets = Secrets::read_at_hand(&arguments.secrets, found.as_ref(), edge)?;
+/// When there is no report.
+pub(crate) async fn run(order: AuditOrder, edge: &Edge) -> Result<Exit, Failure> {
+    let secrets = Secrets::read_at_hand(&order.sources, order.manifest.as_ref(), edge)?;
     let edge = &edge.redacting(&secrets.redactor);
-    match audit(arguments, &secrets, found.as_ref(), edge).await {
+    match audit(&order, &secrets, edge).await {
         Ok(exit) => Ok(exit),
         Err(failure) => Ok(failure.report(&edge.stderr)),
     }
 }
 
-async fn audit(
-    arguments: &AuditArguments,
-    secrets: &Secrets,
-    manifest: Option<&FoundManifest>,
-    edge: &Edge,
-) -> Result<Exit, Failure> {
-    let outputs = Outputs::parse(&arguments.formats, arguments.quiet, arguments.github)?;
-    let source = Source::parse(arguments)?;
+async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exit, Failure> {
     let needles = secrets.needles()?;
     if needles.is_empty() {
-        let diagnostic = Diagnostic::error("there is no secret to search for, so nothing could be proven", Exit::Usage)
-            .help("give the values with --secret, --env-file or app.toml; values of 8 characters or more are searched for");
-        return Err(diagnostic.into());
+        return Err(AuditError::NoSecrets.into());
     }
-    outputs.check()?;
+    order.reports.check()?;
     // Its key is asked for before the search, which may take long.
-    let wants_baseline = arguments.baseline.is_some() || arguments.write_baseline.is_some();
-    let baselines = if wants_baseline { Some(Baselines::new(manifest, &secrets.all)?) } else { None };
-    let mut report = report(&source, arguments, memory(arguments, secrets), needles, edge).await?;
-    if let Some(path) = &arguments.dockerfile {
+    let needs_baselines = order.baseline.is_some() || order.new_baseline.is_some();
+    let baselines = match needs_baselines {
+        true => Some(Baselines::new(order.manifest.as_ref(), &secrets.all)?),
+        false => None,
+    };
+    let mut report = report(order, memory(order, secrets), needles, edge).await?;
+    if let Some(path) = &order.dockerfile {
         dockerfile::locate(&mut report, path)?;
     }
-    if let (Some(baselines), Some(path)) = (&baselines, &arguments.baseline) {
+    if let (Some(baselines), Some(path)) = (&baselines, &order.baseline) {
         baselines.apply(path, &mut report)?;
     }
-    if let (Some(baselines), Some(path)) = (&baselines, &arguments.write_baseline) {
+    if let (Some(baselines), Some(path)) = (&baselines, &order.new_baseline) {
         baselines.write(path, &report)?;
     }
-    outputs.write(&report, edge)?;
+    order.reports.write(&report, edge)?;
     Ok(match report.verdict() {
-        pscan::Verdict::Clean if arguments.secrets.strict && !secrets.all_searchable() => {
+        pscan::Verdict::Clean if order.is_strict() && !secrets.all_searchable() => {
             edge.stderr
                 .warning("--strict: not every secret can be searched for everywhere, so this is no clean result");
             Exit::Incomplete
@@ -202,9 +207,12 @@ async fn audit(
     })
 }
 
-/// What earlier audits searched for these secrets, unless nobody wants to know.
-fn memory(arguments: &AuditArguments, secrets: &Secrets) -> Option<Arc<dyn Memory>> {
-    if arguments.no_cache { None } else { remembered(secrets) }
+/// The memory of earlier audits for these secrets, unless every layer shall be searched.
+fn memory(order: &AuditOrder, secrets: &Secrets) -> Option<Arc<dyn Memory>> {
+    match order.memory {
+        LayerMemoryUse::Used => remembered(secrets),
+        LayerMemoryUse::Ignored => None,
+    }
 }
 
 fn remembered(secrets: &Secrets) -> Option<Arc<dyn Memory>> {
@@ -212,37 +220,36 @@ fn remembered(secrets: &Secrets) -> Option<Arc<dyn Memory>> {
     Some(Arc::new(memory))
 }
 
-/// Searches a source.
+/// Searches the source.
 async fn report(
-    source: &Source,
-    arguments: &AuditArguments,
+    order: &AuditOrder,
     memory: Option<Arc<dyn Memory>>,
     needles: Arc<NeedleSet>,
     edge: &Edge,
 ) -> Result<Report, Failure> {
-    let subject = source.subject();
-    let options = |way: &str| Options {
+    let subject = order.source.subject();
+    let options = |way: Option<&str>| Options {
         subject: Some(subject.clone()),
-        way: Some(way.to_owned()),
+        way: way.map(str::to_owned),
         memory: memory.clone(),
         ..Options::default()
     };
-    match source {
+    match &order.source {
         Source::Engine(name) => {
-            let engine = site::engine(edge, false, &arguments.secrets).await?;
-            engine_image(&engine, name, options(""), needles, edge).await
+            let engine = site::engine(edge, false, order.tls).await?;
+            engine_image(&engine, name, options(None), needles, edge).await
         }
-        Source::Archive(path) => search(source::archive(path)?, options("an archive"), needles, edge).await,
+        Source::Archive(path) => search(source::archive(path)?, options(Some("an archive")), needles, edge).await,
         Source::Layout(folder, name) => {
-            search(source::layout(folder, name.as_deref())?, options("an OCI layout"), needles, edge).await
+            search(source::layout(folder, name.as_deref())?, options(Some("an OCI layout")), needles, edge).await
         }
         Source::Registry(name) => {
             let blobs = edge.cancellation.unless_cancelled(registry::blobs(name)).await??;
-            search(Bytes::Blobs(blobs), options("the registry"), needles, edge).await
+            search(Bytes::Blobs(blobs), options(Some("the registry")), needles, edge).await
         }
         Source::Directory(path) => {
             let (blobs, unread) = source::directory(path)?;
-            let mut report = search(Bytes::Blobs(blobs), options("a folder"), Arc::clone(&needles), edge).await?;
+            let mut report = search(Bytes::Blobs(blobs), options(Some("a folder")), Arc::clone(&needles), edge).await?;
             for (path, why) in unread.list() {
                 report.add_unsearched(&needles, path.as_os_str().as_bytes(), why);
             }
@@ -261,7 +268,7 @@ async fn engine_image(
 ) -> Result<Report, Failure> {
     // The export of an image that does not exist is an empty archive on some engines.
     let known = edge.cancellation.unless_cancelled(engine.docker().inspect_image(id)).await?;
-    let known = known.map_err(|error| no_image(id, &error))?;
+    let known = known.map_err(|error| no_image(id, error))?;
     let name = known.repo_tags.unwrap_or_default().into_iter().find(|tag| is_name_of(tag, id));
     let own = known.id.as_deref().unwrap_or_default();
     if let Some(blobs) = edge.cancellation.unless_cancelled(store::blobs(engine, own, name.as_deref())).await? {
@@ -276,7 +283,7 @@ async fn engine_image(
     let (reader, forward) = chunks::channel(engine.docker().export_image(id));
     let options = Options { way: Some("the engine's export".to_owned()), ..options };
     let mut searching = std::pin::pin!(search(Bytes::Archive(Box::new(reader)), options, needles, edge));
-    // A search that was told to stop does not wait for an engine that sends nothing more.
+    // A search that has to stop does not wait for an engine that sends nothing more.
     tokio::select! {
         outcome = &mut searching => outcome,
         () = forward => searching.await,
@@ -288,13 +295,12 @@ fn is_name_of(tag: &str, given: &str) -> bool {
     tag == given || tag.strip_suffix(":latest") == Some(given)
 }
 
-fn no_image(name: &str, error: &bollard::errors::Error) -> Diagnostic {
+fn no_image(name: &str, error: bollard::errors::Error) -> AuditError {
     match error {
         bollard::errors::Error::DockerResponseServerError { status_code: 404, .. } => {
-            Diagnostic::error(format!("the engine has no image {name}"), Exit::Failed)
-                .help("`docker images` lists what it has; --archive FILE searches a file")
+            AuditError::NoImage(name.to_owned())
         }
-        error => Diagnostic::from_error(error, Exit::Failed).note(format!("while asking the engine for image {name}")),
+        source => AuditError::Engine { name: name.to_owned(), source },
     }
 }
 
@@ -322,8 +328,8 @@ pub(crate) async fn search(
     stop.store(true, Ordering::Relaxed);
     match outcome? {
         Ok(Ok(report)) => Ok(report),
-        Ok(Err(ScanError::Cancelled)) => Err(Failure::Ended(Ending::Interrupt)),
-        Ok(Err(error)) => Err(Diagnostic::from_error(&error, Exit::Usage).into()),
-        Err(_) => Err(Diagnostic::error("the search ended early, so nothing is proven", Exit::Incomplete).into()),
+        Ok(Err(ScanError::Cancelled)) => Err(Ending::Interrupt.into()),
+        Ok(Err(error)) => Err(AuditError::Scan(error).into()),
+        Err(_) => Err(AuditError::EndedEarly.into()),
     }
 }

@@ -1,4 +1,5 @@
-//! `pbuild doctor`: the engine as builds need it, and which files could get into an image; the rest is both tools'.
+//! `pbuild doctor`: the engine as builds need it, and the files that could get into an image; the rest is common to both
+//! tools.
 
 use std::path::{Path, PathBuf};
 
@@ -9,19 +10,27 @@ use pcli::resolve::Purpose;
 use pcli::{FoundManifest, STORE_NAME};
 use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
 use pgateway::Capabilities;
-use pscreen::{Diagnostic, Exit};
+use pscreen::Exit;
 
-use crate::edge::{Edge, Failure};
-use crate::explain;
+use crate::edge::{Edge, Explain as _, Failure};
 use crate::files::coverage;
 use crate::files::coverage::Coverage;
+
+/// An error that only the doctor finds.
+#[derive(Debug)]
+pub(crate) enum DoctorError {
+    /// The engine did not say how it keeps images.
+    ImageStore(bollard::errors::Error),
+    /// This BuildKit can hand no secret to a step.
+    NoSecrets,
+}
 
 /// Runs the command.
 ///
 /// # Errors
 ///
 /// When the work is stopped, or the report cannot be written.
-pub async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(builder()).await?;
     let (found, project) = doctor::look(&arguments.secrets, Purpose::Build, &edge.desk());
     findings.extend(project);
@@ -29,12 +38,12 @@ pub async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failu
     Ok(doctor::report(&findings, arguments.json, &edge.stdout)?)
 }
 
-/// Who answers, and what it can do.
+/// The builder that answers, and its abilities.
 async fn builder() -> Vec<Finding> {
     match BuilderChoice::resolve(&Environment::of_process(), &Flags::default()) {
         Ok(BuilderChoice::Engine(endpoint)) => engine(&endpoint).await,
         Ok(BuilderChoice::Plain(builder)) => plain(&builder).await,
-        Err(error) => vec![Finding::problem("builder", &explain::engine(&error))],
+        Err(error) => vec![Finding::problem("builder", &error.explain())],
     }
 }
 
@@ -42,14 +51,14 @@ async fn builder() -> Vec<Finding> {
 async fn engine(endpoint: &Endpoint) -> Vec<Finding> {
     let engine = match Engine::connect(endpoint).await {
         Ok(engine) => engine,
-        Err(error) => return vec![Finding::problem("engine", &explain::engine(&error))],
+        Err(error) => return vec![Finding::problem("engine", &error.explain())],
     };
     let mut findings = vec![Finding::ok("engine", engine.describe())];
     findings.extend(readable(endpoint.safety()));
     findings.push(match engine.image_store().await {
         Ok(ImageStore::Layers) => Finding::ok("images", "kept in docker's own store"),
         Ok(ImageStore::Containerd) => Finding::ok("images", "kept in containerd's store"),
-        Err(error) => Finding::problem("images", &Diagnostic::from_error(&error, Exit::Failed)),
+        Err(error) => Finding::problem("images", &DoctorError::ImageStore(error).explain()),
     });
     findings.extend(buildkit(&engine).await);
     findings
@@ -79,7 +88,7 @@ async fn buildkit(transport: impl Into<Transport>) -> Vec<Finding> {
     };
     match asked {
         Ok(capabilities) => able(&capabilities),
-        Err(error) => vec![Finding::problem("buildkit", &explain::buildkit(&error))],
+        Err(error) => vec![Finding::problem("buildkit", &error.explain())],
     }
 }
 
@@ -89,8 +98,7 @@ fn able(capabilities: &Capabilities) -> Vec<Finding> {
     } else if capabilities.operation(Capabilities::SECRET_MOUNT) {
         Finding::ok("buildkit", "steps get secrets by mounts and a prelude, which needs a /bin/sh in the image")
     } else {
-        let error = Diagnostic::error("this BuildKit can hand no secret to a step", Exit::Failed);
-        Finding::problem("buildkit", &error.help("Docker 20.10 or newer, with BuildKit enabled"))
+        Finding::problem("buildkit", &DoctorError::NoSecrets.explain())
     };
     let inside = if capabilities.frontend("gateway.exec") { "can" } else { "cannot" };
     vec![secrets, Finding::ok("buildkit", format!("programs {inside} run inside the builder (gateway.exec)"))]

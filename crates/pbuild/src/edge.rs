@@ -1,32 +1,32 @@
-//! Where the tool meets people: its two printers, its cancellation, and how it may fail.
+//! The edge between the tool and a person: two printers, the wish to stop, and errors on their way out.
+
+use std::fmt;
 
 use pscreen::{Cancellation, Diagnostic, Ending, Exit, Printer};
 use psecret::Redactor;
 
-/// What every command is handed.
+/// The way of every command to a person.
 #[derive(Clone, Debug)]
-pub struct Edge {
-    /// What happens.
-    pub stderr: Printer,
-    /// Results.
-    pub stdout: Printer,
+pub(crate) struct Edge {
+    /// The printer of news, warnings and errors.
+    pub(crate) stderr: Printer,
+    /// The printer of results.
+    pub(crate) stdout: Printer,
     /// Whether the work should stop.
-    pub cancellation: Cancellation,
-    /// Whether facts about a run that goes well are wanted; warnings and errors always are.
-    pub quiet: bool,
+    pub(crate) cancellation: Cancellation,
+    /// Whether the facts about a run that goes well stay unsaid; warnings and errors never do.
+    pub(crate) quiet: bool,
 }
 
 impl Edge {
-    /// What the commands that both tools share are handed.
-    #[must_use]
-    pub fn desk(&self) -> pcli::secrets::Desk {
+    /// The edge of the commands that both tools share.
+    pub(crate) fn desk(&self) -> pcli::secrets::Desk {
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         pcli::secrets::Desk { stdout, stderr, cancellation: self.cancellation.clone() }
     }
 
     /// The same edge behind a redactor, from the moment the secrets are known.
-    #[must_use]
-    pub fn redacting(&self, redactor: &Redactor) -> Self {
+    pub(crate) fn redacting(&self, redactor: &Redactor) -> Self {
         Self {
             stderr: self.stderr.redacting(redactor.clone()),
             stdout: self.stdout.redacting(redactor.clone()),
@@ -34,46 +34,55 @@ impl Edge {
         }
     }
 
-    /// Prints a fact under its label, unless nobody wants facts.
-    pub fn fact(&self, label: &str, text: &str) {
+    /// Prints a fact under its label, unless facts stay unsaid.
+    pub(crate) fn fact(&self, label: &str, text: &str) {
         if !self.quiet {
             self.stderr.fact(label, text);
         }
     }
 }
 
-/// Why a command ended without its result.
-#[derive(Debug)]
-pub enum Failure {
-    /// With something to say.
-    Told(Box<Diagnostic>),
-    /// Somebody asked it to.
-    Ended(Ending),
+/// An error in words for people.
+///
+/// The modules of this crate return enums that say what went wrong. The words for people, and the code that the tool ends
+/// with, stand in `explain` and `build/explain` alone, with one exhaustive match for each enum.
+pub(crate) trait Explain: fmt::Debug {
+    /// The words, the help and the exit code.
+    fn explain(&self) -> Diagnostic;
 }
 
-impl From<Diagnostic> for Failure {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Self::Told(Box::new(diagnostic))
+/// Why a command ended without its result.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// An error, which is explained where the command ends: behind the redactor, if there is one by then.
+    Error(Box<dyn Explain>),
+    /// Somebody asked for the end.
+    Ending(Ending),
+}
+
+impl<E: Explain + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Error(Box::new(error))
     }
 }
 
 impl From<Ending> for Failure {
     fn from(ending: Ending) -> Self {
-        Self::Ended(ending)
+        Self::Ending(ending)
     }
 }
 
 impl Failure {
-    /// Says it, and gives the code to end with.
-    #[must_use]
-    pub fn report(&self, printer: &Printer) -> Exit {
+    /// Prints the failure, and gives the code to end with.
+    pub(crate) fn report(&self, printer: &Printer) -> Exit {
         match self {
-            Self::Told(diagnostic) => {
-                printer.diagnostic(diagnostic);
+            Self::Error(error) => {
+                let diagnostic = error.explain();
+                printer.diagnostic(&diagnostic);
                 diagnostic.exit().unwrap_or(Exit::Failed)
             }
-            Self::Ended(Ending::ReaderGone) => Exit::Ended(Ending::ReaderGone),
-            Self::Ended(ending) => {
+            Self::Ending(Ending::ReaderGone) => Exit::Ended(Ending::ReaderGone),
+            Self::Ending(ending) => {
                 printer.line("stopped; no image was tagged");
                 Exit::Ended(*ending)
             }

@@ -1,301 +1,437 @@
-//! From what went wrong in a library to what a person can do about it: one match for each kind of error.
+//! From an error to what a person can do about it: the words, the help and the exit code, with one match for each enum.
 
-use pbuildkit::{BuildError, BuildFailure, BuildkitError, FailureKind};
+use pbuildkit::BuildkitError;
+use pcli::FindError;
 use pengine::EngineError;
-use pllb::SourceLines;
-use pscreen::progress::FailedStep;
-use pscreen::{Diagnostic, Excerpt, Exit, Mark};
+use pimage::LayoutError;
+use pscreen::{Diagnostic, Exit};
 
-use crate::build::guard::GuardError;
-use crate::build::injection::{Injection, InjectionError};
-use crate::plan::PlanError;
-use crate::plan::cache::CacheError;
+use crate::advise::{LookEnd, RewriteError};
+use crate::audit::AuditError;
+use crate::audit::baseline::{BaselineError, BaselineProblem};
+use crate::audit::dockerfile::DockerfileError;
+use crate::audit::output::{Format, FormatProblem, ReportError};
+use crate::audit::registry::{RegistryError, RegistryFailure};
+use crate::audit::source::SourceReadError;
+use crate::command::plugin::{PluginError, StartError};
+use crate::doctor::DoctorError;
+use crate::edge::Explain;
+use crate::new::{NewError, OpenEnvFiles};
+use crate::output::OutputError;
 use crate::plan::ssh::SshError;
-use crate::plan::step_options::StepOptionError;
+use crate::plan::{AdviseOrderError, AuditOrderError, CacheError, ExtrasError, OrderError, PlanError, StepOptionError};
+use crate::secrets::SecretsError;
 
-/// A command that cannot be carried out as given.
-#[must_use]
-pub fn plan(error: &PlanError) -> Diagnostic {
-    let diagnostic = Diagnostic::from_error(error, Exit::Usage);
-    match error {
-        PlanError::ContextMissing { .. } | PlanError::ContextNotDirectory { .. } => {
-            diagnostic.help("name the directory that holds the files to copy, for example `pbuild build .`")
-        }
-        PlanError::InputTwice => {
-            diagnostic.help("put the Dockerfile into the archive, or name a directory as the context")
-        }
-        PlanError::InputEmpty => diagnostic
-            .help("write a Dockerfile to it, or an archive, or build a directory, for example `pbuild build .`"),
-        PlanError::DockerfileTwice { .. } => {
-            diagnostic.help("leave -f out, or name a context that is no standard input")
-        }
-        PlanError::Step(StepOptionError::ContextKind { .. }) => {
-            diagnostic.help("a target of a bake file is known to `docker buildx bake` alone")
-        }
-        PlanError::DockerfileMissing { .. } => diagnostic.help("name the Dockerfile with -f FILE"),
-        PlanError::Network { .. } => diagnostic.help("use --add-host to reach a service by name"),
-        PlanError::DockerfileUnreadable { .. }
-        | PlanError::Tag(_)
-        | PlanError::BuildArgument
-        | PlanError::Input { .. }
-        | PlanError::Step(_)
-        | PlanError::Label
-        | PlanError::ExtraHost { .. } => diagnostic,
+/// The crates below have explained some of their errors already.
+impl Explain for Diagnostic {
+    fn explain(&self) -> Diagnostic {
+        self.clone()
     }
 }
 
-/// An agent that is none.
-#[must_use]
-pub fn ssh(error: &SshError) -> Diagnostic {
-    let diagnostic = Diagnostic::from_error(error, Exit::Usage);
-    match error {
-        SshError::NoAgent { .. } => {
-            diagnostic.help("start one: `eval $(ssh-agent) && ssh-add`, or name its socket or a key: --ssh ID=PATH")
-        }
-        SshError::Start { .. } => diagnostic.help("keys need OpenSSH's ssh-agent and ssh-add on this machine"),
-        SshError::Key { id, said, .. } => diagnostic.note(said.clone()).help(format!(
-            "a key with a passphrase is asked for at a terminal; elsewhere put it into an agent first: `ssh-add KEY`, then --ssh {id}"
-        )),
-        SshError::Neither { .. } | SshError::Twice { .. } => diagnostic,
+impl Explain for FindError {
+    fn explain(&self) -> Diagnostic {
+        self.diagnostic()
     }
 }
 
-/// An engine that could not be reached.
-#[must_use]
-pub fn engine(error: &EngineError) -> Diagnostic {
-    let exit = match error {
-        EngineError::ReadConfiguration { .. }
-        | EngineError::BrokenConfiguration { .. }
-        | EngineError::ContextMissing { .. }
-        | EngineError::Address { .. }
-        | EngineError::Certificate { .. }
-        | EngineError::UncheckedTls { .. }
-        | EngineError::BuilderMissing { .. }
-        | EngineError::BuilderUnsupported { .. }
-        | EngineError::Plaintext { .. } => Exit::Usage,
-        _ => Exit::EngineUnreachable,
-    };
-    let diagnostic = Diagnostic::from_error(error, exit);
-    match error {
-        EngineError::Unreachable { .. } => {
-            diagnostic.help("start Docker, or name another engine with DOCKER_HOST or `docker context use`")
+impl Explain for PluginError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::Flag { .. } => diagnostic.help(
+                "choose the engine by DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or by a docker context",
+            ),
+            Self::Unknown => diagnostic.help("run pbuild itself"),
         }
-        EngineError::NoBuilder { .. } => {
-            diagnostic.help("start the builder, or choose another with --builder or `docker buildx use`")
-        }
-        EngineError::BuilderMissing { .. } => diagnostic.help("`docker buildx ls` lists the builders that exist"),
-        EngineError::BuilderUnsupported { .. } => diagnostic.help(
-            "choose another with --builder: one of the drivers docker, docker-container or remote, or an address",
-        ),
-        EngineError::BuilderStopped { name, .. } => {
-            diagnostic.help(format!("`docker buildx inspect --bootstrap {name}` starts it"))
-        }
-        EngineError::Permission { .. } => diagnostic
-            .help("add yourself to the group that owns the socket (usually `docker`) and log in again, or use sudo"),
-        EngineError::Silent { .. } | EngineError::NotAnEngine { .. } => {
-            diagnostic.help("check DOCKER_HOST and the docker context, or restart the engine")
-        }
-        EngineError::Tls { .. } => diagnostic.help(
-            "the engine's certificate must be of the authority in `ca`, and the engine must trust that of `cert` \
-             (docker context, or DOCKER_CERT_PATH)",
-        ),
-        EngineError::Ssh { .. } => diagnostic.help("see what `ssh HOST docker version` says"),
-        EngineError::TooOld { .. } => diagnostic.help("Docker 20.10 or newer has what pbuild needs"),
-        EngineError::Address { .. } => diagnostic.help("write unix:///path, tcp://host:port or ssh://user@host"),
-        EngineError::ContextMissing { .. } => diagnostic.help("`docker context ls` lists the contexts that exist"),
-        _ => diagnostic,
     }
 }
 
-/// A value found before anything ran.
-#[must_use]
-pub fn guard(error: &GuardError) -> Diagnostic {
-    let diagnostic = Diagnostic::error(error.to_string(), Exit::Usage);
-    match error {
-        GuardError::BuildArgument { .. } => diagnostic
-            .note("build arguments stand in the image's history")
-            .help("leave the flag out: every RUN has the secret as an environment variable"),
-        GuardError::Address { .. } => diagnostic
-            .note("the engine shows addresses, and keeps them in its cache and in provenance")
-            .help("leave the value out of the address; for git, give the secret the name GIT_AUTH_TOKEN"),
-        GuardError::Attribute { .. } => {
-            diagnostic.note("what such a flag says stands in images, caches and provenance").help("leave the value out")
-        }
-        GuardError::Label { .. } => diagnostic.help("a label is public; leave the value out"),
-        GuardError::Instruction { .. } | GuardError::Configuration { .. } => diagnostic
-            .note("what the Dockerfile says stands in the image's history")
-            .help("use the variable of that name in RUN; if the value is public, declare it in [env] of app.toml"),
+impl Explain for StartError {
+    fn explain(&self) -> Diagnostic {
+        let Self(error) = self;
+        Diagnostic::from_error(error, Exit::Failed).note("while starting pbuild for docker")
     }
 }
 
-/// A build that ended before anything ran, by our own decision.
-#[must_use]
-pub fn injection(error: &InjectionError) -> Diagnostic {
-    match error {
-        InjectionError::Guard(error) => guard(error),
-        InjectionError::Inject(_) | InjectionError::Chain(_) => Diagnostic::from_error(error, Exit::Failed),
-        InjectionError::Leak(_) => Diagnostic::from_error(error, Exit::Leak),
-        InjectionError::Unproven(_) => Diagnostic::from_error(error, Exit::Incomplete)
-            .note("nothing was exported or pushed")
-            .help("--load or --output type=oci,dest=FILE brings the image here, where all of it is searched"),
-        InjectionError::Unable => Diagnostic::from_error(error, Exit::Failed)
-            .help("Docker 20.10 or newer, with BuildKit enabled, has what pbuild needs"),
-        InjectionError::Required { id, place, .. } => {
-            let diagnostic = Diagnostic::from_error(error, Exit::SecretMissing);
-            let diagnostic = match place {
-                Some((file, line)) => diagnostic.note(format!("mounted at {file}:{line}")),
-                None => diagnostic,
-            };
-            diagnostic.help(format!("give it with --secret id={id},src=FILE, or declare it in app.toml"))
+impl Explain for OrderError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Plan(error) => error.explain(),
+            Self::Manifest(error) => error.explain(),
+            Self::Output(error) => error.explain(),
+            Self::Ssh(error) => error.explain(),
+            Self::Progress(_) | Self::Question(_) | Self::Name(_) => Diagnostic::from_error(self, Exit::Usage),
         }
-        InjectionError::NoStep { unmatched } => {
-            let told = unmatched.iter().fold(Diagnostic::from_error(error, Exit::Usage), |diagnostic, one| {
-                let place = one.place.as_deref().unwrap_or("the manifest");
-                let diagnostic =
-                    diagnostic.note(format!("{place}: {} has steps = [… \"{}\" …]", one.name, one.pattern));
-                match one.nearest.as_slice() {
-                    [] => diagnostic.note("this build has no RUN"),
-                    nearest => diagnostic.note(format!("the nearest commands: {}", nearest.join(" · "))),
+    }
+}
+
+impl Explain for PlanError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::ContextMissing { .. } | Self::ContextNotDirectory { .. } => {
+                diagnostic.help("name the directory that holds the files to copy, for example `pbuild build .`")
+            }
+            Self::InputTwice => {
+                diagnostic.help("put the Dockerfile into the archive, or name a directory as the context")
+            }
+            Self::InputEmpty => diagnostic
+                .help("write a Dockerfile to it, or an archive, or build a directory, for example `pbuild build .`"),
+            Self::DockerfileTwice { .. } => {
+                diagnostic.help("leave -f out, or name a context that is no standard input")
+            }
+            Self::Step(StepOptionError::ContextKind { .. }) => {
+                diagnostic.help("a target of a bake file is known to `docker buildx bake` alone")
+            }
+            Self::DockerfileMissing { .. } => diagnostic.help("name the Dockerfile with -f FILE"),
+            Self::Network { .. } => diagnostic.help("use --add-host to reach a service by name"),
+            Self::DockerfileUnreadable { .. }
+            | Self::Tag(_)
+            | Self::BuildArgument
+            | Self::Input { .. }
+            | Self::Step(_)
+            | Self::Label
+            | Self::ExtraHost { .. } => diagnostic,
+        }
+    }
+}
+
+impl Explain for ExtrasError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Attestation(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::Cache(error) => error.explain(),
+        }
+    }
+}
+
+impl Explain for CacheError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::Unsearched { .. } => diagnostic
+                .note("BuildKit writes the results there that it knows by the keys of the steps, and the search has not seen those")
+                .help("--cache-to type=inline goes with the image: push that, and read it with --cache-from"),
+            Self::Format { .. } | Self::NoFolder { .. } => diagnostic,
+        }
+    }
+}
+
+impl Explain for SshError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::NoAgent { .. } => {
+                diagnostic.help("start one: `eval $(ssh-agent) && ssh-add`, or name its socket or a key: --ssh ID=PATH")
+            }
+            Self::Start { .. } => diagnostic.help("keys need OpenSSH's ssh-agent and ssh-add on this machine"),
+            Self::Key { id, said, .. } => diagnostic.note(said.clone()).help(format!(
+                "a key with a passphrase is asked for at a terminal; elsewhere put it into an agent first: `ssh-add KEY`, then --ssh {id}"
+            )),
+            Self::Neither { .. } | Self::Twice { .. } => diagnostic,
+        }
+    }
+}
+
+impl Explain for OutputError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Search { place, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while searching --output {place}"))
+            }
+            Self::Write { place, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while writing --output {place}"))
+            }
+            Self::Format(_)
+            | Self::Kind(_)
+            | Self::NoKind(_)
+            | Self::NoDestination(_)
+            | Self::NotToOutput(_)
+            | Self::Terminal(_)
+            | Self::OutputTwice
+            | Self::Destination { .. }
+            | Self::NoName
+            | Self::NoStore(_)
+            | Self::ByDigest => Diagnostic::from_error(self, Exit::Usage),
+        }
+    }
+}
+
+impl Explain for EngineError {
+    fn explain(&self) -> Diagnostic {
+        let exit = if self.is_usage() { Exit::Usage } else { Exit::EngineUnreachable };
+        let diagnostic = Diagnostic::from_error(self, exit);
+        match self.help() {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
+        }
+    }
+}
+
+impl Explain for BuildkitError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Engine(EngineError::UpgradeRefused { .. }) => Diagnostic::from_error(self, Exit::Failed)
+                .note("the engine has no BuildKit, or does not let clients reach it")
+                .help("Docker 20.10 or newer has it"),
+            Self::Podman { .. } => Diagnostic::from_error(self, Exit::Failed)
+                .note("Podman builds with Buildah, which gives no step a secret as a variable and lets nobody search before the tag")
+                .help("name a Docker Engine with DOCKER_HOST or `docker context use`; `pbuild audit` works with Podman's images"),
+            Self::Engine(error) => error.explain(),
+            Self::NoAnswer { .. } => Diagnostic::from_error(self, Exit::EngineUnreachable)
+                .help("check its address and its certificates; `docker buildx inspect` shows them"),
+            Self::Lost { .. } => Diagnostic::from_error(self, Exit::Failed)
+                .note("the state of the build is unknown; no image was tagged, and none is proven"),
+            Self::Refused { .. } | Self::Unexpected { .. } => Diagnostic::from_error(self, Exit::Failed),
+        }
+    }
+}
+
+impl Explain for SecretsError {
+    fn explain(&self) -> Diagnostic {
+        let key = "`pbuild secrets init` makes a store that has one";
+        match self {
+            Self::Resolve(error) => error.diagnostic(),
+            Self::Key(error) => error.diagnostic(),
+            Self::Masks(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::Needles(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::NotSearchable(names) => {
+                Diagnostic::error("none of the secrets can be searched for, so nothing could be proven", Exit::Usage)
+                    .note(names.join(", "))
+                    .help("use values of 8 characters or more, or declare public values in [env] of app.toml")
+            }
+            Self::NoKey(name) => {
+                let title = format!("`{name}` has rebuild = true, and there is no key for its digest");
+                Diagnostic::error(title, Exit::Usage).help(format!("{key}; in CI set {}", pcli::CACHE_KEY_VARIABLE))
+            }
+        }
+    }
+}
+
+impl Explain for AuditOrderError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Manifest(error) => error.explain(),
+            Self::Source(_) => Diagnostic::from_error(self, Exit::Usage),
+            Self::Report(error) => error.explain(),
+        }
+    }
+}
+
+impl Explain for ReportError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Format { problem, .. } => {
+                let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+                match problem {
+                    FormatProblem::Unknown => {
+                        let known: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
+                        diagnostic.help(format!("use one of {}", known.join(", ")))
+                    }
+                    FormatProblem::StandardOutputTwice => {
+                        diagnostic.help("give all but one a file, as in --format sarif=leaks.sarif")
+                    }
+                    FormatProblem::NoFile | FormatProblem::FileTwice => diagnostic,
                 }
-            });
-            told.help("change the pattern, or leave `steps` out to give every step the secret; `pbuild secrets advise` proposes patterns")
+            }
+            Self::Write { .. } => {
+                Diagnostic::error(self.to_string(), Exit::Failed).help("--format FORMAT=FILE names it")
+            }
         }
     }
 }
 
-/// A cache that cannot be read or written.
-#[must_use]
-pub fn cache(error: &CacheError) -> Diagnostic {
-    let diagnostic = Diagnostic::from_error(error, Exit::Usage);
-    match error {
-        CacheError::Unsearched { .. } => diagnostic
-            .note("BuildKit writes there what it knows under the keys of the steps, and not what the search looked at")
-            .help("--cache-to type=inline goes with the image: push that, and read it with --cache-from"),
-        _ => diagnostic,
-    }
-}
-
-/// A build that failed in the engine. `step` is the one that failed, as the screen saw it, with the end of its log.
-#[must_use]
-pub fn build(
-    error: &BuildError<InjectionError>,
-    injection_of_build: Option<&Injection>,
-    step: Option<FailedStep>,
-) -> Diagnostic {
-    match error {
-        BuildError::Failed(failure) => failed(failure, injection_of_build, step),
-        BuildError::Transform(error) => injection(error),
-        BuildError::Source { .. } => Diagnostic::from_error(error, Exit::Failed)
-            .help("make the file readable, or leave it out with .dockerignore"),
-        BuildError::Destination { .. } => Diagnostic::from_error(error, Exit::Failed)
-            .note("nothing of the result was kept")
-            .help("make room for it, or name another place with --output"),
-        BuildError::Stopped { .. } => Diagnostic::from_error(error, Exit::Leak),
-        BuildError::Buildkit(error) => buildkit(error),
-    }
-}
-
-/// BuildKit could not be spoken with.
-#[must_use]
-pub fn buildkit(error: &BuildkitError) -> Diagnostic {
-    match error {
-        BuildkitError::Engine(EngineError::UpgradeRefused { .. }) => Diagnostic::from_error(error, Exit::Failed)
-            .note("the engine has no BuildKit, or does not let clients reach it")
-            .help("Docker 20.10 or newer has it"),
-        BuildkitError::Podman { .. } => Diagnostic::from_error(error, Exit::Failed)
-            .note("Podman builds with Buildah, which gives no step a secret as a variable and lets nobody search before the tag")
-            .help("name a Docker Engine with DOCKER_HOST or `docker context use`; `pbuild audit` works with Podman's images"),
-        BuildkitError::Engine(error) => engine(error),
-        BuildkitError::NoAnswer { .. } => Diagnostic::from_error(error, Exit::EngineUnreachable)
-            .help("check its address and its certificates; `docker buildx inspect` shows them"),
-        BuildkitError::Lost { .. } => Diagnostic::from_error(error, Exit::Failed)
-            .note("the state of the build is unknown; no image was tagged, and none is proven"),
-        _ => Diagnostic::from_error(error, Exit::Failed),
-    }
-}
-
-fn failed(failure: &BuildFailure, injection: Option<&Injection>, step: Option<FailedStep>) -> Diagnostic {
-    let mut diagnostic = Diagnostic::error(without_prelude(&failure.message), Exit::Failed);
-    // Engines of before 2021 do not say which step an error is about; the screen saw it fail.
-    let vertex = failure.vertex.clone().or_else(|| step.as_ref().map(|step| step.id.clone()));
-    if let Some(step) = step.filter(|step| !step.tail.is_empty()) {
-        diagnostic = diagnostic.tail("the end of its output:", step.tail);
-    }
-    let of_vertex = vertex.as_deref().zip(injection).and_then(|(vertex, injection)| injection.lines(vertex));
-    if let Some(lines) = of_vertex {
-        return diagnostic.excerpt(excerpt(lines, "this step failed"));
-    }
-    // The same range comes once for every layer of BuildKit that added to the error.
-    if let Some(source) = failure.sources.first() {
-        let text = String::from_utf8_lossy(&source.text).into_owned();
-        if let Some(range) = source.ranges.first().filter(|range| range.first > 0) {
-            let lines: Vec<String> =
-                text.lines().skip(range.first - 1).take(range.last - range.first + 1).map(str::to_owned).collect();
-            let lines = SourceLines { file: source.file.clone(), first: range.first, last: range.last, text: lines };
-            diagnostic = diagnostic.excerpt(excerpt(&lines, "here"));
-        }
-    } else if let Some(line) = parse_error_line(&failure.message) {
-        diagnostic = diagnostic.note(format!("Dockerfile:{line}"));
-    }
-    match failure.kind {
-        FailureKind::Denied => diagnostic.help("`docker login` stores credentials that pbuild uses, too"),
-        // Git's words when a server asks who it is, of what the engine itself fetches; a step of the user's has ended above.
-        _ if failure.message.contains("could not read Username for") => diagnostic
-            .help("a private repository needs a token: --secret id=GIT_AUTH_TOKEN; BuildKit gives it to no submodule"),
-        _ => diagnostic,
-    }
-}
-
-/// Takes the prelude that engines without secret environments run before a command out of an error that quotes both.
-///
-/// People wrote the command alone; the prelude ends in `exec "$@" sh` and the command follows.
-#[must_use]
-pub fn without_prelude(message: &str) -> String {
-    let (start, end) = ("[/bin/sh -c ", "exec \"$@\" sh ");
-    match (message.find(start), message.find(end)) {
-        (Some(from), Some(to)) if message[from..to.max(from)].contains("/run/pbuild/") => {
-            format!("{}[{}", &message[..from], &message[to + end.len()..])
-        }
-        _ => message.to_owned(),
-    }
-}
-
-/// Engines without source details put the line into the text: `dockerfile parse error line 3: …`.
-fn parse_error_line(message: &str) -> Option<usize> {
-    let (_, rest) = message.split_once("parse error ")?;
-    let digits = rest.trim_start_matches("on ").strip_prefix("line ")?;
-    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// The lines with their first word marked.
-#[must_use]
-pub fn excerpt(lines: &SourceLines, label: &str) -> Excerpt {
-    Excerpt {
-        file: lines.file.clone(),
-        first: lines.first,
-        lines: lines.text.clone(),
-        mark: Mark::default(),
-        label: label.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_of_an_old_engine_quotes_the_users_command_alone() {
-        let message = "executor failed running [/bin/sh -c A=\nread -r x </run/pbuild/A\nexec \"$@\" sh /bin/sh -c make]: exit code: 2";
-        assert_eq!(without_prelude(message), "executor failed running [/bin/sh -c make]: exit code: 2");
-        for other in ["executor failed running [/bin/sh -c make]", "exec \"$@\" sh then [/bin/sh -c x", ""] {
-            assert_eq!(without_prelude(other), other);
+impl Explain for AuditError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::NoSecrets => {
+                Diagnostic::error("there is no secret to search for, so nothing could be proven", Exit::Usage).help(
+                    "give the values with --secret, --env-file or app.toml; values of 8 characters or more are searched for",
+                )
+            }
+            Self::NoImage(name) => Diagnostic::error(format!("the engine has no image {name}"), Exit::Failed)
+                .help("`docker images` lists what it has; --archive FILE searches a file"),
+            Self::Engine { name, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while asking the engine for image {name}"))
+            }
+            Self::Scan(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::EndedEarly => {
+                Diagnostic::error("the search ended early, so nothing is proven", Exit::Incomplete)
+            }
         }
     }
+}
 
-    #[test]
-    fn the_line_is_read_from_the_words_of_old_engines() {
-        assert_eq!(parse_error_line("dockerfile parse error line 3: unknown instruction: RUNN"), Some(3));
-        assert_eq!(parse_error_line("failed to solve: dockerfile parse error on line 12: x"), Some(12));
-        assert_eq!(parse_error_line("something else on line 3"), None);
+impl Explain for SourceReadError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Archive { path, source } => Diagnostic::from_error(source, Exit::Usage)
+                .note(format!("while reading the archive {}", path.display())),
+            Self::NotAnArchive { path } => {
+                Diagnostic::error(format!("{}: a directory, not an archive", path.display()), Exit::Usage)
+                    .help(format!("oci:{0} searches it as an OCI layout, dir:{0} as files", path.display()))
+            }
+            Self::Folder { path, source } => {
+                Diagnostic::from_error(source, Exit::Usage).note(format!("while reading the folder {}", path.display()))
+            }
+            Self::Layout { path, error } => {
+                let diagnostic = Diagnostic::error(format!("{}: {error}", path.display()), Exit::Usage);
+                match error {
+                    LayoutError::NotALayout => {
+                        diagnostic.help(format!("dir:{} searches it as a folder with files", path.display()))
+                    }
+                    _ => diagnostic,
+                }
+            }
+        }
+    }
+}
+
+impl Explain for DockerfileError {
+    fn explain(&self) -> Diagnostic {
+        let Self { path, source } = self;
+        Diagnostic::from_error(source, Exit::Usage).note(format!("while reading --dockerfile {}", path.display()))
+    }
+}
+
+impl Explain for BaselineError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Key(error) => error.diagnostic(),
+            Self::NoKey => {
+                Diagnostic::error("a baseline needs a key for its fingerprints, and there is none", Exit::Usage).help(
+                    format!("`pbuild secrets init` makes a store that has one; in CI set {}", pcli::CACHE_KEY_VARIABLE),
+                )
+            }
+            Self::Read { path, problem } => {
+                let title = format!("--baseline {}: {problem}", path.display());
+                let diagnostic = Diagnostic::error(title, Exit::Usage);
+                match problem {
+                    BaselineProblem::NotABaseline { .. } => diagnostic.help("--write-baseline FILE writes one"),
+                    BaselineProblem::OtherKey => diagnostic.help(format!(
+                        "use the project's own store, or the same {}; --write-baseline writes it anew",
+                        pcli::CACHE_KEY_VARIABLE
+                    )),
+                    BaselineProblem::Unreadable(_) | BaselineProblem::TooLong | BaselineProblem::Version(_) => {
+                        diagnostic
+                    }
+                }
+            }
+            Self::Write { path, source } => Diagnostic::from_error(source, Exit::Failed)
+                .note(format!("while writing --write-baseline {}", path.display())),
+        }
+    }
+}
+
+impl Explain for RegistryFailure {
+    fn explain(&self) -> Diagnostic {
+        let (reference, error) = match self {
+            Self::Name { name, problem } => {
+                return Diagnostic::error(format!("{name}: {problem}"), Exit::Usage)
+                    .help("a registry's image is HOST/NAME[:TAG] or HOST/NAME@DIGEST");
+            }
+            Self::Documents(error) => return Diagnostic::from_error(error, Exit::Failed),
+            Self::Unread => return Diagnostic::error("the registry's documents could not be read", Exit::Failed),
+            Self::Registry { reference, error } => (reference, error),
+        };
+        let host = reference.host();
+        let diagnostic = |exit| Diagnostic::error(format!("{reference}: {error}"), exit);
+        match error {
+            RegistryError::Credentials(_) | RegistryError::Certificate { .. } => diagnostic(Exit::Usage),
+            RegistryError::Denied { known: true } => diagnostic(Exit::Failed)
+                .help(format!("docker's credentials for {host} are not accepted; `docker login {host}` renews them")),
+            RegistryError::Denied { known: false } => diagnostic(Exit::Failed)
+                .help(format!("`docker login {host}` stores credentials where this tool looks for them")),
+            RegistryError::NotFound => diagnostic(Exit::Failed)
+                .help("check the name and the tag; some registries say the same about images that you may not see"),
+            RegistryError::Tls(_) => diagnostic(Exit::Failed).help(format!(
+                "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt, or name a file in SSL_CERT_FILE"
+            )),
+            RegistryError::Unreachable(_)
+            | RegistryError::Silent
+            | RegistryError::Status(_)
+            | RegistryError::Protocol(_)
+            | RegistryError::SchemaOne
+            | RegistryError::WrongDigest
+            | RegistryError::NoSize => diagnostic(Exit::Failed),
+        }
+    }
+}
+
+impl Explain for AdviseOrderError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Build(error) => error.explain(),
+            Self::NoManifest => Diagnostic::from_error(self, Exit::Usage).help("pbuild new makes one"),
+            Self::Secret { number, source } => {
+                Diagnostic::from_error(source, Exit::Usage).note(format!("in --secret number {number}"))
+            }
+        }
+    }
+}
+
+impl Explain for LookEnd {
+    fn explain(&self) -> Diagnostic {
+        Diagnostic::from_error(self, Exit::Failed)
+    }
+}
+
+impl Explain for RewriteError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Write { path, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while changing {}", path.display()))
+            }
+            Self::NoEntry { path } => Diagnostic::error(format!("{} cannot be changed", path.display()), Exit::Failed)
+                .help("write the lines above by hand"),
+            Self::Broken(error) => {
+                Diagnostic::error(format!("the changed manifest would be broken: {error}"), Exit::Failed)
+            }
+        }
+    }
+}
+
+impl Explain for DoctorError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::ImageStore(error) => Diagnostic::from_error(error, Exit::Failed),
+            Self::NoSecrets => Diagnostic::error("this BuildKit can hand no secret to a step", Exit::Failed)
+                .help("Docker 20.10 or newer, with BuildKit enabled"),
+        }
+    }
+}
+
+impl Explain for NewError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Exists(path) => Diagnostic::error(format!("{} is there already", path.display()), Exit::Usage)
+                .help("--force replaces it, --stdout prints the new one instead"),
+            Self::NoDockerfile(path) => Diagnostic::error(format!("there is no {}", path.display()), Exit::Usage)
+                .help("pbuild new writes app.toml from a Dockerfile: name it with --file"),
+            Self::EnvFile(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::Compose { name, problem } => {
+                Diagnostic::error(format!("failed to read {name}: {problem}"), Exit::Usage)
+                    .help("`docker compose config` says what is wrong with it")
+            }
+            Self::Read { path, source } => {
+                Diagnostic::from_error(source, Exit::Usage).note(format!("while reading {}", path.display()))
+            }
+            Self::Draft(error) => Diagnostic::error(format!("the draft is no manifest: {error}"), Exit::Failed),
+            Self::Write { path, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while writing {}", path.display()))
+            }
+            Self::Ignore { path, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while adding lines to {}", path.display()))
+            }
+        }
+    }
+}
+
+impl Explain for OpenEnvFiles {
+    fn explain(&self) -> Diagnostic {
+        let Self { files, ignore_file } = self;
+        Diagnostic::warning(format!("{files} is not in {ignore_file}, so COPY could put it into the image"))
+            .help("pbuild new --ignore adds it; a build that sends it is stopped")
     }
 }

@@ -1,6 +1,6 @@
-//! The files of a project that several commands read: its Dockerfile, what its ignore file covers, and the secrets that
-//! a step mentions.
+//! The files of a project that several commands read: its Dockerfile, its ignore file, and the names in its commands.
 
-pub mod coverage;
+pub(crate) mod coverage;
 pub(crate) mod dockerfile;
-pub mod mention;
+pub(crate) mod mention;
+pub(crate) mod replace;

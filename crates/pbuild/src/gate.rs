@@ -1,13 +1,14 @@
-//! The gate: what a build made is searched inside the builder, before anything of it leaves.
+//! The gate: the results of a build are searched inside the builder, before anything leaves it.
 //!
 //! The states of the image's chain are mounted into a container beside the build (`states`), our own scanner compares
-//! and searches them there (`scanner`), and what it says counts only where the kernel's word for what the states are
-//! made of fits the build graph (`lineage`). A clean outcome has one constructor, which takes all of it. Whatever is
-//! not proven is [`Outcome::Unproven`], and the image is exported without a name and searched as a whole.
+//! and searches them there (`scanner`), and its answer counts only where the layers that the kernel names for the
+//! states fit the build graph (`lineage`). A clean outcome has one constructor, which takes all of it. Everything else
+//! is [`GateOutcome::Unproven`], and the image is exported without a name and searched as a whole.
 
 mod base;
 mod lineage;
 mod scanner;
+mod search_line;
 mod states;
 
 use std::fmt;
@@ -19,16 +20,16 @@ use pllb::Chain;
 use pscan::{NeedleSet, Report, Stats};
 use psecret::{Redactor, Secret};
 
-use crate::build::screen::SearchLine;
-pub use base::CleanBases;
+pub(crate) use base::CleanBases;
 use lineage::Broken;
-pub use scanner::NAME as SCANNER;
-use scanner::{Answered, Asked, ScannerFailure};
+pub(crate) use scanner::NAME as SCANNER;
+use scanner::{Inquiry, ScannerAnswer, ScannerFailure};
+pub(crate) use search_line::SearchLine;
 use states::States;
 
-/// What the search in the builder came to.
+/// The outcome of a search in the builder.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum GateOutcome {
     /// Everything that the build added was searched, and nothing was found.
     Clean(Box<Proof>),
     /// A secret is in it.
@@ -37,18 +38,18 @@ pub enum Outcome {
     Unproven(Unproven),
 }
 
-/// What was found in one of the images of a build.
+/// A leak in one of the images of a build.
 #[derive(Debug)]
-pub struct Leak {
+pub(crate) struct Leak {
     /// The image's platform; `None` when the build is for one platform only.
-    pub platform: Option<String>,
-    /// What the scanner reported.
-    pub report: Box<Report>,
+    pub(crate) platform: Option<String>,
+    /// The report of the scanner.
+    pub(crate) report: Box<Report>,
 }
 
 /// The proof that a build added no secret: made of those of its images alone.
 #[derive(Debug)]
-pub struct Proof(Vec<Proven>);
+pub(crate) struct Proof(Vec<Proven>);
 
 /// The proof for one image: made by `prove` alone.
 #[derive(Debug)]
@@ -60,9 +61,8 @@ struct Proven {
 }
 
 impl Proof {
-    /// What was searched, in all images together.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
+    /// The numbers of the search, for all images together.
+    pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for Proven { stats: of, .. } in &self.0 {
             (stats.secrets, stats.forms) = (of.secrets, of.forms);
@@ -73,37 +73,34 @@ impl Proof {
     }
 
     /// How many platforms were built.
-    #[must_use]
-    pub fn platforms(&self) -> usize {
+    pub(crate) fn platforms(&self) -> usize {
         self.0.len()
     }
 
     /// How many steps were searched.
-    #[must_use]
-    pub fn steps(&self) -> usize {
+    pub(crate) fn steps(&self) -> usize {
         self.0.iter().map(|proven| proven.steps).sum()
     }
 
     /// The base images whose merged view was searched, as the build graph names them; whether an earlier build searched
     /// it for the same secrets, and this one not again.
-    pub fn bases(&self) -> impl Iterator<Item = (&str, bool)> {
+    pub(crate) fn bases(&self) -> impl Iterator<Item = (&str, bool)> {
         self.0.iter().filter_map(|proven| Some((proven.base.as_deref()?, proven.base_known)))
     }
 }
 
-/// Why nothing is proven. The image may still be clean; its export will tell.
+/// Why nothing is proven. The image may still be clean; a search of its export will show it.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unproven {
+pub(crate) enum Unproven {
     /// The engine's BuildKit runs no containers beside a build.
     #[error("this engine's BuildKit runs no search beside a build")]
     NoContainers,
     /// The scanner is built for other machines.
     #[error("the builder is {platform}, and this pbuild brings a scanner for {ours}")]
     OtherPlatform {
-        /// What the builder is.
+        /// The builder's platform.
         platform: String,
-        /// What the scanner is for.
+        /// The scanner's platform.
         ours: &'static str,
     },
     /// The build graph is not one of a Dockerfile.
@@ -125,10 +122,10 @@ pub enum Unproven {
 
 /// The scanner in the builder, read back and compared; or why it is not there.
 #[derive(Debug)]
-pub struct Scanner(Result<Reference, Unproven>);
+pub(crate) struct Scanner(Result<Reference, Unproven>);
 
 /// The gate of one build.
-pub struct Gate {
+pub(crate) struct Gate {
     needles: Arc<NeedleSet>,
     secrets: Arc<Vec<Secret>>,
     redactor: Redactor,
@@ -137,20 +134,23 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for these secrets, of which the needles are made. What it does is told on the line.
-    #[must_use]
-    pub fn new(needles: Arc<NeedleSet>, secrets: Arc<Vec<Secret>>, redactor: Redactor, line: SearchLine) -> Self {
+    /// A gate for these secrets, from which the needles were made. The line shows its progress.
+    pub(crate) fn new(
+        needles: Arc<NeedleSet>,
+        secrets: Arc<Vec<Secret>>,
+        redactor: Redactor,
+        line: SearchLine,
+    ) -> Self {
         Self { needles, secrets, redactor, bases: None, line }
     }
 
     /// The same, which searches a base image once.
-    #[must_use]
-    pub fn remembering(self, bases: Option<CleanBases>) -> Self {
+    pub(crate) fn remembering(self, bases: Option<CleanBases>) -> Self {
         Self { bases, ..self }
     }
 
     /// Puts the scanner into the builder, which takes no longer than the steps that run beside it.
-    pub async fn bring_scanner(&self, prepared: &Prepared<'_>) -> Scanner {
+    pub(crate) async fn bring_scanner(&self, prepared: &Prepared<'_>) -> Scanner {
         Scanner(match check_builder(prepared.capabilities) {
             Ok(()) => scanner::bring(&prepared.bridge).await.map_err(Unproven::from),
             Err(unproven) => Err(unproven),
@@ -158,13 +158,17 @@ impl Gate {
     }
 
     /// Searches a build whose results are ready.
-    pub async fn search(&mut self, prepared: &Prepared<'_>, scanner: Scanner) -> Outcome {
+    pub(crate) async fn search(&mut self, prepared: &Prepared<'_>, scanner: Scanner) -> GateOutcome {
         let outcome = self.try_search(prepared, scanner).await;
         self.line.end().await;
-        outcome.unwrap_or_else(Outcome::Unproven)
+        outcome.unwrap_or_else(GateOutcome::Unproven)
     }
 
-    async fn try_search(&mut self, prepared: &Prepared<'_>, Scanner(scanner): Scanner) -> Result<Outcome, Unproven> {
+    async fn try_search(
+        &mut self,
+        prepared: &Prepared<'_>,
+        Scanner(scanner): Scanner,
+    ) -> Result<GateOutcome, Unproven> {
         let scanner = scanner?;
         let images: Vec<Image<'_>> = match prepared.results.as_slice() {
             // `FROM scratch` and nothing more: there are no files, and there is a configuration.
@@ -175,17 +179,17 @@ impl Gate {
         let mut proof = Vec::new();
         for image in &images {
             match self.search_image(prepared, &scanner, image).await? {
-                Ok(proven) => proof.push(proven),
-                Err(report) => {
+                ImageOutcome::Clean(proven) => proof.push(proven),
+                ImageOutcome::Leak(report) => {
                     let platform = image.result.and_then(|result| result.platform.clone());
-                    return Ok(Outcome::Leak(Leak { platform, report }));
+                    return Ok(GateOutcome::Leak(Leak { platform, report }));
                 }
             }
         }
-        Ok(Outcome::Clean(Box::new(Proof(proof))))
+        Ok(GateOutcome::Clean(Box::new(Proof(proof))))
     }
 
-    /// What is known of an image before its search.
+    /// An image with everything that is known before its search.
     fn image<'a>(&self, result: &'a PreparedResult) -> Result<Image<'a>, Unproven> {
         let chain = chain(result)?;
         let known = self.bases.as_ref().zip(chain.base.as_ref()).and_then(|(bases, base)| bases.layers(base));
@@ -197,7 +201,7 @@ impl Gate {
         prepared: &Prepared<'_>,
         scanner: &Reference,
         Image { chain, result, known }: &Image<'_>,
-    ) -> Result<Result<Proven, Box<Report>>, Unproven> {
+    ) -> Result<ImageOutcome, Unproven> {
         let states = States::of(chain);
         let mounts = match result {
             Some(result) => states.solve(&prepared.bridge, result).await.map_err(ScannerFailure::from)?,
@@ -205,21 +209,30 @@ impl Gate {
         };
         let platform = result.and_then(|result| result.platform.as_deref());
         let (task, documents) = states.task(chain, known.clone(), &self.secrets, prepared.metadata, platform);
-        let asked = Asked { task: &task, secrets: &self.secrets, documents: &documents };
-        let answered = scanner::run(&prepared.bridge, scanner, &mounts, &asked, &self.redactor, &self.line).await?;
-        let below = chain.base.as_ref().and_then(|base| answered.layers.get(states.number(&base.output)?)?.clone());
+        let inquiry = Inquiry { task: &task, secrets: &self.secrets, documents: &documents };
+        let answer = scanner::run(&prepared.bridge, scanner, &mounts, &inquiry, &self.redactor, &self.line).await?;
+        let below = chain.base.as_ref().and_then(|base| answer.layers.get(states.number(&base.output)?)?.clone());
         // The scanner leaves out a base that is known, and no other.
-        if answered.base_known && (known.is_none() || *known != below) {
+        if answer.base_known && (known.is_none() || *known != below) {
             return Err(ScannerFailure::NotUnderstood.into());
         }
-        let outcome = prove(chain, &states, answered, &self.needles)?;
-        if let (Ok(proven), Some(bases), Some(base), Some(layers)) = (&outcome, &self.bases, &chain.base, &below)
+        let outcome = prove(chain, &states, answer, &self.needles)?;
+        if let (ImageOutcome::Clean(proven), Some(bases), Some(base), Some(layers)) =
+            (&outcome, &self.bases, &chain.base, &below)
             && !proven.base_known
         {
             bases.note(base, layers);
         }
         Ok(outcome)
     }
+}
+
+/// The outcome of a search of one image.
+enum ImageOutcome {
+    /// Nothing was found, and it is proven.
+    Clean(Proven),
+    /// A secret is in it.
+    Leak(Box<Report>),
 }
 
 /// One image of a build, with the layers of its base if those were found clean before.
@@ -229,7 +242,7 @@ struct Image<'a> {
     known: Option<Vec<String>>,
 }
 
-/// What is searched, for people who wait.
+/// The object of the search in words, for people who wait.
 fn described(images: &[Image<'_>]) -> String {
     let steps: usize = images.iter().map(|image| image.chain.steps.len()).sum();
     let steps = pscreen::words::counted(steps, "step");
@@ -242,25 +255,20 @@ fn described(images: &[Image<'_>]) -> String {
 }
 
 /// The only way to a proof. A report is that of a leak.
-fn prove(
-    chain: &Chain,
-    states: &States,
-    answered: Answered,
-    needles: &NeedleSet,
-) -> Result<Result<Proven, Box<Report>>, Unproven> {
-    let base_layers = lineage::prove(chain, states, &answered.layers)?;
-    let report = Report::from_json(&answered.report, needles).map_err(|_| ScannerFailure::NotUnderstood)?;
+fn prove(chain: &Chain, states: &States, answer: ScannerAnswer, needles: &NeedleSet) -> Result<ImageOutcome, Unproven> {
+    let base_layers = lineage::prove(chain, states, &answer.layers)?;
+    let report = Report::from_json(&answer.report, needles).map_err(|_| ScannerFailure::NotUnderstood)?;
     if report.stats().layers != base_layers + chain.steps.len() {
         return Err(ScannerFailure::NotUnderstood.into());
     }
     match report.verdict() {
-        pscan::Verdict::Clean => Ok(Ok(Proven {
+        pscan::Verdict::Clean => Ok(ImageOutcome::Clean(Proven {
             stats: *report.stats(),
             steps: chain.steps.len(),
             base: chain.base.as_ref().map(|base| base.identifier.clone()),
-            base_known: answered.base_known,
+            base_known: answer.base_known,
         })),
-        pscan::Verdict::Leak => Ok(Err(Box::new(report))),
+        pscan::Verdict::Leak => Ok(ImageOutcome::Leak(Box::new(report))),
         pscan::Verdict::Incomplete => {
             let why = report.not_searched().first().map(|what| what.why().to_owned()).unwrap_or_default();
             Err(Unproven::NotSearched { why })

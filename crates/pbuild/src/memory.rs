@@ -2,8 +2,8 @@
 //!
 //! The files of the memory hold no value, and nothing that could be compared with one: their names are digests under a
 //! key of the user's own, of the layer, of all values that were searched for, and of the scanner that searched. Each
-//! carries a digest of its content under the same key, so that a file that somebody else wrote is none. See
-//! docs/decisions for what is kept and why.
+//! carries a digest of its content under the same key, so that a file that somebody else wrote does not
+//! count. docs/decisions says which facts are kept, and why.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -16,9 +16,9 @@ use psecret::{DigestKey, Secret, SecretName, UserSecret};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::audit::output;
+use crate::files::replace::replace;
 
-/// Only what this very search saw counts: a digest of its sources, made by the build script.
+/// The name of this very search: a digest of its sources, made by the build script. Other searches do not count.
 const SEARCH: &str = env!("PBUILD_SEARCH");
 /// Layers past this number push out the oldest.
 const MOST_LAYERS: usize = 20_000;
@@ -26,7 +26,7 @@ const MOST_LAYERS: usize = 20_000;
 const LARGEST_FILE: u64 = 16 << 20;
 
 /// The memory of one set of secrets.
-pub struct LayerMemory {
+pub(crate) struct LayerMemory {
     folder: PathBuf,
     key: DigestKey,
     /// A keyed digest of each value that is searched for, in order.
@@ -50,8 +50,7 @@ struct Note {
 
 impl LayerMemory {
     /// Opens the memory of these secrets; `None` where it has no place, in which case everything is searched.
-    #[must_use]
-    pub fn open(secrets: &[Secret], environment: &pvault::Environment<'_>) -> Option<Self> {
+    pub(crate) fn open(secrets: &[Secret], environment: &pvault::Environment<'_>) -> Option<Self> {
         let key = key(&pvault::state_folder(environment, "pbuild")?)?;
         let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
@@ -75,9 +74,8 @@ impl LayerMemory {
         self.folder.join(self.digest(&format!("layer {SEARCH} {layer} {}", self.needles)))
     }
 
-    /// What was noted under a name, for the same secrets and by the same search.
-    #[must_use]
-    pub fn recall_note(&self, name: &str) -> Option<Vec<String>> {
+    /// The lines under a name, noted for the same secrets and by the same search.
+    pub(crate) fn recall_note(&self, name: &str) -> Option<Vec<String>> {
         let path = self.note_path(name);
         let mut text = Vec::new();
         File::open(&path).ok()?.take(LARGEST_FILE).read_to_end(&mut text).ok()?;
@@ -85,13 +83,13 @@ impl LayerMemory {
         (self.seal(&path, &note.lines)? == note.seal).then_some(note.lines)
     }
 
-    /// Notes something under a name. What cannot be written is not known the next time.
-    pub fn note(&self, name: &str, lines: &[String]) {
+    /// Notes lines under a name. A note that cannot be written costs time alone.
+    pub(crate) fn note(&self, name: &str, lines: &[String]) {
         let path = self.note_path(name);
         let Some(seal) = self.seal(&path, &lines) else { return };
         if let Ok(text) = serde_json::to_vec(&Note { lines: lines.to_vec(), seal }) {
             make_room(&self.folder);
-            let _ = output::replace(&path, &text);
+            let _ = replace(&path, &text);
         }
     }
 
@@ -121,7 +119,7 @@ impl pscan::Memory for LayerMemory {
         let Ok(text) = serde_json::to_vec(&Entry { layer: layer.clone(), seal }) else { return };
         make_room(&self.folder);
         // A memory that cannot be written costs time alone.
-        let _ = output::replace(&path, &text);
+        let _ = replace(&path, &text);
     }
 }
 
@@ -131,7 +129,7 @@ impl std::fmt::Debug for LayerMemory {
     }
 }
 
-/// The user's own key, made when it is first needed. One that others may read or write is none.
+/// The user's own key, made when it is first needed. A key that others may read or write does not count.
 fn key(state: &Path) -> Option<DigestKey> {
     private_folder(state)?;
     let path = state.join("layers.key");

@@ -1,12 +1,12 @@
 //! `pbuild new`: a first `app.toml`, from the Dockerfile, the env files and the compose file of a project.
 //!
-//! Names are taken over, values are not: those stay in the env files that the manifest names. What cannot be told from
-//! the files stands in the manifest as a comment with what to do, so that the first build works as it is.
+//! Names are taken over, values are not: those stay in the env files that the manifest names. Whatever the files do not
+//! decide stands in the manifest as a comment that says what to do, so that the first build works as it is.
 
 mod arguments;
 mod compose;
 mod interpolation;
-pub mod names;
+pub(crate) mod names;
 mod page;
 mod plan;
 mod variables;
@@ -18,18 +18,17 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use papp::Manifest;
+use papp::{Manifest, ManifestError};
 use pcli::{MANIFEST_NAME, find_manifest, trust};
-use pscreen::{Diagnostic, Exit};
+use pscreen::Exit;
+use psecret::SecretError;
 
-use crate::command::NewArguments;
-use crate::edge::{Edge, Failure};
-use crate::explain;
+use crate::edge::{Edge, Explain as _, Failure};
 use crate::files::coverage;
 use crate::files::coverage::Coverage;
-use crate::plan::context_directory;
+use crate::plan::{DraftOrder, DraftTarget, OpenEnvFileCare};
 use compose::Composition;
-use plan::{Draft, Found};
+use plan::{Draft, ProjectFiles};
 use variables::Variables;
 
 /// The largest file that is read, in bytes.
@@ -38,39 +37,85 @@ const LARGEST: u64 = 4 << 20;
 /// Files of the project that name variables for the programs of a build.
 const TOOL_FILES: [&str; 5] = [".npmrc", ".yarnrc.yml", "bunfig.toml", "pip.conf", ".pypirc"];
 
+/// Why no manifest can be drafted.
+#[derive(Debug)]
+pub(crate) enum NewError {
+    /// There is a manifest already.
+    Exists(PathBuf),
+    /// There is no Dockerfile.
+    NoDockerfile(PathBuf),
+    /// An env file cannot be read.
+    EnvFile(SecretError),
+    /// The compose file cannot be read.
+    Compose {
+        /// Its name.
+        name: &'static str,
+        /// Where it is wrong; never its text.
+        problem: String,
+    },
+    /// Another file cannot be read.
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The draft breaks a rule of manifests.
+    Draft(ManifestError),
+    /// The manifest cannot be written.
+    Write {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Lines cannot be added to the ignore file.
+    Ignore {
+        /// The ignore file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Env files that a COPY could put into the image; a warning.
+#[derive(Debug)]
+pub(crate) struct OpenEnvFiles {
+    /// The env files.
+    pub(crate) files: String,
+    /// The name of the ignore file.
+    pub(crate) ignore_file: String,
+}
+
 /// Runs the command.
 ///
 /// # Errors
-///
 /// When there is nothing to draft from, a file cannot be read, or a manifest is there already.
-pub fn run(arguments: &NewArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let folder = context_directory(&arguments.path).map_err(|error| explain::plan(&error))?;
-    let target = Path::new(&arguments.path).join(MANIFEST_NAME);
-    if !arguments.stdout && !arguments.force && fs::symlink_metadata(&target).is_ok() {
-        let diagnostic = Diagnostic::error(format!("{} is there already", target.display()), Exit::Usage);
-        return Err(diagnostic.help("--force replaces it, --stdout prints the new one instead").into());
+pub(crate) fn run(order: &DraftOrder, edge: &Edge) -> Result<Exit, Failure> {
+    let target = Path::new(&order.path).join(MANIFEST_NAME);
+    if order.target == DraftTarget::NewFile && fs::symlink_metadata(&target).is_ok() {
+        return Err(NewError::Exists(target).into());
     }
-    let project = Project::read(arguments, &folder, edge)?;
-    let text = page::text(&project.draft(&arguments.public));
-    // What is written is a manifest: a name of some file that breaks a rule must not be found by the first build.
-    let manifest = Manifest::parse(&target, text.as_bytes())
-        .map_err(|error| Diagnostic::error(format!("the draft is no manifest: {error}"), Exit::Failed))?;
-    if arguments.stdout {
+    let project = Project::read(order, edge)?;
+    let text = page::text(&project.draft(&order.public));
+    // The draft must be a manifest: a name that breaks a rule must not be found by the first build.
+    let manifest = Manifest::parse(&target, text.as_bytes()).map_err(NewError::Draft)?;
+    if order.target == DraftTarget::StandardOutput {
         edge.stdout.line(text.trim_end());
     } else {
-        write(&target, &text, arguments.force)?;
+        write(&target, &text, order.target)?;
         edge.fact("written", &target.display().to_string());
         trust_what_was_written(&target, edge)?;
     }
     tell(&manifest, edge);
-    project.guard_env_files(arguments, edge)?;
-    if !arguments.stdout {
-        edge.fact("next", &format!("pbuild build {}", arguments.path));
+    project.guard_env_files(order, edge)?;
+    if order.target != DraftTarget::StandardOutput {
+        edge.fact("next", &format!("pbuild build {}", order.path));
     }
     Ok(Exit::Done)
 }
 
-/// What the folder holds.
+/// The files of a project, as far as they matter here.
 struct Project {
     folder: PathBuf,
     dockerfile: PathBuf,
@@ -81,14 +126,15 @@ struct Project {
 }
 
 impl Project {
-    fn read(arguments: &NewArguments, folder: &Path, edge: &Edge) -> Result<Self, Failure> {
+    fn read(order: &DraftOrder, edge: &Edge) -> Result<Self, Failure> {
+        let folder = order.folder.as_path();
         let mut variables = Variables::default();
         let mut seen = BTreeSet::new();
         let mut add = |variables: &mut Variables, file: &Path| -> Result<(), Failure> {
             if !seen.insert(file.to_owned()) || !folder.join(file).is_file() {
                 return Ok(());
             }
-            Ok(variables.add(folder, file).map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?)
+            Ok(variables.add(folder, file).map_err(NewError::EnvFile)?)
         };
         add(&mut variables, Path::new(".env"))?;
         let compose = compose::FILES.iter().find(|name| folder.join(name).is_file());
@@ -96,10 +142,8 @@ impl Project {
         if let Some(name) = compose {
             let text = text(&folder.join(name))?.unwrap_or_default();
             let read = |variables: &Variables| {
-                Composition::read(&text, &|name| variables.has_value(name)).map_err(|error| {
-                    Diagnostic::error(format!("failed to read {name}: {error}"), Exit::Usage)
-                        .help("`docker compose config` says what is wrong with it")
-                })
+                let read = Composition::read(&text, &|name| variables.has_value(name));
+                read.map_err(|error| NewError::Compose { name, problem: error.to_string() })
             };
             // The env files of the app are known only now, and Compose interpolates from `.env` alone.
             let found = read(&variables)?;
@@ -113,14 +157,13 @@ impl Project {
             }
             composition = Some(found);
         }
-        let given = arguments.file.as_deref().map(PathBuf::from);
+        let given = order.dockerfile.clone();
         let named = composition.as_ref().and_then(|found| found.dockerfile.as_ref()).map(|file| folder.join(file));
         let usual =
             || ["Dockerfile", "dockerfile"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
         let dockerfile = given.or(named).or_else(usual).unwrap_or_else(|| folder.join("Dockerfile"));
         let Some(dockerfile_text) = text(&dockerfile)? else {
-            let diagnostic = Diagnostic::error(format!("there is no {}", dockerfile.display()), Exit::Usage);
-            return Err(diagnostic.help("pbuild new writes app.toml from a Dockerfile: name it with --file").into());
+            return Err(NewError::NoDockerfile(dockerfile).into());
         };
         let mut tool_files = String::new();
         for name in TOOL_FILES {
@@ -134,7 +177,7 @@ impl Project {
             self.folder.components().next_back().map(|part| part.as_os_str().to_string_lossy().into_owned());
         let absolute = std::path::absolute(&self.dockerfile).unwrap_or_else(|_| self.dockerfile.clone());
         let inside = absolute.strip_prefix(&self.folder).ok().and_then(Path::to_str);
-        Draft::new(Found {
+        Draft::new(ProjectFiles {
             folder_name: folder_name.unwrap_or_default(),
             dockerfile: &self.dockerfile_text,
             dockerfile_path: inside.filter(|path| !matches!(*path, "Dockerfile" | "dockerfile")).map(str::to_owned),
@@ -148,7 +191,7 @@ impl Project {
     }
 
     /// Env files that a `COPY . .` would put into the image.
-    fn guard_env_files(&self, arguments: &NewArguments, edge: &Edge) -> Result<(), Failure> {
+    fn guard_env_files(&self, order: &DraftOrder, edge: &Edge) -> Result<(), Failure> {
         let coverage = Coverage::of(&self.folder, &self.dockerfile);
         let open: Vec<String> = coverage::env_files(&self.folder)
             .iter()
@@ -159,35 +202,26 @@ impl Project {
             return Ok(());
         }
         let name = coverage.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if arguments.ignore {
-            coverage.add(&open).map_err(|error| {
-                Diagnostic::from_error(&error, Exit::Failed)
-                    .note(format!("while adding lines to {}", coverage.file.display()))
-            })?;
+        if order.open_env_files == OpenEnvFileCare::Ignore {
+            let adding = coverage.add(&open);
+            adding.map_err(|source| NewError::Ignore { path: coverage.file.clone(), source })?;
             edge.fact("ignored", &format!("{} in {name}", open.join(", ")));
         } else {
-            edge.stderr.diagnostic(
-                &Diagnostic::warning(format!(
-                    "{} is not in {name}, so COPY could put it into the image",
-                    open.join(", ")
-                ))
-                .help("pbuild new --ignore adds it; a build that sends it is stopped"),
-            );
+            let files = open.join(", ");
+            edge.stderr.diagnostic(&OpenEnvFiles { files, ignore_file: name }.explain());
         }
         Ok(())
     }
 }
 
-/// A file's text, or `None` when there is no such file. What is not UTF-8 is replaced: only names are looked for.
-fn text(path: &Path) -> Result<Option<String>, Failure> {
-    let failed = |error: io::Error| {
-        Diagnostic::from_error(&error, Exit::Usage).note(format!("while reading {}", path.display()))
-    };
+/// A file's text, or `None` when there is no such file. Bytes that are not UTF-8 are replaced: only names matter.
+fn text(path: &Path) -> Result<Option<String>, NewError> {
+    let failed = |source| NewError::Read { path: path.to_owned(), source };
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error).into()),
+        Err(error) => return Err(failed(error)),
         Ok(metadata) if metadata.len() > LARGEST => {
-            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB")).into());
+            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB")));
         }
         Ok(_) => {}
     }
@@ -208,29 +242,30 @@ fn below(path: &str) -> Option<PathBuf> {
 }
 
 /// Writes the file whole or not at all, with the mode of any file that the user makes.
-fn write(path: &Path, text: &str, replace: bool) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        Diagnostic::from_error(&error, Exit::Failed).note(format!("while writing {}", path.display()))
-    };
+fn write(path: &Path, text: &str, target: DraftTarget) -> Result<(), NewError> {
+    let failed = |source| NewError::Write { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file =
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o666)).tempfile_in(folder).map_err(failed)?;
     io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
-    let written = if replace { file.persist(path) } else { file.persist_noclobber(path) };
+    let written = match target {
+        DraftTarget::AnyFile => file.persist(path),
+        DraftTarget::NewFile | DraftTarget::StandardOutput => file.persist_noclobber(path),
+    };
     written.map_err(|error| failed(error.error))?;
     Ok(())
 }
 
 /// The user just asked for exactly these entries, so the first build need not ask again.
 fn trust_what_was_written(path: &Path, edge: &Edge) -> Result<(), Failure> {
-    let Some(found) = find_manifest(Some(path), &[]).map_err(|error| error.diagnostic())? else { return Ok(()) };
+    let Some(found) = find_manifest(Some(path), &[])? else { return Ok(()) };
     if let Err(error) = trust::remember(&found, &|name| std::env::var_os(name)) {
         edge.stderr.warning(&format!("{error}; the build needs --trust-config"));
     }
     Ok(())
 }
 
-/// What the manifest says, in a few lines.
+/// Shows the manifest in a few lines.
 fn tell(manifest: &Manifest, edge: &Edge) {
     let names = |scope: papp::Scope| {
         let of_scope = manifest.secrets.iter().filter(|secret| secret.scope == scope && secret.value.is_none());
@@ -238,14 +273,14 @@ fn tell(manifest: &Manifest, edge: &Edge) {
     };
     let kinds =
         [(papp::Scope::Build, "for the build"), (papp::Scope::Run, "for the app"), (papp::Scope::Both, "for both")];
-    let told: Vec<String> = kinds
+    let groups: Vec<String> = kinds
         .into_iter()
         .map(|(scope, what)| (names(scope), what))
         .filter(|(names, _)| !names.is_empty())
         .map(|(names, what)| format!("{} {what}", names.join(", ")))
         .collect();
-    if !told.is_empty() {
-        edge.fact("secrets", &told.join(" · "));
+    if !groups.is_empty() {
+        edge.fact("secrets", &groups.join(" · "));
     }
     if !manifest.services.is_empty() {
         let services = manifest.services.iter().map(|service| match &service.version {

@@ -1,8 +1,8 @@
-//! OCI layouts in folders (OCI image layout 1.0): what `tar=false` and caches in folders are written to, and what
-//! `oci-layout://` and caches are read from.
+//! OCI layouts in folders (OCI image layout 1.0): `tar=false` and caches are written there, and `oci-layout://` and caches
+//! are read from there.
 //!
-//! A folder that is a layout already keeps what it holds: blobs are added, and the index gets the new image in place of what
-//! had its name. The index comes last, so that a reader sees the old images or all of the new one.
+//! A folder that is a layout already keeps its content: blobs are added, and the index gets the new image in place of
+//! the one that had its name. The index comes last, so that a reader sees the old images or all of the new one.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// The largest index.
 const LARGEST_DOCUMENT: u64 = 8 << 20;
-/// What a reader of layouts knows an image by; the second is its tag, or what stands for one.
+/// The annotations by which readers of layouts know an image; the second one is its tag, or stands for it.
 const NAMES: [&str; 2] = ["io.containerd.image.name", TAG];
 const TAG: &str = "org.opencontainers.image.ref.name";
 
@@ -21,7 +21,7 @@ const TAG: &str = "org.opencontainers.image.ref.name";
 ///
 /// # Errors
 /// When the folder has no index that can be read.
-pub fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> {
+pub(crate) fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> {
     let index = document(File::open(folder.join("index.json"))?)?;
     let mut manifests = index["manifests"].as_array().into_iter().flatten();
     let found = manifests.find(|manifest| manifest["annotations"][TAG] == json!(tag));
@@ -32,7 +32,7 @@ pub fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> {
 ///
 /// # Errors
 /// As [`digest_of`].
-pub fn only_digest(folder: &Path) -> io::Result<Option<String>> {
+pub(crate) fn only_digest(folder: &Path) -> io::Result<Option<String>> {
     let index = document(File::open(folder.join("index.json"))?)?;
     Ok(match index["manifests"].as_array().map(Vec::as_slice) {
         Some([manifest]) => manifest["digest"].as_str().map(str::to_owned),
@@ -44,7 +44,7 @@ pub fn only_digest(folder: &Path) -> io::Result<Option<String>> {
 ///
 /// # Errors
 /// When the folder's index cannot be read or written.
-pub fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result<()> {
+pub(crate) fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result<()> {
     descriptor["annotations"][TAG] = json!(tag);
     let mode = 0o666 & !umask();
     if !folder.join("oci-layout").exists() {
@@ -57,7 +57,7 @@ pub fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// When the archive is no layout, or the folder cannot be written to.
-pub fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
+pub(crate) fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
     let mode = 0o666 & !umask();
     let mut index = None;
     let mut archive = tar::Archive::new(archive);
@@ -79,7 +79,7 @@ pub fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
                 let size = entry.size();
                 let blobs = folder.join("blobs").join(algorithm);
                 fs::create_dir_all(&blobs)?;
-                // A name says what a blob holds.
+                // The name of a blob is the digest of its content.
                 if fs::metadata(blobs.join(digest)).is_ok_and(|there| there.is_file() && there.len() == size) {
                     continue;
                 }
@@ -94,7 +94,7 @@ pub fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
     add(folder, index, mode)
 }
 
-/// Adds what an index lists to the folder's own.
+/// Adds the entries of an index to the folder's own.
 fn add(folder: &Path, index: Value, mode: u32) -> io::Result<()> {
     let index = match File::open(folder.join("index.json")) {
         Ok(old) => merged(document(old)?, &index),
@@ -104,8 +104,8 @@ fn add(folder: &Path, index: Value, mode: u32) -> io::Result<()> {
     write(index.to_string().as_bytes(), folder, "index.json", mode)
 }
 
-/// What the process takes from the modes of new files. There is no way to ask that changes nothing but this one.
-pub fn umask() -> u32 {
+/// The bits that the process takes from the modes of new files. Every other way to ask would change them.
+pub(crate) fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
     mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o077)
@@ -136,7 +136,7 @@ fn write(mut content: impl Read, folder: &Path, name: &str, mode: u32) -> io::Re
     Ok(file.persist(folder.join(name)).map(drop)?)
 }
 
-/// The old index with the new one's images. What lost its name to them goes from the list.
+/// The old index with the new one's images. An image that lost its name to one of them leaves the list.
 fn merged(mut old: Value, new: &Value) -> Value {
     let name_of = |manifest: &Value| NAMES.map(|name| manifest["annotations"][name].as_str().map(str::to_owned));
     let added = new["manifests"].as_array().cloned().unwrap_or_default();

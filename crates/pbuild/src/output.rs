@@ -1,65 +1,38 @@
-//! Where a build's result goes: `--output`, `--load`, `--push`.
+//! The places of a build's result: `--output`, `--load`, `--push`.
 //!
-//! A result is received first, where nobody finds it: an archive in a file without a name, a tree in a folder of our own
+//! A result first lands where nobody finds it: an archive in a file without a name, a tree in a folder of its own
 //! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a [`Cleared`]
 //! are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves nothing behind.
 
 mod elsewhere;
+mod error;
 mod place;
+mod registry;
 mod spec;
 
 use std::sync::Arc;
 
-use clap::Args;
 use pscan::{NeedleSet, Report, Verdict};
-use pscreen::{Diagnostic, Exit};
 
 use crate::edge::{Edge, Failure};
 use crate::gate::Proof;
-pub use elsewhere::RegistryOutput;
-pub use place::Place;
-pub use spec::{OutputError, Outputs, Store};
+use crate::plan::AttestationReach;
+pub(crate) use error::OutputError;
+pub(crate) use place::Place;
+pub(crate) use spec::{Outputs, Shorthand};
 
-/// Flags of where the result goes.
-#[derive(Clone, Debug, Default, Args)]
-pub struct OutputOptions {
-    /// Where the result goes: a folder, `-` for a tar on standard output, or `type=TYPE[,dest=PATH][,NAME=VALUE…]` with
-    /// `image`, `docker`, `oci`, `tar`, `local`, `registry` or `cacheonly` (repeatable) [default: the engine's store]
-    #[arg(short, long = "output", value_name = "DEST")]
-    pub outputs: Vec<String>,
-
-    /// Push the image under its names when it is clean; short for `--output type=registry`
-    #[arg(long)]
-    pub push: bool,
-
-    /// Put the image into the engine's store, which is what happens without --output; short for `--output type=docker`
-    #[arg(long, conflicts_with = "push")]
-    pub load: bool,
-}
-
-/// What the engine was asked to attach to a result when it exports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attested {
-    /// Nothing.
-    Nothing,
-    /// Documents in images (`inline-only`).
-    Images,
-    /// Documents everywhere: as files beside the files, too.
-    Everything,
-}
-
-/// What is being received, and nobody has seen yet.
+/// Results on their way here, which nobody has looked at.
 #[derive(Debug)]
-pub struct Pending(Vec<Place>);
+pub(crate) struct Pending(Vec<Place>);
 
-/// What was received and holds no secret.
+/// Results that were received and hold no secret.
 #[derive(Debug)]
-pub struct Cleared(Vec<Place>);
+pub(crate) struct Cleared(Vec<Place>);
 
-/// What the look at what was received came to.
+/// The outcome of a look at results.
 #[derive(Debug)]
-pub enum Examined {
-    /// Clean; with the reports of what was searched for it.
+pub(crate) enum OutputVerdict {
+    /// They are clean; with the report of each search.
     Clean(Cleared, Vec<Report>),
     /// A secret is in it.
     Leak(Box<Report>),
@@ -68,36 +41,34 @@ pub enum Examined {
 }
 
 impl Pending {
-    /// What these places will receive.
-    #[must_use]
-    pub fn new(places: Vec<Place>) -> Self {
+    /// The results that these places will receive.
+    pub(crate) fn new(places: Vec<Place>) -> Self {
         Self(places)
     }
 
     /// A build without secrets has nothing to search for.
-    #[must_use]
-    pub fn without_secrets(self) -> Cleared {
+    pub(crate) fn without_secrets(self) -> Cleared {
         Cleared(self.0)
     }
 
-    /// Looks at what was received. What the proof covers is not searched again.
+    /// Searches the results. Those that the proof covers are not searched again.
     ///
     /// # Errors
-    /// When the work should stop, or a file cannot be read.
-    pub async fn examine(
+    /// When the work should stop, or a result cannot be read.
+    pub(crate) async fn examine(
         self,
         proof: Option<&Proof>,
-        attested: Attested,
+        attested: AttestationReach,
         needles: &Arc<NeedleSet>,
         edge: &Edge,
-    ) -> Result<Examined, Failure> {
+    ) -> Result<OutputVerdict, Failure> {
         let mut reports = Vec::new();
         for place in &self.0 {
-            // What the exporter attaches came into being after the proof.
+            // The exporter attaches its documents after the proof.
             let is_whole = match attested {
-                Attested::Nothing => true,
-                Attested::Images => !place.is_image(),
-                Attested::Everything => false,
+                AttestationReach::Nothing => true,
+                AttestationReach::Images => !place.is_image(),
+                AttestationReach::Everything => false,
             };
             if proof.is_some() && is_whole {
                 continue;
@@ -105,29 +76,32 @@ impl Pending {
             let report = place.search(Arc::clone(needles), edge).await?;
             match report.verdict() {
                 Verdict::Clean => reports.push(report),
-                Verdict::Leak => return Ok(Examined::Leak(Box::new(report))),
-                Verdict::Incomplete => return Ok(Examined::Incomplete(Box::new(report))),
+                Verdict::Leak => return Ok(OutputVerdict::Leak(Box::new(report))),
+                Verdict::Incomplete => return Ok(OutputVerdict::Incomplete(Box::new(report))),
             }
         }
-        Ok(Examined::Clean(Cleared(self.0), reports))
+        Ok(OutputVerdict::Clean(Cleared(self.0), reports))
     }
 }
 
 impl Cleared {
+    /// Whether standard output belongs to a result, so that nothing else may be written there.
+    pub(crate) fn takes_standard_output(&self) -> bool {
+        self.0.iter().any(Place::is_standard_output)
+    }
+
     /// Puts everything where the user wants it.
     ///
     /// # Errors
-    /// What could not be written; what was before it is written.
-    pub async fn commit(self, edge: &Edge) -> Result<(), Failure> {
+    /// The first result that cannot be written; those before it are written.
+    pub(crate) async fn commit(self, edge: &Edge) -> Result<(), Failure> {
         for place in self.0 {
             let name = place.to_string();
-            let told = place.told();
+            let announcement = place.announcement();
             let written = edge.cancellation.unless_cancelled(place.commit()).await?;
-            written.map_err(|error| {
-                Diagnostic::from_error(&error, Exit::Failed).note(format!("while writing --output {name}"))
-            })?;
-            if let Some(told) = told {
-                edge.fact("output", &told);
+            written.map_err(|source| OutputError::Write { place: name, source })?;
+            if let Some(announcement) = announcement {
+                edge.fact("output", &announcement);
             }
         }
         Ok(())

@@ -1,61 +1,104 @@
-//! The secrets of one command: read once, kept together with what masks them and what finds them.
+//! The secrets of one command: they are read once, and kept together with the redactor that masks them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use pcli::FoundManifest;
-use pcli::arguments::SecretArguments;
-use pcli::resolve::{self, Purpose, Resolution, Untrusted};
-use pscan::{NeedleSet, NeedleSetBuilder};
-use pscreen::{Diagnostic, Exit};
-use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretName};
+use pcli::resolve::{self, Purpose, Resolution, ResolveError, SecretSources, Untrusted};
+use pcli::{FoundManifest, SealedError};
+use pscan::{NeedleSet, NeedleSetBuilder, ScanError};
+use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretError, SecretName};
 
-use crate::edge::{Edge, Failure};
+use crate::edge::Edge;
+
+/// Why the secrets of a command cannot be used. No message holds a value.
+#[derive(Debug)]
+pub(crate) enum SecretsError {
+    /// A value cannot be read.
+    Resolve(ResolveError),
+    /// The values have more forms than can be masked.
+    Masks(SecretError),
+    /// The values have more forms than can be searched for.
+    Needles(ScanError),
+    /// Not one of these secrets can be searched for.
+    NotSearchable(Vec<String>),
+    /// The key of digests cannot be read.
+    Key(SealedError),
+    /// This secret rebuilds its steps, and there is no key for its digest.
+    NoKey(String),
+}
+
+impl From<ResolveError> for SecretsError {
+    fn from(error: ResolveError) -> Self {
+        Self::Resolve(error)
+    }
+}
+
+impl From<SecretError> for SecretsError {
+    fn from(error: SecretError) -> Self {
+        Self::Masks(error)
+    }
+}
+
+impl From<ScanError> for SecretsError {
+    fn from(error: ScanError) -> Self {
+        Self::Needles(error)
+    }
+}
+
+impl From<SealedError> for SecretsError {
+    fn from(error: SealedError) -> Self {
+        Self::Key(error)
+    }
+}
 
 /// Every secret at hand, also those that a build does not need: the search knows more with them.
 #[derive(Debug)]
-pub struct Secrets {
+pub(crate) struct Secrets {
     /// The values, shared with the session.
-    pub all: Arc<Vec<Secret>>,
-    /// What masks them.
-    pub redactor: Redactor,
+    pub(crate) all: Arc<Vec<Secret>>,
+    /// The redactor that masks them.
+    pub(crate) redactor: Redactor,
     /// By name, the ids of those whose new value runs their steps again.
-    pub rebuilding: BTreeMap<String, String>,
+    pub(crate) rebuilding: BTreeMap<String, String>,
 }
 
 impl Secrets {
     /// Reads the secrets that the flags and the manifest name.
     ///
     /// # Errors
-    /// What is missing or wrong, by flag, file and line.
-    pub fn read(arguments: &SecretArguments, manifest: Option<&FoundManifest>, edge: &Edge) -> Result<Self, Failure> {
-        Self::read_for(Purpose::Build, arguments, manifest, edge)
-    }
-
-    /// Reads the secrets that are at hand and requires none: an audit searches for what it is given, and for what the
-    /// manifest's trusted commands give.
-    ///
-    /// # Errors
-    /// What is wrong with a flag, a file, or a command that a build would run.
-    pub fn read_at_hand(
-        arguments: &SecretArguments,
+    /// [`SecretsError`] names the flag, the file and the line.
+    pub(crate) fn read(
+        sources: &SecretSources,
         manifest: Option<&FoundManifest>,
         edge: &Edge,
-    ) -> Result<Self, Failure> {
-        Self::read_for(Purpose::Search, arguments, manifest, edge)
+    ) -> Result<Self, SecretsError> {
+        Self::read_for(Purpose::Build, sources, manifest, edge)
+    }
+
+    /// Reads the secrets that are at hand and requires none: an audit searches for the values that it is given, and
+    /// for those of the manifest's trusted commands.
+    ///
+    /// # Errors
+    /// [`SecretsError`], about a flag, a file, or a command that a build would run.
+    pub(crate) fn read_at_hand(
+        sources: &SecretSources,
+        manifest: Option<&FoundManifest>,
+        edge: &Edge,
+    ) -> Result<Self, SecretsError> {
+        Self::read_for(Purpose::Search, sources, manifest, edge)
     }
 
     fn read_for(
         purpose: Purpose,
-        arguments: &SecretArguments,
+        sources: &SecretSources,
         manifest: Option<&FoundManifest>,
         edge: &Edge,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, SecretsError> {
         let environment = |name: &str| std::env::var_os(name);
         let mut stdin = std::io::stdin();
         let mut inputs = Inputs::new(&environment, &mut stdin);
-        let resolved = resolve::resolve(&arguments.sources(), manifest, purpose, &mut inputs, &edge.cancellation);
-        let Resolution { secrets, untrusted, danger, warnings, .. } = resolved.map_err(|error| error.diagnostic())?;
+        let resolved = resolve::resolve(sources, manifest, purpose, &mut inputs, &edge.cancellation);
+        let Resolution { secrets, untrusted, danger, warnings, .. } = resolved?;
         for warning in warnings {
             edge.stderr.warning(&warning);
         }
@@ -70,12 +113,12 @@ impl Secrets {
         }
         if purpose == Purpose::Search {
             let declared = manifest.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
-            // Of those that the manifest may not get was said so.
-            let told = |known: &&papp::Secret| {
+            // Those that the manifest may not read have a warning already.
+            let is_known = |known: &&papp::Secret| {
                 untrusted.iter().any(|entry| entry.name == known.name)
                     || secrets.iter().any(|secret| secret.name().as_str() == known.name)
             };
-            for secret in declared.iter().filter(|known| !told(known)) {
+            for secret in declared.iter().filter(|known| !is_known(known)) {
                 edge.stderr.warning(&format!("{} has no value here, so it is not searched for", secret.name));
             }
         }
@@ -84,8 +127,7 @@ impl Secrets {
             .fold(RedactorBuilder::new(), |builder, secret| {
                 builder.taken_apart(secret.name(), secret.value(), secret.parts())
             })
-            .build()
-            .map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
+            .build()?;
         let rebuilding = match purpose {
             Purpose::Build => rebuilding(&secrets, manifest, &environment)?,
             Purpose::Run | Purpose::Search | Purpose::List => BTreeMap::new(),
@@ -97,29 +139,25 @@ impl Secrets {
     ///
     /// # Errors
     /// When there are more forms than one search holds.
-    pub fn needles(&self) -> Result<Arc<NeedleSet>, Failure> {
+    pub(crate) fn needles(&self) -> Result<Arc<NeedleSet>, SecretsError> {
         let builder = self.all.iter().fold(NeedleSetBuilder::new(), |builder, secret| {
             builder.taken_apart(secret.name(), secret.value(), secret.parts())
         });
-        let needles = builder.build().map_err(|error| Diagnostic::from_error(&error, Exit::Usage))?;
-        Ok(Arc::new(needles))
+        Ok(Arc::new(builder.build()?))
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    /// Whether there are no secrets.
+    pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
     /// Whether steps of a build may get any.
-    #[must_use]
-    pub fn offered_to_builds(&self) -> bool {
+    pub(crate) fn offered_to_builds(&self) -> bool {
         self.all.iter().any(|secret| secret.scope().in_build())
     }
 
     /// The ids that the session can answer.
-    #[must_use]
-    pub fn ids(&self) -> BTreeSet<String> {
+    pub(crate) fn ids(&self) -> BTreeSet<String> {
         self.all
             .iter()
             .filter(|secret| secret.scope().in_build())
@@ -127,8 +165,8 @@ impl Secrets {
             .collect()
     }
 
-    /// Says which secrets there are, who gets them, and which cannot be protected.
-    pub fn announce(&self, edge: &Edge, offered: impl Fn(&Secret) -> String) {
+    /// Lists the secrets, the steps that get them, and those that cannot be protected.
+    pub(crate) fn announce(&self, edge: &Edge, offered: impl Fn(&Secret) -> String) {
         if self.is_empty() {
             return;
         }
@@ -137,7 +175,9 @@ impl Secrets {
         for (name, searchability) in self.judged().filter(|(_, searchability)| *searchability != Searchability::Full) {
             let meaning = match searchability {
                 Searchability::Weak => "masked in logs; found in the image as a whole word only",
-                _ => "neither masked nor searched for; if it is no secret, declare it in [env]",
+                Searchability::Full | Searchability::Empty | Searchability::Unprotected(_) => {
+                    "neither masked nor searched for; if it is no secret, declare it in [env]"
+                }
             };
             edge.stderr.warning(&format!("{name} is {searchability}: {meaning}"));
         }
@@ -147,21 +187,15 @@ impl Secrets {
     ///
     /// # Errors
     /// When there are secrets, and all are unprotected.
-    pub fn check_searchable(&self) -> Result<(), Failure> {
+    pub(crate) fn check_searchable(&self) -> Result<(), SecretsError> {
         if self.is_empty() || self.judged().any(|(_, searchability)| searchability.is_searched()) {
             return Ok(());
         }
-        let names: Vec<String> = self.judged().map(|(name, _)| name.to_string()).collect();
-        let diagnostic =
-            Diagnostic::error("none of the secrets can be searched for, so nothing could be proven", Exit::Usage)
-                .note(names.join(", "))
-                .help("use values of 8 characters or more, or declare public values in [env] of app.toml");
-        Err(diagnostic.into())
+        Err(SecretsError::NotSearchable(self.judged().map(|(name, _)| name.to_string()).collect()))
     }
 
     /// Whether every secret is searched for in every form and place (`--strict` asks).
-    #[must_use]
-    pub fn all_searchable(&self) -> bool {
+    pub(crate) fn all_searchable(&self) -> bool {
         self.judged().all(|(_, searchability)| searchability == Searchability::Full)
     }
 
@@ -176,20 +210,15 @@ fn rebuilding(
     secrets: &[Secret],
     manifest: Option<&FoundManifest>,
     environment: &dyn Fn(&str) -> Option<std::ffi::OsString>,
-) -> Result<BTreeMap<String, String>, Failure> {
+) -> Result<BTreeMap<String, String>, SecretsError> {
     let marked = |secret: &&Secret| {
         let declared = manifest.and_then(|found| found.manifest.secret(secret.name().as_str()));
         secret.scope().in_build() && declared.is_some_and(|declared| declared.rebuild)
     };
     let marked: Vec<&Secret> = secrets.iter().filter(marked).collect();
     let Some(first) = marked.first() else { return Ok(BTreeMap::new()) };
-    let key = pcli::digest_key(manifest, environment).map_err(|error| error.diagnostic())?.ok_or_else(|| {
-        Diagnostic::error(
-            format!("`{}` has rebuild = true, and there is no key for its digest", first.name()),
-            Exit::Usage,
-        )
-        .help(format!("`pbuild secrets init` makes a store that has one; in CI set {}", pcli::CACHE_KEY_VARIABLE))
-    })?;
+    let no_key = || SecretsError::NoKey(first.name().to_string());
+    let key = pcli::digest_key(manifest, environment)?.ok_or_else(no_key)?;
     let id = |secret: &&Secret| {
         let name = secret.name();
         (name.to_string(), format!("{name}.{}", key.digest("rebuild", name, secret.value())))

@@ -1,56 +1,53 @@
-//! Where a build runs, and where images are kept: an engine does both, a builder by itself does the first alone.
+//! The place where a build runs and images are kept: an engine does both, a builder by itself only builds.
 
 use pbuildkit::Builder;
-use pcli::arguments::SecretArguments;
-use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, PlainBuilder, Safety};
+use pengine::{BuilderChoice, Endpoint, Engine, EngineError, Environment, Flags, PlainBuilder, Safety};
 
 use crate::edge::{Edge, Failure};
-use crate::explain;
+use crate::plan::Tls;
 
-/// A builder that answered.
+/// A builder that answers.
 #[derive(Debug)]
-pub struct Site {
-    /// BuildKit.
-    pub builder: Builder,
-    /// The place.
-    pub kind: SiteKind,
+pub(crate) struct Site {
+    /// BuildKit, at the other end of a connection.
+    pub(crate) builder: Builder,
+    /// The kind of the place.
+    pub(crate) kind: SiteKind,
 }
 
-/// What kind of place it is.
+/// The kind of a site.
 #[derive(Debug)]
-pub enum SiteKind {
+pub(crate) enum SiteKind {
     /// An engine, which keeps images.
     Engine(Engine),
-    /// A builder by itself, which keeps none.
+    /// A builder by itself, which keeps no images.
     Plain(PlainBuilder),
 }
 
 impl Site {
-    /// Reaches the builder that the flag, the variables and docker's files mean, and says which one it is.
+    /// Reaches the builder of a choice, and says which one that is.
     ///
     /// # Errors
-    /// When there is none, or it does not answer.
-    pub async fn reach(
+    /// When it does not answer.
+    pub(crate) async fn reach(
         edge: &Edge,
-        builder: Option<&str>,
+        choice: BuilderChoice,
         with_secrets: bool,
-        arguments: &SecretArguments,
+        tls: Tls,
     ) -> Result<Self, Failure> {
-        let flags = Flags { builder: builder.map(str::to_owned), ..Flags::default() };
-        let choice = BuilderChoice::resolve(&Environment::of_process(), &flags);
-        match choice.map_err(|error| explain::engine(&error))? {
+        match choice {
             BuilderChoice::Engine(endpoint) => {
-                let engine = engine_at(&endpoint, edge, with_secrets, arguments).await?;
+                let engine = engine_at(&endpoint, edge, with_secrets, tls).await?;
                 let connecting = edge.cancellation.unless_cancelled(Builder::connect(&engine));
-                let builder = connecting.await?.map_err(|error| explain::buildkit(&error))?;
+                let builder = connecting.await??;
                 Ok(Self { builder, kind: SiteKind::Engine(engine) })
             }
             BuilderChoice::Plain(plain) => {
-                if arguments.require_tls {
-                    plain.require_private().map_err(|error| explain::engine(&error))?;
+                if tls == Tls::Required {
+                    plain.require_private()?;
                 }
                 let connecting = edge.cancellation.unless_cancelled(Builder::connect(&plain));
-                let builder = connecting.await?.map_err(|error| explain::buildkit(&error))?;
+                let builder = connecting.await??;
                 edge.fact("builder", &plain.to_string());
                 if with_secrets && plain.safety() == Safety::Plaintext {
                     edge.stderr
@@ -62,36 +59,23 @@ impl Site {
     }
 
     /// The engine that keeps the images, where the builder belongs to one.
-    #[must_use]
-    pub fn engine(&self) -> Option<&Engine> {
+    pub(crate) fn engine(&self) -> Option<&Engine> {
         match &self.kind {
             SiteKind::Engine(engine) => Some(engine),
             SiteKind::Plain(_) => None,
         }
     }
 
-    /// The builder by itself, where it is one.
-    #[must_use]
-    pub fn plain(&self) -> Option<&PlainBuilder> {
+    /// The builder by itself, where there is no engine.
+    pub(crate) fn plain(&self) -> Option<&PlainBuilder> {
         match &self.kind {
             SiteKind::Engine(_) => None,
             SiteKind::Plain(plain) => Some(plain),
         }
     }
 
-    /// The address that docker's settings for builds are kept under: that of the engine of the docker context.
-    #[must_use]
-    pub fn docker_address(&self) -> String {
-        match &self.kind {
-            SiteKind::Engine(engine) => engine.endpoint().to_string(),
-            SiteKind::Plain(_) => Endpoint::resolve(&Environment::of_process(), &Flags::default())
-                .map(|endpoint| endpoint.to_string())
-                .unwrap_or_default(),
-        }
-    }
-
-    /// What tells this builder from all others; `None` when it does not say.
-    pub async fn identity(&self) -> Option<String> {
+    /// The identity of the builder, which no other one has; `None` when it does not say.
+    pub(crate) async fn identity(&self) -> Option<String> {
         match &self.kind {
             SiteKind::Engine(engine) => engine.docker().info().await.ok()?.id,
             SiteKind::Plain(_) => Some(self.builder.workers().await.ok()?.into_iter().next()?.id),
@@ -99,30 +83,39 @@ impl Site {
     }
 }
 
-/// Reaches the engine of the docker context, and says which one it is.
+/// Chooses the builder that the flag, the variables and docker's files mean. Nothing is asked yet.
 ///
 /// # Errors
-/// When there is none, or it does not answer.
-pub async fn engine(edge: &Edge, with_secrets: bool, arguments: &SecretArguments) -> Result<Engine, Failure> {
-    let endpoint =
-        Endpoint::resolve(&Environment::of_process(), &Flags::default()).map_err(|error| explain::engine(&error))?;
-    engine_at(&endpoint, edge, with_secrets, arguments).await
+/// When there is no such builder, or docker's files are not valid.
+pub(crate) fn choose(builder: Option<&str>) -> Result<BuilderChoice, EngineError> {
+    let flags = Flags { builder: builder.map(str::to_owned), ..Flags::default() };
+    BuilderChoice::resolve(&Environment::of_process(), &flags)
 }
 
-async fn engine_at(
-    endpoint: &Endpoint,
-    edge: &Edge,
-    with_secrets: bool,
-    arguments: &SecretArguments,
-) -> Result<Engine, Failure> {
-    if arguments.require_tls {
-        endpoint.require_private().map_err(|error| explain::engine(&error))?;
+/// The address that docker's settings for builds are kept under: that of the engine of the docker context.
+pub(crate) fn docker_address(choice: &BuilderChoice) -> String {
+    match choice {
+        BuilderChoice::Engine(endpoint) => endpoint.to_string(),
+        BuilderChoice::Plain(_) => Endpoint::resolve(&Environment::of_process(), &Flags::default())
+            .map(|endpoint| endpoint.to_string())
+            .unwrap_or_default(),
     }
-    let engine = edge
-        .cancellation
-        .unless_cancelled(Engine::connect(endpoint))
-        .await?
-        .map_err(|error| explain::engine(&error))?;
+}
+
+/// Reaches the engine of the docker context, and says which one that is.
+///
+/// # Errors
+/// When there is no engine, or it does not answer.
+pub(crate) async fn engine(edge: &Edge, with_secrets: bool, tls: Tls) -> Result<Engine, Failure> {
+    let endpoint = Endpoint::resolve(&Environment::of_process(), &Flags::default())?;
+    engine_at(&endpoint, edge, with_secrets, tls).await
+}
+
+async fn engine_at(endpoint: &Endpoint, edge: &Edge, with_secrets: bool, tls: Tls) -> Result<Engine, Failure> {
+    if tls == Tls::Required {
+        endpoint.require_private()?;
+    }
+    let engine = edge.cancellation.unless_cancelled(Engine::connect(endpoint)).await??;
     edge.fact("engine", &engine.describe());
     if with_secrets && engine.endpoint().safety() == Safety::Plaintext {
         edge.stderr.warning("the engine is reached over plain TCP: everybody on the way can read the secrets");

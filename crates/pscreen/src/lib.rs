@@ -6,12 +6,10 @@
 //!
 //! ```
 //! use pscreen::{Diagnostic, Exit};
-//! use psecret::Redactor;
 //!
 //! let diagnostic = Diagnostic::error("no engine answers at unix:///run/none.sock", Exit::EngineUnreachable)
 //!     .help("start Docker, or name another engine with DOCKER_HOST");
-//! let screen = diagnostic.render(&Redactor::default());
-//! assert!(screen.contains("help: start Docker"));
+//! assert!(diagnostic.to_string().contains("help: start Docker"));
 //! assert_eq!(diagnostic.exit().map(Exit::code), Some(30));
 //! ```
 
@@ -23,6 +21,7 @@ pub mod progress;
 mod prompt;
 mod signal;
 mod size;
+pub mod stage;
 mod visible;
 pub mod words;
 

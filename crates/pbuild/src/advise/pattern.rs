@@ -7,7 +7,7 @@ use crate::files::mention::words_before_program;
 /// One pattern or more that match every needed step and none of the others. Each needed step comes with those of its
 /// commands that make it needed.
 ///
-/// A step whose text is also that of another cannot be told from it; such steps are never among the others.
+/// No pattern can distinguish two steps of the same text; such steps are never among the others.
 pub(super) fn narrowest(needed: &[(&str, Vec<&str>)], others: &[&str]) -> Vec<String> {
     let mut chosen: Vec<StepPattern> = Vec::new();
     for (step, commands) in needed {
@@ -88,7 +88,7 @@ mod tests {
             let text = |needed: bool| steps.iter().enumerate().filter(move |(at, _)| is_needed(*at) == needed).map(|(_, step)| *step);
             let needed: Vec<(&str, Vec<&str>)> = text(true).map(|step| (step, StepPattern::commands(step).take(1).collect())).collect();
             let others: Vec<&str> = text(false).collect();
-            // A step's own text may be one of the commands of another; then no pattern can tell them apart.
+            // A step's own text may be one of the commands of another; then no pattern can distinguish them.
             prop_assume!(needed.iter().all(|(step, _)| !others.iter().any(|other| StepPattern::new(&StepPattern::literal(step)).matches(other))));
             let patterns: Vec<StepPattern> = narrowest(&needed, &others).iter().map(|text| StepPattern::new(text)).collect();
             for (step, _) in &needed {

@@ -1,58 +1,46 @@
-//! The advice as lines of `app.toml`, shown or written. Comments, order and everything else stay as they are.
+//! Writes the advice into `app.toml`. Comments, order and everything else stay as they are.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
-use papp::Manifest;
+use papp::{Manifest, ManifestError};
 use pcli::FoundManifest;
-use pscreen::{Diagnostic, Exit};
-use toml_edit::{Array, DocumentMut, InlineTable, Item, TableLike, Value};
+use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
-use super::{Advice, Verdict};
-use crate::edge::Failure;
+use super::advice::{Advice, AdviceVerdict};
 
-/// The line that gives a secret these steps.
-pub(super) fn line(name: &str, entry: Option<&papp::Secret>, steps: &[String]) -> String {
-    let mut table = InlineTable::new();
-    match entry.map(|entry| entry.scope) {
-        Some(papp::Scope::Build) | None => drop(table.insert("scope", "build".into())),
-        Some(papp::Scope::Run | papp::Scope::Both) => {}
-    }
-    table.insert("steps", Value::Array(steps.iter().map(String::as_str).collect::<Array>()));
-    let key = toml_edit::Key::new(name);
-    let rest = match entry {
-        Some(entry) if has_more(entry) => "   # and what else stands there",
-        _ => "",
-    };
-    format!("{key} = {table}{rest}")
-}
-
-fn has_more(entry: &papp::Secret) -> bool {
-    entry.from.is_some()
-        || entry.rebuild
-        || entry.value.is_some()
-        || entry.delivery != papp::Delivery::Variable
-        || entry.replaces_injected
+/// Why the manifest was not changed.
+#[derive(Debug)]
+pub(crate) enum RewriteError {
+    /// It cannot be read or written.
+    Write {
+        /// The manifest.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its text does not have the entries that were read from it.
+    NoEntry {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// It would not be a manifest any more.
+    Broken(ManifestError),
 }
 
 /// Writes the advice into the manifest, and names the secrets that changed.
-pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<String>, Failure> {
-    let failed = |error: std::io::Error| {
-        Diagnostic::from_error(&error, Exit::Failed).note(format!("while changing {}", found.path.display()))
-    };
+pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<String>, RewriteError> {
+    let failed = |source| RewriteError::Write { path: found.path.clone(), source };
     let before = fs::read_to_string(&found.path).map_err(failed)?;
     let Some((after, changed)) = changed(&before, advice) else {
-        return Err(Diagnostic::error(format!("{} cannot be changed", found.path.display()), Exit::Failed)
-            .help("write the lines above by hand")
-            .into());
+        return Err(RewriteError::NoEntry { path: found.path.clone() });
     };
     if changed.is_empty() {
         return Ok(changed);
     }
-    // What is written must be a manifest that says what was meant; anything else is our mistake and is not written.
-    Manifest::parse(&found.path, after.as_bytes())
-        .map_err(|error| Diagnostic::error(format!("the changed manifest would be broken: {error}"), Exit::Failed))?;
+    // A text that is no manifest would be our mistake, and is not written.
+    Manifest::parse(&found.path, after.as_bytes()).map_err(RewriteError::Broken)?;
     let path = fs::canonicalize(&found.path).map_err(failed)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mode = fs::metadata(&path).map_err(failed)?.permissions();
@@ -63,11 +51,12 @@ pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<Stri
     Ok(changed)
 }
 
-/// The manifest's text with the advice in it, and the names that changed. `None` when the text is not what was read.
+/// The manifest's text with the advice in it, and the names that changed. `None` when the text is not the manifest that
+/// was read.
 fn changed(text: &str, advice: &[Advice]) -> Option<(String, Vec<String>)> {
     let mut document: DocumentMut = text.parse().ok()?;
     let mut changed = Vec::new();
-    for one in advice.iter().filter(|one| one.verdict == Verdict::Narrow) {
+    for one in advice.iter().filter(|one| one.verdict == AdviceVerdict::Narrow) {
         // A secret of a flag alone has no entry, and gets none.
         let Some(entry) =
             document.get_mut("secrets").and_then(|secrets| secrets.as_table_like_mut()?.get_mut(&one.name))
@@ -101,7 +90,7 @@ mod tests {
             now: Vec::new(),
             read_by: Vec::new(),
             mounted_by: Vec::new(),
-            verdict: Verdict::Narrow,
+            verdict: AdviceVerdict::Narrow,
             line: None,
         }
     }
@@ -130,19 +119,5 @@ mod tests {
     "#);
         let manifest = Manifest::parse(Path::new("app.toml"), after.as_bytes()).unwrap();
         assert_eq!(manifest.secret("A").unwrap().steps, ["npm *", "say \"x\""]);
-    }
-
-    #[test]
-    fn a_line_has_the_scope_and_the_steps() {
-        let manifest =
-            Manifest::parse(Path::new("app.toml"), b"[secrets]\nA = { scope = \"build\" }\nB = { rebuild = true }\n")
-                .unwrap();
-        let steps = ["npm *".to_owned()];
-        assert_eq!(line("A", manifest.secret("A"), &steps), "A = { scope = \"build\", steps = [\"npm *\"] }");
-        assert_eq!(
-            line("B", manifest.secret("B"), &steps),
-            "B = { steps = [\"npm *\"] }   # and what else stands there"
-        );
-        assert_eq!(line("npm-x", None, &steps), "npm-x = { scope = \"build\", steps = [\"npm *\"] }");
     }
 }

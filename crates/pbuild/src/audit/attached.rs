@@ -1,6 +1,7 @@
-//! What an engine attaches to an image when it exports it: provenance, read back and searched before the image has a name.
+//! The documents that an engine attaches to an image when it exports it, such as provenance: they are read back and searched
+//! before the image has a name.
 //!
-//! It comes into being after the gate let the build pass. Engines with containerd's store keep it as small documents
+//! They come into being after the gate let the build pass. Engines with containerd's store keep them as small documents
 //! that the image's index lists; they are read from the engine's own files. Where those cannot be read, as on another
 //! machine, the build asks for none.
 
@@ -16,13 +17,13 @@ const LONGEST: u64 = 64 << 20;
 
 /// The content store of an engine on this machine.
 #[derive(Debug)]
-pub struct Attached {
+pub(crate) struct Attached {
     folders: Vec<PathBuf>,
 }
 
 impl Attached {
     /// The engine's content store, where it may be read.
-    pub async fn of(engine: &Engine) -> Option<Self> {
+    pub(crate) async fn of(engine: &Engine) -> Option<Self> {
         let folder = engine.data_folder().await.filter(|folder| folder.store == ImageStore::Containerd)?;
         let folders: Vec<PathBuf> =
             folder.content.into_iter().filter(|folder| std::fs::read_dir(folder.join("sha256")).is_ok()).collect();
@@ -33,7 +34,7 @@ impl Attached {
     ///
     /// # Errors
     /// When something of it cannot be read or understood: then nothing is known of it.
-    pub fn documents(&self, image: &str) -> io::Result<Vec<LooseBlob>> {
+    pub(crate) fn documents(&self, image: &str) -> io::Result<Vec<LooseBlob>> {
         let mut blobs = vec![
             LooseBlob::of_bytes("config.json".to_owned(), br#"{"rootfs":{"type":"layers","diff_ids":[]}}"#.to_vec()),
             LooseBlob::of_bytes(
@@ -79,7 +80,7 @@ fn digest_of(descriptor: &Value) -> io::Result<&str> {
     descriptor.get("digest").and_then(Value::as_str).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Whether an entry of an index is no image but what is said of one.
+/// Whether an entry of an index is a document about an image, and not an image.
 fn is_attestation(manifest: &Value) -> bool {
     manifest.pointer("/annotations/vnd.docker.reference.type").is_some()
 }

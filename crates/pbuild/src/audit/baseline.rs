@@ -6,15 +6,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use pcli::FoundManifest;
+use pcli::{FoundManifest, SealedError};
 use pscan::{Finding, Report};
-use pscreen::{Diagnostic, Exit};
 use psecret::{DigestKey, Secret, SecretName, UserSecret};
 use serde::{Deserialize, Serialize};
 
-use super::output;
+use crate::files::replace::replace;
 
 /// More is not ours.
 const LARGEST_FILE: u64 = 64 << 20;
@@ -29,7 +29,7 @@ struct Document {
     accepted: Vec<Entry>,
 }
 
-/// One accepted finding. Name and place are for people who review the file.
+/// One accepted finding. The name and the place are there for a review of the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -38,9 +38,61 @@ struct Entry {
     place: String,
 }
 
-/// What is needed to know a finding again.
+/// Why a baseline cannot be used.
 #[derive(Debug)]
-pub struct Baselines<'a> {
+pub(crate) enum BaselineError {
+    /// The key of the fingerprints cannot be read.
+    Key(SealedError),
+    /// There is no key for the fingerprints.
+    NoKey,
+    /// The file cannot be used.
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: BaselineProblem,
+    },
+    /// The file cannot be written.
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl From<SealedError> for BaselineError {
+    fn from(error: SealedError) -> Self {
+        Self::Key(error)
+    }
+}
+
+/// What is wrong with a file of accepted findings.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BaselineProblem {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(io::Error),
+    /// It is longer than any baseline.
+    #[error("too long for a baseline")]
+    TooLong,
+    /// It holds something else.
+    #[error("not a baseline, at line {line}")]
+    NotABaseline {
+        /// The first line that does not fit.
+        line: usize,
+    },
+    /// Another version of this tool wrote it.
+    #[error("version {0} is not known to this pbuild")]
+    Version(u32),
+    /// Its fingerprints are of another key.
+    #[error("it was written with another key")]
+    OtherKey,
+}
+
+/// Recognises findings that were accepted.
+#[derive(Debug)]
+pub(crate) struct Baselines<'a> {
     key: DigestKey,
     secrets: &'a [Secret],
 }
@@ -49,23 +101,18 @@ impl<'a> Baselines<'a> {
     /// Takes the project's digest key: from its sealed store, or from the variable that CI sets.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn new(manifest: Option<&FoundManifest>, secrets: &'a [Secret]) -> Result<Self, Diagnostic> {
+    /// When there is no key.
+    pub(crate) fn new(manifest: Option<&FoundManifest>, secrets: &'a [Secret]) -> Result<Self, BaselineError> {
         let environment = |name: &str| std::env::var_os(name);
-        let key = pcli::digest_key(manifest, &environment).map_err(|error| error.diagnostic())?;
-        let key = key.ok_or_else(|| {
-            Diagnostic::error("a baseline needs a key for its fingerprints, and there is none", Exit::Usage).help(
-                format!("`pbuild secrets init` makes a store that has one; in CI set {}", pcli::CACHE_KEY_VARIABLE),
-            )
-        })?;
+        let key = pcli::digest_key(manifest, &environment)?.ok_or(BaselineError::NoKey)?;
         Ok(Self { key, secrets })
     }
 
-    /// Moves the findings that the file knows to the accepted ones, and tells what it knows in vain.
+    /// Moves the findings that the file knows to the accepted ones, and reports the entries that fit no finding.
     ///
     /// # Errors
     /// When the file cannot be read, or was written with another key.
-    pub fn apply(&self, path: &Path, report: &mut Report) -> Result<(), Diagnostic> {
+    pub(crate) fn apply(&self, path: &Path, report: &mut Report) -> Result<(), BaselineError> {
         let document = self.read(path)?;
         let mut stale: BTreeMap<&str, &Entry> =
             document.accepted.iter().map(|entry| (entry.fingerprint.as_str(), entry)).collect();
@@ -88,7 +135,7 @@ impl<'a> Baselines<'a> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, path: &Path, report: &Report) -> Result<(), Diagnostic> {
+    pub(crate) fn write(&self, path: &Path, report: &Report) -> Result<(), BaselineError> {
         let mut accepted = BTreeMap::new();
         for finding in report.findings().iter().chain(report.accepted()) {
             if let Some(fingerprint) = self.fingerprint(finding) {
@@ -99,31 +146,24 @@ impl<'a> Baselines<'a> {
         let document = Document { version: 1, key: self.key_check(), accepted: accepted.into_values().collect() };
         let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
         text.push('\n');
-        output::replace(path, text.as_bytes()).map_err(|error| {
-            Diagnostic::from_error(&error, Exit::Failed)
-                .note(format!("while writing --write-baseline {}", path.display()))
-        })
+        replace(path, text.as_bytes()).map_err(|source| BaselineError::Write { path: path.to_owned(), source })
     }
 
-    fn read(&self, path: &Path) -> Result<Document, Diagnostic> {
-        let wrong =
-            |problem: String| Diagnostic::error(format!("--baseline {}: {problem}", path.display()), Exit::Usage);
-        let metadata = fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
+    fn read(&self, path: &Path) -> Result<Document, BaselineError> {
+        let wrong = |problem| BaselineError::Read { path: path.to_owned(), problem };
+        let unreadable = |error: io::Error| wrong(BaselineProblem::Unreadable(error));
+        let metadata = fs::metadata(path).map_err(unreadable)?;
         if metadata.len() > LARGEST_FILE {
-            return Err(wrong("too long for a baseline".to_owned()));
+            return Err(wrong(BaselineProblem::TooLong));
         }
-        let text = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let document: Document = serde_json::from_slice(&text).map_err(|error| {
-            wrong(format!("not a baseline, at line {}", error.line())).help("--write-baseline FILE writes one")
-        })?;
+        let text = fs::read(path).map_err(unreadable)?;
+        let document: Document = serde_json::from_slice(&text)
+            .map_err(|error| wrong(BaselineProblem::NotABaseline { line: error.line() }))?;
         if document.version != 1 {
-            return Err(wrong(format!("version {} is not known to this pbuild", document.version)));
+            return Err(wrong(BaselineProblem::Version(document.version)));
         }
         if document.key != self.key_check() {
-            return Err(wrong("it was written with another key".to_owned()).help(format!(
-                "use the project's own store, or the same {}; --write-baseline writes it anew",
-                pcli::CACHE_KEY_VARIABLE
-            )));
+            return Err(wrong(BaselineProblem::OtherKey));
         }
         Ok(document)
     }
@@ -140,7 +180,7 @@ impl<'a> Baselines<'a> {
     }
 }
 
-/// The place without what changes when the image is built again: layers, platforms, offsets.
+/// The place without the parts that change when the image is built again: layers, platforms, offsets.
 fn place_of(finding: &Finding) -> String {
     let place = finding.place();
     let parts = [Some(place.machine_name()), place.document(), place.path(), place.pointer()];

@@ -12,7 +12,7 @@ const CHUNKS_IN_FLIGHT: usize = 16;
 
 /// A blocking reader over chunks that somebody else sends.
 #[derive(Debug)]
-pub struct ChunkReader {
+pub(crate) struct ChunkReader {
     receiver: mpsc::Receiver<io::Result<Bytes>>,
     current: Bytes,
 }
@@ -34,7 +34,7 @@ impl io::Read for ChunkReader {
 /// Forwards a stream into a reader: await the future while the reader is read on a blocking thread.
 ///
 /// The future ends with the stream, at its first error, or when the reader is dropped.
-pub fn channel<S, E>(stream: S) -> (ChunkReader, impl Future<Output = ()>)
+pub(crate) fn channel<S, E>(stream: S) -> (ChunkReader, impl Future<Output = ()>)
 where
     S: Stream<Item = Result<Bytes, E>>,
     E: std::error::Error + Send + Sync + 'static,

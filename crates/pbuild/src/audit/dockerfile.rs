@@ -1,24 +1,31 @@
-//! Which line of a Dockerfile made a layer, by the words of the image's history.
+//! The line of a Dockerfile that made a layer, found by the words of the image's history.
 //!
 //! The history holds instructions as BuildKit or the classic builder wrote them: continuation lines joined, flags left
 //! out, variables of `ENV`, `COPY` and the like replaced. So an instruction is looked for by its words, from the last
-//! line up, as the layers of the final stage come last. What is not found has no line; none is guessed.
+//! line up, as the layers of the final stage come last. An instruction that is not found has no line; none is guessed.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use pscan::{Finding, Report, SourceLine};
-use pscreen::{Diagnostic, Exit};
 
 use crate::files::dockerfile::{Dockerfile, Instruction};
 
-/// Tells the report the lines of this Dockerfile.
+/// The file of `--dockerfile` cannot be read.
+#[derive(Debug)]
+pub(crate) struct DockerfileError {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Why.
+    pub(crate) source: io::Error,
+}
+
+/// Gives the report the lines of this Dockerfile.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn locate(report: &mut Report, path: &Path) -> Result<(), Diagnostic> {
-    let text = std::fs::read(path).map_err(|error| {
-        Diagnostic::from_error(&error, Exit::Usage).note(format!("while reading --dockerfile {}", path.display()))
-    })?;
+pub(crate) fn locate(report: &mut Report, path: &Path) -> Result<(), DockerfileError> {
+    let text = std::fs::read(path).map_err(|source| DockerfileError { path: path.to_owned(), source })?;
     let instructions = Dockerfile::read(&text).instructions;
     let file = path.display().to_string();
     let line = |finding: &Finding| find(&instructions, finding.instruction()?);
@@ -38,7 +45,7 @@ fn words(instruction: &str) -> String {
     let mut words = instruction.split_whitespace();
     let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
     let mut rest: Vec<&str> = words.collect();
-    // `|2 A=1 B=2 /bin/sh -c …` is how history tells the values of build arguments.
+    // History writes the values of build arguments as `|2 A=1 B=2 /bin/sh -c …`.
     if let Some(count) = rest.first().and_then(|word| word.strip_prefix('|')?.parse::<usize>().ok()) {
         rest.drain(..(count + 1).min(rest.len()));
     }

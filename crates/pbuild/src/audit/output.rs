@@ -1,17 +1,16 @@
-//! Where reports go: several formats at once, each to standard output or to a file.
+//! The places of a report: several formats at once, each on standard output or in a file.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pscan::Report;
-use pscreen::{Diagnostic, Exit};
 
-use crate::edge::{Edge, Failure};
+use crate::edge::Edge;
+use crate::files::replace::{beside, is_special, replace};
 
 /// The shapes of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     Text,
     /// For programs: one object, contract version 1.
@@ -25,7 +24,7 @@ pub enum Format {
 }
 
 impl Format {
-    const ALL: [(&str, Self); 5] = [
+    pub(crate) const ALL: [(&str, Self); 5] = [
         ("text", Self::Text),
         ("json", Self::Json),
         ("sarif", Self::Sarif),
@@ -44,38 +43,74 @@ impl Format {
     }
 }
 
+/// Why a report cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReportError {
+    /// A `--format` that cannot be followed.
+    #[error("--format {spec}: {problem}")]
+    Format {
+        /// The flag's value.
+        spec: String,
+        /// What is wrong with it.
+        problem: FormatProblem,
+    },
+    /// A file cannot be written.
+    #[error("failed to write the report {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What is wrong with a `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FormatProblem {
+    /// There is no such format.
+    #[error("no such format")]
+    Unknown,
+    /// There is nothing behind the `=`.
+    #[error("names no file")]
+    NoFile,
+    /// Two formats for standard output.
+    #[error("standard output has a format already")]
+    StandardOutputTwice,
+    /// Two formats for one file.
+    #[error("this file has a format already")]
+    FileTwice,
+}
+
 /// Everything that a report is written to.
 #[derive(Debug, Default)]
-pub struct Outputs {
+pub(crate) struct Reports {
     stdout: Option<Format>,
     files: Vec<(Format, PathBuf)>,
     annotations: bool,
 }
 
-impl Outputs {
-    /// Reads `--format FORMAT[=FILE]`, any number of them. Without one for standard output people get text there, unless
-    /// nobody wants it.
+impl Reports {
+    /// Reads any number of `--format FORMAT[=FILE]`. Without one for standard output people get text there, unless they want
+    /// nothing.
     ///
     /// # Errors
     /// An unknown format, two for standard output, two for one file.
-    pub fn parse(formats: &[String], quiet: bool, annotations: bool) -> Result<Self, Diagnostic> {
+    pub(crate) fn parse(formats: &[String], quiet: bool, annotations: bool) -> Result<Self, ReportError> {
         let mut outputs = Self { annotations, ..Self::default() };
         for spec in formats {
-            let wrong = |problem: &str| Diagnostic::error(format!("--format {spec}: {problem}"), Exit::Usage);
+            let wrong = |problem| ReportError::Format { spec: spec.clone(), problem };
             let (name, file) = spec.split_once('=').map_or((spec.as_str(), None), |(name, file)| (name, Some(file)));
             let Some((_, format)) = Format::ALL.iter().find(|(known, _)| *known == name) else {
-                let known: Vec<&str> = Format::ALL.iter().map(|(name, _)| *name).collect();
-                return Err(wrong("no such format").help(format!("use one of {}", known.join(", "))));
+                return Err(wrong(FormatProblem::Unknown));
             };
             match file {
-                Some("") => return Err(wrong("names no file")),
+                Some("") => return Err(wrong(FormatProblem::NoFile)),
                 None | Some("-") if outputs.stdout.is_some() => {
-                    return Err(wrong("standard output has a format already")
-                        .help("give all but one a file, as in --format sarif=leaks.sarif"));
+                    return Err(wrong(FormatProblem::StandardOutputTwice));
                 }
                 None | Some("-") => outputs.stdout = Some(*format),
                 Some(file) if outputs.files.iter().any(|(_, known)| known == Path::new(file)) => {
-                    return Err(wrong("this file has a format already"));
+                    return Err(wrong(FormatProblem::FileTwice));
                 }
                 Some(file) => outputs.files.push((*format, file.into())),
             }
@@ -90,29 +125,29 @@ impl Outputs {
     ///
     /// # Errors
     /// A folder that is not there or not ours to write to.
-    pub fn check(&self) -> Result<(), Diagnostic> {
+    pub(crate) fn check(&self) -> Result<(), ReportError> {
         for (_, path) in &self.files {
             if path.is_dir() {
-                return Err(unwritable(path, &io::Error::from(io::ErrorKind::IsADirectory)));
+                return Err(unwritable(path, io::ErrorKind::IsADirectory.into()));
             }
             if !is_special(path) {
-                temporary(path).map_err(|error| unwritable(path, &error))?;
+                beside(path).map_err(|error| unwritable(path, error))?;
             }
         }
         Ok(())
     }
 
-    /// Writes the report everywhere. What one file lacks does not keep the others.
+    /// Writes the report everywhere. A file that cannot be written does not keep the others.
     ///
     /// # Errors
-    /// The first file that could not be written; what stood there before is still there, whole.
-    pub fn write(&self, report: &Report, edge: &Edge) -> Result<(), Failure> {
+    /// The first file that could not be written; its old content is still there, whole.
+    pub(crate) fn write(&self, report: &Report, edge: &Edge) -> Result<(), ReportError> {
         let mut failure = None;
         for (format, path) in &self.files {
             // No report holds a value; the redactor is the second lock on the same door.
             let bytes = edge.stdout.redactor().redact_bytes(format.write(report).as_bytes());
             if let Err(error) = replace(path, &bytes) {
-                failure.get_or_insert(unwritable(path, &error));
+                failure.get_or_insert(unwritable(path, error));
             }
         }
         if let Some(format) = self.stdout {
@@ -121,50 +156,21 @@ impl Outputs {
         if self.annotations {
             edge.stdout.bytes(preport::annotations(report).as_bytes());
         }
-        failure.map_or(Ok(()), |diagnostic| Err(diagnostic.into()))
+        failure.map_or(Ok(()), Err)
     }
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Diagnostic {
-    let problem = format!("failed to write the report {}: {error}", path.display());
-    Diagnostic::error(problem, Exit::Failed).help("--format FORMAT=FILE names it")
-}
-
-/// Replaces a file in one step: whoever looks sees the old report or the new one, whole (B8).
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if is_special(path) {
-        return File::options().write(true).open(path)?.write_all(bytes);
-    }
-    let mut file = temporary(path)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
-}
-
-/// A device or a pipe, such as `/dev/stderr`, which is written to and not replaced.
-fn is_special(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
-}
-
-fn temporary(path: &Path) -> io::Result<tempfile::NamedTempFile> {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As readable as any file that a tool writes; the user's umask has the last word.
-    tempfile::Builder::new()
-        .prefix(".pbuild-report-")
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
+fn unwritable(path: &Path, source: io::Error) -> ReportError {
+    ReportError::Write { path: path.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(formats: &[&str]) -> Result<Outputs, Diagnostic> {
+    fn parse(formats: &[&str]) -> Result<Reports, ReportError> {
         let formats: Vec<String> = formats.iter().map(|format| (*format).to_owned()).collect();
-        Outputs::parse(&formats, false, false)
+        Reports::parse(&formats, false, false)
     }
 
     #[test]
@@ -174,20 +180,9 @@ mod tests {
         let several = parse(&["sarif=a.sarif", "html=a.html", "json=-"]).unwrap();
         assert_eq!((several.stdout, several.files.len()), (Some(Format::Json), 2));
         assert_eq!(parse(&["sarif=a"]).unwrap().stdout, Some(Format::Text));
-        assert_eq!(Outputs::parse(&["sarif=a".to_owned()], true, false).unwrap().stdout, None);
+        assert_eq!(Reports::parse(&["sarif=a".to_owned()], true, false).unwrap().stdout, None);
         for wrong in [&["xml"][..], &["json", "text"], &["json=a", "html=a"], &["json="]] {
             assert!(parse(wrong).is_err(), "{wrong:?}");
         }
-    }
-
-    #[test]
-    fn a_file_is_replaced_whole_and_a_failure_leaves_the_old_one_b8() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.json");
-        replace(&path, b"old").unwrap();
-        replace(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert!(replace(&folder.path().join("absent/report.json"), b"x").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 }

@@ -5,6 +5,7 @@
 
 mod authority;
 mod client;
+pub(crate) mod error;
 mod reference;
 
 use std::io::{self, Read};
@@ -13,13 +14,13 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use http_body_util::BodyStream;
 use pimage::{BlobStore, Digest, LooseBlob, Vouching, Wanted};
-use pscreen::{Diagnostic, Exit};
 use serde_json::json;
 use tokio::runtime::Handle;
 
 use crate::audit::chunks;
-use client::{Client, RegistryError};
-pub use reference::Reference;
+use client::Client;
+pub(crate) use error::RegistryError;
+pub(crate) use reference::ImageReference;
 
 /// The largest document that is fetched whole.
 const LARGEST_DOCUMENT: usize = 8 << 20;
@@ -27,18 +28,16 @@ const LARGEST_DOCUMENT: usize = 8 << 20;
 /// The blobs of an image: documents fetched, layers to be fetched.
 ///
 /// # Errors
-/// What keeps the image from being reached, and what to do about it.
-pub async fn blobs(name: &str) -> Result<Vec<LooseBlob>, Diagnostic> {
-    let reference = Reference::parse(name).map_err(|problem| {
-        Diagnostic::error(format!("{name}: {problem}"), Exit::Usage)
-            .help("a registry's image is HOST/NAME[:TAG] or HOST/NAME@DIGEST")
-    })?;
-    let explain = |error: RegistryError| explain(&reference, &error);
-    let client = Arc::new(Client::new(&reference).map_err(explain)?);
-    let (bytes, kind) = client.manifest(reference.version(), LARGEST_DOCUMENT).await.map_err(explain)?;
+/// [`RegistryFailure`].
+pub(super) async fn blobs(name: &str) -> Result<Vec<LooseBlob>, RegistryFailure> {
+    let reference = ImageReference::parse(name)
+        .map_err(|problem| RegistryFailure::Name { name: name.to_owned(), problem: problem.to_string() })?;
+    let failed = |error| RegistryFailure::Registry { reference: reference.clone(), error };
+    let client = Arc::new(Client::new(&reference).map_err(failed)?);
+    let (bytes, kind) = client.manifest(reference.version(), LARGEST_DOCUMENT).await.map_err(failed)?;
     let digest = Digest::of(&bytes);
     if reference.digest().is_some_and(|wanted| *wanted != digest) {
-        return Err(explain(RegistryError::WrongDigest));
+        return Err(failed(RegistryError::WrongDigest));
     }
     let mut descriptor = json!({"digest": digest.as_str(), "size": bytes.len()});
     if let Some(kind) = kind {
@@ -48,13 +47,35 @@ pub async fn blobs(name: &str) -> Result<Vec<LooseBlob>, Diagnostic> {
     let gathering = tokio::task::spawn_blocking(move || pimage::image(&remote, vec![descriptor])).await;
     match gathering {
         Ok(Ok(blobs)) => Ok(blobs),
-        Ok(Err(error)) => {
-            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<RegistryError>());
-            Err(inner
-                .map_or_else(|| Diagnostic::from_error(&error, Exit::Failed), |error| self::explain(&reference, error)))
-        }
-        Err(_) => Err(Diagnostic::error("the registry's documents could not be read", Exit::Failed)),
+        Ok(Err(error)) => Err(match error.downcast::<RegistryError>() {
+            Ok(error) => failed(error),
+            Err(error) => RegistryFailure::Documents(error),
+        }),
+        Err(_) => Err(RegistryFailure::Unread),
     }
+}
+
+/// Why an image cannot be had from a registry.
+#[derive(Debug)]
+pub(crate) enum RegistryFailure {
+    /// The name is no name of an image.
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The registry gives no image.
+    Registry {
+        /// The image.
+        reference: ImageReference,
+        /// Why.
+        error: RegistryError,
+    },
+    /// The documents of the image cannot be understood.
+    Documents(io::Error),
+    /// The thread that reads the documents ended early.
+    Unread,
 }
 
 /// A registry as a store of blobs. It is used from threads that may wait.
@@ -71,7 +92,7 @@ impl BlobStore for Remote {
             return Ok(Some(self.root.1.len() as u64));
         }
         match wanted.size {
-            // What the documents say; a blob of another length does not match its digest.
+            // The size of the documents; a blob of another length does not match its digest.
             Some(size) => Ok(Some(size)),
             None => Err(io::Error::other(RegistryError::NoSize)),
         }
@@ -92,28 +113,5 @@ impl BlobStore for Remote {
         let (reader, forward) = chunks::channel(frames);
         self.runtime.spawn(forward);
         Ok(Box::new(reader))
-    }
-}
-
-fn explain(reference: &Reference, error: &RegistryError) -> Diagnostic {
-    let host = reference.host();
-    let exit = match error {
-        RegistryError::Credentials(_) | RegistryError::Certificate { .. } => Exit::Usage,
-        _ => Exit::Failed,
-    };
-    let diagnostic = Diagnostic::error(format!("{reference}: {error}"), exit);
-    match error {
-        RegistryError::Denied { known: true } => diagnostic
-            .help(format!("docker's credentials for {host} are not accepted; `docker login {host}` renews them")),
-        RegistryError::Denied { known: false } => {
-            diagnostic.help(format!("`docker login {host}` keeps credentials where this tool looks for them"))
-        }
-        RegistryError::NotFound => {
-            diagnostic.help("check name and tag; some registries say so of what one may not see")
-        }
-        RegistryError::Tls(_) => diagnostic.help(format!(
-            "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt, or name a file in SSL_CERT_FILE"
-        )),
-        _ => diagnostic,
     }
 }

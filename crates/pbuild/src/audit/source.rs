@@ -1,31 +1,13 @@
-//! What is searched: how a source is named, and how its bytes are reached.
+//! How the bytes of a source are reached.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use pimage::{LooseBlob, Unread};
-use pscreen::{Diagnostic, Exit};
-
-use crate::command::AuditArguments;
-
-/// A source as the user named it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// An image of the engine, by name or id.
-    Engine(String),
-    /// An archive; `-` is standard input.
-    Archive(PathBuf),
-    /// A folder with an OCI layout, and the name of one image of it.
-    Layout(PathBuf, Option<String>),
-    /// An image of a registry.
-    Registry(String),
-    /// A folder with files.
-    Directory(PathBuf),
-}
+use pimage::{LayoutError, LooseBlob, Unread};
 
 /// The bytes of a source.
-pub enum Bytes {
+pub(crate) enum Bytes {
     /// One archive, from its first byte to its last.
     Archive(Box<dyn Read + Send>),
     /// One archive, wherever its blobs lie.
@@ -34,163 +16,66 @@ pub enum Bytes {
     Blobs(Vec<LooseBlob>),
 }
 
-/// The spellings of sources, as skopeo's users know them.
-const ARCHIVES: [&str; 2] = ["docker-archive:", "oci-archive:"];
-
-impl Source {
-    /// Finds out what the arguments name.
-    ///
-    /// # Errors
-    /// When they name nothing.
-    pub fn parse(arguments: &AuditArguments) -> Result<Self, Diagnostic> {
-        let AuditArguments { image, archive, layout, registry, directory, .. } = arguments;
-        if let Some(path) = archive {
-            return Ok(Self::Archive(path.clone()));
-        }
-        if let Some(layout) = layout {
-            return Ok(Self::layout(layout));
-        }
-        if let Some(reference) = registry {
-            return Ok(Self::Registry(reference.strip_prefix("docker://").unwrap_or(reference).to_owned()));
-        }
-        if let Some(path) = directory {
-            return Ok(Self::Directory(path.clone()));
-        }
-        let Some(image) = image else {
-            return Err(Diagnostic::error("name an image, or an archive with --archive FILE", Exit::Usage));
-        };
-        let source = Self::of_name(image);
-        match &source {
-            Self::Archive(path) | Self::Directory(path) | Self::Layout(path, _) if path.as_os_str().is_empty() => {
-                Err(Diagnostic::error(format!("{image}: names no file"), Exit::Usage))
-            }
-            Self::Engine(name) | Self::Registry(name) if name.is_empty() => {
-                Err(Diagnostic::error(format!("{image}: names no image"), Exit::Usage))
-            }
-            _ => Ok(source),
-        }
-    }
-
-    fn of_name(name: &str) -> Self {
-        if let Some(reference) = name.strip_prefix("docker://") {
-            return Self::Registry(reference.to_owned());
-        }
-        // `registry:2` is an image that many engines have; a tag holds no slash.
-        if let Some(reference) = name.strip_prefix("registry:").filter(|rest| rest.contains('/')) {
-            return Self::Registry(reference.to_owned());
-        }
-        if let Some(file) = ARCHIVES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
-            return Self::Archive(file.into());
-        }
-        if let Some(layout) = name.strip_prefix("oci:") {
-            return Self::layout(layout);
-        }
-        if let Some(path) = name.strip_prefix("dir:") {
-            return Self::Directory(path.into());
-        }
-        Self::Engine(name.strip_prefix("docker-daemon:").unwrap_or(name).to_owned())
-    }
-
-    /// `DIR[:NAME]`: a folder may have a colon in its name, so what is there decides.
-    fn layout(text: &str) -> Self {
-        if Path::new(text).is_dir() {
-            return Self::Layout(text.into(), None);
-        }
-        // A digest has a colon of its own.
-        let at = text.find("@sha256:").or_else(|| text.find(':'));
-        match at.map(|at| text.split_at(at)) {
-            Some((folder, name)) => Self::Layout(folder.into(), Some(name[1..].to_owned())),
-            None => Self::Layout(text.into(), None),
-        }
-    }
-
-    /// The source in a report.
-    #[must_use]
-    pub fn subject(&self) -> String {
-        match self {
-            Self::Engine(name) | Self::Registry(name) => name.clone(),
-            Self::Archive(path) if path == Path::new("-") => "standard input".to_owned(),
-            Self::Archive(path) | Self::Directory(path) | Self::Layout(path, None) => path.display().to_string(),
-            Self::Layout(path, Some(name)) => format!("{}:{name}", path.display()),
-        }
-    }
+/// Why a source cannot be read.
+#[derive(Debug)]
+pub(crate) enum SourceReadError {
+    /// The archive cannot be read.
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is a directory where an archive should be.
+    NotAnArchive {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The folder with files cannot be read.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder is not an OCI layout, or has no such image.
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: LayoutError,
+    },
 }
 
 /// Opens an archive.
 ///
 /// # Errors
 /// When it is no file or cannot be read.
-pub fn archive(path: &Path) -> Result<Bytes, Diagnostic> {
+pub(crate) fn archive(path: &Path) -> Result<Bytes, SourceReadError> {
     if path == Path::new("-") {
         return Ok(Bytes::Archive(Box::new(std::io::stdin())));
     }
-    let unreadable = |error: std::io::Error| {
-        Diagnostic::from_error(&error, Exit::Usage).note(format!("while reading the archive {}", path.display()))
-    };
+    let unreadable = |source| SourceReadError::Archive { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.is_dir() {
-        let message = format!("{}: a directory, not an archive", path.display());
-        let help = format!("oci:{0} searches it as an OCI layout, dir:{0} as files", path.display());
-        return Err(Diagnostic::error(message, Exit::Usage).help(help));
+        return Err(SourceReadError::NotAnArchive { path: path.to_owned() });
     }
     Ok(Bytes::File(file))
 }
 
-/// Opens a folder with files; and says later what could not be read of it.
+/// Opens a folder with files, and lists the ones that could not be read.
 ///
 /// # Errors
-/// When it is none, or cannot be read.
-pub fn directory(folder: &Path) -> Result<(Vec<LooseBlob>, Unread), Diagnostic> {
-    pimage::tree(folder).map_err(|error| {
-        Diagnostic::from_error(&error, Exit::Usage).note(format!("while reading the folder {}", folder.display()))
-    })
+/// When it is not a folder, or cannot be read.
+pub(crate) fn directory(folder: &Path) -> Result<(Vec<LooseBlob>, Unread), SourceReadError> {
+    pimage::tree(folder).map_err(|source| SourceReadError::Folder { path: folder.to_owned(), source })
 }
 
 /// Opens a layout.
 ///
 /// # Errors
-/// When it is none, or has no such image.
-pub fn layout(folder: &Path, name: Option<&str>) -> Result<Bytes, Diagnostic> {
-    pimage::layout(folder, name).map(Bytes::Blobs).map_err(|error| {
-        let diagnostic = Diagnostic::error(format!("{}: {error}", folder.display()), Exit::Usage);
-        match error {
-            pimage::LayoutError::NotALayout => {
-                diagnostic.help(format!("dir:{} searches it as a folder with files", folder.display()))
-            }
-            _ => diagnostic,
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_is_named_as_skopeo_s_users_know_it() {
-        for (name, source) in [
-            ("shop:1", Source::Engine("shop:1".into())),
-            ("registry:2", Source::Engine("registry:2".into())),
-            ("docker-daemon:oci:1", Source::Engine("oci:1".into())),
-            ("docker-archive:a.tar", Source::Archive("a.tar".into())),
-            ("oci-archive:-", Source::Archive("-".into())),
-            ("docker://r.example/shop:1", Source::Registry("r.example/shop:1".into())),
-            ("registry:r.example/shop:1", Source::Registry("r.example/shop:1".into())),
-            ("oci:absent", Source::Layout("absent".into(), None)),
-            ("oci:absent:shop:1", Source::Layout("absent".into(), Some("shop:1".into()))),
-            ("oci:absent@sha256:00", Source::Layout("absent".into(), Some("sha256:00".into()))),
-            ("dir:/srv", Source::Directory("/srv".into())),
-        ] {
-            assert_eq!(Source::of_name(name), source, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_folder_s_own_colon_is_no_separator() {
-        let folder = tempfile::tempdir().unwrap();
-        let odd = folder.path().join("a:b");
-        std::fs::create_dir(&odd).unwrap();
-        let text = odd.to_str().unwrap();
-        assert_eq!(Source::layout(text), Source::Layout(odd.clone(), None));
-    }
+/// When it is not a layout, or has no such image.
+pub(crate) fn layout(folder: &Path, name: Option<&str>) -> Result<Bytes, SourceReadError> {
+    let blobs = pimage::layout(folder, name);
+    blobs.map(Bytes::Blobs).map_err(|error| SourceReadError::Layout { path: folder.to_owned(), error })
 }

@@ -1,6 +1,6 @@
 //! The shortest way to an engine's image: the engine's own files, where they are on this machine and may be read.
 //!
-//! What is found there is the image, whoever's folder it is: the configuration or the manifest must have the digest that
+//! The files there are the image, whoever owns the folder: the configuration or the manifest must have the digest that
 //! is the image's id, and everything else is found by digests from there.
 
 use std::path::Path;
@@ -13,8 +13,8 @@ use serde_json::json;
 /// The driver whose folders are known.
 const DRIVER: &str = "overlay2";
 
-/// The blobs of an image from the engine's own store; `None` when that way is not open.
-pub async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Option<Vec<LooseBlob>> {
+/// The blobs of an image from the engine's own store; `None` when that is not possible.
+pub(crate) async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Option<Vec<LooseBlob>> {
     let folder = engine.data_folder().await?;
     let id = Digest::parse(id)?;
     let name = name.map(str::to_owned);

@@ -1,4 +1,5 @@
-//! Matches the build context against the secrets while it is sent: the commonest real leak is an `.env` that COPY takes.
+//! The guard of the build context, which compares every file with the secrets while it is sent: the commonest real leak
+//! is an `.env` that COPY takes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,13 +10,13 @@ use pbuildkit::{ContextObserver, FileObserver, Verdict};
 use pscan::{NeedleSet, Searcher};
 use psecret::Redactor;
 
-/// A file that may hold every secret: it is sealed, and its name is ours.
+/// The sealed store, a file that may hold every secret.
 const SEALED: &str = "secrets.age";
 
 /// Matches each packet of a file before it is sent on, together with the end of the packet before; a hit ends the build
 /// before that file's last packet.
 #[derive(Debug)]
-pub struct ContextGuard(Arc<Shared>);
+pub(crate) struct ContextGuard(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -27,17 +28,17 @@ struct Shared {
 
 /// A secret in a file of the context.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ContextLeak {
+pub(crate) struct ContextLeak {
     /// The file, relative to the context, redacted.
-    pub path: String,
+    pub(crate) path: String,
     /// The secret's name.
-    pub secret: String,
-    /// In which form, for people.
-    pub form: String,
-    /// Where in the file.
-    pub offset: u64,
+    pub(crate) secret: String,
+    /// The form of the value, for people.
+    pub(crate) form: String,
+    /// The offset in the file.
+    pub(crate) offset: u64,
     /// Whether `--allow-context-leak` names the secret.
-    pub allowed: bool,
+    pub(crate) allowed: bool,
 }
 
 impl fmt::Display for ContextLeak {
@@ -49,15 +50,13 @@ impl fmt::Display for ContextLeak {
 
 impl ContextGuard {
     /// Watches for these needles; leaks of the allowed secrets are remembered and let through.
-    #[must_use]
-    pub fn new(needles: Arc<NeedleSet>, redactor: Redactor, allowed: &[String]) -> Self {
+    pub(crate) fn new(needles: Arc<NeedleSet>, redactor: Redactor, allowed: &[String]) -> Self {
         let allowed = allowed.iter().cloned().collect();
         Self(Arc::new(Shared { needles, redactor, allowed, leaks: Mutex::default() }))
     }
 
-    /// What was found, in the order of paths.
-    #[must_use]
-    pub fn leaks(&self) -> Vec<ContextLeak> {
+    /// The leaks, in the order of paths.
+    pub(crate) fn leaks(&self) -> Vec<ContextLeak> {
         let mut leaks = self.0.leaks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         leaks.sort();
         leaks
@@ -76,7 +75,7 @@ impl ContextObserver for ContextGuard {
 struct FileGuard {
     shared: Arc<Shared>,
     path: PathBuf,
-    /// The end of what was searched, so that a value cut by two packets is seen whole.
+    /// The end of the searched bytes, so that a value cut by two packets is seen whole.
     kept: Vec<u8>,
     /// Where `kept` begins in the file.
     offset: u64,
@@ -92,7 +91,7 @@ impl FileGuard {
             searcher.finish(&mut |hit| found.push(hit));
         }
         let mut verdict = Verdict::Continue;
-        // What begins where the kept bytes begin was seen whole before, when the byte in front of it was there to look at.
+        // A hit at the very start of the kept bytes was seen before, together with the byte in front of it.
         for hit in found.into_iter().filter(|hit| hit.start() > 0 || self.offset == 0) {
             for name in hit.names() {
                 let allowed = self.shared.allowed.contains(name.as_str());
@@ -123,7 +122,7 @@ impl FileObserver for FileGuard {
         }
         self.kept.extend_from_slice(bytes);
         let verdict = self.search(false);
-        // One byte more tells whether a short value stands alone.
+        // One byte more shows whether a short value stands alone.
         let drop = self.kept.len().saturating_sub(self.shared.needles.longest() + 1);
         self.kept.drain(..drop);
         self.offset += drop as u64;
@@ -137,7 +136,7 @@ impl FileObserver for FileGuard {
 
 impl Drop for FileGuard {
     fn drop(&mut self) {
-        // What is left of a file that was found to hold a value.
+        // These bytes may belong to a file that holds a value.
         self.kept.fill(0);
     }
 }

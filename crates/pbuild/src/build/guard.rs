@@ -1,5 +1,5 @@
-//! Looks at everything that becomes part of the image by itself, before anything runs: build arguments, labels, the
-//! text of the steps, the image's configuration. A secret in any of them is the user's slip, not a step's.
+//! The guard looks at everything that becomes part of the image by itself, before anything runs: build arguments, labels,
+//! the text of the steps, the image's configuration. A secret in any of them is a slip of the user's, and not a step's.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::path::Path;
 use pllb::SourceMap;
 use psecret::Redactor;
 
-use crate::plan::BuildPlan;
+use crate::output::Outputs;
+use crate::plan::{Extras, SettledPlan};
 
 /// A secret's value stands where it would end up in the image.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum GuardError {
+pub(crate) enum GuardError {
     /// In a build argument, which history and provenance keep.
     #[error("the value of --build-arg {argument} holds secret {}", list(secrets))]
     BuildArgument {
@@ -42,7 +42,7 @@ pub enum GuardError {
     /// In the address of a context, which the engine shows and provenance keeps.
     #[error("the address of {context} holds secret {}", list(secrets))]
     Address {
-        /// Which context, redacted.
+        /// The context, redacted.
         context: String,
         /// The secrets' names.
         secrets: Vec<String>,
@@ -62,7 +62,7 @@ pub enum GuardError {
     Configuration {
         /// The secrets' names.
         secrets: Vec<String>,
-        /// Where in the configuration, as JSON pointers.
+        /// The places in the configuration, as JSON pointers.
         pointers: Vec<String>,
     },
 }
@@ -76,29 +76,43 @@ fn labels(redactor: &Redactor, bytes: &[u8]) -> Option<Vec<String>> {
     (!found.is_empty()).then(|| found.into_iter().map(str::to_owned).collect())
 }
 
-/// Build arguments, labels and addresses of the command line and the manifest.
+/// Checks everything that is about to be sent and that others can read: build arguments, labels, addresses, the
+/// attributes of outputs, caches and attestations, and the text of the Dockerfile where it is on this machine.
 ///
 /// # Errors
-/// The first one that holds a secret's value in any form.
-pub fn check_plan(plan: &BuildPlan, redactor: &Redactor) -> Result<(), GuardError> {
-    for (name, value) in &plan.build_arguments {
+/// The first place that holds a secret's value in any form.
+pub(super) fn check(
+    plan: &SettledPlan,
+    Extras { attestations, caches }: &Extras,
+    outputs: &Outputs,
+    dockerfile: Option<&[u8]>,
+    redactor: &Redactor,
+) -> Result<(), GuardError> {
+    check_plan(plan, redactor)?;
+    check_attributes("--annotation", attestations.annotations(), redactor)?;
+    check_attributes("--attest", attestations.attributes(), redactor)?;
+    check_attributes("--output", outputs.attributes(), redactor)?;
+    check_attributes("--cache-from/--cache-to", caches.attributes(), redactor)?;
+    dockerfile.map_or(Ok(()), |text| check_dockerfile(&plan.dockerfile_path(), text, redactor))
+}
+
+/// Checks build arguments, labels and addresses.
+fn check_plan(plan: &SettledPlan, redactor: &Redactor) -> Result<(), GuardError> {
+    for (name, value) in plan.build_arguments() {
         if let Some(secrets) = labels(redactor, value.as_bytes()) {
             return Err(GuardError::BuildArgument { argument: redactor.redact(name), secrets });
         }
     }
-    for (name, value) in &plan.labels {
+    for (name, value) in plan.labels() {
         if let Some(secrets) = labels(redactor, format!("{name}={value}").as_bytes()) {
             return Err(GuardError::Label { label: redactor.redact(name), secrets });
         }
     }
-    check_addresses(&plan.attributes, redactor)
+    check_addresses(plan.attributes(), redactor)
 }
 
 /// Refuses attributes of outputs, caches and annotations that hold a value: they stand in images, caches and provenance.
-///
-/// # Errors
-/// Which flag holds which secret.
-pub fn check_attributes<'a>(
+fn check_attributes<'a>(
     flag: &'static str,
     attributes: impl IntoIterator<Item = (&'a String, &'a String)>,
     redactor: &Redactor,
@@ -111,7 +125,7 @@ pub fn check_attributes<'a>(
     Ok(())
 }
 
-/// The main context and the named ones, as the frontend is given them.
+/// Checks the addresses of the main context and of the named ones.
 fn check_addresses(attributes: &BTreeMap<String, String>, redactor: &Redactor) -> Result<(), GuardError> {
     for (key, address) in attributes {
         let context = match key.strip_prefix("context") {
@@ -126,23 +140,20 @@ fn check_addresses(attributes: &BTreeMap<String, String>, redactor: &Redactor) -
     Ok(())
 }
 
-/// The Dockerfile's text: history and provenance show it, comments too.
-///
-/// # Errors
-/// The first line that holds a secret's value in any form.
-pub fn check_dockerfile(path: &Path, text: &[u8], redactor: &Redactor) -> Result<(), GuardError> {
+/// Checks the Dockerfile's text: history and provenance show it, comments too.
+fn check_dockerfile(path: &Path, text: &[u8], redactor: &Redactor) -> Result<(), GuardError> {
     let Some(secrets) = labels(redactor, text) else { return Ok(()) };
-    // A value that goes over several lines is told by the file's first line.
+    // A value of several lines stands on no line by itself; the file's first line is named then.
     let inner = text.split(|byte| *byte == b'\n').position(|line| !redactor.labels_in(line).is_empty());
     let file = redactor.redact(&path.display().to_string());
     Err(GuardError::Instruction { file, line: inner.unwrap_or(0) + 1, secrets })
 }
 
-/// The lines that made steps, for Dockerfiles that we never see as files.
+/// Checks the lines that made steps, for a Dockerfile that is not on this machine.
 ///
 /// # Errors
 /// The first instruction that holds a secret's value in any form.
-pub fn check_source(source: &SourceMap, redactor: &Redactor) -> Result<(), GuardError> {
+pub(crate) fn check_source(source: &SourceMap, redactor: &Redactor) -> Result<(), GuardError> {
     for (_, lines) in source.iter() {
         if let Some(secrets) = labels(redactor, lines.text.join("\n").as_bytes()) {
             let inner = lines.text.iter().position(|line| !redactor.labels_in(line.as_bytes()).is_empty());
@@ -153,11 +164,11 @@ pub fn check_source(source: &SourceMap, redactor: &Redactor) -> Result<(), Guard
     Ok(())
 }
 
-/// The image configurations that the frontend returned, one for each platform.
+/// Checks the image configurations that the frontend returned, one for each platform.
 ///
 /// # Errors
 /// When one of them holds a secret's value in any form.
-pub fn check_metadata(metadata: &BTreeMap<String, Vec<u8>>, redactor: &Redactor) -> Result<(), GuardError> {
+pub(crate) fn check_metadata(metadata: &BTreeMap<String, Vec<u8>>, redactor: &Redactor) -> Result<(), GuardError> {
     for (key, bytes) in metadata.iter().filter(|(key, _)| key.starts_with("containerimage.config")) {
         let Some(mut secrets) = labels(redactor, bytes) else { continue };
         let mut pointers = Vec::new();
@@ -222,9 +233,9 @@ mod tests {
     #[test]
     fn an_address_with_the_value_is_refused_and_not_shown() {
         let url = format!("https://me:{VALUE}@git.example/x.git");
-        for (key, told) in [("context", "the context"), ("context:more", "--build-context more")] {
+        for (key, shown) in [("context", "the context"), ("context:more", "--build-context more")] {
             let error = check_addresses(&BTreeMap::from([(key.to_owned(), url.clone())]), &redactor()).expect_err(key);
-            assert_eq!(error, GuardError::Address { context: told.into(), secrets: vec!["TOKEN".into()] });
+            assert_eq!(error, GuardError::Address { context: shown.into(), secrets: vec!["TOKEN".into()] });
             assert!(!error.to_string().contains(VALUE));
         }
         let clean = [("context", "https://git.example/x.git"), ("build-arg:context", &url)];

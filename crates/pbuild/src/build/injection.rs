@@ -1,5 +1,5 @@
-//! What happens to the build graph between the frontend and the engine: it is checked, gets the secrets, and is
-//! remembered, so that failures and findings can be told by the line of the Dockerfile that made them.
+//! The build graph on its way from the frontend to the engine: it is checked, gets the secrets, and is remembered, so that
+//! failures and findings can name the line of the Dockerfile that made them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,11 @@ use psecret::Redactor;
 use crate::build::guard;
 use crate::build::guard::GuardError;
 use crate::build::leftovers::order::Marks;
-use crate::gate::{Gate, Leak, Outcome, Unproven};
+use crate::gate::{Gate, GateOutcome, Leak, Unproven};
 
 /// Why a build was ended before anything ran.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InjectionError {
+pub(crate) enum InjectionError {
     /// A value stands where it would end up in the image.
     #[error(transparent)]
     Guard(#[from] GuardError),
@@ -56,15 +55,15 @@ pub enum InjectionError {
 
 /// A pattern of `steps` that no step of the build matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unmatched {
+pub(crate) struct Unmatched {
     /// The secret.
-    pub name: String,
+    pub(crate) name: String,
     /// The pattern.
-    pub pattern: String,
+    pub(crate) pattern: String,
     /// Where the manifest declares it: file and line.
-    pub place: Option<String>,
+    pub(crate) place: Option<String>,
     /// The commands that look most like the pattern, redacted, the nearest first.
-    pub nearest: Vec<String>,
+    pub(crate) nearest: Vec<String>,
 }
 
 fn no_step(unmatched: &[Unmatched]) -> String {
@@ -82,7 +81,7 @@ const SHOWN: usize = 70;
 
 /// The injection of one build; afterwards the build's memory of its steps.
 #[derive(Debug)]
-pub struct Injection {
+pub(crate) struct Injection {
     plan: pllb::Plan,
     /// The ids that the session can answer.
     known: BTreeSet<String>,
@@ -98,14 +97,13 @@ pub struct Injection {
     gate: Option<Gate>,
     /// Whether a build of which nothing is proven may not return its result.
     needs_proof: bool,
-    outcome: Option<Outcome>,
+    outcome: Option<GateOutcome>,
     asked: Vec<AskedSecret>,
 }
 
 impl Injection {
     /// An injection of this plan into a build whose session knows these ids.
-    #[must_use]
-    pub fn new(plan: pllb::Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
+    pub(crate) fn new(plan: pllb::Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
         let (places, source, steps, names, chains) = Default::default();
         let (gate, needs_proof, outcome, asked) = Default::default();
         Self {
@@ -126,59 +124,51 @@ impl Injection {
     }
 
     /// The same, which can say where the secrets are declared.
-    #[must_use]
-    pub fn declared_at(mut self, places: BTreeMap<String, String>) -> Self {
+    pub(crate) fn declared_at(mut self, places: BTreeMap<String, String>) -> Self {
         self.places = places;
         self
     }
 
-    /// The same, for a build that ends at some stage: the steps of the others are not there, and no error.
-    #[must_use]
-    pub fn of_a_part(mut self) -> Self {
+    /// The same, for a build that ends at some stage: the steps of the others are missing, and that is no mistake.
+    pub(crate) fn of_a_part(mut self) -> Self {
         self.whole = false;
         self
     }
 
     /// The same, and the build is searched before its result is returned.
-    #[must_use]
-    pub fn with_gate(self, gate: Gate) -> Self {
+    pub(crate) fn with_gate(self, gate: Gate) -> Self {
         Self { gate: Some(gate), ..self }
     }
 
-    /// The same, and what is not proven there is not exported: nobody would search it later.
-    #[must_use]
-    pub fn needing_proof(self) -> Self {
+    /// The same, and a result that is not proven there is not exported: nobody would search it later.
+    pub(crate) fn needing_proof(self) -> Self {
         Self { needs_proof: true, ..self }
     }
 
-    /// What the search in the builder came to, if there was one and it let the build pass.
-    pub fn take_outcome(&mut self) -> Option<Outcome> {
+    /// The outcome of the search in the builder, if there was one and it let the build pass.
+    pub(crate) fn take_outcome(&mut self) -> Option<GateOutcome> {
         self.outcome.take()
     }
 
-    /// What the engine had asked for when the build was searched.
-    #[must_use]
-    pub fn asked(&self) -> &[AskedSecret] {
+    /// The secrets that the engine had asked for when the build was searched.
+    pub(crate) fn asked(&self) -> &[AskedSecret] {
         &self.asked
     }
 
     /// Every step of the build, in the graph's order, with the secrets that it was offered.
-    #[must_use]
-    pub fn steps(&self) -> &[Step] {
+    pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// By what the cache records of this build can be told.
-    #[must_use]
-    pub fn marks(&self) -> Marks {
+    /// The marks of the cache records of this build.
+    pub(crate) fn marks(&self) -> Marks {
         let commands = self.steps.iter().map(|step| step.command.clone()).collect();
         Marks { names: self.names.clone(), commands, contexts: true }
     }
 
-    /// By what the cache records can be told that a step of a platform's image made, and the steps after it. The layer of
-    /// the step is counted from the image's end, as in [`Injection::layer_lines`].
-    #[must_use]
-    pub fn marks_from(&self, platform: Option<&str>, from_last: usize) -> Marks {
+    /// The marks of the cache records of one step of a platform's image and of the steps after it. The layer of the step is
+    /// counted from the image's end, as in [`Injection::layer_lines`].
+    pub(crate) fn marks_from(&self, platform: Option<&str>, from_last: usize) -> Marks {
         let chain = self.chain(platform).unwrap_or_default();
         let held: Vec<&ChainStep> = chain.iter().rev().take(from_last + 1).collect();
         let of_held = |step: &&Step| held.iter().any(|held| held.digest == step.digest);
@@ -190,21 +180,18 @@ impl Injection {
     }
 
     /// The lines of the Dockerfile that made a vertex.
-    #[must_use]
-    pub fn lines(&self, vertex: &str) -> Option<&SourceLines> {
+    pub(crate) fn lines(&self, vertex: &str) -> Option<&SourceLines> {
         self.source.get(vertex)
     }
 
     /// The lines that made a layer of a platform's image, counted from its end: `from_last` is 0 for the last layer.
-    #[must_use]
-    pub fn layer_lines(&self, platform: Option<&str>, from_last: usize) -> Option<&SourceLines> {
+    pub(crate) fn layer_lines(&self, platform: Option<&str>, from_last: usize) -> Option<&SourceLines> {
         let step = self.chain(platform)?.iter().rev().nth(from_last)?;
         self.source.get(&step.digest)
     }
 
     /// Whether a layer is the base image's own, counted as above.
-    #[must_use]
-    pub fn is_of_base(&self, platform: Option<&str>, from_last: usize) -> bool {
+    pub(crate) fn is_of_base(&self, platform: Option<&str>, from_last: usize) -> bool {
         self.chain(platform).is_some_and(|chain| from_last >= chain.len())
     }
 
@@ -220,15 +207,14 @@ impl Injection {
     /// Patterns are checked when all platforms are known: a step may exist on one of them only.
     ///
     /// # Errors
-    /// The patterns that chose no step, unless the build is but a part of the Dockerfile.
-    pub fn check_patterns(&self) -> Result<(), InjectionError> {
+    /// The patterns that chose no step, unless the build is only a part of the Dockerfile.
+    pub(crate) fn check_patterns(&self) -> Result<(), InjectionError> {
         let unmatched = self.unmatched();
         if unmatched.is_empty() || !self.whole { Ok(()) } else { Err(InjectionError::NoStep { unmatched }) }
     }
 
     /// Every pattern of `steps` that no step matches.
-    #[must_use]
-    pub fn unmatched(&self) -> Vec<Unmatched> {
+    pub(crate) fn unmatched(&self) -> Vec<Unmatched> {
         let patterns =
             self.plan.secrets.iter().flat_map(|secret| secret.steps.iter().map(move |pattern| (secret, pattern)));
         patterns
@@ -335,9 +321,9 @@ impl Transform for Injection {
         evaluated?;
         self.asked = prepared.asked_secrets();
         match gate.search(&prepared, scanner).await {
-            Outcome::Leak(leak) => Err(Refusal::Refused(InjectionError::Leak(leak))),
-            Outcome::Unproven(why) if self.needs_proof => Err(Refusal::Refused(InjectionError::Unproven(why))),
-            outcome @ (Outcome::Clean(_) | Outcome::Unproven(_)) => {
+            GateOutcome::Leak(leak) => Err(Refusal::Refused(InjectionError::Leak(leak))),
+            GateOutcome::Unproven(why) if self.needs_proof => Err(Refusal::Refused(InjectionError::Unproven(why))),
+            outcome @ (GateOutcome::Clean(_) | GateOutcome::Unproven(_)) => {
                 self.outcome = Some(outcome);
                 Ok(())
             }

@@ -1,6 +1,6 @@
-//! Removing what a build that may not stand has left in the engine: its image without a name, its cache records.
+//! The leftovers of a refused build in the engine, and their removal: an image without a name, and cache records.
 
-pub mod order;
+pub(crate) mod order;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -9,31 +9,31 @@ use bollard::query_parameters::RemoveImageOptions;
 use pbuildkit::{Builder, BuildkitError};
 use pengine::Engine;
 
-use crate::build::leftovers::order::{CacheRecord, Marks};
+use order::Marks;
 
-/// What the builder's cache held before a build.
+/// The records of the builder's cache before a build.
 #[derive(Debug)]
-pub struct CacheBefore(BTreeSet<String>);
+pub(crate) struct CacheBefore(BTreeSet<String>);
 
-/// How long records that hold a value are waited for. The engine lets go of them in its own time after a build has
+/// The longest wait for records that hold a value. The engine lets go of them in its own time after a build has
 /// ended: in milliseconds on an idle machine, in seconds on a busy one.
 const HOLDING: Duration = Duration::from_secs(30);
 
-/// How long the build's other records are waited for: another build may share them, and keep them for as long as it runs.
+/// The longest wait for the build's other records: another build may share them, and keep them for as long as it runs.
 const SHARED: Duration = Duration::from_secs(2);
 
 /// The pause between two looks at records that are in use.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What was removed, for the report.
+/// The things that were removed, for the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Removed {
+pub(crate) struct Removed {
     /// Cache records.
-    pub records: usize,
+    pub(crate) records: usize,
     /// Cache records that hold a value and stay, because something still uses them.
-    pub kept: usize,
+    pub(crate) kept: usize,
     /// Images without a name.
-    pub images: usize,
+    pub(crate) images: usize,
 }
 
 impl CacheBefore {
@@ -41,32 +41,26 @@ impl CacheBefore {
     ///
     /// # Errors
     /// When the builder does not answer.
-    pub async fn look(builder: &Builder) -> Result<Self, BuildkitError> {
+    pub(crate) async fn look(builder: &Builder) -> Result<Self, BuildkitError> {
         Ok(Self(builder.cache_records(&[]).await?.into_iter().map(|record| record.id).collect()))
     }
 
-    /// Drops the records of one build that came since, leaves first. Those that something still holds are waited for:
-    /// those marked as holding a value for up to half a minute, the others for two seconds.
+    /// Drops the records that one build has added since, leaves first. It waits for records in use: up to half a minute for
+    /// those that hold a value, and two seconds for the others.
     ///
     /// # Errors
-    /// When the builder does not answer; what was dropped until then stays dropped.
-    pub async fn restore(&self, builder: &Builder, marks: &Marks, holding: &Marks) -> Result<Removed, BuildkitError> {
+    /// When the builder does not answer; the records that were dropped until then stay dropped.
+    pub(crate) async fn restore(
+        &self,
+        builder: &Builder,
+        marks: &Marks,
+        holding: &Marks,
+    ) -> Result<Removed, BuildkitError> {
         let began = Instant::now();
         let mut removed = Removed::default();
         // Dropping one record can free another that was in use by it, so look again until nothing moves.
         loop {
-            let records: Vec<CacheRecord> = builder
-                .cache_records(&[])
-                .await?
-                .into_iter()
-                .map(|record| CacheRecord {
-                    id: record.id,
-                    parents: record.parents,
-                    in_use: record.in_use,
-                    description: record.description,
-                    kind: record.kind,
-                })
-                .collect();
+            let records = builder.cache_records(&[]).await?;
             let mut moved = 0;
             for id in order::removal_order(&self.0, &records, marks) {
                 moved += builder.prune(&[format!("id=={id}")]).await?.len();
@@ -89,8 +83,8 @@ impl CacheBefore {
 
 /// Removes an image by its ID, unless somebody gave it a name.
 ///
-/// The same content may have been built and named before, by docker for example: then the image is not ours.
-pub async fn remove_unnamed_image(engine: &Engine, id: &str) -> bool {
+/// The same content may have been built and named before, by docker for example: then the image is somebody else's.
+pub(crate) async fn remove_unnamed_image(engine: &Engine, id: &str) -> bool {
     let Ok(image) = engine.docker().inspect_image(id).await else { return false };
     if image.repo_tags.is_some_and(|tags| !tags.is_empty()) {
         return false;

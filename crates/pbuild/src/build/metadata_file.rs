@@ -1,22 +1,22 @@
-//! `--metadata-file`: what the exporter says of the result, as docker writes it.
+//! `--metadata-file`: the exporter's answer about the result, as docker writes it.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
-/// The document. BuildKit sends some answers as base64 of JSON; those are unpacked, as docker does.
-#[must_use]
-pub fn document(exporter_response: &BTreeMap<String, String>, names: &[String]) -> Value {
+use crate::files::replace::replace;
+
+/// The document of the file. BuildKit sends some answers as base64 of JSON; those are unpacked, as docker does.
+pub(crate) fn document(exporter_response: &BTreeMap<String, String>, names: &[String]) -> Value {
     let mut document = Map::new();
     for (key, text) in exporter_response {
         document.insert(key.clone(), structured(text).unwrap_or_else(|| Value::String(text.clone())));
     }
-    // The engine was told of no name before the search; docker gives them whole.
+    // The engine did not know the names before the search; docker writes them whole.
     if !names.is_empty() {
         document.insert("image.name".to_owned(), Value::String(names.join(",")));
     }
@@ -30,24 +30,18 @@ fn structured(text: &str) -> Option<Value> {
     filled.then_some(value)
 }
 
-/// Writes the file whole or not at all. What is there and is no file, such as `/dev/stdout`, is written to.
+/// Writes the file whole or not at all. Something that is not a regular file, such as `/dev/stdout`, is written to.
 ///
 /// # Errors
 /// When the folder or the file cannot be written.
-pub fn write(path: &Path, document: &Value) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Ok(serde_json::to_writer_pretty(fs::OpenOptions::new().write(true).open(path)?, document)?);
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, document)?;
-    file.flush()?;
-    file.persist(path)?;
-    Ok(())
+pub(super) fn write(path: &Path, document: &Value) -> io::Result<()> {
+    replace(path, serde_json::to_string_pretty(document)?.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

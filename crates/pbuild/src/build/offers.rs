@@ -1,4 +1,4 @@
-//! Which steps of a build were offered which secrets, which of these ran, and what the engine asked for.
+//! The account of a build's secrets: the steps that were offered each, those that ran, and the requests of the engine.
 
 use std::collections::BTreeMap;
 
@@ -9,35 +9,34 @@ use serde_json::{Value, json};
 
 use crate::files::mention::mention;
 
-/// How a step ended.
+/// The end of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepState {
+pub(crate) enum StepState {
     /// It ran.
     Ran,
-    /// Its result was there already.
+    /// Its result was in the cache.
     Cached,
 }
 
 /// A secret of a build: its name, and the id by which the engine asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BuildSecret {
+pub(crate) struct BuildSecret {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The id, which follows the value when the secret rebuilds.
-    pub id: String,
+    pub(crate) id: String,
 }
 
 /// The whole account.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offers {
+pub(crate) struct Offers {
     secrets: Vec<(SecretUse, Vec<usize>)>,
     steps: Vec<Value>,
 }
 
 impl Offers {
-    /// Puts together what the graph, the screen and the session know.
-    #[must_use]
-    pub fn new(
+    /// Puts the facts of the graph, the screen and the session together.
+    pub(crate) fn new(
         secrets: &[BuildSecret],
         steps: &[Step],
         states: &BTreeMap<String, StepState>,
@@ -59,7 +58,7 @@ impl Offers {
             };
             (account, of)
         };
-        let told = |step: &Step| {
+        let document = |step: &Step| {
             let mounted: Vec<&str> = step.mounted.iter().map(|mounted| mounted.id.as_str()).collect();
             let state = match states.get(&step.digest) {
                 Some(StepState::Ran) => "ran",
@@ -68,12 +67,11 @@ impl Offers {
             };
             json!({ "vertex": step.digest, "name": step.name, "state": state, "offered": step.offered, "mounted": mounted })
         };
-        Self { secrets: secrets.iter().map(account).collect(), steps: steps.iter().map(told).collect() }
+        Self { secrets: secrets.iter().map(account).collect(), steps: steps.iter().map(document).collect() }
     }
 
-    /// For people: a line for each group of secrets that went the same way. Secrets that no step has are not among them.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
+    /// The account for people: a line for each group of secrets that went the same way, without those that no step has.
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut groups: Vec<(Vec<&str>, &SecretUse, &[usize])> = Vec::new();
         for (secret, steps) in self.secrets.iter().filter(|(secret, _)| secret.steps > 0) {
             let same = groups
@@ -97,39 +95,36 @@ impl Offers {
             if skipped > 0 {
                 parts.push(format!("{skipped} not needed"));
             }
-            let asked = if first.asked > 0 { "asked for" } else { "not asked for" };
+            let asked = if first.asked > 0 { "requested by BuildKit" } else { "not requested by BuildKit" };
             format!("{} to {steps} ({}), {asked}", names.join(", "), parts.join(", "))
         };
         groups.into_iter().map(line).collect()
     }
 
-    /// For people: secrets that this build could do without.
-    #[must_use]
-    pub fn unused(&self) -> Vec<String> {
-        let told = |secret: &SecretUse| match secret {
+    /// The secrets that this build could do without, for people.
+    pub(crate) fn unused(&self) -> Vec<String> {
+        let remark = |secret: &SecretUse| match secret {
             SecretUse { name, steps: 0, .. } => Some(format!("no step of this build was offered {name}")),
             SecretUse { name, mentioned: false, .. } => {
                 Some(format!("no command of this build mentions {name}; a program may still read it"))
             }
             _ => None,
         };
-        self.secrets.iter().filter_map(|(secret, _)| told(secret)).collect()
+        self.secrets.iter().filter_map(|(secret, _)| remark(secret)).collect()
     }
 
-    /// For the record.
-    #[must_use]
-    pub fn uses(&self) -> Vec<SecretUse> {
+    /// The account for the record of builds.
+    pub(crate) fn uses(&self) -> Vec<SecretUse> {
         self.secrets.iter().map(|(secret, _)| secret.clone()).collect()
     }
 
-    /// For programs: one object, contract version 1, on a line of its own among BuildKit's.
-    #[must_use]
-    pub fn json(&self) -> String {
+    /// The account for programs: one object, contract version 1, on a line of its own among BuildKit's.
+    pub(crate) fn json(&self) -> String {
         json!({ "pbuild": { "version": 1, "offers": { "secrets": self.uses(), "steps": self.steps } } }).to_string()
     }
 }
 
-/// Whether a step has a secret, from us or by its own mount.
+/// Whether a step has a secret, by the injection or by its own mount.
 fn has(step: &Step, secret: &BuildSecret) -> bool {
     step.offered.contains(&secret.name) || own_mount(step, secret)
 }
@@ -190,9 +185,9 @@ mod tests {
         assert_eq!(
             offers().lines(),
             [
-                "NPM_TOKEN to 1 step (1 ran), asked for",
-                "A, B to 3 steps (1 ran, 1 cached, 1 not needed), asked for",
-                "REBUILT to 1 step (1 not needed), asked for",
+                "NPM_TOKEN to 1 step (1 ran), requested by BuildKit",
+                "A, B to 3 steps (1 ran, 1 cached, 1 not needed), requested by BuildKit",
+                "REBUILT to 1 step (1 not needed), requested by BuildKit",
             ]
         );
     }

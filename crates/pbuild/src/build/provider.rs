@@ -1,4 +1,4 @@
-//! The build's side of the session: who has the values when a step asks.
+//! The build's side of the session: the values are here when a step asks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use psecret::Secret;
 
 /// The user's secrets, by id: a secret's name, or for one that rebuilds its name with the digest of its value.
 #[derive(Debug)]
-pub struct BuildSecrets {
+pub(crate) struct BuildSecrets {
     secrets: Arc<Vec<Secret>>,
     /// The names by such ids.
     names: BTreeMap<String, String>,
@@ -16,14 +16,12 @@ pub struct BuildSecrets {
 
 impl BuildSecrets {
     /// Serves these secrets; which ids may be asked for is the session's decision.
-    #[must_use]
-    pub fn new(secrets: Arc<Vec<Secret>>) -> Self {
+    pub(crate) fn new(secrets: Arc<Vec<Secret>>) -> Self {
         Self { secrets, names: BTreeMap::new() }
     }
 
     /// Serves them also by these ids, given by name.
-    #[must_use]
-    pub fn with_ids(mut self, ids: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn with_ids(mut self, ids: &BTreeMap<String, String>) -> Self {
         self.names = ids.iter().map(|(name, id)| (id.clone(), name.clone())).collect();
         self
     }

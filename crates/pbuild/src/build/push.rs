@@ -1,4 +1,4 @@
-//! An image that is clean goes to its registries: the engine sends it, as `docker push` does, with docker's credentials.
+//! The way of a clean image to its registries: the engine sends it, as `docker push` does, with docker's credentials.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,12 @@ use bollard::query_parameters::PushImageOptions;
 use futures::StreamExt as _;
 use pbuildkit::Registries;
 use pengine::{Engine, Environment};
-use pscreen::{Diagnostic, Exit};
 
 use crate::audit::Audited;
 use crate::edge::{Edge, Failure};
-use crate::plan::image_name::ImageName;
+use crate::plan::ImageName;
 
-/// How often a push is begun whose connection breaks. What arrived of it is not sent again.
+/// The number of times that a push whose connection breaks is begun. The parts that arrived are not sent again.
 const ATTEMPTS: usize = 2;
 
 /// Docker Hub, as credentials know it.
@@ -22,7 +21,7 @@ const HUB: &str = "registry-1.docker.io";
 
 /// Sends a clean image to the registries of its names. Each registry's credentials are read once.
 #[derive(Debug)]
-pub struct Push<'a> {
+pub(crate) struct Push<'a> {
     engine: &'a Engine,
     edge: &'a Edge,
     image: &'a Audited,
@@ -32,35 +31,35 @@ pub struct Push<'a> {
 
 impl<'a> Push<'a> {
     /// A push from the engine that has the image. Nothing is read or sent yet.
-    #[must_use]
-    pub fn new(engine: &'a Engine, image: &'a Audited, edge: &'a Edge) -> Self {
+    pub(crate) fn new(engine: &'a Engine, image: &'a Audited, edge: &'a Edge) -> Self {
         let folder = Environment::of_process().docker_folder();
         let registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
         Self { engine, image, edge, registries, logins: HashMap::new() }
     }
 
-    /// Pushes the image under a name that it has in the engine, and returns the digest of what the registry has now, where
-    /// the engine tells it.
+    /// Pushes the image under a name that it has in the engine, and returns the digest of the image in the registry, where
+    /// the engine says it.
     ///
     /// The registry writes the name last, when it has everything.
     ///
-    /// # Errors
-    /// Why the registry has it not: what it said, or what keeps the engine from it. Also when the engine sent another image,
-    /// because somebody gave the name to that one meanwhile: an engine pushes names, not images.
-    pub async fn send(&mut self, name: &ImageName) -> Result<Option<String>, Failure> {
-        let host = registry_of(name);
+    /// # Errors When the registry or the engine does not take part. Also when the engine sent another image, because
+    /// somebody gave the name to that one meanwhile: an engine pushes names, not images.
+    pub(crate) async fn send(&mut self, name: &ImageName) -> Result<Option<String>, Failure> {
+        let host = name.registry().to_owned();
         let credentials = self.login(&host).await?;
         let mut attempt = 1;
         loop {
             let sending = send(self.engine, name, credentials.clone());
             match self.edge.cancellation.unless_cancelled(sending).await? {
-                Ok(Some(digest)) if !self.is_ours(&digest).await? => return Err(another_image(name).into()),
+                Ok(Some(digest)) if !self.is_ours(&digest).await? => {
+                    return Err(PushError::AnotherImage(name.clone()).into());
+                }
                 Ok(digest) => return Ok(digest),
                 Err(problem) if attempt < ATTEMPTS && is_broken_connection(&problem) => {
                     self.edge.stderr.warning(&format!("the push of {name} broke off, and is begun again"));
                     attempt += 1;
                 }
-                Err(problem) => return Err(refused(name, &host, is_known(&credentials), &problem).into()),
+                Err(problem) => return Err(refused(name, host, &credentials, problem).into()),
             }
         }
     }
@@ -82,9 +81,12 @@ impl<'a> Push<'a> {
             return Ok(known.clone());
         }
         let asking = self.registries.login(if host == "docker.io" { HUB } else { host });
-        let (user, secret) = self.edge.cancellation.unless_cancelled(asking).await?.map_err(|problem| {
-            Diagnostic::error(format!("docker's credentials for {host} cannot be read: {problem}"), Exit::Usage)
-        })?;
+        let (user, secret) = self
+            .edge
+            .cancellation
+            .unless_cancelled(asking)
+            .await?
+            .map_err(|problem| PushError::Credentials { host: host.to_owned(), problem })?;
         // A secret without a user is a token that the registry's token service takes.
         let credentials = if user.is_empty() {
             DockerCredentials { identitytoken: (!secret.is_empty()).then_some(secret), ..DockerCredentials::default() }
@@ -95,12 +97,6 @@ impl<'a> Push<'a> {
         self.logins.insert(host.to_owned(), credentials.clone());
         Ok(credentials)
     }
-}
-
-fn another_image(name: &ImageName) -> Diagnostic {
-    Diagnostic::error(format!("the registry has another image as {name} than the one that was searched"), Exit::Failed)
-        .note("the name was given to another image in the engine while this one was pushed")
-        .help("push again; two builds of one name should not run at the same time")
 }
 
 fn is_known(credentials: &DockerCredentials) -> bool {
@@ -118,22 +114,16 @@ async fn send(engine: &Engine, name: &ImageName, credentials: DockerCredentials)
             error => error.to_string(),
         })?;
         // `1: digest: sha256:… size: 527` is the last word.
-        let told = said.status.as_deref().and_then(|status| status.split_once("digest: "));
-        let told = told.and_then(|(_, rest)| rest.split(' ').next()).filter(|digest| digest.starts_with("sha256:"));
-        digest = told.map(str::to_owned).or(digest);
+        let named = said.status.as_deref().and_then(|status| status.split_once("digest: "));
+        let named = named.and_then(|(_, rest)| rest.split(' ').next()).filter(|digest| digest.starts_with("sha256:"));
+        digest = named.map(str::to_owned).or(digest);
     }
     Ok(digest)
 }
 
-/// The host that a name is pushed to.
-fn registry_of(name: &ImageName) -> String {
-    let whole = name.whole();
-    whole.split_once('/').map_or_else(|| whole.clone(), |(host, _)| host.to_owned())
-}
-
-/// Whether it may go well when it is tried again. What a registry decided stays as it is.
+/// Whether a second attempt may succeed. A decision of the registry stays.
 fn is_broken_connection(problem: &str) -> bool {
-    // What Go's network says of a connection that the other side, or a failed write, ended.
+    // The words of Go's network about a connection that the other side, or a failed write, ended.
     let words = [
         "EOF",
         "connection reset",
@@ -147,35 +137,63 @@ fn is_broken_connection(problem: &str) -> bool {
     words.iter().any(|word| problem.contains(word))
 }
 
-/// What kind of refusal an engine's words tell of. The engine keeps the status of the registry's answer or the registry's
-/// own message, according to its version and to the request that failed.
+/// Why a registry does not have an image after a push.
+#[derive(Debug)]
+pub(super) enum PushError {
+    /// Docker's credentials for the registry cannot be read.
+    Credentials {
+        /// The registry.
+        host: String,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The registry has another image under this name than the one that was searched.
+    AnotherImage(ImageName),
+    /// The push failed.
+    Refused {
+        /// The name that was pushed.
+        name: ImageName,
+        /// The registry.
+        host: String,
+        /// The first line of the engine's words.
+        problem: String,
+        /// The kind of the refusal.
+        refusal: Refusal,
+    },
+}
+
+/// The kind of a refusal, by the engine's words. The engine keeps the status of the registry's answer or the registry's own
+/// message, according to its version and to the request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    /// Who asks is not known, or may not.
+pub(super) enum Refusal {
+    /// Docker has no credentials for this registry, and it wants some.
+    NoCredentials,
+    /// The registry does not accept docker's credentials.
     Access,
-    /// The registry's certificate is signed by nobody whom the engine trusts.
+    /// The engine trusts no authority that signed the registry's certificate.
     Certificate,
     /// The registry could not do it: it failed, or has no room.
     Registry,
-    /// Something else, which the words themselves tell.
+    /// Something else, which the words themselves say.
     Other,
 }
 
 impl Refusal {
     /// Texts of the registry's errors: distribution specification 1.1, "Error Codes", as docker's registry words them
     /// (`registry/api/errcode`), of which `unknown error` is every failure of its storage.
-    fn of(problem: &str) -> Self {
+    fn of(problem: &str, has_credentials: bool) -> Self {
+        let access = if has_credentials { Self::Access } else { Self::NoCredentials };
         let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
         if says(&["x509: ", "certificate signed by", "failed to verify certificate"]) {
             return Self::Certificate;
         }
         match http_status(problem) {
-            Some(401 | 403) => return Self::Access,
+            Some(401 | 403) => return access,
             Some(500..) => return Self::Registry,
             _ => {}
         }
         if says(&["unauthorized", "authentication required", "no basic auth", "access to the resource is denied"]) {
-            return Self::Access;
+            return access;
         }
         let of_its_storage = [
             "unknown error",
@@ -194,7 +212,7 @@ impl Refusal {
     }
 }
 
-/// The status of an HTTP answer that the words tell of: `unexpected status code 503`, `HTTP status: 500 Internal …`,
+/// The status of an HTTP answer in the words of an engine: `unexpected status code 503`, `HTTP status: 500 Internal …`,
 /// `unexpected status from PUT request to https://…: 507 …`.
 fn http_status(problem: &str) -> Option<u16> {
     let (_, rest) = problem.split_once("status")?;
@@ -203,39 +221,15 @@ fn http_status(problem: &str) -> Option<u16> {
     words.find_map(|word| word.parse().ok().filter(|status| (400..600).contains(status)))
 }
 
-fn refused(name: &ImageName, host: &str, known: bool, problem: &str) -> Diagnostic {
-    let diagnostic = Diagnostic::error(format!("failed to push {name}"), Exit::Failed)
-        .note(problem.lines().next().unwrap_or_default().to_owned())
-        .note("the image is clean and in the engine's store; the registry has no such name from this build");
-    match Refusal::of(problem) {
-        Refusal::Access if known => {
-            diagnostic.help(format!("`docker login {host}` renews docker's credentials, which are not accepted"))
-        }
-        Refusal::Access => diagnostic.help(format!("`docker login {host}` keeps credentials where pbuild finds them")),
-        Refusal::Certificate => diagnostic.help(format!(
-            "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt on the engine's machine"
-        )),
-        Refusal::Registry => diagnostic
-            .help("the registry failed, perhaps for want of space; what arrived of the image is not sent again"),
-        Refusal::Other => diagnostic,
-    }
+fn refused(name: &ImageName, host: String, credentials: &DockerCredentials, problem: String) -> PushError {
+    let problem = problem.lines().next().unwrap_or_default().to_owned();
+    let refusal = Refusal::of(&problem, is_known(credentials));
+    PushError::Refused { name: name.clone(), host, problem, refusal }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_says_its_registry() {
-        for (name, host) in [
-            ("shop", "docker.io"),
-            ("team/shop:1", "docker.io"),
-            ("r.example:5000/a/b:2", "r.example:5000"),
-            ("localhost/shop", "localhost"),
-        ] {
-            assert_eq!(registry_of(&ImageName::parse(name).unwrap()), host);
-        }
-    }
 
     #[test]
     fn what_a_registry_decided_is_not_asked_again() {
@@ -266,7 +260,7 @@ mod tests {
             ("blob upload invalid", Refusal::Registry),
             ("tag does not exist: r.example/a500:401", Refusal::Other),
         ] {
-            assert_eq!(Refusal::of(problem), refusal, "{problem}");
+            assert_eq!(Refusal::of(problem, true), refusal, "{problem}");
         }
     }
 }

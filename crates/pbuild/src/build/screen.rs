@@ -1,8 +1,7 @@
-//! From BuildKit's news to the screen.
+//! The screen of a running build, and the way of BuildKit's news to it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::time::SystemTime;
 
 use pbuildkit::status::{self, StatusUpdate};
 use pscreen::Terminal;
@@ -12,117 +11,46 @@ use pscreen::progress::{
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::build::offers::StepState;
-use crate::command;
-use crate::command::BuildArguments;
+use super::offers::StepState;
+use super::report;
 use crate::edge::Edge;
-use crate::explain;
 use crate::gate;
+use crate::gate::SearchLine;
 
 /// News on their way to the screen; a build that prints faster than a terminal shows waits for it.
 const NEWS_IN_FLIGHT: usize = 64;
 
-/// Whether only the image's ID is wanted.
-#[must_use]
-pub fn is_quiet(arguments: &BuildArguments) -> bool {
-    arguments.quiet || arguments.progress == Some(command::ProgressMode::Quiet)
-}
-
-/// What the screen saw of a build.
+/// The account that the screen gives of a build.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(crate) struct ScreenAccount {
     /// The step that failed, with the end of its log, redacted.
-    pub failed: Option<FailedStep>,
-    /// How steps ended, by the digests of their vertices.
-    pub states: BTreeMap<String, StepState>,
+    pub(crate) failed: Option<FailedStep>,
+    /// The ends of the steps, by the digests of their vertices.
+    pub(crate) states: BTreeMap<String, StepState>,
 }
 
 /// A screen that shows a build until its sender is dropped.
 #[derive(Debug)]
-pub struct Screen {
-    showing: JoinHandle<Seen>,
+pub(crate) struct Screen {
+    showing: JoinHandle<ScreenAccount>,
     events: mpsc::WeakSender<Vec<Event>>,
 }
 
 impl Screen {
-    /// Waits until everything is shown, and returns what was seen.
-    pub async fn finish(self) -> Seen {
-        // A screen that panicked has nothing to tell; the build's own outcome is what counts.
+    /// Waits until everything is shown, and returns the account.
+    pub(crate) async fn finish(self) -> ScreenAccount {
+        // A screen that panicked gives no account; only the outcome of the build counts.
         self.showing.await.unwrap_or_default()
     }
 
     /// The line on which the search in the builder is shown.
-    #[must_use]
-    pub fn search_line(&self) -> SearchLine {
-        SearchLine { events: self.events.clone(), began: None, name: String::new() }
+    pub(crate) fn search_line(&self) -> SearchLine {
+        SearchLine::new(self.events.clone())
     }
 }
 
-/// The search in the builder among the steps of the build, as one line of our own. It does not keep the screen open.
-#[derive(Debug)]
-pub struct SearchLine {
-    events: mpsc::WeakSender<Vec<Event>>,
-    began: Option<SystemTime>,
-    name: String,
-}
-
-impl SearchLine {
-    /// The identity among the digests of vertices.
-    const ID: &str = "pbuild:search";
-
-    /// The search begins.
-    pub async fn begin(&mut self, what: &str) {
-        self.name = format!("[audit] searching {what}");
-        self.began = Some(SystemTime::now());
-        self.say(vec![self.step(None)]).await;
-    }
-
-    /// So many bytes were searched.
-    pub async fn moved(&self, bytes: u64) {
-        self.say(vec![self.searched(bytes, None)]).await;
-    }
-
-    /// The search ended.
-    pub async fn end(&self) {
-        self.say(vec![self.step(Some(SystemTime::now()))]).await;
-    }
-
-    fn step(&self, completed: Option<SystemTime>) -> Event {
-        let (id, name) = (Self::ID.to_owned(), self.name.clone());
-        Event::Step(StepNews { id, name, started: self.began, completed, ..StepNews::default() })
-    }
-
-    fn searched(&self, bytes: u64, completed: Option<SystemTime>) -> Event {
-        Event::Transfer(TransferNews {
-            id: "searched".to_owned(),
-            step: Self::ID.to_owned(),
-            current: bytes,
-            at: Some(SystemTime::now()),
-            started: self.began,
-            completed,
-            ..TransferNews::default()
-        })
-    }
-
-    async fn say(&self, events: Vec<Event>) {
-        if let Some(screen) = self.events.upgrade() {
-            // A screen that is gone shows nothing.
-            let _ = screen.send(events).await;
-        }
-    }
-}
-
-/// Opens the screen that the flags ask for.
-#[must_use]
-pub fn screen(arguments: &BuildArguments, edge: &Edge) -> (mpsc::Sender<StatusUpdate>, Screen) {
-    let mode = match arguments.progress.unwrap_or_default() {
-        _ if is_quiet(arguments) => ProgressMode::Quiet,
-        command::ProgressMode::Auto => ProgressMode::Auto,
-        command::ProgressMode::Plain => ProgressMode::Plain,
-        command::ProgressMode::Tty => ProgressMode::Tty,
-        command::ProgressMode::Rawjson => ProgressMode::RawJson,
-        command::ProgressMode::Quiet => ProgressMode::Quiet,
-    };
+/// Opens the screen of a build.
+pub(super) fn open(mode: ProgressMode, edge: &Edge) -> (mpsc::Sender<StatusUpdate>, Screen) {
     let terminal = Terminal::of_stderr(|name| std::env::var_os(name) as Option<OsString>);
     let progress = Progress::new(mode, edge.stderr.clone(), terminal);
     let (sender, mut updates) = mpsc::channel(NEWS_IN_FLIGHT);
@@ -140,7 +68,7 @@ pub fn screen(arguments: &BuildArguments, edge: &Edge) -> (mpsc::Sender<StatusUp
             states
         };
         let (states, summary) = tokio::join!(translate, progress.run(receiver));
-        Seen { failed: summary.failed.into_iter().next_back(), states }
+        ScreenAccount { failed: summary.failed.into_iter().next_back(), states }
     });
     (sender, Screen { showing: task, events: of_search })
 }
@@ -164,7 +92,7 @@ fn translate(update: StatusUpdate) -> Vec<Event> {
             started: vertex.started,
             completed: vertex.completed,
             cached: vertex.cached,
-            error: vertex.error.map(|error| explain::without_prelude(&error)),
+            error: vertex.error.map(|error| report::without_prelude(&error)),
         })
     });
     let transfers = update.progress.into_iter().map(|progress| {

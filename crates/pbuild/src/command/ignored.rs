@@ -1,11 +1,11 @@
 //! Flags of the builder before BuildKit, which docker still takes and which mean nothing to BuildKit; and docker's flag for
-//! its client's own log, which there is none of here.
+//! its client's own log, which pbuild does not have.
 
 use clap::Args;
 
-/// Accepted, so that scripts go on working, and told.
+/// Flags that are accepted with a warning, so that scripts go on working.
 #[derive(Clone, Debug, Default, Args)]
-pub struct IgnoredOptions {
+pub(crate) struct IgnoredOptions {
     #[arg(short = 'D', long, hide = true)]
     debug: bool,
     #[arg(long, hide = true)]
@@ -38,8 +38,7 @@ pub struct IgnoredOptions {
 
 impl IgnoredOptions {
     /// The flags that were given and change nothing.
-    #[must_use]
-    pub fn given(&self) -> Vec<&'static str> {
+    pub(crate) fn given(&self) -> Vec<&'static str> {
         let Self { debug, compress, squash, rm, force_rm, isolation, security_opt, memory, memory_swap, .. } = self;
         let Self { cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems, .. } = self;
         [

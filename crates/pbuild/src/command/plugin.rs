@@ -12,15 +12,15 @@ use std::path::Path;
 use std::process::Command;
 
 /// The name under which docker finds it: a link to `pbuild`.
-pub const PROGRAM: &str = "docker-pbuild";
+pub(crate) const PROGRAM: &str = "docker-pbuild";
 
-/// What docker calls it.
+/// Docker's name for pbuild.
 const NAME: &str = "pbuild";
 
-/// What docker wants.
+/// The request of a call by docker.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Call {
-    /// To hear what the plugin is.
+pub(crate) enum Call {
+    /// The plugin shall describe itself.
     Metadata,
     /// Proposals for a shell; docker's own way of asking, which has files as its answer here.
     Completion,
@@ -30,7 +30,7 @@ pub enum Call {
 
 /// How pbuild starts for a command of docker's.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Start {
+pub(crate) struct Start {
     arguments: Vec<OsString>,
     set: Vec<(&'static str, OsString)>,
     removed: Vec<&'static str>,
@@ -38,7 +38,7 @@ pub struct Start {
 
 /// A global flag of docker's that pbuild cannot follow.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PluginError {
+pub(crate) enum PluginError {
     /// Its effect has no variable.
     #[error("docker's global flag {flag} is not followed")]
     Flag {
@@ -50,15 +50,17 @@ pub enum PluginError {
     Unknown,
 }
 
+/// Pbuild could not start once more for docker.
+#[derive(Debug)]
+pub(crate) struct StartError(pub io::Error);
+
 /// Whether docker calls, going by the name of the program.
-#[must_use]
-pub fn is_plugin(program: Option<&OsStr>) -> bool {
+pub(crate) fn is_plugin(program: Option<&OsStr>) -> bool {
     program.and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == PROGRAM)
 }
 
-/// What docker hears about the plugin, as JSON.
-#[must_use]
-pub fn metadata() -> String {
+/// The description of the plugin for docker, as JSON.
+pub(crate) fn metadata() -> String {
     serde_json::json!({
         "SchemaVersion": "0.1.0",
         "Vendor": "pbuild",
@@ -72,7 +74,7 @@ pub fn metadata() -> String {
 ///
 /// # Errors
 /// [`PluginError`].
-pub fn call(words: impl IntoIterator<Item = OsString>) -> Result<Call, PluginError> {
+pub(crate) fn call(words: impl IntoIterator<Item = OsString>) -> Result<Call, PluginError> {
     let mut words = words.into_iter();
     let mut start = Start::default();
     while let Some(word) = words.next() {
@@ -123,11 +125,10 @@ fn flag(word: &str) -> (&str, Option<&str>) {
 
 impl Start {
     /// Becomes pbuild. Returns when that fails.
-    #[must_use]
-    pub fn exec(self) -> io::Error {
+    pub(crate) fn exec(self) -> StartError {
         let program = match std::env::current_exe() {
             Ok(program) => program,
-            Err(error) => return error,
+            Err(error) => return StartError(error),
         };
         let mut command = Command::new(program);
         command.arg0(NAME).args(self.arguments);
@@ -135,7 +136,7 @@ impl Start {
             command.env_remove(name);
         }
         command.envs(self.set);
-        command.exec()
+        StartError(command.exec())
     }
 }
 
@@ -186,8 +187,8 @@ mod tests {
     #[test]
     fn docker_hears_what_it_is() {
         assert_eq!(run(&["docker-cli-plugin-metadata"]), Ok(Call::Metadata));
-        let told: serde_json::Value = serde_json::from_str(&metadata()).expect("JSON");
-        assert_eq!((&told["SchemaVersion"], told["Vendor"].is_string()), (&"0.1.0".into(), true));
+        let answer: serde_json::Value = serde_json::from_str(&metadata()).expect("JSON");
+        assert_eq!((&answer["SchemaVersion"], answer["Vendor"].is_string()), (&"0.1.0".into(), true));
         assert!(is_plugin(Some(OsStr::new("/x/cli-plugins/docker-pbuild"))));
         assert!(!is_plugin(Some(OsStr::new("/usr/bin/pbuild"))) && !is_plugin(None));
     }

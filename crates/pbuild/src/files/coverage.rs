@@ -8,9 +8,9 @@ use pbuildkit::ignore::Matcher;
 
 /// The ignore file of a context.
 #[derive(Debug)]
-pub struct Coverage {
+pub(crate) struct Coverage {
     /// The file that counts: the Dockerfile's own, else the context's.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     matcher: Option<Matcher>,
     /// Patterns that take something back in, without their `!`, each with its line.
     exceptions: Vec<(usize, String)>,
@@ -18,20 +18,19 @@ pub struct Coverage {
 
 /// An env file that is sent because a rule says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TakenIn {
+pub(crate) struct SentEnvFile {
     /// The env file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The rule's line in the ignore file, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The rule's pattern, without its `!`.
-    pub pattern: String,
+    pub(crate) pattern: String,
 }
 
 impl Coverage {
     /// Reads the ignore file that docker would use. None at all covers nothing; one that cannot be read or that has a
     /// pattern which is not valid covers nothing either, because docker would refuse the build.
-    #[must_use]
-    pub fn of(context: &Path, dockerfile: &Path) -> Self {
+    pub(crate) fn of(context: &Path, dockerfile: &Path) -> Self {
         let mut own = dockerfile.as_os_str().to_owned();
         own.push(".dockerignore");
         let file = Some(PathBuf::from(own)).filter(|file| file.is_file());
@@ -48,8 +47,7 @@ impl Coverage {
     }
 
     /// Env files of a folder that are sent because a rule with `!` takes them back in.
-    #[must_use]
-    pub fn taken_in(&self, folder: &Path) -> Vec<TakenIn> {
+    pub(crate) fn sent_by_a_rule(&self, folder: &Path) -> Vec<SentEnvFile> {
         let sent = env_files(folder).into_iter().filter(|path| !self.covers(path));
         sent.filter_map(|path| {
             let name = path.as_os_str().as_encoded_bytes().to_owned();
@@ -57,14 +55,13 @@ impl Coverage {
                 Matcher::new(std::slice::from_ref(pattern)).is_ok_and(|matcher| matcher.matches(&name))
             };
             let (line, pattern) = self.exceptions.iter().rev().find(|(_, pattern)| names(pattern))?.clone();
-            Some(TakenIn { path, line, pattern })
+            Some(SentEnvFile { path, line, pattern })
         })
         .collect()
     }
 
     /// Whether a path, relative to the context, is not sent.
-    #[must_use]
-    pub fn covers(&self, path: &Path) -> bool {
+    pub(crate) fn covers(&self, path: &Path) -> bool {
         self.matcher.as_ref().is_some_and(|matcher| matcher.matches(path.as_os_str().as_encoded_bytes()))
     }
 
@@ -73,7 +70,7 @@ impl Coverage {
     /// # Errors
     ///
     /// When it cannot be read or written.
-    pub fn add(&self, lines: &[String]) -> io::Result<()> {
+    pub(crate) fn add(&self, lines: &[String]) -> io::Result<()> {
         let mut text = match fs::read_to_string(&self.file) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -105,11 +102,10 @@ fn patterns(text: &str) -> Vec<(usize, String)> {
         .collect()
 }
 
-/// Env files that may hold values: what lies in the folder and is named so, without examples and templates.
+/// Env files that may hold values: the files of the folder with such a name, without examples and templates.
 ///
-/// Files of the folder alone: what lies deeper is found by the build itself, which compares every file that it sends.
-#[must_use]
-pub fn env_files(folder: &Path) -> Vec<PathBuf> {
+/// Deeper folders are left to the build itself, which compares every file that it sends.
+pub(crate) fn env_files(folder: &Path) -> Vec<PathBuf> {
     let is_example = |name: &str| {
         ["example", "sample", "template", "dist", "tmpl"]
             .iter()
@@ -150,16 +146,16 @@ mod tests {
     fn a_rule_that_sends_an_env_file_is_told_b23() {
         let folder = tempfile::tempdir().unwrap();
         let dockerfile = folder.path().join("Dockerfile");
-        let taken_in = |rules: &str| {
+        let sent_by_a_rule = |rules: &str| {
             fs::write(folder.path().join(".dockerignore"), rules).unwrap();
-            Coverage::of(folder.path(), &dockerfile).taken_in(folder.path())
+            Coverage::of(folder.path(), &dockerfile).sent_by_a_rule(folder.path())
         };
         fs::write(folder.path().join(".env"), "").unwrap();
-        let told = |line, pattern: &str| TakenIn { path: PathBuf::from(".env"), line, pattern: pattern.to_owned() };
-        assert_eq!(taken_in("# all\n*\n!src\n!.env\n"), [told(4, ".env")]);
-        assert_eq!(taken_in(".env*\n\n! /.e*v\n"), [told(3, ".e*v")]);
+        let sent = |line, pattern: &str| SentEnvFile { path: PathBuf::from(".env"), line, pattern: pattern.to_owned() };
+        assert_eq!(sent_by_a_rule("# all\n*\n!src\n!.env\n"), [sent(4, ".env")]);
+        assert_eq!(sent_by_a_rule(".env*\n\n! /.e*v\n"), [sent(3, ".e*v")]);
         for silent in ["*\n!src\n", "!.env\n.env\n", "!.env.example\n", ""] {
-            assert_eq!(taken_in(silent), [], "{silent:?}");
+            assert_eq!(sent_by_a_rule(silent), [], "{silent:?}");
         }
     }
 

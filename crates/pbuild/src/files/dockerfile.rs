@@ -6,7 +6,7 @@
 /// A Dockerfile, cut into instructions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dockerfile {
-    /// What continues a line: `\`, or what `# escape=` says.
+    /// The character that continues a line: `\`, or the one of `# escape=`.
     pub(crate) escape: char,
     /// In the order of the text.
     pub(crate) instructions: Vec<Instruction>,
@@ -22,8 +22,8 @@ pub(crate) struct Instruction {
 }
 
 impl Dockerfile {
-    /// Reads any bytes; what is not text is replaced, and what is no instruction is one with an odd keyword.
-    #[must_use]
+    /// Reads any bytes: those that are not text are replaced, and a line that is not an instruction becomes one with an odd
+    /// keyword.
     pub(crate) fn read(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -41,8 +41,7 @@ impl Dockerfile {
 }
 
 impl Instruction {
-    /// The keyword in capitals, and what stands behind it.
-    #[must_use]
+    /// The keyword in capitals, and the rest.
     pub(crate) fn parts(&self) -> (String, &str) {
         split_keyword(&self.text)
     }
@@ -54,7 +53,7 @@ fn split_keyword(text: &str) -> (String, &str) {
     (keyword.to_ascii_uppercase(), rest.trim_start())
 }
 
-/// What may open heredocs in an instruction, if anything may.
+/// The part of an instruction that may open heredocs, if any may.
 fn takes_heredocs(instruction: &Instruction) -> Option<&str> {
     let (mut keyword, mut rest) = instruction.parts();
     if keyword == "ONBUILD" {
@@ -105,7 +104,7 @@ fn next_instruction(lines: &[&str], at: &mut usize, escape: char) -> Option<Inst
     began.then(|| Instruction { text: text.trim().to_owned(), line })
 }
 
-/// The line without the escape that ends it; a doubled escape is none (BuildKit: `([^\\])\\[ \t]*$|^\\[ \t]*$`).
+/// The line without the escape that ends it; a doubled escape does not count (BuildKit: `([^\\])\\[ \t]*$|^\\[ \t]*$`).
 fn continued(line: &str, escape: char) -> Option<&str> {
     let before = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     (!before.ends_with(escape)).then_some(before)

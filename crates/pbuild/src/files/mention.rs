@@ -1,4 +1,4 @@
-//! Which commands read a variable, as far as their text tells.
+//! The commands that read a variable, as far as their text shows it.
 
 /// Programs that read a variable although their command line does not name it, as their manuals say.
 const READERS: &[(&str, &[&str])] = &[
@@ -45,7 +45,7 @@ const BEFORE_PROGRAMS: &[&str] = &[
 
 /// How a command is known to read a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mention<'command> {
+pub(crate) enum Mention<'command> {
     /// Its text holds the name.
     Name,
     /// It runs a program that looks for the variable.
@@ -53,8 +53,7 @@ pub enum Mention<'command> {
 }
 
 /// How one simple command reads a variable, if it does.
-#[must_use]
-pub fn mention<'command>(command: &'command str, variable: &str) -> Option<Mention<'command>> {
+pub(crate) fn mention<'command>(command: &'command str, variable: &str) -> Option<Mention<'command>> {
     if holds_word(command, variable) {
         return Some(Mention::Name);
     }
@@ -63,8 +62,7 @@ pub fn mention<'command>(command: &'command str, variable: &str) -> Option<Menti
 }
 
 /// Whether any program of the table reads the variable, and the text names that program.
-#[must_use]
-pub fn is_read_by_a_program_of(text: &str, variable: &str) -> bool {
+pub(crate) fn is_read_by_a_program_of(text: &str, variable: &str) -> bool {
     readers(variable).flatten().any(|program| holds_word(text, program))
 }
 
@@ -77,8 +75,7 @@ fn readers(variable: &str) -> impl Iterator<Item = &'static [&'static str]> {
 }
 
 /// Whether a text holds a word that is not part of a longer name.
-#[must_use]
-pub fn holds_word(text: &str, word: &str) -> bool {
+pub(crate) fn holds_word(text: &str, word: &str) -> bool {
     let part = |c: char| c == '_' || c.is_ascii_alphanumeric();
     !word.is_empty()
         && text
@@ -87,8 +84,7 @@ pub fn holds_word(text: &str, word: &str) -> bool {
 }
 
 /// The words of a simple command that stand before its program: shell keywords, and assignments for it alone.
-#[must_use]
-pub fn words_before_program(words: &[&str]) -> usize {
+pub(crate) fn words_before_program(words: &[&str]) -> usize {
     words.iter().take_while(|word| BEFORE_PROGRAMS.contains(word) || is_assignment(word)).count()
 }
 

@@ -1,8 +1,8 @@
-//! Base images that were found clean before, by what the engine makes them of.
+//! Base images that were found clean before, recognised by their layers in the engine.
 //!
-//! What is noted is the list of layers that the kernel named when the base was searched whole. An engine never changes a
-//! layer and never uses its name again, so a base of the same layers holds the same files; the scanner compares the list
-//! and leaves the base out only where it is the same. A tag that moved has other layers.
+//! The note of a base is the list of layers that the kernel named when the base was searched whole. An engine never
+//! changes a layer and never uses its name again, so a base of the same layers holds the same files; the scanner
+//! compares the list and leaves the base out only where it is the same. A tag that moved has other layers.
 
 use std::fmt;
 
@@ -11,15 +11,14 @@ use pllb::Base;
 use crate::memory::LayerMemory;
 
 /// The clean bases of one engine, for one set of secrets.
-pub struct CleanBases {
+pub(crate) struct CleanBases {
     memory: LayerMemory,
     engine: String,
 }
 
 impl CleanBases {
     /// The bases in a memory that belong to the engine of this identity.
-    #[must_use]
-    pub fn new(memory: LayerMemory, engine: String) -> Self {
+    pub(crate) fn new(memory: LayerMemory, engine: String) -> Self {
         Self { memory, engine }
     }
 

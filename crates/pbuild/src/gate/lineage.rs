@@ -1,21 +1,20 @@
 //! Whether the states that were searched are those of the image: each one layer above the one before it.
 //!
 //! One operation of a build can have several results, for example after a run without the cache; asking for a state by
-//! its operation may give another one than the image is built on. The kernel knows what a mount is made of.
+//! its operation may give another one than the image is built on. The kernel knows the layers of a mount.
 
 use pllb::{Chain, Output};
 
-use super::states::States;
+use super::states::{States, follows_a_link};
 
 /// Why states are not proven to be those of the image.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Broken {
+pub(crate) enum Broken {
     /// A state is no overlay mount, so the kernel does not say what it is made of.
-    #[error("this engine keeps layers in a way of which nothing can be proven from inside")]
+    #[error("this engine stores layers in a way that allows no proof from inside the builder")]
     NoOverlay,
     /// A state is not made of the one before it and one layer more.
-    #[error("what the engine has of step {step} is not what the image is built on")]
+    #[error("the engine's result of step {step} is not the one that the image is built on")]
     OtherParent {
         /// The step, from 1.
         step: usize,
@@ -61,14 +60,8 @@ pub(super) fn prove(chain: &Chain, states: &States, layers: &[Option<Vec<String>
     if chain.result.as_ref() == at { Ok(base.len()) } else { Err(Broken::NotAChain) }
 }
 
-/// Whether a step is a linked copy right after another one.
-pub(super) fn follows_a_link(chain: &Chain, number: usize) -> bool {
-    let linked = |number: usize| chain.steps.get(number).is_some_and(|step| step.linked);
-    number > 0 && linked(number) && linked(number - 1)
-}
-
-/// What tells a layer from the others of its engine: the end of its path. The way to it is written relative when all of
-/// them together would be too long for the kernel.
+/// The end of a layer's path, which no other layer of its engine has. The way to it is written relative when all paths
+/// together would be too long for the kernel.
 fn identity(layer: &str) -> &str {
     layer.rmatch_indices('/').nth(1).map_or(layer, |(at, _)| &layer[at + 1..])
 }

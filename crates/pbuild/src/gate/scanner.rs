@@ -9,32 +9,31 @@ use psecret::{Redactor, Secret};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::build::screen::SearchLine;
+use super::search_line::SearchLine;
 
 /// The program: a static file that runs in an empty container.
 const PROGRAM: &[u8] = include_bytes!(env!("PBUILD_SCANNER"));
 
-/// Where it runs.
+/// The platform that the scanner runs on.
 pub(super) const PLATFORM: &str = match env!("PBUILD_SCANNER_ARCHITECTURE").as_bytes() {
     b"x86_64" => "linux/amd64",
     b"aarch64" => "linux/arm64",
     _ => "unknown",
 };
 
-/// What it is called among the steps of a build.
-pub const NAME: &str = "[internal] scanner of pbuild";
+/// The name of the scanner among the steps of a build.
+pub(crate) const NAME: &str = "[internal] scanner of pbuild";
 
 /// The scanner says twice a second that it goes on. A read that hangs longer than this is taken for an end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why the scanner's word does not count.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ScannerFailure {
-    /// What lies in the builder under the scanner's name is another program. It got no needle.
+pub(crate) enum ScannerFailure {
+    /// The builder holds another program under the scanner's name. That program got no needle.
     #[error("the builder's cache answered with another program for the scanner")]
     Replaced,
-    /// The engine refused what the scanner needs, or the connection broke.
+    /// The engine refused a request of the scanner, or the connection broke.
     #[error("the engine did not run the search: {message}")]
     Engine {
         /// In its words, redacted.
@@ -54,7 +53,7 @@ pub enum ScannerFailure {
     /// The scanner said nothing for a long time.
     #[error("the scanner said nothing for {} s", PATIENCE.as_secs())]
     Silent,
-    /// What it said is not what a scanner says.
+    /// The answer is not one of a scanner.
     #[error("the scanner's answer is not understood")]
     NotUnderstood,
 }
@@ -71,10 +70,10 @@ impl From<WireError> for ScannerFailure {
     }
 }
 
-/// Everything that the scanner said, to its end.
+/// The whole answer of the scanner.
 #[derive(Debug)]
-pub(super) struct Answered {
-    /// What each state is made of.
+pub(super) struct ScannerAnswer {
+    /// The layers of each state.
     pub(super) layers: Vec<Option<Vec<String>>>,
     /// The report, as it was sent.
     pub(super) report: Value,
@@ -82,8 +81,8 @@ pub(super) struct Answered {
     pub(super) base_known: bool,
 }
 
-/// Everything that the scanner is told.
-pub(super) struct Asked<'a> {
+/// The input of the scanner.
+pub(super) struct Inquiry<'a> {
     /// The task.
     pub(super) task: &'a Task,
     /// The secrets of the task.
@@ -96,7 +95,7 @@ pub(super) struct Asked<'a> {
 pub(super) async fn bring(bridge: &Bridge) -> Result<Reference, ScannerFailure> {
     let mut bridge = bridge.clone();
     let definition = single_file(NAME, plook::PROGRAM, 0o755, PROGRAM);
-    // No imported cache is asked for it, but an earlier build may have imported one.
+    // No imported cache is asked for the scanner, but an earlier build may have imported one.
     let reference = bridge.solve_definition(definition, &[]).await?;
     if !bridge.file_is(&reference, plook::PROGRAM, PROGRAM).await? {
         return Err(ScannerFailure::Replaced);
@@ -109,22 +108,22 @@ pub(super) async fn run(
     bridge: &Bridge,
     scanner: &Reference,
     states: &[StateMount],
-    asked: &Asked<'_>,
+    inquiry: &Inquiry<'_>,
     redactor: &Redactor,
     line: &SearchLine,
-) -> Result<Answered, ScannerFailure> {
+) -> Result<ScannerAnswer, ScannerFailure> {
     let mut mounts = vec![StateMount { reference: scanner.clone(), at: "/".to_owned() }];
     mounts.extend_from_slice(states);
     let container = Container::new(bridge, &mounts).await?;
-    let answered = converse(&container, input(asked)?, redactor, line).await;
+    let answer = converse(&container, input(inquiry)?, redactor, line).await;
     // The build's end takes it otherwise.
     let _ = container.release().await;
-    answered
+    answer
 }
 
 /// The task with the values behind it.
 #[expect(clippy::disallowed_methods, reason = "door 21: the scanner in the builder must know what to seek")]
-fn input(Asked { task, secrets, documents }: &Asked<'_>) -> Result<Zeroizing<Vec<u8>>, ScannerFailure> {
+fn input(Inquiry { task, secrets, documents }: &Inquiry<'_>) -> Result<Zeroizing<Vec<u8>>, ScannerFailure> {
     let mut out = Zeroizing::new(Vec::new());
     let task = serde_json::to_vec(task).map_err(|_| ScannerFailure::NotUnderstood)?;
     let values = secrets.iter().map(|secret| secret.value().expose());
@@ -139,23 +138,23 @@ async fn converse(
     mut input: Zeroizing<Vec<u8>>,
     redactor: &Redactor,
     line: &SearchLine,
-) -> Result<Answered, ScannerFailure> {
+) -> Result<ScannerAnswer, ScannerFailure> {
     let mut process = container.run(&[plook::PROGRAM], std::mem::take(&mut *input)).await?;
-    let mut told = Told::default();
+    let mut transcript = Transcript::default();
     loop {
         let news = tokio::time::timeout(PATIENCE, process.next()).await.map_err(|_| ScannerFailure::Silent)??;
         match news {
             Some(ProcessNews::Output(bytes)) => {
-                let before = told.bytes;
-                told.take(&bytes)?;
-                if told.bytes != before {
-                    line.moved(told.bytes).await;
+                let before = transcript.bytes;
+                transcript.take(&bytes)?;
+                if transcript.bytes != before {
+                    line.moved(transcript.bytes).await;
                 }
             }
-            Some(ProcessNews::Error(bytes)) => told.errors.extend(bytes.into_iter().take(1000)),
-            Some(ProcessNews::Exit(0)) => return told.finish(),
+            Some(ProcessNews::Error(bytes)) => transcript.errors.extend(bytes.into_iter().take(1000)),
+            Some(ProcessNews::Exit(0)) => return transcript.finish(),
             Some(ProcessNews::Exit(code)) => {
-                let message = redactor.redact(String::from_utf8_lossy(&told.errors).trim());
+                let message = redactor.redact(String::from_utf8_lossy(&transcript.errors).trim());
                 return Err(ScannerFailure::Ended { code, message });
             }
             None => return Err(ScannerFailure::Unfinished),
@@ -163,9 +162,9 @@ async fn converse(
     }
 }
 
-/// What was said so far.
+/// The part of the answer that has arrived.
 #[derive(Default)]
-struct Told {
+struct Transcript {
     answers: Answers,
     count: u64,
     /// How many bytes were searched so far.
@@ -176,7 +175,7 @@ struct Told {
     errors: Vec<u8>,
 }
 
-impl Told {
+impl Transcript {
     fn take(&mut self, bytes: &[u8]) -> Result<(), ScannerFailure> {
         self.answers.push(bytes);
         while let Some(answer) = self.answers.take()? {
@@ -199,10 +198,10 @@ impl Told {
         Ok(())
     }
 
-    fn finish(self) -> Result<Answered, ScannerFailure> {
+    fn finish(self) -> Result<ScannerAnswer, ScannerFailure> {
         match (self.layers, self.report) {
             (Some(layers), Some((report, base_known))) if self.ended && self.answers.is_empty() => {
-                Ok(Answered { layers, report, base_known })
+                Ok(ScannerAnswer { layers, report, base_known })
             }
             _ => Err(ScannerFailure::Unfinished),
         }
@@ -213,14 +212,14 @@ impl Told {
 mod tests {
     use super::*;
 
-    fn said(answers: &[Answer]) -> Result<Answered, ScannerFailure> {
-        let mut told = Told::default();
+    fn said(answers: &[Answer]) -> Result<ScannerAnswer, ScannerFailure> {
+        let mut transcript = Transcript::default();
         for answer in answers {
             let mut bytes = Vec::new();
             wire::write_frame(&mut bytes, &serde_json::to_vec(answer).unwrap()).unwrap();
-            told.take(&bytes)?;
+            transcript.take(&bytes)?;
         }
-        told.finish()
+        transcript.finish()
     }
 
     fn whole() -> Vec<Answer> {
@@ -249,14 +248,14 @@ mod tests {
 
     #[test]
     fn half_an_answer_behind_the_end_is_no_end() {
-        let mut told = Told::default();
+        let mut transcript = Transcript::default();
         for answer in whole() {
             let mut bytes = Vec::new();
             wire::write_frame(&mut bytes, &serde_json::to_vec(&answer).unwrap()).unwrap();
-            told.take(&bytes).unwrap();
+            transcript.take(&bytes).unwrap();
         }
-        told.take(&[7]).unwrap();
-        assert!(told.finish().is_err());
+        transcript.take(&[7]).unwrap();
+        assert!(transcript.finish().is_err());
     }
 
     #[test]

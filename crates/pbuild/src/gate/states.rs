@@ -8,8 +8,6 @@ use pllb::{Chain, Output};
 use plook::wire::{self, Base, Covering, Layer, Task};
 use psecret::{PartChoice, Secret};
 
-use super::lineage::follows_a_link;
-
 /// The configuration among a result's metadata; with several platforms each has its own, behind a `/`.
 const CONFIGURATION: &str = "containerimage.config";
 
@@ -39,7 +37,7 @@ impl States {
         self.0.iter().position(|state| state == output)
     }
 
-    /// Asks for every state; the result's own is the very reference that will be returned.
+    /// Asks the builder for every state; the last one is the very reference that will be returned.
     pub(super) async fn solve(&self, bridge: &Bridge, result: &PreparedResult) -> Result<Vec<StateMount>, Status> {
         let solving = self.0.iter().enumerate().map(|(number, output)| {
             let mut bridge = bridge.clone();
@@ -55,7 +53,7 @@ impl States {
         try_join_all(solving).await
     }
 
-    /// What the scanner is told, and the documents that go with it.
+    /// The task of the scanner, and the documents that go with it.
     pub(super) fn task(
         &self,
         chain: &Chain,
@@ -105,4 +103,10 @@ fn chosen(secret: &Secret) -> Option<Vec<String>> {
         PartChoice::None => Some(Vec::new()),
         PartChoice::Named(names) => Some(names.clone()),
     }
+}
+
+/// Whether a step is a linked copy right after another one.
+pub(super) fn follows_a_link(chain: &Chain, number: usize) -> bool {
+    let linked = |number: usize| chain.steps.get(number).is_some_and(|step| step.linked);
+    number > 0 && linked(number) && linked(number - 1)
 }

@@ -14,7 +14,6 @@ pub(super) struct Argument {
 }
 
 /// The arguments, each once, in the order of the text. One that has a default anywhere has a default.
-#[must_use]
 pub(super) fn arguments(dockerfile: &[u8]) -> Vec<Argument> {
     let Dockerfile { escape, instructions } = Dockerfile::read(dockerfile);
     let mut found: Vec<Argument> = Vec::new();

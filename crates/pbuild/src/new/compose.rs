@@ -1,4 +1,4 @@
-//! What a compose file says about the app and its services. Values of variables that could be secret are not kept.
+//! The app and its services, as a compose file describes them. Values of variables that could be secret are not kept.
 
 use std::path::{Component, Path};
 
@@ -11,14 +11,14 @@ use super::yaml::{Yaml, YamlError};
 /// Names of compose files, the first that exists counts.
 pub(super) const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
 
-/// What a variable is given.
+/// The source of a variable's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Given {
+pub(super) enum VariableSource {
     /// A text of the compose file itself, of a name that does not look secret.
     Text(String),
     /// A text of the compose file that may be secret; it is not kept.
     Hidden,
-    /// What another variable holds.
+    /// The value of another variable.
     Variable(String),
     /// Its own value of the environment.
     Itself,
@@ -44,21 +44,21 @@ impl ServiceDraft {
     }
 }
 
-/// What was understood.
+/// The parts of a compose file that were understood.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Composition {
     pub(super) name: Option<String>,
     pub(super) image: Option<String>,
     pub(super) dockerfile: Option<String>,
     pub(super) target: Option<String>,
-    pub(super) arguments: Vec<(String, Given)>,
-    pub(super) environment: Vec<(String, Given)>,
+    pub(super) arguments: Vec<(String, VariableSource)>,
+    pub(super) environment: Vec<(String, VariableSource)>,
     pub(super) env_files: Vec<String>,
     pub(super) services: Vec<ServiceDraft>,
     pub(super) ports: Vec<String>,
     pub(super) volumes: Vec<String>,
     pub(super) health: Option<Vec<String>>,
-    /// What was not taken over, and why.
+    /// The things that were not taken over, with the reasons.
     pub(super) left_out: Vec<String>,
 }
 
@@ -143,16 +143,18 @@ impl Reader<'_> {
     }
 
     /// `NAME: value` or `- NAME=value`.
-    fn pairs(&self, yaml: &Yaml) -> Vec<(String, Given)> {
+    fn pairs(&self, yaml: &Yaml) -> Vec<(String, VariableSource)> {
         let given = |name: &str, text: Option<String>| match text {
-            None => Given::Itself,
+            None => VariableSource::Itself,
             Some(text) => {
                 let read = Interpolated::read(&text);
                 match (read.variable(), read.plain(self.has_value)) {
-                    (Some(variable), None) if variable == name => Given::Itself,
-                    (Some(variable), None) => Given::Variable(variable.to_owned()),
-                    (_, Some(plain)) if !looks_secret(name) && !holds_credentials(&plain) => Given::Text(plain),
-                    _ => Given::Hidden,
+                    (Some(variable), None) if variable == name => VariableSource::Itself,
+                    (Some(variable), None) => VariableSource::Variable(variable.to_owned()),
+                    (_, Some(plain)) if !looks_secret(name) && !holds_credentials(&plain) => {
+                        VariableSource::Text(plain)
+                    }
+                    _ => VariableSource::Hidden,
                 }
             }
         };
@@ -166,7 +168,7 @@ impl Reader<'_> {
                 .filter_map(Yaml::text)
                 .map(|item| match item.split_once('=') {
                     Some((name, value)) => (name.to_owned(), given(name, Some(value.to_owned()))),
-                    None => (item.clone(), Given::Itself),
+                    None => (item.clone(), VariableSource::Itself),
                 })
                 .collect(),
         }
@@ -231,7 +233,7 @@ impl Reader<'_> {
             return;
         };
         let read = Interpolated::read(&image);
-        // A tag that an env file decides still tells the kind: whatever the variables are, the name stands before them.
+        // The kind is known even where an env file decides the tag: the name stands before the variables.
         let plain = read.plain(self.has_value);
         let known = plain.clone().unwrap_or_else(|| image.split("${").next().unwrap_or_default().to_owned());
         let Some((kind, official)) = kind_of(&known) else {
@@ -273,7 +275,7 @@ impl Reader<'_> {
         let pairs = self.pairs(service.get("environment")?);
         let given = |wanted: &str| pairs.iter().find(|(name, _)| name == wanted).map(|(_, given)| given);
         let found = given(variable).or_else(|| given("MYSQL_DATABASE").filter(|_| kind == Kind::MariaDb))?;
-        let Given::Text(name) = found else { return None };
+        let VariableSource::Text(name) = found else { return None };
         let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
         (name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(plain))
             .then(|| name.clone())
@@ -297,7 +299,9 @@ fn kind_of(image: &str) -> Option<(Kind, bool)> {
     // Images that others made under the name have other entrypoints.
     let official = match kind {
         Kind::Valkey => matches!(path, "valkey" | "docker.io/valkey"),
-        _ => matches!(path, "" | "library" | "docker.io/library" | "docker.io"),
+        Kind::Postgres | Kind::MySql | Kind::MariaDb | Kind::Redis | Kind::MongoDb => {
+            matches!(path, "" | "library" | "docker.io/library" | "docker.io")
+        }
     };
     let is_registry = path.contains(['.', ':']) || path.starts_with("localhost");
     (official || is_registry).then_some((kind, official))
@@ -370,23 +374,23 @@ services:
             (found.name.as_deref(), found.image.as_deref(), found.target.as_deref()),
             (Some("shop"), Some("shop:1"), Some("runtime"))
         );
-        let text = |text: &str| Given::Text(text.to_owned());
+        let text = |text: &str| VariableSource::Text(text.to_owned());
         assert_eq!(
             found.arguments,
             [
                 ("NODE_VERSION".into(), text("22")),
-                ("NPM_TOKEN".into(), Given::Itself),
-                ("MODE".into(), Given::Variable("SET".into()))
+                ("NPM_TOKEN".into(), VariableSource::Itself),
+                ("MODE".into(), VariableSource::Variable("SET".into()))
             ]
         );
         assert_eq!(
             found.environment,
             [
                 ("NODE_ENV".into(), text("production")),
-                ("API_TOKEN".into(), Given::Hidden),
-                ("OTHER".into(), Given::Variable("SET".into())),
-                ("DATABASE_URL".into(), Given::Hidden),
-                ("BARE".into(), Given::Itself),
+                ("API_TOKEN".into(), VariableSource::Hidden),
+                ("OTHER".into(), VariableSource::Variable("SET".into())),
+                ("DATABASE_URL".into(), VariableSource::Hidden),
+                ("BARE".into(), VariableSource::Itself),
             ]
         );
         assert_eq!(found.env_files, [".env", "web.env"]);

@@ -12,7 +12,7 @@ enum Piece {
 pub(super) struct Interpolated(Vec<Piece>);
 
 impl Interpolated {
-    /// Reads it. What Compose would refuse is taken as it stands.
+    /// Reads a text. A piece that Compose would refuse stays as it is.
     pub(super) fn read(text: &str) -> Self {
         let mut pieces = Vec::new();
         let mut plain = String::new();

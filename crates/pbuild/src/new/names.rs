@@ -1,4 +1,4 @@
-//! What a variable's name tells.
+//! Conclusions from a variable's name.
 
 /// Words of names whose values are secret.
 const SECRET_WORDS: &[&str] = &[
@@ -35,8 +35,7 @@ const PUBLIC_ENDS: &[&str] =
 const PUBLIC_STARTS: &[&str] = &["NEXT_PUBLIC_", "VITE_", "REACT_APP_", "NUXT_PUBLIC_", "PUBLIC_"];
 
 /// Whether a name promises a secret.
-#[must_use]
-pub fn looks_secret(name: &str) -> bool {
+pub(crate) fn looks_secret(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let is_public = PUBLIC_STARTS.iter().any(|start| upper.starts_with(start))
         || PUBLIC_ENDS.iter().any(|end| upper.ends_with(end));
@@ -50,8 +49,7 @@ pub fn looks_secret(name: &str) -> bool {
 }
 
 /// Arguments that BuildKit knows without a declaration, or fills itself.
-#[must_use]
-pub fn is_predefined_argument(name: &str) -> bool {
+pub(crate) fn is_predefined_argument(name: &str) -> bool {
     const PROXIES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
     const PLATFORMS: &[&str] = &["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT", "STAGE"];
     let platform =
@@ -64,7 +62,7 @@ pub fn is_predefined_argument(name: &str) -> bool {
 
 /// The injected names that services share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub(crate) enum Family {
     /// PostgreSQL, MySQL, MariaDB.
     Sql,
     /// Redis, Valkey.
@@ -74,8 +72,7 @@ pub enum Family {
 }
 
 /// The variables that prun sets for the service that owns a family's standard names.
-#[must_use]
-pub fn injected(family: Family) -> &'static [&'static str] {
+pub(crate) fn injected(family: Family) -> &'static [&'static str] {
     match family {
         Family::Sql => {
             &["DB_HOST", "DB_PORT", "DB_DATABASE", "DB_USERNAME", "DB_PASSWORD", "DB_CONNECTION", "DATABASE_URL"]
@@ -127,8 +124,7 @@ const OF_THE_SERVICE: &[&str] = &[
 ];
 
 /// The injected variable that a name stands for, given the families at hand.
-#[must_use]
-pub fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
+pub(crate) fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
     ALIASES
         .iter()
         .find(|(family, alias, _)| *alias == name && families.contains(family))
@@ -136,14 +132,12 @@ pub fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
 }
 
 /// Whether prun sets the name itself, given the families at hand.
-#[must_use]
-pub fn is_injected(name: &str, families: &[Family]) -> bool {
+pub(crate) fn is_injected(name: &str, families: &[Family]) -> bool {
     families.iter().any(|family| injected(*family).contains(&name))
 }
 
 /// Whether a name configures the container of a service and nothing else.
-#[must_use]
-pub fn is_of_the_service(name: &str) -> bool {
+pub(crate) fn is_of_the_service(name: &str) -> bool {
     OF_THE_SERVICE.contains(&name)
 }
 

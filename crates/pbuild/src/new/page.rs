@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::compose::ServiceDraft;
 use super::plan::{Draft, PublicDraft, SecretDraft};
 
-/// Writes it. Comments stand behind or above what they speak of.
+/// Writes the draft. A comment stands behind or above its subject.
 pub(super) fn text(draft: &Draft) -> String {
     let mut page = String::from("# Written by `pbuild new` from this project's files: names, never values.\n");
     line(&mut page, &format!("name = {}", quoted(&draft.name)), "");

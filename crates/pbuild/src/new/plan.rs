@@ -1,16 +1,16 @@
-//! What a first manifest says: decided here, name by name, from what the project's files hold.
+//! The decisions about a first manifest: name by name, from the project's files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::arguments::Argument;
-use super::compose::{Composition, Given, ServiceDraft};
+use super::compose::{Composition, ServiceDraft, VariableSource};
 use super::names::{Family, alias, is_injected, is_of_the_service, is_predefined_argument, looks_secret};
 use super::variables::Variables;
 use crate::files::mention::{holds_word, is_read_by_a_program_of};
 
-/// What the project's files hold.
-pub(super) struct Found<'a> {
+/// The facts that the project's files hold.
+pub(super) struct ProjectFiles<'a> {
     /// A name for the project where no file says one.
     pub(super) folder_name: String,
     /// The Dockerfile's text; empty if there is none.
@@ -69,7 +69,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Decides.
-    pub(super) fn new(found: Found<'_>) -> Self {
+    pub(super) fn new(found: ProjectFiles<'_>) -> Self {
         let composition = found.composition.clone().unwrap_or_default();
         let families: Vec<Family> = composition.services.iter().map(ServiceDraft::family).collect();
         let name = project_name(composition.name.as_deref().unwrap_or(&found.folder_name));
@@ -112,9 +112,9 @@ impl Draft {
 }
 
 struct Planner<'a> {
-    found: &'a Found<'a>,
+    found: &'a ProjectFiles<'a>,
     families: Vec<Family>,
-    app: Vec<(String, Given)>,
+    app: Vec<(String, VariableSource)>,
     draft: Draft,
 }
 
@@ -139,18 +139,18 @@ impl Planner<'_> {
         self.app.iter().any(|(known, _)| known == name)
     }
 
-    fn public_value(&self, name: &str, given: Option<&Given>) -> Option<String> {
+    fn public_value(&self, name: &str, given: Option<&VariableSource>) -> Option<String> {
         match given {
-            Some(Given::Text(text)) => Some(text.clone()),
-            Some(Given::Variable(other)) => self.found.variables.get(other)?.public_text(),
-            Some(Given::Hidden) => None,
-            Some(Given::Itself) | None => self.found.variables.get(name)?.public_text(),
+            Some(VariableSource::Text(text)) => Some(text.clone()),
+            Some(VariableSource::Variable(other)) => self.found.variables.get(other)?.public_text(),
+            Some(VariableSource::Hidden) => None,
+            Some(VariableSource::Itself) | None => self.found.variables.get(name)?.public_text(),
         }
     }
 
     /// A build argument that the compose file gives. Docker writes these into the image's history, so a plain one is
     /// public already.
-    fn compose_argument(&mut self, name: &str, given: &Given) {
+    fn compose_argument(&mut self, name: &str, given: &VariableSource) {
         if self.is_known(name) || !is_variable(name) {
             return;
         }
@@ -158,9 +158,11 @@ impl Planner<'_> {
             return self.secret(name, Some("an argument of the build in the compose file".to_owned()));
         }
         let value = match given {
-            Given::Text(text) => Some(text.clone()),
-            _ if self.is_public(name) => self.public_value(name, Some(given)),
-            _ => None,
+            VariableSource::Text(text) => Some(text.clone()),
+            VariableSource::Hidden | VariableSource::Variable(_) | VariableSource::Itself if self.is_public(name) => {
+                self.public_value(name, Some(given))
+            }
+            VariableSource::Hidden | VariableSource::Variable(_) | VariableSource::Itself => None,
         };
         let why = match value {
             Some(_) => "an argument of the build in the compose file".to_owned(),
@@ -242,7 +244,9 @@ impl Planner<'_> {
         let why = if at_hand {
             why
         } else {
-            format!("{why}; no value is at hand: put it into .env or `pbuild secrets set {name}`, and take away the #")
+            format!(
+                "{why}; no value is at hand: put it into .env or `pbuild secrets set {name}`, and uncomment the line"
+            )
         };
         self.draft.secrets.push(SecretDraft { name: name.to_owned(), entry, why, active: at_hand });
     }
@@ -261,7 +265,7 @@ impl Planner<'_> {
             {
                 secret.active = false;
                 secret.why.push_str(
-                    "; its value is too short or too common to be searched for: change it, and take away the #",
+                    "; its value is too short or too common to be searched for: change it, and uncomment the line",
                 );
             }
         }

@@ -11,12 +11,12 @@ fn draft_of(files: &[(&str, &str)], public: &[&str]) -> String {
     for (name, text) in files {
         fs::write(project.join(name), text).unwrap();
     }
-    let arguments = NewArguments {
+    let order = DraftOrder {
+        folder: project.clone(),
         path: project.display().to_string(),
-        file: None,
-        stdout: true,
-        force: false,
-        ignore: false,
+        dockerfile: None,
+        target: DraftTarget::StandardOutput,
+        open_env_files: OpenEnvFileCare::Warn,
         public: public.iter().map(|name| (*name).to_owned()).collect(),
     };
     let edge = Edge {
@@ -25,8 +25,8 @@ fn draft_of(files: &[(&str, &str)], public: &[&str]) -> String {
         cancellation: pscreen::Cancellation::new(),
         quiet: false,
     };
-    let read = Project::read(&arguments, &project, &edge).unwrap();
-    let text = page::text(&read.draft(&arguments.public));
+    let read = Project::read(&order, &edge).unwrap();
+    let text = page::text(&read.draft(&order.public));
     Manifest::parse(Path::new("app.toml"), text.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{text}"));
     text
 }
@@ -71,7 +71,7 @@ fn a_node_project_with_a_database() {
     NPM_TOKEN = { scope = "build" } # ARG of line 3 of the Dockerfile
     STRIPE_SECRET_KEY = { scope = "run" } # nothing in the Dockerfile mentions it
     DB_USER = { value = "${DB_USERNAME}" } # from the service that prun starts
-    # EMPTY_TOKEN = { scope = "run" } # nothing in the Dockerfile mentions it; no value is at hand: put it into .env or `pbuild secrets set EMPTY_TOKEN`, and take away the #
+    # EMPTY_TOKEN = { scope = "run" } # nothing in the Dockerfile mentions it; no value is at hand: put it into .env or `pbuild secrets set EMPTY_TOKEN`, and uncomment the line
     MAIL_URL = { scope = "run" }   # nothing in the Dockerfile mentions it
 
     [services.db]

@@ -37,7 +37,7 @@ impl Variable {
     }
 }
 
-/// What the env files of a project hold; a name in a later file replaces that of an earlier one.
+/// The names and values of a project's env files; a name in a later file replaces that of an earlier one.
 #[derive(Debug, Default)]
 pub(super) struct Variables(Vec<Variable>);
 

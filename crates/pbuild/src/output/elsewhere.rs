@@ -3,41 +3,21 @@
 //! As docker: `--load` brings the image here as an archive, and the engine of the docker context loads exactly what was
 //! searched; `--push` is the builder's own work; without an output the result stays in the builder's cache.
 
-use std::collections::BTreeMap;
-
-use pbuildkit::Exporter;
 use pengine::{Engine, PlainBuilder};
 
+use super::error::OutputError;
 use super::place::{Format, Place, Target};
-use super::spec::{OutputError, Outputs, Store};
-use crate::plan::image_name::ImageName;
-
-/// Registries as a place: BuildKit pushes there when the build's result is returned to it, and not before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegistryOutput {
-    attributes: BTreeMap<String, String>,
-}
-
-impl RegistryOutput {
-    /// The exporter that pushes under these names.
-    #[must_use]
-    pub fn exporter(&self, names: &[ImageName]) -> Exporter {
-        let mut attributes = self.attributes.clone();
-        let names: Vec<String> = names.iter().map(ImageName::whole).collect();
-        attributes.insert("name".to_owned(), names.join(","));
-        attributes.insert("push".to_owned(), "true".to_owned());
-        Exporter { kind: "image".to_owned(), attributes, receiver: None }
-    }
-}
+use super::registry::RegistryOutput;
+use super::spec::{Outputs, Store};
 
 impl Outputs {
-    /// Turns what was meant for an engine's store into what a builder without one can do.
+    /// Replaces the engine's store by something that a builder without one can do.
     ///
     /// # Errors
     /// [`OutputError::NoStore`].
-    pub fn leave_store(&mut self, builder: &PlainBuilder) -> Result<(), OutputError> {
+    pub(crate) fn leave_store(&mut self, builder: &PlainBuilder) -> Result<(), OutputError> {
         match self.store.take() {
-            Some(Store { attributes, push: true, .. }) => self.registry = Some(RegistryOutput { attributes }),
+            Some(Store { attributes, push: true, .. }) => self.registry = Some(RegistryOutput::new(attributes)),
             Some(Store { of_builder: true, .. }) => return Err(OutputError::NoStore(builder.name().to_owned())),
             Some(Store { attributes, .. }) => {
                 self.loads = self.asked || builder.loads();
@@ -52,28 +32,25 @@ impl Outputs {
     ///
     /// # Errors
     /// When there is no room for the archive.
-    pub fn load_into(&mut self, engine: Engine) -> Result<(), OutputError> {
+    pub(crate) fn load_into(&mut self, engine: Engine) -> Result<(), OutputError> {
         let attributes = std::mem::take(&mut self.load_attributes);
         self.places.push(Place::new(Format::Docker, Target::Engine(Box::new(engine)), attributes)?);
         Ok(())
     }
 
     /// How many exporters run.
-    #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.places.len() + usize::from(self.store.is_some()) + usize::from(self.registry.is_some())
     }
 
     /// Whether the result goes nowhere.
-    #[must_use]
-    pub fn is_nothing(&self) -> bool {
+    pub(crate) fn is_nothing(&self) -> bool {
         self.count() == 0 && !self.loads && !self.asked
     }
 
     /// Whether something leaves the builder, or stays in it, that never comes here: then only the search in the builder
-    /// can tell what it holds.
-    #[must_use]
-    pub fn needs_proof(&self) -> bool {
+    /// can show what it holds.
+    pub(crate) fn needs_proof(&self) -> bool {
         self.registry.is_some() || self.count() == 0
     }
 }

@@ -23,14 +23,15 @@ use rustix::fs::{Access, AtFlags, CWD, OFlags, Timestamps, UTIME_OMIT, linkat, u
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
-use super::spec::OutputError;
+use super::error::OutputError;
 use crate::audit;
 use crate::audit::source;
 use crate::edge::{Edge, Failure};
+use crate::files::replace::folder_of;
 use crate::oci_layout;
 use crate::oci_layout::umask;
 
-/// What is written.
+/// The format of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Docker,
@@ -50,12 +51,12 @@ impl Format {
     }
 }
 
-/// Where to, looked at.
+/// The destination of a result, checked.
 #[derive(Debug)]
 pub(super) enum Target {
     /// A file that is, or will be, a regular one: it is replaced whole.
     File(PathBuf),
-    /// What is there and is no regular file, such as a pipe or `/dev/null`: it is written to.
+    /// Something that is not a regular file, such as a pipe or `/dev/null`: it is written to.
     Stream(PathBuf),
     StandardOutput,
     Folder(PathBuf),
@@ -120,22 +121,18 @@ fn writable(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, Access::WRITE_OK)?)
 }
 
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A place, and what was received for it.
+/// A place, and the result that was received for it.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     format: Format,
     target: Target,
     attributes: BTreeMap<String, String>,
-    received: Received,
+    buffer: Buffer,
     receiver: Receiver,
 }
 
 #[derive(Debug)]
-enum Received {
+enum Buffer {
     /// A file without a name: it is gone with us, however we end.
     File(File),
     /// A folder of our own, which is made when the first entry comes: before, it would be part of a context that holds it.
@@ -159,7 +156,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Lets us remove what is below, where somebody's image has folders without write permission.
+/// Makes a tree removable: some images have folders without write permission.
 fn open_up(folder: &Path) {
     if fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_dir()) {
         let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
@@ -184,13 +181,13 @@ impl Place {
         attributes: BTreeMap<String, String>,
     ) -> Result<Self, OutputError> {
         let received = match &target {
-            Target::File(path) => unnamed(folder_of(path)).map(Received::File),
-            Target::Stream(_) | Target::StandardOutput | Target::Engine(_) => tempfile::tempfile().map(Received::File),
-            Target::Layout(path) => nearest(path).and_then(|there| unnamed(&there)).map(Received::File),
+            Target::File(path) => unnamed(folder_of(path)).map(Buffer::File),
+            Target::Stream(_) | Target::StandardOutput | Target::Engine(_) => tempfile::tempfile().map(Buffer::File),
+            Target::Layout(path) => nearest(path).and_then(|there| unnamed(&there)).map(Buffer::File),
             Target::Folder(path) => nearest(path).map(|there| {
                 // In the folder itself where it is there: on the same file system, and ours to write.
                 let name = format!(".pbuild-{:016x}", RandomState::new().build_hasher().finish());
-                Received::Folder(Scratch(there.join(name)))
+                Buffer::Folder(Scratch(there.join(name)))
             }),
         };
         let path = || match &target {
@@ -201,10 +198,10 @@ impl Place {
         let wrong = |source| OutputError::Destination { path: path(), source };
         let received = received.map_err(wrong)?;
         let receiver = match &received {
-            Received::Folder(scratch) => Receiver::tree(scratch.0.clone(), &path()),
-            Received::File(file) => Receiver::file(file.try_clone().map_err(wrong)?, &path()),
+            Buffer::Folder(scratch) => Receiver::tree(scratch.0.clone(), &path()),
+            Buffer::File(file) => Receiver::file(file.try_clone().map_err(wrong)?, &path()),
         };
-        Ok(Self { format, target, attributes, received, receiver })
+        Ok(Self { format, target, attributes, buffer: received, receiver })
     }
 
     fn path(&self) -> &Path {
@@ -220,8 +217,7 @@ impl Place {
     }
 
     /// Whether this is an image archive, which only some stores can write.
-    #[must_use]
-    pub fn is_image(&self) -> bool {
+    pub(crate) fn is_image(&self) -> bool {
         matches!(self.format, Format::Docker | Format::Oci)
     }
 
@@ -237,29 +233,25 @@ impl Place {
     }
 
     /// The exporter that fills the place.
-    #[must_use]
-    pub fn exporter(&self) -> Exporter {
+    pub(crate) fn exporter(&self) -> Exporter {
         let (kind, attributes) = (self.format.name().to_owned(), self.attributes.clone());
         Exporter { kind, attributes, receiver: Some(self.receiver.clone()) }
     }
 
-    /// Searches exactly what was received.
+    /// Searches exactly the bytes that were received.
     pub(super) async fn search(&self, needles: Arc<NeedleSet>, edge: &Edge) -> Result<Report, Failure> {
         let options = Options { subject: Some(self.to_string()), ..Options::default() };
-        let unreadable = |error: io::Error| {
-            pscreen::Diagnostic::from_error(&error, pscreen::Exit::Failed)
-                .note(format!("while searching --output {self}"))
-        };
-        match &self.received {
-            Received::File(file) if self.is_image() => {
+        let unreadable = |source| OutputError::Search { place: self.to_string(), source };
+        match &self.buffer {
+            Buffer::File(file) if self.is_image() => {
                 let file = opened_again(file).map_err(unreadable)?;
                 audit::search(source::Bytes::File(file), options, needles, edge).await
             }
-            Received::File(file) => {
+            Buffer::File(file) => {
                 let file = file.try_clone().map_err(unreadable)?;
                 audit::search(source::Bytes::Blobs(layer(file)), options, needles, edge).await
             }
-            Received::Folder(scratch) => {
+            Buffer::Folder(scratch) => {
                 let (blobs, unread) = source::directory(&scratch.0)?;
                 let searching = audit::search(source::Bytes::Blobs(blobs), options, Arc::clone(&needles), edge);
                 let mut report = searching.await?;
@@ -271,8 +263,8 @@ impl Place {
         }
     }
 
-    /// What people are told when it is written.
-    pub(super) fn told(&self) -> Option<String> {
+    /// The fact that people read when the result is in its place.
+    pub(super) fn announcement(&self) -> Option<String> {
         let what = match self.format {
             _ if matches!(self.target, Target::Layout(_)) => "OCI layout",
             _ if matches!(self.target, Target::Engine(_)) => return None,
@@ -284,9 +276,9 @@ impl Place {
         (!self.is_standard_output()).then(|| format!("{}  {what}", self.path().display()))
     }
 
-    /// Puts what was received where it belongs.
+    /// Puts the result where it belongs.
     pub(super) async fn commit(self) -> io::Result<()> {
-        if let (Received::File(file), Target::Engine(engine)) = (&self.received, &self.target) {
+        if let (Buffer::File(file), Target::Engine(engine)) = (&self.buffer, &self.target) {
             return load(engine, opened_again(file)?).await;
         }
         let writing = tokio::task::spawn_blocking(move || self.write()).await;
@@ -294,38 +286,39 @@ impl Place {
     }
 
     fn write(self) -> io::Result<()> {
-        match (self.received, self.target) {
-            (Received::File(file), Target::File(path)) => replace(&file, &path),
-            (Received::File(mut file), Target::StandardOutput) => {
+        match (self.buffer, self.target) {
+            (Buffer::File(file), Target::File(path)) => take_the_place(&file, &path),
+            (Buffer::File(mut file), Target::StandardOutput) => {
                 file.rewind()?;
                 let mut output = io::stdout().lock();
                 io::copy(&mut file, &mut output)?;
                 output.flush()
             }
-            (Received::File(mut file), Target::Layout(path)) => {
+            (Buffer::File(mut file), Target::Layout(path)) => {
                 fs::create_dir_all(&path)?;
                 file.rewind()?;
                 oci_layout::unpack(&file, &path)
             }
-            (Received::File(mut file), Target::Stream(path) | Target::Folder(path)) => {
+            (Buffer::File(mut file), Target::Stream(path) | Target::Folder(path)) => {
                 file.rewind()?;
                 io::copy(&mut file, &mut OpenOptions::new().write(true).open(path)?).map(drop)
             }
             (
-                Received::Folder(scratch),
+                Buffer::Folder(scratch),
                 Target::Folder(path) | Target::Layout(path) | Target::File(path) | Target::Stream(path),
             ) => {
-                // As docker: nobody else sees what is made for it.
+                // As docker: a folder that is made for the result is private.
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
                 merge(&scratch.0, &path)
             }
-            (Received::Folder(_), Target::StandardOutput | Target::Engine(_))
-            | (Received::File(_), Target::Engine(_)) => Err(io::ErrorKind::Unsupported.into()),
+            (Buffer::Folder(_), Target::StandardOutput | Target::Engine(_)) | (Buffer::File(_), Target::Engine(_)) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
         }
     }
 }
 
-/// What the place of an engine is called.
+/// The name of the place that an engine is.
 const LOADED: &str = "(the engine)";
 
 /// How much of an archive is read at a time.
@@ -365,7 +358,7 @@ fn opened_again(file: &File) -> io::Result<File> {
 }
 
 /// Gives an unnamed file a name, in one step even where another file has it.
-fn replace(file: &File, path: &Path) -> io::Result<()> {
+fn take_the_place(file: &File, path: &Path) -> io::Result<()> {
     let mode = fs::metadata(path).map_or_else(|_| 0o666 & !umask(), |old| old.mode() & 0o777);
     file.set_permissions(Permissions::from_mode(mode))?;
     let own = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -396,7 +389,7 @@ fn layer(file: File) -> Vec<LooseBlob> {
     ]
 }
 
-/// Moves what is in a folder into another, over what is there, as docker does: files are replaced, folders are shared, and
+/// Moves the content of a folder into another, over the content there, as docker does: files are replaced, folders are shared, and
 /// no link of the destination is followed.
 fn merge(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {

@@ -1,86 +1,59 @@
-//! How outputs are spelled: docker's own spelling and rules (buildx `util/buildflags`, `build/opt.go`).
+//! The spelling of outputs: docker's own spelling and rules (buildx `util/buildflags`, `build/opt.go`).
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use super::OutputOptions;
-use super::elsewhere::RegistryOutput;
+use super::error::OutputError;
 use super::place::{Format, Place, Target};
+use super::registry::RegistryOutput;
+use crate::plan::ImageName;
 use crate::plan::comma_separated;
-use crate::plan::image_name::ImageName;
 
-/// An output that cannot be. Each message names the flag.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OutputError {
-    /// The value does not follow the grammar.
-    #[error("invalid --output {0:?}: write a folder, `-`, or type=TYPE with NAME=VALUE pairs between commas")]
-    Format(String),
-    /// No such type.
-    #[error("invalid --output: there is no type {0:?}")]
-    Kind(String),
-    /// Pairs without `type=`.
-    #[error("invalid --output {0:?}: type is required")]
-    NoKind(String),
-    /// A type that needs a destination has none.
-    #[error("--output type={0}: dest is required")]
-    NoDestination(&'static str),
-    /// A tree cannot be standard output.
-    #[error("--output type={0}: dest cannot be standard output")]
-    NotToOutput(&'static str),
-    /// A terminal is no place for an archive.
-    #[error("--output type={0}: standard output is a terminal; write dest=FILE")]
-    Terminal(&'static str),
-    /// Two outputs, one standard output.
-    #[error("--output: two results cannot both go to standard output")]
-    OutputTwice,
-    /// The destination's folder is missing, or it cannot be written to.
-    #[error("--output dest={}", path.display())]
-    Destination {
-        /// The path as given.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A push without a name.
-    #[error("tag is needed when pushing to registry")]
-    NoName,
-    /// A builder without an engine is asked to keep an image.
-    #[error("--output type=image: builder `{0}` has no engine that keeps the image; add push=true, or use --load")]
-    NoStore(String),
-    /// The engine pushes under names alone.
-    #[error("--output push-by-digest=true: a docker engine pushes under a name only")]
-    ByDigest,
+/// A flag that stands for an output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shorthand {
+    /// There is none.
+    None,
+    /// `--push`.
+    Push,
+    /// `--load`.
+    Load,
 }
 
 /// The engine's own store as a destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Store {
+pub(crate) struct Store {
     /// Attributes of its exporter, without names.
-    pub attributes: BTreeMap<String, String>,
+    pub(super) attributes: BTreeMap<String, String>,
     /// Whether the image is pushed from there.
-    pub push: bool,
+    pub(super) push: bool,
     /// Whether the store is that of the builder, whatever it is (`type=image`), and not the engine's (`type=docker`).
-    pub of_builder: bool,
+    pub(super) of_builder: bool,
 }
 
-/// Where the result goes, checked: places can be written to as far as that can be told.
+/// The places of a build's result, checked as far as that can be done before the build.
 #[derive(Debug)]
-pub struct Outputs {
-    /// The engine's store, unless only other places are wanted.
-    pub store: Option<Store>,
-    /// Everything else.
-    pub places: Vec<Place>,
-    /// The names of the image that the outputs themselves give, beside those of `-t`.
-    pub names: Vec<String>,
-    /// Registries to which a builder without an engine pushes the image itself.
-    pub registry: Option<RegistryOutput>,
-    /// Whether an engine loads the image of a builder that has none.
-    pub loads: bool,
+pub(crate) struct Outputs {
+    pub(super) store: Option<Store>,
+    pub(super) places: Vec<Place>,
+    names: Vec<String>,
+    pub(super) registry: Option<RegistryOutput>,
+    pub(super) loads: bool,
     /// Attributes of the archive that the engine loads.
     pub(super) load_attributes: BTreeMap<String, String>,
     /// Whether anybody asked for a place.
     pub(super) asked: bool,
+}
+
+impl Store {
+    /// The attributes of the store's exporter, without names.
+    pub(crate) fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.attributes
+    }
+
+    /// Whether the image is pushed from there.
+    pub(crate) fn is_pushed(&self) -> bool {
+        self.push
+    }
 }
 
 impl Outputs {
@@ -90,7 +63,7 @@ impl Outputs {
     ///
     /// # Errors
     /// [`OutputError`] names the flag.
-    pub fn parse(options: &OutputOptions, terminal: bool) -> Result<Self, OutputError> {
+    pub(crate) fn parse(texts: &[String], shorthand: Shorthand, terminal: bool) -> Result<Self, OutputError> {
         let mut outputs = Self {
             store: None,
             places: Vec::new(),
@@ -98,16 +71,21 @@ impl Outputs {
             registry: None,
             loads: false,
             load_attributes: BTreeMap::new(),
-            asked: options.push || options.load,
+            asked: shorthand != Shorthand::None,
         };
-        for text in &options.outputs {
+        for text in texts {
             outputs.add(text, terminal)?;
             outputs.asked = true;
         }
-        if options.push {
-            outputs.store.get_or_insert_default().push = true;
-        } else if options.load || !outputs.asked {
-            outputs.store.get_or_insert_default();
+        match shorthand {
+            Shorthand::Push => outputs.store.get_or_insert_default().push = true,
+            Shorthand::Load => {
+                outputs.store.get_or_insert_default();
+            }
+            Shorthand::None if !outputs.asked => {
+                outputs.store.get_or_insert_default();
+            }
+            Shorthand::None => {}
         }
         if outputs.places.iter().filter(|place| place.is_standard_output()).count() > 1 {
             return Err(OutputError::OutputTwice);
@@ -115,23 +93,48 @@ impl Outputs {
         Ok(outputs)
     }
 
-    /// Whether standard output belongs to a result, so that nothing else may be written there.
-    #[must_use]
-    pub fn takes_standard_output(&self) -> bool {
-        self.places.iter().any(Place::is_standard_output)
+    /// The engine's store, unless only other places are named.
+    pub(crate) fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// The files, folders and streams that receive a result.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Takes the places, when the builder knows them.
+    pub(crate) fn take_places(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.places)
+    }
+
+    /// Takes the names that the outputs themselves give to the image, beside those of `-t`.
+    pub(crate) fn take_names(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.names)
+    }
+
+    /// The registries to which a builder without an engine pushes the image itself.
+    pub(crate) fn registry(&self) -> Option<&RegistryOutput> {
+        self.registry.as_ref()
+    }
+
+    /// Whether an engine loads the image of a builder that has none.
+    pub(crate) fn loads(&self) -> bool {
+        self.loads
     }
 
     /// The attributes of all outputs, as given.
-    pub fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
         let store = self.store.iter().flat_map(|store| &store.attributes);
-        store.chain(self.places.iter().flat_map(Place::attributes))
+        let registry = self.registry.iter().flat_map(RegistryOutput::attributes);
+        store.chain(registry).chain(&self.load_attributes).chain(self.places.iter().flat_map(Place::attributes))
     }
 
-    /// Checks what depends on the image's names, and gives them to the archives.
+    /// Checks the parts that depend on the image's names, and gives the names to the archives.
     ///
     /// # Errors
     /// A push without a name.
-    pub fn name(&mut self, tags: &[ImageName]) -> Result<(), OutputError> {
+    pub(crate) fn name(&mut self, tags: &[ImageName]) -> Result<(), OutputError> {
         if tags.is_empty() && self.names.is_empty() && self.store.as_ref().is_some_and(|store| store.push) {
             return Err(OutputError::NoName);
         }
@@ -222,8 +225,8 @@ mod tests {
     use super::*;
 
     fn parse(outputs: &[&str], terminal: bool) -> Result<Outputs, OutputError> {
-        let outputs = outputs.iter().map(|text| (*text).to_owned()).collect();
-        Outputs::parse(&OutputOptions { outputs, ..OutputOptions::default() }, terminal)
+        let outputs: Vec<String> = outputs.iter().map(|text| (*text).to_owned()).collect();
+        Outputs::parse(&outputs, Shorthand::None, terminal)
     }
 
     #[test]

@@ -1,38 +1,14 @@
-//! What the engine is to say of an image beside it: provenance, lists of parts, annotations.
+//! The documents that an engine attaches to an image: provenance, lists of parts, annotations.
 
 use std::collections::BTreeMap;
 
-use clap::Args;
-
-use crate::output::Attested;
+use crate::command::build::AttestationOptions;
 use crate::plan::comma_separated;
 
-/// Flags of attestations and annotations.
-#[derive(Clone, Debug, Default, Args)]
-pub struct AttestationOptions {
-    /// Attach an attestation, `type=sbom` or `type=provenance` with `NAME=VALUE` pairs (repeatable)
-    #[arg(long = "attest", value_name = "ATTESTATION")]
-    pub attestations: Vec<String>,
-
-    /// Attach provenance: `true`, `false`, `mode=min` or `mode=max`; short for `--attest type=provenance`
-    #[arg(long, value_name = "OPTIONS")]
-    pub provenance: Option<String>,
-
-    /// Attach a list of the image's parts: `true`, `false` or `generator=IMAGE`; short for `--attest type=sbom`
-    #[arg(long, value_name = "OPTIONS")]
-    pub sbom: Option<String>,
-
-    /// Annotate the image, `[TYPE[,TYPE]:]NAME=VALUE` with `manifest`, `index`, `manifest-descriptor` or `index-descriptor`
-    /// (repeatable)
-    #[arg(long = "annotation", value_name = "ANNOTATION")]
-    pub annotations: Vec<String>,
-}
-
-/// A flag that cannot be. Each message names it.
+/// A flag that is not possible. Each message names it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AttestationError {
-    /// `--attest` that is no list of pairs.
+pub(crate) enum AttestationError {
+    /// `--attest` that is not a list of pairs.
     #[error("invalid --attest {0:?}: write type=TYPE with NAME=VALUE pairs between commas")]
     Format(String),
     /// `--attest` without a type.
@@ -41,7 +17,7 @@ pub enum AttestationError {
     /// `disabled=` that is neither true nor false.
     #[error("invalid --attest {0:?}: disabled is true or false")]
     Disabled(String),
-    /// `--annotation` that is no pair.
+    /// `--annotation` that is not a pair.
     #[error("invalid --annotation {0:?}: write [TYPE:]NAME=VALUE")]
     Annotation(String),
     /// `--annotation` of a type that does not exist.
@@ -49,18 +25,29 @@ pub enum AttestationError {
     AnnotationKind(String),
 }
 
-/// What is to be attached, checked.
+/// The documents to attach, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attestations {
-    /// The frontend's attributes (`attest:TYPE`) of what is wanted.
+pub(crate) struct Attestations {
+    /// The frontend's attributes (`attest:TYPE`) of the documents.
     wanted: BTreeMap<String, String>,
-    /// Whether somebody said yes or no to provenance.
+    /// Whether a flag says yes or no to provenance.
     provenance_settled: bool,
     /// The exporters' attributes of annotations.
-    pub annotations: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
 }
 
-/// What docker's own client asks for when nobody says anything.
+/// The results to which the engine attaches documents when it exports them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AttestationReach {
+    /// Nothing.
+    Nothing,
+    /// Documents in images (`inline-only`).
+    Images,
+    /// Documents everywhere: as files beside the files, too.
+    Everything,
+}
+
+/// The provenance that docker's own client asks for by default.
 const USUAL: &str = "mode=min,inline-only=true";
 
 impl Attestations {
@@ -68,7 +55,7 @@ impl Attestations {
     ///
     /// # Errors
     /// [`AttestationError`] names the flag.
-    pub fn parse(options: &AttestationOptions) -> Result<Self, AttestationError> {
+    pub(crate) fn parse(options: &AttestationOptions) -> Result<Self, AttestationError> {
         let mut attestations = Self::default();
         let short = |kind: &str, text: &Option<String>| {
             text.as_deref().filter(|text| !text.is_empty()).map(|text| match comma_separated::truth(text) {
@@ -133,14 +120,13 @@ impl Attestations {
     }
 
     /// Whether somebody asked for an attestation, which not every store can hold.
-    #[must_use]
-    pub fn asked_for(&self) -> bool {
+    pub(crate) fn asked_for(&self) -> bool {
         !self.wanted.is_empty()
     }
 
-    /// Asks for what docker's own client asks for without being told, unless somebody said what of provenance they want,
-    /// or wants nothing of that kind: `refused` is what `BUILDX_NO_DEFAULT_ATTESTATIONS` holds.
-    pub fn use_usual(&mut self, refused: Option<&str>) {
+    /// Asks for the provenance that docker's own client asks for by default, unless a flag says something about provenance
+    /// or the environment refuses it: `refused` is the value of `BUILDX_NO_DEFAULT_ATTESTATIONS`.
+    pub(crate) fn use_usual(&mut self, refused: Option<&str>) {
         let refused = refused.and_then(comma_separated::truth).unwrap_or(false);
         if !self.provenance_settled && !refused {
             self.wanted.insert("attest:provenance".to_owned(), USUAL.to_owned());
@@ -148,18 +134,21 @@ impl Attestations {
     }
 
     /// The frontend's attributes.
-    #[must_use]
-    pub fn attributes(&self) -> &BTreeMap<String, String> {
+    pub(crate) fn attributes(&self) -> &BTreeMap<String, String> {
         &self.wanted
     }
 
+    /// The exporters' attributes of annotations.
+    pub(crate) fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.annotations
+    }
+
     /// Where documents will be attached.
-    #[must_use]
-    pub fn attested(&self) -> Attested {
+    pub(crate) fn reach(&self) -> AttestationReach {
         match self.wanted.values().map(|value| value.contains("inline-only=true")).collect::<Vec<_>>().as_slice() {
-            [] => Attested::Nothing,
-            inline if inline.iter().all(|inline| *inline) => Attested::Images,
-            _ => Attested::Everything,
+            [] => AttestationReach::Nothing,
+            inline if inline.iter().all(|inline| *inline) => AttestationReach::Images,
+            _ => AttestationReach::Everything,
         }
     }
 }
@@ -211,11 +200,11 @@ mod tests {
 
     #[test]
     fn documents_are_expected_where_they_will_be() {
-        assert_eq!(parse(&[]).unwrap().attested(), Attested::Nothing);
+        assert_eq!(parse(&[]).unwrap().reach(), AttestationReach::Nothing);
         let mut usual = parse(&[]).unwrap();
         usual.use_usual(None);
-        assert_eq!(usual.attested(), Attested::Images);
-        assert_eq!(parse(&["--provenance=mode=max"]).unwrap().attested(), Attested::Everything);
+        assert_eq!(usual.reach(), AttestationReach::Images);
+        assert_eq!(parse(&["--provenance=mode=max"]).unwrap().reach(), AttestationReach::Everything);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Caches beside the engine's own: `--cache-from`, `--cache-to`.
 //!
-//! What is imported may be anybody's: it answers for steps, and the gate searches states and not keys. What is exported leaves
-//! the builder, and it is not what the gate searched: BuildKit's exporter takes the newest result that it knows under each key,
+//! An imported cache may be anybody's: it answers for steps, and the gate searches states and not keys. An exported cache
+//! leaves the builder, and the gate has not searched it: BuildKit's exporter takes the newest result that it knows under each key,
 //! which another build may have made, and with `mode=max` those of all stages. So a build with secrets exports none but the
 //! inline cache, which names the image's own layers and carries no state.
 
@@ -9,32 +9,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
 use pbuildkit::{ContentStore, ContentStores};
 use pgateway::CacheEntry;
 use serde_json::Value;
 
+use crate::command::build::CacheOptions;
 use crate::oci_layout;
 use crate::plan::comma_separated;
 
-/// Flags of caches.
-#[derive(Clone, Debug, Default, Args)]
-pub struct CacheOptions {
-    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob`
-    /// (repeatable)
-    #[arg(long, value_name = "SOURCE")]
-    pub cache_from: Vec<String>,
-
-    /// Where to write the build's cache: `type=inline` into the image; without secrets also the name of an image, or
-    /// `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob` (repeatable)
-    #[arg(long, value_name = "DEST")]
-    pub cache_to: Vec<String>,
-}
-
-/// A cache that cannot be. Each message names the flag.
+/// A cache that is not possible. Each message names the flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum CacheError {
+pub(crate) enum CacheError {
     /// The value does not follow the grammar.
     #[error("invalid {flag} {text:?}: write the name of an image, or type=TYPE with NAME=VALUE pairs between commas")]
     Format {
@@ -61,30 +46,28 @@ pub enum CacheError {
 
 /// The caches of a build, checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Caches {
-    /// To be read.
-    pub imports: Vec<CacheEntry>,
-    /// To be written.
-    pub exports: Vec<CacheEntry>,
-    /// Folders that cannot be read from, each with the reason: as docker, such a cache is told and left out.
-    pub left_out: Vec<String>,
+pub(crate) struct Caches {
+    imports: Vec<CacheEntry>,
+    exports: Vec<CacheEntry>,
+    /// Folders that cannot be read, each with the reason: as with docker, such a cache is left out with a warning.
+    left_out: Vec<String>,
 }
 
 /// The attribute that names a folder to read from.
 const SOURCE: &str = "src";
 /// The attribute that names a folder to write to.
 const DESTINATION: &str = "dest";
-/// What a cache in a folder is called there where nothing else is said.
+/// The tag of a cache in a folder where the flag names no other.
 const TAG: &str = "latest";
 /// The answer of the builder that describes the cache that it wrote (BuildKit `exporter/containerimage/exptypes`).
 const WRITTEN: &str = "cache.manifest";
 
 impl Caches {
-    /// Reads the flags; `environment` has what GitHub's runners say of their cache.
+    /// Reads the flags; `environment` has the variables of GitHub's runners about their cache.
     ///
     /// # Errors
     /// [`CacheError`] names the flag.
-    pub fn parse(
+    pub(crate) fn parse(
         options: &CacheOptions,
         build_arguments: &BTreeMap<String, String>,
         environment: impl Fn(&str) -> Option<String>,
@@ -125,16 +108,30 @@ impl Caches {
     ///
     /// # Errors
     /// [`CacheError::Unsearched`].
-    pub fn check_searched(&self) -> Result<(), CacheError> {
+    pub(crate) fn check_searched(&self) -> Result<(), CacheError> {
         match self.exports.iter().find(|entry| entry.kind != "inline") {
             Some(entry) => Err(CacheError::Unsearched { kind: entry.kind.clone() }),
             None => Ok(()),
         }
     }
 
+    /// The caches that are read.
+    pub(crate) fn imports(&self) -> &[CacheEntry] {
+        &self.imports
+    }
+
+    /// The caches that are written.
+    pub(crate) fn exports(&self) -> &[CacheEntry] {
+        &self.exports
+    }
+
+    /// Why caches in folders are not read, a sentence for each.
+    pub(crate) fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
     /// The folders that the engine reads from and writes to.
-    #[must_use]
-    pub fn content(&self) -> ContentStores {
+    pub(crate) fn content(&self) -> ContentStores {
         let reads = self.imports.iter().filter_map(|entry| folder(entry, SOURCE).map(|path| (path, false)));
         let writes = self.exports.iter().filter_map(|entry| folder(entry, DESTINATION).map(|path| (path, true)));
         // The engine names a folder as the flag does; one that is written to may be read as well.
@@ -148,7 +145,7 @@ impl Caches {
     ///
     /// # Errors
     /// The folder, and why it cannot be written to.
-    pub fn tag_folders(&self, answer: &BTreeMap<String, String>) -> Result<(), (PathBuf, io::Error)> {
+    pub(crate) fn tag_folders(&self, answer: &BTreeMap<String, String>) -> Result<(), (PathBuf, io::Error)> {
         let Some(Ok(written)) = answer.get(WRITTEN).map(|text| serde_json::from_str::<Value>(text)) else {
             return Ok(());
         };
@@ -160,8 +157,8 @@ impl Caches {
         Ok(())
     }
 
-    /// The attributes of all; without credentials, which have to be what they are.
-    pub fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
+    /// The attributes of all caches without the credentials, which are secret on purpose.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
         let all = self.imports.iter().chain(&self.exports).flat_map(|entry| &entry.attributes);
         all.filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
     }
@@ -180,7 +177,7 @@ fn folder<'entry>(entry: &'entry CacheEntry, attribute: &str) -> Option<&'entry 
     path.map(String::as_str).filter(|path| !path.is_empty())
 }
 
-/// Finds out what is to be read of a folder: the engine takes a digest and no tag. Returns why it cannot be read.
+/// Finds the digest to read in a folder: the engine takes no tag. Returns the reason where there is none.
 fn settle_folder(entry: &mut CacheEntry) -> Result<Option<String>, CacheError> {
     if !is_local(entry) {
         return Ok(None);
@@ -219,7 +216,7 @@ fn entry(
     let kind = attributes.remove("type").ok_or_else(wrong)?;
     match kind.as_str() {
         "gha" => {
-            // As docker's client, so that a step of a workflow need not repeat what the runner knows.
+            // As docker's client, so that a step of a workflow need not repeat the runner's variables.
             let mut add = |name: &str, variables: &[&str]| {
                 let value = variables.iter().find_map(|variable| environment(variable));
                 if let (false, Some(value)) = (attributes.contains_key(name), value) {

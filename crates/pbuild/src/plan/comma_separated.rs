@@ -4,8 +4,7 @@
 ///
 /// Facts: Go's `encoding/csv`, which docker reads these flags with: a field may stand in double quotes, and a double quote
 /// in it is written twice.
-#[must_use]
-pub fn fields(text: &str) -> Option<Vec<String>> {
+pub(crate) fn fields(text: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = text;
     loop {
@@ -28,7 +27,7 @@ pub fn fields(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A quoted field without its quotes, and what follows it.
+/// A quoted field without its quotes, and the rest of the text.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut field = String::new();
     let mut rest = text;
@@ -46,11 +45,11 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// `NAME=VALUE` of every field, names in small letters without blanks; the field that is none of that otherwise.
+/// The names and values of fields `NAME=VALUE`, the names in small letters without blanks.
 ///
 /// # Errors
 /// The text that is no pair.
-pub fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let fields = fields(text).ok_or_else(|| text.to_owned())?;
     let pair = |field: String| match field.split_once('=') {
         Some((name, value)) => Ok((name.trim().to_lowercase(), value.to_owned())),
@@ -60,14 +59,12 @@ pub fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
 }
 
 /// A field as it is written in a line: in quotes where it holds a comma or a quote.
-#[must_use]
-pub fn field(text: &str) -> String {
+pub(crate) fn field(text: &str) -> String {
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 /// A truth value as Go reads one.
-#[must_use]
-pub fn truth(text: &str) -> Option<bool> {
+pub(crate) fn truth(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -10,15 +10,14 @@ use regex::Regex;
 /// The grammar is that of the distribution project's `reference` package: an optional registry host, lower-case path
 /// components, and a tag of at most 128 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ImageName {
+pub(crate) struct ImageName {
     repository: String,
     tag: String,
 }
 
 /// Why a text is not an image name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ImageNameError {
+pub(crate) enum ImageNameError {
     /// The text does not follow the grammar.
     #[error("invalid tag {0:?}: invalid reference format")]
     Format(String),
@@ -36,12 +35,22 @@ static NAME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&pattern).expect("the pattern is a constant")
 });
 
+/// Docker Hub, as names of images call it.
+const HUB: &str = "docker.io";
+/// All the names of Docker Hub.
+const IS_HUB: [&str; 3] = [HUB, "index.docker.io", "registry-1.docker.io"];
+
+fn host(repository: &str) -> Option<&str> {
+    let (host, _) = repository.split_once('/')?;
+    (host.contains(['.', ':']) || host == "localhost" || host.starts_with('[')).then_some(host)
+}
+
 impl ImageName {
     /// Parses `REPOSITORY[:TAG]`; the tag is `latest` when there is none.
     ///
     /// # Errors
     /// When the text does not follow the grammar; the wording is docker's.
-    pub fn parse(text: &str) -> Result<Self, ImageNameError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ImageNameError> {
         let wrong = || ImageNameError::Format(text.to_owned());
         let Some(parts) = NAME.captures(text) else {
             let lower = text.to_lowercase();
@@ -52,31 +61,50 @@ impl ImageName {
         if repository.len() > 255 || (repository.len() == 64 && repository.bytes().all(|b| b.is_ascii_hexdigit())) {
             return Err(wrong());
         }
+        // Without a dot the first part is no host, and the grammar of hosts was too kind to it.
+        let path = host(repository).map_or(repository, |host| &repository[host.len()..]);
+        if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(ImageNameError::Uppercase(text.to_owned()));
+        }
         let tag = parts.get(2).map_or("latest", |tag| tag.as_str());
         Ok(Self { repository: repository.to_owned(), tag: tag.to_owned() })
     }
 
+    /// The registry that the image belongs to: the first part of the name where that is a host, else Docker's own.
+    pub(crate) fn registry(&self) -> &str {
+        self.host().unwrap_or(HUB)
+    }
+
+    /// The image's path in its registry; Docker's own images without an owner are in `library`.
+    pub(crate) fn path(&self) -> String {
+        let path = match self.host() {
+            Some(host) => &self.repository[host.len() + 1..],
+            None => self.repository.as_str(),
+        };
+        if IS_HUB.contains(&self.registry()) && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        }
+    }
+
+    /// The host in front of the path. Without a dot or a port it is no host, unless it is this machine.
+    fn host(&self) -> Option<&str> {
+        host(&self.repository)
+    }
+
     /// The part before the tag, as the user wrote it.
-    #[must_use]
-    pub fn repository(&self) -> &str {
+    pub(crate) fn repository(&self) -> &str {
         &self.repository
     }
 
     /// The name with everything that docker adds in thought: the registry, and for its own images `library`.
-    #[must_use]
-    pub fn whole(&self) -> String {
-        let host = self.repository.split_once('/').map(|(host, _)| host);
-        let host = host.filter(|host| host.contains(['.', ':']) || *host == "localhost" || host.starts_with('['));
-        match (host, self.repository.contains('/')) {
-            (Some(_), _) => self.to_string(),
-            (None, true) => format!("docker.io/{self}"),
-            (None, false) => format!("docker.io/library/{self}"),
-        }
+    pub(crate) fn whole(&self) -> String {
+        if self.host().is_some() { self.to_string() } else { format!("{HUB}/{}:{}", self.path(), self.tag) }
     }
 
     /// The tag.
-    #[must_use]
-    pub fn tag(&self) -> &str {
+    pub(crate) fn tag(&self) -> &str {
         &self.tag
     }
 }
@@ -118,12 +146,27 @@ mod tests {
     }
 
     #[test]
+    fn a_name_says_its_registry() {
+        for (name, host) in [
+            ("shop", "docker.io"),
+            ("team/shop:1", "docker.io"),
+            ("r.example:5000/a/b:2", "r.example:5000"),
+            ("localhost/shop", "localhost"),
+        ] {
+            assert_eq!(ImageName::parse(name).unwrap().registry(), host);
+        }
+    }
+
+    #[test]
     fn what_docker_refuses_is_refused_in_its_words() {
         for text in
             ["", ":1", "a b", "shop:", "shop:1:2", "a//b", "-a", "shop@sha256:00", &"f".repeat(64), "shop:x/y z"]
         {
             assert_eq!(ImageName::parse(text), Err(ImageNameError::Format(text.to_owned())), "{text:?}");
         }
-        assert_eq!(ImageName::parse("team/Shop:1"), Err(ImageNameError::Uppercase("team/Shop:1".into())));
+        for text in ["team/Shop:1", "Team/shop:1"] {
+            assert_eq!(ImageName::parse(text), Err(ImageNameError::Uppercase(text.into())));
+        }
+        assert!(ImageName::parse("Registry.example/shop").is_ok(), "a host may have capital letters");
     }
 }

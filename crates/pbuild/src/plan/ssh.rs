@@ -4,7 +4,6 @@
 //! something signed then, and never sees the key.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -13,17 +12,16 @@ use std::process::{Child, Command, Stdio};
 
 use pbuildkit::{Agents, DEFAULT_AGENT};
 
-/// A word after `--ssh` that names no agent.
+/// A `--ssh` that names no agent.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SshError {
+pub(crate) enum SshError {
     /// No socket is given, and none is in the environment.
     #[error("--ssh {id}: no agent: SSH_AUTH_SOCK is not set")]
     NoAgent {
         /// The agent's id.
         id: String,
     },
-    /// What is given cannot be an agent or a key.
+    /// The path leads neither to an agent nor to a key.
     #[error("--ssh {id}: {} is neither the socket of an agent nor a file with a key", path.display())]
     Neither {
         /// The agent's id.
@@ -46,7 +44,7 @@ pub enum SshError {
         id: String,
         /// The files as given.
         keys: Vec<PathBuf>,
-        /// What ssh-add says, a line.
+        /// One line of ssh-add's answer.
         said: String,
     },
     /// Two agents of one id.
@@ -61,50 +59,82 @@ fn paths(keys: &[PathBuf]) -> String {
     keys.iter().map(|key| key.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The agents that a build lends to its steps. Those that were started for keys end with it.
-#[derive(Debug, Default)]
-pub struct Lent {
-    /// Their sockets.
-    pub agents: Agents,
-    started: Vec<KeyAgent>,
+/// The agents that a build will lend to its steps, as the flags name them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Forwarding(BTreeMap<String, Agent>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Agent {
+    /// An agent that runs already, by its socket.
+    Running(PathBuf),
+    /// An agent of the build's own, with these keys.
+    OfKeys(Vec<PathBuf>),
 }
 
-/// Reads `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY…]`, and starts agents for keys.
-///
-/// # Errors
-/// [`SshError`] names the id.
-pub fn lend(given: &[String], socket_of_environment: Option<OsString>) -> Result<Lent, SshError> {
-    let mut lent = Lent::default();
-    let mut sockets = BTreeMap::new();
-    for word in given {
-        let (id, path) = word.split_once('=').map_or((word.as_str(), None), |(id, path)| (id, Some(path)));
-        let id = if id.is_empty() { DEFAULT_AGENT } else { id }.to_owned();
-        if sockets.contains_key(&id) {
-            return Err(SshError::Twice { id });
+/// The agents that a build lends to its steps. Those that were started for keys end with it.
+#[derive(Debug, Default)]
+pub(crate) struct LentAgents {
+    agents: Agents,
+    _started: Vec<KeyAgent>,
+}
+
+impl Forwarding {
+    /// Reads `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY…]`; `socket` is the agent of the environment.
+    ///
+    /// # Errors
+    /// [`SshError`] names the id.
+    pub(super) fn parse(words: &[String], socket: Option<String>) -> Result<Self, SshError> {
+        let socket = socket.filter(|path| !path.is_empty()).map(PathBuf::from);
+        let mut agents = BTreeMap::new();
+        for word in words {
+            let (id, path) = word.split_once('=').map_or((word.as_str(), None), |(id, path)| (id, Some(path)));
+            let id = if id.is_empty() { DEFAULT_AGENT } else { id }.to_owned();
+            if agents.contains_key(&id) {
+                return Err(SshError::Twice { id });
+            }
+            let paths: Vec<PathBuf> = match path.filter(|path| !path.is_empty()) {
+                Some(path) => path.split(',').map(PathBuf::from).collect(),
+                None => vec![socket.clone().ok_or_else(|| SshError::NoAgent { id: id.clone() })?],
+            };
+            let agent = match paths.as_slice() {
+                [socket] if is_socket(socket) => Agent::Running(socket.clone()),
+                keys => match keys.iter().find(|key| !key.is_file()) {
+                    Some(path) => return Err(SshError::Neither { id, path: path.clone() }),
+                    None => Agent::OfKeys(paths),
+                },
+            };
+            agents.insert(id, agent);
         }
-        let given: Vec<PathBuf> = match path.filter(|path| !path.is_empty()) {
-            Some(path) => path.split(',').map(PathBuf::from).collect(),
-            None => {
-                let socket = socket_of_environment.as_ref().filter(|path| !path.is_empty());
-                vec![socket.map(PathBuf::from).ok_or_else(|| SshError::NoAgent { id: id.clone() })?]
-            }
-        };
-        let socket = match given.as_slice() {
-            [socket] if is_socket(socket) => socket.clone(),
-            keys => {
-                if let Some(path) = keys.iter().find(|key| !key.is_file()) {
-                    return Err(SshError::Neither { id, path: path.clone() });
-                }
-                let agent = KeyAgent::start(&id, keys)?;
-                let socket = agent.socket();
-                lent.started.push(agent);
-                socket
-            }
-        };
-        sockets.insert(id, socket);
+        Ok(Self(agents))
     }
-    lent.agents = Agents(sockets);
-    Ok(lent)
+
+    /// Starts the agents of keys.
+    ///
+    /// # Errors
+    /// When one does not start, or takes no key.
+    pub(crate) fn lend(&self) -> Result<LentAgents, SshError> {
+        let (mut sockets, mut started) = (BTreeMap::new(), Vec::new());
+        for (id, agent) in &self.0 {
+            let socket = match agent {
+                Agent::Running(socket) => socket.clone(),
+                Agent::OfKeys(keys) => {
+                    let agent = KeyAgent::start(id, keys)?;
+                    let socket = agent.socket();
+                    started.push(agent);
+                    socket
+                }
+            };
+            sockets.insert(id.clone(), socket);
+        }
+        Ok(LentAgents { agents: Agents(sockets), _started: started })
+    }
+}
+
+impl LentAgents {
+    /// The sockets of the agents, by id.
+    pub(crate) fn agents(&self) -> &Agents {
+        &self.agents
+    }
 }
 
 fn is_socket(path: &Path) -> bool {
@@ -129,7 +159,7 @@ impl KeyAgent {
         let mut command = Command::new("ssh-agent");
         command.arg("-a").arg(folder.path().join(SOCKET)).args(["sh", "-c", KEEPER]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // Ctrl-C is for us, who end it.
+        // Ctrl-C reaches this tool, which ends the keeper.
         let keeper = command.process_group(0).spawn().map_err(failed)?;
         let mut agent = Self { folder, keeper };
         // The keeper runs when the socket is there.
@@ -179,9 +209,9 @@ mod tests {
 
     use super::*;
 
-    fn lend_words(words: &[&str], environment: Option<&Path>) -> Result<Lent, SshError> {
+    fn lend_words(words: &[&str], environment: Option<&Path>) -> Result<LentAgents, SshError> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        lend(&words, environment.map(|path| path.as_os_str().to_owned()))
+        Forwarding::parse(&words, environment.map(|path| path.display().to_string()))?.lend()
     }
 
     #[test]

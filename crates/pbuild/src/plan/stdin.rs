@@ -5,13 +5,13 @@ use std::io::{self, Cursor, Read};
 use pbuildkit::Archive;
 
 /// The largest Dockerfile that is read from standard input, in bytes: BuildKit's frontend takes no more of a file.
-pub const DOCKERFILE_LIMIT: u64 = 16 << 20;
+pub(crate) const DOCKERFILE_LIMIT: u64 = 16 << 20;
 
 /// The header of a tar entry, in bytes.
 const HEADER: usize = 512;
 
-/// What came.
-pub enum Input {
+/// The content of standard input.
+pub(crate) enum Input {
     /// A Dockerfile, whole.
     Dockerfile(Vec<u8>),
     /// An archive, not read yet.
@@ -22,7 +22,7 @@ pub enum Input {
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn read(mut input: impl Read + Send + 'static) -> io::Result<Input> {
+pub(crate) fn read(mut input: impl Read + Send + 'static) -> io::Result<Input> {
     let mut beginning = Vec::with_capacity(HEADER);
     input.by_ref().take(HEADER as u64).read_to_end(&mut beginning)?;
     if is_archive(&beginning) {
@@ -44,8 +44,8 @@ fn is_tar(header: &[u8]) -> bool {
     let (field, after) = rest.split_at(8);
     let sum: u32 = before.iter().chain(after).map(|byte| u32::from(*byte)).sum::<u32>() + 8 * u32::from(b' ');
     let digits = String::from_utf8_lossy(field);
-    let told = u32::from_str_radix(digits.trim_matches([' ', '\0']), 8);
-    header[0] != 0 && told == Ok(sum)
+    let written = u32::from_str_radix(digits.trim_matches([' ', '\0']), 8);
+    header[0] != 0 && written == Ok(sum)
 }
 
 #[cfg(test)]

@@ -3,44 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-
+use crate::command::build::StepOptions;
 use crate::oci_layout as oci;
-
-/// Flags that become frontend attributes, and say nothing about secrets.
-#[derive(Clone, Debug, Default, Args)]
-pub struct StepOptions {
-    /// Run the steps of these stages again (repeatable, or between commas)
-    #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',', conflicts_with = "no_cache")]
-    pub no_cache_filters: Vec<String>,
-
-    /// A further context for FROM, COPY --from and mounts: a directory, a git or http URL, `docker-image://NAME`, or
-    /// `oci-layout://FOLDER[:TAG][@DIGEST]`
-    /// (repeatable)
-    #[arg(long = "build-context", value_name = "NAME=SOURCE")]
-    pub contexts: Vec<String>,
-
-    /// The size of /dev/shm in RUN steps: bytes, or with b, k, m, g
-    #[arg(long, value_name = "SIZE")]
-    pub shm_size: Option<String>,
-
-    /// A limit of RUN steps, `NAME=SOFT[:HARD]` (repeatable)
-    #[arg(long = "ulimit", value_name = "LIMIT")]
-    pub ulimits: Vec<String>,
-
-    /// The parent cgroup of RUN steps
-    #[arg(long, value_name = "PATH")]
-    pub cgroup_parent: Option<String>,
-
-    /// Allow the build more than usual: `network.host`, `security.insecure`, `device` (repeatable)
-    #[arg(long = "allow", value_name = "ENTITLEMENT")]
-    pub entitlements: Vec<String>,
-}
 
 /// A flag that BuildKit would not understand. Its message names the flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StepOptionError {
+pub(crate) enum StepOptionError {
     /// `--shm-size` that is no size.
     #[error("invalid --shm-size {0:?}: write a number with b, k, m or g, for example 64m")]
     SharedMemory(String),
@@ -81,49 +49,49 @@ pub enum StepOptionError {
     },
 }
 
-/// What the flags mean to BuildKit.
+/// The flags in BuildKit's words.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct StepAttributes {
+pub(crate) struct StepAttributes {
     /// Frontend attributes.
-    pub attributes: BTreeMap<String, String>,
+    pub(crate) attributes: BTreeMap<String, String>,
     /// Directories of this machine by the name under which the frontend asks for them.
-    pub locals: BTreeMap<String, PathBuf>,
+    pub(crate) locals: BTreeMap<String, PathBuf>,
     /// OCI layouts of this machine by the name under which the frontend asks for them.
-    pub layouts: BTreeMap<String, PathBuf>,
-    /// What the build may do beyond the usual.
-    pub entitlements: Vec<String>,
+    pub(crate) layouts: BTreeMap<String, PathBuf>,
+    /// The permissions beyond the usual ones.
+    pub(crate) entitlements: Vec<String>,
 }
 
-impl StepOptions {
+impl StepAttributes {
     /// Checks the flags; directories are looked at.
     ///
     /// # Errors
     /// [`StepOptionError`] names the flag.
-    pub fn check(&self) -> Result<StepAttributes, StepOptionError> {
-        let mut checked = StepAttributes::default();
+    pub(crate) fn parse(options: &StepOptions) -> Result<Self, StepOptionError> {
+        let mut checked = Self::default();
         let mut set = |name: &str, value: String| drop(checked.attributes.insert(name.to_owned(), value));
-        if !self.no_cache_filters.is_empty() {
-            set("no-cache", self.no_cache_filters.join(","));
+        if !options.no_cache_filters.is_empty() {
+            set("no-cache", options.no_cache_filters.join(","));
         }
-        if let Some(text) = &self.shm_size {
+        if let Some(text) = &options.shm_size {
             let bytes = pscreen::size(text).ok_or_else(|| StepOptionError::SharedMemory(text.clone()))?;
             set("shm-size", bytes.to_string());
         }
-        if !self.ulimits.is_empty() {
-            let limits: Vec<String> = self.ulimits.iter().map(|text| limit(text)).collect::<Result<_, _>>()?;
+        if !options.ulimits.is_empty() {
+            let limits: Vec<String> = options.ulimits.iter().map(|text| limit(text)).collect::<Result<_, _>>()?;
             set("ulimit", limits.join(","));
         }
-        if let Some(path) = &self.cgroup_parent {
+        if let Some(path) = &options.cgroup_parent {
             set("cgroup-parent", path.clone());
         }
-        for text in &self.entitlements {
+        for text in &options.entitlements {
             let device = text == "device" || text.starts_with("device=");
             if !device && text != "network.host" && text != "security.insecure" {
                 return Err(StepOptionError::Entitlement(text.clone()));
             }
             checked.entitlements.push(text.clone());
         }
-        for text in &self.contexts {
+        for text in &options.contexts {
             context(text, &mut checked)?;
         }
         Ok(checked)
@@ -149,7 +117,7 @@ const LIMITS: [&str; 15] = [
     "stack",
 ];
 
-/// `NAME=SOFT:HARD`; a hard limit that is not given is the soft one, and -1 is none.
+/// `NAME=SOFT:HARD`; a missing hard limit is the soft one, and -1 means no limit.
 fn limit(text: &str) -> Result<String, StepOptionError> {
     let wrong = || StepOptionError::Limit(text.to_owned());
     let (name, numbers) = text.split_once('=').ok_or_else(wrong)?;
@@ -162,7 +130,7 @@ fn limit(text: &str) -> Result<String, StepOptionError> {
     Ok(format!("{name}={soft}:{hard}"))
 }
 
-/// A named context: what is elsewhere is named to the frontend, a directory of this machine is sent.
+/// A named context: a directory of this machine is sent, and everything else is named to the frontend.
 fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionError> {
     let wrong = || StepOptionError::Context(text.to_owned());
     let (name, source) =
@@ -224,8 +192,7 @@ fn layout(name: &str, place: &str, checked: &mut StepAttributes) -> Result<Strin
 }
 
 /// Whether a context is fetched by the engine: docker's own test for URLs.
-#[must_use]
-pub fn is_remote(context: &str) -> bool {
+pub(crate) fn is_remote(context: &str) -> bool {
     let schemes = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
     schemes.iter().any(|start| context.starts_with(start))
 }
@@ -244,7 +211,7 @@ mod tests {
         let context = |place: &str| {
             let options =
                 StepOptions { contexts: vec![format!("base=oci-layout://{place}")], ..StepOptions::default() };
-            options.check().map(|checked| (checked.attributes["context:base"].clone(), checked.layouts))
+            StepAttributes::parse(&options).map(|checked| (checked.attributes["context:base"].clone(), checked.layouts))
         };
         oci::put(folder.path(), json!({"digest": one}), "v1").unwrap();
         let (source, layouts) = context(&place).unwrap();
@@ -259,7 +226,7 @@ mod tests {
     }
 
     fn check(options: StepOptions) -> Result<StepAttributes, StepOptionError> {
-        options.check()
+        StepAttributes::parse(&options)
     }
 
     fn words(words: &[&str]) -> Vec<String> {

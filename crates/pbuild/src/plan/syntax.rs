@@ -1,5 +1,5 @@
-//! Which frontend a Dockerfile asks for. A frontend image is code from somewhere: what it returns decides which
-//! commands get the secrets, so only known ones get any.
+//! The frontend that a Dockerfile asks for. A frontend image is code from somewhere, and its graph decides which commands
+//! get the secrets, so only known images get any.
 
 /// Frontends that Docker itself publishes, by repository.
 const KNOWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
@@ -8,8 +8,7 @@ const KNOWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
 ///
 /// As BuildKit's `parser.DetectSyntax`: directives stand at the top, before anything else; a `#!` line may come first;
 /// `//` works as well as `#`; a JSON object may hold the key instead.
-#[must_use]
-pub fn frontend_image(dockerfile: &[u8]) -> Option<String> {
+pub(crate) fn frontend_image(dockerfile: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(dockerfile);
     let text = text.trim_start_matches('\u{feff}');
     let text = match text.strip_prefix("#!") {
@@ -36,8 +35,7 @@ pub fn frontend_image(dockerfile: &[u8]) -> Option<String> {
 }
 
 /// Whether Docker publishes the frontend.
-#[must_use]
-pub fn is_known(image: &str) -> bool {
+pub(crate) fn is_known(image: &str) -> bool {
     let image = image.strip_prefix("docker.io/").or_else(|| image.strip_prefix("index.docker.io/")).unwrap_or(image);
     let repository = image.split(['@', ':']).next().unwrap_or(image);
     KNOWN.contains(&repository)

@@ -1,4 +1,4 @@
-//! Whom a registry must be: the certificate authorities that docker would trust for it.
+//! The certificate authorities that docker would trust for a registry.
 //!
 //! Facts: docker/docs "Verify repository client with certificates": `certs.d/HOST[:PORT]/` with `*.crt` authorities and
 //! `*.cert` and `*.key` pairs, below `/etc/docker`, or `~/.config/docker` for rootless engines.
@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::client::RegistryError;
+use super::error::RegistryError;
 
 /// A TLS configuration for a host. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the machine's authorities.
 pub(super) fn configuration(host: &str, folders: &[PathBuf]) -> Result<Arc<ClientConfig>, RegistryError> {

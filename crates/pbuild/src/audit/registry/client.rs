@@ -1,7 +1,6 @@
 //! Requests to one registry: transport, credentials, redirections.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,49 +24,18 @@ use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use super::authority;
-use super::reference::Reference;
+use super::error::RegistryError;
+use super::reference::ImageReference;
 
 /// How long a connection and the head of an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Storage behind a registry is one redirection away; more are a circle.
 const MOST_REDIRECTIONS: usize = 5;
-/// A token is short, and so is what a refusal says.
+/// A token is short, and so is the text of a refusal.
 const LARGEST_ANSWER: usize = 1 << 20;
 
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-
-/// Why a registry gives no image. No message holds a credential or anything the registry said.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RegistryError {
-    #[error("the registry cannot be reached: {0}")]
-    Unreachable(io::ErrorKind),
-    #[error("the registry does not answer")]
-    Silent,
-    #[error("no trusted connection: {0}")]
-    Tls(String),
-    #[error("{}: {problem}", path.display())]
-    Certificate { path: PathBuf, problem: String },
-    #[error("docker's credentials cannot be read: {0}")]
-    Credentials(String),
-    #[error("the registry denies access")]
-    Denied {
-        /// Whether there were credentials.
-        known: bool,
-    },
-    #[error("the registry has no such image")]
-    NotFound,
-    #[error("the registry answers with HTTP {0}")]
-    Status(u16),
-    #[error("the registry's answer is not what the protocol says: {0}")]
-    Protocol(&'static str),
-    #[error("the manifest is of schema 1, which has no digests of layers to search by")]
-    SchemaOne,
-    #[error("the manifest does not match the digest in the name")]
-    WrongDigest,
-    #[error("a manifest lists a blob without its size")]
-    NoSize,
-}
 
 /// A stream of either sort.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -75,7 +43,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Speaks with one registry about one image.
 pub(super) struct Client {
-    reference: Reference,
+    reference: ImageReference,
     registries: Registries,
     tls: Arc<ClientConfig>,
     /// The value of the header that the registry accepted last.
@@ -83,7 +51,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(reference: &Reference) -> Result<Self, RegistryError> {
+    pub(super) fn new(reference: &ImageReference) -> Result<Self, RegistryError> {
         let folder = Environment::of_process().docker_folder();
         Ok(Self {
             reference: reference.clone(),
@@ -117,7 +85,7 @@ impl Client {
         self.fetch(&format!("{kind}/{}", wanted.digest)).await
     }
 
-    /// Asks once as who we are so far, and once more as whom the registry wants.
+    /// Asks with the credentials so far, and once more with those that the registry asks for.
     async fn fetch(&self, path: &str) -> Result<Response<Incoming>, RegistryError> {
         let path = format!("/v2/{}/{path}", self.reference.repository());
         let response = self.follow(&path).await?;
@@ -150,13 +118,13 @@ impl Client {
         Err(RegistryError::Protocol("redirections in a circle"))
     }
 
-    /// Gets what the registry's challenge asks for; whether there were credentials for it.
+    /// Gets what the registry's challenge asks for, and says whether there were credentials for it.
     async fn log_in(&self, refusal: &Response<Incoming>) -> Result<bool, RegistryError> {
         let (user, secret) = self.registries.login(self.reference.host()).await.map_err(RegistryError::Credentials)?;
         let (user, secret) = (Zeroizing::new(user), Zeroizing::new(secret));
         let known = !secret.is_empty();
         let challenges = refusal.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        let challenges: Vec<Challenge> = challenges.filter_map(Challenge::parse).collect();
+        let challenges: Vec<Challenge> = challenges.flat_map(Challenge::parse).collect();
         let authorization = if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme == "bearer") {
             let token = self.token(bearer, &user, &secret, known).await?;
             Zeroizing::new(format!("Bearer {}", *token))
@@ -187,7 +155,7 @@ impl Client {
         if refreshes {
             pairs.extend([("grant_type", "refresh_token"), ("client_id", "pbuild"), ("refresh_token", secret)]);
         }
-        let form = Zeroizing::new(encoded(&pairs));
+        let form = encoded(&pairs);
         let address = if refreshes {
             realm.to_owned()
         } else {
@@ -225,7 +193,7 @@ impl Client {
         address.parse().map_err(|_| RegistryError::Protocol("a name that is no address"))
     }
 
-    /// One request on a connection of its own. What is said to a host without TLS is said to this machine alone.
+    /// Sends one request on a connection of its own. Only a host that is this machine may be spoken with without TLS.
     async fn send(&self, uri: &Uri, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, RegistryError> {
         let host = uri.authority().ok_or(RegistryError::Protocol("an address without a host"))?.clone();
         let path = uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
@@ -238,7 +206,7 @@ impl Client {
             let stream = self.connect(uri, &host).await?;
             let lost = |_| RegistryError::Unreachable(io::ErrorKind::ConnectionAborted);
             let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-            // Ends with the connection; its error reaches whoever reads the answer.
+            // It ends with the connection; its error reaches the reader of the answer.
             tokio::spawn(async move { drop(driver.await) });
             sender.send_request(request).await.map_err(lost)
         };
@@ -312,26 +280,14 @@ fn secret_header(value: &str) -> Result<HeaderValue, RegistryError> {
     Ok(header)
 }
 
-/// `application/x-www-form-urlencoded`.
-fn encoded(pairs: &[(&str, &str)]) -> String {
-    let mut out = String::new();
-    for (key, value) in pairs {
-        if !out.is_empty() {
-            out.push('&');
-        }
-        out.push_str(key);
-        out.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-                byte => out.push_str(&format!("%{byte:02X}")),
-            }
-        }
-    }
-    out
+/// `application/x-www-form-urlencoded`, without copies of the values that nobody wipes.
+fn encoded(pairs: &[(&str, &str)]) -> Zeroizing<String> {
+    let most = pairs.iter().map(|(key, value)| key.len() + 3 * value.len() + 2).sum();
+    let mut form = form_urlencoded::Serializer::new(String::with_capacity(most));
+    Zeroizing::new(form.extend_pairs(pairs).finish())
 }
 
-/// One `WWW-Authenticate`: a scheme and its parameters (RFC 9110, 11.6.1).
+/// One challenge of `WWW-Authenticate`: a scheme and its parameters.
 #[derive(Debug, PartialEq, Eq)]
 struct Challenge {
     scheme: String,
@@ -339,40 +295,20 @@ struct Challenge {
 }
 
 impl Challenge {
-    fn parse(text: &str) -> Option<Self> {
-        let (scheme, mut rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
-        let mut parameters = Vec::new();
-        while let Some((name, after)) = rest.split_once('=') {
-            let name = name.trim_matches([' ', ',', '\t']).to_ascii_lowercase();
-            let (value, after) = match after.strip_prefix('"') {
-                Some(quoted) => unquoted(quoted)?,
-                None => after
-                    .split_once(',')
-                    .map_or((after.to_owned(), ""), |(value, rest)| (value.trim().to_owned(), rest)),
-            };
-            parameters.push((name, value));
-            rest = after;
-        }
-        Some(Self { scheme: scheme.to_ascii_lowercase(), parameters })
+    /// All challenges of one header; none where it does not follow the grammar.
+    fn parse(header: &str) -> Vec<Self> {
+        let parameter =
+            |(name, value): (&str, http_auth::ParamValue<'_>)| (name.to_ascii_lowercase(), value.to_unescaped());
+        let challenge = |challenge: http_auth::ChallengeRef<'_>| Self {
+            scheme: challenge.scheme.to_ascii_lowercase(),
+            parameters: challenge.params.into_iter().map(parameter).collect(),
+        };
+        http_auth::parse_challenges(header).unwrap_or_default().into_iter().map(challenge).collect()
     }
 
     fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
-}
-
-/// A quoted string's content, and what follows it.
-fn unquoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut characters = text.char_indices();
-    while let Some((at, c)) = characters.next() {
-        match c {
-            '"' => return Some((value, &text[at + 1..])),
-            '\\' => value.push(characters.next()?.1),
-            c => value.push(c),
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -383,13 +319,14 @@ mod tests {
     fn challenges_are_read_as_registries_write_them() {
         let bearer =
             r#"Bearer realm="https://auth.example/token",service="r.example",scope="repository:a/b:pull,push""#;
-        let challenge = Challenge::parse(bearer).unwrap();
+        let [challenge] = &Challenge::parse(bearer)[..] else { panic!("one challenge") };
         assert_eq!(challenge.scheme, "bearer");
         assert_eq!(challenge.get("realm"), Some("https://auth.example/token"));
         assert_eq!(challenge.get("scope"), Some("repository:a/b:pull,push"));
-        assert_eq!(Challenge::parse("Basic realm=\"a \\\"b\\\"\"").unwrap().get("realm"), Some("a \"b\""));
-        assert_eq!(Challenge::parse("Basic").unwrap().scheme, "basic");
-        assert_eq!(Challenge::parse("Bearer realm=\"open"), None);
+        assert_eq!(Challenge::parse("Basic realm=\"a \\\"b\\\"\"")[0].get("realm"), Some("a \"b\""));
+        let both = Challenge::parse("Basic realm=\"a\", Bearer realm=\"https://b\",service=\"c\"");
+        assert_eq!(both.iter().map(|one| one.scheme.as_str()).collect::<Vec<_>>(), ["basic", "bearer"]);
+        assert_eq!(Challenge::parse("Bearer realm=\"open"), []);
     }
 
     #[test]
@@ -402,8 +339,8 @@ mod tests {
     #[test]
     fn forms_are_encoded() {
         assert_eq!(
-            encoded(&[("scope", "repository:a/b:pull"), ("x", "é &")]),
-            "scope=repository%3Aa%2Fb%3Apull&x=%C3%A9%20%26"
+            encoded(&[("scope", "repository:a/b:pull"), ("x", "é &")]).as_str(),
+            "scope=repository%3Aa%2Fb%3Apull&x=%C3%A9+%26"
         );
     }
 

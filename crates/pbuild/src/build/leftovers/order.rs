@@ -1,43 +1,29 @@
-//! What a leaking build leaves in the engine: which cache records to drop, and in which order.
+//! The cache records of a leaking build: which ones to drop, and in which order.
 //!
-//! The engine has no way from a step to its cache record. What came up between two looks at the cache and is described
-//! by one of the build's own steps is the build's own, with everything that builds on it. A record that another build is
-//! using at that moment is in use and stays; so is one that the engine has not let go of yet, for it does so some time
-//! after a build has ended.
+//! The engine has no way from a step to its cache record. A record that appeared between two looks at the cache, and whose
+//! description is that of one of the build's own steps, is the build's own, with everything that builds on it. A record in use
+//! stays: another build may be using it, or the engine has not let go of it yet, which it does some time after a build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A record of the builder's cache, as far as the choice needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheRecord {
-    /// BuildKit's id for the record.
-    pub id: String,
-    /// The records it builds on.
-    pub parents: Vec<String>,
-    /// Whether something holds it at the moment.
-    pub in_use: bool,
-    /// What BuildKit says it is: a step's name, or the command whose mount it was.
-    pub description: String,
-    /// What BuildKit keeps it for: `regular`, `source.local`, …
-    pub kind: String,
-}
+use pbuildkit::CacheRecord;
 
-/// What the records of one build look like.
+/// The marks by which the records of one build are recognised.
 #[derive(Clone, Debug, Default)]
-pub struct Marks {
+pub(crate) struct Marks {
     /// The names of its operations.
-    pub names: BTreeSet<String>,
+    pub(crate) names: BTreeSet<String>,
     /// The commands of its steps.
-    pub commands: BTreeSet<String>,
-    /// Whether what was sent of contexts belongs to it.
-    pub contexts: bool,
+    pub(crate) commands: BTreeSet<String>,
+    /// Whether the files that were sent of contexts belong to it.
+    pub(crate) contexts: bool,
 }
 
 impl Marks {
     /// Whether a record may be of this build.
     ///
     /// BuildKit describes the result of a command as `mount / from exec ARGUMENTS` and that of a file operation by its
-    /// name; before 2021 every file operation was a `fileop target`. What was sent of a context has no name at all.
+    /// name; before 2021 every file operation was a `fileop target`. A file that was sent of a context has no name at all.
     fn fit(&self, record: &CacheRecord) -> bool {
         let of_command = |command: &String| !command.is_empty() && record.description.ends_with(command.trim_end());
         (self.contexts && record.kind == "source.local")
@@ -47,18 +33,16 @@ impl Marks {
     }
 }
 
-/// How many records that came since fit the marks. Those that stay when everything was dropped that could be are held by
-/// something: the engine, which has not let go of them yet, or another build.
-#[must_use]
-pub fn remaining(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> usize {
+/// The number of records that have appeared since and fit the marks. Those that stay after the removal are in use: by the
+/// engine, which has not let go of them yet, or by another build.
+pub(crate) fn remaining(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> usize {
     after.iter().filter(|record| !before.contains(&record.id) && marks.fit(record)).count()
 }
 
 /// The records to drop, every record after all that build on it, as the engine demands.
 ///
 /// A record is kept when something that stays builds on it.
-#[must_use]
-pub fn removal_order(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> Vec<String> {
+pub(crate) fn removal_order(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> Vec<String> {
     let mut children: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for record in after {
         for parent in &record.parents {
@@ -109,6 +93,8 @@ mod tests {
             in_use: false,
             description: "mount / from exec /bin/sh -c make".into(),
             kind: "regular".into(),
+            size: 0,
+            shared: false,
         }
     }
 

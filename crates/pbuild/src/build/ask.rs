@@ -1,0 +1,139 @@
+//! `--call` and `--check`: questions to the frontend about a Dockerfile. Nothing is built, and no secret is read.
+//!
+//! BuildKit's Dockerfile frontend answers them in the metadata of an empty result: `result.json`, `result.txt`, and
+//! `result.statuscode` where the answer is a failure (`frontend/subrequests`).
+
+use std::collections::BTreeMap;
+
+use pbuildkit::{BuildError, BuildRequest, History, Transform};
+use pengine::Environment;
+use pgateway::Capabilities;
+use pllb::Definition;
+use pscreen::Exit;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::failure::of_look;
+use crate::edge::{Edge, Failure};
+use crate::plan::{AnswerFormat, LateFacts, Question, QuestionOrder};
+use crate::site::{self, Site};
+
+/// Asks, and prints the answer on standard output.
+///
+/// # Errors
+/// When there is no answer: the engine cannot be reached, the Dockerfile is not valid, or its frontend is older than the
+/// question.
+pub(super) async fn run(order: QuestionOrder, edge: &Edge) -> Result<Exit, Failure> {
+    let QuestionOrder { question, plan, builder, tls } = order;
+    let Site { builder, .. } = Site::reach(edge, site::choose(builder.as_deref())?, false, tls).await?;
+    let plan = plan.settle(&LateFacts::default());
+    let request = plan.request(Environment::of_process().docker_folder(), None);
+    let mut request = BuildRequest { history: History::Nothing, ..request };
+    request.attributes.insert("requestid".to_owned(), question.request().to_owned());
+    // A frontend that knows no questions refuses; without this it would build.
+    request.attributes.insert("frontend.caps".to_owned(), "moby.buildkit.frontend.subrequests".to_owned());
+    let mut answer = Answer::default();
+    let (updates, mut news) = mpsc::channel(64);
+    let ignore = tokio::spawn(async move { while news.recv().await.is_some() {} });
+    let asking = builder.build(request, Some(&mut answer), updates);
+    let asked = edge.cancellation.unless_cancelled(asking).await;
+    ignore.abort();
+    match asked? {
+        Ok(_) => tell(&question, &answer, edge),
+        Err(BuildError::Failed(failure)) if is_refusal(&failure.to_string()) => Err(Unanswered.into()),
+        Err(error) => Err(of_look(error)?.into()),
+    }
+}
+
+fn tell(question: &Question, answer: &Answer, edge: &Edge) -> Result<Exit, Failure> {
+    let text = |key: &str| answer.0.get(key).map(|text| String::from_utf8_lossy(text).trim_end().to_owned());
+    let shown = match question.answer() {
+        AnswerFormat::Json => text("result.json"),
+        AnswerFormat::Text => text("result.txt").or_else(|| text("result.json")),
+    };
+    let shown = shown.ok_or(Unanswered)?;
+    if !shown.is_empty() {
+        edge.stdout.line(&shown);
+    }
+    let failed = text("result.statuscode").is_some_and(|code| code != "0");
+    if question.is_check() && question.answer() == AnswerFormat::Text {
+        let document: Value = serde_json::from_str(&text("result.json").unwrap_or_default()).unwrap_or_default();
+        edge.stderr.fact("check", &findings(&document));
+        if let Some(broken) = BrokenDockerfile::of(&document) {
+            return Err(broken.into());
+        }
+    }
+    Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+/// The number of findings of a check, in words.
+fn findings(document: &Value) -> String {
+    match document["warnings"].as_array().map_or(0, Vec::len) {
+        0 => "no warnings".to_owned(),
+        1 => "1 warning".to_owned(),
+        several => format!("{several} warnings"),
+    }
+}
+
+/// A Dockerfile that cannot be built at all, as a check found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BrokenDockerfile {
+    /// The frontend's words.
+    pub(super) message: String,
+    /// The file and the line, where the frontend says them.
+    pub(super) place: Option<(String, u64)>,
+}
+
+impl BrokenDockerfile {
+    fn of(document: &Value) -> Option<Self> {
+        let error = document.get("buildError").filter(|error| error.is_object())?;
+        let message = error["message"].as_str().unwrap_or("the Dockerfile is not valid").to_owned();
+        let location = &error["location"];
+        let source = location["sourceIndex"].as_u64().unwrap_or_default() as usize;
+        let file = document["sources"][source]["filename"].as_str().unwrap_or("Dockerfile");
+        let line = location["ranges"][0]["start"]["line"].as_u64();
+        Some(Self { message, place: line.map(|line| (file.to_owned(), line)) })
+    }
+}
+
+/// The frontend does not know the question.
+#[derive(Debug, thiserror::Error)]
+#[error("the frontend that reads this Dockerfile does not know the question")]
+pub(super) struct Unanswered;
+
+/// Whether the frontend refused the question itself (BuildKit's words, for the request and for the capability).
+fn is_refusal(message: &str) -> bool {
+    message.contains("unsupported request") || message.contains("unsupported frontend capability")
+}
+
+/// The metadata that the frontend answers with, in place of operations.
+#[derive(Debug, Default)]
+struct Answer(BTreeMap<String, Vec<u8>>);
+
+impl Transform for Answer {
+    type Error = Unanswered;
+
+    fn inspect(&mut self, metadata: &BTreeMap<String, Vec<u8>>) -> Result<(), Self::Error> {
+        self.0.clone_from(metadata);
+        Ok(())
+    }
+
+    fn transform(&mut self, _: &Capabilities, _: Option<&str>, _: Definition) -> Result<Definition, Self::Error> {
+        // It has taken the question for a build.
+        Err(Unanswered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn findings_are_counted() {
+        assert_eq!(findings(&json!({"warnings": [{}, {}]})), "2 warnings");
+        assert_eq!(findings(&json!({"warnings": [{}]})), "1 warning");
+        assert_eq!(findings(&json!({})), "no warnings");
+    }
+}

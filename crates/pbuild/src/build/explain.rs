@@ -1,0 +1,385 @@
+//! What a person reads of a build that went wrong, and the code that the tool ends with.
+
+use pbuildkit::{BuildError, BuildFailure, FailureKind};
+use pllb::SourceLines;
+use pscan::{Finding, Report};
+use pscreen::words::counted;
+use pscreen::{Diagnostic, Excerpt, Exit, Mark};
+
+use super::ask::{BrokenDockerfile, Unanswered};
+use super::failure::{
+    BrokenBuild, Cleanup, DeliveryError, LeakingImage, NotProvable, Origin, PreparationError, Refusal,
+};
+use super::frontend::UnknownFrontend;
+use super::guard::GuardError;
+use super::injection::{InjectionError, Unmatched};
+use super::push::{self, PushError};
+use super::report::without_prelude;
+use crate::edge::Explain;
+use crate::plan::LeakedCache;
+
+impl Explain for GuardError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::error(self.to_string(), Exit::Usage);
+        match self {
+            Self::BuildArgument { .. } => diagnostic
+                .note("build arguments end up in the image's history")
+                .help("leave the flag out: every RUN has the secret as an environment variable"),
+            Self::Address { .. } => diagnostic
+                .note("the engine shows addresses, and keeps them in its cache and in provenance")
+                .help("leave the value out of the address; for git, give the secret the name GIT_AUTH_TOKEN"),
+            Self::Attribute { .. } => diagnostic
+                .note("the value of such a flag ends up in images, caches and provenance")
+                .help("leave the value out"),
+            Self::Label { .. } => diagnostic.help("a label is public; leave the value out"),
+            Self::Instruction { .. } | Self::Configuration { .. } => diagnostic
+                .note("the text of the Dockerfile ends up in the image's history")
+                .help("use the variable of that name in RUN; if the value is public, declare it in [env] of app.toml"),
+        }
+    }
+}
+
+impl Explain for UnknownFrontend {
+    fn explain(&self) -> Diagnostic {
+        let Self { image } = self;
+        Diagnostic::error(format!("frontend image {image} is not known, so it gets no secrets"), Exit::Usage)
+            .note("the `# syntax=` image decides which commands run, and so who sees the values")
+            .help(format!("if you trust it: --allow-frontend {image}"))
+    }
+}
+
+impl Explain for PreparationError {
+    fn explain(&self) -> Diagnostic {
+        let usage = |title: String| Diagnostic::error(title, Exit::Usage);
+        match self {
+            Self::NoGateway => usage("--add-host: this engine does not say its host-gateway address".to_owned())
+                .help("write the address itself"),
+            Self::ImageStore(source) => {
+                Diagnostic::from_error(source, Exit::Failed).note("while asking the engine for its image store")
+            }
+            Self::NotInThisStore(what) => usage(format!("{what}: this engine's image store cannot do that"))
+                .note("docker's own client says the same")
+                .help("turn on the containerd image store, or `docker save` the finished image"),
+            Self::ArchiveAndStore(archive) => {
+                usage(format!("--output {archive}: not together with the engine's own store"))
+                    .help("build twice; the second is cached")
+            }
+            Self::SeveralOutputs => usage("--output: this BuildKit has one output at a time".to_owned())
+                .help("build twice; the second is cached"),
+            Self::NotProvable(what) => {
+                let (what, note) = match what {
+                    NotProvable::HiddenLayers => {
+                        ("--audit-base full", "the layers that a base hides are searched in an export alone")
+                    }
+                    NotProvable::Attestations => {
+                        ("attestations", "they come into being after the search in the builder")
+                    }
+                };
+                usage(format!("{what}: not with secrets, where the builder itself keeps or pushes the image"))
+                    .note(note)
+                    .help("--load or --output type=oci,dest=FILE brings the image here, where all of it is searched")
+            }
+            Self::NoRoom(error) => Diagnostic::from_error(error, Exit::Failed),
+            Self::Stale { flag, file, source } => {
+                Diagnostic::from_error(source, Exit::Usage).note(format!("while replacing {flag} {}", file.display()))
+            }
+        }
+    }
+}
+
+impl Explain for DeliveryError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::NoEngine => Diagnostic::error("the builder has no engine that keeps images", Exit::Failed),
+            Self::NoImage => Diagnostic::error("the engine did not say which image it built", Exit::Failed),
+            Self::Naming { name, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while naming the image {name}"))
+            }
+            Self::ResultFile { flag, file, source } => {
+                Diagnostic::from_error(source, Exit::Failed).note(format!("while writing {flag} {}", file.display()))
+            }
+            Self::CacheFolder { folder, source } => Diagnostic::from_error(source, Exit::Failed)
+                .note(format!("while writing --cache-to type=local,dest={}", folder.display())),
+        }
+    }
+}
+
+impl Explain for InjectionError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Guard(error) => error.explain(),
+            Self::Inject(_) | Self::Chain(_) => Diagnostic::from_error(self, Exit::Failed),
+            Self::Leak(_) => Diagnostic::from_error(self, Exit::Leak),
+            Self::Unproven(_) => Diagnostic::from_error(self, Exit::Incomplete)
+                .note("nothing was exported or pushed")
+                .help("--load or --output type=oci,dest=FILE brings the image here, where all of it is searched"),
+            Self::Unable => Diagnostic::from_error(self, Exit::Failed)
+                .help("Docker 20.10 or newer, with BuildKit enabled, has what pbuild needs"),
+            Self::Required { id, place, .. } => {
+                let diagnostic = Diagnostic::from_error(self, Exit::SecretMissing);
+                let diagnostic = match place {
+                    Some((file, line)) => diagnostic.note(format!("mounted at {file}:{line}")),
+                    None => diagnostic,
+                };
+                diagnostic.help(format!("give it with --secret id={id},src=FILE, or declare it in app.toml"))
+            }
+            Self::NoStep { unmatched } => unmatched
+                .iter()
+                .fold(Diagnostic::from_error(self, Exit::Usage), add_unmatched)
+                .help("change the pattern, or leave `steps` out to give every step the secret; `pbuild secrets advise` proposes patterns"),
+        }
+    }
+}
+
+fn add_unmatched(diagnostic: Diagnostic, one: &Unmatched) -> Diagnostic {
+    let place = one.place.as_deref().unwrap_or("the manifest");
+    let diagnostic = diagnostic.note(format!("{place}: {} has steps = [… \"{}\" …]", one.name, one.pattern));
+    match one.nearest.as_slice() {
+        [] => diagnostic.note("this build has no RUN"),
+        nearest => diagnostic.note(format!("the nearest commands: {}", nearest.join(" · "))),
+    }
+}
+
+impl Explain for BrokenBuild {
+    fn explain(&self) -> Diagnostic {
+        let error = &self.error;
+        match error {
+            BuildError::Failed(failure) => self.failed(failure),
+            BuildError::Transform(error) => error.explain(),
+            BuildError::Source { .. } => Diagnostic::from_error(error, Exit::Failed)
+                .help("make the file readable, or leave it out with .dockerignore"),
+            BuildError::Destination { .. } => Diagnostic::from_error(error, Exit::Failed)
+                .note("nothing of the result was kept")
+                .help("make room for it, or name another place with --output"),
+            BuildError::Stopped { .. } => Diagnostic::from_error(error, Exit::Leak),
+            BuildError::Buildkit(error) => error.explain(),
+        }
+    }
+}
+
+impl BrokenBuild {
+    fn failed(&self, failure: &BuildFailure) -> Diagnostic {
+        let mut diagnostic = Diagnostic::error(without_prelude(&failure.message), Exit::Failed);
+        if let Some(step) = self.step.as_ref().filter(|step| !step.tail.is_empty()) {
+            diagnostic = diagnostic.tail("the end of its output:", step.tail.clone());
+        }
+        if let Some(lines) = &self.lines {
+            return diagnostic.excerpt(excerpt(lines, "this step failed"));
+        }
+        let diagnostic = add_source(diagnostic, failure);
+        match failure.kind {
+            FailureKind::Denied => diagnostic.help("`docker login` stores credentials that pbuild uses, too"),
+            // Git's words when a server asks for a user, while the engine itself fetches; the failure of a user's step has
+            // ended above.
+            _ if failure.message.contains("could not read Username for") => diagnostic.help(
+                "a private repository needs a token: --secret id=GIT_AUTH_TOKEN; BuildKit gives it to no submodule",
+            ),
+            _ => diagnostic,
+        }
+    }
+}
+
+/// Adds the lines that the engine says the error is about.
+fn add_source(diagnostic: Diagnostic, failure: &BuildFailure) -> Diagnostic {
+    // The same range comes once for every layer of BuildKit that added to the error.
+    let Some(source) = failure.sources.first() else {
+        return match parse_error_line(&failure.message) {
+            Some(line) => diagnostic.note(format!("Dockerfile:{line}")),
+            None => diagnostic,
+        };
+    };
+    let Some(range) = source.ranges.first().filter(|range| range.first > 0) else { return diagnostic };
+    let text = String::from_utf8_lossy(&source.text);
+    let count = range.last - range.first + 1;
+    let text: Vec<String> = text.lines().skip(range.first - 1).take(count).map(str::to_owned).collect();
+    let lines = SourceLines { file: source.file.clone(), first: range.first, last: range.last, text };
+    diagnostic.excerpt(excerpt(&lines, "here"))
+}
+
+/// Engines without source details put the line into the text: `dockerfile parse error line 3: …`.
+fn parse_error_line(message: &str) -> Option<usize> {
+    let (_, rest) = message.split_once("parse error ")?;
+    let digits = rest.trim_start_matches("on ").strip_prefix("line ")?;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Shows the lines with their first word marked.
+fn excerpt(lines: &SourceLines, label: &str) -> Excerpt {
+    Excerpt {
+        file: lines.file.clone(),
+        first: lines.first,
+        lines: lines.text.clone(),
+        mark: Mark::default(),
+        label: label.to_owned(),
+    }
+}
+
+impl Explain for Refusal {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Context(leaks) => {
+                let title = "the build context holds a secret; nothing of the file was sent to the engine";
+                let diagnostic = Diagnostic::error(title, Exit::Leak);
+                let diagnostic = leaks.iter().fold(diagnostic, |diagnostic, leak| diagnostic.note(leak.to_string()));
+                let first = leaks.first().map(|leak| (leak.path.as_str(), leak.secret.as_str()));
+                let (path, name) = first.unwrap_or_default();
+                diagnostic
+                    .help(format!("list {path} in .dockerignore; or, if no COPY takes it, --allow-context-leak {name}"))
+            }
+            Self::Image(image) => image.explain(),
+            Self::Files(report, cleanup) => {
+                let subject = report.subject().unwrap_or_default();
+                let message = format!("--output {subject} would contain a secret; nothing was written");
+                let diagnostic =
+                    report.findings().iter().fold(Diagnostic::error(message, Exit::Leak), |diagnostic, finding| {
+                        diagnostic.note(found(finding))
+                    });
+                diagnostic.note(removed(cleanup))
+            }
+            Self::Incomplete(report) => add_not_searched(
+                Diagnostic::error("the image could not be searched whole, so it was not tagged", Exit::Incomplete),
+                report,
+            ),
+        }
+    }
+}
+
+impl Explain for LeakingImage {
+    fn explain(&self) -> Diagnostic {
+        let Self { report, platform, origins, cleanup } = self;
+        let mut names: Vec<&str> = report.findings().iter().map(|finding| finding.secret().as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let secrets = if let [_] = names[..] { "a secret".to_owned() } else { counted(names.len(), "secret") };
+        let image = platform.as_ref().map_or_else(|| "the image".to_owned(), |one| format!("the image for {one}"));
+        let title = format!("{image} would contain {secrets}; it was not tagged");
+        let diagnostic = report
+            .findings()
+            .iter()
+            .zip(origins)
+            .fold(Diagnostic::error(title, Exit::Leak), |diagnostic, (finding, origin)| {
+                add_finding(diagnostic, finding, origin)
+            });
+        let diagnostic = match report.not_listed() {
+            0 => diagnostic,
+            more => diagnostic.note(format!("and {more} more")),
+        };
+        add_not_searched(diagnostic, report).note(removed(cleanup))
+    }
+}
+
+/// Adds a finding with its line and its mend.
+fn add_finding(diagnostic: Diagnostic, finding: &Finding, origin: &Origin) -> Diagnostic {
+    let diagnostic = diagnostic.note(found(finding));
+    let diagnostic = match (origin, finding.instruction()) {
+        (Origin::Step(lines), _) => diagnostic.excerpt(excerpt(lines, "this step wrote it")),
+        (Origin::Base, _) => {
+            return diagnostic.note("--> the base image holds it; no step of this build wrote it").help(
+                "build the base image anew without the value, or change the value: everybody who has the base has it",
+            );
+        }
+        (Origin::Unknown, Some(instruction)) => diagnostic.note(format!("--> {instruction}")),
+        (Origin::Unknown, None) => diagnostic,
+    };
+    diagnostic.help(preport::advice(finding))
+}
+
+fn found(finding: &Finding) -> String {
+    format!("{}  in {}, {}{}", finding.label(), finding.place(), finding.form(), remarks(finding))
+}
+
+fn add_not_searched(diagnostic: Diagnostic, report: &Report) -> Diagnostic {
+    report.not_searched().iter().fold(diagnostic, |diagnostic, what| {
+        let layer = what.layer().map(|layer| format!("layer {layer}: ")).unwrap_or_default();
+        diagnostic.note(format!("not searched: {layer}{}", what.why()))
+    })
+}
+
+fn remarks(finding: &Finding) -> String {
+    let mut remarks = String::new();
+    if finding.times() > 1 {
+        remarks.push_str(&format!(", {} times", finding.times()));
+    }
+    if let Some(later) = finding.deleted_in() {
+        remarks.push_str(&format!(
+            "; deleted in layer {later}, which leaves it in layer {}",
+            finding.layer().unwrap_or(0)
+        ));
+    }
+    remarks
+}
+
+/// Says in a sentence what was removed after a refusal.
+fn removed(Cleanup { removed, cache }: &Cleanup) -> String {
+    let image = if removed.images > 0 { "the unnamed image was removed" } else { "no image was made" };
+    if *cache == LeakedCache::Kept {
+        return format!("{image}; its cache records are kept, `docker builder prune` removes them");
+    }
+    let were = if removed.records == 1 { "was" } else { "were" };
+    let records = format!("{} of this build {were} removed", counted(removed.records, "cache record"));
+    format!("{image}, and {records}")
+}
+
+impl Explain for PushError {
+    fn explain(&self) -> Diagnostic {
+        let (name, host, problem, refusal) = match self {
+            Self::Credentials { host, problem } => {
+                let title = format!("docker's credentials for {host} cannot be read: {problem}");
+                return Diagnostic::error(title, Exit::Usage);
+            }
+            Self::AnotherImage(name) => {
+                let title = format!("the registry has another image as {name} than the one that was searched");
+                return Diagnostic::error(title, Exit::Failed)
+                    .note("the name was given to another image in the engine while this one was pushed")
+                    .help("push again; two builds of one name should not run at the same time");
+            }
+            Self::Refused { name, host, problem, refusal } => (name, host, problem, refusal),
+        };
+        let diagnostic = Diagnostic::error(format!("failed to push {name}"), Exit::Failed)
+            .note(problem.clone())
+            .note("the image is clean and in the engine's store; the registry has no such name from this build");
+        match refusal {
+            push::Refusal::Access => {
+                diagnostic.help(format!("`docker login {host}` renews docker's credentials, which are not accepted"))
+            }
+            push::Refusal::NoCredentials => {
+                diagnostic.help(format!("`docker login {host}` stores credentials where pbuild finds them"))
+            }
+            push::Refusal::Certificate => diagnostic.help(format!(
+                "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt on the engine's machine"
+            )),
+            push::Refusal::Registry => diagnostic.help(
+                "the registry failed, perhaps because it has no space left; the parts that arrived are not sent again",
+            ),
+            push::Refusal::Other => diagnostic,
+        }
+    }
+}
+
+impl Explain for BrokenDockerfile {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::error(self.message.clone(), Exit::Failed);
+        match &self.place {
+            Some((file, line)) => diagnostic.note(format!("--> {file}:{line}")),
+            None => diagnostic,
+        }
+    }
+}
+
+impl Explain for Unanswered {
+    fn explain(&self) -> Diagnostic {
+        Diagnostic::from_error(self, Exit::Failed).help("a newer engine, or a newer `# syntax=` image, can answer it")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_read_from_the_words_of_old_engines() {
+        assert_eq!(parse_error_line("dockerfile parse error line 3: unknown instruction: RUNN"), Some(3));
+        assert_eq!(parse_error_line("failed to solve: dockerfile parse error on line 12: x"), Some(12));
+        assert_eq!(parse_error_line("something else on line 3"), None);
+    }
+}

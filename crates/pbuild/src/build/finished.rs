@@ -1,0 +1,203 @@
+//! A build that ran to its end: its result is looked at, and is cleared or refused.
+
+use std::sync::Arc;
+
+use pbuildkit::BuildResult;
+use pcli::BuildOutcome;
+use pscan::Report;
+
+use super::cleared::Cleared;
+use super::failure::{DeliveryError, Refusal};
+use super::offers::Offers;
+use super::report;
+use super::scene::Scene;
+use super::trace::Trace;
+use crate::audit::attached::Attached;
+use crate::audit::{AttachedVerdict, Audited, Built, ImageVerdict};
+use crate::edge::Failure;
+use crate::gate::{GateOutcome, Proof};
+use crate::output::{self, OutputVerdict, Outputs, Pending};
+use crate::plan::{Attestations, Caches};
+
+/// A build that ran to its end, and of which nothing is known yet.
+pub(super) struct Finished<'a> {
+    pub(super) scene: Scene<'a>,
+    pub(super) outputs: Outputs,
+    pub(super) caches: Caches,
+    pub(super) result: BuildResult,
+    /// The image in the engine's store, where the build makes one.
+    pub(super) built: Option<Built>,
+    pub(super) trace: Trace,
+    pub(super) attached: Option<Attached>,
+    pub(super) attestations: Attestations,
+    pub(super) offers: Offers,
+}
+
+/// A build whose result was searched.
+pub(super) enum Examined<'a> {
+    /// It can go where it should.
+    Clean(Box<Cleared<'a>>),
+    /// It goes nowhere.
+    Refused(Box<Refused<'a>>),
+}
+
+/// A build whose result goes nowhere, with everything that has to be taken back.
+pub(super) struct Refused<'a> {
+    scene: Scene<'a>,
+    trace: Trace,
+    offers: Offers,
+    id: Option<String>,
+    why: Objection,
+}
+
+/// The objection of the search to a result.
+enum Objection {
+    /// The image holds a secret.
+    LeakInImage(Box<Report>),
+    /// Files that came of the build hold a secret.
+    LeakInFiles(Box<Report>),
+    /// Something could not be searched.
+    Incomplete(Box<Report>),
+}
+
+/// The end of a search of everything that a build made.
+enum Search {
+    Clean(Option<Audited>, output::Cleared),
+    Objection(Objection),
+}
+
+/// The end of a search of the image in the engine's store.
+enum ImageSearch {
+    Clean(Audited),
+    Objection(Objection),
+}
+
+/// The parts of a finished build that a search reads.
+struct Examination<'s, 'a> {
+    scene: &'s Scene<'a>,
+    proof: Option<Box<Proof>>,
+    attached: Option<Attached>,
+    attestations: Attestations,
+}
+
+impl<'a> Finished<'a> {
+    /// Searches what the gate has not proven.
+    ///
+    /// # Errors
+    /// When a search cannot be carried out; the image is removed then.
+    pub(super) async fn examine(self) -> Result<Examined<'a>, Failure> {
+        let Self { scene, mut outputs, caches, result, built, mut trace, attached, attestations, offers } = self;
+        if scene.secrets.is_empty() {
+            return Ok(Examined::Clean(Box::new(Cleared::without_secrets(scene, outputs, &caches, result)?)));
+        }
+        let proof = proof(&scene, trace.injection.take_outcome());
+        let id = built.as_ref().map(|built| built.id().to_owned());
+        let places = Pending::new(outputs.take_places());
+        let examination = Examination { scene: &scene, proof, attached, attestations };
+        match examination.all(places, built).await {
+            Ok(Search::Clean(image, places)) => {
+                scene.remember(BuildOutcome::Clean, &offers);
+                Ok(Examined::Clean(Box::new(Cleared::new(scene, &outputs, image, places, result))))
+            }
+            Ok(Search::Objection(why)) => Ok(Examined::Refused(Box::new(Refused { scene, trace, offers, id, why }))),
+            Err(failure) => {
+                scene.remove_image(id.as_deref()).await;
+                Err(failure)
+            }
+        }
+    }
+}
+
+impl<'a> Examined<'a> {
+    /// Lets a clean result pass, and takes a refused one back.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(super) async fn clear(self) -> Result<Cleared<'a>, Refusal> {
+        let Refused { scene, trace, offers, id, why } = match self {
+            Self::Clean(cleared) => return Ok(*cleared),
+            Self::Refused(refused) => *refused,
+        };
+        let id = id.as_deref();
+        Err(match why {
+            Objection::LeakInImage(report) => {
+                scene.remember(BuildOutcome::Leak, &offers);
+                trace.refuse_image(&scene, *report, None, id).await
+            }
+            Objection::LeakInFiles(report) => {
+                scene.remember(BuildOutcome::Leak, &offers);
+                trace.refuse_files(&scene, report, id).await
+            }
+            Objection::Incomplete(report) => {
+                scene.remember(BuildOutcome::Incomplete, &offers);
+                scene.remove_image(id).await;
+                Refusal::Incomplete(report)
+            }
+        })
+    }
+}
+
+/// Shows the outcome of the gate, and returns its proof if there is one.
+fn proof(scene: &Scene<'_>, outcome: Option<GateOutcome>) -> Option<Box<Proof>> {
+    match outcome {
+        Some(GateOutcome::Clean(proof)) => {
+            scene.edge.fact("audit", &report::clean_in_builder(&proof));
+            Some(proof)
+        }
+        Some(GateOutcome::Unproven(why)) => {
+            scene.edge.fact("audit", &format!("searching the whole image, because {why}"));
+            None
+        }
+        Some(GateOutcome::Leak(_)) | None => None,
+    }
+}
+
+impl Examination<'_, '_> {
+    /// Searches the files first: what they hold goes without a trace, an image has to be removed.
+    async fn all(&self, places: Pending, built: Option<Built>) -> Result<Search, Failure> {
+        let edge = self.scene.edge;
+        let attested = self.attestations.reach();
+        let (places, reports) = match places.examine(self.proof.as_deref(), attested, &self.scene.needles, edge).await?
+        {
+            OutputVerdict::Clean(places, reports) => (places, reports),
+            OutputVerdict::Leak(report) => return Ok(Search::Objection(Objection::LeakInFiles(report))),
+            OutputVerdict::Incomplete(report) => return Ok(Search::Objection(Objection::Incomplete(report))),
+        };
+        reports.iter().for_each(|found| edge.fact("audit", &report::clean(found)));
+        let Some(built) = built else { return Ok(Search::Clean(None, places)) };
+        Ok(match self.image(built).await? {
+            ImageSearch::Clean(image) => Search::Clean(Some(image), places),
+            ImageSearch::Objection(why) => Search::Objection(why),
+        })
+    }
+
+    /// Searches the image in the engine's store: what was attached to it since the proof, or all of it.
+    async fn image(&self, built: Built) -> Result<ImageSearch, Failure> {
+        let (scene, edge) = (self.scene, self.scene.edge);
+        if let Some(proof) = &self.proof {
+            // Without a store that holds attestations, nothing was asked for that could be one.
+            let unreadable = self.attached.is_none() && self.attestations.asked_for();
+            let verdict = match unreadable {
+                true => AttachedVerdict::Unknown,
+                false => built.audit_attached(self.attached.as_ref(), Arc::clone(&scene.needles), edge).await?,
+            };
+            match verdict {
+                AttachedVerdict::Clean(unseen) => return Ok(ImageSearch::Clean(built.proven(proof, unseen))),
+                AttachedVerdict::Leak(report) => return Ok(ImageSearch::Objection(Objection::LeakInImage(report))),
+                AttachedVerdict::Unknown => {
+                    let why = "what the engine attached to it could not be read back";
+                    edge.fact("audit", &format!("searching the whole image, because {why}"));
+                }
+            }
+        }
+        let engine = scene.site.engine().ok_or(DeliveryError::NoEngine)?;
+        Ok(match built.audit(engine, &scene.secrets, Arc::clone(&scene.needles), edge).await? {
+            ImageVerdict::Clean(image, found) => {
+                edge.fact("audit", &report::clean(&found));
+                ImageSearch::Clean(image)
+            }
+            ImageVerdict::Leak(report) => ImageSearch::Objection(Objection::LeakInImage(Box::new(report))),
+            ImageVerdict::Incomplete(report) => ImageSearch::Objection(Objection::Incomplete(Box::new(report))),
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! The trace of a build in the engine, and its removal when the build is refused.
+
+use pscan::Report;
+
+use super::context::ContextLeak;
+use super::failure::{Cleanup, LeakingImage, Refusal};
+use super::injection::Injection;
+use super::leftovers::order::Marks;
+use super::leftovers::{CacheBefore, Removed};
+use super::report;
+use super::scene::Scene;
+use crate::plan::LeakedCache;
+
+/// The trace of one build: its steps, and the cache records from before them.
+#[derive(Debug)]
+pub(super) struct Trace {
+    pub(super) injection: Injection,
+    pub(super) before: CacheBefore,
+}
+
+impl Trace {
+    /// Refuses an image with a secret, and removes what holds it: cache records, and the image if one was exported.
+    pub(super) async fn refuse_image(
+        &self,
+        scene: &Scene<'_>,
+        report: Report,
+        platform: Option<String>,
+        id: Option<&str>,
+    ) -> Refusal {
+        let holding = report::holding(&report, platform.as_deref(), &self.injection);
+        let cleanup = self.clean_up(scene, id, &holding).await;
+        let origins = report::origins(&report, platform.as_deref(), &self.injection);
+        Refusal::Image(Box::new(LeakingImage { report, platform, origins, cleanup }))
+    }
+
+    /// Refuses files with a secret, and removes the cache records that hold it.
+    pub(super) async fn refuse_files(&self, scene: &Scene<'_>, report: Box<Report>, id: Option<&str>) -> Refusal {
+        let holding = report::holding(&report, None, &self.injection);
+        let cleanup = self.clean_up(scene, id, &holding).await;
+        Refusal::Files(report, cleanup)
+    }
+
+    /// Refuses a context with a secret, and removes the part of it that was sent.
+    pub(super) async fn refuse_context(&self, scene: &Scene<'_>, leaks: Vec<ContextLeak>) -> Refusal {
+        // The file itself was never sent, so that no record holds the value.
+        let marks = self.injection.marks();
+        if let Err(error) = self.before.restore(&scene.site.builder, &marks, &Marks::default()).await {
+            scene.edge.stderr.warning(&format!(
+                "what was sent of the context could not be removed: {error}; run `docker builder prune`"
+            ));
+        }
+        Refusal::Context(leaks)
+    }
+
+    async fn clean_up(&self, scene: &Scene<'_>, id: Option<&str>, holding: &Marks) -> Cleanup {
+        let images = usize::from(scene.remove_image(id).await);
+        let cache = scene.choices.leaked_cache();
+        if cache == LeakedCache::Kept {
+            return Cleanup { removed: Removed { images, ..Removed::default() }, cache };
+        }
+        let warn = |why: &str| {
+            let what = "cache records that hold the value could not be removed";
+            scene.edge.stderr.warning(&format!("{what}: {why}; run `docker builder prune`"));
+        };
+        let removed = match self.before.restore(&scene.site.builder, &self.injection.marks(), holding).await {
+            Ok(removed) => {
+                if removed.kept > 0 {
+                    warn("another build uses them");
+                }
+                Removed { images, ..removed }
+            }
+            Err(error) => {
+                warn(&error.to_string());
+                Removed { images, ..Removed::default() }
+            }
+        };
+        Cleanup { removed, cache }
+    }
+}

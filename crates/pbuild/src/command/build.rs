@@ -1,0 +1,264 @@
+//! The flags of `pbuild build`, flat, as clap reads them.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use pcli::arguments::SecretArguments;
+
+use super::ignored::IgnoredOptions;
+
+/// `pbuild build`: docker's flags keep docker's spelling and meaning.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct BuildArguments {
+    /// What COPY and ADD read from: a directory, a git or http URL, or `-`, a Dockerfile or a tar archive on standard input
+    #[arg(value_name = "PATH | URL | -")]
+    pub(crate) context: String,
+
+    /// Name the image, `NAME[:TAG]` (repeatable) [default: `image` of the manifest]
+    #[arg(short, long = "tag", value_name = "NAME")]
+    pub(crate) tags: Vec<String>,
+
+    /// Which build is meant.
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArguments,
+
+    /// Set a label on the image (repeatable)
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub(crate) labels: Vec<String>,
+
+    /// Build for this platform, for example linux/arm64 (repeatable, or between commas) [default: DOCKER_DEFAULT_PLATFORM, else
+    /// the builder's own]
+    #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
+    pub(crate) platforms: Vec<String>,
+
+    /// Run every step again
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// Always ask the registry for newer base images
+    #[arg(long)]
+    pub(crate) pull: bool,
+
+    /// The network of RUN steps: `default`, `none` or `host`
+    #[arg(long, value_name = "MODE")]
+    pub(crate) network: Option<String>,
+
+    /// A line for /etc/hosts of RUN steps, `NAME:IP` or `NAME=IP` (repeatable)
+    #[arg(long = "add-host", value_name = "NAME:IP")]
+    pub(crate) extra_hosts: Vec<String>,
+
+    /// How steps run, and what else they can read.
+    #[command(flatten)]
+    pub(crate) steps: StepOptions,
+
+    /// An SSH agent for steps that mount one: `default`, which is the one of SSH_AUTH_SOCK, `ID=SOCKET`, or `ID=KEY[,KEY…]` for
+    /// an agent of the build's own with these keys (repeatable)
+    #[arg(long, value_name = "ID[=SOCKET|KEY[,KEY]]")]
+    pub(crate) ssh: Vec<String>,
+
+    /// The builder: one of `docker buildx create`, a docker context, or an address (tcp://, unix://,
+    /// docker-container://) [default: BUILDX_BUILDER, else the one of `docker buildx use`]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) builder: Option<String>,
+
+    /// How to show progress [default: BUILDKIT_PROGRESS, else auto]
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub(crate) progress: Option<ProgressMode>,
+
+    /// Print the image ID and nothing else
+    #[arg(short, long, conflicts_with = "progress")]
+    pub(crate) quiet: bool,
+
+    /// Write the image ID to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<PathBuf>,
+
+    /// Write what the engine says of the image to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<PathBuf>,
+
+    /// Where the result goes.
+    #[command(flatten)]
+    pub(crate) output: OutputOptions,
+
+    /// What is said of the image beside it.
+    #[command(flatten)]
+    pub(crate) attestations: AttestationOptions,
+
+    /// Caches beside the engine's own.
+    #[command(flatten)]
+    pub(crate) caches: CacheOptions,
+
+    /// Questions about the Dockerfile.
+    #[command(flatten)]
+    pub(crate) call: CallOptions,
+
+    /// What BuildKit has no use for.
+    #[command(flatten)]
+    pub(crate) ignored: IgnoredOptions,
+
+    /// Where secrets come from.
+    #[command(flatten)]
+    pub(crate) secrets: SecretArguments,
+
+    /// Accept that a file of the context holds this secret; the layers are searched all the same (repeatable)
+    #[arg(long, value_name = "NAME", help_heading = "Secrets")]
+    pub(crate) allow_context_leak: Vec<String>,
+
+    /// Let this frontend image (`# syntax=`) have the secrets (repeatable)
+    #[arg(long, value_name = "IMAGE", help_heading = "Secrets")]
+    pub(crate) allow_frontend: Vec<String>,
+
+    /// How the base image is searched: `merged`, as a container sees it, once for each base and set of secrets; or `full`,
+    /// with the files that its upper layers hide, by exporting the whole image without a name
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = AuditBase::Merged)]
+    pub(crate) audit_base: AuditBase,
+
+    /// Keep the cache records of a leaking build, to look into them
+    #[arg(long, help_heading = "Secrets")]
+    pub(crate) keep_leaked_cache: bool,
+}
+
+/// What makes a build out of a Dockerfile.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RecipeArguments {
+    /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<String>,
+
+    /// Build up to this stage
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Option<String>,
+
+    /// Set a build argument; without a value it comes from the environment (repeatable)
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub(crate) build_arguments: Vec<String>,
+}
+
+/// Flags that become frontend attributes, and say nothing about secrets.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct StepOptions {
+    /// Run the steps of these stages again (repeatable, or between commas)
+    #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',', conflicts_with = "no_cache")]
+    pub(crate) no_cache_filters: Vec<String>,
+
+    /// A further context for FROM, COPY --from and mounts: a directory, a git or http URL, `docker-image://NAME`, or
+    /// `oci-layout://FOLDER[:TAG][@DIGEST]`
+    /// (repeatable)
+    #[arg(long = "build-context", value_name = "NAME=SOURCE")]
+    pub(crate) contexts: Vec<String>,
+
+    /// The size of /dev/shm in RUN steps: bytes, or with b, k, m, g
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) shm_size: Option<String>,
+
+    /// A limit of RUN steps, `NAME=SOFT[:HARD]` (repeatable)
+    #[arg(long = "ulimit", value_name = "LIMIT")]
+    pub(crate) ulimits: Vec<String>,
+
+    /// The parent cgroup of RUN steps
+    #[arg(long, value_name = "PATH")]
+    pub(crate) cgroup_parent: Option<String>,
+
+    /// Allow the build more than usual: `network.host`, `security.insecure`, `device` (repeatable)
+    #[arg(long = "allow", value_name = "ENTITLEMENT")]
+    pub(crate) entitlements: Vec<String>,
+}
+
+/// Flags of where the result goes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct OutputOptions {
+    /// Where the result goes: a folder, `-` for a tar on standard output, or `type=TYPE[,dest=PATH][,NAME=VALUE…]` with
+    /// `image`, `docker`, `oci`, `tar`, `local`, `registry` or `cacheonly` (repeatable) [default: the engine's store]
+    #[arg(short, long = "output", value_name = "DEST")]
+    pub(crate) outputs: Vec<String>,
+
+    /// Push the image under its names when it is clean; short for `--output type=registry`
+    #[arg(long)]
+    pub(crate) push: bool,
+
+    /// Put the image into the engine's store, which is what happens without --output; short for `--output type=docker`
+    #[arg(long, conflicts_with = "push")]
+    pub(crate) load: bool,
+}
+
+/// Flags of attestations and annotations.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct AttestationOptions {
+    /// Attach an attestation, `type=sbom` or `type=provenance` with `NAME=VALUE` pairs (repeatable)
+    #[arg(long = "attest", value_name = "ATTESTATION")]
+    pub(crate) attestations: Vec<String>,
+
+    /// Attach provenance: `true`, `false`, `mode=min` or `mode=max`; short for `--attest type=provenance`
+    #[arg(long, value_name = "OPTIONS")]
+    pub(crate) provenance: Option<String>,
+
+    /// Attach a list of the image's parts: `true`, `false` or `generator=IMAGE`; short for `--attest type=sbom`
+    #[arg(long, value_name = "OPTIONS")]
+    pub(crate) sbom: Option<String>,
+
+    /// Annotate the image, `[TYPE[,TYPE]:]NAME=VALUE` with `manifest`, `index`, `manifest-descriptor` or `index-descriptor`
+    /// (repeatable)
+    #[arg(long = "annotation", value_name = "ANNOTATION")]
+    pub(crate) annotations: Vec<String>,
+}
+
+/// Flags of caches.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct CacheOptions {
+    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob`
+    /// (repeatable)
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) cache_from: Vec<String>,
+
+    /// Where to write the build's cache: `type=inline` into the image; without secrets also the name of an image, or
+    /// `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob` (repeatable)
+    #[arg(long, value_name = "DEST")]
+    pub(crate) cache_to: Vec<String>,
+}
+
+/// Flags of questions.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct CallOptions {
+    /// Ask about the Dockerfile instead of building it: `check`, `outline` or `targets`, with `,format=json` for JSON
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) call: Option<String>,
+
+    /// Check the Dockerfile and build nothing; short for `--call check`
+    #[arg(long, conflicts_with = "call")]
+    pub(crate) check: bool,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressMode {
+    /// `tty` on a terminal, `plain` elsewhere
+    #[default]
+    Auto,
+    /// One line for each fact, in order
+    Plain,
+    /// Redraws the running part
+    Tty,
+    /// One JSON object for each event, as BuildKit sends them, with secrets masked
+    Rawjson,
+    /// Nothing but the image ID
+    #[value(alias = "none")]
+    Quiet,
+}
+
+impl ProgressMode {
+    /// The mode of this name, as the flag takes it.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        Self::from_str(word, true).ok()
+    }
+}
+
+/// How much of the base image is searched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuditBase {
+    /// What a container of it sees, inside the builder
+    #[default]
+    Merged,
+    /// Every layer of it, by an export of the whole image
+    Full,
+}

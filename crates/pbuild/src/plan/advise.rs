@@ -1,0 +1,96 @@
+//! The order of an advice: the one way from the flags of `pbuild secrets advise` to checked types.
+
+use std::io::Read;
+use std::path::Path;
+
+use pcli::{FoundManifest, find_manifest};
+use psecret::{SecretError, SecretFlag, SecretName};
+
+use super::build::OrderError;
+use super::build_plan::BuildPlan;
+use super::context::context_directory;
+use crate::command::AdviseArguments;
+use crate::command::build::BuildArguments;
+
+/// The order of an advice.
+#[derive(Debug)]
+pub(crate) struct AdviseOrder {
+    /// The recipe of the build that the advice is about.
+    pub(crate) plan: BuildPlan,
+    /// The manifest, where there is one.
+    pub(crate) manifest: Option<FoundManifest>,
+    /// The secrets that the build gets by flags.
+    pub(crate) secrets: Vec<SecretName>,
+    /// The form of the advice.
+    pub(crate) format: AdviceFormat,
+    /// The effect on the manifest.
+    pub(crate) effect: Effect,
+}
+
+/// The form of an advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AdviceFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// The effect of an advice on the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing.
+    Show,
+    /// It is written there.
+    Write,
+}
+
+/// Why no advice can be given like this.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdviseOrderError {
+    /// The build.
+    #[error(transparent)]
+    Build(#[from] OrderError),
+    /// `--write` without a manifest.
+    #[error("there is no app.toml to write to")]
+    NoManifest,
+    /// A `--secret` that names none.
+    #[error("{source}")]
+    Secret {
+        /// Which of them, from 1.
+        number: usize,
+        /// What is wrong with it.
+        source: SecretError,
+    },
+}
+
+/// Turns the flags, with the environment, into a question for advice.
+///
+/// # Errors
+/// [`AdviseOrderError`] names the flag or the file to change.
+pub(crate) fn parse(
+    arguments: &AdviseArguments,
+    environment: impl Fn(&str) -> Option<String>,
+    stdin: impl Read + Send + 'static,
+) -> Result<AdviseOrder, AdviseOrderError> {
+    let context = context_directory(&arguments.path).map_err(OrderError::from)?;
+    let manifest = find_manifest(arguments.config.as_deref(), &[&context, Path::new(".")]).map_err(OrderError::from)?;
+    if arguments.write && manifest.is_none() {
+        return Err(AdviseOrderError::NoManifest);
+    }
+    let name = |(at, text): (usize, &String)| match SecretFlag::parse(text) {
+        Ok(flag) => Ok(flag.name().clone()),
+        Err(source) => Err(AdviseOrderError::Secret { number: at + 1, source }),
+    };
+    let secrets = arguments.secrets.iter().enumerate().map(name).collect::<Result<_, _>>()?;
+    let flags = BuildArguments {
+        context: arguments.path.clone(),
+        recipe: arguments.recipe.clone(),
+        ..BuildArguments::default()
+    };
+    let of_manifest = manifest.as_ref().map(|found| &found.manifest);
+    let plan = BuildPlan::new(&flags, Some(context), of_manifest, environment, stdin).map_err(OrderError::from)?;
+    let format = if arguments.json { AdviceFormat::Json } else { AdviceFormat::Text };
+    let effect = if arguments.write { Effect::Write } else { Effect::Show };
+    Ok(AdviseOrder { plan, manifest, secrets, format, effect })
+}

@@ -1,0 +1,254 @@
+//! The recipe of a build, put together from the flags and the manifest.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use papp::Manifest;
+
+use super::context::{Context, Dockerfile, dockerfile, elsewhere};
+use super::error::PlanError;
+use super::image_name::ImageName;
+use super::step_options::StepAttributes;
+use crate::command::build::BuildArguments;
+
+/// The recipe of a build, checked as far as that needs no engine.
+#[derive(Debug)]
+pub(crate) struct BuildPlan {
+    /// The files that COPY and ADD read.
+    pub(super) context: Context,
+    /// The Dockerfile.
+    pub(super) dockerfile: Dockerfile,
+    /// The names that the image gets when it is clean; there may be none.
+    pub(super) tags: Vec<ImageName>,
+    /// BuildKit's frontend attributes for everything that the flags set.
+    pub(super) attributes: BTreeMap<String, String>,
+    /// The build arguments, which the guard compares with the secrets.
+    pub(super) build_arguments: BTreeMap<String, String>,
+    /// The labels, which the guard compares with the secrets too.
+    pub(super) labels: BTreeMap<String, String>,
+    /// The extra lines of `/etc/hosts`: a name and its address.
+    pub(super) hosts: Vec<(String, HostAddress)>,
+    /// Further directories of this machine, by the name under which the frontend asks for them.
+    pub(super) locals: BTreeMap<String, PathBuf>,
+    /// OCI layouts for `--build-context`, by the name under which the frontend asks for them.
+    pub(super) layouts: BTreeMap<String, PathBuf>,
+    /// The permissions beyond the usual ones, which BuildKit takes separately.
+    pub(super) entitlements: Vec<String>,
+    /// How much of the Dockerfile is built.
+    pub(super) extent: Extent,
+}
+
+/// The address behind a name of `--add-host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum HostAddress {
+    /// An IP address.
+    Ip(String),
+    /// `host-gateway`, an address that only the engine knows.
+    Gateway,
+}
+
+/// How much of a Dockerfile is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All stages that lead to the last one.
+    Whole,
+    /// The stages up to the one that `--target` names: the steps of the others are missing, and that is no mistake.
+    Part,
+}
+
+impl BuildPlan {
+    /// Puts flags over the manifest.
+    ///
+    /// `directory` is the context where it is one of this machine, see [`super::context::context_directory`]; `environment` answers
+    /// for build arguments that are given by name alone; `stdin` is read for `-f -` and for the context `-`.
+    ///
+    /// # Errors
+    /// [`PlanError`] names the flag or the file to change.
+    pub(super) fn new(
+        arguments: &BuildArguments,
+        directory: Option<PathBuf>,
+        manifest: Option<&Manifest>,
+        environment: impl Fn(&str) -> Option<String>,
+        stdin: impl Read + Send + 'static,
+    ) -> Result<Self, PlanError> {
+        let defaults = manifest.map(|manifest| &manifest.build);
+        let (context, dockerfile) = match directory {
+            Some(directory) => {
+                let of_manifest = defaults.and_then(|build| build.dockerfile.as_deref());
+                let dockerfile = dockerfile(arguments, &directory, of_manifest, stdin)?;
+                (Context::Directory(directory), dockerfile)
+            }
+            None => elsewhere(arguments, stdin)?,
+        };
+        let steps = StepAttributes::parse(&arguments.steps)?;
+        let (network, entitlement) = network(arguments.network.as_deref())?;
+        let mut entitlements = steps.entitlements;
+        if let Some(name) = entitlement.filter(|name| !entitlements.contains(name)) {
+            entitlements.push(name);
+        }
+        let mut plan = Self {
+            context,
+            dockerfile,
+            tags: tags(&arguments.tags, manifest)?,
+            attributes: BTreeMap::new(),
+            build_arguments: build_arguments(arguments, manifest, &environment)?,
+            labels: labels(&arguments.labels)?,
+            hosts: extra_hosts(&arguments.extra_hosts)?,
+            locals: steps.locals,
+            layouts: steps.layouts,
+            entitlements,
+            extent: if arguments.recipe.target.is_some() { Extent::Part } else { Extent::Whole },
+        };
+        // As docker's client: the variable stands where no flag does.
+        let of_environment = || environment("DOCKER_DEFAULT_PLATFORM").unwrap_or_default();
+        let platforms = if arguments.platforms.is_empty() { of_environment() } else { arguments.platforms.join(",") };
+        let target = arguments.recipe.target.as_deref().or(defaults.and_then(|build| build.target.as_deref()));
+        plan.set("target", target);
+        plan.set("platform", Some(platforms.as_str()).filter(|platforms| !platforms.is_empty()));
+        plan.set("no-cache", arguments.no_cache.then_some(""));
+        plan.set("image-resolve-mode", Some(if arguments.pull { "pull" } else { "local" }));
+        plan.set("force-network-mode", network);
+        plan.name_context();
+        plan.attributes.extend(steps.attributes);
+        let arguments = plan.build_arguments.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone()));
+        let labels = plan.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone()));
+        plan.attributes.extend(arguments.chain(labels).collect::<Vec<_>>());
+        Ok(plan)
+    }
+
+    fn set(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.attributes.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Tells the frontend where the context and the Dockerfile are.
+    fn name_context(&mut self) {
+        let name = self.dockerfile.name().to_owned();
+        self.set("filename", Some(&name));
+        let address = match &self.context {
+            Context::Remote(url) => Some(url.clone()),
+            Context::Archive(archive) => Some(archive.url()),
+            Context::Directory(_) | Context::Empty => None,
+        };
+        self.set("context", address.as_deref());
+        if matches!((&self.context, &self.dockerfile), (Context::Remote(_), Dockerfile::Memory(_))) {
+            // Else the frontend looks for it in the context.
+            self.set("dockerfilekey", Some("dockerfile"));
+        }
+    }
+
+    /// The frontend image that a build argument chooses, whatever the Dockerfile says.
+    pub(crate) fn chosen_frontend(&self) -> Option<&str> {
+        self.build_arguments.get("BUILDKIT_SYNTAX").map(String::as_str)
+    }
+
+    /// The folder whose files are sent, where the context is one of this machine.
+    pub(crate) fn context_folder(&self) -> Option<&Path> {
+        self.context.directory()
+    }
+
+    /// Adds names that the outputs give.
+    pub(super) fn add_tags(&mut self, tags: impl IntoIterator<Item = ImageName>) {
+        self.tags.extend(tags);
+    }
+
+    /// The Dockerfile's text, where it is on this machine.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more.
+    pub(crate) fn dockerfile_text(&self) -> Result<Option<Vec<u8>>, PlanError> {
+        match &self.dockerfile {
+            Dockerfile::Memory(text) => Ok(Some(text.clone())),
+            Dockerfile::Disk { directory, name } => {
+                let path = directory.join(name);
+                fs::read(&path).map(Some).map_err(|source| PlanError::DockerfileUnreadable { path, source })
+            }
+            Dockerfile::InContext { .. } => Ok(None),
+        }
+    }
+
+    /// The Dockerfile as errors name it.
+    pub(crate) fn dockerfile_path(&self) -> PathBuf {
+        match &self.dockerfile {
+            Dockerfile::Disk { directory, name } => directory.join(name),
+            Dockerfile::Memory(_) => PathBuf::from("standard input"),
+            Dockerfile::InContext { name } => PathBuf::from(name),
+        }
+    }
+}
+
+/// The variable, and the build argument, of the date that a reproducible image has.
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// The names of the flags, else the manifest's.
+fn tags(texts: &[String], manifest: Option<&Manifest>) -> Result<Vec<ImageName>, PlanError> {
+    let of_manifest = manifest.and_then(|manifest| manifest.image.as_ref()).filter(|_| texts.is_empty());
+    Ok(texts.iter().chain(of_manifest).map(|text| ImageName::parse(text)).collect::<Result<_, _>>()?)
+}
+
+/// The build arguments of the manifest, those of the flags over them, and the date of reproducible builds.
+fn build_arguments(
+    arguments: &BuildArguments,
+    manifest: Option<&Manifest>,
+    environment: &impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>, PlanError> {
+    let mut build_arguments: BTreeMap<String, String> =
+        manifest.map(|manifest| manifest.build.args.iter().cloned().collect()).unwrap_or_default();
+    for argument in &arguments.recipe.build_arguments {
+        let (name, value) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            // As docker: a name alone takes the value from the environment, and vanishes when there is none.
+            None => (argument.as_str(), environment(argument)),
+        };
+        if name.is_empty() {
+            return Err(PlanError::BuildArgument);
+        }
+        match value {
+            Some(value) => drop(build_arguments.insert(name.to_owned(), value)),
+            None => drop(build_arguments.remove(name)),
+        }
+    }
+    // As docker: a reproducible build has its date from one variable, for every tool.
+    if let Some(date) = environment(SOURCE_DATE_EPOCH).filter(|date| !date.is_empty()) {
+        build_arguments.entry(SOURCE_DATE_EPOCH.to_owned()).or_insert(date);
+    }
+    Ok(build_arguments)
+}
+
+fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, PlanError> {
+    let label = |text: &String| {
+        // As docker: a label without value is an empty label.
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        if name.is_empty() { Err(PlanError::Label) } else { Ok((name.to_owned(), value.to_owned())) }
+    };
+    texts.iter().map(label).collect()
+}
+
+/// The network of steps as BuildKit calls it, and the permission that the host's needs.
+fn network(mode: Option<&str>) -> Result<(Option<&'static str>, Option<String>), PlanError> {
+    match mode {
+        None | Some("default") => Ok((None, None)),
+        Some("none") => Ok((Some("none"), None)),
+        Some("host") => Ok((Some("host"), Some("network.host".to_owned()))),
+        Some(mode) => Err(PlanError::Network { mode: mode.to_owned() }),
+    }
+}
+
+/// Reads `NAME:IP` and `NAME=IP`.
+fn extra_hosts(texts: &[String]) -> Result<Vec<(String, HostAddress)>, PlanError> {
+    let host = |text: &String| {
+        let wrong = || PlanError::ExtraHost { text: text.clone() };
+        let (name, address) = text.split_once(['=', ':']).ok_or_else(wrong)?;
+        let bare = address.trim_start_matches('[').trim_end_matches(']');
+        let address = match bare {
+            "host-gateway" => HostAddress::Gateway,
+            ip if ip.parse::<std::net::IpAddr>().is_ok() => HostAddress::Ip(ip.to_owned()),
+            _ => return Err(wrong()),
+        };
+        if name.is_empty() { Err(wrong()) } else { Ok((name.to_owned(), address)) }
+    };
+    texts.iter().map(host).collect()
+}

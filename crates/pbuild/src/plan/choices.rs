@@ -1,0 +1,161 @@
+//! The choices about the course of a build, which change neither its recipe nor its result.
+
+use std::path::PathBuf;
+
+use pscreen::progress::ProgressMode;
+
+use crate::command::build::{self as flags, AuditBase, BuildArguments};
+
+/// Whether an engine that is reached without encryption is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tls {
+    /// Somebody asked for it (`--require-tls`).
+    Required,
+    /// Plain TCP is a warning.
+    Optional,
+}
+
+impl Tls {
+    /// Reads `--require-tls`.
+    pub(crate) fn of_flag(required: bool) -> Self {
+        if required { Self::Required } else { Self::Optional }
+    }
+}
+
+/// How much of the base image is searched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum BaseSearch {
+    /// The files that a container of it sees, inside the builder.
+    #[default]
+    Merged,
+    /// Every layer of it, by an export of the whole image.
+    Full,
+}
+
+/// The fate of the cache records of a leaking build.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LeakedCache {
+    /// They are removed.
+    #[default]
+    Removed,
+    /// They stay, so that somebody can look into them (`--keep-leaked-cache`).
+    Kept,
+}
+
+/// The files that describe the result of a build.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ResultFiles {
+    /// `--iidfile`.
+    pub(crate) image_id: Option<PathBuf>,
+    /// `--metadata-file`.
+    pub(crate) metadata: Option<PathBuf>,
+}
+
+/// All choices about the course of a build.
+#[derive(Clone, Debug)]
+pub(crate) struct Choices {
+    base: BaseSearch,
+    leaked_cache: LeakedCache,
+    allowed_context_leaks: Vec<String>,
+    allowed_frontends: Vec<String>,
+    files: ResultFiles,
+    show: ProgressMode,
+}
+
+/// `BUILDKIT_PROGRESS` with a word that is no way to show progress.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid BUILDKIT_PROGRESS {0:?}: write auto, plain, tty, rawjson or quiet")]
+pub(crate) struct ProgressError(String);
+
+impl Choices {
+    /// Reads the flags; `BUILDKIT_PROGRESS` stands where no flag does, as with docker's client.
+    ///
+    /// # Errors
+    /// [`ProgressError`].
+    pub(super) fn parse(
+        arguments: &BuildArguments,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ProgressError> {
+        let word = environment("BUILDKIT_PROGRESS").filter(|word| !word.is_empty());
+        let mode = match (arguments.progress, word) {
+            (Some(mode), _) => mode,
+            (None, Some(word)) => flags::ProgressMode::of_word(&word).ok_or(ProgressError(word))?,
+            (None, None) => flags::ProgressMode::Auto,
+        };
+        let show = match mode {
+            _ if arguments.quiet => ProgressMode::Quiet,
+            flags::ProgressMode::Auto => ProgressMode::Auto,
+            flags::ProgressMode::Plain => ProgressMode::Plain,
+            flags::ProgressMode::Tty => ProgressMode::Tty,
+            flags::ProgressMode::Rawjson => ProgressMode::RawJson,
+            flags::ProgressMode::Quiet => ProgressMode::Quiet,
+        };
+        Ok(Self {
+            base: match arguments.audit_base {
+                AuditBase::Merged => BaseSearch::Merged,
+                AuditBase::Full => BaseSearch::Full,
+            },
+            leaked_cache: if arguments.keep_leaked_cache { LeakedCache::Kept } else { LeakedCache::Removed },
+            allowed_context_leaks: arguments.allow_context_leak.clone(),
+            allowed_frontends: arguments.allow_frontend.clone(),
+            files: ResultFiles { image_id: arguments.iidfile.clone(), metadata: arguments.metadata_file.clone() },
+            show,
+        })
+    }
+
+    /// How much of the base image is searched.
+    pub(crate) fn base(&self) -> BaseSearch {
+        self.base
+    }
+
+    /// The fate of the cache records of a leaking build.
+    pub(crate) fn leaked_cache(&self) -> LeakedCache {
+        self.leaked_cache
+    }
+
+    /// The secrets that files of the context may hold.
+    pub(crate) fn allowed_context_leaks(&self) -> &[String] {
+        &self.allowed_context_leaks
+    }
+
+    /// Whether somebody lets this frontend image have the secrets.
+    pub(crate) fn allows_frontend(&self, image: &str) -> bool {
+        self.allowed_frontends.iter().any(|allowed| allowed == image)
+    }
+
+    /// The files that describe the result of the build.
+    pub(crate) fn files(&self) -> &ResultFiles {
+        &self.files
+    }
+
+    /// How progress is shown.
+    pub(crate) fn show(&self) -> ProgressMode {
+        self.show
+    }
+
+    /// Whether the image's ID is all that is printed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.show == ProgressMode::Quiet
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variable_stands_where_no_flag_does() {
+        let show = |arguments: &BuildArguments, word: &str| {
+            Choices::parse(arguments, |name| (name == "BUILDKIT_PROGRESS").then(|| word.to_owned()))
+                .map(|choices| choices.show())
+        };
+        let none = BuildArguments::default();
+        assert_eq!(show(&none, ""), Ok(ProgressMode::Auto));
+        assert_eq!(show(&none, "none"), Ok(ProgressMode::Quiet));
+        assert_eq!(show(&none, "loud"), Err(ProgressError("loud".to_owned())));
+        let plain = BuildArguments { progress: Some(flags::ProgressMode::Plain), ..BuildArguments::default() };
+        assert_eq!(show(&plain, "tty"), Ok(ProgressMode::Plain));
+        let quiet = BuildArguments { quiet: true, ..BuildArguments::default() };
+        assert_eq!(show(&quiet, "tty"), Ok(ProgressMode::Quiet));
+    }
+}

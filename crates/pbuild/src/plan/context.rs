@@ -1,0 +1,167 @@
+//! Where a build reads its files and its Dockerfile from: a directory, an address, or standard input.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use pbuildkit::Archive;
+
+use super::error::PlanError;
+use super::stdin::{self, DOCKERFILE_LIMIT, Input};
+use super::step_options::is_remote;
+use crate::command::build::BuildArguments;
+
+/// Where the Dockerfile is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Dockerfile {
+    /// A file of this machine.
+    Disk {
+        /// The directory that holds it; also where `NAME.dockerignore` is looked for.
+        directory: PathBuf,
+        /// Its name in that directory.
+        name: String,
+    },
+    /// Read from standard input, once.
+    Memory(Vec<u8>),
+    /// In the context, which the engine alone sees.
+    InContext {
+        /// Its path there.
+        name: String,
+    },
+}
+
+/// The files that COPY and ADD read.
+#[derive(Clone)]
+pub(crate) enum Context {
+    /// A directory of this machine, absolute.
+    Directory(PathBuf),
+    /// A git repository or an archive elsewhere, which the engine fetches.
+    Remote(String),
+    /// An archive on standard input.
+    Archive(Archive),
+    /// No files: the Dockerfile came on standard input.
+    Empty,
+}
+
+impl Context {
+    /// The directory, where there is one on this machine.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(path) => Some(path),
+            Self::Remote(_) | Self::Archive(_) | Self::Empty => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(path) => write!(formatter, "Directory({})", path.display()),
+            // A URL may hold a password.
+            Self::Remote(_) => formatter.write_str("Remote"),
+            Self::Archive(_) => formatter.write_str("Archive"),
+            Self::Empty => formatter.write_str("Empty"),
+        }
+    }
+}
+
+impl Dockerfile {
+    /// The name that the frontend asks for.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Disk { name, .. } | Self::InContext { name } => name,
+            Self::Memory(_) => "Dockerfile",
+        }
+    }
+}
+
+/// Whether a context is read from standard input or fetched by the engine: then it holds no manifest for us.
+pub(crate) fn is_elsewhere(context: &str) -> bool {
+    context == "-" || is_remote(context)
+}
+
+/// Looks at a context of this machine before anything else, because the manifest lies in it.
+///
+/// # Errors
+/// When it is not a directory of this machine.
+pub(crate) fn context_directory(context: &str) -> Result<PathBuf, PlanError> {
+    let path = Path::new(context);
+    let Ok(metadata) = fs::metadata(path) else {
+        return Err(PlanError::ContextMissing { path: context.to_owned() });
+    };
+    if !metadata.is_dir() {
+        return Err(PlanError::ContextNotDirectory { path: context.to_owned() });
+    }
+    std::path::absolute(path).map_err(|_| PlanError::ContextMissing { path: context.to_owned() })
+}
+
+/// Reads a context that is not a directory of this machine.
+pub(super) fn elsewhere(
+    arguments: &BuildArguments,
+    stdin: impl Read + Send + 'static,
+) -> Result<(Context, Dockerfile), PlanError> {
+    let file = arguments.recipe.file.as_deref();
+    let in_context = || Dockerfile::InContext { name: file.unwrap_or("Dockerfile").to_owned() };
+    if arguments.context != "-" {
+        let dockerfile = if file == Some("-") { dockerfile_of(stdin)? } else { in_context() };
+        return Ok((Context::Remote(arguments.context.clone()), dockerfile));
+    }
+    if file == Some("-") {
+        return Err(PlanError::InputTwice);
+    }
+    match stdin::read(stdin).map_err(|source| PlanError::Input { source })? {
+        Input::Archive(archive) => Ok((Context::Archive(archive), in_context())),
+        Input::Dockerfile(text) => match file {
+            Some(file) => Err(PlanError::DockerfileTwice { file: file.to_owned() }),
+            None if text.is_empty() => Err(PlanError::InputEmpty),
+            None => Ok((Context::Empty, Dockerfile::Memory(text))),
+        },
+    }
+}
+
+/// Reads the Dockerfile from standard input.
+fn dockerfile_of(stdin: impl Read) -> Result<Dockerfile, PlanError> {
+    let mut bytes = Vec::new();
+    match stdin.take(DOCKERFILE_LIMIT).read_to_end(&mut bytes) {
+        Ok(0) => Err(PlanError::InputEmpty),
+        Ok(_) => Ok(Dockerfile::Memory(bytes)),
+        Err(source) => Err(PlanError::Input { source }),
+    }
+}
+
+/// Finds the Dockerfile of a context of this machine.
+pub(super) fn dockerfile(
+    arguments: &BuildArguments,
+    context: &Path,
+    manifest: Option<&str>,
+    stdin: impl Read,
+) -> Result<Dockerfile, PlanError> {
+    if arguments.recipe.file.as_deref() == Some("-") {
+        return dockerfile_of(stdin);
+    }
+    // A flag is relative to where the user stands, the manifest's word to the manifest's directory.
+    let path = match (&arguments.recipe.file, manifest) {
+        (Some(file), _) => PathBuf::from(file),
+        (None, Some(file)) => context.join(file),
+        (None, None) => ["Dockerfile", "dockerfile"]
+            .map(|name| context.join(name))
+            .into_iter()
+            .find(|path| path.is_file())
+            .unwrap_or_else(|| context.join("Dockerfile")),
+    };
+    match fs::File::open(&path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_dir() => {
+            return Err(PlanError::DockerfileUnreadable { path, source: std::io::ErrorKind::IsADirectory.into() });
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(PlanError::DockerfileMissing { path });
+        }
+        Err(source) => return Err(PlanError::DockerfileUnreadable { path, source }),
+    }
+    let missing = || PlanError::DockerfileMissing { path: path.clone() };
+    let absolute = std::path::absolute(&path).map_err(|_| missing())?;
+    let directory = absolute.parent().ok_or_else(missing)?.to_owned();
+    let name = absolute.file_name().and_then(|name| name.to_str()).ok_or_else(missing)?.to_owned();
+    Ok(Dockerfile::Disk { directory, name })
+}

@@ -1,0 +1,79 @@
+//! Why a build command cannot be carried out.
+
+use std::path::PathBuf;
+
+use super::image_name::ImageNameError;
+use super::step_options::StepOptionError;
+
+/// Why the recipe of a build cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanError {
+    /// The context is not a directory of this machine.
+    #[error("unable to prepare context: path {path:?} not found")]
+    ContextMissing {
+        /// The path as given.
+        path: String,
+    },
+    /// The context is a file.
+    #[error("unable to prepare context: {path:?} is not a directory")]
+    ContextNotDirectory {
+        /// The path as given.
+        path: String,
+    },
+    /// Standard input is asked for twice: as the context, and as the Dockerfile.
+    #[error("standard input cannot be both the context and the Dockerfile")]
+    InputTwice,
+    /// Standard input is a Dockerfile, and `-f` names another.
+    #[error("standard input is a Dockerfile, and -f {file} names another")]
+    DockerfileTwice {
+        /// The flag's value.
+        file: String,
+    },
+    /// Standard input should be a Dockerfile or an archive, and is nothing.
+    #[error("failed to read dockerfile: standard input is empty")]
+    InputEmpty,
+    /// Standard input cannot be read.
+    #[error("failed to read standard input")]
+    Input {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A flag about steps or further contexts.
+    #[error(transparent)]
+    Step(#[from] StepOptionError),
+    /// The Dockerfile does not exist; docker's wording.
+    #[error("failed to read dockerfile: open {}: no such file or directory", path.display())]
+    DockerfileMissing {
+        /// The path that was tried.
+        path: PathBuf,
+    },
+    /// The Dockerfile cannot be read.
+    #[error("failed to read dockerfile {}", path.display())]
+    DockerfileUnreadable {
+        /// The path that was tried.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A name after `-t` is not one.
+    #[error(transparent)]
+    Tag(#[from] ImageNameError),
+    /// `--build-arg` without a name.
+    #[error("invalid --build-arg: there is no name before `=`")]
+    BuildArgument,
+    /// `--label` without `=` or name.
+    #[error("invalid --label: write NAME=VALUE")]
+    Label,
+    /// `--add-host` that is not `NAME:IP`.
+    #[error("invalid --add-host {text:?}: write NAME:IP")]
+    ExtraHost {
+        /// The flag's value.
+        text: String,
+    },
+    /// `--network` with a mode that BuildKit does not have.
+    #[error("invalid --network {mode:?}: BuildKit knows `default`, `none` and `host`")]
+    Network {
+        /// The flag's value.
+        mode: String,
+    },
+}

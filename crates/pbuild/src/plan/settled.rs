@@ -1,0 +1,185 @@
+//! The recipe of a build with the facts that are known only when the builder has been chosen.
+//!
+//! A [`SettledPlan`] will be sent as it is: the guard looks at it, and nothing changes it afterwards. Only the engine's own
+//! address, for `host-gateway`, enters the request later: the engine gives it itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pbuildkit::{BuildRequest, ContentStore, Local, Registries, shared_key};
+
+use super::build_plan::{BuildPlan, Extent, HostAddress};
+use super::context::{Context, Dockerfile};
+use super::image_name::ImageName;
+
+/// Which frontend reads the Dockerfile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Frontend {
+    /// The image that the Dockerfile or a build argument names, else the engine's own.
+    #[default]
+    Named,
+    /// The engine's own, whatever image the Dockerfile names: nobody here has seen which one that is.
+    EngineOwn,
+}
+
+/// The facts about a build that are known only when the builder has been chosen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LateFacts {
+    /// Which frontend reads the Dockerfile.
+    pub(crate) frontend: Frontend,
+    /// Docker's proxies for this engine, by the names of their build arguments.
+    pub(crate) proxies: Vec<(&'static str, String)>,
+}
+
+/// A build as it will be sent.
+#[derive(Debug)]
+pub(crate) struct SettledPlan(BuildPlan);
+
+impl BuildPlan {
+    /// Settles what was open. A build argument of the user stays before a proxy of docker's configuration.
+    pub(crate) fn settle(mut self, facts: &LateFacts) -> SettledPlan {
+        for (name, value) in &facts.proxies {
+            if !self.build_arguments.contains_key(*name) {
+                self.build_arguments.insert((*name).to_owned(), value.clone());
+                self.attributes.insert(format!("build-arg:{name}"), value.clone());
+            }
+        }
+        if facts.frontend == Frontend::EngineOwn {
+            // The frontend looks for `# syntax=` unless this attribute says that it was called because of it (BuildKit's
+            // `frontend/dockerfile/builder`).
+            self.attributes.insert("cmdline".to_owned(), String::new());
+        }
+        SettledPlan(self)
+    }
+}
+
+impl SettledPlan {
+    /// The names that the image gets when it is clean; there may be none.
+    pub(crate) fn tags(&self) -> &[ImageName] {
+        &self.0.tags
+    }
+
+    /// Every attribute that the frontend gets.
+    pub(crate) fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.0.attributes
+    }
+
+    /// The build arguments, those of docker's proxies among them.
+    pub(crate) fn build_arguments(&self) -> &BTreeMap<String, String> {
+        &self.0.build_arguments
+    }
+
+    /// The labels of the image.
+    pub(crate) fn labels(&self) -> &BTreeMap<String, String> {
+        &self.0.labels
+    }
+
+    /// How much of the Dockerfile is built.
+    pub(crate) fn extent(&self) -> Extent {
+        self.0.extent
+    }
+
+    /// The folder whose files are sent, where the context is one of this machine.
+    pub(crate) fn context_folder(&self) -> Option<&Path> {
+        self.0.context_folder()
+    }
+
+    /// The Dockerfile as errors name it.
+    pub(crate) fn dockerfile_path(&self) -> PathBuf {
+        self.0.dockerfile_path()
+    }
+
+    /// Whether the engine must be asked for the address of its gateway.
+    pub(crate) fn asks_for_gateway(&self) -> bool {
+        self.0.hosts.iter().any(|(_, address)| *address == HostAddress::Gateway)
+    }
+
+    /// The extra lines of `/etc/hosts`, in BuildKit's words.
+    fn hosts(&self, gateway: Option<&str>) -> Option<String> {
+        let host = |(name, address): &(String, HostAddress)| match address {
+            HostAddress::Ip(address) => format!("{name}={address}"),
+            HostAddress::Gateway => format!("{name}={}", gateway.unwrap_or("host-gateway")),
+        };
+        let hosts: Vec<String> = self.0.hosts.iter().map(host).collect();
+        (!hosts.is_empty()).then(|| hosts.join(","))
+    }
+
+    /// The request to BuildKit: a build without an exporter and without secrets.
+    ///
+    /// `docker_folder` holds docker's credentials, and names this machine's contexts to the engine; `gateway` is the address
+    /// that the engine itself gave for `host-gateway`.
+    pub(crate) fn request(&self, docker_folder: Option<PathBuf>, gateway: Option<&str>) -> BuildRequest {
+        let plan = &self.0;
+        let folder = docker_folder;
+        let mut request = BuildRequest::dockerfile();
+        request.attributes.extend(plan.attributes.clone());
+        request.attributes.extend(self.hosts(gateway).map(|hosts| ("add-hosts".to_owned(), hosts)));
+        request.exporters = Vec::new();
+        request.entitlements.clone_from(&plan.entitlements);
+        match &plan.context {
+            Context::Directory(path) => {
+                request.locals.insert("context".to_owned(), Local::Directory(path.clone()));
+                request.shared_key = shared_key(path, folder.as_deref());
+            }
+            Context::Empty => drop(request.locals.insert("context".to_owned(), Local::Files(BTreeMap::new()))),
+            Context::Archive(archive) => request.archive = Some(archive.clone()),
+            Context::Remote(_) => {}
+        }
+        let dockerfile = match &plan.dockerfile {
+            Dockerfile::Disk { directory, .. } => Some(Local::Directory(directory.clone())),
+            Dockerfile::Memory(text) => Some(Local::Files(BTreeMap::from([("Dockerfile".into(), text.clone())]))),
+            Dockerfile::InContext { .. } => None,
+        };
+        request.locals.extend(dockerfile.map(|dockerfile| ("dockerfile".to_owned(), dockerfile)));
+        for (name, path) in &plan.locals {
+            request.locals.insert(name.clone(), Local::Directory(path.clone()));
+        }
+        for (name, folder) in &plan.layouts {
+            let store = ContentStore { folder: folder.clone(), writable: false };
+            request.content.0.insert(format!("oci:{name}"), store);
+        }
+        request.registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::build::BuildArguments;
+
+    fn plan(build_arguments: &[&str], hosts: &[&str]) -> BuildPlan {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let mut arguments =
+            BuildArguments { context: "-".to_owned(), extra_hosts: owned(hosts), ..BuildArguments::default() };
+        arguments.recipe.build_arguments = owned(build_arguments);
+        BuildPlan::new(&arguments, None, None, |_| None, &b"FROM scratch"[..]).unwrap()
+    }
+
+    #[test]
+    fn a_proxy_of_docker_s_takes_no_argument_of_the_user_s_away() {
+        let proxies = vec![("HTTP_PROXY", "http://p".to_owned()), ("NO_PROXY", "h".to_owned())];
+        let facts = LateFacts { proxies, ..LateFacts::default() };
+        let settled = plan(&["HTTP_PROXY=http://mine"], &[]).settle(&facts);
+        assert_eq!(settled.build_arguments()["HTTP_PROXY"], "http://mine");
+        assert_eq!(settled.attributes()["build-arg:HTTP_PROXY"], "http://mine");
+        assert_eq!(settled.attributes()["build-arg:NO_PROXY"], "h");
+    }
+
+    #[test]
+    fn the_gateway_takes_its_place_among_the_hosts() {
+        let asking = plan(&[], &["a:host-gateway", "b=::1"]).settle(&LateFacts::default());
+        assert!(asking.asks_for_gateway());
+        assert_eq!(asking.request(None, Some("172.17.0.1")).attributes["add-hosts"], "a=172.17.0.1,b=::1");
+        let plain = plan(&[], &["b=1.2.3.4"]).settle(&LateFacts::default());
+        assert!(!plain.asks_for_gateway());
+        assert_eq!(plain.request(None, None).attributes["add-hosts"], "b=1.2.3.4");
+    }
+
+    #[test]
+    fn the_engine_s_own_frontend_looks_for_no_other() {
+        assert!(!plan(&[], &[]).settle(&LateFacts::default()).attributes().contains_key("cmdline"));
+        let facts = LateFacts { frontend: Frontend::EngineOwn, ..LateFacts::default() };
+        assert_eq!(plan(&[], &[]).settle(&facts).attributes()["cmdline"], "");
+    }
+}
