@@ -298,7 +298,8 @@ fn spell_out<'a>(text: &'a str, before: &[&'a str], paths: &mut Vec<Vec<&'a str>
     }
 }
 
-/// The module that a path leads to, read in another one: the longest beginning of the path that is a module.
+/// The module that a path leads to, read in another one: the longest beginning of the path that is a module. A name that a
+/// module only hands on from a child leads to the child.
 fn resolved(path: &[&str], from: &str, modules: &BTreeMap<String, String>) -> String {
     let mut at: Vec<&str> = if path[0] == "crate" { Vec::new() } else { from.split("::").collect() };
     for name in path.iter().filter(|name| !["crate", "self"].contains(name)) {
@@ -307,10 +308,28 @@ fn resolved(path: &[&str], from: &str, modules: &BTreeMap<String, String>) -> St
         } else if modules.contains_key(&[at.as_slice(), &[name]].concat().join("::")) {
             at.push(name);
         } else {
-            break;
+            let module = at.join("::");
+            return handed_on(name, &module, modules).unwrap_or(module);
         }
     }
     at.join("::")
+}
+
+/// The child from which a module hands a name on, as in `pub(crate) use child::Name;`.
+fn handed_on(name: &str, module: &str, modules: &BTreeMap<String, String>) -> Option<String> {
+    let uses = modules.get(module)?.split("\npub").skip(1).filter_map(|rest| {
+        rest.strip_prefix(" use ")
+            .or_else(|| rest.strip_prefix("(crate) use "))
+            .or_else(|| rest.strip_prefix("(super) use "))
+    });
+    uses.flat_map(|tree| {
+        let mut paths = Vec::new();
+        spell_out(tree, &[], &mut paths);
+        paths
+    })
+    .filter(|path| path.last() == Some(&name))
+    .map(|path| resolved(&[&["self"], path.as_slice()].concat(), module, modules))
+    .find(|target| target != module)
 }
 
 /// Which modules each module names. A parent names its children by having them, and what a child takes from the modules
@@ -383,7 +402,7 @@ fn a_circle_is_seen_however_the_files_name_each_other() {
     assert_eq!(circles(&tree), ["a b"]);
     let through_a_third =
         [("a", "use crate::b::C;"), ("b", "mod c;\npub use c::C;"), ("b::c", "use super::super::a::A;")];
-    assert_eq!(circles(&through_a_third), ["a b b::c"]);
+    assert_eq!(circles(&through_a_third), ["a b::c"]);
     let siblings =
         [("a", ""), ("a::b", "use super::c;"), ("a::c", "use crate::a::b::*;"), ("d", "use crate::a::b::B;")];
     assert_eq!(circles(&siblings), ["a::b a::c"]);
