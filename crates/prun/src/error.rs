@@ -2,8 +2,6 @@
 
 pub(crate) mod command;
 
-use std::io;
-
 use command::CommandError;
 use pcli::FindError;
 use pcli::resolve::ResolveError;
@@ -31,18 +29,6 @@ pub(crate) enum RunError {
         doing: String,
         /// The engine's answer.
         source: bollard::errors::Error,
-    },
-    /// The threads that wait for the engine could not be started.
-    #[error("failed to start the runtime")]
-    Runtime {
-        /// Why.
-        source: io::Error,
-    },
-    /// The process could not listen for signals.
-    #[error("failed to listen for signals")]
-    Signals {
-        /// Why.
-        source: io::Error,
     },
     /// The manifest cannot be read.
     #[error(transparent)]

@@ -41,9 +41,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use command::{Command, CommandLine};
 use commands::{doctor, exec, logs, resume, services, show, start, stop};
-use edge::{Codes, Edge, Failure, Outcome};
-use error::RunError;
-use pscreen::{Ending, Exit, Printer};
+use edge::{Edge, Failure, Outcome};
+use pscreen::stage::Stage;
+use pscreen::{Ending, Exit};
 
 /// Runs a command line, and returns the exit code.
 ///
@@ -65,22 +65,10 @@ where
         clap_complete::generate(shell, &mut CommandLine::command(), "prun", &mut std::io::stdout());
         return ExitCode::SUCCESS;
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(source) => return tell::report(&RunError::Runtime { source }.into(), &Printer::stderr(), Codes::Own),
-    };
-    let code = runtime.block_on(run_in_runtime(&command_line.command));
-    // A thread that still waits for standard input must not keep the process alive.
-    runtime.shutdown_background();
-    code
+    pscreen::stage::perform(async |stage| run_on(stage, &command_line.command).await)
 }
 
-async fn run_in_runtime(command: &Command) -> ExitCode {
-    let (stderr, stdout) = (Printer::stderr(), Printer::stdout());
-    let cancellation = match pscreen::listen() {
-        Ok(cancellation) => cancellation,
-        Err(source) => return tell::report(&RunError::Signals { source }.into(), &stderr, Codes::Own),
-    };
+async fn run_on(Stage { stderr, stdout, cancellation }: Stage, command: &Command) -> ExitCode {
     let edge = Edge { stderr, stdout, cancellation };
     match outcome(command, &edge).await {
         Ok(Outcome::Exit(Exit::Done)) if edge.stdout.is_closed() => Exit::Ended(Ending::ReaderGone).into(),

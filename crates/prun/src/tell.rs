@@ -52,7 +52,6 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
             source.help().into_iter().fold(Diagnostic::from_error(source, exit), Diagnostic::help)
         }
         RunError::Engine { source, .. } => plain(Exit::Failed).note(format!("the engine says: {}", message(source))),
-        RunError::Runtime { .. } | RunError::Signals { .. } => Diagnostic::from_error(error, Exit::Failed),
         RunError::Manifest(source) => source.diagnostic(),
         RunError::Resolve(source) => source.diagnostic(),
         RunError::Plan(source) => plan(source),
