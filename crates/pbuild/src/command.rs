@@ -35,7 +35,7 @@ pub enum Command {
     Audit(Box<AuditArguments>),
     /// The sealed store of a project's secrets
     Secrets(SecretsArguments),
-    /// Let the manifest run its commands and read the files and variables it names; an entry that changes asks again
+    /// Let the manifest run its commands, read the files and variables it names and mount what is the host's; an entry that changes asks again
     Trust(pcli::secrets::TrustArguments),
     /// Say what is well and what to mend: engine, manifest, store, secrets, env files; no value is shown
     Doctor(pcli::arguments::DoctorArguments),

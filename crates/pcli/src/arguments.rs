@@ -34,7 +34,7 @@ pub struct SecretArguments {
     #[arg(long, value_name = "FILE", help_heading = "Secrets")]
     pub config: Option<PathBuf>,
 
-    /// Let the manifest run its commands and read the files and variables it names, this once
+    /// Let the manifest run its commands, read the files and variables it names and mount what is the host's, this once
     #[arg(long, help_heading = "Secrets")]
     pub trust_config: bool,
 

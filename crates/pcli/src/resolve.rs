@@ -26,7 +26,7 @@ use project::{Answer, ProjectFiles};
 use store::LazyStore;
 
 use crate::FoundManifest;
-use crate::trust::{Act, Danger, Trusted};
+use crate::trust::{Act, Danger, Trusted, acts_on_host};
 use pscreen::Cancellation;
 
 /// Which secrets are needed.
@@ -42,7 +42,18 @@ pub enum Purpose {
     List,
 }
 
-/// Whether the manifest may act: run commands, read files and variables that it names.
+impl Purpose {
+    /// The tool whose commands do this work.
+    #[must_use]
+    pub(crate) fn tool(self) -> &'static str {
+        match self {
+            Self::Run => "prun",
+            Self::Build | Self::Search | Self::List => "pbuild",
+        }
+    }
+}
+
+/// Whether the manifest may act: run commands, read files and variables that it names, mount what is the host's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
     /// The user said so, with `--trust-config`.
@@ -114,6 +125,9 @@ pub fn resolve(
         (Trust::Withheld, Some(found)) => Trusted::remembered(found, inputs.environment()),
         _ => Trusted::everything(),
     };
+    if purpose == Purpose::Run {
+        may_reach_the_host(manifest, &trusted)?;
+    }
     let mut search = Search { declared, purpose, found: Vec::new(), warnings: Vec::new() };
     search.flags(&sources.flags, inputs)?;
     search.env_files(sources, inputs)?;
@@ -177,6 +191,17 @@ pub fn resolve(
     }
     let (danger, warnings) = (trusted.danger(), search.warnings);
     Ok(Resolution { secrets: search.found, deferred, untrusted: passed, danger, warnings })
+}
+
+/// Refuses a start that would mount what is the host's without trust, before anything is read or run for it.
+fn may_reach_the_host(manifest: Option<&FoundManifest>, trusted: &Trusted) -> Result<(), ResolveError> {
+    let Some(found) = manifest else { return Ok(()) };
+    let acts: Vec<Act> = acts_on_host(&found.manifest).into_iter().filter(|act| !trusted.covers(act)).collect();
+    if acts.is_empty() {
+        return Ok(());
+    }
+    let (path, danger) = (found.path.clone(), trusted.danger());
+    Err(ResolveError::UntrustedHost { path, acts, purpose: Purpose::Run, danger })
 }
 
 /// A search under way.

@@ -97,7 +97,7 @@ pub fn look(arguments: &LookArguments, desk: &Desk) -> Result<Exit, Diagnostic> 
     }
 }
 
-/// Remembers, or forgets, that the user trusts what the manifest would do; says what that is.
+/// Says what the manifest would do, and remembers or forgets that the user trusts it to, unless that was only to be shown.
 ///
 /// # Errors
 ///
@@ -114,6 +114,11 @@ pub fn trust(arguments: &TrustArguments, desk: &Desk) -> Result<Exit, Diagnostic
         desk.stderr.fact("trust", &format!("{} asks for nothing that needs trust", found.path.display()));
     } else {
         acts.iter().for_each(|act| desk.stderr.fact("trust", &act.told));
+        if arguments.dry_run {
+            let path = found.path.display();
+            desk.stderr.fact("trust", &format!("{path} would be allowed this; nothing is remembered"));
+            return Ok(Exit::Done);
+        }
         trust::remember(&found, &environment).map_err(|error| error.diagnostic())?;
         desk.stderr.fact("trust", &format!("{} may do this; an entry that changes asks again", found.path.display()));
     }

@@ -28,6 +28,10 @@ pub struct TrustArguments {
     #[arg(long)]
     pub forget: bool,
 
+    /// Show what would be trusted, and remember nothing
+    #[arg(long, conflicts_with = "forget")]
+    pub dry_run: bool,
+
     /// Which project.
     #[command(flatten)]
     pub project: ProjectFlag,

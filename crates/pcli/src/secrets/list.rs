@@ -220,6 +220,7 @@ mod tests {
         let found = FoundManifest {
             path: path.to_owned(),
             manifest: papp::Manifest::parse(path, manifest.as_bytes()).unwrap(),
+            text: manifest.to_owned(),
         };
         let secret = |name: &str, value: &str, source| {
             let (name, value) = (SecretName::parse(name).unwrap(), UserSecret::new(value.as_bytes().to_vec()));

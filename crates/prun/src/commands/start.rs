@@ -120,7 +120,7 @@ impl Start {
         let mut plan = Plan::new(&order, declared, folder)?;
         let (secrets, edge) = secrets(&arguments.secrets.sources(), found.as_ref(), &mut plan, edge)?;
         let deferred = plan.composed().iter().map(|secret| secret.name.clone()).collect();
-        let text = found.as_ref().and_then(|found| std::fs::read_to_string(&found.path).ok());
+        let text = found.as_ref().map(|found| found.text.clone());
         let origin = found.as_ref().map_or(plan.project_from(), |_| "from app.toml");
         let extent = match (goal, plan.replicas()) {
             (Goal::Command, _) => "one command".to_owned(),
