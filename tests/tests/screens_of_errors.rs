@@ -42,7 +42,7 @@ fn sources_of_secrets() {
     let token = scene.oracle().token("APP_KEY");
     scene.write("Dockerfile", DOCKERFILE);
     scene.write("app.toml", "name = \"shop\"\n[secrets]\nAPP_KEY = {}\n");
-    scene.write("broken.env", "FIRST=one\nexport SECOND=two\n");
+    scene.write("broken.env", "FIRST=one\nSECOND two\n");
     scene.write("empty", "");
     let mut session = Session::new(&scene);
     session

@@ -8,7 +8,7 @@ use pcli::arguments::SecretArguments;
 use pcli::resolve::{self, Purpose, Resolution, Untrusted};
 use pscan::{NeedleSet, NeedleSetBuilder};
 use pscreen::{Diagnostic, Exit};
-use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretName};
+use psecret::{Dialect, Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretName};
 
 use crate::edge::{Edge, Failure};
 
@@ -54,7 +54,8 @@ impl Secrets {
         let environment = |name: &str| std::env::var_os(name);
         let mut stdin = std::io::stdin();
         let mut inputs = Inputs::new(&environment, &mut stdin);
-        let resolved = resolve::resolve(&arguments.sources(), manifest, purpose, &mut inputs, &edge.cancellation);
+        let resolved =
+            resolve::resolve(&arguments.sources(Dialect::Dotenv), manifest, purpose, &mut inputs, &edge.cancellation);
         let Resolution { secrets, untrusted, danger, warnings, .. } = resolved.map_err(|error| error.diagnostic())?;
         for warning in warnings {
             edge.stderr.warning(&warning);

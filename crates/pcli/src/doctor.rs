@@ -165,7 +165,7 @@ fn secrets(
     let environment = |name: &str| std::env::var_os(name);
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
-    let sources = arguments.sources();
+    let sources = arguments.sources(purpose.dialect());
     // What is at hand, without running any command that fetches values.
     let resolution = match resolve(&sources, found, Purpose::List, &mut inputs, &desk.cancellation) {
         Ok(resolution) => resolution,

@@ -20,6 +20,8 @@ pub use command::{
 };
 pub use error::SecretsError;
 
+use psecret::Dialect;
+
 use crate::{FoundManifest, ProjectStore, find_manifest, trust};
 use pscreen::{Cancellation, Diagnostic, Exit, Printer};
 
@@ -47,7 +49,7 @@ fn environment(name: &str) -> Option<std::ffi::OsString> {
 pub fn run(command: &SecretsCommand, desk: &Desk) -> Result<Exit, Diagnostic> {
     let told = |result: Result<Exit, SecretsError>| result.map_err(|error| error.diagnostic());
     match command {
-        SecretsCommand::List(arguments) => list::run(arguments, desk),
+        SecretsCommand::List(arguments) => list::run(arguments, Dialect::Dotenv, desk),
         SecretsCommand::Init(arguments) => told(change::init(&Project::find(&arguments.project)?, arguments, desk)),
         SecretsCommand::Set(arguments) => told(change::set(&Project::find(&arguments.project)?, arguments, desk)),
         SecretsCommand::Unset(arguments) => told(change::unset(&Project::find(&arguments.project)?, arguments, desk)),
@@ -93,7 +95,7 @@ pub fn fix_permissions(desk: &Desk) -> Result<(), Diagnostic> {
 /// As [`run`].
 pub fn look(arguments: &LookArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
     match &arguments.command {
-        LookCommand::List(arguments) => list::run(arguments, desk),
+        LookCommand::List(arguments) => list::run(arguments, Dialect::Docker, desk),
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Missing {
     pub name: String,
     /// The manifest's line that declares it.
     pub line: usize,
+    /// A name that has a value and differs in its case alone.
+    pub similar: Option<String>,
 }
 
 /// A declared secret whose value the manifest may not get.
@@ -195,6 +197,13 @@ impl ResolveError {
                     .chain(["environment".to_owned()])
                     .collect();
                 let places = places.join(", ");
+                let declared = secrets.iter().fold(declared, |diagnostic, secret| match &secret.similar {
+                    Some(similar) => diagnostic.help(format!(
+                        "did you mean `{similar}`? It has a value, and differs from `{}` in case alone",
+                        secret.name
+                    )),
+                    None => diagnostic,
+                });
                 declared
                     .note(format!("looked in: {places}"))
                     .help(format!("{way}, or scope = \"{other}\" if the {rest} does not need it"))
@@ -235,6 +244,9 @@ impl ResolveError {
             Self::NotSearchable { .. } => diagnostic.help(
                 "use values of 8 characters or more, declare public ones in [env] of app.toml, or leave --strict out",
             ),
+            Self::Secret(SecretError::EnvFile { error, .. }) => {
+                error.help().into_iter().fold(diagnostic, Diagnostic::help)
+            }
             Self::Flag { .. } => diagnostic.help("write --secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE"),
             Self::Outside { .. } => diagnostic.help("put the file itself there, or give it with --env-file"),
             Self::Composition { path, fault } => {

@@ -8,6 +8,7 @@ use psecret::{RedactorBuilder, SecretError};
 use super::*;
 
 mod commands;
+mod dialects;
 
 const VALUE: &str = "c4n4ry-9f3b27e1";
 

@@ -165,7 +165,7 @@ pub struct ImportArguments {
     pub file: PathBuf,
 
     /// How the file is read: `docker` takes lines as they are, `dotenv` knows quotes and comments
-    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", default_value_t = EnvironmentFileDialect::Docker)]
+    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", default_value_t = EnvironmentFileDialect::Dotenv)]
     pub dialect: EnvironmentFileDialect,
 
     /// Which project.
