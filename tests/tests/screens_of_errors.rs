@@ -26,7 +26,8 @@ fn manifests() {
         ("ports that are no list", "[run]\nports = \"8080:8080\"\n", "prun start shop"),
         ("a text without quotes", "name = caseer\n", "pbuild build ."),
         ("a variable set twice", "[env]\nDB_HOST = \"x\"\n[services.db]\nkind = \"postgres\"\n", "prun start busybox"),
-        ("a folder that is not there", "[run]\nvolumes = [\"./missing:/srv\"]\n", "prun start busybox"),
+        ("a folder that is not there", "[run]\nvolumes = [\"./missing:/srv\"]\n", "prun start --trust-config busybox"),
+        ("a folder of the host without trust", "[run]\nvolumes = [\"/:/host\"]\n", "prun start busybox"),
     ] {
         scene.write("app.toml", manifest);
         assert_ne!(session.run(about, line).code(), 0, "{about}");
@@ -41,7 +42,7 @@ fn sources_of_secrets() {
     let token = scene.oracle().token("APP_KEY");
     scene.write("Dockerfile", DOCKERFILE);
     scene.write("app.toml", "name = \"shop\"\n[secrets]\nAPP_KEY = {}\n");
-    scene.write("broken.env", "FIRST=one\nexport SECOND=two\n");
+    scene.write("broken.env", "FIRST=one\nSECOND two\n");
     scene.write("empty", "");
     let mut session = Session::new(&scene);
     session

@@ -92,6 +92,36 @@ fn a_stranger_s_checkout_adds_no_recipient() {
     assert!(listed.lines().count() == 1 && !listed.contains(recipient.trim()), "{listed}");
 }
 
+/// `prun` asks before it mounts what is the host's; here no engine is there, so a start that goes on ends with 30.
+#[test]
+fn a_stranger_s_checkout_mounts_nothing_of_the_host() {
+    let scene = Scene::new();
+    let none = format!("unix://{}/none.sock", scene.temporary().display());
+    let init = "[[init]]\nname = \"own\"\ncommand = [\"chroot\", \"/host\"]\n";
+    scene.write("app.toml", format!("image = \"busybox\"\n[run]\nvolumes = [\"/:/host\"]\n{init}"));
+    let prun = |words: &[&str]| scene.prun().args(words).env("DOCKER_HOST", &none).run();
+    let refused = |words: &[&str], code| {
+        let refused = prun(words);
+        refused.expect_code(code).expect_stderr("may not reach into this machine before you trust it");
+        refused
+            .expect_stderr("app.toml:3: the container reads and writes \"/\"")
+            .expect_stderr("app.toml:6: `own` runs");
+        refused.expect_stderr("then `prun trust`");
+    };
+    let doctor = || prun(&["doctor"]).stdout();
+    refused(&["start"], 2);
+    // As docker does, `run` keeps every code below 125 for the command.
+    refused(&["run", "busybox", "true"], 125);
+    assert!(doctor().contains("2 of 2 entries that need trust are not trusted"), "{}", doctor());
+    assert!(doctor().contains("line 3: the container reads and writes \"/\" of the host"), "{}", doctor());
+    let shown = prun(&["trust", "--dry-run"]);
+    shown.expect_code(0).expect_stderr("reads and writes \"/\"").expect_stderr("nothing is remembered");
+    refused(&["start"], 2);
+    assert_eq!(prun(&["start", "--trust-config"]).code(), 30);
+    prun(&["trust"]).expect_code(0);
+    assert_eq!(prun(&["start"]).code(), 30);
+}
+
 #[test]
 fn what_is_trusted_acts_until_it_changes() {
     let scene = stranger();

@@ -44,7 +44,7 @@ pub use composition::{Composed, Composition, CompositionError, Deferred};
 pub use env_file::{EnvFile, EnvFileDialect};
 pub use error::{ManifestError, ManifestFault};
 pub use manifest::{Build, Inject, Manifest};
-pub use run::{Check, Deliver, Health, Init, Port, Run, Volume, VolumeSource};
+pub use run::{Check, Deliver, Health, Init, Mount, Port, Run, Volume, VolumeSource};
 pub use secret::{Delivery, Origin, Parts, Scope, Secret};
 pub use service::{Family, Kind, Service};
 pub use template::{Part, Template};

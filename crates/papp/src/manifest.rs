@@ -99,8 +99,8 @@ impl Manifest {
             environment: pairs(&top, "env")?,
             secrets: named(&top, "secrets", text, Secret::read)?,
             services: named(&top, "services", text, Service::read)?,
-            init: init(&top)?,
-            run: run(&top)?,
+            init: init(&top, text)?,
+            run: run(&top, text)?,
         };
         manifest.check(&top)?;
         Ok(manifest)
@@ -191,9 +191,9 @@ fn build(top: &Table<'_>) -> Result<Build, Located> {
     })
 }
 
-fn run(top: &Table<'_>) -> Result<Run, Located> {
+fn run(top: &Table<'_>, text: &str) -> Result<Run, Located> {
     match top.table("run")? {
-        Some((table, span)) => Run::read(&Table::open("run", table, span, RUN)?),
+        Some((table, span)) => Run::read(&Table::open("run", table, span, RUN)?, text),
         None => Ok(Run::default()),
     }
 }
@@ -242,10 +242,10 @@ fn named<T>(
     table.entries().into_iter().map(|(name, value)| read(&table, name.value, name.span, value, text)).collect()
 }
 
-fn init(top: &Table<'_>) -> Result<Vec<Init>, Located> {
+fn init(top: &Table<'_>, text: &str) -> Result<Vec<Init>, Located> {
     let mut commands = Vec::new();
     for (table, span) in tables(top, "init", "a list of tables, each headed [[init]]")? {
-        let command = Init::read(&Table::open("init", table, span, INIT)?, &commands)?;
+        let command = Init::read(&Table::open("init", table, span, INIT)?, text, &commands)?;
         commands.push(command);
     }
     Ok(commands)

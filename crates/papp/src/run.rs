@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use crate::error::Located;
+use crate::error::{Located, line_of};
 use crate::names;
 use crate::secret::time;
-use crate::table::{Table, broken};
+use crate::table::{At, Table, broken};
 
 /// How values reach the running app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Health {
     pub check: Check,
     /// How long an instance may take to become healthy, if said.
     pub timeout: Option<Duration>,
+    /// The line that declares it, from 1.
+    pub line: usize,
 }
 
 /// A published port, in docker's spelling without ranges.
@@ -153,6 +155,15 @@ impl Volume {
     }
 }
 
+/// A volume of a manifest, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// What is mounted, and where.
+    pub volume: Volume,
+    /// The line that names it, from 1.
+    pub line: usize,
+}
+
 /// `[run]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -162,7 +173,7 @@ pub struct Run {
     /// The published ports.
     pub ports: Vec<Port>,
     /// The mounted volumes.
-    pub volumes: Vec<Volume>,
+    pub volumes: Vec<Mount>,
     /// How values reach the app.
     pub deliver: Deliver,
     /// How its health is asked.
@@ -179,15 +190,18 @@ pub(crate) const RUN: &[&str] = &["replicas", "ports", "volumes", "deliver", "he
 const HEALTH: &[&str] = &["http", "port", "command", "timeout"];
 
 impl Run {
-    pub(crate) fn read(table: &Table<'_>) -> Result<Self, Located> {
+    pub(crate) fn read(table: &Table<'_>, text: &str) -> Result<Self, Located> {
+        let mount = |item: At<Volume>| Mount { volume: item.value, line: line_of(text, item.span.start) };
+        let volumes = items(table, "volumes", Volume::parse, "hold volumes such as \"uploads:/srv/uploads\"")?;
+        let ports = items(table, "ports", Port::parse, "hold ports such as \"127.0.0.1:8080:80\"")?;
         Ok(Self {
             replicas: table.number("replicas", 1..=100, "be a whole number from 1 to 100")?.unwrap_or(1),
-            ports: items(table, "ports", Port::parse, "hold ports such as \"127.0.0.1:8080:80\"")?,
-            volumes: items(table, "volumes", Volume::parse, "hold volumes such as \"uploads:/srv/uploads\"")?,
+            ports: ports.into_iter().map(|item| item.value).collect(),
+            volumes: volumes.into_iter().map(mount).collect(),
             deliver: table
                 .choice("deliver", &["shim", "env", "files"], &[Deliver::Shim, Deliver::Environment, Deliver::Files])?
                 .unwrap_or_default(),
-            health: health(table)?,
+            health: health(table, text)?,
         })
     }
 }
@@ -197,16 +211,15 @@ fn items<T>(
     key: &str,
     parse: impl Fn(&str) -> Option<T>,
     rule: &'static str,
-) -> Result<Vec<T>, Located> {
-    table
-        .strings(key)?
-        .unwrap_or_default()
-        .into_iter()
-        .map(|item| parse(&item.value).ok_or_else(|| broken(&table.path(key), rule, item.span)))
-        .collect()
+) -> Result<Vec<At<T>>, Located> {
+    let read = |item: At<String>| match parse(&item.value) {
+        Some(value) => Ok(At { value, span: item.span }),
+        None => Err(broken(&table.path(key), rule, item.span)),
+    };
+    table.strings(key)?.unwrap_or_default().into_iter().map(read).collect()
 }
 
-fn health(run: &Table<'_>) -> Result<Option<Health>, Located> {
+fn health(run: &Table<'_>, text: &str) -> Result<Option<Health>, Located> {
     let Some((table, span)) = run.table("health")? else {
         return Ok(None);
     };
@@ -225,7 +238,7 @@ fn health(run: &Table<'_>) -> Result<Option<Health>, Located> {
         (None, Some(command)) => Check::Command(command),
         _ => return Err(broken(table.place(), "name exactly one of `http` and `command`", table.span())),
     };
-    Ok(Some(Health { check, timeout }))
+    Ok(Some(Health { check, timeout, line: line_of(text, table.span().start) }))
 }
 
 /// A command that runs before the main process of every instance.
@@ -238,18 +251,21 @@ pub struct Init {
     pub command: Vec<String>,
     /// How long it may run, if said.
     pub timeout: Option<Duration>,
+    /// The line of its command, from 1.
+    pub line: usize,
 }
 
 pub(crate) const INIT: &[&str] = &["name", "command", "timeout"];
 
 impl Init {
-    pub(crate) fn read(table: &Table<'_>, earlier: &[Self]) -> Result<Self, Located> {
+    pub(crate) fn read(table: &Table<'_>, text: &str, earlier: &[Self]) -> Result<Self, Located> {
         let name = table.checked("name", names::LABEL, names::is_label)?.ok_or_else(|| table.missing("name"))?;
         if earlier.iter().any(|init| init.name == name) {
             let span = table.get("name").map_or(table.span(), Spanned::span);
             return Err(broken(&table.path("name"), "differ from those of the other init commands", span));
         }
         let command = table.command("command")?.ok_or_else(|| table.missing("command"))?;
-        Ok(Self { name, command, timeout: time(table, "timeout")? })
+        let span = table.get("command").map_or(table.span(), Spanned::span);
+        Ok(Self { name, command, timeout: time(table, "timeout")?, line: line_of(text, span.start) })
     }
 }

@@ -18,9 +18,9 @@ pub struct SecretArguments {
     #[arg(long = "env-file", value_name = "FILE", help_heading = "Secrets")]
     pub environment_files: Vec<PathBuf>,
 
-    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments
-    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", default_value_t = EnvironmentFileDialect::Docker, help_heading = "Secrets")]
-    pub environment_file_dialect: EnvironmentFileDialect,
+    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments [default: dotenv for pbuild, docker for prun]
+    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", help_heading = "Secrets")]
+    pub environment_file_dialect: Option<EnvironmentFileDialect>,
 
     /// Take this name from env files although it changes how programs run, such as PATH or LD_PRELOAD (repeatable)
     #[arg(long = "allow-name", value_name = "NAME", help_heading = "Secrets")]
@@ -34,7 +34,7 @@ pub struct SecretArguments {
     #[arg(long, value_name = "FILE", help_heading = "Secrets")]
     pub config: Option<PathBuf>,
 
-    /// Let the manifest run its commands and read the files and variables it names, this once
+    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host, this once
     #[arg(long, help_heading = "Secrets")]
     pub trust_config: bool,
 
@@ -56,10 +56,9 @@ pub struct DoctorArguments {
 }
 
 /// How lines of an env file are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EnvironmentFileDialect {
     /// As `docker run --env-file`: no quotes, no escapes, `#` only at the start of a line
-    #[default]
     Docker,
     /// As Compose: quotes, comments, values over several lines; `$` is taken literally
     Dotenv,
@@ -75,13 +74,14 @@ impl From<EnvironmentFileDialect> for Dialect {
 }
 
 impl SecretArguments {
-    /// The flags as the search for values takes them.
+    /// The flags as the search for values takes them. `dialect` is what the tool reads env files in by default: `dotenv`
+    /// where the files of frameworks are handed over, `docker` where a command takes the place of `docker run`.
     #[must_use]
-    pub fn sources(&self) -> SecretSources {
+    pub fn sources(&self, dialect: Dialect) -> SecretSources {
         SecretSources {
             flags: self.secrets.clone(),
             env_files: self.environment_files.clone(),
-            dialect: self.environment_file_dialect.into(),
+            dialect: self.environment_file_dialect.map_or(dialect, Dialect::from),
             allowed_names: self.allowed_names.clone(),
             strictness: if self.strict { Strictness::Strict } else { Strictness::Lenient },
             trust: if self.trust_config { Trust::Granted } else { Trust::Withheld },

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::arguments::SecretArguments;
 use crate::resolve::{Purpose, Resolution, resolve};
 use crate::secrets::Desk;
-use crate::trust::{Trusted, acts};
+use crate::trust::{Trusted, acts, acts_on_host};
 use crate::{FoundManifest, IDENTITY_VARIABLE, ProjectStore, find_manifest, identity, identity_path, last_builds};
 use pscreen::words::counted;
 use pscreen::{Diagnostic, Exit, Printer};
@@ -87,7 +87,7 @@ pub fn look(arguments: &SecretArguments, purpose: Purpose, desk: &Desk) -> (Opti
         None => findings.push(Finding::warning("manifest", "there is no app.toml here", "pbuild new writes one")),
     }
     if let Some(found) = &found {
-        findings.push(trust(found, &environment));
+        findings.extend(trust(found, purpose, &environment));
     }
     let directory = found.as_ref().map_or(Path::new(""), FoundManifest::directory);
     store(directory, &environment, &mut findings);
@@ -96,25 +96,29 @@ pub fn look(arguments: &SecretArguments, purpose: Purpose, desk: &Desk) -> (Opti
     (found, findings)
 }
 
-fn trust(found: &FoundManifest, environment: &Environment<'_>) -> Finding {
+/// What the manifest asks for: how much of it is trusted, and each thing that it would do with this machine.
+fn trust(found: &FoundManifest, purpose: Purpose, environment: &Environment<'_>) -> Vec<Finding> {
     let trusted = Trusted::remembered(found, environment);
-    if let Some(danger) = trusted.danger() {
-        return Finding::warning("trust", format!("{}: {danger}", found.path.display()), danger.help(&found.path));
-    }
     let acts = acts(&found.manifest);
     let open = acts.iter().filter(|act| !trusted.covers(act)).count();
-    if acts.is_empty() {
-        Finding::ok("trust", "the manifest asks for nothing that needs trust")
-    } else if open == 0 {
-        Finding::ok("trust", format!("all {} entries that fetch values are trusted", acts.len()))
-    } else {
-        let text = format!("{open} of {} ways to fetch values are not trusted", acts.len());
-        Finding::warning(
-            "trust",
-            text,
-            "look at the manifest, then `pbuild trust`; values from flags and the store need none",
-        )
-    }
+    let advice = match trusted.danger() {
+        Some(danger) => danger.help(&found.path),
+        None => format!("look at the manifest, then `{} trust`", purpose.tool()),
+    };
+    let mut findings = vec![match trusted.danger() {
+        Some(danger) => Finding::warning("trust", format!("{}: {danger}", found.path.display()), advice.clone()),
+        None if acts.is_empty() => Finding::ok("trust", "the manifest asks for nothing that needs trust"),
+        None if open == 0 => Finding::ok("trust", format!("all {} entries that need trust are trusted", acts.len())),
+        None => {
+            let text = format!("{open} of {} entries that need trust are not trusted", acts.len());
+            Finding::warning("trust", text, format!("{advice}; values from flags and the store need none"))
+        }
+    }];
+    findings.extend(acts_on_host(&found.manifest).iter().map(|act| {
+        let text = format!("line {}: {}", act.line, act.told);
+        if trusted.covers(act) { Finding::ok("host", text) } else { Finding::warning("host", text, advice.clone()) }
+    }));
+    findings
 }
 
 fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Finding>) {
@@ -161,7 +165,7 @@ fn secrets(
     let environment = |name: &str| std::env::var_os(name);
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
-    let sources = arguments.sources();
+    let sources = arguments.sources(purpose.dialect());
     // What is at hand, without running any command that fetches values.
     let resolution = match resolve(&sources, found, Purpose::List, &mut inputs, &desk.cancellation) {
         Ok(resolution) => resolution,
@@ -208,7 +212,8 @@ fn absent(declared: &papp::Secret, resolution: &Resolution, purpose: Purpose) ->
         return None;
     }
     if let Some(entry) = resolution.untrusted.iter().find(|entry| entry.name == name) {
-        return Some(Finding::warning(name, format!("waits for trust: {}", entry.act.told), "pbuild trust"));
+        let advice = format!("{} trust", purpose.tool());
+        return Some(Finding::warning(name, format!("waits for trust: {}", entry.act.told), advice));
     }
     if matches!(declared.from, Some(papp::Origin::Command { .. })) {
         return Some(Finding::ok(name, "fetched by its command when it is needed"));
@@ -301,6 +306,26 @@ mod tests {
         let code = |findings: &[Finding]| report(findings, false, &printer).unwrap();
         assert_eq!(code(&[ok.clone(), warning.clone()]), Exit::Done);
         assert_eq!(code(&[ok, problem, Finding { health: Health::Problem, ..warning }]), Exit::EngineUnreachable);
+    }
+
+    #[test]
+    fn what_a_manifest_wants_of_the_host_is_said_line_by_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.toml");
+        std::fs::write(&path, "[run]\nvolumes = [\"/:/host\"]\n").unwrap();
+        let found = find_manifest(Some(&path), &[]).unwrap().unwrap();
+        let environment = |name: &str| (name == "HOME").then(|| folder.path().into());
+        let told = || -> Vec<_> {
+            let findings = trust(&found, Purpose::Run, &environment);
+            findings.into_iter().map(|finding| (finding.health, finding.text, finding.advice)).collect()
+        };
+        let [(_, summary, advice), (health, host, _)] = &told()[..] else { panic!("a summary and a line") };
+        assert_eq!(summary, "1 of 1 entries that need trust are not trusted");
+        assert!(advice.as_deref().is_some_and(|advice| advice.contains("`prun trust`")), "{advice:?}");
+        assert_eq!(*health, Health::Warning);
+        assert_eq!(host, "line 2: the container reads and writes \"/\" of the host, at \"/host\"");
+        crate::trust::remember(&found, &environment).unwrap();
+        assert!(told().iter().all(|(health, _, _)| *health == Health::Ok));
     }
 
     #[test]

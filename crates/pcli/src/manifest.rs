@@ -21,6 +21,8 @@ pub struct FoundManifest {
     pub path: PathBuf,
     /// What it says.
     pub manifest: Manifest,
+    /// Its text, read once: what is kept of a start is what was looked at, whatever the file became.
+    pub text: String,
 }
 
 impl FoundManifest {
@@ -91,8 +93,10 @@ fn read(path: &Path) -> Result<Option<FoundManifest>, FindError> {
         Ok(metadata) if metadata.len() > LARGEST => return Err(FindError::TooLarge { path: path.to_owned() }),
         Ok(_) => {}
     }
-    let manifest = Manifest::parse(path, &fs::read(path).map_err(failed)?)?;
-    Ok(Some(FoundManifest { path: path.to_owned(), manifest }))
+    let bytes = fs::read(path).map_err(failed)?;
+    let manifest = Manifest::parse(path, &bytes)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Some(FoundManifest { path: path.to_owned(), manifest, text }))
 }
 
 impl FindError {

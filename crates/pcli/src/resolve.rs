@@ -8,6 +8,7 @@ mod command;
 mod compose;
 mod error;
 mod project;
+mod readings;
 mod store;
 
 use std::collections::BTreeSet;
@@ -26,7 +27,7 @@ use project::{Answer, ProjectFiles};
 use store::LazyStore;
 
 use crate::FoundManifest;
-use crate::trust::{Act, Danger, Trusted};
+use crate::trust::{Act, Danger, Trusted, acts_on_host};
 use pscreen::Cancellation;
 
 /// Which secrets are needed.
@@ -42,7 +43,29 @@ pub enum Purpose {
     List,
 }
 
-/// Whether the manifest may act: run commands, read files and variables that it names.
+impl Purpose {
+    /// The tool whose commands do this work.
+    #[must_use]
+    pub(crate) fn tool(self) -> &'static str {
+        match self {
+            Self::Run => "prun",
+            Self::Build | Self::Search | Self::List => "pbuild",
+        }
+    }
+}
+
+impl Purpose {
+    /// How the tool reads env files by default.
+    #[must_use]
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Self::Run => Dialect::Docker,
+            Self::Build | Self::Search | Self::List => Dialect::Dotenv,
+        }
+    }
+}
+
+/// Whether the manifest may act: run commands, read files and variables that it names, mount what is the host's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
     /// The user said so, with `--trust-config`.
@@ -114,6 +137,9 @@ pub fn resolve(
         (Trust::Withheld, Some(found)) => Trusted::remembered(found, inputs.environment()),
         _ => Trusted::everything(),
     };
+    if purpose == Purpose::Run {
+        may_reach_the_host(manifest, &trusted)?;
+    }
     let mut search = Search { declared, purpose, found: Vec::new(), warnings: Vec::new() };
     search.flags(&sources.flags, inputs)?;
     search.env_files(sources, inputs)?;
@@ -136,8 +162,8 @@ pub fn resolve(
                     refused(act);
                     continue;
                 }
-                Answer::Value(value, source) => {
-                    search.take(name, value, source)?;
+                Answer::Value(value, other, source) => {
+                    search.take_read(name, value, other, source)?;
                     continue;
                 }
             }
@@ -152,7 +178,10 @@ pub fn resolve(
                 Some(value) if value.is_empty() && !needed => {}
                 Some(_) if !trusted.covers(&act) => refused(act),
                 Some(value) => search.take(name, value, Source::Environment)?,
-                None if needed => missing.push(Missing { name: secret.name.clone(), line: secret.line }),
+                None if needed => {
+                    let similar = search.similar(&secret.name, inputs);
+                    missing.push(Missing { name: secret.name.clone(), line: secret.line, similar });
+                }
                 None => {}
             },
         }
@@ -177,6 +206,17 @@ pub fn resolve(
     }
     let (danger, warnings) = (trusted.danger(), search.warnings);
     Ok(Resolution { secrets: search.found, deferred, untrusted: passed, danger, warnings })
+}
+
+/// Refuses a start that would mount what is the host's without trust, before anything is read or run for it.
+fn may_reach_the_host(manifest: Option<&FoundManifest>, trusted: &Trusted) -> Result<(), ResolveError> {
+    let Some(found) = manifest else { return Ok(()) };
+    let acts: Vec<Act> = acts_on_host(&found.manifest).into_iter().filter(|act| !trusted.covers(act)).collect();
+    if acts.is_empty() {
+        return Ok(());
+    }
+    let (path, danger) = (found.path.clone(), trusted.danger());
+    Err(ResolveError::UntrustedHost { path, acts, purpose: Purpose::Run, danger })
 }
 
 /// A search under way.
@@ -218,6 +258,32 @@ impl Search<'_> {
         if secrets.is_empty() { Ok(()) } else { Err(ResolveError::NotSearchable { secrets }) }
     }
 
+    /// A name that has a value here, and is written as this one but for its case.
+    fn similar(&self, name: &str, inputs: &Inputs<'_>) -> Option<String> {
+        let given =
+            self.found.iter().map(|secret| secret.name().as_str()).find(|known| known.eq_ignore_ascii_case(name));
+        let in_environment = || {
+            let spellings = [name.to_ascii_uppercase(), name.to_ascii_lowercase()];
+            spellings.into_iter().find(|other| other != name && (inputs.environment())(other).is_some())
+        };
+        given.map(str::to_owned).or_else(in_environment)
+    }
+
+    /// Takes a value of an env file, with what the other dialect makes of it.
+    fn take_read(
+        &mut self,
+        name: SecretName,
+        value: UserSecret,
+        other: Option<UserSecret>,
+        source: Source,
+    ) -> Result<(), ResolveError> {
+        self.take(name, value, source)?;
+        if let Some(secret) = self.found.pop() {
+            self.found.push(secret.with_reading(other));
+        }
+        Ok(())
+    }
+
     /// Takes a value under the scope and in the shape that the manifest says.
     fn take(&mut self, name: SecretName, value: UserSecret, source: Source) -> Result<(), ResolveError> {
         let choice = match self.declared.secret(name.as_str()).map(|secret| &secret.parts) {
@@ -248,6 +314,15 @@ impl Search<'_> {
             None if !name.is_variable() => Delivery::File,
             Some(_) | None => Delivery::Variable,
         };
+        if let Source::Flag(Place::File(path)) | Source::Manifest(Place::File(path)) = &source
+            && delivery == Delivery::Variable
+            && value.is_one_line_with_its_end()
+        {
+            let path = path.display();
+            self.warnings.push(format!(
+                "{path}: the value of `{name}` ends in a line end, and so will the variable; `printf %s` writes a file without"
+            ));
+        }
         self.found.push(Secret::new(name, value, scope, delivery, source)?.with_parts(choice));
         Ok(())
     }
@@ -284,8 +359,11 @@ impl Search<'_> {
         let allowed = |name: &SecretName| sources.allowed_names.iter().any(|allowed| allowed == name.as_str());
         for path in &sources.env_files {
             let file = EnvFile::read(path, sources.dialect, inputs)?;
+            let mut split = Vec::new();
             for warning in file.warnings() {
                 match warning {
+                    // The line below says it, together with everything else that the dialects read otherwise.
+                    EnvFileWarning::QuotesKept { .. } => {}
                     EnvFileWarning::ReadableByOthers if sources.strictness == Strictness::Strict => {
                         return Err(ResolveError::EnvFileOpenToOthers { path: path.clone() });
                     }
@@ -302,6 +380,7 @@ impl Search<'_> {
                     continue;
                 }
                 let line = entry.line;
+                let other = entry.other;
                 let value = match entry.value {
                     EnvValue::Literal(value) => Some(value),
                     EnvValue::FromEnvironment => inputs.variable(entry.name.as_str()),
@@ -321,8 +400,12 @@ impl Search<'_> {
                         .push(format!("{}: line {line}: the value is empty, so it is no secret", path.display()));
                     continue;
                 }
-                self.take(entry.name, value, Source::EnvFile { path: path.clone(), line })?;
+                if other.is_some() {
+                    split.push((entry.name.clone(), line));
+                }
+                self.take_read(entry.name, value, other, Source::EnvFile { path: path.clone(), line })?;
             }
+            self.warnings.extend(readings::both(path, sources.dialect, &split));
         }
         Ok(())
     }

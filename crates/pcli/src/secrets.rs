@@ -20,6 +20,8 @@ pub use command::{
 };
 pub use error::SecretsError;
 
+use psecret::Dialect;
+
 use crate::{FoundManifest, ProjectStore, find_manifest, trust};
 use pscreen::{Cancellation, Diagnostic, Exit, Printer};
 
@@ -47,7 +49,7 @@ fn environment(name: &str) -> Option<std::ffi::OsString> {
 pub fn run(command: &SecretsCommand, desk: &Desk) -> Result<Exit, Diagnostic> {
     let told = |result: Result<Exit, SecretsError>| result.map_err(|error| error.diagnostic());
     match command {
-        SecretsCommand::List(arguments) => list::run(arguments, desk),
+        SecretsCommand::List(arguments) => list::run(arguments, Dialect::Dotenv, desk),
         SecretsCommand::Init(arguments) => told(change::init(&Project::find(&arguments.project)?, arguments, desk)),
         SecretsCommand::Set(arguments) => told(change::set(&Project::find(&arguments.project)?, arguments, desk)),
         SecretsCommand::Unset(arguments) => told(change::unset(&Project::find(&arguments.project)?, arguments, desk)),
@@ -93,11 +95,11 @@ pub fn fix_permissions(desk: &Desk) -> Result<(), Diagnostic> {
 /// As [`run`].
 pub fn look(arguments: &LookArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
     match &arguments.command {
-        LookCommand::List(arguments) => list::run(arguments, desk),
+        LookCommand::List(arguments) => list::run(arguments, Dialect::Docker, desk),
     }
 }
 
-/// Remembers, or forgets, that the user trusts what the manifest would do; says what that is.
+/// Says what the manifest would do, and remembers or forgets that the user trusts it to, unless that was only to be shown.
 ///
 /// # Errors
 ///
@@ -114,6 +116,11 @@ pub fn trust(arguments: &TrustArguments, desk: &Desk) -> Result<Exit, Diagnostic
         desk.stderr.fact("trust", &format!("{} asks for nothing that needs trust", found.path.display()));
     } else {
         acts.iter().for_each(|act| desk.stderr.fact("trust", &act.told));
+        if arguments.dry_run {
+            let path = found.path.display();
+            desk.stderr.fact("trust", &format!("{path} would be allowed this; nothing is remembered"));
+            return Ok(Exit::Done);
+        }
         trust::remember(&found, &environment).map_err(|error| error.diagnostic())?;
         desk.stderr.fact("trust", &format!("{} may do this; an entry that changes asks again", found.path.display()));
     }

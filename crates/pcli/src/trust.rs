@@ -1,7 +1,7 @@
 //! What the user allowed a manifest to do.
 //!
 //! A manifest is code from whoever wrote the repository. What its entries do on the machine of whoever runs the tool (run
-//! a command, read a file, read a variable of the process environment) is done only after the user said `pbuild trust` for
+//! a command, read a file, read a variable of the process environment, mount what is the host's into a container) is done only after the user said `pbuild trust` for
 //! exactly these entries of this file. What is kept is one digest for each entry, in a private file of the user's state;
 //! another entry, or one that reads otherwise, asks again, and those that did not change do not.
 
@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use papp::{Manifest, Origin};
+use papp::{Check, Health, Init, Manifest, Mount, Origin, VolumeSource};
 use pvault::{Environment, VaultError, state_folder};
 use sha2::{Digest as _, Sha256};
 
@@ -128,8 +128,8 @@ pub struct Act {
     pub line: usize,
     /// What would happen, for people and for the digest.
     pub told: String,
-    /// What the user can give to `--secret` instead.
-    pub flag: String,
+    /// What the user can give to `--secret` instead, where that would do.
+    pub flag: Option<String>,
 }
 
 impl Act {
@@ -148,7 +148,7 @@ impl Act {
             None if secret.value.is_some() => return None,
             None => (variable(name), format!("id={name}")),
         };
-        Some(Self { line: secret.line, told: format!("`{name}` {what}"), flag })
+        Some(Self { line: secret.line, told: format!("`{name}` {what}"), flag: Some(flag) })
     }
 
     /// What has to happen for this secret's value to come from an env file that the manifest names.
@@ -156,7 +156,27 @@ impl Act {
     pub fn of_file(file: &papp::EnvFile, secret: &papp::Secret) -> Self {
         let name = &secret.name;
         let told = format!("`{name}` reads the env file {:?}", file.path);
-        Self { line: file.line, told, flag: format!("id={name}") }
+        Self { line: file.line, told, flag: Some(format!("id={name}")) }
+    }
+
+    /// What has to happen for a volume that is a folder, a file or a socket of the host; `None` for one of the project.
+    #[must_use]
+    pub fn of_mount(mount: &Mount) -> Option<Self> {
+        let VolumeSource::Host(path) = &mount.volume.source else { return None };
+        let extent = if mount.volume.read_only { "reads" } else { "reads and writes" };
+        let told = format!("the container {extent} {path:?} of the host, at {:?}", mount.volume.target);
+        Some(Self { line: mount.line, told, flag: None })
+    }
+
+    fn of_init(init: &Init) -> Self {
+        let told = format!("`{}` runs {:?} beside what is mounted of the host", init.name, init.command);
+        Self { line: init.line, told, flag: None }
+    }
+
+    fn of_health(health: &Health) -> Option<Self> {
+        let Check::Command(command) = &health.check else { return None };
+        let told = format!("the health check runs {command:?} beside what is mounted of the host");
+        Some(Self { line: health.line, told, flag: None })
     }
 
     fn digest(&self) -> String {
@@ -171,7 +191,22 @@ pub fn acts(manifest: &Manifest) -> Vec<Act> {
         let files = manifest.env_files.iter().filter(|_| secret.from.is_none());
         files.map(|file| Act::of_file(file, secret)).collect()
     };
-    manifest.acting_secrets().flat_map(|secret| Act::of(secret).into_iter().chain(of_files(secret))).collect()
+    let of_secrets = manifest.acting_secrets().flat_map(|secret| Act::of(secret).into_iter().chain(of_files(secret)));
+    of_secrets.chain(acts_on_host(manifest)).collect()
+}
+
+/// What a start of the manifest does with the host: the folders, files and sockets that it mounts, and the commands of
+/// the manifest that run beside them. A manifest has no words for devices, capabilities and networks of the host.
+///
+/// Where nothing of the host is mounted, a command reaches no more than the image does, and needs no trust.
+#[must_use]
+pub fn acts_on_host(manifest: &Manifest) -> Vec<Act> {
+    let mut acts: Vec<Act> = manifest.run.volumes.iter().filter_map(Act::of_mount).collect();
+    if !acts.is_empty() {
+        acts.extend(manifest.init.iter().map(Act::of_init));
+        acts.extend(manifest.run.health.iter().filter_map(Act::of_health));
+    }
+    acts
 }
 
 /// What the user lets one manifest do.
@@ -281,7 +316,7 @@ mod tests {
     fn manifest(folder: &Path, text: &str) -> FoundManifest {
         let path = folder.join("app.toml");
         fs::write(&path, text).unwrap();
-        FoundManifest { manifest: Manifest::parse(&path, text.as_bytes()).unwrap(), path }
+        FoundManifest { manifest: Manifest::parse(&path, text.as_bytes()).unwrap(), path, text: text.to_owned() }
     }
 
     const TWO: &str = "[secrets]\nA = { from = { env = \"AA\" } }\nB = { from = { command = [\"op\", \"read\"] } }\n";
@@ -323,6 +358,34 @@ mod tests {
         forget(&found, &environment).unwrap();
         assert!(!is_trusted(&found, &environment));
         assert!(is_trusted(&manifest(other.path(), TWO), &environment), "another manifest's trust stays");
+    }
+
+    const HOST: &str = concat!(
+        "[run]\nvolumes = [\n  \"uploads:/srv\",\n  \"/:/host\",\n  \"./etc:/etc/app:ro\",\n]\n",
+        "health = { command = [\"true\"] }\n[[init]]\nname = \"migrate\"\ncommand = [\"sh\", \"-c\", \"true\"]\n",
+    );
+
+    #[test]
+    fn what_is_mounted_of_the_host_acts_and_so_does_what_runs_beside_it() {
+        let (home, one) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let environment = |name: &str| (name == "HOME").then(|| OsString::from(home.path()));
+        let found = manifest(one.path(), HOST);
+        let told: Vec<_> = acts(&found.manifest).into_iter().map(|act| (act.line, act.told)).collect();
+        let expected = [
+            (4, "the container reads and writes \"/\" of the host, at \"/host\""),
+            (5, "the container reads \"./etc\" of the host, at \"/etc/app\""),
+            (10, "`migrate` runs [\"sh\", \"-c\", \"true\"] beside what is mounted of the host"),
+            (7, "the health check runs [\"true\"] beside what is mounted of the host"),
+        ];
+        assert_eq!(told, expected.map(|(line, told)| (line, told.to_owned())));
+        remember(&found, &environment).unwrap();
+        assert!(is_trusted(&found, &environment));
+        for (old, new) in [("/:/host", "/:/srv"), (":ro", ""), ("./etc", "./etc/.."), ("[\"sh\"", "[\"ash\"")] {
+            assert!(!is_trusted(&manifest(one.path(), &HOST.replace(old, new)), &environment), "{old} is {new}");
+        }
+        // Beside volumes of the project alone, a command is as harmless as the image.
+        let own = manifest(one.path(), &HOST.replace("/:/host", "a:/host").replace("./etc", "b"));
+        assert!(acts(&own.manifest).is_empty());
     }
 
     #[test]

@@ -152,7 +152,7 @@ fn composition(lines: &[&str]) {
             return;
         }
     };
-    let found = FoundManifest { path: path.to_owned(), manifest };
+    let found = FoundManifest { path: path.to_owned(), manifest, text };
     let sources = SecretSources { trust: Trust::Granted, ..SecretSources::default() };
     let environment = |name: &str| (name == "S").then(|| KNOWN[0].1.into());
     let mut stdin = io::empty();

@@ -53,7 +53,8 @@ pub(crate) enum Command {
     Services(ServicesCommand),
     /// Show where the secrets of a project come from
     Secrets(pcli::secrets::LookArguments),
-    /// Let the manifest run its commands and read the files and variables it names; you will be asked again if an entry changes
+    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host; you will be asked
+    /// again if an entry changes
     Trust(pcli::secrets::TrustArguments),
     /// Check the setup and suggest fixes: engine, manifest, store, secrets, delivery; no value is shown
     Doctor(pcli::arguments::DoctorArguments),

@@ -114,7 +114,7 @@ impl Plan {
         // Relative paths in flags begin where the flags were typed.
         let here = order.directory.as_deref().unwrap_or(folder);
         let mut container = order.container.check(here, &order.command)?;
-        container.mount_first(manifest.run.volumes.iter().cloned());
+        container.mount_first(manifest.run.volumes.iter().map(|mount| mount.volume.clone()));
         let (health, timeout) = match &manifest.run.health {
             Some(health) => (Some(health.check.clone()), health.timeout),
             None => (None, None),

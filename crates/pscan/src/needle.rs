@@ -62,9 +62,18 @@ impl NeedleSetBuilder {
         self.taken_apart(name, value, &Parts::of(value, &PartChoice::All))
     }
 
-    /// Adds a secret with those of its parts.
+    /// Adds a secret with those of its parts, and its further readings.
     #[must_use]
     pub fn taken_apart(mut self, name: &SecretName, value: &UserSecret, parts: &Parts) -> Self {
+        self.search(name, value, parts);
+        for (reading, parts) in parts.readings() {
+            self.search(name, reading, parts);
+        }
+        self.redactor = self.redactor.taken_apart(name, value, parts);
+        self
+    }
+
+    fn search(&mut self, name: &SecretName, value: &UserSecret, parts: &Parts) {
         let unsearched =
             |part: Option<&str>, why| Unsearched { name: name.clone(), part: part.map(str::to_owned), why };
         match Searchability::of(value) {
@@ -88,8 +97,6 @@ impl NeedleSetBuilder {
         if parts.is_cut() {
             self.incomplete.push(format!("{name} was not taken apart to its end"));
         }
-        self.redactor = self.redactor.taken_apart(name, value, parts);
-        self
     }
 
     /// Compiles everything into one search.

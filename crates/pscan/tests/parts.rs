@@ -21,10 +21,13 @@ fn needles(value: &[u8], choice: &PartChoice) -> NeedleSet {
 }
 
 fn search(value: &[u8], file: &[u8]) -> Report {
+    search_for(&needles(value, &PartChoice::All), file)
+}
+
+fn search_for(needles: &NeedleSet, file: &[u8]) -> Report {
     let archive = Image::new().layer(Layer::new().file("etc/app", file), "RUN build").docker_legacy("shop:1").tar();
     let options = Options::default();
-    audit(archive.as_slice(), &needles(value, &PartChoice::All), &options, &mut |_| ControlFlow::Continue(()))
-        .expect("an archive")
+    audit(archive.as_slice(), needles, &options, &mut |_| ControlFlow::Continue(())).expect("an archive")
 }
 
 #[track_caller]
@@ -65,6 +68,22 @@ fn kubeconfig() -> String {
         STANDARD.encode(CERTIFICATE),
         STANDARD.encode(RSA),
     )
+}
+
+#[test]
+fn another_reading_of_a_secret_is_found_under_its_own_name() {
+    use psecret::{Delivery, Scope, Secret, Source};
+    let name = SecretName::parse("TOKEN").expect("a name");
+    let value = UserSecret::new(b"\"hunter2 hunter2\" # said".to_vec());
+    let secret = Secret::new(name, value, Scope::Both, Delivery::Variable, Source::Environment).expect("it fits");
+    let secret = secret.with_reading(Some(UserSecret::new(b"hunter2 hunter2".to_vec())));
+    let builder = NeedleSetBuilder::new().taken_apart(secret.name(), secret.value(), secret.parts());
+    let needles = builder.build().expect("few forms");
+    for file in ["is hunter2 hunter2 here", "is \"hunter2 hunter2\" # said"] {
+        let report = search_for(&needles, file.as_bytes());
+        assert_eq!(report.verdict(), Verdict::Leak, "{file}");
+        assert!(report.findings().iter().all(|finding| finding.part().is_none()), "{file}");
+    }
 }
 
 #[test]

@@ -3,8 +3,12 @@
 mod docker;
 mod dotenv;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
+
+use zeroize::Zeroizing;
 
 use crate::{SecretName, UserSecret};
 
@@ -61,8 +65,42 @@ pub struct EnvEntry {
     pub name: SecretName,
     /// Its value.
     pub value: EnvValue,
+    /// What the other dialect makes of the same text, where that is another value: whoever wrote the file may have meant
+    /// either, so both are as secret.
+    pub other: Option<UserSecret>,
     /// The line it stands on, from 1.
     pub line: usize,
+}
+
+/// What a reader makes of one name, before the value is closed.
+struct Reading {
+    name: SecretName,
+    value: Option<Zeroizing<Vec<u8>>>,
+    line: usize,
+    /// Where it stands in the text, from its name or `export` to the end of its last line.
+    at: Range<usize>,
+}
+
+impl Reading {
+    /// The reading of the other dialect, where it is another value of the same name.
+    ///
+    /// A value of several lines has none in `docker`: there each line is a name.
+    fn other(&self, text: &str, dialect: Dialect) -> Option<Zeroizing<Vec<u8>>> {
+        let value = self.value.as_ref()?;
+        let other = match dialect {
+            Dialect::Docker => dotenv::first(&text[self.at.start..])?,
+            Dialect::Dotenv => docker::first(text.get(self.at.clone()).filter(|text| !text.contains('\n'))?)?,
+        };
+        let other_value = other.value.filter(|other| other != value && !other.is_empty())?;
+        (other.name == self.name).then_some(other_value)
+    }
+
+    fn close(mut self, text: &str, dialect: Dialect) -> EnvEntry {
+        let closed = |mut value: Zeroizing<Vec<u8>>| UserSecret::new(std::mem::take(&mut *value));
+        let other = self.other(text, dialect).map(closed);
+        let value = self.value.take().map_or(EnvValue::FromEnvironment, |value| EnvValue::Literal(closed(value)));
+        EnvEntry { name: self.name, value, other, line: self.line }
+    }
 }
 
 /// Something in an env file that is taken but seldom meant.
@@ -148,6 +186,26 @@ pub struct EnvFileError {
     pub fault: EnvFileFault,
 }
 
+impl EnvFileError {
+    /// What to do about it, where there is something.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self.fault {
+            EnvFileFault::Export | EnvFileFault::SeveralLines => Some(
+                "--env-file-dialect dotenv reads the file as Compose does; one that app.toml names has its own `dialect`",
+            ),
+            EnvFileFault::NotUtf8
+            | EnvFileFault::Nul
+            | EnvFileFault::NoName
+            | EnvFileFault::BadName
+            | EnvFileFault::NoValue
+            | EnvFileFault::OpenQuote
+            | EnvFileFault::AfterQuote
+            | EnvFileFault::LongLine => None,
+        }
+    }
+}
+
 /// A fault of an env file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -161,6 +219,14 @@ pub enum EnvFileFault {
     /// A `=` without a name.
     #[error("no name before `=`")]
     NoName,
+    /// `export` before a name, in the dialect `docker`.
+    #[error("`export` before a name, which the docker dialect does not take")]
+    Export,
+    /// A value in quotes that goes on in further lines, in the dialect `docker`; the place is that of the opening quote.
+    #[error(
+        "the quote that opens here is not closed on its line, and the docker dialect knows no values of several lines"
+    )]
+    SeveralLines,
     /// A name with blanks or other characters that no name has.
     #[error("a name with a blank or a character that names cannot have")]
     BadName,
@@ -193,14 +259,16 @@ impl EnvFile {
     /// The first [`EnvFileError`]; nothing is taken from a file that has one.
     pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Self, EnvFileError> {
         let text = check_text(bytes)?;
-        let entries = match dialect {
-            Dialect::Docker => docker::entries(text)?,
-            Dialect::Dotenv => dotenv::entries(text)?,
+        let readings = match dialect {
+            Dialect::Docker => docker::readings(text)?,
+            Dialect::Dotenv => dotenv::readings(text)?,
         };
         let mut file = Self { entries: Vec::new(), warnings: Vec::new() };
-        for entry in entries {
-            file.take(entry, dialect);
+        let mut taken = Taken::default();
+        for reading in readings {
+            file.take(reading.close(text, dialect), dialect, &mut taken);
         }
+        file.entries = taken.entries.into_iter().flatten().collect();
         Ok(file)
     }
 
@@ -226,7 +294,7 @@ impl EnvFile {
         self.warnings.push(warning);
     }
 
-    fn take(&mut self, entry: EnvEntry, dialect: Dialect) {
+    fn take(&mut self, entry: EnvEntry, dialect: Dialect, taken: &mut Taken) {
         let (name, line) = (entry.name.clone(), entry.line);
         if name.steers_programs() {
             self.warn(EnvFileWarning::SteersPrograms { name: name.clone(), line });
@@ -234,7 +302,7 @@ impl EnvFile {
         // A line without `=` may be a piece of a value, so no other warning shows it. It replaces nothing here: if the
         // environment lacks the name, the value before it counts.
         let EnvValue::Literal(value) = &entry.value else {
-            return self.entries.push(entry);
+            return taken.push(entry);
         };
         if !name.is_variable() {
             self.warn(EnvFileWarning::NotAVariable { name: name.clone(), line });
@@ -245,11 +313,30 @@ impl EnvFile {
             Quotes::Before => self.warn(EnvFileWarning::QuoteOpens { name: name.clone(), line }),
             Quotes::None => {}
         }
-        while let Some(at) = self.entries.iter().position(|earlier| earlier.name == name) {
-            let dropped = self.entries.remove(at).line;
+        for dropped in taken.remove(&name) {
             self.warn(EnvFileWarning::Duplicate { name: name.clone(), line, dropped });
         }
-        self.entries.push(entry);
+        taken.push(entry);
+    }
+}
+
+/// The entries so far, each found by its name: a file of a megabyte holds a hundred thousand.
+#[derive(Default)]
+struct Taken {
+    entries: Vec<Option<EnvEntry>>,
+    places: BTreeMap<SecretName, Vec<usize>>,
+}
+
+impl Taken {
+    fn push(&mut self, entry: EnvEntry) {
+        self.places.entry(entry.name.clone()).or_default().push(self.entries.len());
+        self.entries.push(Some(entry));
+    }
+
+    /// Removes all of a name, and says on which lines they stood.
+    fn remove(&mut self, name: &SecretName) -> Vec<usize> {
+        let places = self.places.remove(name).unwrap_or_default();
+        places.into_iter().filter_map(|at| self.entries[at].take()).map(|entry| entry.line).collect()
     }
 }
 

@@ -136,6 +136,7 @@ pub struct Parts {
     left_out: usize,
     cut: bool,
     structured: bool,
+    readings: Vec<(UserSecret, Parts)>,
 }
 
 impl Parts {
@@ -161,15 +162,24 @@ impl Parts {
             left_out,
             cut,
             structured: matches!(content, Content::Public | Content::Mixed),
+            readings: Vec::new(),
         };
         parts.chosen(choice)
     }
 
     /// Keeps some of the parts alone.
     pub(crate) fn chosen(mut self, choice: &PartChoice) -> Self {
+        // Whichever parts count, the value has been written down in every reading. What has no such part was told once.
+        let of_reading = |(value, parts): (UserSecret, Self)| {
+            let parts = Self { unsearched: Vec::new(), ..parts.chosen(choice) };
+            (value, parts)
+        };
+        self.readings = self.readings.into_iter().map(of_reading).collect();
         let names = match choice {
             PartChoice::All => return self,
-            PartChoice::None => return Self { structured: self.structured, ..Self::default() },
+            PartChoice::None => {
+                return Self { structured: self.structured, readings: self.readings, ..Self::default() };
+            }
             PartChoice::Named(names) => names,
         };
         let is = |part: &str, name: &String| part == name || part.rsplit('/').next() == Some(name);
@@ -183,6 +193,23 @@ impl Parts {
         self.unsearched.retain(|part| chosen(&part.name));
         self.unsearched.extend(absent.into_iter().map(|name| UnsearchedPart { name, why: Why::Absent }));
         self
+    }
+
+    /// Adds what another reader of the same text takes for the value, unless that is too short to be searched for.
+    pub(crate) fn add_reading(&mut self, value: UserSecret, choice: &PartChoice) {
+        match Searchability::of(&value) {
+            Searchability::Empty | Searchability::Unprotected(_) => {}
+            Searchability::Weak | Searchability::Full => {
+                let parts = Self { unsearched: Vec::new(), ..Self::of(&value, choice) };
+                self.readings.push((value, parts));
+            }
+        }
+    }
+
+    /// What other readers of the same text take for the value, each taken apart. They are as secret as the value, and are
+    /// searched for and masked under the secret's own name.
+    pub fn readings(&self) -> impl Iterator<Item = (&UserSecret, &Self)> {
+        self.readings.iter().map(|(value, parts)| (value, parts))
     }
 
     /// The parts, outer ones first.

@@ -42,14 +42,15 @@ impl RedactorBuilder {
         self.taken_apart(name, value, &Parts::of(value, &PartChoice::All))
     }
 
-    /// Masks a user secret and those parts of it.
+    /// Masks a user secret, those parts of it, and its further readings.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 4: the redactor must know what to mask")]
     pub fn taken_apart(self, name: &SecretName, value: &UserSecret, parts: &Parts) -> Self {
         let whole = self.masked(name.as_str(), value.expose(), parts.lines_tell());
-        parts
+        let apart = parts
             .iter()
-            .fold(whole, |builder, part| builder.masked(name.as_str(), part.value().expose(), part.lines_tell()))
+            .fold(whole, |builder, part| builder.masked(name.as_str(), part.value().expose(), part.lines_tell()));
+        parts.readings().fold(apart, |builder, (reading, parts)| builder.taken_apart(name, reading, parts))
     }
 
     /// Masks any other confidential bytes in each of their forms, as `***label***`.

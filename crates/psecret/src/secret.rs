@@ -142,6 +142,15 @@ impl Secret {
         Self { parts: self.parts.chosen(&choice), choice, ..self }
     }
 
+    /// Adds what another reader of the same text takes for the value: it is searched for and masked like the value.
+    #[must_use]
+    pub fn with_reading(mut self, reading: Option<UserSecret>) -> Self {
+        if let Some(reading) = reading {
+            self.parts.add_reading(reading, &self.choice);
+        }
+        self
+    }
+
     /// The secret's name.
     #[must_use]
     pub fn name(&self) -> &SecretName {

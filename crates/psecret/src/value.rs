@@ -58,6 +58,12 @@ impl UserSecret {
         self.0.is_empty()
     }
 
+    /// Whether the value is one line with the line end that editors and `echo` write behind it.
+    #[must_use]
+    pub fn is_one_line_with_its_end(&self) -> bool {
+        self.0.iter().position(|byte| *byte == b'\n').is_some_and(|at| at > 0 && at + 1 == self.0.len())
+    }
+
     /// Whether the value holds a NUL byte, which no environment variable can.
     #[must_use]
     pub fn has_nul(&self) -> bool {

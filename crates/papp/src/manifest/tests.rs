@@ -107,7 +107,7 @@ fn takes_every_key_of_the_design() {
     assert_eq!(manifest.init[1].timeout, Some(Duration::from_secs(300)));
     assert_eq!((manifest.run.replicas, manifest.run.deliver), (2, Deliver::Files));
     assert_eq!(manifest.run.ports.iter().map(Port::to_string).collect::<Vec<_>>(), ["127.0.0.1:8080:8080", "9090"]);
-    assert_eq!(manifest.run.volumes[1].source, VolumeSource::Host("./etc".into()));
+    assert_eq!(manifest.run.volumes[1].volume.source, VolumeSource::Host("./etc".into()));
     let health = manifest.run.health.as_ref().unwrap();
     assert_eq!(health.check, Check::Http { path: "/healthz".into(), port: Some(8080) });
 }

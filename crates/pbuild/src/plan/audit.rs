@@ -69,7 +69,7 @@ pub(crate) fn parse(arguments: &AuditArguments) -> Result<AuditOrder, AuditOrder
         baseline: arguments.baseline.clone(),
         new_baseline: arguments.write_baseline.clone(),
         memory: if arguments.no_cache { LayerMemoryUse::Ignored } else { LayerMemoryUse::Used },
-        sources: arguments.secrets.sources(),
+        sources: arguments.secrets.sources(psecret::Dialect::Dotenv),
         tls: Tls::of_flag(arguments.secrets.require_tls),
     })
 }

@@ -154,7 +154,7 @@ pub(crate) fn parse(
         extras,
         forwarding,
         manifest: found,
-        sources: arguments.secrets.sources(),
+        sources: arguments.secrets.sources(psecret::Dialect::Dotenv),
         tls,
         builder,
         choices,

@@ -17,6 +17,8 @@ pub struct Missing {
     pub name: String,
     /// The manifest's line that declares it.
     pub line: usize,
+    /// A name that has a value and differs in its case alone.
+    pub similar: Option<String>,
 }
 
 /// A declared secret whose value the manifest may not get.
@@ -86,6 +88,18 @@ pub enum ResolveError {
         /// Why what was trusted once does not count.
         danger: Option<Danger>,
     },
+    /// The manifest would mount what is the host's, and the user did not say that it may.
+    #[error("{} may not reach into this machine before you trust it", path.display())]
+    UntrustedHost {
+        /// The manifest.
+        path: PathBuf,
+        /// What it would do.
+        acts: Vec<Act>,
+        /// What it would do that for.
+        purpose: Purpose,
+        /// Why what was trusted once does not count.
+        danger: Option<Danger>,
+    },
     /// An env file of the manifest is a symbolic link to somewhere else.
     #[error("{} leads out of the manifest's folder", path.display())]
     Outside {
@@ -145,6 +159,11 @@ fn untrusted(path: &Path, entries: &[Untrusted]) -> String {
     format!("{} may not get the {values} of {} before you trust it", path.display(), names.join(", "))
 }
 
+/// The lines that ask for trust, each with what it would do.
+fn acts_of<'a>(diagnostic: Diagnostic, path: &Path, acts: impl Iterator<Item = &'a Act>) -> Diagnostic {
+    acts.fold(diagnostic, |diagnostic, act| diagnostic.note(format!("{}:{}: {}", path.display(), act.line, act.told)))
+}
+
 impl ResolveError {
     /// For people: where the secret is declared, which places were tried, what to do.
     #[must_use]
@@ -178,22 +197,36 @@ impl ResolveError {
                     .chain(["environment".to_owned()])
                     .collect();
                 let places = places.join(", ");
+                let declared = secrets.iter().fold(declared, |diagnostic, secret| match &secret.similar {
+                    Some(similar) => diagnostic.help(format!(
+                        "did you mean `{similar}`? It has a value, and differs from `{}` in case alone",
+                        secret.name
+                    )),
+                    None => diagnostic,
+                });
                 declared
                     .note(format!("looked in: {places}"))
                     .help(format!("{way}, or scope = \"{other}\" if the {rest} does not need it"))
             }
             Self::Untrusted { path, entries, purpose, danger } => {
-                let told = entries.iter().fold(diagnostic, |diagnostic, entry| {
-                    diagnostic.note(format!("{}:{}: {}", path.display(), entry.act.line, entry.act.told))
-                });
+                let told = acts_of(diagnostic, path, entries.iter().map(|entry| &entry.act));
                 if let Some(danger) = danger {
                     return told.note(format!("{}: {danger}", path.display())).help(danger.help(path));
                 }
-                let tool = if *purpose == Purpose::Run { "prun" } else { "pbuild" };
-                let flag = entries.first().map_or("id=NAME", |entry| entry.act.flag.as_str());
+                let tool = purpose.tool();
+                let flag = entries.first().and_then(|entry| entry.act.flag.as_deref()).unwrap_or("id=NAME");
                 told.help(format!(
                     "look at these lines, then `{tool} trust`; --secret {flag} for one command; --trust-config in CI"
                 ))
+            }
+            Self::UntrustedHost { path, acts, purpose, danger } => {
+                let told = acts_of(diagnostic, path, acts.iter());
+                match danger {
+                    Some(danger) => told.note(format!("{}: {danger}", path.display())).help(danger.help(path)),
+                    None => {
+                        told.help(format!("look at these lines, then `{} trust`; --trust-config in CI", purpose.tool()))
+                    }
+                }
             }
             // `id=NAME` alone means the variable, and the file of that name when there is no variable.
             Self::Secret(SecretError::Read { name, path, .. }) if path.as_os_str() == name.as_str() => diagnostic.help(
@@ -211,6 +244,9 @@ impl ResolveError {
             Self::NotSearchable { .. } => diagnostic.help(
                 "use values of 8 characters or more, declare public ones in [env] of app.toml, or leave --strict out",
             ),
+            Self::Secret(SecretError::EnvFile { error, .. }) => {
+                error.help().into_iter().fold(diagnostic, Diagnostic::help)
+            }
             Self::Flag { .. } => diagnostic.help("write --secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE"),
             Self::Outside { .. } => diagnostic.help("put the file itself there, or give it with --env-file"),
             Self::Composition { path, fault } => {
@@ -227,7 +263,8 @@ impl ResolveError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Flag { .. } | Self::Untrusted { .. } | Self::Outside { .. } => Exit::Usage,
+            Self::Flag { .. } | Self::Outside { .. } => Exit::Usage,
+            Self::Untrusted { .. } | Self::UntrustedHost { .. } => Exit::Usage,
             Self::Composition { .. } | Self::NeverComposed { .. } => Exit::Usage,
             Self::Secret(SecretError::EnvFile { .. } | SecretError::Name | SecretError::TooManyForms { .. }) => {
                 Exit::Usage

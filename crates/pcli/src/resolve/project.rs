@@ -4,9 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use psecret::{Dialect, EnvEntry, EnvFile, EnvFileWarning, EnvValue, Inputs, SecretError, Source, UserSecret};
+use psecret::{
+    Dialect, EnvEntry, EnvFile, EnvFileWarning, EnvValue, Inputs, SecretError, SecretName, Source, UserSecret,
+};
 
-use super::ResolveError;
+use super::{ResolveError, readings};
 use crate::FoundManifest;
 use crate::trust::{Act, Trusted};
 
@@ -16,8 +18,8 @@ pub(super) enum Answer {
     Nothing,
     /// A file is there, and the manifest may not read it for this secret yet.
     Refused(Act),
-    /// Its value.
-    Value(UserSecret, Source),
+    /// Its value, and what the other dialect makes of it.
+    Value(UserSecret, Option<UserSecret>, Source),
 }
 
 /// The project's own env files, each read when the first secret is sought in it.
@@ -26,6 +28,8 @@ pub(super) struct ProjectFiles<'a> {
     /// The last one of the manifest first: it replaces those before it.
     files: Vec<(&'a papp::EnvFile, State)>,
     warnings: Vec<String>,
+    /// The names that the dialects read differently, each with its file.
+    split: Vec<(PathBuf, SecretName, usize)>,
 }
 
 enum State {
@@ -39,7 +43,12 @@ impl<'a> ProjectFiles<'a> {
     pub(super) fn new(found: Option<&'a FoundManifest>) -> Self {
         let directory = found.map(|found| found.directory().to_owned()).unwrap_or_default();
         let declared = found.into_iter().flat_map(|found| found.manifest.env_files.iter().rev());
-        Self { directory, files: declared.map(|file| (file, State::Unread)).collect(), warnings: Vec::new() }
+        Self {
+            directory,
+            files: declared.map(|file| (file, State::Unread)).collect(),
+            warnings: Vec::new(),
+            split: Vec::new(),
+        }
     }
 
     /// Takes a secret's value out. Nothing of a file is read before the user trusts the manifest to.
@@ -70,14 +79,27 @@ impl<'a> ProjectFiles<'a> {
             if let EnvValue::Literal(value) = entry.value
                 && !value.is_empty()
             {
-                return Ok(Answer::Value(value, Source::ProjectFile { path: file.path.clone(), line: entry.line }));
+                if entry.other.is_some() {
+                    self.split.push((file.path.clone(), entry.name, entry.line));
+                }
+                return Ok(Answer::Value(
+                    value,
+                    entry.other,
+                    Source::ProjectFile { path: file.path.clone(), line: entry.line },
+                ));
             }
         }
         Ok(Answer::Nothing)
     }
 
     /// What people should know about the files that were read.
-    pub(super) fn into_warnings(self) -> Vec<String> {
+    pub(super) fn into_warnings(mut self) -> Vec<String> {
+        for (file, _) in self.files.iter().rev() {
+            let of_file = self.split.iter().filter(|(path, ..)| *path == file.path);
+            let names: Vec<_> = of_file.map(|(_, name, line)| (name.clone(), *line)).collect();
+            let dialect = dialect(file.dialect);
+            self.warnings.extend(readings::both(&file.path, dialect, &names));
+        }
         self.warnings
     }
 }
@@ -105,7 +127,12 @@ fn dialect(dialect: papp::EnvFileDialect) -> Dialect {
 /// Of a file that other programs read too, only what may change a secret's value is worth a word.
 fn warnings(file: &papp::EnvFile, read: &EnvFile) -> Vec<String> {
     let counts = |warning: &&EnvFileWarning| {
-        !matches!(warning, EnvFileWarning::NotAVariable { .. } | EnvFileWarning::SteersPrograms { .. })
+        !matches!(
+            warning,
+            EnvFileWarning::NotAVariable { .. }
+                | EnvFileWarning::SteersPrograms { .. }
+                | EnvFileWarning::QuotesKept { .. }
+        )
     };
     read.warnings().iter().filter(counts).map(|warning| format!("{}: {warning}", file.path.display())).collect()
 }

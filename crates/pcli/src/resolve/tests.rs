@@ -8,6 +8,7 @@ use psecret::{RedactorBuilder, SecretError};
 use super::*;
 
 mod commands;
+mod dialects;
 
 const VALUE: &str = "c4n4ry-9f3b27e1";
 
@@ -23,9 +24,10 @@ impl Scene {
     fn new(manifest: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.toml");
+        let text = manifest.to_owned();
         let manifest = papp::Manifest::parse(&path, manifest.as_bytes()).unwrap();
         let sources = SecretSources::default();
-        Self { folder, environment: Vec::new(), sources, manifest: Some(FoundManifest { path, manifest }) }
+        Self { folder, environment: Vec::new(), sources, manifest: Some(FoundManifest { path, manifest, text }) }
     }
 
     fn flag(mut self, text: &str) -> Self {
@@ -195,6 +197,24 @@ fn a_manifest_that_is_not_trusted_fetches_nothing() {
     // Given by hand, nothing of the manifest has to act.
     let scene = Scene::new(manifest).env_file("env", "KEY=by hand\n");
     assert_found(&scene.resolve(Purpose::Build).unwrap(), &[("KEY", "by hand")]);
+}
+
+#[test]
+fn a_manifest_that_is_not_trusted_mounts_nothing_of_the_host() {
+    let text = "[secrets]\nKEY = { from = { command = [\"touch\", \"was-here\"] } }\n[run]\nvolumes = [\"/:/host\"]\n\
+                [[init]]\nname = \"own\"\ncommand = [\"chroot\", \"/host\"]\n";
+    let scene = Scene::new(text).flag("id=KEY,env=KEY").variable("KEY", VALUE);
+    let error = scene.resolve(Purpose::Run).unwrap_err();
+    insta::assert_snapshot!(scene.shown(&error), @r#"
+    error: /shop/app.toml may not reach into this machine before you trust it
+      /shop/app.toml:4: the container reads and writes "/" of the host, at "/host"
+      /shop/app.toml:7: `own` runs ["chroot", "/host"] beside what is mounted of the host
+      help: look at these lines, then `prun trust`; --trust-config in CI
+    exit code 2
+    "#);
+    // A build mounts nothing.
+    assert_found(&scene.resolve(Purpose::Build).unwrap(), &[("KEY", VALUE)]);
+    assert_found(&scene.trusted().resolve(Purpose::Run).unwrap(), &[("KEY", VALUE)]);
 }
 
 #[test]

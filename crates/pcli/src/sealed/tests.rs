@@ -110,7 +110,7 @@ fn the_identity_of_the_environment_comes_before_that_of_the_file() {
 fn the_key_of_digests_comes_from_the_variable_or_the_store() {
     let scene = Scene::new();
     let path = scene.project.path().join("app.toml");
-    let found = FoundManifest { manifest: papp::Manifest::default(), path };
+    let found = FoundManifest { manifest: papp::Manifest::default(), path, text: String::new() };
     let digest = |environment: &Environment<'_>| {
         let key = digest_key(Some(&found), environment).unwrap()?;
         Some(key.digest("x", &SecretName::parse("A").unwrap(), &UserSecret::new(b"value".to_vec())))

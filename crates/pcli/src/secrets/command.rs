@@ -28,6 +28,10 @@ pub struct TrustArguments {
     #[arg(long)]
     pub forget: bool,
 
+    /// Show what would be trusted, and remember nothing
+    #[arg(long, conflicts_with = "forget")]
+    pub dry_run: bool,
+
     /// Which project.
     #[command(flatten)]
     pub project: ProjectFlag,
@@ -161,7 +165,7 @@ pub struct ImportArguments {
     pub file: PathBuf,
 
     /// How the file is read: `docker` takes lines as they are, `dotenv` knows quotes and comments
-    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", default_value_t = EnvironmentFileDialect::Docker)]
+    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", default_value_t = EnvironmentFileDialect::Dotenv)]
     pub dialect: EnvironmentFileDialect,
 
     /// Which project.

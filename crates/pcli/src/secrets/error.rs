@@ -111,7 +111,9 @@ impl SecretsError {
             Self::Secret(SecretError::Name) => {
                 plain(Exit::Usage).help("the value is never an argument: give the name alone, and the value when asked")
             }
-            Self::Secret(SecretError::EnvFile { .. }) => plain(Exit::Usage),
+            Self::Secret(SecretError::EnvFile { error, .. }) => {
+                error.help().into_iter().fold(plain(Exit::Usage), Diagnostic::help)
+            }
             // Ctrl-C at the prompt.
             Self::Value { source, .. } if source.kind() == io::ErrorKind::Interrupted => {
                 plain(Ending::Interrupt.into())

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use psecret::{Inputs, Searchability, Secret, Source};
+use psecret::{Dialect, Inputs, Searchability, Secret, Source};
 use serde::Serialize;
 
 use super::{Desk, ListArguments, environment};
@@ -61,12 +61,12 @@ struct List {
     secrets: Vec<Row>,
 }
 
-pub(super) fn run(arguments: &ListArguments, desk: &Desk) -> Result<Exit, Diagnostic> {
+pub(super) fn run(arguments: &ListArguments, dialect: Dialect, desk: &Desk) -> Result<Exit, Diagnostic> {
     let found =
         find_manifest(arguments.secrets.config.as_deref(), &[Path::new("")]).map_err(|error| error.diagnostic())?;
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
-    let sources = arguments.secrets.sources();
+    let sources = arguments.secrets.sources(dialect);
     let resolution = resolve(&sources, found.as_ref(), Purpose::List, &mut inputs, &desk.cancellation)
         .map_err(|error| error.diagnostic())?;
     resolution.warnings.iter().for_each(|warning| desk.stderr.warning(warning));
@@ -220,6 +220,7 @@ mod tests {
         let found = FoundManifest {
             path: path.to_owned(),
             manifest: papp::Manifest::parse(path, manifest.as_bytes()).unwrap(),
+            text: manifest.to_owned(),
         };
         let secret = |name: &str, value: &str, source| {
             let (name, value) = (SecretName::parse(name).unwrap(), UserSecret::new(value.as_bytes().to_vec()));

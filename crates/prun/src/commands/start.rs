@@ -10,7 +10,7 @@ use pcli::resolve::{Purpose, SecretSources};
 use pcredential::{Ledger, NewService, Phase, ServiceRecord};
 use pengine::Engine;
 use pscreen::Exit;
-use psecret::{Inputs, RedactorBuilder, Secret};
+use psecret::{Dialect, Inputs, RedactorBuilder, Secret};
 
 use crate::command::StartArguments;
 use crate::edge::{Edge, Failure, now};
@@ -118,9 +118,9 @@ impl Start {
         let folder = found.as_ref().map_or(Path::new("."), FoundManifest::directory);
         let order = arguments.order(&std::path::absolute(".").unwrap_or_default());
         let mut plan = Plan::new(&order, declared, folder)?;
-        let (secrets, edge) = secrets(&arguments.secrets.sources(), found.as_ref(), &mut plan, edge)?;
+        let (secrets, edge) = secrets(&arguments.secrets.sources(Dialect::Docker), found.as_ref(), &mut plan, edge)?;
         let deferred = plan.composed().iter().map(|secret| secret.name.clone()).collect();
-        let text = found.as_ref().and_then(|found| std::fs::read_to_string(&found.path).ok());
+        let text = found.as_ref().map(|found| found.text.clone());
         let origin = found.as_ref().map_or(plan.project_from(), |_| "from app.toml");
         let extent = match (goal, plan.replicas()) {
             (Goal::Command, _) => "one command".to_owned(),

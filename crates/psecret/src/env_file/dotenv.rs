@@ -10,16 +10,23 @@
 //! although Compose goes on: a name without a value, text behind a closing quote, names of blanks, control or nothing, and
 //! NUL. Each of these is a mistake that would turn a part of a value into a name, or lose it.
 
-use super::{EnvEntry, EnvFileError, EnvFileFault, EnvValue, fault_at};
-use crate::{SecretName, UserSecret};
+use zeroize::Zeroizing;
 
-pub(super) fn entries(text: &str) -> Result<Vec<EnvEntry>, EnvFileError> {
-    let mut reader = Reader { text, at: 0, counted: 0, line: 1 };
-    let mut entries = Vec::new();
-    while let Some(entry) = reader.entry()? {
-        entries.push(entry);
+use super::{EnvFileError, EnvFileFault, Reading, fault_at};
+use crate::SecretName;
+
+/// What the text's first name is given, if that can be read.
+pub(super) fn first(text: &str) -> Option<Reading> {
+    Reader::new(text).reading().ok().flatten()
+}
+
+pub(super) fn readings(text: &str) -> Result<Vec<Reading>, EnvFileError> {
+    let mut reader = Reader::new(text);
+    let mut readings = Vec::new();
+    while let Some(reading) = reader.reading()? {
+        readings.push(reading);
     }
-    Ok(entries)
+    Ok(readings)
 }
 
 struct Reader<'a> {
@@ -31,6 +38,10 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text, at: 0, counted: 0, line: 1 }
+    }
+
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
@@ -47,7 +58,7 @@ impl<'a> Reader<'a> {
         Err(fault_at(self.text.as_bytes(), at, fault))
     }
 
-    fn entry(&mut self) -> Result<Option<EnvEntry>, EnvFileError> {
+    fn reading(&mut self) -> Result<Option<Reading>, EnvFileError> {
         self.skip_to_name();
         if self.rest().is_empty() {
             return Ok(None);
@@ -55,14 +66,14 @@ impl<'a> Reader<'a> {
         // Counted once: a file of half a megabyte may have as many lines.
         self.line += self.text[self.counted..self.at].matches('\n').count();
         self.counted = self.at;
-        let line = self.line;
+        let (line, begins) = (self.line, self.at);
         let name = self.name()?;
         self.skip_blanks();
         let value = match self.peek() {
             Some(quote @ (b'"' | b'\'')) => self.quoted(quote)?,
             _ => self.bare(),
         };
-        Ok(Some(EnvEntry { name, value: EnvValue::Literal(UserSecret::new(value)), line }))
+        Ok(Some(Reading { name, value: Some(Zeroizing::new(value)), line, at: begins..self.at }))
     }
 
     fn skip_blanks(&mut self) {

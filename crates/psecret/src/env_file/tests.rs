@@ -21,6 +21,12 @@ fn fault(text: &[u8], dialect: Dialect) -> (usize, usize, EnvFileFault) {
     (error.line, error.column, error.fault)
 }
 
+impl EnvEntry {
+    fn value_is(&self, expected: &str) -> bool {
+        matches!(&self.value, EnvValue::Literal(value) if value.is(expected.as_bytes()))
+    }
+}
+
 const BOTH: [Dialect; 2] = [Dialect::Docker, Dialect::Dotenv];
 
 #[test]
@@ -79,7 +85,8 @@ fn dotenv_follows_composes_quoting_d5_d6() {
 
 #[test]
 fn export_is_refused_by_docker_without_showing_the_line_d2() {
-    assert_eq!(fault(b"X=1\nexport A=hunter2", Dialect::Docker), (2, 7, EnvFileFault::BadName));
+    assert_eq!(fault(b"X=1\nexport A=hunter2", Dialect::Docker), (2, 1, EnvFileFault::Export));
+    assert_eq!(fault(b"X=1\nexport A B=hunter2", Dialect::Docker), (2, 7, EnvFileFault::BadName));
     assert_eq!(fault(b"A = 1", Dialect::Docker), (1, 2, EnvFileFault::BadName));
 }
 
@@ -96,6 +103,61 @@ fn an_open_quote_is_reported_where_it_opens_d4() {
     assert_eq!(fault(b"A='b\\'", Dialect::Dotenv), (1, 3, EnvFileFault::OpenQuote));
     assert_eq!(fault(b"A=\"b\\\"", Dialect::Dotenv), (1, 3, EnvFileFault::OpenQuote));
     assert_eq!(fault(b"A=\"b\"c", Dialect::Dotenv), (1, 6, EnvFileFault::AfterQuote));
+}
+
+#[test]
+fn docker_says_where_a_value_of_several_lines_opens_d4() {
+    let key = b"X=1\nKEY=\"-----BEGIN KEY-----\nMIIE\n-----END KEY-----\"\n";
+    assert_eq!(fault(key, Dialect::Docker), (2, 5, EnvFileFault::SeveralLines));
+    assert!(EnvFile::parse(key, Dialect::Docker).unwrap_err().help().unwrap().contains("dotenv"));
+    // What a line closes, or a later one, is not blamed for another line's fault.
+    assert_eq!(fault(b"A=\"x\"\nB C=1\n", Dialect::Docker), (2, 2, EnvFileFault::BadName));
+    assert_eq!(fault(b"A=\"x\nB=y\"\nB C=1\n", Dialect::Docker), (3, 2, EnvFileFault::BadName));
+}
+
+/// What the other dialect reads, where that is another value.
+fn other(text: &str, dialect: Dialect) -> Option<String> {
+    let file = parsed(text.as_bytes(), dialect);
+    let other = file.entries()[0].other.as_ref();
+    other.map(|value| String::from_utf8_lossy(value.bytes_for_tests()).into_owned())
+}
+
+#[test]
+fn what_the_two_dialects_read_otherwise_has_both_readings_d1_d6() {
+    for (written, docker, dotenv) in [
+        ("\"abc def\"", "\"abc def\"", "abc def"),
+        ("'abc'", "'abc'", "abc"),
+        ("abc # said", "abc # said", "abc"),
+        ("abc  ", "abc  ", "abc"),
+        ("\"a\\nb\" # said", "\"a\\nb\" # said", "a\nb"),
+    ] {
+        let text = format!("  A={written}\r\nB=x\n");
+        assert!(parsed(text.as_bytes(), Dialect::Docker).entries()[0].value_is(docker), "{text:?}");
+        assert_eq!(other(&text, Dialect::Docker).as_deref(), Some(dotenv), "{text:?}");
+        assert!(parsed(text.as_bytes(), Dialect::Dotenv).entries()[0].value_is(dotenv), "{text:?}");
+        assert_eq!(other(&text, Dialect::Dotenv).as_deref(), Some(docker), "{text:?}");
+    }
+    for same in ["A=abc\n", "A=\n", "A=a=b#c\n", "A=pa$$\n"] {
+        assert_eq!((other(same, Dialect::Docker), other(same, Dialect::Dotenv)), (None, None), "{same:?}");
+    }
+    // Docker takes no such line, or takes each line of it for itself.
+    for text in ["export A=\"x\"\n", "A: \"x\"\n", "A=\"x\ny\"\n", "A=\"\"\n"] {
+        assert_eq!(other(text, Dialect::Dotenv).filter(|other| other != "\"\""), None, "{text:?}");
+    }
+    // The file as a whole need not be one of the other dialect.
+    assert_eq!(other("A=\"x\"\nINHERITED\n", Dialect::Docker).as_deref(), Some("x"));
+}
+
+#[test]
+fn a_hundred_thousand_names_take_no_minutes() {
+    for dialect in BOTH {
+        let lines = |value: &str| (0..100_000).map(|n| format!("N{n}={value}\n")).collect::<String>();
+        for text in [lines(""), lines("\""), lines("\"x\""), "A=x\n".repeat(100_000), "A='x\n".repeat(100_000)] {
+            let began = std::time::Instant::now();
+            let _ = EnvFile::parse(text.as_bytes(), dialect);
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "{dialect}: {:?}", &text[..20]);
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,26 @@
+//! What people are told of values that the two dialects of env files read differently.
+
+use std::path::Path;
+
+use psecret::{Dialect, SecretName};
+
+/// How many names one line holds; a file may have a hundred thousand.
+const NAMED: usize = 20;
+
+/// One line about all values of a file that the other dialect reads differently; `None` where there is none.
+pub(super) fn both(path: &Path, dialect: Dialect, split: &[(SecretName, usize)]) -> Option<String> {
+    if split.is_empty() {
+        return None;
+    }
+    let mut names: Vec<String> =
+        split.iter().take(NAMED).map(|(name, line)| format!("`{name}` (line {line})")).collect();
+    if split.len() > NAMED {
+        names.push(format!("{} more", split.len() - NAMED));
+    }
+    let (names, path) = (names.join(", "), path.display());
+    let (kept, other) = match dialect {
+        Dialect::Docker => ("quotes, escapes and comments are part of the value, as in docker run", "without them"),
+        Dialect::Dotenv => ("docker run would keep quotes, escapes and comments", "with them"),
+    };
+    Some(format!("{path}: {names}: {kept}; the reading {other} is searched for and masked too"))
+}
