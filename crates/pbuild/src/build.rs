@@ -32,6 +32,7 @@ use crate::edge::{Edge, Failure};
 use crate::plan::{BuildOrder, Order};
 use crate::secrets::Secrets;
 pub(crate) use failure::of_look;
+pub(crate) use report::quoted;
 use prepared::Prepared;
 
 /// Runs the command.

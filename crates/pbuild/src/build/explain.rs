@@ -14,7 +14,7 @@ use super::frontend::UnknownFrontend;
 use super::guard::GuardError;
 use super::injection::{InjectionError, Unmatched};
 use super::push::{self, PushError};
-use super::report::without_prelude;
+use super::report::{quoted, without_prelude};
 use crate::edge::Explain;
 use crate::plan::LeakedCache;
 
@@ -159,7 +159,7 @@ impl Explain for BrokenBuild {
 
 impl BrokenBuild {
     fn failed(&self, failure: &BuildFailure) -> Diagnostic {
-        let mut diagnostic = Diagnostic::error(without_prelude(&failure.message), Exit::Failed);
+        let mut diagnostic = Diagnostic::error(quoted(&without_prelude(&failure.message)), Exit::Failed);
         if let Some(step) = self.step.as_ref().filter(|step| !step.tail.is_empty()) {
             diagnostic = diagnostic.tail("the end of its output:", step.tail.clone());
         }

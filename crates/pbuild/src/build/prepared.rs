@@ -108,7 +108,6 @@ impl<'a> Prepared<'a> {
         let bases = async { if gated { clean_bases(scene).await } else { None } };
         let looking = async { futures::join!(CacheBefore::look(&scene.site.builder), bases, attached(scene)) };
         let (before, bases, attached) = scene.edge.cancellation.unless_cancelled(looking).await?;
-        let before = before?;
         // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is searched.
         let usual = match scene.secrets.is_empty() {
             true => self.has_usual_attestations().await?,

@@ -46,7 +46,8 @@ impl Trace {
         let marks = self.injection.marks();
         if let Err(error) = self.before.restore(&scene.site.builder, &marks, &Marks::default()).await {
             scene.edge.stderr.warning(&format!(
-                "what was sent of the context could not be removed: {error}; run `docker builder prune`"
+                "what was sent of the context could not be removed: {}; run `docker builder prune`",
+                report::quoted(&error.to_string())
             ));
         }
         Refusal::Context(leaks)
@@ -67,10 +68,13 @@ impl Trace {
                 if removed.kept > 0 {
                     warn("another build uses them");
                 }
+                if removed.unknown > 0 {
+                    warn("the builder cannot look at all that was made during this build");
+                }
                 Removed { images, ..removed }
             }
             Err(error) => {
-                warn(&error.to_string());
+                warn(&report::quoted(&error.to_string()));
                 Removed { images, ..Removed::default() }
             }
         };
