@@ -15,6 +15,7 @@ mod frontend;
 mod guard;
 mod injection;
 mod leftovers;
+mod message;
 mod metadata_file;
 mod offers;
 mod prepared;
@@ -32,7 +33,7 @@ use crate::edge::{Edge, Failure};
 use crate::plan::{BuildOrder, Order};
 use crate::secrets::Secrets;
 pub(crate) use failure::of_look;
-pub(crate) use report::quoted;
+pub(crate) use message::quoted;
 use prepared::Prepared;
 
 /// Runs the command.

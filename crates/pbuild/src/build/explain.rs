@@ -13,8 +13,9 @@ use super::failure::{
 use super::frontend::UnknownFrontend;
 use super::guard::GuardError;
 use super::injection::{InjectionError, Unmatched};
+use super::message::quoted;
 use super::push::{self, PushError};
-use super::report::{quoted, without_prelude};
+use super::report::without_prelude;
 use crate::edge::Explain;
 use crate::plan::LeakedCache;
 

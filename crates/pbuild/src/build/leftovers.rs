@@ -4,12 +4,14 @@ mod listing;
 pub(crate) mod order;
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use bollard::query_parameters::RemoveImageOptions;
 use pbuildkit::{Builder, BuildkitError};
 use pengine::Engine;
 
+use super::message::quoted;
 use listing::Listing;
 use order::Marks;
 
@@ -21,11 +23,16 @@ pub(crate) struct CacheBefore(Result<BTreeSet<String>, BuildkitError>);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LeftoverError {
     /// Without the list from before the build nobody knows which records are its own.
-    #[error("the builder did not list its cache before the build")]
-    NothingKnownBefore,
+    #[error("the builder did not list its cache before the build: {0}")]
+    NothingKnownBefore(String),
     /// The builder does not answer.
-    #[error(transparent)]
-    Buildkit(#[from] BuildkitError),
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+/// The builder's own words where there are any, in one line.
+fn words_of(error: &BuildkitError) -> String {
+    quoted(&error.source().map_or_else(|| error.to_string(), ToString::to_string))
 }
 
 /// The longest wait for records that hold a value. The engine lets go of them in its own time after a build has
@@ -45,6 +52,8 @@ pub(crate) struct Removed {
     pub(crate) records: usize,
     /// Cache records that hold a value and stay, because something still uses them.
     pub(crate) kept: usize,
+    /// Cache records that hold a value, as far as they are known: those that were removed and those that stay.
+    pub(crate) holding: usize,
     /// Cache records from the time of the build that the builder cannot look at: one of them may hold a value.
     pub(crate) unknown: usize,
     /// Images without a name.
@@ -72,15 +81,19 @@ impl CacheBefore {
         marks: &Marks,
         holding: &Marks,
     ) -> Result<Removed, LeftoverError> {
-        let before = self.0.as_ref().map_err(|_| LeftoverError::NothingKnownBefore)?;
+        let before = self.0.as_ref().map_err(|error| LeftoverError::NothingKnownBefore(words_of(error)))?;
+        let no_answer = |error: BuildkitError| LeftoverError::NoAnswer(words_of(&error));
         let began = Instant::now();
         let mut removed = Removed::default();
+        let mut seen = BTreeSet::new();
         // Dropping one record can free another that was in use by it, so look again until nothing moves.
         loop {
-            let Listing { records, left_out } = Listing::ask(builder).await?;
+            let Listing { records, left_out } = Listing::ask(builder).await.map_err(no_answer)?;
+            seen.extend(order::made(before, &records, holding));
+            removed.holding = seen.len();
             let mut moved = 0;
             for id in order::removal_order(before, &records, marks) {
-                moved += builder.prune(&[format!("id=={id}")]).await?.len();
+                moved += builder.prune(&[format!("id=={id}")]).await.map_err(no_answer)?.len();
             }
             removed.records += moved;
             if moved > 0 {
