@@ -103,7 +103,7 @@ fn a_value_in_what_the_user_wrote_is_refused_before_anything_runs_c2_f14() {
     ] {
         scene.write_secret("Dockerfile", text);
         let outcome = build(&scene, &image, token.text(), &[]);
-        outcome.expect_code(2).expect_stderr("TOKEN").expect_stderr(says);
+        outcome.expect_code(10).expect_stderr("TOKEN").expect_stderr(says);
         assert!(!image.exists(), "{title}");
     }
 }
