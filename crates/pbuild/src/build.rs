@@ -18,6 +18,7 @@ mod leftovers;
 mod message;
 mod metadata_file;
 mod offers;
+mod outside;
 mod prepared;
 mod provider;
 mod push;
