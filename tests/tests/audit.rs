@@ -144,6 +144,36 @@ fn a_declared_secret_that_is_not_at_hand_is_told() {
     outcome.expect_stderr("TOKEN is not searched for: app.toml:2 may not get its value before `pbuild trust`");
     scene.trust();
     let outcome = audit();
-    outcome.expect_code(0).expect_stderr("OTHER has no value here");
+    outcome.expect_code(11).expect_stderr("OTHER has no value here");
     assert!(!outcome.stderr().contains("TOKEN is not"), "{}", outcome.stderr());
+}
+
+/// What nobody searched for is not clean, in no report; it is, where a flag says that it may be missing.
+#[test]
+fn a_declared_secret_without_a_value_makes_the_result_incomplete_in_every_report() {
+    let scene = Scene::new();
+    let token = scene.oracle().token("TOKEN");
+    scene.write("app.toml", "[secrets]\nTOKEN = {}\nOTHER = { scope = \"build\" }\nLATER = { scope = \"run\" }\n");
+    scene.write("image.tar", docker(&image(Layer::new(), Compression::Plain)).tar());
+    for untrusted in [true, false] {
+        let audit = |more: &[&str]| {
+            let given = ["audit", "--archive", "image.tar", "--secret", "id=TOKEN"];
+            let tool = scene.pbuild().args(given).args(more).env("TOKEN", token.text());
+            if untrusted { tool.env("OTHER", "not-trusted-1").run() } else { tool.run() }
+        };
+        let why =
+            if untrusted { "app.toml:3 may not get its value here" } else { "app.toml:3 declares it, and it has no" };
+        let said = format!("OTHER was not searched for: {why}");
+        audit(&[]).expect_code(11).expect_stdout(&said).expect_stdout("LATER is not searched for");
+        for format in ["json", "sarif", "html", "junit"] {
+            audit(&["--format", format]).expect_code(11).expect_stdout(&said).expect_stdout("LATER");
+        }
+        audit(&["--github", "--quiet"]).expect_code(11).expect_stdout("::error title=Not searched::OTHER");
+        audit(&["--allow-missing", "OTHER"]).expect_code(0).expect_stdout("OTHER is not searched for");
+        audit(&["--allow-missing", "OTHER", "--strict"]).expect_code(11).expect_stdout("LATER was not searched for");
+        let all = ["--allow-missing", "OTHER", "--allow-missing", "LATER", "--strict"];
+        audit(&all).expect_code(0);
+        let mistyped = audit(&["--allow-missing", "OHTER"]);
+        mistyped.expect_code(11).expect_stderr("--allow-missing OHTER: no declared secret of that name");
+    }
 }

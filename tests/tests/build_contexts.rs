@@ -81,7 +81,7 @@ fn an_address_that_holds_a_secret_is_refused() {
     let named = format!("more={url}");
     for arguments in [&[url.as_str()][..], &["--build-context", &named, "."]] {
         let outcome = scene.pbuild().args(["build", "--secret", "id=TOKEN"]).args(arguments).env("TOKEN", VALUE).run();
-        outcome.expect_code(2).expect_stderr("holds secret `TOKEN`").expect_stderr("GIT_AUTH_TOKEN");
+        outcome.expect_code(10).expect_stderr("holds secret `TOKEN`").expect_stderr("GIT_AUTH_TOKEN");
         assert!(!outcome.stderr().contains(VALUE));
     }
 }

@@ -164,7 +164,7 @@ fn whoever_does_what_an_early_refusal_says_has_a_clean_build() {
     let uses = "FROM busybox\nRUN test -n \"$TOKEN\"\n";
     for instruction in ["ENV TOKEN=", "ARG TOKEN="] {
         let _ = scene.write_secret("Dockerfile", uses.replace("RUN", &format!("{instruction}{}\nRUN", token.text())));
-        build(&scene, &image, &token, &[]).run().expect_code(2).expect_stderr("use the variable of that name in RUN");
+        build(&scene, &image, &token, &[]).run().expect_code(10).expect_stderr("use the variable of that name in RUN");
     }
     scene.write("Dockerfile", uses);
     let refused = scene
@@ -173,7 +173,7 @@ fn whoever_does_what_an_early_refusal_says_has_a_clean_build() {
         .env("TOKEN", token.text())
         .env("OTHER", token.text())
         .run();
-    refused.expect_code(2).expect_stderr("every RUN has the secret as an environment variable");
+    refused.expect_code(10).expect_stderr("every RUN has the secret as an environment variable");
     build(&scene, &image, &token, &[]).run().expect_code(0);
 
     let _ = scene.write_secret(".env", format!("TOKEN={}\n", token.text()));

@@ -1,6 +1,6 @@
 //! Builds that would put a secret into the image: refused, told, and removed from the engine.
 
-use acceptance::{ImageName, on_every_engine};
+use acceptance::{ImageName, on_every_engine, records};
 use ptest::{Engine, Flavour, Outcome, Scene};
 
 on_every_engine!(
@@ -68,6 +68,26 @@ fn a_leaking_build_leaves_an_older_tag_alone(engine: &Engine) {
     assert_eq!(image.run(&["cat", "/version"]), "one\n", "the tag still names what was clean");
 }
 
+/// However a step is spelled, nothing of its layer stays in the cache.
+#[test]
+fn the_layer_of_a_leak_leaves_the_cache_however_its_step_is_spelled() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(&engine, "spelled");
+    let mark = image.as_str().replace(['/', ':'], "-");
+    for (title, step) in [
+        ("plain", format!("RUN echo $TOKEN > /plain-{mark}")),
+        ("document", format!("RUN <<EOF\necho $TOKEN > /document-{mark}\nEOF")),
+        ("exec", format!("RUN [\"/bin/sh\", \"-c\", \"echo $TOKEN > /exec-{mark}\\n\"]")),
+    ] {
+        scene.write("Dockerfile", format!("FROM busybox\n{step}\n"));
+        let outcome = build(&scene, &image, token.text(), &[]);
+        outcome.expect_code(10).expect_stderr("of this build were removed");
+        assert_eq!(records(&engine, &format!("/{title}-{mark}")), Vec::<String>::new(), "{title}");
+    }
+}
+
 /// The places that a step does not make: argument, label, ENV, command text (C2, F14). Nothing runs.
 #[test]
 fn a_value_in_what_the_user_wrote_is_refused_before_anything_runs_c2_f14() {
@@ -83,7 +103,7 @@ fn a_value_in_what_the_user_wrote_is_refused_before_anything_runs_c2_f14() {
     ] {
         scene.write_secret("Dockerfile", text);
         let outcome = build(&scene, &image, token.text(), &[]);
-        outcome.expect_code(2).expect_stderr("TOKEN").expect_stderr(says);
+        outcome.expect_code(10).expect_stderr("TOKEN").expect_stderr(says);
         assert!(!image.exists(), "{title}");
     }
 }

@@ -31,7 +31,7 @@ fn the_real_age_gives_a_value() {
     keygen.expect_code(0);
     let recipient = keygen.stderr().trim().trim_start_matches("Public key: ").to_owned();
     scene.tool("age").args(["-r", &recipient, "-o", "deploy.age"]).stdin(key.value()).run().expect_code(0);
-    build(scene.pbuild(), &key).expect_code(2).expect_stderr("holds secret `DEPLOY_KEY`");
+    build(scene.pbuild(), &key).expect_code(10).expect_stderr("holds secret `DEPLOY_KEY`");
     fs::remove_file(scene.project().join("deploy.age")).unwrap();
     let failed = build(scene.pbuild(), &key);
     failed.expect_code(40).expect_stderr("secret `DEPLOY_KEY`: age ended with").expect_stderr("age said");
@@ -56,6 +56,6 @@ fn the_real_pass_gives_a_value() {
     let none = with(scene.pbuild(), &scene).args(["build", "--trust-config", "."]).run();
     // The agent goes with its folder, and must not outlive the test.
     with(scene.tool("gpgconf"), &scene).args(["--kill", "gpg-agent"]).run();
-    built.expect_code(2).expect_stderr("holds secret `DEPLOY_KEY`");
+    built.expect_code(10).expect_stderr("holds secret `DEPLOY_KEY`");
     none.expect_code(40).expect_stderr("pass said").expect_stderr("is not in the password store");
 }

@@ -4,6 +4,7 @@ pub(crate) mod attached;
 pub(crate) mod baseline;
 mod chunks;
 pub(crate) mod dockerfile;
+pub(crate) mod missing;
 pub(crate) mod output;
 pub(crate) mod registry;
 pub(crate) mod source;
@@ -185,6 +186,7 @@ async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exi
         false => None,
     };
     let mut report = report(order, memory(order, secrets), needles, edge).await?;
+    missing::tell(&secrets.missing, &order.missing_rules(), &mut report, edge);
     if let Some(path) = &order.dockerfile {
         dockerfile::locate(&mut report, path)?;
     }

@@ -15,8 +15,10 @@ mod frontend;
 mod guard;
 mod injection;
 mod leftovers;
+mod message;
 mod metadata_file;
 mod offers;
+mod outside;
 mod prepared;
 mod provider;
 mod push;
@@ -32,6 +34,7 @@ use crate::edge::{Edge, Failure};
 use crate::plan::{BuildOrder, Order};
 use crate::secrets::Secrets;
 pub(crate) use failure::of_look;
+pub(crate) use message::quoted;
 use prepared::Prepared;
 
 /// Runs the command.

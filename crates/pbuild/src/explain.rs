@@ -13,6 +13,7 @@ use crate::audit::dockerfile::DockerfileError;
 use crate::audit::output::{Format, FormatProblem, ReportError};
 use crate::audit::registry::{RegistryError, RegistryFailure};
 use crate::audit::source::SourceReadError;
+use crate::build::quoted;
 use crate::command::plugin::{PluginError, StartError};
 use crate::doctor::DoctorError;
 use crate::edge::Explain;
@@ -183,7 +184,10 @@ impl Explain for BuildkitError {
                 .help("check its address and its certificates; `docker buildx inspect` shows them"),
             Self::Lost { .. } => Diagnostic::from_error(self, Exit::Failed)
                 .note("the state of the build is unknown; no image was tagged, and none is proven"),
-            Self::Refused { .. } | Self::Unexpected { .. } => Diagnostic::from_error(self, Exit::Failed),
+            Self::Refused { source } => {
+                Diagnostic::error(self.to_string(), Exit::Failed).note(quoted(&source.to_string()))
+            }
+            Self::Unexpected { .. } => Diagnostic::from_error(self, Exit::Failed),
         }
     }
 }

@@ -8,6 +8,8 @@ use pcli::{FoundManifest, SealedError};
 use pscan::{NeedleSet, NeedleSetBuilder, ScanError};
 use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretError, SecretName};
 
+use crate::audit::missing;
+use crate::audit::missing::MissingSecret;
 use crate::edge::Edge;
 
 /// Why the secrets of a command cannot be used. No message holds a value.
@@ -58,6 +60,8 @@ pub(crate) struct Secrets {
     pub(crate) all: Arc<Vec<Secret>>,
     /// The redactor that masks them.
     pub(crate) redactor: Redactor,
+    /// The declared ones that have no value here.
+    pub(crate) missing: Vec<MissingSecret>,
     /// By name, the ids of those whose new value runs their steps again.
     pub(crate) rebuilding: BTreeMap<String, String>,
 }
@@ -111,6 +115,7 @@ impl Secrets {
             };
             edge.stderr.warning(&format!("{name} is not searched for: {place} may not get its value {why}"));
         }
+        let missing = missing::of(manifest, &secrets, &untrusted);
         if purpose == Purpose::Search {
             let declared = manifest.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
             // Those that the manifest may not read have a warning already.
@@ -132,7 +137,7 @@ impl Secrets {
             Purpose::Build => rebuilding(&secrets, manifest, &environment)?,
             Purpose::Run | Purpose::Search | Purpose::List => BTreeMap::new(),
         };
-        Ok(Self { all: Arc::new(secrets), redactor, rebuilding })
+        Ok(Self { all: Arc::new(secrets), redactor, rebuilding, missing })
     }
 
     /// Everything by which the values can be found, compiled once.

@@ -31,6 +31,8 @@ const MOST_MEMBERS: usize = 100_000;
 const LONGEST_NAME: usize = 512;
 /// What `xz -9` needs, which is 64 MiB.
 const LARGEST_XZ_DICTIONARY: u64 = 65 << 20;
+/// The name of the bytes behind an archive's end.
+const BEHIND: &str = "behind the archive's end";
 /// All documents together.
 const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 
@@ -44,11 +46,28 @@ const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 /// [`Cancelled`] when the visitor asked for it.
 pub fn read<V: Visitor>(source: impl Read, options: &Options, visitor: &mut V) -> Result<Contents, Cancelled> {
     let mut pass = Pass::new(options, visitor);
-    match unpacked(&mut Window::new(source)) {
+    let mut stored = Window::new(source);
+    let ended = match unpacked(&mut stored) {
         Ok(mut archive) => pass.archive(&mut archive)?,
-        Err(error) => pass.problem(None, Fault::SourceFailed { at: 0, kind: error.kind() }),
+        Err(error) => {
+            pass.problem(None, Fault::SourceFailed { at: 0, kind: error.kind() });
+            ArchiveEnd::Broken
+        }
+    };
+    match ended {
+        ArchiveEnd::Whole => pass.behind(&mut stored)?,
+        ArchiveEnd::Broken => {}
     }
     Ok(pass.finish())
+}
+
+/// How the walk over an archive ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ArchiveEnd {
+    /// At the archive's end.
+    Whole,
+    /// Before it.
+    Broken,
 }
 
 /// Reads the blobs of an image that are no archive, each from its own source, in the order given. They are named as the
@@ -124,7 +143,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
         self.problems.push(Problem { blob, fault });
     }
 
-    fn archive<R: Read>(&mut self, archive: &mut Window<R>) -> Result<(), Cancelled> {
+    fn archive<R: Read>(&mut self, archive: &mut Window<R>) -> Result<ArchiveEnd, Cancelled> {
         let mut walk = Walk::default();
         let fault = loop {
             match walk.next(archive) {
@@ -139,7 +158,10 @@ impl<'a, V: Visitor> Pass<'a, V> {
                     }
                 }
                 Ok(Err(End::Regular)) if walk.saw_end() => break None,
-                Ok(Err(End::Lost)) if walk.saw_end() => break None,
+                Ok(Err(End::Lost)) if walk.saw_end() => {
+                    self.behind(archive)?;
+                    break None;
+                }
                 Ok(Err(End::Regular | End::Lost)) if archive.position() == 0 => break Some(Fault::NotAnArchive),
                 // A stream that stops between two members has lost the rest of them.
                 Ok(Err(End::Regular | End::Cut)) => break Some(Fault::ArchiveEndsEarly { at: archive.position() }),
@@ -149,9 +171,21 @@ impl<'a, V: Visitor> Pass<'a, V> {
         };
         if let Some(fault) = fault {
             self.problem(None, fault);
-        } else {
-            // Whoever writes into the other end of a pipe wants to finish.
-            drop(io::copy(archive, &mut io::sink()));
+            return Ok(ArchiveEnd::Broken);
+        }
+        // Whoever writes into the other end of a pipe wants to finish.
+        drop(io::copy(archive, &mut io::sink()));
+        Ok(ArchiveEnd::Whole)
+    }
+
+    /// Reads what follows an archive's end, where there is something: no tool unpacks it, and whoever has the file has it.
+    fn behind<R: Read>(&mut self, rest: &mut Window<R>) -> Result<(), Cancelled> {
+        if rest.peek(1).is_ok_and(<[u8]>::is_empty) {
+            return Ok(());
+        }
+        let mut member = Member::to_its_end(rest, false);
+        if let Some(Broken::Failed(kind)) = self.whole_member(BEHIND, None, &mut member)? {
+            self.problem(None, Fault::SourceFailed { at: rest.position(), kind });
         }
         Ok(())
     }

@@ -110,6 +110,8 @@ pub enum Fault {
     WrongSize,
     /// Neither `manifest.json` nor `index.json` is there: which layers make an image is not said.
     NoManifest,
+    /// `manifest.json` and `index.json` list no image.
+    NoImage,
     /// A document cannot be understood.
     BrokenDocument {
         /// The document's name, made printable.
@@ -166,6 +168,7 @@ impl fmt::Display for Fault {
             Self::WrongDiffId => f.write_str("the unpacked bytes do not match the configuration's diff_id"),
             Self::WrongSize => f.write_str("the size is not the one that the manifest claims"),
             Self::NoManifest => f.write_str("the archive has neither manifest.json nor index.json"),
+            Self::NoImage => f.write_str("the archive lists no image"),
             Self::BrokenDocument { name } => write!(f, "`{name}` cannot be understood"),
             Self::LayerCount => f.write_str("the configuration and the manifest list different numbers of layers"),
             Self::Behind { at } => write!(f, "bytes follow the packed stream, from byte {at} on"),

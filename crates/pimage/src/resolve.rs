@@ -85,6 +85,10 @@ impl Resolver<'_> {
         if let Some(saved) = saved {
             self.saved(saved);
         }
+        // Anything else that is wrong says why there is none.
+        if self.images.is_empty() && self.problems.is_empty() {
+            self.problem(None, Fault::NoImage);
+        }
     }
 
     fn problem(&mut self, blob: Option<BlobId>, fault: Fault) {
@@ -124,7 +128,9 @@ impl Resolver<'_> {
         let document: Option<Document> = parse(&self.blobs[blob.0]);
         match document {
             Some(Document { manifests: Some(manifests), .. }) => self.index(&manifests, depth),
-            Some(Document { layers: Some(mut layers), config, annotations, .. }) => {
+            // An image without layers may list none or say `null`, which Docker does.
+            Some(Document { layers, config, annotations, .. }) if layers.is_some() || config.is_some() => {
+                let mut layers = layers.unwrap_or_default();
                 self.limit_layers(blob, &mut layers);
                 let manifest = Manifest { blob, layers, config, from };
                 self.manifest(manifest, &annotations.unwrap_or_default());

@@ -311,6 +311,60 @@ fn what_is_listed_and_not_there_is_told() {
     }
 }
 
+#[test]
+fn an_archive_that_lists_no_image_is_told() {
+    let mut archive = image(Compression::Plain).docker_legacy("shop");
+    archive.replace("manifest.json", "[]");
+    assert_eq!(faults(&contents(&archive)), [Fault::NoImage]);
+    archive.remove("manifest.json");
+    let mut layout = archive.clone();
+    layout.add("index.json", r#"{"manifests": []}"#);
+    assert_eq!(faults(&contents(&layout)), [Fault::NoImage]);
+}
+
+/// Docker writes `"layers": null` for an image without layers.
+#[test]
+fn an_image_without_layers_is_an_image() {
+    let mut archive = Archive::default();
+    let config = archive.add_blob(r#"{"rootfs": {"type": "layers", "diff_ids": null}, "config": {"Env": ["A=b"]}}"#);
+    let manifest = serde_json::json!({"config": {"digest": config}, "layers": null}).to_string();
+    let manifest = archive.add_blob(manifest);
+    archive.add("index.json", serde_json::json!({"manifests": [{"digest": manifest}]}).to_string());
+    let contents = contents(&archive);
+    assert_eq!(faults(&contents), []);
+    assert_eq!((contents.images().len(), contents.images()[0].layers().len()), (1, 0));
+}
+
+/// From a pipe and from a file, packed or not.
+#[test]
+fn bytes_behind_an_archive_are_seen() {
+    use std::io::Write as _;
+
+    let whole = image(Compression::Plain).docker_legacy("shop").tar();
+    let behind = b"t0ken-behind-the-end".repeat(40);
+    let mut seen = Vec::new();
+    let packed = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&whole).unwrap();
+        encoder.finish().unwrap()
+    };
+    for archive in [whole, packed] {
+        let bytes = [archive, behind.clone()].concat();
+        let mut piped = Bytes::default();
+        let contents = read(bytes.as_slice(), &Options::default(), &mut piped).unwrap();
+        seen.push((piped.0, faults(&contents)));
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let mut visitors = [Bytes::default()];
+        let contents = read_file(file, &Options::default(), &mut visitors).unwrap();
+        seen.push((std::mem::take(&mut visitors[0].0), faults(&contents)));
+    }
+    for (bytes, faults) in seen {
+        assert!(bytes.windows(behind.len()).any(|window| window == behind));
+        assert_eq!(faults, []);
+    }
+}
+
 /// A16, B18: unknown documents, digests of other algorithms, layers kept elsewhere, packings that are not opened.
 #[test]
 fn what_is_not_understood_is_told() {

@@ -435,6 +435,10 @@ pub struct Unsearched {
 }
 
 impl Unsearched {
+    pub(crate) fn new(name: SecretName, why: String) -> Self {
+        Self { name, part: None, why }
+    }
+
     /// The secret's name.
     #[must_use]
     pub fn name(&self) -> &SecretName {

@@ -4,6 +4,8 @@ mod json;
 mod layer;
 mod parse;
 
+use psecret::SecretName;
+
 use crate::finding::{Finding, SourceLine};
 use crate::needle::{NeedleSet, Unsearched};
 use crate::show;
@@ -168,6 +170,20 @@ impl Report {
     pub fn add_unsearched(&mut self, needles: &NeedleSet, path: &[u8], why: &str) {
         let path = show::path(needles.redactor(), path);
         self.not_searched.push(NotSearched { layer: None, member: Some(path.clone()), why: format!("{path}: {why}") });
+    }
+
+    /// Adds a secret that should have been searched for, and that the caller has no value of: the result is not complete.
+    pub fn add_missing(&mut self, name: &SecretName, why: &str) {
+        self.not_searched.push(NotSearched {
+            layer: None,
+            member: None,
+            why: format!("{name} was not searched for: {why}"),
+        });
+    }
+
+    /// Lists a secret that was not searched for, and that nobody asked to search for.
+    pub fn add_unprotected(&mut self, name: SecretName, why: &str) {
+        self.unprotected.push(Unsearched::new(name, why.to_owned()));
     }
 
     /// Asks for the Dockerfile's line of each finding.

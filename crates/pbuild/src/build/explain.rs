@@ -11,16 +11,21 @@ use super::failure::{
     BrokenBuild, Cleanup, DeliveryError, LeakingImage, NotProvable, Origin, PreparationError, Refusal,
 };
 use super::frontend::UnknownFrontend;
-use super::guard::GuardError;
+use super::guard::{Author, GuardError};
 use super::injection::{InjectionError, Unmatched};
+use super::message::quoted;
 use super::push::{self, PushError};
 use super::report::without_prelude;
 use crate::edge::Explain;
 use crate::plan::LeakedCache;
 
+/// The way out of a value that a base image brings.
+const BASE_HELP: &str = "build the base image anew without the value, or change the value: everybody who has the base has \
+                         it; if the value is public, declare it in [env] of app.toml";
+
 impl Explain for GuardError {
     fn explain(&self) -> Diagnostic {
-        let diagnostic = Diagnostic::error(self.to_string(), Exit::Usage);
+        let diagnostic = Diagnostic::error(self.to_string(), Exit::Leak);
         match self {
             Self::BuildArgument { .. } => diagnostic
                 .note("build arguments end up in the image's history")
@@ -32,7 +37,10 @@ impl Explain for GuardError {
                 .note("the value of such a flag ends up in images, caches and provenance")
                 .help("leave the value out"),
             Self::Label { .. } => diagnostic.help("a label is public; leave the value out"),
-            Self::Instruction { .. } | Self::Configuration { .. } => diagnostic
+            Self::Configuration { author: Author::Base, .. } => {
+                diagnostic.note("no step of this build wrote it").help(BASE_HELP)
+            }
+            Self::Instruction { .. } | Self::Configuration { author: Author::Build, .. } => diagnostic
                 .note("the text of the Dockerfile ends up in the image's history")
                 .help("use the variable of that name in RUN; if the value is public, declare it in [env] of app.toml"),
         }
@@ -159,7 +167,7 @@ impl Explain for BrokenBuild {
 
 impl BrokenBuild {
     fn failed(&self, failure: &BuildFailure) -> Diagnostic {
-        let mut diagnostic = Diagnostic::error(without_prelude(&failure.message), Exit::Failed);
+        let mut diagnostic = Diagnostic::error(quoted(&without_prelude(&failure.message)), Exit::Failed);
         if let Some(step) = self.step.as_ref().filter(|step| !step.tail.is_empty()) {
             diagnostic = diagnostic.tail("the end of its output:", step.tail.clone());
         }
@@ -274,9 +282,7 @@ fn add_finding(diagnostic: Diagnostic, finding: &Finding, origin: &Origin) -> Di
     let diagnostic = match (origin, finding.instruction()) {
         (Origin::Step(lines), _) => diagnostic.excerpt(excerpt(lines, "this step wrote it")),
         (Origin::Base, _) => {
-            return diagnostic.note("--> the base image holds it; no step of this build wrote it").help(
-                "build the base image anew without the value, or change the value: everybody who has the base has it",
-            );
+            return diagnostic.note("--> the base image holds it; no step of this build wrote it").help(BASE_HELP);
         }
         (Origin::Unknown, Some(instruction)) => diagnostic.note(format!("--> {instruction}")),
         (Origin::Unknown, None) => diagnostic,

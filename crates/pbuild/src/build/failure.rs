@@ -121,6 +121,16 @@ pub(crate) enum Origin {
     Unknown,
 }
 
+impl Origin {
+    /// Whether a step of this build wrote it.
+    pub(super) fn is_step(&self) -> bool {
+        match self {
+            Self::Step(_) => true,
+            Self::Base | Self::Unknown => false,
+        }
+    }
+}
+
 /// What became of the leftovers of a refused build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cleanup {

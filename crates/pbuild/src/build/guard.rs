@@ -58,14 +58,37 @@ pub(crate) enum GuardError {
         secrets: Vec<String>,
     },
     /// In the image's configuration: ENV, LABEL, CMD …
-    #[error("the image's configuration would hold the value of secret {} ({})", list(secrets), pointers.join(", "))]
+    #[error("{} the value of secret {} ({})", author.holds(), list(secrets), pointers.join(", "))]
     Configuration {
+        /// Whose it is.
+        author: Author,
         /// The secrets' names.
         secrets: Vec<String>,
         /// The places in the configuration, as JSON pointers.
         pointers: Vec<String>,
     },
 }
+
+/// Who brought a value into an image's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// The base image, in its configuration or its history.
+    Base,
+    /// This build.
+    Build,
+}
+
+impl Author {
+    fn holds(self) -> &'static str {
+        match self {
+            Self::Base => "the base image's configuration holds",
+            Self::Build => "the image's configuration would hold",
+        }
+    }
+}
+
+/// The configuration of the base image beside that of the image, as the frontend returns both.
+const BASE_CONFIGURATION: &str = "containerimage.base.config";
 
 fn list(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
@@ -179,7 +202,14 @@ pub(crate) fn check_metadata(metadata: &BTreeMap<String, Vec<u8>>, redactor: &Re
             pointers.push(key.clone());
         }
         secrets.sort();
-        return Err(GuardError::Configuration { secrets, pointers });
+        // For several platforms both keys end in the platform.
+        let platform = key.trim_start_matches("containerimage.config");
+        let base = metadata.get(&format!("{BASE_CONFIGURATION}{platform}"));
+        let is_of_base = base
+            .and_then(|base| labels(redactor, base))
+            .is_some_and(|of_base| secrets.iter().all(|secret| of_base.contains(secret)));
+        let author = if is_of_base { Author::Base } else { Author::Build };
+        return Err(GuardError::Configuration { author, secrets, pointers });
     }
     Ok(())
 }
@@ -225,9 +255,30 @@ mod tests {
         let error = check_metadata(&metadata, &redactor()).expect_err("a leak");
         assert_eq!(
             error,
-            GuardError::Configuration { secrets: vec!["TOKEN".into()], pointers: vec!["/config/Env/1".into()] }
+            GuardError::Configuration {
+                author: Author::Build,
+                secrets: vec!["TOKEN".into()],
+                pointers: vec!["/config/Env/1".into()]
+            }
         );
         assert!(!error.to_string().contains(VALUE));
+    }
+
+    #[test]
+    fn a_value_that_the_base_brings_is_the_base_s() {
+        let config = serde_json::json!({"history": [{"created_by": format!("RUN echo {VALUE}")}]}).to_string();
+        let with = |platform: &str, base: &str| {
+            BTreeMap::from([
+                (format!("containerimage.config{platform}"), config.clone().into_bytes()),
+                (format!("containerimage.base.config{platform}"), base.to_owned().into_bytes()),
+            ])
+        };
+        for platform in ["", "/linux/arm64"] {
+            let error = check_metadata(&with(platform, &config), &redactor()).expect_err("a leak");
+            assert!(error.to_string().starts_with("the base image's configuration holds the value"), "{error}");
+            let error = check_metadata(&with(platform, "{}"), &redactor()).expect_err("a leak");
+            assert!(error.to_string().starts_with("the image's configuration would hold the value"), "{error}");
+        }
     }
 
     #[test]

@@ -1,19 +1,39 @@
 //! The leftovers of a refused build in the engine, and their removal: an image without a name, and cache records.
 
+mod listing;
 pub(crate) mod order;
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use bollard::query_parameters::RemoveImageOptions;
 use pbuildkit::{Builder, BuildkitError};
 use pengine::Engine;
 
+use super::message::quoted;
+use listing::Listing;
 use order::Marks;
 
-/// The records of the builder's cache before a build.
+/// The records of the builder's cache before a build; or why they are not known, which matters after a leak alone.
 #[derive(Debug)]
-pub(crate) struct CacheBefore(BTreeSet<String>);
+pub(crate) struct CacheBefore(Result<BTreeSet<String>, BuildkitError>);
+
+/// Why the leftovers of a build stay.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LeftoverError {
+    /// Without the list from before the build nobody knows which records are its own.
+    #[error("the builder did not list its cache before the build: {0}")]
+    NothingKnownBefore(String),
+    /// The builder does not answer.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+/// The builder's own words where there are any, in one line.
+fn words_of(error: &BuildkitError) -> String {
+    quoted(&error.source().map_or_else(|| error.to_string(), ToString::to_string))
+}
 
 /// The longest wait for records that hold a value. The engine lets go of them in its own time after a build has
 /// ended: in milliseconds on an idle machine, in seconds on a busy one.
@@ -32,47 +52,58 @@ pub(crate) struct Removed {
     pub(crate) records: usize,
     /// Cache records that hold a value and stay, because something still uses them.
     pub(crate) kept: usize,
+    /// Cache records that hold a value, as far as they are known: those that were removed and those that stay.
+    pub(crate) holding: usize,
+    /// Cache records from the time of the build that the builder cannot look at: one of them may hold a value.
+    pub(crate) unknown: usize,
     /// Images without a name.
     pub(crate) images: usize,
 }
 
 impl CacheBefore {
-    /// Looks at the cache.
-    ///
-    /// # Errors
-    /// When the builder does not answer.
-    pub(crate) async fn look(builder: &Builder) -> Result<Self, BuildkitError> {
-        Ok(Self(builder.cache_records(&[]).await?.into_iter().map(|record| record.id).collect()))
+    /// Looks at the cache. A build needs nothing of it, so that a builder without an answer does not end the build.
+    pub(crate) async fn look(builder: &Builder) -> Self {
+        let ids = |Listing { records, mut left_out }: Listing| {
+            left_out.extend(records.into_iter().map(|record| record.id));
+            left_out
+        };
+        Self(Listing::ask(builder).await.map(ids))
     }
 
     /// Drops the records that one build has added since, leaves first. It waits for records in use: up to half a minute for
     /// those that hold a value, and two seconds for the others.
     ///
     /// # Errors
-    /// When the builder does not answer; the records that were dropped until then stay dropped.
+    /// When the builder does not answer, or did not before the build; the records that were dropped until then stay dropped.
     pub(crate) async fn restore(
         &self,
         builder: &Builder,
         marks: &Marks,
         holding: &Marks,
-    ) -> Result<Removed, BuildkitError> {
+    ) -> Result<Removed, LeftoverError> {
+        let before = self.0.as_ref().map_err(|error| LeftoverError::NothingKnownBefore(words_of(error)))?;
+        let no_answer = |error: BuildkitError| LeftoverError::NoAnswer(words_of(&error));
         let began = Instant::now();
         let mut removed = Removed::default();
+        let mut seen = BTreeSet::new();
         // Dropping one record can free another that was in use by it, so look again until nothing moves.
         loop {
-            let records = builder.cache_records(&[]).await?;
+            let Listing { records, left_out } = Listing::ask(builder).await.map_err(no_answer)?;
+            seen.extend(order::made(before, &records, holding));
+            removed.holding = seen.len();
             let mut moved = 0;
-            for id in order::removal_order(&self.0, &records, marks) {
-                moved += builder.prune(&[format!("id=={id}")]).await?.len();
+            for id in order::removal_order(before, &records, marks) {
+                moved += builder.prune(&[format!("id=={id}")]).await.map_err(no_answer)?.len();
             }
             removed.records += moved;
             if moved > 0 {
                 continue;
             }
-            removed.kept = order::remaining(&self.0, &records, holding);
+            removed.kept = order::remaining(before, &records, holding);
+            removed.unknown = left_out.difference(before).count();
             let waited = began.elapsed();
             let wait = (removed.kept > 0 && waited < HOLDING)
-                || (order::remaining(&self.0, &records, marks) > 0 && waited < SHARED);
+                || (order::remaining(before, &records, marks) > 0 && waited < SHARED);
             if !wait {
                 return Ok(removed);
             }

@@ -19,7 +19,7 @@ use super::leftovers::CacheBefore;
 use super::provider::BuildSecrets;
 use super::running::Running;
 use super::scene::Scene;
-use super::{frontend, guard, screen};
+use super::{frontend, guard, outside, screen};
 use crate::audit::attached::Attached;
 use crate::edge::{Edge, Failure};
 use crate::files::coverage::{Coverage, SentEnvFile};
@@ -63,6 +63,9 @@ impl<'a> Prepared<'a> {
         let builder = site::choose(builder.as_deref())?;
         let plan = plan.settle(&LateFacts { frontend, proxies: proxies(&builder)? });
         guard::check(&plan, &extras, &outputs, dockerfile.as_deref(), &secrets.redactor)?;
+        if let Some(text) = &dockerfile {
+            warn_of_empty_references(&plan, text, &secrets, edge);
+        }
         secrets.check_searchable()?;
         let needles = secrets.needles()?;
         let agents = forwarding.lend()?;
@@ -108,7 +111,6 @@ impl<'a> Prepared<'a> {
         let bases = async { if gated { clean_bases(scene).await } else { None } };
         let looking = async { futures::join!(CacheBefore::look(&scene.site.builder), bases, attached(scene)) };
         let (before, bases, attached) = scene.edge.cancellation.unless_cancelled(looking).await?;
-        let before = before?;
         // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is searched.
         let usual = match scene.secrets.is_empty() {
             true => self.has_usual_attestations().await?,
@@ -278,6 +280,19 @@ fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
             "{}:{line}: `!{pattern}` sends {} to the builder, where a COPY can take it into the image",
             rules.display(),
             path.display()
+        ));
+    }
+}
+
+/// Warns of text outside of RUN that reads a secret's variable: it is empty there.
+fn warn_of_empty_references(plan: &SettledPlan, dockerfile: &[u8], secrets: &Secrets, edge: &Edge) {
+    let in_build = secrets.all.iter().filter(|secret| secret.scope().in_build());
+    let names = in_build.map(|secret| secret.name().as_str()).collect();
+    let given = plan.build_arguments().keys().map(String::as_str).collect();
+    for outside::EmptyReference { name, line, keyword } in outside::references(dockerfile, &names, &given) {
+        edge.stderr.warning(&format!(
+            "{}:{line}: {name} is empty in this {keyword}: it is a secret, and only RUN has its value",
+            plan.dockerfile_path().display()
         ));
     }
 }

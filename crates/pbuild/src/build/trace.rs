@@ -3,7 +3,7 @@
 use pscan::Report;
 
 use super::context::ContextLeak;
-use super::failure::{Cleanup, LeakingImage, Refusal};
+use super::failure::{Cleanup, LeakingImage, Origin, Refusal};
 use super::injection::Injection;
 use super::leftovers::order::Marks;
 use super::leftovers::{CacheBefore, Removed};
@@ -28,15 +28,16 @@ impl Trace {
         id: Option<&str>,
     ) -> Refusal {
         let holding = report::holding(&report, platform.as_deref(), &self.injection);
-        let cleanup = self.clean_up(scene, id, &holding).await;
         let origins = report::origins(&report, platform.as_deref(), &self.injection);
+        let cleanup = self.clean_up(scene, id, &holding, &origins).await;
         Refusal::Image(Box::new(LeakingImage { report, platform, origins, cleanup }))
     }
 
     /// Refuses files with a secret, and removes the cache records that hold it.
     pub(super) async fn refuse_files(&self, scene: &Scene<'_>, report: Box<Report>, id: Option<&str>) -> Refusal {
         let holding = report::holding(&report, None, &self.injection);
-        let cleanup = self.clean_up(scene, id, &holding).await;
+        let origins = report::origins(&report, None, &self.injection);
+        let cleanup = self.clean_up(scene, id, &holding, &origins).await;
         Refusal::Files(report, cleanup)
     }
 
@@ -52,7 +53,7 @@ impl Trace {
         Refusal::Context(leaks)
     }
 
-    async fn clean_up(&self, scene: &Scene<'_>, id: Option<&str>, holding: &Marks) -> Cleanup {
+    async fn clean_up(&self, scene: &Scene<'_>, id: Option<&str>, holding: &Marks, origins: &[Origin]) -> Cleanup {
         let images = usize::from(scene.remove_image(id).await);
         let cache = scene.choices.leaked_cache();
         if cache == LeakedCache::Kept {
@@ -66,6 +67,13 @@ impl Trace {
             Ok(removed) => {
                 if removed.kept > 0 {
                     warn("another build uses them");
+                }
+                let of_step = origins.iter().any(Origin::is_step);
+                if of_step && removed.holding == 0 {
+                    warn("none of them was made during this build; an earlier one may have left it");
+                }
+                if removed.unknown > 0 {
+                    warn("the builder cannot look at all that was made during this build");
                 }
                 Removed { images, ..removed }
             }

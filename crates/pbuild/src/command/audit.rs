@@ -55,6 +55,10 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "FILE", help_heading = "Baselines")]
     pub(crate) write_baseline: Option<PathBuf>,
 
+    /// Accept that this secret of the manifest has no value here, so that nothing searches for it (repeatable)
+    #[arg(long, value_name = "NAME", help_heading = "Secrets")]
+    pub(crate) allow_missing: Vec<String>,
+
     /// Search every layer, also those that an earlier audit searched for the same secrets
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -73,4 +77,5 @@ IMAGE is one of:
   docker://REFERENCE        an image of a registry, all its platforms (also registry:REFERENCE)
   dir:PATH                  a folder with files
 
-Exit codes: 0 clean, 10 leak, 11 something was not searched, 2 nothing to search for";
+Exit codes: 0 clean, 10 leak, 11 something was not searched, or a declared secret has no value,
+2 nothing to search for";

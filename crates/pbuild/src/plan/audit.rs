@@ -7,6 +7,7 @@ use pcli::{FindError, FoundManifest, find_manifest};
 
 use super::choices::Tls;
 use super::source::{Source, SourceError};
+use crate::audit::missing::{Demand, MissingRules};
 use crate::audit::output::{ReportError, Reports};
 use crate::command::audit::AuditArguments;
 
@@ -25,6 +26,8 @@ pub(crate) struct AuditOrder {
     pub(crate) new_baseline: Option<PathBuf>,
     /// Whether layers are left out that an earlier audit searched.
     pub(crate) memory: LayerMemoryUse,
+    /// The names of declared secrets that need no value.
+    pub(crate) allowed_missing: Vec<String>,
     /// The manifest, where there is one.
     pub(crate) manifest: Option<FoundManifest>,
     /// Where the values of the secrets come from.
@@ -69,12 +72,22 @@ pub(crate) fn parse(arguments: &AuditArguments) -> Result<AuditOrder, AuditOrder
         baseline: arguments.baseline.clone(),
         new_baseline: arguments.write_baseline.clone(),
         memory: if arguments.no_cache { LayerMemoryUse::Ignored } else { LayerMemoryUse::Used },
+        allowed_missing: arguments.allow_missing.clone(),
         sources: arguments.secrets.sources(psecret::Dialect::Dotenv),
         tls: Tls::of_flag(arguments.secrets.require_tls),
     })
 }
 
 impl AuditOrder {
+    /// What the audit does about declared secrets without a value.
+    pub(crate) fn missing_rules(&self) -> MissingRules<'_> {
+        let demand = match self.sources.strictness {
+            Strictness::Strict => Demand::All,
+            Strictness::Lenient => Demand::Build,
+        };
+        MissingRules { allowed: &self.allowed_missing, demand }
+    }
+
     /// Whether every secret must be searched for in every form and place.
     pub(crate) fn is_strict(&self) -> bool {
         self.sources.strictness == Strictness::Strict

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{LONGEST_NAME, MOST_MEMBERS, Pass, member_name};
+use super::{BEHIND, LONGEST_NAME, MOST_MEMBERS, Pass, member_name};
 use crate::blob::{Blob, BlobId, Packing};
 use crate::contents::Contents;
 use crate::decode::{HEAD, sniff};
@@ -163,7 +163,17 @@ fn members(file: &Arc<File>) -> Option<Members> {
     loop {
         match walk.next(&mut window).ok()? {
             Ok(()) => {}
-            Err(End::Regular | End::Lost) if walk.saw_end() => return Some(members),
+            Err(End::Regular) if walk.saw_end() => return Some(members),
+            Err(End::Lost) if walk.saw_end() => {
+                let (at, left) = (window.position(), length.checked_sub(window.position())?);
+                let file = Arc::clone(file);
+                let open = move || -> io::Result<Box<dyn Read + Send>> {
+                    Ok(Box::new(Section { file: Arc::clone(&file), at, left }))
+                };
+                // As in a pipe, its size is not known before.
+                members.blobs.push(LooseBlob { size: None, ..LooseBlob::sized(BEHIND.to_owned(), left, open) });
+                return Some(members);
+            }
             Err(_) => return None,
         }
         let entry = walk.entry();

@@ -24,8 +24,15 @@ impl Marks {
     ///
     /// BuildKit describes the result of a command as `mount / from exec ARGUMENTS` and that of a file operation by its
     /// name; before 2021 every file operation was a `fileop target`. A file that was sent of a context has no name at all.
+    ///
+    /// A here-document and an exec form keep the line end that the command ends in, and so does the description; blanks tell
+    /// no commands apart.
     fn fit(&self, record: &CacheRecord) -> bool {
-        let of_command = |command: &String| !command.is_empty() && record.description.ends_with(command.trim_end());
+        let description = words(&record.description);
+        let of_command = |command: &String| {
+            let command = words(command);
+            !command.is_empty() && description.ends_with(&command)
+        };
         (self.contexts && record.kind == "source.local")
             || record.description == "fileop target"
             || self.names.contains(&record.description)
@@ -33,10 +40,21 @@ impl Marks {
     }
 }
 
+/// A command without its line ends, and with one blank for each gap.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The ids of the records that have appeared since and fit the marks.
+pub(crate) fn made(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> BTreeSet<String> {
+    let made = after.iter().filter(|record| !before.contains(&record.id) && marks.fit(record));
+    made.map(|record| record.id.clone()).collect()
+}
+
 /// The number of records that have appeared since and fit the marks. Those that stay after the removal are in use: by the
 /// engine, which has not let go of them yet, or by another build.
 pub(crate) fn remaining(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> usize {
-    after.iter().filter(|record| !before.contains(&record.id) && marks.fit(record)).count()
+    made(before, after, marks).len()
 }
 
 /// The records to drop, every record after all that build on it, as the engine demands.
@@ -132,6 +150,24 @@ mod tests {
             ..record("old", &[])
         };
         assert_eq!(order(&[], &[old]), ["old"]);
+    }
+
+    #[test]
+    fn a_command_that_ends_in_a_line_end_is_recognised() {
+        let here = |command: &str, description: &str| {
+            let marks = Marks { commands: [command.to_owned()].into(), ..Marks::default() };
+            let made = CacheRecord { description: description.into(), ..record("made", &[]) };
+            removal_order(&BTreeSet::new(), &[made], &marks).len()
+        };
+        let described = "mount / from exec /bin/sh -c echo $TOKEN > /hz\n";
+        for command in ["echo $TOKEN > /hz\n", "echo $TOKEN > /hz", "echo $TOKEN  >\t/hz\r\n\n"] {
+            assert_eq!(here(command, described), 1, "{command:?}");
+            assert_eq!(here(command, described.trim_end()), 1, "{command:?}");
+        }
+        assert_eq!(here("a\nb\n", "mount / from exec sh -c a\nb\n"), 1);
+        for command in ["echo $TOKEN > /h", "\n", ""] {
+            assert_eq!(here(command, described), 0, "{command:?}");
+        }
     }
 
     #[test]

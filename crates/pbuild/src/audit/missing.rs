@@ -1,0 +1,80 @@
+//! The secrets that a manifest declares and that an audit has no value of: what nobody searched for is not clean.
+
+use pcli::FoundManifest;
+use pcli::resolve::Untrusted;
+use pscan::Report;
+use psecret::{Secret, SecretName};
+
+use crate::edge::Edge;
+
+/// A declared secret without a value.
+#[derive(Debug)]
+pub(crate) struct MissingSecret {
+    name: SecretName,
+    reach: Reach,
+    why: String,
+}
+
+/// Where a declared secret would have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Steps of a build get it, so that an image can hold it.
+    Build,
+    /// The running app alone gets it.
+    Run,
+}
+
+/// What an audit does about the secrets without a value.
+#[derive(Debug)]
+pub(crate) struct MissingRules<'a> {
+    /// The names that may be missing (`--allow-missing`).
+    pub(crate) allowed: &'a [String],
+    /// Which of the others make the result incomplete.
+    pub(crate) demand: Demand,
+}
+
+/// Which secrets have to have a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// Those of the build.
+    Build,
+    /// All (`--strict`).
+    All,
+}
+
+/// The secrets of a manifest that have no value among these.
+pub(crate) fn of(manifest: Option<&FoundManifest>, secrets: &[Secret], untrusted: &[Untrusted]) -> Vec<MissingSecret> {
+    let Some(found) = manifest else { return Vec::new() };
+    let missing = |declared: &papp::Secret| {
+        let name =
+            SecretName::parse(&declared.name).ok().filter(|name| !secrets.iter().any(|one| one.name() == name))?;
+        let refused = untrusted.iter().find(|entry| entry.name == declared.name);
+        let line = refused.map_or(declared.line, |entry| entry.act.line);
+        let place = format!("{}:{line}", found.path.display());
+        let why = match refused {
+            Some(_) => format!("{place} may not get its value here"),
+            None => format!("{place} declares it, and it has no value here"),
+        };
+        let reach = match declared.scope {
+            papp::Scope::Build | papp::Scope::Both => Reach::Build,
+            papp::Scope::Run => Reach::Run,
+        };
+        Some(MissingSecret { name, reach, why })
+    };
+    found.manifest.secrets.iter().filter_map(missing).collect()
+}
+
+/// Tells a report of them: some make it incomplete, the others are listed.
+pub(crate) fn tell(missing: &[MissingSecret], rules: &MissingRules<'_>, report: &mut Report, edge: &Edge) {
+    for MissingSecret { name, reach, why } in missing {
+        let is_allowed = rules.allowed.iter().any(|allowed| allowed == name.as_str());
+        match (reach, rules.demand) {
+            _ if is_allowed => report.add_unprotected(name.clone(), &format!("{why}, which --allow-missing accepts")),
+            (Reach::Run, Demand::Build) => report.add_unprotected(name.clone(), &format!("{why}; no build gets it")),
+            (Reach::Build, Demand::Build | Demand::All) | (Reach::Run, Demand::All) => report.add_missing(name, why),
+        }
+    }
+    for name in rules.allowed.iter().filter(|name| !missing.iter().any(|one| one.name.as_str() == *name)) {
+        edge.stderr.warning(&format!("--allow-missing {name}: no declared secret of that name is without a value"));
+    }
+}

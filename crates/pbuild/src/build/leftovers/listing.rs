@@ -1,0 +1,101 @@
+//! The list of the builder's cache records, around those that the builder cannot look at.
+//!
+//! BuildKit measures every record that it lists, and the whole list fails with the first record that it cannot measure:
+//! a layer with a path of more than 4,096 bytes is enough, no matter whose it is. The error names the record, and what a
+//! filter leaves out is not measured.
+
+use std::collections::BTreeSet;
+
+use pbuildkit::{Builder, BuildkitError, CacheRecord};
+
+/// The words before the name of a record that cannot be measured (`cache/refs.go`).
+const NOT_MEASURED: &str = "failed to get usage for ";
+
+/// The folder of the engine's own snapshots in the error's path.
+const SNAPSHOTS: &str = "/overlay2/";
+
+/// The most records that are left out; past them the builder is in such a state that its list says nothing.
+const MOST_LEFT_OUT: usize = 32;
+
+/// The cache records of a builder.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// Those that could be listed.
+    pub(super) records: Vec<CacheRecord>,
+    /// The ids of those that the builder cannot measure.
+    pub(super) left_out: BTreeSet<String>,
+}
+
+impl Listing {
+    /// Asks for the list, again without each record that makes it fail.
+    ///
+    /// # Errors
+    /// When the builder does not answer, or fails for another reason.
+    pub(super) async fn ask(builder: &Builder) -> Result<Self, BuildkitError> {
+        let mut left_out = BTreeSet::new();
+        loop {
+            match builder.cache_records(&without(&left_out)).await {
+                Ok(records) => return Ok(Self { records, left_out }),
+                Err(error) => {
+                    let known = left_out.len();
+                    left_out.extend(failing(&error).into_iter().map(str::to_owned));
+                    // The same records once more: the filter does not help on this builder.
+                    if left_out.len() == known || known >= MOST_LEFT_OUT {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The filters that leave out these records: conditions between commas all hold.
+fn without(left_out: &BTreeSet<String>) -> Vec<String> {
+    let conditions: Vec<String> = left_out.iter().map(|id| format!("id!={id}")).collect();
+    if conditions.is_empty() { Vec::new() } else { vec![conditions.join(",")] }
+}
+
+/// The records that an error of the list is about.
+fn failing(error: &BuildkitError) -> Vec<&str> {
+    match error {
+        BuildkitError::Refused { source } => records_in(&source.message),
+        BuildkitError::Engine(_)
+        | BuildkitError::Podman { .. }
+        | BuildkitError::NoAnswer { .. }
+        | BuildkitError::Lost { .. }
+        | BuildkitError::Unexpected { .. } => Vec::new(),
+    }
+}
+
+/// The ids in BuildKit's words: that of the record, and that of its snapshot, under which the record is listed as long as it
+/// can be written to. They become parts of a filter, so they are letters and digits and nothing else.
+fn records_in(message: &str) -> Vec<&str> {
+    let Some((_, rest)) = message.split_once(NOT_MEASURED) else { return Vec::new() };
+    let record = rest.split_once(':').map(|(id, _)| id);
+    let snapshot = rest.split_once(SNAPSHOTS).and_then(|(_, path)| path.split('/').next());
+    let is_id = |id: &&str| !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    record.into_iter().chain(snapshot).filter(is_id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_that_cannot_be_measured_is_read_from_the_error() {
+        let measured = "failed to get usage for qjborv1x2: lstat";
+        let message = format!("{measured} /var/lib/docker/overlay2/yj1y/diff/aaaa: file name too long");
+        assert_eq!(records_in(&message), ["qjborv1x2", "yj1y"]);
+        assert_eq!(records_in(&format!("rpc error: {message}")), ["qjborv1x2", "yj1y"]);
+        assert_eq!(records_in("failed to get usage for qjb: lstat /snapshots/12/fs/a: too long"), ["qjb"]);
+        for other in ["failed to get usage for : x", "failed to get usage for a,id==b: x", "lstat: too long", ""] {
+            assert_eq!(records_in(other), Vec::<&str>::new(), "{other}");
+        }
+    }
+
+    #[test]
+    fn all_records_that_fail_are_left_out_together() {
+        assert_eq!(without(&BTreeSet::new()), Vec::<String>::new());
+        assert_eq!(without(&["a".to_owned(), "b".to_owned()].into()), ["id!=a,id!=b"]);
+    }
+}
