@@ -68,7 +68,7 @@ fn both_ways_find_the_same(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
     let image = ImageName::new(engine, "both-ways");
-    // Steps with secrets are cached by everything but the value: another run's image would hold another value.
+    // The name makes the steps those of this run: two runs at once do not remove each other's cache records.
     let steps = format!("FROM busybox\nRUN echo {} > /first\n{}RUN echo two > /last\n", image.as_str(), corpus());
     scene.write("Dockerfile", steps);
     let gate = build(&scene, &image, &token, &[]).run();

@@ -1,54 +1,183 @@
-//! `rebuild = true`: a changed value runs the steps that got it again, on every engine.
+//! Who made a cached step: one with another value is another step, on every engine, and where `rebuild = false` lets another
+//! value's result count, that is said.
 
 use acceptance::{ImageName, on_every_engine};
 use ptest::{Canary, Engine, Scene};
 
 on_every_engine!(a_new_value_runs_its_steps_again_and_a_known_one_does_not_b15);
+on_every_engine!(a_mount_of_the_dockerfile_s_own_is_bound_and_leaves_no_trace);
+on_every_engine!(somebody_else_s_stage_is_not_taken_from_the_cache);
+on_every_engine!(a_secret_that_is_left_out_of_the_cache_key_is_told_and_refused_under_strict);
+on_every_engine!(two_builds_at_once_do_not_share_a_step);
+
+/// A key that several users share.
+const SHARED_KEY: &str = "5f0c7e1a9b3d4468a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718";
+const OTHER_KEY: &str = "XwyOGps9RGihssPU5fYHGCk6S1xtfo+QobLD1OX2Bxg=";
+
+/// Text that makes the steps of one test on one engine its own.
+fn mark(engine: &Engine, test: &str) -> String {
+    format!("{test}-{:?}-{}", engine.flavour(), std::process::id())
+}
+
+/// A step that leaves a digest of what it saw, so that a cached one tells the value with which it ran.
+fn seen(token: &Canary) -> String {
+    ptest::sha256(token.value()).trim_start_matches("sha256:").to_owned()
+}
 
 fn a_new_value_runs_its_steps_again_and_a_known_one_does_not_b15(engine: &Engine) {
     let scene = Scene::on(engine);
     let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
-    scene.write("app.toml", "[secrets]\nTOKEN = { rebuild = true }\nPLAIN = {}\n");
-    scene.trust();
-    let mark = format!("{:?}-{}", engine.flavour(), std::process::id());
-    // The step leaves a digest of what it saw, so that a cached step tells the value it ran with.
+    let mark = mark(engine, "rebuild");
     scene.write(
         "Dockerfile",
         format!("FROM busybox\nRUN echo {mark} ran-$((40+2)); printf %s \"$TOKEN\" | sha256sum > /seen\n"),
     );
     let image = ImageName::new(engine, "rebuild");
-    let build = |token: &Canary, plain: &Canary, key: &str| {
-        let tool = scene.pbuild().args(["build", "--progress", "plain", "-t", image.as_str(), "."]);
-        let tool = tool.env("TOKEN", token.text()).env("PLAIN", plain.text()).env("PBUILD_CACHE_KEY", key);
-        let outcome = tool.run();
+    let build = |token: &Canary, key: &str| {
+        let tool =
+            scene.pbuild().args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN", "."]);
+        let outcome = tool.env("TOKEN", token.text()).env("PBUILD_CACHE_KEY", key).run();
         outcome.expect_code(0).expect_stderr("clean");
-        let digest = ptest::sha256(token.value()).trim_start_matches("sha256:").to_owned();
-        assert!(image.run(&["cat", "/seen"]).starts_with(&digest), "the step saw today's value");
+        assert!(!outcome.stderr().contains("warning"), "{outcome:?}");
+        assert!(image.run(&["cat", "/seen"]).starts_with(&seen(token)), "the step saw today's value");
         outcome.stderr().contains("ran-42")
     };
-    let key = "a key that all runners share";
     let ran = [
-        build(&one, &one, key),
-        build(&one, &one, key),
-        build(&two, &one, key),
-        build(&one, &one, key),
-        // A secret that is not marked changes nothing.
-        build(&one, &two, key),
-        build(&one, &one, "another key, another digest"),
+        // Without any key of the user's.
+        build(&one, ""),
+        build(&one, ""),
+        build(&two, ""),
+        build(&one, ""),
+        build(&one, SHARED_KEY),
+        build(&one, SHARED_KEY),
+        build(&one, OTHER_KEY),
     ];
-    assert_eq!(ran, [true, false, true, false, false, true]);
+    assert_eq!(ran, [true, false, true, false, true, false, true]);
     scene.oracle().check_bytes("inspect and history", &image.told_by_the_engine());
 }
 
+fn a_mount_of_the_dockerfile_s_own_is_bound_and_leaves_no_trace(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
+    let mark = mark(engine, "mounted");
+    scene.write("app.toml", "[build]\ninject = \"mounted\"\n\n[secrets]\nTOKEN = {}\n");
+    scene.trust();
+    scene.write(
+        "Dockerfile",
+        format!(
+            "FROM busybox\nRUN --mount=type=secret,id=TOKEN,target=/key echo {mark} ran-$((40+2)); sha256sum </key >/seen; \
+             ls /run >/run-holds; grep -c pbuild-binding /proc/self/mounts >/mounts || true\n"
+        ),
+    );
+    let image = ImageName::new(engine, "mounted");
+    let build = |token: &Canary| {
+        let tool = scene.pbuild().args(["build", "--progress", "plain", "-t", image.as_str(), "."]);
+        let outcome = tool.env("TOKEN", token.text()).run();
+        outcome.expect_code(0).expect_stderr("clean");
+        assert!(!outcome.stderr().contains("asked for secret"), "{outcome:?}");
+        assert!(image.run(&["cat", "/seen"]).starts_with(&seen(token)), "the step saw today's value");
+        assert!(!image.run(&["cat", "/run-holds"]).contains("pbuild"), "the binding is no file");
+        assert_eq!(image.run(&["cat", "/mounts"]).trim(), "0");
+        outcome.stderr().contains("ran-42")
+    };
+    assert_eq!([build(&one), build(&one), build(&two), build(&one)], [true, false, true, false]);
+}
+
+fn somebody_else_s_stage_is_not_taken_from_the_cache(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
+    let mark = mark(engine, "stage");
+    scene.write(
+        "Dockerfile",
+        format!(
+            "FROM busybox AS builder\nRUN echo {mark} > /app.js && echo \"token=$NPM_TOKEN\" > /npmrc\n\
+             FROM busybox AS test\nCOPY --from=builder /app.js /app.js\n\
+             FROM busybox AS release\nCOPY --from=builder /npmrc /npmrc\n"
+        ),
+    );
+    let image = ImageName::new(engine, "stage");
+    let build = |target: &str, token: &Canary| {
+        let tool =
+            scene.pbuild().args(["build", "--target", target, "-t", image.as_str(), "--secret", "id=NPM_TOKEN", "."]);
+        tool.env("NPM_TOKEN", token.text()).run()
+    };
+    build("test", &one).expect_code(0).expect_stderr("clean");
+    // Its own value is in its own image, which is found; the cached stage holds the other one's.
+    build("release", &two).expect_code(10).expect_stderr("NPM_TOKEN");
+}
+
+fn a_secret_that_is_left_out_of_the_cache_key_is_told_and_refused_under_strict(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
+    let mark = mark(engine, "every-run");
+    scene.write("app.toml", "[secrets]\nTOKEN = { rebuild = false }\n");
+    scene.trust();
+    scene.write("Dockerfile", format!("FROM busybox\nRUN echo {mark}; printf %s \"$TOKEN\" | sha256sum > /seen\n"));
+    let image = ImageName::new(engine, "every-run");
+    let build = |token: &Canary, more: &[&str]| {
+        let tool = scene.pbuild().args(["build", "-t", image.as_str()]).args(more).arg(".");
+        tool.env("TOKEN", token.text()).run()
+    };
+    let doubt = "another value of TOKEN may have made its result";
+    let first = build(&one, &["--strict"]);
+    first.expect_code(0).expect_stderr("clean");
+    assert!(!first.stderr().contains(doubt), "{first:?}");
+    build(&two, &[]).expect_code(0).expect_stderr("clean").expect_stderr(doubt);
+    assert!(image.run(&["cat", "/seen"]).starts_with(&seen(&one)), "the step is the other value's");
+    build(&two, &["--strict"]).expect_code(11).expect_stderr("--strict").expect_stderr(doubt);
+    // The flag comes before the manifest.
+    let bound = build(&two, &["--strict", "--secret", "id=TOKEN,rebuild=true"]);
+    bound.expect_code(0);
+    assert!(image.run(&["cat", "/seen"]).starts_with(&seen(&two)));
+}
+
+/// While one build runs a step, another one with another value would join it, if the step were the same.
+fn two_builds_at_once_do_not_share_a_step(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
+    let mark = mark(engine, "at-once");
+    let build = |token: &Canary, image: &ImageName<'_>, spec: &str| {
+        let tool = scene.pbuild().args(["build", "-t", image.as_str(), "--secret", spec, "."]);
+        tool.env("TOKEN", token.text()).run()
+    };
+    let both = |text: &str, spec: &str| {
+        scene.write(
+            "Dockerfile",
+            format!("FROM busybox\nRUN echo {mark}{text}; sleep 6; printf %s \"$TOKEN\" | sha256sum > /seen\n"),
+        );
+        let (first, second) = (ImageName::new(engine, "at-once-a"), ImageName::new(engine, "at-once-b"));
+        std::thread::scope(|scope| {
+            let earlier = scope.spawn(|| build(&one, &first, spec).expect_code(0).code());
+            std::thread::sleep(std::time::Duration::from_secs(3));
+            let later = build(&two, &second, spec);
+            assert_eq!(earlier.join().expect("a build"), 0);
+            let saw = (later.code() == 0).then(|| second.run(&["cat", "/seen"]));
+            (later, saw)
+        })
+    };
+    let (later, saw) = both("bound", "id=TOKEN");
+    later.expect_code(0);
+    assert!(saw.is_some_and(|saw| saw.starts_with(&seen(&two))), "its own value");
+
+    let (later, _) = both("unbound", "id=TOKEN,rebuild=false");
+    later.expect_code(11).expect_stderr("did not ask this build for TOKEN");
+}
+
 #[test]
-fn without_a_key_the_digest_is_refused() {
+fn a_key_that_could_be_guessed_is_refused_and_a_made_one_is_none() {
     let scene = Scene::new();
     let token = scene.oracle().token("TOKEN");
-    scene.write("app.toml", "[secrets]\nTOKEN = { rebuild = true }\n");
+    scene.write("app.toml", "[secrets]\nTOKEN = {}\n");
     scene.trust();
     scene.write("Dockerfile", "FROM scratch\n");
     let build =
         |key: &str| scene.pbuild().args(["build", "."]).env("TOKEN", token.text()).env("PBUILD_CACHE_KEY", key).run();
-    build("").expect_code(2).expect_stderr("rebuild = true").expect_stderr("PBUILD_CACHE_KEY");
-    build("short").expect_code(2).expect_stderr("less than 16");
+    for weak in ["short", "a key that all runners share"] {
+        build(weak).expect_code(2).expect_stderr("32 random bytes").expect_stderr("pbuild secrets cache-key");
+    }
+    let made = scene.pbuild().args(["secrets", "cache-key"]).run();
+    made.expect_code(0);
+    assert_eq!(made.stdout().trim().len(), 64);
+    let again = scene.pbuild().args(["secrets", "cache-key"]).run();
+    assert_ne!(made.stdout(), again.stdout());
 }

@@ -80,8 +80,8 @@ pub struct Secret {
     pub from: Option<Origin>,
     /// Which of its parts are searched for and masked beside the whole.
     pub parts: Parts,
-    /// A new value runs its steps again.
-    pub rebuild: bool,
+    /// Whether a new value runs its steps again, if the manifest says so.
+    pub rebuild: Option<bool>,
     /// In what shape programs get it.
     pub delivery: Delivery,
     /// A value made of other names.
@@ -117,7 +117,7 @@ impl Secret {
             steps: steps(&table)?,
             from: from(&table)?,
             parts: parts(&table)?,
-            rebuild: table.boolean("rebuild")?.is_some_and(|at| at.value),
+            rebuild: table.boolean("rebuild")?.map(|at| at.value),
             delivery: table
                 .choice("as", &["variable", "file"], &[Delivery::Variable, Delivery::File])?
                 .unwrap_or_default(),

@@ -8,6 +8,7 @@
 pub(crate) mod ask;
 mod cleared;
 mod context;
+mod doubt;
 mod explain;
 mod failure;
 mod finished;

@@ -194,7 +194,6 @@ impl Explain for BuildkitError {
 
 impl Explain for SecretsError {
     fn explain(&self) -> Diagnostic {
-        let key = "`pbuild secrets init` makes a store that has one";
         match self {
             Self::Resolve(error) => error.diagnostic(),
             Self::Key(error) => error.diagnostic(),
@@ -204,10 +203,6 @@ impl Explain for SecretsError {
                 Diagnostic::error("none of the secrets can be searched for, so nothing could be proven", Exit::Usage)
                     .note(names.join(", "))
                     .help("use values of 8 characters or more, or declare public values in [env] of app.toml")
-            }
-            Self::NoKey(name) => {
-                let title = format!("`{name}` has rebuild = true, and there is no key for its digest");
-                Diagnostic::error(title, Exit::Usage).help(format!("{key}; in CI set {}", pcli::CACHE_KEY_VARIABLE))
             }
         }
     }

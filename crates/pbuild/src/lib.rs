@@ -27,6 +27,7 @@
 
 mod advise;
 mod audit;
+mod binding;
 mod build;
 mod command;
 mod doctor;
@@ -38,6 +39,7 @@ mod memory;
 mod new;
 mod oci_layout;
 mod output;
+mod own_key;
 mod plan;
 mod secrets;
 mod site;

@@ -5,18 +5,17 @@
 //! carries a digest of its content under the same key, so that a file that somebody else wrote does not
 //! count. docs/decisions says which facts are kept, and why.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use pimage::{Digest, Remembered};
 use psecret::{DigestKey, Secret, SecretName, UserSecret};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::files::replace::replace;
+use crate::own_key::{own_key, private_folder};
 
 /// The name of this very search: a digest of its sources, made by the build script. Other searches do not count.
 const SEARCH: &str = env!("PBUILD_SEARCH");
@@ -51,7 +50,7 @@ struct Note {
 impl LayerMemory {
     /// Opens the memory of these secrets; `None` where it has no place, in which case everything is searched.
     pub(crate) fn open(secrets: &[Secret], environment: &pvault::Environment<'_>) -> Option<Self> {
-        let key = key(&pvault::state_folder(environment, "pbuild")?)?;
+        let key = own_key(&pvault::state_folder(environment, "pbuild")?, "layers.key")?;
         let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
         let folder = cache.join("pbuild/layers");
@@ -127,45 +126,6 @@ impl std::fmt::Debug for LayerMemory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("LayerMemory")
     }
-}
-
-/// The user's own key, made when it is first needed. A key that others may read or write does not count.
-fn key(state: &Path) -> Option<DigestKey> {
-    private_folder(state)?;
-    let path = state.join("layers.key");
-    let mut bytes = Zeroizing::new([0; 32]);
-    match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
-        Ok(mut file) => {
-            let metadata = file.metadata().ok()?;
-            let ours = metadata.mode() & 0o077 == 0 && metadata.uid() == rustix::process::geteuid().as_raw();
-            file.read_exact(bytes.as_mut_slice()).ok().filter(|()| ours)?;
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            File::open("/dev/urandom").and_then(|mut random| random.read_exact(bytes.as_mut_slice())).ok()?;
-            // Whole or not at all: two first runs at once must not read half a key.
-            let mut file = tempfile::Builder::new().prefix(".layers-").tempfile_in(state).ok()?;
-            file.write_all(bytes.as_slice()).ok()?;
-            match file.persist_noclobber(&path) {
-                Ok(_) => {}
-                Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => return key(state),
-                Err(_) => return None,
-            }
-        }
-        Err(_) => return None,
-    }
-    Some(DigestKey::new(*bytes))
-}
-
-fn no_follow() -> i32 {
-    rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()
-}
-
-/// A folder that only its owner can look into.
-fn private_folder(path: &Path) -> Option<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).ok()?;
-    let metadata = fs::symlink_metadata(path).ok()?;
-    (metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0)
-        .then_some(())
 }
 
 /// Removes the oldest tenth when there are too many files.

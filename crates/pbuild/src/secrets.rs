@@ -1,15 +1,16 @@
 //! The secrets of one command: they are read once, and kept together with the redactor that masks them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pcli::resolve::{self, Purpose, Resolution, ResolveError, SecretSources, Untrusted};
+use pcli::resolve::{self, Purpose, Resolution, ResolveError, SecretSources, Strictness, Untrusted};
 use pcli::{FoundManifest, SealedError};
 use pscan::{NeedleSet, NeedleSetBuilder, ScanError};
 use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretError, SecretName};
 
 use crate::audit::missing;
 use crate::audit::missing::MissingSecret;
+use crate::binding::Binding;
 use crate::edge::Edge;
 
 /// Why the secrets of a command cannot be used. No message holds a value.
@@ -25,8 +26,6 @@ pub(crate) enum SecretsError {
     NotSearchable(Vec<String>),
     /// The key of digests cannot be read.
     Key(SealedError),
-    /// This secret rebuilds its steps, and there is no key for its digest.
-    NoKey(String),
 }
 
 impl From<ResolveError> for SecretsError {
@@ -62,8 +61,10 @@ pub(crate) struct Secrets {
     pub(crate) redactor: Redactor,
     /// The declared ones that have no value here.
     pub(crate) missing: Vec<MissingSecret>,
-    /// By name, the ids of those whose new value runs their steps again.
-    pub(crate) rebuilding: BTreeMap<String, String>,
+    /// The digests that bind cached steps to the values.
+    pub(crate) binding: Binding,
+    /// Whether a doubt ends the work.
+    pub(crate) strictness: Strictness,
 }
 
 impl Secrets {
@@ -133,11 +134,11 @@ impl Secrets {
                 builder.taken_apart(secret.name(), secret.value(), secret.parts())
             })
             .build()?;
-        let rebuilding = match purpose {
-            Purpose::Build => rebuilding(&secrets, manifest, &environment)?,
-            Purpose::Run | Purpose::Search | Purpose::List => BTreeMap::new(),
+        let binding = match purpose {
+            Purpose::Build => Binding::of(&secrets, manifest, &environment)?,
+            Purpose::Run | Purpose::Search | Purpose::List => Binding::none(),
         };
-        Ok(Self { all: Arc::new(secrets), redactor, rebuilding, missing })
+        Ok(Self { all: Arc::new(secrets), redactor, binding, missing, strictness: sources.strictness })
     }
 
     /// Everything by which the values can be found, compiled once.
@@ -168,6 +169,11 @@ impl Secrets {
             .filter(|secret| secret.scope().in_build())
             .map(|secret| secret.name().as_str().to_owned())
             .collect()
+    }
+
+    /// Those of a build that are no part of the cache keys of its steps.
+    pub(crate) fn unbound(&self) -> BTreeSet<String> {
+        self.ids().into_iter().filter(|name| !self.binding.digests().contains_key(name)).collect()
     }
 
     /// Lists the secrets, the steps that get them, and those that cannot be protected.
@@ -207,26 +213,4 @@ impl Secrets {
     fn judged(&self) -> impl Iterator<Item = (&SecretName, Searchability)> {
         self.all.iter().map(|secret| (secret.name(), Searchability::of(secret.value())))
     }
-}
-
-/// The ids of secrets that are marked `rebuild = true`. BuildKit's cache key holds a secret's id and not its value, so the
-/// id follows the value: by a digest under a key, because provenance shows ids.
-fn rebuilding(
-    secrets: &[Secret],
-    manifest: Option<&FoundManifest>,
-    environment: &dyn Fn(&str) -> Option<std::ffi::OsString>,
-) -> Result<BTreeMap<String, String>, SecretsError> {
-    let marked = |secret: &&Secret| {
-        let declared = manifest.and_then(|found| found.manifest.secret(secret.name().as_str()));
-        secret.scope().in_build() && declared.is_some_and(|declared| declared.rebuild)
-    };
-    let marked: Vec<&Secret> = secrets.iter().filter(marked).collect();
-    let Some(first) = marked.first() else { return Ok(BTreeMap::new()) };
-    let no_key = || SecretsError::NoKey(first.name().to_string());
-    let key = pcli::digest_key(manifest, environment)?.ok_or_else(no_key)?;
-    let id = |secret: &&Secret| {
-        let name = secret.name();
-        (name.to_string(), format!("{name}.{}", key.digest("rebuild", name, secret.value())))
-    };
-    Ok(marked.iter().map(id).collect())
 }

@@ -10,7 +10,7 @@ use crate::resolve::{SecretSources, Strictness, Trust};
 /// The flags, as clap reads them.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SecretArguments {
-    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it, and `parts=false` to take it as one value (repeatable)
+    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it, `parts=false` to take it as one value, `rebuild=false` to let cached steps of other values count (repeatable)
     #[arg(long = "secret", value_name = "SPEC", help_heading = "Secrets")]
     pub secrets: Vec<String>,
 

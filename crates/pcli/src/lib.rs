@@ -29,6 +29,6 @@ pub use process::{protect, scrub};
 pub use record::{BuildOutcome, BuildRecord, REMEMBERED_BUILDS, SecretUse, last_builds, remember_build};
 pub use sealed::{
     CACHE_KEY_VARIABLE, IDENTITY_VARIABLE, OWN_VARIABLES, PASSPHRASE_VARIABLE, ProjectStore, STORE_NAME, SealedError,
-    Wrapping, digest_key, fix_permissions, identity, identity_or_new, identity_path, new_wrapped_identity,
-    renew_identity, rewrap_identity,
+    Wrapping, digest_key, digest_key_at_hand, fix_permissions, identity, identity_or_new, identity_path,
+    new_wrapped_identity, renew_identity, rewrap_identity,
 };

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use papp::{Manifest, Origin};
 use psecret::{
-    Delivery, Dialect, EnvFile, EnvFileWarning, EnvValue, Inputs, PartChoice, Place, Scope, Searchability, Secret,
-    SecretFlag, SecretName, Source, UserSecret,
+    Delivery, Dialect, EnvFile, EnvFileWarning, EnvValue, Inputs, PartChoice, Place, Rebuild, Scope, Searchability,
+    Secret, SecretFlag, SecretName, Source, UserSecret,
 };
 
 pub use command::CommandError;
@@ -323,7 +323,11 @@ impl Search<'_> {
                 "{path}: the value of `{name}` ends in a line end, and so will the variable; `printf %s` writes a file without"
             ));
         }
-        self.found.push(Secret::new(name, value, scope, delivery, source)?.with_parts(choice));
+        let rebuild = match declared.and_then(|secret| secret.rebuild) {
+            None | Some(true) => Rebuild::WithValue,
+            Some(false) => Rebuild::Never,
+        };
+        self.found.push(Secret::new(name, value, scope, delivery, source)?.with_parts(choice).with_rebuild(rebuild));
         Ok(())
     }
 
@@ -349,6 +353,10 @@ impl Search<'_> {
             match flag.parts() {
                 Some(choice) => self.take_with(name.clone(), value, Source::Flag(place), choice.clone())?,
                 None => self.take(name.clone(), value, Source::Flag(place))?,
+            }
+            if let Some(rebuild) = flag.rebuild() {
+                let taken = self.found.pop();
+                self.found.extend(taken.map(|secret| secret.with_rebuild(rebuild)));
             }
         }
         Ok(())

@@ -83,8 +83,8 @@ pub enum SealedError {
     #[error("failed to ask for a passphrase")]
     Prompt(#[source] std::io::Error),
     /// The text of the variable could be guessed.
-    #[error("{CACHE_KEY_VARIABLE} has less than {} characters", psecret::SHORTEST_KEY_TEXT)]
-    ShortKey,
+    #[error("{CACHE_KEY_VARIABLE} is no key: 32 random bytes, as hex or base64")]
+    WeakKey,
     /// The kernel gave no random numbers.
     #[error("failed to get random numbers")]
     Random(#[source] std::io::Error),
@@ -119,7 +119,7 @@ impl SealedError {
             Self::NoTerminal => diagnostic.help(format!("set {NEW_PASSPHRASE_VARIABLE}")),
             Self::Vault(error) => error.help().into_iter().fold(diagnostic, Diagnostic::help),
             Self::Absent { .. } => diagnostic.help("pbuild secrets init"),
-            Self::ShortKey => diagnostic.help("openssl rand -hex 32 makes a good one"),
+            Self::WeakKey => diagnostic.help("`pbuild secrets cache-key` makes one"),
             Self::ShortPassphrase => diagnostic.help("several words are easier to keep than one word with signs in it"),
             Self::Content { .. }
             | Self::NotText { .. }
@@ -132,7 +132,7 @@ impl SealedError {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::ShortKey | Self::ShortPassphrase | Self::TwoPassphrases | Self::NoTerminal => Exit::Usage,
+            Self::WeakKey | Self::ShortPassphrase | Self::TwoPassphrases | Self::NoTerminal => Exit::Usage,
             // Ctrl-C at the prompt.
             _ => Exit::Store,
         }
@@ -275,17 +275,24 @@ impl ProjectStore {
     }
 }
 
-/// A key for digests of values, from the kernel's random numbers.
+/// A key for digests of values.
 fn fresh_key() -> Result<DigestKey, SealedError> {
+    random_bytes().map(|bytes| DigestKey::new(*bytes))
+}
+
+/// The text of a new key, for the variable.
+pub(crate) fn cache_key_text() -> Result<Zeroizing<String>, SealedError> {
+    let bytes = random_bytes()?;
+    Ok(Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+/// As many bytes as a key has, from the kernel's random numbers.
+fn random_bytes() -> Result<Zeroizing<[u8; 32]>, SealedError> {
     let mut bytes = Zeroizing::new([0; 32]);
     let filled = rustix::rand::getrandom(bytes.as_mut_slice(), rustix::rand::GetRandomFlags::empty())
         .map_err(|error| SealedError::Random(error.into()))?;
     // The kernel gives up to 256 bytes whole.
-    if filled == bytes.len() {
-        Ok(DigestKey::new(*bytes))
-    } else {
-        Err(SealedError::Random(std::io::ErrorKind::UnexpectedEof.into()))
-    }
+    if filled == bytes.len() { Ok(bytes) } else { Err(SealedError::Random(std::io::ErrorKind::UnexpectedEof.into())) }
 }
 
 fn recipients(store: &Store) -> Vec<String> {
@@ -305,21 +312,58 @@ pub(crate) fn folder_name(path: &Path) -> String {
 ///
 /// # Errors
 ///
-/// [`SealedError::ShortKey`]; those of the identity and the store.
+/// [`SealedError::WeakKey`]; those of the identity and the store.
 pub fn digest_key(
     manifest: Option<&FoundManifest>,
     environment: &Environment<'_>,
 ) -> Result<Option<DigestKey>, SealedError> {
-    if let Some(text) = environment(CACHE_KEY_VARIABLE).filter(|text| !text.is_empty()) {
-        let text = Zeroizing::new(text.into_encoded_bytes());
-        return DigestKey::from_text(&text).map(Some).ok_or(SealedError::ShortKey);
+    if let Some(key) = key_of_environment(environment)? {
+        return Ok(Some(key));
     }
+    let Some(store) = existing_store(manifest, environment)? else { return Ok(None) };
+    Ok(store.read(&identity(environment)?)?.into_digest_key())
+}
+
+/// The same key for work that can do without it: nobody is asked for a passphrase, and a store that is not for whoever runs
+/// this has none.
+///
+/// # Errors
+///
+/// [`SealedError::WeakKey`]; those of an identity and a store that are damaged.
+pub fn digest_key_at_hand(
+    manifest: Option<&FoundManifest>,
+    environment: &Environment<'_>,
+) -> Result<Option<DigestKey>, SealedError> {
+    if let Some(key) = key_of_environment(environment)? {
+        return Ok(Some(key));
+    }
+    let Some(store) = existing_store(manifest, environment)? else { return Ok(None) };
+    if environment(IDENTITY_VARIABLE).is_none_or(|text| text.is_empty()) {
+        let at_hand = identity_path(environment).is_ok_and(|path| passphrase::is_at_hand(&path, environment));
+        if !at_hand {
+            return Ok(None);
+        }
+    }
+    match identity(environment).and_then(|identity| store.read(&identity)) {
+        Ok(store) => Ok(store.into_digest_key()),
+        Err(error) if error.is_closed() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn key_of_environment(environment: &Environment<'_>) -> Result<Option<DigestKey>, SealedError> {
+    let Some(text) = environment(CACHE_KEY_VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let text = Zeroizing::new(text.into_encoded_bytes());
+    DigestKey::from_text(&text).map(Some).ok_or(SealedError::WeakKey)
+}
+
+fn existing_store(
+    manifest: Option<&FoundManifest>,
+    environment: &Environment<'_>,
+) -> Result<Option<ProjectStore>, SealedError> {
     let Some(manifest) = manifest else { return Ok(None) };
     let store = ProjectStore::beside(manifest.directory(), environment)?;
-    if !store.exists() {
-        return Ok(None);
-    }
-    Ok(store.read(&identity(environment)?)?.into_digest_key())
+    Ok(store.exists().then_some(store))
 }
 
 /// Where the user's identity lies.

@@ -71,9 +71,16 @@ pub fn run(command: &SecretsCommand, desk: &Desk) -> Result<Exit, Diagnostic> {
         SecretsCommand::Identity(arguments) => match arguments.command {
             IdentityCommand::Passphrase { remove } => told(recipients::passphrase(remove, desk)),
         },
+        SecretsCommand::CacheKey => told(cache_key(desk)),
         SecretsCommand::Textconv { file } => told(compare::textconv(file, desk)),
         SecretsCommand::Merge { base, ours, theirs } => told(compare::merge(base, ours, theirs, desk)),
     }
+}
+
+/// Prints a new key. It is random, and nothing keeps it.
+fn cache_key(desk: &Desk) -> Result<Exit, SecretsError> {
+    desk.stdout.line(&crate::sealed::cache_key_text()?);
+    Ok(Exit::Done)
 }
 
 /// Closes the identity and the store's backup to other users (`--fix-permissions`).

@@ -41,6 +41,7 @@ fn fields(data: &[u8]) {
 
 fn plan() -> Plan {
     Plan {
+        bindings: [("TOKEN".to_owned(), "1f".to_owned())].into(),
         secrets: vec![
             PlannedSecret::variable("TOKEN"),
             PlannedSecret { steps: vec![StepPattern::new("npm *")], ..PlannedSecret::variable("NPM") },

@@ -3,6 +3,7 @@
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
 
+use crate::binding;
 use crate::wire::{self, Edit, WireError};
 
 /// Fields of an Op: one of them says what kind it is.
@@ -40,11 +41,14 @@ pub(crate) struct Addition {
     pub(crate) paths: Vec<(String, String)>,
     /// Variables that are no secret; the caller left out those that exist.
     pub(crate) configuration: Vec<(String, String)>,
+    /// The id that binds the step to its values.
+    pub(crate) binding: Option<String>,
 }
 
 impl Addition {
     pub(crate) fn is_empty(&self) -> bool {
-        self.variables.is_empty() && self.files.is_empty() && self.paths.is_empty() && self.configuration.is_empty()
+        let Self { variables, files, paths, configuration, binding } = self;
+        [variables, files, paths, configuration].iter().all(|added| added.is_empty()) && binding.is_none()
     }
 
     /// The capabilities that an engine must have to solve an operation with this addition (solver/pb/caps.go).
@@ -53,7 +57,8 @@ impl Addition {
         if mode == Mode::Environment && !self.variables.is_empty() {
             capabilities.push("exec.secretenv");
         }
-        if !self.files.is_empty() || (mode == Mode::Mounts && !self.variables.is_empty()) {
+        let has_mounts = !self.files.is_empty() || self.binding.is_some();
+        if has_mounts || (mode == Mode::Mounts && !self.variables.is_empty()) {
             capabilities.push("exec.mount.secret");
         }
         capabilities
@@ -88,6 +93,7 @@ impl Addition {
                 Mode::Mounts => mounts.push(secret_mount(id, &prelude_path(name))),
             }
         }
+        mounts.extend(self.binding.iter().map(|id| binding::mount(id).encode_to_vec()));
         let with_mounts = wire::insert_bytes(&with_meta, EXEC_MOUNTS, &mounts)?;
         wire::insert_bytes(&with_mounts, EXEC_SECRET_ENVIRONMENT, &entries)
     }
@@ -204,6 +210,7 @@ mod tests {
             files: pair("KEY", "/run/secrets/KEY"),
             paths: pair("KEY", "/run/secrets/KEY"),
             configuration: pair("MODE", "production"),
+            binding: Some("pbuild.1".to_owned()),
         };
         for mode in [Mode::Environment, Mode::Mounts] {
             let edited = addition.apply(&exec.encode_to_vec(), mode).unwrap();
@@ -213,9 +220,9 @@ mod tests {
 
     #[test]
     fn a_variable_is_a_required_secret_environment_entry() {
-        let addition = Addition { variables: pair("TOKEN__v1", "TOKEN"), ..Default::default() };
+        let addition = Addition { variables: pair("theirs", "TOKEN"), ..Default::default() };
         let op = applied(&addition, Mode::Environment, &["TOKEN=old"]);
-        assert_eq!(op.secretenv, [pb::SecretEnv { id: "TOKEN__v1".into(), name: "TOKEN".into(), optional: false }]);
+        assert_eq!(op.secretenv, [pb::SecretEnv { id: "theirs".into(), name: "TOKEN".into(), optional: false }]);
         assert_eq!(op.mounts, []);
         assert_eq!(op.meta.unwrap().args, ["npm", "ci"]);
         assert_eq!(addition.capabilities(Mode::Environment), ["exec.secretenv"]);
@@ -240,6 +247,20 @@ mod tests {
         );
         assert_eq!(addition.capabilities(Mode::Mounts), ["exec.mount.secret"]);
         assert_eq!(addition.targets(Mode::Mounts), ["/run/pbuild/TOKEN"]);
+    }
+
+    #[test]
+    fn a_binding_is_an_optional_mount_in_both_modes() {
+        let addition = Addition { binding: Some("pbuild.1".to_owned()), ..Default::default() };
+        assert!(!addition.is_empty());
+        for mode in [Mode::Environment, Mode::Mounts] {
+            let op = applied(&addition, mode, &[]);
+            assert_eq!(op.meta.unwrap().args, ["npm", "ci"]);
+            let secret = op.mounts[0].secret_opt.as_ref().unwrap();
+            assert_eq!((secret.id.as_str(), secret.optional), ("pbuild.1", true));
+            assert_eq!(addition.capabilities(mode), ["exec.mount.secret"]);
+            assert!(addition.targets(mode).is_empty(), "it takes no place");
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Secrets and plain configuration for the steps of a build graph.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
 
+use crate::binding;
 use crate::exec::{self, Addition, Mode};
 use crate::graph::{self, GraphError};
 use crate::pattern::{StepPattern, command_text};
@@ -14,7 +15,7 @@ use crate::wire::{self, Edit, WireError};
 /// The directory in which Docker mounts secrets.
 const SECRETS_DIRECTORY: &str = "/run/secrets";
 
-/// What every step, or the steps that match, should have. Names and ids, never a value.
+/// What every step, or the steps that match, should have. Names and digests, never a value.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The secrets, in the order in which steps get them.
@@ -23,15 +24,15 @@ pub struct Plan {
     /// keys; a variable that the step already has (ENV, ARG) stays as it is, and a secret's name is never plain
     /// configuration.
     pub configuration: Vec<(String, String)>,
+    /// By name, a digest of each value that is to be part of the cache keys of the steps that get it, by this plan or by a
+    /// mount of the Dockerfile's own. It must be made under a key, because provenance shows what is made of it.
+    pub bindings: BTreeMap<String, String>,
 }
 
 /// One secret of a plan.
 #[derive(Clone, Debug)]
 pub struct PlannedSecret {
-    /// What BuildKit asks the session for. It is part of the cache key, so an id that follows the value makes steps run
-    /// again when the value changes; it must never be a plain hash of the value, because provenance shows it.
-    pub id: String,
-    /// The variable's name.
+    /// The variable's name, and the id by which BuildKit asks the session for it.
     pub name: String,
     /// In what shape steps get it.
     pub shape: SecretShape,
@@ -40,10 +41,10 @@ pub struct PlannedSecret {
 }
 
 impl PlannedSecret {
-    /// A secret for every step, as a variable of the name that is also its id.
+    /// A secret for every step, as a variable.
     #[must_use]
     pub fn variable(name: &str) -> Self {
-        Self { id: name.to_owned(), name: name.to_owned(), shape: SecretShape::Variable, steps: Vec::new() }
+        Self { name: name.to_owned(), shape: SecretShape::Variable, steps: Vec::new() }
     }
 
     fn is_for(&self, command: &str) -> bool {
@@ -53,7 +54,7 @@ impl PlannedSecret {
     /// Whether the Dockerfile's own mount or variable takes this secret's place.
     fn is_replaced_by(&self, own: &MountedSecret) -> bool {
         let same_variable = matches!(&own.target, MountTarget::Variable(name) if *name == self.name);
-        same_variable || own.id == self.id || own.id == self.name
+        same_variable || own.id == self.name
     }
 
     /// A shell can read the variable; a secret of another name is a file that no variable points at (F16).
@@ -103,7 +104,7 @@ pub struct Step {
     pub source: Option<SourceLines>,
     /// The names of the plan's secrets that it got.
     pub offered: Vec<String>,
-    /// The secrets that the Dockerfile itself mounts. The session must answer these ids too.
+    /// The secrets that the Dockerfile itself mounts. The session must answer these ids too. A binding is none of them.
     pub mounted: Vec<MountedSecret>,
 }
 
@@ -226,7 +227,7 @@ pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Inj
 }
 
 /// The names that a frontend gave to operations.
-fn step_names(definition: &pb::Definition) -> std::collections::BTreeMap<String, String> {
+fn step_names(definition: &pb::Definition) -> BTreeMap<String, String> {
     let name = |metadata: &pb::OpMetadata| metadata.description.get("llb.customname").cloned();
     definition.metadata.iter().filter_map(|(digest, metadata)| Some((digest.clone(), name(metadata)?))).collect()
 }
@@ -254,7 +255,7 @@ fn mounted(exec: &pb::ExecOp) -> Vec<MountedSecret> {
         optional: entry.optional,
         target: MountTarget::Variable(entry.name.clone()),
     });
-    let files = exec.mounts.iter().filter_map(|mount| {
+    let files = exec.mounts.iter().filter(|mount| !binding::is_binding(mount)).filter_map(|mount| {
         let secret = mount.secret_opt.as_ref().filter(|_| mount.mount_type == pb::MountType::Secret as i32)?;
         let target = MountTarget::File(mount.dest.clone());
         Some(MountedSecret { id: secret.id.clone(), optional: secret.optional, target })
@@ -273,16 +274,20 @@ fn addition(plan: &Plan, mode: Mode, exec: &pb::ExecOp, step: &mut Step) -> Resu
             continue;
         }
         if secret.is_variable() && secret.shape == SecretShape::Variable {
-            addition.variables.push((secret.id.clone(), secret.name.clone()));
+            addition.variables.push((secret.name.clone(), secret.name.clone()));
         } else {
             let path = secret.path()?;
             if secret.is_variable() {
                 addition.paths.push((secret.name.clone(), path.clone()));
             }
-            addition.files.push((secret.id.clone(), path));
+            addition.files.push((secret.name.clone(), path));
         }
         step.offered.push(secret.name.clone());
     }
+    let got = step.offered.iter().chain(step.mounted.iter().map(|own| &own.id)).map(String::as_str);
+    let binding = binding::id(got, &plan.bindings);
+    let has = |id: &String| exec.mounts.iter().filter_map(|mount| mount.secret_opt.as_ref()).any(|own| own.id == *id);
+    addition.binding = binding.filter(|id| !has(id));
     let targets = addition.targets(mode);
     for path in &targets {
         if !taken.insert(path) {
@@ -361,13 +366,46 @@ mod tests {
             ..Default::default()
         };
         let before = definition(npm(vec![mount]));
-        let versioned = PlannedSecret { id: "TOKEN__v1".into(), ..PlannedSecret::variable("TOKEN") };
-        let injected = inject(before.clone(), &plan(vec![versioned]), Mode::Environment).unwrap();
+        let plan = plan(vec![PlannedSecret::variable("TOKEN")]);
+        let injected = inject(before.clone(), &plan, Mode::Environment).unwrap();
         assert_eq!(injected.definition, before);
         let own =
             MountedSecret { id: "TOKEN".into(), optional: false, target: MountTarget::File("/root/.npmrc".into()) };
         assert_eq!(injected.steps[0].mounted, [own]);
         assert!(injected.steps[0].offered.is_empty());
+
+        // Its value is bound all the same, and a second injection changes nothing.
+        let bound = Plan { bindings: [("TOKEN".to_owned(), "1".to_owned())].into(), ..plan };
+        let injected = inject(before, &bound, Mode::Environment).unwrap();
+        assert_eq!(mount_ids(&injected)[0], "TOKEN");
+        assert!(mount_ids(&injected)[1].starts_with("pbuild."));
+        assert_eq!(injected.steps[0].mounted.len(), 1, "the binding is no secret of the Dockerfile's");
+        let again = inject(injected.definition.clone(), &bound, Mode::Environment).unwrap();
+        assert_eq!(again.definition, injected.definition);
+    }
+
+    fn mount_ids(injected: &Injected) -> Vec<String> {
+        let op = pb::Op::decode(injected.definition.def[0].as_slice()).unwrap().op;
+        let Some(pb::op::Op::Exec(exec)) = op else { panic!("an exec") };
+        exec.mounts.into_iter().filter_map(|mount| mount.secret_opt).map(|secret| secret.id).collect()
+    }
+
+    #[test]
+    fn another_value_makes_another_step_where_it_is_bound() {
+        let digest_with = |value: &str, bound: &[&str], mode| {
+            let bindings = bound.iter().map(|name| ((*name).to_owned(), format!("{name}{value}"))).collect();
+            let secrets = vec![PlannedSecret::variable("TOKEN"), PlannedSecret::variable("OTHER")];
+            let injected = inject(definition(npm(Vec::new())), &Plan { bindings, ..plan(secrets) }, mode).unwrap();
+            assert_eq!(injected.steps[0].offered, ["TOKEN", "OTHER"]);
+            injected.steps[0].digest.clone()
+        };
+        for mode in [Mode::Environment, Mode::Mounts] {
+            let digest = |value: &str, bound: &[&str]| digest_with(value, bound, mode);
+            assert_eq!(digest("1", &["TOKEN"]), digest("1", &["TOKEN"]));
+            assert_ne!(digest("1", &["TOKEN"]), digest("2", &["TOKEN"]));
+            assert_ne!(digest("1", &["TOKEN"]), digest("1", &["TOKEN", "OTHER"]));
+            assert_eq!(digest("1", &["FOREIGN"]), digest("2", &["FOREIGN"]), "no step gets it");
+        }
     }
 
     #[test]

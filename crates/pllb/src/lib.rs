@@ -2,7 +2,8 @@
 //!
 //! Bytes enter as a [`Definition`], the form in which a frontend hands its build graph (LLB) to BuildKit: operations as
 //! opaque bytes, each named by the SHA-256 of those bytes. [`inject`] gives the secrets of a [`Plan`] to the steps
-//! (exec operations) that the plan selects, and links every digest that changed anew. [`wire`] edits the bytes in
+//! (exec operations) that the plan selects, binds their cache keys to the values that they get, and links every digest
+//! that changed anew. [`wire`] edits the bytes in
 //! place, so that fields which our types do not know survive, and so that BuildKit, which encodes each operation again,
 //! arrives at the same digests. [`SourceMap`] finds the line of the Dockerfile that a step came from. [`chain`] says
 //! which step made which layer from which state, and [`secret_ids`] says which secrets the graph may ask for. Bytes
@@ -33,6 +34,7 @@
 //! ```
 
 mod asked;
+mod binding;
 mod chain;
 mod exec;
 mod graph;

@@ -6,6 +6,7 @@ use bollard_buildkit_proto::pb;
 use proptest::prelude::*;
 use prost::Message as _;
 
+use crate::binding;
 use crate::wire::{self, Value};
 use crate::{Mode, Plan, PlannedSecret, SecretShape, StepPattern, digest, inject};
 
@@ -153,12 +154,13 @@ fn definition(nodes: &[Node], reversed: bool) -> pb::Definition {
 fn plan() -> Plan {
     Plan {
         secrets: vec![
-            PlannedSecret { id: "TOKEN__v1".into(), ..PlannedSecret::variable("TOKEN") },
+            PlannedSecret::variable("TOKEN"),
             PlannedSecret { steps: vec![StepPattern::new("npm *")], ..PlannedSecret::variable("NPM") },
             PlannedSecret { shape: SecretShape::File, ..PlannedSecret::variable("KEY") },
             PlannedSecret::variable("not-a-variable"),
         ],
         configuration: vec![("MODE".into(), "production".into()), ("TOKEN".into(), "shadowed".into())],
+        bindings: ["TOKEN", "NPM", "other"].map(|name| (name.to_owned(), format!("digest of {name}"))).into(),
     }
 }
 
@@ -269,10 +271,14 @@ proptest! {
             prop_assert_eq!(&got, was.meta.as_ref().unwrap());
 
             let mut variables = BTreeSet::new();
-            if token { variables.insert(("TOKEN__v1", "TOKEN")); }
+            if token { variables.insert(("TOKEN", "TOKEN")); }
             if npm { variables.insert(("NPM", "NPM")); }
             let entries: BTreeSet<(&str, &str)> = is.secretenv[was.secretenv.len()..].iter().map(|entry| (entry.id.as_str(), entry.name.as_str())).collect();
-            let mounted: BTreeSet<(&str, &str)> = is.mounts[was.mounts.len()..].iter()
+            let (bindings, added): (Vec<&pb::Mount>, Vec<&pb::Mount>) =
+                is.mounts[was.mounts.len()..].iter().partition(|mount| binding::is_binding(mount));
+            let gets_bound = token || npm || matches!(node.own_secret.as_deref(), Some("TOKEN" | "other"));
+            prop_assert_eq!(bindings.len(), usize::from(gets_bound));
+            let mounted: BTreeSet<(&str, &str)> = added.into_iter()
                 .map(|mount| (mount.secret_opt.as_ref().unwrap().id.as_str(), mount.dest.as_str())).collect();
             let mut files: BTreeSet<(&str, &str)> = [("not-a-variable", "/run/secrets/not-a-variable")].into();
             if key { files.insert(("KEY", "/run/secrets/KEY")); }
@@ -280,7 +286,7 @@ proptest! {
                 Mode::Environment => prop_assert_eq!(entries, variables),
                 Mode::Mounts => {
                     prop_assert!(entries.is_empty());
-                    if token { files.insert(("TOKEN__v1", "/run/pbuild/TOKEN")); }
+                    if token { files.insert(("TOKEN", "/run/pbuild/TOKEN")); }
                     if npm { files.insert(("NPM", "/run/pbuild/NPM")); }
                 }
             }

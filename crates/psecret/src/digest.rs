@@ -6,9 +6,6 @@ use zeroize::Zeroizing;
 
 use crate::{SecretName, UserSecret};
 
-/// The shortest text that a key is made from, in bytes: a guessable key would make short values guessable.
-pub const SHORTEST_KEY_TEXT: usize = 16;
-
 /// A key under which values have digests. Without it a digest says nothing, not even of a short value (S21).
 ///
 /// ```
@@ -29,10 +26,12 @@ impl DigestKey {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Makes a key of a text that many machines share; `None` when it is shorter than [`SHORTEST_KEY_TEXT`].
+    /// Makes a key of a text that many machines share: 32 bytes as hex or base64. `None` for any other text: people see
+    /// digests, in provenance for example, and a key that can be guessed would let them guess values.
     #[must_use]
     pub fn from_text(text: &[u8]) -> Option<Self> {
-        (text.len() >= SHORTEST_KEY_TEXT)
+        let text = text.trim_ascii();
+        (is_hex(text) || is_base64(text))
             .then(|| Self::new(Sha256::new().chain_update(b"digest key\0").chain_update(text).finalize().into()))
     }
 
@@ -53,6 +52,17 @@ impl DigestKey {
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.as_slice()
     }
+}
+
+/// Whether the text is 32 bytes as hex.
+fn is_hex(text: &[u8]) -> bool {
+    text.len() == 64 && text.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Whether the text is 32 bytes as base64 of either alphabet, with its sign at the end or without it.
+fn is_base64(text: &[u8]) -> bool {
+    let text = text.strip_suffix(b"=").unwrap_or(text);
+    text.len() == 43 && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte))
 }
 
 impl std::fmt::Debug for DigestKey {
@@ -87,9 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn a_short_text_makes_no_key() {
-        assert!(DigestKey::from_text(b"fifteen bytes..").is_none());
-        assert!(DigestKey::from_text(b"sixteen bytes...").is_some());
+    fn a_text_that_is_not_32_bytes_makes_no_key() {
+        let base64 = format!("{}+/", "aZ09_".repeat(8) + "-");
+        for text in [&"0aF9".repeat(16), &format!("{}\n", "0a".repeat(32)), &base64, &format!("{base64}=")] {
+            assert!(DigestKey::from_text(text.as_bytes()).is_some(), "{text}");
+        }
+        for text in
+            ["", "sixteen bytes...", "a key that all runners share, in many words", &"0a".repeat(16), &"0a".repeat(33)]
+        {
+            assert!(DigestKey::from_text(text.as_bytes()).is_none(), "{text}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum SecretError {
     },
     /// A `--secret` flag with a key that docker does not know.
     #[error(
-        "field {field} of the secret specification has an unknown key; id, src, source, env, type and parts are known"
+        "field {field} of the secret specification has an unknown key; id, src, source, env, type, parts and rebuild are known"
     )]
     FlagKey {
         /// Which comma separated field, from 1.
@@ -33,6 +33,9 @@ pub enum SecretError {
     /// A `--secret` flag whose parts are not said.
     #[error("parts are `false`, `true`, or names with `+` between them")]
     FlagParts,
+    /// A `--secret` flag that says of rebuilding neither yes nor no.
+    #[error("rebuild is `true` or `false`")]
+    FlagRebuild,
     /// A `--secret` flag whose quotes do not close.
     #[error("a quote of the secret specification is not closed")]
     FlagQuote,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::{Inputs, PartChoice, SecretError, SecretName};
+use crate::{Inputs, PartChoice, Rebuild, SecretError, SecretName};
 
 /// Where one value lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,8 @@ impl fmt::Display for Place {
 /// `key=value` fields, quoted as in CSV; `id` names the secret, `src` or `source` a file, `env` a variable, `type` is
 /// `file` or `env`, and `type=env` makes `src` a variable. Without a source the variable named like the id is meant if it
 /// is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input, and `parts` says
-/// which parts of the value count: `false`, `true`, or names with `+` between them.
+/// which parts of the value count: `false`, `true`, or names with `+` between them, and `rebuild` whether a new value runs
+/// steps again: `true` or `false`.
 ///
 /// ```
 /// let flag = psecret::SecretFlag::parse("id=NPM_TOKEN,env=CI_NPM_TOKEN")?;
@@ -45,6 +46,7 @@ pub struct SecretFlag {
     name: SecretName,
     place: Option<Place>,
     parts: Option<PartChoice>,
+    rebuild: Option<Rebuild>,
 }
 
 impl SecretFlag {
@@ -54,7 +56,8 @@ impl SecretFlag {
     ///
     /// A [`SecretError`] that names the field by number and never repeats its text: people paste values here.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
-        let (mut name, mut file, mut variable, mut is_variable, mut parts) = (None, None, None, false, None);
+        let (mut name, mut file, mut variable, mut is_variable) = (None, None, None, false);
+        let (mut parts, mut rebuild) = (None, None);
         for (number, field) in fields(text)?.into_iter().enumerate() {
             let field_number = number + 1;
             let Some((key, value)) = field.split_once('=') else {
@@ -70,6 +73,13 @@ impl SecretFlag {
                     _ => return Err(SecretError::FlagType),
                 },
                 "parts" => parts = Some(PartChoice::parse(value).ok_or(SecretError::FlagParts)?),
+                "rebuild" => {
+                    rebuild = Some(match value {
+                        "true" => Rebuild::WithValue,
+                        "false" => Rebuild::Never,
+                        _ => return Err(SecretError::FlagRebuild),
+                    });
+                }
                 _ => return Err(SecretError::FlagKey { field: field_number }),
             }
         }
@@ -84,7 +94,7 @@ impl SecretFlag {
             (None, Some(variable)) => Some(Place::Variable(variable)),
             (None, None) => None,
         };
-        Ok(Self { name, place, parts })
+        Ok(Self { name, place, parts, rebuild })
     }
 
     /// The secret's name.
@@ -97,6 +107,12 @@ impl SecretFlag {
     #[must_use]
     pub fn parts(&self) -> Option<&PartChoice> {
         self.parts.as_ref()
+    }
+
+    /// Whether a new value runs steps again, if the flag says it.
+    #[must_use]
+    pub fn rebuild(&self) -> Option<Rebuild> {
+        self.rebuild
     }
 
     /// Where the value lies; the environment decides for a bare `id=NAME`.
@@ -186,6 +202,15 @@ mod tests {
             Some(PartChoice::Named(vec!["one".into(), "/two/three".into()]))
         );
         assert!(matches!(SecretFlag::parse("id=A,parts="), Err(SecretError::FlagParts)));
+    }
+
+    #[test]
+    fn a_flag_says_whether_a_new_value_runs_steps_again() {
+        let rebuild = |text: &str| SecretFlag::parse(text).map(|flag| flag.rebuild());
+        assert!(matches!(rebuild("id=A,src=a"), Ok(None)));
+        assert!(matches!(rebuild("id=A,rebuild=false"), Ok(Some(Rebuild::Never))));
+        assert!(matches!(rebuild("id=A,rebuild=true"), Ok(Some(Rebuild::WithValue))));
+        assert!(matches!(rebuild("id=A,rebuild=no"), Err(SecretError::FlagRebuild)));
     }
 
     #[test]

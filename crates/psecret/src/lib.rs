@@ -41,7 +41,7 @@ pub mod spelling;
 mod store;
 mod value;
 
-pub use digest::{DigestKey, SHORTEST_KEY_TEXT};
+pub use digest::DigestKey;
 pub use env_file::{Dialect, EnvEntry, EnvFile, EnvFileError, EnvFileFault, EnvFileWarning, EnvValue, UnknownDialect};
 pub use error::SecretError;
 pub use flag::{Place, SecretFlag};
@@ -51,6 +51,6 @@ pub use part::{Part, PartChoice, Parts, UnsearchedPart};
 pub use read::Inputs;
 pub use redactor::{Redactor, RedactorBuilder, RedactorStream};
 pub use searchability::{Searchability, Unprotected};
-pub use secret::{Delivery, Scope, Secret, Source};
+pub use secret::{Delivery, Rebuild, Scope, Secret, Source};
 pub use store::{Change, Store, StoreError};
 pub use value::{LONGEST_SECRET, LONGEST_VARIABLE, UserSecret};

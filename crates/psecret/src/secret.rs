@@ -42,6 +42,16 @@ pub enum Delivery {
     File,
 }
 
+/// Whether a new value runs the steps again that get the secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rebuild {
+    /// It does: their cached results count for the same value alone. The default.
+    #[default]
+    WithValue,
+    /// It does not: their cached results count whatever value made them, as for tokens that change with every run.
+    Never,
+}
+
 /// Which configuration gave the value, so that `secrets list` can say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -102,6 +112,7 @@ pub struct Secret {
     source: Source,
     parts: Parts,
     choice: PartChoice,
+    rebuild: Rebuild,
 }
 
 impl Secret {
@@ -133,7 +144,8 @@ impl Secret {
             }
         }
         let parts = Parts::of(&value, &PartChoice::All);
-        Ok(Self { name, value, scope, delivery, source, parts, choice: PartChoice::All })
+        let (choice, rebuild) = (PartChoice::All, Rebuild::default());
+        Ok(Self { name, value, scope, delivery, source, parts, choice, rebuild })
     }
 
     /// Keeps some of the parts alone.
@@ -149,6 +161,12 @@ impl Secret {
             self.parts.add_reading(reading, &self.choice);
         }
         self
+    }
+
+    /// The same secret, whose new value runs steps again or does not.
+    #[must_use]
+    pub fn with_rebuild(self, rebuild: Rebuild) -> Self {
+        Self { rebuild, ..self }
     }
 
     /// The secret's name.
@@ -173,6 +191,12 @@ impl Secret {
     #[must_use]
     pub fn part_choice(&self) -> &PartChoice {
         &self.choice
+    }
+
+    /// Whether a new value runs the steps again that get it.
+    #[must_use]
+    pub fn rebuild(&self) -> Rebuild {
+        self.rebuild
     }
 
     /// Which half of the work gets it.

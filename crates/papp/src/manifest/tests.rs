@@ -84,7 +84,7 @@ fn takes_every_key_of_the_design() {
     assert_eq!(secret("NPM_TOKEN").line, 16);
     assert_eq!(secret("APP_KEY").scope, Scope::Both);
     assert!(secret("STRIPE_KEY").replaces_injected);
-    assert!(secret("DEPLOY_KEY").rebuild);
+    assert_eq!((secret("DEPLOY_KEY").rebuild, secret("NPM_TOKEN").rebuild), (Some(true), None));
     let command = Origin::Command {
         words: ["op", "read", "op://ci/deploy/key"].map(str::to_owned).to_vec(),
         timeout: Some(Duration::from_secs(10)),

@@ -55,7 +55,7 @@ pub(super) fn line(name: &str, entry: Option<&papp::Secret>, steps: &[String]) -
 
 fn has_more(entry: &papp::Secret) -> bool {
     entry.from.is_some()
-        || entry.rebuild
+        || entry.rebuild.is_some()
         || entry.value.is_some()
         || entry.delivery != papp::Delivery::Variable
         || entry.replaces_injected

@@ -7,6 +7,7 @@ use pscreen::words::counted;
 use pscreen::{Diagnostic, Excerpt, Exit, Mark};
 
 use super::ask::{BrokenDockerfile, Unanswered};
+use super::doubt::{Doubt, Doubts};
 use super::failure::{
     BrokenBuild, Cleanup, DeliveryError, LeakingImage, NotProvable, Origin, PreparationError, Refusal,
 };
@@ -121,6 +122,7 @@ impl Explain for InjectionError {
             Self::Unproven(_) => Diagnostic::from_error(self, Exit::Incomplete)
                 .note("nothing was exported or pushed")
                 .help("--load or --output type=oci,dest=FILE brings the image here, where all of it is searched"),
+            Self::Doubtful(doubts) => doubtful(doubts, "nothing was exported or pushed"),
             Self::Unable => Diagnostic::from_error(self, Exit::Failed)
                 .help("Docker 20.10 or newer, with BuildKit enabled, has what pbuild needs"),
             Self::Required { id, place, .. } => {
@@ -248,8 +250,30 @@ impl Explain for Refusal {
                 Diagnostic::error("the image could not be searched whole, so it was not tagged", Exit::Incomplete),
                 report,
             ),
+            Self::Doubtful(doubts) => doubtful(doubts, "the image was not tagged"),
         }
     }
+}
+
+/// Steps of which nobody knows the values, and what that means for the result.
+fn doubtful(doubts: &Doubts, outcome: &str) -> Diagnostic {
+    let (title, notes): (String, Vec<String>) = match doubts.unasked() {
+        [] => (
+            format!("--strict: other values may have made steps of this build; {outcome}"),
+            doubts.cached().iter().map(Doubt::of_cached).collect(),
+        ),
+        unasked => (
+            format!("steps of this build may have got other values, which nobody searched for; {outcome}"),
+            unasked.iter().map(Doubt::of_unasked).collect(),
+        ),
+    };
+    let help = match doubts.unasked() {
+        [] => "--no-cache runs every step; without `rebuild = false` a result counts for its own value alone",
+        _ => {
+            "build again when no other build of these steps runs; without `rebuild = false` each value has its own steps"
+        }
+    };
+    notes.into_iter().fold(Diagnostic::error(title, Exit::Incomplete), Diagnostic::note).help(help)
 }
 
 impl Explain for LeakingImage {

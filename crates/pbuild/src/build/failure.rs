@@ -10,6 +10,7 @@ use pscan::Report;
 use pscreen::progress::FailedStep;
 
 use super::context::ContextLeak;
+use super::doubt::Doubts;
 use super::injection::{Injection, InjectionError};
 use super::leftovers::Removed;
 use crate::output::OutputError;
@@ -95,6 +96,8 @@ pub(crate) enum Refusal {
     Files(Box<Report>, Cleanup),
     /// Something could not be searched.
     Incomplete(Box<Report>),
+    /// Steps may have got other values, which nobody can search for.
+    Doubtful(Doubts),
 }
 
 /// An image that holds secrets.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use pbuildkit::BuildResult;
 use pcli::BuildOutcome;
+use pcli::resolve::Strictness;
 use pscan::Report;
 
 use super::cleared::Cleared;
+use super::doubt::Doubts;
 use super::failure::{DeliveryError, Refusal};
 use super::offers::Offers;
 use super::report;
@@ -31,6 +33,7 @@ pub(super) struct Finished<'a> {
     pub(super) attached: Option<Attached>,
     pub(super) attestations: Attestations,
     pub(super) offers: Offers,
+    pub(super) doubts: Doubts,
 }
 
 /// A build whose result was searched.
@@ -58,6 +61,8 @@ enum Objection {
     LeakInFiles(Box<Report>),
     /// Something could not be searched.
     Incomplete(Box<Report>),
+    /// Steps may have got other values, which nobody can search for.
+    Doubtful(Doubts),
 }
 
 /// The end of a search of everything that a build made.
@@ -86,12 +91,18 @@ impl<'a> Finished<'a> {
     /// # Errors
     /// When a search cannot be carried out; the image is removed then.
     pub(super) async fn examine(self) -> Result<Examined<'a>, Failure> {
-        let Self { scene, mut outputs, caches, result, built, mut trace, attached, attestations, offers } = self;
+        let Self { scene, mut outputs, caches, result, built, mut trace, attached, attestations, offers, doubts } =
+            self;
         if scene.secrets.is_empty() {
             return Ok(Examined::Clean(Box::new(Cleared::without_secrets(scene, outputs, &caches, result)?)));
         }
-        let proof = proof(&scene, trace.injection.take_outcome());
         let id = built.as_ref().map(|built| built.id().to_owned());
+        let strict = scene.secrets.strictness == Strictness::Strict;
+        if !doubts.unasked().is_empty() || (strict && !doubts.cached().is_empty()) {
+            let why = Objection::Doubtful(doubts);
+            return Ok(Examined::Refused(Box::new(Refused { scene, trace, offers, id, why })));
+        }
+        let proof = proof(&scene, trace.injection.take_outcome());
         let places = Pending::new(outputs.take_places());
         let examination = Examination { scene: &scene, proof, attached, attestations };
         match examination.all(places, built).await {
@@ -132,6 +143,11 @@ impl<'a> Examined<'a> {
                 scene.remember(BuildOutcome::Incomplete, &offers);
                 scene.remove_image(id).await;
                 Refusal::Incomplete(report)
+            }
+            Objection::Doubtful(doubts) => {
+                scene.remember(BuildOutcome::Incomplete, &offers);
+                scene.remove_image(id).await;
+                Refusal::Doubtful(doubts)
             }
         })
     }

@@ -9,6 +9,7 @@ use pgateway::Capabilities;
 use pllb::{ChainError, ChainStep, Definition, InjectError, Mode, SourceLines, SourceMap, Step};
 use psecret::Redactor;
 
+use crate::build::doubt::Doubts;
 use crate::build::guard;
 use crate::build::guard::GuardError;
 use crate::build::leftovers::order::Marks;
@@ -51,6 +52,9 @@ pub(crate) enum InjectionError {
     /// The search in the builder proved nothing, and the image would not come here to be searched.
     #[error("the image could not be searched in the builder: {0}")]
     Unproven(Unproven),
+    /// Steps may have got other values, and the image would not come here, where it is known which of them ran.
+    #[error("steps of this build may have got other values")]
+    Doubtful(Doubts),
 }
 
 /// A pattern of `steps` that no step of the build matches.
@@ -242,6 +246,12 @@ impl Injection {
         commands.iter().take(NEAREST).map(|(_, command)| shortened(&self.redactor.redact(command))).collect()
     }
 
+    /// The doubts while the build still runs: a step that does not ask may be cached, or another build's.
+    fn doubts(&self) -> Doubts {
+        let unbound = self.known.iter().filter(|name| !self.plan.bindings.contains_key(*name)).cloned().collect();
+        Doubts::of_unknown_states(&unbound, &self.steps, &self.asked)
+    }
+
     fn mode(&self, capabilities: &Capabilities) -> Result<Mode, InjectionError> {
         if capabilities.operation(Capabilities::SECRET_ENVIRONMENT) {
             Ok(Mode::Environment)
@@ -323,6 +333,9 @@ impl Transform for Injection {
         match gate.search(&prepared, scanner).await {
             GateOutcome::Leak(leak) => Err(Refusal::Refused(InjectionError::Leak(leak))),
             GateOutcome::Unproven(why) if self.needs_proof => Err(Refusal::Refused(InjectionError::Unproven(why))),
+            GateOutcome::Clean(_) if self.needs_proof && !self.doubts().unasked().is_empty() => {
+                Err(Refusal::Refused(InjectionError::Doubtful(self.doubts())))
+            }
             outcome @ (GateOutcome::Clean(_) | GateOutcome::Unproven(_)) => {
                 self.outcome = Some(outcome);
                 Ok(())

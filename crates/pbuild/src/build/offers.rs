@@ -18,15 +18,6 @@ pub(crate) enum StepState {
     Cached,
 }
 
-/// A secret of a build: its name, and the id by which the engine asks for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BuildSecret {
-    /// The name.
-    pub(crate) name: String,
-    /// The id, which follows the value when the secret rebuilds.
-    pub(crate) id: String,
-}
-
 /// The whole account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Offers {
@@ -35,26 +26,24 @@ pub(crate) struct Offers {
 }
 
 impl Offers {
-    /// Puts the facts of the graph, the screen and the session together.
+    /// Puts the facts of the graph, the screen and the session together, for the secrets of these names.
     pub(crate) fn new(
-        secrets: &[BuildSecret],
+        secrets: &[String],
         steps: &[Step],
         states: &BTreeMap<String, StepState>,
         asked: &[AskedSecret],
     ) -> Self {
-        let account = |secret: &BuildSecret| {
-            let of: Vec<usize> = (0..steps.len()).filter(|at| has(&steps[*at], secret)).collect();
+        let account = |name: &String| {
+            let of: Vec<usize> = (0..steps.len()).filter(|at| has(&steps[*at], name)).collect();
             let count = |state| of.iter().filter(|at| states.get(&steps[**at].digest) == Some(&state)).count();
-            let served = |asked: &&AskedSecret| {
-                asked.answer == SecretAnswer::Served && (asked.id == secret.id || asked.id == secret.name)
-            };
+            let served = |asked: &&AskedSecret| asked.answer == SecretAnswer::Served && asked.id == *name;
             let account = SecretUse {
-                name: secret.name.clone(),
+                name: name.clone(),
                 steps: of.len(),
                 ran: count(StepState::Ran),
                 cached: count(StepState::Cached),
                 asked: asked.iter().filter(served).map(|asked| asked.times).sum(),
-                mentioned: of.iter().any(|at| reads(&steps[*at], secret)),
+                mentioned: of.iter().any(|at| reads(&steps[*at], name)),
             };
             (account, of)
         };
@@ -125,21 +114,20 @@ impl Offers {
 }
 
 /// Whether a step has a secret, by the injection or by its own mount.
-fn has(step: &Step, secret: &BuildSecret) -> bool {
-    step.offered.contains(&secret.name) || own_mount(step, secret)
+fn has(step: &Step, name: &str) -> bool {
+    step.offered.iter().any(|offered| offered == name) || own_mount(step, name)
 }
 
-fn own_mount(step: &Step, secret: &BuildSecret) -> bool {
+fn own_mount(step: &Step, name: &str) -> bool {
     step.mounted.iter().any(|mounted| {
-        let same_variable = matches!(&mounted.target, MountTarget::Variable(name) if *name == secret.name);
-        mounted.id == secret.name || mounted.id == secret.id || same_variable
+        let same_variable = matches!(&mounted.target, MountTarget::Variable(variable) if variable == name);
+        mounted.id == name || same_variable
     })
 }
 
 /// Whether a step asks for a secret by itself: with a mount, by its name, or by a program that is known to read it.
-fn reads(step: &Step, secret: &BuildSecret) -> bool {
-    own_mount(step, secret)
-        || pllb::StepPattern::commands(&step.command).any(|command| mention(command, &secret.name).is_some())
+fn reads(step: &Step, name: &str) -> bool {
+    own_mount(step, name) || pllb::StepPattern::commands(&step.command).any(|command| mention(command, name).is_some())
 }
 
 #[cfg(test)]
@@ -161,22 +149,15 @@ mod tests {
         let steps = [
             step(1, "npm ci", &["NPM_TOKEN", "A", "B"]),
             step(2, "make $A", &["A", "B"]),
-            step(3, "make x", &["A", "B", "REBUILT"]),
+            step(3, "make x", &["A", "B", "C"]),
         ];
         let states = [("sha256:1", StepState::Ran), ("sha256:2", StepState::Cached)];
         let asked = |id: &str, times| AskedSecret { id: id.to_owned(), answer: SecretAnswer::Served, times };
-        let secret = |name: &str, id: &str| BuildSecret { name: name.to_owned(), id: id.to_owned() };
         Offers::new(
-            &[
-                secret("NPM_TOKEN", "NPM_TOKEN"),
-                secret("A", "A"),
-                secret("B", "B"),
-                secret("REBUILT", "REBUILT.1"),
-                secret("NOBODY", "NOBODY"),
-            ],
+            &["NPM_TOKEN", "A", "B", "C", "NOBODY"].map(str::to_owned),
             &steps,
             &states.map(|(digest, state)| (digest.to_owned(), state)).into(),
-            &[asked("NPM_TOKEN", 1), asked("A", 1), asked("B", 1), asked("REBUILT.1", 3)],
+            &[asked("NPM_TOKEN", 1), asked("A", 1), asked("B", 1), asked("C", 3)],
         )
     }
 
@@ -187,7 +168,7 @@ mod tests {
             [
                 "NPM_TOKEN to 1 step (1 ran), requested by BuildKit",
                 "A, B to 3 steps (1 ran, 1 cached, 1 not needed), requested by BuildKit",
-                "REBUILT to 1 step (1 not needed), requested by BuildKit",
+                "C to 1 step (1 not needed), requested by BuildKit",
             ]
         );
     }
@@ -198,7 +179,7 @@ mod tests {
         assert_eq!(
             unused,
             "no command of this build mentions B; a program may still read it\n\
-             no command of this build mentions REBUILT; a program may still read it\n\
+             no command of this build mentions C; a program may still read it\n\
              no step of this build was offered NOBODY"
         );
     }
@@ -211,7 +192,7 @@ mod tests {
         assert_eq!(offers["steps"][0]["offered"], json!(["NPM_TOKEN", "A", "B"]));
         assert_eq!(
             offers["secrets"][3],
-            json!({"name": "REBUILT", "steps": 1, "ran": 0, "cached": 0, "asked": 3, "mentioned": false})
+            json!({"name": "C", "steps": 1, "ran": 0, "cached": 0, "asked": 3, "mentioned": false})
         );
     }
 }

@@ -21,6 +21,7 @@ use super::running::Running;
 use super::scene::Scene;
 use super::{frontend, guard, outside, screen};
 use crate::audit::attached::Attached;
+use crate::binding::KeyReach;
 use crate::edge::{Edge, Failure};
 use crate::files::coverage::{Coverage, SentEnvFile};
 use crate::gate::{CleanBases, Gate, SearchLine};
@@ -72,6 +73,7 @@ impl<'a> Prepared<'a> {
         let site = Site::reach(edge, builder, !secrets.is_empty(), tls).await?;
         let gateway = gateway(&plan, &site).await?;
         fit_outputs(&mut outputs, &site, plan.tags(), tls, edge).await?;
+        warn_of_narrow_key(secrets.binding.reach(), extras.caches.imports().is_empty(), edge);
         secrets.announce(edge, |secret| offer(secret, manifest.as_ref().map(|found| &found.manifest)));
         let scene = Scene { edge, site, plan, choices, found: manifest, secrets, needles };
         let prepared = Self { scene, outputs, extras, agents, gateway };
@@ -121,8 +123,7 @@ impl<'a> Prepared<'a> {
         let redactor = scene.secrets.redactor.clone();
         let context = Arc::new(ContextGuard::new(needles, redactor, scene.choices.allowed_context_leaks()));
         let mut request = self.request(&self.names_before_search(), &attestations);
-        request.secrets =
-            Arc::new(BuildSecrets::new(Arc::clone(&scene.secrets.all)).with_ids(&scene.secrets.rebuilding));
+        request.secrets = Arc::new(BuildSecrets::new(Arc::clone(&scene.secrets.all)));
         request.observer = Some(Arc::clone(&context) as _);
         request.history = History::Nothing;
         let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
@@ -269,6 +270,22 @@ fn remove_stale(files: &ResultFiles) -> Result<(), PreparationError> {
     Ok(())
 }
 
+/// Warns where cached steps do not reach as far as somebody may expect.
+fn warn_of_narrow_key(reach: Option<KeyReach>, reads_no_cache: bool, edge: &Edge) {
+    let variable = pcli::CACHE_KEY_VARIABLE;
+    match reach {
+        Some(KeyReach::Build) => edge.stderr.warning(&format!(
+            "there is no place to keep a key for cached steps, so steps with secrets run in each build; \
+             `pbuild secrets cache-key` makes one for {variable}"
+        )),
+        Some(KeyReach::User) if !reads_no_cache => edge.stderr.warning(&format!(
+            "--cache-from: steps with secrets are found there only if this user made them; with a common {variable} \
+             others' count too"
+        )),
+        Some(KeyReach::User | KeyReach::Shared) | None => {}
+    }
+}
+
 /// Warns of env files that a rule sends: the guard of the context knows the secrets of this build, and an env file may hold
 /// others.
 fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
@@ -381,7 +398,6 @@ fn injection_plan(scene: &Scene<'_>) -> InjectionPlan {
         let name = secret.name().as_str();
         let declared = manifest.and_then(|manifest| manifest.secret(name));
         PlannedSecret {
-            id: scene.secrets.rebuilding.get(name).cloned().unwrap_or_else(|| name.to_owned()),
             steps: declared
                 .map(|declared| declared.steps.iter().map(|text| StepPattern::new(text)).collect())
                 .unwrap_or_default(),
@@ -392,7 +408,11 @@ fn injection_plan(scene: &Scene<'_>) -> InjectionPlan {
             ..PlannedSecret::variable(name)
         }
     });
-    InjectionPlan { secrets: secrets.collect(), configuration: scene.configuration() }
+    InjectionPlan {
+        secrets: secrets.collect(),
+        configuration: scene.configuration(),
+        bindings: scene.secrets.binding.digests().clone(),
+    }
 }
 
 /// The lines of the manifest that declare the secrets, for errors.

@@ -7,16 +7,16 @@ use pbuildkit::status::StatusUpdate;
 use pbuildkit::{AskedSecret, BuildError, BuildRequest, SecretAnswer};
 use pcli::BuildOutcome;
 use pscreen::progress::{FailedStep, ProgressMode};
-use psecret::Secret;
 use tokio::sync::mpsc;
 
 use super::cleared::built_image;
 use super::context::ContextGuard;
+use super::doubt::Doubts;
 use super::failure::BrokenBuild;
 use super::finished::Finished;
 use super::injection::{Injection, InjectionError};
 use super::leftovers::CacheBefore;
-use super::offers::{BuildSecret, Offers, StepState};
+use super::offers::{Offers, StepState};
 use super::scene::Scene;
 use super::screen::{Screen, ScreenAccount};
 use super::trace::Trace;
@@ -64,13 +64,15 @@ impl<'a> Running<'a> {
             Err(error) => return Err(broken(&scene, &trace, error, &states, failed).await),
         };
         let offers = tell_offers(&scene, &trace.injection, &states, &result.asked_secrets);
+        let doubts = Doubts::new(&scene.secrets.unbound(), trace.injection.steps(), &states, &result.asked_secrets);
+        doubts.cached().iter().for_each(|doubt| scene.edge.stderr.warning(&doubt.of_cached()));
         let built = outputs.store().map(|_| built_image(&result)).transpose()?;
         if let Err(error) = trace.injection.check_patterns() {
             scene.remove_image(built.as_ref().map(Built::id)).await;
             return Err(error.into());
         }
         let (attached, attestations) = (self.attached, self.attestations);
-        Ok(Finished { scene, outputs, caches, result, built, trace, attached, attestations, offers })
+        Ok(Finished { scene, outputs, caches, result, built, trace, attached, attestations, offers, doubts })
     }
 }
 
@@ -100,13 +102,9 @@ fn tell_offers(
     asked: &[AskedSecret],
 ) -> Offers {
     let edge = scene.edge;
-    let secret = |secret: &Secret| {
-        let name = secret.name().to_string();
-        BuildSecret { id: scene.secrets.rebuilding.get(&name).cloned().unwrap_or_else(|| name.clone()), name }
-    };
-    let secrets: Vec<BuildSecret> =
-        scene.secrets.all.iter().filter(|secret| secret.scope().in_build()).map(secret).collect();
-    let offers = Offers::new(&secrets, injection.steps(), states, asked);
+    let in_build = scene.secrets.all.iter().filter(|secret| secret.scope().in_build());
+    let names: Vec<String> = in_build.map(|secret| secret.name().to_string()).collect();
+    let offers = Offers::new(&names, injection.steps(), states, asked);
     offers.lines().iter().for_each(|line| edge.fact("offered", line));
     offers.unused().iter().for_each(|line| edge.fact("unused", line));
     if scene.choices.show() == ProgressMode::RawJson {

@@ -30,6 +30,16 @@ pub(super) fn load(path: &Path, environment: &Environment<'_>) -> Result<Identit
     Ok(identity)
 }
 
+/// Whether the identity can be had without asking anybody.
+pub(super) fn is_at_hand(path: &Path, environment: &Environment<'_>) -> bool {
+    if !matches!(Identity::load(path), Err(VaultError::NeedsPassphrase { .. })) {
+        return true;
+    }
+    let known = UNWRAPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    known.as_ref().is_some_and(|(of, _)| of == path)
+        || environment(PASSPHRASE_VARIABLE).is_some_and(|text| !text.is_empty())
+}
+
 /// Makes an identity file that is wrapped with a new passphrase.
 pub(super) fn create(path: &Path, environment: &Environment<'_>) -> Result<(), SealedError> {
     let identity = Identity::unwrap_or_create(path, &fresh(environment)?)?;

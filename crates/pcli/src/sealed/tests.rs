@@ -122,9 +122,38 @@ fn the_key_of_digests_comes_from_the_variable_or_the_store() {
     set(&scene.store(), &mine, "OTHER");
     assert_eq!(digest(&scene.environment()).unwrap(), by_store, "it stays when the store changes");
     let with = |text: &'static str| move |name: &str| (name == CACHE_KEY_VARIABLE).then(|| OsString::from(text));
-    let by_variable = digest(&with("a key that many runners share")).unwrap();
-    assert!(by_variable != by_store && digest(&with("a key that many runners share")).unwrap() == by_variable);
-    assert!(matches!(digest_key(Some(&found), &with("short")), Err(SealedError::ShortKey)));
+    const SHARED: &str = "5f0c7e1a9b3d4468a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718";
+    let by_variable = digest(&with(SHARED)).unwrap();
+    assert!(by_variable != by_store && digest(&with(SHARED)).unwrap() == by_variable);
+    for weak in ["short", "a key that many runners share"] {
+        assert!(matches!(digest_key(Some(&found), &with(weak)), Err(SealedError::WeakKey)));
+        assert!(matches!(digest_key_at_hand(Some(&found), &with(weak)), Err(SealedError::WeakKey)));
+    }
+}
+
+#[test]
+fn work_that_can_do_without_the_key_asks_nobody_for_it() {
+    let scene = Scene::new();
+    let found = FoundManifest {
+        manifest: papp::Manifest::default(),
+        path: scene.project.path().join("app.toml"),
+        text: String::new(),
+    };
+    let mine = identity_or_new(&scene.environment()).unwrap();
+    scene.store().create(&mine).unwrap();
+    assert!(digest_key_at_hand(Some(&found), &scene.environment()).unwrap().is_some());
+    assert!(digest_key_at_hand(Some(&found), &|_| None).unwrap().is_none(), "there is no identity");
+    let other = tempfile::tempdir().unwrap();
+    let elsewhere = other.path().to_owned();
+    let stranger = move |name: &str| (name == "HOME").then(|| elsewhere.clone().into_os_string());
+    identity_or_new(&stranger).unwrap();
+    assert!(digest_key_at_hand(Some(&found), &stranger).unwrap().is_none(), "the store is not for this identity");
+}
+
+#[test]
+fn a_key_made_for_the_variable_is_one() {
+    let (one, two) = (cache_key_text().unwrap(), cache_key_text().unwrap());
+    assert!(*one != *two && DigestKey::from_text(one.as_bytes()).is_some());
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub enum SecretsCommand {
     Recipients(RecipientsArguments),
     /// How your identity is kept
     Identity(IdentityArguments),
+    /// Print a new key for PBUILD_CACHE_KEY, so that several people or runners share cached steps
+    CacheKey,
     /// For git: print a store as names and keyed digests (diff.DRIVER.textconv)
     Textconv {
         /// The sealed file
