@@ -19,6 +19,7 @@ pub use escape::{Cut, Escapes, LONGEST_ESCAPE, escaped_one_of};
 pub use rest::Rest;
 pub use written::{aligned, spellings, wholly_escaped};
 
+pub(crate) use escape::looks_like_one;
 use escape::{Code, Unit};
 
 /// A place between two characters of a value and of a text.

@@ -27,6 +27,38 @@ pub(super) struct Spelled {
     by_byte: Vec<Vec<(usize, usize)>>,
     /// Whether a value has a character beyond ASCII, so that `=` may begin an escape of quoted-printable.
     has_signs: bool,
+    /// The signs of these that a value has: they begin no escape but those of themselves.
+    doubled: Vec<u8>,
+    before: Before,
+    /// Whether a value begins with the byte.
+    firsts: Vec<bool>,
+}
+
+/// The bytes that may stand before a value's first escape, if it is not the first character that is escaped.
+#[derive(Default)]
+struct Before {
+    /// The two before it, or the one before it of values whose second character it is.
+    pairs: Vec<u64>,
+    ones: Vec<bool>,
+}
+
+impl Before {
+    fn add(&mut self, before: &[u8]) {
+        if self.pairs.is_empty() {
+            (self.pairs, self.ones) = (vec![0; 1 << 10], vec![false; 1 << 8]);
+        }
+        match before {
+            [] => {}
+            [one] => self.ones[usize::from(*one)] = true,
+            [.., two, one] => self.pairs[usize::from(*two) << 2 | usize::from(*one >> 6)] |= 1 << (*one & 63),
+        }
+    }
+
+    fn may_end(&self, text: &[u8]) -> bool {
+        let Some(one) = text.last() else { return false };
+        let is_pair = |two: u8| self.pairs[usize::from(two) << 2 | usize::from(*one >> 6)] >> (*one & 63) & 1 == 1;
+        self.ones.get(usize::from(*one)) == Some(&true) || text.len() > 1 && is_pair(text[text.len() - 2])
+    }
 }
 
 struct Value {
@@ -72,17 +104,21 @@ impl Spelled {
     pub(super) fn new(values: Vec<(Zeroizing<Vec<u8>>, usize)>) -> Self {
         let values: Vec<Value> = values.into_iter().map(|(bytes, pattern)| Value { bytes, pattern }).collect();
         let mut by_byte = vec![Vec::new(); if values.is_empty() { 0 } else { 256 }];
-        let mut has_signs = false;
+        let (mut has_signs, mut before) = (false, Before::default());
         for (nth, value) in values.iter().enumerate() {
             for (at, byte) in value.bytes.iter().enumerate() {
                 // Who escapes letters and digits escapes them from the first character on.
                 if at == 0 || !byte.is_ascii_alphanumeric() {
                     by_byte[usize::from(*byte)].push((nth, at));
                     has_signs |= *byte == b'=' || !byte.is_ascii();
+                    before.add(&value.bytes[..at]);
                 }
             }
         }
-        Self { values, by_byte, has_signs }
+        let has = |sign: &u8| values.iter().any(|value| value.bytes.contains(sign));
+        let doubled = b"'\"$".iter().copied().filter(has).collect();
+        let firsts = by_byte.iter().map(|places: &Vec<_>| places.iter().any(|(_, at)| *at == 0)).collect();
+        Self { values, by_byte, has_signs, doubled, before, firsts }
     }
 
     /// Looks at the text as far as it was not looked at, adds what is found, and returns the first place that a match to
@@ -124,7 +160,12 @@ impl Spelled {
             (b'=', Some(next)) => next.is_ascii_hexdigit() && !next.is_ascii_lowercase(),
             (_, Some(next)) => matches!(next, b'\'' | b'"' | b'\\'),
         };
-        signs.extend(memchr::memchr3_iter(b'\'', b'"', b'$', text).filter(is_one));
+        match *self.doubled.as_slice() {
+            [one] => signs.extend(memchr::memchr_iter(one, text).filter(is_one)),
+            [one, two] => signs.extend(memchr::memchr2_iter(one, two, text).filter(is_one)),
+            [one, two, three] => signs.extend(memchr::memchr3_iter(one, two, three, text).filter(is_one)),
+            _ => {}
+        }
         if self.has_signs {
             signs.extend(memchr::memchr_iter(b'=', text).filter(is_one));
         }
@@ -136,6 +177,9 @@ impl Spelled {
 
     /// Reads on from each value whose first escape may be at an index. False if that is not known yet.
     fn begin(&self, text: &Text<'_>, at: usize, looked: &mut Looked, spans: &mut Vec<Span>) -> bool {
+        if !self.may_matter(text, at) {
+            return true;
+        }
         let mut codes = [0_u8; 16];
         let mut count = 0;
         let is_whole = spelling::first_bytes(text.bytes, at, text.rest, &mut |byte| {
@@ -157,6 +201,16 @@ impl Spelled {
             }
         }
         true
+    }
+
+    /// Whether an escape may be at an index that a value has: to read one takes as long as to pass over hundreds of bytes.
+    fn may_matter(&self, text: &Text<'_>, at: usize) -> bool {
+        let (before, sign) = (&text.bytes[..at], text.bytes[at]);
+        match sign {
+            // These stand for themselves alone.
+            b'\'' | b'"' | b'$' => self.firsts[usize::from(sign)] || self.before.may_end(before),
+            _ => spelling::looks_like_one(text.bytes, at),
+        }
     }
 
     fn read(&self, text: &Text<'_>, value: usize, start: u64, from: Place, looked: &mut Looked, spans: &mut Vec<Span>) {

@@ -134,11 +134,48 @@ pub fn escaped_one_of(text: &[u8], at: usize, these: &[u8]) -> Result<Option<(u8
 
 /// Calls `each` for every escape that begins at an index. Returns false if more bytes could make another one.
 pub(super) fn units(text: &[u8], at: usize, rest: Rest, each: &mut dyn FnMut(Unit)) -> bool {
-    let mut is_whole = true;
-    for depth in [Depth::One, Depth::Two] {
-        is_whole &= Reader { text, depth, rest }.escape(at, each).is_ok();
+    // Where nothing that could begin an escape was escaped, none was escaped twice.
+    let mut nests = matches!(text.get(at), Some(b'\'' | b'"'));
+    let mut is_whole = Reader { text, depth: Depth::One, rest }
+        .escape(at, &mut |unit| {
+            nests |= unit.code.ascii().is_some_and(|byte| byte.is_ascii_punctuation());
+            each(unit);
+        })
+        .is_ok();
+    if nests {
+        is_whole &= Reader { text, depth: Depth::Two, rest }.escape(at, each).is_ok();
     }
     is_whole
+}
+
+/// Whether an escape that is no quote may begin at an index, as far as the next bytes tell without being read. Most signs
+/// in a log begin none.
+pub(crate) fn looks_like_one(text: &[u8], at: usize) -> bool {
+    let Some(behind) = text.get(at + 1..).filter(|behind| !behind.is_empty()) else { return true };
+    let is_sign = |byte: u8| b"\\%&=".contains(&byte);
+    match text[at] {
+        b'\\' => {
+            !behind[0].is_ascii_alphabetic() || b"uUxnrtbfvaeEZ".contains(&behind[0]) || behind[0].is_ascii_hexdigit()
+        }
+        b'%' => match behind {
+            [b'u', ..] => true,
+            [first, second, ..] if first.is_ascii_hexdigit() => second.is_ascii_hexdigit() || is_sign(*second),
+            [first, ..] => first.is_ascii_hexdigit() || is_sign(*first),
+            [] => true,
+        },
+        b'&' => {
+            let name =
+                behind.iter().take(name::LONGEST + 1).skip_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'#');
+            let longest = behind.len().min(name::LONGEST + 1);
+            name.clone().next().map_or(behind.len() == longest, |byte| *byte == b';' || is_sign(*byte))
+        }
+        b'=' => match behind {
+            [first, second, ..] if first.is_ascii_hexdigit() => second.is_ascii_hexdigit() || is_sign(*second),
+            [first, ..] => first.is_ascii_hexdigit() || is_sign(*first),
+            [] => true,
+        },
+        _ => true,
+    }
 }
 
 /// How often the text of an escape was escaped. Of an escape within an escape the longest reading counts.
