@@ -5,6 +5,7 @@
 //! it is at hand, because the search knows more with it, and is never required.
 
 mod command;
+mod command_error;
 mod compose;
 mod error;
 mod project;
@@ -20,7 +21,7 @@ use psecret::{
     Secret, SecretFlag, SecretName, Source, UserSecret,
 };
 
-pub use command::CommandError;
+pub use command_error::CommandError;
 pub use compose::longest;
 pub use error::{Missing, ResolveError, Untrusted};
 use project::{Answer, ProjectFiles};

@@ -9,6 +9,7 @@ use std::cmp::Reverse;
 
 use psecret::Layout;
 
+use crate::encoded::LONGEST_HEAD;
 use crate::filter::{Window, window};
 use crate::pattern::Pattern;
 
@@ -19,9 +20,6 @@ pub(crate) const NARROW: usize = 4;
 /// A span with fewer different bytes than this stands in padding and in pictures: every second window would be looked
 /// up.
 const LEAST_VARIETY: usize = 4;
-
-/// Pieces lie within this many bytes of a pattern's beginning, so that what stands before one is still in memory.
-pub(crate) const LONGEST_HEAD: usize = 512;
 
 /// A piece of a pattern.
 pub(crate) struct Piece {

@@ -10,8 +10,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use psecret::spelling::{self, Place, Reach, Rest};
 use zeroize::Zeroizing;
 
-use crate::anchor::LONGEST_HEAD;
 use crate::text::{self, Unit};
+
+/// Pieces lie within this many bytes of a pattern's beginning, so that what stands before one is still in memory.
+pub(crate) const LONGEST_HEAD: usize = 512;
 
 /// The shortest piece: in every alignment it has a span of seven characters of its own.
 const SHORTEST_PIECE: usize = 7;

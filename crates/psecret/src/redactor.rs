@@ -3,6 +3,7 @@
 mod patterns;
 mod regions;
 mod skim;
+mod span;
 mod spelled;
 mod stream;
 mod terminal;

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,9 @@ use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use zeroize::Zeroizing;
 
-use super::ResolveError;
+use super::{CommandError, ResolveError};
 use crate::scrub;
-use pscreen::{Cancellation, Diagnostic};
+use pscreen::Cancellation;
 
 /// How long a program may run when the manifest does not say.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,57 +32,6 @@ const LEFTOVER: Duration = Duration::from_millis(500);
 
 /// How often a running program is looked at.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// Why a program gave no value. Only its name is told, never its arguments.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// It could not be started.
-    #[error("secret `{name}`: failed to start {program}")]
-    Start {
-        /// The secret.
-        name: SecretName,
-        /// The program.
-        program: String,
-        /// The cause.
-        source: io::Error,
-    },
-    /// It said that it failed.
-    #[error("secret `{name}`: {program} ended with {status}")]
-    Failed {
-        /// The secret.
-        name: SecretName,
-        /// The program.
-        program: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// The beginning of what it wrote to standard error, redacted.
-        complaint: String,
-    },
-    /// It ran too long and was ended.
-    #[error("secret `{name}`: {program} did not end within {seconds} seconds")]
-    Late {
-        /// The secret.
-        name: SecretName,
-        /// The program.
-        program: String,
-        /// How long it was given.
-        seconds: u64,
-    },
-}
-
-impl CommandError {
-    /// Adds what the program said.
-    pub(super) fn complete(&self, diagnostic: Diagnostic) -> Diagnostic {
-        match self {
-            Self::Failed { program, complaint, .. } if !complaint.is_empty() => {
-                diagnostic.tail(format!("{program} said"), complaint.lines().map(str::to_owned).collect())
-            }
-            Self::Late { .. } => diagnostic.help("`timeout` beside `command` gives it more time"),
-            Self::Start { .. } | Self::Failed { .. } => diagnostic,
-        }
-    }
-}
 
 /// A program as the manifest names it. No shell reads the words.
 pub(super) struct Command<'a> {

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use psecret::Layout;
 use psecret::spelling::{aligned, spellings, wholly_escaped};
 
-use super::{Anchors, LEAST_VARIETY, LONGEST_HEAD, NARROW, WIDE, most_telling};
+use super::{Anchors, LEAST_VARIETY, NARROW, WIDE, most_telling};
+use crate::encoded::LONGEST_HEAD;
 use crate::filter::{Window, window};
 use crate::pattern::Pattern;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::view::Span;
+use super::span::Span;
 
 /// Spans that overlap, masked as one.
 #[derive(Clone, Copy, Debug)]

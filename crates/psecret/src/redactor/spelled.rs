@@ -7,7 +7,7 @@
 
 use zeroize::Zeroizing;
 
-use super::view::Span;
+use super::span::Span;
 use crate::spelling::{self, Place, Reach, Rest};
 
 /// Longer values are masked in their listed forms alone, so that what is held stays bounded.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::patterns::Patterns;
 use super::regions::Regions;
+use super::span::Span;
 use super::spelled::{Looked, Text};
 use super::terminal::Terminal;
-use super::view::{Left, Span, Stream, View};
+use super::view::{Left, Stream, View};
 use super::wrapping::{Wrapping, join};
 use crate::spelling::Rest;
 

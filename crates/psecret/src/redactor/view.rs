@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::patterns::{LONGEST_HEAD, Patterns, common};
 use super::skim::LOOKED_AT;
+use super::span::Span;
 
 /// No match is stretched over more bytes left out than these, so that what is held back stays bounded.
 const MOST_LEFT_OUT: u64 = 64 * 1024;
@@ -16,14 +17,6 @@ const MOST_TAILS: usize = 64;
 /// So many characters before a wrapped line's end may begin a match that is masked from there; fewer tell nothing, and
 /// holding them would delay nearly every line.
 const SHORTEST_HELD: u64 = 4;
-
-/// Bytes to mask, by their offsets in the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) pattern: usize,
-}
 
 /// What bytes a view leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,57 @@
+//! Why a program gave no value.
+
+use std::io;
+use std::process::ExitStatus;
+
+use pscreen::Diagnostic;
+use psecret::SecretName;
+
+/// Why a program gave no value. Only its name is told, never its arguments.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It could not be started.
+    #[error("secret `{name}`: failed to start {program}")]
+    Start {
+        /// The secret.
+        name: SecretName,
+        /// The program.
+        program: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// It said that it failed.
+    #[error("secret `{name}`: {program} ended with {status}")]
+    Failed {
+        /// The secret.
+        name: SecretName,
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The beginning of what it wrote to standard error, redacted.
+        complaint: String,
+    },
+    /// It ran too long and was ended.
+    #[error("secret `{name}`: {program} did not end within {seconds} seconds")]
+    Late {
+        /// The secret.
+        name: SecretName,
+        /// The program.
+        program: String,
+        /// How long it was given.
+        seconds: u64,
+    },
+}
+
+impl CommandError {
+    /// Adds what the program said.
+    pub(super) fn complete(&self, diagnostic: Diagnostic) -> Diagnostic {
+        match self {
+            Self::Failed { program, complaint, .. } if !complaint.is_empty() => {
+                diagnostic.tail(format!("{program} said"), complaint.lines().map(str::to_owned).collect())
+            }
+            Self::Late { .. } => diagnostic.help("`timeout` beside `command` gives it more time"),
+            Self::Start { .. } | Self::Failed { .. } => diagnostic,
+        }
+    }
+}
