@@ -55,9 +55,11 @@ impl LayerMemory {
         let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
         let folder = cache.join("pbuild/layers");
         private_folder(&folder)?;
-        // What was not searched for may be there: the parts count as well as the value.
-        let digest =
-            |secret: &Secret| key.digest(&format!("layers {:?}", secret.part_choice()), secret.name(), secret.value());
+        // What was not searched for may be there: the parts and the other readings count as well as the value.
+        let digest = |secret: &Secret| {
+            let purpose = format!("layers {:?}", secret.part_choice());
+            secret.readings().map(|reading| key.digest(&purpose, secret.name(), reading)).collect::<Vec<_>>().join("+")
+        };
         let mut needles: Vec<String> = secrets.iter().map(digest).collect();
         needles.sort_unstable();
         let name = SecretName::parse("LAYER").ok()?;

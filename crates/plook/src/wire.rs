@@ -45,7 +45,8 @@ pub enum WireError {
 pub struct Task {
     /// [`VERSION`].
     pub version: u32,
-    /// The secrets' names; a frame with the value of each follows.
+    /// The secrets' names; a frame with the value of each follows. A secret whose text others read otherwise stands once for
+    /// each reading.
     pub secrets: Vec<String>,
     /// By name, the parts that count of a secret that not all count of; none when the list is empty. The scanner takes
     /// values apart itself, as whoever reads its report does.

@@ -181,6 +181,12 @@ impl Secret {
         &self.value
     }
 
+    /// The value, and whatever other readers of the same text take for it. Whoever searches for a secret searches for all
+    /// of these.
+    pub fn readings(&self) -> impl Iterator<Item = &UserSecret> {
+        std::iter::once(&self.value).chain(self.parts.readings().map(|(reading, _)| reading))
+    }
+
     /// What the value contains that is secret too.
     #[must_use]
     pub fn parts(&self) -> &Parts {

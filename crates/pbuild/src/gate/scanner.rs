@@ -126,7 +126,7 @@ pub(super) async fn run(
 fn input(Inquiry { task, secrets, documents }: &Inquiry<'_>) -> Result<Zeroizing<Vec<u8>>, ScannerFailure> {
     let mut out = Zeroizing::new(Vec::new());
     let task = serde_json::to_vec(task).map_err(|_| ScannerFailure::NotUnderstood)?;
-    let values = secrets.iter().map(|secret| secret.value().expose());
+    let values = secrets.iter().flat_map(Secret::readings).map(|value| value.expose());
     for frame in [task.as_slice()].into_iter().chain(values).chain(documents.iter().map(Vec::as_slice)) {
         wire::write_frame(&mut *out, frame).map_err(|_| ScannerFailure::NotUnderstood)?;
     }

@@ -82,7 +82,7 @@ impl States {
         };
         let task = Task {
             version: wire::VERSION,
-            secrets: secrets.iter().map(|secret| secret.name().to_string()).collect(),
+            secrets: secrets.iter().flat_map(|secret| secret.readings().map(|_| secret.name().to_string())).collect(),
             parts: secrets.iter().filter_map(|secret| Some((secret.name().to_string(), chosen(secret)?))).collect(),
             documents: names.collect(),
             base: chain
