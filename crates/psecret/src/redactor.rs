@@ -49,9 +49,15 @@ impl RedactorBuilder {
         self.apart(name.as_str(), value, parts)
     }
 
-    /// Masks any other confidential bytes in each of their forms, and what they contain, as `***label***`.
+    /// Masks any other confidential bytes in each of their forms, as `***label***`.
     #[must_use]
     pub fn mask(self, label: &str, plaintext: &[u8]) -> Self {
+        self.masked(label, plaintext, true)
+    }
+
+    /// Masks confidential bytes and what they contain, as `***label***`.
+    #[must_use]
+    pub fn mask_apart(self, label: &str, plaintext: &[u8]) -> Self {
         let value = UserSecret::new(plaintext.to_vec());
         let parts = Parts::of(&value, &PartChoice::All);
         self.apart(label, &value, &parts)
