@@ -45,30 +45,19 @@ impl RedactorBuilder {
 
     /// Masks a user secret, those parts of it, and its further readings.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "door 4: the redactor must know what to mask")]
     pub fn taken_apart(self, name: &SecretName, value: &UserSecret, parts: &Parts) -> Self {
-        self.apart(name.as_str(), value, parts)
+        let whole = self.masked(name.as_str(), value.expose(), parts.lines_tell());
+        let apart = parts
+            .iter()
+            .fold(whole, |builder, part| builder.masked(name.as_str(), part.value().expose(), part.lines_tell()));
+        parts.readings().fold(apart, |builder, (reading, parts)| builder.taken_apart(name, reading, parts))
     }
 
     /// Masks any other confidential bytes in each of their forms, as `***label***`.
     #[must_use]
     pub fn mask(self, label: &str, plaintext: &[u8]) -> Self {
         self.masked(label, plaintext, true)
-    }
-
-    /// Masks confidential bytes and what they contain, as `***label***`.
-    #[must_use]
-    pub fn mask_apart(self, label: &str, plaintext: &[u8]) -> Self {
-        let value = UserSecret::new(plaintext.to_vec());
-        let parts = Parts::of(&value, &PartChoice::All);
-        self.apart(label, &value, &parts)
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "door 4: the redactor must know what to mask")]
-    fn apart(self, label: &str, value: &UserSecret, parts: &Parts) -> Self {
-        let whole = self.masked(label, value.expose(), parts.lines_tell());
-        let apart =
-            parts.iter().fold(whole, |builder, part| builder.masked(label, part.value().expose(), part.lines_tell()));
-        parts.readings().fold(apart, |builder, (reading, parts)| builder.apart(label, reading, parts))
     }
 
     /// Of a value that holds public text as well, no line alone is masked.

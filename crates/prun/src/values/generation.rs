@@ -175,11 +175,7 @@ pub(crate) fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> Redact
     let mut builder = RedactorBuilder::new();
     for variable in variables {
         if let Value::Confidential(value) = &variable.value {
-            builder = match variable.origin {
-                Origin::User(_) => builder.mask_apart(&variable.name, value.expose()),
-                // The password in a service's URL is a variable of its own.
-                Origin::Service(_) | Origin::Configuration => builder.mask(&variable.name, value.expose()),
-            };
+            builder = builder.mask(&variable.name, value.expose());
         }
     }
     for service in ledger.into_iter().flat_map(Ledger::services) {
