@@ -58,6 +58,7 @@ async fn steps_of_any_form_and_any_user_find_what_the_plan_says() {
             unique()
         );
         let plan = Plan {
+            bindings: BTreeMap::new(),
             secrets: vec![
                 PlannedSecret::variable("TOKEN"),
                 PlannedSecret { steps: vec![StepPattern::new("npm *")], ..PlannedSecret::variable("NPM") },
