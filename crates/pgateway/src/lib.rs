@@ -7,6 +7,8 @@
 //! build. Bytes leave as the build's result ([`Bridge::finish`]) or as an error, which may name a line of the
 //! Dockerfile ([`Bridge::fail`], [`error_at`]).
 //!
+//! A frontend finds its options in its environment and the graph of its own image in a file ([`started`]).
+//!
 //! What a builder can do is asked ([`Capabilities`]); no version decides anything. Nothing here knows an engine, a
 //! session or a secret's value: a [`SecretMount`] goes from the client's session into the container.
 //!
@@ -43,6 +45,7 @@ pub mod channel;
 mod container;
 mod place;
 mod solved;
+pub mod started;
 
 pub use bridge::{Bridge, BuildId};
 pub use capability::Capabilities;
