@@ -439,6 +439,10 @@ impl Unsearched {
         Self { name, part: None, why }
     }
 
+    pub(crate) fn of_part(self, part: Option<String>) -> Self {
+        Self { part, ..self }
+    }
+
     /// The secret's name.
     #[must_use]
     pub fn name(&self) -> &SecretName {

@@ -87,6 +87,45 @@ pub enum Form {
 }
 
 impl Form {
+    /// Every form.
+    const ALL: [Self; 29] = [
+        Self::Raw,
+        Self::Trimmed,
+        Self::LineEnds,
+        Self::Indented,
+        Self::Line,
+        Self::Joined,
+        Self::Der,
+        Self::Base64,
+        Self::Base64Url,
+        Self::Base64OfBase64,
+        Self::Base64OfHex,
+        Self::Base64OfUtf16,
+        Self::Base64OfGzip,
+        Self::Hex,
+        Self::HexEscaped,
+        Self::Percent,
+        Self::Json,
+        Self::JsonTwice,
+        Self::Shell,
+        Self::Literal,
+        Self::Doubled,
+        Self::Xml,
+        Self::QuotedPrintable,
+        Self::Utf16Le,
+        Self::Utf16Be,
+        Self::Utf32Le,
+        Self::Utf32Be,
+        Self::Decimal,
+        Self::Base32,
+    ];
+
+    /// The form of this machine name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.machine_name() == name)
+    }
+
     /// The name for reports and baselines; stable.
     #[must_use]
     pub fn machine_name(self) -> &'static str {

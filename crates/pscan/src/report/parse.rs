@@ -1,18 +1,55 @@
-//! A report read back from its JSON, by whoever has the same needles: a search may run elsewhere and send what it found.
+//! A report read back from its JSON, by whoever has the same needles or knows their names alone: a search may run elsewhere
+//! and send what it found.
 
 use pimage::Container;
-use psecret::SecretName;
+use psecret::{Form, SecretName};
 use serde_json::Value;
 
 use super::{LayerState, LayerSummary, NotSearched, Report, Stats};
 use crate::finding::{Finding, Place, SourceLine};
-use crate::needle::NeedleSet;
+use crate::needle::{NeedleSet, Unsearched};
 
 /// Why some JSON is not the report of a search for these needles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the report lacks `{field}`, or it is not what the contract says")]
 pub struct ReportError {
     field: &'static str,
+}
+
+/// Who knows what was searched for, and so what a report may name.
+trait Searcher {
+    fn name(&self, name: &str) -> Option<SecretName>;
+    fn has_part(&self, secret: &SecretName, part: &str) -> bool;
+    fn form(&self, name: &str) -> Option<Form>;
+}
+
+impl Searcher for NeedleSet {
+    fn name(&self, name: &str) -> Option<SecretName> {
+        self.known_name(name).cloned()
+    }
+
+    fn has_part(&self, secret: &SecretName, part: &str) -> bool {
+        self.has_part(secret, part)
+    }
+
+    fn form(&self, name: &str) -> Option<Form> {
+        self.known_form(name)
+    }
+}
+
+/// The names of the secrets alone.
+impl Searcher for [SecretName] {
+    fn name(&self, name: &str) -> Option<SecretName> {
+        self.iter().find(|known| known.as_str() == name).cloned()
+    }
+
+    fn has_part(&self, _: &SecretName, _: &str) -> bool {
+        true
+    }
+
+    fn form(&self, name: &str) -> Option<Form> {
+        Form::parse(name)
+    }
 }
 
 impl Report {
@@ -22,43 +59,81 @@ impl Report {
     ///
     /// [`ReportError`] when anything is missing or names what the needles do not know: half a report proves nothing.
     pub fn from_json(report: &Value, needles: &NeedleSet) -> Result<Self, ReportError> {
-        let fields = Fields(report);
-        if fields.number("version")? != 1 {
-            return Err(ReportError { field: "version" });
-        }
-        let stats = Fields(report.get("stats").ok_or(ReportError { field: "stats" })?);
-        let told = Self {
-            subject: fields.optional_text("image")?,
-            way: fields.optional_text("source")?,
-            layers: fields.list("layers")?.iter().map(layer).collect::<Result<_, _>>()?,
-            searched: needles.secret_names().map(ToString::to_string).collect(),
-            platforms: fields.texts("platforms")?,
-            absent: fields.texts("absent_platforms")?,
-            findings: fields.list("findings")?.iter().map(|each| finding(each, needles)).collect::<Result<_, _>>()?,
-            accepted: fields.list("accepted")?.iter().map(|each| finding(each, needles)).collect::<Result<_, _>>()?,
-            stale: fields.texts("stale")?,
-            not_listed: fields.number("not_listed")?,
-            not_searched: fields.list("not_searched")?.iter().map(not_searched).collect::<Result<_, _>>()?,
-            damaged: fields.list("damaged")?.iter().map(not_searched).collect::<Result<_, _>>()?,
-            unprotected: needles.unsearched().to_vec(),
-            stats: Stats {
-                layers: stats.count("layers")?,
-                bytes: stats.number("bytes")?,
-                secrets: stats.count("secrets")?,
-                forms: stats.count("forms")?,
-                milliseconds: stats.number("milliseconds")?,
-            },
-        };
+        let searched = needles.secret_names().map(ToString::to_string).collect();
+        let told = read(report, needles, searched, needles.unsearched().to_vec())?;
         // A search for something else is none for these.
         if (told.stats.secrets, told.stats.forms) != (needles.secrets(), needles.forms()) {
             return Err(ReportError { field: "stats" });
         }
-        // The word must be what the parts say.
-        match fields.text("result")? == told.verdict().machine_name() {
-            true => Ok(told),
-            false => Err(ReportError { field: "result" }),
-        }
+        Ok(told)
     }
+
+    /// Reads a report of a search for secrets of which the names alone are known here.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError`] when anything is missing, names another secret, or leaves it open whether one was searched for.
+    pub fn from_json_by_names(report: &Value, names: &[SecretName]) -> Result<Self, ReportError> {
+        let unsearched = Fields(report).list("unprotected")?.iter().map(|one| unsearched(one, names));
+        let unsearched = unsearched.collect::<Result<Vec<_>, _>>()?;
+        let told_of = |name: &&SecretName| unsearched.iter().any(|one| one.name() == *name && one.part().is_none());
+        let (without, searched): (Vec<&SecretName>, Vec<&SecretName>) = names.iter().partition(|name| told_of(name));
+        let (without, searched): (usize, Vec<String>) =
+            (without.len(), searched.iter().map(ToString::to_string).collect());
+        let (least, most) = (searched.len(), searched.len() + without);
+        let told = read(report, names, searched, unsearched)?;
+        if !(least..=most).contains(&told.stats.secrets) || told.stats.forms == 0 {
+            return Err(ReportError { field: "stats" });
+        }
+        Ok(told)
+    }
+}
+
+fn read<S: Searcher + ?Sized>(
+    report: &Value,
+    searcher: &S,
+    searched: Vec<String>,
+    unprotected: Vec<Unsearched>,
+) -> Result<Report, ReportError> {
+    let fields = Fields(report);
+    if fields.number("version")? != 1 {
+        return Err(ReportError { field: "version" });
+    }
+    let stats = Fields(report.get("stats").ok_or(ReportError { field: "stats" })?);
+    let findings = |field| fields.list(field)?.iter().map(|each| finding(each, searcher)).collect::<Result<_, _>>();
+    let told = Report {
+        subject: fields.optional_text("image")?,
+        way: fields.optional_text("source")?,
+        layers: fields.list("layers")?.iter().map(layer).collect::<Result<_, _>>()?,
+        searched,
+        platforms: fields.texts("platforms")?,
+        absent: fields.texts("absent_platforms")?,
+        findings: findings("findings")?,
+        accepted: findings("accepted")?,
+        stale: fields.texts("stale")?,
+        not_listed: fields.number("not_listed")?,
+        not_searched: fields.list("not_searched")?.iter().map(not_searched).collect::<Result<_, _>>()?,
+        damaged: fields.list("damaged")?.iter().map(not_searched).collect::<Result<_, _>>()?,
+        unprotected,
+        stats: Stats {
+            layers: stats.count("layers")?,
+            bytes: stats.number("bytes")?,
+            secrets: stats.count("secrets")?,
+            forms: stats.count("forms")?,
+            milliseconds: stats.number("milliseconds")?,
+        },
+    };
+    // The word must be what the parts say.
+    match fields.text("result")? == told.verdict().machine_name() {
+        true => Ok(told),
+        false => Err(ReportError { field: "result" }),
+    }
+}
+
+fn unsearched(one: &Value, names: &[SecretName]) -> Result<Unsearched, ReportError> {
+    let fields = Fields(one);
+    let name = names.name(fields.text("secret")?).ok_or(ReportError { field: "unprotected" })?;
+    Ok(Unsearched::new(name, fields.text("why")?.to_owned()).of_part(fields.optional_text("secret_part")?))
 }
 
 fn not_searched(one: &Value) -> Result<NotSearched, ReportError> {
@@ -70,23 +145,23 @@ fn not_searched(one: &Value) -> Result<NotSearched, ReportError> {
     })
 }
 
-fn finding(one: &Value, needles: &NeedleSet) -> Result<Finding, ReportError> {
+fn finding<S: Searcher + ?Sized>(one: &Value, searcher: &S) -> Result<Finding, ReportError> {
     let fields = Fields(one);
-    let name = |text: &str| needles.known_name(text).cloned().ok_or(ReportError { field: "secret" });
+    let name = |text: &str| searcher.name(text).ok_or(ReportError { field: "secret" });
     let same_value: Vec<SecretName> = match one.get("same_value") {
         None => Vec::new(),
         Some(_) => fields.texts("same_value")?.iter().map(|text| name(text)).collect::<Result<_, _>>()?,
     };
     let secret = name(fields.text("secret")?)?;
     let part = fields.optional_text("secret_part")?;
-    if part.as_ref().is_some_and(|part| !needles.has_part(&secret, part)) {
+    if part.as_ref().is_some_and(|part| !searcher.has_part(&secret, part)) {
         return Err(ReportError { field: "secret_part" });
     }
     Ok(Finding {
         secret,
         part,
         same_value,
-        form: needles.known_form(fields.text("form")?).ok_or(ReportError { field: "form" })?,
+        form: searcher.form(fields.text("form")?).ok_or(ReportError { field: "form" })?,
         container: match fields.optional_text("container")? {
             None => None,
             Some(name) => Some(Container::parse(&name).ok_or(ReportError { field: "container" })?),
@@ -247,6 +322,37 @@ mod tests {
             let mut other = whole.clone();
             *other.pointer_mut(pointer).unwrap() = lie;
             assert!(Report::from_json(&other, &needles).is_err(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn whoever_knows_the_names_alone_reads_the_same() {
+        let names = [SecretName::parse("TOKEN").unwrap(), SecretName::parse("SHORT").unwrap()];
+        let needles = NeedleSetBuilder::new()
+            .secret(&names[0], &UserSecret::new(VALUE.as_bytes().to_vec()))
+            .secret(&names[1], &UserSecret::new(b"abc".to_vec()))
+            .build()
+            .unwrap();
+        let report = report(&needles);
+        let whole = report.to_json();
+        let again = Report::from_json_by_names(&whole, &names).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{report:?}"));
+
+        assert!(Report::from_json_by_names(&whole, &names[1..]).is_err(), "it names another secret");
+        let mut three = names.to_vec();
+        three.push(SecretName::parse("OTHER").unwrap());
+        assert!(Report::from_json_by_names(&whole, &three).is_err(), "one was not searched for");
+        for (pointer, lie) in [
+            ("/result", serde_json::json!("clean")),
+            ("/findings/0/secret", serde_json::json!("OTHER")),
+            ("/findings/0/form", serde_json::json!("rot13")),
+            ("/stats/secrets", serde_json::json!(0)),
+            ("/stats/forms", serde_json::json!(0)),
+            ("/unprotected", serde_json::json!([])),
+        ] {
+            let mut other = whole.clone();
+            *other.pointer_mut(pointer).unwrap() = lie;
+            assert!(Report::from_json_by_names(&other, &names).is_err(), "{pointer}");
         }
     }
 
