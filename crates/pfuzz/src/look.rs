@@ -1,10 +1,13 @@
 //! What a build and the scanner inside the builder say to each other.
 
-use plook::wire::{Answer, Answers, read_task};
+use plook::wire::{Answer, Answers, Note, Probe, read_mounted_task, read_request, read_task};
 
 /// A task of any bytes is read or refused, and answers are the same however their stream is cut.
 pub(crate) fn run(data: &[u8]) {
     let _ = read_task(&mut &*data);
+    let _ = read_mounted_task(&mut &*data);
+    let _ = read_request::<Probe>(&mut &*data);
+    let _ = read_request::<Note>(&mut &*data);
     let whole = answers([data]);
     let cut = data.first().map_or(0, |byte| usize::from(*byte)).min(data.len());
     let parts = answers([&data[..cut], &data[cut..]]);

@@ -6,6 +6,11 @@
 //! standard output: what the kernel says the states are made of, the search's report, and a mark of the end
 //! ([`wire::Answer`]).
 //!
+//! A frontend of a build has no values, and has them mounted into the scanner's container from the client's session
+//! ([`SECRETS`]). The scanner then says which of them are there ([`probe`]), and searches for those. Facts leave the
+//! container, keyed digests and findings with every value masked; values do not. What the builder remembers from build to
+//! build lies in a folder of its own ([`kept`]); it can be lost or forged, so that it may make work and never a verdict.
+//!
 //! The program decides nothing: whether what it was shown is the image that the build made, its caller proves from the
 //! lists of layers that it sends along. It opens regular files and folders and nothing else, follows no link, and needs
 //! no stack for the depth of a tree.
@@ -19,8 +24,11 @@
 
 pub mod change;
 mod cursor;
+pub mod kept;
 pub mod layer;
 pub mod mounts;
+pub mod probe;
+pub mod program;
 pub mod search;
 pub mod wire;
 
@@ -29,3 +37,12 @@ pub const STATES: &str = "/states";
 
 /// Where the builder puts the program.
 pub const PROGRAM: &str = "/plook";
+
+/// Where secrets are mounted, each as a file with its number.
+pub const SECRETS: &str = "/run/pbuild/secrets";
+
+/// The client's key of digests among them.
+pub const KEY: &str = "key";
+
+/// Where the builder keeps its folder.
+pub const KEPT: &str = "/var/lib/pbuild";

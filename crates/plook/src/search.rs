@@ -10,12 +10,12 @@ use pimage::{LooseBlob, Verify};
 use pscan::{NeedleSet, NeedleSetBuilder, Options, ScanError};
 use psecret::{PartChoice, Parts, SecretName, UserSecret};
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use crate::change::{Change, Shares};
 use crate::layer::Layer;
+use crate::probe::{self, ProbeError};
+use crate::wire::{self, Answer, Mounted, Task, WholeTask, WireError};
 use crate::mounts;
-use crate::wire::{self, Answer, Task, WholeTask, WireError};
 
 /// How often the caller hears that the search goes on.
 const BEAT: Duration = Duration::from_millis(500);
@@ -30,6 +30,12 @@ pub enum SearchError {
     /// A secret's name is none.
     #[error("a secret of the task has no name")]
     Name,
+    /// A mounted value cannot be looked at.
+    #[error(transparent)]
+    Mounted(#[from] ProbeError),
+    /// A value that the steps may have got is gone, or another one by now.
+    #[error("a secret changed while the build ran")]
+    Changed,
     /// The image's configuration is no JSON object.
     #[error("the image's configuration cannot be understood")]
     Configuration,
@@ -78,16 +84,39 @@ pub fn run(whole: WholeTask, states: &Path, mountinfo: &str, out: &mut impl Writ
     Ok(())
 }
 
-fn needles(task: &Task, values: Vec<Zeroizing<Vec<u8>>>) -> Result<NeedleSet, SearchError> {
+/// The values of a task that are mounted: exactly those that were probed.
+///
+/// # Errors
+/// [`SearchError::Changed`], and what [`probe`] says.
+pub fn mounted_values(
+    task: &Task,
+    mounted: &Mounted,
+    secrets: &Path,
+    kept: &Path,
+) -> Result<Vec<UserSecret>, SearchError> {
+    if task.secrets.len() != mounted.digests.len() {
+        return Err(SearchError::Changed);
+    }
+    let value = |(number, (name, digest)): (usize, (&String, &String))| {
+        let name = SecretName::parse(name).map_err(|_| SearchError::Name)?;
+        let value = probe::value(secrets, number).map_err(ProbeError::from)?.ok_or(SearchError::Changed)?;
+        match probe::is_same(&name, &value, digest, secrets, kept)? {
+            true => Ok(value),
+            false => Err(SearchError::Changed),
+        }
+    };
+    task.secrets.iter().zip(&mounted.digests).enumerate().map(value).collect()
+}
+
+fn needles(task: &Task, values: Vec<UserSecret>) -> Result<NeedleSet, SearchError> {
     let mut builder = NeedleSetBuilder::new();
-    for (name, mut value) in task.secrets.iter().zip(values) {
+    for (name, value) in task.secrets.iter().zip(values) {
         let choice = match task.parts.get(name) {
             None => PartChoice::All,
             Some(parts) if parts.is_empty() => PartChoice::None,
             Some(parts) => PartChoice::Named(parts.clone()),
         };
         let name = SecretName::parse(name).map_err(|_| SearchError::Name)?;
-        let value = UserSecret::new(std::mem::take(&mut *value));
         builder = builder.taken_apart(&name, &value, &Parts::of(&value, &choice));
     }
     Ok(builder.build()?)

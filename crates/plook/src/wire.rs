@@ -2,13 +2,16 @@
 //!
 //! The task is one frame of JSON, then a frame for each secret's value, then one for each document. Each answer is one
 //! frame of JSON. Without an answer [`Answer::End`] nothing was proven, whatever came before it.
+//!
+//! Where values are mounted, the task is followed by one frame of JSON instead ([`Mounted`]), then by the documents. What
+//! else the scanner does then, a [`Probe`] or a [`Note`], is one frame each way.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
+use psecret::UserSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 /// The version of both directions. Caller and scanner are built together, so there is no other.
 pub const VERSION: u32 = 1;
@@ -108,7 +111,7 @@ pub struct WholeTask {
     /// The task.
     pub task: Task,
     /// The secrets' values.
-    pub values: Vec<Zeroizing<Vec<u8>>>,
+    pub values: Vec<UserSecret>,
     /// The documents' bytes.
     pub documents: Vec<Vec<u8>>,
 }
@@ -139,6 +142,120 @@ pub enum Answer {
         /// How many answers came before.
         answers: u64,
     },
+}
+
+/// How the values of a task are told that are mounted, instead of written behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mounted {
+    /// For each secret of the task what a [`Probe`] said of its value. A value that is another one by now is not the one
+    /// that the steps got, so that a search for it proves nothing.
+    pub digests: Vec<String>,
+}
+
+/// Which secrets are there? Nothing but facts is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The secrets' names; the value of each is mounted as a file that bears its number, if it is there.
+    pub secrets: Vec<String>,
+}
+
+/// The answer to a [`Probe`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// For each secret what is known of its value; `None` for one that is not there.
+    pub secrets: Vec<Option<Facts>>,
+    /// Whose key the digests are made under.
+    pub key: Key,
+    /// The steps whose results once held a secret, by their digests.
+    pub leaked: Vec<String>,
+}
+
+/// What may be known of a value outside of the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Whether it can be an environment variable.
+    pub variable: Variable,
+    /// Why it is not searched for, in words; `None` when it is.
+    pub unprotected: Option<String>,
+    /// Its keyed digest: another value has another.
+    pub digest: String,
+}
+
+/// Whether a value can be an environment variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variable {
+    /// It can.
+    Fits,
+    /// It holds a NUL byte.
+    Nul,
+    /// It is longer than Linux takes, together with the secret's name.
+    TooLong,
+}
+
+/// A key of digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// That of the client, so that digests are the same on all builders that it uses.
+    Client,
+    /// The client's is none.
+    Unusable,
+    /// The builder's own.
+    Builder,
+    /// A passing one: the builder keeps nothing.
+    Passing,
+}
+
+/// What the builder is to remember of steps, by their digests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Their results held a secret.
+    pub leaked: Vec<String>,
+    /// Their results hold none any more.
+    pub clean: Vec<String>,
+}
+
+/// Reads a request that is one frame.
+///
+/// # Errors
+/// [`WireError`].
+pub fn read_request<T: serde::de::DeserializeOwned + Request>(source: &mut impl Read) -> Result<T, WireError> {
+    let request: T = serde_json::from_slice(&read_frame(source)?)?;
+    match request.version() {
+        VERSION => Ok(request),
+        version => Err(WireError::Version { version }),
+    }
+}
+
+/// What begins with its version.
+pub trait Request {
+    /// The version that it is of.
+    fn version(&self) -> u32;
+}
+
+impl Request for Task {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Request for Probe {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Request for Note {
+    fn version(&self) -> u32 {
+        self.version
+    }
 }
 
 /// Writes one frame.
@@ -177,13 +294,21 @@ pub fn read_frame(source: &mut impl Read) -> Result<Vec<u8>, WireError> {
 /// # Errors
 /// [`WireError`].
 pub fn read_task(source: &mut impl Read) -> Result<WholeTask, WireError> {
-    let task: Task = serde_json::from_slice(&read_frame(source)?)?;
-    if task.version != VERSION {
-        return Err(WireError::Version { version: task.version });
-    }
-    let values = task.secrets.iter().map(|_| read_frame(source).map(Zeroizing::new)).collect::<Result<_, _>>()?;
+    let task: Task = read_request(source)?;
+    let values = task.secrets.iter().map(|_| read_frame(source).map(UserSecret::new)).collect::<Result<_, _>>()?;
     let documents = task.documents.iter().map(|_| read_frame(source)).collect::<Result<_, _>>()?;
     Ok(WholeTask { task, values, documents })
+}
+
+/// Reads a task whose values are mounted, with its documents.
+///
+/// # Errors
+/// [`WireError`].
+pub fn read_mounted_task(source: &mut impl Read) -> Result<(Task, Mounted, Vec<Vec<u8>>), WireError> {
+    let task: Task = read_request(source)?;
+    let mounted = serde_json::from_slice(&read_frame(source)?)?;
+    let documents = task.documents.iter().map(|_| read_frame(source)).collect::<Result<_, _>>()?;
+    Ok((task, mounted, documents))
 }
 
 /// Takes the answers apart as they arrive.
@@ -223,6 +348,8 @@ impl Answers {
 
 #[cfg(test)]
 mod tests {
+    use psecret::{DigestKey, SecretName};
+
     use super::*;
 
     fn task() -> (Task, Vec<u8>) {
@@ -247,7 +374,10 @@ mod tests {
         let (task, bytes) = task();
         let whole = read_task(&mut bytes.as_slice()).unwrap();
         assert_eq!(whole.task, task);
-        assert_eq!(whole.values.iter().map(|value| value.as_slice()).collect::<Vec<_>>(), [&b"one\0\n\xff"[..], b""]);
+        let key = DigestKey::new([7; 32]);
+        let digest = |value: &UserSecret| key.digest("test", &SecretName::parse("A").unwrap(), value);
+        let expected = [&b"one\0\n\xff"[..], b""].map(|value| digest(&UserSecret::new(value.to_vec())));
+        assert!(whole.values.iter().map(digest).eq(expected));
         assert_eq!(whole.documents, [b"{}"]);
     }
 
@@ -260,11 +390,30 @@ mod tests {
     }
 
     #[test]
+    fn a_task_whose_values_are_mounted_has_a_frame_for_all_of_them() {
+        let (task, _) = task();
+        let mounted = Mounted { digests: vec!["0a".into(), "0b".into()] };
+        let mut bytes = Vec::new();
+        let frames = [serde_json::to_vec(&task).unwrap(), serde_json::to_vec(&mounted).unwrap(), b"{}".to_vec()];
+        for frame in &frames {
+            write_frame(&mut bytes, frame).unwrap();
+        }
+        let read = read_mounted_task(&mut bytes.as_slice()).unwrap();
+        assert_eq!(read, (task, mounted, vec![b"{}".to_vec()]));
+        for end in 0..bytes.len() {
+            assert!(read_mounted_task(&mut &bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
     fn another_version_is_refused() {
         let (task, _) = task();
         let mut bytes = Vec::new();
         write_frame(&mut bytes, &serde_json::to_vec(&Task { version: 2, ..task }).unwrap()).unwrap();
         assert!(matches!(read_task(&mut bytes.as_slice()), Err(WireError::Version { version: 2 })));
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, br#"{"version": 2, "secrets": []}"#).unwrap();
+        assert!(matches!(read_request::<Probe>(&mut bytes.as_slice()), Err(WireError::Version { version: 2 })));
     }
 
     proptest::proptest! {
@@ -300,6 +449,7 @@ mod tests {
         #[test]
         fn no_bytes_break_the_reader(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             let _ = read_task(&mut bytes.as_slice());
+            let _ = read_mounted_task(&mut bytes.as_slice());
             let mut stream = Answers::default();
             stream.push(&bytes);
             while let Ok(Some(_)) = stream.take() {}

@@ -34,7 +34,7 @@ impl States {
     }
 
     fn search(&self, task: Task, documents: Vec<Vec<u8>>) -> Result<Vec<Answer>, SearchError> {
-        let values = vec![Zeroizing::new(VALUE.as_bytes().to_vec())];
+        let values = vec![UserSecret::new(VALUE.as_bytes().to_vec())];
         let mut out = Vec::new();
         run(WholeTask { task, values, documents }, self.folder.path(), &self.mountinfo, &mut out)?;
         let mut stream = Answers::default();
@@ -145,4 +145,35 @@ fn nothing_to_search_for_is_no_search() {
     let task = Task { secrets: Vec::new(), ..task(None, &[(None, 0)]) };
     let whole = WholeTask { task, values: Vec::new(), documents: vec![b"{}".to_vec()] };
     assert!(matches!(run(whole, states.folder.path(), "", &mut out), Err(SearchError::Scan(_))));
+}
+
+#[test]
+fn no_answer_holds_a_value_not_even_in_a_path() {
+    let states = States::new(2);
+    fs::create_dir(states.path(&format!("1/{VALUE}"))).unwrap();
+    fs::write(states.path(&format!("1/{VALUE}/app")), VALUE).unwrap();
+    symlink(VALUE, states.path("1/link")).unwrap();
+    let config = format!(r#"{{"history":[{{"created_by":"RUN echo {VALUE}"}}],"config":{{"Env":["A={VALUE}"]}}}}"#);
+    let answers = states.search(task(None, &[(Some(0), 1)]), vec![config.into_bytes()]).unwrap();
+    assert_eq!(report(&answers).0.verdict(), Verdict::Leak);
+    let said = serde_json::to_string(&answers).unwrap();
+    assert!(said.contains("***TOKEN***/app"), "{said}");
+    assert!(!said.contains(VALUE), "an answer holds the value");
+}
+
+#[test]
+fn mounted_values_are_those_that_were_probed() {
+    let (secrets, kept) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    fs::write(secrets.path().join("0"), VALUE).unwrap();
+    let asked = wire::Probe { version: wire::VERSION, secrets: vec!["TOKEN".into()] };
+    let probed = probe::probe(&asked, secrets.path(), kept.path()).unwrap();
+    let mounted = Mounted { digests: vec![probed.secrets[0].clone().unwrap().digest] };
+    let task = task(None, &[(None, 0)]);
+    let values = |mounted: &Mounted| mounted_values(&task, mounted, secrets.path(), kept.path());
+    assert_eq!(values(&mounted).unwrap().len(), 1);
+    assert!(matches!(values(&Mounted::default()), Err(SearchError::Changed)), "a value without a digest");
+    fs::write(secrets.path().join("0"), "another value").unwrap();
+    assert!(matches!(values(&mounted), Err(SearchError::Changed)));
+    fs::remove_file(secrets.path().join("0")).unwrap();
+    assert!(matches!(values(&mounted), Err(SearchError::Changed)));
 }

@@ -1,0 +1,164 @@
+//! What the builder keeps from build to build: a key of digests, and which steps once leaked.
+//!
+//! Other builds may use the folder at the same time, and any client of the builder can remove or forge what is in it. So
+//! the key makes digests that decide what runs again, and a note makes a step run again; nothing here says that anything
+//! is clean.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use psecret::DigestKey;
+use zeroize::Zeroizing;
+
+use crate::wire::Note;
+
+/// So many notes are read; whoever writes more of them is no build.
+const MOST_NOTES: usize = 10_000;
+
+/// The builder's own key; made when there is none. `None` when the builder keeps nothing.
+#[must_use]
+pub fn own_key(folder: &Path) -> Option<DigestKey> {
+    let path = folder.join("key");
+    if let Some(key) = read_key(&path) {
+        return Some(key);
+    }
+    // Whole or not at all: a build at the same time must not read half a key. What stands there and is none goes.
+    let made = folder.join(format!("key.{}", random_name()?));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).ok()?;
+    let written = random().and_then(|key| file.write_all(key.as_slice()).ok());
+    drop(file);
+    if written.is_some() && fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file() || there.len() != 32) {
+        let _ = fs::remove_file(&path);
+    }
+    let linked = written.map(|()| fs::hard_link(&made, &path));
+    let _ = fs::remove_file(&made);
+    match linked? {
+        Ok(()) => read_key(&path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read_key(&path),
+        Err(_) => None,
+    }
+}
+
+/// A key that nothing keeps.
+#[must_use]
+pub fn passing_key() -> Option<DigestKey> {
+    Some(DigestKey::new(*random()?))
+}
+
+fn read_key(path: &Path) -> Option<DigestKey> {
+    let flags = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let mut bytes = Zeroizing::new([0; 32]);
+    let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() == 32)?;
+    let mut content = file.take(metadata.len());
+    content.read_exact(bytes.as_mut_slice()).ok()?;
+    Some(DigestKey::new(*bytes))
+}
+
+fn random() -> Option<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    File::open("/dev/urandom").and_then(|mut source| source.read_exact(bytes.as_mut_slice())).ok()?;
+    Some(bytes)
+}
+
+fn random_name() -> Option<String> {
+    Some(random()?.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The steps of which a note says that they leaked.
+#[must_use]
+pub fn leaked(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(notes(folder)).into_iter().flatten().flatten().take(MOST_NOTES);
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut steps: Vec<String> = names.filter(|name| is_digest(name)).map(|name| format!("sha256:{name}")).collect();
+    steps.sort_unstable();
+    steps
+}
+
+/// Writes and removes notes.
+///
+/// # Errors
+/// When the builder keeps none.
+pub fn note(folder: &Path, note: &Note) -> io::Result<()> {
+    let notes = notes(folder);
+    fs::create_dir_all(&notes)?;
+    for name in note.leaked.iter().filter_map(|step| name_of(step)) {
+        File::create(notes.join(name))?;
+    }
+    for name in note.clean.iter().filter_map(|step| name_of(step)) {
+        match fs::remove_file(notes.join(name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn notes(folder: &Path) -> PathBuf {
+    folder.join("leaked")
+}
+
+fn name_of(step: &str) -> Option<&str> {
+    step.strip_prefix("sha256:").filter(|name| is_digest(name))
+}
+
+fn is_digest(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use psecret::{SecretName, UserSecret};
+
+    use super::*;
+    use crate::wire;
+
+    fn digest(key: &DigestKey) -> String {
+        key.digest("x", &SecretName::parse("A").unwrap(), &UserSecret::new(b"value".to_vec()))
+    }
+
+    #[test]
+    fn the_builder_s_key_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = digest(&own_key(folder.path()).unwrap());
+        assert_eq!(digest(&own_key(folder.path()).unwrap()), one);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(digest(&own_key(other.path()).unwrap()), one);
+        assert!(own_key(&other.path().join("missing")).is_none());
+        assert_ne!(digest(&passing_key().unwrap()), digest(&passing_key().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_key_is_replaced_and_a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("key"), b"short").unwrap();
+        let one = digest(&own_key(folder.path()).unwrap());
+        assert_eq!(digest(&own_key(folder.path()).unwrap()), one);
+
+        let elsewhere = folder.path().join("elsewhere");
+        fs::write(&elsewhere, [7; 32]).unwrap();
+        fs::remove_file(folder.path().join("key")).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, folder.path().join("key")).unwrap();
+        assert_ne!(digest(&own_key(folder.path()).unwrap()), digest(&DigestKey::new([7; 32])));
+    }
+
+    #[test]
+    fn notes_are_digests_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let step = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let (one, two) = (step("1"), step("2"));
+        let say = |leaky: &[&str], clean: &[&str]| {
+            let list = |steps: &[&str]| steps.iter().map(|step| (*step).to_owned()).collect();
+            note(folder.path(), &Note { version: wire::VERSION, leaked: list(leaky), clean: list(clean) }).unwrap();
+            leaked(folder.path())
+        };
+        assert!(leaked(folder.path()).is_empty());
+        assert_eq!(say(&[&two, &one, "sha256:../../key", "sha512:aa"], &[]), [one.clone(), two.clone()]);
+        assert_eq!(say(&[], &[&one, &step("3")]), [two]);
+        fs::write(folder.path().join("leaked/forged"), "").unwrap();
+        assert_eq!(leaked(folder.path()).len(), 1);
+    }
+}

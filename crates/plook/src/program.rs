@@ -1,0 +1,132 @@
+//! The program: a word says what it does, standard input says with what, standard output gets the answer.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use crate::search::{self, SearchError};
+use crate::wire::{self, Note, Probe, WireError, WholeTask};
+use crate::{KEPT, SECRETS, STATES, kept, probe};
+
+/// The work of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Searches for the values that follow the task.
+    Search,
+    /// Searches for the values that are mounted.
+    SearchMounted,
+    /// Says which secrets are mounted.
+    Probe,
+    /// Remembers steps.
+    Note,
+}
+
+impl Work {
+    const ALL: [Self; 4] = [Self::Search, Self::SearchMounted, Self::Probe, Self::Note];
+
+    /// The word that asks for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::SearchMounted => "search-mounted",
+            Self::Probe => "probe",
+            Self::Note => "note",
+        }
+    }
+
+    /// The work that a word asks for.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|work| work.word() == word)
+    }
+}
+
+/// Why a run came to no end. The words hold nothing of what was read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProgramError {
+    /// No work has this name.
+    #[error("the scanner does one of search, search-mounted, probe and note")]
+    Work,
+    /// The search failed.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// The request was not understood.
+    #[error("failed to read the request")]
+    Request(#[from] WireError),
+    /// The secrets could not be looked at.
+    #[error(transparent)]
+    Probe(#[from] probe::ProbeError),
+    /// The builder keeps no notes, or nobody takes the answer.
+    #[error("failed to write")]
+    Write(#[from] io::Error),
+}
+
+/// Does the work that the arguments ask for, which stand behind the program's name; without any, a search.
+///
+/// # Errors
+/// [`ProgramError`]; the answers lack their end then.
+pub fn run(
+    arguments: impl IntoIterator<Item = String>,
+    input: &mut impl Read,
+    out: &mut impl Write,
+) -> Result<(), ProgramError> {
+    let work = match arguments.into_iter().next() {
+        None => Work::Search,
+        Some(word) => Work::parse(&word).ok_or(ProgramError::Work)?,
+    };
+    let (states, secrets, kept_folder) = (Path::new(STATES), Path::new(SECRETS), Path::new(KEPT));
+    match work {
+        Work::Search => {
+            let task = wire::read_task(input).map_err(SearchError::from)?;
+            search::run(task, states, &mounts(), out)?;
+        }
+        Work::SearchMounted => {
+            let (task, mounted, documents) = wire::read_mounted_task(input).map_err(SearchError::from)?;
+            let values = search::mounted_values(&task, &mounted, secrets, kept_folder)?;
+            search::run(WholeTask { task, values, documents }, states, &mounts(), out)?;
+        }
+        Work::Probe => {
+            let asked: Probe = wire::read_request(input)?;
+            answer(out, &probe::probe(&asked, secrets, kept_folder)?)?;
+        }
+        Work::Note => {
+            let note: Note = wire::read_request(input)?;
+            kept::note(kept_folder, &note)?;
+        }
+    }
+    Ok(())
+}
+
+fn answer(out: &mut impl Write, answer: &impl serde::Serialize) -> io::Result<()> {
+    wire::write_frame(out, &serde_json::to_vec(answer)?)?;
+    out.flush()
+}
+
+fn mounts() -> String {
+    let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    String::from_utf8_lossy(&mounts).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_work_has_a_word_of_its_own() {
+        for work in Work::ALL {
+            assert_eq!(Work::parse(work.word()), Some(work));
+        }
+        assert_eq!(Work::parse("serach"), None);
+        let nothing = run(["serach".to_owned()], &mut io::empty(), &mut io::sink());
+        assert!(matches!(nothing, Err(ProgramError::Work)));
+    }
+
+    #[test]
+    fn a_request_that_is_none_is_refused_by_all() {
+        for work in Work::ALL {
+            let outcome = run([work.word().to_owned()], &mut &b"\x02\0\0\0{}"[..], &mut io::sink());
+            assert!(outcome.is_err(), "{work:?}");
+        }
+    }
+}
