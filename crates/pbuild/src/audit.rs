@@ -21,13 +21,13 @@ use pscan::{Memory, NeedleSet, Options, Report, ScanError};
 use pscreen::{Ending, Exit};
 
 use crate::edge::{Edge, Failure};
-use crate::gate::Proof;
 use crate::memory::LayerMemory;
 use crate::plan::{AuditOrder, LayerMemoryUse, Source};
 use crate::secrets::Secrets;
 use crate::site;
 use attached::Attached;
 use baseline::Baselines;
+use pproof::Proof;
 use source::Bytes;
 
 /// An image that was built and not searched yet. It has no way to a name.

@@ -27,6 +27,7 @@ mod report;
 mod running;
 mod scene;
 mod screen;
+mod search_line;
 mod trace;
 
 use pscreen::Exit;

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use pscan::{NeedleSet, Report, Verdict};
 
 use crate::edge::{Edge, Failure};
-use crate::gate::Proof;
 use crate::plan::AttestationReach;
 pub(crate) use error::OutputError;
 pub(crate) use place::Place;
+use pproof::Proof;
 pub(crate) use spec::{Outputs, Shorthand};
 
 /// Results on their way here, which nobody has looked at.

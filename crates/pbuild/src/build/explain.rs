@@ -2,6 +2,7 @@
 
 use pbuildkit::{BuildError, BuildFailure, FailureKind};
 use pllb::SourceLines;
+use pproof::{GraphError, Unmatched};
 use pscan::{Finding, Report};
 use pscreen::words::counted;
 use pscreen::{Diagnostic, Excerpt, Exit, Mark};
@@ -13,7 +14,7 @@ use super::failure::{
 };
 use super::frontend::UnknownFrontend;
 use super::guard::{Author, GuardError};
-use super::injection::{InjectionError, Unmatched};
+use super::injection::InjectionError;
 use super::message::quoted;
 use super::push::{self, PushError};
 use super::report::without_prelude;
@@ -117,12 +118,20 @@ impl Explain for InjectionError {
     fn explain(&self) -> Diagnostic {
         match self {
             Self::Guard(error) => error.explain(),
-            Self::Inject(_) | Self::Chain(_) => Diagnostic::from_error(self, Exit::Failed),
+            Self::Graph(error) => error.explain(),
             Self::Leak(_) => Diagnostic::from_error(self, Exit::Leak),
             Self::Unproven(_) => Diagnostic::from_error(self, Exit::Incomplete)
                 .note("nothing was exported or pushed")
                 .help("--load or --output type=oci,dest=FILE brings the image here, where all of it is searched"),
             Self::Doubtful(doubts) => doubtful(doubts, "nothing was exported or pushed"),
+        }
+    }
+}
+
+impl Explain for GraphError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Inject(_) | Self::Chain(_) => Diagnostic::from_error(self, Exit::Failed),
             Self::Unable => Diagnostic::from_error(self, Exit::Failed)
                 .help("Docker 20.10 or newer, with BuildKit enabled, has what pbuild needs"),
             Self::Required { id, place, .. } => {

@@ -176,7 +176,7 @@ impl BrokenBuild {
             | BuildError::Buildkit(_) => None,
         };
         let vertex = of_error.or_else(|| step.as_ref().map(|step| step.id.as_str()));
-        let lines = vertex.and_then(|vertex| injection.lines(vertex)).cloned();
+        let lines = vertex.and_then(|vertex| injection.graph().lines(vertex)).cloned();
         Self { error, lines, step }
     }
 }

@@ -17,9 +17,9 @@ use super::trace::Trace;
 use crate::audit::attached::Attached;
 use crate::audit::{AttachedVerdict, Audited, Built, ImageVerdict};
 use crate::edge::Failure;
-use crate::gate::{GateOutcome, Proof};
 use crate::output::{self, OutputVerdict, Outputs, Pending};
 use crate::plan::{Attestations, Caches};
+use pproof::{GateOutcome, Proof};
 
 /// A build that ran to its end, and of which nothing is known yet.
 pub(super) struct Finished<'a> {

@@ -9,6 +9,7 @@ use pbuildkit::{BuildRequest, Exporter, History};
 use pengine::{BuilderChoice, DockerConfiguration, Environment, ImageStore};
 use pgateway::Capabilities;
 use pllb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
+use pproof::{Gate, Graph, KnownBases};
 use psecret::{Delivery, Secret};
 
 use super::cleared::Cleared;
@@ -19,18 +20,20 @@ use super::leftovers::CacheBefore;
 use super::provider::BuildSecrets;
 use super::running::Running;
 use super::scene::Scene;
+use super::search_line::SearchLine;
 use super::{frontend, guard, outside, screen};
 use crate::audit::attached::Attached;
 use crate::binding::KeyReach;
+use crate::clean_bases::CleanBases;
 use crate::edge::{Edge, Failure};
 use crate::files::coverage::{Coverage, SentEnvFile};
-use crate::gate::{CleanBases, Gate, SearchLine};
 use crate::memory::LayerMemory;
 use crate::output::{Outputs, Place};
 use crate::plan::ssh::LentAgents;
 use crate::plan::{
     Attestations, BaseSearch, BuildOrder, BuildPlan, Extent, Extras, LateFacts, ResultFiles, SettledPlan, Tls,
 };
+use crate::scanner::Sought;
 use crate::secrets::Secrets;
 use crate::site::{self, Site};
 
@@ -127,7 +130,9 @@ impl<'a> Prepared<'a> {
         request.observer = Some(Arc::clone(&context) as _);
         request.history = History::Nothing;
         let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
-        let gate = gated.then(|| gate(scene, screen.search_line()).remembering(bases));
+        let gate = gated.then(|| {
+            gate(scene, screen.search_line()).remembering(bases.map(|bases| Box::new(bases) as Box<dyn KnownBases>))
+        });
         let injection = self.injection(gate);
         let Self { scene, outputs, extras, agents, .. } = self;
         Ok(Running {
@@ -154,14 +159,15 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    fn injection(&self, gate: Option<Gate>) -> Injection {
+    fn injection(&self, gate: Option<Gate<SearchLine>>) -> Injection {
         let scene = &self.scene;
-        let injection = Injection::new(injection_plan(scene), scene.secrets.ids(), scene.secrets.redactor.clone());
-        let injection = injection.declared_at(places(scene));
-        let injection = match scene.plan.extent() {
-            Extent::Whole => injection,
-            Extent::Part => injection.of_a_part(),
+        let graph = Graph::new(injection_plan(scene), scene.secrets.ids(), scene.secrets.redactor.clone());
+        let graph = graph.declared_at(places(scene));
+        let graph = match scene.plan.extent() {
+            Extent::Whole => graph,
+            Extent::Part => graph.of_a_part(),
         };
+        let injection = Injection::new(graph, scene.secrets.redactor.clone());
         match gate {
             Some(gate) if self.outputs.needs_proof() => injection.with_gate(gate).needing_proof(),
             Some(gate) => injection.with_gate(gate),
@@ -385,9 +391,9 @@ async fn clean_bases(scene: &Scene<'_>) -> Option<CleanBases> {
     Some(CleanBases::new(memory, builder))
 }
 
-fn gate(scene: &Scene<'_>, line: SearchLine) -> Gate {
+fn gate(scene: &Scene<'_>, line: SearchLine) -> Gate<SearchLine> {
     let (needles, secrets) = (Arc::clone(&scene.needles), Arc::clone(&scene.secrets.all));
-    Gate::new(needles, secrets, scene.secrets.redactor.clone(), line)
+    Gate::new(Box::new(Sought::new(needles, secrets, scene.secrets.redactor.clone())), line)
 }
 
 /// Which steps get which secrets.

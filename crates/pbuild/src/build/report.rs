@@ -8,7 +8,7 @@ use pscreen::words::{counted, seconds, size};
 use super::failure::Origin;
 use super::injection::Injection;
 use super::leftovers::order::Marks;
-use crate::gate::Proof;
+use pproof::Proof;
 
 /// A clean search, as one fact.
 pub(crate) fn clean(report: &Report) -> String {
@@ -84,9 +84,9 @@ pub(crate) fn holding(report: &Report, platform: Option<&str>, injection: &Injec
 pub(super) fn origins(report: &Report, platform: Option<&str>, injection: &Injection) -> Vec<Origin> {
     let origin = |finding: &Finding| {
         let Some(Layer { from_last }) = Layer::of(finding, report, platform) else { return Origin::Unknown };
-        match injection.layer_lines(platform, from_last) {
+        match injection.graph().layer_lines(platform, from_last) {
             Some(lines) => Origin::Step(lines.clone()),
-            None if injection.is_of_base(platform, from_last) => Origin::Base,
+            None if injection.graph().is_of_base(platform, from_last) => Origin::Base,
             None => Origin::Unknown,
         }
     };

@@ -64,10 +64,11 @@ impl<'a> Running<'a> {
             Err(error) => return Err(broken(&scene, &trace, error, &states, failed).await),
         };
         let offers = tell_offers(&scene, &trace.injection, &states, &result.asked_secrets);
-        let doubts = Doubts::new(&scene.secrets.unbound(), trace.injection.steps(), &states, &result.asked_secrets);
+        let doubts =
+            Doubts::new(&scene.secrets.unbound(), trace.injection.graph().steps(), &states, &result.asked_secrets);
         doubts.cached().iter().for_each(|doubt| scene.edge.stderr.warning(&doubt.of_cached()));
         let built = outputs.store().map(|_| built_image(&result)).transpose()?;
-        if let Err(error) = trace.injection.check_patterns() {
+        if let Err(error) = trace.injection.graph().check_patterns() {
             scene.remove_image(built.as_ref().map(Built::id)).await;
             return Err(error.into());
         }
@@ -104,13 +105,13 @@ fn tell_offers(
     let edge = scene.edge;
     let in_build = scene.secrets.all.iter().filter(|secret| secret.scope().in_build());
     let names: Vec<String> = in_build.map(|secret| secret.name().to_string()).collect();
-    let offers = Offers::new(&names, injection.steps(), states, asked);
+    let offers = Offers::new(&names, injection.graph().steps(), states, asked);
     offers.lines().iter().for_each(|line| edge.fact("offered", line));
     offers.unused().iter().for_each(|line| edge.fact("unused", line));
     if scene.choices.show() == ProgressMode::RawJson {
         edge.stderr.bytes(format!("{}\n", offers.json()).as_bytes());
     }
-    for unmatched in injection.unmatched() {
+    for unmatched in injection.graph().unmatched() {
         let (name, pattern) = (unmatched.name, unmatched.pattern);
         edge.stderr.warning(&format!("no step of this part of the build matches `{pattern}`, which {name} is for"));
     }

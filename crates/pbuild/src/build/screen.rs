@@ -13,9 +13,9 @@ use tokio::task::JoinHandle;
 
 use super::offers::StepState;
 use super::report;
+use super::search_line::SearchLine;
 use crate::edge::Edge;
-use crate::gate;
-use crate::gate::SearchLine;
+use crate::scanner;
 
 /// News on their way to the screen; a build that prints faster than a terminal shows waits for it.
 const NEWS_IN_FLIGHT: usize = 64;
@@ -83,7 +83,7 @@ fn note_states(update: &StatusUpdate, states: &mut BTreeMap<String, StepState>) 
 /// One batch of BuildKit's news in the screen's words.
 fn translate(update: StatusUpdate) -> Vec<Event> {
     // The scanner is no step of the build; its search has a line of its own.
-    let vertices = update.vertices.into_iter().filter(|vertex| vertex.name != gate::SCANNER);
+    let vertices = update.vertices.into_iter().filter(|vertex| vertex.name != scanner::PROGRAM.name);
     let steps = vertices.map(|vertex| {
         Event::Step(StepNews {
             id: vertex.digest,

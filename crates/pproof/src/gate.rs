@@ -3,33 +3,40 @@
 //! The states of the image's chain are mounted into a container beside the build (`states`), our own scanner compares
 //! and searches them there (`scanner`), and its answer counts only where the layers that the kernel names for the
 //! states fit the build graph (`lineage`). A clean outcome has one constructor, which takes all of it. Everything else
-//! is [`GateOutcome::Unproven`], and the image is exported without a name and searched as a whole.
+//! is [`GateOutcome::Unproven`]: the image is not clean, though a search of its export may find that it is.
 
-mod base;
-mod lineage;
-mod scanner;
-mod search_line;
+pub(crate) mod lineage;
+pub(crate) mod scanner;
 mod states;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
-use pbuildkit::Prepared;
-use pgateway::{Capabilities, PreparedResult, Reference};
+use pgateway::{Bridge, Capabilities, PreparedResult, Reference};
 use pllb::Chain;
-use pscan::{NeedleSet, Report, Stats};
-use psecret::{Redactor, Secret};
+use pscan::{Report, Stats};
 
-pub(crate) use base::CleanBases;
+use crate::bases::KnownBases;
+use crate::seeking::Seeking;
+use crate::watch::Watch;
 use lineage::Broken;
-pub(crate) use scanner::NAME as SCANNER;
-use scanner::{Inquiry, ScannerAnswer, ScannerFailure};
-pub(crate) use search_line::SearchLine;
+use scanner::{Inquiry, Program, Scanner, ScannerAnswer, ScannerFailure};
 use states::States;
+
+/// A build whose results are ready, and of which nothing was exported yet.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// What can be asked of it.
+    pub bridge: &'a Bridge,
+    /// What goes into the image beside the files: `containerimage.config`, and whatever else is to be searched as a document.
+    pub documents: &'a BTreeMap<String, Vec<u8>>,
+    /// The results, one for each platform.
+    pub results: &'a [PreparedResult],
+}
 
 /// The outcome of a search in the builder.
 #[derive(Debug)]
-pub(crate) enum GateOutcome {
+pub enum GateOutcome {
     /// Everything that the build added was searched, and nothing was found.
     Clean(Box<Proof>),
     /// A secret is in it.
@@ -40,16 +47,16 @@ pub(crate) enum GateOutcome {
 
 /// A leak in one of the images of a build.
 #[derive(Debug)]
-pub(crate) struct Leak {
+pub struct Leak {
     /// The image's platform; `None` when the build is for one platform only.
-    pub(crate) platform: Option<String>,
+    pub platform: Option<String>,
     /// The report of the scanner.
-    pub(crate) report: Box<Report>,
+    pub report: Box<Report>,
 }
 
 /// The proof that a build added no secret: made of those of its images alone.
 #[derive(Debug)]
-pub(crate) struct Proof(Vec<Proven>);
+pub struct Proof(Vec<Proven>);
 
 /// The proof for one image: made by `prove` alone.
 #[derive(Debug)]
@@ -62,7 +69,7 @@ struct Proven {
 
 impl Proof {
     /// The numbers of the search, for all images together.
-    pub(crate) fn stats(&self) -> Stats {
+    pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for Proven { stats: of, .. } in &self.0 {
             (stats.secrets, stats.forms) = (of.secrets, of.forms);
@@ -73,25 +80,25 @@ impl Proof {
     }
 
     /// How many platforms were built.
-    pub(crate) fn platforms(&self) -> usize {
+    pub fn platforms(&self) -> usize {
         self.0.len()
     }
 
     /// How many steps were searched.
-    pub(crate) fn steps(&self) -> usize {
+    pub fn steps(&self) -> usize {
         self.0.iter().map(|proven| proven.steps).sum()
     }
 
     /// The base images whose merged view was searched, as the build graph names them; whether an earlier build searched
     /// it for the same secrets, and this one not again.
-    pub(crate) fn bases(&self) -> impl Iterator<Item = (&str, bool)> {
+    pub fn bases(&self) -> impl Iterator<Item = (&str, bool)> {
         self.0.iter().filter_map(|proven| Some((proven.base.as_deref()?, proven.base_known)))
     }
 }
 
 /// Why nothing is proven. The image may still be clean; a search of its export will show it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Unproven {
+pub enum Unproven {
     /// The engine's BuildKit runs no containers beside a build.
     #[error("this engine's BuildKit runs no search beside a build")]
     NoContainers,
@@ -120,65 +127,51 @@ pub(crate) enum Unproven {
     },
 }
 
-/// The scanner in the builder, read back and compared; or why it is not there.
-#[derive(Debug)]
-pub(crate) struct Scanner(Result<Reference, Unproven>);
-
 /// The gate of one build.
-pub(crate) struct Gate {
-    needles: Arc<NeedleSet>,
-    secrets: Arc<Vec<Secret>>,
-    redactor: Redactor,
-    bases: Option<CleanBases>,
-    line: SearchLine,
+pub struct Gate<W> {
+    seeking: Box<dyn Seeking>,
+    bases: Option<Box<dyn KnownBases>>,
+    watch: W,
 }
 
-impl Gate {
-    /// A gate for these secrets, from which the needles were made. The line shows its progress.
-    pub(crate) fn new(
-        needles: Arc<NeedleSet>,
-        secrets: Arc<Vec<Secret>>,
-        redactor: Redactor,
-        line: SearchLine,
-    ) -> Self {
-        Self { needles, secrets, redactor, bases: None, line }
+impl<W: Watch> Gate<W> {
+    /// A gate for these secrets. Somebody watches it.
+    pub fn new(seeking: Box<dyn Seeking>, watch: W) -> Self {
+        Self { seeking, bases: None, watch }
     }
 
     /// The same, which searches a base image once.
-    pub(crate) fn remembering(self, bases: Option<CleanBases>) -> Self {
+    #[must_use]
+    pub fn remembering(self, bases: Option<Box<dyn KnownBases>>) -> Self {
         Self { bases, ..self }
     }
 
     /// Puts the scanner into the builder, which takes no longer than the steps that run beside it.
-    pub(crate) async fn bring_scanner(&self, prepared: &Prepared<'_>) -> Scanner {
-        Scanner(match check_builder(prepared.capabilities) {
-            Ok(()) => scanner::bring(&prepared.bridge).await.map_err(Unproven::from),
+    pub async fn bring_scanner(&self, bridge: &Bridge, capabilities: &Capabilities, program: &Program) -> Scanner {
+        Scanner::brought(match check_builder(capabilities, program.platform) {
+            Ok(()) => scanner::bring(bridge, program).await.map_err(Unproven::from),
             Err(unproven) => Err(unproven),
         })
     }
 
     /// Searches a build whose results are ready.
-    pub(crate) async fn search(&mut self, prepared: &Prepared<'_>, scanner: Scanner) -> GateOutcome {
-        let outcome = self.try_search(prepared, scanner).await;
-        self.line.end().await;
+    pub async fn search(&mut self, subject: Subject<'_>, scanner: Scanner) -> GateOutcome {
+        let outcome = self.try_search(subject, scanner).await;
+        self.watch.end().await;
         outcome.unwrap_or_else(GateOutcome::Unproven)
     }
 
-    async fn try_search(
-        &mut self,
-        prepared: &Prepared<'_>,
-        Scanner(scanner): Scanner,
-    ) -> Result<GateOutcome, Unproven> {
-        let scanner = scanner?;
-        let images: Vec<Image<'_>> = match prepared.results.as_slice() {
+    async fn try_search(&mut self, subject: Subject<'_>, scanner: Scanner) -> Result<GateOutcome, Unproven> {
+        let scanner = scanner.found()?;
+        let images: Vec<Image<'_>> = match subject.results {
             // `FROM scratch` and nothing more: there are no files, and there is a configuration.
             [] => vec![Image { chain: Chain::default(), result: None, known: None }],
             results => results.iter().map(|result| self.image(result)).collect::<Result<_, _>>()?,
         };
-        self.line.begin(&described(&images)).await;
+        self.watch.begin(&described(&images)).await;
         let mut proof = Vec::new();
         for image in &images {
-            match self.search_image(prepared, &scanner, image).await? {
+            match self.search_image(subject, &scanner, image).await? {
                 ImageOutcome::Clean(proven) => proof.push(proven),
                 ImageOutcome::Leak(report) => {
                     let platform = image.result.and_then(|result| result.platform.clone());
@@ -198,25 +191,25 @@ impl Gate {
 
     async fn search_image(
         &self,
-        prepared: &Prepared<'_>,
+        subject: Subject<'_>,
         scanner: &Reference,
         Image { chain, result, known }: &Image<'_>,
     ) -> Result<ImageOutcome, Unproven> {
         let states = States::of(chain);
         let mounts = match result {
-            Some(result) => states.solve(&prepared.bridge, result).await.map_err(ScannerFailure::from)?,
+            Some(result) => states.solve(subject.bridge, result).await.map_err(ScannerFailure::from)?,
             None => Vec::new(),
         };
         let platform = result.and_then(|result| result.platform.as_deref());
-        let (task, documents) = states.task(chain, known.clone(), &self.secrets, prepared.metadata, platform);
-        let inquiry = Inquiry { task: &task, secrets: &self.secrets, documents: &documents };
-        let answer = scanner::run(&prepared.bridge, scanner, &mounts, &inquiry, &self.redactor, &self.line).await?;
+        let (task, documents) = states.task(chain, known.clone(), &*self.seeking, subject.documents, platform);
+        let inquiry = Inquiry { task: &task, seeking: &*self.seeking, documents: &documents };
+        let answer = scanner::run(subject.bridge, scanner, &mounts, &inquiry, &self.watch).await?;
         let below = chain.base.as_ref().and_then(|base| answer.layers.get(states.number(&base.output)?)?.clone());
         // The scanner leaves out a base that is known, and no other.
         if answer.base_known && (known.is_none() || *known != below) {
             return Err(ScannerFailure::NotUnderstood.into());
         }
-        let outcome = prove(chain, &states, answer, &self.needles)?;
+        let outcome = prove(chain, &states, answer, &*self.seeking)?;
         if let (ImageOutcome::Clean(proven), Some(bases), Some(base), Some(layers)) =
             (&outcome, &self.bases, &chain.base, &below)
             && !proven.base_known
@@ -245,7 +238,7 @@ struct Image<'a> {
 /// The object of the search in words, for people who wait.
 fn described(images: &[Image<'_>]) -> String {
     let steps: usize = images.iter().map(|image| image.chain.steps.len()).sum();
-    let steps = pscreen::words::counted(steps, "step");
+    let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
     let bases = images.iter().filter(|image| image.chain.base.is_some() && image.known.is_none()).count();
     match bases {
         0 => steps,
@@ -255,9 +248,14 @@ fn described(images: &[Image<'_>]) -> String {
 }
 
 /// The only way to a proof. A report is that of a leak.
-fn prove(chain: &Chain, states: &States, answer: ScannerAnswer, needles: &NeedleSet) -> Result<ImageOutcome, Unproven> {
+fn prove(
+    chain: &Chain,
+    states: &States,
+    answer: ScannerAnswer,
+    seeking: &dyn Seeking,
+) -> Result<ImageOutcome, Unproven> {
     let base_layers = lineage::prove(chain, states, &answer.layers)?;
-    let report = Report::from_json(&answer.report, needles).map_err(|_| ScannerFailure::NotUnderstood)?;
+    let report = seeking.read(&answer.report).map_err(|_| ScannerFailure::NotUnderstood)?;
     if report.stats().layers != base_layers + chain.steps.len() {
         return Err(ScannerFailure::NotUnderstood.into());
     }
@@ -276,13 +274,13 @@ fn prove(chain: &Chain, states: &States, answer: ScannerAnswer, needles: &Needle
     }
 }
 
-fn check_builder(capabilities: &Capabilities) -> Result<(), Unproven> {
+fn check_builder(capabilities: &Capabilities, ours: &'static str) -> Result<(), Unproven> {
     if !capabilities.frontend(Capabilities::CONTAINERS) {
         return Err(Unproven::NoContainers);
     }
     let platform = capabilities.platform().unwrap_or("of an unknown kind");
-    if platform != scanner::PLATFORM {
-        return Err(Unproven::OtherPlatform { platform: platform.to_owned(), ours: scanner::PLATFORM });
+    if platform != ours {
+        return Err(Unproven::OtherPlatform { platform: platform.to_owned(), ours });
     }
     Ok(())
 }
@@ -293,8 +291,8 @@ fn chain(result: &PreparedResult) -> Result<Chain, Unproven> {
     if chain.unusual { Err(Unproven::UnknownGraph) } else { Ok(chain) }
 }
 
-impl fmt::Debug for Gate {
+impl<W> fmt::Debug for Gate<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Gate({:?})", self.needles)
+        write!(f, "Gate({} secrets)", self.seeking.secrets().len())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use pproof::Watch;
 use pscreen::progress::{Event, StepNews, TransferNews};
 use tokio::sync::mpsc;
 
@@ -21,23 +22,6 @@ impl SearchLine {
 
     /// The identity among the digests of vertices.
     const ID: &str = "pbuild:search";
-
-    /// Shows that the search begins.
-    pub(crate) async fn begin(&mut self, what: &str) {
-        self.name = format!("[audit] searching {what}");
-        self.began = Some(SystemTime::now());
-        self.say(vec![self.step(None)]).await;
-    }
-
-    /// Shows the number of searched bytes.
-    pub(crate) async fn moved(&self, bytes: u64) {
-        self.say(vec![self.searched(bytes, None)]).await;
-    }
-
-    /// Shows that the search has ended.
-    pub(crate) async fn end(&self) {
-        self.say(vec![self.step(Some(SystemTime::now()))]).await;
-    }
 
     fn step(&self, completed: Option<SystemTime>) -> Event {
         let (id, name) = (Self::ID.to_owned(), self.name.clone());
@@ -61,5 +45,21 @@ impl SearchLine {
             // A screen that is gone shows nothing.
             let _ = screen.send(events).await;
         }
+    }
+}
+
+impl Watch for SearchLine {
+    async fn begin(&mut self, what: &str) {
+        self.name = format!("[audit] searching {what}");
+        self.began = Some(SystemTime::now());
+        self.say(vec![self.step(None)]).await;
+    }
+
+    async fn moved(&self, bytes: u64) {
+        self.say(vec![self.searched(bytes, None)]).await;
+    }
+
+    async fn end(&self) {
+        self.say(vec![self.step(Some(SystemTime::now()))]).await;
     }
 }

@@ -6,7 +6,8 @@ use futures::future::try_join_all;
 use pgateway::{Bridge, PreparedResult, StateMount, Status};
 use pllb::{Chain, Output};
 use plook::wire::{self, Base, Covering, Layer, Task};
-use psecret::{PartChoice, Secret};
+
+use crate::seeking::Seeking;
 
 /// The configuration among a result's metadata; with several platforms each has its own, behind a `/`.
 const CONFIGURATION: &str = "containerimage.config";
@@ -58,13 +59,13 @@ impl States {
         &self,
         chain: &Chain,
         known_base: Option<Vec<String>>,
-        secrets: &[Secret],
-        metadata: &BTreeMap<String, Vec<u8>>,
+        seeking: &dyn Seeking,
+        documents: &BTreeMap<String, Vec<u8>>,
         platform: Option<&str>,
     ) -> (Task, Vec<Vec<u8>>) {
         let own = platform.map_or_else(|| CONFIGURATION.to_owned(), |platform| format!("{CONFIGURATION}/{platform}"));
-        let configuration = metadata.get(&own).cloned().unwrap_or_else(|| b"{}".to_vec());
-        let others = || metadata.iter().filter(|(key, _)| **key != own);
+        let configuration = documents.get(&own).cloned().unwrap_or_else(|| b"{}".to_vec());
+        let others = || documents.iter().filter(|(key, _)| **key != own);
         let names = [CONFIGURATION.to_owned()].into_iter().chain(others().map(|(key, _)| key.clone()));
         let number = |output: &Option<Output>| match output {
             Some(output) => self.number(output).map(Some),
@@ -82,8 +83,8 @@ impl States {
         };
         let task = Task {
             version: wire::VERSION,
-            secrets: secrets.iter().flat_map(|secret| secret.readings().map(|_| secret.name().to_string())).collect(),
-            parts: secrets.iter().filter_map(|secret| Some((secret.name().to_string(), chosen(secret)?))).collect(),
+            secrets: seeking.secrets(),
+            parts: seeking.parts(),
             documents: names.collect(),
             base: chain
                 .base
@@ -93,15 +94,6 @@ impl States {
             layers: chain.steps.iter().enumerate().filter_map(layer).collect(),
         };
         (task, [configuration].into_iter().chain(others().map(|(_, bytes)| bytes.clone())).collect())
-    }
-}
-
-/// The parts that count of a secret; `None` for all of them.
-fn chosen(secret: &Secret) -> Option<Vec<String>> {
-    match secret.part_choice() {
-        PartChoice::All => None,
-        PartChoice::None => Some(Vec::new()),
-        PartChoice::Named(names) => Some(names.clone()),
     }
 }
 

@@ -1,12 +1,9 @@
-//! Base images that were found clean before, recognised by their layers in the engine.
-//!
-//! The note of a base is the list of layers that the kernel named when the base was searched whole. An engine never
-//! changes a layer and never uses its name again, so a base of the same layers holds the same files; the scanner
-//! compares the list and leaves the base out only where it is the same. A tag that moved has other layers.
+//! Base images that earlier builds of this user found clean, kept with what audits remember.
 
 use std::fmt;
 
 use pllb::Base;
+use pproof::KnownBases;
 
 use crate::memory::LayerMemory;
 
@@ -25,14 +22,14 @@ impl CleanBases {
     fn name(&self, base: &Base) -> String {
         format!("base {} {}", self.engine, base.identifier)
     }
+}
 
-    /// The layers that a base had when it was found clean.
-    pub(super) fn layers(&self, base: &Base) -> Option<Vec<String>> {
+impl KnownBases for CleanBases {
+    fn layers(&self, base: &Base) -> Option<Vec<String>> {
         self.memory.recall_note(&self.name(base))
     }
 
-    /// Notes that a base of these layers is clean.
-    pub(super) fn note(&self, base: &Base, layers: &[String]) {
+    fn note(&self, base: &Base, layers: &[String]) {
         self.memory.note(&self.name(base), layers);
     }
 }

@@ -2,34 +2,22 @@
 
 use std::time::Duration;
 
-use pgateway::{Bridge, Container, ProcessNews, Reference, StateMount, Status};
+use pgateway::{Bridge, Container, Mount, ProcessNews, Reference, StateMount, Status};
 use pllb::single_file;
 use plook::wire::{self, Answer, Answers, Task, WireError};
-use psecret::{Redactor, Secret};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::search_line::SearchLine;
-
-/// The program: a static file that runs in an empty container.
-const PROGRAM: &[u8] = include_bytes!(env!("PBUILD_SCANNER"));
-
-/// The platform that the scanner runs on.
-pub(super) const PLATFORM: &str = match env!("PBUILD_SCANNER_ARCHITECTURE").as_bytes() {
-    b"x86_64" => "linux/amd64",
-    b"aarch64" => "linux/arm64",
-    _ => "unknown",
-};
-
-/// The name of the scanner among the steps of a build.
-pub(crate) const NAME: &str = "[internal] scanner of pbuild";
+use super::Unproven;
+use crate::seeking::{Seeking, Values};
+use crate::watch::Watch;
 
 /// The scanner says twice a second that it goes on. A read that hangs longer than this is taken for an end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why the scanner's word does not count.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ScannerFailure {
+pub enum ScannerFailure {
     /// The builder holds another program under the scanner's name. That program got no needle.
     #[error("the builder's cache answered with another program for the scanner")]
     Replaced,
@@ -70,6 +58,37 @@ impl From<WireError> for ScannerFailure {
     }
 }
 
+/// The program that searches: a static file that runs in an empty container.
+#[derive(Clone, Copy)]
+pub struct Program {
+    /// Its name among the steps of a build.
+    pub name: &'static str,
+    /// Its bytes.
+    pub bytes: &'static [u8],
+    /// The platform that it runs on: `linux/amd64`.
+    pub platform: &'static str,
+}
+
+/// The scanner in the builder, known to be ours; or why it is not there.
+#[derive(Debug)]
+pub struct Scanner(Result<Reference, Unproven>);
+
+impl Scanner {
+    /// A scanner that the builder has already, as the state of an image that holds [`plook::PROGRAM`].
+    #[must_use]
+    pub fn of_image(image: Reference) -> Self {
+        Self(Ok(image))
+    }
+
+    pub(super) fn brought(scanner: Result<Reference, Unproven>) -> Self {
+        Self(scanner)
+    }
+
+    pub(super) fn found(self) -> Result<Reference, Unproven> {
+        self.0
+    }
+}
+
 /// The whole answer of the scanner.
 #[derive(Debug)]
 pub(super) struct ScannerAnswer {
@@ -86,18 +105,18 @@ pub(super) struct Inquiry<'a> {
     /// The task.
     pub(super) task: &'a Task,
     /// The secrets of the task.
-    pub(super) secrets: &'a [Secret],
+    pub(super) seeking: &'a dyn Seeking,
     /// The documents of the task.
     pub(super) documents: &'a [Vec<u8>],
 }
 
 /// Puts the scanner into the builder.
-pub(super) async fn bring(bridge: &Bridge) -> Result<Reference, ScannerFailure> {
+pub(super) async fn bring(bridge: &Bridge, program: &Program) -> Result<Reference, ScannerFailure> {
     let mut bridge = bridge.clone();
-    let definition = single_file(NAME, plook::PROGRAM, 0o755, PROGRAM);
+    let definition = single_file(program.name, plook::PROGRAM, 0o755, program.bytes);
     // No imported cache is asked for the scanner, but an earlier build may have imported one.
     let reference = bridge.solve_definition(definition, &[]).await?;
-    if !bridge.file_is(&reference, plook::PROGRAM, PROGRAM).await? {
+    if !bridge.file_is(&reference, plook::PROGRAM, program.bytes).await? {
         return Err(ScannerFailure::Replaced);
     }
     Ok(reference)
@@ -109,24 +128,33 @@ pub(super) async fn run(
     scanner: &Reference,
     states: &[StateMount],
     inquiry: &Inquiry<'_>,
-    redactor: &Redactor,
-    line: &SearchLine,
+    watch: &impl Watch,
 ) -> Result<ScannerAnswer, ScannerFailure> {
-    let mut mounts = vec![StateMount { reference: scanner.clone(), at: "/".to_owned() }];
-    mounts.extend_from_slice(states);
-    let container = Container::new(bridge, &mounts).await?;
-    let answer = converse(&container, input(inquiry)?, redactor, line).await;
+    let program = Mount::State(StateMount { reference: scanner.clone(), at: "/".to_owned() });
+    let mut mounts: Vec<Mount> = [program].into_iter().chain(states.iter().map(Mount::from)).collect();
+    let values = match inquiry.seeking.values() {
+        Values::HandedOver(values) => values,
+        Values::Mounted(files) => {
+            mounts.extend(files);
+            Vec::new()
+        }
+    };
+    let input = input(inquiry, &values)?;
+    let container = Container::new(bridge, mounts).await?;
+    let answer = converse(&container, input, inquiry.seeking, watch).await;
     // The build's end takes it otherwise.
     let _ = container.release().await;
     answer
 }
 
 /// The task with the values behind it.
-#[expect(clippy::disallowed_methods, reason = "door 21: the scanner in the builder must know what to seek")]
-fn input(Inquiry { task, secrets, documents }: &Inquiry<'_>) -> Result<Zeroizing<Vec<u8>>, ScannerFailure> {
+fn input(
+    Inquiry { task, documents, .. }: &Inquiry<'_>,
+    values: &[Zeroizing<Vec<u8>>],
+) -> Result<Zeroizing<Vec<u8>>, ScannerFailure> {
     let mut out = Zeroizing::new(Vec::new());
     let task = serde_json::to_vec(task).map_err(|_| ScannerFailure::NotUnderstood)?;
-    let values = secrets.iter().flat_map(Secret::readings).map(|value| value.expose());
+    let values = values.iter().map(|value| value.as_slice());
     for frame in [task.as_slice()].into_iter().chain(values).chain(documents.iter().map(Vec::as_slice)) {
         wire::write_frame(&mut *out, frame).map_err(|_| ScannerFailure::NotUnderstood)?;
     }
@@ -136,8 +164,8 @@ fn input(Inquiry { task, secrets, documents }: &Inquiry<'_>) -> Result<Zeroizing
 async fn converse(
     container: &Container,
     mut input: Zeroizing<Vec<u8>>,
-    redactor: &Redactor,
-    line: &SearchLine,
+    seeking: &dyn Seeking,
+    watch: &impl Watch,
 ) -> Result<ScannerAnswer, ScannerFailure> {
     let mut process = container.run(&[plook::PROGRAM], std::mem::take(&mut *input)).await?;
     let mut transcript = Transcript::default();
@@ -148,13 +176,13 @@ async fn converse(
                 let before = transcript.bytes;
                 transcript.take(&bytes)?;
                 if transcript.bytes != before {
-                    line.moved(transcript.bytes).await;
+                    watch.moved(transcript.bytes).await;
                 }
             }
             Some(ProcessNews::Error(bytes)) => transcript.errors.extend(bytes.into_iter().take(1000)),
             Some(ProcessNews::Exit(0)) => return transcript.finish(),
             Some(ProcessNews::Exit(code)) => {
-                let message = redactor.redact(String::from_utf8_lossy(&transcript.errors).trim());
+                let message = seeking.redact(String::from_utf8_lossy(&transcript.errors).trim());
                 return Err(ScannerFailure::Ended { code, message });
             }
             None => return Err(ScannerFailure::Unfinished),
@@ -256,15 +284,5 @@ mod tests {
         }
         transcript.take(&[7]).unwrap();
         assert!(transcript.finish().is_err());
-    }
-
-    #[test]
-    fn the_scanner_is_a_static_program_that_names_no_folder_of_this_machine() {
-        assert!(PROGRAM.starts_with(b"\x7fELF"));
-        // Type EXEC: it needs no loader and runs where there is nothing else.
-        assert_eq!(PROGRAM[16], 2);
-        let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
-        assert!(!PROGRAM.windows(folder.len()).any(|window| window == folder));
-        assert_ne!(PLATFORM, "unknown");
     }
 }

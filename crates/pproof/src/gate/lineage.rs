@@ -9,7 +9,7 @@ use super::states::{States, follows_a_link};
 
 /// Why states are not proven to be those of the image.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Broken {
+pub enum Broken {
     /// A state is no overlay mount, so the kernel does not say what it is made of.
     #[error("this engine stores layers in a way that allows no proof from inside the builder")]
     NoOverlay,

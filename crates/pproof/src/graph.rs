@@ -1,0 +1,303 @@
+//! The build graph on its way from the frontend to the engine: it gets the secrets, and is remembered, so that failures and
+//! findings can name the line of the Dockerfile that made them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pgateway::Capabilities;
+use pllb::{ChainError, ChainStep, Definition, InjectError, Mode, Plan, SourceLines, SourceMap, Step, StepPattern};
+use psecret::Redactor;
+
+/// Why a graph cannot take the secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum GraphError {
+    /// The graph could not take the secrets.
+    #[error("failed to hand the secrets to the build")]
+    Inject(#[from] InjectError),
+    /// The graph has no readable chain of layers.
+    #[error("failed to read the build graph")]
+    Chain(#[from] ChainError),
+    /// The engine can do neither secret environments nor secret mounts.
+    #[error("this engine's BuildKit can hand no secret to a step")]
+    Unable,
+    /// The Dockerfile requires a secret that nobody gave (B13).
+    #[error("the Dockerfile requires secret `{id}`, which was not given")]
+    Required {
+        /// The id of the mount, redacted.
+        id: String,
+        /// The step's name, redacted.
+        step: String,
+        /// Where the Dockerfile mounts it, if known: file and line.
+        place: Option<(String, usize)>,
+    },
+    /// Patterns of `steps` chose no step.
+    #[error("{}", no_step(unmatched))]
+    NoStep {
+        /// All of them.
+        unmatched: Vec<Unmatched>,
+    },
+}
+
+/// A pattern of `steps` that no step of the build matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmatched {
+    /// The secret.
+    pub name: String,
+    /// The pattern.
+    pub pattern: String,
+    /// Where the manifest declares it: file and line.
+    pub place: Option<String>,
+    /// The commands that look most like the pattern, redacted, the nearest first.
+    pub nearest: Vec<String>,
+}
+
+fn no_step(unmatched: &[Unmatched]) -> String {
+    match unmatched {
+        [one] => format!("no step of this build matches `{}`, which {} is for", one.pattern, one.name),
+        several => format!("no step of this build matches {} patterns of `steps`", several.len()),
+    }
+}
+
+/// How many commands are shown for a pattern that matches none.
+const NEAREST: usize = 3;
+
+/// The longest command that is shown, in characters.
+const SHOWN: usize = 70;
+
+/// The graph of one build: of all its platforms, one after the other.
+#[derive(Debug)]
+pub struct Graph {
+    plan: Plan,
+    /// The ids that the session can answer.
+    known: BTreeSet<String>,
+    redactor: Redactor,
+    /// Where the manifest declares secrets, by name.
+    places: BTreeMap<String, String>,
+    /// Whether the graph has every step that a pattern may mean.
+    whole: bool,
+    source: SourceMap,
+    steps: Vec<Step>,
+    names: BTreeSet<String>,
+    chains: BTreeMap<Option<String>, Vec<ChainStep>>,
+}
+
+impl Graph {
+    /// A graph that gets the secrets of this plan, in a build whose session knows these ids.
+    #[must_use]
+    pub fn new(plan: Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
+        let (places, source, steps, names, chains) = Default::default();
+        Self { plan, known, redactor, places, whole: true, source, steps, names, chains }
+    }
+
+    /// The same, which can say where the secrets are declared.
+    #[must_use]
+    pub fn declared_at(self, places: BTreeMap<String, String>) -> Self {
+        Self { places, ..self }
+    }
+
+    /// The same, for a build that ends at some stage: the steps of the others are missing, and that is no mistake.
+    #[must_use]
+    pub fn of_a_part(self) -> Self {
+        Self { whole: false, ..self }
+    }
+
+    /// Hands the secrets to the steps of one platform, and remembers them.
+    ///
+    /// # Errors
+    /// What the graph, the engine or the plan does not allow. Patterns are checked with the last platform, `None` when there is
+    /// one only: an earlier one may lack the step that a pattern means.
+    pub fn inject(
+        &mut self,
+        capabilities: &Capabilities,
+        platform: Option<&str>,
+        definition: Definition,
+    ) -> Result<Definition, GraphError> {
+        let mode = self.mode(capabilities)?;
+        let injected = pllb::inject(definition, &self.plan, mode)?;
+        for step in &injected.steps {
+            self.check_required(step)?;
+        }
+        self.source.add(&injected.definition);
+        let described = injected.definition.metadata.values();
+        self.names.extend(described.filter_map(|about| about.description.get("llb.customname").cloned()));
+        self.chains.insert(platform.map(str::to_owned), pllb::chain(&injected.definition)?.steps);
+        self.steps.extend(injected.steps);
+        if platform.is_none() {
+            self.check_patterns()?;
+        }
+        Ok(injected.definition)
+    }
+
+    /// What is handed to which steps.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The ids that the session can answer.
+    #[must_use]
+    pub fn known(&self) -> &BTreeSet<String> {
+        &self.known
+    }
+
+    /// Every step of the build, in the graph's order, with the secrets that it was offered.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The names of all vertices that have one.
+    #[must_use]
+    pub fn names(&self) -> &BTreeSet<String> {
+        &self.names
+    }
+
+    /// The lines of the Dockerfile that made a vertex.
+    #[must_use]
+    pub fn lines(&self, vertex: &str) -> Option<&SourceLines> {
+        self.source.get(vertex)
+    }
+
+    /// The lines that made a layer of a platform's image, counted from its end: `from_last` is 0 for the last layer.
+    #[must_use]
+    pub fn layer_lines(&self, platform: Option<&str>, from_last: usize) -> Option<&SourceLines> {
+        let step = self.chain(platform)?.iter().rev().nth(from_last)?;
+        self.source.get(&step.digest)
+    }
+
+    /// The steps of a platform's image from the one of a layer on, the last first. The layer is counted as above.
+    pub fn from_layer(&self, platform: Option<&str>, from_last: usize) -> impl Iterator<Item = &ChainStep> {
+        self.chain(platform).unwrap_or_default().iter().rev().take(from_last.saturating_add(1))
+    }
+
+    /// Whether a layer is the base image's own, counted as above.
+    #[must_use]
+    pub fn is_of_base(&self, platform: Option<&str>, from_last: usize) -> bool {
+        self.chain(platform).is_some_and(|chain| from_last >= chain.len())
+    }
+
+    /// The steps of a platform's image; without a platform those of the only one.
+    fn chain(&self, platform: Option<&str>) -> Option<&[ChainStep]> {
+        let chain = match platform {
+            Some(_) => self.chains.get(&platform.map(str::to_owned)),
+            None => self.chains.values().next(),
+        };
+        chain.map(Vec::as_slice)
+    }
+
+    /// Patterns are checked when all platforms are known: a step may exist on one of them only.
+    ///
+    /// # Errors
+    /// The patterns that chose no step, unless the build is only a part of the Dockerfile.
+    pub fn check_patterns(&self) -> Result<(), GraphError> {
+        let unmatched = self.unmatched();
+        if unmatched.is_empty() || !self.whole { Ok(()) } else { Err(GraphError::NoStep { unmatched }) }
+    }
+
+    /// Every pattern of `steps` that no step matches.
+    #[must_use]
+    pub fn unmatched(&self) -> Vec<Unmatched> {
+        let patterns =
+            self.plan.secrets.iter().flat_map(|secret| secret.steps.iter().map(move |pattern| (secret, pattern)));
+        patterns
+            .filter(|(_, pattern)| !self.steps.iter().any(|step| pattern.matches(&step.command)))
+            .map(|(secret, pattern)| Unmatched {
+                name: secret.name.clone(),
+                pattern: pattern.as_str().to_owned(),
+                place: self.places.get(&secret.name).cloned(),
+                nearest: self.nearest(pattern.as_str()),
+            })
+            .collect()
+    }
+
+    /// The commands that share most with a pattern, by pairs of neighbouring characters.
+    fn nearest(&self, pattern: &str) -> Vec<String> {
+        let wanted = pairs(pattern);
+        let mut commands: Vec<(usize, &str)> = self
+            .steps
+            .iter()
+            .flat_map(|step| StepPattern::commands(&step.command))
+            .map(|command| (pairs(command).intersection(&wanted).count(), command))
+            .collect();
+        commands.sort_by(|one, other| other.0.cmp(&one.0).then(one.1.len().cmp(&other.1.len())));
+        commands.dedup();
+        commands.iter().take(NEAREST).map(|(_, command)| shortened(&self.redactor.redact(command))).collect()
+    }
+
+    fn mode(&self, capabilities: &Capabilities) -> Result<Mode, GraphError> {
+        if capabilities.operation(Capabilities::SECRET_ENVIRONMENT) {
+            Ok(Mode::Environment)
+        } else if capabilities.operation(Capabilities::SECRET_MOUNT) {
+            Ok(Mode::Mounts)
+        } else if self.plan.secrets.is_empty() {
+            // Plain configuration needs neither.
+            Ok(Mode::Environment)
+        } else {
+            Err(GraphError::Unable)
+        }
+    }
+
+    fn check_required(&self, step: &Step) -> Result<(), GraphError> {
+        let Some(missing) = step.mounted.iter().find(|secret| !secret.optional && !self.known.contains(&secret.id))
+        else {
+            return Ok(());
+        };
+        Err(GraphError::Required {
+            id: self.redactor.redact(&missing.id),
+            step: self.redactor.redact(&step.name),
+            place: step.source.as_ref().map(|lines| (lines.file.clone(), lines.first)),
+        })
+    }
+}
+
+fn pairs(text: &str) -> BTreeSet<(char, char)> {
+    let letters: Vec<char> =
+        text.chars().filter(|c| !matches!(c, '*' | '?' | '\\')).flat_map(char::to_lowercase).collect();
+    letters.windows(2).map(|pair| (pair[0], pair[1])).collect()
+}
+
+fn shortened(text: &str) -> String {
+    let cut = text.char_indices().nth(SHOWN).map(|(at, _)| at);
+    cut.map_or_else(|| text.to_owned(), |at| format!("{}…", &text[..at]))
+}
+
+#[cfg(test)]
+mod tests {
+    use pllb::PlannedSecret;
+
+    use super::*;
+
+    fn graph(patterns: &[&str], commands: &[&str]) -> Graph {
+        let steps = patterns.iter().map(|pattern| StepPattern::new(pattern)).collect();
+        let secret = PlannedSecret { steps, ..PlannedSecret::variable("NPM_TOKEN") };
+        let plan = Plan { secrets: vec![secret], ..Plan::default() };
+        let step = |command: &&str| Step {
+            digest: String::new(),
+            name: String::new(),
+            command: (*command).to_owned(),
+            source: None,
+            offered: Vec::new(),
+            mounted: Vec::new(),
+        };
+        let places = [("NPM_TOKEN".to_owned(), "app.toml:9".to_owned())].into();
+        let mut graph = Graph::new(plan, BTreeSet::new(), Redactor::none()).declared_at(places);
+        graph.steps = commands.iter().map(step).collect();
+        graph
+    }
+
+    #[test]
+    fn every_pattern_that_matches_no_step_is_told_with_the_nearest_commands() {
+        let graph =
+            graph(&["npm *", "yarm instal *"], &["npm ci && yarn install --frozen", "make", "apt-get install -y git"]);
+        let unmatched = graph.unmatched();
+        assert_eq!((unmatched.len(), unmatched[0].pattern.as_str()), (1, "yarm instal *"));
+        assert_eq!(unmatched[0].place.as_deref(), Some("app.toml:9"));
+        assert_eq!(unmatched[0].nearest, ["yarn install --frozen", "apt-get install -y git", "npm ci"]);
+        assert!(graph.check_patterns().is_err());
+        assert!(graph.of_a_part().check_patterns().is_ok());
+    }
+
+    #[test]
+    fn patterns_that_match_are_fine() {
+        assert!(graph(&["npm *", "*make*"], &["npm ci", "x; make"]).check_patterns().is_ok());
+    }
+}
