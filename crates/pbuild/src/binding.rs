@@ -4,40 +4,37 @@
 //! a key, because provenance shows it; a result that was made with another value is then another step's. A new key makes work
 //! and never a verdict: the steps run again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use pcli::{FoundManifest, SealedError};
+use pgateway::Bridge;
+use pproof::Scanner;
 use psecret::{DigestKey, Rebuild, Secret};
 
-use crate::own_key::{own_key, passing_key};
+use crate::own_key::{RememberedKey, own_key, passing_key};
 
 /// How far the key of the digests reaches, and with it the cached steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyReach {
-    /// To everybody who has the key, by the variable or the sealed store.
-    Shared,
-    /// To this user on this machine.
+    /// To everybody who builds on this builder, which keeps it.
+    Builder,
+    /// To this user on this machine: the builder keeps none.
     User,
     /// To this build alone: there is no place to keep a key.
     Build,
 }
 
-/// The digests that bind steps to values.
-#[derive(Debug)]
+/// The secrets whose new value runs steps again, and the key of their digests if there is one at hand.
+#[derive(Debug, Default)]
 pub(crate) struct Binding {
-    /// By name, for the secrets of the build whose new value runs steps again.
-    digests: BTreeMap<String, String>,
-    /// How far they reach; `None` when there are none.
-    reach: Option<KeyReach>,
+    bound: BTreeSet<String>,
+    shared: Option<DigestKey>,
 }
 
 impl Binding {
-    /// No digests, for work that builds nothing.
-    pub(crate) fn none() -> Self {
-        Self { digests: BTreeMap::new(), reach: None }
-    }
-
-    /// The digests of these secrets.
+    /// The binding of these secrets.
     ///
     /// # Errors
     /// When the key of the variable or of the sealed store cannot be used.
@@ -46,41 +43,84 @@ impl Binding {
         manifest: Option<&FoundManifest>,
         environment: &dyn Fn(&str) -> Option<std::ffi::OsString>,
     ) -> Result<Self, SealedError> {
-        let bound = |secret: &&Secret| secret.scope().in_build() && secret.rebuild() == Rebuild::WithValue;
-        let bound: Vec<&Secret> = secrets.iter().filter(bound).collect();
+        let is_bound = |secret: &&Secret| secret.scope().in_build() && secret.rebuild() == Rebuild::WithValue;
+        let bound: BTreeSet<String> = secrets.iter().filter(is_bound).map(|secret| secret.name().to_string()).collect();
         if bound.is_empty() {
-            return Ok(Self::none());
+            return Ok(Self::default());
         }
-        let (key, reach) = key(manifest, environment)?;
-        let digest =
-            |secret: &&Secret| (secret.name().to_string(), key.digest("binding", secret.name(), secret.value()));
-        Ok(Self { digests: bound.iter().map(digest).collect(), reach: Some(reach) })
+        Ok(Self { bound, shared: pcli::digest_key_at_hand(manifest, environment)? })
     }
 
-    /// The digests, by the names of the secrets.
-    pub(crate) fn digests(&self) -> &BTreeMap<String, String> {
-        &self.digests
+    /// The secrets.
+    pub(crate) fn bound(&self) -> &BTreeSet<String> {
+        &self.bound
     }
 
-    /// How far the digests reach; `None` when there are none.
-    pub(crate) fn reach(&self) -> Option<KeyReach> {
-        self.reach
+    /// Whether the key is that of the variable or of the sealed store, or none is needed.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.is_some() || self.bound.is_empty()
+    }
+
+    /// The digests of these values, by name, under the shared key; none where there is no such key.
+    pub(crate) fn shared_digests(&self, secrets: &[Secret]) -> BTreeMap<String, String> {
+        self.shared.as_ref().map(|key| digests(&self.bound, secrets, key)).unwrap_or_default()
+    }
+
+    /// The digests that need a key first; `None` where there is one, or none is needed.
+    pub(crate) fn pending(&self, secrets: &Arc<Vec<Secret>>, builder: Option<&str>) -> Option<PendingBinding> {
+        if self.is_shared() {
+            return None;
+        }
+        let state = pvault::state_folder(&|name: &str| std::env::var_os(name), "pbuild");
+        Some(PendingBinding {
+            bound: self.bound.clone(),
+            secrets: Arc::clone(secrets),
+            builder: state.as_deref().zip(builder).and_then(|(state, builder)| RememberedKey::of(state, builder)),
+            state,
+        })
     }
 }
 
-fn key(
-    manifest: Option<&FoundManifest>,
-    environment: &dyn Fn(&str) -> Option<std::ffi::OsString>,
-) -> Result<(DigestKey, KeyReach), SealedError> {
-    if let Some(key) = pcli::digest_key_at_hand(manifest, environment)? {
-        return Ok((key, KeyReach::Shared));
+/// A binding whose key the builder keeps.
+#[derive(Debug)]
+pub(crate) struct PendingBinding {
+    bound: BTreeSet<String>,
+    secrets: Arc<Vec<Secret>>,
+    builder: Option<RememberedKey>,
+    state: Option<PathBuf>,
+}
+
+impl PendingBinding {
+    /// The digests, if the builder told its key not long ago.
+    pub(crate) fn remembered(&self) -> Option<BTreeMap<String, String>> {
+        let key = self.builder.as_ref()?.recall_fresh()?;
+        Some(self.digests(&DigestKey::new(*key)))
     }
-    let own = pvault::state_folder(environment, "pbuild").and_then(|state| own_key(&state, "steps.key"));
-    if let Some(key) = own {
-        return Ok((key, KeyReach::User));
+
+    /// Asks the builder for its key, and makes the digests: under a key of this user's, or a passing one, where it keeps none.
+    pub(crate) async fn ask(&self, bridge: &Bridge, scanner: &Scanner) -> (BTreeMap<String, String>, KeyReach) {
+        let offered = self.builder.as_ref().and_then(RememberedKey::recall);
+        if let Ok(Some(key)) = pproof::builder_key(bridge, scanner, offered).await {
+            if let Some(builder) = &self.builder {
+                builder.remember(&key);
+            }
+            return (self.digests(&DigestKey::new(*key)), KeyReach::Builder);
+        }
+        if let Some(key) = self.state.as_deref().and_then(|state| own_key(state, "steps.key")) {
+            return (self.digests(&key), KeyReach::User);
+        }
+        // Without random bytes nothing is bound, and every step that is cached is doubted.
+        (passing_key().map(|key| self.digests(&key)).unwrap_or_default(), KeyReach::Build)
     }
-    let random = || SealedError::Random(std::io::ErrorKind::UnexpectedEof.into());
-    Ok((passing_key().ok_or_else(random)?, KeyReach::Build))
+
+    fn digests(&self, key: &DigestKey) -> BTreeMap<String, String> {
+        digests(&self.bound, &self.secrets, key)
+    }
+}
+
+fn digests(bound: &BTreeSet<String>, secrets: &[Secret], key: &DigestKey) -> BTreeMap<String, String> {
+    let bound = secrets.iter().filter(|secret| bound.contains(secret.name().as_str()));
+    bound.map(|secret| (secret.name().to_string(), key.digest("binding", secret.name(), secret.value()))).collect()
 }
 
 #[cfg(test)]
@@ -96,41 +136,56 @@ mod tests {
         Secret::new(name, value, scope, Delivery::Variable, Source::Environment).unwrap().with_rebuild(rebuild)
     }
 
-    fn digest(value: &str, environment: &dyn Fn(&str) -> Option<OsString>) -> (String, Option<KeyReach>) {
-        let secrets = [
+    fn secrets(value: &str) -> Arc<Vec<Secret>> {
+        Arc::new(vec![
             secret("A", value, Scope::Both, Rebuild::WithValue),
             secret("EVERY_RUN", value, Scope::Both, Rebuild::Never),
             secret("APP", value, Scope::Run, Rebuild::WithValue),
-        ];
-        let binding = Binding::of(&secrets, None, environment).unwrap();
-        assert_eq!(binding.digests().keys().collect::<Vec<_>>(), ["A"]);
-        (binding.digests()["A"].clone(), binding.reach())
+        ])
+    }
+
+    fn binding(secrets: &[Secret], environment: &dyn Fn(&str) -> Option<OsString>) -> Binding {
+        let binding = Binding::of(secrets, None, environment).unwrap();
+        assert_eq!(binding.bound().iter().collect::<Vec<_>>(), ["A"]);
+        binding
     }
 
     #[test]
-    fn a_digest_follows_the_value_as_far_as_its_key_reaches() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().as_os_str().to_owned();
-        let user = move |name: &str| (name == "HOME").then(|| path.clone());
-        let (one, reach) = digest("value one", &user);
-        assert_eq!(reach, Some(KeyReach::User));
-        assert_eq!(digest("value one", &user).0, one);
-        assert_ne!(digest("value two", &user).0, one);
-
+    fn a_shared_key_binds_at_once() {
         let shared = |name: &str| (name == pcli::CACHE_KEY_VARIABLE).then(|| OsString::from("0a".repeat(32)));
-        assert_eq!(digest("value one", &shared), digest("value one", &shared));
-        assert_eq!(digest("value one", &shared).1, Some(KeyReach::Shared));
+        let digests = |value: &str| binding(&secrets(value), &shared).shared_digests(&secrets(value));
+        assert_eq!(digests("value one").keys().collect::<Vec<_>>(), ["A"]);
+        assert_eq!(digests("value one"), digests("value one"));
+        assert_ne!(digests("value one"), digests("value two"));
+        assert!(binding(&secrets("value one"), &shared).pending(&secrets("value one"), Some("builder")).is_none());
+    }
+
+    #[test]
+    fn without_one_the_builder_is_asked_unless_it_told_its_key_not_long_ago() {
+        let state = tempfile::tempdir().unwrap();
+        let pending = |value: &str| PendingBinding {
+            bound: ["A".to_owned()].into(),
+            secrets: secrets(value),
+            builder: RememberedKey::of(state.path(), "builder"),
+            state: None,
+        };
+        assert!(pending("value one").remembered().is_none());
+        pending("value one").builder.unwrap().remember(&pproof::KeyBytes::new([7; 32]));
+        let digests = pending("value one").remembered().unwrap();
+        assert_eq!(digests.keys().collect::<Vec<_>>(), ["A"]);
+        assert_eq!(pending("value one").remembered().unwrap(), digests);
+        assert_ne!(pending("value two").remembered().unwrap(), digests);
 
         let nobody = |_: &str| None;
-        assert_eq!(digest("value one", &nobody).1, Some(KeyReach::Build));
-        assert_ne!(digest("value one", &nobody).0, digest("value one", &nobody).0, "nothing keeps it");
+        let unbound = binding(&secrets("value one"), &nobody);
+        assert!(!unbound.is_shared() && unbound.shared_digests(&secrets("value one")).is_empty());
     }
 
     #[test]
     fn without_bound_secrets_there_is_no_key() {
-        let secrets = [secret("EVERY_RUN", "value one", Scope::Build, Rebuild::Never)];
+        let secrets = Arc::new(vec![secret("EVERY_RUN", "value one", Scope::Build, Rebuild::Never)]);
         let asked = |name: &str| -> Option<OsString> { panic!("{name} is of no use") };
         let binding = Binding::of(&secrets, None, &asked).unwrap();
-        assert!(binding.digests().is_empty() && binding.reach().is_none());
+        assert!(binding.is_shared() && binding.pending(&secrets, Some("builder")).is_none());
     }
 }

@@ -3,41 +3,91 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use pproof::KeyBytes;
 use psecret::DigestKey;
-use zeroize::Zeroizing;
+use tempfile::NamedTempFile;
 
 /// The key in this file of the folder. `None` where it has no place; a key that others may read or write does not count.
 pub(crate) fn own_key(state: &Path, file_name: &str) -> Option<DigestKey> {
     private_folder(state)?;
     let path = state.join(file_name);
-    let mut bytes = Zeroizing::new([0; 32]);
-    match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
-        Ok(mut file) => {
-            let metadata = file.metadata().ok()?;
-            let ours = metadata.mode() & 0o077 == 0 && metadata.uid() == rustix::process::geteuid().as_raw();
-            file.read_exact(bytes.as_mut_slice()).ok().filter(|()| ours)?;
-        }
+    let bytes = match fs::symlink_metadata(&path) {
+        Ok(_) => read_private(&path)?.0,
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            let mut bytes = KeyBytes::default();
             fill(bytes.as_mut_slice())?;
-            // Whole or not at all: two first runs at once must not read half a key.
-            let mut file = tempfile::Builder::new().prefix(".key-").tempfile_in(state).ok()?;
-            file.write_all(bytes.as_slice()).ok()?;
-            match file.persist_noclobber(&path) {
-                Ok(_) => {}
-                Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return own_key(state, file_name),
+            match write_private(state, &bytes)?.persist_noclobber(&path) {
+                Ok(_) => bytes,
+                Err(error) if error.error.kind() == ErrorKind::AlreadyExists => read_private(&path)?.0,
                 Err(_) => return None,
             }
         }
         Err(_) => return None,
-    }
+    };
     Some(DigestKey::new(*bytes))
+}
+
+/// The key of a builder, which all who build there have in common, as this user remembers it.
+#[derive(Debug)]
+pub(crate) struct RememberedKey {
+    state: PathBuf,
+    path: PathBuf,
+}
+
+impl RememberedKey {
+    /// The builder is asked again when its key was not seen for so long: it takes away what nobody used for two days.
+    const FRESH: Duration = Duration::from_hours(12);
+
+    /// The key of the builder with this identity; `None` where it has no place.
+    pub(crate) fn of(state: &Path, builder: &str) -> Option<Self> {
+        private_folder(state)?;
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let name: String = builder.chars().take(200).map(plain).collect();
+        Some(Self { state: state.to_owned(), path: state.join(format!("builder-{name}.key")) })
+    }
+
+    /// The key, however old the memory is.
+    pub(crate) fn recall(&self) -> Option<KeyBytes> {
+        read_private(&self.path).map(|(bytes, _)| bytes)
+    }
+
+    /// The key, if the builder told it not long ago.
+    pub(crate) fn recall_fresh(&self) -> Option<KeyBytes> {
+        let (bytes, told) = read_private(&self.path)?;
+        told.elapsed().is_ok_and(|age| age < Self::FRESH).then_some(bytes)
+    }
+
+    /// Remembers what the builder told. A memory that cannot be written costs time alone.
+    pub(crate) fn remember(&self, bytes: &KeyBytes) {
+        if let Some(file) = write_private(&self.state, bytes) {
+            let _ = file.persist(&self.path);
+        }
+    }
+}
+
+/// A file of 32 bytes that its owner alone may read, and when it was written.
+fn read_private(path: &Path) -> Option<(KeyBytes, SystemTime)> {
+    let mut file = OpenOptions::new().read(true).custom_flags(no_follow()).open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let ours = metadata.mode() & 0o077 == 0 && metadata.uid() == rustix::process::geteuid().as_raw();
+    let mut bytes = KeyBytes::default();
+    file.read_exact(bytes.as_mut_slice()).ok().filter(|()| ours && metadata.is_file())?;
+    Some((bytes, metadata.modified().ok()?))
+}
+
+/// A new file, which gets its name when it is whole: two first runs at once must not read half a key.
+fn write_private(state: &Path, bytes: &KeyBytes) -> Option<NamedTempFile> {
+    let mut file = tempfile::Builder::new().prefix(".key-").tempfile_in(state).ok()?;
+    file.write_all(bytes.as_slice()).ok()?;
+    Some(file)
 }
 
 /// A key that nothing keeps.
 pub(crate) fn passing_key() -> Option<DigestKey> {
-    let mut bytes = Zeroizing::new([0; 32]);
+    let mut bytes = KeyBytes::default();
     fill(bytes.as_mut_slice())?;
     Some(DigestKey::new(*bytes))
 }
@@ -81,5 +131,25 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(own_key(folder.path(), "a.key").is_none(), "others could read it");
+    }
+
+    #[test]
+    fn the_key_of_a_builder_is_remembered_for_half_a_day() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (KeyBytes::new([1; 32]), KeyBytes::new([2; 32]));
+        let builder = RememberedKey::of(folder.path(), "ABCD:../x").unwrap();
+        assert!(builder.recall().is_none());
+        builder.remember(&one);
+        builder.remember(&other);
+        assert_eq!(builder.recall_fresh().as_deref(), Some(&*other));
+        assert!(RememberedKey::of(folder.path(), "another").unwrap().recall().is_none());
+        let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        let old = SystemTime::now() - Duration::from_hours(13);
+        File::options().append(true).open(&files[0]).unwrap().set_modified(old).unwrap();
+        assert!(builder.recall_fresh().is_none(), "the builder is asked again");
+        assert_eq!(builder.recall().as_deref(), Some(&*other), "and offered what it may have forgotten");
+        fs::set_permissions(&files[0], fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(builder.recall().is_none(), "others could read it");
     }
 }

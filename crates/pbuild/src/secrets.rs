@@ -136,7 +136,7 @@ impl Secrets {
             .build()?;
         let binding = match purpose {
             Purpose::Build => Binding::of(&secrets, manifest, &environment)?,
-            Purpose::Run | Purpose::Search | Purpose::List => Binding::none(),
+            Purpose::Run | Purpose::Search | Purpose::List => Binding::default(),
         };
         Ok(Self { all: Arc::new(secrets), redactor, binding, missing, strictness: sources.strictness })
     }
@@ -173,7 +173,7 @@ impl Secrets {
 
     /// Those of a build that are no part of the cache keys of its steps.
     pub(crate) fn unbound(&self) -> BTreeSet<String> {
-        self.ids().into_iter().filter(|name| !self.binding.digests().contains_key(name)).collect()
+        self.ids().into_iter().filter(|name| !self.binding.bound().contains(name)).collect()
     }
 
     /// Lists the secrets, the steps that get them, and those that cannot be protected.

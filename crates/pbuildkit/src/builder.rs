@@ -402,7 +402,10 @@ async fn prepare<T: Transform>(
     if !request.cache_imports.is_empty() {
         attributes.insert("cache-imports".to_owned(), cache_imports_attribute(&request.cache_imports));
     }
-    let mut solved = bridge.solve_frontend(&request.frontend, &attributes, BTreeMap::new()).await?;
+    let beside = bridge.clone();
+    let solving = bridge.solve_frontend(&request.frontend, &attributes, BTreeMap::new());
+    let (solved, ()) = tokio::join!(solving, transform.begin(&beside, &capabilities));
+    let mut solved = solved?;
     transform.inspect(&solved.metadata).map_err(DriveError::Transform)?;
     // All platforms are changed before any is registered: an error in one means that none begins.
     let mut changed = Vec::new();

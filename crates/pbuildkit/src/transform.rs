@@ -15,6 +15,12 @@ pub trait Transform: Send {
     /// What can go wrong in it.
     type Error: std::error::Error + Send + Sync + 'static;
 
+    /// Makes itself ready, while the frontend makes the graph.
+    fn begin(&mut self, bridge: &Bridge, capabilities: &Capabilities) -> impl Future<Output = ()> + Send {
+        let _ = (bridge, capabilities);
+        std::future::ready(())
+    }
+
     /// Looks at the result's metadata, for example at the image configuration in `containerimage.config`.
     ///
     /// # Errors

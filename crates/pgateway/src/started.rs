@@ -43,8 +43,7 @@ mod tests {
             ("BUILDKIT_FRONTEND_OPT_2", "no sign"),
             ("BUILDKIT_SESSION_ID", "x=y"),
         ];
-        let options =
-            options_of(environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let options = options_of(environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
         let expected = [("build-arg:A", "b=c"), ("cmdline", "image NPM_TOKEN")];
         assert!(options.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(expected));
     }

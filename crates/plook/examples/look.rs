@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for line in text.lines() {
         let (name, value) = line.split_once('=').ok_or("a line without `=`")?;
         secrets.push(name.to_owned());
-        values.push(value.as_bytes().to_vec().into());
+        values.push(psecret::UserSecret::new(value.as_bytes().to_vec()));
     }
     let base = Some(Base { state: 0, known: None });
     let parts = BTreeMap::new();

@@ -17,9 +17,19 @@ use crate::wire::Note;
 /// So many notes are read; whoever writes more of them is no build.
 const MOST_NOTES: usize = 10_000;
 
+/// The bytes of a key.
+pub type KeyBytes = Zeroizing<[u8; 32]>;
+
 /// The builder's own key; made when there is none. `None` when the builder keeps nothing.
 #[must_use]
 pub fn own_key(folder: &Path) -> Option<DigestKey> {
+    own_key_or(folder, None).map(|key| DigestKey::new(*key))
+}
+
+/// The same as bytes. Where the builder has none, it keeps the one that is offered: a client may remember what a builder has
+/// forgotten.
+#[must_use]
+pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> {
     let path = folder.join("key");
     if let Some(key) = read_key(&path) {
         return Some(key);
@@ -27,7 +37,7 @@ pub fn own_key(folder: &Path) -> Option<DigestKey> {
     // Whole or not at all: a build at the same time must not read half a key. What stands there and is none goes.
     let made = folder.join(format!("key.{}", random_name()?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).ok()?;
-    let written = random().and_then(|key| file.write_all(key.as_slice()).ok());
+    let written = offered.or_else(random).and_then(|key| file.write_all(key.as_slice()).ok());
     drop(file);
     if written.is_some() && fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file() || there.len() != 32) {
         let _ = fs::remove_file(&path);
@@ -47,17 +57,17 @@ pub fn passing_key() -> Option<DigestKey> {
     Some(DigestKey::new(*random()?))
 }
 
-fn read_key(path: &Path) -> Option<DigestKey> {
+fn read_key(path: &Path) -> Option<KeyBytes> {
     let flags = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
     let mut bytes = Zeroizing::new([0; 32]);
     let metadata = file.metadata().ok().filter(|metadata| metadata.is_file() && metadata.len() == 32)?;
     let mut content = file.take(metadata.len());
     content.read_exact(bytes.as_mut_slice()).ok()?;
-    Some(DigestKey::new(*bytes))
+    Some(bytes)
 }
 
-fn random() -> Option<Zeroizing<[u8; 32]>> {
+fn random() -> Option<KeyBytes> {
     let mut bytes = Zeroizing::new([0; 32]);
     File::open("/dev/urandom").and_then(|mut source| source.read_exact(bytes.as_mut_slice())).ok()?;
     Some(bytes)
@@ -129,6 +139,15 @@ mod tests {
         assert_ne!(digest(&own_key(other.path()).unwrap()), one);
         assert!(own_key(&other.path().join("missing")).is_none());
         assert_ne!(digest(&passing_key().unwrap()), digest(&passing_key().unwrap()));
+    }
+
+    #[test]
+    fn an_offered_key_is_kept_where_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let offered = |byte| Some(Zeroizing::new([byte; 32]));
+        assert_eq!(own_key_or(folder.path(), offered(1)).as_deref(), Some(&[1; 32]));
+        assert_eq!(own_key_or(folder.path(), offered(2)).as_deref(), Some(&[1; 32]), "the first one stays");
+        assert_eq!(digest(&own_key(folder.path()).unwrap()), digest(&DigestKey::new([1; 32])));
     }
 
     #[test]

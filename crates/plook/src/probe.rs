@@ -134,9 +134,11 @@ mod tests {
         let (secrets, kept) =
             folders(&[("0", VALUE.as_bytes()), ("2", b""), ("3", b"with\0nul"), ("4", long.as_slice())]);
         let probed = probe(&asked(&["A", "GONE", "EMPTY", "NUL", "LONG"]), secrets.path(), kept.path()).unwrap();
-        let told: Vec<_> = probed.secrets.iter().map(|facts| facts.as_ref().map(|is| (is.bytes, is.variable))).collect();
+        let told: Vec<_> =
+            probed.secrets.iter().map(|facts| facts.as_ref().map(|is| (is.bytes, is.variable))).collect();
         let fits = |bytes| Some((bytes, Variable::Fits));
-        let expected = [fits(18), None, fits(0), Some((8, Variable::Nul)), Some((long.len() as u64, Variable::TooLong))];
+        let expected =
+            [fits(18), None, fits(0), Some((8, Variable::Nul)), Some((long.len() as u64, Variable::TooLong))];
         assert_eq!(told, expected);
         assert!(probed.secrets.iter().flatten().all(|facts| facts.unprotected.is_none()));
         fs::write(secrets.path().join("0"), "abc").unwrap();

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use crate::search::{self, SearchError};
-use crate::wire::{self, Note, Probe, WireError, WholeTask};
+use crate::wire::{self, Note, Probe, WholeTask, WireError};
 use crate::{KEPT, SECRETS, STATES, kept, probe};
 
 /// The work of one run.
@@ -18,10 +18,12 @@ pub enum Work {
     Probe,
     /// Remembers steps.
     Note,
+    /// Says the key that the builder keeps.
+    Key,
 }
 
 impl Work {
-    const ALL: [Self; 4] = [Self::Search, Self::SearchMounted, Self::Probe, Self::Note];
+    const ALL: [Self; 5] = [Self::Search, Self::SearchMounted, Self::Probe, Self::Note, Self::Key];
 
     /// The word that asks for it.
     #[must_use]
@@ -31,6 +33,7 @@ impl Work {
             Self::SearchMounted => "search-mounted",
             Self::Probe => "probe",
             Self::Note => "note",
+            Self::Key => "key",
         }
     }
 
@@ -46,7 +49,7 @@ impl Work {
 #[non_exhaustive]
 pub enum ProgramError {
     /// No work has this name.
-    #[error("the scanner does one of search, search-mounted, probe and note")]
+    #[error("the scanner does one of search, search-mounted, probe, note and key")]
     Work,
     /// The search failed.
     #[error(transparent)]
@@ -93,6 +96,11 @@ pub fn run(
         Work::Note => {
             let note: Note = wire::read_request(input)?;
             kept::note(kept_folder, &note)?;
+        }
+        Work::Key => {
+            let key = kept::own_key_or(kept_folder, wire::read_key(input)?);
+            wire::write_frame(out, key.as_ref().map_or(&[][..], |key| key.as_slice()))?;
+            out.flush()?;
         }
     }
     Ok(())

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use crate::change::{Change, Shares};
 use crate::layer::Layer;
+use crate::mounts;
 use crate::probe::{self, ProbeError};
 use crate::wire::{self, Answer, Mounted, Task, WholeTask, WireError};
-use crate::mounts;
 
 /// How often the caller hears that the search goes on.
 const BEAT: Duration = Duration::from_millis(500);

@@ -4,7 +4,8 @@
 //! frame of JSON. Without an answer [`Answer::End`] nothing was proven, whatever came before it.
 //!
 //! Where values are mounted, the task is followed by one frame of JSON instead ([`Mounted`]), then by the documents. What
-//! else the scanner does then, a [`Probe`] or a [`Note`], is one frame each way.
+//! else the scanner does then, a [`Probe`] or a [`Note`], is one frame each way. So is the question for the builder's key: the
+//! one that the caller remembers, or nothing, and the one that the builder keeps, or nothing.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -12,6 +13,7 @@ use std::io::{self, Read, Write};
 use psecret::UserSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 /// The version of both directions. Caller and scanner are built together, so there is no other.
 pub const VERSION: u32 = 1;
@@ -35,6 +37,12 @@ pub enum WireError {
     /// A frame is not what the protocol says.
     #[error("a frame is not what version {VERSION} of the protocol says")]
     NotUnderstood(#[from] serde_json::Error),
+    /// A key has another length.
+    #[error("a key of {length} bytes is none")]
+    Key {
+        /// Its length.
+        length: usize,
+    },
     /// The other side speaks another version.
     #[error("the task is of version {version}, not {VERSION}")]
     Version {
@@ -220,6 +228,21 @@ pub struct Note {
     pub leaked: Vec<String>,
     /// Their results hold none any more.
     pub clean: Vec<String>,
+}
+
+/// Reads a frame with a key, 32 bytes, or with none.
+///
+/// # Errors
+/// [`WireError`].
+pub fn read_key(source: &mut impl Read) -> Result<Option<Zeroizing<[u8; 32]>>, WireError> {
+    let frame = Zeroizing::new(read_frame(source)?);
+    if frame.is_empty() {
+        return Ok(None);
+    }
+    match frame.as_slice().try_into() {
+        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
+        Err(_) => Err(WireError::Key { length: frame.len() }),
+    }
 }
 
 /// Reads a request that is one frame.

@@ -12,7 +12,7 @@ mod states;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pgateway::{Bridge, Capabilities, PreparedResult, Reference};
+use pgateway::{Bridge, Capabilities, PreparedResult};
 use pllb::Chain;
 use pscan::{Report, Stats};
 
@@ -20,7 +20,7 @@ use crate::bases::KnownBases;
 use crate::seeking::Seeking;
 use crate::watch::Watch;
 use lineage::Broken;
-use scanner::{Inquiry, Program, Scanner, ScannerAnswer, ScannerFailure};
+use scanner::{Inquiry, Installed, Program, Scanner, ScannerAnswer, ScannerFailure};
 use states::States;
 
 /// A build whose results are ready, and of which nothing was exported yet.
@@ -146,14 +146,6 @@ impl<W: Watch> Gate<W> {
         Self { bases, ..self }
     }
 
-    /// Puts the scanner into the builder, which takes no longer than the steps that run beside it.
-    pub async fn bring_scanner(&self, bridge: &Bridge, capabilities: &Capabilities, program: &Program) -> Scanner {
-        Scanner::brought(match check_builder(capabilities, program.platform) {
-            Ok(()) => scanner::bring(bridge, program).await.map_err(Unproven::from),
-            Err(unproven) => Err(unproven),
-        })
-    }
-
     /// Searches a build whose results are ready.
     pub async fn search(&mut self, subject: Subject<'_>, scanner: Scanner) -> GateOutcome {
         let outcome = self.try_search(subject, scanner).await;
@@ -192,7 +184,7 @@ impl<W: Watch> Gate<W> {
     async fn search_image(
         &self,
         subject: Subject<'_>,
-        scanner: &Reference,
+        scanner: &Installed,
         Image { chain, result, known }: &Image<'_>,
     ) -> Result<ImageOutcome, Unproven> {
         let states = States::of(chain);
@@ -271,6 +263,16 @@ fn prove(
             let why = report.not_searched().first().map(|what| what.why().to_owned()).unwrap_or_default();
             Err(Unproven::NotSearched { why })
         }
+    }
+}
+
+impl Scanner {
+    /// Puts the scanner into the builder, which takes no longer than the steps that run beside it.
+    pub async fn bring(bridge: &Bridge, capabilities: &Capabilities, program: &Program) -> Self {
+        Self::brought(match check_builder(capabilities, program.platform) {
+            Ok(()) => scanner::bring(bridge, program).await.map_err(Unproven::from),
+            Err(unproven) => Err(unproven),
+        })
     }
 }
 

@@ -100,6 +100,11 @@ impl Graph {
         Self { whole: false, ..self }
     }
 
+    /// Binds steps to the values that they get: by these keyed digests, by name, in place of the plan's.
+    pub fn bind(&mut self, bindings: BTreeMap<String, String>) {
+        self.plan.bindings = bindings;
+    }
+
     /// Hands the secrets to the steps of one platform, and remembers them.
     ///
     /// # Errors

@@ -24,6 +24,7 @@
 mod bases;
 mod gate;
 mod graph;
+mod kept;
 mod seeking;
 mod watch;
 
@@ -32,5 +33,7 @@ pub use gate::lineage::Broken;
 pub use gate::scanner::{Program, Scanner, ScannerFailure};
 pub use gate::{Gate, GateOutcome, Leak, Proof, Subject, Unproven};
 pub use graph::{Graph, GraphError, Unmatched};
+pub use kept::{builder_key, kept};
+pub use plook::kept::KeyBytes;
 pub use seeking::{Seeking, Values};
 pub use watch::{NoWatch, Watch};

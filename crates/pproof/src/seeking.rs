@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pgateway::Mount;
+use plook::wire::Mounted;
 use pscan::{Report, ReportError};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -12,7 +13,12 @@ pub enum Values {
     /// On its standard input behind the task, one for each of [`Seeking::secrets`] in that order.
     HandedOver(Vec<Zeroizing<Vec<u8>>>),
     /// As files that the engine mounts into its container: whoever asks for the search never has them.
-    Mounted(Vec<Mount>),
+    Mounted {
+        /// One file for each of [`Seeking::secrets`], by its number below [`plook::SECRETS`], and what the scanner needs besides.
+        mounts: Vec<Mount>,
+        /// What is known of the values.
+        told: Mounted,
+    },
 }
 
 /// What a build is searched for.

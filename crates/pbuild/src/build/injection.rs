@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 use pbuildkit::{AskedSecret, Prepared, Refusal, Transform};
-use pgateway::Capabilities;
+use pgateway::{Bridge, Capabilities};
 use pllb::{Definition, SourceMap};
-use pproof::{Gate, GateOutcome, Graph, GraphError, Leak, Subject, Unproven};
+use pproof::{Gate, GateOutcome, Graph, GraphError, Leak, Scanner, Subject, Unproven};
 use psecret::Redactor;
 
+use crate::binding::{KeyReach, PendingBinding};
 use crate::build::doubt::Doubts;
 use crate::build::guard;
 use crate::build::guard::GuardError;
@@ -42,6 +43,12 @@ pub(crate) enum InjectionError {
 pub(crate) struct Injection {
     graph: Graph,
     redactor: Redactor,
+    /// The digests that need a key of the builder's.
+    pending: Option<PendingBinding>,
+    /// How far a key reaches that was not at hand before.
+    reach: Option<KeyReach>,
+    /// The scanner, where it was needed before the search.
+    scanner: Option<Scanner>,
     gate: Option<Gate<SearchLine>>,
     /// Whether a build of which nothing is proven may not return its result.
     needs_proof: bool,
@@ -52,8 +59,14 @@ pub(crate) struct Injection {
 impl Injection {
     /// An injection into this graph.
     pub(crate) fn new(graph: Graph, redactor: Redactor) -> Self {
-        let (gate, needs_proof, outcome, asked) = Default::default();
-        Self { graph, redactor, gate, needs_proof, outcome, asked }
+        let (pending, reach, scanner, gate) = Default::default();
+        let (needs_proof, outcome, asked) = Default::default();
+        Self { graph, redactor, pending, reach, scanner, gate, needs_proof, outcome, asked }
+    }
+
+    /// The same, whose steps are bound to values when there is a key for it.
+    pub(crate) fn bound_by(self, pending: Option<PendingBinding>) -> Self {
+        Self { pending, ..self }
     }
 
     /// The same, and the build is searched before its result is returned.
@@ -69,6 +82,11 @@ impl Injection {
     /// The graph, as far as the engine has it.
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// How far the key reaches that binds steps to values, where it was not at hand before the build.
+    pub(crate) fn key_reach(&self) -> Option<KeyReach> {
+        self.reach
     }
 
     /// The outcome of the search in the builder, if there was one and it let the build pass.
@@ -110,6 +128,19 @@ impl Injection {
 impl Transform for Injection {
     type Error = InjectionError;
 
+    async fn begin(&mut self, bridge: &Bridge, capabilities: &Capabilities) {
+        let Some(pending) = self.pending.take() else { return };
+        if let Some(digests) = pending.remembered() {
+            self.graph.bind(digests);
+            return;
+        }
+        let scanner = Scanner::bring(bridge, capabilities, &scanner::PROGRAM).await;
+        let (digests, reach) = pending.ask(bridge, &scanner).await;
+        self.graph.bind(digests);
+        self.reach = Some(reach);
+        self.scanner = Some(scanner);
+    }
+
     fn inspect(&mut self, metadata: &BTreeMap<String, Vec<u8>>) -> Result<(), Self::Error> {
         Ok(guard::check_metadata(metadata, &self.redactor)?)
     }
@@ -131,7 +162,13 @@ impl Transform for Injection {
             let mut bridge = prepared.bridge.clone();
             async move { bridge.evaluate(&result.reference).await }
         }));
-        let scanner = gate.bring_scanner(&prepared.bridge, prepared.capabilities, &scanner::PROGRAM);
+        let brought = self.scanner.take();
+        let scanner = async {
+            match brought {
+                Some(scanner) => scanner,
+                None => Scanner::bring(&prepared.bridge, prepared.capabilities, &scanner::PROGRAM).await,
+            }
+        };
         let (evaluated, scanner) = futures::join!(evaluated, scanner);
         evaluated?;
         self.asked = prepared.asked_secrets();

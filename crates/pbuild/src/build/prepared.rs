@@ -23,7 +23,6 @@ use super::scene::Scene;
 use super::search_line::SearchLine;
 use super::{frontend, guard, outside, screen};
 use crate::audit::attached::Attached;
-use crate::binding::KeyReach;
 use crate::clean_bases::CleanBases;
 use crate::edge::{Edge, Failure};
 use crate::files::coverage::{Coverage, SentEnvFile};
@@ -76,7 +75,7 @@ impl<'a> Prepared<'a> {
         let site = Site::reach(edge, builder, !secrets.is_empty(), tls).await?;
         let gateway = gateway(&plan, &site).await?;
         fit_outputs(&mut outputs, &site, plan.tags(), tls, edge).await?;
-        warn_of_narrow_key(secrets.binding.reach(), extras.caches.imports().is_empty(), edge);
+        warn_of_narrow_key(secrets.binding.is_shared(), extras.caches.imports().is_empty(), edge);
         secrets.announce(edge, |secret| offer(secret, manifest.as_ref().map(|found| &found.manifest)));
         let scene = Scene { edge, site, plan, choices, found: manifest, secrets, needles };
         let prepared = Self { scene, outputs, extras, agents, gateway };
@@ -113,9 +112,12 @@ impl<'a> Prepared<'a> {
         let scene = &self.scene;
         // The layers that a base hides under others are in its export alone.
         let gated = !scene.secrets.is_empty() && scene.choices.base() == BaseSearch::Merged;
-        let bases = async { if gated { clean_bases(scene).await } else { None } };
-        let looking = async { futures::join!(CacheBefore::look(&scene.site.builder), bases, attached(scene)) };
-        let (before, bases, attached) = scene.edge.cancellation.unless_cancelled(looking).await?;
+        let named = gated || !scene.secrets.binding.is_shared();
+        let identity = async { if named { scene.site.identity().await } else { None } };
+        let looking = async { futures::join!(CacheBefore::look(&scene.site.builder), identity, attached(scene)) };
+        let (before, identity, attached) = scene.edge.cancellation.unless_cancelled(looking).await?;
+        let bases = identity.as_deref().filter(|_| gated).and_then(|builder| clean_bases(scene, builder));
+        let pending = scene.secrets.binding.pending(&scene.secrets.all, identity.as_deref());
         // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is searched.
         let usual = match scene.secrets.is_empty() {
             true => self.has_usual_attestations().await?,
@@ -133,7 +135,7 @@ impl<'a> Prepared<'a> {
         let gate = gated.then(|| {
             gate(scene, screen.search_line()).remembering(bases.map(|bases| Box::new(bases) as Box<dyn KnownBases>))
         });
-        let injection = self.injection(gate);
+        let injection = self.injection(gate).bound_by(pending);
         let Self { scene, outputs, extras, agents, .. } = self;
         Ok(Running {
             scene,
@@ -276,19 +278,14 @@ fn remove_stale(files: &ResultFiles) -> Result<(), PreparationError> {
     Ok(())
 }
 
-/// Warns where cached steps do not reach as far as somebody may expect.
-fn warn_of_narrow_key(reach: Option<KeyReach>, reads_no_cache: bool, edge: &Edge) {
-    let variable = pcli::CACHE_KEY_VARIABLE;
-    match reach {
-        Some(KeyReach::Build) => edge.stderr.warning(&format!(
-            "there is no place to keep a key for cached steps, so steps with secrets run in each build; \
-             `pbuild secrets cache-key` makes one for {variable}"
-        )),
-        Some(KeyReach::User) if !reads_no_cache => edge.stderr.warning(&format!(
-            "--cache-from: steps with secrets are found there only if this user made them; with a common {variable} \
+/// Warns where an imported cache does not reach as far as somebody may expect.
+fn warn_of_narrow_key(has_shared_key: bool, reads_no_cache: bool, edge: &Edge) {
+    if !has_shared_key && !reads_no_cache {
+        let variable = pcli::CACHE_KEY_VARIABLE;
+        edge.stderr.warning(&format!(
+            "--cache-from: steps with secrets are found there only if this builder made them; with a common {variable} \
              others' count too"
-        )),
-        Some(KeyReach::User | KeyReach::Shared) | None => {}
+        ));
     }
 }
 
@@ -385,10 +382,9 @@ async fn attached(scene: &Scene<'_>) -> Option<Attached> {
 }
 
 /// The base images of this builder that were found clean before.
-async fn clean_bases(scene: &Scene<'_>) -> Option<CleanBases> {
-    let builder = scene.site.identity().await?;
+fn clean_bases(scene: &Scene<'_>, builder: &str) -> Option<CleanBases> {
     let memory = LayerMemory::open(&scene.secrets.all, &|name: &str| std::env::var_os(name))?;
-    Some(CleanBases::new(memory, builder))
+    Some(CleanBases::new(memory, builder.to_owned()))
 }
 
 fn gate(scene: &Scene<'_>, line: SearchLine) -> Gate<SearchLine> {
@@ -417,7 +413,7 @@ fn injection_plan(scene: &Scene<'_>) -> InjectionPlan {
     InjectionPlan {
         secrets: secrets.collect(),
         configuration: scene.configuration(),
-        bindings: scene.secrets.binding.digests().clone(),
+        bindings: scene.secrets.binding.shared_digests(&scene.secrets.all),
     }
 }
 

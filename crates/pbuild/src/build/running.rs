@@ -22,6 +22,7 @@ use super::screen::{Screen, ScreenAccount};
 use super::trace::Trace;
 use crate::audit::Built;
 use crate::audit::attached::Attached;
+use crate::binding::KeyReach;
 use crate::edge::Failure;
 use crate::output::Outputs;
 use crate::plan::ssh::LentAgents;
@@ -57,6 +58,13 @@ impl<'a> Running<'a> {
         drop(agents);
         let (allowed, refused) = self.context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);
         allowed.iter().for_each(|leak| scene.edge.stderr.warning(&leak.to_string()));
+        if injection.key_reach() == Some(KeyReach::Build) {
+            scene.edge.stderr.warning(&format!(
+                "there is no place to keep a key for cached steps, so steps with secrets run in each build; \
+                 `pbuild secrets cache-key` makes one for {}",
+                pcli::CACHE_KEY_VARIABLE
+            ));
+        }
         let trace = Trace { injection, before: self.before };
         let result = match built? {
             Ok(result) => result,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pgateway::{Bridge, Container, Mount, ProcessNews, Reference, StateMount, Status};
 use pllb::single_file;
+use plook::program::Work;
 use plook::wire::{self, Answer, Answers, Task, WireError};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -18,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Why the scanner's word does not count.
 #[derive(Debug, thiserror::Error)]
 pub enum ScannerFailure {
+    /// There is no scanner in the builder.
+    #[error("the builder has no scanner")]
+    Missing,
     /// The builder holds another program under the scanner's name. That program got no needle.
     #[error("the builder's cache answered with another program for the scanner")]
     Replaced,
@@ -71,21 +75,32 @@ pub struct Program {
 
 /// The scanner in the builder, known to be ours; or why it is not there.
 #[derive(Debug)]
-pub struct Scanner(Result<Reference, Unproven>);
+pub struct Scanner(Result<Installed, Unproven>);
+
+/// A scanner in the builder: the files of an image, and which of them is the program.
+#[derive(Debug)]
+pub(super) struct Installed {
+    image: Reference,
+    program: String,
+}
 
 impl Scanner {
-    /// A scanner that the builder has already, as the state of an image that holds [`plook::PROGRAM`].
+    /// A scanner that the builder has already: this program of an image.
     #[must_use]
-    pub fn of_image(image: Reference) -> Self {
-        Self(Ok(image))
+    pub fn of_image(image: Reference, program: &str) -> Self {
+        Self(Ok(Installed { image, program: program.to_owned() }))
     }
 
     pub(super) fn brought(scanner: Result<Reference, Unproven>) -> Self {
-        Self(scanner)
+        Self(scanner.map(|image| Installed { image, program: plook::PROGRAM.to_owned() }))
     }
 
-    pub(super) fn found(self) -> Result<Reference, Unproven> {
+    pub(super) fn found(self) -> Result<Installed, Unproven> {
         self.0
+    }
+
+    fn installed(&self) -> Result<&Installed, &Unproven> {
+        self.0.as_ref()
     }
 }
 
@@ -125,29 +140,67 @@ pub(super) async fn bring(bridge: &Bridge, program: &Program) -> Result<Referenc
 /// Runs the scanner over mounted states.
 pub(super) async fn run(
     bridge: &Bridge,
-    scanner: &Reference,
+    scanner: &Installed,
     states: &[StateMount],
     inquiry: &Inquiry<'_>,
     watch: &impl Watch,
 ) -> Result<ScannerAnswer, ScannerFailure> {
-    let program = Mount::State(StateMount { reference: scanner.clone(), at: "/".to_owned() });
+    let program = Mount::State(StateMount { reference: scanner.image.clone(), at: "/".to_owned() });
     let mut mounts: Vec<Mount> = [program].into_iter().chain(states.iter().map(Mount::from)).collect();
-    let values = match inquiry.seeking.values() {
-        Values::HandedOver(values) => values,
-        Values::Mounted(files) => {
+    let (arguments, values) = match inquiry.seeking.values() {
+        Values::HandedOver(values) => (vec![scanner.program.as_str()], values),
+        Values::Mounted { mounts: files, told } => {
             mounts.extend(files);
-            Vec::new()
+            let told = serde_json::to_vec(&told).map_err(|_| ScannerFailure::NotUnderstood)?;
+            (vec![scanner.program.as_str(), Work::SearchMounted.word()], vec![Zeroizing::new(told)])
         }
     };
     let input = input(inquiry, &values)?;
     let container = Container::new(bridge, mounts).await?;
-    let answer = converse(&container, input, inquiry.seeking, watch).await;
+    let answer = converse(&container, &arguments, input, inquiry.seeking, watch).await;
     // The build's end takes it otherwise.
     let _ = container.release().await;
     answer
 }
 
-/// The task with the values behind it.
+/// Asks the scanner for a work that is not a search: one answer, when it has ended.
+///
+/// # Errors
+/// When it is not there or does not come to its end.
+pub(crate) async fn exchange(
+    bridge: &Bridge,
+    scanner: &Scanner,
+    work: Work,
+    mut mounts: Vec<Mount>,
+    mut input: Zeroizing<Vec<u8>>,
+) -> Result<Zeroizing<Vec<u8>>, ScannerFailure> {
+    let Installed { image, program } = scanner.installed().map_err(|_| ScannerFailure::Missing)?;
+    mounts.insert(0, Mount::State(StateMount { reference: image.clone(), at: "/".to_owned() }));
+    let container = Container::new(bridge, mounts).await?;
+    let answer = async {
+        let mut process = container.run(&[program, work.word()], std::mem::take(&mut *input)).await?;
+        let (mut output, mut errors) = (Zeroizing::new(Vec::new()), Vec::new());
+        loop {
+            let news = tokio::time::timeout(PATIENCE, process.next()).await.map_err(|_| ScannerFailure::Silent)??;
+            match news {
+                Some(ProcessNews::Output(bytes)) => output.extend(bytes),
+                Some(ProcessNews::Error(bytes)) => errors.extend(bytes.into_iter().take(1000)),
+                Some(ProcessNews::Exit(0)) => return Ok(output),
+                Some(ProcessNews::Exit(code)) => {
+                    let message = String::from_utf8_lossy(&errors).trim().to_owned();
+                    return Err(ScannerFailure::Ended { code, message });
+                }
+                None => return Err(ScannerFailure::Unfinished),
+            }
+        }
+    };
+    let answer = answer.await;
+    // The build's end takes it otherwise.
+    let _ = container.release().await;
+    answer
+}
+
+/// The task with the values behind it, or what is known of them.
 fn input(
     Inquiry { task, documents, .. }: &Inquiry<'_>,
     values: &[Zeroizing<Vec<u8>>],
@@ -163,11 +216,12 @@ fn input(
 
 async fn converse(
     container: &Container,
+    arguments: &[&str],
     mut input: Zeroizing<Vec<u8>>,
     seeking: &dyn Seeking,
     watch: &impl Watch,
 ) -> Result<ScannerAnswer, ScannerFailure> {
-    let mut process = container.run(&[plook::PROGRAM], std::mem::take(&mut *input)).await?;
+    let mut process = container.run(arguments, std::mem::take(&mut *input)).await?;
     let mut transcript = Transcript::default();
     loop {
         let news = tokio::time::timeout(PATIENCE, process.next()).await.map_err(|_| ScannerFailure::Silent)??;
