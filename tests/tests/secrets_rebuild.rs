@@ -5,6 +5,7 @@ use acceptance::{ImageName, on_every_engine};
 use ptest::{Canary, Engine, Scene};
 
 on_every_engine!(a_new_value_runs_its_steps_again_and_a_known_one_does_not_b15);
+on_every_engine!(two_users_of_one_builder_share_cached_steps);
 on_every_engine!(a_mount_of_the_dockerfile_s_own_is_bound_and_leaves_no_trace);
 on_every_engine!(somebody_else_s_stage_is_not_taken_from_the_cache);
 on_every_engine!(a_secret_that_is_left_out_of_the_cache_key_is_told_and_refused_under_strict);
@@ -54,6 +55,28 @@ fn a_new_value_runs_its_steps_again_and_a_known_one_does_not_b15(engine: &Engine
     ];
     assert_eq!(ran, [true, false, true, false, true, false, true]);
     scene.oracle().check_bytes("inspect and history", &image.told_by_the_engine());
+}
+
+/// Nobody has a key: the builder keeps one for both.
+fn two_users_of_one_builder_share_cached_steps(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
+    let mark = mark(engine, "two-users");
+    scene.write(
+        "Dockerfile",
+        format!("FROM busybox\nRUN echo {mark} ran-$((40+2)); printf %s \"$TOKEN\" | sha256sum > /seen\n"),
+    );
+    let image = ImageName::new(engine, "two-users");
+    let build = |user: &str, token: &Canary| {
+        let tool =
+            scene.pbuild().args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN", "."]);
+        let outcome = tool.env("TOKEN", token.text()).env("XDG_STATE_HOME", scene.home().join(user)).run();
+        outcome.expect_code(0).expect_stderr("clean");
+        assert!(image.run(&["cat", "/seen"]).starts_with(&seen(token)), "the step saw today's value");
+        outcome.stderr().contains("ran-42")
+    };
+    let ran = [build("ann", &one), build("bob", &one), build("ann", &two), build("bob", &one), build("bob", &two)];
+    assert_eq!(ran, [true, false, true, false, false]);
 }
 
 fn a_mount_of_the_dockerfile_s_own_is_bound_and_leaves_no_trace(engine: &Engine) {
