@@ -86,7 +86,6 @@ pub(crate) const VARIABLE_SETS: &[&str] = &["PG*", "POSTGRES_*", "MYSQL_*", "NAM
 
 /// One declared service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Service {
     /// Its name: the host name that the app uses.
     pub name: String,

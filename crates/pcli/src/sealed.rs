@@ -42,7 +42,6 @@ const TOOL: &str = "pbuild";
 
 /// Why the store cannot be used. No message holds a value.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SealedError {
     /// The file or the identity is not as it should be.
     #[error(transparent)]
@@ -133,8 +132,14 @@ impl SealedError {
     fn exit(&self) -> Exit {
         match self {
             Self::WeakKey | Self::ShortPassphrase | Self::TwoPassphrases | Self::NoTerminal => Exit::Usage,
-            // Ctrl-C at the prompt.
-            _ => Exit::Store,
+            Self::Vault(_)
+            | Self::Content { .. }
+            | Self::Absent { .. }
+            | Self::NoHome
+            | Self::NotText { .. }
+            | Self::Prompt(_)
+            | Self::Random(_)
+            | Self::NotListed { .. } => Exit::Store,
         }
     }
 

@@ -23,7 +23,6 @@ const FILE: &str = "trusted";
 
 /// Why trust cannot be kept.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TrustError {
     /// There is no state folder.
     #[error("no place to remember trust: neither HOME nor XDG_STATE_HOME is an absolute path")]

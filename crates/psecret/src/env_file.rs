@@ -105,7 +105,6 @@ impl Reading {
 
 /// Something in an env file that is taken but seldom meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum EnvFileWarning {
     /// A name stands twice; the last one counts (D7).
     Duplicate {
@@ -208,7 +207,6 @@ impl EnvFileError {
 
 /// A fault of an env file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum EnvFileFault {
     /// Bytes that are not UTF-8.
     #[error("not UTF-8")]
