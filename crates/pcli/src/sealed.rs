@@ -288,7 +288,7 @@ fn fresh_key() -> Result<DigestKey, SealedError> {
 /// The text of a new key, for the variable.
 pub(crate) fn cache_key_text() -> Result<Zeroizing<String>, SealedError> {
     let bytes = random_bytes()?;
-    Ok(Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok(Zeroizing::new(base16ct::lower::encode_string(bytes.as_slice())))
 }
 
 /// As many bytes as a key has, from the kernel's random numbers.

@@ -105,7 +105,7 @@ fn native(service: &ServiceRecord, which: &[Which]) -> String {
         .iter()
         .map(|which| {
             let hash = Sha1::digest(Sha1::digest(service.credential_of(*which).expose()));
-            let hex: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+            let hex = base16ct::upper::encode_string(&hash);
             format!("mysql_native_password USING '*{hex}'")
         })
         .collect();
@@ -192,7 +192,6 @@ mod tests {
     fn mariadbs_hash_is_the_servers_own() {
         // SELECT PASSWORD('secret') on a server.
         let hash = Sha1::digest(Sha1::digest("secret"));
-        let hex: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
-        assert_eq!(hex, "14E65567ABDB5135D0CFD9A70B3032C179A49EE7");
+        assert_eq!(base16ct::upper::encode_string(&hash), "14E65567ABDB5135D0CFD9A70B3032C179A49EE7");
     }
 }

@@ -357,7 +357,7 @@ proptest! {
         prefix in "[a-z \\n\\r]{0,12}", suffix in "[a-z \\n\\r]{0,12}", ours in cuts(), theirs in cuts(),
         width in 1..90_usize, height in 1..30_usize, together in any::<bool>(),
     ) {
-        let hex: String = VALUE.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(VALUE.as_bytes());
         for form in [VALUE.to_owned(), STANDARD.encode(VALUE), hex, format!("{VALUE}{VALUE}")] {
             let text = format!("{prefix}{form}{suffix}\nplainly visible\n");
             let (ours, theirs) = (cut(text.as_bytes(), &ours), cut(text.as_bytes(), &theirs));
