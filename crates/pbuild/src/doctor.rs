@@ -4,9 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pbuildkit::{Builder, Transport};
-use pcli::arguments::DoctorArguments;
-use pcli::doctor::{self, Finding};
-use pcli::resolve::Purpose;
+use pcli::doctor::{self, Finding, Request};
 use pcli::{FoundManifest, STORE_NAME};
 use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
 use pgateway::Capabilities;
@@ -30,12 +28,12 @@ pub(crate) enum DoctorError {
 /// # Errors
 ///
 /// When the work is stopped, or the report cannot be written.
-pub(crate) async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(request: &Request, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(builder()).await?;
-    let (found, project) = doctor::look(&arguments.secrets, Purpose::Build, &edge.desk());
+    let (found, project) = doctor::look(request, &edge.desk());
     findings.extend(project);
-    findings.extend(files(arguments, found.as_ref()));
-    Ok(doctor::report(&findings, arguments.json, &edge.stdout)?)
+    findings.extend(files(request, found.as_ref()));
+    Ok(doctor::report(&findings, request.json, &edge.stdout)?)
 }
 
 /// The builder that answers, and its abilities.
@@ -105,12 +103,12 @@ fn able(capabilities: &Capabilities) -> Vec<Finding> {
 }
 
 /// Env files that a COPY or a commit could take.
-fn files(arguments: &DoctorArguments, found: Option<&FoundManifest>) -> Vec<Finding> {
+fn files(request: &Request, found: Option<&FoundManifest>) -> Vec<Finding> {
     let folder = found.map(FoundManifest::directory).filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let mut files: Vec<PathBuf> = coverage::env_files(folder);
     let declared = found.into_iter().flat_map(|found| found.manifest.env_files.iter().map(|file| file.path.clone()));
-    let given = arguments.secrets.environment_files.iter().filter_map(|file| below(folder, file));
+    let given = request.sources.env_files.iter().filter_map(|file| below(folder, file));
     files.extend(declared.chain(given).filter(|file| folder.join(file).is_file()));
     files.sort();
     files.dedup();

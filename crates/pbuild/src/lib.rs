@@ -47,6 +47,7 @@ mod site;
 use std::ffi::OsString;
 
 use clap::CommandFactory as _;
+use pcli::resolve::Purpose;
 use pscreen::stage::Stage;
 use pscreen::{Ending, Exit, Printer};
 
@@ -72,7 +73,7 @@ async fn carry_out(command: &Command, edge: &Edge) -> Result<Exit, Failure> {
     let environment = |name: &str| std::env::var(name).ok();
     match command {
         Command::New(arguments) => new::run(&plan::draft(arguments)?, edge),
-        Command::Doctor(arguments) => doctor::run(arguments, edge).await,
+        Command::Doctor(arguments) => doctor::run(&arguments.request(Purpose::Build), edge).await,
         Command::Build(arguments) => {
             let ignored = arguments.ignored.given();
             if !ignored.is_empty() {

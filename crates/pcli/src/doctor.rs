@@ -4,20 +4,32 @@
 //! finding holds a value.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use psecret::{Inputs, Searchability, Unprotected};
 use pvault::Environment;
 use serde::Serialize;
 
-use crate::arguments::SecretArguments;
-use crate::resolve::{Purpose, Resolution, resolve};
+use crate::resolve::{Purpose, Resolution, SecretSources, resolve};
 use crate::secrets::Desk;
 use crate::trust::{Trusted, acts, acts_on_host};
 use crate::{FoundManifest, IDENTITY_VARIABLE, ProjectStore, find_manifest, identity, identity_path, last_builds};
 use pscreen::words::counted;
 use pscreen::{Diagnostic, Exit, Printer};
+
+/// What a doctor looks at, and how it tells.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The manifest that was named.
+    pub config: Option<PathBuf>,
+    /// Where the values of the secrets come from.
+    pub sources: SecretSources,
+    /// What the tool needs them for.
+    pub purpose: Purpose,
+    /// Whether the report is one JSON object.
+    pub json: bool,
+}
 
 /// How well something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -72,10 +84,11 @@ impl Finding {
 
 /// Looks at the project: manifest, trust, identity, store, secrets, env files.
 #[must_use]
-pub fn look(arguments: &SecretArguments, purpose: Purpose, desk: &Desk) -> (Option<FoundManifest>, Vec<Finding>) {
+pub fn look(request: &Request, desk: &Desk) -> (Option<FoundManifest>, Vec<Finding>) {
+    let purpose = request.purpose;
     let environment = |name: &str| std::env::var_os(name);
     let mut findings = Vec::new();
-    let found = match find_manifest(arguments.config.as_deref(), &[Path::new("")]) {
+    let found = match find_manifest(request.config.as_deref(), &[Path::new("")]) {
         Ok(found) => found,
         Err(error) => {
             findings.push(Finding::problem("manifest", &error.diagnostic()));
@@ -91,7 +104,7 @@ pub fn look(arguments: &SecretArguments, purpose: Purpose, desk: &Desk) -> (Opti
     }
     let directory = found.as_ref().map_or(Path::new(""), FoundManifest::directory);
     store(directory, &environment, &mut findings);
-    secrets(arguments, found.as_ref(), purpose, desk, &mut findings);
+    secrets(request, found.as_ref(), desk, &mut findings);
     unused(directory, &environment, &mut findings);
     (found, findings)
 }
@@ -108,7 +121,9 @@ fn trust(found: &FoundManifest, purpose: Purpose, environment: &Environment<'_>)
     let mut findings = vec![match trusted.danger() {
         Some(danger) => Finding::warning("trust", format!("{}: {danger}", found.path.display()), advice.clone()),
         None if acts.is_empty() => Finding::ok("trust", "the manifest asks for nothing that needs trust"),
-        None if open == 0 => Finding::ok("trust", format!("all {} entries that need trust are trusted", acts.len())),
+        None if open == 0 => {
+            Finding::ok("trust", format!("all {} entries that need trust are trusted", acts.len()))
+        }
         None => {
             let text = format!("{open} of {} entries that need trust are not trusted", acts.len());
             Finding::warning("trust", text, format!("{advice}; values from flags and the store need none"))
@@ -116,7 +131,11 @@ fn trust(found: &FoundManifest, purpose: Purpose, environment: &Environment<'_>)
     }];
     findings.extend(acts_on_host(&found.manifest).iter().map(|act| {
         let text = format!("line {}: {}", act.line, act.told);
-        if trusted.covers(act) { Finding::ok("host", text) } else { Finding::warning("host", text, advice.clone()) }
+        if trusted.covers(act) {
+            Finding::ok("host", text)
+        } else {
+            Finding::warning("host", text, advice.clone())
+        }
     }));
     findings
 }
@@ -155,19 +174,12 @@ fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Fin
     });
 }
 
-fn secrets(
-    arguments: &SecretArguments,
-    found: Option<&FoundManifest>,
-    purpose: Purpose,
-    desk: &Desk,
-    findings: &mut Vec<Finding>,
-) {
+fn secrets(request: &Request, found: Option<&FoundManifest>, desk: &Desk, findings: &mut Vec<Finding>) {
     let environment = |name: &str| std::env::var_os(name);
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
-    let sources = arguments.sources(purpose.dialect());
     // What is at hand, without running any command that fetches values.
-    let resolution = match resolve(&sources, found, Purpose::List, &mut inputs, &desk.cancellation) {
+    let resolution = match resolve(&request.sources, found, Purpose::List, &mut inputs, &desk.cancellation) {
         Ok(resolution) => resolution,
         Err(error) => return findings.push(Finding::problem("secrets", &error.diagnostic())),
     };
@@ -176,7 +188,7 @@ fn secrets(
         findings.push(searchability(secret));
     }
     for declared in found.into_iter().flat_map(|found| &found.manifest.secrets) {
-        findings.extend(absent(declared, &resolution, purpose));
+        findings.extend(absent(declared, &resolution, request.purpose));
     }
 }
 
@@ -300,8 +312,10 @@ mod tests {
         let printer = Printer::new(Box::new(std::io::sink()), Colour::Never);
         let ok = Finding::ok("store", "none");
         let warning = Finding::warning("KEY", "weak", "longer");
-        let problem =
-            Finding::problem("engine", &Diagnostic::error("none answers", Exit::EngineUnreachable).help("start it"));
+        let problem = Finding::problem(
+            "engine",
+            &Diagnostic::error("none answers", Exit::EngineUnreachable).help("start it"),
+        );
         assert_eq!(problem.advice.as_deref(), Some("start it"));
         let code = |findings: &[Finding]| report(findings, false, &printer).unwrap();
         assert_eq!(code(&[ok.clone(), warning.clone()]), Exit::Done);

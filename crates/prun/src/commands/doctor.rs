@@ -2,9 +2,7 @@
 
 use papp::Deliver;
 use pcli::FoundManifest;
-use pcli::arguments::DoctorArguments;
-use pcli::doctor::{self, Finding};
-use pcli::resolve::Purpose;
+use pcli::doctor::{self, Finding, Request};
 use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 use pscreen::Exit;
 
@@ -17,12 +15,12 @@ use crate::tell;
 /// # Errors
 ///
 /// When the command is cancelled, or the report cannot be written.
-pub(crate) async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(request: &Request, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(engine()).await?;
-    let (found, project) = doctor::look(&arguments.secrets, Purpose::Run, &edge.desk());
+    let (found, project) = doctor::look(request, &edge.desk());
     findings.extend(project);
     findings.extend(found.as_ref().map(delivery));
-    Ok(doctor::report(&findings, arguments.json, &edge.stdout)?)
+    Ok(doctor::report(&findings, request.json, &edge.stdout)?)
 }
 
 async fn engine() -> Vec<Finding> {
