@@ -43,7 +43,7 @@ pub use private::Private;
 pub use registry::{Registry, named};
 pub use relay::{BuilderRelay, SERVER};
 pub use session::Session;
-pub use tokens::{Asked, TokenService};
+pub use tokens::{TokenRequest, TokenService};
 
 /// Makes one test for each engine flavour out of a function that takes the engine.
 #[macro_export]

@@ -283,7 +283,7 @@ fn nothing_behind_the_command_line_knows_its_flags() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// The sources of a crate by module, such as `output::place`; its roots are left out, and so are modules of tests.
+/// The sources of a crate by module, such as `output::destination`; its roots are left out, and so are modules of tests.
 fn modules(folder: &str) -> BTreeMap<String, String> {
     let source = root().join(folder).join("src");
     let mut modules = BTreeMap::new();

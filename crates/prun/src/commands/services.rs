@@ -184,7 +184,7 @@ async fn list(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     let mut rows = vec![["NAME", "KIND", "IMAGE", "STATE", "VOLUME", "CREDENTIAL"].map(str::to_owned)];
     for service in ledger.services() {
         let state = if running.contains(&project.service(service.name())) { "running" } else { "stopped" };
-        let credential = match (service.phase(), service.step()) {
+        let credential = match (service.phase(), service.stage()) {
             (_, Some(_)) => "rotation under way: prun start finishes it".to_owned(),
             (Phase::Proven, None) => show::age(now().saturating_sub(service.created())),
             (Phase::Sealed | Phase::Imported | Phase::Resetting, None) => "not proven yet: prun start".to_owned(),

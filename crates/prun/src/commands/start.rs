@@ -18,7 +18,7 @@ use crate::error::RunError;
 use crate::error::command::CommandError;
 use crate::fault;
 use crate::instance::forwarder;
-use crate::instance::roll::{self, Instances, Change, Roll};
+use crate::instance::roll::{self, Instances, Replacement, Roll};
 use crate::instance::sweep::sweep;
 use crate::names::Project;
 use crate::plan::Plan;
@@ -29,7 +29,7 @@ use crate::project::{connect_to_deliver, folder_of_states, manifest};
 use crate::service::rotation::Rotation;
 use crate::service::{self, Effect};
 use crate::state::{LockedState, State};
-use crate::values::compose;
+use crate::values::composition;
 use crate::values::generation::{self, Generation, Origin, Variable};
 
 /// Starts the app, or updates the one that runs.
@@ -136,7 +136,7 @@ impl Start {
         let added = current.as_ref().map(|current| current.record.added().to_vec()).unwrap_or_default();
         plan.add(&added)?;
         let record = Record::new(request.order.clone(), text, folder, deferred).with_added(&added);
-        let (project, user) = (Project::new(plan.project(), ledger.owner()), compose::of_user(&secrets));
+        let (project, user) = (Project::new(plan.project(), ledger.owner()), composition::of_user(&secrets));
         Ok((Self { project, host, plan, record, user, ledger, edge, instances: Instances::Keep }, state))
     }
 
@@ -153,7 +153,7 @@ impl Start {
 
     fn variables(&self) -> Result<Vec<Variable>, RunError> {
         let user = self.user.iter().map(Variable::again).collect();
-        Ok(compose::variables(&self.ledger, &self.plan, user)?)
+        Ok(composition::variables(&self.ledger, &self.plan, user)?)
     }
 
     /// Composes the variables, and redacts their values from all output from now on.
@@ -202,8 +202,8 @@ impl Start {
         cancellation.unless_cancelled(self.revoke(locked)).await??;
         self.retire_services().await?;
         match change {
-            Change::None => self.edge.stderr.line("nothing to change: the app runs as it should"),
-            Change::Restored | Change::Replaced => {}
+            Replacement::None => self.edge.stderr.line("nothing to change: the app runs as it should"),
+            Replacement::Restored | Replacement::Replaced => {}
         }
         for address in forwarder::addresses(&self.host, &self.project).await? {
             self.edge.stderr.fact("open", &address);

@@ -87,7 +87,7 @@ fn build() -> Vec<Vec<Event>> {
         vec![Event::Warning(WarningNews {
             short: "JSONArgsRecommended: use JSON arguments".into(),
             url: "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/".into(),
-            place: Some(Place { file: "Dockerfile".into(), first: 9, last: 9 }),
+            place: Some(Position { file: "Dockerfile".into(), first: 9, last: 9 }),
             ..WarningNews::default()
         })],
         vec![ended("2", "[2/4] RUN pip install", 60, 6260)],
@@ -265,7 +265,7 @@ fn names_errors_warnings_and_facts_are_redacted_everywhere_l8() {
             short: format!("short {VALUE}"),
             detail: vec![format!("detail {VALUE}")],
             url: format!("https://x/{VALUE}"),
-            place: Some(Place { file: VALUE.into(), first: 1, last: 1 }),
+            place: Some(Position { file: VALUE.into(), first: 1, last: 1 }),
             ..WarningNews::default()
         };
         let transfer = TransferNews {
