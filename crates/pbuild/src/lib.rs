@@ -34,6 +34,8 @@ mod doctor;
 mod edge;
 mod explain;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod memory;
 mod new;
