@@ -1,6 +1,7 @@
 //! Whole screens, held as snapshots: a stray line, another order or a column that moved is a difference that somebody
 //! has to read. `INSTA_UPDATE=always` in front of the test's command writes them anew; git shows what changed.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use acceptance::{App, ImageName, Index, Session, example};
@@ -106,6 +107,41 @@ fn the_shop_as_the_readme_shows_it() {
     run("a leaking build", &leak).expect_code(10);
     run("the end", "prun stop").expect_code(0);
     insta::assert_snapshot!("shop", session.text());
+}
+
+/// The README counts the forms of secrets like the example's, whose README says how to make them. How many forms two values have
+/// depends a little on what they are, so several such values are tried.
+#[test]
+fn the_readme_counts_as_many_forms_as_there_are() {
+    let readme = example().join("../../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    let counts = |text: &str| -> BTreeSet<String> {
+        text.split("2 secrets in ").skip(1).filter_map(|rest| Some(rest.split_once(" forms")?.0.to_owned())).collect()
+    };
+    let shown = counts(&readme);
+    let scene = Scene::new();
+    let image = Image::new().layer(Layer::new().file("etc/motd", "hello\n"), "COPY motd /etc/motd");
+    scene.write("image.tar", image.docker_legacy("shop:1").tar());
+    let mut counted = BTreeSet::new();
+    for sample in 0..16 {
+        let hex = |name: &str, digits: usize| {
+            ptest::sha256(format!("{name} {sample}").as_bytes())["sha256:".len()..][..digits].to_owned()
+        };
+        let audit = scene.pbuild().args([
+            "audit",
+            "--archive",
+            "image.tar",
+            "--secret",
+            "id=INDEX_TOKEN",
+            "--secret",
+            "id=APP_KEY",
+        ]);
+        let audit = audit.env("INDEX_TOKEN", hex("token", 32)).env("APP_KEY", hex("key", 64)).run();
+        audit.expect_code(0);
+        counted.extend(counts(&audit.stdout()));
+    }
+    assert_eq!(shown.len(), 1, "the README's build and audit search for the same: {shown:?}");
+    assert!(shown.is_subset(&counted), "the README says {shown:?}, and two such secrets have one of {counted:?}");
 }
 
 /// Copies the files of a folder.
