@@ -82,9 +82,9 @@ struct Reading {
 }
 
 impl Reading {
-    /// The reading of the other dialect, where it is another value of the same name.
+    /// The value that the other dialect reads here, if it differs and belongs to the same name.
     ///
-    /// A value of several lines has none in `docker`: there each line is a name.
+    /// `docker` reads no value of several lines: there each line is an entry of its own.
     fn other(&self, text: &str, dialect: Dialect) -> Option<Zeroizing<Vec<u8>>> {
         let value = self.value.as_ref()?;
         let other = match dialect {
