@@ -31,6 +31,7 @@ mod registry;
 mod relay;
 pub mod service;
 mod session;
+mod shop;
 mod tokens;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,7 +44,8 @@ pub use private::Private;
 pub use registry::{Registry, named};
 pub use relay::{BuilderRelay, SERVER};
 pub use session::Session;
-pub use tokens::{Asked, TokenService};
+pub use shop::{Index, example};
+pub use tokens::{TokenRequest, TokenService};
 
 /// Makes one test for each engine flavour out of a function that takes the engine.
 #[macro_export]

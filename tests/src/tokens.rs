@@ -20,7 +20,7 @@ pub(crate) const SERVICE: &str = "pbuild-test-registry";
 
 /// A request that the service answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct TokenRequest {
     /// The way of it: `basic`, `password`, `refresh_token`, or `nobody`.
     pub way: String,
     /// The scopes, as they were asked for.
@@ -34,7 +34,7 @@ pub struct Asked {
 pub struct TokenService {
     address: String,
     signer: Arc<Signer>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<TokenRequest>>>,
 }
 
 impl TokenService {
@@ -63,7 +63,7 @@ impl TokenService {
 
     /// Every request so far.
     #[must_use]
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<TokenRequest> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -124,7 +124,7 @@ impl TokenService {
             ("401 Unauthorized", json!({"errors": [{"code": "UNAUTHORIZED", "message": "no"}]}))
         };
         let way = way.to_owned();
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked { way, scopes, granted });
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(TokenRequest { way, scopes, granted });
         let answer = answer.to_string();
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

@@ -255,7 +255,35 @@ fn no_module_hides_a_second_noun() {
     }
 }
 
-/// The sources of a crate by module, such as `output::place`; its roots are left out, and so are modules of tests.
+/// Flags are read in one place of each tool and turned into checked types there: nothing behind it names clap or a struct that
+/// clap fills. `pbuild` turns them in `plan`, `prun` in `command` itself; a crate's roots hand one to the other.
+#[test]
+fn nothing_behind_the_command_line_knows_its_flags() {
+    let mut found = Vec::new();
+    for (tool, turned_in) in [("pbuild", "plan"), ("prun", "command")] {
+        for (module, source) in modules(&format!("crates/{tool}")) {
+            let code = source.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            let code = code.join("\n");
+            let is_below = |folder: &str| format!("{module}::").starts_with(&format!("{folder}::"));
+            if is_below("command") {
+                continue;
+            }
+            let words = |c: char| c != '_' && !c.is_alphanumeric();
+            if code.split(words).any(|word| word == "clap") {
+                found.push(format!("{tool}::{module} names clap"));
+            }
+            let names_flags = code.split(words).any(|word| word.ends_with("Arguments"));
+            // The face of the fuzz targets hands over single flags, as the command line does.
+            if names_flags && !is_below(turned_in) && module != "fuzzing" {
+                found.push(format!("{tool}::{module} names a struct of flags"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The sources of a crate by module, such as `output::destination`; its roots are left out, and so are modules of tests.
 fn modules(folder: &str) -> BTreeMap<String, String> {
     let source = root().join(folder).join("src");
     let mut modules = BTreeMap::new();

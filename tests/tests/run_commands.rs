@@ -180,7 +180,12 @@ fn a_foreground_run_that_is_interrupted_ends_and_one_that_is_killed_is_swept_r17
     assert!(app.becomes(|| app.containers().iter().any(|name| name.contains(".run.") && !name.ends_with("values"))));
     running.kill();
     assert!(running.finish().was_killed());
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    let runs = || {
+        let filter = format!("label=io.prun.project={}", app.project);
+        let output = engine.docker(&["ps", "--format", "{{.Names}}", "--filter", &filter]);
+        String::from_utf8_lossy(&output).lines().any(|name| name.contains(".run.") && !name.ends_with("values"))
+    };
+    assert!(app.becomes(|| !runs()), "the command ends");
     app.start();
     assert!(app.containers().iter().all(|name| !name.contains(".run.")), "{:?}", app.containers());
 }

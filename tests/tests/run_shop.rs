@@ -1,41 +1,35 @@
 //! `examples/shop` from its sources to a page: built with its private dependency, started with credentials that nobody
 //! typed, served from its database and its cache.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use acceptance::{App, ImageName, on_every_engine};
+use acceptance::{App, ImageName, Index, example, on_every_engine};
 use ptest::{Engine, Flavour};
 
 on_every_engine!(the_shop_is_built_started_migrated_and_serves_its_page);
-
-fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the root").join("examples/shop")
-}
 
 fn the_shop_is_built_started_migrated_and_serves_its_page(engine: &Engine) {
     let mut app = App::new(engine, "run-shop");
     let (token, key) = (app.scene.oracle().token("INDEX_TOKEN"), app.scene.oracle().token("APP_KEY"));
     let image = ImageName::new(engine, "run-shop");
-    let index = format!("{}-index", app.project);
-    let started = Command::new(example().join("index/start"))
-        .args([index.as_str(), "pbuild/python:3"])
-        .env("DOCKER_HOST", engine.docker_host())
-        .env("INDEX_TOKEN", token.text())
-        .output()
-        .expect("the example's index starts");
-    let address = String::from_utf8_lossy(&started.stdout).trim().to_owned();
+    let index = Index::start(engine, &format!("{}-index", app.project), &token);
     let file = if engine.flavour() == Flavour::Old { "Dockerfile.old" } else { "Dockerfile" };
     let built = app
         .scene
         .pbuild()
-        .args(["build", "--trust-config", "--add-host", &format!("index:{address}"), "-t", image.as_str(), "-f"])
+        .args([
+            "build",
+            "--trust-config",
+            "--add-host",
+            &format!("index:{}", index.address()),
+            "-t",
+            image.as_str(),
+            "-f",
+        ])
         .arg(example().join(file))
         .arg(example())
         .env("INDEX_TOKEN", token.text())
         .env("APP_KEY", key.text())
         .run();
-    engine.docker(&["rm", "--force", "--volumes", &index]);
+    drop(index);
     built.expect_code(0).expect_stderr("migration skipped");
     app.image = image;
 

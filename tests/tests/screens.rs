@@ -1,10 +1,10 @@
 //! Whole screens, held as snapshots: a stray line, another order or a column that moved is a difference that somebody
 //! has to read. `INSTA_UPDATE=always` in front of the test's command writes them anew; git shows what changed.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use acceptance::{App, ImageName, Session};
+use acceptance::{App, ImageName, Index, Session, example};
 use ptest::{Engine, Flavour, Image, Layer, Scene};
 
 /// The commands below one, as its own help lists them.
@@ -61,10 +61,6 @@ fn every_snapshot_has_a_test_that_takes_it() {
     }
 }
 
-fn example() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the root").join("examples/shop")
-}
-
 /// The README's session: trusted, built, audited, started, shown, a credential changed, the leaking twin refused.
 #[test]
 fn the_shop_as_the_readme_shows_it() {
@@ -74,14 +70,8 @@ fn the_shop_as_the_readme_shows_it() {
     app.project = format!("screens{:08}", std::process::id());
     app.image = ImageName::new(&engine, "screens");
     let (token, key) = (app.scene.oracle().token("INDEX_TOKEN"), app.scene.oracle().token("APP_KEY"));
-    let index = format!("{}-index", app.project);
-    let started = Command::new(example().join("index/start"))
-        .args([index.as_str(), "pbuild/python:3"])
-        .env("DOCKER_HOST", engine.docker_host())
-        .env("INDEX_TOKEN", token.text())
-        .output()
-        .expect("the example's index starts");
-    let address = String::from_utf8_lossy(&started.stdout).trim().to_owned();
+    let index = Index::start(&engine, &format!("{}-index", app.project), &token);
+    let address = index.address();
     copy(&example(), &app.scene.project());
     let rest: String = std::fs::read_to_string(example().join("app.toml"))
         .expect("the example's manifest")
@@ -96,7 +86,7 @@ fn the_shop_as_the_readme_shows_it() {
     let mut session = Session::new(&app.scene)
         .naming(app.image.as_str(), "shop:latest")
         .naming(app.project.as_str(), "shop")
-        .naming(address.as_str(), "<index>")
+        .naming(address, "<index>")
         .naming(engine.address(), "<engine>")
         .naming(port, "<port>");
     let mut run = |about: &str, line: &str| {
@@ -116,8 +106,42 @@ fn the_shop_as_the_readme_shows_it() {
     let leak = format!("pbuild build --no-cache --add-host index:{address} --file Dockerfile.leak --tag leaking .");
     run("a leaking build", &leak).expect_code(10);
     run("the end", "prun stop").expect_code(0);
-    engine.docker(&["rm", "--force", "--volumes", &index]);
     insta::assert_snapshot!("shop", session.text());
+}
+
+/// The README counts the forms of secrets like the example's, whose README says how to make them. How many forms two values have
+/// depends a little on what they are, so several such values are tried.
+#[test]
+fn the_readme_counts_as_many_forms_as_there_are() {
+    let readme = example().join("../../README.md");
+    let readme = std::fs::read_to_string(readme).expect("the README");
+    let counts = |text: &str| -> BTreeSet<String> {
+        text.split("2 secrets in ").skip(1).filter_map(|rest| Some(rest.split_once(" forms")?.0.to_owned())).collect()
+    };
+    let shown = counts(&readme);
+    let scene = Scene::new();
+    let image = Image::new().layer(Layer::new().file("etc/motd", "hello\n"), "COPY motd /etc/motd");
+    scene.write("image.tar", image.docker_legacy("shop:1").tar());
+    let mut counted = BTreeSet::new();
+    for sample in 0..16 {
+        let hex = |name: &str, digits: usize| {
+            ptest::sha256(format!("{name} {sample}").as_bytes())["sha256:".len()..][..digits].to_owned()
+        };
+        let audit = scene.pbuild().args([
+            "audit",
+            "--archive",
+            "image.tar",
+            "--secret",
+            "id=INDEX_TOKEN",
+            "--secret",
+            "id=APP_KEY",
+        ]);
+        let audit = audit.env("INDEX_TOKEN", hex("token", 32)).env("APP_KEY", hex("key", 64)).run();
+        audit.expect_code(0);
+        counted.extend(counts(&audit.stdout()));
+    }
+    assert_eq!(shown.len(), 1, "the README's build and audit search for the same: {shown:?}");
+    assert!(shown.is_subset(&counted), "the README says {shown:?}, and two such secrets have one of {counted:?}");
 }
 
 /// Copies the files of a folder.

@@ -81,8 +81,7 @@ fn written(program: &str, arguments: &[&str], value: &str) -> Vec<Written> {
     let lines = String::from_utf8(output.stdout).expect("hex is ASCII");
     let parse = |line: &str| {
         let (writer, hex) = line.split_once(' ').expect("a name and hex");
-        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
-        Written { writer: format!("{program}: {writer}"), text: (0..hex.len()).step_by(2).map(byte).collect() }
+        Written { writer: format!("{program}: {writer}"), text: base16ct::mixed::decode_vec(hex).expect("hex") }
     };
     lines.lines().map(parse).collect()
 }

@@ -40,7 +40,6 @@ pub struct Deferred<'a> {
 
 /// Why secrets cannot be composed as the manifest says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum CompositionError {
     /// A secret that needs itself.
     #[error("secret `{}` is made of itself: {}", names[0], names.join(" → "))]

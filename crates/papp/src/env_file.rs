@@ -19,7 +19,6 @@ pub enum EnvFileDialect {
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct EnvFile {
     /// The file, below the manifest's folder.
     pub path: PathBuf,

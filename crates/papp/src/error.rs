@@ -8,7 +8,6 @@ use crate::excerpt;
 /// A manifest that cannot be used. Neither the message nor the excerpt shows anything right of a `=`.
 #[derive(Debug, thiserror::Error)]
 #[error("{}:{line}:{column}: {fault}", path.display())]
-#[non_exhaustive]
 pub struct ManifestError {
     /// The file.
     pub path: PathBuf,
@@ -28,7 +27,6 @@ pub struct ManifestError {
 
 /// A fault of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum ManifestFault {
     /// Bytes that are not UTF-8; TOML is.
     NotUtf8 {
@@ -100,7 +98,13 @@ impl ManifestFault {
             Self::UnknownKey { nearest: Some(key), .. } => Some(format!("did you mean `{key}`?")),
             Self::UnknownKey { known, .. } if !known.is_empty() => Some(format!("known here: {}", known.join(", "))),
             Self::NoSuchChoice { choices, .. } => Some(format!("one of {}", choices.join(", "))),
-            _ => None,
+            Self::NotUtf8 { .. }
+            | Self::Syntax { .. }
+            | Self::UnknownKey { .. }
+            | Self::MissingKey { .. }
+            | Self::WrongType { .. }
+            | Self::Rule { .. }
+            | Self::Conflict { .. } => None,
         }
     }
 }

@@ -93,7 +93,7 @@ fn within_value(before: &[u8]) -> bool {
     depth > 0 || around != Around::Nothing
 }
 
-/// The closing quote of a string of one line, or that line's last byte if there is none.
+/// The offset of the quote that closes a string of one line; where none does, that of the line's last byte, or the end of the text.
 fn end_of_string(text: &[u8], opening: usize) -> usize {
     let quote = text[opening];
     let mut at = opening + 1;

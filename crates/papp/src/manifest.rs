@@ -23,7 +23,6 @@ pub enum Inject {
 
 /// `[build]`; command line flags win over each of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Build {
     /// The Dockerfile, relative to the context.
     pub dockerfile: Option<String>,
@@ -37,7 +36,6 @@ pub struct Build {
 
 /// A manifest that keeps every rule of `app.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Manifest {
     /// The project's name.
     pub name: Option<String>,

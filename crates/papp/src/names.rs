@@ -40,6 +40,7 @@ pub(crate) fn is_project(text: &str) -> bool {
 pub(crate) const REFERENCE: &str = "be an image reference such as `registry.example/shop:1.4`";
 
 /// Whether an image reference may be meant; the engine has the last word.
-pub(crate) fn is_reference(text: &str) -> bool {
+#[must_use]
+pub fn is_reference(text: &str) -> bool {
     !text.is_empty() && !text.starts_with('-') && text.bytes().all(|b| b.is_ascii_graphic() && b != b'=')
 }

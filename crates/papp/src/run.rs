@@ -166,7 +166,6 @@ pub struct Mount {
 
 /// `[run]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Run {
     /// How many instances, 1 to 100.
     pub replicas: u32,
@@ -243,7 +242,6 @@ fn health(run: &Table<'_>, text: &str) -> Result<Option<Health>, Located> {
 
 /// A command that runs before the main process of every instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Init {
     /// Its name, in what people see.
     pub name: String,

@@ -66,7 +66,6 @@ pub enum Parts {
 
 /// One declared user secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Secret {
     /// The name.
     pub name: String,

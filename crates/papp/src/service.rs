@@ -86,7 +86,6 @@ pub(crate) const VARIABLE_SETS: &[&str] = &["PG*", "POSTGRES_*", "MYSQL_*", "NAM
 
 /// One declared service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Service {
     /// Its name: the host name that the app uses.
     pub name: String,
@@ -156,8 +155,9 @@ impl Service {
     }
 }
 
-/// An image tag, by the rule of the distribution specification.
-fn is_tag(text: &str) -> bool {
+/// Whether a text is an image tag, by the rule of the distribution specification.
+#[must_use]
+pub fn is_tag(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && !text.starts_with(['.', '-'])
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))

@@ -4,9 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pbuildkit::{Builder, Transport};
-use pcli::arguments::DoctorArguments;
-use pcli::doctor::{self, Finding};
-use pcli::resolve::Purpose;
+use pcli::doctor::{self, Observation, Request};
 use pcli::{FoundManifest, STORE_NAME};
 use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
 use pgateway::Capabilities;
@@ -30,87 +28,87 @@ pub(crate) enum DoctorError {
 /// # Errors
 ///
 /// When the work is stopped, or the report cannot be written.
-pub(crate) async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(request: &Request, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(builder()).await?;
-    let (found, project) = doctor::look(&arguments.secrets, Purpose::Build, &edge.desk());
+    let (found, project) = doctor::look(request, &edge.desk());
     findings.extend(project);
-    findings.extend(files(arguments, found.as_ref()));
-    Ok(doctor::report(&findings, arguments.json, &edge.stdout)?)
+    findings.extend(files(request, found.as_ref()));
+    Ok(doctor::report(&findings, request.json, &edge.stdout)?)
 }
 
 /// The builder that answers, and its abilities.
-async fn builder() -> Vec<Finding> {
+async fn builder() -> Vec<Observation> {
     match BuilderChoice::resolve(&Environment::of_process(), &Flags::default()) {
         Ok(BuilderChoice::Engine(endpoint)) => engine(&endpoint).await,
         Ok(BuilderChoice::Plain(builder)) => plain(&builder).await,
-        Err(error) => vec![Finding::problem("builder", &error.explain())],
+        Err(error) => vec![Observation::problem("builder", &error.explain())],
     }
 }
 
 /// An engine's builder.
-async fn engine(endpoint: &Endpoint) -> Vec<Finding> {
+async fn engine(endpoint: &Endpoint) -> Vec<Observation> {
     let engine = match Engine::connect(endpoint).await {
         Ok(engine) => engine,
-        Err(error) => return vec![Finding::problem("engine", &error.explain())],
+        Err(error) => return vec![Observation::problem("engine", &error.explain())],
     };
-    let mut findings = vec![Finding::ok("engine", engine.describe())];
+    let mut findings = vec![Observation::ok("engine", engine.describe())];
     findings.extend(readable(endpoint.safety()));
     findings.push(match engine.image_store().await {
-        Ok(ImageStore::Layers) => Finding::ok("images", "kept in docker's own store"),
-        Ok(ImageStore::Containerd) => Finding::ok("images", "kept in containerd's store"),
-        Err(error) => Finding::problem("images", &DoctorError::ImageStore(error).explain()),
+        Ok(ImageStore::Layers) => Observation::ok("images", "kept in docker's own store"),
+        Ok(ImageStore::Containerd) => Observation::ok("images", "kept in containerd's store"),
+        Err(error) => Observation::problem("images", &DoctorError::ImageStore(error).explain()),
     });
     findings.extend(buildkit(&engine).await);
     findings
 }
 
 /// A builder by itself.
-async fn plain(builder: &PlainBuilder) -> Vec<Finding> {
-    let mut findings = vec![Finding::ok("builder", builder.to_string())];
+async fn plain(builder: &PlainBuilder) -> Vec<Observation> {
+    let mut findings = vec![Observation::ok("builder", builder.to_string())];
     findings.extend(readable(builder.safety()));
     findings.push(match builder.loads() {
-        true => Finding::ok("images", "loaded into the engine, as default-load=true says"),
-        false => Finding::ok("images", "stay in the builder's cache without --load, --push or --output"),
+        true => Observation::ok("images", "loaded into the engine, as default-load=true says"),
+        false => Observation::ok("images", "stay in the builder's cache without --load, --push or --output"),
     });
     findings.extend(buildkit(builder).await);
     findings
 }
 
-fn readable(safety: Safety) -> Option<Finding> {
+fn readable(safety: Safety) -> Option<Observation> {
     let text = "the engine is reached over plain TCP: everybody on the way can read the secrets";
-    (safety == Safety::Plaintext).then(|| Finding::warning("engine", text, "use ssh:// or TLS"))
+    (safety == Safety::Plaintext).then(|| Observation::warning("engine", text, "use ssh:// or TLS"))
 }
 
-async fn buildkit(transport: impl Into<Transport>) -> Vec<Finding> {
+async fn buildkit(transport: impl Into<Transport>) -> Vec<Observation> {
     let asked = match Builder::connect(transport).await {
         Ok(builder) => builder.capabilities().await,
         Err(error) => Err(error),
     };
     match asked {
         Ok(capabilities) => able(&capabilities),
-        Err(error) => vec![Finding::problem("buildkit", &error.explain())],
+        Err(error) => vec![Observation::problem("buildkit", &error.explain())],
     }
 }
 
-fn able(capabilities: &Capabilities) -> Vec<Finding> {
+fn able(capabilities: &Capabilities) -> Vec<Observation> {
     let secrets = if capabilities.operation(Capabilities::SECRET_ENVIRONMENT) {
-        Finding::ok("buildkit", "steps can have secrets as environment variables")
+        Observation::ok("buildkit", "steps can have secrets as environment variables")
     } else if capabilities.operation(Capabilities::SECRET_MOUNT) {
-        Finding::ok("buildkit", "steps get secrets by mounts and a prelude, which needs a /bin/sh in the image")
+        Observation::ok("buildkit", "steps get secrets by mounts and a prelude, which needs a /bin/sh in the image")
     } else {
-        Finding::problem("buildkit", &DoctorError::NoSecrets.explain())
+        Observation::problem("buildkit", &DoctorError::NoSecrets.explain())
     };
     let inside = if capabilities.frontend("gateway.exec") { "can" } else { "cannot" };
-    vec![secrets, Finding::ok("buildkit", format!("programs {inside} run inside the builder (gateway.exec)"))]
+    vec![secrets, Observation::ok("buildkit", format!("programs {inside} run inside the builder (gateway.exec)"))]
 }
 
 /// Env files that a COPY or a commit could take.
-fn files(arguments: &DoctorArguments, found: Option<&FoundManifest>) -> Vec<Finding> {
+fn files(request: &Request, found: Option<&FoundManifest>) -> Vec<Observation> {
     let folder = found.map(FoundManifest::directory).filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let mut files: Vec<PathBuf> = coverage::env_files(folder);
     let declared = found.into_iter().flat_map(|found| found.manifest.env_files.iter().map(|file| file.path.clone()));
-    let given = arguments.secrets.environment_files.iter().filter_map(|file| below(folder, file));
+    let given = request.sources.env_files.iter().filter_map(|file| below(folder, file));
     files.extend(declared.chain(given).filter(|file| folder.join(file).is_file()));
     files.sort();
     files.dedup();
@@ -126,18 +124,18 @@ fn files(arguments: &DoctorArguments, found: Option<&FoundManifest>) -> Vec<Find
     let mut findings = Vec::new();
     if !open.is_empty() {
         let text = format!("{} could get into an image", open.join(", "));
-        findings.push(Finding::warning("files", text, format!("list them in {}", coverage.file.display())));
+        findings.push(Observation::warning("files", text, format!("list them in {}", coverage.file.display())));
     }
     if !tracked.is_empty() {
         let text = format!("git does not ignore {}", tracked.join(", "));
-        findings.push(Finding::warning(
+        findings.push(Observation::warning(
             "files",
             text,
             format!("list them in .gitignore; {STORE_NAME} is the file to commit"),
         ));
     }
     if findings.is_empty() {
-        findings.push(Finding::ok("files", format!("{} stays out of images and of git", names.join(", "))));
+        findings.push(Observation::ok("files", format!("{} stays out of images and of git", names.join(", "))));
     }
     findings
 }

@@ -280,7 +280,7 @@ impl Explain for SourceReadError {
                     LayoutError::NotALayout => {
                         diagnostic.help(format!("dir:{} searches it as a folder with files", path.display()))
                     }
-                    _ => diagnostic,
+                    LayoutError::Io(_) | LayoutError::NoSuchImage(_) => diagnostic,
                 }
             }
         }

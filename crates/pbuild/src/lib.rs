@@ -35,6 +35,8 @@ mod doctor;
 mod edge;
 mod explain;
 mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 mod memory;
 mod new;
 mod oci_layout;
@@ -48,6 +50,7 @@ mod site;
 use std::ffi::OsString;
 
 use clap::CommandFactory as _;
+use pcli::resolve::Purpose;
 use pscreen::stage::Stage;
 use pscreen::{Ending, Exit, Printer};
 
@@ -73,7 +76,7 @@ async fn carry_out(command: &Command, edge: &Edge) -> Result<Exit, Failure> {
     let environment = |name: &str| std::env::var(name).ok();
     match command {
         Command::New(arguments) => new::run(&plan::draft(arguments)?, edge),
-        Command::Doctor(arguments) => doctor::run(arguments, edge).await,
+        Command::Doctor(arguments) => doctor::run(&arguments.request(Purpose::Build), edge).await,
         Command::Build(arguments) => {
             let ignored = arguments.ignored.given();
             if !ignored.is_empty() {

@@ -5,7 +5,7 @@
 
 mod arguments;
 mod compose;
-mod interpolation;
+pub(crate) mod interpolation;
 pub(crate) mod names;
 mod page;
 mod plan;
@@ -21,7 +21,7 @@ use std::path::{Component, Path, PathBuf};
 use papp::{Manifest, ManifestError};
 use pcli::{MANIFEST_NAME, find_manifest, trust};
 use pscreen::Exit;
-use psecret::SecretError;
+use psecret::{Dialect, EnvFile, SecretError};
 
 use crate::edge::{Edge, Explain as _, Failure};
 use crate::files::coverage;
@@ -263,6 +263,25 @@ fn trust_what_was_written(path: &Path, edge: &Edge) -> Result<(), Failure> {
         edge.stderr.warning(&format!("{error}; the build needs --trust-config"));
     }
     Ok(())
+}
+
+/// The manifest of a project with these files. The fuzz target calls this: it has no folder that they could lie in.
+///
+/// # Errors
+/// The name of the file that cannot be read.
+pub(crate) fn draft_of(dockerfile: &str, env_file: &[u8], compose: &str) -> Result<String, &'static str> {
+    let mut variables = Variables::default();
+    variables.take(EnvFile::parse(env_file, Dialect::Dotenv).map_err(|_| ".env")?, Path::new(".env"));
+    let composition = Composition::read(compose, &|name| variables.has_value(name)).map_err(|_| compose::FILES[0])?;
+    let project = Project {
+        folder: "/shop".into(),
+        dockerfile: "/shop/Dockerfile".into(),
+        dockerfile_text: dockerfile.to_owned(),
+        tool_files: String::new(),
+        variables,
+        composition: Some(composition),
+    };
+    Ok(page::text(&project.draft(&[])))
 }
 
 /// Shows the manifest in a few lines.

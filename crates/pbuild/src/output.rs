@@ -4,9 +4,9 @@
 //! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a [`Cleared`]
 //! are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves nothing behind.
 
+mod destination;
 mod elsewhere;
 mod error;
-mod place;
 mod registry;
 mod spec;
 
@@ -16,18 +16,18 @@ use pscan::{NeedleSet, Report, Verdict};
 
 use crate::edge::{Edge, Failure};
 use crate::plan::AttestationReach;
+pub(crate) use destination::Destination;
 pub(crate) use error::OutputError;
-pub(crate) use place::Place;
 use pproof::Proof;
 pub(crate) use spec::{Outputs, Shorthand};
 
 /// Results on their way here, which nobody has looked at.
 #[derive(Debug)]
-pub(crate) struct Pending(Vec<Place>);
+pub(crate) struct Pending(Vec<Destination>);
 
 /// Results that were received and hold no secret.
 #[derive(Debug)]
-pub(crate) struct Cleared(Vec<Place>);
+pub(crate) struct Cleared(Vec<Destination>);
 
 /// The outcome of a look at results.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) enum OutputVerdict {
 
 impl Pending {
     /// The results that these places will receive.
-    pub(crate) fn new(places: Vec<Place>) -> Self {
+    pub(crate) fn new(places: Vec<Destination>) -> Self {
         Self(places)
     }
 
@@ -87,7 +87,7 @@ impl Pending {
 impl Cleared {
     /// Whether standard output belongs to a result, so that nothing else may be written there.
     pub(crate) fn takes_standard_output(&self) -> bool {
-        self.0.iter().any(Place::is_standard_output)
+        self.0.iter().any(Destination::is_standard_output)
     }
 
     /// Puts everything where the user wants it.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use psecret::Dialect;
 
-use crate::resolve::{SecretSources, Strictness, Trust};
+use crate::doctor;
+use crate::resolve::{Purpose, SecretSources, Strictness, Trust};
 
 /// The flags, as clap reads them.
 #[derive(Clone, Debug, Default, Args)]
@@ -53,6 +54,19 @@ pub struct DoctorArguments {
     /// Where secrets come from.
     #[command(flatten)]
     pub secrets: SecretArguments,
+}
+
+impl DoctorArguments {
+    /// What the flags ask for, in a tool of this purpose.
+    #[must_use]
+    pub fn request(&self, purpose: Purpose) -> doctor::Request {
+        doctor::Request {
+            config: self.secrets.config.clone(),
+            sources: self.secrets.sources(purpose.dialect()),
+            purpose,
+            json: self.json,
+        }
+    }
 }
 
 /// How lines of an env file are read.

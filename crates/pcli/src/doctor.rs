@@ -4,20 +4,32 @@
 //! finding holds a value.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use psecret::{Inputs, Searchability, Unprotected};
 use pvault::Environment;
 use serde::Serialize;
 
-use crate::arguments::SecretArguments;
-use crate::resolve::{Purpose, Resolution, resolve};
+use crate::resolve::{Purpose, Resolution, SecretSources, resolve};
 use crate::secrets::Desk;
 use crate::trust::{Trusted, acts, acts_on_host};
 use crate::{FoundManifest, IDENTITY_VARIABLE, ProjectStore, find_manifest, identity, identity_path, last_builds};
 use pscreen::words::counted;
 use pscreen::{Diagnostic, Exit, Printer};
+
+/// What a doctor looks at, and how it tells.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The manifest that was named.
+    pub config: Option<PathBuf>,
+    /// Where the values of the secrets come from.
+    pub sources: SecretSources,
+    /// What the tool needs them for.
+    pub purpose: Purpose,
+    /// Whether the report is one JSON object.
+    pub json: bool,
+}
 
 /// How well something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -33,7 +45,7 @@ pub enum Health {
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct Observation {
     /// How well it is.
     pub health: Health,
     /// What was looked at: `engine`, `store`, …
@@ -48,7 +60,7 @@ pub struct Finding {
     pub exit: Option<Exit>,
 }
 
-impl Finding {
+impl Observation {
     /// Something that is well.
     #[must_use]
     pub fn ok(about: &str, text: impl Into<String>) -> Self {
@@ -72,32 +84,33 @@ impl Finding {
 
 /// Looks at the project: manifest, trust, identity, store, secrets, env files.
 #[must_use]
-pub fn look(arguments: &SecretArguments, purpose: Purpose, desk: &Desk) -> (Option<FoundManifest>, Vec<Finding>) {
+pub fn look(request: &Request, desk: &Desk) -> (Option<FoundManifest>, Vec<Observation>) {
+    let purpose = request.purpose;
     let environment = |name: &str| std::env::var_os(name);
     let mut findings = Vec::new();
-    let found = match find_manifest(arguments.config.as_deref(), &[Path::new("")]) {
+    let found = match find_manifest(request.config.as_deref(), &[Path::new("")]) {
         Ok(found) => found,
         Err(error) => {
-            findings.push(Finding::problem("manifest", &error.diagnostic()));
+            findings.push(Observation::problem("manifest", &error.diagnostic()));
             return (None, findings);
         }
     };
     match &found {
-        Some(found) => findings.push(Finding::ok("manifest", found.path.display().to_string())),
-        None => findings.push(Finding::warning("manifest", "there is no app.toml here", "pbuild new writes one")),
+        Some(found) => findings.push(Observation::ok("manifest", found.path.display().to_string())),
+        None => findings.push(Observation::warning("manifest", "there is no app.toml here", "pbuild new writes one")),
     }
     if let Some(found) = &found {
         findings.extend(trust(found, purpose, &environment));
     }
     let directory = found.as_ref().map_or(Path::new(""), FoundManifest::directory);
     store(directory, &environment, &mut findings);
-    secrets(arguments, found.as_ref(), purpose, desk, &mut findings);
+    secrets(request, found.as_ref(), desk, &mut findings);
     unused(directory, &environment, &mut findings);
     (found, findings)
 }
 
 /// What the manifest asks for: how much of it is trusted, and each thing that it would do with this machine.
-fn trust(found: &FoundManifest, purpose: Purpose, environment: &Environment<'_>) -> Vec<Finding> {
+fn trust(found: &FoundManifest, purpose: Purpose, environment: &Environment<'_>) -> Vec<Observation> {
     let trusted = Trusted::remembered(found, environment);
     let acts = acts(&found.manifest);
     let open = acts.iter().filter(|act| !trusted.covers(act)).count();
@@ -106,22 +119,28 @@ fn trust(found: &FoundManifest, purpose: Purpose, environment: &Environment<'_>)
         None => format!("look at the manifest, then `{} trust`", purpose.tool()),
     };
     let mut findings = vec![match trusted.danger() {
-        Some(danger) => Finding::warning("trust", format!("{}: {danger}", found.path.display()), advice.clone()),
-        None if acts.is_empty() => Finding::ok("trust", "the manifest asks for nothing that needs trust"),
-        None if open == 0 => Finding::ok("trust", format!("all {} entries that need trust are trusted", acts.len())),
+        Some(danger) => Observation::warning("trust", format!("{}: {danger}", found.path.display()), advice.clone()),
+        None if acts.is_empty() => Observation::ok("trust", "the manifest asks for nothing that needs trust"),
+        None if open == 0 => {
+            Observation::ok("trust", format!("all {} entries that need trust are trusted", acts.len()))
+        }
         None => {
             let text = format!("{open} of {} entries that need trust are not trusted", acts.len());
-            Finding::warning("trust", text, format!("{advice}; values from flags and the store need none"))
+            Observation::warning("trust", text, format!("{advice}; values from flags and the store need none"))
         }
     }];
     findings.extend(acts_on_host(&found.manifest).iter().map(|act| {
         let text = format!("line {}: {}", act.line, act.told);
-        if trusted.covers(act) { Finding::ok("host", text) } else { Finding::warning("host", text, advice.clone()) }
+        if trusted.covers(act) {
+            Observation::ok("host", text)
+        } else {
+            Observation::warning("host", text, advice.clone())
+        }
     }));
     findings
 }
 
-fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Finding>) {
+fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Observation>) {
     let identity = identity(environment);
     let place = match environment(IDENTITY_VARIABLE) {
         Some(_) => IDENTITY_VARIABLE.to_owned(),
@@ -129,73 +148,66 @@ fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Fin
     };
     let store = match ProjectStore::beside(directory, environment) {
         Ok(store) => store,
-        Err(error) => return findings.push(Finding::problem("store", &error.diagnostic())),
+        Err(error) => return findings.push(Observation::problem("store", &error.diagnostic())),
     };
     let identity = match identity {
         Ok(identity) => {
-            findings.push(Finding::ok("identity", place));
+            findings.push(Observation::ok("identity", place));
             identity
         }
         // Nobody needs an identity where nothing is sealed.
         Err(error) if !store.exists() && error.is_closed() => {
-            return findings.push(Finding::ok("store", "none; `pbuild secrets init` makes one"));
+            return findings.push(Observation::ok("store", "none; `pbuild secrets init` makes one"));
         }
-        Err(error) => return findings.push(Finding::problem("identity", &error.diagnostic())),
+        Err(error) => return findings.push(Observation::problem("identity", &error.diagnostic())),
     };
     if !store.exists() {
-        return findings.push(Finding::ok("store", "none; `pbuild secrets init` makes one"));
+        return findings.push(Observation::ok("store", "none; `pbuild secrets init` makes one"));
     }
     findings.push(match store.read(&identity) {
         Ok(content) => {
             let (secrets, readers) = (content.names().count(), content.recipients().count());
             let (secrets, readers) = (counted(secrets, "secret"), counted(readers, "recipient"));
-            Finding::ok("store", format!("{} opens: {secrets}, {readers}", store.path().display()))
+            Observation::ok("store", format!("{} opens: {secrets}, {readers}", store.path().display()))
         }
-        Err(error) => Finding::problem("store", &error.diagnostic()),
+        Err(error) => Observation::problem("store", &error.diagnostic()),
     });
 }
 
-fn secrets(
-    arguments: &SecretArguments,
-    found: Option<&FoundManifest>,
-    purpose: Purpose,
-    desk: &Desk,
-    findings: &mut Vec<Finding>,
-) {
+fn secrets(request: &Request, found: Option<&FoundManifest>, desk: &Desk, findings: &mut Vec<Observation>) {
     let environment = |name: &str| std::env::var_os(name);
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
-    let sources = arguments.sources(purpose.dialect());
     // What is at hand, without running any command that fetches values.
-    let resolution = match resolve(&sources, found, Purpose::List, &mut inputs, &desk.cancellation) {
+    let resolution = match resolve(&request.sources, found, Purpose::List, &mut inputs, &desk.cancellation) {
         Ok(resolution) => resolution,
-        Err(error) => return findings.push(Finding::problem("secrets", &error.diagnostic())),
+        Err(error) => return findings.push(Observation::problem("secrets", &error.diagnostic())),
     };
-    findings.extend(resolution.warnings.iter().map(|text| Finding::warning("secrets", text.clone(), "see above")));
+    findings.extend(resolution.warnings.iter().map(|text| Observation::warning("secrets", text.clone(), "see above")));
     for secret in &resolution.secrets {
         findings.push(searchability(secret));
     }
     for declared in found.into_iter().flat_map(|found| &found.manifest.secrets) {
-        findings.extend(absent(declared, &resolution, purpose));
+        findings.extend(absent(declared, &resolution, request.purpose));
     }
 }
 
-fn searchability(secret: &psecret::Secret) -> Finding {
+fn searchability(secret: &psecret::Secret) -> Observation {
     let (about, source) = (secret.name().as_str(), secret.source().to_string());
     match Searchability::of(secret.value()) {
-        Searchability::Full => Finding::ok(about, format!("from {source}; searched for in every form")),
-        Searchability::Weak => Finding::warning(
+        Searchability::Full => Observation::ok(about, format!("from {source}; searched for in every form")),
+        Searchability::Weak => Observation::warning(
             about,
             format!("from {source}; weak: 4 to 7 bytes are found as a whole word only"),
             "use a value of 8 bytes or more",
         ),
-        Searchability::Empty => Finding::warning(about, format!("from {source}; empty"), "give it a value"),
+        Searchability::Empty => Observation::warning(about, format!("from {source}; empty"), "give it a value"),
         Searchability::Unprotected(why) => {
             let why = match why {
                 Unprotected::TooShort => "too short",
                 Unprotected::CommonWord => "a common word",
             };
-            Finding::warning(
+            Observation::warning(
                 about,
                 format!("from {source}; unprotected: {why}, so it is neither masked nor searched for"),
                 "use a longer value; if it is no secret, declare it in [env]",
@@ -205,7 +217,7 @@ fn searchability(secret: &psecret::Secret) -> Finding {
 }
 
 /// A declared secret without a value here: fetched later, not trusted, or missing.
-fn absent(declared: &papp::Secret, resolution: &Resolution, purpose: Purpose) -> Option<Finding> {
+fn absent(declared: &papp::Secret, resolution: &Resolution, purpose: Purpose) -> Option<Observation> {
     let name = declared.name.as_str();
     let is_there = resolution.secrets.iter().any(|secret| secret.name().as_str() == name);
     if is_there || resolution.deferred.iter().any(|deferred| deferred == name) {
@@ -213,10 +225,10 @@ fn absent(declared: &papp::Secret, resolution: &Resolution, purpose: Purpose) ->
     }
     if let Some(entry) = resolution.untrusted.iter().find(|entry| entry.name == name) {
         let advice = format!("{} trust", purpose.tool());
-        return Some(Finding::warning(name, format!("waits for trust: {}", entry.act.told), advice));
+        return Some(Observation::warning(name, format!("waits for trust: {}", entry.act.told), advice));
     }
     if matches!(declared.from, Some(papp::Origin::Command { .. })) {
-        return Some(Finding::ok(name, "fetched by its command when it is needed"));
+        return Some(Observation::ok(name, "fetched by its command when it is needed"));
     }
     let is_needed = match purpose {
         Purpose::Build => declared.in_build(),
@@ -225,20 +237,20 @@ fn absent(declared: &papp::Secret, resolution: &Resolution, purpose: Purpose) ->
     };
     is_needed.then(|| {
         let advice = format!("pbuild secrets set {name}, or write it into a file of env_files");
-        let finding = Finding::warning(name, format!("no value (line {} of the manifest)", declared.line), advice);
-        Finding { health: Health::Problem, exit: Some(Exit::SecretMissing), ..finding }
+        let finding = Observation::warning(name, format!("no value (line {} of the manifest)", declared.line), advice);
+        Observation { health: Health::Problem, exit: Some(Exit::SecretMissing), ..finding }
     })
 }
 
 /// Secrets that the last builds were given and that no command of theirs mentioned.
-fn unused(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Finding>) {
+fn unused(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Observation>) {
     let builds = last_builds(directory, environment);
     let Some(last) = builds.last() else { return };
     for secret in &last.secrets {
         let uses: Vec<_> =
             builds.iter().flat_map(|build| &build.secrets).filter(|used| used.name == secret.name).collect();
         if uses.iter().all(|used| !used.mentioned) {
-            findings.push(Finding::warning(
+            findings.push(Observation::warning(
                 &secret.name,
                 format!("no command of the last {} builds mentions it", uses.len()),
                 "scope = \"run\" if only the app needs it; `pbuild secrets advise` knows more",
@@ -267,7 +279,7 @@ pub fn not_ignored_by_git(folder: &Path, files: &[String]) -> Vec<String> {
 /// # Errors
 ///
 /// When it cannot be written as JSON.
-pub fn report(findings: &[Finding], json: bool, stdout: &Printer) -> Result<Exit, Diagnostic> {
+pub fn report(findings: &[Observation], json: bool, stdout: &Printer) -> Result<Exit, Diagnostic> {
     if json {
         let document = serde_json::json!({ "version": 1, "findings": findings });
         stdout.line(&document.to_string());
@@ -298,14 +310,16 @@ mod tests {
     #[test]
     fn the_first_problem_decides_the_code_and_warnings_decide_none() {
         let printer = Printer::new(Box::new(std::io::sink()), Colour::Never);
-        let ok = Finding::ok("store", "none");
-        let warning = Finding::warning("KEY", "weak", "longer");
-        let problem =
-            Finding::problem("engine", &Diagnostic::error("none answers", Exit::EngineUnreachable).help("start it"));
+        let ok = Observation::ok("store", "none");
+        let warning = Observation::warning("KEY", "weak", "longer");
+        let problem = Observation::problem(
+            "engine",
+            &Diagnostic::error("none answers", Exit::EngineUnreachable).help("start it"),
+        );
         assert_eq!(problem.advice.as_deref(), Some("start it"));
-        let code = |findings: &[Finding]| report(findings, false, &printer).unwrap();
+        let code = |findings: &[Observation]| report(findings, false, &printer).unwrap();
         assert_eq!(code(&[ok.clone(), warning.clone()]), Exit::Done);
-        assert_eq!(code(&[ok, problem, Finding { health: Health::Problem, ..warning }]), Exit::EngineUnreachable);
+        assert_eq!(code(&[ok, problem, Observation { health: Health::Problem, ..warning }]), Exit::EngineUnreachable);
     }
 
     #[test]

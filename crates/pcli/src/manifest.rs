@@ -1,4 +1,4 @@
-//! Finding and reading `app.toml`, for both tools.
+//! Observation and reading `app.toml`, for both tools.
 
 use std::fs;
 use std::io;
@@ -35,7 +35,6 @@ impl FoundManifest {
 
 /// Why there is no manifest although there should be one.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum FindError {
     /// The file that the user named does not exist.
     #[error("--config {}: no such file", path.display())]

@@ -42,7 +42,6 @@ const TOOL: &str = "pbuild";
 
 /// Why the store cannot be used. No message holds a value.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SealedError {
     /// The file or the identity is not as it should be.
     #[error(transparent)]
@@ -133,8 +132,14 @@ impl SealedError {
     fn exit(&self) -> Exit {
         match self {
             Self::WeakKey | Self::ShortPassphrase | Self::TwoPassphrases | Self::NoTerminal => Exit::Usage,
-            // Ctrl-C at the prompt.
-            _ => Exit::Store,
+            Self::Vault(_)
+            | Self::Content { .. }
+            | Self::Absent { .. }
+            | Self::NoHome
+            | Self::NotText { .. }
+            | Self::Prompt(_)
+            | Self::Random(_)
+            | Self::NotListed { .. } => Exit::Store,
         }
     }
 
@@ -283,7 +288,7 @@ fn fresh_key() -> Result<DigestKey, SealedError> {
 /// The text of a new key, for the variable.
 pub(crate) fn cache_key_text() -> Result<Zeroizing<String>, SealedError> {
     let bytes = random_bytes()?;
-    Ok(Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok(Zeroizing::new(base16ct::lower::encode_string(bytes.as_slice())))
 }
 
 /// As many bytes as a key has, from the kernel's random numbers.

@@ -23,7 +23,6 @@ const FILE: &str = "trusted";
 
 /// Why trust cannot be kept.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TrustError {
     /// There is no state folder.
     #[error("no place to remember trust: neither HOME nor XDG_STATE_HOME is an absolute path")]
@@ -118,7 +117,7 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
         hash.update(part.len().to_le_bytes());
         hash.update(part);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&hash.finalize())
 }
 
 /// What one entry of a manifest does, if it is let.

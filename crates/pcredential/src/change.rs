@@ -105,7 +105,7 @@ fn native(service: &ServiceRecord, which: &[Which]) -> String {
         .iter()
         .map(|which| {
             let hash = Sha1::digest(Sha1::digest(service.credential_of(*which).expose()));
-            let hex: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+            let hex = base16ct::upper::encode_string(&hash);
             format!("mysql_native_password USING '*{hex}'")
         })
         .collect();
@@ -129,9 +129,9 @@ fn access_list(service: &ServiceRecord, client: &str, before: &str) -> Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ledger, NewService, Step};
+    use crate::{Ledger, NewService, Stage};
 
-    fn rotating(kind: ServiceKind, step: Step) -> Ledger {
+    fn rotating(kind: ServiceKind, step: Stage) -> Ledger {
         let mut ledger = Ledger::new("shop");
         ledger.add(NewService { name: "it", kind, image: "image", volume: "volume", database: None, created: 0 });
         ledger.begin_rotation("it");
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn r9_no_password_stands_in_an_argument() {
         for kind in ServiceKind::ALL {
-            let ledger = rotating(kind, Step::Revoking);
+            let ledger = rotating(kind, Stage::Revoking);
             let service = &ledger.services()[0];
             for probe in [enable(service), revoke(service)] {
                 assert!(values(&ledger).iter().all(|value| !format!("{probe:?}").contains(value)), "{kind}");
@@ -165,13 +165,13 @@ mod tests {
     #[test]
     fn r9_servers_that_take_a_hash_never_hear_the_password_in_a_statement() {
         for kind in [ServiceKind::Postgres, ServiceKind::Mariadb] {
-            let ledger = rotating(kind, Step::Publishing);
+            let ledger = rotating(kind, Stage::Publishing);
             let [_, current, next] = values(&ledger);
             for probe in [enable(&ledger.services()[0]), revoke(&ledger.services()[0])] {
                 assert!(!input(&probe).contains(&current) && !input(&probe).contains(&next), "{kind}");
             }
         }
-        let ledger = rotating(ServiceKind::Valkey, Step::Publishing);
+        let ledger = rotating(ServiceKind::Valkey, Stage::Publishing);
         let [_, current, next] = values(&ledger);
         let text = input(&enable(&ledger.services()[0]));
         let statement = text.lines().find(|line| line.starts_with("ACL")).unwrap();
@@ -185,14 +185,13 @@ mod tests {
             let text = input(&revoke(&ledger.services()[0]));
             text.lines().find(|line| line.starts_with("ACL")).unwrap().matches('#').count()
         };
-        assert_eq!([Step::Enabling, Step::Publishing, Step::Revoking].map(hashes), [2, 2, 1]);
+        assert_eq!([Stage::Enabling, Stage::Publishing, Stage::Revoking].map(hashes), [2, 2, 1]);
     }
 
     #[test]
     fn mariadbs_hash_is_the_servers_own() {
         // SELECT PASSWORD('secret') on a server.
         let hash = Sha1::digest(Sha1::digest("secret"));
-        let hex: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
-        assert_eq!(hex, "14E65567ABDB5135D0CFD9A70B3032C179A49EE7");
+        assert_eq!(base16ct::upper::encode_string(&hash), "14E65567ABDB5135D0CFD9A70B3032C179A49EE7");
     }
 }

@@ -28,7 +28,7 @@ pub(crate) enum Sign {
 
 /// What a probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Login {
     /// It worked.
     Done,
     /// The service answered, and does not take this credential.
@@ -52,18 +52,18 @@ impl Probe {
 
     /// Judges the program's exit code and all that it wrote.
     #[must_use]
-    pub fn judge(&self, code: i64, output: &[u8]) -> Verdict {
+    pub fn judge(&self, code: i64, output: &[u8]) -> Login {
         let says = |words: &[&str]| words.iter().any(|word| contains(output, word.as_bytes()));
         let done = match self.done {
             Sign::Success => code == 0,
             Sign::Says(words) => says(words),
         };
         if done {
-            Verdict::Done
+            Login::Done
         } else if says(self.refused) {
-            Verdict::Refused
+            Login::Refused
         } else {
-            Verdict::NotYet
+            Login::NotYet
         }
     }
 }

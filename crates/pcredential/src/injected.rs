@@ -16,12 +16,12 @@ pub struct InjectedVariable<'a> {
     name: String,
     service: &'a str,
     value: InjectedValue<'a>,
-    place: Place,
+    shape: Shape,
 }
 
 /// Where the app finds the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Shape {
     /// In the variable.
     Variable,
     /// In a file, whose path the variable holds.
@@ -53,8 +53,8 @@ impl InjectedVariable<'_> {
 
     /// Where the app finds its value.
     #[must_use]
-    pub fn place(&self) -> Place {
-        self.place
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Its value.
@@ -112,7 +112,7 @@ pub fn injected<'a, 'p>(
         for (_, set) in sets.iter().filter(|(name, _)| *name == service.name()) {
             own.extend(of_set(service, *set, &own));
         }
-        for (name, value, place) in own {
+        for (name, value, shape) in own {
             if let Some(other) = variables.iter().find(|variable| variable.name == name) {
                 // A set may give a service a name that it has already.
                 if other.service == service.name() {
@@ -124,7 +124,7 @@ pub fn injected<'a, 'p>(
                     variable: name,
                 });
             }
-            variables.push(InjectedVariable { name, service: service.name(), value, place });
+            variables.push(InjectedVariable { name, service: service.name(), value, shape });
         }
     }
     Ok(variables)
@@ -167,7 +167,7 @@ impl<'a> Owners<'a> {
     }
 }
 
-type Named<'a> = (String, InjectedValue<'a>, Place);
+type Named<'a> = (String, InjectedValue<'a>, Shape);
 
 /// What a set adds to the variables that a service has.
 fn of_set<'a>(service: &'a ServiceRecord, set: VariableSet, own: &[Named<'a>]) -> Vec<Named<'a>> {
@@ -184,14 +184,14 @@ fn of_set<'a>(service: &'a ServiceRecord, set: VariableSet, own: &[Named<'a>]) -
             InjectedValue::Credential(credential) => InjectedValue::Credential(credential),
             InjectedValue::Composed(_) => InjectedValue::Composed(connection_url(service)),
         };
-        Some((format!("{name}_FILE"), value, Place::File))
+        Some((format!("{name}_FILE"), value, Shape::File))
     };
     match set {
         VariableSet::Named => of_service(service, false),
         VariableSet::Files => own.iter().filter_map(in_file).collect(),
         VariableSet::Libpq | VariableSet::Postgres | VariableSet::Mysql => {
             let names = set.fixed().iter();
-            names.map(|(of, name)| ((*name).to_owned(), part(*of), Place::Variable)).collect()
+            names.map(|(of, name)| ((*name).to_owned(), part(*of), Shape::Variable)).collect()
         }
     }
 }
@@ -220,7 +220,7 @@ fn of_service(service: &ServiceRecord, standard: bool) -> Vec<Named<'_>> {
         variables.push(public("CONNECTION", connection.to_owned()));
     }
     variables.push((url, InjectedValue::Composed(connection_url(service))));
-    variables.into_iter().map(|(name, value)| (name, value, Place::Variable)).collect()
+    variables.into_iter().map(|(name, value)| (name, value, Shape::Variable)).collect()
 }
 
 /// A service's name as the beginning of variable names: `read-replica` is `READ_REPLICA`.
@@ -394,7 +394,7 @@ mod tests {
                 "PGPASSWORD_FILE",
             ]
         );
-        let files = variables.iter().filter(|variable| variable.place() == Place::File);
+        let files = variables.iter().filter(|variable| variable.shape() == Shape::File);
         assert!(files.clone().count() > 3 && files.clone().all(|variable| variable.name().ends_with("_FILE")));
         // Two services that would fill one name are named, whatever they are asked for.
         let clash = [("db", VariableSet::Libpq), ("other", VariableSet::Libpq)];

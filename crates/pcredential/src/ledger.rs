@@ -12,7 +12,7 @@ use crate::credential::{self, ServiceCredential};
 use crate::error::LedgerError;
 use crate::identifier;
 use crate::kind::{Family, ServiceKind};
-use crate::rotation::{Pending, SealedPending, Slot, Step, Which};
+use crate::rotation::{Pending, SealedPending, Slot, Stage, Which};
 use sealed::{Header, Opened, Sealed, SealedService};
 
 /// The newest version of the sealed ledger that we read, and the one that we write; 1 knew no rotation.
@@ -212,7 +212,7 @@ impl Ledger {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name)
             && service.pending.is_none()
         {
-            let (step, slot) = (Step::Enabling, service.slot.other());
+            let (step, slot) = (Stage::Enabling, service.slot.other());
             service.pending = Some(Pending { step, slot, credential: ServiceCredential::generate() });
         }
     }
@@ -220,7 +220,7 @@ impl Ledger {
     /// Notes the next step of a rotation; it never goes back.
     ///
     /// Seal the ledger before doing what the step announces.
-    pub fn advance(&mut self, name: &str, step: Step) {
+    pub fn advance(&mut self, name: &str, step: Stage) {
         let service = self.services.iter_mut().find(|service| service.name == name);
         if let Some(pending) = service.and_then(|service| service.pending.as_mut()) {
             pending.step = pending.step.max(step);
@@ -420,8 +420,8 @@ impl ServiceRecord {
     /// Which of the two instances are given.
     fn published(&self) -> Which {
         match &self.pending {
-            Some(Pending { step: Step::Publishing | Step::Revoking, .. }) => Which::Next,
-            Some(Pending { step: Step::Enabling, .. }) | None => Which::Current,
+            Some(Pending { step: Stage::Publishing | Stage::Revoking, .. }) => Which::Next,
+            Some(Pending { step: Stage::Enabling, .. }) | None => Which::Current,
         }
     }
 
@@ -432,13 +432,13 @@ impl ServiceRecord {
 
     /// The credentials that the service takes now: both, until the current one is about to be revoked.
     pub(crate) fn valid(&self) -> impl Iterator<Item = &ServiceCredential> {
-        let revoking = self.step() == Some(Step::Revoking);
+        let revoking = self.stage() == Some(Stage::Revoking);
         self.credentials().skip(usize::from(revoking))
     }
 
     /// How far a rotation has come, if one is under way.
     #[must_use]
-    pub fn step(&self) -> Option<Step> {
+    pub fn stage(&self) -> Option<Stage> {
         self.pending.as_ref().map(|pending| pending.step)
     }
 

@@ -43,8 +43,8 @@ mod variable_set;
 
 pub use credential::ServiceCredential;
 pub use error::{InjectedError, LedgerError};
-pub use injected::{InjectedValue, InjectedVariable, Place, injected};
+pub use injected::{InjectedValue, InjectedVariable, Shape, injected};
 pub use kind::{Family, ServiceKind};
 pub use ledger::{Administrator, Ledger, NewService, Phase, ServiceRecord};
-pub use rotation::{Slot, Step, Which};
+pub use rotation::{Slot, Stage, Which};
 pub use variable_set::VariableSet;

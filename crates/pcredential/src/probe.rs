@@ -11,7 +11,7 @@ use crate::kind::ServiceKind;
 use crate::ledger::{Phase, ServiceRecord};
 use crate::rotation::Which;
 
-pub use crate::client::{Probe, Verdict};
+pub use crate::client::{Login, Probe};
 
 /// Whether the service answers on the network.
 #[must_use]
@@ -159,36 +159,36 @@ mod tests {
 
     #[test]
     fn what_real_servers_answer_is_judged() {
-        let cases: &[(ServiceKind, i64, &str, Verdict)] = &[
-            (ServiceKind::Postgres, 0, " ?column? \n 1\n", Verdict::Done),
+        let cases: &[(ServiceKind, i64, &str, Login)] = &[
+            (ServiceKind::Postgres, 0, " ?column? \n 1\n", Login::Done),
             (
                 ServiceKind::Postgres,
                 2,
                 "psql: error: connection to server at \"it\" (10.0.0.2), port 5432 failed: FATAL:  password authentication failed for user \"shop_a\"",
-                Verdict::Refused,
+                Login::Refused,
             ),
-            (ServiceKind::Postgres, 2, "FATAL:  the database system is starting up", Verdict::NotYet),
-            (ServiceKind::Postgres, 2, "could not connect to server: Connection refused", Verdict::NotYet),
-            (ServiceKind::Mysql, 0, "1\n1\n", Verdict::Done),
-            (ServiceKind::Mysql, 1, "ERROR 1045 (28000): Access denied for user 'shop'@'it'", Verdict::Refused),
+            (ServiceKind::Postgres, 2, "FATAL:  the database system is starting up", Login::NotYet),
+            (ServiceKind::Postgres, 2, "could not connect to server: Connection refused", Login::NotYet),
+            (ServiceKind::Mysql, 0, "1\n1\n", Login::Done),
+            (ServiceKind::Mysql, 1, "ERROR 1045 (28000): Access denied for user 'shop'@'it'", Login::Refused),
             (
                 ServiceKind::Mysql,
                 1,
                 "ERROR 2003 (HY000): Can't connect to MySQL server on 'it:3306' (111)",
-                Verdict::NotYet,
+                Login::NotYet,
             ),
-            (ServiceKind::Valkey, 0, "OK\nPONG\n", Verdict::Done),
+            (ServiceKind::Valkey, 0, "OK\nPONG\n", Login::Done),
             (
                 ServiceKind::Valkey,
                 0,
                 "WRONGPASS invalid username-password pair or user is disabled.\nNOAUTH Authentication required.\n",
-                Verdict::Refused,
+                Login::Refused,
             ),
-            (ServiceKind::Redis, 1, "Could not connect to Redis at it:6379: Connection refused", Verdict::NotYet),
-            (ServiceKind::Redis, 0, "LOADING Redis is loading the dataset in memory", Verdict::NotYet),
-            (ServiceKind::Mongodb, 0, "", Verdict::Done),
-            (ServiceKind::Mongodb, 1, "MongoServerError: Authentication failed.", Verdict::Refused),
-            (ServiceKind::Mongodb, 1, "MongoNetworkError: connect ECONNREFUSED 10.0.0.2:27017", Verdict::NotYet),
+            (ServiceKind::Redis, 1, "Could not connect to Redis at it:6379: Connection refused", Login::NotYet),
+            (ServiceKind::Redis, 0, "LOADING Redis is loading the dataset in memory", Login::NotYet),
+            (ServiceKind::Mongodb, 0, "", Login::Done),
+            (ServiceKind::Mongodb, 1, "MongoServerError: Authentication failed.", Login::Refused),
+            (ServiceKind::Mongodb, 1, "MongoNetworkError: connect ECONNREFUSED 10.0.0.2:27017", Login::NotYet),
         ];
         for (kind, code, output, expected) in cases {
             let ledger = ledger(*kind);

@@ -22,7 +22,7 @@ pub enum Slot {
 /// How far a rotation has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Step {
+pub enum Stage {
     /// The next credential is sealed; the service is being told about it. Instances have the current one.
     Enabling,
     /// The service takes both. Instances are being given the next one.
@@ -43,7 +43,7 @@ pub enum Which {
 /// The next credential of a service, while there are two.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) step: Step,
+    pub(crate) step: Stage,
     pub(crate) slot: Slot,
     pub(crate) credential: ServiceCredential,
 }
@@ -62,7 +62,7 @@ impl Slot {
 /// As it goes into the sealed ledger.
 #[derive(Serialize)]
 pub(crate) struct SealedPending<'a> {
-    pub(crate) step: Step,
+    pub(crate) step: Stage,
     pub(crate) slot: Slot,
     pub(crate) credential: &'a str,
 }
@@ -71,7 +71,7 @@ pub(crate) struct SealedPending<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OpenedPending {
-    step: Step,
+    step: Stage,
     slot: Slot,
     credential: String,
 }
@@ -91,7 +91,7 @@ impl From<OpenedPending> for Pending {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Ledger, NewService, ServiceKind, Step, Which};
+    use crate::{Ledger, NewService, ServiceKind, Stage, Which};
 
     fn ledger(kind: ServiceKind) -> Ledger {
         let mut ledger = Ledger::new("shop");
@@ -110,25 +110,25 @@ mod tests {
         let mut ledger = ledger(ServiceKind::Postgres);
         assert_eq!(published(&ledger), ("shop_a".to_owned(), true));
         ledger.begin_rotation("db");
-        assert_eq!(ledger.services()[0].step(), Some(Step::Enabling));
+        assert_eq!(ledger.services()[0].stage(), Some(Stage::Enabling));
         assert_eq!(published(&ledger), ("shop_a".to_owned(), true));
-        ledger.advance("db", Step::Publishing);
+        ledger.advance("db", Stage::Publishing);
         assert_eq!(published(&ledger), ("shop_b".to_owned(), false));
-        ledger.advance("db", Step::Revoking);
+        ledger.advance("db", Stage::Revoking);
         assert_eq!(published(&ledger), ("shop_b".to_owned(), false));
         ledger.finish_rotation("db", 9);
         assert_eq!(published(&ledger), ("shop_b".to_owned(), true));
-        assert_eq!((ledger.services()[0].step(), ledger.services()[0].created()), (None, 9));
+        assert_eq!((ledger.services()[0].stage(), ledger.services()[0].created()), (None, 9));
     }
 
     #[test]
     fn a_rotation_that_is_under_way_is_not_begun_again() {
         let mut ledger = ledger(ServiceKind::Mysql);
         ledger.begin_rotation("db");
-        ledger.advance("db", Step::Publishing);
+        ledger.advance("db", Stage::Publishing);
         let before = ledger.seal();
         ledger.begin_rotation("db");
-        ledger.advance("db", Step::Enabling);
+        ledger.advance("db", Stage::Enabling);
         assert_eq!(*ledger.seal(), *before, "and never goes back");
     }
 
@@ -136,13 +136,13 @@ mod tests {
     fn every_step_survives_the_seal() {
         let mut ledger = ledger(ServiceKind::Redis);
         ledger.begin_rotation("db");
-        for step in [Step::Enabling, Step::Publishing, Step::Revoking] {
+        for step in [Stage::Enabling, Stage::Publishing, Stage::Revoking] {
             ledger.advance("db", step);
             let opened = Ledger::open(&ledger.seal()).unwrap();
-            assert_eq!(opened.services()[0].step(), Some(step));
+            assert_eq!(opened.services()[0].stage(), Some(step));
             assert_eq!(*opened.seal(), *ledger.seal());
         }
         ledger.finish_rotation("db", 1);
-        assert_eq!(Ledger::open(&ledger.seal()).unwrap().services()[0].step(), None);
+        assert_eq!(Ledger::open(&ledger.seal()).unwrap().services()[0].stage(), None);
     }
 }

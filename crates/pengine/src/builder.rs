@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::environment::{Environment, Flags};
 use crate::error::EngineError;
 use crate::exec;
-use crate::last_words::{LastWords, Told};
+use crate::last_words::{ErrorKeeper, LastWords};
 use crate::store::{BuilderStore, Instance, Node};
 use crate::tls::Certificates;
 
@@ -275,7 +275,7 @@ impl PlainBuilder {
     pub async fn dial(&self) -> Result<(Connection, LastWords), EngineError> {
         match &self.way {
             Way::Direct(endpoint) => {
-                let (told, said) = Told::new(endpoint.dial(PATIENCE).await?);
+                let (told, said) = ErrorKeeper::new(endpoint.dial(PATIENCE).await?);
                 Ok((Box::new(told), said))
             }
             Way::Container { engine, container } => {

@@ -36,7 +36,6 @@ impl From<Arc<ClientConfig>> for Tls {
 
 /// Who named the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Origin {
     /// `--host`.
     Flag,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::endpoint::Endpoint;
 use crate::error::EngineError;
-use crate::hijack::{self, Asked, Hijacked};
+use crate::hijack::{self, Hijacked, Upgrade};
 use crate::version::ApiVersion;
 
 /// How long a first answer may take.
@@ -151,14 +151,14 @@ impl Engine {
     ///
     /// [`EngineError::UpgradeRefused`] when the engine answers anything but 101; else as [`Engine::connect`].
     pub async fn hijack(&self, path: &str, headers: &[(&str, &str)]) -> Result<Hijacked, EngineError> {
-        let asked = Asked { path, protocol: "h2c", body: "" };
+        let asked = Upgrade { path, protocol: "h2c", body: "" };
         hijack::hijack(&self.endpoint, asked, headers, self.patience).await
     }
 
     /// The streams of a program that was made ready in a container.
     pub(crate) async fn start_exec(&self, id: &str) -> Result<Hijacked, EngineError> {
         let path = format!("/v{}/exec/{id}/start", self.api);
-        let asked = Asked { path: &path, protocol: "tcp", body: r#"{"Detach":false,"Tty":false}"# };
+        let asked = Upgrade { path: &path, protocol: "tcp", body: r#"{"Detach":false,"Tty":false}"# };
         hijack::hijack(&self.endpoint, asked, &[], self.patience).await
     }
 }

@@ -114,7 +114,7 @@ fn cause<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
 
 /// What a connection is asked for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct Upgrade<'a> {
     pub(crate) path: &'a str,
     /// What will be spoken on it.
     pub(crate) protocol: &'static str,
@@ -128,11 +128,11 @@ pub(crate) struct Asked<'a> {
 /// answered with 101 (moby `api/server/router/build`, `session`, `grpc` and `container` routes).
 pub(crate) async fn hijack(
     endpoint: &Endpoint,
-    asked: Asked<'_>,
+    asked: Upgrade<'_>,
     headers: &[(&str, &str)],
     patience: Duration,
 ) -> Result<Hijacked, EngineError> {
-    let Asked { path, protocol, body } = asked;
+    let Upgrade { path, protocol, body } = asked;
     let invalid = |_| EngineError::Address { address: endpoint.to_string(), problem: "a header is not valid" };
     let mut request_head = Request::builder()
         .method(http::Method::POST)

@@ -34,19 +34,19 @@ impl LastWords {
 }
 
 /// A connection that keeps the error that ended it. With TLS a refused certificate shows there, after the handshake.
-pub(crate) struct Told {
+pub(crate) struct ErrorKeeper {
     inner: Connection,
     said: LastWords,
 }
 
-impl Told {
+impl ErrorKeeper {
     pub(crate) fn new(inner: Connection) -> (Self, LastWords) {
         let said = LastWords::default();
         (Self { inner, said: said.clone() }, said)
     }
 }
 
-impl AsyncRead for Told {
+impl AsyncRead for ErrorKeeper {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -60,7 +60,7 @@ impl AsyncRead for Told {
     }
 }
 
-impl AsyncWrite for Told {
+impl AsyncWrite for ErrorKeeper {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(context, bytes)
     }

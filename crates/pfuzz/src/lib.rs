@@ -8,7 +8,11 @@
 //! `fuzz/corpus/NAME`; the test tells what is missing.
 
 mod archive;
+mod challenge;
+mod comma_separated;
+mod compose;
 mod delivered;
+mod dockerfile;
 mod env_file;
 mod expansion;
 mod graph;
@@ -35,8 +39,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "ar", run: inside::run },
     Target { name: "archive", run: archive::archive },
     Target { name: "bzip2", run: inside::run },
+    Target { name: "challenge", run: challenge::run },
+    Target { name: "comma_separated", run: comma_separated::run },
+    Target { name: "compose", run: compose::run },
     Target { name: "cpio", run: inside::run },
     Target { name: "delivered", run: delivered::run },
+    Target { name: "dockerfile", run: dockerfile::run },
     Target { name: "documents", run: archive::documents },
     Target { name: "env_file", run: env_file::run },
     Target { name: "expansion", run: expansion::run },

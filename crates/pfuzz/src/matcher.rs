@@ -91,7 +91,7 @@ impl Scenario {
                         let alignment = usize::from(bytes.next().unwrap_or_default() % 3);
                         STANDARD.encode([&vec![b'x'; alignment], value.as_slice()].concat()).into_bytes()
                     }
-                    253 => value.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect(),
+                    253 => base16ct::lower::encode_string(value).into_bytes(),
                     252 => value[..value.len().min(usize::from(bytes.next().unwrap_or_default()))].to_vec(),
                     _ => {
                         let width = usize::from(bytes.next().unwrap_or_default()).max(1);

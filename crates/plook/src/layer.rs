@@ -141,10 +141,7 @@ impl Content {
 
 /// The blocks that stand before a node's content: PAX records for what a header has no room for, then the header.
 fn headers(node: &Node) -> Vec<u8> {
-    let path = match &node.kind {
-        Kind::Removed => whiteout(&node.path),
-        _ => node.path.clone(),
-    };
+    let path = if matches!(node.kind, Kind::Removed) { whiteout(&node.path) } else { node.path.clone() };
     let (kind, target, size): (u8, &[u8], u64) = match &node.kind {
         Kind::File { size, .. } => (b'0', b"", *size),
         Kind::HardLink { target } => (b'1', target, 0),

@@ -22,7 +22,6 @@ const BEAT: Duration = Duration::from_millis(500);
 
 /// Why a search came to no end.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SearchError {
     /// The task was not understood.
     #[error("failed to read the task")]

@@ -23,7 +23,6 @@ const LONGEST: usize = 64 << 20;
 
 /// Why a stream of frames is none.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum WireError {
     /// The stream failed or ended in a frame.
     #[error("failed to read a frame")]

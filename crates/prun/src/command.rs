@@ -1,6 +1,7 @@
-//! The command line as clap reads it. No other folder names clap: [`StartArguments::order`] turns the flags of a
-//! start into an [`Order`](crate::plan::order::Order), from which a checked [`Plan`](crate::plan::Plan) is made.
+//! The command line as clap reads it. No other folder names clap or these structs: each has a `request`, which turns the flags
+//! into one of the types of [`crate::plan::request`].
 
+mod request;
 mod services;
 mod start;
 
@@ -9,11 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::edge::Codes;
-use crate::project::Choice;
 
-pub(crate) use services::{
-    AddArguments, ImportArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand,
-};
+pub(crate) use services::ServicesCommand;
 pub(crate) use start::{RunArguments, StartArguments};
 
 /// Start images with their secrets, and with services whose credentials nobody ever typed
@@ -98,14 +96,6 @@ pub(crate) struct ProjectArguments {
     /// The manifest [default: app.toml in the current directory, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-}
-
-impl ProjectArguments {
-    /// Returns the choice that these flags make.
-    #[must_use]
-    pub(crate) fn choice(&self) -> Choice<'_> {
-        Choice { name: self.project.as_deref(), config: self.config.as_deref() }
-    }
 }
 
 /// `prun stop`.

@@ -1,5 +1,5 @@
-//! The subcommands, one file for each or for a few that are alike. They take the flags of [`crate::command`], and call the
-//! steps of a start in their order.
+//! The subcommands, one file for each or for a few that are alike. They take the requests of
+//! [`crate::plan::request`], and call the steps of a start in their order.
 
 pub(crate) mod doctor;
 pub(crate) mod exec;

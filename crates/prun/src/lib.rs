@@ -42,6 +42,7 @@ use clap::{CommandFactory as _, Parser as _};
 use command::{Command, CommandLine};
 use commands::{doctor, exec, logs, resume, services, show, start, stop};
 use edge::{Edge, Failure, Outcome};
+use pcli::resolve::Purpose;
 use pscreen::stage::Stage;
 use pscreen::{Ending, Exit};
 
@@ -79,21 +80,23 @@ async fn run_on(Stage { stderr, stdout, cancellation }: Stage, command: &Command
 }
 
 async fn outcome(command: &Command, edge: &Edge) -> Result<Outcome, Failure> {
+    // Relative paths among the flags of a start begin here.
+    let here = std::path::absolute(".").unwrap_or_default();
     Ok(match command {
-        Command::Start(arguments) => start::run(arguments, edge).await?.into(),
-        Command::Stop(arguments) => stop::run(arguments, edge).await?.into(),
-        Command::Ps(arguments) => show::ps(arguments, edge).await?.into(),
-        Command::Logs(arguments) => logs::logs(arguments, edge).await?.into(),
-        Command::Exec(arguments) => exec::run(arguments, edge).await?,
-        Command::Run(arguments) => commands::run::run(arguments, edge).await?,
-        Command::Init(arguments) => commands::run::init(arguments, edge).await?,
-        Command::Restart(arguments) => resume::restart(arguments, edge).await?.into(),
-        Command::Resume(arguments) => resume::resume(arguments, edge).await?.into(),
-        Command::Injected(arguments) => show::injected(arguments, edge)?.into(),
-        Command::Services(command) => services::run(command, edge).await?.into(),
+        Command::Start(arguments) => start::run(&arguments.request(&here), edge).await?.into(),
+        Command::Stop(arguments) => stop::run(&arguments.request(), edge).await?.into(),
+        Command::Ps(arguments) => show::ps(&arguments.choice(), edge).await?.into(),
+        Command::Logs(arguments) => logs::logs(&arguments.request(), edge).await?.into(),
+        Command::Exec(arguments) => exec::run(&arguments.request(), edge).await?,
+        Command::Run(arguments) => commands::run::run(&arguments.request(&here)?, edge).await?,
+        Command::Init(arguments) => commands::run::init(&arguments.request(), edge).await?,
+        Command::Restart(arguments) => resume::restart(&arguments.choice(), edge).await?.into(),
+        Command::Resume(arguments) => resume::resume(&arguments.request(), edge).await?.into(),
+        Command::Injected(arguments) => show::injected(&arguments.request(), edge)?.into(),
+        Command::Services(command) => services::run(&command.request()?, edge).await?.into(),
         Command::Secrets(arguments) => pcli::secrets::look(arguments, &edge.desk())?.into(),
         Command::Trust(arguments) => pcli::secrets::trust(arguments, &edge.desk())?.into(),
-        Command::Doctor(arguments) => doctor::run(arguments, edge).await?.into(),
+        Command::Doctor(arguments) => doctor::run(&arguments.request(Purpose::Run), edge).await?.into(),
         Command::Completions { .. } => Outcome::Exit(Exit::Done),
     })
 }

@@ -4,6 +4,7 @@ pub(crate) mod container;
 pub(crate) mod error;
 pub(crate) mod order;
 pub(crate) mod record;
+pub(crate) mod request;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -9,26 +9,9 @@ use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 use crate::edge::Edge;
 use crate::error::RunError;
 use crate::plan;
+use crate::plan::request::{Choice, Transport};
 use crate::state::{LockedState, State};
 use crate::values::generation::Generation;
-
-/// How the user says which project a command is about.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Choice<'a> {
-    /// The project's name.
-    pub(crate) name: Option<&'a str>,
-    /// The manifest that names it.
-    pub(crate) config: Option<&'a Path>,
-}
-
-/// Which connections to an engine may carry secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transport {
-    /// Every connection; there is a warning if others can read it.
-    Any,
-    /// Only a connection that nobody on the way can read.
-    Private,
-}
 
 /// Reads the manifest.
 ///
@@ -76,11 +59,11 @@ pub(crate) async fn connect() -> Result<Engine, RunError> {
 /// # Errors
 ///
 /// If neither names a project, or the manifest is not valid.
-pub(crate) fn name_of(choice: Choice<'_>) -> Result<String, RunError> {
-    if let Some(name) = choice.name {
+pub(crate) fn name_of(choice: &Choice) -> Result<String, RunError> {
+    if let Some(name) = choice.name.as_deref() {
         return Ok(plan::project(Some(name), None, "")?.0);
     }
-    let found = manifest(choice.config)?;
+    let found = manifest(choice.config.as_deref())?;
     let named = found.as_ref().and_then(|found| found.manifest.name.as_deref());
     let image = found.as_ref().and_then(|found| found.manifest.image.as_deref());
     match (named, image) {
@@ -118,7 +101,7 @@ impl KnownProject {
     /// # Errors
     ///
     /// If nothing names a project, or no engine answers.
-    pub(crate) async fn find(choice: Choice<'_>, edge: &Edge) -> Result<Self, RunError> {
+    pub(crate) async fn find(choice: &Choice, edge: &Edge) -> Result<Self, RunError> {
         let name = name_of(choice)?;
         let state = State::of(folder_of_states(), &name)?;
         let host = edge.cancellation.unless_cancelled(connect()).await??;

@@ -5,7 +5,7 @@ pub(crate) mod rotation;
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig, ImageInspect, NetworkingConfig};
-use pcredential::probe::{self, Probe, Verdict};
+use pcredential::probe::{self, Login, Probe};
 use pcredential::setup::{self, SecretFile};
 use pcredential::{Ledger, Phase, ServiceRecord, Which};
 use pengine::Engine;
@@ -129,7 +129,7 @@ pub(crate) async fn apply(
     script: &Probe,
 ) -> Result<(), RunError> {
     let mut answer = Vec::new();
-    if ask(host, &project.service(service.name()), script, &mut answer).await? == Verdict::Done {
+    if ask(host, &project.service(service.name()), script, &mut answer).await? == Login::Done {
         return Ok(());
     }
     let tail = String::from_utf8_lossy(&answer).lines().rev().take(3).map(str::to_owned).collect();
@@ -212,13 +212,13 @@ pub(crate) async fn wait(
         let step = async {
             if !provisioned {
                 // For a service that was proven once the login below is enough.
-                if ask(host, &container, &probe::reach(service), &mut answer).await? != Verdict::Done {
-                    return Ok::<_, RunError>(Verdict::NotYet);
+                if ask(host, &container, &probe::reach(service), &mut answer).await? != Login::Done {
+                    return Ok::<_, RunError>(Login::NotYet);
                 }
                 match probe::provision(service) {
                     None => provisioned = true,
                     Some(script) => match ask(host, &container, &script, &mut answer).await? {
-                        Verdict::Done => provisioned = true,
+                        Login::Done => provisioned = true,
                         other => return Ok(other),
                     },
                 }
@@ -226,8 +226,8 @@ pub(crate) async fn wait(
             login(host, &container, service, &mut answer).await
         };
         match tokio::time::timeout(left, step).await {
-            Ok(Ok(Verdict::Done)) => return Ok(began.elapsed()),
-            Ok(Ok(Verdict::Refused)) => {
+            Ok(Ok(Login::Done)) => return Ok(began.elapsed()),
+            Ok(Ok(Login::Refused)) => {
                 refusals += 1;
                 if refusals >= REFUSALS {
                     return Err(RunError::WrongPassword {
@@ -236,7 +236,7 @@ pub(crate) async fn wait(
                     });
                 }
             }
-            Ok(Ok(Verdict::NotYet)) | Err(_) => refusals = 0,
+            Ok(Ok(Login::NotYet)) | Err(_) => refusals = 0,
             // A container that the engine is restarting cannot run commands. `look` finds out more.
             Ok(Err(RunError::Engine { .. })) => refusals = 0,
             Ok(Err(other)) => return Err(other),
@@ -273,9 +273,9 @@ async fn login(
     container: &str,
     service: &ServiceRecord,
     answer: &mut Vec<u8>,
-) -> Result<Verdict, RunError> {
+) -> Result<Login, RunError> {
     let current = ask(host, container, &probe::login(service, Which::Current), answer).await?;
-    if current != Verdict::Refused || service.step().is_none() {
+    if current != Login::Refused || service.stage().is_none() {
         return Ok(current);
     }
     ask(host, container, &probe::login(service, Which::Next), answer).await
@@ -291,10 +291,10 @@ pub(crate) async fn ask(
     container: &str,
     probe: &Probe,
     answer: &mut Vec<u8>,
-) -> Result<Verdict, RunError> {
+) -> Result<Login, RunError> {
     let done = inside::run(host, container, probe.command(), probe.input()).await?;
     let verdict = probe.judge(done.code, &done.output);
-    if verdict != Verdict::Done && !done.output.is_empty() {
+    if verdict != Login::Done && !done.output.is_empty() {
         *answer = done.output;
     }
     Ok(verdict)

@@ -1,6 +1,6 @@
 //! The values that instances get: how they are put together, and the sealed set with which one generation runs.
 
-pub(crate) mod compose;
+pub(crate) mod composition;
 pub(crate) mod delivered;
 pub(crate) mod error;
 pub(crate) mod generation;

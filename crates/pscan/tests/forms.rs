@@ -1,32 +1,16 @@
 //! Every form of a secret, written by encoders that are not the product's, each planted in exactly one way: found. And
 //! what only looks like it: silent.
 
+mod seen;
+
 use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
-use pscan::{NeedleSet, NeedleSetBuilder, Searcher};
-use psecret::{SecretName, UserSecret};
 use ptest::Oracle;
 
-fn needles(value: &[u8]) -> NeedleSet {
-    let name = SecretName::parse("SECRET").expect("a name");
-    NeedleSetBuilder::new().secret(&name, &UserSecret::new(value.to_vec())).build().expect("few forms")
-}
-
-/// The forms seen in a text that arrives in chunks.
-fn seen(needles: &NeedleSet, text: &[u8], chunk: usize) -> Vec<&'static str> {
-    let mut searcher = Searcher::new(needles);
-    let mut forms = Vec::new();
-    for piece in text.chunks(chunk) {
-        searcher.push(piece, &mut |hit| forms.push(hit.form().machine_name()));
-    }
-    searcher.finish(&mut |hit| forms.push(hit.form().machine_name()));
-    forms.sort_unstable();
-    forms.dedup();
-    forms
-}
+use seen::{needles, seen};
 
 /// A row of the matrix: how the secret was written, and the text.
 type Row = (String, Vec<u8>);

@@ -95,7 +95,7 @@ fn what_lies_below_an_encoding_is_found() {
         finds(STANDARD.encode(gzip(below)).as_bytes(), below, Some("unpacked"));
     }
     let bytes: Vec<u8> = (0..32_u8).map(|n| n.wrapping_mul(149).wrapping_add(77)).collect();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = base16ct::lower::encode_string(&bytes);
     finds(hex.as_bytes(), &bytes, Some("decoded"));
     finds(STANDARD.encode(&bytes).as_bytes(), &bytes, Some("decoded"));
     finds(STANDARD.encode(&bytes).as_bytes(), hex.as_bytes(), Some("decoded"));

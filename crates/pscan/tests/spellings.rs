@@ -1,30 +1,14 @@
 //! A value whose characters are written under any escapes, each on its own, is found wherever it stands and however the
 //! text is cut; and with one of them changed it is not.
 
+mod seen;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
-use pscan::{NeedleSet, NeedleSetBuilder, Searcher};
 use psecret::spelling::spellings;
-use psecret::{SecretName, UserSecret};
 
-fn needles(value: &[u8]) -> NeedleSet {
-    let name = SecretName::parse("SECRET").expect("a name");
-    NeedleSetBuilder::new().secret(&name, &UserSecret::new(value.to_vec())).build().expect("few forms")
-}
-
-/// The forms seen in a text that arrives in chunks.
-fn seen(needles: &NeedleSet, text: &[u8], chunk: usize) -> Vec<&'static str> {
-    let mut searcher = Searcher::new(needles);
-    let mut forms = Vec::new();
-    for piece in text.chunks(chunk) {
-        searcher.push(piece, &mut |hit| forms.push(hit.form().machine_name()));
-    }
-    searcher.finish(&mut |hit| forms.push(hit.form().machine_name()));
-    forms.sort_unstable();
-    forms.dedup();
-    forms
-}
+use seen::{needles, seen};
 
 /// Of `openssl rand -base64`, passwords, a URL, a passphrase, and one with characters beyond ASCII.
 const KEY: &str = "++++OpF80vgbd+P//gXIodPpsEx/KmaBC/rdlMPo8Ks=";

@@ -29,9 +29,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use board::{Board, Change};
+use board::{Board, BoardEvent};
 pub use board::{FailedStep, Summary};
-pub use event::{Event, LogNews, LogStream, Place, StepNews, TransferNews, WarningNews};
+pub use event::{Event, LogNews, LogStream, Position, StepNews, TransferNews, WarningNews};
 
 use crate::{Printer, Terminal};
 
@@ -130,7 +130,7 @@ impl Progress {
         }
     }
 
-    fn show(&mut self, changes: Vec<Change>, now: Instant) {
+    fn show(&mut self, changes: Vec<BoardEvent>, now: Instant) {
         match &mut self.renderer {
             Renderer::Plain(plain) => plain.show(&self.board, &changes, &self.printer),
             Renderer::Tty(tty) => tty.show(&self.board, &changes, &self.printer, now),

@@ -46,7 +46,7 @@ impl DigestKey {
             mac.update(part.as_bytes());
         }
         mac.update(value.expose());
-        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        base16ct::lower::encode_string(&mac.finalize().into_bytes()[..16])
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

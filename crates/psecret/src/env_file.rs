@@ -82,9 +82,9 @@ struct Reading {
 }
 
 impl Reading {
-    /// The reading of the other dialect, where it is another value of the same name.
+    /// The value that the other dialect reads here, if it differs and belongs to the same name.
     ///
-    /// A value of several lines has none in `docker`: there each line is a name.
+    /// `docker` reads no value of several lines: there each line is an entry of its own.
     fn other(&self, text: &str, dialect: Dialect) -> Option<Zeroizing<Vec<u8>>> {
         let value = self.value.as_ref()?;
         let other = match dialect {
@@ -105,7 +105,6 @@ impl Reading {
 
 /// Something in an env file that is taken but seldom meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum EnvFileWarning {
     /// A name stands twice; the last one counts (D7).
     Duplicate {
@@ -208,7 +207,6 @@ impl EnvFileError {
 
 /// A fault of an env file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum EnvFileFault {
     /// Bytes that are not UTF-8.
     #[error("not UTF-8")]

@@ -8,7 +8,6 @@ use crate::{EnvFileError, SecretName};
 
 /// Why a secret could not be had. No message holds a value or any text that could be one.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SecretError {
     /// The text is not a name. It is not repeated, for it may be a value in the wrong place.
     #[error("not a secret's name: one to 255 characters without `=`, blanks or control characters")]

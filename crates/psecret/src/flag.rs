@@ -7,7 +7,6 @@ use crate::{Inputs, PartChoice, Rebuild, SecretError, SecretName};
 
 /// Where one value lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Place {
     /// A variable of the process environment.
     Variable(String),

@@ -54,7 +54,6 @@ pub enum Rebuild {
 
 /// Which configuration gave the value, so that `secrets list` can say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Source {
     /// A `--secret` flag.
     Flag(Place),

@@ -25,7 +25,6 @@ const VERSION: &str = "1";
 
 /// Why a store's content cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum StoreError {
     /// A later version wrote it.
     #[error("the store is of a newer version than {VERSION}")]

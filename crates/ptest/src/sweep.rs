@@ -40,9 +40,7 @@ fn noted(folder: &Path) -> Vec<Canary> {
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for line in text.lines() {
             let (name, hex) = line.split_once(' ').expect("a name and hex digits");
-            let value: Vec<u8> = (0..hex.len() / 2)
-                .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).expect("hex digits"))
-                .collect();
+            let value = base16ct::lower::decode_vec(hex).expect("hex digits");
             canaries.entry(value).or_insert_with(|| name.to_owned());
         }
     }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 /// Why a sealed file or an identity cannot be used. Nothing is ever reset because of one.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum VaultError {
     /// The operating system refused.
     #[error("failed to {doing} {}", path.display())]
@@ -139,7 +138,19 @@ impl VaultError {
             Self::Damaged { backup: Some(backup), path } | Self::Gone { backup, path } => {
                 Some(format!("the last good state: cp {} {}", backup.display(), path.display()))
             }
-            _ => None,
+            Self::Io { .. }
+            | Self::NotAFile { .. }
+            | Self::NoModes { .. }
+            | Self::NoIdentity { .. }
+            | Self::NotAnIdentity { .. }
+            | Self::NeedsPassphrase { .. }
+            | Self::WrongPassphrase { .. }
+            | Self::NotARecipient
+            | Self::NotForThisIdentity { .. }
+            | Self::Damaged { backup: None, .. }
+            | Self::Newer { .. }
+            | Self::TooLarge { .. }
+            | Self::Locked { .. } => None,
         }
     }
 }

@@ -125,7 +125,7 @@ fn own(path: &Path, metadata: &Metadata) -> Result<(), VaultError> {
 
 /// Opens a file for reading if it is one, is ours and is closed to others; `None` if there is none.
 pub(crate) fn open(path: &Path, access: Access) -> Result<Option<File>, VaultError> {
-    // No link is followed any more and no pipe waited for; what is checked is what was opened.
+    // Opening follows no link and waits for no pipe, so that the checks below are about the file that was opened.
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {

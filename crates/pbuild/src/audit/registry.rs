@@ -4,7 +4,7 @@
 //! first, by tag or digest; their blobs stream into the search when their turn has come.
 
 mod authority;
-mod client;
+pub(crate) mod client;
 pub(crate) mod error;
 mod reference;
 

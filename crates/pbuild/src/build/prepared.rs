@@ -27,7 +27,7 @@ use crate::clean_bases::CleanBases;
 use crate::edge::{Edge, Failure};
 use crate::files::coverage::{Coverage, SentEnvFile};
 use crate::memory::LayerMemory;
-use crate::output::{Outputs, Place};
+use crate::output::{Destination, Outputs};
 use crate::plan::ssh::LentAgents;
 use crate::plan::{
     Attestations, BaseSearch, BuildOrder, BuildPlan, Extent, Extras, LateFacts, ResultFiles, SettledPlan, Tls,
@@ -215,7 +215,7 @@ impl<'a> Prepared<'a> {
             exporter
         });
         let registry = self.outputs.registry().map(|registry| registry.exporter(scene.plan.tags()));
-        let places = self.outputs.places().iter().map(Place::exporter);
+        let places = self.outputs.places().iter().map(Destination::exporter);
         request.exporters = store.into_iter().chain(registry).chain(places).collect();
         for exporter in &mut request.exporters {
             exporter.attributes.extend(attestations.annotations().clone());

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use pbuildkit::status::{self, StatusUpdate};
 use pscreen::Terminal;
 use pscreen::progress::{
-    Event, FailedStep, LogNews, LogStream, Place, Progress, ProgressMode, StepNews, TransferNews, WarningNews,
+    Event, FailedStep, LogNews, LogStream, Position, Progress, ProgressMode, StepNews, TransferNews, WarningNews,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -122,7 +122,7 @@ fn translate(update: StatusUpdate) -> Vec<Event> {
             short: warning.short,
             detail: warning.detail,
             url: warning.url,
-            place: warning.file.zip(range).map(|(file, range)| Place { file, first: range.first, last: range.last }),
+            place: warning.file.zip(range).map(|(file, range)| Position { file, first: range.first, last: range.last }),
         })
     });
     steps.chain(transfers).chain(logs).chain(warnings).collect()

@@ -87,8 +87,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// A text in which no value of a variable takes part. A NUL character, which a manifest cannot hold, makes it none.
     fn plain(&self, yaml: &Yaml) -> Option<String> {
-        Interpolated::read(&yaml.text()?).plain(self.has_value)
+        Interpolated::read(&yaml.text()?).plain(self.has_value).filter(|text| !text.contains('\0'))
+    }
+
+    /// The same, where an empty text is none.
+    fn filled(&self, yaml: &Yaml) -> Option<String> {
+        self.plain(yaml).filter(|text| !text.is_empty())
     }
 
     fn leave_out(&mut self, what: impl Into<String>) {
@@ -113,8 +119,8 @@ impl Reader<'_> {
     fn app(&mut self, service: &Yaml) {
         self.found.image = service.get("image").and_then(|image| self.plain(image));
         if let Some(build) = service.get("build") {
-            self.found.dockerfile = build.get("dockerfile").and_then(|file| self.plain(file));
-            self.found.target = build.get("target").and_then(|target| self.plain(target));
+            self.found.dockerfile = build.get("dockerfile").and_then(|file| self.filled(file));
+            self.found.target = build.get("target").and_then(|target| self.filled(target));
             self.found.arguments = build.get("args").map(|given| self.pairs(given)).unwrap_or_default();
             if build.get("dockerfile_inline").is_some() {
                 self.leave_out("dockerfile_inline: move it to a Dockerfile");
@@ -151,7 +157,7 @@ impl Reader<'_> {
                 match (read.variable(), read.plain(self.has_value)) {
                     (Some(variable), None) if variable == name => VariableSource::Itself,
                     (Some(variable), None) => VariableSource::Variable(variable.to_owned()),
-                    (_, Some(plain)) if !looks_secret(name) && !holds_credentials(&plain) => {
+                    (_, Some(plain)) if !looks_secret(name) && !holds_credentials(&plain) && !plain.contains('\0') => {
                         VariableSource::Text(plain)
                     }
                     _ => VariableSource::Hidden,
@@ -244,7 +250,13 @@ impl Reader<'_> {
         let (mut version, mut other) = (None, None);
         match (&plain, tag) {
             (None, _) => self.leave_out(format!("the version of service {name}, which an env file decides")),
-            (Some(plain), tag) if !official || tag.is_some_and(|tag| tag.contains('@')) || plain.contains('@') => {
+            (Some(plain), _) if !papp::is_reference(plain) => {
+                self.leave_out(format!("service {name}: its image is no name of one"));
+                return;
+            }
+            (Some(plain), tag)
+                if !official || plain.contains('@') || tag.is_some_and(|tag| !tag.is_empty() && !papp::is_tag(tag)) =>
+            {
                 other = Some(plain.clone());
             }
             (Some(_), None | Some("latest" | "")) => {
@@ -255,13 +267,22 @@ impl Reader<'_> {
             (Some(_), Some(tag)) => version = Some(tag.to_owned()),
         }
         let database = self.database(kind, service);
-        let label = label(name);
+        let label = self.free_label(name);
         if label != name {
             self.leave_out(format!(
                 "the name of service {name}, which became {label}; apps find it by DB_HOST and the like"
             ));
         }
         self.found.services.push(ServiceDraft { name: label, kind, version, image: other, database });
+    }
+
+    /// A host name for a service that no other one has yet: names that differ in Compose may come to the same one.
+    fn free_label(&self, name: &str) -> String {
+        let label = label(name);
+        let is_free = |label: &String| self.found.services.iter().all(|service| service.name != *label);
+        let short: String = label.chars().take(28).collect();
+        let numbered = (2_u32..).map(|number| format!("{short}-{number}"));
+        std::iter::once(label).chain(numbered).find(is_free).unwrap_or_default()
     }
 
     fn database(&self, kind: Kind, service: &Yaml) -> Option<String> {

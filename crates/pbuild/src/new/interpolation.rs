@@ -9,11 +9,11 @@ enum Piece {
 
 /// A text of a compose file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Interpolated(Vec<Piece>);
+pub(crate) struct Interpolated(Vec<Piece>);
 
 impl Interpolated {
     /// Reads a text. A piece that Compose would refuse stays as it is.
-    pub(super) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -41,7 +41,7 @@ impl Interpolated {
     }
 
     /// The text, when no variable that has a value takes part: defaults stand for the others.
-    pub(super) fn plain(&self, has_value: &dyn Fn(&str) -> bool) -> Option<String> {
+    pub(crate) fn plain(&self, has_value: &dyn Fn(&str) -> bool) -> Option<String> {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => Some(text.clone()),
             Piece::Variable { name, .. } if has_value(name) => None,

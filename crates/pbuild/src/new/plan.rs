@@ -73,9 +73,7 @@ impl Draft {
         let composition = found.composition.clone().unwrap_or_default();
         let families: Vec<Family> = composition.services.iter().map(ServiceDraft::family).collect();
         let name = project_name(composition.name.as_deref().unwrap_or(&found.folder_name));
-        let plain_image = composition
-            .image
-            .filter(|image| !image.is_empty() && image.bytes().all(|b| b.is_ascii_graphic() && b != b'='));
+        let plain_image = composition.image.filter(|image| papp::is_reference(image));
         let mut planner = Planner {
             found: &found,
             families,

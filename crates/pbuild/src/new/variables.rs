@@ -46,13 +46,17 @@ impl Variables {
     pub(super) fn add(&mut self, folder: &Path, file: &Path) -> Result<(), SecretError> {
         let mut nobody = std::io::empty();
         let mut inputs = Inputs::new(&|_| None, &mut nobody);
-        let read = EnvFile::read(&folder.join(file), Dialect::Dotenv, &mut inputs)?;
+        self.take(EnvFile::read(&folder.join(file), Dialect::Dotenv, &mut inputs)?, file);
+        Ok(())
+    }
+
+    /// Takes the entries of a file that was read.
+    pub(super) fn take(&mut self, read: EnvFile, file: &Path) {
         for entry in read.into_entries() {
             let EnvValue::Literal(value) = entry.value else { continue };
             self.0.retain(|known| known.name != entry.name);
             self.0.push(Variable { name: entry.name, file: file.to_owned(), value });
         }
-        Ok(())
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Variable> {

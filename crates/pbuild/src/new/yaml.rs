@@ -42,7 +42,7 @@ impl Yaml {
     pub(super) fn entries(&self) -> &[(String, Self)] {
         match self {
             Self::Map(entries) => entries,
-            _ => &[],
+            Self::Nothing | Self::Boolean(_) | Self::Text(_) | Self::List(_) => &[],
         }
     }
 

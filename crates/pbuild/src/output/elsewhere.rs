@@ -5,8 +5,8 @@
 
 use pengine::{Engine, PlainBuilder};
 
+use super::destination::{Destination, Format, Target};
 use super::error::OutputError;
-use super::place::{Format, Place, Target};
 use super::registry::RegistryOutput;
 use super::spec::{Outputs, Store};
 
@@ -34,7 +34,7 @@ impl Outputs {
     /// When there is no room for the archive.
     pub(crate) fn load_into(&mut self, engine: Engine) -> Result<(), OutputError> {
         let attributes = std::mem::take(&mut self.load_attributes);
-        self.places.push(Place::new(Format::Docker, Target::Engine(Box::new(engine)), attributes)?);
+        self.places.push(Destination::new(Format::Docker, Target::Engine(Box::new(engine)), attributes)?);
         Ok(())
     }
 

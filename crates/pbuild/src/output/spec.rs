@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::destination::{Destination, Format, Target};
 use super::error::OutputError;
-use super::place::{Format, Place, Target};
 use super::registry::RegistryOutput;
 use crate::plan::ImageName;
 use crate::plan::comma_separated;
@@ -34,7 +34,7 @@ pub(crate) struct Store {
 #[derive(Debug)]
 pub(crate) struct Outputs {
     pub(super) store: Option<Store>,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<Destination>,
     names: Vec<String>,
     pub(super) registry: Option<RegistryOutput>,
     pub(super) loads: bool,
@@ -99,12 +99,12 @@ impl Outputs {
     }
 
     /// The files, folders and streams that receive a result.
-    pub(crate) fn places(&self) -> &[Place] {
+    pub(crate) fn places(&self) -> &[Destination] {
         &self.places
     }
 
     /// Takes the places, when the builder knows them.
-    pub(crate) fn take_places(&mut self) -> Vec<Place> {
+    pub(crate) fn take_places(&mut self) -> Vec<Destination> {
         std::mem::take(&mut self.places)
     }
 
@@ -127,7 +127,7 @@ impl Outputs {
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
         let store = self.store.iter().flat_map(|store| &store.attributes);
         let registry = self.registry.iter().flat_map(RegistryOutput::attributes);
-        store.chain(registry).chain(&self.load_attributes).chain(self.places.iter().flat_map(Place::attributes))
+        store.chain(registry).chain(&self.load_attributes).chain(self.places.iter().flat_map(Destination::attributes))
     }
 
     /// Checks the parts that depend on the image's names, and gives the names to the archives.
@@ -215,7 +215,7 @@ impl Outputs {
             (_, None | Some("-")) => Target::standard_output(),
             (_, Some(file)) => Target::file(file.into())?,
         };
-        self.places.push(Place::new(format, target, attributes)?);
+        self.places.push(Destination::new(format, target, attributes)?);
         Ok(())
     }
 }

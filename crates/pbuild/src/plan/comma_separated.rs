@@ -11,13 +11,13 @@ pub(crate) fn fields(text: &str) -> Option<Vec<String>> {
         let (field, after) = match rest.strip_prefix('"') {
             Some(quoted) => unquoted(quoted)?,
             None => {
-                let end = rest.find(',').unwrap_or(rest.len());
-                (rest[..end].to_owned(), &rest[end..])
+                let (field, after) = rest.split_at(rest.find(',').unwrap_or(rest.len()));
+                if field.contains('"') {
+                    return None;
+                }
+                (field.to_owned(), after)
             }
         };
-        if after.len() == rest.len() - field.len() && field.contains('"') {
-            return None;
-        }
         fields.push(field);
         match after.strip_prefix(',') {
             Some(after) => rest = after,

@@ -230,7 +230,7 @@ fn take_tree(receiver: &Receiver, mut packets: mpsc::Receiver<Packet>, answers: 
     let Target::Tree(folder) = &receiver.0.target else { return };
     // A receiver of answers that left is a build that ended; it says why.
     let answer = |packet| drop(answers.send(Ok(packet)));
-    let made = std::fs::DirBuilder::new().mode(0o700).create(folder).map_err(tree::Ended::from);
+    let made = std::fs::DirBuilder::new().mode(0o700).create(folder).map_err(tree::End::from);
     match made.and_then(|()| tree::take(folder, || packets.blocking_recv(), answer)) {
         Ok(()) => {
             // Before the last word, with which the engine ends its build.
@@ -239,7 +239,7 @@ fn take_tree(receiver: &Receiver, mut packets: mpsc::Receiver<Packet>, answers: 
             // The engine says the same once more.
             while packets.blocking_recv().is_some() {}
         }
-        Err(tree::Ended::Engine) => drop(answers.send(Err(Status::aborted("the engine ended the transfer")))),
-        Err(tree::Ended::Here(error)) => drop(answers.send(Err(receiver.failed(trouble, error)))),
+        Err(tree::End::Engine) => drop(answers.send(Err(Status::aborted("the engine ended the transfer")))),
+        Err(tree::End::Here(error)) => drop(answers.send(Err(receiver.failed(trouble, error)))),
     }
 }

@@ -101,7 +101,7 @@ fn given(variable: &'static str, environment: &Environment<'_>) -> Result<Option
     Ok(Some(Passphrase::new(text)))
 }
 
-/// Whether somebody sits there: not where `CI` says that nobody does, and not where the question would not be seen.
+/// Whether there is a person to ask: not where `CI` is set, and not where standard error, which shows the question, is no terminal.
 fn can_ask(environment: &Environment<'_>) -> bool {
     let in_ci = environment("CI").is_some_and(|text| !text.is_empty());
     !in_ci && io::stderr().is_terminal() && std::fs::File::open("/dev/tty").is_ok()

@@ -11,7 +11,6 @@ use pscreen::{Diagnostic, Ending, Exit};
 
 /// Why a command of `secrets` did not do its work. No message holds a value.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SecretsError {
     /// The store or the identity.
     #[error(transparent)]

@@ -1,12 +1,14 @@
-//! The flags of `prun start` and `prun run`, and the order that they make.
+//! The flags of `prun start` and `prun run`, and the requests that they make.
 
 use std::path::Path;
 
 use clap::Args;
 use pcli::arguments::SecretArguments;
+use psecret::Dialect;
 
+use crate::error::command::CommandError;
 use crate::plan::order::{ContainerOrder, Order};
-use crate::project::Transport;
+use crate::plan::request::{Attachment, RunRequest, StartRequest, Transport};
 
 /// `prun start`: docker's flags keep docker's spelling and meaning.
 #[derive(Clone, Debug, Default, Args)]
@@ -138,9 +140,19 @@ pub(crate) struct ContainerArguments {
 }
 
 impl StartArguments {
-    /// Returns the order that these flags make when they are typed in `directory`.
+    /// Returns what these flags ask for when they are typed in `directory`.
     #[must_use]
-    pub(crate) fn order(&self, directory: &Path) -> Order {
+    pub(crate) fn request(&self, directory: &Path) -> StartRequest {
+        StartRequest {
+            order: self.order(directory),
+            config: self.secrets.config.clone(),
+            sources: self.secrets.sources(Dialect::Docker),
+            transport: if self.secrets.require_tls { Transport::Private } else { Transport::Any },
+            preview: self.dry_run,
+        }
+    }
+
+    fn order(&self, directory: &Path) -> Order {
         Order {
             image: self.image.clone(),
             command: self.command.clone(),
@@ -153,11 +165,20 @@ impl StartArguments {
             directory: Some(directory.to_owned()),
         }
     }
+}
 
-    /// Returns which connections to the engine may carry the secrets.
-    #[must_use]
-    pub(crate) fn transport(&self) -> Transport {
-        if self.secrets.require_tls { Transport::Private } else { Transport::Any }
+impl RunArguments {
+    /// Returns what these flags ask for when they are typed in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// If the command is to run in the background, which `prun run` cannot.
+    pub(crate) fn request(&self, directory: &Path) -> Result<RunRequest, CommandError> {
+        if self.start.container.detach {
+            return Err(CommandError::Detached);
+        }
+        let attachment = Attachment { interactive: self.interactive, tty: self.tty };
+        Ok(RunRequest { start: self.start.request(directory), attachment })
     }
 }
 

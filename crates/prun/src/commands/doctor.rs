@@ -2,9 +2,7 @@
 
 use papp::Deliver;
 use pcli::FoundManifest;
-use pcli::arguments::DoctorArguments;
-use pcli::doctor::{self, Finding};
-use pcli::resolve::Purpose;
+use pcli::doctor::{self, Observation, Request};
 use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 use pscreen::Exit;
 
@@ -17,15 +15,15 @@ use crate::tell;
 /// # Errors
 ///
 /// When the command is cancelled, or the report cannot be written.
-pub(crate) async fn run(arguments: &DoctorArguments, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(request: &Request, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(engine()).await?;
-    let (found, project) = doctor::look(&arguments.secrets, Purpose::Run, &edge.desk());
+    let (found, project) = doctor::look(request, &edge.desk());
     findings.extend(project);
     findings.extend(found.as_ref().map(delivery));
-    Ok(doctor::report(&findings, arguments.json, &edge.stdout)?)
+    Ok(doctor::report(&findings, request.json, &edge.stdout)?)
 }
 
-async fn engine() -> Vec<Finding> {
+async fn engine() -> Vec<Observation> {
     let resolved = Endpoint::resolve(&Environment::of_process(), &Flags::default());
     let connected = match resolved {
         Ok(endpoint) => Engine::connect(&endpoint).await,
@@ -33,22 +31,22 @@ async fn engine() -> Vec<Finding> {
     };
     let engine = match connected {
         Ok(engine) => engine,
-        Err(error) => return vec![Finding::problem("engine", &tell::diagnostic(&RunError::Connect(error)))],
+        Err(error) => return vec![Observation::problem("engine", &tell::diagnostic(&RunError::Connect(error)))],
     };
-    let mut findings = vec![Finding::ok("engine", engine.describe())];
+    let mut findings = vec![Observation::ok("engine", engine.describe())];
     if engine.endpoint().safety() == Safety::Plaintext {
         let text = "the engine is reached over plain TCP: everybody on the way can read the secrets";
-        findings.push(Finding::warning("engine", text, "use ssh:// or TLS"));
+        findings.push(Observation::warning("engine", text, "use ssh:// or TLS"));
     }
     findings
 }
 
 /// Says how values reach the app, and who else can see them.
-fn delivery(found: &FoundManifest) -> Finding {
+fn delivery(found: &FoundManifest) -> Observation {
     match found.manifest.run.deliver {
-        Deliver::Shim => Finding::ok("delivery", "by the shim: values stay out of `docker inspect`"),
-        Deliver::Files => Finding::ok("delivery", "as files in memory: the app reads NAME_FILE"),
-        Deliver::Environment => Finding::warning(
+        Deliver::Shim => Observation::ok("delivery", "by the shim: values stay out of `docker inspect`"),
+        Deliver::Files => Observation::ok("delivery", "as files in memory: the app reads NAME_FILE"),
+        Deliver::Environment => Observation::warning(
             "delivery",
             "deliver = \"env\": `docker inspect` shows every value to everyone who may use the engine",
             "leave `deliver` out, and the shim hands the values over",

@@ -4,7 +4,6 @@ use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::ResizeExecOptionsBuilder;
 use pengine::Engine;
 
-use crate::command::ExecArguments;
 use crate::edge::{Edge, Failure, Outcome};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
@@ -13,6 +12,7 @@ use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
 use crate::instance;
 use crate::names::Project;
+use crate::plan::request::ExecRequest;
 use crate::project::{connect, known, name_of};
 use crate::values::generation;
 
@@ -21,8 +21,8 @@ use crate::values::generation;
 /// # Errors
 ///
 /// When there is no such instance, or the engine cannot run the command.
-pub(crate) async fn run(arguments: &ExecArguments, edge: &Edge) -> Result<Outcome, Failure> {
-    let name = name_of(arguments.project.choice())?;
+pub(crate) async fn run(request: &ExecRequest, edge: &Edge) -> Result<Outcome, Failure> {
+    let name = name_of(&request.project)?;
     let (ledger, generation) = known(&name)?;
     let Some(generation) = generation else {
         return Err(RunError::NotStarted { project: name }.into());
@@ -30,16 +30,16 @@ pub(crate) async fn run(arguments: &ExecArguments, edge: &Edge) -> Result<Outcom
     let redactor = generation::redactor(Some(&ledger), &generation.variables).map_err(RunError::from)?;
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let project = Project::new(&name, ledger.owner());
-    let container = project.instance(generation.number, arguments.instance);
+    let container = project.instance(generation.number, request.instance);
     let running = containers::inspect(&host, &project, &container).await?;
     let Some(running) = running.filter(containers::is_running) else {
-        return Err(CommandError::InstanceStopped { instance: arguments.instance, project: name }.into());
+        return Err(CommandError::InstanceStopped { instance: request.instance, project: name }.into());
     };
     let mut command =
         if instance::has_entrypoint(&running) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };
-    command.extend(arguments.command.iter().cloned());
+    command.extend(request.command.iter().cloned());
     let mut lines = Lines::new(&redactor, String::new(), edge);
-    let work = exec_in(&host, &container, command, arguments, &mut lines);
+    let work = exec_in(&host, &container, command, request, &mut lines);
     let code = edge.cancellation.unless_cancelled(work).await??;
     Ok(Outcome::Command(u8::try_from(code).unwrap_or(pshim::FAILED)))
 }
@@ -48,32 +48,32 @@ async fn exec_in(
     host: &Engine,
     container: &str,
     command: Vec<String>,
-    arguments: &ExecArguments,
+    request: &ExecRequest,
     lines: &mut Lines,
 ) -> Result<i64, RunError> {
     let doing = || format!("run a command in {container}");
     let options = CreateExecOptions {
         cmd: Some(command),
-        attach_stdin: Some(arguments.interactive),
+        attach_stdin: Some(request.attachment.interactive),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        tty: Some(arguments.tty),
-        user: arguments.user.clone(),
+        tty: Some(request.attachment.tty),
+        user: request.user.clone(),
         ..CreateExecOptions::default()
     };
     let docker = host.docker();
     let id = docker.create_exec(container, options).await.map_err(engine(doing))?.id;
     let started = docker.start_exec(&id, None::<StartExecOptions>).await.map_err(engine(doing))?;
     if let StartExecResults::Attached { output, input } = started {
-        let raw = (arguments.tty && arguments.interactive).then(Raw::enter);
+        let raw = (request.attachment.tty && request.attachment.interactive).then(Raw::enter);
         let exec = &id;
         let resize = attached::follow_size(|rows, columns| async move {
             let options = ResizeExecOptionsBuilder::new().h(i32::from(rows)).w(i32::from(columns)).build();
             let _ = docker.resize_exec(exec, options).await;
         });
         let doing = doing();
-        let pump = attached::pump(Ends { output, input }, arguments.interactive, lines, &doing);
-        if arguments.tty {
+        let pump = attached::pump(Ends { output, input }, request.attachment.interactive, lines, &doing);
+        if request.attachment.tty {
             tokio::select! {
                 result = pump => result?,
                 () = resize => {}

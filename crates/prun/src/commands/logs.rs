@@ -6,13 +6,13 @@ use futures::stream::SelectAll;
 use pengine::Engine;
 use pscreen::{Ending, Exit};
 
-use crate::command::LogsArguments;
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::engine::lines::Lines;
 use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
 use crate::names::{self, Project, Role, number, role};
+use crate::plan::request::LogsRequest;
 use crate::project::{connect, known, name_of};
 use crate::values::generation;
 
@@ -26,21 +26,21 @@ const APP: &str = "app";
 /// # Errors
 ///
 /// When there is no such project or service, or the engine keeps no log.
-pub(crate) async fn logs(arguments: &LogsArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let name = name_of(arguments.project.choice())?;
+pub(crate) async fn logs(request: &LogsRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let name = name_of(&request.project)?;
     let (ledger, generation) = known(&name)?;
     let variables = generation.as_ref().map(|generation| &generation.variables[..]).unwrap_or_default();
     let redactor = generation::redactor(Some(&ledger), variables).map_err(RunError::from)?;
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let project = Project::new(&name, ledger.owner());
-    let chosen = chosen(&host, &project, &arguments.of).await?;
+    let chosen = chosen(&host, &project, &request.services).await?;
     let prefixed = chosen.len() > 1;
     let width = chosen.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
 
     let mut all = SelectAll::new();
     for (label, container) in &chosen {
-        let options = LogsOptionsBuilder::new().follow(arguments.follow).stdout(true).stderr(true);
-        let options = match arguments.tail {
+        let options = LogsOptionsBuilder::new().follow(request.follow).stdout(true).stderr(true);
+        let options = match request.tail {
             Some(count) => options.tail(&count.to_string()),
             None => options,
         };
@@ -75,7 +75,7 @@ pub(crate) async fn logs(arguments: &LogsArguments, edge: &Edge) -> Result<Exit,
     match edge.cancellation.unless_cancelled(work).await {
         Ok(done) => Ok(done?),
         // An interrupt is the usual way to stop following a log.
-        Err(ending) if arguments.follow => Ok(Exit::Ended(ending)),
+        Err(ending) if request.follow => Ok(Exit::Ended(ending)),
         Err(ending) => Err(ending.into()),
     }
 }

@@ -4,22 +4,22 @@ use std::path::Path;
 
 use pscreen::Exit;
 
-use crate::command::{ProjectArguments, ResumeArguments};
 use crate::commands::start::Start;
 use crate::commands::unit::Unit;
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
 use crate::instance::roll::Instances;
 use crate::names::{Project, Role, role};
-use crate::project::{Choice, KnownProject, folder_of_states};
+use crate::plan::request::{Choice, ResumeRequest};
+use crate::project::{KnownProject, folder_of_states};
 
 /// Replaces all instances, new ones first, with the same values and the same configuration.
 ///
 /// # Errors
 ///
 /// As for a start. The old instances still run then.
-pub(crate) async fn restart(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(arguments.choice(), edge).await?;
+pub(crate) async fn restart(project: &Choice, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(project, edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
@@ -32,18 +32,22 @@ pub(crate) async fn restart(arguments: &ProjectArguments, edge: &Edge) -> Result
 /// # Errors
 ///
 /// As for a start. With several projects each is tried, and the first failure is returned at the end.
-pub(crate) async fn resume(arguments: &ResumeArguments, edge: &Edge) -> Result<Exit, Failure> {
-    if arguments.print_unit {
-        edge.stdout.bytes(Unit::of_process().text().as_bytes());
-        return Ok(Exit::Done);
+pub(crate) async fn resume(request: &ResumeRequest, edge: &Edge) -> Result<Exit, Failure> {
+    match request {
+        ResumeRequest::All => all(edge).await,
+        ResumeRequest::Project(name) => one(name, edge).await,
+        ResumeRequest::PrintUnit => {
+            edge.stdout.bytes(Unit::of_process().text().as_bytes());
+            Ok(Exit::Done)
+        }
+        ResumeRequest::InstallUnit(folder) => {
+            Unit::of_process().install(folder.as_deref(), &edge.stderr)?;
+            Ok(Exit::Done)
+        }
     }
-    if arguments.install {
-        Unit::of_process().install(arguments.units.as_deref(), &edge.stderr)?;
-        return Ok(Exit::Done);
-    }
-    if let Some(name) = &arguments.project {
-        return one(name, edge).await;
-    }
+}
+
+async fn all(edge: &Edge) -> Result<Exit, Failure> {
     let mut failed = None;
     for name in folder_of_states().map(|folder| names_in(&folder)).unwrap_or_default() {
         match one(&name, edge).await {
@@ -69,7 +73,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 async fn one(name: &str, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(Choice { name: Some(name), config: None }, edge).await?;
+    let known = KnownProject::find(&Choice { name: Some(name.to_owned()), config: None }, edge).await?;
     let locked = known.state.lock(edge).await?;
     let Ok((ledger, current)) = known.open(&locked) else { return Ok(Exit::Done) };
     // A stopped project has no containers, and stays stopped.

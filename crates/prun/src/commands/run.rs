@@ -10,7 +10,6 @@ use bollard::query_parameters::{
 use papp::{Init, Port};
 use pscreen::Ending;
 
-use crate::command::{InitArguments, RunArguments};
 use crate::commands::start::{Goal, Start};
 use crate::edge::{Edge, Failure, Outcome, now};
 use crate::engine::attached::{self, Ends, Raw};
@@ -22,37 +21,28 @@ use crate::instance::holder::Holder;
 use crate::instance::sweep::{GRACE, sweep};
 use crate::instance::{self, Recipe};
 use crate::names::Role;
+use crate::plan::request::{Attachment, InitRequest, RunRequest};
 use crate::project::KnownProject;
 use crate::values::generation::Generation;
 
 /// The pause between two checks whether a container has ended.
 const PAUSE: Duration = Duration::from_millis(30);
 
-/// How the container is attached to the caller's terminal.
-#[derive(Clone, Copy, Debug)]
-struct Attachment {
-    interactive: bool,
-    tty: bool,
-}
-
 /// Runs a command in a container of its own and passes on its exit code.
 ///
 /// # Errors
 ///
 /// Everything that can go wrong before the command runs.
-pub(crate) async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome, Failure> {
-    if arguments.tty && arguments.interactive && !attached::has_terminal() {
+pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<Outcome, Failure> {
+    let attachment = request.attachment;
+    if attachment.tty && attachment.interactive && !attached::has_terminal() {
         return Err(CommandError::NoTerminal.into());
     }
-    if arguments.start.container.detach {
-        return Err(CommandError::Detached.into());
-    }
-    let attachment = Attachment { interactive: arguments.interactive, tty: arguments.tty };
-    let (mut start, state) = Start::read(&arguments.start, edge, Goal::Command).await?;
+    let (mut start, state) = Start::read(&request.start, edge, Goal::Command).await?;
     let outcome = async {
         // The init commands belong to the start of the app, and the manifest's ports to the app itself, which may be running.
         let ports = start.plan.run_command();
-        let ports = if arguments.start.ports.is_empty() { Vec::new() } else { ports };
+        let ports = if request.start.order.ports.is_empty() { Vec::new() } else { ports };
         let locked = state.lock(edge).await?;
         let (image, variables) = start.prepare(&locked).await?;
         foreground(&start, &image, variables, &ports, attachment, move || drop(locked)).await
@@ -66,13 +56,13 @@ pub(crate) async fn run(arguments: &RunArguments, edge: &Edge) -> Result<Outcome
 /// # Errors
 ///
 /// When the project or the init command does not exist, or the engine refuses a request.
-pub(crate) async fn init(arguments: &InitArguments, edge: &Edge) -> Result<Outcome, Failure> {
-    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+pub(crate) async fn init(request: &InitRequest, edge: &Edge) -> Result<Outcome, Failure> {
+    let known = KnownProject::find(&request.project, edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
     let outcome = async {
-        let init = chosen(&arguments.names, start.plan.init())?;
+        let init = chosen(&request.names, start.plan.init())?;
         start.plan.run_init(init, vec![crate::instance::shim::path(), "done".to_owned()]);
         let (image, variables) = start.prepare(&locked).await?;
         let attachment = Attachment { interactive: false, tty: false };

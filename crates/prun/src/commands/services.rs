@@ -6,9 +6,6 @@ use pcredential::{Administrator, Ledger, NewService, Phase, ServiceCredential, S
 use pscreen::Exit;
 use zeroize::Zeroizing;
 
-use crate::command::{
-    AddArguments, ImportArguments, ProjectArguments, RemoveArguments, ResetArguments, RotateArguments, ServicesCommand,
-};
 use crate::commands::show;
 use crate::commands::start::Start;
 use crate::edge::{Edge, Failure, confirm, now};
@@ -19,36 +16,37 @@ use crate::fault;
 use crate::instance::roll;
 use crate::names::{Project, Role};
 use crate::plan::record::{Record, ServiceOrigin};
+use crate::plan::request::{Choice, Data, ImportRequest, Rotated, ServicesRequest};
 use crate::plan::{self, PlannedService};
 use crate::project::{KnownProject, manifest};
 use crate::service;
 use crate::state::LockedState;
 use crate::values::generation::Generation;
 
-/// Runs a subcommand.
+/// Carries out a request.
 ///
 /// # Errors
 ///
 /// Everything that can go wrong on the way.
-pub(crate) async fn run(command: &ServicesCommand, edge: &Edge) -> Result<Exit, Failure> {
-    match command {
-        ServicesCommand::Rotate(arguments) => rotate(arguments, edge).await,
-        ServicesCommand::Add(arguments) => add(arguments, edge).await,
-        ServicesCommand::Remove(arguments) => remove(arguments, edge).await,
-        ServicesCommand::List(arguments) => list(arguments, edge).await,
-        ServicesCommand::Import(arguments) => import(arguments, edge).await,
-        ServicesCommand::Reset(arguments) => reset(arguments, edge).await,
+pub(crate) async fn run(request: &ServicesRequest, edge: &Edge) -> Result<Exit, Failure> {
+    match request {
+        ServicesRequest::Rotate { project, services } => rotate(project, services, edge).await,
+        ServicesRequest::Add { project, service } => add(project, service, edge).await,
+        ServicesRequest::Remove { project, service, data } => remove(project, service, *data, edge).await,
+        ServicesRequest::List(project) => list(project, edge).await,
+        ServicesRequest::Import(request) => import(request, edge).await,
+        ServicesRequest::Reset { project, service } => reset(project, service, edge).await,
     }
 }
 
-async fn rotate(arguments: &RotateArguments, edge: &Edge) -> Result<Exit, Failure> {
+async fn rotate(project: &Choice, services: &Rotated, edge: &Edge) -> Result<Exit, Failure> {
     let began = Instant::now();
-    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+    let known = KnownProject::find(project, edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
     let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
     let outcome =
-        rotate_in(arguments, &mut start, &locked, current).await.map_err(|failure| failure.behind(&start.edge));
+        rotate_in(services, &mut start, &locked, current).await.map_err(|failure| failure.behind(&start.edge));
     if outcome? == Exit::Done {
         start.edge.stderr.fact("done", &format!("no image was rebuilt; {}", pscreen::words::seconds(began.elapsed())));
     }
@@ -56,12 +54,12 @@ async fn rotate(arguments: &RotateArguments, edge: &Edge) -> Result<Exit, Failur
 }
 
 async fn rotate_in(
-    arguments: &RotateArguments,
+    services: &Rotated,
     start: &mut Start,
     locked: &LockedState<'_>,
     current: Generation,
 ) -> Result<Exit, Failure> {
-    let names = chosen(arguments, start)?;
+    let names = chosen(services, start)?;
     // This must fail before anything is sealed.
     roll::check_age(&start.host, &start.project, Some(&current)).await?;
     for name in &names {
@@ -83,19 +81,17 @@ async fn rotate_in(
 }
 
 /// Chooses the services of these names; all of them must be in use.
-fn chosen(arguments: &RotateArguments, start: &Start) -> Result<Vec<String>, CommandError> {
+fn chosen(services: &Rotated, start: &Start) -> Result<Vec<String>, CommandError> {
     let in_use = |name: &str| {
         start.plan.wants(name) && start.ledger.service(name).is_some_and(|service| service.phase() == Phase::Proven)
     };
     let all = || start.ledger.services().iter().map(|service| service.name().to_owned()).filter(|name| in_use(name));
-    if arguments.all {
-        return Ok(all().collect());
-    }
-    if let Some(unknown) = arguments.names.iter().find(|name| !in_use(name)) {
+    let Rotated::Named(names) = services else { return Ok(all().collect()) };
+    if let Some(unknown) = names.iter().find(|name| !in_use(name)) {
         let (project, used) = (start.project.name().to_owned(), all().collect());
         return Err(CommandError::UnusedService { project, service: unknown.clone(), used });
     }
-    Ok(arguments.names.clone())
+    Ok(names.clone())
 }
 
 /// Changes the record of the last start, and applies the change if the app runs.
@@ -118,33 +114,31 @@ async fn change(
     start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
 }
 
-async fn add(arguments: &AddArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let planned = PlannedService::of_flag(&arguments.service)?;
-    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+async fn add(project: &Choice, planned: &PlannedService, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(project, edge).await?;
     change(edge, &known, |record| {
         if record.plan()?.wants(&planned.name) {
             let (project, service) = (known.name.clone(), planned.name.clone());
             return Err(CommandError::ServiceExists { project, service }.into());
         }
-        let added = [record.added(), &[plan::full_name(&planned)]].concat();
+        let added = [record.added(), &[plan::full_name(planned)]].concat();
         Ok(record.with_added(&added))
     })
     .await
 }
 
-async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(arguments.project.choice(), edge).await?;
-    let name = arguments.name.as_str();
+async fn remove(choice: &Choice, name: &str, data: Data, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(choice, edge).await?;
     let Some(ledger) = known.state.ledger()? else {
         return Err(RunError::UnknownProject { project: known.name }.into());
     };
     let Some(service) = ledger.service(name) else {
         return Err(CommandError::NoService { project: known.name, service: name.to_owned() }.into());
     };
-    if arguments.purge && service.is_adopted() {
+    if data != Data::Kept && service.is_adopted() {
         return Err(CommandError::AdoptedVolume { volume: service.volume().to_owned() }.into());
     }
-    if arguments.purge && !arguments.yes {
+    if data == Data::RemovedOnConfirmation {
         confirm(
             name,
             &format!("the data in volume {} and the credential of {name} will be removed for ever", service.volume()),
@@ -160,7 +154,7 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
         }
         None => {}
     }
-    if !arguments.purge {
+    if data == Data::Kept {
         edge.stderr.fact("kept", &format!("volume {} and the credential of {name}", service.volume()));
         return Ok(Exit::Done);
     }
@@ -180,8 +174,8 @@ async fn remove(arguments: &RemoveArguments, edge: &Edge) -> Result<Exit, Failur
     Ok(Exit::Done)
 }
 
-async fn list(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(arguments.choice(), edge).await?;
+async fn list(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(choice, edge).await?;
     let Some(ledger) = known.state.ledger()? else {
         return Err(RunError::UnknownProject { project: known.name }.into());
     };
@@ -190,7 +184,7 @@ async fn list(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure
     let mut rows = vec![["NAME", "KIND", "IMAGE", "STATE", "VOLUME", "CREDENTIAL"].map(str::to_owned)];
     for service in ledger.services() {
         let state = if running.contains(&project.service(service.name())) { "running" } else { "stopped" };
-        let credential = match (service.phase(), service.step()) {
+        let credential = match (service.phase(), service.stage()) {
             (_, Some(_)) => "rotation under way: prun start finishes it".to_owned(),
             (Phase::Proven, None) => show::age(now().saturating_sub(service.created())),
             (Phase::Sealed | Phase::Imported | Phase::Resetting, None) => "not proven yet: prun start".to_owned(),
@@ -203,8 +197,8 @@ async fn list(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure
 }
 
 /// Finds a service by its name in the manifest or in the state, or reads `KIND=NAME`.
-fn find_service(text: &str, arguments: &ProjectArguments, ledger: &Ledger) -> Result<PlannedService, Failure> {
-    if let Some(found) = manifest(arguments.config.as_deref())?
+fn find_service(text: &str, choice: &Choice, ledger: &Ledger) -> Result<PlannedService, Failure> {
+    if let Some(found) = manifest(choice.config.as_deref())?
         && let Some(service) = found.manifest.services.iter().find(|service| service.name == text)
     {
         return Ok(PlannedService::of_manifest(service)?);
@@ -216,13 +210,13 @@ fn find_service(text: &str, arguments: &ProjectArguments, ledger: &Ledger) -> Re
     Ok(PlannedService::of_flag(text)?)
 }
 
-async fn import(arguments: &ImportArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+async fn import(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(&request.project, edge).await?;
     let locked = known.state.lock(edge).await?;
     let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
-    let planned = find_service(&arguments.service, &arguments.project, &ledger)?;
+    let planned = find_service(&request.service, &request.project, &ledger)?;
     let project = Project::new(&known.name, ledger.owner());
-    let volume = match (&arguments.volume, ledger.service(&planned.name)) {
+    let volume = match (&request.volume, ledger.service(&planned.name)) {
         (Some(volume), _) => volume.clone(),
         (None, Some(service)) => service.volume().to_owned(),
         (None, None) => project.service(&planned.name),
@@ -242,10 +236,10 @@ async fn import(arguments: &ImportArguments, edge: &Edge) -> Result<Exit, Failur
             kind: planned.kind,
             image: &planned.image.clone().unwrap_or_else(|| planned.kind.image(None)),
             volume: &volume,
-            database: arguments.database.as_deref().or(planned.database.as_deref()),
+            database: request.database.as_deref().or(planned.database.as_deref()),
             created: now(),
         },
-        Administrator { name: arguments.user.clone(), credential },
+        Administrator { name: request.administrator.clone(), credential },
     );
     locked.seal_ledger(&ledger)?;
     edge.stderr.fact(
@@ -273,11 +267,11 @@ fn administrator_password(service: &str) -> Result<ServiceCredential, CommandErr
     ServiceCredential::given(text).ok_or_else(|| CommandError::AdministratorPassword { service: service.to_owned() })
 }
 
-async fn reset(arguments: &ResetArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let known = KnownProject::find(arguments.project.choice(), edge).await?;
+async fn reset(choice: &Choice, service: &str, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(choice, edge).await?;
     let locked = known.state.lock(edge).await?;
     let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
-    let planned = find_service(&arguments.service, &arguments.project, &ledger)?;
+    let planned = find_service(service, choice, &ledger)?;
     if planned.kind == ServiceKind::Mongodb {
         return Err(CommandError::ResetOfMongodb { service: planned.name }.into());
     }

@@ -6,13 +6,13 @@ use bollard::models::ContainerSummary;
 use pcredential::Ledger;
 use pscreen::Exit;
 
-use crate::command::{InjectedArguments, InjectedFormat, ProjectArguments};
 use crate::edge::{Edge, Failure, now};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::error::command::CommandError;
 use crate::instance::forwarder;
 use crate::names::{self, Project, Role, number, role};
+use crate::plan::request::{Choice, InjectedForm, InjectedRequest};
 use crate::project::{connect, known, manifest, name_of};
 use crate::values::generation::{Origin, Value, Variable};
 
@@ -24,8 +24,8 @@ const MASK: &str = "••••••••";
 /// # Errors
 ///
 /// When the project does not exist, or no engine answers.
-pub(crate) async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let name = name_of(arguments.choice())?;
+pub(crate) async fn ps(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
+    let name = name_of(choice)?;
     let (ledger, _) = known(&name)?;
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let project = Project::new(&name, ledger.owner());
@@ -58,34 +58,29 @@ pub(crate) async fn ps(arguments: &ProjectArguments, edge: &Edge) -> Result<Exit
 /// # Errors
 ///
 /// When the project or the variable does not exist.
-pub(crate) fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let name = name_of(arguments.project.choice())?;
+pub(crate) fn injected(request: &InjectedRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let name = name_of(&request.project)?;
     let (ledger, generation) = known(&name)?;
     let Some(generation) = generation else {
         return Err(RunError::NotStarted { project: name }.into());
     };
-    if let Some(name) = &arguments.reveal {
-        let Some(variable) = generation.variable(name) else {
-            return Err(CommandError::NoVariable { name: name.clone() }.into());
-        };
-        reveal(variable, edge);
-        return Ok(Exit::Done);
+    match &request.form {
+        InjectedForm::Table => show_table(&generation.variables, &ledger, &request.project, edge)?,
+        InjectedForm::Lines => edge.stdout.bytes(lines_of(&generation.variables).as_bytes()),
+        InjectedForm::Json => edge.stdout.bytes(json_of(&generation.variables).as_bytes()),
+        InjectedForm::Value(name) => match generation.variable(name) {
+            Some(variable) => reveal(variable, edge),
+            None => return Err(CommandError::NoVariable { name: name.clone() }.into()),
+        },
     }
-    match arguments.format {
-        InjectedFormat::Table => {}
-        InjectedFormat::Env => {
-            edge.stdout.bytes(lines_of(&generation.variables).as_bytes());
-            return Ok(Exit::Done);
-        }
-        InjectedFormat::Json => {
-            edge.stdout.bytes(json_of(&generation.variables).as_bytes());
-            return Ok(Exit::Done);
-        }
-    }
+    Ok(Exit::Done)
+}
+
+fn show_table(variables: &[Variable], ledger: &Ledger, choice: &Choice, edge: &Edge) -> Result<(), Failure> {
     let mut rows = vec![["NAME", "FROM", "VALUE"].map(str::to_owned)];
-    rows.extend(generation.variables.iter().map(|variable| row(variable, &ledger)));
+    rows.extend(variables.iter().map(|variable| row(variable, ledger)));
     // The secrets of the build are listed to say that they are missing on purpose. Only the manifest names them.
-    if let Some(found) = manifest(arguments.project.config.as_deref())? {
+    if let Some(found) = manifest(choice.config.as_deref())? {
         let build_only = found.manifest.secrets.iter().filter(|secret| !secret.in_run());
         rows.extend(
             build_only
@@ -93,7 +88,7 @@ pub(crate) fn injected(arguments: &InjectedArguments, edge: &Edge) -> Result<Exi
         );
     }
     edge.stdout.bytes(table(&rows).as_bytes());
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Writes lines of NAME=VALUE; a confidential variable is a comment.

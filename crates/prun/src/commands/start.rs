@@ -10,26 +10,26 @@ use pcli::resolve::{Purpose, SecretSources};
 use pcredential::{Ledger, NewService, Phase, ServiceRecord};
 use pengine::Engine;
 use pscreen::Exit;
-use psecret::{Dialect, Inputs, RedactorBuilder, Secret};
+use psecret::{Inputs, RedactorBuilder, Secret};
 
-use crate::command::StartArguments;
 use crate::edge::{Edge, Failure, now};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::error::command::CommandError;
 use crate::fault;
 use crate::instance::forwarder;
-use crate::instance::roll::{self, Change, Instances, Roll};
+use crate::instance::roll::{self, Instances, Replacement, Roll};
 use crate::instance::sweep::sweep;
 use crate::names::Project;
 use crate::plan::Plan;
 use crate::plan::error::PlanError;
 use crate::plan::record::Record;
+use crate::plan::request::StartRequest;
 use crate::project::{connect_to_deliver, folder_of_states, manifest};
 use crate::service::rotation::Rotation;
 use crate::service::{self, Effect};
 use crate::state::{LockedState, State};
-use crate::values::compose;
+use crate::values::composition;
 use crate::values::generation::{self, Generation, Origin, Variable};
 
 /// Starts the app, or updates the one that runs.
@@ -37,10 +37,10 @@ use crate::values::generation::{self, Generation, Origin, Variable};
 /// # Errors
 ///
 /// Everything that can go wrong on the way. The old instances still run then.
-pub(crate) async fn run(arguments: &StartArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let (mut start, state) = Start::read(arguments, edge, Goal::Instances).await?;
+pub(crate) async fn run(request: &StartRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let (mut start, state) = Start::read(request, edge, Goal::Instances).await?;
     let outcome = async {
-        if arguments.dry_run {
+        if request.preview {
             return start.preview(state.generation()?.as_ref()).await;
         }
         let locked = state.lock(edge).await?;
@@ -110,15 +110,14 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Reads the flags, the manifest and the user's secrets, and plans a start; nothing is started yet.
-    pub(crate) async fn read(arguments: &StartArguments, edge: &Edge, goal: Goal) -> Result<(Self, State), Failure> {
-        let found = manifest(arguments.secrets.config.as_deref())?;
+    /// Reads the manifest and the user's secrets, and plans a start; nothing is started yet.
+    pub(crate) async fn read(request: &StartRequest, edge: &Edge, goal: Goal) -> Result<(Self, State), Failure> {
+        let found = manifest(request.config.as_deref())?;
         let nothing = Manifest::default();
         let declared = found.as_ref().map_or(&nothing, |found| &found.manifest);
         let folder = found.as_ref().map_or(Path::new("."), FoundManifest::directory);
-        let order = arguments.order(&std::path::absolute(".").unwrap_or_default());
-        let mut plan = Plan::new(&order, declared, folder)?;
-        let (secrets, edge) = secrets(&arguments.secrets.sources(Dialect::Docker), found.as_ref(), &mut plan, edge)?;
+        let mut plan = Plan::new(&request.order, declared, folder)?;
+        let (secrets, edge) = secrets(&request.sources, found.as_ref(), &mut plan, edge)?;
         let deferred = plan.composed().iter().map(|secret| secret.name.clone()).collect();
         let text = found.as_ref().map(|found| found.text.clone());
         let origin = found.as_ref().map_or(plan.project_from(), |_| "from app.toml");
@@ -129,15 +128,15 @@ impl Start {
         };
         edge.stderr.fact("app", &format!("{} ({}, {extent})  {origin}", plan.project(), plan.image()));
 
-        let connection = connect_to_deliver(arguments.transport(), &edge);
+        let connection = connect_to_deliver(request.transport, &edge);
         let host = edge.cancellation.unless_cancelled(connection).await??;
         let state = State::of(folder_of_states(), plan.project())?;
         let ledger = state.ledger()?.unwrap_or_else(|| Ledger::new(plan.project()));
         let current = state.generation()?;
         let added = current.as_ref().map(|current| current.record.added().to_vec()).unwrap_or_default();
         plan.add(&added)?;
-        let record = Record::new(order, text, folder, deferred).with_added(&added);
-        let (project, user) = (Project::new(plan.project(), ledger.owner()), compose::of_user(&secrets));
+        let record = Record::new(request.order.clone(), text, folder, deferred).with_added(&added);
+        let (project, user) = (Project::new(plan.project(), ledger.owner()), composition::of_user(&secrets));
         Ok((Self { project, host, plan, record, user, ledger, edge, instances: Instances::Keep }, state))
     }
 
@@ -154,7 +153,7 @@ impl Start {
 
     fn variables(&self) -> Result<Vec<Variable>, RunError> {
         let user = self.user.iter().map(Variable::again).collect();
-        Ok(compose::variables(&self.ledger, &self.plan, user)?)
+        Ok(composition::variables(&self.ledger, &self.plan, user)?)
     }
 
     /// Composes the variables, and redacts their values from all output from now on.
@@ -203,8 +202,8 @@ impl Start {
         cancellation.unless_cancelled(self.revoke(locked)).await??;
         self.retire_services().await?;
         match change {
-            Change::None => self.edge.stderr.line("nothing to change: the app runs as it should"),
-            Change::Restored | Change::Replaced => {}
+            Replacement::None => self.edge.stderr.line("nothing to change: the app runs as it should"),
+            Replacement::Restored | Replacement::Replaced => {}
         }
         for address in forwarder::addresses(&self.host, &self.project).await? {
             self.edge.stderr.fact("open", &address);

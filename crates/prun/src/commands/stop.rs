@@ -5,12 +5,12 @@ use std::time::Duration;
 use pengine::Engine;
 use pscreen::Exit;
 
-use crate::command::StopArguments;
 use crate::edge::{Edge, Failure, confirm};
 use crate::engine::containers;
 use crate::error::RunError;
 use crate::instance::holder;
 use crate::names::{self, Project, Role, role};
+use crate::plan::request::{Data, StopRequest};
 use crate::project::{connect, folder_of_states, name_of};
 use crate::service;
 use crate::state::State;
@@ -22,9 +22,9 @@ const GRACE: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// When the project does not exist, or the engine refuses a request.
-pub(crate) async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, Failure> {
-    let name = name_of(arguments.project.choice())?;
-    if arguments.purge && !arguments.yes {
+pub(crate) async fn run(request: &StopRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let name = name_of(&request.project)?;
+    if request.data == Data::RemovedOnConfirmation {
         confirm(&name, &format!("all data of project {name} and its credentials will be removed forever"))?;
     }
     let host = edge.cancellation.unless_cancelled(connect()).await??;
@@ -41,7 +41,7 @@ pub(crate) async fn run(arguments: &StopArguments, edge: &Edge) -> Result<Exit, 
     } else {
         edge.stderr.line(&format!("no container of {name} runs"));
     }
-    if arguments.purge {
+    if request.data != Data::Kept {
         let volumes = containers::volumes(&host, &project).await?;
         for (volume, _) in &volumes {
             containers::remove_volume(&host, volume).await?;

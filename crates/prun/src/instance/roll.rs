@@ -31,7 +31,7 @@ const READY: &str = "ready";
 
 /// The change that a roll made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum Replacement {
     /// None: everything ran as planned.
     None,
     /// Missing instances of the same generation were started.
@@ -96,7 +96,7 @@ impl Roll<'_> {
         locked: &LockedState<'_>,
         current: Option<Generation>,
         variables: Vec<Variable>,
-    ) -> Result<Change, RunError> {
+    ) -> Result<Replacement, RunError> {
         let digest = digest(self.ledger, self.plan, self.image, &variables);
         let same = current
             .as_ref()
@@ -111,18 +111,18 @@ impl Roll<'_> {
             if let Some(current) = current.filter(|current| current.record != *self.record) {
                 locked.seal_generation(&Generation { record: self.record.clone(), ..current })?;
             }
-            return Ok(Change::None);
+            return Ok(Replacement::None);
         }
         let record = self.record.clone();
         let (generation, change) = match (same, current) {
-            (Some(_), Some(current)) => (Generation { record, ..current }, Change::Restored),
+            (Some(_), Some(current)) => (Generation { record, ..current }, Replacement::Restored),
             (_, current) => {
                 let number = current.map_or(0, |current| current.number) + 1;
-                (Generation { number, created: now(), digest, variables, record }, Change::Replaced)
+                (Generation { number, created: now(), digest, variables, record }, Replacement::Replaced)
             }
         };
         // Whether the new generation may still be taken back.
-        let fresh = Cell::new(change == Change::Replaced);
+        let fresh = Cell::new(change == Replacement::Replaced);
         let work = async {
             let before = self.names_of_others(generation.number).await?;
             forwarder::ensure(self.host, self.project, self.ledger, self.plan.ports()).await?;

@@ -11,7 +11,7 @@ const ARCHITECTURE: &str = env!("PRUN_SHIM_ARCHITECTURE");
 /// Returns twelve hex digits of its digest. They are part of its file name, so that a newer prun puts its own beside it.
 #[must_use]
 pub(crate) fn digest() -> String {
-    Sha256::digest(PROGRAM).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&Sha256::digest(PROGRAM)[..6])
 }
 
 /// Returns its file name in the home volume.

@@ -1,12 +1,12 @@
 //! The change from a service's credential to its next one, while instances keep logging in.
 //!
-//! Each step is sealed before its effect ([`pcredential::Step`]). `prun start` and `prun services rotate` both continue from
+//! Each step is sealed before its effect ([`pcredential::Stage`]). `prun start` and `prun services rotate` both continue from
 //! the step that they find. Every step can be repeated, and no credential is revoked before every instance has the next one.
 
 use std::time::Duration;
 
-use pcredential::probe::Verdict;
-use pcredential::{Ledger, ServiceRecord, Step, Which, change, probe};
+use pcredential::probe::Login;
+use pcredential::{Ledger, ServiceRecord, Stage, Which, change, probe};
 use pengine::Engine;
 
 use crate::edge::{Edge, now};
@@ -32,12 +32,12 @@ pub(crate) struct Rotation<'a> {
 impl Rotation<'_> {
     /// Makes every service that has a next credential accept both, and marks the next ones for publishing.
     pub(crate) async fn enable(&self, ledger: &mut Ledger) -> Result<(), RunError> {
-        let under_way = |service: &&ServiceRecord| matches!(service.step(), Some(Step::Enabling | Step::Publishing));
+        let under_way = |service: &&ServiceRecord| matches!(service.stage(), Some(Stage::Enabling | Stage::Publishing));
         let names: Vec<String> =
             ledger.services().iter().filter(under_way).map(|service| service.name().to_owned()).collect();
         for service in ledger.services().iter().filter(under_way) {
             // A service that accepts the next credential was changed before, by a command that was killed.
-            let changed = self.login(service, Which::Next).await? == Verdict::Done;
+            let changed = self.login(service, Which::Next).await? == Login::Done;
             if !changed || !self.both(service).await? {
                 service::apply(self.host, self.project, service, &change::enable(service)).await?;
                 fault::point("rotation.enabled");
@@ -48,7 +48,7 @@ impl Rotation<'_> {
             self.edge.stderr.fact(service.name(), "new credential enabled, login verified");
         }
         if !names.is_empty() {
-            names.iter().for_each(|name| ledger.advance(name, Step::Publishing));
+            names.iter().for_each(|name| ledger.advance(name, Stage::Publishing));
             self.locked.seal_ledger(ledger)?;
             fault::point("rotation.published");
         }
@@ -60,13 +60,13 @@ impl Rotation<'_> {
         let names: Vec<String> = ledger
             .services()
             .iter()
-            .filter(|service| service.step().is_some())
+            .filter(|service| service.stage().is_some())
             .map(|service| service.name().to_owned())
             .collect();
         if names.is_empty() {
             return Ok(());
         }
-        names.iter().for_each(|name| ledger.advance(name, Step::Revoking));
+        names.iter().for_each(|name| ledger.advance(name, Stage::Revoking));
         self.locked.seal_ledger(ledger)?;
         fault::point("rotation.revoking");
         for name in &names {
@@ -85,19 +85,19 @@ impl Rotation<'_> {
     }
 
     async fn both(&self, service: &ServiceRecord) -> Result<bool, RunError> {
-        Ok(self.logins(service).await? == (Verdict::Done, Verdict::Done))
+        Ok(self.logins(service).await? == (Login::Done, Login::Done))
     }
 
     async fn next_alone(&self, service: &ServiceRecord) -> Result<bool, RunError> {
-        Ok(self.logins(service).await? == (Verdict::Done, Verdict::Refused))
+        Ok(self.logins(service).await? == (Login::Done, Login::Refused))
     }
 
     /// Logs in with the next credential and with the current one.
-    async fn logins(&self, service: &ServiceRecord) -> Result<(Verdict, Verdict), RunError> {
+    async fn logins(&self, service: &ServiceRecord) -> Result<(Login, Login), RunError> {
         futures::try_join!(self.login(service, Which::Next), self.login(service, Which::Current))
     }
 
-    async fn login(&self, service: &ServiceRecord, which: Which) -> Result<Verdict, RunError> {
+    async fn login(&self, service: &ServiceRecord, which: Which) -> Result<Login, RunError> {
         let container = self.project.service(service.name());
         service::ask(self.host, &container, &probe::login(service, which), &mut Vec::new()).await
     }

@@ -183,7 +183,7 @@ pub(crate) fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> Redact
             builder.mask(&format!("{} administrator", service.name()), service.administrator().expose().as_bytes());
         // Outside of a rotation one of its variables holds the only credential, under a name that people know.
         let named = Origin::Service(service.name().to_owned());
-        if service.step().is_some() || !variables.iter().any(|variable| variable.origin == named) {
+        if service.stage().is_some() || !variables.iter().any(|variable| variable.origin == named) {
             let label = format!("{} credential", service.name());
             for credential in service.credentials() {
                 builder = builder.mask(&label, credential.expose().as_bytes());

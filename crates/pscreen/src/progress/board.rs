@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use psecret::{Redactor, RedactorStream};
 
-use super::event::{Event, LogNews, LogStream, Place, StepNews, TransferNews, WarningNews};
+use super::event::{Event, LogNews, LogStream, Position, StepNews, TransferNews, WarningNews};
 use super::lines::{LineBuffer, Piece};
 use crate::visible::{log_line, one_line};
 
@@ -51,7 +51,7 @@ pub(super) enum State {
 
 /// A step with everything that renderers need; all of it is redacted.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct Vertex {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) inputs: Vec<String>,
@@ -89,7 +89,7 @@ pub(super) struct Transfer {
 
 /// What became different. Steps and transfers are named by their position.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum BoardEvent {
     /// Something about the step; `began` and `ended` say whether its run did.
     Step {
         step: usize,
@@ -124,7 +124,7 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) struct Board {
     redactor: Redactor,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<Vertex>,
     positions: BTreeMap<String, usize>,
     numbered: usize,
 }
@@ -134,15 +134,17 @@ impl Board {
         Self { redactor, steps: Vec::new(), positions: BTreeMap::new(), numbered: 0 }
     }
 
-    pub(super) fn apply(&mut self, events: Vec<Event>, now: Instant, changes: &mut Vec<Change>) {
+    pub(super) fn apply(&mut self, events: Vec<Event>, now: Instant, changes: &mut Vec<BoardEvent>) {
         let mut ends = Vec::new();
         for event in events {
             match event {
                 Event::Step(news) => self.step(news, now, changes, &mut ends),
                 Event::Log(news) => self.log(news, now, changes),
                 Event::Transfer(news) => self.transfer(news, now, changes),
-                Event::Warning(news) => changes.push(Change::Warning(self.warning(news))),
-                Event::Fact { label, text } => changes.push(Change::Fact { label, text: self.redactor.redact(&text) }),
+                Event::Warning(news) => changes.push(BoardEvent::Warning(self.warning(news))),
+                Event::Fact { label, text } => {
+                    changes.push(BoardEvent::Fact { label, text: self.redactor.redact(&text) })
+                }
             }
         }
         // An end closes the step's outputs, so it comes after everything that arrived together with it.
@@ -155,7 +157,7 @@ impl Board {
         }
     }
 
-    pub(super) fn tick(&mut self, now: Instant, changes: &mut Vec<Change>) {
+    pub(super) fn tick(&mut self, now: Instant, changes: &mut Vec<BoardEvent>) {
         for (position, step) in self.steps.iter_mut().enumerate() {
             for (stream, output) in &mut step.outputs {
                 let mut pieces = Vec::new();
@@ -165,7 +167,7 @@ impl Board {
         }
     }
 
-    pub(super) fn finish(&mut self, changes: &mut Vec<Change>) {
+    pub(super) fn finish(&mut self, changes: &mut Vec<BoardEvent>) {
         let now = Instant::now();
         (0..self.steps.len()).for_each(|step| self.close_outputs(step, now, changes));
     }
@@ -193,7 +195,7 @@ impl Board {
             return *position;
         }
         self.positions.insert(id.to_owned(), self.steps.len());
-        self.steps.push(Step {
+        self.steps.push(Vertex {
             id: id.to_owned(),
             name: String::new(),
             inputs: Vec::new(),
@@ -209,7 +211,7 @@ impl Board {
         self.steps.len() - 1
     }
 
-    fn step(&mut self, news: StepNews, now: Instant, changes: &mut Vec<Change>, ends: &mut Vec<(usize, StepNews)>) {
+    fn step(&mut self, news: StepNews, now: Instant, changes: &mut Vec<BoardEvent>, ends: &mut Vec<(usize, StepNews)>) {
         let position = self.position(&news.id);
         let name = one_line(&self.redactor.redact(&news.name));
         let step = &mut self.steps[position];
@@ -237,10 +239,10 @@ impl Board {
         if began {
             self.number(position);
         }
-        changes.push(Change::Step { step: position, began, ended: false });
+        changes.push(BoardEvent::Step { step: position, began, ended: false });
     }
 
-    fn end(&mut self, position: usize, news: &StepNews, now: Instant, changes: &mut Vec<Change>) {
+    fn end(&mut self, position: usize, news: &StepNews, now: Instant, changes: &mut Vec<BoardEvent>) {
         let state = match (news.error.as_deref(), news.cached, news.completed) {
             (Some(error), ..) => State::Failed(one_line(&self.redactor.redact(error))),
             (None, true, _) => State::Cached,
@@ -256,7 +258,7 @@ impl Board {
         step.state = state;
         step.completed = news.completed;
         step.running_since = None;
-        changes.push(Change::Step { step: position, began: false, ended: true });
+        changes.push(BoardEvent::Step { step: position, began: false, ended: true });
     }
 
     fn number(&mut self, position: usize) {
@@ -267,7 +269,7 @@ impl Board {
         }
     }
 
-    fn log(&mut self, news: LogNews, now: Instant, changes: &mut Vec<Change>) {
+    fn log(&mut self, news: LogNews, now: Instant, changes: &mut Vec<BoardEvent>) {
         let position = self.position(&news.step);
         self.number(position);
         let step = &mut self.steps[position];
@@ -282,7 +284,7 @@ impl Board {
         output.emit(position, news.stream, bytes, now, changes, &mut step.tail);
     }
 
-    fn close_outputs(&mut self, position: usize, now: Instant, changes: &mut Vec<Change>) {
+    fn close_outputs(&mut self, position: usize, now: Instant, changes: &mut Vec<BoardEvent>) {
         let step = &mut self.steps[position];
         for (stream, mut output) in std::mem::take(&mut step.outputs) {
             let bytes = output.redactor.finish();
@@ -293,7 +295,7 @@ impl Board {
         }
     }
 
-    fn transfer(&mut self, news: TransferNews, now: Instant, changes: &mut Vec<Change>) {
+    fn transfer(&mut self, news: TransferNews, now: Instant, changes: &mut Vec<BoardEvent>) {
         let position = self.position(&news.step);
         self.number(position);
         let (id, name) = (self.redactor.redact(&news.id), self.redactor.redact(&news.name));
@@ -316,7 +318,7 @@ impl Board {
         } else {
             step.transfers[place] = transfer;
         }
-        changes.push(Change::Transfer { step: position, transfer: place });
+        changes.push(BoardEvent::Transfer { step: position, transfer: place });
     }
 
     fn warning(&self, news: WarningNews) -> WarningNews {
@@ -325,7 +327,7 @@ impl Board {
             short: redact(&news.short),
             detail: news.detail.iter().map(|line| redact(line)).collect(),
             url: redact(&news.url),
-            place: news.place.map(|place| Place { file: redact(&place.file), ..place }),
+            place: news.place.map(|place| Position { file: redact(&place.file), ..place }),
             ..news
         }
     }
@@ -338,7 +340,7 @@ impl Output {
         stream: LogStream,
         bytes: Vec<u8>,
         now: Instant,
-        changes: &mut Vec<Change>,
+        changes: &mut Vec<BoardEvent>,
         tail: &mut VecDeque<String>,
     ) {
         if bytes.is_empty() {
@@ -346,12 +348,12 @@ impl Output {
         }
         let mut pieces = Vec::new();
         self.lines.push(&bytes, now, &mut pieces);
-        changes.push(Change::Chunk { step, stream, at: self.at, bytes });
+        changes.push(BoardEvent::Chunk { step, stream, at: self.at, bytes });
         push_pieces(step, stream, self.at, pieces, changes, tail);
     }
 }
 
-impl Step {
+impl Vertex {
     /// How long it took or has taken; by the engine's clock when it ended, by ours while it runs.
     pub(super) fn duration(&self, now: Instant) -> Option<Duration> {
         match (self.started, self.completed, self.running_since) {
@@ -380,7 +382,7 @@ fn push_pieces(
     stream: LogStream,
     at: Option<SystemTime>,
     pieces: Vec<Piece>,
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<BoardEvent>,
     tail: &mut VecDeque<String>,
 ) {
     for piece in pieces {
@@ -395,7 +397,7 @@ fn push_pieces(
         if tail.len() > TAIL {
             tail.pop_front();
         }
-        changes.push(Change::Text { step, stream, at, piece });
+        changes.push(BoardEvent::Text { step, stream, at, piece });
     }
 }
 

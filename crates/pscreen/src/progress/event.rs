@@ -105,12 +105,12 @@ pub struct WarningNews {
     /// Where it is explained; may be empty.
     pub url: String,
     /// Where in a file.
-    pub place: Option<Place>,
+    pub place: Option<Position>,
 }
 
 /// Lines of a file, from 1, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// The file.
     pub file: String,
     /// The first line.

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::board::{Board, Change, State, Step};
+use super::board::{Board, BoardEvent, State, Vertex};
 use super::event::{LogStream, WarningNews};
 use crate::printer::{Colour, DIMMED, ERROR};
 use crate::visible::{log_line, one_line};
@@ -23,10 +23,10 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    pub(super) fn show(&mut self, board: &Board, changes: &[Change], printer: &Printer) {
+    pub(super) fn show(&mut self, board: &Board, changes: &[BoardEvent], printer: &Printer) {
         for change in changes {
             match change {
-                Change::Step { step, began, ended } => {
+                BoardEvent::Step { step, began, ended } => {
                     if *began {
                         self.heading(board, *step, printer);
                     }
@@ -35,7 +35,7 @@ impl Plain {
                         self.end(&board.steps[*step], printer);
                     }
                 }
-                Change::Text { step, stream, at, piece } => {
+                BoardEvent::Text { step, stream, at, piece } => {
                     self.heading(board, *step, printer);
                     if !(piece.continues && self.open == Some((*step, *stream))) {
                         self.close_line(printer);
@@ -47,7 +47,7 @@ impl Plain {
                         self.close_line(printer);
                     }
                 }
-                Change::Transfer { step, transfer } => {
+                BoardEvent::Transfer { step, transfer } => {
                     let step_of = &board.steps[*step];
                     let transfer = &step_of.transfers[*transfer];
                     // States on the way would be a line each; the end says how much it was.
@@ -57,15 +57,15 @@ impl Plain {
                         self.line(step_of, &format!("{}{size} done", transfer.label), printer);
                     }
                 }
-                Change::Warning(warning) => {
+                BoardEvent::Warning(warning) => {
                     self.close_line(printer);
                     printer.diagnostic(&warning_diagnostic(warning));
                 }
-                Change::Fact { label, text } => {
+                BoardEvent::Fact { label, text } => {
                     self.close_line(printer);
                     printer.fact(label, text);
                 }
-                Change::Chunk { .. } => {}
+                BoardEvent::Chunk { .. } => {}
             }
         }
     }
@@ -92,7 +92,7 @@ impl Plain {
         }
     }
 
-    fn end(&mut self, step: &Step, printer: &Printer) {
+    fn end(&mut self, step: &Vertex, printer: &Printer) {
         let text = match &step.state {
             State::Cached => format!("{DIMMED}CACHED{DIMMED:#}"),
             State::Failed(error) if is_cancellation(error) => format!("{ERROR}CANCELED{ERROR:#}"),
@@ -106,7 +106,7 @@ impl Plain {
         self.line(step, &text, printer);
     }
 
-    fn line(&mut self, step: &Step, text: &str, printer: &Printer) {
+    fn line(&mut self, step: &Vertex, text: &str, printer: &Printer) {
         self.close_line(printer);
         printer.print(&format!("#{} {text}\n", step.number.unwrap_or_default()));
     }
@@ -119,7 +119,7 @@ impl Plain {
 }
 
 /// `#5 0.123 `: the number and the seconds since the step began.
-fn prefix(step: &Step, at: Option<SystemTime>) -> String {
+fn prefix(step: &Vertex, at: Option<SystemTime>) -> String {
     let since = at.zip(step.started).map(|(at, started)| at.duration_since(started).unwrap_or_default());
     let since = since.map_or_else(String::new, |since| format!("{:.3} ", since.as_secs_f64()));
     format!("#{} {DIMMED}{since}{DIMMED:#}", step.number.unwrap_or_default())

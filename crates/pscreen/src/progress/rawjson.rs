@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::board::{Board, Change, State};
+use super::board::{Board, BoardEvent, State};
 use super::event::{LogStream, WarningNews};
 use crate::Printer;
 
@@ -79,12 +79,12 @@ struct VertexWarning<'a> {
 }
 
 impl RawJson {
-    pub(super) fn show(&mut self, board: &Board, changes: &[Change], printer: &Printer) {
+    pub(super) fn show(&mut self, board: &Board, changes: &[BoardEvent], printer: &Printer) {
         let mut status = SolveStatus::default();
         for change in changes {
             match change {
-                Change::Step { step, began, ended } => status.vertexes.push(vertex(board, *step, *began, *ended)),
-                Change::Chunk { step, stream, at, bytes } => status.logs.push(VertexLog {
+                BoardEvent::Step { step, began, ended } => status.vertexes.push(vertex(board, *step, *began, *ended)),
+                BoardEvent::Chunk { step, stream, at, bytes } => status.logs.push(VertexLog {
                     vertex: &board.steps[*step].id,
                     stream: match stream {
                         LogStream::Output => 1,
@@ -93,7 +93,7 @@ impl RawJson {
                     data: STANDARD.encode(bytes),
                     timestamp: time(*at),
                 }),
-                Change::Transfer { step, transfer } => {
+                BoardEvent::Transfer { step, transfer } => {
                     let of = &board.steps[*step];
                     let transfer = &of.transfers[*transfer];
                     status.statuses.push(VertexStatus {
@@ -107,9 +107,9 @@ impl RawJson {
                         completed: time(transfer.completed),
                     });
                 }
-                Change::Warning(warning) => status.warnings.push(vertex_warning(warning)),
+                BoardEvent::Warning(warning) => status.warnings.push(vertex_warning(warning)),
                 // The lines repeat the chunks, and the tool's own facts have no place in BuildKit's shape.
-                Change::Text { .. } | Change::Fact { .. } => {}
+                BoardEvent::Text { .. } | BoardEvent::Fact { .. } => {}
             }
         }
         let nothing = status.vertexes.is_empty()

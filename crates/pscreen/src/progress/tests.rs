@@ -87,7 +87,7 @@ fn build() -> Vec<Vec<Event>> {
         vec![Event::Warning(WarningNews {
             short: "JSONArgsRecommended: use JSON arguments".into(),
             url: "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/".into(),
-            place: Some(Place { file: "Dockerfile".into(), first: 9, last: 9 }),
+            place: Some(Position { file: "Dockerfile".into(), first: 9, last: 9 }),
             ..WarningNews::default()
         })],
         vec![ended("2", "[2/4] RUN pip install", 60, 6260)],
@@ -265,7 +265,7 @@ fn names_errors_warnings_and_facts_are_redacted_everywhere_l8() {
             short: format!("short {VALUE}"),
             detail: vec![format!("detail {VALUE}")],
             url: format!("https://x/{VALUE}"),
-            place: Some(Place { file: VALUE.into(), first: 1, last: 1 }),
+            place: Some(Position { file: VALUE.into(), first: 1, last: 1 }),
             ..WarningNews::default()
         };
         let transfer = TransferNews {
@@ -357,7 +357,7 @@ proptest! {
         prefix in "[a-z \\n\\r]{0,12}", suffix in "[a-z \\n\\r]{0,12}", ours in cuts(), theirs in cuts(),
         width in 1..90_usize, height in 1..30_usize, together in any::<bool>(),
     ) {
-        let hex: String = VALUE.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = base16ct::lower::encode_string(VALUE.as_bytes());
         for form in [VALUE.to_owned(), STANDARD.encode(VALUE), hex, format!("{VALUE}{VALUE}")] {
             let text = format!("{prefix}{form}{suffix}\nplainly visible\n");
             let (ours, theirs) = (cut(text.as_bytes(), &ours), cut(text.as_bytes(), &theirs));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anstyle::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::board::{Board, Change, State, Step};
+use super::board::{Board, BoardEvent, State, Vertex};
 use super::plain::{amount, is_cancellation, warning_diagnostic};
 use crate::printer::{DIMMED, ERROR, Picture};
 use crate::words::seconds;
@@ -47,7 +47,7 @@ impl Tty {
         Self { terminal, told: BTreeSet::new(), drawn: Vec::new(), last_news: None }
     }
 
-    pub(super) fn show(&mut self, board: &Board, changes: &[Change], printer: &Printer, now: Instant) {
+    pub(super) fn show(&mut self, board: &Board, changes: &[BoardEvent], printer: &Printer, now: Instant) {
         if !changes.is_empty() || self.last_news.is_none() {
             self.last_news = Some(now);
         }
@@ -56,7 +56,7 @@ impl Tty {
         let mut out = String::new();
         for change in changes {
             match change {
-                Change::Step { step, ended: true, .. } => {
+                BoardEvent::Step { step, ended: true, .. } => {
                     let finishing = &board.steps[*step];
                     // A base image is first done and then cached as well: one line says it.
                     let again = !self.told.insert(*step) && finishing.state == State::Cached;
@@ -65,9 +65,12 @@ impl Tty {
                         out.push('\n');
                     }
                 }
-                Change::Warning(warning) => out.push_str(&warning_diagnostic(warning).render(printer.redactor())),
-                Change::Fact { label, text } => out.push_str(&printer.fact_line(label, text)),
-                Change::Step { .. } | Change::Chunk { .. } | Change::Text { .. } | Change::Transfer { .. } => {}
+                BoardEvent::Warning(warning) => out.push_str(&warning_diagnostic(warning).render(printer.redactor())),
+                BoardEvent::Fact { label, text } => out.push_str(&printer.fact_line(label, text)),
+                BoardEvent::Step { .. }
+                | BoardEvent::Chunk { .. }
+                | BoardEvent::Text { .. }
+                | BoardEvent::Transfer { .. } => {}
             }
         }
         for line in self.frame(board, now, height) {
@@ -101,7 +104,7 @@ impl Tty {
 
     /// The running steps with the ends of their logs, at most a screen of them.
     fn frame(&self, board: &Board, now: Instant, height: usize) -> Vec<Line> {
-        let mut running: Vec<&Step> = board.steps.iter().filter(|step| step.is_running()).collect();
+        let mut running: Vec<&Vertex> = board.steps.iter().filter(|step| step.is_running()).collect();
         running.sort_by_key(|step| step.number);
         // The last row stays free for the cursor.
         let room = height.saturating_sub(1);
@@ -130,7 +133,7 @@ impl Tty {
 }
 
 /// What a running step is at: transfers that go on, then the end of its log.
-fn below(step: &Step, room: usize) -> Vec<Line> {
+fn below(step: &Vertex, room: usize) -> Vec<Line> {
     let dimmed = |text: String| Line { left: format!("{INDENT}{text}"), right: String::new(), style: DIMMED };
     let going = step.transfers.iter().filter(|transfer| transfer.completed.is_none());
     let mut lines: Vec<Line> = going
@@ -143,7 +146,7 @@ fn below(step: &Step, room: usize) -> Vec<Line> {
 
 /// The line that stays. What BuildKit does for itself leaves none when it went well, and neither does the audit, which has
 /// a summary of its own.
-fn finished(step: &Step, now: Instant) -> Option<Line> {
+fn finished(step: &Vertex, now: Instant) -> Option<Line> {
     let left = shown_name(step);
     let internal = ["[internal]", "[auth]", "[audit]"].iter().any(|kind| step.name.starts_with(kind));
     match &step.state {
@@ -159,7 +162,7 @@ fn finished(step: &Step, now: Instant) -> Option<Line> {
     }
 }
 
-fn shown_name(step: &Step) -> String {
+fn shown_name(step: &Vertex) -> String {
     if step.name.is_empty() { step.id.clone() } else { step.name.clone() }
 }
 

@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use pshim::Action;
 
 /// What the kernel gave the program.
-pub(crate) struct Given {
+pub(crate) struct Input {
     /// The words of the command line, without the program's own name.
     pub(crate) arguments: Vec<&'static [u8]>,
     /// The environment, as `NAME=VALUE`.
@@ -32,7 +32,7 @@ pub(crate) struct Given {
 }
 
 /// Does the work that the arguments name; the value is the exit code.
-pub(crate) fn main(given: &Given) -> u8 {
+pub(crate) fn main(given: &Input) -> u8 {
     let Ok(action) = Action::parse(&given.arguments) else {
         say(&[b"this program is started by prun, in containers of its own"]);
         return pshim::FAILED;

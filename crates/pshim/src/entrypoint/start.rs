@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::arch::naked_asm;
 
-use crate::{Given, main, system};
+use crate::{Input, main, system};
 
 /// The kernel jumps here with the stack pointer at the count of arguments (System V ABI, process initialization).
 #[cfg(target_arch = "x86_64")]
@@ -27,7 +27,7 @@ unsafe extern "C" fn begin(stack: *const usize) -> ! {
     let given = unsafe {
         let count = *stack;
         let arguments = stack.add(1).cast::<*const u8>();
-        Given { arguments: texts(arguments.add(1)), environment: texts(arguments.add(count + 1)) }
+        Input { arguments: texts(arguments.add(1)), environment: texts(arguments.add(count + 1)) }
     };
     system::exit(main(&given))
 }

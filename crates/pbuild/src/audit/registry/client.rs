@@ -289,14 +289,16 @@ fn encoded(pairs: &[(&str, &str)]) -> Zeroizing<String> {
 
 /// One challenge of `WWW-Authenticate`: a scheme and its parameters.
 #[derive(Debug, PartialEq, Eq)]
-struct Challenge {
-    scheme: String,
-    parameters: Vec<(String, String)>,
+pub(crate) struct Challenge {
+    /// In small letters.
+    pub(crate) scheme: String,
+    /// The names, in small letters, and the values.
+    pub(crate) parameters: Vec<(String, String)>,
 }
 
 impl Challenge {
     /// All challenges of one header; none where it does not follow the grammar.
-    fn parse(header: &str) -> Vec<Self> {
+    pub(crate) fn parse(header: &str) -> Vec<Self> {
         let parameter =
             |(name, value): (&str, http_auth::ParamValue<'_>)| (name.to_ascii_lowercase(), value.to_unescaped());
         let challenge = |challenge: http_auth::ChallengeRef<'_>| Self {

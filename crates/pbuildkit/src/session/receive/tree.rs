@@ -21,14 +21,14 @@ const ASKED: usize = 64;
 
 /// Why a transfer did not come to its end.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum End {
     /// The other side left or failed, which its build explains.
     Engine,
     /// We could not or would not go on.
     Here(io::Error),
 }
 
-impl From<io::Error> for Ended {
+impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
         Self::Here(error)
     }
@@ -58,7 +58,7 @@ pub(super) fn take(
     root: &Path,
     mut next: impl FnMut() -> Option<Packet>,
     mut answer: impl FnMut(Packet),
-) -> Result<(), Ended> {
+) -> Result<(), End> {
     let mut tree = Tree {
         root,
         made: HashMap::new(),
@@ -69,7 +69,7 @@ pub(super) fn take(
     };
     let mut listed = false;
     while !(listed && tree.wanted.is_empty() && tree.open.is_empty()) {
-        let packet = next().ok_or(Ended::Engine)?;
+        let packet = next().ok_or(End::Engine)?;
         match PacketKind::try_from(packet.kind) {
             Ok(PacketKind::Stat) => match packet.stat {
                 Some(stat) if !listed => tree.make(stat)?,
@@ -77,7 +77,7 @@ pub(super) fn take(
                 None => listed = true,
             },
             Ok(PacketKind::Data) => tree.write(packet.id, &packet.data)?,
-            Ok(PacketKind::Error | PacketKind::Finish) => return Err(Ended::Engine),
+            Ok(PacketKind::Error | PacketKind::Finish) => return Err(End::Engine),
             Ok(PacketKind::Request) | Err(_) => return Err(not_understood().into()),
         }
         while tree.open.len() < ASKED {
@@ -95,7 +95,7 @@ pub(super) fn take(
 }
 
 impl Tree<'_> {
-    fn make(&mut self, stat: Stat) -> Result<(), Ended> {
+    fn make(&mut self, stat: Stat) -> Result<(), End> {
         let id = self.entries;
         self.entries = self.entries.checked_add(1).ok_or_else(not_understood)?;
         let path = self.place(&stat.path)?;
@@ -146,7 +146,7 @@ impl Tree<'_> {
     }
 
     /// A piece of a file; an empty one is its end.
-    fn write(&mut self, id: u32, data: &[u8]) -> Result<(), Ended> {
+    fn write(&mut self, id: u32, data: &[u8]) -> Result<(), End> {
         if !data.is_empty() {
             let (file, ..) = self.open.get_mut(&id).ok_or_else(not_understood)?;
             return Ok(file.write_all(data)?);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     /// Sends entries, and for each file that is asked for its own index as bytes.
-    fn receive(root: &Path, entries: &[Stat]) -> Result<(), Ended> {
+    fn receive(root: &Path, entries: &[Stat]) -> Result<(), End> {
         let queue = std::cell::RefCell::new(VecDeque::new());
         queue.borrow_mut().extend(entries.iter().cloned().map(Packet::entry));
         queue.borrow_mut().push_back(Packet::end_of_entries());
@@ -286,7 +286,7 @@ mod tests {
         ] {
             let folder = TempDir::new().unwrap();
             let error = receive(folder.path(), &entries).unwrap_err();
-            assert!(matches!(error, Ended::Here(_)), "{entries:?}: {error:?}");
+            assert!(matches!(error, End::Here(_)), "{entries:?}: {error:?}");
         }
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }

@@ -1,7 +1,7 @@
 //! Puts the variables of a generation together from services, secrets and configuration.
 
 use papp::{Composed, Composition, Deferred};
-use pcredential::{InjectedValue, Ledger, Place};
+use pcredential::{InjectedValue, Ledger};
 use psecret::{Delivery, Secret, Source};
 use zeroize::Zeroizing;
 
@@ -41,9 +41,9 @@ pub(crate) fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Re
         variables.push(Variable {
             name: injected.name().to_owned(),
             origin: Origin::Service(injected.service().to_owned()),
-            shape: match injected.place() {
-                Place::Variable => Shape::Variable,
-                Place::File => Shape::File,
+            shape: match injected.shape() {
+                pcredential::Shape::Variable => Shape::Variable,
+                pcredential::Shape::File => Shape::File,
             },
             value,
         });

@@ -123,7 +123,7 @@ fn writable(path: &Path) -> io::Result<()> {
 
 /// A place, and the result that was received for it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Destination {
     format: Format,
     target: Target,
     attributes: BTreeMap<String, String>,
@@ -168,13 +168,13 @@ fn open_up(folder: &Path) {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "type={},dest={}", self.format.name(), self.path().display())
     }
 }
 
-impl Place {
+impl Destination {
     pub(super) fn new(
         format: Format,
         target: Target,

@@ -1,0 +1,58 @@
+//! Comma-separated values, in which docker's flags are written.
+
+use pbuild::fuzzing;
+
+/// Every line is one value. It is read as a second, naive reader reads it, what is written anew is read again, and no flag that is
+/// written so makes its own reader panic or shows a credential.
+pub(crate) fn run(data: &[u8]) {
+    for line in String::from_utf8_lossy(data).split('\n') {
+        let read = fuzzing::fields(line);
+        assert_eq!(read, naive(line), "{line:?}");
+        if let Some(fields) = read {
+            let written: Vec<String> = fields.iter().map(|field| fuzzing::field(field)).collect();
+            assert_eq!(fuzzing::fields(&written.join(",")), Some(fields), "{line:?}");
+        }
+        for attributes in fuzzing::attributes(line) {
+            assert!(!attributes.contains_key("token"), "credentials of a cache are no public attributes");
+        }
+    }
+}
+
+/// Where the naive reader stands.
+enum At {
+    Start,
+    Plain,
+    Quoted,
+    /// Behind a quote that closed the field, or is the first of two.
+    Quote,
+}
+
+fn naive(text: &str) -> Option<Vec<String>> {
+    let (mut fields, mut at) = (vec![String::new()], At::Start);
+    for c in text.chars() {
+        let field = fields.last_mut().expect("there is one from the start");
+        at = match (at, c) {
+            (At::Start | At::Plain | At::Quote, ',') => {
+                fields.push(String::new());
+                At::Start
+            }
+            (At::Start, '"') => At::Quoted,
+            (At::Quoted, '"') => At::Quote,
+            (At::Plain, '"') => return None,
+            (At::Quote, '"') => {
+                field.push('"');
+                At::Quoted
+            }
+            (At::Quote, _) => return None,
+            (At::Quoted, _) => {
+                field.push(c);
+                At::Quoted
+            }
+            (At::Start | At::Plain, _) => {
+                field.push(c);
+                At::Plain
+            }
+        };
+    }
+    (!matches!(at, At::Quoted)).then_some(fields)
+}

@@ -1,0 +1,214 @@
+//! The requests that the commands carry out: the flags, turned once into types that hold only what can be done.
+
+use std::path::PathBuf;
+
+use pcli::resolve::SecretSources;
+
+use super::PlannedService;
+use super::order::Order;
+
+/// How the user says which project a command is about.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Choice {
+    /// The project's name.
+    pub(crate) name: Option<String>,
+    /// The manifest that names it.
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Which connections to an engine may carry secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Every connection; there is a warning if others can read it.
+    Any,
+    /// Only a connection that nobody on the way can read.
+    Private,
+}
+
+/// How a command is attached to the caller's terminal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attachment {
+    /// Whether standard input is passed on.
+    pub(crate) interactive: bool,
+    /// Whether the command gets a terminal.
+    pub(crate) tty: bool,
+}
+
+/// What becomes of the data of services and of their credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// They stay.
+    Kept,
+    /// They are removed when the user has typed a name.
+    RemovedOnConfirmation,
+    /// They are removed.
+    Removed,
+}
+
+/// A start, or the part of one that `prun run` needs.
+#[derive(Clone, Debug)]
+pub(crate) struct StartRequest {
+    /// The flags about the app.
+    pub(crate) order: Order,
+    /// The manifest that was named.
+    pub(crate) config: Option<PathBuf>,
+    /// Where the values of the secrets come from.
+    pub(crate) sources: SecretSources,
+    /// Which connections may carry them.
+    pub(crate) transport: Transport,
+    /// Whether the start is shown and not made.
+    pub(crate) preview: bool,
+}
+
+/// A command in a container of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct RunRequest {
+    /// The app whose values and services it gets.
+    pub(crate) start: StartRequest,
+    /// How it is attached.
+    pub(crate) attachment: Attachment,
+}
+
+/// The end of an app.
+#[derive(Clone, Debug)]
+pub(crate) struct StopRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// What becomes of its data.
+    pub(crate) data: Data,
+}
+
+/// A look at logs.
+#[derive(Clone, Debug)]
+pub(crate) struct LogsRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// The services; none is the app alone.
+    pub(crate) services: Vec<String>,
+    /// Whether new output is followed.
+    pub(crate) follow: bool,
+    /// How many lines from the end of each log; without a number all.
+    pub(crate) tail: Option<u32>,
+}
+
+/// A command in an instance.
+#[derive(Clone, Debug)]
+pub(crate) struct ExecRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// The instance.
+    pub(crate) instance: u32,
+    /// The user, if it is another than that of the instance.
+    pub(crate) user: Option<String>,
+    /// How it is attached.
+    pub(crate) attachment: Attachment,
+    /// The program and its arguments.
+    pub(crate) command: Vec<String>,
+}
+
+/// Init commands that run now.
+#[derive(Clone, Debug)]
+pub(crate) struct InitRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// Their names; none is all of them.
+    pub(crate) names: Vec<String>,
+}
+
+/// What comes back after a restart of the engine, or what makes it come back by itself.
+#[derive(Clone, Debug)]
+pub(crate) enum ResumeRequest {
+    /// Every project of this user that was running.
+    All,
+    /// The project of this name.
+    Project(String),
+    /// A unit of systemd, printed.
+    PrintUnit,
+    /// The same, installed, into this folder or the usual one.
+    InstallUnit(Option<PathBuf>),
+}
+
+/// How variables are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum InjectedForm {
+    /// As a table for people.
+    Table,
+    /// As lines of NAME=VALUE.
+    Lines,
+    /// As JSON.
+    Json,
+    /// The value of the variable of this name, and nothing else.
+    Value(String),
+}
+
+/// A look at the variables of instances.
+#[derive(Clone, Debug)]
+pub(crate) struct InjectedRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// How they are shown.
+    pub(crate) form: InjectedForm,
+}
+
+/// The services that get new credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rotated {
+    /// All that are in use.
+    All,
+    /// Those of these names.
+    Named(Vec<String>),
+}
+
+/// Data that prun did not make, with its administrator.
+#[derive(Clone, Debug)]
+pub(crate) struct ImportRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// The service: its name, or `KIND[:VERSION][=NAME]`.
+    pub(crate) service: String,
+    /// The volume, if it is not the usual one.
+    pub(crate) volume: Option<String>,
+    /// The app's database, if it is not the usual one.
+    pub(crate) database: Option<String>,
+    /// The administrator's name, if it is not the usual one.
+    pub(crate) administrator: Option<String>,
+}
+
+/// A change of a project's services, or a look at them.
+#[derive(Clone, Debug)]
+pub(crate) enum ServicesRequest {
+    /// New credentials.
+    Rotate {
+        /// The project.
+        project: Choice,
+        /// The services.
+        services: Rotated,
+    },
+    /// A further service.
+    Add {
+        /// The project.
+        project: Choice,
+        /// The service.
+        service: PlannedService,
+    },
+    /// A service less.
+    Remove {
+        /// The project.
+        project: Choice,
+        /// Its name.
+        service: String,
+        /// What becomes of its data.
+        data: Data,
+    },
+    /// A look at all of them.
+    List(Choice),
+    /// Data that prun did not make.
+    Import(ImportRequest),
+    /// New passwords for data whose passwords nobody knows.
+    Reset {
+        /// The project.
+        project: Choice,
+        /// The service: its name, or `KIND[:VERSION][=NAME]`.
+        service: String,
+    },
+}
