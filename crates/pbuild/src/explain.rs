@@ -17,6 +17,7 @@ use crate::build::quoted;
 use crate::command::plugin::{PluginError, StartError};
 use crate::doctor::DoctorError;
 use crate::edge::Explain;
+use crate::files::coverage::IgnoreFileError;
 use crate::new::{NewError, OpenEnvFiles};
 use crate::output::OutputError;
 use crate::plan::ssh::SshError;
@@ -95,6 +96,12 @@ impl Explain for PlanError {
             | Self::Label
             | Self::ExtraHost { .. } => diagnostic,
         }
+    }
+}
+
+impl Explain for IgnoreFileError {
+    fn explain(&self) -> Diagnostic {
+        Diagnostic::from_error(self, Exit::Usage)
     }
 }
 

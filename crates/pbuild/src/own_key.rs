@@ -13,7 +13,7 @@ pub(crate) fn own_key(state: &Path, file_name: &str) -> Option<DigestKey> {
     private_folder(state)?;
     let path = state.join(file_name);
     let mut bytes = Zeroizing::new([0; 32]);
-    match OpenOptions::new().read(true).custom_flags(no_follow()).open(&path) {
+    match OpenOptions::new().read(true).custom_flags(as_it_lies()).open(&path) {
         Ok(mut file) => {
             let metadata = file.metadata().ok()?;
             let ours = metadata.mode() & 0o077 == 0 && metadata.uid() == rustix::process::geteuid().as_raw();
@@ -54,8 +54,9 @@ fn fill(bytes: &mut [u8]) -> Option<()> {
     File::open("/dev/urandom").and_then(|mut random| random.read_exact(bytes)).ok()
 }
 
-fn no_follow() -> i32 {
-    rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()
+/// No link is followed, and no pipe waited for.
+fn as_it_lies() -> i32 {
+    (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed()
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@
 //! # Ok::<(), psecret::SecretError>(())
 //! ```
 
+mod bounded;
 mod digest;
 mod env_file;
 mod error;
@@ -41,6 +42,7 @@ pub mod spelling;
 mod store;
 mod value;
 
+pub use bounded::read_bounded;
 pub use digest::DigestKey;
 pub use env_file::{Dialect, EnvEntry, EnvFile, EnvFileError, EnvFileFault, EnvFileWarning, EnvValue, UnknownDialect};
 pub use error::SecretError;

@@ -23,7 +23,7 @@ use super::{frontend, guard, outside, screen};
 use crate::audit::attached::Attached;
 use crate::binding::KeyReach;
 use crate::edge::{Edge, Failure};
-use crate::files::coverage::{Coverage, SentEnvFile};
+use crate::files::coverage::{Coverage, IgnoreFileError, SentEnvFile};
 use crate::gate::{CleanBases, Gate, SearchLine};
 use crate::memory::LayerMemory;
 use crate::output::{Outputs, Place};
@@ -59,7 +59,7 @@ impl<'a> Prepared<'a> {
             extras.caches.check_searched()?;
         }
         let dockerfile = plan.dockerfile_text()?;
-        warn_of_sent_env_files(&plan, edge);
+        warn_of_sent_env_files(&plan, edge)?;
         let frontend = frontend::choose(&plan, dockerfile.as_deref(), &choices, &secrets)?;
         let builder = site::choose(builder.as_deref())?;
         let plan = plan.settle(&LateFacts { frontend, proxies: proxies(&builder)? });
@@ -288,9 +288,9 @@ fn warn_of_narrow_key(reach: Option<KeyReach>, reads_no_cache: bool, edge: &Edge
 
 /// Warns of env files that a rule sends: the guard of the context knows the secrets of this build, and an env file may hold
 /// others.
-fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
-    let Some(folder) = plan.context_folder() else { return };
-    let coverage = Coverage::of(folder, &plan.dockerfile_path());
+fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) -> Result<(), IgnoreFileError> {
+    let Some(folder) = plan.context_folder() else { return Ok(()) };
+    let coverage = Coverage::of(folder, &plan.dockerfile_path())?;
     for SentEnvFile { path, line, pattern } in coverage.sent_by_a_rule(folder) {
         let rules = coverage.file.strip_prefix(folder).unwrap_or(&coverage.file);
         edge.stderr.warning(&format!(
@@ -299,6 +299,7 @@ fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
             path.display()
         ));
     }
+    Ok(())
 }
 
 /// Warns of text outside of RUN that reads a secret's variable: it is empty there.
