@@ -57,7 +57,7 @@ impl<'a> Running<'a> {
         drop(agents);
         let (allowed, refused) = self.context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);
         allowed.iter().for_each(|leak| scene.edge.stderr.warning(&leak.to_string()));
-        let trace = Trace { injection, before: self.before };
+        let trace = Trace { injection, before: self.before, context_holds: !allowed.is_empty() };
         let result = match built? {
             Ok(result) => result,
             Err(BuildError::Stopped { .. }) => return Err(trace.refuse_context(&scene, refused).await.into()),
