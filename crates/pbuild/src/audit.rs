@@ -187,6 +187,7 @@ async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exi
     };
     let mut report = report(order, memory(order, secrets), needles, edge).await?;
     missing::tell(&secrets.missing, &order.missing_rules(), &mut report, edge);
+    secrets.tell_public(&mut report);
     if let Some(path) = &order.dockerfile {
         dockerfile::locate(&mut report, path)?;
     }

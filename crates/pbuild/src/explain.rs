@@ -137,7 +137,7 @@ impl Explain for SshError {
             Self::Key { id, said, .. } => diagnostic.note(said.clone()).help(format!(
                 "a key with a passphrase is asked for at a terminal; elsewhere put it into an agent first: `ssh-add KEY`, then --ssh {id}"
             )),
-            Self::Neither { .. } | Self::Twice { .. } => diagnostic,
+            Self::Neither { .. } | Self::Unreadable { .. } | Self::Twice { .. } => diagnostic,
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::files::coverage::{Coverage, IgnoreFileError, SentEnvFile};
 use crate::gate::{CleanBases, Gate, SearchLine};
 use crate::memory::LayerMemory;
 use crate::output::{Outputs, Place};
-use crate::plan::ssh::LentAgents;
+use crate::plan::ssh::{LentAgents, is_key};
 use crate::plan::{
     Attestations, BaseSearch, BuildOrder, BuildPlan, Extent, Extras, LateFacts, ResultFiles, SettledPlan, Tls,
 };
@@ -123,7 +123,7 @@ impl<'a> Prepared<'a> {
         let redactor = scene.secrets.redactor.clone();
         let context = Arc::new(ContextGuard::new(needles, redactor, scene.choices.allowed_context_leaks()));
         let mut request = self.request(&self.names_before_search(), &attestations);
-        request.secrets = Arc::new(BuildSecrets::new(Arc::clone(&scene.secrets.all)));
+        request.secrets = Arc::new(BuildSecrets::new(scene.secrets.shared()));
         request.observer = Some(Arc::clone(&context) as _);
         request.history = History::Nothing;
         let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
@@ -198,7 +198,7 @@ impl<'a> Prepared<'a> {
         request.content.0.extend(self.extras.caches.content().0);
         // The engine fetches a context before the graph is known that names its secrets.
         let of_git = |name: &&str| name.starts_with("GIT_AUTH_TOKEN") || name.starts_with("GIT_AUTH_HEADER");
-        let in_build = scene.secrets.all.iter().filter(|secret| secret.scope().in_build());
+        let in_build = scene.secrets.delivered().filter(|secret| secret.scope().in_build());
         request.frontend_secrets =
             in_build.map(|secret| secret.name().as_str()).filter(of_git).map(str::to_owned).collect();
         let store = self.outputs.store().map(|store| {
@@ -304,7 +304,7 @@ fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) -> Result<(), IgnoreFil
 
 /// Warns of text outside of RUN that reads a secret's variable: it is empty there.
 fn warn_of_empty_references(plan: &SettledPlan, dockerfile: &[u8], secrets: &Secrets, edge: &Edge) {
-    let in_build = secrets.all.iter().filter(|secret| secret.scope().in_build());
+    let in_build = secrets.delivered().filter(|secret| secret.scope().in_build());
     let names = in_build.map(|secret| secret.name().as_str()).collect();
     let given = plan.build_arguments().keys().map(String::as_str).collect();
     for outside::EmptyReference { name, line, keyword } in outside::references(dockerfile, &names, &given) {
@@ -361,6 +361,9 @@ async fn fit_outputs(
 
 /// The steps that get a secret, for people.
 fn offer(secret: &Secret, manifest: Option<&Manifest>) -> String {
+    if is_key(secret) {
+        return "to its agent alone".to_owned();
+    }
     if !secret.scope().in_build() {
         return "run only".to_owned();
     }
@@ -395,7 +398,7 @@ fn gate(scene: &Scene<'_>, line: SearchLine) -> Gate {
 fn injection_plan(scene: &Scene<'_>) -> InjectionPlan {
     let manifest = scene.found.as_ref().map(|found| &found.manifest);
     let injected = manifest.is_none_or(|manifest| manifest.build.inject == Inject::All);
-    let secrets = scene.secrets.all.iter().filter(|secret| injected && secret.scope().in_build()).map(|secret| {
+    let secrets = scene.secrets.delivered().filter(|secret| injected && secret.scope().in_build()).map(|secret| {
         let name = secret.name().as_str();
         let declared = manifest.and_then(|manifest| manifest.secret(name));
         PlannedSecret {
