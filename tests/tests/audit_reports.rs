@@ -199,6 +199,27 @@ fn a_full_disk_leaves_the_old_report_whole_b8() {
 }
 
 #[test]
+fn a_baseline_for_one_part_of_a_secret_hides_no_other() {
+    let scene = Scene::new();
+    let (read, write) = (scene.oracle().token("READ"), scene.oracle().token("WRITE"));
+    let value = json!({"read_token": read.text(), "write_token": write.text()}).to_string();
+    let audit = |holds: &str, arguments: &[&str]| {
+        let image = Image::new().layer(Layer::new().file("srv/conf", holds), "RUN make");
+        scene.write_secret("image.tar", image.docker_oci("shop:1").tar());
+        let audit = scene.pbuild().args(["audit", "--secret", "id=TOKENS", "docker-archive:image.tar"]).args(arguments);
+        let key = "5f0c7e1a9b3d4468a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718";
+        audit.env("TOKENS", &value).env("PBUILD_CACHE_KEY", key).run()
+    };
+    audit(read.text(), &["--write-baseline", "base.json"]).expect_code(10);
+    audit(read.text(), &["--baseline", "base.json"]).expect_code(0);
+    let both = format!("{}\n{}\n", read.text(), write.text());
+    audit(&both, &["--baseline", "base.json"]).expect_code(10).expect_stdout("TOKENS, part write_token");
+    audit(&both, &["--write-baseline", "base.json"]).expect_code(10);
+    audit(&both, &["--baseline", "base.json"]).expect_code(0);
+    audit(write.text(), &["--baseline", "base.json"]).expect_stdout("stale        TOKENS, part read_token, in content");
+}
+
+#[test]
 fn a_baseline_accepts_what_is_known_and_nothing_else_s21() {
     let scene = Scene::new();
     let token = scene.oracle().token("TOKEN");

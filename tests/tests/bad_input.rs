@@ -135,7 +135,7 @@ fn each_broken_secret_source_is_named_and_nothing_is_built() {
         ("id=TOKEN,src=empty.txt", "empty"),
         ("id=TOKEN,src=nul.txt", "NUL"),
         ("id=TOKEN,src=long.txt", "deliver it as a file"),
-        ("id=TOKEN,src=huge.txt", "512000 bytes"),
+        ("id=TOKEN,src=huge.txt", "500 KiB"),
     ] {
         let outcome = scene.pbuild().args(["build", "--secret", specification, "."]).run();
         outcome.expect_code(40).expect_stderr("TOKEN").expect_stderr(says);
@@ -158,6 +158,24 @@ fn a_broken_manifest_is_shown_by_line_with_values_masked_c8_c9() {
     scene.write_secret("app.toml", format!("image = \"a\"\n[secrets]\nKEY = {}\"\n", token.text()));
     let outcome = scene.pbuild().args(["build", "."]).run();
     outcome.expect_code(2).expect_stderr("app.toml:3").expect_stderr("KEY =");
+}
+
+#[test]
+fn a_file_without_an_end_is_refused_with_its_name_and_the_limit() {
+    let scene = Scene::new();
+    scene.write("Dockerfile", "FROM scratch\n");
+    for (name, limit) in [("app.toml", "1 MiB"), (".dockerignore", "16 MiB"), ("endless", "16 MiB")] {
+        let path = scene.project().join(name);
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let file = if name == "endless" { name } else { "Dockerfile" };
+        let outcome = scene.pbuild().args(["build", "-f", file, "."]).run();
+        outcome.expect_code(2).expect_stderr(name).expect_stderr(limit);
+        std::fs::remove_file(path).unwrap();
+    }
+    let outcome = scene.pbuild().args(["build", "--secret", "id=KEY,src=/dev/zero", "."]).run();
+    outcome.expect_code(40).expect_stderr("/dev/zero").expect_stderr("500 KiB");
+    let outcome = scene.pbuild().args(["build", "--env-file", "/dev/zero", "."]).run();
+    outcome.expect_code(40).expect_stderr("/dev/zero").expect_stderr("1 MiB");
 }
 
 #[test]

@@ -243,6 +243,14 @@ fn a_step_signs_with_a_key_file_that_it_never_sees() {
     build("git=one,two").expect_code(0).expect_stderr("clean");
     assert_eq!(image.run(&["cat", "/keys"]), public.concat());
     build("git=locked").expect_code(2).expect_stderr("ssh-add does not take locked").expect_stderr("passphrase");
+    // The key in another container, which no other flag names.
+    let copy = scene.project().join("copy.pem");
+    std::fs::copy(scene.project().join("two"), &copy).expect("a copy");
+    let mut command = std::process::Command::new("ssh-keygen");
+    let converted = command.args(["-q", "-p", "-m", "PKCS8", "-P", "", "-N", "", "-f"]).arg(&copy).output();
+    assert!(converted.expect("ssh-keygen").status.success());
+    scene.write(".dockerignore", "*\n!*.pub\n!*.pem\n");
+    build("git=two").expect_code(10).expect_stderr("copy.pem of the build context holds secret `ssh:git`");
     assert!(acceptance::becomes(acceptance::PATIENCE, || agents_of(&scene) == before), "the agents ended");
 }
 

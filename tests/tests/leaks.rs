@@ -126,6 +126,58 @@ fn a_context_file_with_a_value_stops_the_build_before_it_is_sent_b22() {
 }
 
 /// Allowed in the context, still refused in the layer.
+/// Frameworks ship such files, and such words stand in the app's own source.
+#[test]
+fn what_looks_public_in_an_env_file_is_no_secret_and_told_in_one_line() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    for (framework, names, source) in [
+        (
+            "laravel",
+            "APP_NAME=Laravel\nAPP_ENV=local\nAPP_DEBUG=true\nAPP_URL=http://localhost\nLOG_CHANNEL=stack\nDB_HOST=127.0.0.1\n\
+             DB_PORT=3306\nDB_DATABASE=laravel\nREDIS_CLIENT=phpredis\nMAIL_FROM_ADDRESS=\"hello@example.com\"\n\
+             VITE_APP_NAME=\"${APP_NAME}\"\nAPP_KEY=base64:",
+            "'name' => 'Laravel', 'client' => 'phpredis', 'log' => 'stack', 'db' => 'laravel', 'to' => 'hello@example.com'",
+        ),
+        (
+            "rails",
+            "RAILS_ENV=production\nRAILS_LOG_TO_STDOUT=enabled\nRAILS_MAX_THREADS=5\nREDIS_URL=redis://cache:6379/0\nSECRET_KEY_BASE=",
+            "ENV.fetch('REDIS_URL', 'redis://cache:6379/0') # production enabled",
+        ),
+        (
+            "django",
+            "DJANGO_SETTINGS_MODULE=shop.settings.production\nALLOWED_HOSTS=shop.example,www.shop.example\n\
+             EMAIL_BACKEND=django.core.mail.backends.smtp.EmailBackend\nDJANGO_SECRET_KEY=",
+            "shop.settings.production django.core.mail.backends.smtp.EmailBackend shop.example,www.shop.example",
+        ),
+        (
+            "next",
+            "NEXT_PUBLIC_API_URL=https://api.shop.example/v1\nNEXT_TELEMETRY_DISABLED=1\nNEXTAUTH_URL=http://localhost:3000\n\
+             NEXTAUTH_SECRET=",
+            "https://api.shop.example/v1 http://localhost:3000",
+        ),
+    ] {
+        scene.write_secret(".env", format!("{names}{}\n", token.text()));
+        scene.write("source", source);
+        scene.write("Dockerfile", "FROM busybox\nCOPY source /srv/\nRUN env > /dev/null\n");
+        scene.write(".dockerignore", ".env\n");
+        let image = ImageName::new(&engine, framework);
+        let run = |words: &[&str]| scene.pbuild().args(words).args(["--env-file", ".env"]).run();
+        let built = run(&["build", "-t", image.as_str(), "."]);
+        built
+            .expect_code(0)
+            .expect_stderr("public and are neither masked nor searched for")
+            .expect_stderr("pbuild new --public");
+        let warnings = built.stderr().lines().filter(|line| line.starts_with("warning:")).count();
+        assert_eq!(warnings, 1, "{framework}: {built:?}");
+        run(&["audit", image.as_str()]).expect_code(0).expect_stdout("is not searched for: looks public");
+        // The one value that is a secret is.
+        scene.write("Dockerfile", "FROM busybox\nCOPY source /srv/\nRUN env > /srv/environment\n");
+        run(&["build", "-t", image.as_str(), "."]).expect_code(10).expect_stderr("/srv/environment");
+    }
+}
+
 #[test]
 fn a_context_leak_that_is_allowed_is_still_refused_in_the_layer() {
     let engine = Engine::get(Flavour::Modern);

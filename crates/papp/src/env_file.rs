@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use toml::Spanned;
 
-use crate::error::{Located, line_of};
+use crate::error::{Lines, Located};
 use crate::table::{Table, broken};
 
 /// Whose rules an env file follows.
@@ -32,7 +32,7 @@ pub(crate) const ENV_FILE: &[&str] = &["path", "dialect"];
 pub(crate) const DIALECTS: &[&str] = &["dotenv", "docker"];
 
 impl EnvFile {
-    pub(crate) fn read(table: &Table<'_>, text: &str, earlier: &[Self]) -> Result<Self, Located> {
+    pub(crate) fn read(table: &Table<'_>, lines: &Lines, earlier: &[Self]) -> Result<Self, Located> {
         let path = table
             .checked("path", "be a path below the manifest's folder, without `..`", is_below)?
             .ok_or_else(|| table.missing("path"))?;
@@ -43,7 +43,7 @@ impl EnvFile {
         }
         let dialect =
             table.choice("dialect", DIALECTS, &[EnvFileDialect::Dotenv, EnvFileDialect::Docker])?.unwrap_or_default();
-        Ok(Self { path, line: line_of(text, span.start), dialect })
+        Ok(Self { path, line: lines.line(span.start), dialect })
     }
 }
 

@@ -143,7 +143,7 @@ impl Located {
         let meant = text.get(start..self.span.end.max(start)).map_or(1, |meant| meant.chars().count());
         ManifestError {
             path,
-            line: line_of(text, start),
+            line: Lines::of(text).line(start),
             column,
             fault: Box::new(self.fault),
             marker,
@@ -153,9 +153,18 @@ impl Located {
     }
 }
 
-/// The line of a byte, from 1.
-pub(crate) fn line_of(text: &str, offset: usize) -> usize {
-    text.as_bytes()[..offset.min(text.len())].iter().filter(|b| **b == b'\n').count() + 1
+/// Where the lines of a text end.
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line of a byte, from 1.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.0.partition_point(|end| *end < offset) + 1
+    }
 }
 
 /// The known word that looks most like the given one, if any does.

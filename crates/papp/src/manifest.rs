@@ -1,12 +1,13 @@
 //! The manifest as a whole.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::env_file::ENV_FILE;
-use crate::error::{Located, ManifestError, ManifestFault};
+use crate::error::{Lines, Located, ManifestError, ManifestFault};
 use crate::run::{INIT, RUN};
 use crate::table::{Table, as_table, broken, string, wrong_type};
 use crate::{EnvFile, Family, Init, Run, Secret, Service, names};
@@ -89,16 +90,17 @@ impl Manifest {
             fault: ManifestFault::Syntax { message: error.message().to_owned() },
         })?;
         let top = Table::open("", document.get_ref(), 0..0, TOP)?;
+        let lines = Lines::of(text);
         let manifest = Self {
             name: top.checked("name", names::PROJECT, names::is_project)?,
             image: top.checked("image", names::REFERENCE, names::is_reference)?,
             build: build(&top)?,
-            env_files: env_files(&top, text)?,
+            env_files: env_files(&top, &lines)?,
             environment: pairs(&top, "env")?,
-            secrets: named(&top, "secrets", text, Secret::read)?,
-            services: named(&top, "services", text, Service::read)?,
-            init: init(&top, text)?,
-            run: run(&top, text)?,
+            secrets: named(&top, "secrets", &lines, Secret::read)?,
+            services: named(&top, "services", &lines, Service::read)?,
+            init: init(&top, &lines)?,
+            run: run(&top, &lines)?,
         };
         manifest.check(&top)?;
         Ok(manifest)
@@ -106,8 +108,9 @@ impl Manifest {
 
     /// The rules between tables.
     fn check(&self, top: &Table<'_>) -> Result<(), Located> {
+        let public: HashSet<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
         for secret in &self.secrets {
-            if self.environment.iter().any(|(name, _)| *name == secret.name) {
+            if public.contains(secret.name.as_str()) {
                 let why = "cannot both be: one is secret, the other public";
                 return Err(conflict(top, ("secrets", &secret.name), ("env", &secret.name), why));
             }
@@ -189,17 +192,17 @@ fn build(top: &Table<'_>) -> Result<Build, Located> {
     })
 }
 
-fn run(top: &Table<'_>, text: &str) -> Result<Run, Located> {
+fn run(top: &Table<'_>, lines: &Lines) -> Result<Run, Located> {
     match top.table("run")? {
-        Some((table, span)) => Run::read(&Table::open("run", table, span, RUN)?, text),
+        Some((table, span)) => Run::read(&Table::open("run", table, span, RUN)?, lines),
         None => Ok(Run::default()),
     }
 }
 
-fn env_files(top: &Table<'_>, text: &str) -> Result<Vec<EnvFile>, Located> {
+fn env_files(top: &Table<'_>, lines: &Lines) -> Result<Vec<EnvFile>, Located> {
     let mut files = Vec::new();
     for (table, span) in tables(top, "env_files", "a list of tables such as { path = \".env\" }")? {
-        let file = EnvFile::read(&Table::open("env_files", table, span, ENV_FILE)?, text, &files)?;
+        let file = EnvFile::read(&Table::open("env_files", table, span, ENV_FILE)?, lines, &files)?;
         files.push(file);
     }
     Ok(files)
@@ -230,20 +233,20 @@ fn pairs(parent: &Table<'_>, key: &str) -> Result<Vec<(String, String)>, Located
 fn named<T>(
     top: &Table<'_>,
     key: &str,
-    text: &str,
-    read: impl Fn(&Table<'_>, &str, std::ops::Range<usize>, &Spanned<DeValue<'_>>, &str) -> Result<T, Located>,
+    lines: &Lines,
+    read: impl Fn(&Table<'_>, &str, std::ops::Range<usize>, &Spanned<DeValue<'_>>, &Lines) -> Result<T, Located>,
 ) -> Result<Vec<T>, Located> {
     let Some((table, span)) = top.table(key)? else {
         return Ok(Vec::new());
     };
     let table = Table::of_names(key, table, span);
-    table.entries().into_iter().map(|(name, value)| read(&table, name.value, name.span, value, text)).collect()
+    table.entries().into_iter().map(|(name, value)| read(&table, name.value, name.span, value, lines)).collect()
 }
 
-fn init(top: &Table<'_>, text: &str) -> Result<Vec<Init>, Located> {
+fn init(top: &Table<'_>, lines: &Lines) -> Result<Vec<Init>, Located> {
     let mut commands = Vec::new();
     for (table, span) in tables(top, "init", "a list of tables, each headed [[init]]")? {
-        let command = Init::read(&Table::open("init", table, span, INIT)?, text, &commands)?;
+        let command = Init::read(&Table::open("init", table, span, INIT)?, lines, &commands)?;
         commands.push(command);
     }
     Ok(commands)

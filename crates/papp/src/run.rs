@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml::Spanned;
 
-use crate::error::{Located, line_of};
+use crate::error::{Lines, Located};
 use crate::names;
 use crate::secret::time;
 use crate::table::{At, Table, broken};
@@ -189,8 +189,8 @@ pub(crate) const RUN: &[&str] = &["replicas", "ports", "volumes", "deliver", "he
 const HEALTH: &[&str] = &["http", "port", "command", "timeout"];
 
 impl Run {
-    pub(crate) fn read(table: &Table<'_>, text: &str) -> Result<Self, Located> {
-        let mount = |item: At<Volume>| Mount { volume: item.value, line: line_of(text, item.span.start) };
+    pub(crate) fn read(table: &Table<'_>, lines: &Lines) -> Result<Self, Located> {
+        let mount = |item: At<Volume>| Mount { volume: item.value, line: lines.line(item.span.start) };
         let volumes = items(table, "volumes", Volume::parse, "hold volumes such as \"uploads:/srv/uploads\"")?;
         let ports = items(table, "ports", Port::parse, "hold ports such as \"127.0.0.1:8080:80\"")?;
         Ok(Self {
@@ -200,7 +200,7 @@ impl Run {
             deliver: table
                 .choice("deliver", &["shim", "env", "files"], &[Deliver::Shim, Deliver::Environment, Deliver::Files])?
                 .unwrap_or_default(),
-            health: health(table, text)?,
+            health: health(table, lines)?,
         })
     }
 }
@@ -218,7 +218,7 @@ fn items<T>(
     table.strings(key)?.unwrap_or_default().into_iter().map(read).collect()
 }
 
-fn health(run: &Table<'_>, text: &str) -> Result<Option<Health>, Located> {
+fn health(run: &Table<'_>, lines: &Lines) -> Result<Option<Health>, Located> {
     let Some((table, span)) = run.table("health")? else {
         return Ok(None);
     };
@@ -237,7 +237,7 @@ fn health(run: &Table<'_>, text: &str) -> Result<Option<Health>, Located> {
         (None, Some(command)) => Check::Command(command),
         _ => return Err(broken(table.place(), "name exactly one of `http` and `command`", table.span())),
     };
-    Ok(Some(Health { check, timeout, line: line_of(text, table.span().start) }))
+    Ok(Some(Health { check, timeout, line: lines.line(table.span().start) }))
 }
 
 /// A command that runs before the main process of every instance.
@@ -256,7 +256,7 @@ pub struct Init {
 pub(crate) const INIT: &[&str] = &["name", "command", "timeout"];
 
 impl Init {
-    pub(crate) fn read(table: &Table<'_>, text: &str, earlier: &[Self]) -> Result<Self, Located> {
+    pub(crate) fn read(table: &Table<'_>, lines: &Lines, earlier: &[Self]) -> Result<Self, Located> {
         let name = table.checked("name", names::LABEL, names::is_label)?.ok_or_else(|| table.missing("name"))?;
         if earlier.iter().any(|init| init.name == name) {
             let span = table.get("name").map_or(table.span(), Spanned::span);
@@ -264,6 +264,6 @@ impl Init {
         }
         let command = table.command("command")?.ok_or_else(|| table.missing("command"))?;
         let span = table.get("command").map_or(table.span(), Spanned::span);
-        Ok(Self { name, command, timeout: time(table, "timeout")?, line: line_of(text, span.start) })
+        Ok(Self { name, command, timeout: time(table, "timeout")?, line: lines.line(span.start) })
     }
 }

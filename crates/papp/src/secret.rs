@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::error::{Located, line_of};
+use crate::error::{Lines, Located};
 use crate::table::{Table, as_table, broken};
 use crate::template::Template;
 use crate::{duration, names};
@@ -98,13 +98,13 @@ impl Secret {
         name: &str,
         name_span: Range<usize>,
         value: &Spanned<DeValue<'_>>,
-        text: &str,
+        lines: &Lines,
     ) -> Result<Self, Located> {
         let path = secrets.path(name);
         if !names::is_secret(name) {
             return Err(broken(&path, "have 1 to 255 characters without `=` and blanks", name_span));
         }
-        let line = line_of(text, name_span.start);
+        let line = lines.line(name_span.start);
         let (table, span) = as_table(&path, value)?;
         let table = Table::open(&path, table, span, KNOWN)?;
         let secret = Self {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::error::{Located, line_of};
+use crate::error::{Lines, Located};
 use crate::names;
 use crate::table::{Table, as_table, broken};
 
@@ -113,13 +113,13 @@ impl Service {
         name: &str,
         name_span: Range<usize>,
         value: &Spanned<DeValue<'_>>,
-        text: &str,
+        lines: &Lines,
     ) -> Result<Self, Located> {
         let path = services.path(name);
         if !names::is_label(name) {
             return Err(broken(&path, names::LABEL, name_span));
         }
-        let line = line_of(text, name_span.start);
+        let line = lines.line(name_span.start);
         let (table, span) = as_table(&path, value)?;
         let table = Table::open(&path, table, span, KNOWN)?;
         let kind = table.choice("kind", KINDS, &Kind::ALL)?.ok_or_else(|| table.missing("kind"))?;

@@ -187,6 +187,7 @@ async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exi
     };
     let mut report = report(order, memory(order, secrets), needles, edge).await?;
     missing::tell(&secrets.missing, &order.missing_rules(), &mut report, edge);
+    secrets.tell_public(&mut report);
     if let Some(path) = &order.dockerfile {
         dockerfile::locate(&mut report, path)?;
     }
@@ -271,7 +272,9 @@ async fn engine_image(
     // The export of an image that does not exist is an empty archive on some engines.
     let known = edge.cancellation.unless_cancelled(engine.docker().inspect_image(id)).await?;
     let known = known.map_err(|error| no_image(id, error))?;
-    let name = known.repo_tags.unwrap_or_default().into_iter().find(|tag| is_name_of(tag, id));
+    let name = known.repo_tags.iter().flatten().find(|tag| is_name_of(tag, id)).cloned();
+    let layers = known.root_fs.as_ref().and_then(|root| root.layers.as_ref());
+    let is_without_layers = known.root_fs.is_some() && layers.is_none_or(Vec::is_empty);
     let own = known.id.as_deref().unwrap_or_default();
     if let Some(blobs) = edge.cancellation.unless_cancelled(store::blobs(engine, own, name.as_deref())).await? {
         let mut options = Options { way: Some("the engine's own files".to_owned()), ..options.clone() };
@@ -281,6 +284,13 @@ async fn engine_image(
         if report.not_searched().is_empty() {
             return Ok(report);
         }
+    }
+    if is_without_layers {
+        let documents = store::described(engine, &known, id);
+        let documents = edge.cancellation.unless_cancelled(documents).await?.map_err(|error| no_image(id, error))?;
+        let mut options = Options { way: Some("the engine's description".to_owned()), ..options };
+        options.reading.verify = Verify::Nothing;
+        return search(Bytes::Blobs(documents), options, needles, edge).await;
     }
     let (reader, forward) = chunks::channel(engine.docker().export_image(id));
     let options = Options { way: Some("the engine's export".to_owned()), ..options };

@@ -62,19 +62,19 @@ impl Binding {
     }
 
     /// The digests of these values, by name, under the shared key; none where there is no such key.
-    pub(crate) fn shared_digests(&self, secrets: &[Secret]) -> BTreeMap<String, String> {
+    pub(crate) fn shared_digests<'a>(&self, secrets: impl Iterator<Item = &'a Secret>) -> BTreeMap<String, String> {
         self.shared.as_ref().map(|key| digests(&self.bound, secrets, key)).unwrap_or_default()
     }
 
     /// The digests that need a key first; `None` where there is one, or none is needed.
-    pub(crate) fn pending(&self, secrets: &Arc<Vec<Secret>>, builder: Option<&str>) -> Option<PendingBinding> {
+    pub(crate) fn pending(&self, secrets: [Arc<Vec<Secret>>; 2], builder: Option<&str>) -> Option<PendingBinding> {
         if self.is_shared() {
             return None;
         }
         let state = pvault::state_folder(&|name: &str| std::env::var_os(name), "pbuild");
         Some(PendingBinding {
             bound: self.bound.clone(),
-            secrets: Arc::clone(secrets),
+            secrets,
             builder: state.as_deref().zip(builder).and_then(|(state, builder)| RememberedKey::of(state, builder)),
             state,
         })
@@ -85,7 +85,7 @@ impl Binding {
 #[derive(Debug)]
 pub(crate) struct PendingBinding {
     bound: BTreeSet<String>,
-    secrets: Arc<Vec<Secret>>,
+    secrets: [Arc<Vec<Secret>>; 2],
     builder: Option<RememberedKey>,
     state: Option<PathBuf>,
 }
@@ -114,12 +114,16 @@ impl PendingBinding {
     }
 
     fn digests(&self, key: &DigestKey) -> BTreeMap<String, String> {
-        digests(&self.bound, &self.secrets, key)
+        digests(&self.bound, self.secrets.iter().flat_map(|secrets| secrets.iter()), key)
     }
 }
 
-fn digests(bound: &BTreeSet<String>, secrets: &[Secret], key: &DigestKey) -> BTreeMap<String, String> {
-    let bound = secrets.iter().filter(|secret| bound.contains(secret.name().as_str()));
+fn digests<'a>(
+    bound: &BTreeSet<String>,
+    secrets: impl Iterator<Item = &'a Secret>,
+    key: &DigestKey,
+) -> BTreeMap<String, String> {
+    let bound = secrets.filter(|secret| bound.contains(secret.name().as_str()));
     bound.map(|secret| (secret.name().to_string(), key.digest("binding", secret.name(), secret.value()))).collect()
 }
 
@@ -136,12 +140,13 @@ mod tests {
         Secret::new(name, value, scope, Delivery::Variable, Source::Environment).unwrap().with_rebuild(rebuild)
     }
 
-    fn secrets(value: &str) -> Arc<Vec<Secret>> {
-        Arc::new(vec![
+    fn secrets(value: &str) -> [Arc<Vec<Secret>>; 2] {
+        let secrets = vec![
             secret("A", value, Scope::Both, Rebuild::WithValue),
             secret("EVERY_RUN", value, Scope::Both, Rebuild::Never),
             secret("APP", value, Scope::Run, Rebuild::WithValue),
-        ])
+        ];
+        [Arc::new(secrets), Arc::default()]
     }
 
     fn binding(secrets: &[Secret], environment: &dyn Fn(&str) -> Option<OsString>) -> Binding {
@@ -153,11 +158,11 @@ mod tests {
     #[test]
     fn a_shared_key_binds_at_once() {
         let shared = |name: &str| (name == pcli::CACHE_KEY_VARIABLE).then(|| OsString::from("0a".repeat(32)));
-        let digests = |value: &str| binding(&secrets(value), &shared).shared_digests(&secrets(value));
+        let digests = |value: &str| binding(&secrets(value)[0], &shared).shared_digests(secrets(value)[0].iter());
         assert_eq!(digests("value one").keys().collect::<Vec<_>>(), ["A"]);
         assert_eq!(digests("value one"), digests("value one"));
         assert_ne!(digests("value one"), digests("value two"));
-        assert!(binding(&secrets("value one"), &shared).pending(&secrets("value one"), Some("builder")).is_none());
+        assert!(binding(&secrets("value one")[0], &shared).pending(secrets("value one"), Some("builder")).is_none());
     }
 
     #[test]
@@ -177,15 +182,15 @@ mod tests {
         assert_ne!(pending("value two").remembered().unwrap(), digests);
 
         let nobody = |_: &str| None;
-        let unbound = binding(&secrets("value one"), &nobody);
-        assert!(!unbound.is_shared() && unbound.shared_digests(&secrets("value one")).is_empty());
+        let unbound = binding(&secrets("value one")[0], &nobody);
+        assert!(!unbound.is_shared() && unbound.shared_digests(secrets("value one")[0].iter()).is_empty());
     }
 
     #[test]
     fn without_bound_secrets_there_is_no_key() {
-        let secrets = Arc::new(vec![secret("EVERY_RUN", "value one", Scope::Build, Rebuild::Never)]);
+        let secrets = [Arc::new(vec![secret("EVERY_RUN", "value one", Scope::Build, Rebuild::Never)]), Arc::default()];
         let asked = |name: &str| -> Option<OsString> { panic!("{name} is of no use") };
-        let binding = Binding::of(&secrets, None, &asked).unwrap();
-        assert!(binding.is_shared() && binding.pending(&secrets, Some("builder")).is_none());
+        let binding = Binding::of(&secrets[0], None, &asked).unwrap();
+        assert!(binding.is_shared() && binding.pending(secrets, Some("builder")).is_none());
     }
 }

@@ -48,7 +48,8 @@ pub(crate) async fn run(order: Order, edge: &Edge) -> Result<Exit, Failure> {
         Order::Ask(order) => return ask::run(*order, edge).await,
         Order::Build(order) => *order,
     };
-    let secrets = Secrets::read(&order.sources, order.manifest.as_ref(), edge)?;
+    let keys = order.forwarding.keys()?;
+    let secrets = Secrets::read(keys, &order.sources, order.manifest.as_ref(), edge)?;
     let edge = &Edge { quiet: order.choices.is_quiet(), ..edge.redacting(&secrets.redactor) };
     // From here on an error may quote what the engine said, so it is explained behind the redactor.
     match build(order, secrets, edge).await {

@@ -116,7 +116,10 @@ fn files(request: &Request, found: Option<&FoundManifest>) -> Vec<Observation> {
         return Vec::new();
     }
     let dockerfile = found.and_then(|found| found.manifest.build.dockerfile.as_deref()).unwrap_or("Dockerfile");
-    let coverage = Coverage::of(folder, &folder.join(dockerfile));
+    let coverage = match Coverage::of(folder, &folder.join(dockerfile)) {
+        Ok(coverage) => coverage,
+        Err(error) => return vec![Observation::problem("files", &error.explain())],
+    };
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let open: Vec<String> =
         files.iter().filter(|file| !coverage.covers(file)).map(|file| file.display().to_string()).collect();

@@ -17,6 +17,7 @@ use crate::build::quoted;
 use crate::command::plugin::{PluginError, StartError};
 use crate::doctor::DoctorError;
 use crate::edge::Explain;
+use crate::files::coverage::IgnoreFileError;
 use crate::new::{NewError, OpenEnvFiles};
 use crate::output::OutputError;
 use crate::plan::ssh::SshError;
@@ -98,6 +99,12 @@ impl Explain for PlanError {
     }
 }
 
+impl Explain for IgnoreFileError {
+    fn explain(&self) -> Diagnostic {
+        Diagnostic::from_error(self, Exit::Usage)
+    }
+}
+
 impl Explain for ExtrasError {
     fn explain(&self) -> Diagnostic {
         match self {
@@ -130,7 +137,7 @@ impl Explain for SshError {
             Self::Key { id, said, .. } => diagnostic.note(said.clone()).help(format!(
                 "a key with a passphrase is asked for at a terminal; elsewhere put it into an agent first: `ssh-add KEY`, then --ssh {id}"
             )),
-            Self::Neither { .. } | Self::Twice { .. } => diagnostic,
+            Self::Neither { .. } | Self::Unreadable { .. } | Self::Twice { .. } => diagnostic,
         }
     }
 }

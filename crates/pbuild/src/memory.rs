@@ -5,8 +5,7 @@
 //! carries a digest of its content under the same key, so that a file that somebody else wrote does not
 //! count. docs/decisions says which facts are kept, and why.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -14,6 +13,7 @@ use pimage::{Digest, Remembered};
 use psecret::{DigestKey, Secret, SecretName, UserSecret};
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::files::replace::replace;
 use crate::own_key::{own_key, private_folder};
 
@@ -22,7 +22,7 @@ const SEARCH: &str = env!("PBUILD_SEARCH");
 /// Layers past this number push out the oldest.
 const MOST_LAYERS: usize = 20_000;
 /// A layer's file is small.
-const LARGEST_FILE: u64 = 16 << 20;
+const LARGEST_FILE: usize = 16 << 20;
 
 /// The memory of one set of secrets.
 pub(crate) struct LayerMemory {
@@ -78,8 +78,7 @@ impl LayerMemory {
     /// The lines under a name, noted for the same secrets and by the same search.
     pub(crate) fn recall_note(&self, name: &str) -> Option<Vec<String>> {
         let path = self.note_path(name);
-        let mut text = Vec::new();
-        File::open(&path).ok()?.take(LARGEST_FILE).read_to_end(&mut text).ok()?;
+        let text = files::read(&path, LARGEST_FILE).ok()?;
         let note: Note = serde_json::from_slice(&text).ok()?;
         (self.seal(&path, &note.lines)? == note.seal).then_some(note.lines)
     }
@@ -107,9 +106,7 @@ impl LayerMemory {
 impl pscan::Memory for LayerMemory {
     fn recall(&self, digest: &Digest) -> Option<Remembered> {
         let path = self.path(digest);
-        let file = File::open(&path).ok()?;
-        let mut text = Vec::new();
-        file.take(LARGEST_FILE).read_to_end(&mut text).ok()?;
+        let text = files::read(&path, LARGEST_FILE).ok()?;
         let entry: Entry = serde_json::from_slice(&text).ok()?;
         (self.seal(&path, &entry.layer)? == entry.seal).then_some(entry.layer)
     }

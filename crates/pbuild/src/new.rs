@@ -24,6 +24,7 @@ use pscreen::Exit;
 use psecret::{Dialect, EnvFile, SecretError};
 
 use crate::edge::{Edge, Explain as _, Failure};
+use crate::files;
 use crate::files::coverage;
 use crate::files::coverage::Coverage;
 use crate::plan::{DraftOrder, DraftTarget, OpenEnvFileCare};
@@ -32,7 +33,7 @@ use plan::{Draft, ProjectFiles};
 use variables::Variables;
 
 /// The largest file that is read, in bytes.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: usize = 4 << 20;
 
 /// Files of the project that name variables for the programs of a build.
 const TOOL_FILES: [&str; 5] = [".npmrc", ".yarnrc.yml", "bunfig.toml", "pip.conf", ".pypirc"];
@@ -192,7 +193,7 @@ impl Project {
 
     /// Env files that a `COPY . .` would put into the image.
     fn guard_env_files(&self, order: &DraftOrder, edge: &Edge) -> Result<(), Failure> {
-        let coverage = Coverage::of(&self.folder, &self.dockerfile);
+        let coverage = Coverage::of(&self.folder, &self.dockerfile)?;
         let open: Vec<String> = coverage::env_files(&self.folder)
             .iter()
             .filter(|file| !coverage.covers(file))
@@ -216,16 +217,11 @@ impl Project {
 
 /// A file's text, or `None` when there is no such file. Bytes that are not UTF-8 are replaced: only names matter.
 fn text(path: &Path) -> Result<Option<String>, NewError> {
-    let failed = |source| NewError::Read { path: path.to_owned(), source };
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if metadata.len() > LARGEST => {
-            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 4 MiB")));
-        }
-        Ok(_) => {}
+    match files::read(path, LARGEST) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(NewError::Read { path: path.to_owned(), source }),
     }
-    Ok(Some(String::from_utf8_lossy(&fs::read(path).map_err(failed)?).into_owned()))
 }
 
 /// A path below the folder, in its shortest spelling.

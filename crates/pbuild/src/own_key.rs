@@ -70,7 +70,7 @@ impl RememberedKey {
 
 /// A file of 32 bytes that its owner alone may read, and when it was written.
 fn read_private(path: &Path) -> Option<(KeyBytes, SystemTime)> {
-    let mut file = OpenOptions::new().read(true).custom_flags(no_follow()).open(path).ok()?;
+    let mut file = OpenOptions::new().read(true).custom_flags(as_it_lies()).open(path).ok()?;
     let metadata = file.metadata().ok()?;
     let ours = metadata.mode() & 0o077 == 0 && metadata.uid() == rustix::process::geteuid().as_raw();
     let mut bytes = KeyBytes::default();
@@ -104,8 +104,9 @@ fn fill(bytes: &mut [u8]) -> Option<()> {
     File::open("/dev/urandom").and_then(|mut random| random.read_exact(bytes)).ok()
 }
 
-fn no_follow() -> i32 {
-    rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()
+/// No link is followed, and no pipe waited for.
+fn as_it_lies() -> i32 {
+    (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed()
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! The secrets of one command: they are read once, and kept together with the redactor that masks them.
 
-use std::collections::BTreeSet;
+mod public;
+
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use pcli::resolve::{self, Purpose, Resolution, ResolveError, SecretSources, Strictness, Untrusted};
 use pcli::{FoundManifest, SealedError};
-use pscan::{NeedleSet, NeedleSetBuilder, ScanError};
+use pscan::{NeedleSet, NeedleSetBuilder, Report, ScanError};
 use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretError, SecretName};
 
 use crate::audit::missing;
@@ -55,8 +57,10 @@ impl From<SealedError> for SecretsError {
 /// Every secret at hand, also those that a build does not need: the search knows more with them.
 #[derive(Debug)]
 pub(crate) struct Secrets {
-    /// The values, shared with the session.
+    /// Those that are searched for and masked, shared with the session.
     pub(crate) all: Arc<Vec<Secret>>,
+    /// Variables of env files that look public: steps get them like the others, and nothing is hidden of them.
+    public: Arc<Vec<Secret>>,
     /// The redactor that masks them.
     pub(crate) redactor: Redactor,
     /// The declared ones that have no value here.
@@ -68,16 +72,17 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// Reads the secrets that the flags and the manifest name.
+    /// Reads the secrets that the flags and the manifest name. The keys are searched for as well, and no step gets them.
     ///
     /// # Errors
     /// [`SecretsError`] names the flag, the file and the line.
     pub(crate) fn read(
+        keys: Vec<Secret>,
         sources: &SecretSources,
         manifest: Option<&FoundManifest>,
         edge: &Edge,
     ) -> Result<Self, SecretsError> {
-        Self::read_for(Purpose::Build, sources, manifest, edge)
+        Self::read_for(Purpose::Build, keys, sources, manifest, edge)
     }
 
     /// Reads the secrets that are at hand and requires none: an audit searches for the values that it is given, and
@@ -90,11 +95,12 @@ impl Secrets {
         manifest: Option<&FoundManifest>,
         edge: &Edge,
     ) -> Result<Self, SecretsError> {
-        Self::read_for(Purpose::Search, sources, manifest, edge)
+        Self::read_for(Purpose::Search, Vec::new(), sources, manifest, edge)
     }
 
     fn read_for(
         purpose: Purpose,
+        keys: Vec<Secret>,
         sources: &SecretSources,
         manifest: Option<&FoundManifest>,
         edge: &Edge,
@@ -117,14 +123,21 @@ impl Secrets {
             edge.stderr.warning(&format!("{name} is not searched for: {place} may not get its value {why}"));
         }
         let missing = missing::of(manifest, &secrets, &untrusted);
+        let binding = match purpose {
+            Purpose::Build => Binding::of(&secrets, manifest, &environment)?,
+            Purpose::Run | Purpose::Search | Purpose::List => Binding::default(),
+        };
+        let (mut secrets, public) = public::split(secrets, manifest, sources.strictness);
+        secrets.extend(keys);
+        if let Some(line) = public::line(&public) {
+            edge.stderr.warning(&line);
+        }
         if purpose == Purpose::Search {
             let declared = manifest.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
             // Those that the manifest may not read have a warning already.
-            let is_known = |known: &&papp::Secret| {
-                untrusted.iter().any(|entry| entry.name == known.name)
-                    || secrets.iter().any(|secret| secret.name().as_str() == known.name)
-            };
-            for secret in declared.iter().filter(|known| !is_known(known)) {
+            let known = untrusted.iter().map(|entry| entry.name.as_str());
+            let known: HashSet<&str> = known.chain(secrets.iter().map(|secret| secret.name().as_str())).collect();
+            for secret in declared.iter().filter(|secret| !known.contains(secret.name.as_str())) {
                 edge.stderr.warning(&format!("{} has no value here, so it is not searched for", secret.name));
             }
         }
@@ -134,11 +147,8 @@ impl Secrets {
                 builder.taken_apart(secret.name(), secret.value(), secret.parts())
             })
             .build()?;
-        let binding = match purpose {
-            Purpose::Build => Binding::of(&secrets, manifest, &environment)?,
-            Purpose::Run | Purpose::Search | Purpose::List => Binding::default(),
-        };
-        Ok(Self { all: Arc::new(secrets), redactor, binding, missing, strictness: sources.strictness })
+        let (all, public) = (Arc::new(secrets), Arc::new(public));
+        Ok(Self { all, public, redactor, binding, missing, strictness: sources.strictness })
     }
 
     /// Everything by which the values can be found, compiled once.
@@ -152,6 +162,23 @@ impl Secrets {
         Ok(Arc::new(builder.build()?))
     }
 
+    /// All values that steps may get, also those that look public.
+    pub(crate) fn delivered(&self) -> impl Iterator<Item = &Secret> {
+        self.all.iter().chain(self.public.iter())
+    }
+
+    /// The same, shared.
+    pub(crate) fn shared(&self) -> [Arc<Vec<Secret>>; 2] {
+        [Arc::clone(&self.all), Arc::clone(&self.public)]
+    }
+
+    /// Tells a report of the variables that nobody searched for because they look public.
+    pub(crate) fn tell_public(&self, report: &mut Report) {
+        for secret in self.public.iter() {
+            report.add_unprotected(secret.name().clone(), public::WHY);
+        }
+    }
+
     /// Whether there are no secrets.
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
@@ -159,16 +186,13 @@ impl Secrets {
 
     /// Whether steps of a build may get any.
     pub(crate) fn offered_to_builds(&self) -> bool {
-        self.all.iter().any(|secret| secret.scope().in_build())
+        self.delivered().any(|secret| secret.scope().in_build())
     }
 
     /// The ids that the session can answer.
     pub(crate) fn ids(&self) -> BTreeSet<String> {
-        self.all
-            .iter()
-            .filter(|secret| secret.scope().in_build())
-            .map(|secret| secret.name().as_str().to_owned())
-            .collect()
+        let in_build = self.delivered().filter(|secret| secret.scope().in_build());
+        in_build.map(|secret| secret.name().as_str().to_owned()).collect()
     }
 
     /// Those of a build that are no part of the cache keys of its steps.
@@ -181,16 +205,25 @@ impl Secrets {
         if self.is_empty() {
             return;
         }
-        let names = self.all.iter().map(|secret| format!("{} {}", secret.name(), offered(secret)));
+        let names =
+            self.all.iter().map(|secret| format!("{}{} {}", secret.name(), named_parts(secret), offered(secret)));
         edge.fact("secrets", &names.collect::<Vec<_>>().join(" · "));
+        let mut groups: Vec<(Searchability, Vec<&str>)> = Vec::new();
         for (name, searchability) in self.judged().filter(|(_, searchability)| *searchability != Searchability::Full) {
+            match groups.iter_mut().find(|(known, _)| *known == searchability) {
+                Some((_, names)) => names.push(name.as_str()),
+                None => groups.push((searchability, vec![name.as_str()])),
+            }
+        }
+        for (searchability, names) in groups {
             let meaning = match searchability {
                 Searchability::Weak => "masked in logs; found in the image as a whole word only",
                 Searchability::Full | Searchability::Empty | Searchability::Unprotected(_) => {
                     "neither masked nor searched for; if it is no secret, declare it in [env]"
                 }
             };
-            edge.stderr.warning(&format!("{name} is {searchability}: {meaning}"));
+            let are = if names.len() == 1 { "is" } else { "are" };
+            edge.stderr.warning(&format!("{} {are} {searchability}: {meaning}", names.join(", ")));
         }
     }
 
@@ -212,5 +245,18 @@ impl Secrets {
 
     fn judged(&self) -> impl Iterator<Item = (&SecretName, Searchability)> {
         self.all.iter().map(|secret| (secret.name(), Searchability::of(secret.value())))
+    }
+}
+
+/// The parts of a secret that are protected with it, in brackets.
+fn named_parts(secret: &Secret) -> String {
+    const MOST_NAMED: usize = 3;
+    let names = secret.parts().names();
+    let (named, more) = names.split_at(names.len().min(MOST_NAMED));
+    match (named, more.len()) {
+        ([], _) => String::new(),
+        ([one], 0) => format!(" (with its part {one})"),
+        (_, 0) => format!(" (with its parts {})", named.join(", ")),
+        (_, more) => format!(" (with its parts {} and {more} more)", named.join(", ")),
     }
 }

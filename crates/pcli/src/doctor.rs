@@ -3,7 +3,7 @@
 //! A tool puts its own findings about its engine before these and prints the list. Nothing here needs an engine, and no
 //! finding holds a value.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,7 @@ use psecret::{Inputs, Searchability, Unprotected};
 use pvault::Environment;
 use serde::Serialize;
 
-use crate::resolve::{Purpose, Resolution, SecretSources, resolve};
+use crate::resolve::{Purpose, SecretSources, Untrusted, resolve};
 use crate::secrets::Desk;
 use crate::trust::{Trusted, acts, acts_on_host};
 use crate::{FoundManifest, IDENTITY_VARIABLE, ProjectStore, find_manifest, identity, identity_path, last_builds};
@@ -187,8 +187,13 @@ fn secrets(request: &Request, found: Option<&FoundManifest>, desk: &Desk, findin
     for secret in &resolution.secrets {
         findings.push(searchability(secret));
     }
-    for declared in found.into_iter().flat_map(|found| &found.manifest.secrets) {
-        findings.extend(absent(declared, &resolution, request.purpose));
+    let there = resolution.secrets.iter().map(|secret| secret.name().as_str());
+    let there: HashSet<&str> = there.chain(resolution.deferred.iter().map(String::as_str)).collect();
+    let untrusted: HashMap<&str, &Untrusted> =
+        resolution.untrusted.iter().map(|entry| (entry.name.as_str(), entry)).collect();
+    let declared = found.into_iter().flat_map(|found| &found.manifest.secrets);
+    for secret in declared.filter(|secret| !there.contains(secret.name.as_str())) {
+        findings.extend(absent(secret, untrusted.get(secret.name.as_str()).copied(), request.purpose));
     }
 }
 
@@ -217,13 +222,9 @@ fn searchability(secret: &psecret::Secret) -> Observation {
 }
 
 /// A declared secret without a value here: fetched later, not trusted, or missing.
-fn absent(declared: &papp::Secret, resolution: &Resolution, purpose: Purpose) -> Option<Observation> {
+fn absent(declared: &papp::Secret, untrusted: Option<&Untrusted>, purpose: Purpose) -> Option<Observation> {
     let name = declared.name.as_str();
-    let is_there = resolution.secrets.iter().any(|secret| secret.name().as_str() == name);
-    if is_there || resolution.deferred.iter().any(|deferred| deferred == name) {
-        return None;
-    }
-    if let Some(entry) = resolution.untrusted.iter().find(|entry| entry.name == name) {
+    if let Some(entry) = untrusted {
         let advice = format!("{} trust", purpose.tool());
         return Some(Observation::warning(name, format!("waits for trust: {}", entry.act.told), advice));
     }

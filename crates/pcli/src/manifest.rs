@@ -1,6 +1,5 @@
 //! Observation and reading `app.toml`, for both tools.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use pscreen::{Diagnostic, Excerpt, Exit, Mark};
 pub const MANIFEST_NAME: &str = "app.toml";
 
 /// The largest manifest that is read, in bytes: a thousand times what anybody wrote by hand.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: usize = 1 << 20;
 
 /// A manifest and where it was found.
 #[derive(Clone, Debug)]
@@ -84,15 +83,15 @@ pub fn find_manifest(given: Option<&Path>, directories: &[&Path]) -> Result<Opti
 }
 
 fn read(path: &Path) -> Result<Option<FoundManifest>, FindError> {
-    let failed = |source| FindError::Read { path: path.to_owned(), source };
-    match fs::metadata(path) {
+    let _waiting = pscreen::waiting();
+    let bytes = match psecret::read_bounded(path, LARGEST) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-        Ok(metadata) if metadata.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
-        Ok(metadata) if metadata.len() > LARGEST => return Err(FindError::TooLarge { path: path.to_owned() }),
-        Ok(_) => {}
-    }
-    let bytes = fs::read(path).map_err(failed)?;
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(FindError::TooLarge { path: path.to_owned() });
+        }
+        Err(source) => return Err(FindError::Read { path: path.to_owned(), source }),
+    };
     let manifest = Manifest::parse(path, &bytes)?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Some(FoundManifest { path: path.to_owned(), manifest, text }))
@@ -119,6 +118,8 @@ impl FindError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder(text: &str) -> tempfile::TempDir {
@@ -158,7 +159,12 @@ mod tests {
         let folder = folder("");
         assert!(matches!(find_manifest(Some(folder.path()), &[]), Err(FindError::Read { .. })));
         let large = folder.path().join("large");
-        fs::File::create(&large).unwrap().set_len(LARGEST + 1).unwrap();
-        assert!(matches!(find_manifest(Some(&large), &[]), Err(FindError::TooLarge { .. })));
+        fs::File::create(&large).unwrap().set_len(LARGEST as u64 + 1).unwrap();
+        let endless = folder.path().join("endless");
+        std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+        for path in [large, endless] {
+            let error = find_manifest(Some(&path), &[]).unwrap_err();
+            assert_eq!(error.to_string(), format!("{} is larger than 1 MiB", path.display()));
+        }
     }
 }

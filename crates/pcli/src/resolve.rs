@@ -8,22 +8,24 @@ mod command;
 mod command_error;
 mod compose;
 mod error;
+mod found;
 mod project;
 mod readings;
 mod store;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use papp::{Manifest, Origin};
 use psecret::{
     Delivery, Dialect, EnvFile, EnvFileWarning, EnvValue, Inputs, PartChoice, Place, Rebuild, Scope, Searchability,
-    Secret, SecretFlag, SecretName, Source, UserSecret,
+    Secret, SecretError, SecretFlag, SecretName, Source, UserSecret,
 };
 
 pub use command_error::CommandError;
 pub use compose::longest;
 pub use error::{Missing, ResolveError, Untrusted};
+use found::Found;
 use project::{Answer, ProjectFiles};
 use store::LazyStore;
 
@@ -141,7 +143,8 @@ pub fn resolve(
     if purpose == Purpose::Run {
         may_reach_the_host(manifest, &trusted)?;
     }
-    let mut search = Search { declared, purpose, found: Vec::new(), warnings: Vec::new() };
+    let mut search =
+        Search { declared, purpose, by_name: by_name(declared), found: Found::default(), warnings: Vec::new() };
     search.flags(&sources.flags, inputs)?;
     search.env_files(sources, inputs)?;
     let mut missing = Vec::new();
@@ -200,13 +203,15 @@ pub fn resolve(
     search.warnings.extend(files.into_warnings());
     search.warnings.extend(store.into_warning());
     let deferred = search.compose(&path())?;
-    let place = |secret: &Secret| declared.secrets.iter().position(|known| known.name == secret.name().as_str());
-    search.found.sort_by_key(|secret| place(secret).unwrap_or(usize::MAX));
     if sources.strictness == Strictness::Strict && matches!(purpose, Purpose::Build | Purpose::Run) {
         search.check_searchable()?;
     }
+    let places: HashMap<&str, usize> =
+        declared.secrets.iter().enumerate().map(|(place, secret)| (secret.name.as_str(), place)).collect();
+    let mut secrets = search.found.into_vec();
+    secrets.sort_by_key(|secret| places.get(secret.name().as_str()).copied().unwrap_or(usize::MAX));
     let (danger, warnings) = (trusted.danger(), search.warnings);
-    Ok(Resolution { secrets: search.found, deferred, untrusted: passed, danger, warnings })
+    Ok(Resolution { secrets, deferred, untrusted: passed, danger, warnings })
 }
 
 /// Refuses a start that would mount what is the host's without trust, before anything is read or run for it.
@@ -220,17 +225,49 @@ fn may_reach_the_host(manifest: Option<&FoundManifest>, trusted: &Trusted) -> Re
     Err(ResolveError::UntrustedHost { path, acts, purpose: Purpose::Run, danger })
 }
 
+fn by_name(manifest: &Manifest) -> HashMap<&str, &papp::Secret> {
+    manifest.secrets.iter().map(|secret| (secret.name.as_str(), secret)).collect()
+}
+
+/// Which parts of a value count, as the manifest says.
+#[must_use]
+pub fn part_choice(parts: &papp::Parts) -> PartChoice {
+    match parts {
+        papp::Parts::All => PartChoice::All,
+        papp::Parts::None => PartChoice::None,
+        papp::Parts::Named(names) => PartChoice::Named(names.clone()),
+    }
+}
+
+/// Reads a value. A signal ends the process while somebody still has to write it.
+fn read_value(place: &Place, name: &SecretName, inputs: &mut Inputs<'_>) -> Result<UserSecret, SecretError> {
+    let _waiting = pscreen::waiting();
+    place.read(name, inputs)
+}
+
+/// Reads an env file, in the same way.
+fn read_env_file(path: &Path, dialect: Dialect, inputs: &mut Inputs<'_>) -> Result<EnvFile, SecretError> {
+    let _waiting = pscreen::waiting();
+    EnvFile::read(path, dialect, inputs)
+}
+
 /// A search under way.
 struct Search<'a> {
     declared: &'a Manifest,
+    /// The declared secrets by their names.
+    by_name: HashMap<&'a str, &'a papp::Secret>,
     purpose: Purpose,
-    found: Vec<Secret>,
+    found: Found,
     warnings: Vec<String>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn declared_as(&self, name: &SecretName) -> Option<&'a papp::Secret> {
+        self.by_name.get(name.as_str()).copied()
+    }
+
     fn has(&self, name: &SecretName) -> bool {
-        self.found.iter().any(|secret| secret.name() == name)
+        self.found.has(name)
     }
 
     fn needs(&self, secret: &papp::Secret) -> bool {
@@ -278,20 +315,16 @@ impl Search<'_> {
         other: Option<UserSecret>,
         source: Source,
     ) -> Result<(), ResolveError> {
-        self.take(name, value, source)?;
-        if let Some(secret) = self.found.pop() {
-            self.found.push(secret.with_reading(other));
+        self.take(name.clone(), value, source)?;
+        if let Some(secret) = self.found.remove(&name) {
+            self.found.put(secret.with_reading(other));
         }
         Ok(())
     }
 
     /// Takes a value under the scope and in the shape that the manifest says.
     fn take(&mut self, name: SecretName, value: UserSecret, source: Source) -> Result<(), ResolveError> {
-        let choice = match self.declared.secret(name.as_str()).map(|secret| &secret.parts) {
-            None | Some(papp::Parts::All) => PartChoice::All,
-            Some(papp::Parts::None) => PartChoice::None,
-            Some(papp::Parts::Named(names)) => PartChoice::Named(names.clone()),
-        };
+        let choice = self.declared_as(&name).map(|secret| part_choice(&secret.parts)).unwrap_or_default();
         self.take_with(name, value, source, choice)
     }
 
@@ -303,7 +336,7 @@ impl Search<'_> {
         source: Source,
         choice: PartChoice,
     ) -> Result<(), ResolveError> {
-        let declared = self.declared.secret(name.as_str());
+        let declared = self.declared_as(&name);
         let scope = declared.map_or(Scope::Both, |secret| match secret.scope {
             papp::Scope::Build => Scope::Build,
             papp::Scope::Run => Scope::Run,
@@ -328,7 +361,7 @@ impl Search<'_> {
             None | Some(true) => Rebuild::WithValue,
             Some(false) => Rebuild::Never,
         };
-        self.found.push(Secret::new(name, value, scope, delivery, source)?.with_parts(choice).with_rebuild(rebuild));
+        self.found.put(Secret::new(name, value, scope, delivery, source)?.with_parts(choice).with_rebuild(rebuild));
         Ok(())
     }
 
@@ -344,20 +377,19 @@ impl Search<'_> {
                 self.warnings.push(format!("--secret names `{name}` twice; the last one counts"));
                 continue;
             }
-            if self.declared.secret(name.as_str()).is_some_and(|secret| secret.from.is_some() || secret.value.is_some())
-            {
+            if self.declared_as(name).is_some_and(|secret| secret.from.is_some() || secret.value.is_some()) {
                 self.warnings
                     .push(format!("--secret gives `{name}`, so what the manifest says about its value is not used"));
             }
             let place = flag.place(inputs);
-            let value = place.read(name, inputs)?;
+            let value = read_value(&place, name, inputs)?;
             match flag.parts() {
                 Some(choice) => self.take_with(name.clone(), value, Source::Flag(place), choice.clone())?,
                 None => self.take(name.clone(), value, Source::Flag(place))?,
             }
             if let Some(rebuild) = flag.rebuild() {
-                let taken = self.found.pop();
-                self.found.extend(taken.map(|secret| secret.with_rebuild(rebuild)));
+                let taken = self.found.remove(name).map(|secret| secret.with_rebuild(rebuild));
+                taken.into_iter().for_each(|secret| self.found.put(secret));
             }
         }
         Ok(())
@@ -367,7 +399,7 @@ impl Search<'_> {
         let given: BTreeSet<SecretName> = self.found.iter().map(|secret| secret.name().clone()).collect();
         let allowed = |name: &SecretName| sources.allowed_names.iter().any(|allowed| allowed == name.as_str());
         for path in &sources.env_files {
-            let file = EnvFile::read(path, sources.dialect, inputs)?;
+            let file = read_env_file(path, sources.dialect, inputs)?;
             let mut split = Vec::new();
             for warning in file.warnings() {
                 match warning {
@@ -403,7 +435,7 @@ impl Search<'_> {
                     continue;
                 };
                 // The last one counts, an empty one too.
-                self.found.retain(|earlier| *earlier.name() != entry.name);
+                self.found.remove(&entry.name);
                 if value.is_empty() {
                     self.warnings
                         .push(format!("{}: line {line}: the value is empty, so it is no secret", path.display()));
@@ -448,7 +480,7 @@ impl Search<'_> {
                 };
             }
         };
-        match place.read(&name, inputs) {
+        match read_value(&place, &name, inputs) {
             Ok(value) => self.take(name, value, Source::Manifest(place)),
             Err(_) if !needed => Ok(()),
             Err(error) => Err(error.into()),

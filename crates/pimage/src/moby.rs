@@ -24,7 +24,9 @@ struct Config {
 
 #[derive(Deserialize)]
 struct RootFs {
-    diff_ids: Vec<String>,
+    /// An image without layers has none or `null`.
+    #[serde(default)]
+    diff_ids: Option<Vec<String>>,
 }
 
 /// The blobs of an image that lies in the data folder of an engine, the same bytes that its export would have.
@@ -45,7 +47,7 @@ pub fn overlay_image(data: &Path, id: &Digest, name: Option<&str>) -> io::Result
     let mut blobs = Vec::new();
     let mut layers = Vec::new();
     let mut chain: Option<Digest> = None;
-    for diff in &parsed.rootfs.diff_ids {
+    for diff in parsed.rootfs.diff_ids.iter().flatten() {
         let diff = Digest::parse(diff).ok_or_else(unexpected)?;
         let link = match &chain {
             None => diff.clone(),
@@ -181,6 +183,21 @@ mod tests {
             )
         };
         assert_eq!(layers(&contents), layers(&saved));
+    }
+
+    #[test]
+    fn an_image_without_layers_is_an_image() {
+        for root in [json!({"type": "layers"}), json!({"type": "layers", "diff_ids": null})] {
+            let config = json!({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": root}).to_string();
+            let id = Digest::of(config.as_bytes());
+            let data = tempfile::tempdir().unwrap();
+            let path = data.path().join("image/overlay2/imagedb/content/sha256").join(id.hex());
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, config).unwrap();
+            let (_, contents) = search(data.path(), &id).unwrap();
+            assert!(contents.problems().is_empty(), "{:?}", contents.problems());
+            assert_eq!((contents.images().len(), contents.images()[0].layers().len()), (1, 0));
+        }
     }
 
     #[test]

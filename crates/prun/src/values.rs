@@ -4,3 +4,4 @@ pub(crate) mod composition;
 pub(crate) mod delivered;
 pub(crate) mod error;
 pub(crate) mod generation;
+pub(crate) mod masks;

@@ -23,6 +23,7 @@ mod signal;
 mod size;
 pub mod stage;
 mod visible;
+mod wait;
 pub mod words;
 
 pub use diagnostic::Diagnostic;
@@ -33,3 +34,4 @@ pub use prompt::ask;
 pub use signal::{Cancellation, listen};
 pub use size::size;
 pub use visible::{one_line, visible};
+pub use wait::{Waiting, waiting};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::{Ending, Exit, prompt};
+use crate::{Ending, Exit, prompt, wait};
 
 /// Tells every part of a tool that it should stop. Cheap to clone.
 ///
@@ -104,9 +104,9 @@ impl Default for Cancellation {
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on, within the current runtime.
 ///
-/// The first signal cancels; one that meets a question on the terminal ends the process. A second one ends the process at once, without cleaning up (B7), unless the process is
-/// [held](Cancellation::hold). SIGPIPE stays ignored, as
-/// Rust's start-up leaves it: a reader that went away shows as an error of the write, so that the work can still be
+/// The first signal cancels; one that meets a question on the terminal, or a [wait](crate::waiting), ends the process. A
+/// second one ends the process at once, without cleaning up (B7), unless the process is [held](Cancellation::hold). SIGPIPE
+/// stays ignored, as Rust's start-up leaves it: a reader that went away shows as an error of the write, so that the work can still be
 /// cancelled in the engine (C14).
 ///
 /// # Errors
@@ -125,6 +125,7 @@ pub fn listen() -> io::Result<Cancellation> {
         loop {
             let ending = signals.next().await;
             prompt::end(ending);
+            wait::end(ending);
             match ending {
                 Ending::Interrupt if cancel.is_held() => {}
                 ending if cancel.is_held() || cancel.ending().is_none() => cancel.cancel(ending),
@@ -220,6 +221,34 @@ mod tests {
             kill_process(pid, second).unwrap();
             let status = child.wait().unwrap();
             assert_eq!((status.code(), status.signal()), (Some(code), None));
+        }
+    }
+
+    /// A child that waits for a pipe: it has nothing to clean up, and hears of no cancellation.
+    #[test]
+    fn the_first_signal_ends_a_wait() {
+        let test = "signal::tests::the_first_signal_ends_a_wait";
+        if std::env::var_os(CHILD).is_some() {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let _cancellation = listen().unwrap();
+                let _waiting = crate::waiting();
+                println!("ready");
+                std::thread::sleep(Duration::from_secs(3600));
+            });
+        }
+        for (number, code) in [(Number::INT, 130), (Number::TERM, 143)] {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args([test, "--exact", "--nocapture"])
+                .env(CHILD, "1")
+                .stdout(Stdio::piped())
+                .process_group(0)
+                .spawn()
+                .unwrap();
+            let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+            lines.find(|line| line.as_ref().unwrap().contains("ready")).unwrap().unwrap();
+            kill_process(Pid::from_child(&child), number).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(code));
         }
     }
 }

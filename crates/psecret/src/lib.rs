@@ -26,6 +26,7 @@
 //! # Ok::<(), psecret::SecretError>(())
 //! ```
 
+mod bounded;
 mod digest;
 mod env_file;
 mod error;
@@ -33,6 +34,7 @@ mod flag;
 mod form;
 mod name;
 mod part;
+mod public;
 mod read;
 mod redactor;
 mod searchability;
@@ -41,6 +43,7 @@ pub mod spelling;
 mod store;
 mod value;
 
+pub use bounded::read_bounded;
 pub use digest::DigestKey;
 pub use env_file::{Dialect, EnvEntry, EnvFile, EnvFileError, EnvFileFault, EnvFileWarning, EnvValue, UnknownDialect};
 pub use error::SecretError;
@@ -48,6 +51,7 @@ pub use flag::{Place, SecretFlag};
 pub use form::{Edge, Form, LONGEST_IN_EVERY_FORM, Layout, Shape, forms};
 pub use name::SecretName;
 pub use part::{Part, PartChoice, Parts, UnsearchedPart};
+pub use public::looks_public;
 pub use read::Inputs;
 pub use redactor::{Redactor, RedactorBuilder, RedactorStream};
 pub use searchability::{Searchability, Unprotected};

@@ -1,22 +1,17 @@
 //! Reading a value once, from where it lies.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
+use crate::bounded::{self, NotReadable, PATIENCE, read_all};
 use crate::value::LONGEST_SECRET;
 use crate::{Dialect, EnvFile, EnvFileWarning, Place, SecretError, SecretName, UserSecret};
-
-/// How long a pipe may stay silent.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The longest env file taken.
 const LONGEST_ENV_FILE: usize = 1024 * 1024;
@@ -69,8 +64,10 @@ impl Place {
                 .ok_or_else(|| SecretError::Unset { name: name.clone(), variable: variable.clone() })?,
             Self::File(path) => UserSecret::new(read_file(path, name, inputs.patience)?),
             Self::Stdin => {
-                let bytes = read_up_to(&mut inputs.stdin, LONGEST_SECRET + 1)
-                    .map_err(|source| SecretError::Stdin { name: name.clone(), source })?;
+                let bytes = read_all(&mut inputs.stdin, LONGEST_SECRET).map_err(|source| match source.kind() {
+                    io::ErrorKind::FileTooLarge => SecretError::TooLong { name: name.clone() },
+                    _ => SecretError::Stdin { name: name.clone(), source },
+                })?;
                 UserSecret::new(bytes)
             }
         };
@@ -94,25 +91,13 @@ impl EnvFile {
         let failed = |source| SecretError::ReadEnvFile { path: path.to_owned(), source };
         let mut open_to_others = false;
         let bytes = if path == Path::new("-") {
-            read_up_to(&mut inputs.stdin, LONGEST_ENV_FILE + 1).map_err(failed)?
+            read_all(&mut inputs.stdin, LONGEST_ENV_FILE).map_err(failed)?
         } else {
-            let mut file = open_without_waiting(path).map_err(failed)?;
-            let metadata = file.metadata().map_err(failed)?;
-            if let Some(kind) = unreadable(&metadata) {
-                return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}"))));
-            }
-            open_to_others = metadata.is_file() && metadata.mode() & 0o044 != 0;
-            let read = if metadata.file_type().is_fifo() {
-                read_pipe(&mut file, LONGEST_ENV_FILE + 1, inputs.patience)
-            } else {
-                read_up_to(&mut file, LONGEST_ENV_FILE + 1)
-            };
-            read.map_err(failed)?
+            let opened = bounded::open(path).map_err(failed)?;
+            open_to_others = opened.metadata.is_file() && opened.metadata.mode() & 0o044 != 0;
+            opened.read(LONGEST_ENV_FILE, inputs.patience).map_err(failed)?
         };
         let bytes = Zeroizing::new(bytes);
-        if bytes.len() > LONGEST_ENV_FILE {
-            return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB")));
-        }
         let mut parsed =
             Self::parse(&bytes, dialect).map_err(|error| SecretError::EnvFile { path: path.to_owned(), error })?;
         if open_to_others {
@@ -122,91 +107,20 @@ impl EnvFile {
     }
 }
 
-/// Opening a pipe to which nobody writes would block for ever; this does not.
-fn open_without_waiting(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
-}
-
-fn unreadable(metadata: &std::fs::Metadata) -> Option<&'static str> {
-    let kind = metadata.file_type();
-    match () {
-        () if kind.is_dir() => Some("a directory"),
-        () if kind.is_socket() => Some("a socket"),
-        () if kind.is_block_device() => Some("a block device"),
-        () => None,
-    }
-}
-
+/// The file's bytes, or what a person can do about it.
 fn read_file(path: &Path, name: &SecretName, patience: Duration) -> Result<Vec<u8>, SecretError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::TimedOut => {
-            SecretError::SilentPipe { name: name.clone(), path: path.to_owned(), seconds: patience.as_secs() }
-        }
-        _ => SecretError::Read { name: name.clone(), path: path.to_owned(), source },
-    };
-    let not_readable = |kind| SecretError::NotReadable { name: name.clone(), path: path.to_owned(), kind };
-    // A socket cannot be opened at all: its kind is asked of the path.
-    if let Some(kind) = std::fs::metadata(path).ok().as_ref().and_then(unreadable) {
-        return Err(not_readable(kind));
-    }
-    let mut file = open_without_waiting(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if let Some(kind) = unreadable(&metadata) {
-        return Err(not_readable(kind));
-    }
-    if metadata.file_type().is_fifo() {
-        read_pipe(&mut file, LONGEST_SECRET + 1, patience).map_err(failed)
-    } else {
-        read_up_to(&mut file, LONGEST_SECRET + 1).map_err(failed)
-    }
+    let (name, path) = (name.clone(), path.to_owned());
+    let read = bounded::open(&path).and_then(|opened| opened.read(LONGEST_SECRET, patience));
+    read.map_err(|source| match (source.kind(), not_readable(&source)) {
+        (io::ErrorKind::TimedOut, _) => SecretError::SilentPipe { name, path, seconds: patience.as_secs() },
+        (_, Some(kind)) => SecretError::NotReadable { name, path, kind },
+        (_, None) => SecretError::Read { name, path, source },
+    })
 }
 
-/// Reads to the end or to the limit into a buffer that never moves, so that no copy of the value stays behind.
-fn read_up_to(reader: &mut dyn Read, limit: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = Zeroizing::new(vec![0; limit]);
-    let mut length = 0;
-    while length < limit {
-        match reader.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(buffer[..length].to_vec())
-}
-
-/// Like [`read_up_to`], for a pipe in non-blocking mode: gives up when it stays silent.
-fn read_pipe(pipe: &mut File, limit: usize, patience: Duration) -> io::Result<Vec<u8>> {
-    let mut buffer = Zeroizing::new(vec![0; limit]);
-    let mut length = 0;
-    while length < limit {
-        wait_until_readable(pipe, patience)?;
-        match pipe.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(buffer[..length].to_vec())
-}
-
-/// Waits for bytes or for the end; until a first writer came, a pipe has neither.
-fn wait_until_readable(pipe: &File, patience: Duration) -> io::Result<()> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
-        let mut waited = [PollFd::new(pipe, PollFlags::IN)];
-        match poll(&mut waited, Some(&timeout)) {
-            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
-            Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+/// The kind of a file that is never read.
+fn not_readable(error: &io::Error) -> Option<&'static str> {
+    error.get_ref()?.downcast_ref::<NotReadable>().map(|kind| kind.0)
 }
 
 #[cfg(test)]
@@ -244,8 +158,12 @@ mod tests {
         write(&vec![b'x'; LONGEST_SECRET]);
         assert_eq!(read(Place::File(path.clone())).unwrap().len(), LONGEST_SECRET);
         write(&vec![b'x'; LONGEST_SECRET + 1]);
-        assert!(matches!(read(Place::File(path.clone())), Err(SecretError::TooLong { .. })));
-        assert!(matches!(read(Place::File("/dev/zero".into())), Err(SecretError::TooLong { .. })));
+        for path in [path, "/dev/zero".into()] {
+            let Err(SecretError::Read { path: named, source, .. }) = read(Place::File(path.clone())) else {
+                panic!("it is too long")
+            };
+            assert_eq!((named, source.to_string().as_str()), (path, "it is longer than 500 KiB"));
+        }
     }
 
     #[test]
@@ -262,7 +180,7 @@ mod tests {
 
     fn pipe(folder: &tempfile::TempDir) -> std::path::PathBuf {
         let path = folder.path().join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::from_raw_mode(0o600)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
         path
     }
 

@@ -60,6 +60,17 @@ impl RedactorBuilder {
         self.masked(label, plaintext, true)
     }
 
+    /// Masks any other confidential bytes, and those of their parts that are not a value of `others`: what has a label of its
+    /// own is not masked under two.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "door 4: the redactor must know what to mask")]
+    pub fn mask_apart(self, label: &str, plaintext: &[u8], choice: &PartChoice, others: &[&[u8]]) -> Self {
+        let parts = Parts::of(&UserSecret::new(plaintext.to_vec()), choice);
+        let whole = self.masked(label, plaintext, parts.lines_tell());
+        let own = parts.iter().filter(|part| !others.contains(&part.value().expose()));
+        own.fold(whole, |builder, part| builder.masked(label, part.value().expose(), part.lines_tell()))
+    }
+
     /// Of a value that holds public text as well, no line alone is masked.
     fn masked(mut self, label: &str, plaintext: &[u8], lines_tell: bool) -> Self {
         let evidence = match Searchability::of_bytes(plaintext) {

@@ -142,7 +142,10 @@ impl Secret {
                 return Err(SecretError::LongVariable { name, length: value.len() });
             }
         }
-        let parts = Parts::of(&value, &PartChoice::All);
+        let mut parts = Parts::of(&value, &PartChoice::All);
+        if let Some(bare) = value.without_byte_order_mark() {
+            parts.add_reading(bare, &PartChoice::All);
+        }
         let (choice, rebuild) = (PartChoice::All, Rebuild::default());
         Ok(Self { name, value, scope, delivery, source, parts, choice, rebuild })
     }
@@ -261,6 +264,19 @@ mod tests {
         };
         assert!(matches!(make(Delivery::Variable), Err(SecretError::Nul { .. })));
         assert!(make(Delivery::File).is_ok());
+    }
+
+    #[test]
+    fn a_value_is_also_what_stands_behind_its_byte_order_mark() {
+        let make = |value: &str| {
+            let name = SecretName::parse("KEY").unwrap();
+            let value = UserSecret::new(value.as_bytes().to_vec());
+            Secret::new(name, value, Scope::Both, Delivery::Variable, Source::Store).unwrap()
+        };
+        let secret = make("\u{feff}q7xz1k9v");
+        let readings: Vec<&[u8]> = secret.readings().map(UserSecret::bytes_for_tests).collect();
+        assert_eq!(readings, ["\u{feff}q7xz1k9v".as_bytes(), b"q7xz1k9v"]);
+        assert_eq!(make("q7xz1k9v").readings().count(), 1);
     }
 
     #[test]

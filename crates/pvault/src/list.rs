@@ -10,12 +10,17 @@ use crate::guard::{self, Access};
 use crate::lock::{self, Lock};
 use crate::{VaultError, replace};
 
-/// Reads a list that is its reader's own and that nobody else may write to; another one is not believed.
+/// The longest list: half a million digests.
+const LONGEST: u64 = 64 << 20;
+
+/// Reads a list that is its reader's own and that nobody else may write to; another one is not believed, and neither is
+/// one of more than 64 MiB.
 #[must_use]
 pub fn read_list(path: &Path) -> Option<String> {
     let metadata = fs::symlink_metadata(path).ok()?;
     let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
-    (metadata.is_file() && metadata.mode() & 0o022 == 0 && is_ours).then(|| fs::read_to_string(path).ok())?
+    let is_list = metadata.is_file() && metadata.mode() & 0o022 == 0 && is_ours && metadata.len() <= LONGEST;
+    is_list.then(|| fs::read_to_string(path).ok())?
 }
 
 /// Changes a list under its lock (`.FILE.lock`), in one step and for good. What is not believed counts as empty.

@@ -9,6 +9,10 @@ use pcli::FoundManifest;
 use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
 use super::advice::{Advice, AdviceVerdict};
+use crate::files;
+
+/// The longest manifest that anybody reads.
+const LONGEST: usize = 1 << 20;
 
 /// Why the manifest was not changed.
 #[derive(Debug)]
@@ -32,7 +36,8 @@ pub(crate) enum RewriteError {
 /// Writes the advice into the manifest, and names the secrets that changed.
 pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<String>, RewriteError> {
     let failed = |source| RewriteError::Write { path: found.path.clone(), source };
-    let before = fs::read_to_string(&found.path).map_err(failed)?;
+    let before = files::read(&found.path, LONGEST).map_err(failed)?;
+    let before = String::from_utf8(before).map_err(|_| failed(io::ErrorKind::InvalidData.into()))?;
     let Some((after, changed)) = changed(&before, advice) else {
         return Err(RewriteError::NoEntry { path: found.path.clone() });
     };

@@ -1,11 +1,11 @@
 //! Findings that somebody looked at and accepted.
 //!
-//! A baseline holds keyed fingerprints: of the secret's name, its value and the place, under the project's digest key.
+//! A baseline holds keyed fingerprints: of the secret's name, its value, the part that was seen and the place, under the
+//! project's digest key.
 //! Without the key a fingerprint says nothing, not even of a short value (S21). Layers and offsets are no part of it, so
 //! that a rebuilt image is still known; a new value is a new finding.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,11 @@ use pscan::{Finding, Report};
 use psecret::{DigestKey, Secret, SecretName, UserSecret};
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::files::replace::replace;
 
 /// More is not ours.
-const LARGEST_FILE: u64 = 64 << 20;
+const LARGEST_FILE: usize = 64 << 20;
 
 /// The file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,13 +30,25 @@ struct Document {
     accepted: Vec<Entry>,
 }
 
-/// One accepted finding. The name and the place are there for a review of the file.
+/// One accepted finding. The names and the place are there for a review of the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     fingerprint: String,
     secret: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<String>,
     place: String,
+}
+
+impl Entry {
+    /// In a line for people.
+    fn told(&self) -> String {
+        match &self.part {
+            Some(part) => format!("{}, part {part}, in {}", self.secret, self.place),
+            None => format!("{} in {}", self.secret, self.place),
+        }
+    }
 }
 
 /// Why a baseline cannot be used.
@@ -122,8 +135,7 @@ impl<'a> Baselines<'a> {
                 stale.remove(fingerprint.as_str());
             }
         }
-        let stale = stale.values().map(|entry| pscreen::one_line(&format!("{} in {}", entry.secret, entry.place)));
-        let stale = stale.collect();
+        let stale = stale.values().map(|entry| pscreen::one_line(&entry.told())).collect();
         let is_known = |finding: &Finding| {
             self.fingerprint(finding).is_some_and(|fingerprint| known.contains_key(fingerprint.as_str()))
         };
@@ -139,8 +151,9 @@ impl<'a> Baselines<'a> {
         let mut accepted = BTreeMap::new();
         for finding in report.findings().iter().chain(report.accepted()) {
             if let Some(fingerprint) = self.fingerprint(finding) {
-                let (secret, place) = (finding.secret().to_string(), place_of(finding));
-                accepted.insert((place.clone(), secret.clone()), Entry { fingerprint, secret, place });
+                let (secret, part) = (finding.secret().to_string(), finding.part().map(str::to_owned));
+                let entry = Entry { fingerprint, secret, part, place: place_of(finding) };
+                accepted.insert((entry.place.clone(), entry.secret.clone(), entry.part.clone()), entry);
             }
         }
         let document = Document { version: 1, key: self.key_check(), accepted: accepted.into_values().collect() };
@@ -151,12 +164,10 @@ impl<'a> Baselines<'a> {
 
     fn read(&self, path: &Path) -> Result<Document, BaselineError> {
         let wrong = |problem| BaselineError::Read { path: path.to_owned(), problem };
-        let unreadable = |error: io::Error| wrong(BaselineProblem::Unreadable(error));
-        let metadata = fs::metadata(path).map_err(unreadable)?;
-        if metadata.len() > LARGEST_FILE {
-            return Err(wrong(BaselineProblem::TooLong));
-        }
-        let text = fs::read(path).map_err(unreadable)?;
+        let text = files::read(path, LARGEST_FILE).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => wrong(BaselineProblem::TooLong),
+            _ => wrong(BaselineProblem::Unreadable(error)),
+        })?;
         let document: Document = serde_json::from_slice(&text)
             .map_err(|error| wrong(BaselineProblem::NotABaseline { line: error.line() }))?;
         if document.version != 1 {
@@ -170,7 +181,13 @@ impl<'a> Baselines<'a> {
 
     fn fingerprint(&self, finding: &Finding) -> Option<String> {
         let secret = self.secrets.iter().find(|secret| secret.name() == finding.secret())?;
-        Some(self.key.digest(&format!("finding\0{}", place_of(finding)), secret.name(), secret.value()))
+        let mut purpose = format!("finding\0{}", place_of(finding));
+        // Who accepted one part at a place accepted no other there, and not the whole.
+        if let Some(part) = finding.part() {
+            purpose.push_str("\0part\0");
+            purpose.push_str(part);
+        }
+        Some(self.key.digest(&purpose, secret.name(), secret.value()))
     }
 
     /// A digest of something that everybody knows.

@@ -9,7 +9,11 @@ use std::path::{Path, PathBuf};
 
 use pscan::{Finding, Report, SourceLine};
 
+use crate::files;
 use crate::files::dockerfile::{Dockerfile, Instruction};
+
+/// The longest Dockerfile; BuildKit's frontend takes no more of a file.
+const LONGEST: usize = 16 << 20;
 
 /// The file of `--dockerfile` cannot be read.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ pub(crate) struct DockerfileError {
 /// # Errors
 /// When the file cannot be read.
 pub(crate) fn locate(report: &mut Report, path: &Path) -> Result<(), DockerfileError> {
-    let text = std::fs::read(path).map_err(|source| DockerfileError { path: path.to_owned(), source })?;
+    let text = files::read(path, LONGEST).map_err(|source| DockerfileError { path: path.to_owned(), source })?;
     let instructions = Dockerfile::read(&text).instructions;
     let file = path.display().to_string();
     let line = |finding: &Finding| find(&instructions, finding.instruction()?);

@@ -1,5 +1,7 @@
 //! The secrets that a manifest declares and that an audit has no value of: what nobody searched for is not clean.
 
+use std::collections::{HashMap, HashSet};
+
 use pcli::FoundManifest;
 use pcli::resolve::Untrusted;
 use pscan::Report;
@@ -45,10 +47,11 @@ pub(crate) enum Demand {
 /// The secrets of a manifest that have no value among these.
 pub(crate) fn of(manifest: Option<&FoundManifest>, secrets: &[Secret], untrusted: &[Untrusted]) -> Vec<MissingSecret> {
     let Some(found) = manifest else { return Vec::new() };
+    let given: HashSet<&str> = secrets.iter().map(|secret| secret.name().as_str()).collect();
+    let refused: HashMap<&str, &Untrusted> = untrusted.iter().map(|entry| (entry.name.as_str(), entry)).collect();
     let missing = |declared: &papp::Secret| {
-        let name =
-            SecretName::parse(&declared.name).ok().filter(|name| !secrets.iter().any(|one| one.name() == name))?;
-        let refused = untrusted.iter().find(|entry| entry.name == declared.name);
+        let name = SecretName::parse(&declared.name).ok().filter(|name| !given.contains(name.as_str()))?;
+        let refused = refused.get(declared.name.as_str());
         let line = refused.map_or(declared.line, |entry| entry.act.line);
         let place = format!("{}:{line}", found.path.display());
         let why = match refused {

@@ -56,7 +56,10 @@ pub(crate) fn archive(path: &Path) -> Result<Bytes, SourceReadError> {
         return Ok(Bytes::Archive(Box::new(std::io::stdin())));
     }
     let unreadable = |source| SourceReadError::Archive { path: path.to_owned(), source };
+    // A pipe is opened when somebody writes to it.
+    let waiting = pscreen::waiting();
     let file = File::open(path).map_err(unreadable)?;
+    drop(waiting);
     if file.metadata().map_err(unreadable)?.is_dir() {
         return Err(SourceReadError::NotAnArchive { path: path.to_owned() });
     }

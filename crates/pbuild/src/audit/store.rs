@@ -6,9 +6,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bollard::models::ImageInspect;
 use pengine::{DataFolder, Engine, ImageStore};
 use pimage::{BlobFolder, BlobStore, Digest, LooseBlob, Vouching, Wanted};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The driver whose folders are known.
 const DRIVER: &str = "overlay2";
@@ -27,6 +28,35 @@ pub(crate) async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Opti
     .await
     .ok()?
 }
+
+/// An image without layers as the engine describes it: its configuration and its history. Docker's own store exports none.
+///
+/// # Errors
+/// When the engine does not tell the history.
+pub(crate) async fn described(
+    engine: &Engine,
+    image: &ImageInspect,
+    name: &str,
+) -> Result<Vec<LooseBlob>, bollard::errors::Error> {
+    let history = engine.docker().image_history(name).await?;
+    let history: Vec<Value> = history
+        .into_iter()
+        .rev()
+        .map(|entry| json!({"created_by": entry.created_by, "comment": entry.comment, "empty_layer": true}))
+        .collect();
+    let config = json!({
+        "architecture": image.architecture, "os": image.os, "author": image.author, "comment": image.comment,
+        "config": image.config, "history": history, "rootfs": {"type": "layers", "diff_ids": []},
+    });
+    let tags = image.repo_tags.iter().flatten().collect::<Vec<_>>();
+    let manifest = json!([{"Config": CONFIG, "RepoTags": tags, "Layers": []}]);
+    Ok([(CONFIG, config), ("manifest.json", manifest)]
+        .map(|(name, document)| LooseBlob::of_bytes(name.to_owned(), document.to_string().into_bytes()))
+        .into())
+}
+
+/// The name of the description among the blobs.
+const CONFIG: &str = "config.json";
 
 /// The blobs of an image in a content store. The store compared each blob with its digest when it came in.
 fn content(folder: &DataFolder, id: &Digest, name: Option<&str>) -> Option<Vec<LooseBlob>> {

@@ -25,10 +25,10 @@ use super::{frontend, guard, outside, screen};
 use crate::audit::attached::Attached;
 use crate::clean_bases::CleanBases;
 use crate::edge::{Edge, Failure};
-use crate::files::coverage::{Coverage, SentEnvFile};
+use crate::files::coverage::{Coverage, IgnoreFileError, SentEnvFile};
 use crate::memory::LayerMemory;
 use crate::output::{Destination, Outputs};
-use crate::plan::ssh::LentAgents;
+use crate::plan::ssh::{LentAgents, is_key};
 use crate::plan::{
     Attestations, BaseSearch, BuildOrder, BuildPlan, Extent, Extras, LateFacts, ResultFiles, SettledPlan, Tls,
 };
@@ -61,7 +61,7 @@ impl<'a> Prepared<'a> {
             extras.caches.check_searched()?;
         }
         let dockerfile = plan.dockerfile_text()?;
-        warn_of_sent_env_files(&plan, edge);
+        warn_of_sent_env_files(&plan, edge)?;
         let frontend = frontend::choose(&plan, dockerfile.as_deref(), &choices, &secrets)?;
         let builder = site::choose(builder.as_deref())?;
         let plan = plan.settle(&LateFacts { frontend, proxies: proxies(&builder)? });
@@ -117,7 +117,7 @@ impl<'a> Prepared<'a> {
         let looking = async { futures::join!(CacheBefore::look(&scene.site.builder), identity, attached(scene)) };
         let (before, identity, attached) = scene.edge.cancellation.unless_cancelled(looking).await?;
         let bases = identity.as_deref().filter(|_| gated).and_then(|builder| clean_bases(scene, builder));
-        let pending = scene.secrets.binding.pending(&scene.secrets.all, identity.as_deref());
+        let pending = scene.secrets.binding.pending(scene.secrets.shared(), identity.as_deref());
         // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is searched.
         let usual = match scene.secrets.is_empty() {
             true => self.has_usual_attestations().await?,
@@ -128,7 +128,7 @@ impl<'a> Prepared<'a> {
         let redactor = scene.secrets.redactor.clone();
         let context = Arc::new(ContextGuard::new(needles, redactor, scene.choices.allowed_context_leaks()));
         let mut request = self.request(&self.names_before_search(), &attestations);
-        request.secrets = Arc::new(BuildSecrets::new(Arc::clone(&scene.secrets.all)));
+        request.secrets = Arc::new(BuildSecrets::new(scene.secrets.shared()));
         request.observer = Some(Arc::clone(&context) as _);
         request.history = History::Nothing;
         let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
@@ -206,7 +206,7 @@ impl<'a> Prepared<'a> {
         request.content.0.extend(self.extras.caches.content().0);
         // The engine fetches a context before the graph is known that names its secrets.
         let of_git = |name: &&str| name.starts_with("GIT_AUTH_TOKEN") || name.starts_with("GIT_AUTH_HEADER");
-        let in_build = scene.secrets.all.iter().filter(|secret| secret.scope().in_build());
+        let in_build = scene.secrets.delivered().filter(|secret| secret.scope().in_build());
         request.frontend_secrets =
             in_build.map(|secret| secret.name().as_str()).filter(of_git).map(str::to_owned).collect();
         let store = self.outputs.store().map(|store| {
@@ -291,9 +291,9 @@ fn warn_of_narrow_key(has_shared_key: bool, reads_no_cache: bool, edge: &Edge) {
 
 /// Warns of env files that a rule sends: the guard of the context knows the secrets of this build, and an env file may hold
 /// others.
-fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
-    let Some(folder) = plan.context_folder() else { return };
-    let coverage = Coverage::of(folder, &plan.dockerfile_path());
+fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) -> Result<(), IgnoreFileError> {
+    let Some(folder) = plan.context_folder() else { return Ok(()) };
+    let coverage = Coverage::of(folder, &plan.dockerfile_path())?;
     for SentEnvFile { path, line, pattern } in coverage.sent_by_a_rule(folder) {
         let rules = coverage.file.strip_prefix(folder).unwrap_or(&coverage.file);
         edge.stderr.warning(&format!(
@@ -302,11 +302,12 @@ fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) {
             path.display()
         ));
     }
+    Ok(())
 }
 
 /// Warns of text outside of RUN that reads a secret's variable: it is empty there.
 fn warn_of_empty_references(plan: &SettledPlan, dockerfile: &[u8], secrets: &Secrets, edge: &Edge) {
-    let in_build = secrets.all.iter().filter(|secret| secret.scope().in_build());
+    let in_build = secrets.delivered().filter(|secret| secret.scope().in_build());
     let names = in_build.map(|secret| secret.name().as_str()).collect();
     let given = plan.build_arguments().keys().map(String::as_str).collect();
     for outside::EmptyReference { name, line, keyword } in outside::references(dockerfile, &names, &given) {
@@ -363,6 +364,9 @@ async fn fit_outputs(
 
 /// The steps that get a secret, for people.
 fn offer(secret: &Secret, manifest: Option<&Manifest>) -> String {
+    if is_key(secret) {
+        return "to its agent alone".to_owned();
+    }
     if !secret.scope().in_build() {
         return "run only".to_owned();
     }
@@ -396,7 +400,7 @@ fn gate(scene: &Scene<'_>, line: SearchLine) -> Gate<SearchLine> {
 fn injection_plan(scene: &Scene<'_>) -> InjectionPlan {
     let manifest = scene.found.as_ref().map(|found| &found.manifest);
     let injected = manifest.is_none_or(|manifest| manifest.build.inject == Inject::All);
-    let secrets = scene.secrets.all.iter().filter(|secret| injected && secret.scope().in_build()).map(|secret| {
+    let secrets = scene.secrets.delivered().filter(|secret| injected && secret.scope().in_build()).map(|secret| {
         let name = secret.name().as_str();
         let declared = manifest.and_then(|manifest| manifest.secret(name));
         PlannedSecret {
@@ -413,7 +417,7 @@ fn injection_plan(scene: &Scene<'_>) -> InjectionPlan {
     InjectionPlan {
         secrets: secrets.collect(),
         configuration: scene.configuration(),
-        bindings: scene.secrets.binding.shared_digests(&scene.secrets.all),
+        bindings: scene.secrets.binding.shared_digests(scene.secrets.delivered()),
     }
 }
 

@@ -8,12 +8,12 @@ use psecret::Secret;
 /// The user's secrets, by their names. Nobody answers the ids that bind steps to values.
 #[derive(Debug)]
 pub(crate) struct BuildSecrets {
-    secrets: Arc<Vec<Secret>>,
+    secrets: [Arc<Vec<Secret>>; 2],
 }
 
 impl BuildSecrets {
     /// Serves these secrets; which ids may be asked for is the session's decision.
-    pub(crate) fn new(secrets: Arc<Vec<Secret>>) -> Self {
+    pub(crate) fn new(secrets: [Arc<Vec<Secret>>; 2]) -> Self {
         Self { secrets }
     }
 }
@@ -24,7 +24,8 @@ impl SecretProvider for BuildSecrets {
         reason = "door 20: BuildKit's session hands the value to the step that mounts it"
     )]
     fn secret(&self, id: &str) -> Option<Vec<u8>> {
-        let secret = self.secrets.iter().find(|secret| secret.scope().in_build() && secret.name().as_str() == id)?;
+        let mut all = self.secrets.iter().flat_map(|secrets| secrets.iter());
+        let secret = all.find(|secret| secret.scope().in_build() && secret.name().as_str() == id)?;
         Some(secret.value().expose().to_vec())
     }
 }

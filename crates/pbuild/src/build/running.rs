@@ -65,7 +65,7 @@ impl<'a> Running<'a> {
                 pcli::CACHE_KEY_VARIABLE
             ));
         }
-        let trace = Trace { injection, before: self.before };
+        let trace = Trace { injection, before: self.before, context_holds: !allowed.is_empty() };
         let result = match built? {
             Ok(result) => result,
             Err(BuildError::Stopped { .. }) => return Err(trace.refuse_context(&scene, refused).await.into()),

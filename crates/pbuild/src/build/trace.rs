@@ -16,6 +16,8 @@ use crate::plan::LeakedCache;
 pub(super) struct Trace {
     pub(super) injection: Injection,
     pub(super) before: CacheBefore,
+    /// Whether files with a value were sent, because `--allow-context-leak` let them.
+    pub(super) context_holds: bool,
 }
 
 impl Trace {
@@ -43,8 +45,9 @@ impl Trace {
 
     /// Refuses a context with a secret, and removes the part of it that was sent.
     pub(super) async fn refuse_context(&self, scene: &Scene<'_>, leaks: Vec<ContextLeak>) -> Refusal {
-        // The file itself was never sent, so that no record holds the value.
-        let marks = self.injection.marks();
+        // The file itself was never sent, so that no record holds the value, and the builder drops by itself what came of a
+        // transfer that did not end.
+        let marks = Marks { contexts: false, ..self.injection.marks() };
         if let Err(error) = self.before.restore(&scene.site.builder, &marks, &Marks::default()).await {
             scene.edge.stderr.warning(&format!(
                 "what was sent of the context could not be removed: {error}; run `docker builder prune`"
@@ -63,7 +66,12 @@ impl Trace {
             let what = "cache records that hold the value could not be removed";
             scene.edge.stderr.warning(&format!("{what}: {why}; run `docker builder prune`"));
         };
-        let removed = match self.before.restore(&scene.site.builder, &self.injection.marks(), holding).await {
+        // Nothing tells the files of this build from those of another one that were sent at the same time, so they are left
+        // alone where no value was among them.
+        let contexts = self.context_holds;
+        let marks = Marks { contexts, ..self.injection.marks() };
+        let holding = &Marks { contexts, ..holding.clone() };
+        let removed = match self.before.restore(&scene.site.builder, &marks, holding).await {
             Ok(removed) => {
                 if removed.kept > 0 {
                     warn("another build uses them");

@@ -6,6 +6,19 @@ use std::path::{Path, PathBuf};
 
 use pbuildkit::ignore::Matcher;
 
+/// The longest ignore file; BuildKit's frontend takes no more of a file.
+const LONGEST: usize = 16 << 20;
+
+/// The ignore file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read {}", path.display())]
+pub(crate) struct IgnoreFileError {
+    /// The file.
+    path: PathBuf,
+    /// Why.
+    source: io::Error,
+}
+
 /// The ignore file of a context.
 #[derive(Debug)]
 pub(crate) struct Coverage {
@@ -28,14 +41,22 @@ pub(crate) struct SentEnvFile {
 }
 
 impl Coverage {
-    /// Reads the ignore file that docker would use. None at all covers nothing; one that cannot be read or that has a
-    /// pattern which is not valid covers nothing either, because docker would refuse the build.
-    pub(crate) fn of(context: &Path, dockerfile: &Path) -> Self {
+    /// Reads the ignore file that docker would use. None at all covers nothing; one that has a pattern which is not valid
+    /// covers nothing either, because docker would refuse the build.
+    ///
+    /// # Errors
+    ///
+    /// When there is one that cannot be read.
+    pub(crate) fn of(context: &Path, dockerfile: &Path) -> Result<Self, IgnoreFileError> {
         let mut own = dockerfile.as_os_str().to_owned();
         own.push(".dockerignore");
-        let file = Some(PathBuf::from(own)).filter(|file| file.is_file());
+        let file = Some(PathBuf::from(own)).filter(|file| file.exists());
         let file = file.unwrap_or_else(|| context.join(".dockerignore"));
-        let text = fs::read_to_string(&file).unwrap_or_default();
+        let text = match super::read(&file, LONGEST) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(IgnoreFileError { path: file, source }),
+        };
         let patterns = patterns(&text);
         let exceptions = patterns
             .iter()
@@ -43,7 +64,7 @@ impl Coverage {
             .collect();
         let patterns: Vec<String> = patterns.into_iter().map(|(_, pattern)| pattern).collect();
         let matcher = Matcher::new(&patterns).ok().filter(|_| !patterns.is_empty());
-        Self { file, matcher, exceptions }
+        Ok(Self { file, matcher, exceptions })
     }
 
     /// Env files of a folder that are sent because a rule with `!` takes them back in.
@@ -71,8 +92,8 @@ impl Coverage {
     ///
     /// When it cannot be read or written.
     pub(crate) fn add(&self, lines: &[String]) -> io::Result<()> {
-        let mut text = match fs::read_to_string(&self.file) {
-            Ok(text) => text,
+        let mut text = match super::read(&self.file, LONGEST) {
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
@@ -132,13 +153,13 @@ mod tests {
     fn the_ignore_file_of_the_dockerfile_comes_first_b24() {
         let folder = tempfile::tempdir().unwrap();
         let dockerfile = folder.path().join("Dockerfile");
-        let covers = |path: &str| Coverage::of(folder.path(), &dockerfile).covers(Path::new(path));
+        let covers = |path: &str| Coverage::of(folder.path(), &dockerfile).unwrap().covers(Path::new(path));
         assert!(!covers(".env"));
         fs::write(folder.path().join(".dockerignore"), "\u{feff}# x\n/.env*\n!.env.example\n").unwrap();
         assert!(covers(".env") && covers(".env.local") && !covers(".env.example") && !covers("web/.env"));
         fs::write(folder.path().join("Dockerfile.dockerignore"), "**/.env\n").unwrap();
         assert!(covers(".env") && covers("web/.env") && !covers(".env.local"));
-        Coverage::of(folder.path(), &dockerfile).add(&[".env.local".to_owned()]).unwrap();
+        Coverage::of(folder.path(), &dockerfile).unwrap().add(&[".env.local".to_owned()]).unwrap();
         assert!(covers(".env.local"));
     }
 
@@ -148,7 +169,7 @@ mod tests {
         let dockerfile = folder.path().join("Dockerfile");
         let sent_by_a_rule = |rules: &str| {
             fs::write(folder.path().join(".dockerignore"), rules).unwrap();
-            Coverage::of(folder.path(), &dockerfile).sent_by_a_rule(folder.path())
+            Coverage::of(folder.path(), &dockerfile).unwrap().sent_by_a_rule(folder.path())
         };
         fs::write(folder.path().join(".env"), "").unwrap();
         let sent = |line, pattern: &str| SentEnvFile { path: PathBuf::from(".env"), line, pattern: pattern.to_owned() };
@@ -163,7 +184,20 @@ mod tests {
     fn a_pattern_that_docker_refuses_covers_nothing() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".dockerignore"), "[\n.env\n").unwrap();
-        assert!(!Coverage::of(folder.path(), &folder.path().join("Dockerfile")).covers(Path::new(".env")));
+        let coverage = Coverage::of(folder.path(), &folder.path().join("Dockerfile")).unwrap();
+        assert!(!coverage.covers(Path::new(".env")));
+    }
+
+    #[test]
+    fn an_ignore_file_without_an_end_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".dockerignore", "Dockerfile.dockerignore"] {
+            let path = folder.path().join(name);
+            std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+            let error = Coverage::of(folder.path(), &folder.path().join("Dockerfile")).unwrap_err();
+            assert_eq!(error.to_string(), format!("failed to read {}", path.display()));
+            assert_eq!(error.source.to_string(), "it is longer than 16 MiB");
+        }
     }
 
     #[test]

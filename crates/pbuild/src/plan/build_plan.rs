@@ -1,7 +1,6 @@
 //! The recipe of a build, put together from the flags and the manifest.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +9,10 @@ use papp::Manifest;
 use super::context::{Context, Dockerfile, dockerfile, elsewhere};
 use super::error::PlanError;
 use super::image_name::ImageName;
+use super::stdin::DOCKERFILE_LIMIT;
 use super::step_options::StepAttributes;
 use crate::command::build::BuildArguments;
+use crate::files;
 
 /// The recipe of a build, checked as far as that needs no engine.
 #[derive(Debug)]
@@ -164,7 +165,8 @@ impl BuildPlan {
             Dockerfile::Memory(text) => Ok(Some(text.clone())),
             Dockerfile::Disk { directory, name } => {
                 let path = directory.join(name);
-                fs::read(&path).map(Some).map_err(|source| PlanError::DockerfileUnreadable { path, source })
+                let text = files::read(&path, DOCKERFILE_LIMIT);
+                text.map(Some).map_err(|source| PlanError::DockerfileUnreadable { path, source })
             }
             Dockerfile::InContext { .. } => Ok(None),
         }

@@ -10,6 +10,7 @@ use super::error::PlanError;
 use super::stdin::{self, DOCKERFILE_LIMIT, Input};
 use super::step_options::is_remote;
 use crate::command::build::BuildArguments;
+use crate::files;
 
 /// Where the Dockerfile is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +123,8 @@ pub(super) fn elsewhere(
 /// Reads the Dockerfile from standard input.
 fn dockerfile_of(stdin: impl Read) -> Result<Dockerfile, PlanError> {
     let mut bytes = Vec::new();
-    match stdin.take(DOCKERFILE_LIMIT).read_to_end(&mut bytes) {
+    let _waiting = pscreen::waiting();
+    match stdin.take(DOCKERFILE_LIMIT as u64).read_to_end(&mut bytes) {
         Ok(0) => Err(PlanError::InputEmpty),
         Ok(_) => Ok(Dockerfile::Memory(bytes)),
         Err(source) => Err(PlanError::Input { source }),
@@ -149,11 +151,16 @@ pub(super) fn dockerfile(
             .find(|path| path.is_file())
             .unwrap_or_else(|| context.join("Dockerfile")),
     };
-    match fs::File::open(&path).and_then(|file| file.metadata()) {
+    match fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => {
             return Err(PlanError::DockerfileUnreadable { path, source: std::io::ErrorKind::IsADirectory.into() });
         }
-        Ok(_) => {}
+        Ok(metadata) if metadata.is_file() => {}
+        // A pipe gives its bytes once, and nothing that is no file can be sent under its name.
+        Ok(_) => {
+            let text = files::read(&path, DOCKERFILE_LIMIT);
+            return text.map(Dockerfile::Memory).map_err(|source| PlanError::DockerfileUnreadable { path, source });
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(PlanError::DockerfileMissing { path });
         }

@@ -11,6 +11,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use pbuildkit::{Agents, DEFAULT_AGENT};
+use psecret::{Delivery, LONGEST_SECRET, PartChoice, Parts, Place, Scope, Secret, SecretName, Source, UserSecret};
+
+use crate::files;
+
+/// The beginning of a key's name.
+const KEY: &str = "ssh:";
+
+/// Whether a secret is the key of an agent: steps can use it, and never get it.
+pub(crate) fn is_key(secret: &Secret) -> bool {
+    secret.name().as_str().starts_with(KEY) && matches!(secret.source(), Source::Flag(_)) && !secret.scope().in_build()
+}
 
 /// A `--ssh` that names no agent.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +57,16 @@ pub(crate) enum SshError {
         keys: Vec<PathBuf>,
         /// One line of ssh-add's answer.
         said: String,
+    },
+    /// A key cannot be read, so that nobody could search for it.
+    #[error("--ssh {id}: failed to read {}", path.display())]
+    Unreadable {
+        /// The agent's id.
+        id: String,
+        /// The file as given.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// Two agents of one id.
     #[error("--ssh {id} is given twice")]
@@ -108,6 +129,30 @@ impl Forwarding {
         Ok(Self(agents))
     }
 
+    /// The keys in files, as secrets that no step gets and that are searched for: `ssh:ID`, and `ssh:ID:2` for a second one.
+    /// What an agent holds that runs already, nobody can read.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub(crate) fn keys(&self) -> Result<Vec<Secret>, SshError> {
+        let mut keys = Vec::new();
+        for (id, agent) in &self.0 {
+            let Agent::OfKeys(paths) = agent else { continue };
+            for (path, number) in paths.iter().zip(1..) {
+                let failed = |source| SshError::Unreadable { id: id.clone(), path: path.clone(), source };
+                let unfit = |_| failed(io::ErrorKind::InvalidData.into());
+                let file = UserSecret::new(files::read(path, LONGEST_SECRET).map_err(failed)?);
+                let (value, others) = private_numbers(file);
+                let name = if number == 1 { format!("{KEY}{id}") } else { format!("{KEY}{id}:{number}") };
+                let name = SecretName::parse(&name).map_err(unfit)?;
+                let source = Source::Flag(Place::File(path.clone()));
+                let key = Secret::new(name, value, Scope::Run, Delivery::File, source).map_err(unfit)?;
+                keys.push(others.into_iter().fold(key, |key, other| key.with_reading(Some(other))));
+            }
+        }
+        Ok(keys)
+    }
+
     /// Starts the agents of keys.
     ///
     /// # Errors
@@ -127,6 +172,18 @@ impl Forwarding {
             sockets.insert(id.clone(), socket);
         }
         Ok(LentAgents { agents: Agents(sockets), _started: started })
+    }
+}
+
+/// The private numbers of a key: the file holds the public key too, which may stand anywhere. A file in which none is found
+/// is one value.
+#[expect(clippy::disallowed_methods, reason = "door 67: of a key's file the private numbers are searched for")]
+fn private_numbers(file: UserSecret) -> (UserSecret, Vec<UserSecret>) {
+    let parts = Parts::of(&file, &PartChoice::All);
+    let mut numbers = parts.iter().map(|part| UserSecret::new(part.value().expose().to_vec()));
+    match numbers.next() {
+        Some(first) => (first, numbers.collect()),
+        None => (file, Vec::new()),
     }
 }
 

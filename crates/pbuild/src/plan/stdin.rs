@@ -4,8 +4,8 @@ use std::io::{self, Cursor, Read};
 
 use pbuildkit::Archive;
 
-/// The largest Dockerfile that is read from standard input, in bytes: BuildKit's frontend takes no more of a file.
-pub(crate) const DOCKERFILE_LIMIT: u64 = 16 << 20;
+/// The largest Dockerfile, in bytes: BuildKit's frontend takes no more of a file.
+pub(crate) const DOCKERFILE_LIMIT: usize = 16 << 20;
 
 /// The header of a tar entry, in bytes.
 const HEADER: usize = 512;
@@ -24,11 +24,12 @@ pub(crate) enum Input {
 /// When it cannot be read.
 pub(crate) fn read(mut input: impl Read + Send + 'static) -> io::Result<Input> {
     let mut beginning = Vec::with_capacity(HEADER);
+    let _waiting = pscreen::waiting();
     input.by_ref().take(HEADER as u64).read_to_end(&mut beginning)?;
     if is_archive(&beginning) {
         return Ok(Input::Archive(Archive::new(Cursor::new(beginning).chain(input))));
     }
-    input.take(DOCKERFILE_LIMIT - HEADER as u64).read_to_end(&mut beginning)?;
+    input.take((DOCKERFILE_LIMIT - HEADER) as u64).read_to_end(&mut beginning)?;
     Ok(Input::Dockerfile(beginning))
 }
 

@@ -1,11 +1,13 @@
 //! `value = "…"`: secrets made of other secrets and plain configuration.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use papp::{Composed, Composition, Deferred};
-use psecret::{LONGEST_SECRET, LONGEST_VARIABLE, Secret, SecretName, Source, UserSecret};
+use psecret::{LONGEST_SECRET, LONGEST_VARIABLE, SecretName, Source, UserSecret};
 use zeroize::Zeroizing;
 
+use super::found::Found;
 use super::{Purpose, ResolveError, Search};
 
 impl Search<'_> {
@@ -13,10 +15,11 @@ impl Search<'_> {
     /// variables that exist at run time alone.
     pub(super) fn compose(&mut self, manifest: &Path) -> Result<Vec<String>, ResolveError> {
         let declared = self.declared;
+        let public: HashMap<&str, &str> =
+            declared.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let known = |name: &str| {
-            let secret = self.found.iter().find(|secret| secret.name().as_str() == name);
-            let public = || declared.environment.iter().find(|(public, _)| public == name);
-            secret.map(|secret| secret.value().len()).or_else(|| Some(public()?.1.len()))
+            let secret = self.found.get(name).map(|secret| secret.value().len());
+            secret.or_else(|| Some(public.get(name)?.len()))
         };
         let composition = Composition::of(&declared.secrets, known, longest)
             .map_err(|fault| ResolveError::Composition { path: manifest.to_owned(), fault })?;
@@ -30,7 +33,7 @@ impl Search<'_> {
             });
         }
         for composed in &composition.ready {
-            let value = fill(composed, &self.found, &declared.environment);
+            let value = fill(composed, &self.found, &public);
             self.take(SecretName::parse(&composed.secret.name)?, value, Source::Composed)?;
         }
         Ok(composition.deferred.iter().map(|deferred| deferred.secret.name.clone()).collect())
@@ -49,12 +52,12 @@ pub fn longest(secret: &papp::Secret) -> usize {
 
 /// The text with every name's value in place.
 #[expect(clippy::disallowed_methods, reason = "door 30: a composed value is made of the values that it names")]
-fn fill(composed: &Composed<'_>, secrets: &[Secret], public: &[(String, String)]) -> UserSecret {
+fn fill(composed: &Composed<'_>, secrets: &Found, public: &HashMap<&str, &str>) -> UserSecret {
     let mut value = Zeroizing::new(Vec::new());
     composed.fill(&mut value, |name, text| {
-        if let Some(secret) = secrets.iter().find(|secret| secret.name().as_str() == name) {
+        if let Some(secret) = secrets.get(name) {
             text.extend_from_slice(secret.value().expose());
-        } else if let Some((_, public)) = public.iter().find(|(known, _)| known == name) {
+        } else if let Some(public) = public.get(name) {
             text.extend_from_slice(public.as_bytes());
         }
     });

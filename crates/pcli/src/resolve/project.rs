@@ -1,5 +1,6 @@
 //! The env files that the manifest names, as a place where values come from.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,8 @@ enum State {
     Unread,
     /// A checkout without the file is as good as one with an empty file.
     Absent,
-    Read(Vec<EnvEntry>),
+    /// By name; the last line of a name counts.
+    Read(HashMap<String, EnvEntry>),
 }
 
 impl<'a> ProjectFiles<'a> {
@@ -68,13 +70,13 @@ impl<'a> ProjectFiles<'a> {
                 return Ok(Answer::Refused(act));
             }
             if matches!(state, State::Unread) {
-                let read = EnvFile::read(&path, dialect(file.dialect), inputs)?;
+                let read = super::read_env_file(&path, dialect(file.dialect), inputs)?;
                 self.warnings.extend(warnings(file, &read));
-                *state = State::Read(read.into_entries());
+                let entries = read.into_entries().into_iter();
+                *state = State::Read(entries.map(|entry| (entry.name.as_str().to_owned(), entry)).collect());
             }
             let State::Read(entries) = state else { continue };
-            let Some(at) = entries.iter().position(|entry| entry.name.as_str() == secret.name) else { continue };
-            let entry = entries.swap_remove(at);
+            let Some(entry) = entries.remove(&secret.name) else { continue };
             // A bare name would be the process environment's, which is asked for last.
             if let EnvValue::Literal(value) = entry.value
                 && !value.is_empty()

@@ -62,6 +62,7 @@ fn prompt(name: &SecretName) -> Result<UserSecret, SecretsError> {
 fn from_reader(name: &SecretName, reader: impl Read, raw: bool) -> Result<UserSecret, SecretsError> {
     // One byte more than any secret has, so that the buffer never moves and leaves no copy behind.
     let mut value = Zeroizing::new(Vec::with_capacity(LONGEST_SECRET + 2));
+    let _waiting = pscreen::waiting();
     reader
         .take(LONGEST_SECRET as u64 + 1)
         .read_to_end(&mut value)
@@ -93,7 +94,9 @@ pub(super) fn import(project: &Project, arguments: &ImportArguments, desk: &Desk
     let identity = identity(&environment)?;
     let mut stdin = io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
+    let waiting = pscreen::waiting();
     let file = EnvFile::read(&arguments.file, Dialect::from(arguments.dialect), &mut inputs)?;
+    drop(waiting);
     for warning in file.warnings() {
         let end = if matches!(warning, EnvFileWarning::SteersPrograms { .. }) { "; it is left out" } else { "" };
         desk.stderr.warning(&format!("{}: {warning}{end}", arguments.file.display()));

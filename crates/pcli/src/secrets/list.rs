@@ -1,5 +1,6 @@
 //! `secrets list`: names, scopes, sources, set or missing, how long; never a value.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use psecret::{Dialect, Inputs, Searchability, Secret, Source};
@@ -85,26 +86,29 @@ pub(super) fn run(arguments: &ListArguments, dialect: Dialect, desk: &Desk) -> R
 /// What is declared, in the manifest's order, then what only flags and env files name.
 fn rows(found: Option<&FoundManifest>, resolution: &Resolution) -> Vec<Row> {
     let declared = found.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
+    let untrusted: HashSet<&str> = resolution.untrusted.iter().map(|entry| entry.name.as_str()).collect();
+    let deferred: HashSet<&str> = resolution.deferred.iter().map(String::as_str).collect();
     let absent = |secret: &papp::Secret| Row {
         name: secret.name.clone(),
         scope: scope(secret.scope),
         source: String::new(),
         state: match (&secret.from, &secret.value) {
-            _ if resolution.untrusted.iter().any(|entry| entry.name == secret.name) => State::NotTrusted,
+            _ if untrusted.contains(secret.name.as_str()) => State::NotTrusted,
             (Some(papp::Origin::Command { .. }), _) => State::WhenNeeded,
-            (None, Some(_)) if resolution.deferred.contains(&secret.name) => State::WhenNeeded,
+            (None, Some(_)) if deferred.contains(secret.name.as_str()) => State::WhenNeeded,
             _ => State::Missing,
         },
         length: None,
         search: None,
         parts: Vec::new(),
     };
-    let value = |name: &str| resolution.secrets.iter().find(|secret| secret.name().as_str() == name);
-    let extra =
-        resolution.secrets.iter().filter(|secret| !declared.iter().any(|known| known.name == secret.name().as_str()));
+    let values: HashMap<&str, &Secret> =
+        resolution.secrets.iter().map(|secret| (secret.name().as_str(), secret)).collect();
+    let names: HashSet<&str> = declared.iter().map(|known| known.name.as_str()).collect();
+    let extra = resolution.secrets.iter().filter(|secret| !names.contains(secret.name().as_str()));
     declared
         .iter()
-        .map(|known| value(&known.name).map_or_else(|| absent(known), present))
+        .map(|known| values.get(known.name.as_str()).map_or_else(|| absent(known), |secret| present(secret)))
         .chain(extra.map(present))
         .collect()
 }
@@ -141,7 +145,8 @@ fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Vec<Row> {
         search: None,
         parts: Vec::new(),
     };
-    content.names().filter(|name| !rows.iter().any(|known| known.name == name.as_str())).map(row).collect()
+    let known: HashSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    content.names().filter(|name| !known.contains(name.as_str())).map(row).collect()
 }
 
 fn scope(scope: papp::Scope) -> &'static str {

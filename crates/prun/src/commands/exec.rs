@@ -14,7 +14,7 @@ use crate::instance;
 use crate::names::Project;
 use crate::plan::request::ExecRequest;
 use crate::project::{connect, known, name_of};
-use crate::values::generation;
+use crate::values::masks;
 
 /// Runs a command in an instance, with the app's environment, and passes on its exit code.
 ///
@@ -27,7 +27,7 @@ pub(crate) async fn run(request: &ExecRequest, edge: &Edge) -> Result<Outcome, F
     let Some(generation) = generation else {
         return Err(RunError::NotStarted { project: name }.into());
     };
-    let redactor = generation::redactor(Some(&ledger), &generation.variables).map_err(RunError::from)?;
+    let redactor = masks::redactor(Some(&ledger), &generation.variables, &generation.record).map_err(RunError::from)?;
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let project = Project::new(&name, ledger.owner());
     let container = project.instance(generation.number, request.instance);

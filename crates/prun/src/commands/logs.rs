@@ -12,9 +12,10 @@ use crate::engine::lines::Lines;
 use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
 use crate::names::{self, Project, Role, number, role};
+use crate::plan::record::Record;
 use crate::plan::request::LogsRequest;
 use crate::project::{connect, known, name_of};
-use crate::values::generation;
+use crate::values::masks;
 
 /// The name that stands for the app among the names of services.
 const APP: &str = "app";
@@ -29,8 +30,11 @@ const APP: &str = "app";
 pub(crate) async fn logs(request: &LogsRequest, edge: &Edge) -> Result<Exit, Failure> {
     let name = name_of(&request.project)?;
     let (ledger, generation) = known(&name)?;
-    let variables = generation.as_ref().map(|generation| &generation.variables[..]).unwrap_or_default();
-    let redactor = generation::redactor(Some(&ledger), variables).map_err(RunError::from)?;
+    let (variables, record) = match generation {
+        Some(generation) => (generation.variables, generation.record),
+        None => (Vec::new(), Record::default()),
+    };
+    let redactor = masks::redactor(Some(&ledger), &variables, &record).map_err(RunError::from)?;
     let host = edge.cancellation.unless_cancelled(connect()).await??;
     let project = Project::new(&name, ledger.owner());
     let chosen = chosen(&host, &project, &request.services).await?;

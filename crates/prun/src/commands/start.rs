@@ -30,7 +30,8 @@ use crate::service::rotation::Rotation;
 use crate::service::{self, Effect};
 use crate::state::{LockedState, State};
 use crate::values::composition;
-use crate::values::generation::{self, Generation, Origin, Variable};
+use crate::values::generation::{Generation, Origin, Variable};
+use crate::values::masks;
 
 /// Starts the app, or updates the one that runs.
 ///
@@ -146,7 +147,7 @@ impl Start {
         let composed = |variable: &&Variable| plan.composed().iter().any(|secret| secret.name == variable.name);
         let user = current.variables.iter().filter(|variable| matches!(variable.origin, Origin::User(_)));
         let user = user.filter(|variable| !composed(variable)).map(Variable::again).collect();
-        let redactor = generation::redactor(Some(&ledger), &current.variables)?;
+        let redactor = masks::redactor(Some(&ledger), &current.variables, &current.record)?;
         let (edge, project) = (edge.redacting(&redactor), Project::new(plan.project(), ledger.owner()));
         Ok(Self { host, project, plan, record: current.record.clone(), user, ledger, edge, instances: Instances::Keep })
     }
@@ -159,7 +160,7 @@ impl Start {
     /// Composes the variables, and redacts their values from all output from now on.
     fn masked_variables(&mut self) -> Result<Vec<Variable>, RunError> {
         let variables = self.variables()?;
-        self.edge = self.edge.redacting(&generation::redactor(Some(&self.ledger), &variables)?);
+        self.edge = self.edge.redacting(&masks::redactor(Some(&self.ledger), &variables, &self.record)?);
         Ok(variables)
     }
 

@@ -1,8 +1,10 @@
 //! The record of a start, from which it can be repeated without the flags, the files and the secrets of that day.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use papp::Manifest;
+use psecret::PartChoice;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::error::PlanError;
@@ -57,6 +59,15 @@ impl Record {
         plan.compose_only(&self.deferred);
         plan.add(&self.added)?;
         Ok(plan)
+    }
+
+    /// Which parts of the declared secrets count, by name.
+    #[must_use]
+    pub(crate) fn part_choices(&self) -> BTreeMap<String, PartChoice> {
+        let manifest = self.manifest.as_ref();
+        let manifest = manifest.and_then(|text| Manifest::parse(Path::new("app.toml"), text.as_bytes()).ok());
+        let secrets = manifest.map(|manifest| manifest.secrets).unwrap_or_default();
+        secrets.into_iter().map(|secret| (secret.name, pcli::resolve::part_choice(&secret.parts))).collect()
     }
 
     /// The services of `prun services add`.

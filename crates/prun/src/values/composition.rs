@@ -176,9 +176,13 @@ mod tests {
                     Value::Public(text) => Value::Public(text.clone()),
                     Value::Confidential(value) => {
                         return value.len() == expected.len()
-                            && crate::values::generation::redactor(None, std::slice::from_ref(variable))
-                                .unwrap()
-                                .redact(expected)
+                            && crate::values::masks::redactor(
+                                None,
+                                std::slice::from_ref(variable),
+                                &crate::plan::record::Record::default(),
+                            )
+                            .unwrap()
+                            .redact(expected)
                                 == format!("***{}***", variable.name);
                     }
                 },

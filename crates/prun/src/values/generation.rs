@@ -2,8 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pcredential::Ledger;
-use psecret::{Redactor, RedactorBuilder, SecretError};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -159,40 +157,6 @@ fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], record:
     bytes
 }
 
-/// Makes a redactor of everything confidential in these variables and services.
-///
-/// # Errors
-///
-/// If there is more to mask than one automaton can hold.
-pub(crate) fn redactor(ledger: Option<&Ledger>, variables: &[Variable]) -> Result<Redactor, SecretError> {
-    masking(ledger, variables).build()
-}
-
-/// Collects everything confidential in these variables and services; more can be added to the builder.
-#[must_use]
-#[expect(clippy::disallowed_methods, reason = "door 44: the redactor must know what to mask")]
-pub(crate) fn masking(ledger: Option<&Ledger>, variables: &[Variable]) -> RedactorBuilder {
-    let mut builder = RedactorBuilder::new();
-    for variable in variables {
-        if let Value::Confidential(value) = &variable.value {
-            builder = builder.mask(&variable.name, value.expose());
-        }
-    }
-    for service in ledger.into_iter().flat_map(Ledger::services) {
-        builder =
-            builder.mask(&format!("{} administrator", service.name()), service.administrator().expose().as_bytes());
-        // Outside of a rotation one of its variables holds the only credential, under a name that people know.
-        let named = Origin::Service(service.name().to_owned());
-        if service.stage().is_some() || !variables.iter().any(|variable| variable.origin == named) {
-            let label = format!("{} credential", service.name());
-            for credential in service.credentials() {
-                builder = builder.mask(&label, credential.expose().as_bytes());
-            }
-        }
-    }
-    builder
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sealed {
@@ -302,12 +266,5 @@ mod tests {
         for end in 0..sealed.len() {
             assert!(matches!(Generation::open(&sealed[..end]), Err(RunError::DamagedState)));
         }
-    }
-
-    #[test]
-    fn the_redactor_masks_what_is_confidential_and_nothing_else() {
-        let redactor = redactor(None, &generation().variables).unwrap();
-        assert_eq!(redactor.redact("db xk29-Qmvb-77aa test"), "db ***APP_KEY*** test");
-        assert!(!format!("{:?}", generation()).contains("xk29"));
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Marks {
     pub(crate) names: BTreeSet<String>,
     /// The commands of its steps.
     pub(crate) commands: BTreeSet<String>,
-    /// Whether the files that were sent of contexts belong to it.
+    /// Whether the files that were sent of contexts since then are taken for its own, whoever sent them.
     pub(crate) contexts: bool,
 }
 
