@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use pbuildkit::{Builder, Transport};
-use pcli::doctor::{self, Observation, Request};
+use pcli::arguments::DoctorRequest;
+use pcli::doctor::{self, Observation};
 use pcli::{FoundManifest, STORE_NAME};
 use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
 use pgateway::Capabilities;
@@ -28,7 +29,7 @@ pub(crate) enum DoctorError {
 /// # Errors
 ///
 /// When the work is stopped, or the report cannot be written.
-pub(crate) async fn run(request: &Request, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(request: &DoctorRequest, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(builder()).await?;
     let (found, project) = doctor::look(request, &edge.desk());
     findings.extend(project);
@@ -103,7 +104,7 @@ fn able(capabilities: &Capabilities) -> Vec<Observation> {
 }
 
 /// Env files that a COPY or a commit could take.
-fn files(request: &Request, found: Option<&FoundManifest>) -> Vec<Observation> {
+fn files(request: &DoctorRequest, found: Option<&FoundManifest>) -> Vec<Observation> {
     let folder = found.map(FoundManifest::directory).filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let mut files: Vec<PathBuf> = coverage::env_files(folder);

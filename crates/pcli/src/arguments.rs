@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use psecret::Dialect;
 
-use crate::doctor;
 use crate::resolve::{Purpose, SecretSources, Strictness, Trust};
 
 /// The flags, as clap reads them.
@@ -59,14 +58,27 @@ pub struct DoctorArguments {
 impl DoctorArguments {
     /// What the flags ask for, in a tool of this purpose.
     #[must_use]
-    pub fn request(&self, purpose: Purpose) -> doctor::Request {
-        doctor::Request {
+    pub fn request(&self, purpose: Purpose) -> DoctorRequest {
+        DoctorRequest {
             config: self.secrets.config.clone(),
             sources: self.secrets.sources(purpose.dialect()),
             purpose,
             json: self.json,
         }
     }
+}
+
+/// What a doctor looks at, and how it tells.
+#[derive(Clone, Debug)]
+pub struct DoctorRequest {
+    /// The manifest that was named.
+    pub config: Option<PathBuf>,
+    /// Where the values of the secrets come from.
+    pub sources: SecretSources,
+    /// What the tool needs them for.
+    pub purpose: Purpose,
+    /// Whether the report is one JSON object.
+    pub json: bool,
 }
 
 /// How lines of an env file are read.

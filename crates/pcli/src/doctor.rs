@@ -4,32 +4,20 @@
 //! finding holds a value.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use psecret::{Inputs, Searchability, Unprotected};
 use pvault::Environment;
 use serde::Serialize;
 
-use crate::resolve::{Purpose, SecretSources, Untrusted, resolve};
+use crate::arguments::DoctorRequest;
+use crate::resolve::{Purpose, Untrusted, resolve};
 use crate::secrets::Desk;
 use crate::trust::{Trusted, acts, acts_on_host};
 use crate::{FoundManifest, IDENTITY_VARIABLE, ProjectStore, find_manifest, identity, identity_path, last_builds};
 use pscreen::words::counted;
 use pscreen::{Diagnostic, Exit, Printer};
-
-/// What a doctor looks at, and how it tells.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The manifest that was named.
-    pub config: Option<PathBuf>,
-    /// Where the values of the secrets come from.
-    pub sources: SecretSources,
-    /// What the tool needs them for.
-    pub purpose: Purpose,
-    /// Whether the report is one JSON object.
-    pub json: bool,
-}
 
 /// How well something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,7 +72,7 @@ impl Observation {
 
 /// Looks at the project: manifest, trust, identity, store, secrets, env files.
 #[must_use]
-pub fn look(request: &Request, desk: &Desk) -> (Option<FoundManifest>, Vec<Observation>) {
+pub fn look(request: &DoctorRequest, desk: &Desk) -> (Option<FoundManifest>, Vec<Observation>) {
     let purpose = request.purpose;
     let environment = |name: &str| std::env::var_os(name);
     let mut findings = Vec::new();
@@ -174,7 +162,7 @@ fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Obs
     });
 }
 
-fn secrets(request: &Request, found: Option<&FoundManifest>, desk: &Desk, findings: &mut Vec<Observation>) {
+fn secrets(request: &DoctorRequest, found: Option<&FoundManifest>, desk: &Desk, findings: &mut Vec<Observation>) {
     let environment = |name: &str| std::env::var_os(name);
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);

@@ -2,7 +2,8 @@
 
 use papp::Deliver;
 use pcli::FoundManifest;
-use pcli::doctor::{self, Observation, Request};
+use pcli::arguments::DoctorRequest;
+use pcli::doctor::{self, Observation};
 use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 use pscreen::Exit;
 
@@ -15,7 +16,7 @@ use crate::tell;
 /// # Errors
 ///
 /// When the command is cancelled, or the report cannot be written.
-pub(crate) async fn run(request: &Request, edge: &Edge) -> Result<Exit, Failure> {
+pub(crate) async fn run(request: &DoctorRequest, edge: &Edge) -> Result<Exit, Failure> {
     let mut findings = edge.cancellation.unless_cancelled(engine()).await?;
     let (found, project) = doctor::look(request, &edge.desk());
     findings.extend(project);
