@@ -211,6 +211,9 @@ fn a_required_mount_that_nobody_gave_is_named_with_its_line_b13() {
     );
     let outcome = scene.pbuild().args(["build", "--secret", "id=TOKEN", "."]).env("TOKEN", token.text()).run();
     outcome.expect_code(40).expect_stderr("OTHER").expect_stderr("Dockerfile:3");
+    scene.write("Dockerfile", "FROM busybox\nRUN --mount=type=secret,id=token,required=true true\n");
+    let outcome = scene.pbuild().args(["build", "--secret", "id=TOKEN", "."]).env("TOKEN", token.text()).run();
+    outcome.expect_code(40).expect_stderr("`TOKEN` was given, and differs in case alone");
 }
 
 /// Secrets that cannot be searched for are no proof (S2, S5).

@@ -58,7 +58,6 @@ mod tests {
             "ALLOWED_HOSTS=shop.example,www.shop.example",
             "NEXT_PUBLIC_API_URL=https://api.shop.example/v1",
             "SESSION_LIFETIME=120",
-            "DATABASE_URL=postgres://app:app@db/app",
         ] {
             assert!(public(entry), "{entry}");
         }
@@ -69,6 +68,8 @@ mod tests {
             "SECRET_KEY_BASE=short",
             "DJANGO_SECRET_KEY=django-insecure-abc",
             "SETTING=9fKq2LmZr8Kc1Vb4NyT9",
+            // A password that anybody could guess is one all the same.
+            "DATABASE_URL=postgres://app:app@db/app",
             "DATABASE_URL=postgres://shop:p4ss-9fKq2LmZr8@db:5432/shop",
             "GREETING=-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF\n-----END PRIVATE KEY-----\n",
         ] {

@@ -164,7 +164,10 @@ impl Explain for BrokenBuild {
         let error = &self.error;
         match error {
             BuildError::Failed(failure) => self.failed(failure),
-            BuildError::Transform(error) => error.explain(),
+            BuildError::Transform(error) => match &self.similar {
+                Some(similar) => error.explain().help(format!("`{similar}` was given, and differs in case alone")),
+                None => error.explain(),
+            },
             BuildError::Source { .. } => Diagnostic::from_error(error, Exit::Failed)
                 .help("make the file readable, or leave it out with .dockerignore"),
             BuildError::Destination { .. } => Diagnostic::from_error(error, Exit::Failed)

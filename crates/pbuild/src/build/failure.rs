@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use pbuildkit::{BuildError, BuildkitError};
 use pllb::SourceLines;
+use pproof::GraphError;
 use pscan::Report;
 use pscreen::progress::FailedStep;
 
@@ -151,12 +152,14 @@ pub(crate) struct BrokenBuild {
     pub(super) lines: Option<SourceLines>,
     /// The step as the screen saw it, with the end of its log.
     pub(super) step: Option<FailedStep>,
+    /// A secret that is written as the one that is missing but for its case.
+    pub(super) similar: Option<String>,
 }
 
 impl BrokenBuild {
     /// A build whose steps nobody here has seen.
     pub(crate) fn unseen(error: BuildError) -> Self {
-        Self { error: widened(error, |never| match never {}), lines: None, step: None }
+        Self { error: widened(error, |never| match never {}), lines: None, step: None, similar: None }
     }
 
     /// The same, with the step that the screen saw fail.
@@ -177,7 +180,15 @@ impl BrokenBuild {
         };
         let vertex = of_error.or_else(|| step.as_ref().map(|step| step.id.as_str()));
         let lines = vertex.and_then(|vertex| injection.graph().lines(vertex)).cloned();
-        Self { error, lines, step }
+        Self { error, lines, step, similar: None }
+    }
+
+    /// The same, which knows the names of the secrets that were given.
+    pub(super) fn given<'a>(mut self, mut names: impl Iterator<Item = &'a str>) -> Self {
+        if let BuildError::Transform(InjectionError::Graph(GraphError::Required { id, .. })) = &self.error {
+            self.similar = names.find(|name| name.eq_ignore_ascii_case(id)).map(str::to_owned);
+        }
+        self
     }
 }
 

@@ -57,7 +57,8 @@ impl<'a> Prepared<'a> {
         remove_stale(choices.files())?;
         let extras = extras?;
         extras.caches.left_out().iter().for_each(|why| edge.stderr.warning(why));
-        if !secrets.is_empty() {
+        // A key reaches no step, and the files of the context are compared with it: no cache can carry it.
+        if secrets.all.iter().any(|secret| !is_key(secret)) {
             extras.caches.check_searched()?;
         }
         let dockerfile = plan.dockerfile_text()?;

@@ -99,7 +99,10 @@ async fn broken(
             scene.remember(BuildOutcome::Leak, &offers);
             trace.refuse_image(scene, *found.report, found.platform, None).await.into()
         }
-        error => BrokenBuild::injected(error, &trace.injection, failed).into(),
+        error => {
+            let given = scene.secrets.delivered().map(|secret| secret.name().as_str());
+            BrokenBuild::injected(error, &trace.injection, failed).given(given).into()
+        }
     }
 }
 
