@@ -119,10 +119,26 @@ fn no_path_leads_from_the_build_to_a_service_credential() {
 #[test]
 fn no_path_leads_from_the_start_to_the_scanner() {
     let start = linked("prun");
-    for forbidden in ["pbuild", "pscan", "pimage", "pbuildkit", "pgateway", "pllb"] {
+    for forbidden in ["pbuild", "pscan", "pimage", "pbuildkit", "pgateway", "pllb", "pfrontend"] {
         assert!(!start.contains(forbidden), "`prun` links `{forbidden}` by some path");
     }
     assert!(start.contains("pcredential"), "the list of what prun links is real");
+}
+
+/// The frontend has no client, no engine and no value: it names secrets, and the engine mounts them for the scanner.
+#[test]
+fn the_frontend_has_no_way_to_a_value() {
+    let frontend = linked("pfrontend");
+    for forbidden in ["pbuild", "pbuildkit", "pengine", "pcli", "pvault", "pcredential", "prun", "pshim"] {
+        assert!(!frontend.contains(forbidden), "`pfrontend` links `{forbidden}` by some path");
+    }
+    assert!(frontend.contains("pproof"), "the list of what pfrontend links is real");
+    for path in rust_sources("crates/pfrontend") {
+        let text = read(&path);
+        for way in ["expose", "UserSecret", "disallowed_methods"] {
+            assert!(!text.contains(way), "{} holds `{way}`", shown(&path));
+        }
+    }
 }
 
 #[test]

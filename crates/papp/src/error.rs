@@ -168,7 +168,8 @@ impl Lines {
 }
 
 /// The known word that looks most like the given one, if any does.
-pub(crate) fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
+#[must_use]
+pub fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
     let word = word.to_lowercase();
     known
         .iter()

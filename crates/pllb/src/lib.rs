@@ -44,6 +44,8 @@ mod platform;
 #[cfg(test)]
 mod property;
 mod source;
+mod sources;
+mod stages;
 mod state;
 pub mod wire;
 
@@ -56,4 +58,6 @@ pub use inject::{InjectError, Injected, MountTarget, MountedSecret, Plan, Planne
 pub use pattern::StepPattern;
 pub use platform::platform_text;
 pub use source::{SourceLines, SourceMap};
+pub use sources::{image, local_file};
+pub use stages::stages;
 pub use state::{single_file, state};

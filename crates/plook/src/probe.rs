@@ -6,7 +6,7 @@ use std::path::Path;
 use psecret::{DigestKey, LONGEST_VARIABLE, Searchability, SecretName, UserSecret};
 use zeroize::Zeroizing;
 
-use crate::wire::{Facts, Key, Probe, Probed, Variable};
+use crate::wire::{Facts, Key, Probe, ProbeAnswer, Variable};
 use crate::{KEY, kept};
 
 /// What the digests are for, as in every other program that binds steps to values.
@@ -31,7 +31,7 @@ pub enum ProbeError {
 ///
 /// # Errors
 /// [`ProbeError`].
-pub fn probe(asked: &Probe, secrets: &Path, kept: &Path) -> Result<Probed, ProbeError> {
+pub fn probe(asked: &Probe, secrets: &Path, kept: &Path) -> Result<ProbeAnswer, ProbeError> {
     let (key, whose) = key(secrets, kept)?;
     let facts = asked.secrets.iter().enumerate().map(|(number, name)| {
         let name = SecretName::parse(name).map_err(|_| ProbeError::Name)?;
@@ -45,7 +45,7 @@ pub fn probe(asked: &Probe, secrets: &Path, kept: &Path) -> Result<Probed, Probe
             digest: key.digest(PURPOSE, &name, &value),
         }))
     });
-    Ok(Probed { secrets: facts.collect::<Result<_, ProbeError>>()?, key: whose, leaked: kept::leaked(kept) })
+    Ok(ProbeAnswer { secrets: facts.collect::<Result<_, ProbeError>>()?, key: whose, leaked: kept::leaked(kept) })
 }
 
 /// Whether a mounted value is the one of which the digest was made.

@@ -15,7 +15,7 @@ use crate::change::{Change, Shares};
 use crate::layer::Layer;
 use crate::mounts;
 use crate::probe::{self, ProbeError};
-use crate::wire::{self, Answer, Mounted, Task, WholeTask, WireError};
+use crate::wire::{self, Answer, MountedValues, Task, WholeTask, WireError};
 
 /// How often the caller hears that the search goes on.
 const BEAT: Duration = Duration::from_millis(500);
@@ -89,7 +89,7 @@ pub fn run(whole: WholeTask, states: &Path, mountinfo: &str, out: &mut impl Writ
 /// [`SearchError::Changed`], and what [`probe`] says.
 pub fn mounted_values(
     task: &Task,
-    mounted: &Mounted,
+    mounted: &MountedValues,
     secrets: &Path,
     kept: &Path,
 ) -> Result<Vec<UserSecret>, SearchError> {

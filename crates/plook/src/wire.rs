@@ -3,7 +3,7 @@
 //! The task is one frame of JSON, then a frame for each secret's value, then one for each document. Each answer is one
 //! frame of JSON. Without an answer [`Answer::End`] nothing was proven, whatever came before it.
 //!
-//! Where values are mounted, the task is followed by one frame of JSON instead ([`Mounted`]), then by the documents. What
+//! Where values are mounted, the task is followed by one frame of JSON instead ([`MountedValues`]), then by the documents. What
 //! else the scanner does then, a [`Probe`] or a [`Note`], is one frame each way. So is the question for the builder's key: the
 //! one that the caller remembers, or nothing, and the one that the builder keeps, or nothing.
 
@@ -153,7 +153,7 @@ pub enum Answer {
 
 /// How the values of a task are told that are mounted, instead of written behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mounted {
+pub struct MountedValues {
     /// For each secret of the task what a [`Probe`] said of its value. A value that is another one by now is not the one
     /// that the steps got, so that a search for it proves nothing.
     pub digests: Vec<String>,
@@ -170,7 +170,7 @@ pub struct Probe {
 
 /// The answer to a [`Probe`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probed {
+pub struct ProbeAnswer {
     /// For each secret what is known of its value; `None` for one that is not there.
     pub secrets: Vec<Option<Facts>>,
     /// Whose key the digests are made under.
@@ -326,7 +326,7 @@ pub fn read_task(source: &mut impl Read) -> Result<WholeTask, WireError> {
 ///
 /// # Errors
 /// [`WireError`].
-pub fn read_mounted_task(source: &mut impl Read) -> Result<(Task, Mounted, Vec<Vec<u8>>), WireError> {
+pub fn read_mounted_task(source: &mut impl Read) -> Result<(Task, MountedValues, Vec<Vec<u8>>), WireError> {
     let task: Task = read_request(source)?;
     let mounted = serde_json::from_slice(&read_frame(source)?)?;
     let documents = task.documents.iter().map(|_| read_frame(source)).collect::<Result<_, _>>()?;
@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn a_task_whose_values_are_mounted_has_a_frame_for_all_of_them() {
         let (task, _) = task();
-        let mounted = Mounted { digests: vec!["0a".into(), "0b".into()] };
+        let mounted = MountedValues { digests: vec!["0a".into(), "0b".into()] };
         let mut bytes = Vec::new();
         let frames = [serde_json::to_vec(&task).unwrap(), serde_json::to_vec(&mounted).unwrap(), b"{}".to_vec()];
         for frame in &frames {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pgateway::Mount;
-use plook::wire::Mounted;
+use plook::wire::MountedValues;
 use pscan::{Report, ReportError};
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -17,7 +17,7 @@ pub enum Values {
         /// One file for each of [`Seeking::secrets`], by its number below [`plook::SECRETS`], and what the scanner needs besides.
         mounts: Vec<Mount>,
         /// What is known of the values.
-        told: Mounted,
+        told: MountedValues,
     },
 }
 

@@ -1,0 +1,292 @@
+//! One build: the Dockerfile's own frontend, the secrets, the steps, the search, and the result.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::try_join_all;
+use papp::Manifest;
+use pgateway::{Bridge, Capabilities, Outcome, PreparedResult, Reference, Solved, Status};
+use pllb::Plan;
+use pproof::{Gate, GateOutcome, Graph, GraphError, NoWatch, Subject};
+use psecret::Redactor;
+
+use crate::options::Options;
+use crate::scanner::{PROGRAM, Scanner};
+use crate::secrets::{Secrets, Warning};
+use crate::seeking::SeekingByName;
+use crate::stages::{self, Stage};
+use crate::syntax::SyntaxLine;
+use crate::verdict::{self, Place};
+use crate::{context, refused, requests};
+
+/// The frontend of Dockerfiles that is part of every BuildKit. It follows a `# syntax=` line by itself.
+const DOCKERFILE: &str = "dockerfile.v0";
+
+/// The name of the build's options among the documents that are searched.
+const OPTIONS_DOCUMENT: &str = "build-options";
+
+/// Builds, and lets nothing out in which a secret was found.
+///
+/// # Errors
+///
+/// The engine's errors as they came, a leak, and whatever else makes the result unfit to be returned.
+pub async fn build(bridge: &Bridge, options: &Options) -> Result<Solved, Status> {
+    let mut asked = bridge.clone();
+    let handed_on = options.is_inner() || options.is_question();
+    let line = if handed_on { SyntaxLine::default() } else { options.syntax().map_err(refused)? };
+    let inputs = asked.inputs().await?;
+    let mut solved = asked.solve_frontend(DOCKERFILE, &options.forwarded(), inputs).await?;
+    if handed_on || matches!(solved.outcome, Outcome::Nothing) {
+        return Ok(solved);
+    }
+    let capabilities = asked.capabilities().await?;
+    if !capabilities.frontend(Capabilities::CONTAINERS) {
+        return Err(refused(
+            "this builder's BuildKit runs no containers beside a build, so no image can be searched in it",
+        ));
+    }
+    let manifest = if line.manifest { Some(context::manifest(bridge, options).await?) } else { None };
+    let requests = requests::requests(&line, manifest.as_ref(), &mounted(&mut solved)).map_err(refused)?;
+    if requests.is_empty() {
+        let advice = Warning {
+            short: "no secret is named and the Dockerfile mounts none, so nothing was searched".to_owned(),
+            detail: "name them behind the image on the syntax line, as in: # syntax=IMAGE NPM_TOKEN,APP_KEY".to_owned(),
+        };
+        tell(bridge, "[pbuild] nothing was searched", &[advice]).await?;
+        return Ok(solved);
+    }
+    let scanner = Scanner::new(bridge, options).await?;
+    let secrets = Secrets::new(requests.clone(), scanner.probe(&requests).await?, line.require).map_err(refused)?;
+    let build = Build { bridge, options, line: &line, secrets: &secrets, scanner: &scanner };
+    let (graph, results) = build.inject(&mut solved, manifest.as_ref(), &capabilities).await?;
+    try_join_all(results.iter().map(|result| {
+        let mut bridge = bridge.clone();
+        async move { bridge.evaluate(&result.reference).await }
+    }))
+    .await?;
+    build.search(&solved, &graph, &results).await?;
+    Ok(solved)
+}
+
+/// The ids that the Dockerfile mounts by itself.
+fn mounted(solved: &mut Solved) -> BTreeSet<String> {
+    let references = solved.references_mut();
+    let definitions = references.iter().filter_map(|(_, reference)| reference.definition.as_ref());
+    definitions.flat_map(pllb::secret_ids).collect()
+}
+
+struct Build<'a> {
+    bridge: &'a Bridge,
+    options: &'a Options,
+    line: &'a SyntaxLine,
+    secrets: &'a Secrets,
+    scanner: &'a Scanner<'a>,
+}
+
+impl Build<'_> {
+    /// Hands the secrets to the steps; the results are then those of the new graph.
+    async fn inject(
+        &self,
+        solved: &mut Solved,
+        manifest: Option<&Manifest>,
+        capabilities: &Capabilities,
+    ) -> Result<(Graph, Vec<PreparedResult>), Status> {
+        let plan = Plan {
+            secrets: self.secrets.planned(),
+            configuration: manifest.map(|manifest| manifest.environment.clone()).unwrap_or_default(),
+            bindings: self.secrets.bindings(),
+        };
+        let known = self.secrets.brought.iter().map(|one| one.request.name.to_string()).collect();
+        let places = self
+            .secrets
+            .brought
+            .iter()
+            .filter_map(|one| Some((one.request.name.to_string(), format!("app.toml:{}", one.request.declared?))));
+        let mut graph = Graph::new(plan, known, Redactor::none()).declared_at(places.collect());
+        if self.options.has_target() {
+            graph = graph.of_a_part();
+        }
+        let mut results = Vec::new();
+        let mut bridge = self.bridge.clone();
+        for (platform, reference) in solved.references_mut() {
+            // `FROM scratch` and nothing more has no graph.
+            let Some(definition) = reference.definition.take().filter(|_| !reference.id.is_empty()) else { continue };
+            let mut definition = graph.inject(capabilities, platform.as_deref(), definition).map_err(not_injected)?;
+            // What leaked before runs again: the record holds a value, perhaps another one than today's.
+            for step in &self.secrets.leaked {
+                if let Some(about) = definition.metadata.get_mut(step) {
+                    about.ignore_cache = true;
+                }
+            }
+            let new = bridge.solve_definition(definition.clone(), &[]).await?;
+            *reference = Reference { id: new.id.clone(), definition: None };
+            results.push(PreparedResult { platform, reference: new, definition });
+        }
+        graph.check_patterns().map_err(not_injected)?;
+        Ok((graph, results))
+    }
+
+    /// Searches the images, then the other stages, and tells the user.
+    async fn search(&self, solved: &Solved, graph: &Graph, results: &[PreparedResult]) -> Result<(), Status> {
+        let sought = SeekingByName::new(self.secrets);
+        let names: Vec<String> = self.secrets.sought().map(|one| one.request.name.to_string()).collect();
+        if sought.is_empty() {
+            return self.nothing_to_search().await;
+        }
+        let mut documents = solved.metadata.clone();
+        // Provenance shows them, also a build argument that no step reads.
+        documents.insert(OPTIONS_DOCUMENT.to_owned(), self.options.document());
+        let proof = match self.gate(&sought, &documents, results).await? {
+            GateOutcome::Clean(proof) => proof,
+            GateOutcome::Unproven(why) => return Err(unproven(&why.to_string())),
+            GateOutcome::Leak(found) => {
+                let result = results.iter().find(|result| result.platform == found.platform);
+                let chain = result.map(|result| pllb::chain(&result.definition)).transpose();
+                let chain = chain.map_err(|_| unproven("the build graph cannot be read"))?.unwrap_or_default();
+                let definition = result.map(|result| &result.definition);
+                let place = Place { graph, definition, steps: &chain.steps };
+                self.scanner.note(place.held(&found.report), Vec::new()).await?;
+                return Err(verdict::leak(&found.report, &place, verdict::Subject::Image(found.platform.as_deref())));
+            }
+        };
+        let mut warnings = self.secrets.warnings.clone();
+        let searched = self.stages(&sought, graph, results, &mut warnings).await?;
+        self.forget_clean(results).await?;
+        self.doubts(graph, &mut warnings);
+        let injected = self.secrets.planned().len();
+        tell(self.bridge, &verdict::clean(&proof, &names, injected, searched), &warnings).await
+    }
+
+    async fn gate(
+        &self,
+        sought: &SeekingByName,
+        documents: &BTreeMap<String, Vec<u8>>,
+        results: &[PreparedResult],
+    ) -> Result<GateOutcome, Status> {
+        let mut gate = Gate::new(Box::new(sought.clone()), NoWatch);
+        let scanner = pproof::Scanner::of_image(self.scanner.image.clone(), PROGRAM);
+        Ok(gate.search(Subject { bridge: self.bridge, documents, results }, scanner).await)
+    }
+
+    /// Searches the stages that are no part of an image. Returns how many were.
+    ///
+    /// To look at them makes the builder fetch or run whatever its own cache does not hold. With a cache that is imported, that
+    /// may be all of them, so they are searched where the line asks for it.
+    async fn stages(
+        &self,
+        sought: &SeekingByName,
+        graph: &Graph,
+        results: &[PreparedResult],
+        warnings: &mut Vec<Warning>,
+    ) -> Result<usize, Status> {
+        if self.options.imports_cache() && !self.line.all_stages {
+            return Ok(0);
+        }
+        let beside = stages::beside(self.bridge, results).await?;
+        let mut searched = 0;
+        for Stage { result, chain } in &beside {
+            let outcome = self.gate(sought, &BTreeMap::new(), std::slice::from_ref(result)).await?;
+            match outcome {
+                GateOutcome::Clean(_) => searched += 1,
+                GateOutcome::Unproven(why) if self.line.all_stages => return Err(unproven(&why.to_string())),
+                GateOutcome::Unproven(why) => warnings.push(Warning {
+                    short: format!("a stage that is no part of the image was not searched: {why}"),
+                    detail: "do not export it with --cache-to mode=max".to_owned(),
+                }),
+                GateOutcome::Leak(found) => {
+                    // The definition of a state has no source map; the graph remembers it.
+                    let definition = results.iter().find(|of| of.platform == result.platform);
+                    let definition = definition.map(|of| &of.definition);
+                    let place = Place { graph, definition, steps: &chain.steps };
+                    self.scanner.note(place.held(&found.report), Vec::new()).await?;
+                    if self.line.all_stages {
+                        return Err(verdict::leak(&found.report, &place, verdict::Subject::Stage));
+                    }
+                    let first = found.report.findings().first();
+                    let what = first.map(|first| place.sentence(&found.report, first)).unwrap_or_default();
+                    warnings.push(Warning {
+                        short: format!(
+                            "a stage that is no part of the image holds a secret, which --cache-to mode=max would carry: {what}"
+                        ),
+                        detail: "the word stages=all on the syntax line refuses it".to_owned(),
+                    });
+                }
+            }
+        }
+        Ok(searched)
+    }
+
+    /// Notes of steps that leaked once and are clean now.
+    async fn forget_clean(&self, results: &[PreparedResult]) -> Result<(), Status> {
+        let steps =
+            results.iter().filter_map(|result| pllb::chain(&result.definition).ok()).flat_map(|chain| chain.steps);
+        let noted = steps.map(|step| step.digest).filter(|step| self.secrets.leaked.contains(step));
+        self.scanner.note(Vec::new(), noted.collect()).await
+    }
+
+    /// A secret whose value is no part of cache keys may have had another one where a step did not run, and nobody here knows
+    /// which steps ran.
+    fn doubts(&self, graph: &Graph, warnings: &mut Vec<Warning>) {
+        let unbound = self.secrets.unbound();
+        let gets = |step: &&pllb::Step| {
+            let mounted = step.mounted.iter().map(|mount| &mount.id);
+            step.offered.iter().chain(mounted).any(|name| unbound.contains(name))
+        };
+        let count = graph.steps().iter().filter(gets).count();
+        if count > 0 {
+            let steps = pscreen::words::counted(count, "step");
+            warnings.push(Warning {
+                short: format!("{steps} may have got another value of {} from the cache (no-rebuild)", unbound.join(", ")),
+                detail: "only the values of this build were searched for; without no-rebuild a new value runs the steps again"
+                    .to_owned(),
+            });
+        }
+    }
+
+    /// Secrets were meant, and none can be searched for: that is no proof.
+    async fn nothing_to_search(&self) -> Result<(), Status> {
+        if self.secrets.brought.is_empty() {
+            return tell(self.bridge, "[pbuild] no secret was brought: nothing was searched", &self.secrets.warnings)
+                .await;
+        }
+        let why = self.secrets.warnings.iter().map(|warning| warning.short.as_str()).collect::<Vec<_>>().join("; ");
+        Err(unproven(&why))
+    }
+}
+
+/// A line among the steps of the build, and warnings behind it. An engine without warnings gets lines instead.
+async fn tell(bridge: &Bridge, line: &str, warnings: &[Warning]) -> Result<(), Status> {
+    let mut bridge = bridge.clone();
+    let step = say(&mut bridge, line).await?;
+    for Warning { short, detail } in warnings {
+        if bridge.warn(&step, &format!("pbuild: {short}"), &[detail]).await.is_err() {
+            say(&mut bridge, &format!("[pbuild] warning: {short}; {detail}")).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Shows a line among the steps. It is a step that makes a file which nobody uses; a result of the cache would be shown as one.
+/// The file holds the line: builds at the same time share steps that are the same, names and all.
+async fn say(bridge: &mut Bridge, line: &str) -> Result<String, Status> {
+    let mut definition = pllb::single_file(line, "/pbuild", 0o444, line.as_bytes());
+    for about in definition.metadata.values_mut() {
+        about.ignore_cache = true;
+    }
+    let step = definition.metadata.keys().next().cloned().unwrap_or_default();
+    let reference = bridge.solve_definition(definition, &[]).await?;
+    bridge.evaluate(&reference).await?;
+    Ok(step)
+}
+
+fn unproven(why: &str) -> Status {
+    refused(format!("the image was not searched, so it was not made: {why}"))
+}
+
+fn not_injected(error: GraphError) -> Status {
+    let place = match &error {
+        GraphError::Required { place: Some((file, line)), .. } => format!(" ({file}:{line})"),
+        _ => String::new(),
+    };
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    refused(format!("{error}{place}{cause}"))
+}

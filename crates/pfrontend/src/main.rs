@@ -1,0 +1,44 @@
+//! The program of the frontend image. Without a word it is the frontend of a build; with one, the scanner.
+
+use std::io::{self, Write as _};
+
+use pfrontend::build::build;
+use pfrontend::options::Options;
+use pgateway::{Bridge, Status, channel, started};
+
+fn main() {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let code = if words.is_empty() { frontend() } else { scanner(words) };
+    // What is left of the runtime waits for standard input, which BuildKit closes only after this process has ended.
+    std::process::exit(code);
+}
+
+fn frontend() -> i32 {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return 1 };
+    let outcome = runtime.block_on(answer());
+    runtime.shutdown_background();
+    // The engine writes our standard error into its own log, which is no place for words about a build.
+    if outcome.is_ok() { 0 } else { 1 }
+}
+
+/// Builds, and gives BuildKit the result or the error.
+async fn answer() -> Result<(), Status> {
+    let options = Options::new(started::options_of(std::env::vars()));
+    let stdio = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
+    let mut bridge = Bridge::of_frontend(channel::open(stdio, None).await?);
+    match build(&bridge, &options).await {
+        Ok(solved) => bridge.finish(solved).await,
+        Err(status) => bridge.fail(&status).await,
+    }
+}
+
+fn scanner(words: Vec<String>) -> i32 {
+    match plook::program::run(words, &mut io::stdin().lock(), &mut io::stdout().lock()) {
+        Ok(()) => 0,
+        Err(error) => {
+            // The scanner's own words; they hold nothing of what it read.
+            let _ = writeln!(io::stderr(), "{error}");
+            1
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The secrets of a build, as the proof asks for them: by name, with values that the engine mounts.
+
+use std::collections::BTreeMap;
+
+use plook::wire::MountedValues;
+use pproof::{Seeking, Values};
+use pscan::{Report, ReportError};
+use psecret::SecretName;
+use serde_json::Value;
+
+use crate::scanner::mounts;
+use crate::secrets::Secrets;
+
+/// What a build is searched for.
+#[derive(Clone, Debug)]
+pub(crate) struct SeekingByName {
+    names: Vec<SecretName>,
+    digests: Vec<String>,
+    parts: BTreeMap<String, Vec<String>>,
+}
+
+impl SeekingByName {
+    pub(crate) fn new(secrets: &Secrets) -> Self {
+        Self {
+            names: secrets.sought().map(|one| one.request.name.clone()).collect(),
+            digests: secrets.sought().map(|one| one.facts.digest.clone()).collect(),
+            parts: secrets.parts(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+impl Seeking for SeekingByName {
+    fn secrets(&self) -> Vec<String> {
+        self.names.iter().map(ToString::to_string).collect()
+    }
+
+    fn parts(&self) -> BTreeMap<String, Vec<String>> {
+        self.parts.clone()
+    }
+
+    fn values(&self) -> Values {
+        Values::Mounted {
+            mounts: mounts(self.names.iter().map(ToString::to_string)),
+            told: MountedValues { digests: self.digests.clone() },
+        }
+    }
+
+    fn read(&self, report: &Value) -> Result<Report, ReportError> {
+        Report::from_json_by_names(report, &self.names)
+    }
+
+    /// The scanner masks what it says, and nobody else has seen a value.
+    fn redact(&self, text: &str) -> String {
+        text.to_owned()
+    }
+}

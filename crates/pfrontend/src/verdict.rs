@@ -1,0 +1,128 @@
+//! The verdict in words: the error that ends a build, and the line among its steps that says it is clean.
+
+use pgateway::{Status, error_at};
+use pllb::{ChainStep, Definition};
+use pproof::{Graph, Proof};
+use preport::{advice, sentence};
+use pscan::{Finding, Report};
+use pscreen::words::{counted, size};
+
+use crate::refused;
+
+/// The most findings that are listed.
+const MOST: usize = 10;
+
+/// Where a finding was made: the steps of the chain that it was found in, and the graph's memory of their lines.
+pub(crate) struct Place<'a> {
+    pub(crate) graph: &'a Graph,
+    pub(crate) definition: Option<&'a Definition>,
+    pub(crate) steps: &'a [ChainStep],
+}
+
+impl Place<'_> {
+    /// The step that made a finding's layer; `None` for the base image's and for documents.
+    fn step(&self, report: &Report, finding: &Finding) -> Option<&ChainStep> {
+        let from_last = report.stats().layers.checked_sub(finding.layer()?)?;
+        self.steps.iter().rev().nth(from_last)
+    }
+
+    /// The steps whose results hold what was found: those that made it and all after them.
+    pub(crate) fn held(&self, report: &Report) -> Vec<String> {
+        let from_last = report.findings().iter().filter_map(|finding| {
+            let from_last = report.stats().layers.checked_sub(finding.layer()?)?;
+            (from_last < self.steps.len()).then_some(from_last)
+        });
+        let count = from_last.max().map_or(0, |most| most + 1);
+        self.steps.iter().rev().take(count).map(|step| step.digest.clone()).collect()
+    }
+
+    /// `Dockerfile:4`, where it is known.
+    fn lines(&self, report: &Report, finding: &Finding) -> Option<&pllb::SourceLines> {
+        self.graph.lines(&self.step(report, finding)?.digest)
+    }
+
+    /// A finding in one line, with the line of the Dockerfile.
+    pub(crate) fn sentence(&self, report: &Report, finding: &Finding) -> String {
+        match self.lines(report, finding) {
+            Some(lines) => format!("{} ({}:{})", sentence(finding), lines.file, lines.first),
+            None => sentence(finding),
+        }
+    }
+}
+
+/// What a secret was found in.
+#[derive(Clone, Copy)]
+pub(crate) enum Subject<'a> {
+    /// An image; its platform, when there are several.
+    Image(Option<&'a str>),
+    /// A stage that is no part of the image.
+    Stage,
+}
+
+/// The error of a leak. Its last line says everything, because docker/build-push-action shows that one alone; docker
+/// itself marks the Dockerfile's lines.
+pub(crate) fn leak(report: &Report, place: &Place<'_>, subject: Subject<'_>) -> Status {
+    let (what, because) = match subject {
+        Subject::Image(None) => ("the image would contain a secret".to_owned(), "it would contain"),
+        Subject::Image(Some(platform)) => {
+            (format!("the image for {platform} would contain a secret"), "it would contain")
+        }
+        Subject::Stage => ("a stage of the build would keep a secret".to_owned(), "a stage would keep"),
+    };
+    let mut text = format!("pbuild: {what}");
+    let findings = report.findings();
+    for finding in findings.iter().take(MOST) {
+        text.push_str(&format!("\n  {}", place.sentence(report, finding)));
+    }
+    let more = findings.len().saturating_sub(MOST) as u64 + report.not_listed();
+    if more > 0 {
+        text.push_str(&format!("\n  and {more} more"));
+    }
+    // A leak is a finding, or places that were too many to list.
+    let Some(first) = findings.first() else { return refused("the image would contain secrets; no image was made") };
+    let line = place.lines(report, first);
+    let at = line.map(|line| format!(" ({}:{})", line.file, line.first)).unwrap_or_default();
+    let others = match findings.len() - 1 {
+        0 => String::new(),
+        others => format!(", and {} more", counted(others, "place")),
+    };
+    text.push_str(&format!(
+        "\npbuild: no image was made, because {because} {}: {}{at}{others}; {}",
+        first.label(),
+        first.place(),
+        advice(first)
+    ));
+    let file = line.and_then(|line| {
+        let infos = &place.definition?.source.as_ref()?.infos;
+        Some((line, infos.iter().find(|info| info.filename == line.file)?.data.as_slice()))
+    });
+    match file {
+        Some((line, data)) => error_at(&text, line, data),
+        None => Status::unknown(text),
+    }
+}
+
+/// The line of a clean build.
+pub(crate) fn clean(proof: &Proof, names: &[String], injected: usize, stages: usize) -> String {
+    let stats = proof.stats();
+    let mut what = vec![counted(proof.steps(), "step")];
+    match proof.bases().count() {
+        0 => {}
+        1 => what.push("the base image".to_owned()),
+        bases => what.push(format!("{bases} base images")),
+    }
+    if stages > 0 {
+        what.push(counted(stages, "other stage"));
+    }
+    let what = what.join(", ");
+    let platforms = match proof.platforms() {
+        0 | 1 => String::new(),
+        platforms => format!(" · {}", counted(platforms, "platform")),
+    };
+    format!(
+        "[pbuild] clean: {} · {} injected · searched {what}{platforms} · {}",
+        names.join(", "),
+        injected,
+        size(stats.bytes),
+    )
+}
