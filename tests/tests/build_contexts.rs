@@ -249,7 +249,8 @@ fn a_step_signs_with_a_key_file_that_it_never_sees() {
     let mut command = std::process::Command::new("ssh-keygen");
     let converted = command.args(["-q", "-p", "-m", "PKCS8", "-P", "", "-N", "", "-f"]).arg(&copy).output();
     assert!(converted.expect("ssh-keygen").status.success());
-    scene.write(".dockerignore", "*\n!*.pub\n!*.pem\n");
+    scene.write(".dockerignore", "*\n!*.pem\n");
+    scene.write("Dockerfile", "FROM busybox\nCOPY copy.pem /\n");
     build("git=two").expect_code(10).expect_stderr("copy.pem of the build context holds secret `ssh:git`");
     assert!(acceptance::becomes(acceptance::PATIENCE, || agents_of(&scene) == before), "the agents ended");
 }

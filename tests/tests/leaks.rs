@@ -83,7 +83,7 @@ fn the_layer_of_a_leak_leaves_the_cache_however_its_step_is_spelled() {
     ] {
         scene.write("Dockerfile", format!("FROM busybox\n{step}\n"));
         let outcome = build(&scene, &image, token.text(), &[]);
-        outcome.expect_code(10).expect_stderr("of this build were removed");
+        outcome.expect_code(10).expect_stderr("1 cache record of this build was removed");
         assert_eq!(records(&engine, &format!("/{title}-{mark}")), Vec::<String>::new(), "{title}");
     }
 }
@@ -169,7 +169,9 @@ fn what_looks_public_in_an_env_file_is_no_secret_and_told_in_one_line() {
             .expect_code(0)
             .expect_stderr("public and are neither masked nor searched for")
             .expect_stderr("pbuild new --public");
-        let warnings = built.stderr().lines().filter(|line| line.starts_with("warning:")).count();
+        // What the dialects read differently is told in a line of its own.
+        let is_counted = |line: &&str| line.starts_with("warning:") && !line.contains("docker run would keep quotes");
+        let warnings = built.stderr().lines().filter(is_counted).count();
         assert_eq!(warnings, 1, "{framework}: {built:?}");
         run(&["audit", image.as_str()]).expect_code(0).expect_stdout("is not searched for: looks public");
         // The one value that is a secret is.

@@ -129,7 +129,8 @@ impl Secrets {
         };
         let (mut secrets, public) = public::split(secrets, manifest, sources.strictness);
         secrets.extend(keys);
-        if let Some(line) = public::line(&public) {
+        // The report of a search lists them.
+        if let Some(line) = public::line(&public).filter(|_| purpose == Purpose::Build) {
             edge.stderr.warning(&line);
         }
         if purpose == Purpose::Search {

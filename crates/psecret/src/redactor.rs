@@ -63,7 +63,10 @@ impl RedactorBuilder {
     /// Masks any other confidential bytes, and those of their parts that are not a value of `others`: what has a label of its
     /// own is not masked under two.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "door 4: the redactor must know what to mask")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "door 68: the redactor must know which parts are values of their own"
+    )]
     pub fn mask_apart(self, label: &str, plaintext: &[u8], choice: &PartChoice, others: &[&[u8]]) -> Self {
         let parts = Parts::of(&UserSecret::new(plaintext.to_vec()), choice);
         let whole = self.masked(label, plaintext, parts.lines_tell());
