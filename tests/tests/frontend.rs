@@ -359,6 +359,32 @@ fn the_client_s_key_binds_the_steps() {
     let _ = docker.build(&[], &[("TOKEN", &token)]).fails().says("no secret for steps");
 }
 
+/// Every builder pulls it, BuildKit asks its labels, and no container of it has a network.
+#[test]
+fn the_image_is_small_and_says_what_it_can_do() {
+    let engine = Engine::get(Flavour::Modern);
+    let told: Value = serde_json::from_slice(&engine.docker(&["image", "inspect", IMAGE])).expect("the engine's JSON");
+    assert!(told[0]["Size"].as_u64().expect("a size") < 6_000_000, "{}", told[0]["Size"]);
+    let labels = &told[0]["Config"]["Labels"];
+    assert_eq!(labels["moby.buildkit.frontend.network.none"], "true");
+    let can = labels["moby.buildkit.frontend.caps"].as_str().expect("what it can do");
+    for word in ["inputs", "subrequests", "contexts"] {
+        assert!(can.split(',').any(|one| one == format!("moby.buildkit.frontend.{word}")), "{can}");
+    }
+    assert_eq!(told[0]["RootFS"]["Layers"].as_array().map(Vec::len), Some(1));
+}
+
+/// A step that fails is the build's own failure, and keeps its line.
+#[test]
+fn a_failing_step_fails_as_with_docker() {
+    let engine = Engine::get(Flavour::Modern);
+    let docker = Docker::new(&engine);
+    let token = docker.scene.oracle().token("TOKEN");
+    docker.dockerfile("TOKEN", &format!("FROM busybox\nRUN echo {} && exit 7\n", docker.mark("fails")));
+    let said = docker.build(&[], &[("TOKEN", &token)]).fails().says("exit code: 7").says("3 | >>> RUN echo");
+    let _ = said.never_says("[pbuild]");
+}
+
 /// The page's own snippets, with this test's image and with a step that needs no package.
 #[test]
 fn the_page_s_snippets_build() {
