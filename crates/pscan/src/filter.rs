@@ -13,8 +13,10 @@ use kernel::Map;
 pub(crate) use kernel::window;
 pub(crate) use window::Window;
 
-/// The fewest and the most bits of a map: 512 bytes to 1 MiB, so that it stays in the processor's cache.
-const BITS: (u32, u32) = (12, 23);
+/// The fewest and the most bits of a map: 512 bytes to 2 MiB, so that it stays in the processor's cache. A window has 64
+/// bits as long as there are so many; past 262,144 windows (a few hundred secrets) it has fewer, and chance hits, each of
+/// them a cache miss, cost more than the larger map does.
+const BITS: (u32, u32) = (12, 24);
 
 /// Windows of needles, `WIDTH` bytes long, looked at in steps of `WIDTH`.
 pub(crate) struct Filter<const WIDTH: usize> {

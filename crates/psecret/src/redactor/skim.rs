@@ -1,34 +1,58 @@
 //! Leaping over text in which no form can begin.
 //!
-//! Most of a log is no secret, so the search must pass over it without looking at each byte. A form of `3 + stride` bytes
-//! or more has `stride` windows of four bytes at its beginning, and wherever it stands, one of them lies at a multiple of
-//! `stride`; so it is enough to look at every `stride`th window and to ask a small map whether any form has it there.
-//! Where it says so, a second map is asked for the eight bytes behind each place where such a form would begin.
+//! Most of a log is no secret, so the search must pass over it without looking at each byte. A form of 23 bytes or more has
+//! 16 windows of eight bytes at its beginning, and wherever it stands, one of them lies at a multiple of 16; so it is
+//! enough to look at every 16th window and to ask a map whether any form has it there. So many bytes hardly ever agree by
+//! chance, in hex and in base64 neither. Shorter forms, of which there are few, have windows of four bytes and small maps of
+//! their own. Where a map says so, another is asked for the eight bytes behind each place where such a form would begin.
 
-/// The length of a window.
-const WINDOW: usize = 4;
+use memchr::memmem;
+
+/// The lengths of windows.
+const LONG: usize = 8;
+const SHORT: usize = 4;
 
 /// The forms of a class have this many windows at their beginning.
+const FAR: usize = 16;
 const WIDE: usize = 8;
 const NARROW: usize = 4;
 
-/// How much of a form's beginning the second map knows; shorter forms are not in it.
+/// The shortest forms of the two wider classes.
+const LEAST_FAR: usize = FAR - 1 + LONG;
+const LEAST_WIDE: usize = WIDE - 1 + SHORT;
+
+/// How much of a form's beginning the last map knows; shorter forms are not in it.
 pub(super) const PREFIX: usize = 8;
 
 /// How many bytes from a start on may be looked at.
-pub(super) const LOOKED_AT: u64 = (WIDE - 1 + WINDOW) as u64;
+pub(super) const LOOKED_AT: u64 = LEAST_FAR as u64;
 
 /// How many bytes are looked at in one go.
 const BLOCK: usize = 64;
 
+/// Bits for each number of a map that is small, and of the large one: that it stays in the core's own cache is worth that it
+/// says yes to one window in twenty by chance.
+const SPARSE: usize = 32;
+const DENSE: usize = 8;
+
+/// So many beginnings of forms of 8 to 10 bytes are sought one by one. Each takes a pass, and a map takes longer than five.
+const MOST_SOUGHT: usize = 4;
+
+/// Fewer places than these, as there are beside each byte that a view leaves out, are looked at one by one.
+const LEAST_LEAP: usize = 64;
+
 /// The beginnings of forms, by the forms' lengths.
 #[derive(Default)]
 pub(super) struct Skim {
-    /// The first windows of forms of 11 bytes or more, looked at in steps of eight.
+    /// The first long windows of forms of 23 bytes or more, looked at in steps of 16.
+    far: Option<Map>,
+    /// The first short windows of those of 11 to 22 bytes, in steps of eight.
     wide: Option<Map>,
-    /// Those of 8 to 10 bytes, in steps of four.
+    /// Those of 8 to 10 bytes, in steps of four, if they are many.
     narrow: Option<Map>,
-    /// Those of less, at every byte. No form has less than a window's four.
+    /// Their first eight bytes, if they are few.
+    sought: Vec<u64>,
+    /// Those of less, at every byte. No form has less than a short window's four.
     single: Option<Map>,
     /// The first eight bytes of all that have as many.
     prefixes: Option<Map>,
@@ -40,14 +64,22 @@ impl Skim {
         let of = |least: usize, most: usize| -> Vec<&[u8]> {
             forms.iter().copied().filter(|form| (least..=most).contains(&form.len())).collect()
         };
-        let windows = |forms: Vec<&[u8]>, count: usize| {
-            Map::of(forms.iter().flat_map(|form| form.windows(WINDOW).take(count)).map(number::<WINDOW>))
+        let short = |forms: Vec<&[u8]>, count: usize| {
+            Map::of(SPARSE, forms.iter().flat_map(|form| form.windows(SHORT).take(count)).map(number::<SHORT>))
         };
+        let far = of(LEAST_FAR, usize::MAX);
+        let narrow = of(PREFIX, LEAST_WIDE - 1);
+        let mut sought: Vec<u64> = narrow.iter().copied().map(number::<PREFIX>).collect();
+        sought.sort_unstable();
+        sought.dedup();
+        let is_few = sought.len() <= MOST_SOUGHT;
         Self {
-            wide: windows(of(WINDOW - 1 + WIDE, usize::MAX), WIDE),
-            narrow: windows(of(PREFIX, WINDOW - 2 + WIDE), NARROW),
-            single: windows(of(WINDOW, PREFIX - 1), 1),
-            prefixes: Map::of(of(PREFIX, usize::MAX).into_iter().map(number::<PREFIX>)),
+            far: Map::of(DENSE, far.iter().flat_map(|form| form.windows(LONG).take(FAR)).map(number::<LONG>)),
+            wide: short(of(LEAST_WIDE, LEAST_FAR - 1), WIDE),
+            narrow: if is_few { None } else { short(narrow, NARROW) },
+            sought: if is_few { sought } else { Vec::new() },
+            single: short(of(SHORT, PREFIX - 1), 1),
+            prefixes: Map::of(SPARSE, of(PREFIX, usize::MAX).into_iter().map(number::<PREFIX>)),
         }
     }
 
@@ -58,24 +90,61 @@ impl Skim {
             return;
         }
         let before = starts.len();
-        if let Some(map) = &self.wide {
-            self.add::<WIDE>(map, text, from, to, starts);
-        }
-        if let Some(map) = &self.narrow {
-            self.add::<NARROW>(map, text, from, to, starts);
-        }
         if let Some(map) = &self.single {
-            map.each_known::<1>(&text[from..to + WINDOW - 1], |at| starts.push(from + at));
+            map.each_known::<SHORT, 1>(&text[from..to + SHORT - 1], |at| starts.push(from + at));
+        }
+        if to - from < LEAST_LEAP {
+            self.look_at_each(text, from, to, starts);
+        } else {
+            self.leap(text, from, to, starts);
         }
         starts[before..].sort_unstable();
     }
 
-    fn add<const STRIDE: usize>(&self, map: &Map, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
+    /// Whether a form may begin with the text, of which more may follow.
+    pub(super) fn may_begin(&self, text: &[u8]) -> bool {
+        let knows = |map: &Option<Map>, number: u64| map.as_ref().is_some_and(|map| map.may_know(number));
+        text.len() < PREFIX
+            || knows(&self.prefixes, number::<PREFIX>(text))
+            || knows(&self.single, number::<SHORT>(text))
+    }
+
+    /// Adds the starts by asking the last map at every place.
+    fn look_at_each(&self, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
+        if let Some(prefixes) = &self.prefixes {
+            let beginnings = text[from..to + PREFIX - 1].windows(PREFIX).enumerate();
+            starts.extend(
+                beginnings.filter(|(_, bytes)| prefixes.may_know(number::<PREFIX>(bytes))).map(|(at, _)| from + at),
+            );
+        }
+    }
+
+    fn leap(&self, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
+        if let Some(map) = &self.far {
+            self.add::<LONG, FAR>(map, text, from, to, starts);
+        }
+        if let Some(map) = &self.wide {
+            self.add::<SHORT, WIDE>(map, text, from, to, starts);
+        }
+        if let Some(map) = &self.narrow {
+            self.add::<SHORT, NARROW>(map, text, from, to, starts);
+        }
+        self.seek(text, from, to, starts);
+    }
+
+    fn add<const WINDOW: usize, const STRIDE: usize>(
+        &self,
+        map: &Map,
+        text: &[u8],
+        from: usize,
+        to: usize,
+        starts: &mut Vec<usize>,
+    ) {
         let Some(prefixes) = &self.prefixes else { return };
         // The window at the end of a step speaks for the starts in it, its own included.
         let steps = (to - from).div_ceil(STRIDE);
         let windows = &text[from + STRIDE - 1..from + STRIDE * steps - 1 + WINDOW];
-        map.each_known::<STRIDE>(windows, |at| {
+        map.each_known::<WINDOW, STRIDE>(windows, |at| {
             let first = from + at;
             for start in first..(first + STRIDE).min(to) {
                 if prefixes.may_know(number::<PREFIX>(&text[start..])) {
@@ -83,6 +152,21 @@ impl Skim {
                 }
             }
         });
+    }
+
+    /// Adds every index at which one of the few begins.
+    fn seek(&self, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
+        let text = &text[from..to + PREFIX - 1];
+        for wanted in &self.sought {
+            let bytes = wanted.to_le_bytes();
+            let mut next = 0;
+            let finder = memmem::Finder::new(&bytes);
+            // What overlaps itself is found again.
+            while let Some(at) = finder.find(&text[next..]) {
+                starts.push(from + next + at);
+                next += at + 1;
+            }
+        }
     }
 }
 
@@ -94,15 +178,12 @@ struct Map {
 }
 
 impl Map {
-    /// Bits for each number.
-    const SPARSE: usize = 32;
-
-    /// `None` for no numbers.
-    fn of(numbers: impl Iterator<Item = u64>) -> Option<Self> {
+    /// `None` for no numbers. So many bits, or up to twice as many, are for each of them.
+    fn of(sparse: usize, numbers: impl Iterator<Item = u64>) -> Option<Self> {
         let mut numbers: Vec<u64> = numbers.collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let words = (numbers.len() * Self::SPARSE / 64).next_power_of_two().max(64);
+        let words = (numbers.len() * sparse / 64).next_power_of_two().max(64);
         let mut map = Self { words: vec![0; words], shift: 64 - words.trailing_zeros() };
         for number in &numbers {
             let (word, mask) = map.place(*number);
@@ -126,7 +207,7 @@ impl Map {
 
     /// Calls `known` with the index of each window, at every multiple of `STRIDE`, that the map may know.
     #[inline(always)]
-    fn each_known<const STRIDE: usize>(&self, text: &[u8], mut known: impl FnMut(usize)) {
+    fn each_known<const WINDOW: usize, const STRIDE: usize>(&self, text: &[u8], mut known: impl FnMut(usize)) {
         let mut at = 0;
         // Whole blocks with one branch each; the last window of a block may end behind it.
         while let Some(block) = text.get(at..at + BLOCK + WINDOW - 1) {
@@ -183,10 +264,12 @@ mod tests {
     fn no_beginning_is_missed_wherever_it_stands_and_whatever_its_length() {
         for length in 4..30 {
             let form: Vec<u8> = (0..length).map(|at| b'A' + at).collect();
-            let skim = Skim::new(&[&form, &[b'y'; 40], b"another9", b"weak"]);
-            for before in 0..200 {
+            let few = Skim::new(&[&form, &[b'y'; 40], b"another9", b"weak"]);
+            let many =
+                Skim::new(&[&form, &[b'y'; 40], b"another1", b"another2", b"another3", b"another4", b"another5"]);
+            for (before, skim) in (0..200).flat_map(|before| [(before, &few), (before, &many)]) {
                 let text = [&vec![b'.'; before][..], &form, &[b'.'; 100]].concat();
-                assert!(starts(&skim, &text).contains(&before), "{length}, {before}");
+                assert!(starts(skim, &text).contains(&before), "{length}, {before}");
             }
         }
     }
@@ -194,7 +277,7 @@ mod tests {
     #[test]
     fn the_starts_asked_for_are_told_and_no_others() {
         let skim = Skim::new(&[&[b'x'; 40], &[b'x'; 9], &[b'x'; 5]]);
-        let text = [b'x'; 400];
+        let text = [b'x'; 420];
         for (from, to) in [(0, 1), (0, 7), (3, 10), (0, 390), (100, 120), (389, 390), (5, 5)] {
             let mut told = Vec::new();
             skim.starts(&text, from, to, &mut told);

@@ -248,8 +248,11 @@ impl View {
             self.starts.pop_front();
         }
         // Too near to the end to be told.
-        while self.starts.is_empty() && self.told < self.end() && self.decide_start(patterns, stream, self.told, spans)
-        {
+        while self.starts.is_empty() && self.told < self.end() {
+            let may_begin = patterns.skim().may_begin(&self.text[self.index(self.told)..]);
+            if may_begin && !self.decide_start(patterns, stream, self.told, spans) {
+                break;
+            }
             self.told += 1;
         }
         let left_out = stream.left_out(self, self.end());
