@@ -146,7 +146,10 @@ impl<'a> Examined<'a> {
             }
             Objection::Doubtful(doubts) => {
                 scene.remember(BuildOutcome::Incomplete, &offers);
-                scene.remove_image(id).await;
+                // The build that answered for the value may have made this very image, and be about to name it.
+                if doubts.unasked().is_empty() {
+                    scene.remove_image(id).await;
+                }
                 Refusal::Doubtful(doubts)
             }
         })
