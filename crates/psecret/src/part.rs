@@ -9,6 +9,7 @@ mod address;
 mod judge;
 mod key;
 mod lines;
+pub(crate) mod private;
 mod structure;
 mod taker;
 mod tree;

@@ -5,6 +5,7 @@ use ::base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::{Form, Layout, Maker, Shape};
+use crate::part::private;
 use crate::searchability::SHORTEST_FULL;
 
 /// The shortest run of letters and digits that makes a line telling.
@@ -22,7 +23,8 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
     if all(value).next().is_some() {
         made.add_shape(Shape { layout: Layout::Lines, ..Shape::exact(Form::Indented, bare(&with_lf)) });
     }
-    for line in all(value).filter(|line| is_telling(line) && !is_of_every_key(line)) {
+    let telling = all(value).filter(|line| is_telling(line) && !is_of_every_key(line));
+    for line in private::without_public_half(value, telling.collect()) {
         made.add(Form::Line, line.to_vec());
     }
     if let Some(body) = pem_body(value) {
