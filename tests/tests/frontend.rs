@@ -19,6 +19,7 @@ on_every_engine!(
     a_value_that_was_not_brought_is_unset_told_and_with_require_an_error,
     a_leak_under_the_first_value_does_not_pass_under_the_second,
     chosen_from_outside_it_injects_too,
+    pbuild_itself_injects_once_and_searches_once,
     a_build_argument_that_nobody_reads_is_searched_as_well,
     a_build_without_a_step_is_searched,
     a_leak_in_another_stage_is_told_and_with_a_word_an_error,
@@ -243,6 +244,24 @@ fn chosen_from_outside_it_injects_too(engine: &Engine) {
         assert_eq!(said.text().matches("[pbuild]").count(), 1, "{}", said.text());
         assert_eq!(image.run(&["cat", "/length"]).trim(), format!("{mark} 32"));
     }
+}
+
+/// The client of this project, on a Dockerfile that names the frontend image.
+fn pbuild_itself_injects_once_and_searches_once(engine: &Engine) {
+    let docker = Docker::new(engine);
+    let token = docker.scene.oracle().token("TOKEN");
+    let image = ImageName::new(engine, "client");
+    let mark = docker.mark("client");
+    docker.dockerfile("OTHER require", &format!("FROM busybox\nRUN echo {mark} ${{#TOKEN}} > /length\n"));
+    let build = |arguments: &[&str]| {
+        let tool = docker.scene.pbuild().args(["build", "-t", image.as_str(), "--secret", "id=TOKEN"]).args(arguments);
+        tool.arg(".").env("TOKEN", token.text()).run()
+    };
+    build(&[]).expect_code(2).expect_stderr("--allow-frontend");
+    let outcome = build(&["--allow-frontend", IMAGE]);
+    outcome.expect_code(0).expect_stderr("clean");
+    assert!(!outcome.stderr().contains("[pbuild]"), "{outcome:?}");
+    assert_eq!(image.run(&["cat", "/length"]).trim(), format!("{mark} 32"));
 }
 
 fn a_build_argument_that_nobody_reads_is_searched_as_well(engine: &Engine) {

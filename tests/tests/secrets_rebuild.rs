@@ -9,6 +9,7 @@ on_every_engine!(two_users_of_one_builder_share_cached_steps);
 on_every_engine!(a_mount_of_the_dockerfile_s_own_is_bound_and_leaves_no_trace);
 on_every_engine!(somebody_else_s_stage_is_not_taken_from_the_cache);
 on_every_engine!(a_secret_that_is_left_out_of_the_cache_key_is_told_and_refused_under_strict);
+on_every_engine!(a_step_that_leaked_runs_again_though_its_record_stayed);
 on_every_engine!(two_builds_at_once_do_not_share_a_step);
 
 /// A key that several users share.
@@ -153,6 +154,21 @@ fn a_secret_that_is_left_out_of_the_cache_key_is_told_and_refused_under_strict(e
     let bound = build(&two, &["--strict", "--secret", "id=TOKEN,rebuild=true"]);
     bound.expect_code(0);
     assert!(image.run(&["cat", "/seen"]).starts_with(&seen(&two)));
+}
+
+/// The record holds the first value, which the second build could not find: it is no part of the step's cache key.
+fn a_step_that_leaked_runs_again_though_its_record_stayed(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let (one, two) = (scene.oracle().planted("ONE"), scene.oracle().planted("TWO"));
+    let mark = mark(engine, "noted");
+    scene.write("Dockerfile", format!("FROM busybox\nRUN echo {mark}; printf %s \"$TOKEN\" > /kept\n"));
+    let image = ImageName::new(engine, "noted");
+    let build = |token: &Canary, more: &[&str]| {
+        let tool = scene.pbuild().args(["build", "-t", image.as_str(), "--secret", "id=TOKEN,rebuild=false"]);
+        tool.args(more).arg(".").env("TOKEN", token.text()).run()
+    };
+    build(&one, &["--keep-leaked-cache"]).expect_code(10).expect_stderr("/kept");
+    build(&two, &[]).expect_code(10).expect_stderr("/kept");
 }
 
 /// While one build runs a step, another one with another value would join it, if the step were the same.

@@ -10,7 +10,7 @@ use pproof::{Gate, GateOutcome, Graph, GraphError, NoWatch, Subject};
 use psecret::Redactor;
 
 use crate::options::Options;
-use crate::scanner::{PROGRAM, Scanner};
+use crate::scanner::Scanner;
 use crate::secrets::{Secrets, Warning};
 use crate::seeking::SeekingByName;
 use crate::stages::{self, Stage};
@@ -105,18 +105,13 @@ impl Build<'_> {
         if self.options.has_target() {
             graph = graph.of_a_part();
         }
+        graph.run_again(self.secrets.leaked.iter().cloned().collect());
         let mut results = Vec::new();
         let mut bridge = self.bridge.clone();
         for (platform, reference) in solved.references_mut() {
             // `FROM scratch` and nothing more has no graph.
             let Some(definition) = reference.definition.take().filter(|_| !reference.id.is_empty()) else { continue };
-            let mut definition = graph.inject(capabilities, platform.as_deref(), definition).map_err(not_injected)?;
-            // What leaked before runs again: the record holds a value, perhaps another one than today's.
-            for step in &self.secrets.leaked {
-                if let Some(about) = definition.metadata.get_mut(step) {
-                    about.ignore_cache = true;
-                }
-            }
+            let definition = graph.inject(capabilities, platform.as_deref(), definition).map_err(not_injected)?;
             let new = bridge.solve_definition(definition.clone(), &[]).await?;
             *reference = Reference { id: new.id.clone(), definition: None };
             results.push(PreparedResult { platform, reference: new, definition });
@@ -150,7 +145,7 @@ impl Build<'_> {
         };
         let mut warnings = self.secrets.warnings.clone();
         let searched = self.stages(&sought, graph, results, &mut warnings).await?;
-        self.forget_clean(results).await?;
+        self.scanner.note(Vec::new(), graph.ran_again()).await?;
         self.doubts(graph, &mut warnings);
         let injected = self.secrets.planned().len();
         tell(self.bridge, &verdict::clean(&proof, &names, injected, searched), &warnings).await
@@ -163,8 +158,7 @@ impl Build<'_> {
         results: &[PreparedResult],
     ) -> Result<GateOutcome, Status> {
         let mut gate = Gate::new(Box::new(sought.clone()), NoWatch);
-        let scanner = pproof::Scanner::of_image(self.scanner.image.clone(), PROGRAM);
-        Ok(gate.search(Subject { bridge: self.bridge, documents, results }, scanner).await)
+        Ok(gate.search(Subject { bridge: self.bridge, documents, results }, &self.scanner.program).await)
     }
 
     /// Searches the stages that are no part of an image. Returns how many were.
@@ -213,14 +207,6 @@ impl Build<'_> {
             }
         }
         Ok(searched)
-    }
-
-    /// Notes of steps that leaked once and are clean now.
-    async fn forget_clean(&self, results: &[PreparedResult]) -> Result<(), Status> {
-        let steps =
-            results.iter().filter_map(|result| pllb::chain(&result.definition).ok()).flat_map(|chain| chain.steps);
-        let noted = steps.map(|step| step.digest).filter(|step| self.secrets.leaked.contains(step));
-        self.scanner.note(Vec::new(), noted.collect()).await
     }
 
     /// A secret whose value is no part of cache keys may have had another one where a step did not run, and nobody here knows

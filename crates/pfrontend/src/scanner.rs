@@ -1,14 +1,13 @@
 //! The scanner: this very program, in containers of its own image, where the engine mounts the secrets for it.
 
 use std::path::Path;
-use std::time::Duration;
 
-use pgateway::{Bridge, Container, Mount, ProcessNews, Reference, SecretMount, StateMount, Status, started};
+use pgateway::{Bridge, Mount, Reference, SecretMount, Status, started};
 use plook::program::Work;
-use plook::wire::{self, Note, Probe, ProbeAnswer};
+use plook::wire::{self, Probe, ProbeAnswer};
 use plook::{KEY, SECRETS};
 use pproof::kept;
-use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::options::Options;
 use crate::refused;
@@ -17,14 +16,11 @@ use crate::requests::{CACHE_KEY, SecretRequest};
 /// Where the program lies in its image.
 pub(crate) const PROGRAM: &str = "/pfrontend";
 
-/// A container that says nothing for so long is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// The scanner in the builder.
 pub(crate) struct Scanner<'a> {
     bridge: &'a Bridge,
-    /// The state of the image that holds the program.
-    pub(crate) image: Reference,
+    /// The program, in the image that it came in.
+    pub(crate) program: pproof::Scanner,
 }
 
 impl<'a> Scanner<'a> {
@@ -35,63 +31,37 @@ impl<'a> Scanner<'a> {
         let mut asked = bridge.clone();
         if let Some(definition) = started::own_image(Path::new(started::OWN_IMAGE)) {
             let image = asked.solve_definition(definition, &[]).await?;
-            return Ok(Self { bridge, image });
+            return Ok(Self::of_image(bridge, image));
         }
         let name = options.image().ok_or_else(|| refused("this builder does not say which image the frontend is"))?;
         let program = std::fs::read("/proc/self/exe").map_err(|_| refused("the frontend cannot read itself"))?;
         let image = asked.solve_definition(pllb::image(name), &[]).await?;
         match asked.file_is(&image, PROGRAM, &program).await? {
-            true => Ok(Self { bridge, image }),
+            true => Ok(Self::of_image(bridge, image)),
             false => Err(refused("the frontend's image is another one by now; run the build again")),
         }
+    }
+
+    fn of_image(bridge: &'a Bridge, image: Reference) -> Self {
+        Self { bridge, program: pproof::Scanner::of_image(image, PROGRAM) }
     }
 
     /// Asks which secrets the client brought.
     pub(crate) async fn probe(&self, requests: &[SecretRequest]) -> Result<ProbeAnswer, Status> {
         let names = requests.iter().map(|request| request.name.to_string());
         let asked = Probe { version: wire::VERSION, secrets: names.clone().collect() };
-        let answer = self.work(Work::Probe, mounts(names), &asked).await?;
+        let mut input = Zeroizing::new(Vec::new());
+        let asked = serde_json::to_vec(&asked).map_err(|_| not_understood())?;
+        wire::write_frame(&mut *input, &asked).map_err(|_| not_understood())?;
+        let answer = pproof::exchange(self.bridge, &self.program, Work::Probe, mounts(names), input).await;
+        let answer = answer.map_err(refused)?;
         let frame = wire::read_frame(&mut answer.as_slice()).map_err(|_| not_understood())?;
         serde_json::from_slice(&frame).map_err(|_| not_understood())
     }
 
     /// Lets the builder remember steps.
     pub(crate) async fn note(&self, leaked: Vec<String>, clean: Vec<String>) -> Result<(), Status> {
-        if leaked.is_empty() && clean.is_empty() {
-            return Ok(());
-        }
-        let note = Note { version: wire::VERSION, leaked, clean };
-        self.work(Work::Note, vec![kept()], &note).await.map(drop)
-    }
-
-    async fn work(&self, work: Work, mut mounts: Vec<Mount>, request: &impl Serialize) -> Result<Vec<u8>, Status> {
-        let mut input = Vec::new();
-        let request = serde_json::to_vec(request).map_err(|_| not_understood())?;
-        wire::write_frame(&mut input, &request).map_err(|_| not_understood())?;
-        mounts.insert(0, Mount::State(StateMount { reference: self.image.clone(), at: "/".to_owned() }));
-        let container = Container::new(self.bridge, mounts).await?;
-        let answer = converse(&container, work, input).await;
-        // The build's end takes it otherwise.
-        let _ = container.release().await;
-        answer
-    }
-}
-
-async fn converse(container: &Container, work: Work, input: Vec<u8>) -> Result<Vec<u8>, Status> {
-    let mut process = container.run(&[PROGRAM, work.word()], input).await?;
-    let (mut output, mut errors) = (Vec::new(), Vec::new());
-    loop {
-        let silent = |_| refused("the scanner says nothing");
-        match tokio::time::timeout(PATIENCE, process.next()).await.map_err(silent)?? {
-            Some(ProcessNews::Output(bytes)) => output.extend(bytes),
-            Some(ProcessNews::Error(bytes)) => errors.extend(bytes.into_iter().take(1000)),
-            Some(ProcessNews::Exit(0)) => return Ok(output),
-            Some(ProcessNews::Exit(code)) => {
-                let words = String::from_utf8_lossy(&errors);
-                return Err(refused(format!("the scanner ended with code {code}: {}", words.trim())));
-            }
-            None => return Err(refused("the scanner ended before its answer did")),
-        }
+        pproof::note_steps(self.bridge, &self.program, leaked, clean).await.map_err(refused)
     }
 }
 

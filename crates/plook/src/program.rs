@@ -18,12 +18,14 @@ pub enum Work {
     Probe,
     /// Remembers steps.
     Note,
+    /// Says which steps it remembers.
+    Leaked,
     /// Says the key that the builder keeps.
     Key,
 }
 
 impl Work {
-    const ALL: [Self; 5] = [Self::Search, Self::SearchMounted, Self::Probe, Self::Note, Self::Key];
+    const ALL: [Self; 6] = [Self::Search, Self::SearchMounted, Self::Probe, Self::Note, Self::Leaked, Self::Key];
 
     /// The word that asks for it.
     #[must_use]
@@ -33,6 +35,7 @@ impl Work {
             Self::SearchMounted => "search-mounted",
             Self::Probe => "probe",
             Self::Note => "note",
+            Self::Leaked => "leaked",
             Self::Key => "key",
         }
     }
@@ -49,7 +52,7 @@ impl Work {
 #[non_exhaustive]
 pub enum ProgramError {
     /// No work has this name.
-    #[error("the scanner does one of search, search-mounted, probe, note and key")]
+    #[error("the scanner does one of search, search-mounted, probe, note, leaked and key")]
     Work,
     /// The search failed.
     #[error(transparent)]
@@ -97,6 +100,7 @@ pub fn run(
             let note: Note = wire::read_request(input)?;
             kept::note(kept_folder, &note)?;
         }
+        Work::Leaked => answer(out, &kept::leaked(kept_folder))?,
         Work::Key => {
             let key = kept::own_key_or(kept_folder, wire::read_key(input)?);
             wire::write_frame(out, key.as_ref().map_or(&[][..], |key| key.as_slice()))?;
@@ -132,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_request_that_is_none_is_refused_by_all() {
-        for work in Work::ALL {
+        // The question for noted steps is the word alone.
+        for work in Work::ALL.into_iter().filter(|work| *work != Work::Leaked) {
             let outcome = run([work.word().to_owned()], &mut &b"\x02\0\0\0{}"[..], &mut io::sink());
             assert!(outcome.is_err(), "{work:?}");
         }

@@ -97,7 +97,7 @@ impl Proof {
 }
 
 /// Why nothing is proven. The image may still be clean; a search of its export will show it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Unproven {
     /// The engine's BuildKit runs no containers beside a build.
     #[error("this engine's BuildKit runs no search beside a build")]
@@ -147,14 +147,14 @@ impl<W: Watch> Gate<W> {
     }
 
     /// Searches a build whose results are ready.
-    pub async fn search(&mut self, subject: Subject<'_>, scanner: Scanner) -> GateOutcome {
+    pub async fn search(&mut self, subject: Subject<'_>, scanner: &Scanner) -> GateOutcome {
         let outcome = self.try_search(subject, scanner).await;
         self.watch.end().await;
         outcome.unwrap_or_else(GateOutcome::Unproven)
     }
 
-    async fn try_search(&mut self, subject: Subject<'_>, scanner: Scanner) -> Result<GateOutcome, Unproven> {
-        let scanner = scanner.found()?;
+    async fn try_search(&mut self, subject: Subject<'_>, scanner: &Scanner) -> Result<GateOutcome, Unproven> {
+        let scanner = scanner.installed().map_err(Clone::clone)?;
         let images: Vec<Image<'_>> = match subject.results {
             // `FROM scratch` and nothing more: there are no files, and there is a configuration.
             [] => vec![Image { chain: Chain::default(), result: None, known: None }],
@@ -163,7 +163,7 @@ impl<W: Watch> Gate<W> {
         self.watch.begin(&described(&images)).await;
         let mut proof = Vec::new();
         for image in &images {
-            match self.search_image(subject, &scanner, image).await? {
+            match self.search_image(subject, scanner, image).await? {
                 ImageOutcome::Clean(proven) => proof.push(proven),
                 ImageOutcome::Leak(report) => {
                     let platform = image.result.and_then(|result| result.platform.clone());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pgateway::Capabilities;
 use pllb::{ChainError, ChainStep, Definition, InjectError, Mode, Plan, SourceLines, SourceMap, Step, StepPattern};
+use pscan::{Finding, Report};
 use psecret::Redactor;
 
 /// Why a graph cannot take the secrets.
@@ -69,6 +70,8 @@ pub struct Graph {
     plan: Plan,
     /// The ids that the session can answer.
     known: BTreeSet<String>,
+    /// The steps that the cache may not answer for.
+    rerun: BTreeSet<String>,
     redactor: Redactor,
     /// Where the manifest declares secrets, by name.
     places: BTreeMap<String, String>,
@@ -84,8 +87,8 @@ impl Graph {
     /// A graph that gets the secrets of this plan, in a build whose session knows these ids.
     #[must_use]
     pub fn new(plan: Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
-        let (places, source, steps, names, chains) = Default::default();
-        Self { plan, known, redactor, places, whole: true, source, steps, names, chains }
+        let (rerun, places, source, steps, names, chains) = Default::default();
+        Self { plan, known, rerun, redactor, places, whole: true, source, steps, names, chains }
     }
 
     /// The same, which can say where the secrets are declared.
@@ -105,6 +108,30 @@ impl Graph {
         self.plan.bindings = bindings;
     }
 
+    /// Runs these steps, by their digests, whatever the cache holds: a result of theirs once held a secret, perhaps another value
+    /// than today's.
+    pub fn run_again(&mut self, steps: BTreeSet<String>) {
+        self.rerun = steps;
+    }
+
+    /// Those of the steps that run again which lie in a chain: their results are other ones now.
+    #[must_use]
+    pub fn ran_again(&self) -> Vec<String> {
+        let steps = self.chains.values().flatten().map(|step| &step.digest);
+        steps.filter(|step| self.rerun.contains(*step)).cloned().collect()
+    }
+
+    /// The steps whose results hold what was found in a platform's image: the first one with a finding, and all after it.
+    #[must_use]
+    pub fn holding(&self, report: &Report, platform: Option<&str>) -> Vec<String> {
+        let from_last = |finding: &Finding| report.stats().layers.checked_sub(finding.layer()?);
+        let of_chain = self.chain(platform).unwrap_or_default().len();
+        let first = report.findings().iter().filter_map(from_last).filter(|from_last| *from_last < of_chain).max();
+        first
+            .map(|first| self.from_layer(platform, first).map(|step| step.digest.clone()).collect())
+            .unwrap_or_default()
+    }
+
     /// Hands the secrets to the steps of one platform, and remembers them.
     ///
     /// # Errors
@@ -117,7 +144,12 @@ impl Graph {
         definition: Definition,
     ) -> Result<Definition, GraphError> {
         let mode = self.mode(capabilities)?;
-        let injected = pllb::inject(definition, &self.plan, mode)?;
+        let mut injected = pllb::inject(definition, &self.plan, mode)?;
+        for step in &self.rerun {
+            if let Some(about) = injected.definition.metadata.get_mut(step) {
+                about.ignore_cache = true;
+            }
+        }
         for step in &injected.steps {
             self.check_required(step)?;
         }

@@ -1,9 +1,11 @@
 //! What the builder keeps for everybody who builds there, beyond the end of a build.
 
+use std::collections::BTreeSet;
+
 use pgateway::{Bridge, CacheMount, Mount};
 use plook::kept::KeyBytes;
 use plook::program::Work;
-use plook::wire;
+use plook::wire::{self, Note};
 use zeroize::Zeroizing;
 
 use crate::gate::scanner::{Scanner, ScannerFailure, exchange};
@@ -34,4 +36,35 @@ pub async fn builder_key(
     wire::write_frame(&mut *input, offered).map_err(|_| ScannerFailure::NotUnderstood)?;
     let answer = exchange(bridge, scanner, Work::Key, vec![kept()], input).await?;
     Ok(wire::read_key(&mut answer.as_slice())?)
+}
+
+/// The steps of which somebody noted that their results held a secret, by their digests.
+///
+/// # Errors
+/// When the scanner is not there or does not answer.
+pub async fn leaked_steps(bridge: &Bridge, scanner: &Scanner) -> Result<BTreeSet<String>, ScannerFailure> {
+    let answer = exchange(bridge, scanner, Work::Leaked, vec![kept()], Zeroizing::default()).await?;
+    let frame = wire::read_frame(&mut answer.as_slice())?;
+    serde_json::from_slice(&frame).map_err(|_| ScannerFailure::NotUnderstood)
+}
+
+/// Notes steps whose results held a secret, so that they run again next time, also where their results could not be removed;
+/// and takes back the notes of those that are clean by now.
+///
+/// # Errors
+/// When the scanner is not there, or the builder keeps nothing.
+pub async fn note_steps(
+    bridge: &Bridge,
+    scanner: &Scanner,
+    leaked: Vec<String>,
+    clean: Vec<String>,
+) -> Result<(), ScannerFailure> {
+    if leaked.is_empty() && clean.is_empty() {
+        return Ok(());
+    }
+    let note = Note { version: wire::VERSION, leaked, clean };
+    let note = serde_json::to_vec(&note).map_err(|_| ScannerFailure::NotUnderstood)?;
+    let mut input = Zeroizing::new(Vec::new());
+    wire::write_frame(&mut *input, &note).map_err(|_| ScannerFailure::NotUnderstood)?;
+    exchange(bridge, scanner, Work::Note, vec![kept()], input).await.map(drop)
 }

@@ -30,10 +30,10 @@ mod watch;
 
 pub use bases::KnownBases;
 pub use gate::lineage::Broken;
-pub use gate::scanner::{Program, Scanner, ScannerFailure};
+pub use gate::scanner::{Program, Scanner, ScannerFailure, exchange};
 pub use gate::{Gate, GateOutcome, Leak, Proof, Subject, Unproven};
 pub use graph::{Graph, GraphError, Unmatched};
-pub use kept::{builder_key, kept};
+pub use kept::{builder_key, kept, leaked_steps, note_steps};
 pub use plook::kept::KeyBytes;
 pub use seeking::{Seeking, Values};
 pub use watch::{NoWatch, Watch};

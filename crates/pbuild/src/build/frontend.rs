@@ -28,7 +28,8 @@ pub(super) fn choose(
         return Ok(Frontend::EngineOwn);
     }
     let image = chosen.or_else(|| syntax::frontend_image(dockerfile?));
-    match image.filter(|image| !syntax::is_known(image) && !choices.allows_frontend(image)) {
+    match image.filter(|image| !syntax::is_known(image)) {
+        Some(image) if choices.allows_frontend(&image) => Ok(Frontend::Allowed),
         Some(image) => Err(UnknownFrontend { image }),
         None => Ok(Frontend::Named),
     }

@@ -45,6 +45,8 @@ pub(crate) struct Injection {
     redactor: Redactor,
     /// The digests that need a key of the builder's.
     pending: Option<PendingBinding>,
+    /// Whether the builder's notes of steps count: a step may have a cached result that another value made.
+    notes_count: bool,
     /// How far a key reaches that was not at hand before.
     reach: Option<KeyReach>,
     /// The scanner, where it was needed before the search.
@@ -59,14 +61,19 @@ pub(crate) struct Injection {
 impl Injection {
     /// An injection into this graph.
     pub(crate) fn new(graph: Graph, redactor: Redactor) -> Self {
-        let (pending, reach, scanner, gate) = Default::default();
+        let (pending, notes_count, reach, scanner, gate) = Default::default();
         let (needs_proof, outcome, asked) = Default::default();
-        Self { graph, redactor, pending, reach, scanner, gate, needs_proof, outcome, asked }
+        Self { graph, redactor, pending, notes_count, reach, scanner, gate, needs_proof, outcome, asked }
     }
 
     /// The same, whose steps are bound to values when there is a key for it.
     pub(crate) fn bound_by(self, pending: Option<PendingBinding>) -> Self {
         Self { pending, ..self }
+    }
+
+    /// The same, which runs steps again whose results once held a secret: some secrets are no part of cache keys.
+    pub(crate) fn minding_notes(self, notes_count: bool) -> Self {
+        Self { notes_count, ..self }
     }
 
     /// The same, and the build is searched before its result is returned.
@@ -129,15 +136,25 @@ impl Transform for Injection {
     type Error = InjectionError;
 
     async fn begin(&mut self, bridge: &Bridge, capabilities: &Capabilities) {
-        let Some(pending) = self.pending.take() else { return };
-        if let Some(digests) = pending.remembered() {
+        let pending = self.pending.take();
+        let remembered = pending.as_ref().and_then(PendingBinding::remembered);
+        if let Some(digests) = remembered.clone() {
             self.graph.bind(digests);
+        }
+        let asking = pending.filter(|_| remembered.is_none());
+        if asking.is_none() && !self.notes_count {
             return;
         }
         let scanner = Scanner::bring(bridge, capabilities, &scanner::PROGRAM).await;
-        let (digests, reach) = pending.ask(bridge, &scanner).await;
-        self.graph.bind(digests);
-        self.reach = Some(reach);
+        if let Some(pending) = asking {
+            let (digests, reach) = pending.ask(bridge, &scanner).await;
+            self.graph.bind(digests);
+            self.reach = Some(reach);
+        }
+        if self.notes_count {
+            // Without notes a step may be another value's, which is told.
+            self.graph.run_again(pproof::leaked_steps(bridge, &scanner).await.unwrap_or_default());
+        }
         self.scanner = Some(scanner);
     }
 
@@ -173,7 +190,15 @@ impl Transform for Injection {
         evaluated?;
         self.asked = prepared.asked_secrets();
         let subject = Subject { bridge: &prepared.bridge, documents: prepared.metadata, results: &prepared.results };
-        match gate.search(subject, scanner).await {
+        let outcome = gate.search(subject, &scanner).await;
+        let (leaked, clean) = match &outcome {
+            GateOutcome::Leak(leak) => (self.graph.holding(&leak.report, leak.platform.as_deref()), Vec::new()),
+            GateOutcome::Clean(_) => (Vec::new(), self.graph.ran_again()),
+            GateOutcome::Unproven(_) => (Vec::new(), Vec::new()),
+        };
+        // A note that is not kept makes no image clean: what is returned is searched.
+        let _ = pproof::note_steps(&prepared.bridge, &scanner, leaked, clean).await;
+        match outcome {
             GateOutcome::Leak(leak) => Err(Refusal::Refused(InjectionError::Leak(leak))),
             GateOutcome::Unproven(why) if self.needs_proof => Err(Refusal::Refused(InjectionError::Unproven(why))),
             GateOutcome::Clean(_) if self.needs_proof && !self.doubts().unasked().is_empty() => {

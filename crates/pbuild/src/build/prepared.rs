@@ -136,7 +136,8 @@ impl<'a> Prepared<'a> {
         let gate = gated.then(|| {
             gate(scene, screen.search_line()).remembering(bases.map(|bases| Box::new(bases) as Box<dyn KnownBases>))
         });
-        let injection = self.injection(gate).bound_by(pending);
+        let unbound = !scene.secrets.unbound().is_empty();
+        let injection = self.injection(gate).bound_by(pending).minding_notes(unbound);
         let Self { scene, outputs, extras, agents, .. } = self;
         Ok(Running {
             scene,

@@ -12,12 +12,17 @@ use super::build_plan::{BuildPlan, Extent, HostAddress};
 use super::context::{Context, Dockerfile};
 use super::image_name::ImageName;
 
+/// The attribute by which the frontend image of this project knows that somebody else injects and searches.
+const INNER: &str = "dev.pbuild.inner";
+
 /// Which frontend reads the Dockerfile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Frontend {
     /// The image that the Dockerfile or a build argument names, else the engine's own.
     #[default]
     Named,
+    /// An image that the user allowed by name.
+    Allowed,
     /// The engine's own, whatever image the Dockerfile names: nobody here has seen which one that is.
     EngineOwn,
 }
@@ -44,10 +49,17 @@ impl BuildPlan {
                 self.attributes.insert(format!("build-arg:{name}"), value.clone());
             }
         }
-        if facts.frontend == Frontend::EngineOwn {
-            // The frontend looks for `# syntax=` unless this attribute says that it was called because of it (BuildKit's
-            // `frontend/dockerfile/builder`).
-            self.attributes.insert("cmdline".to_owned(), String::new());
+        match facts.frontend {
+            Frontend::Named => {}
+            Frontend::Allowed => {
+                // Our own frontend image hands the build on: the injection and the search are this program's.
+                self.attributes.insert(INNER.to_owned(), "1".to_owned());
+            }
+            Frontend::EngineOwn => {
+                // The frontend looks for `# syntax=` unless this attribute says that it was called because of it (BuildKit's
+                // `frontend/dockerfile/builder`).
+                self.attributes.insert("cmdline".to_owned(), String::new());
+            }
         }
         SettledPlan(self)
     }
@@ -181,5 +193,7 @@ mod tests {
         assert!(!plan(&[], &[]).settle(&LateFacts::default()).attributes().contains_key("cmdline"));
         let facts = LateFacts { frontend: Frontend::EngineOwn, ..LateFacts::default() };
         assert_eq!(plan(&[], &[]).settle(&facts).attributes()["cmdline"], "");
+        let facts = LateFacts { frontend: Frontend::Allowed, ..LateFacts::default() };
+        assert_eq!(plan(&[], &[]).settle(&facts).attributes()["dev.pbuild.inner"], "1");
     }
 }

@@ -8,7 +8,7 @@ use pllb::{Chain, Output};
 use super::states::{States, follows_a_link};
 
 /// Why states are not proven to be those of the image.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
     /// A state is no overlay mount, so the kernel does not say what it is made of.
     #[error("this engine stores layers in a way that allows no proof from inside the builder")]

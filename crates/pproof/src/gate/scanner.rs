@@ -17,7 +17,7 @@ use crate::watch::Watch;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why the scanner's word does not count.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ScannerFailure {
     /// There is no scanner in the builder.
     #[error("the builder has no scanner")]
@@ -95,11 +95,7 @@ impl Scanner {
         Self(scanner.map(|image| Installed { image, program: plook::PROGRAM.to_owned() }))
     }
 
-    pub(super) fn found(self) -> Result<Installed, Unproven> {
-        self.0
-    }
-
-    fn installed(&self) -> Result<&Installed, &Unproven> {
+    pub(super) fn installed(&self) -> Result<&Installed, &Unproven> {
         self.0.as_ref()
     }
 }
@@ -167,7 +163,7 @@ pub(super) async fn run(
 ///
 /// # Errors
 /// When it is not there or does not come to its end.
-pub(crate) async fn exchange(
+pub async fn exchange(
     bridge: &Bridge,
     scanner: &Scanner,
     work: Work,
