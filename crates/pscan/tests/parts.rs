@@ -108,64 +108,77 @@ fn what_lies_below_an_encoding_is_found() {
     );
 }
 
-#[test]
-fn the_one_value_that_a_step_keeps_is_found() {
+/// What people hand over, a text that holds one of its values, and the part that is found there.
+fn shapes() -> Vec<(&'static str, String, String, &'static str)> {
     let auth = STANDARD.encode(format!("ci:{PASSWORD}"));
     let docker = format!("{{\"auths\":{{\"ghcr.io\":{{\"auth\":\"{auth}\"}}}}}}");
-    for (value, kept, part) in [
+    let indented = serde_json::from_str::<serde_json::Value>(&docker).expect("JSON");
+    let indented = serde_json::to_string_pretty(&indented).expect("JSON");
+    let aws = format!("[default]\naws_access_key_id = AKIAQ7XZ1K9VB2M4N6P8\naws_secret_access_key = {TOKEN}+/=\n");
+    let netrc = format!("machine npm.example login ci password {PASSWORD}\n");
+    let pip = format!("[global]\nindex-url = https://ci:{PASSWORD}@pypi.example/simple\n");
+    let maven = format!("<settings><servers><server><password>{PASSWORD}</password></server></servers></settings>");
+    let composer =
+        format!("{{\"http-basic\":{{\"repo.example\":{{\"username\":\"ci\",\"password\":\"{PASSWORD}\"}}}}}}");
+    let helm = format!("database:\n  user: shop\n  password: {PASSWORD}\n");
+    let cargo = format!("[registries.ours]\ntoken = \"{TOKEN}\"\n");
+    let postgres = format!("postgres://shop:{PASSWORD}@db.internal:5432/shop");
+    let pretty_account = serde_json::to_string_pretty(&account()).expect("JSON");
+    let other_account = serde_json::json!({"key": account()["private_key"], "a": 1}).to_string();
+    let npmrc = format!("//npm.example/:_authToken={TOKEN}\n");
+    vec![
+        ("`~/.aws/credentials`", aws, format!("AWS_SECRET_ACCESS_KEY={TOKEN}+/="), "aws_secret_access_key"),
+        ("`.npmrc`", npmrc, format!("npmAuthToken: {TOKEN}"), "//npm.example/:_authToken"),
+        ("`.netrc`", netrc, format!("export PASS={PASSWORD}"), "/npm.example/password"),
         (
-            format!("[default]\naws_access_key_id = AKIAQ7XZ1K9VB2M4N6P8\naws_secret_access_key = {TOKEN}+/=\n"),
-            format!("AWS_SECRET_ACCESS_KEY={TOKEN}+/="),
-            "aws_secret_access_key",
-        ),
-        (format!("//npm.example/:_authToken={TOKEN}\n"), format!("npmAuthToken: {TOKEN}"), "//npm.example/:_authToken"),
-        (
-            format!("machine npm.example login ci password {PASSWORD}\n"),
-            format!("export PASS={PASSWORD}"),
-            "/npm.example/password",
-        ),
-        (
+            "an env file",
             format!("APP_ENV=production\nDB_PASSWORD=\"{PASSWORD}\"\n"),
             format!("<pass>{PASSWORD}</pass>"),
             "DB_PASSWORD",
         ),
+        ("`pip.conf`", pip, PASSWORD.to_owned(), "/index-url/password"),
+        ("Maven's `settings.xml`", maven, PASSWORD.to_owned(), "/settings/servers/server/password"),
+        ("`COMPOSER_AUTH`", composer, PASSWORD.to_owned(), "/http-basic/repo.example/password"),
+        ("values in YAML", helm, format!("DB_PASSWORD={PASSWORD}"), "/database/password"),
+        ("credentials in TOML", cargo, format!("CARGO_REGISTRIES_OURS_TOKEN={TOKEN}"), "/registries/ours/token"),
         (
-            format!("[global]\nindex-url = https://ci:{PASSWORD}@pypi.example/simple\n"),
-            PASSWORD.to_owned(),
-            "/index-url/password",
-        ),
-        (
-            format!("<settings><servers><server><password>{PASSWORD}</password></server></servers></settings>"),
-            PASSWORD.to_owned(),
-            "/settings/servers/server/password",
-        ),
-        (docker.clone(), format!("x {PASSWORD}"), "/auths/ghcr.io/auth/password"),
-        (
+            "docker's `config.json`, the password",
             docker.clone(),
-            serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(&docker).expect("JSON"))
-                .expect("JSON"),
-            "/auths/ghcr.io/auth",
+            format!("x {PASSWORD}"),
+            "/auths/ghcr.io/auth/password",
         ),
+        ("docker's `config.json`, the encoded login", docker, indented, "/auths/ghcr.io/auth"),
+        ("the URL of a database", postgres, format!("db:5432:shop:shop:{PASSWORD}"), "password"),
+        ("`user:token`", format!("ci:{TOKEN}"), TOKEN.to_owned(), "password"),
+        ("`Bearer TOKEN`", format!("Bearer {TOKEN}"), TOKEN.to_owned(), "token"),
+        ("a value in quotes", format!("\"{TOKEN}\""), TOKEN.to_owned(), "unquoted"),
+        ("a kubeconfig, its key", kubeconfig(), RSA.to_owned(), "/users/user/client-key-data"),
         (
-            format!("postgres://shop:{PASSWORD}@db.internal:5432/shop"),
-            format!("db:5432:shop:shop:{PASSWORD}"),
-            "password",
+            "a kubeconfig, its key in base64",
+            kubeconfig(),
+            format!("key: {}", STANDARD.encode(RSA)),
+            "/users/user/client-key-data",
         ),
-        (format!("ci:{TOKEN}"), TOKEN.to_owned(), "password"),
-        (format!("Bearer {TOKEN}"), TOKEN.to_owned(), "token"),
-        (format!("\"{TOKEN}\""), TOKEN.to_owned(), "unquoted"),
-        (kubeconfig(), RSA.to_owned(), "/users/user/client-key-data"),
-        (kubeconfig(), format!("key: {}", STANDARD.encode(RSA)), "/users/user/client-key-data"),
-    ] {
+        ("a service account's JSON, its key", account().to_string(), RSA.to_owned(), "private_key"),
+        ("the same, indented, in another file's JSON", pretty_account, other_account, "private_key"),
+    ]
+}
+
+#[test]
+fn the_one_value_that_a_step_keeps_is_found() {
+    for (_, value, kept, part) in shapes() {
         finds(value.as_bytes(), kept.as_bytes(), Some(part));
         // The same in base64, as a variable holds it.
         assert_eq!(search(STANDARD.encode(&value).as_bytes(), kept.as_bytes()).verdict(), Verdict::Leak, "{value}");
     }
-    for written in [account().to_string(), serde_json::to_string_pretty(&account()).expect("JSON")] {
-        finds(written.as_bytes(), RSA.as_bytes(), Some("private_key"));
-        let other = serde_json::json!({"key": account()["private_key"], "a": 1}).to_string();
-        finds(written.as_bytes(), other.as_bytes(), Some("private_key"));
-    }
+}
+
+/// The documentation's table is the list that the test above goes through.
+#[test]
+fn the_page_lists_every_shape() {
+    let page = include_str!("../../../docs/audit.md");
+    let shapes: String = shapes().iter().map(|(what, _, _, part)| format!("| {what} | `{part}` |\n")).collect();
+    assert!(page.contains(&shapes), "docs/audit.md must hold these lines:\n{shapes}");
 }
 
 #[test]

@@ -91,6 +91,14 @@ fn what_writers_make_of_a_value_is_found() {
     assert_eq!(missed, [""; 0]);
 }
 
+/// The documentation's table is the list that the test above goes through.
+#[test]
+fn the_page_lists_every_writer() {
+    let page = include_str!("../../../docs/audit.md");
+    let writers: String = writers().iter().map(|(writer, ..)| format!("| {writer} |\n")).collect();
+    assert!(page.contains(&writers), "docs/audit.md must hold these lines:\n{writers}");
+}
+
 /// All of its characters are escaped, letters and digits too.
 #[test]
 fn a_value_of_which_every_character_is_escaped_is_found() {
