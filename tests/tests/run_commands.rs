@@ -176,15 +176,16 @@ fn a_foreground_run_that_is_interrupted_ends_and_one_that_is_killed_is_swept_r17
     running.wait_for("ready");
     running.interrupt();
     running.finish().expect_code(9);
-    let mut running = app.prun(&["run", app.image.as_str(), "sleep", "2"]).spawn();
-    assert!(app.becomes(|| app.containers().iter().any(|name| name.contains(".run.") && !name.ends_with("values"))));
-    running.kill();
-    assert!(running.finish().was_killed());
+    let mut running = app.prun(&["run", app.image.as_str(), "sleep", "4"]).spawn();
     let runs = || {
         let filter = format!("label=io.prun.project={}", app.project);
         let output = engine.docker(&["ps", "--format", "{{.Names}}", "--filter", &filter]);
         String::from_utf8_lossy(&output).lines().any(|name| name.contains(".run.") && !name.ends_with("values"))
     };
+    // Killed earlier, the engine might start the command only afterwards.
+    assert!(app.becomes(runs), "the command runs");
+    running.kill();
+    assert!(running.finish().was_killed());
     assert!(app.becomes(|| !runs()), "the command ends");
     app.start();
     assert!(app.containers().iter().all(|name| !name.contains(".run.")), "{:?}", app.containers());

@@ -11,7 +11,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 /// The scanner.
-pub(crate) const PROGRAM: Program = Program {
+pub(crate) static PROGRAM: Program = Program {
     name: "[internal] scanner of pbuild",
     bytes: include_bytes!(env!("PBUILD_SCANNER")),
     platform: match env!("PBUILD_SCANNER_ARCHITECTURE").as_bytes() {

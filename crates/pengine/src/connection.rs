@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use crate::address::Address;
 use crate::endpoint::{Endpoint, Origin};
 use crate::error::EngineError;
+use crate::refusal::Refusable;
 use crate::ssh::SshStream;
 
 /// Bytes both ways.
@@ -80,7 +81,7 @@ impl Endpoint {
         let failed = |source| EngineError::Tls { endpoint: self.to_string(), source };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
         let stream = TlsConnector::from(Arc::clone(configuration)).connect(name, stream).await.map_err(failed)?;
-        Ok(Box::new(stream))
+        Ok(Box::new(Refusable(stream)))
     }
 
     fn refused(&self, source: io::Error) -> EngineError {

@@ -31,6 +31,7 @@ mod last_words;
 mod local;
 #[cfg(feature = "mock")]
 pub mod mock;
+mod refusal;
 mod ssh;
 mod store;
 mod tls;

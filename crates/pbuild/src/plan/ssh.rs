@@ -142,7 +142,8 @@ impl Forwarding {
                 let failed = |source| SshError::Unreadable { id: id.clone(), path: path.clone(), source };
                 let unfit = |_| failed(io::ErrorKind::InvalidData.into());
                 let file = UserSecret::new(files::read(path, LONGEST_SECRET).map_err(failed)?);
-                let (value, others) = private_numbers(file);
+                // Whatever else it is, ssh-add will say that it is no key.
+                let Some((value, others)) = private_numbers(&file) else { continue };
                 let name = if number == 1 { format!("{KEY}{id}") } else { format!("{KEY}{id}:{number}") };
                 let name = SecretName::parse(&name).map_err(unfit)?;
                 let source = Source::Flag(Place::File(path.clone()));
@@ -175,16 +176,12 @@ impl Forwarding {
     }
 }
 
-/// The private numbers of a key: the file holds the public key too, which may stand anywhere. A file in which none is found
-/// is one value.
+/// The private numbers of a key: the file holds the public key too, which may stand anywhere. `None` for a file without any.
 #[expect(clippy::disallowed_methods, reason = "door 67: of a key's file the private numbers are searched for")]
-fn private_numbers(file: UserSecret) -> (UserSecret, Vec<UserSecret>) {
-    let parts = Parts::of(&file, &PartChoice::All);
+fn private_numbers(file: &UserSecret) -> Option<(UserSecret, Vec<UserSecret>)> {
+    let parts = Parts::of(file, &PartChoice::All);
     let mut numbers = parts.iter().map(|part| UserSecret::new(part.value().expose().to_vec()));
-    match numbers.next() {
-        Some(first) => (first, numbers.collect()),
-        None => (file, Vec::new()),
-    }
+    Some((numbers.next()?, numbers.collect()))
 }
 
 impl LentAgents {
