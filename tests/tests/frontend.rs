@@ -119,9 +119,11 @@ fn inspected(image: &ImageName<'_>) -> Value {
     let mut of_image = inspected[0].clone();
     let kept = ["Config", "Architecture", "Os"].map(|name| (name.to_owned(), of_image[name].take()));
     let layers = of_image["RootFS"]["Layers"].as_array().map_or(0, Vec::len);
-    // Without the first column, which is the image's ID, and the time.
-    let history: Vec<String> =
-        history.lines().skip(1).map(|line| line.split_whitespace().skip(4).collect::<Vec<_>>().join(" ")).collect();
+    // Without the image's ID and the time, of which the words vary: `2 seconds ago`, `Less than a second ago`.
+    let rest =
+        |line: &str| line.split_once(" ago ").map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>().join(" "));
+    let history: Vec<Option<String>> = history.lines().skip(1).map(rest).collect();
+    assert!(history.iter().any(Option::is_some), "the history tells times");
     serde_json::json!({ "image": serde_json::Map::from_iter(kept), "layers": layers, "history": history })
 }
 
