@@ -64,8 +64,8 @@ pub(crate) fn punctuated() -> Vec<u8> {
 
 /// Three lines, each telling, with a line end after the last.
 pub(crate) fn multi_line() -> Vec<u8> {
-    // Chance alone makes a line without a digit now and then.
-    let line = || format!("{}7aZ", letters(17));
+    // Chance alone makes now and then what looks like words: letters and digits that hardly take turns.
+    let line = || (0..5).map(|_| format!("{}7aZ", letters(2))).collect::<String>();
     format!("first={}\nsecond=\"{}\"\nthird: {}\n", line(), line(), line()).into_bytes()
 }
 

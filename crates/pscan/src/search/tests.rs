@@ -132,9 +132,7 @@ fn what_an_independent_encoder_writes_is_found() {
         let set = needles(&[("SECRET", canary.value())]);
         for (form, bytes) in oracle.encodings(&canary) {
             let found = hits(&set, &[b"<< ".as_slice(), &bytes, b" >>"].concat(), 64);
-            // Which lines of random text tell of a key is chance; `psecret` tries lines that do.
-            let may_miss = form == "a line of it";
-            assert!(!found.is_empty() || may_miss, "{canary:?} {form}");
+            assert!(!found.is_empty(), "{canary:?} {form}");
         }
     }
 }
