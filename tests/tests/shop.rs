@@ -83,7 +83,7 @@ fn the_shop_is_built_with_its_private_dependency_and_its_leaking_twin_is_refused
     let leaking = ImageName::new(engine, "shop-leaking");
     let outcome = build("Dockerfile.leak", token.text(), &leaking);
     outcome.expect_code(10);
-    for text in ["INDEX_TOKEN", "/root/.config/pip/pip.conf", "Dockerfile.leak:", "deleted"] {
+    for text in ["INDEX_TOKEN", "/etc/pip.conf", "Dockerfile.leak:", "deleted"] {
         outcome.expect_stderr(text);
     }
     assert!(!leaking.exists());
