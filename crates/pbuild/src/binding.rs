@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use pcli::{FoundManifest, SealedError};
 use pgateway::Bridge;
-use pproof::Scanner;
+use pproof::{Scanner, passing_key};
 use psecret::{DigestKey, Rebuild, Secret};
 
-use crate::own_key::{RememberedKey, own_key, passing_key};
+use crate::own_key::{RememberedKey, own_key};
 
 /// How far the key of the digests reaches, and with it the cached steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

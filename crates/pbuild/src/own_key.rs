@@ -1,12 +1,12 @@
 //! Keys of the user's own, in private files of the state folder: each is made when it is first needed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use pproof::KeyBytes;
+use pproof::{KeyBytes, random_key};
 use psecret::DigestKey;
 use tempfile::NamedTempFile;
 
@@ -17,8 +17,7 @@ pub(crate) fn own_key(state: &Path, file_name: &str) -> Option<DigestKey> {
     let bytes = match fs::symlink_metadata(&path) {
         Ok(_) => read_private(&path)?.0,
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let mut bytes = KeyBytes::default();
-            fill(bytes.as_mut_slice())?;
+            let bytes = random_key()?;
             match write_private(state, &bytes)?.persist_noclobber(&path) {
                 Ok(_) => bytes,
                 Err(error) if error.error.kind() == ErrorKind::AlreadyExists => read_private(&path)?.0,
@@ -85,23 +84,12 @@ fn write_private(state: &Path, bytes: &KeyBytes) -> Option<NamedTempFile> {
     Some(file)
 }
 
-/// A key that nothing keeps.
-pub(crate) fn passing_key() -> Option<DigestKey> {
-    let mut bytes = KeyBytes::default();
-    fill(bytes.as_mut_slice())?;
-    Some(DigestKey::new(*bytes))
-}
-
 /// A folder that only its owner can look into.
 pub(crate) fn private_folder(path: &Path) -> Option<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).ok()?;
     let metadata = fs::symlink_metadata(path).ok()?;
     (metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0)
         .then_some(())
-}
-
-fn fill(bytes: &mut [u8]) -> Option<()> {
-    File::open("/dev/urandom").and_then(|mut random| random.read_exact(bytes)).ok()
 }
 
 /// No link is followed, and no pipe waited for.
@@ -111,6 +99,7 @@ fn as_it_lies() -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::PermissionsExt as _;
 
     use psecret::{SecretName, UserSecret};
@@ -127,7 +116,6 @@ mod tests {
         let one = digest(&own_key(folder.path(), "a.key").unwrap());
         assert_eq!(digest(&own_key(folder.path(), "a.key").unwrap()), one);
         assert_ne!(digest(&own_key(folder.path(), "b.key").unwrap()), one);
-        assert_ne!(digest(&passing_key().unwrap()), digest(&passing_key().unwrap()));
         let path = folder.path().join("a.key");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();

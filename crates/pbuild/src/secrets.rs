@@ -196,7 +196,7 @@ impl Secrets {
         in_build.map(|secret| secret.name().as_str().to_owned()).collect()
     }
 
-    /// Those of a build that are no part of the cache keys of its steps.
+    /// Those of a build that are to be no part of the cache keys of its steps.
     pub(crate) fn unbound(&self) -> BTreeSet<String> {
         self.ids().into_iter().filter(|name| !self.binding.bound().contains(name)).collect()
     }

@@ -28,12 +28,7 @@ impl Place<'_> {
 
     /// The steps whose results hold what was found: those that made it and all after them.
     pub(crate) fn held(&self, report: &Report) -> Vec<String> {
-        let from_last = report.findings().iter().filter_map(|finding| {
-            let from_last = report.stats().layers.checked_sub(finding.layer()?)?;
-            (from_last < self.steps.len()).then_some(from_last)
-        });
-        let count = from_last.max().map_or(0, |most| most + 1);
-        self.steps.iter().rev().take(count).map(|step| step.digest.clone()).collect()
+        pproof::holding(report, self.steps)
     }
 
     /// `Dockerfile:4`, where it is known.

@@ -37,7 +37,7 @@ pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> 
     // Whole or not at all: a build at the same time must not read half a key. What stands there and is none goes.
     let made = folder.join(format!("key.{}", random_name()?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).ok()?;
-    let written = offered.or_else(random).and_then(|key| file.write_all(key.as_slice()).ok());
+    let written = offered.or_else(random_key).and_then(|key| file.write_all(key.as_slice()).ok());
     drop(file);
     if written.is_some() && fs::symlink_metadata(&path).is_ok_and(|there| !there.is_file() || there.len() != 32) {
         let _ = fs::remove_file(&path);
@@ -54,7 +54,7 @@ pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> 
 /// A key that nothing keeps.
 #[must_use]
 pub fn passing_key() -> Option<DigestKey> {
-    Some(DigestKey::new(*random()?))
+    Some(DigestKey::new(*random_key()?))
 }
 
 fn read_key(path: &Path) -> Option<KeyBytes> {
@@ -67,14 +67,16 @@ fn read_key(path: &Path) -> Option<KeyBytes> {
     Some(bytes)
 }
 
-fn random() -> Option<KeyBytes> {
+/// A new key; `None` where the kernel gives no random bytes.
+#[must_use]
+pub fn random_key() -> Option<KeyBytes> {
     let mut bytes = Zeroizing::new([0; 32]);
     File::open("/dev/urandom").and_then(|mut source| source.read_exact(bytes.as_mut_slice())).ok()?;
     Some(bytes)
 }
 
 fn random_name() -> Option<String> {
-    Some(random()?.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Some(random_key()?.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The steps of which a note says that they leaked.

@@ -124,12 +124,7 @@ impl Graph {
     /// The steps whose results hold what was found in a platform's image: the first one with a finding, and all after it.
     #[must_use]
     pub fn holding(&self, report: &Report, platform: Option<&str>) -> Vec<String> {
-        let from_last = |finding: &Finding| report.stats().layers.checked_sub(finding.layer()?);
-        let of_chain = self.chain(platform).unwrap_or_default().len();
-        let first = report.findings().iter().filter_map(from_last).filter(|from_last| *from_last < of_chain).max();
-        first
-            .map(|first| self.from_layer(platform, first).map(|step| step.digest.clone()).collect())
-            .unwrap_or_default()
+        holding(report, self.chain(platform).unwrap_or_default())
     }
 
     /// Hands the secrets to the steps of one platform, and remembers them.
@@ -284,6 +279,15 @@ impl Graph {
             place: step.source.as_ref().map(|lines| (lines.file.clone(), lines.first)),
         })
     }
+}
+
+/// The same, for a chain that is no image's.
+#[must_use]
+pub fn holding(report: &Report, chain: &[ChainStep]) -> Vec<String> {
+    let from_last = |finding: &Finding| report.stats().layers.checked_sub(finding.layer()?);
+    let first = report.findings().iter().filter_map(from_last).filter(|from_last| *from_last < chain.len()).max();
+    let count = first.map_or(0, |first| first + 1);
+    chain.iter().rev().take(count).map(|step| step.digest.clone()).collect()
 }
 
 fn pairs(text: &str) -> BTreeSet<(char, char)> {

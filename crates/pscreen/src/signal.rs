@@ -154,8 +154,9 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Lines};
     use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-    use std::process::{Command, Stdio};
+    use std::process::{Child, ChildStdout, Command, Stdio};
     use std::time::Duration;
 
     use rustix::process::{Pid, Signal as Number, kill_process};
@@ -186,6 +187,19 @@ mod tests {
 
     const CHILD: &str = "PCLI_TEST_SIGNAL_CHILD";
 
+    /// The child of a test, which is the test itself once more, and the lines that it says.
+    fn child_of(test: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([test, "--exact", "--nocapture"])
+            .env(CHILD, "1")
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines)
+    }
+
     /// A child that says `ready`, and `first` after the first signal, and then cleans up for ever.
     #[test]
     fn the_first_signal_cancels_and_the_second_ends_the_process_b7() {
@@ -205,14 +219,7 @@ mod tests {
             (Number::HUP, Number::INT, "first Terminate", 130),
         ] {
             let test = "signal::tests::the_first_signal_cancels_and_the_second_ends_the_process_b7";
-            let mut child = Command::new(std::env::current_exe().unwrap())
-                .args([test, "--exact", "--nocapture"])
-                .env(CHILD, "1")
-                .stdout(Stdio::piped())
-                .process_group(0)
-                .spawn()
-                .unwrap();
-            let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+            let (mut child, mut lines) = child_of(test);
             let mut wait_for = |text: &str| lines.find(|line| line.as_ref().unwrap().contains(text)).unwrap().unwrap();
             let pid = Pid::from_child(&child);
             wait_for("ready");
@@ -238,14 +245,7 @@ mod tests {
             });
         }
         for (number, code) in [(Number::INT, 130), (Number::TERM, 143)] {
-            let mut child = Command::new(std::env::current_exe().unwrap())
-                .args([test, "--exact", "--nocapture"])
-                .env(CHILD, "1")
-                .stdout(Stdio::piped())
-                .process_group(0)
-                .spawn()
-                .unwrap();
-            let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+            let (mut child, mut lines) = child_of(test);
             lines.find(|line| line.as_ref().unwrap().contains("ready")).unwrap().unwrap();
             kill_process(Pid::from_child(&child), number).unwrap();
             assert_eq!(child.wait().unwrap().code(), Some(code));

@@ -1,7 +1,7 @@
 //! The part of `pbuild` in a build that is being prepared: its graph is checked and gets the secrets, and its results are
 //! searched before they are returned.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use pbuildkit::{AskedSecret, Prepared, Refusal, Transform};
@@ -109,7 +109,7 @@ impl Injection {
     /// The marks of the cache records of this build.
     pub(crate) fn marks(&self) -> Marks {
         let commands = self.graph.steps().iter().map(|step| step.command.clone()).collect();
-        Marks { names: self.graph.names().clone(), commands, contexts: true }
+        Marks { names: self.graph.names().clone(), commands, contexts: false }
     }
 
     /// The marks of the cache records of one step of a platform's image and of the steps after it. The layer of the step is
@@ -124,11 +124,15 @@ impl Injection {
         }
     }
 
+    /// The secrets that are no part of the cache keys of steps.
+    pub(crate) fn unbound(&self) -> BTreeSet<String> {
+        let bound = &self.graph.plan().bindings;
+        self.graph.known().iter().filter(|name| !bound.contains_key(*name)).cloned().collect()
+    }
+
     /// The doubts while the build still runs: a step that does not ask may be cached, or another build's.
     fn doubts(&self) -> Doubts {
-        let bound = &self.graph.plan().bindings;
-        let unbound = self.graph.known().iter().filter(|name| !bound.contains_key(*name)).cloned().collect();
-        Doubts::of_unknown_states(&unbound, self.graph.steps(), &self.asked)
+        Doubts::of_unknown_states(&self.unbound(), self.graph.steps(), &self.asked)
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn holding(report: &Report, platform: Option<&str>, injection: &Injec
     let layers: Option<Vec<usize>> = layers.map(|layer| layer.map(|layer| layer.from_last)).collect();
     match layers.and_then(|layers| layers.into_iter().max()) {
         Some(from_last) if report.not_listed() == 0 => injection.marks_from(platform, from_last),
-        _ => Marks { contexts: false, ..injection.marks() },
+        _ => injection.marks(),
     }
 }
 

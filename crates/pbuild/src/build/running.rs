@@ -73,7 +73,7 @@ impl<'a> Running<'a> {
         };
         let offers = tell_offers(&scene, &trace.injection, &states, &result.asked_secrets);
         let doubts =
-            Doubts::new(&scene.secrets.unbound(), trace.injection.graph().steps(), &states, &result.asked_secrets);
+            Doubts::new(&trace.injection.unbound(), trace.injection.graph().steps(), &states, &result.asked_secrets);
         doubts.cached().iter().for_each(|doubt| scene.edge.stderr.warning(&doubt.of_cached()));
         let built = outputs.store().map(|_| built_image(&result)).transpose()?;
         if let Err(error) = trace.injection.graph().check_patterns() {

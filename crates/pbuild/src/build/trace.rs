@@ -47,7 +47,7 @@ impl Trace {
     pub(super) async fn refuse_context(&self, scene: &Scene<'_>, leaks: Vec<ContextLeak>) -> Refusal {
         // The file itself was never sent, so that no record holds the value, and the builder drops by itself what came of a
         // transfer that did not end.
-        let marks = Marks { contexts: false, ..self.injection.marks() };
+        let marks = self.injection.marks();
         if let Err(error) = self.before.restore(&scene.site.builder, &marks, &Marks::default()).await {
             scene.edge.stderr.warning(&format!(
                 "what was sent of the context could not be removed: {error}; run `docker builder prune`"
