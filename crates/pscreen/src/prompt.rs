@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rpassword::ConfigBuilder;
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 
 use crate::{Ending, Exit};
 
-/// The terminal on which a question stands, and how it was set before.
+/// The terminal on which a question stands, and how it was set before. The terminal is set only by whoever holds this lock, so
+/// that nothing sets it once more behind the one that gives it back.
 static ASKED: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
 /// Asks, and waits for a line. Ctrl-C, and every other signal, ends the process with the terminal as it was before: while
@@ -18,14 +20,15 @@ static ASKED: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 ///
 /// When there is no terminal.
 pub fn ask(question: &str) -> io::Result<String> {
-    let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+    let mut terminal = File::options().read(true).write(true).open("/dev/tty")?;
     let before = tcgetattr(&terminal)?;
-    let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
-    *asked() = Some((terminal.try_clone()?, before.clone()));
-    // Before the question is shown: whoever answers at once is not echoed either.
-    tcsetattr(&terminal, OptionalActions::Now, &silent)?;
-    let answer = rpassword::prompt_password(question);
+    {
+        let mut asked = asked();
+        // Before the question is shown: whoever answers at once is not echoed either.
+        tcsetattr(&terminal, OptionalActions::Now, &silent(&before))?;
+        *asked = Some((terminal.try_clone()?, before.clone()));
+    }
+    let answer = read(&mut terminal, question);
     if answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
         end(Ending::Interrupt);
     }
@@ -33,6 +36,24 @@ pub fn ask(question: &str) -> io::Result<String> {
     tcsetattr(&terminal, OptionalActions::Now, &before)?;
     *asked = None;
     answer
+}
+
+/// Without echo, and each key at once: the kernel keeps no line of more than 4,095 bytes, and some secrets are longer.
+fn silent(before: &Termios) -> Termios {
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+    silent.special_codes[SpecialCodeIndex::VMIN] = 1;
+    silent.special_codes[SpecialCodeIndex::VTIME] = 0;
+    silent
+}
+
+/// The library edits the line, and is kept from the terminal's settings.
+fn read(terminal: &mut File, question: &str) -> io::Result<String> {
+    terminal.write_all(question.as_bytes())?;
+    let keys = ConfigBuilder::new().input_reader(terminal.try_clone()?).output_discard().build();
+    let answer = rpassword::read_password_with_config(keys)?;
+    terminal.write_all(b"\n")?;
+    Ok(answer)
 }
 
 /// Ends the process if a question stands on the terminal.
