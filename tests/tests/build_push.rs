@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use acceptance::{Registry, on_every_engine};
-use ptest::{Canary, Engine, Flavour, Outcome, Scene};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ptest::{Canary, Engine, Flavour, Outcome, Scene, Tool};
 use serde_json::{Value, json};
 
 on_every_engine!(
@@ -42,9 +44,12 @@ impl<'a> Push<'a> {
     }
 
     fn run_on(&self, docker_host: &str, arguments: &[&str]) -> Outcome {
+        self.tool(arguments).env("DOCKER_HOST", docker_host).run()
+    }
+
+    fn tool(&self, arguments: &[&str]) -> Tool<'_> {
         let tool = self.scene.pbuild().args(["build", "-t", &self.name, "--secret", "id=TOKEN"]).args(arguments);
-        let tool = tool.arg(".").env("DOCKER_HOST", docker_host);
-        tool.env("TOKEN", self.token.text()).env("PATH", self.path()).run()
+        tool.arg(".").env("TOKEN", self.token.text()).env("PATH", self.path())
     }
 
     fn path(&self) -> String {
@@ -110,6 +115,15 @@ fn a_clean_image_goes_to_a_registry_that_asks_who_one_is(engine: &Engine) {
     push.dockerfile("; echo other > /other");
     push.run(&["--push", "-q"]).expect_code(0);
     assert!(there().is_some_and(|now| now != digest));
+
+    // Docker's variable goes before its file.
+    push.configure(&auths("me", "wrong"));
+    let pair = STANDARD.encode(format!("me:{}", password.text()));
+    let variable = |auth: &str| json!({"auths": {push.host(): {"auth": auth}}}).to_string();
+    push.tool(&["--push"]).env("DOCKER_AUTH_CONFIG", variable(&pair)).run().expect_code(0).expect_stderr("clean");
+    push.tool(&["--push"]).env("DOCKER_AUTH_CONFIG", variable("bm9ib2R5Om5v")).run().expect_code(1);
+    let broken = push.tool(&["--push"]).env("DOCKER_AUTH_CONFIG", format!("{{\"auths\": {pair}}}")).run();
+    broken.expect_code(2).expect_stderr("DOCKER_AUTH_CONFIG");
     let told = engine.docker(&["image", "inspect", &push.name]);
     push.scene.oracle().check_bytes("inspect", &told);
 }

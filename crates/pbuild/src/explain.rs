@@ -93,6 +93,7 @@ impl Explain for PlanError {
             | Self::BuildArgument
             | Self::Input { .. }
             | Self::Step(_)
+            | Self::SourcePolicy(_)
             | Self::Label
             | Self::ExtraHost { .. } => diagnostic,
         }
@@ -194,6 +195,9 @@ impl Explain for BuildkitError {
             Self::Refused { source } => {
                 Diagnostic::error(self.to_string(), Exit::Failed).note(quoted(&source.to_string()))
             }
+            Self::TooOld { .. } => Diagnostic::from_error(self, Exit::Failed)
+                .note("it would build without it, so nothing was built")
+                .help("Docker 23 or newer has it"),
             Self::Unexpected { .. } => Diagnostic::from_error(self, Exit::Failed),
         }
     }

@@ -19,6 +19,7 @@ mod image_name;
 mod question;
 mod settled;
 mod source;
+mod source_policy;
 pub(crate) mod ssh;
 mod stdin;
 mod step_options;

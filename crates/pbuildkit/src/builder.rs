@@ -227,6 +227,9 @@ impl Builder {
         transform: Option<&mut T>,
         updates: mpsc::Sender<StatusUpdate>,
     ) -> Result<BuildResult, BuildError<T::Error>> {
+        if request.source_policy.is_some() && !self.capabilities().await?.operation(Capabilities::SOURCE_POLICY) {
+            return Err(BuildkitError::TooOld { what: "a source policy" }.into());
+        }
         let mut request = request;
         if matches!(self.transport, Transport::Plain(_)) {
             // There is no engine whose images could be meant.
@@ -361,6 +364,7 @@ fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_br
             ..control::CacheOptions::default()
         }),
         entitlements: request.entitlements.clone(),
+        source_policy: request.source_policy.clone().map(|policy| policy.0),
         internal: request.history == History::Nothing,
         ..control::SolveRequest::default()
     }

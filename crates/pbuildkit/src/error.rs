@@ -40,6 +40,12 @@ pub enum BuildkitError {
         /// BuildKit's explanation.
         source: BuildFailure,
     },
+    /// The BuildKit of this builder does not know what the build asks for, and would build without it.
+    #[error("this builder's BuildKit is too old for {what}")]
+    TooOld {
+        /// What it does not know.
+        what: &'static str,
+    },
     /// BuildKit's answer is not one that we understand.
     #[error("BuildKit's answer is not understood: {problem}")]
     Unexpected {

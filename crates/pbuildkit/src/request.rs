@@ -9,6 +9,7 @@ use pgateway::CacheEntry;
 use sha2::{Digest, Sha256};
 
 use crate::filesync::Local;
+use crate::policy::SourcePolicy;
 use crate::session::content::ContentStores;
 use crate::session::observer::ContextObserver;
 use crate::session::receive::Receiver;
@@ -48,6 +49,9 @@ pub struct BuildRequest {
     pub observer: Option<Arc<dyn ContextObserver>>,
     /// What the build may do beyond the usual, such as `network.host`.
     pub entitlements: Vec<String>,
+    /// Which sources the build may use. Needs [`Capabilities::SOURCE_POLICY`](pgateway::Capabilities::SOURCE_POLICY): a
+    /// builder without it would build as if there were none, so the build is refused there.
+    pub source_policy: Option<SourcePolicy>,
     /// What the engine keeps of the build's log.
     pub history: History,
     /// Caches to read.
@@ -114,6 +118,7 @@ impl BuildRequest {
             content: ContentStores::default(),
             observer: None,
             entitlements: Vec::new(),
+            source_policy: None,
             history: History::Keep,
             cache_imports: Vec::new(),
             cache_exports: Vec::new(),

@@ -23,6 +23,8 @@ impl Capabilities {
     pub const SEVERAL_EXPORTERS: &str = "exporter.multiple";
     /// The bridge can run containers over states.
     pub const CONTAINERS: &str = "gateway.exec";
+    /// An operation: sources are held against a policy.
+    pub const SOURCE_POLICY: &str = "source.policy";
 
     /// Whether operations (LLB) may use this, for example [`Capabilities::SECRET_ENVIRONMENT`].
     ///

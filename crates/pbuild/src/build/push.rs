@@ -33,7 +33,7 @@ impl<'a> Push<'a> {
     /// A push from the engine that has the image. Nothing is read or sent yet.
     pub(crate) fn new(engine: &'a Engine, image: &'a Audited, edge: &'a Edge) -> Self {
         let folder = Environment::of_process().docker_folder();
-        let registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
+        let registries = Registries::of_docker(folder);
         Self { engine, image, edge, registries, logins: HashMap::new() }
     }
 

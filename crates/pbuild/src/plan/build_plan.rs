@@ -5,10 +5,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use papp::Manifest;
+use pbuildkit::SourcePolicy;
 
 use super::context::{Context, Dockerfile, dockerfile, elsewhere};
 use super::error::PlanError;
 use super::image_name::ImageName;
+use super::source_policy::source_policy;
 use super::stdin::DOCKERFILE_LIMIT;
 use super::step_options::StepAttributes;
 use crate::command::build::BuildArguments;
@@ -37,6 +39,8 @@ pub(crate) struct BuildPlan {
     pub(super) layouts: BTreeMap<String, PathBuf>,
     /// The permissions beyond the usual ones, which BuildKit takes separately.
     pub(super) entitlements: Vec<String>,
+    /// The policy that the sources of the build are held against.
+    pub(super) source_policy: Option<SourcePolicy>,
     /// How much of the Dockerfile is built.
     pub(super) extent: Extent,
 }
@@ -100,11 +104,13 @@ impl BuildPlan {
             locals: steps.locals,
             layouts: steps.layouts,
             entitlements,
+            source_policy: source_policy(&environment)?,
             extent: if arguments.recipe.target.is_some() { Extent::Part } else { Extent::Whole },
         };
         // As docker's client: the variable stands where no flag does.
         let of_environment = || environment("DOCKER_DEFAULT_PLATFORM").unwrap_or_default();
         let platforms = if arguments.platforms.is_empty() { of_environment() } else { arguments.platforms.join(",") };
+        let platforms = platforms_in_full(&platforms);
         let target = arguments.recipe.target.as_deref().or(defaults.and_then(|build| build.target.as_deref()));
         plan.set("target", target);
         plan.set("platform", Some(platforms.as_str()).filter(|platforms| !platforms.is_empty()));
@@ -180,6 +186,27 @@ impl BuildPlan {
             Dockerfile::InContext { name } => PathBuf::from(name),
         }
     }
+}
+
+/// The platforms of a list between commas, with docker's word for the one of this client, `local`, written out.
+fn platforms_in_full(list: &str) -> String {
+    let words = list.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let platforms: Vec<String> =
+        words.map(|word| if word == "local" { local_platform() } else { word.into() }).collect();
+    platforms.join(",")
+}
+
+/// The platform of this program, in the words of the OCI's image specification.
+fn local_platform() -> String {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "arm" => "arm/v7",
+        "powerpc64" => "ppc64le",
+        other => other,
+    };
+    format!("linux/{architecture}")
 }
 
 /// The variable, and the build argument, of the date that a reproducible image has.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::image_name::ImageNameError;
+use super::source_policy::SourcePolicyError;
 use super::step_options::StepOptionError;
 
 /// Why the recipe of a build cannot be followed.
@@ -38,6 +39,9 @@ pub(crate) enum PlanError {
         /// Why.
         source: std::io::Error,
     },
+    /// The source policy.
+    #[error(transparent)]
+    SourcePolicy(#[from] SourcePolicyError),
     /// A flag about steps or further contexts.
     #[error(transparent)]
     Step(#[from] StepOptionError),

@@ -128,6 +128,7 @@ impl SettledPlan {
         request.attributes.extend(self.hosts(gateway).map(|hosts| ("add-hosts".to_owned(), hosts)));
         request.exporters = Vec::new();
         request.entitlements.clone_from(&plan.entitlements);
+        request.source_policy.clone_from(&plan.source_policy);
         match &plan.context {
             Context::Directory(path) => {
                 request.locals.insert("context".to_owned(), Local::Directory(path.clone()));
@@ -150,7 +151,7 @@ impl SettledPlan {
             let store = ContentStore { folder: folder.clone(), writable: false };
             request.content.0.insert(format!("oci:{name}"), store);
         }
-        request.registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
+        request.registries = Registries::of_docker(folder);
         request
     }
 }

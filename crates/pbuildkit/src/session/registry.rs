@@ -1,7 +1,8 @@
 //! Registry credentials, from where docker keeps them.
 //!
 //! BuildKit asks for a host's user and password and talks to the registry itself. Facts: docker/cli
-//! `cli/config/credentials`, docker/docker-credential-helpers (protocol of the helper programs).
+//! `cli/config/credentials` and `cli/config/memorystore` (`DOCKER_AUTH_CONFIG`, since 28.3), docker/docker-credential-helpers
+//! (protocol of the helper programs).
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -26,10 +27,14 @@ const HELPER_PATIENCE: Duration = Duration::from_secs(60);
 const HUB_HOST: &str = "registry-1.docker.io";
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
+/// The variable that holds credentials in the form of `config.json`, as GitLab's runners set it.
+const VARIABLE: &str = "DOCKER_AUTH_CONFIG";
+
 /// Where registry credentials come from. They are read when a registry asks, and not kept.
 #[derive(Clone, Debug)]
 pub struct Registries {
     docker_folder: Option<PathBuf>,
+    environment: fn(&str) -> Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -44,13 +49,14 @@ impl Registries {
     /// No credentials: every registry sees a stranger.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { docker_folder: None }
+        Self { docker_folder: None, environment: |_| None }
     }
 
-    /// The credentials in `config.json` of the docker client's folder, and those of the helpers that it names.
+    /// The credentials that docker's client has: those of `DOCKER_AUTH_CONFIG`, else those in `config.json` of its folder and
+    /// of the helpers that the file names.
     #[must_use]
-    pub fn of_docker(folder: PathBuf) -> Self {
-        Self { docker_folder: Some(folder) }
+    pub fn of_docker(folder: Option<PathBuf>) -> Self {
+        Self { docker_folder: folder, environment: |name| std::env::var(name).ok() }
     }
 
     /// User and password for a registry's host; both empty for a stranger, the user alone for a token.
@@ -64,22 +70,42 @@ impl Registries {
     }
 
     async fn credentials(&self, host: &str) -> Result<CredentialsResponse, Status> {
+        let key = if host == HUB_HOST { HUB_KEY } else { host };
+        if let Some(entry) = self.of_variable(key)? {
+            return Ok(of_entry(entry));
+        }
         let Some(folder) = &self.docker_folder else { return Ok(CredentialsResponse::default()) };
         let mut configuration =
             DockerConfiguration::read(folder).map_err(|error| Status::unavailable(error.to_string()))?;
-        let key = if host == HUB_HOST { HUB_KEY } else { host };
         let helper = configuration.credential_helpers.get(key).or(configuration.credentials_store.as_ref());
         if let Some(helper) = helper.filter(|helper| !helper.is_empty()) {
             return ask_helper(helper, key).await;
         }
-        let entry = configuration.auths.remove(key).or_else(|| {
-            // Files written by hand have a scheme or a path: `https://registry.example/v2/`.
-            let keys: Vec<String> = configuration.auths.keys().cloned().collect();
-            let found = keys.into_iter().find(|candidate| host_of(candidate) == host)?;
-            configuration.auths.remove(&found)
-        });
-        Ok(entry.map(of_entry).unwrap_or_default())
+        Ok(take_entry(&mut configuration, key).map(of_entry).unwrap_or_default())
     }
+
+    /// The entry of the variable.
+    fn of_variable(&self, key: &str) -> Result<Option<RegistryEntry>, Status> {
+        let Some(text) = (self.environment)(VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
+        // The parser's own words may quote the text, which holds credentials.
+        let mut configuration: DockerConfiguration = serde_json::from_str(&text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Status::unavailable(format!(
+                "{VARIABLE} is no JSON of docker's, at line {line}, column {column}: write {{\"auths\": {{…}}}}, or unset it"
+            ))
+        })?;
+        Ok(take_entry(&mut configuration, key))
+    }
+}
+
+/// Takes the entry of a registry, by docker's key for it.
+fn take_entry(configuration: &mut DockerConfiguration, key: &str) -> Option<RegistryEntry> {
+    configuration.auths.remove(key).or_else(|| {
+        // Files written by hand have a scheme or a path: `https://registry.example/v2/`.
+        let keys: Vec<String> = configuration.auths.keys().cloned().collect();
+        let found = keys.into_iter().find(|candidate| host_of(candidate) == key)?;
+        configuration.auths.remove(&found)
+    })
 }
 
 fn host_of(key: &str) -> &str {
@@ -179,8 +205,34 @@ mod tests {
     async fn lookup(configuration: &str, host: &str) -> (String, String) {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("config.json"), configuration).unwrap();
-        let answer = Registries::of_docker(folder.path().into()).credentials(host).await.unwrap();
+        let registries = Registries { environment: |_| None, ..Registries::of_docker(Some(folder.path().into())) };
+        let answer = registries.credentials(host).await.unwrap();
         (answer.username, answer.secret)
+    }
+
+    #[tokio::test]
+    async fn the_variable_goes_before_the_file() {
+        let folder = TempDir::new().unwrap();
+        let file =
+            format!(r#"{{"auths": {{"a.example": {{"auth": "{0}"}}, "b.example": {{"auth": "{0}"}}}}}}"#, "ZmlsZTpx");
+        fs::write(folder.path().join("config.json"), file).unwrap();
+        let of = |environment| Registries { environment, ..Registries::of_docker(Some(folder.path().into())) };
+        let registries = of(|name| {
+            let text = format!(
+                r#"{{"auths": {{"https://a.example/v2/": {{"auth": "{}"}}}}, "credHelpers": {{}}}}"#,
+                "dmFyOnE="
+            );
+            (name == VARIABLE).then_some(text)
+        });
+        assert_eq!(registries.login("a.example").await.unwrap().0, "var");
+        assert_eq!(registries.login("b.example").await.unwrap().0, "file");
+        let alone = Registries { docker_folder: None, ..registries };
+        assert_eq!(alone.login("a.example").await.unwrap().0, "var");
+        assert_eq!(alone.login("b.example").await.unwrap().0, "");
+        let broken = of(|_| Some("{\"auths\": {\"a.example\": {\"auth\": hunter22".to_owned()));
+        let error = broken.login("a.example").await.unwrap_err();
+        assert!(error.contains("DOCKER_AUTH_CONFIG") && !error.contains("hunter"), "{error}");
+        assert_eq!(of(|_| Some(String::new())).login("a.example").await.unwrap().0, "file");
     }
 
     #[tokio::test]
@@ -204,7 +256,7 @@ mod tests {
     async fn a_helper_s_name_cannot_lead_to_another_program() {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("config.json"), r#"{"credsStore": "../../bin/true"}"#).unwrap();
-        let answer = Registries::of_docker(folder.path().into()).credentials("r.example").await;
+        let answer = Registries::of_docker(Some(folder.path().into())).credentials("r.example").await;
         assert_eq!(answer.unwrap_err().code(), tonic::Code::Unavailable);
     }
 

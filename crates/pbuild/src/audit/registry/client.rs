@@ -55,7 +55,7 @@ impl Client {
         let folder = Environment::of_process().docker_folder();
         Ok(Self {
             reference: reference.clone(),
-            registries: folder.map_or_else(Registries::anonymous, Registries::of_docker),
+            registries: Registries::of_docker(folder),
             tls: authority::configuration(reference.host(), &authority::folders())?,
             authorization: Mutex::new(None),
         })

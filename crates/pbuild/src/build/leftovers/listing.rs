@@ -63,6 +63,7 @@ fn failing(error: &BuildkitError) -> Vec<&str> {
         | BuildkitError::Podman { .. }
         | BuildkitError::NoAnswer { .. }
         | BuildkitError::Lost { .. }
+        | BuildkitError::TooOld { .. }
         | BuildkitError::Unexpected { .. } => Vec::new(),
     }
 }
