@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use acceptance::ImageName;
+use acceptance::{ImageName, on_every_engine};
 use ptest::{Engine, Flavour, Scene};
 
 /// The long flags of a help text.
@@ -118,4 +118,67 @@ fn variables_of_docker_s_client_are_read() {
     json.expect_code(0).expect_stderr("\"vertexes\"");
     assert!(!build("BUILDKIT_PROGRESS", "rawjson", &["--progress", "plain"]).stderr().contains("\"vertexes\""));
     build("BUILDKIT_PROGRESS", "loud", &[]).expect_code(2).expect_stderr("BUILDKIT_PROGRESS");
+}
+
+/// Scripts write `--no-cache=$NO_CACHE`, and wrappers append what stands there already.
+#[test]
+fn flags_are_written_in_docker_s_ways() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let image = ImageName::new(&engine, "ways");
+    scene.write("Dockerfile", format!("FROM busybox\nRUN grep -c one /etc/hosts > /hosts; echo {}\n", image.as_str()));
+    for words in [
+        &["--no-cache=false"][..],
+        &["--no-cache=true", "--no-cache=false"],
+        &["--pull=false", "--push=false", "--load=true"],
+        &["--quiet=true", "--force-rm=true", "--compress=false", "--check=false"],
+        &["-q", "--progress", "plain", "--progress", "quiet"],
+        &["-f", "nothere", "-f", "Dockerfile"],
+        &["-f", "", "--target=", "--network=", "--cache-from=", "--cache-to=", "--secret=", "--ssh=", "-o", ""],
+        &["--iidfile=", "--metadata-file=", "--annotation=", "--add-host=", "--allow=", "--platform="],
+        &["--network", "none", "--network", "default", "--shm-size", "1.5g", "--shm-size", "0", "--platform", "local"],
+        &["--add-host", "one:10.0.0.1,two:10.0.0.2"],
+    ] {
+        scene.pbuild().args(["build", "-t", image.as_str()]).args(words).arg(".").run().expect_code(0);
+    }
+    assert_eq!(image.run(&["cat", "/hosts"]), "1\n");
+    for words in [["build", "--print=outline", "."], ["build", "--call=subrequests.describe", "."]] {
+        scene.pbuild().args(words).run().expect_code(0);
+    }
+    scene.pbuild().args(["build", "--no-cache=perhaps", "."]).run().expect_code(2).expect_stderr("--no-cache");
+    scene.pbuild().args(["build", "-q", "--progress=plain", "."]).run().expect_code(2).expect_stderr("--quiet");
+}
+
+on_every_engine!(a_source_policy_holds_with_secrets_and_without);
+
+/// A supply chain's rules, which docker's client takes from a variable.
+fn a_source_policy_holds_with_secrets_and_without(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("TOKEN");
+    let image = ImageName::new(engine, "policy");
+    scene.write("Dockerfile", format!("FROM busybox\nRUN echo {} > /made\n", image.as_str()));
+    let build = |policy: &str, secret: bool| {
+        let path = scene.write("policy.json", policy);
+        let tool = scene.pbuild().args(["build", "-t", image.as_str()]).env("TOKEN", token.text());
+        let tool = if secret { tool.args(["--secret", "id=TOKEN"]) } else { tool };
+        tool.arg(".").env("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", path.display().to_string()).run()
+    };
+    let rule = |action: &str, name: &str| {
+        let identifier = format!("docker-image://docker.io/library/{name}*");
+        format!(r#"{{"rules": [{{"action": "{action}", "selector": {{"identifier": "{identifier}"}}}}]}}"#)
+    };
+    for secret in [false, true] {
+        let denied = build(&rule("DENY", "busybox"), secret);
+        denied.expect_code(1);
+        let other = build(&rule("DENY", "other"), secret);
+        if engine.flavour() == Flavour::Old {
+            // It knows no policies and would build.
+            denied.expect_stderr("too old for a source policy");
+            other.expect_code(1);
+        } else {
+            denied.expect_stderr("denied by policy");
+            other.expect_code(0);
+        }
+        build(&rule("FORBID", "busybox"), secret).expect_code(2).expect_stderr("ALLOW, DENY or CONVERT");
+    }
 }

@@ -125,7 +125,7 @@ fn lists_advice_and_doctors_follow_their_schemas() {
 }
 
 #[test]
-fn the_line_among_buildkits_follows_its_schema() {
+fn the_lines_among_buildkits_follow_their_schema() {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);
     let token = scene.oracle().token("TOKEN");
@@ -134,8 +134,27 @@ fn the_line_among_buildkits_follows_its_schema() {
     let words = ["build", "--progress", "rawjson", "-t", image.as_str(), "--secret", "id=TOKEN", "."];
     let outcome = scene.pbuild().args(words).env("TOKEN", token.text()).run();
     outcome.expect_code(0);
-    let line = outcome.stderr().lines().find(|line| line.starts_with("{\"pbuild\"")).map(str::to_owned);
-    follows("build-offers", line.expect("a line of ours").as_bytes());
+    let stderr = outcome.stderr();
+    let ours: Vec<&str> = stderr.lines().filter(|line| line.starts_with("{\"pbuild\"")).collect();
+    ours.iter().for_each(|line| follows("build-events", line.as_bytes()));
+    assert_eq!(ours.iter().filter(|line| line.contains("\"offers\"")).count(), 1, "{ours:?}");
+    assert!(ours.iter().any(|line| line.contains("\"label\":\"audit\"") && line.contains("clean")), "{ours:?}");
+    // Programs read every line, and each step of a line once, begun before it ends.
+    let time = |step: &serde_json::Value, key: &str| step[key].as_str().map(str::to_owned);
+    for line in stderr.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        let steps: Vec<&serde_json::Value> = event["vertexes"].as_array().into_iter().flatten().collect();
+        let names: std::collections::BTreeSet<&str> = steps.iter().filter_map(|step| step["digest"].as_str()).collect();
+        assert_eq!(names.len(), steps.len(), "{line}");
+        assert!(
+            steps.iter().all(|step| step["completed"].is_null() || time(step, "started") <= time(step, "completed"))
+        );
+    }
+    // A failure is told in the same form.
+    scene.write("Dockerfile", "FROM busybox\nRUN exit 7\n");
+    let failed = scene.pbuild().args(words).env("TOKEN", token.text()).run();
+    failed.expect_code(1).expect_stderr("\"label\":\"error\"");
+    assert!(failed.stderr().lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{failed:?}");
 }
 
 #[test]

@@ -2,15 +2,17 @@
 
 pub(crate) mod audit;
 pub(crate) mod build;
+mod docker_words;
 pub(crate) mod ignored;
 pub(crate) mod plugin;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use audit::AuditArguments;
-use build::{BuildArguments, RecipeArguments};
+use build::{BuildArguments, ProgressMode, RecipeArguments};
 
 /// Builds container images with secrets that stay out of them
 #[derive(Debug, Parser)]
@@ -21,12 +23,31 @@ pub struct CommandLine {
     pub(crate) command: Command,
 }
 
+impl CommandLine {
+    /// Reads a command line, the program's name first; the flags of `pbuild build` may be written in any of docker's ways. Ends
+    /// the process with help or with an error, as [`Parser::parse_from`] does.
+    #[must_use]
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Self {
+        let mut command = Self::command();
+        command.build();
+        Self::parse_from(docker_words::translate(&command, words))
+    }
+
+    /// Whether standard error is for programs: each of its lines is a JSON object (`--progress rawjson`).
+    pub(crate) fn asks_for_events(&self, environment: impl Fn(&str) -> Option<String>) -> bool {
+        let Command::Build(arguments) = &self.command else { return false };
+        let of_variable = || ProgressMode::of_word(&environment("BUILDKIT_PROGRESS")?);
+        !arguments.quiet && arguments.progress.or_else(of_variable) == Some(ProgressMode::Rawjson)
+    }
+}
+
 /// The commands of pbuild.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Write a first app.toml from the Dockerfile, the env files and the compose file of a project
     New(NewArguments),
     /// Build an image, search every layer for the secrets it was given, and tag it only when none is found
+    #[command(args_override_self = true)]
     Build(Box<BuildArguments>),
     /// Search a finished image for the values of your secrets
     Audit(Box<AuditArguments>),

@@ -64,6 +64,8 @@ pub async fn run(command_line: &CommandLine, stage: Stage) -> Exit {
     let Stage { stderr, stdout, cancellation } = stage;
     // Nobody reads any more, as after `| head`: the build must end in the engine too.
     let (stderr, stdout) = (stderr.cancelling(&cancellation), stdout.cancelling(&cancellation));
+    let environment = |name: &str| std::env::var(name).ok();
+    let stderr = if command_line.asks_for_events(environment) { stderr.as_events() } else { stderr };
     let edge = Edge { stderr, stdout, cancellation, quiet: false };
     match carry_out(&command_line.command, &edge).await {
         Ok(Exit::Done) if edge.stdout.is_closed() || edge.stderr.is_closed() => Exit::Ended(Ending::ReaderGone),

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use pbuild::CommandLine;
 
 fn main() -> ExitCode {
@@ -10,6 +9,6 @@ fn main() -> ExitCode {
     if let Some(exit) = pbuild::run_as_plugin(std::env::args_os()) {
         return exit.into();
     }
-    let command_line = CommandLine::parse();
+    let command_line = CommandLine::read(std::env::args_os());
     pscreen::stage::perform(async |stage| pbuild::run(&command_line, stage).await)
 }

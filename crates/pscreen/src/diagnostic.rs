@@ -47,6 +47,14 @@ enum Part {
 }
 
 impl Diagnostic {
+    /// The word in front of it.
+    pub(crate) fn label(&self) -> &'static str {
+        match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+
     /// An error that ends the tool.
     #[must_use]
     pub fn error(title: impl Into<String>, exit: Exit) -> Self {
@@ -133,8 +141,8 @@ impl Diagnostic {
     pub fn render(&self, redactor: &Redactor) -> String {
         let clean = |text: &str| visible(&redactor.redact(text));
         let (word, style) = match self.severity {
-            Severity::Error => ("error", ERROR),
-            Severity::Warning => ("warning", WARNING),
+            Severity::Error => (self.label(), ERROR),
+            Severity::Warning => (self.label(), WARNING),
         };
         let mut out = String::new();
         let title = clean(&self.title);

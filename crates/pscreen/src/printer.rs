@@ -36,6 +36,16 @@ pub struct Printer {
     sink: Arc<Mutex<Sink>>,
     colour: Colour,
     redactor: Redactor,
+    form: Form,
+}
+
+/// The form of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Lines for people.
+    Lines,
+    /// Each message as one JSON object on a line, for programs that read every line.
+    Events,
 }
 
 struct Sink {
@@ -61,7 +71,7 @@ impl Printer {
     #[must_use]
     pub fn new(writer: Box<dyn Write + Send>, colour: Colour) -> Self {
         let sink = Arc::new(Mutex::new(Sink { writer, closed: false, cancellation: None }));
-        Self { sink, colour, redactor: Redactor::none() }
+        Self { sink, colour, redactor: Redactor::none(), form: Form::Lines }
     }
 
     /// The same writer behind this redactor, from the moment the secrets are known.
@@ -77,6 +87,14 @@ impl Printer {
         self
     }
 
+    /// The same writer, which prints each fact, warning and error as one JSON object on a line:
+    /// `{"pbuild":{"version":1,"message":{"label":"engine","text":"28.5.2 at unix:///var/run/docker.sock"}}}`. Errors and warnings
+    /// have the labels `error` and `warning`, and lines without a label have an empty one. [`bytes`](Self::bytes) stay as they are.
+    #[must_use]
+    pub fn as_events(&self) -> Self {
+        Self { form: Form::Events, ..self.clone() }
+    }
+
     /// The redactor that everything passes.
     #[must_use]
     pub fn redactor(&self) -> &Redactor {
@@ -90,7 +108,18 @@ impl Printer {
 
     /// Prints a fact under its label, on one line: `engine    28.5.2 at unix:///var/run/docker.sock`.
     pub fn fact(&self, label: &str, text: &str) {
-        self.print(&self.fact_line(label, text));
+        match self.form {
+            Form::Lines => self.print(&self.fact_line(label, text)),
+            Form::Events => self.event(label, &one_line(&self.redactor.redact(text))),
+        }
+    }
+
+    /// Prints a message as an event; its text was redacted and cleaned.
+    fn event(&self, label: &str, styled: &str) {
+        let text = anstream::adapter::strip_str(styled).to_string();
+        let message = serde_json::json!({ "label": label, "text": text.trim_end_matches('\n') });
+        let event = serde_json::json!({ "pbuild": { "version": 1, "message": message } });
+        self.write(format!("{event}\n").as_bytes());
     }
 
     pub(crate) fn fact_line(&self, label: &str, text: &str) -> String {
@@ -104,7 +133,11 @@ impl Printer {
 
     /// Prints an error or a warning with all it says.
     pub fn diagnostic(&self, diagnostic: &Diagnostic) {
-        self.print(&diagnostic.render(&self.redactor));
+        let rendered = diagnostic.render(&self.redactor);
+        match self.form {
+            Form::Lines => self.print(&rendered),
+            Form::Events => self.event(diagnostic.label(), &rendered),
+        }
     }
 
     /// Writes bytes as they are, redacted: a report, an image's id. What follows is not joined to it.
@@ -130,9 +163,10 @@ impl Printer {
 
     /// Prints text that was cleaned and styled.
     pub(crate) fn print(&self, styled: &str) {
-        match self.colour {
-            Colour::Ansi => self.write(styled.as_bytes()),
-            Colour::Never => self.write(anstream::adapter::strip_str(styled).to_string().as_bytes()),
+        match (self.form, self.colour) {
+            (Form::Events, _) => self.event("", styled),
+            (Form::Lines, Colour::Ansi) => self.write(styled.as_bytes()),
+            (Form::Lines, Colour::Never) => self.write(anstream::adapter::strip_str(styled).to_string().as_bytes()),
         }
     }
 
@@ -313,5 +347,35 @@ pub(crate) mod tests {
         printer.line("two");
         assert_eq!(cancellation.ending(), Some(Ending::ReaderGone));
         assert!(printer.is_closed() && printer.redacting(redactor()).is_closed());
+    }
+
+    #[test]
+    fn as_events_every_line_is_one_object_without_values() {
+        let paper = Paper::default();
+        let value = "s3cr3t-Value-0123456789";
+        let secret = UserSecret::new(SecretName::new("TOKEN").unwrap(), value.into());
+        let redactor = RedactorBuilder::new().secret(&secret).build().unwrap();
+        let printer = Printer::new(Box::new(paper.clone()), Colour::Ansi).as_events().redacting(redactor);
+        printer.fact("engine", &format!("at {value}\nand on"));
+        printer.warning(&format!("a \u{1b}[2J {value}"));
+        printer.diagnostic(&Diagnostic::error("it failed", crate::Exit::Failed).note("two\nlines").help("mend it"));
+        printer.line("a line");
+        printer.bytes(b"{}\n");
+        let text = paper.text();
+        assert!(!text.contains(value));
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let messages: Vec<(&str, &str)> = lines[..4]
+            .iter()
+            .map(|line| &line["pbuild"]["message"])
+            .map(|message| (message["label"].as_str().expect("a label"), message["text"].as_str().expect("a text")))
+            .collect();
+        assert_eq!(messages[0].0, "engine");
+        assert!(messages[0].1.contains("***TOKEN***"), "{messages:?}");
+        assert!(
+            messages[1].0 == "warning" && messages[1].1.starts_with("warning: a ") && !messages[1].1.contains('\u{1b}')
+        );
+        assert!(messages[2].0 == "error" && messages[2].1.contains("two\n") && messages[2].1.ends_with("mend it"));
+        assert_eq!((messages[3], &lines[4]), (("", "a line"), &serde_json::json!({})));
     }
 }

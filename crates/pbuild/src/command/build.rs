@@ -43,8 +43,8 @@ pub(crate) struct BuildArguments {
     #[arg(long, value_name = "MODE")]
     pub(crate) network: Option<String>,
 
-    /// A line for /etc/hosts of RUN steps, `NAME:IP` or `NAME=IP` (repeatable)
-    #[arg(long = "add-host", value_name = "NAME:IP")]
+    /// A line for /etc/hosts of RUN steps, `NAME:IP` or `NAME=IP` (repeatable, or between commas)
+    #[arg(long = "add-host", value_name = "NAME:IP", value_delimiter = ',')]
     pub(crate) extra_hosts: Vec<String>,
 
     /// How steps run, and what else they can read.
@@ -66,7 +66,7 @@ pub(crate) struct BuildArguments {
     pub(crate) progress: Option<ProgressMode>,
 
     /// Print the image ID and nothing else
-    #[arg(short, long, conflicts_with = "progress")]
+    #[arg(short, long)]
     pub(crate) quiet: bool,
 
     /// Write the image ID to this file
@@ -221,11 +221,11 @@ pub(crate) struct CacheOptions {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CallOptions {
     /// Ask about the Dockerfile instead of building it: `check`, `outline` or `targets`, with `,format=json` for JSON
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, alias = "print", value_name = "METHOD")]
     pub(crate) call: Option<String>,
 
     /// Check the Dockerfile and build nothing; short for `--call check`
-    #[arg(long, conflicts_with = "call")]
+    #[arg(long)]
     pub(crate) check: bool,
 }
 

@@ -62,10 +62,16 @@ pub(crate) struct Choices {
     show: ProgressMode,
 }
 
-/// `BUILDKIT_PROGRESS` with a word that is no way to show progress.
+/// A wish for the progress that cannot be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid BUILDKIT_PROGRESS {0:?}: write auto, plain, tty, rawjson or quiet")]
-pub(crate) struct ProgressError(String);
+pub(crate) enum ProgressError {
+    /// `BUILDKIT_PROGRESS` with a word that is no way to show progress.
+    #[error("invalid BUILDKIT_PROGRESS {0:?}: write auto, plain, tty, rawjson or quiet")]
+    Variable(String),
+    /// `--quiet` beside a `--progress` that shows something.
+    #[error("--progress shows what --quiet hides: leave one of them out")]
+    Quiet,
+}
 
 impl Choices {
     /// Reads the flags; `BUILDKIT_PROGRESS` stands where no flag does, as with docker's client.
@@ -79,9 +85,13 @@ impl Choices {
         let word = environment("BUILDKIT_PROGRESS").filter(|word| !word.is_empty());
         let mode = match (arguments.progress, word) {
             (Some(mode), _) => mode,
-            (None, Some(word)) => flags::ProgressMode::of_word(&word).ok_or(ProgressError(word))?,
+            (None, Some(word)) => flags::ProgressMode::of_word(&word).ok_or(ProgressError::Variable(word))?,
             (None, None) => flags::ProgressMode::Auto,
         };
+        let shown = [flags::ProgressMode::Plain, flags::ProgressMode::Tty, flags::ProgressMode::Rawjson];
+        if arguments.quiet && arguments.progress.is_some_and(|mode| shown.contains(&mode)) {
+            return Err(ProgressError::Quiet);
+        }
         let show = match mode {
             _ if arguments.quiet => ProgressMode::Quiet,
             flags::ProgressMode::Auto => ProgressMode::Auto,
@@ -152,10 +162,17 @@ mod tests {
         let none = BuildArguments::default();
         assert_eq!(show(&none, ""), Ok(ProgressMode::Auto));
         assert_eq!(show(&none, "none"), Ok(ProgressMode::Quiet));
-        assert_eq!(show(&none, "loud"), Err(ProgressError("loud".to_owned())));
+        assert_eq!(show(&none, "loud"), Err(ProgressError::Variable("loud".to_owned())));
         let plain = BuildArguments { progress: Some(flags::ProgressMode::Plain), ..BuildArguments::default() };
         assert_eq!(show(&plain, "tty"), Ok(ProgressMode::Plain));
         let quiet = BuildArguments { quiet: true, ..BuildArguments::default() };
         assert_eq!(show(&quiet, "tty"), Ok(ProgressMode::Quiet));
+        for (progress, expected) in [
+            (flags::ProgressMode::Quiet, Ok(ProgressMode::Quiet)),
+            (flags::ProgressMode::Auto, Ok(ProgressMode::Quiet)),
+            (flags::ProgressMode::Plain, Err(ProgressError::Quiet)),
+        ] {
+            assert_eq!(show(&BuildArguments { progress: Some(progress), ..quiet.clone() }, ""), expected);
+        }
     }
 }

@@ -46,6 +46,7 @@ impl Question {
             "check" | "lint" => Some(LINT),
             "outline" => Some("frontend.outline"),
             "targets" => Some("frontend.targets"),
+            "subrequests.describe" => Some("frontend.subrequests.describe"),
             _ => return Err(wrong()),
         };
         let mut answer = AnswerFormat::Text;

@@ -10,7 +10,7 @@ use crate::oci_layout as oci;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum StepOptionError {
     /// `--shm-size` that is no size.
-    #[error("invalid --shm-size {0:?}: write a number with b, k, m or g, for example 64m")]
+    #[error("invalid --shm-size {0:?}: write a number with b, k, m or g, for example 64m or 1.5g")]
     SharedMemory(String),
     /// `--ulimit` that is no limit, or one below itself.
     #[error("invalid --ulimit {0:?}: write NAME=SOFT[:HARD], for example nofile=1024:2048, with SOFT at most HARD")]
@@ -75,7 +75,10 @@ impl StepAttributes {
         }
         if let Some(text) = &options.shm_size {
             let bytes = pscreen::size(text).ok_or_else(|| StepOptionError::SharedMemory(text.clone()))?;
-            set("shm-size", bytes.to_string());
+            // Nothing is docker's word for the usual size.
+            if bytes > 0 {
+                set("shm-size", bytes.to_string());
+            }
         }
         if !options.ulimits.is_empty() {
             let limits: Vec<String> = options.ulimits.iter().map(|text| limit(text)).collect::<Result<_, _>>()?;
@@ -266,6 +269,13 @@ mod tests {
         );
         assert_eq!(checked.locals.keys().collect::<Vec<_>>(), ["_context", "assets"]);
         assert_eq!(checked.entitlements, ["network.host", "device=nvidia.com/gpu"]);
+    }
+
+    #[test]
+    fn nothing_is_the_usual_size_of_shared_memory() {
+        let shm = |text: &str| check(StepOptions { shm_size: Some(text.into()), ..Default::default() });
+        assert_eq!(shm("0").unwrap(), StepAttributes::default());
+        assert_eq!(shm("1.5g").unwrap().attributes["shm-size"], "1610612736");
     }
 
     #[test]

@@ -209,7 +209,7 @@ fn restart(text: &str) -> Result<(RestartPolicyNameEnum, i64), PlanError> {
 
 /// Reads a size as docker does.
 fn memory(text: &str) -> Result<i64, PlanError> {
-    pscreen::size(text).ok_or_else(|| PlanError::Memory { flag: text.to_owned() })
+    pscreen::size(text).filter(|bytes| *bytes > 0).ok_or_else(|| PlanError::Memory { flag: text.to_owned() })
 }
 
 /// Reads a decimal number as billionths.

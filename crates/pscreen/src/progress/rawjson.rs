@@ -81,9 +81,17 @@ struct VertexWarning<'a> {
 impl RawJson {
     pub(super) fn show(&mut self, board: &Board, changes: &[BoardEvent], printer: &Printer) {
         let mut status = SolveStatus::default();
+        // Each step once, although it may begin and end in one piece of news: position, and whether its end is shown.
+        let mut steps: Vec<(usize, bool)> = Vec::new();
         for change in changes {
             match change {
-                BoardEvent::Step { step, began, ended } => status.vertexes.push(vertex(board, *step, *began, *ended)),
+                BoardEvent::Step { step, began, ended } => {
+                    let over = *ended || !*began;
+                    match steps.iter_mut().find(|(position, _)| position == step) {
+                        Some((_, shown)) => *shown |= over,
+                        None => steps.push((*step, over)),
+                    }
+                }
                 BoardEvent::Chunk { step, stream, at, bytes } => status.logs.push(VertexLog {
                     vertex: &board.steps[*step].id,
                     stream: match stream {
@@ -108,10 +116,12 @@ impl RawJson {
                     });
                 }
                 BoardEvent::Warning(warning) => status.warnings.push(vertex_warning(warning)),
-                // The lines repeat the chunks, and the tool's own facts have no place in BuildKit's shape.
-                BoardEvent::Text { .. } | BoardEvent::Fact { .. } => {}
+                BoardEvent::Fact { label, text } => printer.fact(label, text),
+                // The lines repeat the chunks.
+                BoardEvent::Text { .. } => {}
             }
         }
+        status.vertexes = steps.into_iter().map(|(step, over)| vertex(board, step, over)).collect();
         let nothing = status.vertexes.is_empty()
             && status.statuses.is_empty()
             && status.logs.is_empty()
@@ -127,16 +137,15 @@ impl RawJson {
     }
 }
 
-/// A step as it was at the change: within one piece of news, its beginning is shown without its end.
-fn vertex(board: &Board, position: usize, began: bool, ended: bool) -> Vertex<'_> {
+/// A step, with its end where that is `over`. BuildKit dates the end of some cached steps before their beginning.
+fn vertex(board: &Board, position: usize, over: bool) -> Vertex<'_> {
     let step = &board.steps[position];
-    let over = ended || !began;
     Vertex {
         digest: &step.id,
         inputs: &step.inputs,
         name: &step.name,
         started: time(step.started),
-        completed: if over { time(step.completed) } else { None },
+        completed: if over { time(step.completed.max(step.completed.and(step.started))) } else { None },
         cached: over && step.state == State::Cached,
         error: match &step.state {
             State::Failed(error) if over => error,
