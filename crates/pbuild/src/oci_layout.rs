@@ -104,7 +104,7 @@ fn add(folder: &Path, index: Value, mode: u32) -> io::Result<()> {
     write(index.to_string().as_bytes(), folder, "index.json", mode)
 }
 
-/// The bits that the process takes from the modes of new files. Every other way to ask would change them.
+/// Reads the process's file mode mask from `/proc`. The system call that returns the mask would change it too.
 pub(crate) fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));

@@ -321,7 +321,8 @@ fn failed<E: std::error::Error + 'static>(status: &tonic::Status) -> BuildError<
     }
 }
 
-/// What the control service is told. With a transformation the frontend is left out: it is called over the bridge.
+/// Makes the request for the control service. With a transformation it names no frontend: that one is called over the
+/// bridge.
 fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_bridge: bool) -> control::SolveRequest {
     let mut attributes: HashMap<String, String> =
         request.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();

@@ -129,7 +129,7 @@ pub fn trust(arguments: &TrustArguments, desk: &Desk) -> Result<Exit, Diagnostic
             return Ok(Exit::Done);
         }
         trust::remember(&found, &environment).map_err(|error| error.diagnostic())?;
-        desk.stderr.fact("trust", &format!("{} may do this; an entry that changes asks again", found.path.display()));
+        desk.stderr.fact("trust", &format!("{} may do this; you will be asked again if an entry changes", found.path.display()));
     }
     Ok(Exit::Done)
 }

@@ -42,8 +42,8 @@ pub enum RequestError {
         "{CACHE_KEY} is the key that cached steps are bound to values with, and no secret for steps; bring it with --secret and do not name it"
     )]
     Key,
-    /// An id of the Dockerfile's is no name.
-    #[error("the Dockerfile mounts a secret by an id that is no name, so that nobody could say what was searched for")]
+    /// An id in the Dockerfile cannot be a secret's name.
+    #[error("the Dockerfile mounts a secret whose id cannot be a secret's name, so a report could not name it")]
     Id,
 }
 

@@ -44,8 +44,8 @@ pub enum SyntaxError {
         /// The first name of it.
         name: String,
     },
-    /// Something in the list of names is no name.
-    #[error("the syntax line's list of secrets holds something that is no name")]
+    /// Something in the list of names cannot be a secret's name.
+    #[error("the syntax line's list of secrets has an entry that cannot be a secret's name")]
     Name,
     /// A value where a name belongs.
     #[error(

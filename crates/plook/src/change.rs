@@ -21,7 +21,7 @@ use crate::cursor::{self, Attribute, Cursor};
 /// The walk over one step's change, in the order in which a layer lists it.
 pub struct Change {
     before: Option<Side>,
-    /// What both states are layers upon, when the one before is no part of the one after.
+    /// The state that both states are layers upon, when the state before is no part of the state after.
     onto: Option<Onto>,
     after: Cursor,
     shares: Option<Arc<Shares>>,
@@ -42,8 +42,8 @@ struct Side {
 /// The state upon which two layers were put; `None` for nothing.
 struct Onto(Option<Side>);
 
-/// What several walks through one tree share, so that together they tell all of it, and each thing once: whoever comes
-/// first to a place tells it.
+/// The places of a tree that several walks have told. Together the walks tell all of the tree, and each thing once: the
+/// walk that comes to a place first tells it.
 #[derive(Debug, Default)]
 pub struct Shares {
     told: Mutex<HashSet<Box<[u8]>>>,
@@ -52,10 +52,10 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Below so many folders whoever tells a folder tells all that it holds.
+    /// From this depth on, a folder is not shared: the walk that tells the folder tells all that it holds.
     const DEPTH: usize = 5;
 
-    /// Whether nobody else tells this path.
+    /// Takes a path for this walk, unless another walk has it already.
     fn claim(&self, path: &[u8]) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         !told.contains(path) && told.insert(path.into())
@@ -123,9 +123,9 @@ impl Change {
         Ok(change)
     }
 
-    /// The same of two layers that were put upon one state without each other. Where the second one covers something of
-    /// the first one, the walk ends with an error: what is covered cannot be seen, and the state before may hold it from
-    /// elsewhere.
+    /// Declares that neither state is a layer upon the other: both are layers upon the state `onto`. Where the second
+    /// layer covers something of the first one, the walk ends with an error: the covered file cannot be seen, and the
+    /// state before may hold it from elsewhere.
     ///
     /// # Errors
     /// When a root cannot be opened.
@@ -134,7 +134,7 @@ impl Change {
         Ok(self)
     }
 
-    /// The same, of what no other walk tells that has these shares too.
+    /// Shares the tree with other walks: this walk leaves out what another walk with these shares has told.
     #[must_use]
     pub fn sharing(self, shares: Arc<Shares>) -> Self {
         Self { shares: Some(shares), ..self }

@@ -84,20 +84,21 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// A graph that gets the secrets of this plan, in a build whose session knows these ids.
+    /// Makes a graph whose steps get the secrets of this plan. The session of the build knows these ids.
     #[must_use]
     pub fn new(plan: Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
         let (rerun, places, source, steps, names, chains) = Default::default();
         Self { plan, known, rerun, redactor, places, whole: true, source, steps, names, chains }
     }
 
-    /// The same, which can say where the secrets are declared.
+    /// Sets the lines of the manifest that declare the secrets, for errors.
     #[must_use]
     pub fn declared_at(self, places: BTreeMap<String, String>) -> Self {
         Self { places, ..self }
     }
 
-    /// The same, for a build that ends at some stage: the steps of the others are missing, and that is no mistake.
+    /// Declares that the build ends at some stage of the Dockerfile: the steps of the other stages are missing, and
+    /// that is no mistake.
     #[must_use]
     pub fn of_a_part(self) -> Self {
         Self { whole: false, ..self }
@@ -114,7 +115,7 @@ impl Graph {
         self.rerun = steps;
     }
 
-    /// Those of the steps that run again which lie in a chain: their results are other ones now.
+    /// Lists the steps that were told to run again and are part of an image's chain: their results are new ones now.
     #[must_use]
     pub fn ran_again(&self) -> Vec<String> {
         let steps = self.chains.values().flatten().map(|step| &step.digest);
@@ -281,7 +282,8 @@ impl Graph {
     }
 }
 
-/// The same, for a chain that is no image's.
+/// Lists the steps of a chain whose results hold what the report found: the first step with a finding, and all steps
+/// after it. [`Graph::holding`] does the same for a platform's image.
 #[must_use]
 pub fn holding(report: &Report, chain: &[ChainStep]) -> Vec<String> {
     let from_last = |finding: &Finding| report.stats().layers.checked_sub(finding.layer()?);

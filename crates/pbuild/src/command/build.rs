@@ -256,9 +256,9 @@ impl ProgressMode {
 /// How much of the base image is searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AuditBase {
-    /// What a container of it sees, inside the builder
+    /// The files that a container of the base would see; searched inside the builder
     #[default]
     Merged,
-    /// Every layer of it, by an export of the whole image
+    /// Every layer of the base; the built image is exported and searched whole
     Full,
 }

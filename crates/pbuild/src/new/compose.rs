@@ -251,7 +251,7 @@ impl Reader<'_> {
         match (&plain, tag) {
             (None, _) => self.leave_out(format!("the version of service {name}, which an env file decides")),
             (Some(plain), _) if !papp::is_reference(plain) => {
-                self.leave_out(format!("service {name}: its image is no name of one"));
+                self.leave_out(format!("service {name}: its `image` is not the name of an image"));
                 return;
             }
             (Some(plain), tag)

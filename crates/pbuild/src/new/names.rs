@@ -123,7 +123,7 @@ const OF_THE_SERVICE: &[&str] = &[
     "POSTGRES_INITDB_ARGS",
 ];
 
-/// The injected variable that a name stands for, given the families at hand.
+/// Returns the injected variable that has the meaning of this name, among those of these families of services.
 pub(crate) fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
     ALIASES
         .iter()
@@ -131,7 +131,7 @@ pub(crate) fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
         .map(|(_, _, injected)| *injected)
 }
 
-/// Whether prun sets the name itself, given the families at hand.
+/// Whether `prun` itself sets a variable of this name for a service of these families.
 pub(crate) fn is_injected(name: &str, families: &[Family]) -> bool {
     families.iter().any(|family| injected(*family).contains(&name))
 }

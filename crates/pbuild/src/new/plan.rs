@@ -146,8 +146,8 @@ impl Planner<'_> {
         }
     }
 
-    /// A build argument that the compose file gives. Docker writes these into the image's history, so a plain one is
-    /// public already.
+    /// Adds a build argument that the compose file gives: a secret if its name looks like one, and else configuration.
+    /// Docker writes build arguments into the image's history, so the value of a plain one is public already.
     fn compose_argument(&mut self, name: &str, given: &VariableSource) {
         if self.is_known(name) || !is_variable(name) {
             return;

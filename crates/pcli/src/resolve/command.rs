@@ -70,8 +70,7 @@ impl Command<'_> {
         };
         let timeout = self.timeout.unwrap_or(PATIENCE);
         let ended = wait(&child, [&mut printed, &mut said], timeout, cancellation);
-        // Also after a good end: what it left behind could still write. The group cannot be another's yet, because its
-        // leader is not taken from the kernel before. Gone already is as good.
+        // A pipe that cannot be set to read without waiting could hang the command.
         let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
         let status = child.wait().map_err(start_failed)?;
         if !ended? {

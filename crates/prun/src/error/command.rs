@@ -57,7 +57,7 @@ pub(crate) enum CommandError {
         service: String,
     },
     /// The data of a service is of another kind than the plan's.
-    #[error("service `{service}` is {sealed}, and so is its data; the plan says {planned}")]
+    #[error("service `{service}` and its data are {sealed}; the plan says {planned}")]
     KindOfData {
         /// The service.
         service: String,

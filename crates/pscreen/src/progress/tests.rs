@@ -332,7 +332,7 @@ async fn a_progress_that_runs_ends_with_its_sender() {
     assert!(paper.text().contains("#3 CACHED"));
 }
 
-/// Where the pieces of a text end.
+/// Makes the lengths of the pieces that a text is cut into.
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1..9_usize, 0..40)
 }

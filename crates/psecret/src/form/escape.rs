@@ -242,7 +242,9 @@ fn ansi_c(value: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn add_xml(made: &mut Maker, text: &str) {
-    // How the usual writers spell the two quotes: not at all, XML 1.0, Python, Go, old PHP.
+    // How writers spell the two quotes, row by row: as they are; the double one alone (attributes of XML, PHP before
+    // 8.1); the names of XML 1.0; Python's `html.escape`; Ruby's `CGI.escapeHTML`; Go's `html.EscapeString`; PHP's
+    // `htmlspecialchars`.
     for (double, single) in [
         ("\"", "'"),
         ("&quot;", "'"),

@@ -65,17 +65,19 @@ fn is_telling(line: &[u8]) -> bool {
     })
 }
 
-/// What every key in OpenSSH's format that has no passphrase begins with: its magic, no cipher, no derivation, one key.
+/// The first characters of every key in OpenSSH's format without a passphrase: its magic, no cipher, no derivation, one
+/// key.
 const OPENSSH_BEGINNING: &[u8] = b"b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAAB";
 
-/// Whether a line is the same in all keys of a kind: the beginning, as wide as lines of PEM are, goes no further than the
-/// name of the kind (OpenSSH `PROTOCOL.key`). Each machine's host keys have it.
+/// Whether a line is the same in every OpenSSH key without a passphrase, and so tells nothing of one key. The first
+/// line of such a key is no wider than a line of PEM, and ends before the name of the key's kind does (OpenSSH
+/// `PROTOCOL.key`). Each machine's host keys have this line.
 fn is_of_every_key(line: &[u8]) -> bool {
     const WIDEST: usize = 76;
     line.starts_with(OPENSSH_BEGINNING) && line.len() <= WIDEST
 }
 
-/// The lines without blanks around them and without empty ones.
+/// Trims the blanks around each line, and drops empty lines.
 fn bare(value: &[u8]) -> Vec<u8> {
     let lines = value.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join(&b'\n')

@@ -216,7 +216,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// What was found below a wrapping: a part itself, if it is not made of public data alone.
+    /// Looks at the bytes that a wrapping held, and makes them a part of their own unless they are public data.
     fn unwrapped(&mut self, bytes: &[u8], name: &str, sure: bool, spot: Spot<'_>) -> Content {
         let at = self.found.len();
         let content = self.look(bytes, spot.deeper(spot.standing));
@@ -234,7 +234,8 @@ impl<'a> Taker<'a> {
         if text.is_some() { Content::Public } else { Content::Opaque }
     }
 
-    /// The blocks of PEM in a text; one that is not alone there is a part itself.
+    /// Takes the numbers of private keys from the blocks of PEM in a text. The text of a private block becomes a part
+    /// too, unless the value is this one block.
     fn blocks(&mut self, blocks: Vec<key::Block>, spot: Spot<'_>, among_others: bool) -> Content {
         let alone = blocks.len() == 1 && !among_others;
         let (mut private, mut public) = (0, 0);

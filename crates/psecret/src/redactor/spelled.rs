@@ -1,9 +1,9 @@
 //! Values whose characters are escaped in any way.
 //!
-//! The forms are byte strings; no list of them has every way in which writers escape. But whatever a writer escapes, there
-//! is a first character that it does, and before it the value stands as it is. So each place where an escape may begin is
-//! looked at: what it stands for, which values have that character, and whether the text before it is what they begin with.
-//! From there the rest is read.
+//! No list of forms has every way in which writers escape. But in every escaped value there is a first character that
+//! was escaped, and the characters before it stand as they are. So the search looks at each place in the text where an
+//! escape may begin: which character it stands for, which values have that character, and whether the text before it is
+//! the beginning of such a value. If it is, the rest of the value is read from there.
 
 use zeroize::Zeroizing;
 
@@ -13,13 +13,14 @@ use crate::spelling::{self, Place, Reach, Rest};
 /// Longer values are masked in their listed forms alone, so that what is held stays bounded.
 pub(super) const LONGEST_VALUE: usize = 512;
 
-/// No more of the text is held for what a value may go on with.
+/// The longest value that is searched for in this way. Longer values are masked in their listed forms alone, so that
+/// the text that is held stays bounded.
 const MOST_HELD: u64 = 16 * 1024;
 
-/// So many readings are followed at once.
+/// The most bytes of the text that are held while a value may go on in them.
 const MOST_OPEN: usize = 64;
 
-/// The values.
+/// The most readings that are followed at the same time.
 #[derive(Default)]
 pub(super) struct Spelled {
     values: Vec<Value>,
@@ -27,18 +28,19 @@ pub(super) struct Spelled {
     by_byte: Vec<Vec<(usize, usize)>>,
     /// Whether a value has a character beyond ASCII, so that `=` may begin an escape of quoted-printable.
     has_signs: bool,
-    /// The signs of these that a value has: they begin no escape but those of themselves.
+    /// The quotes and the dollar, as far as a value has them: each of these begins an escape of itself alone.
     doubled: Vec<u8>,
     before: Before,
-    /// Whether a value begins with the byte.
+    /// For each byte, whether a value begins with it.
     firsts: Vec<bool>,
 }
 
-/// The bytes that may stand before a value's first escape, if it is not the first character that is escaped.
+/// The bytes that may stand before a value's first escape, where the value does not begin with the escape.
 #[derive(Default)]
 struct Before {
-    /// The two before it, or the one before it of values whose second character it is.
+    /// The two bytes before the escape, one bit for each pair.
     pairs: Vec<u64>,
+    /// The only byte before the escape, where this is the value's second character.
     ones: Vec<bool>,
 }
 
