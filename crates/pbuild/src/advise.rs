@@ -61,7 +61,7 @@ struct OfferedSecret {
     entry: Option<papp::Secret>,
 }
 
-/// The secrets of the manifest, and those of the flags that it does not declare.
+/// Lists the build secrets that the manifest declares, and those that only the flags name.
 fn offered(order: &AdviseOrder) -> Vec<OfferedSecret> {
     let declared = order.manifest.iter().flat_map(|found| found.manifest.build_secrets());
     let mut offered: Vec<OfferedSecret> = declared
@@ -79,7 +79,7 @@ fn offered(order: &AdviseOrder) -> Vec<OfferedSecret> {
     offered
 }
 
-/// Every step of the build, by asking the frontend and nothing more.
+/// Asks the frontend for the steps of the build, and runs none of them.
 async fn steps(plan: BuildPlan, edge: &Edge) -> Result<Vec<Step>, Failure> {
     let Site { builder, .. } = Site::reach(edge, site::choose(None)?, false, Tls::Optional).await?;
     let plan = plan.settle(&LateFacts::default());
@@ -136,7 +136,7 @@ fn mounts(step: &Step, name: &str) -> bool {
     })
 }
 
-/// The single commands of a step that read a variable.
+/// Finds the simple commands of a step that read a variable.
 fn reading<'step>(step: &'step Step, name: &str) -> Vec<&'step str> {
     let commands: Vec<&str> = StepPattern::commands(&step.command).collect();
     let by_name: Vec<&str> =

@@ -34,14 +34,14 @@ pub(crate) struct Cleared(Vec<Destination>);
 pub(crate) enum OutputVerdict {
     /// They are clean; with the report of each search.
     Clean(Cleared, Vec<Report>),
-    /// A secret is in it.
+    /// The files hold a secret.
     Leak(Box<Report>),
     /// Something could not be searched.
     Incomplete(Box<Report>),
 }
 
 impl Pending {
-    /// The results that these places will receive.
+    /// Takes the places that will receive results.
     pub(crate) fn new(places: Vec<Destination>) -> Self {
         Self(places)
     }

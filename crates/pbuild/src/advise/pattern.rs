@@ -4,8 +4,8 @@ use pllb::StepPattern;
 
 use crate::files::mention::words_before_program;
 
-/// One pattern or more that match every needed step and none of the others. Each needed step comes with those of its
-/// commands that make it needed.
+/// Makes patterns, one or more, that match every needed step and none of the others. Each needed step comes with those
+/// of its commands that need the secret.
 ///
 /// No pattern can distinguish two steps of the same text; such steps are never among the others.
 pub(super) fn narrowest(needed: &[(&str, Vec<&str>)], others: &[&str]) -> Vec<String> {

@@ -22,7 +22,7 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// The engine's content store, where it may be read.
+    /// Opens the engine's content store, where this process may read it.
     pub(crate) async fn of(engine: &Engine) -> Option<Self> {
         let folder = engine.data_folder().await.filter(|folder| folder.store == ImageStore::Containerd)?;
         let folders: Vec<PathBuf> =
@@ -30,7 +30,7 @@ impl Attached {
         (!folders.is_empty()).then_some(Self { folders })
     }
 
-    /// Everything attached to an image, as the documents of an image without layers.
+    /// Collects everything that is attached to an image, as the documents of an image without layers.
     ///
     /// # Errors
     /// When something of it cannot be read or understood: then nothing is known of it.

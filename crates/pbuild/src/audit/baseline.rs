@@ -62,7 +62,7 @@ pub(crate) enum BaselineError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem of the file.
         problem: BaselineProblem,
     },
     /// The file cannot be written.
@@ -80,16 +80,16 @@ impl From<SealedError> for BaselineError {
     }
 }
 
-/// What is wrong with a file of accepted findings.
+/// A reason for which a file of accepted findings is no use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BaselineProblem {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(io::Error),
-    /// It is longer than any baseline.
+    /// The file is longer than any baseline.
     #[error("too long for a baseline")]
     TooLong,
-    /// It holds something else.
+    /// The file holds something else.
     #[error("not a baseline, at line {line}")]
     NotABaseline {
         /// The first line that does not fit.
@@ -98,7 +98,7 @@ pub(crate) enum BaselineProblem {
     /// Another version of this tool wrote it.
     #[error("version {0} is not known to this pbuild")]
     Version(u32),
-    /// Its fingerprints are of another key.
+    /// The fingerprints in the file were made with another key.
     #[error("it was written with another key")]
     OtherKey,
 }
@@ -197,7 +197,8 @@ impl<'a> Baselines<'a> {
     }
 }
 
-/// The place without the parts that change when the image is built again: layers, platforms, offsets.
+/// Describes the place of a finding without the parts that change when the image is built again: layers, platforms,
+/// offsets.
 fn place_of(finding: &Finding) -> String {
     let place = finding.place();
     let parts = [Some(place.machine_name()), place.document(), place.path(), place.pointer()];

@@ -25,7 +25,7 @@ pub(crate) use reference::ImageReference;
 /// The largest document that is fetched whole.
 const LARGEST_DOCUMENT: usize = 8 << 20;
 
-/// The blobs of an image: documents fetched, layers to be fetched.
+/// Fetches the documents of an image, and lists them with its layers, which are fetched when they are read.
 ///
 /// # Errors
 /// [`RegistryFailure`].

@@ -30,7 +30,7 @@ pub(crate) struct Push<'a> {
 }
 
 impl<'a> Push<'a> {
-    /// A push from the engine that has the image. Nothing is read or sent yet.
+    /// Prepares a push by the engine that has the image. Nothing is read or sent yet.
     pub(crate) fn new(engine: &'a Engine, image: &'a Audited, edge: &'a Edge) -> Self {
         let folder = Environment::of_process().docker_folder();
         let registries = folder.map_or_else(Registries::anonymous, Registries::of_docker);
@@ -123,7 +123,7 @@ async fn send(engine: &Engine, name: &ImageName, credentials: DockerCredentials)
 
 /// Whether a second attempt may succeed. A decision of the registry stays.
 fn is_broken_connection(problem: &str) -> bool {
-    // The words of Go's network about a connection that the other side, or a failed write, ended.
+    // Go's network library has these words for a connection that the other side, or a failed write, ended.
     let words = [
         "EOF",
         "connection reset",
@@ -144,7 +144,7 @@ pub(super) enum PushError {
     Credentials {
         /// The registry.
         host: String,
-        /// What is wrong with them.
+        /// The problem of the credentials.
         problem: String,
     },
     /// The registry has another image under this name than the one that was searched.
@@ -212,8 +212,8 @@ impl Refusal {
     }
 }
 
-/// The status of an HTTP answer in the words of an engine: `unexpected status code 503`, `HTTP status: 500 Internal …`,
-/// `unexpected status from PUT request to https://…: 507 …`.
+/// Finds the status of an HTTP answer in the words of an engine: `unexpected status code 503`, `HTTP status: 500
+/// Internal …`, `unexpected status from PUT request to https://…: 507 …`.
 fn http_status(problem: &str) -> Option<u16> {
     let (_, rest) = problem.split_once("status")?;
     // A word of its own: a number inside of an address is a port or a part of a name.

@@ -21,7 +21,8 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Refuses an image with a secret, and removes what holds it: cache records, and the image if one was exported.
+    /// Refuses an image that holds a secret. The cache records that hold the secret are removed, and the image if one
+    /// was exported.
     pub(super) async fn refuse_image(
         &self,
         scene: &Scene<'_>,
@@ -35,7 +36,7 @@ impl Trace {
         Refusal::Image(Box::new(LeakingImage { report, platform, origins, cleanup }))
     }
 
-    /// Refuses files with a secret, and removes the cache records that hold it.
+    /// Refuses files that hold a secret, and removes the cache records that hold it.
     pub(super) async fn refuse_files(&self, scene: &Scene<'_>, report: Box<Report>, id: Option<&str>) -> Refusal {
         let holding = report::holding(&report, None, &self.injection);
         let origins = report::origins(&report, None, &self.injection);

@@ -71,7 +71,7 @@ pub(crate) enum Family {
     Mongo,
 }
 
-/// The variables that prun sets for the service that owns a family's standard names.
+/// Lists the variables that prun sets for the service that owns a family's standard names.
 pub(crate) fn injected(family: Family) -> &'static [&'static str] {
     match family {
         Family::Sql => {
@@ -84,7 +84,7 @@ pub(crate) fn injected(family: Family) -> &'static [&'static str] {
     }
 }
 
-/// Names that apps use for the same thing, and the injected variable that has it.
+/// Names that apps use for the same thing, each with the injected variable that has the same meaning.
 const ALIASES: &[(Family, &str, &str)] = &[
     (Family::Sql, "DB_USER", "DB_USERNAME"),
     (Family::Sql, "DB_NAME", "DB_DATABASE"),

@@ -40,24 +40,24 @@ impl Marks {
     }
 }
 
-/// A command without its line ends, and with one blank for each gap.
+/// Joins the words of a command with single blanks, without its line ends.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The ids of the records that have appeared since and fit the marks.
+/// Lists the ids of the records that have appeared since and fit the marks.
 pub(crate) fn made(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> BTreeSet<String> {
     let made = after.iter().filter(|record| !before.contains(&record.id) && marks.fit(record));
     made.map(|record| record.id.clone()).collect()
 }
 
-/// The number of records that have appeared since and fit the marks. Those that stay after the removal are in use: by the
-/// engine, which has not let go of them yet, or by another build.
+/// Counts the records that have appeared since and fit the marks. The records that stay after the removal are in use:
+/// by the engine, which has not let go of them yet, or by another build.
 pub(crate) fn remaining(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> usize {
     made(before, after, marks).len()
 }
 
-/// The records to drop, every record after all that build on it, as the engine demands.
+/// Lists the records to drop: every record comes after all records that build on it, as the engine demands.
 ///
 /// A record is kept when something that stays builds on it.
 pub(crate) fn removal_order(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> Vec<String> {
