@@ -1,4 +1,4 @@
-//! Where the user's secrets come from: the same flags for every command of both tools that needs them.
+//! The flags that say where the user's secrets come from: the same for every command of both tools that needs secrets.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub struct SecretArguments {
     pub require_tls: bool,
 }
 
-/// `doctor`, the same in both tools.
+/// The flags of `doctor`, the same in both tools.
 #[derive(Clone, Debug, Default, Args)]
 pub struct DoctorArguments {
     /// Print one object, contract version 1
@@ -56,7 +56,7 @@ pub struct DoctorArguments {
 }
 
 impl DoctorArguments {
-    /// What the flags ask for, in a tool of this purpose.
+    /// Turns the flags into a request, for a tool of this purpose.
     #[must_use]
     pub fn request(&self, purpose: Purpose) -> DoctorRequest {
         DoctorRequest {
@@ -68,14 +68,14 @@ impl DoctorArguments {
     }
 }
 
-/// What a doctor looks at, and how it tells.
+/// The things that a doctor checks, and the way in which it reports them.
 #[derive(Clone, Debug)]
 pub struct DoctorRequest {
     /// The manifest that was named.
     pub config: Option<PathBuf>,
     /// Where the values of the secrets come from.
     pub sources: SecretSources,
-    /// What the tool needs them for.
+    /// The purpose for which the tool needs secrets.
     pub purpose: Purpose,
     /// Whether the report is one JSON object.
     pub json: bool,
@@ -100,8 +100,9 @@ impl From<EnvironmentFileDialect> for Dialect {
 }
 
 impl SecretArguments {
-    /// The flags as the search for values takes them. `dialect` is what the tool reads env files in by default: `dotenv`
-    /// where the files of frameworks are handed over, `docker` where a command takes the place of `docker run`.
+    /// Turns the flags into the sources of values. `dialect` is the one that the tool reads env files in by default:
+    /// `dotenv` where the files of frameworks are handed over, `docker` where a command takes the place of
+    /// `docker run`.
     #[must_use]
     pub fn sources(&self, dialect: Dialect) -> SecretSources {
         SecretSources {

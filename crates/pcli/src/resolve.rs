@@ -78,17 +78,17 @@ pub enum Trust {
     Withheld,
 }
 
-/// What becomes of a warning about a secret.
+/// How a warning about a secret is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strictness {
-    /// It is a warning; the default.
+    /// A warning is printed; the default.
     #[default]
     Lenient,
-    /// It ends the work (`--strict`).
+    /// A warning ends the command (`--strict`).
     Strict,
 }
 
-/// What the command line says about secrets.
+/// The secrets that the command line gives.
 #[derive(Clone, Debug, Default)]
 pub struct SecretSources {
     /// `--secret`, as written.
@@ -105,7 +105,7 @@ pub struct SecretSources {
     pub trust: Trust,
 }
 
-/// What was found.
+/// The values that were found, and the secrets without one.
 #[derive(Debug, Default)]
 pub struct Resolution {
     /// The secrets, those of the manifest first, in its order. Each has the scope that the manifest says.
@@ -116,7 +116,7 @@ pub struct Resolution {
     pub untrusted: Vec<Untrusted>,
     /// Why what was trusted once does not count.
     pub danger: Option<Danger>,
-    /// What people should know, without any value.
+    /// Warnings for people, without any value.
     pub warnings: Vec<String>,
 }
 
@@ -214,7 +214,7 @@ pub fn resolve(
     Ok(Resolution { secrets, deferred, untrusted: passed, danger, warnings })
 }
 
-/// Refuses a start that would mount what is the host's without trust, before anything is read or run for it.
+/// Refuses a start that would mount paths of the host without trust, before anything is read or run for the start.
 fn may_reach_the_host(manifest: Option<&FoundManifest>, trusted: &Trusted) -> Result<(), ResolveError> {
     let Some(found) = manifest else { return Ok(()) };
     let acts: Vec<Act> = acts_on_host(&found.manifest).into_iter().filter(|act| !trusted.covers(act)).collect();
@@ -229,7 +229,7 @@ fn by_name(manifest: &Manifest) -> HashMap<&str, &papp::Secret> {
     manifest.secrets.iter().map(|secret| (secret.name.as_str(), secret)).collect()
 }
 
-/// Which parts of a value count, as the manifest says.
+/// Translates the manifest's choice of which parts of a value count.
 #[must_use]
 pub fn part_choice(parts: &papp::Parts) -> PartChoice {
     match parts {
@@ -296,7 +296,7 @@ impl<'a> Search<'a> {
         if secrets.is_empty() { Ok(()) } else { Err(ResolveError::NotSearchable { secrets }) }
     }
 
-    /// A name that has a value here, and is written as this one but for its case.
+    /// Finds a name that has a value here and differs from this name in case alone.
     fn similar(&self, name: &str, inputs: &Inputs<'_>) -> Option<String> {
         let given =
             self.found.iter().map(|secret| secret.name().as_str()).find(|known| known.eq_ignore_ascii_case(name));
@@ -307,7 +307,7 @@ impl<'a> Search<'a> {
         given.map(str::to_owned).or_else(in_environment)
     }
 
-    /// Takes a value of an env file, with what the other dialect makes of it.
+    /// Takes a value of an env file, together with the value that the other dialect reads in its place.
     fn take_read(
         &mut self,
         name: SecretName,
@@ -328,7 +328,7 @@ impl<'a> Search<'a> {
         self.take_with(name, value, source, choice)
     }
 
-    /// The same, with the parts that somebody chose.
+    /// Takes a value under the scope and in the shape that the manifest says, with this choice of its parts.
     fn take_with(
         &mut self,
         name: SecretName,
@@ -451,7 +451,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Follows a trusted `from`. What the work does not need may be absent.
+    /// Follows a trusted `from`. A secret that the command does not need may have no value there.
     fn origin(
         &mut self,
         secret: &papp::Secret,

@@ -130,7 +130,7 @@ impl Tap {
     }
 }
 
-/// Drains both; one that is always full does not keep the other waiting.
+/// Reads from both pipes what they hold; a pipe that is always full does not keep the other waiting.
 fn drain([one, other]: &mut [&mut Tap; 2]) -> bool {
     one.drain() | other.drain()
 }
@@ -173,8 +173,8 @@ fn finish(mut taps: [&mut Tap; 2]) {
     }
 }
 
-/// What a program complained about, without the secrets read so far and without what it printed. Masked before it is cut,
-/// so that no beginning of a value stays at the cut.
+/// Masks the complaint of a program: the secrets read so far, and everything that the program printed. It is masked
+/// before it is cut, so that no beginning of a value stays at the cut.
 fn redacted(known: &[Secret], name: &SecretName, printed: &[u8], said: &[u8]) -> String {
     let builder =
         known.iter().fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()));

@@ -43,7 +43,7 @@ impl Found {
         Some(removed)
     }
 
-    /// All of them.
+    /// All secrets that have a value.
     pub(super) fn into_vec(self) -> Vec<Secret> {
         self.secrets
     }

@@ -148,7 +148,7 @@ pub(super) fn export(project: &Project, arguments: &ExportArguments, desk: &Desk
     Ok(Exit::Done)
 }
 
-/// A new file of mode 0600 with this content, whole or not at all.
+/// Writes a new file of mode 0600 with this content, whole or not at all.
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

@@ -41,7 +41,7 @@ pub enum SecretsError {
     /// A file could not be written or a program not be started.
     #[error("failed to {doing}")]
     Io {
-        /// What was tried.
+        /// The action that failed.
         doing: String,
         /// The cause.
         source: io::Error,
@@ -61,7 +61,7 @@ pub enum SecretsError {
     /// Somebody ended the work.
     #[error("ended; nothing was changed")]
     Ended(Ending),
-    /// What was edited is not a store any more; nothing was changed.
+    /// The edited text is not a store any more; nothing was changed.
     #[error("what was edited cannot be read; nothing was changed")]
     Edited(#[source] StoreError),
     /// The head lines were edited.
