@@ -108,7 +108,7 @@ impl Endpoint {
         }
     }
 
-    /// The endpoint of an address like `unix:///run/docker.sock`, without TLS.
+    /// Makes an endpoint of an address like `unix:///run/docker.sock`, without TLS.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Endpoint {
         Ok(Self { address: Address::parse(address)?, tls: None, origin: Origin::Flag })
     }
 
-    /// The endpoint of an address where BuildKit itself listens.
+    /// Makes an endpoint of an address where BuildKit itself listens.
     pub(crate) fn of_builder(name: &str, address: Address, tls: Option<Tls>) -> Self {
         Self { address, tls, origin: Origin::Builder(name.to_owned()) }
     }

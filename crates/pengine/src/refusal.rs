@@ -12,11 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The connection.
 pub(crate) struct Refusable<S>(pub(crate) S);
 
-/// So many reads look for an alert behind what nobody will read any more.
+/// The most reads that look for an alert behind bytes that nobody will read any more.
 const LOOKS: usize = 16;
 
 impl<S: AsyncRead + Unpin> Refusable<S> {
-    /// The alert of the other side, if it sent one; else the error itself.
+    /// Looks for an alert that the other side sent, and returns the error itself if there is none.
     fn cause(&mut self, context: &mut Context<'_>, error: io::Error) -> io::Error {
         if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
             return error;

@@ -20,7 +20,7 @@ const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 
 /// Blobs by digest: a layout's folder, an engine's content store, a registry.
 pub trait BlobStore: Send + Sync + 'static {
-    /// How long a blob is; `None` when the store does not have it.
+    /// Returns the length of a blob; `None` when the store does not have it.
     ///
     /// # Errors
     ///
@@ -41,11 +41,11 @@ pub trait BlobStore: Send + Sync + 'static {
 /// A blob that some document lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// Its digest.
+    /// The blob's digest.
     pub digest: Digest,
     /// How long the document says it is.
     pub size: Option<u64>,
-    /// Whether it is listed as an index or a manifest, which registries keep apart from other blobs.
+    /// Whether the blob is listed as an index or a manifest, which registries keep apart from other blobs.
     pub manifest: bool,
 }
 
@@ -63,8 +63,8 @@ struct Listed {
     size: Option<u64>,
 }
 
-/// Everything that leads from these documents to an image's last layer, each blob once. What the store does not have is
-/// left out: the reading tells that it is missing.
+/// Lists the blobs that lead from these documents to an image's last layer, each once. A blob that the store does not
+/// have is left out: the reading reports that it is missing.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ struct Gatherer<'a> {
 }
 
 impl Gatherer<'_> {
-    /// An index or a manifest, and what it lists.
+    /// Adds an index or a manifest, and the blobs that it lists.
     fn document(&mut self, wanted: Wanted, depth: usize) -> io::Result<()> {
         if depth > DEEPEST_INDEX || self.manifests == MOST_MANIFESTS || !self.seen.insert(wanted.digest.clone()) {
             return Ok(());
@@ -136,7 +136,7 @@ impl Listed {
     }
 }
 
-/// The name under which archives keep a blob.
+/// Returns the name under which archives keep a blob.
 fn blob_name(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }

@@ -31,7 +31,7 @@ pub use shared::Limits;
 pub(crate) use shared::Shared;
 pub(crate) use tap::{Seen, Stopped, Tap};
 
-/// Faults of one blob past this number are not told one by one.
+/// The number of faults of one blob that are reported one by one.
 const MOST_TOLD: usize = 1000;
 
 /// Looks into one blob.
@@ -42,7 +42,7 @@ pub(crate) struct Look<'v> {
     /// The file of the layer's own tar that the walk is in, and the members inside it.
     path: Vec<u8>,
     inside: Vec<u8>,
-    /// What the walk is in, outermost first: entries and streams.
+    /// The entries and streams that the walk is in, outermost first.
     here: Vec<Here>,
     /// Containers that are open, and streams.
     depth: usize,
@@ -64,7 +64,7 @@ struct Here {
     size: u64,
 }
 
-/// What a header says of its entry.
+/// The fields of a header that describe its entry.
 struct Header<'h> {
     name: &'h [u8],
     kind: EntryKind,
@@ -73,15 +73,15 @@ struct Header<'h> {
     size: u64,
 }
 
-/// What a look left behind.
+/// The results of a look.
 pub(crate) struct Looked {
     pub(crate) is_tar: bool,
     /// The blob's own tar ended in the middle of an entry.
     pub(crate) cut: bool,
     pub(crate) whiteouts: Whiteouts,
-    /// What was not searched.
+    /// Content that was not searched.
     pub(crate) faults: Vec<Fault>,
-    /// What nobody can unpack further.
+    /// Content that nobody can unpack further.
     pub(crate) damaged: Vec<Fault>,
 }
 
@@ -239,7 +239,7 @@ impl<'v> Look<'v> {
         self.inside.truncate(mark);
     }
 
-    /// Names what the walk is in for the bytes from an offset on.
+    /// Names the entries and streams that the walk is in, for the bytes from an offset on.
     fn resume(&self, at: u64) {
         let Some(Here { container, kind, content_at, size }) = self.here.last().copied() else { return };
         self.shared.entry(&Entry {

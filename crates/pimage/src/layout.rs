@@ -26,7 +26,7 @@ pub struct BlobFolder {
 }
 
 impl BlobFolder {
-    /// The folder that holds `sha256/`.
+    /// Takes the folder that holds `sha256/`.
     #[must_use]
     pub fn new(folder: &Path, vouching: Vouching) -> Self {
         Self { folder: folder.to_owned(), vouching }
@@ -60,9 +60,9 @@ impl BlobStore for BlobFolder {
 /// Why a folder is not read as a layout.
 #[derive(Debug)]
 pub enum LayoutError {
-    /// It cannot be read.
+    /// The layout cannot be read.
     Io(io::Error),
-    /// It has no `index.json`, so it is none.
+    /// The folder has no `index.json`, so it is no layout.
     NotALayout,
     /// No image of it has this name; these it has, made printable.
     NoSuchImage(Vec<String>),
@@ -87,7 +87,8 @@ impl From<io::Error> for LayoutError {
     }
 }
 
-/// The blobs of a layout: of one image by its name or digest, or every file that the layout holds, listed or not.
+/// Opens the blobs of a layout: those of one image by its name or digest, or every file that the layout holds, listed
+/// or not.
 ///
 /// # Errors
 ///
@@ -168,7 +169,7 @@ fn one_image(folder: &Path, index: &Path, name: &str) -> Result<Vec<LooseBlob>, 
     Ok(image(&store, chosen)?)
 }
 
-/// The blobs of an image of a store, under an index of these descriptors.
+/// Opens the blobs of an image of a store, under an index of these descriptors.
 ///
 /// # Errors
 ///

@@ -193,7 +193,7 @@ impl Walk {
         Ok(true)
     }
 
-    /// PAX records: a length, a blank, a key, `=`, a value, a line end. A broken one ends the reading of its set.
+    /// Reads PAX records: a length, a blank, a key, `=`, a value, a line end. A broken one ends the reading of its set.
     fn records(&mut self, mut rest: &[u8]) {
         while let Some((length, record)) = record(rest) {
             rest = &rest[length..];
@@ -210,7 +210,7 @@ impl Walk {
     }
 }
 
-/// The first record: its whole length, and what lies between the blank and the line end.
+/// Reads the first record: its whole length, and the text between the blank and the line end.
 fn record(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let blank = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let length: usize = std::str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;

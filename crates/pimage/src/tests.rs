@@ -104,7 +104,7 @@ fn image(compression: Compression) -> ptest::Image {
     )
 }
 
-/// Every kind of archive with both layers in it.
+/// Makes every kind of archive with both layers in it.
 fn archives() -> Vec<(String, Archive)> {
     let mut all = vec![
         ("legacy".to_owned(), image(Compression::Plain).docker_legacy("shop:latest")),

@@ -56,7 +56,7 @@ impl Look<'_> {
     }
 }
 
-/// A number in digits of a base, with blanks or zero bytes behind it.
+/// Reads a number in digits of a base, with blanks or zero bytes behind it.
 fn number(field: &[u8], base: u32) -> Option<u64> {
     let text = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
     u64::from_str_radix(text, base).ok()

@@ -105,7 +105,7 @@ impl<'v> Look<'v> {
         Ok(self.unpack_keeping(container, meter, source, packed_at, 0)?.0)
     }
 
-    /// The same, and returns a copy of what is not longer than `most`.
+    /// Unpacks a stream as [`Self::unpack`] does, and returns a copy of the content if it is not longer than `most`.
     pub(super) fn unpack_keeping(
         &mut self,
         container: Container,

@@ -1,4 +1,4 @@
-//! What content begins with. Names say nothing: only bytes do.
+//! Recognises content by its first bytes. Names say nothing.
 
 use super::program;
 use crate::container::Container;
@@ -19,7 +19,7 @@ pub(crate) enum Found {
     Header(u64),
     /// So many bytes of something that may hold an archive behind them.
     Stub(u64),
-    /// What certainly is a container, of a kind that is not opened.
+    /// Certainly a container, of a kind that is not opened.
     Unopened(&'static str),
 }
 

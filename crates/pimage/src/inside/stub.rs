@@ -13,7 +13,7 @@ use crate::window::Ahead as _;
 const MAGICS: [&[u8]; 6] =
     [b"PK\x03\x04", b"\x1f\x8b\x08\0", b"\xfd7zXZ\0", b"BZh91AY&SY", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c"];
 const LONGEST: usize = 10;
-/// What a sniff of a candidate wants to see.
+/// The number of bytes of a candidate that a sniff needs.
 const ENOUGH: usize = 64;
 
 /// Goes to the next archive; `false` at the span's end.
