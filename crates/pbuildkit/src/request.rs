@@ -46,9 +46,9 @@ pub struct BuildRequest {
     pub content: ContentStores,
     /// Who looks at the locals' bytes while they are sent.
     pub observer: Option<Arc<dyn ContextObserver>>,
-    /// What the build may do beyond the usual, such as `network.host`.
+    /// Permissions beyond the usual ones, such as `network.host`.
     pub entitlements: Vec<String>,
-    /// What the engine keeps of the build's log.
+    /// How much the engine keeps of the build's log.
     pub history: History,
     /// Caches to read.
     pub cache_imports: Vec<CacheEntry>,
@@ -68,13 +68,13 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// An image in the engine's own store, without a name.
+    /// Makes an exporter into the engine's own store, for an image without a name.
     #[must_use]
     pub fn engine_image() -> Self {
         Self { kind: "moby".to_owned(), attributes: BTreeMap::new(), receiver: None }
     }
 
-    /// An image in the engine's own store under these names.
+    /// Makes an exporter into the engine's own store, for an image under these names.
     #[must_use]
     pub fn named_engine_image(names: &[String]) -> Self {
         let mut exporter = Self::engine_image();
@@ -85,7 +85,7 @@ impl Exporter {
     }
 }
 
-/// What the engine keeps of the build's log.
+/// How much the engine keeps of the build's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum History {
     /// A record with the raw log, as docker does. The log holds whatever steps print, secrets too.
@@ -95,8 +95,8 @@ pub enum History {
 }
 
 impl BuildRequest {
-    /// A build of `dockerfile.v0` with the attribute that docker's own builder always sends: images that the engine
-    /// has are used as they are.
+    /// Requests a build of `dockerfile.v0` with the attribute that docker's own builder always sends: images that the
+    /// engine has are used as they are.
     #[must_use]
     pub fn dockerfile() -> Self {
         let attributes = [("image-resolve-mode".to_owned(), "local".to_owned())];
@@ -121,7 +121,7 @@ impl BuildRequest {
     }
 }
 
-/// The key under which docker's builder keeps a context: its folder's name and this machine's build identity.
+/// Makes the key under which docker's builder keeps a context: its folder's name and this machine's build identity.
 ///
 /// The same key means that a context that docker sent is not sent again by us, and the other way round. The identity is
 /// in `buildx/.buildNodeID` of the docker client's folder (or in `BUILDX_CONFIG`); where docker never built, the

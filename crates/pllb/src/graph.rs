@@ -28,12 +28,12 @@ pub enum GraphError {
     UnknownInput {
         /// The operation.
         digest: String,
-        /// What it names as its input.
+        /// The digest that the operation names as its input.
         input: String,
     },
 }
 
-/// The name of an operation: `sha256:` and the SHA-256 of its bytes in lower-case hex.
+/// Returns the name of an operation: `sha256:` and the SHA-256 of its bytes in lower-case hex.
 #[must_use]
 pub fn digest(operation: &[u8]) -> String {
     format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(operation)))
@@ -89,7 +89,7 @@ fn wire_error(digest: &str, source: WireError) -> GraphError {
     GraphError::Wire { digest: digest.to_owned(), source }
 }
 
-/// The digests that an operation names as its inputs.
+/// Lists the digests that an operation names as its inputs.
 fn inputs(operation: &[u8]) -> Result<Vec<&str>, WireError> {
     let mut inputs = Vec::new();
     for field in wire::fields(operation) {
@@ -128,7 +128,8 @@ fn link_inputs(operation: &[u8], digests: &BTreeMap<String, String>) -> Result<O
     Ok(changed.then_some(linked))
 }
 
-/// The positions of all operations, each after its inputs, whatever order the definition has them in.
+/// Orders the positions of all operations so that each comes after its inputs, whatever order the definition has them
+/// in.
 ///
 /// A circle would need an operation that holds its own digest, so there is none.
 fn inputs_first(operations: &[Vec<u8>], names: &[String]) -> Result<Vec<usize>, GraphError> {

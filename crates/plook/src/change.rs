@@ -71,19 +71,19 @@ struct Folder {
 
 /// Something that a step made, changed or removed.
 pub struct Node {
-    /// Its path from the root, without a `/` before it.
+    /// The node's path from the root, without a `/` before it.
     pub path: Vec<u8>,
-    /// What it is.
+    /// The kind of the node.
     pub kind: Kind,
-    /// Its extended attributes.
+    /// The node's extended attributes.
     pub attributes: Vec<Attribute>,
 }
 
-/// What a changed node is.
+/// The kind of a changed node.
 pub enum Kind {
     /// A regular file with its size in bytes.
     File {
-        /// Its content.
+        /// The file's content.
         content: File,
         /// How many bytes it has.
         size: u64,
@@ -97,7 +97,7 @@ pub enum Kind {
     },
     /// A symbolic link.
     Symlink {
-        /// What it says.
+        /// The text of the link.
         target: Vec<u8>,
     },
     /// A folder.
@@ -140,7 +140,7 @@ impl Change {
         Self { shares: Some(shares), ..self }
     }
 
-    /// The next node; `None` at the end.
+    /// Goes on to the next node; `None` at the end.
     ///
     /// # Errors
     /// When the tree cannot be read. Nothing after it was looked at.
@@ -161,7 +161,7 @@ impl Change {
         Ok(None)
     }
 
-    /// The names of the folder that the walk stands in, from both sides, in order.
+    /// Lists the names of the folder that the walk stands in, from both sides, in order.
     fn names(&self) -> io::Result<Vec<(CString, FileType)>> {
         let mut names = self.after.names()?;
         if let Some(before) = self.before.as_ref().filter(|before| before.missing == 0) {
@@ -281,7 +281,7 @@ impl Change {
         Ok(Node { path, kind: Kind::File { content, size, sparse: stored < size }, attributes })
     }
 
-    /// Goes down, on both sides where both have the folder.
+    /// Goes down into a folder, on both sides where both have it.
     fn enter(&mut self, name: &CStr, old: Option<&Stat>) -> io::Result<()> {
         self.after.enter(name)?;
         if let Some(before) = &mut self.before {

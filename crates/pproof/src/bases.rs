@@ -11,7 +11,8 @@ use pllb::Base;
 /// A memory that says too little costs time. One that says too much costs the proof, so whoever keeps it makes sure that nobody
 /// else can write to it.
 pub trait KnownBases: Send + Sync {
-    /// The layers that a base had when it was found clean, the newest first; `None` for a base that is not known.
+    /// Returns the layers that a base had when it was found clean, the newest first; `None` for a base that is not
+    /// known.
     fn layers(&self, base: &Base) -> Option<Vec<String>>;
 
     /// Notes that a base of these layers is clean.

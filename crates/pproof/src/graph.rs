@@ -33,7 +33,7 @@ pub enum GraphError {
     /// Patterns of `steps` chose no step.
     #[error("{}", no_step(unmatched))]
     NoStep {
-        /// All of them.
+        /// All patterns that match no step.
         unmatched: Vec<Unmatched>,
     },
 }
@@ -122,13 +122,14 @@ impl Graph {
         steps.filter(|step| self.rerun.contains(*step)).cloned().collect()
     }
 
-    /// The steps whose results hold what was found in a platform's image: the first one with a finding, and all after it.
+    /// Lists the steps whose results hold the findings in a platform's image: the first step with a finding, and all
+    /// steps after it.
     #[must_use]
     pub fn holding(&self, report: &Report, platform: Option<&str>) -> Vec<String> {
         holding(report, self.chain(platform).unwrap_or_default())
     }
 
-    /// Hands the secrets to the steps of one platform, and remembers them.
+    /// Hands the secrets to the steps of one platform, and remembers the steps.
     ///
     /// # Errors
     /// What the graph, the engine or the plan does not allow. Patterns are checked with the last platform, `None` when there is
@@ -160,7 +161,7 @@ impl Graph {
         Ok(injected.definition)
     }
 
-    /// What is handed to which steps.
+    /// The plan by which steps get secrets.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -184,31 +185,33 @@ impl Graph {
         &self.names
     }
 
-    /// The lines of the Dockerfile that made a vertex.
+    /// Finds the lines of the Dockerfile that made a vertex.
     #[must_use]
     pub fn lines(&self, vertex: &str) -> Option<&SourceLines> {
         self.source.get(vertex)
     }
 
-    /// The lines that made a layer of a platform's image, counted from its end: `from_last` is 0 for the last layer.
+    /// Finds the lines that made a layer of a platform's image. `from_last` counts the layers from the image's end: it
+    /// is 0 for the last layer.
     #[must_use]
     pub fn layer_lines(&self, platform: Option<&str>, from_last: usize) -> Option<&SourceLines> {
         let step = self.chain(platform)?.iter().rev().nth(from_last)?;
         self.source.get(&step.digest)
     }
 
-    /// The steps of a platform's image from the one of a layer on, the last first. The layer is counted as above.
+    /// Lists the steps of a platform's image, the last first, down to the step that made a layer. `from_last` counts as
+    /// in [`Self::layer_lines`].
     pub fn from_layer(&self, platform: Option<&str>, from_last: usize) -> impl Iterator<Item = &ChainStep> {
         self.chain(platform).unwrap_or_default().iter().rev().take(from_last.saturating_add(1))
     }
 
-    /// Whether a layer is the base image's own, counted as above.
+    /// Whether a layer is the base image's own. `from_last` counts as in [`Self::layer_lines`].
     #[must_use]
     pub fn is_of_base(&self, platform: Option<&str>, from_last: usize) -> bool {
         self.chain(platform).is_some_and(|chain| from_last >= chain.len())
     }
 
-    /// The steps of a platform's image; without a platform those of the only one.
+    /// Returns the steps of a platform's image; without a platform those of the only image.
     fn chain(&self, platform: Option<&str>) -> Option<&[ChainStep]> {
         let chain = match platform {
             Some(_) => self.chains.get(&platform.map(str::to_owned)),
@@ -242,7 +245,7 @@ impl Graph {
             .collect()
     }
 
-    /// The commands that share most with a pattern, by pairs of neighbouring characters.
+    /// Finds the commands that share most with a pattern, by pairs of neighbouring characters.
     fn nearest(&self, pattern: &str) -> Vec<String> {
         let wanted = pairs(pattern);
         let mut commands: Vec<(usize, &str)> = self

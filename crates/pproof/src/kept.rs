@@ -15,14 +15,14 @@ use crate::gate::scanner::{Scanner, ScannerFailure, exchange};
 /// what was not used for two days, so that nothing there may ever make a finding clean.
 const ID: &str = "pbuild";
 
-/// The folder, as a mount of the scanner's container.
+/// Makes the mount of the folder for the scanner's container.
 #[must_use]
 pub fn kept() -> Mount {
     Mount::Cache(CacheMount { id: ID.to_owned(), at: plook::KEPT.to_owned() })
 }
 
-/// The key under which everybody who builds there makes digests of values. Where the builder has none, it keeps the one that is
-/// offered, else a new one. `None` when it keeps nothing.
+/// Asks the builder for the key under which everybody who builds there makes digests of values. A builder without a key
+/// keeps the one that is offered, else a new one. `None` when it keeps nothing.
 ///
 /// # Errors
 /// When the scanner is not there or does not answer.
@@ -38,7 +38,7 @@ pub async fn builder_key(
     Ok(wire::read_key(&mut answer.as_slice())?)
 }
 
-/// The steps of which somebody noted that their results held a secret, by their digests.
+/// Asks the builder for the steps whose results once held a secret, by their digests.
 ///
 /// # Errors
 /// When the scanner is not there or does not answer.

@@ -64,13 +64,13 @@ impl Printer {
         Self { sink, colour, redactor: Redactor::none() }
     }
 
-    /// The same writer behind this redactor, from the moment the secrets are known.
+    /// Puts this redactor before the writer, from the moment the secrets are known.
     #[must_use]
     pub fn redacting(&self, redactor: Redactor) -> Self {
         Self { redactor, ..self.clone() }
     }
 
-    /// The same writer, which from now on asks the work to stop when nobody reads any more (C14).
+    /// Asks the work to stop when nobody reads the output any more (C14).
     #[must_use]
     pub fn cancelling(self, cancellation: &Cancellation) -> Self {
         self.lock().cancellation = Some(cancellation.clone());
@@ -107,7 +107,7 @@ impl Printer {
         self.print(&diagnostic.render(&self.redactor));
     }
 
-    /// Writes bytes as they are, redacted: a report, an image's id. What follows is not joined to it.
+    /// Writes bytes as they are, redacted: a report, an image's id. Bytes that follow are not joined to them.
     pub fn bytes(&self, bytes: &[u8]) {
         self.write(&self.redactor.redact_bytes(bytes));
     }
@@ -119,7 +119,7 @@ impl Printer {
         self.lock().closed
     }
 
-    /// Text from elsewhere, without secrets and without power over the terminal.
+    /// Cleans text from elsewhere of secrets and of control over the terminal.
     pub(crate) fn clean(&self, text: &str) -> String {
         visible(&self.redactor.redact(text))
     }
@@ -179,7 +179,7 @@ impl std::fmt::Debug for Printer {
     }
 }
 
-/// `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM=dumb` and whether it is a terminal at all.
+/// Decides on colour by `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether the stream is a terminal.
 fn choice(stream: &impl anstream::stream::RawStream) -> Colour {
     match anstream::AutoStream::choice(stream) {
         anstream::ColorChoice::Never => Colour::Never,
@@ -187,10 +187,10 @@ fn choice(stream: &impl anstream::stream::RawStream) -> Colour {
     }
 }
 
-/// What standard error can show.
+/// The abilities of standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
-    /// It can be redrawn.
+    /// Whether the terminal can be redrawn.
     pub redraws: bool,
     /// Columns and rows, if it says so.
     pub size: Option<(usize, usize)>,
@@ -205,7 +205,7 @@ impl Terminal {
         Self { redraws: io::stderr().is_terminal() && !dumb && !ci, size: Self::size_of_stderr() }
     }
 
-    /// The size at this moment; people resize their windows.
+    /// Asks for the terminal's size at this moment; people resize their windows.
     #[must_use]
     pub fn size_of_stderr() -> Option<(usize, usize)> {
         let (width, height) = terminal_size::terminal_size_of(io::stderr())?;

@@ -187,7 +187,7 @@ mod tests {
 
     const CHILD: &str = "PCLI_TEST_SIGNAL_CHILD";
 
-    /// The child of a test, which is the test itself once more, and the lines that it says.
+    /// Starts the child of a test, which is the test itself once more, and returns it with the lines that it writes.
     fn child_of(test: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture"])

@@ -1,6 +1,7 @@
 //! Sizes as docker's flags spell them.
 
-/// Bytes: a whole number, with a unit of 1024s behind it (`k`, `m`, `g`, also `kb` or `KiB`) or `b`; more than nothing.
+/// Reads a size in bytes: a whole number above zero, with a unit of 1024s behind it (`k`, `m`, `g`, also `kb` or `KiB`)
+/// or `b`.
 #[must_use]
 pub fn size(text: &str) -> Option<i64> {
     let lower = text.to_ascii_lowercase();

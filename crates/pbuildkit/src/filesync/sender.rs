@@ -246,7 +246,7 @@ async fn answer(transfer: Arc<Transfer>, mut requests: Streaming<Packet>) {
     }
 }
 
-/// One reader: takes files from the queue until there is no queue any more.
+/// Reads files from the queue until there is no queue any more; several of these run at once.
 async fn read_files(
     transfer: Arc<Transfer>,
     waiting: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<(u32, Offered)>>>,
@@ -274,7 +274,7 @@ async fn read_files(
     }
 }
 
-/// For the engine's log only. Without the path: a file can be named after a secret.
+/// Words a cause for the engine's log alone. The path is left out: a file can be named after a secret.
 fn words(cause: &Cause) -> String {
     match cause {
         Cause::Source { source, .. } => format!("a local file cannot be read: {}", source.kind()),

@@ -35,7 +35,7 @@ use crate::session::upload::Uploads;
 use crate::session::{Services, serve};
 use crate::trouble::{Cause, Trouble};
 
-/// What a receiver got.
+/// The entries and files that a receiver got.
 #[derive(Default)]
 struct Received {
     entries: Vec<Stat>,
@@ -96,7 +96,7 @@ enum Manner {
     Slow,
 }
 
-/// The receiver's half of the transfer.
+/// Plays the receiver's half of the transfer.
 fn receive<'s>(
     session: &'s Session,
     metadata: &'s [(&'static str, &'s str)],
@@ -225,7 +225,7 @@ async fn b21_a_directory_arrives_as_it_is() {
     assert_eq!(received.files[b"large".as_slice()], large);
     assert_eq!(received.files[b"odd-\xff\xfe".as_slice()], b"odd");
     assert_eq!(received.entry("empty").mode, 0o755 | mode::SET_USER);
-    // An empty file, as docker's own clients make of it.
+    // Docker's own clients send a socket as an empty file too.
     assert_eq!(received.entry("socket").mode & !0o777, 0);
     assert!(!received.files.contains_key(b"socket".as_slice()));
     assert_eq!(received.entry("folder").mode, 0o770 | mode::SET_GROUP | mode::STICKY | mode::DIRECTORY);

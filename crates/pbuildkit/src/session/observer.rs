@@ -15,7 +15,7 @@ pub enum Verdict {
 ///
 /// A file that the engine has already from an earlier build is not sent and not shown.
 pub trait ContextObserver: Send + Sync {
-    /// A file begins. `local` is the local's name, such as `context`; `path` is relative to it.
+    /// Begins a file. `local` is the local's name, such as `context`; `path` is relative to it.
     fn open(&self, local: &str, path: &Path) -> Box<dyn FileObserver>;
 }
 
@@ -24,6 +24,6 @@ pub trait FileObserver: Send {
     /// Shows the next bytes, in order, before they are sent.
     fn bytes(&mut self, bytes: &[u8]) -> Verdict;
 
-    /// The file is at its end, and the engine has not been told yet: the last chance to stop.
+    /// Ends a file, before the engine learns of its end: the last chance to stop.
     fn end(&mut self) -> Verdict;
 }

@@ -41,19 +41,19 @@ struct HelperAnswer {
 }
 
 impl Registries {
-    /// No credentials: every registry sees a stranger.
+    /// Makes an empty set of credentials: every registry sees a stranger.
     #[must_use]
     pub fn anonymous() -> Self {
         Self { docker_folder: None }
     }
 
-    /// The credentials in `config.json` of the docker client's folder, and those of the helpers that it names.
+    /// Takes the credentials in `config.json` of the docker client's folder, and those of the helpers that it names.
     #[must_use]
     pub fn of_docker(folder: PathBuf) -> Self {
         Self { docker_folder: Some(folder) }
     }
 
-    /// User and password for a registry's host; both empty for a stranger, the user alone for a token.
+    /// Finds user and password for a registry's host; both are empty for a stranger, the user alone for a token.
     ///
     /// # Errors
     ///

@@ -127,7 +127,7 @@ impl RawJson {
     }
 }
 
-/// A step as it was at the change: within one piece of news, its beginning is shown without its end.
+/// Describes a step as it was at the change: within one piece of news, its beginning is shown without its end.
 fn vertex(board: &Board, position: usize, began: bool, ended: bool) -> Vertex<'_> {
     let step = &board.steps[position];
     let over = ended || !began;
@@ -159,7 +159,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// RFC 3339, as Go writes times. A time that no calendar has is left out (C18).
+/// Writes a time in RFC 3339, as Go does. A time that no calendar has is left out (C18).
 fn time(time: Option<SystemTime>) -> Option<String> {
     jiff::Timestamp::try_from(time?).ok().map(|time| time.to_string())
 }
