@@ -87,7 +87,7 @@ impl CompositionError {
         }
     }
 
-    /// What to do about it, without a place.
+    /// Advises what to do about the fault, without a place.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {

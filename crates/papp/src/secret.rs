@@ -41,7 +41,7 @@ pub enum Origin {
     Variable(String),
     /// A file, relative to the manifest.
     File(PathBuf),
-    /// What a command prints.
+    /// The output of a command.
     Command {
         /// The program and its arguments; no shell reads them.
         words: Vec<String>,
@@ -85,7 +85,7 @@ pub struct Secret {
     pub delivery: Delivery,
     /// A value made of other names.
     pub value: Option<Template>,
-    /// It may take the place of an injected variable.
+    /// Whether the secret may take the place of an injected variable.
     pub replaces_injected: bool,
 }
 

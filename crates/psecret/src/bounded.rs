@@ -39,7 +39,7 @@ pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     open(path)?.read(limit, PATIENCE)
 }
 
-/// A file that can be read, and what the system says of it.
+/// An open file that can be read, and its metadata.
 #[derive(Debug)]
 pub(crate) struct Opened {
     file: File,
@@ -61,7 +61,7 @@ pub(crate) fn open(path: &Path) -> io::Result<Opened> {
 }
 
 impl Opened {
-    /// Reads all of it.
+    /// Reads the whole file.
     pub(crate) fn read(self, limit: usize, patience: Duration) -> io::Result<Vec<u8>> {
         let Self { mut file, metadata } = self;
         match metadata.is_file() {
@@ -95,7 +95,7 @@ pub(crate) fn read_all(reader: &mut dyn Read, limit: usize) -> io::Result<Vec<u8
     }
 }
 
-/// A limit as people write it.
+/// Writes a limit as people do.
 fn size(bytes: usize) -> String {
     let (mib, kib) = (1 << 20, 1 << 10);
     match bytes {

@@ -128,7 +128,7 @@ impl SecretFlag {
     }
 }
 
-/// One CSV record: fields between commas; a field in double quotes may hold commas, and `""` for a quote.
+/// Splits one CSV record: fields between commas; a field in double quotes may hold commas, and `""` for a quote.
 fn fields(text: &str) -> Result<Vec<String>, SecretError> {
     let mut fields = Vec::new();
     let mut rest = text;

@@ -57,7 +57,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Where it stands in the secret: a name, or the way to it. Never the value or a piece of one.
+    /// The place of the part in the secret: a name, or the path to it. Never the value or a piece of it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -69,7 +69,7 @@ impl Part {
         &self.value
     }
 
-    /// Whether each of its lines tells of it.
+    /// Whether each line of the part tells of it.
     pub(crate) fn lines_tell(&self) -> bool {
         self.lines_tell
     }
@@ -207,7 +207,7 @@ impl Parts {
         }
     }
 
-    /// What other readers of the same text take for the value, each taken apart. They are as secret as the value, and are
+    /// The values that other readers of the same text find, each taken apart. They are as secret as the value, and are
     /// searched for and masked under the secret's own name.
     pub fn readings(&self) -> impl Iterator<Item = (&UserSecret, &Self)> {
         self.readings.iter().map(|(value, parts)| (value, parts))
@@ -218,7 +218,7 @@ impl Parts {
         self.parts.iter()
     }
 
-    /// Whether there is none.
+    /// Whether the value has no part.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()

@@ -137,7 +137,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor that masks nothing.
+    /// Makes a redactor that masks nothing.
     #[must_use]
     pub fn none() -> Self {
         Self { patterns: Arc::default() }

@@ -34,7 +34,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A place from which nothing was compared yet.
+    /// Makes a place from which nothing was compared yet.
     #[must_use]
     pub fn new(character: usize, at: usize) -> Self {
         Self { character, at, escapes: Escapes::default() }

@@ -65,14 +65,14 @@ pub struct Store {
     secrets: BTreeMap<SecretName, UserSecret>,
 }
 
-/// What happened to a name between two stores.
+/// The change of a name between two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It is new.
+    /// The name is new.
     Added,
-    /// It is gone.
+    /// The name is gone.
     Removed,
-    /// It has another value.
+    /// The name has another value.
     Changed,
 }
 
@@ -217,7 +217,7 @@ impl Store {
         self.secrets.iter().filter(|(_, value)| !is_text(value.expose())).map(|(name, _)| name).collect()
     }
 
-    /// What happened to each name on the way from this store to the other; names alone, for people to read.
+    /// Lists the change of each name on the way from this store to the other; names alone, for people to read.
     #[must_use]
     pub fn changes<'a>(&'a self, other: &'a Self) -> Vec<(&'a SecretName, Change)> {
         let names: BTreeSet<&SecretName> = self.names().chain(other.names()).collect();

@@ -1,4 +1,4 @@
-//! What can go wrong with a sealed file or its identity.
+//! The errors of a sealed file or its identity.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ pub enum VaultError {
     /// The operating system refused.
     #[error("failed to {doing} {}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         doing: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -21,7 +21,7 @@ pub enum VaultError {
     OpenToOthers {
         /// The file or folder.
         path: PathBuf,
-        /// Its mode.
+        /// The file's mode.
         mode: u32,
         /// The mode it should have, for the `chmod` to run.
         wanted: u32,
@@ -41,7 +41,7 @@ pub enum VaultError {
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The kind of the path.
         kind: &'static str,
     },
     /// The file system keeps no modes, so others could read the file.
@@ -126,7 +126,7 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    /// What to do about it, where that can be said in one line.
+    /// Advises what to do about the error, where that can be said in one line.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {

@@ -14,7 +14,7 @@ pub const SHORTEST_PASSPHRASE: usize = 8;
 /// The most work that an identity file may ask for, `age`'s own limit: another machine's second may be longer here.
 const MOST_WORK: u8 = 22;
 
-/// What somebody remembers. Wiped when it is dropped.
+/// A passphrase that a user remembers. Wiped when it is dropped.
 pub struct Passphrase(SecretString);
 
 impl Passphrase {
@@ -33,7 +33,8 @@ impl Passphrase {
 }
 
 impl PartialEq for Passphrase {
-    /// Two that were typed one after the other; both are at hand here, so nothing is learned from how long it takes.
+    /// Compares two passphrases that were typed one after the other; both are at hand here, so nobody learns from how
+    /// long it takes.
     fn eq(&self, other: &Self) -> bool {
         use age::secrecy::ExposeSecret as _;
         self.0.expose_secret() == other.0.expose_secret()

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{EnvFileError, EnvFileFault, Reading, fault_at};
 use crate::SecretName;
 
-/// What the text's first name is given, if that can be read.
+/// Reads the text's first name and its value, if it can be read.
 pub(super) fn first(text: &str) -> Option<Reading> {
     Reader::new(text).reading().ok().flatten()
 }
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name, and the `=` or `:` behind it.
+    /// Reads a name, and the `=` or `:` behind it.
     fn name(&mut self) -> Result<SecretName, EnvFileError> {
         if self.line().strip_prefix("export").is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\u{c}'])) {
             self.at += "export".len();
@@ -149,7 +149,7 @@ impl<'a> Reader<'a> {
         Ok(value.to_vec())
     }
 
-    /// A backslash of a single-quoted value and what follows it; the backslash is read already.
+    /// Reads the character behind a backslash of a single-quoted value; the backslash is read already, and stays.
     fn pair(&mut self, value: &mut Vec<u8>) {
         match self.peek() {
             Some(b'\'') => value.push(b'\''),
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
     }
 
-    /// One escape of a double-quoted value; the backslash is read already. `false` when it means NUL.
+    /// Reads one escape of a double-quoted value; the backslash is read already. `false` when the escape means NUL.
     fn escape(&mut self, value: &mut Vec<u8>) -> bool {
         let meant = match self.peek() {
             Some(b'n') => b'\n',

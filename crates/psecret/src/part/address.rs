@@ -5,9 +5,9 @@ use zeroize::Zeroizing;
 
 use super::tree::Text;
 
-/// What an address gives away.
+/// A piece that an address gives away.
 pub(super) struct Piece {
-    /// What it is called there; `user` and `password` for user information.
+    /// The piece's name in the address; `user` and `password` for user information.
     pub(super) name: String,
     /// The text, with its escapes undone, and as written where that differs.
     pub(super) value: Text,
@@ -45,7 +45,7 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
     pieces
 }
 
-/// What stands before the `@` of an authority.
+/// Returns the user information of an authority, which stands before the `@`.
 fn user_information(address: &str) -> Option<&str> {
     let authority = address.split(['/', '?', '#']).next().unwrap_or_default();
     if let Some((user, _)) = authority.rsplit_once('@') {
@@ -76,7 +76,7 @@ fn without_scheme(text: &str, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// `name=value&name=value`, as in the query of a URL.
+/// Splits `name=value&name=value`, as in the query of a URL.
 fn query_pieces(query: &str, pieces: &mut Vec<Piece>) {
     for pair in query.split(['&', ';']) {
         if let Some((name, value)) = pair.split_once('=') {
@@ -85,7 +85,8 @@ fn query_pieces(query: &str, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// `Server=…;User Id=…;Password=…`, `host=… password=…` and `user=…&token=…`: pairs with a separator between them.
+/// Splits pairs with a separator between them: `Server=…;User Id=…;Password=…`, `host=… password=…` and
+/// `user=…&token=…`.
 pub(super) fn pairs(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let text = text.trim();

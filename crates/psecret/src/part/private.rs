@@ -22,7 +22,7 @@ pub(crate) fn without_public_half<'a>(value: &[u8], lines: Vec<&'a [u8]>) -> Vec
     lines.into_iter().filter(holds_piece).collect()
 }
 
-/// The numbers of all private keys of a text; `None` where there is none, or one that cannot be read.
+/// Reads the numbers of all private keys of a text; `None` where there is no key, or one that cannot be read.
 fn numbers(value: &[u8]) -> Option<Vec<Number>> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.contains("PRIVATE KEY-----"))?;
     let mut all = Vec::new();
@@ -50,7 +50,7 @@ fn readings(line: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    /// The lines of a key that are searched for.
+    /// Finds the lines of a key that are searched for.
     fn lines_of(key: &str) -> Vec<&str> {
         let lines = key.lines().filter(|line| !line.starts_with("-----")).map(str::as_bytes).collect();
         let kept = without_public_half(key.as_bytes(), lines);

@@ -28,7 +28,7 @@ pub(super) const MOST_PARTS: usize = 64;
 pub(super) struct Found {
     pub(super) name: String,
     pub(super) value: Zeroizing<Vec<u8>>,
-    /// Whether each of its lines may tell of it: not where public text stands among them.
+    /// Whether each line of the part may tell of it: not where public text stands among the lines.
     pub(super) lines_tell: bool,
 }
 
@@ -54,9 +54,9 @@ impl Content {
 /// Whether what is looked at is itself confidential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// It is: the value, or what a confidential name names.
+    /// The text is secret: the value, or the text of a confidential name.
     Secret,
-    /// Its leaves must show it.
+    /// The text may be secret: its leaves must show it.
     Ordinary,
 }
 
@@ -270,7 +270,7 @@ impl<'a> Taker<'a> {
         Content::Key
     }
 
-    /// Text that names its values.
+    /// Looks at a text that names its values.
     fn structure(&mut self, text: &str, spot: Spot<'_>) -> Content {
         let mut content = Content::Opaque;
         if let Some(node) = structure::read(text) {
@@ -319,14 +319,14 @@ impl<'a> Taker<'a> {
         content
     }
 
-    /// A leaf one name further down, judged by perhaps another one.
+    /// Looks at a leaf one name further down, and judges it by perhaps another name.
     fn named(&mut self, name: &str, judged_by: &str, text: &str, spot: Spot<'_>) -> Content {
         let path = [spot.path, &[name.to_owned()]].concat();
         let leaf = self.leaf(judged_by, text, spot.at(&path));
         if leaf.is_confidential() { Content::Mixed } else { Content::Opaque }
     }
 
-    /// `user:token`, alone or one a line.
+    /// Looks for `user:token`, alone or one a line.
     fn logins(&mut self, text: &str, spot: Spot<'_>) -> bool {
         let login = |line: &str| {
             let (user, token) = line.split_once(':')?;
@@ -401,7 +401,7 @@ impl<'a> Taker<'a> {
         if content.is_confidential() { Content::Mixed } else { content }
     }
 
-    /// The private members of a key in JSON (RFC 7518, section 6).
+    /// Looks for the private members of a key in JSON (RFC 7518, section 6).
     fn json_web_key(&mut self, node: &Node, spot: Spot<'_>) -> Content {
         let mut content = Content::Public;
         for member in ["d", "p", "q", "dp", "dq", "qi", "k"] {
@@ -414,7 +414,7 @@ impl<'a> Taker<'a> {
         content
     }
 
-    /// A text with a name before it.
+    /// Looks at a text with a name before it.
     fn leaf(&mut self, name: &str, text: &str, spot: Spot<'_>) -> Content {
         if text.trim().is_empty() {
             return Content::Public;
@@ -451,7 +451,8 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// What a part is called: its name alone, or the way to it. Where there is none, what it came out of.
+    /// Names a part: by its name alone, or by the path to it. Where there is no name, it is called after the thing that
+    /// it came out of.
     fn name(&self, path: &[String], otherwise: &str) -> String {
         let shown = |piece: &String| {
             let odd = piece.len() > 64 || piece.contains(char::is_control) || judge::has_unguessable_piece(piece);

@@ -35,7 +35,8 @@ const BLOCK: usize = 64;
 const SPARSE: usize = 32;
 const DENSE: usize = 8;
 
-/// So many beginnings of forms of 8 to 10 bytes are sought one by one. Each takes a pass, and a map takes longer than five.
+/// The most beginnings of forms of 8 to 10 bytes that are sought one by one. Each takes a pass, and a map takes longer
+/// than five.
 const MOST_SOUGHT: usize = 4;
 
 /// Fewer places than these, as there are beside each byte that a view leaves out, are looked at one by one.
@@ -230,7 +231,7 @@ impl Map {
     }
 }
 
-/// The first `LENGTH` bytes as a number.
+/// Reads the first `LENGTH` bytes as a number.
 #[inline(always)]
 fn number<const LENGTH: usize>(bytes: &[u8]) -> u64 {
     let mut number = [0; 8];
@@ -238,7 +239,7 @@ fn number<const LENGTH: usize>(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(number)
 }
 
-/// The first byte that is neither a character nor a tab nor a line feed.
+/// Finds the first byte that is neither a character nor a tab nor a line feed.
 pub(super) fn first_control(text: &[u8]) -> Option<usize> {
     let is_control = |byte: u8| ((byte < 0x20) & (byte != b'\t') & (byte != b'\n')) | (byte == 0x7f);
     let (blocks, rest) = text.as_chunks::<BLOCK>();

@@ -102,7 +102,7 @@ pub(super) struct Text<'a> {
 }
 
 impl Spelled {
-    /// Values, each with the pattern that has its mark.
+    /// Takes values, each with the pattern that has its mark.
     pub(super) fn new(values: Vec<(Zeroizing<Vec<u8>>, usize)>) -> Self {
         let values: Vec<Value> = values.into_iter().map(|(bytes, pattern)| Value { bytes, pattern }).collect();
         let mut by_byte = vec![Vec::new(); if values.is_empty() { 0 } else { 256 }];
@@ -152,7 +152,7 @@ impl Spelled {
         looked.needed
     }
 
-    /// Where an escape may begin.
+    /// Finds the places where an escape may begin.
     fn signs<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = usize> + use<'t> {
         let mut signs: Vec<usize> = memchr::memchr3_iter(b'\\', b'%', b'&', text).collect();
         let plain = signs.len();
@@ -231,7 +231,7 @@ impl Spelled {
         }
     }
 
-    /// The first place at which a value may begin whose first escape is at an index.
+    /// Finds the first place at which a value may begin whose first escape is at an index.
     fn earliest(&self, text: &Text<'_>, at: usize) -> u64 {
         let before = &text.bytes[..at];
         let all = self.by_byte.iter().flatten();

@@ -18,7 +18,7 @@ const MOST_TAILS: usize = 64;
 /// holding them would delay nearly every line.
 const SHORTEST_HELD: u64 = 4;
 
-/// What bytes a view leaves out.
+/// The bytes that a view leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     /// None.
@@ -379,7 +379,7 @@ impl View {
     }
 }
 
-/// What a view must know of the stream.
+/// The facts of the stream that a view must know.
 pub(super) struct Stream<B> {
     /// From a place in the view below to an offset in the stream.
     pub(super) below: B,

@@ -51,7 +51,7 @@ fn code(text: &[u8], at: usize, wanted: u8) -> Gap {
     }
 }
 
-/// A control sequence or string of ECMA-48, or a carriage return with the line feed behind it.
+/// Reads a control sequence or string of ECMA-48, or a carriage return with the line feed behind it.
 fn control(text: &[u8], at: usize) -> Gap {
     match code(text, at, 0x1b) {
         Gap::Until(behind) => return sequence(text, at, behind),
@@ -113,7 +113,8 @@ fn sequence(text: &[u8], begin: usize, mut at: usize) -> Gap {
     }
 }
 
-/// A line that goes on: quoted-printable's `=` at its end, or a backslash, behind which the next may be indented.
+/// Reads the end of a line that goes on: quoted-printable's `=`, or a backslash, behind which the next line may be
+/// indented.
 fn broken(text: &[u8], at: usize) -> Gap {
     let Some(sign @ (b'=' | b'\\')) = text.get(at) else { return Gap::None };
     let mut end = at + 1;
@@ -135,7 +136,7 @@ fn broken(text: &[u8], at: usize) -> Gap {
     Gap::Until(end)
 }
 
-/// The end of `'"'"'` behind its middle quote.
+/// Reads the end of `'"'"'` behind its middle quote.
 fn requoted(text: &[u8], at: usize) -> Gap {
     let Some(before @ (b'\'' | b'"')) = at.checked_sub(1).and_then(|before| text.get(before)) else { return Gap::None };
     // Within JSON, the double quote has a backslash.
