@@ -67,7 +67,7 @@ pub async fn build(bridge: &Bridge, options: &Options) -> Result<Solved, Status>
     Ok(solved)
 }
 
-/// The ids that the Dockerfile mounts by itself.
+/// Lists the ids that the Dockerfile mounts by itself.
 fn mounted(solved: &mut Solved) -> BTreeSet<String> {
     let references = solved.references_mut();
     let definitions = references.iter().filter_map(|(_, reference)| reference.definition.as_ref());
@@ -209,8 +209,8 @@ impl Build<'_> {
         Ok(searched)
     }
 
-    /// A secret whose value is no part of cache keys may have had another one where a step did not run, and nobody here knows
-    /// which steps ran.
+    /// Warns of steps that did not run: a secret whose value is no part of cache keys may have had another value there,
+    /// and nobody here knows which steps ran.
     fn doubts(&self, graph: &Graph, warnings: &mut Vec<Warning>) {
         let unbound = self.secrets.unbound();
         let gets = |step: &&pllb::Step| {
@@ -239,7 +239,7 @@ impl Build<'_> {
     }
 }
 
-/// A line among the steps of the build, and warnings behind it. An engine without warnings gets lines instead.
+/// Shows a line among the steps of the build, and warnings behind it. An engine without warnings gets lines instead.
 async fn tell(bridge: &Bridge, line: &str, warnings: &[Warning]) -> Result<(), Status> {
     let mut bridge = bridge.clone();
     let step = say(&mut bridge, line).await?;

@@ -32,7 +32,7 @@ mod verdict;
 
 use pgateway::Status;
 
-/// An error of ours, for people. Its code is *unknown*: clients print every other one before the message.
+/// Makes an error of ours, for people. Its code is *unknown*: clients print every other code before the message.
 fn refused(message: impl std::fmt::Display) -> Status {
     Status::unknown(format!("pbuild: {message}"))
 }

@@ -14,7 +14,7 @@ pub const CACHE_KEY: &str = "PBUILD_CACHE_KEY";
 /// One secret of a build.
 #[derive(Clone, Debug)]
 pub struct SecretRequest {
-    /// Its name, which is the session's id too.
+    /// The secret's name, which is the session's id too.
     pub name: SecretName,
     /// How steps get it; `None` when only the Dockerfile's own mounts do, or nothing does.
     pub planned: Option<PlannedSecret>,
@@ -47,7 +47,7 @@ pub enum RequestError {
     Id,
 }
 
-/// The secrets of the line, of the manifest, and of the Dockerfile's own mounts, each once.
+/// Collects the secrets of the line, of the manifest, and of the Dockerfile's own mounts, each once.
 ///
 /// What the manifest says of a secret counts, also when the line names it.
 ///

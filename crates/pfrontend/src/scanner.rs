@@ -65,8 +65,8 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// What a container sees that works with secrets: each of these as a file with its number, if the session has it, the
-/// client's key, and the builder's folder.
+/// Makes the mounts of a container that works with secrets: each of these as a file with its number, if the session has
+/// it, the client's key, and the builder's folder.
 pub(crate) fn mounts(names: impl Iterator<Item = String>) -> Vec<Mount> {
     let secret = |id: String, file: String| Mount::Secret(SecretMount { id, at: format!("{SECRETS}/{file}") });
     let numbered = names.enumerate().map(|(number, name)| secret(name, number.to_string()));

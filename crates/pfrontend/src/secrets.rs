@@ -1,4 +1,4 @@
-//! Which of the secrets the client brought, and whether the build can go on with them.
+//! Finds out which secrets the client brought, and whether the build can go on with them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::requests::{CACHE_KEY, SecretRequest};
 pub struct PresentSecret {
     /// The secret.
     pub request: SecretRequest,
-    /// What is known of its value.
+    /// The facts that are known of the value.
     pub facts: Facts,
 }
 
@@ -22,7 +22,7 @@ pub struct PresentSecret {
 pub struct Warning {
     /// In one line.
     pub short: String,
-    /// What to do about it.
+    /// The advice on it.
     pub detail: String,
 }
 
@@ -31,7 +31,7 @@ pub struct Warning {
 pub struct Secrets {
     /// Those that are there.
     pub brought: Vec<PresentSecret>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub warnings: Vec<Warning>,
     /// The steps whose results once held a secret.
     pub leaked: Vec<String>,
@@ -70,7 +70,7 @@ pub enum SecretsError {
     },
 }
 
-/// The flags that bring secrets.
+/// Writes the flags that bring secrets.
 fn flags(names: &[String]) -> String {
     names.iter().map(|name| format!("--secret id={name}")).collect::<Vec<_>>().join(" ")
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::scanner::mounts;
 use crate::secrets::Secrets;
 
-/// What a build is searched for.
+/// The secrets that a build is searched for.
 #[derive(Clone, Debug)]
 pub(crate) struct SeekingByName {
     names: Vec<SecretName>,

@@ -10,7 +10,7 @@ use psecret::SecretName;
 /// Every option, as it is written, and as a mistyped one is corrected to.
 const OPTIONS: [&str; 5] = ["app.toml", "no-rebuild", "parts=off", "require", "stages=all"];
 
-/// What the words of a syntax line say.
+/// The meaning of the words of a syntax line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyntaxLine {
     /// The secrets that every step gets, each once.
@@ -41,7 +41,7 @@ pub enum SyntaxError {
     /// A second list of names.
     #[error("the syntax line names secrets twice; write one list, as in `NPM_TOKEN,{name}`")]
     SecondList {
-        /// The first name of it.
+        /// The first name of the second list.
         name: String,
     },
     /// Something in the list of names cannot be a secret's name.
@@ -52,7 +52,7 @@ pub enum SyntaxError {
         "the syntax line has something like a value: `{name}=…`; name the secret there, and bring it with --secret id={name}"
     )]
     Value {
-        /// What stands before the sign.
+        /// The text before the sign.
         name: String,
     },
 }
@@ -123,7 +123,7 @@ impl SyntaxLine {
     }
 }
 
-/// The names of a list, each once.
+/// Reads the names of a list, each once.
 fn names(list: &str) -> Result<Vec<SecretName>, SyntaxError> {
     let mut names = Vec::new();
     for name in list.split(',').filter(|name| !name.is_empty()) {

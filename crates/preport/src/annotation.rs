@@ -13,8 +13,8 @@ use crate::{advice, sentence};
 /// GitHub shows ten annotations of a step; more lines would only fill its log.
 const MOST: usize = 50;
 
-/// One `::error …::` line for each finding, one for each thing that was not searched, and a notice for each secret that
-/// was not searched for.
+/// Writes one `::error …::` line for each finding, one for each thing that was not searched, and a notice for each
+/// secret that was not searched for.
 #[must_use]
 pub fn annotations(report: &Report) -> String {
     let mut out = String::new();

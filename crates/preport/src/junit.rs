@@ -11,8 +11,8 @@ use pscreen::words::counted;
 
 use crate::sentence;
 
-/// The report as JUnit XML: a failed test for each leaked secret, an error if anything was not searched, a skipped
-/// test for each secret that was not searched for.
+/// Writes the report as JUnit XML: a failed test for each leaked secret, an error if anything was not searched, a
+/// skipped test for each secret that was not searched for.
 #[must_use]
 pub fn junit(report: &Report) -> String {
     let mut leaked: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
@@ -86,7 +86,7 @@ fn failure(name: &str, findings: &[&Finding]) -> String {
     format!("<failure message=\"{}\" type=\"leak\">{}</failure>", escape(&message), escape(&lines))
 }
 
-/// Text for XML 1.0, in content and in attributes. A character that XML cannot hold at all becomes U+FFFD.
+/// Escapes text for XML 1.0, in content and in attributes. A character that XML cannot hold at all becomes U+FFFD.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

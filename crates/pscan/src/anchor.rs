@@ -31,13 +31,13 @@ pub(crate) struct Piece {
 /// The windows by which a pattern is found.
 #[derive(Default)]
 pub(crate) struct Anchors {
-    /// Whether they find it where it is written as it is; if not, that is for the automaton.
+    /// Whether the windows find the value where it is written as it is; if not, the automaton does.
     pub(crate) find_plain: bool,
     pub(crate) wide: Vec<Window>,
     pub(crate) narrow: Vec<Window>,
 }
 
-/// The windows of a pattern. Of one that may be written with escapes, `texts` are some that spell it.
+/// Finds the windows of a pattern. For a pattern that may be written with escapes, `texts` are some that spell it.
 pub(crate) fn of(pattern: &Pattern, texts: &[Pattern]) -> Anchors {
     if pattern.layout() == Layout::Spelled {
         return spelled::anchors(pattern.bytes(), texts);
@@ -89,7 +89,7 @@ fn windows<const WIDTH: usize>(pattern: &Pattern) -> Option<Vec<Window>> {
     Some(windows)
 }
 
-/// The longest piece without a line end, for a search that looks at every byte.
+/// Finds the longest piece without a line end, for a search that looks at every byte.
 pub(crate) fn run(pattern: &Pattern) -> Piece {
     let head = &pattern.bytes()[..pattern.bytes().len().min(LONGEST_HEAD)];
     let begin = |line: &[u8]| line.as_ptr().addr() - head.as_ptr().addr();

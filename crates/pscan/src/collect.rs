@@ -39,7 +39,7 @@ pub(crate) struct Sighting {
     pub(crate) times: u64,
 }
 
-/// What a header named, or what a stream was unpacked from.
+/// Something that a header named, or that a stream was unpacked from.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
     /// The file in the layer.
@@ -85,7 +85,7 @@ pub(crate) struct Collector<'n, W> {
     found: Found,
 }
 
-/// What was seen so far.
+/// The sightings so far.
 #[derive(Default)]
 struct Found {
     sightings: Vec<Sighting>,
@@ -125,7 +125,7 @@ impl<'n, W: FnMut(u64) -> ControlFlow<()>> Collector<'n, W> {
         self.bytes
     }
 
-    /// What was seen, and how many times more.
+    /// Takes the sightings, and how many more there were.
     pub(crate) fn take(&mut self) -> (Vec<Sighting>, u64) {
         let Found { sightings, not_kept } = std::mem::take(&mut self.found);
         (innermost(self.needles, sightings), not_kept)
@@ -227,7 +227,7 @@ impl Track<'_> {
         self.waiting.insert((spot.start, spot.needle), spot);
     }
 
-    /// What an offset belongs to.
+    /// Finds the entry that an offset belongs to.
     fn entry_of(&self, at: u64) -> Option<&Named> {
         let later = self.named.partition_point(|named| named.header_at <= at);
         later.checked_sub(1).and_then(|nth| self.named.get(nth))

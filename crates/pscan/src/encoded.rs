@@ -31,7 +31,7 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// The piece of a value in each alignment and alphabet, and what it belongs to.
+    /// Makes the piece of a value in each alignment and alphabet, with the encoding that it belongs to.
     pub(crate) fn all(value: &[u8]) -> Vec<(Zeroizing<Vec<u8>>, Self)> {
         let letters = longest_run(value, u8::is_ascii_alphanumeric);
         let Some((piece, run)) = letters.or_else(|| longest_run(value, is_rarely_escaped)) else { return Vec::new() };
@@ -48,7 +48,7 @@ impl Encoded {
         all
     }
 
-    /// What it seeks.
+    /// A key that is the same for two that seek the same.
     pub(crate) fn key(&self) -> (&[u8], usize, usize) {
         (&self.value, self.piece, self.alignment)
     }
@@ -135,11 +135,11 @@ struct Decoded {
     places: Vec<usize>,
     /// Where the piece begins in the bytes.
     piece: usize,
-    /// Whether more text may have more of it.
+    /// Whether more text may have more of the piece.
     goes_on: bool,
 }
 
-/// What is cut out of longer base64 ends anywhere.
+/// A piece that is cut out of longer base64 ends anywhere.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -147,7 +147,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// The longest run of such bytes and where it begins, if it is long enough.
+/// Finds the longest run of such bytes and where it begins, if it is long enough.
 fn longest_run(value: &[u8], is_of_it: fn(&u8) -> bool) -> Option<(usize, &[u8])> {
     let head = &value[..value.len().min(LONGEST_HEAD)];
     let run = head.split(|byte| !is_of_it(byte)).max_by_key(|run| run.len())?;
@@ -159,12 +159,12 @@ fn is_rarely_escaped(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.~:,;@!*()?[]{}| ".contains(byte)
 }
 
-/// The first character that has no foreign bits when so many bytes stand before a piece in its group.
+/// Returns the first character that has no foreign bits when so many bytes stand before a piece in its group.
 fn first_of(alignment: usize) -> usize {
     (8 * alignment).div_ceil(6)
 }
 
-/// A character of either alphabet in the standard one.
+/// Translates a character of either alphabet into the standard one.
 fn standard(character: u8) -> Option<u8> {
     match character {
         b'-' => Some(b'+'),

@@ -131,7 +131,7 @@ impl Place {
         }
     }
 
-    /// What kind of place it is, in the word of the JSON contract.
+    /// The kind of the place, in the word of the JSON contract.
     #[must_use]
     pub fn machine_name(&self) -> &'static str {
         match self {
@@ -254,7 +254,7 @@ impl Finding {
     }
 }
 
-/// A secret, and which part of it.
+/// Names a secret and its part.
 pub(crate) fn label(secret: &SecretName, part: Option<&str>) -> String {
     match part {
         Some(part) => format!("{secret}, part {part}"),

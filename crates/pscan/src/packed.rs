@@ -28,7 +28,7 @@ enum Inside {
     Base64,
 }
 
-/// The places in a text where something packed may begin.
+/// Finds the places in a text where something packed may begin.
 pub(crate) fn beginnings(text: &[u8]) -> impl Iterator<Item = Beginning> {
     BEGINNINGS.into_iter().flat_map(move |(begins, inside)| {
         memchr::memmem::find_iter(text, begins).map(move |at| Beginning { at, inside })
@@ -114,7 +114,7 @@ impl<'n> Packed<'n> {
         }
         self.decode();
         if let Unpack::Gzip(gzip) = &mut self.unpack {
-            // What ends early was searched as far as it went.
+            // A stream that ends early was searched as far as it went.
             drop(gzip.try_finish());
         }
         let Sink { searcher, seen, .. } = self.sink();

@@ -46,7 +46,7 @@ impl Pattern {
         Encoded::all(&self.bytes).into_iter().map(whole).collect()
     }
 
-    /// A pattern that is never compared.
+    /// Makes a pattern that is never compared.
     pub(crate) fn nothing() -> Self {
         Self { bytes: Zeroizing::default(), layout: Layout::Exact, before: None, after: None, encoded: None }
     }
@@ -60,7 +60,7 @@ impl Pattern {
         self.layout
     }
 
-    /// Whether the other seeks the same.
+    /// A key that is the same for two patterns that seek the same.
     pub(crate) fn key(&self) -> impl Ord {
         (self.bytes.as_slice(), self.layout, self.before, self.after, self.encoded.as_ref().map(Encoded::key))
     }
@@ -192,7 +192,7 @@ fn line_unit<'a>(bytes: impl Iterator<Item = &'a u8> + Clone, index: impl Fn(usi
     }
 }
 
-/// What a place of the text must be.
+/// The demand on one place of the text.
 enum Wanted {
     Byte(u8),
     Edge(Edge),

@@ -133,7 +133,7 @@ impl Report {
         &self.searched
     }
 
-    /// What became of each layer, image by image.
+    /// The fate of each layer, image by image.
     #[must_use]
     pub fn layers(&self) -> &[LayerSummary] {
         &self.layers
@@ -217,7 +217,7 @@ impl Report {
         self.not_listed
     }
 
-    /// What was not searched.
+    /// The things that were not searched.
     #[must_use]
     pub fn not_searched(&self) -> &[NotSearched] {
         &self.not_searched

@@ -41,7 +41,7 @@ pub(super) fn squarify(sizes: &[f64], within: Rectangle) -> Vec<Rectangle> {
     placed
 }
 
-/// The worst ratio of sides in a row of this area along a side.
+/// Returns the worst ratio of sides in a row of this area along a side.
 fn worst(side: f64, sum: f64, largest: f64, least: f64) -> f64 {
     if sum <= 0.0 || least <= 0.0 {
         return f64::INFINITY;
