@@ -23,7 +23,7 @@ use crate::edge::{Edge, Failure};
 use crate::files::mention::{Mention, mention};
 use crate::plan::{AdviceFormat, AdviseOrder, BuildPlan, Effect, LateFacts, Tls};
 use crate::site::{self, Site};
-use advice::{Advice, AdviceVerdict};
+use advice::{Advice, AdviceConclusion};
 pub(crate) use rewrite::RewriteError;
 
 /// Runs the command.
@@ -173,14 +173,14 @@ fn advise(secret: &OfferedSecret, steps: &[Step]) -> Advice {
             mounts(step, name) || matches(&secret.now, &step.command) == needed_texts.contains(step.command.as_str())
         });
     let verdict = match (needed.is_empty(), mounted_by.is_empty()) {
-        (true, true) => AdviceVerdict::Unmentioned,
-        (true, false) => AdviceVerdict::Mounted,
-        (false, _) if is_exact || (secret.now.is_empty() && others.is_empty()) => AdviceVerdict::Good,
-        (false, _) => AdviceVerdict::Narrow,
+        (true, true) => AdviceConclusion::Unmentioned,
+        (true, false) => AdviceConclusion::Mounted,
+        (false, _) if is_exact || (secret.now.is_empty() && others.is_empty()) => AdviceConclusion::Good,
+        (false, _) => AdviceConclusion::Narrow,
     };
-    let line = (verdict == AdviceVerdict::Narrow).then(|| advice::line(name, secret.entry.as_ref(), &proposed));
+    let line = (verdict == AdviceConclusion::Narrow).then(|| advice::line(name, secret.entry.as_ref(), &proposed));
     let read_by = needed.iter().map(|(step, _)| step.name.clone()).collect();
-    let steps = if verdict == AdviceVerdict::Good && !secret.now.is_empty() { secret.now.clone() } else { proposed };
+    let steps = if verdict == AdviceConclusion::Good && !secret.now.is_empty() { secret.now.clone() } else { proposed };
     Advice { name: name.to_owned(), steps, now: secret.now.clone(), read_by, mounted_by, verdict, line }
 }
 
@@ -195,10 +195,10 @@ fn tell(advice: &[Advice], found: Option<&FoundManifest>, edge: &Edge) {
     }
     for one in advice {
         let reason = match one.verdict {
-            AdviceVerdict::Good => format!("good: {}", count(&one.read_by)),
-            AdviceVerdict::Narrow => format!("read by {}", one.read_by.join(" · ")),
-            AdviceVerdict::Mounted => format!("mounted by the Dockerfile in {}", one.mounted_by.join(" · ")),
-            AdviceVerdict::Unmentioned => unmentioned(one, found),
+            AdviceConclusion::Good => format!("good: {}", count(&one.read_by)),
+            AdviceConclusion::Narrow => format!("read by {}", one.read_by.join(" · ")),
+            AdviceConclusion::Mounted => format!("mounted by the Dockerfile in {}", one.mounted_by.join(" · ")),
+            AdviceConclusion::Unmentioned => unmentioned(one, found),
         };
         edge.stderr.fact(&one.name, &format!(" {reason}"));
     }

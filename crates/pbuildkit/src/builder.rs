@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 use crate::control::{CacheRecord, Control, Worker};
 use crate::error::{BuildError, BuildkitError, cause};
 use crate::failure::BuildFailure;
-use crate::filesync::{Counters, FileSync, Sent};
+use crate::filesync::{Counters, FileSync, TransferCount};
 use crate::request::{BuildRequest, Exporter, History};
 use crate::session::content::ContentStores;
 use crate::session::receive::Results;
@@ -53,7 +53,7 @@ pub struct BuildResult {
     /// Every secret that the engine asked for.
     pub asked_secrets: Vec<AskedSecret>,
     /// The counts of what was sent of the locals.
-    pub sent: Sent,
+    pub sent: TransferCount,
 }
 
 impl BuildResult {

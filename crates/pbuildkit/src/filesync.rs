@@ -49,7 +49,7 @@ impl FileSync {
 
 /// How much was sent; what the engine had already does not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
+pub struct TransferCount {
     /// Entries listed: files, directories, links.
     pub entries: u64,
     /// Files whose bytes the engine asked for.
@@ -66,8 +66,8 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn read(&self) -> Sent {
-        Sent {
+    pub(crate) fn read(&self) -> TransferCount {
+        TransferCount {
             entries: self.entries.load(Ordering::Relaxed),
             files: self.files.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),

@@ -8,7 +8,7 @@ mod command;
 mod command_error;
 mod compose;
 mod error;
-mod found;
+mod index;
 mod project;
 mod readings;
 mod store;
@@ -25,7 +25,7 @@ use psecret::{
 pub use command_error::CommandError;
 pub use compose::longest;
 pub use error::{Missing, ResolveError, Untrusted};
-use found::Found;
+use index::SecretIndex;
 use project::{Answer, ProjectFiles};
 use store::LazyStore;
 
@@ -144,7 +144,7 @@ pub fn resolve(
         may_reach_the_host(manifest, &trusted)?;
     }
     let mut search =
-        Search { declared, purpose, by_name: by_name(declared), found: Found::default(), warnings: Vec::new() };
+        Search { declared, purpose, by_name: by_name(declared), found: SecretIndex::default(), warnings: Vec::new() };
     search.flags(&sources.flags, inputs)?;
     search.env_files(sources, inputs)?;
     let mut missing = Vec::new();
@@ -257,7 +257,7 @@ struct Search<'a> {
     /// The declared secrets by their names.
     by_name: HashMap<&'a str, &'a papp::Secret>,
     purpose: Purpose,
-    found: Found,
+    found: SecretIndex,
     warnings: Vec<String>,
 }
 

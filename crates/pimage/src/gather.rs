@@ -25,7 +25,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// When the store cannot be asked.
-    fn size(&self, wanted: &Wanted) -> io::Result<Option<u64>>;
+    fn size(&self, wanted: &BlobRequest) -> io::Result<Option<u64>>;
 
     /// Who says that its blobs have their digests; `None` where comparing costs as much as reading.
     fn vouching(&self) -> Option<Vouching>;
@@ -35,12 +35,12 @@ pub trait BlobStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// When it is not there or cannot be read.
-    fn open(&self, wanted: &Wanted) -> io::Result<Box<dyn Read + Send>>;
+    fn open(&self, wanted: &BlobRequest) -> io::Result<Box<dyn Read + Send>>;
 }
 
 /// A blob that some document lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct BlobRequest {
     /// The blob's digest.
     pub digest: Digest,
     /// How long the document says it is.
@@ -69,7 +69,7 @@ struct Listed {
 /// # Errors
 ///
 /// When the store cannot be asked.
-pub fn gather(store: &Arc<dyn BlobStore>, roots: Vec<Wanted>) -> io::Result<Vec<LooseBlob>> {
+pub fn gather(store: &Arc<dyn BlobStore>, roots: Vec<BlobRequest>) -> io::Result<Vec<LooseBlob>> {
     let mut gatherer = Gatherer { store, seen: HashSet::new(), blobs: Vec::new(), manifests: 0, document_bytes: 0 };
     for root in roots {
         gatherer.document(root, 0)?;
@@ -87,7 +87,7 @@ struct Gatherer<'a> {
 
 impl Gatherer<'_> {
     /// Adds an index or a manifest, and the blobs that it lists.
-    fn document(&mut self, wanted: Wanted, depth: usize) -> io::Result<()> {
+    fn document(&mut self, wanted: BlobRequest, depth: usize) -> io::Result<()> {
         if depth > DEEPEST_INDEX || self.manifests == MOST_MANIFESTS || !self.seen.insert(wanted.digest.clone()) {
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl Gatherer<'_> {
         Ok(())
     }
 
-    fn blob(&mut self, wanted: Wanted, size: u64) {
+    fn blob(&mut self, wanted: BlobRequest, size: u64) {
         let store = Arc::clone(self.store);
         let (name, digest) = (blob_name(&wanted.digest), wanted.digest.clone());
         let blob = LooseBlob::sized(name, size, move || store.open(&wanted));
@@ -131,8 +131,8 @@ impl Gatherer<'_> {
 }
 
 impl Listed {
-    fn wanted(self, manifest: bool) -> Option<Wanted> {
-        Some(Wanted { digest: Digest::parse(&self.digest)?, size: self.size, manifest })
+    fn wanted(self, manifest: bool) -> Option<BlobRequest> {
+        Some(BlobRequest { digest: Digest::parse(&self.digest)?, size: self.size, manifest })
     }
 }
 

@@ -25,11 +25,11 @@ use crate::span::Span;
 use crate::visit::{Entry, EntryKind, Part, Stream};
 use crate::whiteout::Whiteouts;
 use crate::window::Ahead as _;
-use sniff::{Found, HEAD, sniff};
+use sniff::{Beginning, HEAD, sniff};
 
 pub use shared::Limits;
 pub(crate) use shared::Shared;
-pub(crate) use tap::{Seen, Stopped, Tap};
+pub(crate) use tap::{Passage, Stopped, Tap};
 
 /// The number of faults of one blob that are reported one by one.
 const MOST_TOLD: usize = 1000;
@@ -74,7 +74,7 @@ struct Header<'h> {
 }
 
 /// The results of a look.
-pub(crate) struct Looked {
+pub(crate) struct LookResult {
     pub(crate) is_tar: bool,
     /// The blob's own tar ended in the middle of an entry.
     pub(crate) cut: bool,
@@ -105,9 +105,9 @@ impl<'v> Look<'v> {
         }
     }
 
-    pub(crate) fn finish(self) -> Looked {
+    pub(crate) fn finish(self) -> LookResult {
         let Self { is_tar, cut, whiteouts, faults, damaged, .. } = self;
-        Looked { is_tar, cut, whiteouts, faults, damaged }
+        LookResult { is_tar, cut, whiteouts, faults, damaged }
     }
 
     /// Looks at a whole blob.
@@ -133,20 +133,20 @@ impl<'v> Look<'v> {
         loop {
             let begin = span.position();
             match sniff(span.peek(HEAD)?) {
-                Found::Plain if hunting && !self.shared.is_exhausted() && stub::seek_archive(span)? => continue,
-                Found::Plain => break,
-                Found::Container(container) => self.open(container, span)?,
+                Beginning::Plain if hunting && !self.shared.is_exhausted() && stub::seek_archive(span)? => continue,
+                Beginning::Plain => break,
+                Beginning::Container(container) => self.open(container, span)?,
                 // Behind a header the content proper begins.
-                Found::Header(length) => {
+                Beginning::Header(length) => {
                     span.skip(length)?;
                     continue;
                 }
-                Found::Stub(length) => {
+                Beginning::Stub(length) => {
                     hunting = true;
                     span.skip(length)?;
                     continue;
                 }
-                Found::Unopened(format) => {
+                Beginning::Unopened(format) => {
                     // Of the blob itself the reader of the archive speaks.
                     if !self.here.is_empty() {
                         self.tell(Fault::NotOpened { format });

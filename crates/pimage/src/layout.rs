@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::digest::Digest;
-use crate::gather::{BlobStore, Wanted, gather};
+use crate::gather::{BlobRequest, BlobStore, gather};
 use crate::loose::{LooseBlob, Vouching};
 
 /// The annotations that name an image of a layout.
@@ -39,7 +39,7 @@ impl BlobFolder {
 }
 
 impl BlobStore for BlobFolder {
-    fn size(&self, wanted: &Wanted) -> io::Result<Option<u64>> {
+    fn size(&self, wanted: &BlobRequest) -> io::Result<Option<u64>> {
         match fs::symlink_metadata(self.path(&wanted.digest)) {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
             Ok(_) => Err(io::ErrorKind::InvalidInput.into()),
@@ -52,7 +52,7 @@ impl BlobStore for BlobFolder {
         Some(self.vouching)
     }
 
-    fn open(&self, wanted: &Wanted) -> io::Result<Box<dyn Read + Send>> {
+    fn open(&self, wanted: &BlobRequest) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(File::open(self.path(&wanted.digest))?))
     }
 }
@@ -177,7 +177,7 @@ fn one_image(folder: &Path, index: &Path, name: &str) -> Result<Vec<LooseBlob>, 
 pub fn image(store: &Arc<dyn BlobStore>, descriptors: Vec<Value>) -> io::Result<Vec<LooseBlob>> {
     let wanted = |descriptor: &Value| {
         let digest = Digest::parse(descriptor["digest"].as_str()?)?;
-        Some(Wanted { digest, size: descriptor["size"].as_u64(), manifest: true })
+        Some(BlobRequest { digest, size: descriptor["size"].as_u64(), manifest: true })
     };
     let roots = descriptors.iter().filter_map(wanted).collect();
     let index = json!({"schemaVersion": 2, "manifests": descriptors});

@@ -270,12 +270,12 @@ mod tests {
     use crate::{Contents, Entry, Options, Stream, Visitor, read_loose};
 
     #[derive(Default)]
-    struct Seen {
+    struct Sightings {
         paths: Vec<Vec<u8>>,
         bytes: Vec<u8>,
     }
 
-    impl Visitor for Seen {
+    impl Visitor for Sightings {
         fn begin(&mut self, _: &Stream<'_>) {}
         fn entry(&mut self, entry: &Entry<'_>) {
             self.paths.push(entry.path.to_vec());
@@ -287,9 +287,9 @@ mod tests {
         fn end(&mut self) {}
     }
 
-    fn search(folder: &Path) -> (Seen, Contents, Unread) {
+    fn search(folder: &Path) -> (Sightings, Contents, Unread) {
         let (blobs, unread) = tree(folder).unwrap();
-        let mut seen = Seen::default();
+        let mut seen = Sightings::default();
         let contents = read_loose(blobs, &Options::default(), &mut seen).unwrap();
         (seen, contents, unread)
     }

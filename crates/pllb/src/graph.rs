@@ -40,7 +40,7 @@ pub fn digest(operation: &[u8]) -> String {
 }
 
 /// A definition whose operations were rewritten.
-pub(crate) struct Relinked {
+pub(crate) struct Rewrite {
     pub(crate) definition: pb::Definition,
     /// From each operation's old digest to its new one, also where they are equal.
     pub(crate) digests: BTreeMap<String, String>,
@@ -53,7 +53,7 @@ pub(crate) struct Relinked {
 pub(crate) fn relink<E: From<GraphError>>(
     definition: pb::Definition,
     mut edit: impl FnMut(&str, &[u8]) -> Result<Option<Vec<u8>>, E>,
-) -> Result<Relinked, E> {
+) -> Result<Rewrite, E> {
     let pb::Definition { mut def, metadata, source } = definition;
     let names: Vec<String> = def.iter().map(|operation| digest(operation)).collect();
     let mut digests = BTreeMap::new();
@@ -82,7 +82,7 @@ pub(crate) fn relink<E: From<GraphError>>(
         source.locations = locations;
         source
     });
-    Ok(Relinked { definition: pb::Definition { def, metadata: new_metadata, source }, digests })
+    Ok(Rewrite { definition: pb::Definition { def, metadata: new_metadata, source }, digests })
 }
 
 fn wire_error(digest: &str, source: WireError) -> GraphError {

@@ -85,7 +85,7 @@ pub enum SecretShape {
 
 /// The graph that [`inject`] made.
 #[derive(Clone, Debug)]
-pub struct Injected {
+pub struct Injection {
     /// The graph to solve. Byte for byte the given one when the plan selected nothing.
     pub definition: pb::Definition,
     /// Every exec step of the graph, in the graph's order, also those that got nothing.
@@ -181,7 +181,7 @@ pub enum InjectError {
 ///
 /// When the definition is malformed, or a secret's place is taken. Then nothing may be solved: a step without its
 /// secret would run with an empty value.
-pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Injected, InjectError> {
+pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Injection, InjectError> {
     let sources = SourceMap::new(&definition);
     let names = step_names(&definition);
     let mut found: Vec<(String, Step, Vec<&'static str>)> = Vec::new();
@@ -225,7 +225,7 @@ pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Inj
         }
         steps.push(step);
     }
-    Ok(Injected { definition: relinked.definition, steps })
+    Ok(Injection { definition: relinked.definition, steps })
 }
 
 /// Lists the names that a frontend gave to operations.
@@ -386,7 +386,7 @@ mod tests {
         assert_eq!(again.definition, injected.definition);
     }
 
-    fn mount_ids(injected: &Injected) -> Vec<String> {
+    fn mount_ids(injected: &Injection) -> Vec<String> {
         let op = pb::Op::decode(injected.definition.def[0].as_slice()).unwrap().op;
         let Some(pb::op::Op::Exec(exec)) = op else { panic!("an exec") };
         exec.mounts.into_iter().filter_map(|mount| mount.secret_opt).map(|secret| secret.id).collect()

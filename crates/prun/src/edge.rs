@@ -81,14 +81,14 @@ pub(crate) fn confirm(name: &str, loss: &str) -> Result<(), RunError> {
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CommandEnd {
     /// With an exit code of prun.
     Exit(Exit),
     /// With the exit code of the command that prun ran.
     Command(u8),
 }
 
-impl From<Exit> for Outcome {
+impl From<Exit> for CommandEnd {
     fn from(exit: Exit) -> Self {
         Self::Exit(exit)
     }

@@ -8,7 +8,7 @@ use papp::{Manifest, ManifestError};
 use pcli::FoundManifest;
 use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
-use super::advice::{Advice, AdviceVerdict};
+use super::advice::{Advice, AdviceConclusion};
 use crate::files;
 
 /// The longest manifest that anybody reads.
@@ -61,7 +61,7 @@ pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<Stri
 fn changed(text: &str, advice: &[Advice]) -> Option<(String, Vec<String>)> {
     let mut document: DocumentMut = text.parse().ok()?;
     let mut changed = Vec::new();
-    for one in advice.iter().filter(|one| one.verdict == AdviceVerdict::Narrow) {
+    for one in advice.iter().filter(|one| one.verdict == AdviceConclusion::Narrow) {
         // A secret of a flag alone has no entry, and gets none.
         let Some(entry) =
             document.get_mut("secrets").and_then(|secrets| secrets.as_table_like_mut()?.get_mut(&one.name))
@@ -95,7 +95,7 @@ mod tests {
             now: Vec::new(),
             read_by: Vec::new(),
             mounted_by: Vec::new(),
-            verdict: AdviceVerdict::Narrow,
+            verdict: AdviceConclusion::Narrow,
             line: None,
         }
     }

@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use pengine::{Engine, ImageStore};
-use pimage::{BlobFolder, BlobStore as _, Digest, LooseBlob, Vouching, Wanted};
+use pimage::{BlobFolder, BlobRequest, BlobStore as _, Digest, LooseBlob, Vouching};
 use serde_json::{Value, json};
 
 /// The longest document that is read.
@@ -61,7 +61,7 @@ impl Attached {
 
     fn read(&self, digest: &str) -> io::Result<Vec<u8>> {
         let digest = Digest::parse(digest).ok_or(io::ErrorKind::InvalidData)?;
-        let wanted = Wanted { digest, size: None, manifest: true };
+        let wanted = BlobRequest { digest, size: None, manifest: true };
         let open = |folder: &PathBuf| BlobFolder::new(folder, Vouching::Store).open(&wanted).ok();
         let mut bytes = Vec::new();
         let blob = self.folders.iter().find_map(open).ok_or(io::ErrorKind::NotFound)?;

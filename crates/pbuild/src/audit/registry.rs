@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use http_body_util::BodyStream;
-use pimage::{BlobStore, Digest, LooseBlob, Vouching, Wanted};
+use pimage::{BlobRequest, BlobStore, Digest, LooseBlob, Vouching};
 use serde_json::json;
 use tokio::runtime::Handle;
 
@@ -87,7 +87,7 @@ struct Remote {
 }
 
 impl BlobStore for Remote {
-    fn size(&self, wanted: &Wanted) -> io::Result<Option<u64>> {
+    fn size(&self, wanted: &BlobRequest) -> io::Result<Option<u64>> {
         if wanted.digest == self.root.0 {
             return Ok(Some(self.root.1.len() as u64));
         }
@@ -103,7 +103,7 @@ impl BlobStore for Remote {
         None
     }
 
-    fn open(&self, wanted: &Wanted) -> io::Result<Box<dyn Read + Send>> {
+    fn open(&self, wanted: &BlobRequest) -> io::Result<Box<dyn Read + Send>> {
         if wanted.digest == self.root.0 {
             return Ok(Box::new(io::Cursor::new(self.root.1.clone())));
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bollard::models::ImageInspect;
 use pengine::{DataFolder, Engine, ImageStore};
-use pimage::{BlobFolder, BlobStore, Digest, LooseBlob, Vouching, Wanted};
+use pimage::{BlobFolder, BlobRequest, BlobStore, Digest, LooseBlob, Vouching};
 use serde_json::{Value, json};
 
 /// The driver whose folders are known.
@@ -61,7 +61,7 @@ const CONFIG: &str = "config.json";
 
 /// Opens the blobs of an image in a content store. The store compared each blob with its digest when it came in.
 fn content(folder: &DataFolder, id: &Digest, name: Option<&str>) -> Option<Vec<LooseBlob>> {
-    let wanted = Wanted { digest: id.clone(), size: None, manifest: true };
+    let wanted = BlobRequest { digest: id.clone(), size: None, manifest: true };
     let at = |folder: &&std::path::PathBuf| size(folder, &wanted).is_some();
     let found = folder.content.iter().find(at)?;
     let mut descriptor = json!({"digest": id.as_str(), "size": size(found, &wanted)?});
@@ -72,6 +72,6 @@ fn content(folder: &DataFolder, id: &Digest, name: Option<&str>) -> Option<Vec<L
     pimage::image(&store, vec![descriptor]).ok()
 }
 
-fn size(folder: &Path, wanted: &Wanted) -> Option<u64> {
+fn size(folder: &Path, wanted: &BlobRequest) -> Option<u64> {
     BlobFolder::new(folder, Vouching::Store).size(wanted).ok()?
 }

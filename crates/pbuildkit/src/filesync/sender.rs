@@ -20,7 +20,7 @@ use crate::filesync::walk::{Filter, WalkError, walk};
 use crate::filesync::wire::{Packet, PacketKind};
 use crate::filesync::{Shared, follow};
 use crate::ignore::Matcher;
-use crate::session::observer::Verdict;
+use crate::session::observer::Permission;
 use crate::trouble::Cause;
 
 /// The bytes of a file in one packet, as fsutil cuts them.
@@ -181,13 +181,13 @@ impl Transfer {
             }
             let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             left = left.saturating_sub(length);
-            if observer.as_mut().is_some_and(|observer| observer.bytes(&chunk) == Verdict::Stop) {
+            if observer.as_mut().is_some_and(|observer| observer.bytes(&chunk) == Permission::Stop) {
                 return Err(FileError::Stopped);
             }
             self.shared.sent.bytes.fetch_add(length, Ordering::Relaxed);
             self.packets.blocking_send(Ok(Packet::data(id, chunk))).map_err(|_| FileError::Gone)?;
         }
-        if observer.as_mut().is_some_and(|observer| observer.end() == Verdict::Stop) {
+        if observer.as_mut().is_some_and(|observer| observer.end() == Permission::Stop) {
             return Err(FileError::Stopped);
         }
         self.packets.blocking_send(Ok(Packet::data(id, Bytes::new()))).map_err(|_| FileError::Gone)

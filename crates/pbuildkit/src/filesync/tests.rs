@@ -26,7 +26,7 @@ use super::walk::{Filter, WalkError, walk};
 use super::wire::{Packet, PacketKind, Stat, mode};
 use super::*;
 use crate::ignore::Matcher;
-use crate::session::observer::{FileObserver, Verdict};
+use crate::session::observer::{FileObserver, Permission};
 use crate::session::receive::Results;
 use crate::session::registry::Registries;
 use crate::session::secrets::{NoSecrets, SecretGate};
@@ -246,7 +246,7 @@ async fn what_the_engine_has_is_not_sent_again() {
     let session = session(Local::Directory(folder.path().into()), None).await;
     let received = receive(&session, &[], Manner::AskNothing).await;
     assert!(received.error.is_none() && received.files.is_empty());
-    assert_eq!(session.sent.read(), Sent { entries: 1, files: 0, bytes: 0 });
+    assert_eq!(session.sent.read(), TransferCount { entries: 1, files: 0, bytes: 0 });
 }
 
 #[tokio::test]
@@ -338,23 +338,27 @@ async fn a_file_that_was_not_offered_is_never_sent() {
 
 /// Stops at a needle, as a search for secrets would.
 struct StopAt(&'static [u8]);
-struct Seen(Vec<u8>, &'static [u8]);
+struct Needle(Vec<u8>, &'static [u8]);
 
 impl ContextObserver for StopAt {
     fn open(&self, local: &str, _: &Path) -> Box<dyn FileObserver> {
         assert_eq!(local, "context");
-        Box::new(Seen(Vec::new(), self.0))
+        Box::new(Needle(Vec::new(), self.0))
     }
 }
 
-impl FileObserver for Seen {
-    fn bytes(&mut self, bytes: &[u8]) -> Verdict {
+impl FileObserver for Needle {
+    fn bytes(&mut self, bytes: &[u8]) -> Permission {
         self.0.extend_from_slice(bytes);
-        if self.0.windows(self.1.len()).any(|window| window == self.1) { Verdict::Stop } else { Verdict::Continue }
+        if self.0.windows(self.1.len()).any(|window| window == self.1) {
+            Permission::Stop
+        } else {
+            Permission::Continue
+        }
     }
 
-    fn end(&mut self) -> Verdict {
-        if self.0.ends_with(b"last") { Verdict::Stop } else { Verdict::Continue }
+    fn end(&mut self) -> Permission {
+        if self.0.ends_with(b"last") { Permission::Stop } else { Permission::Continue }
     }
 }
 
@@ -402,7 +406,7 @@ async fn b5_the_session_says_that_it_lives_while_it_sends() {
     };
     let (received, slowest) = tokio::join!(busy, ask);
     assert_eq!(received.finished.len(), 200);
-    assert_eq!(session.sent.read(), Sent { entries: 200, files: 200, bytes: 20_000_000 });
+    assert_eq!(session.sent.read(), TransferCount { entries: 200, files: 200, bytes: 20_000_000 });
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 

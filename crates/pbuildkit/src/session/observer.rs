@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// What an observer thinks of the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Permission {
     /// Send them.
     Continue,
     /// Stop the build. The chunk that was just shown is not sent, so the engine never has the whole file.
@@ -22,8 +22,8 @@ pub trait ContextObserver: Send + Sync {
 /// Looks at one file, on a thread that may block.
 pub trait FileObserver: Send {
     /// Shows the next bytes, in order, before they are sent.
-    fn bytes(&mut self, bytes: &[u8]) -> Verdict;
+    fn bytes(&mut self, bytes: &[u8]) -> Permission;
 
     /// Ends a file, before the engine learns of its end: the last chance to stop.
-    fn end(&mut self) -> Verdict;
+    fn end(&mut self) -> Permission;
 }

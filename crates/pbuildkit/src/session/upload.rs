@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::session::observer::{ContextObserver, Verdict};
+use crate::session::observer::{ContextObserver, Permission};
 use crate::trouble::{Cause, Trouble};
 
 /// The host of addresses that the engine asks the session for.
@@ -79,7 +79,7 @@ fn send(
         if data.is_empty() {
             break;
         }
-        if file.as_mut().is_some_and(|file| file.bytes(&data) == Verdict::Stop) {
+        if file.as_mut().is_some_and(|file| file.bytes(&data) == Permission::Stop) {
             return Err(stopped());
         }
         if chunks.blocking_send(Ok(BytesMessage { data })).is_err() {
@@ -87,7 +87,7 @@ fn send(
             return Ok(());
         }
     }
-    if file.as_mut().is_some_and(|file| file.end() == Verdict::Stop) {
+    if file.as_mut().is_some_and(|file| file.end() == Permission::Stop) {
         return Err(stopped());
     }
     Ok(())
@@ -151,12 +151,12 @@ mod tests {
     }
 
     impl FileObserver for StopsAtTheEnd {
-        fn bytes(&mut self, _: &[u8]) -> Verdict {
-            Verdict::Continue
+        fn bytes(&mut self, _: &[u8]) -> Permission {
+            Permission::Continue
         }
 
-        fn end(&mut self) -> Verdict {
-            Verdict::Stop
+        fn end(&mut self) -> Permission {
+            Permission::Stop
         }
     }
 

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// What was asked, call by call.
 #[derive(Default)]
-pub(crate) struct Asked {
+pub(crate) struct Requests {
     /// The build's id of each ping, if the call named one.
     pub(crate) builds: Vec<Option<String>>,
     pub(crate) solves: Vec<api::SolveRequest>,
@@ -28,7 +28,7 @@ pub(crate) struct Asked {
 /// The BuildKit. Clones are the same one.
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
-    asked: Arc<Mutex<Asked>>,
+    asked: Arc<Mutex<Requests>>,
     /// The content of every file.
     file: Vec<u8>,
 }
@@ -38,7 +38,7 @@ impl Fake {
         Self { file: file.to_vec(), ..Self::default() }
     }
 
-    pub(crate) fn asked<T>(&self, look: impl FnOnce(&Asked) -> T) -> T {
+    pub(crate) fn asked<T>(&self, look: impl FnOnce(&Requests) -> T) -> T {
         look(&self.asked.lock().expect("no test panics while it looks"))
     }
 
@@ -47,7 +47,7 @@ impl Fake {
         LlbBridgeServer::new(self.clone())
     }
 
-    fn note(&self, note: impl FnOnce(&mut Asked)) {
+    fn note(&self, note: impl FnOnce(&mut Requests)) {
         note(&mut self.asked.lock().expect("no test panics while it looks"));
     }
 }

@@ -10,7 +10,7 @@ pub(crate) const HEAD: usize = tar::BLOCK;
 
 /// What content begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Beginning {
     /// Nothing that is known to hold anything.
     Plain,
     /// A container, or something that looks like one.
@@ -35,10 +35,10 @@ const UNOPENED: [(&[u8], &str); 7] = [
 ];
 
 /// Judges content by its first [`HEAD`] bytes, or by fewer if it has no more.
-pub(crate) fn sniff(head: &[u8]) -> Found {
+pub(crate) fn sniff(head: &[u8]) -> Beginning {
     // A tar whose first name happens to begin like another format is a tar.
     if tar::is_header(head) {
-        return Found::Container(Container::Tar);
+        return Beginning::Container(Container::Tar);
     }
     let container = match head {
         [0x1f, 0x8b, 8, flags, ..] if flags & 0xe0 == 0 => Container::Gzip,
@@ -61,20 +61,22 @@ pub(crate) fn sniff(head: &[u8]) -> Found {
         {
             Container::Zlib
         }
-        [4, 0x22, 0x4d, 0x18, flags, ..] if flags >> 6 == 1 => return Found::Unopened("lz4"),
-        [b'h', b's', b'q', b's', ..] if head.get(28..32) == Some(&[4, 0, 0, 0]) => return Found::Unopened("squashfs"),
+        [4, 0x22, 0x4d, 0x18, flags, ..] if flags >> 6 == 1 => return Beginning::Unopened("lz4"),
+        [b'h', b's', b'q', b's', ..] if head.get(28..32) == Some(&[4, 0, 0, 0]) => {
+            return Beginning::Unopened("squashfs");
+        }
         _ => {
             if let Some(length) = program::header_length(head) {
-                return Found::Header(length);
+                return Beginning::Header(length);
             }
             if let Some(length) = program::stub_length(head) {
-                return Found::Stub(length);
+                return Beginning::Stub(length);
             }
             let unopened = UNOPENED.iter().find(|(magic, _)| head.starts_with(magic));
-            return unopened.map_or(Found::Plain, |(_, format)| Found::Unopened(format));
+            return unopened.map_or(Beginning::Plain, |(_, format)| Beginning::Unopened(format));
         }
     };
-    Found::Container(container)
+    Beginning::Container(container)
 }
 
 /// Whether a zip's local header, of which the signature was seen, can be one: a version and a method that are known,
@@ -100,9 +102,9 @@ mod tests {
     fn a_tar_is_a_tar_whatever_its_first_name_begins_with() {
         for name in ["BZh91AY&SY", "\u{1f}", "PK\u{3}\u{4}"] {
             let tar = ptest::Layer::new().file(name, "x").tar();
-            assert_eq!(sniff(&tar[..HEAD]), Found::Container(Container::Tar), "{name:?}");
+            assert_eq!(sniff(&tar[..HEAD]), Beginning::Container(Container::Tar), "{name:?}");
         }
-        assert_eq!(sniff(b"text that claims to be .gz"), Found::Plain);
-        assert_eq!(sniff(b""), Found::Plain);
+        assert_eq!(sniff(b"text that claims to be .gz"), Beginning::Plain);
+        assert_eq!(sniff(b""), Beginning::Plain);
     }
 }

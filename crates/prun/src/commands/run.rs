@@ -11,7 +11,7 @@ use papp::{Init, Port};
 use pscreen::Ending;
 
 use crate::commands::start::{Goal, Start};
-use crate::edge::{Edge, Failure, Outcome, now};
+use crate::edge::{CommandEnd, Edge, Failure, now};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
 use crate::engine::lines::Lines;
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(30);
 /// # Errors
 ///
 /// Everything that can go wrong before the command runs.
-pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<Outcome, Failure> {
+pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let attachment = request.attachment;
     if attachment.tty && attachment.interactive && !attached::has_terminal() {
         return Err(CommandError::NoTerminal.into());
@@ -56,7 +56,7 @@ pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<Outcome, Fa
 /// # Errors
 ///
 /// When the project or the init command does not exist, or the engine refuses a request.
-pub(crate) async fn init(request: &InitRequest, edge: &Edge) -> Result<Outcome, Failure> {
+pub(crate) async fn init(request: &InitRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
@@ -91,7 +91,7 @@ async fn foreground(
     ports: &[Port],
     attachment: Attachment,
     unlock: impl FnOnce(),
-) -> Result<Outcome, Failure> {
+) -> Result<CommandEnd, Failure> {
     let (host, project) = (&start.host, &start.project);
     let name = project.one_off(std::process::id());
     let holder = Holder {
@@ -125,7 +125,7 @@ async fn foreground(
     };
     containers::remove(host, &name, GRACE).await?;
     holder.remove(host).await?;
-    Ok(Outcome::Command(u8::try_from(outcome?).unwrap_or(pshim::FAILED)))
+    Ok(CommandEnd::Command(u8::try_from(outcome?).unwrap_or(pshim::FAILED)))
 }
 
 fn attach_to(body: ContainerCreateBody, ports: &[Port], attachment: Attachment) -> ContainerCreateBody {

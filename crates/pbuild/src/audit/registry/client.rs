@@ -15,7 +15,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use pbuildkit::Registries;
 use pengine::Environment;
-use pimage::Wanted;
+use pimage::BlobRequest;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -80,7 +80,7 @@ impl Client {
     }
 
     /// Requests a blob, whose bytes are read from the response as they come.
-    pub(super) async fn blob(&self, wanted: &Wanted) -> Result<Response<Incoming>, RegistryError> {
+    pub(super) async fn blob(&self, wanted: &BlobRequest) -> Result<Response<Incoming>, RegistryError> {
         let kind = if wanted.manifest { "manifests" } else { "blobs" };
         self.fetch(&format!("{kind}/{}", wanted.digest)).await
     }
