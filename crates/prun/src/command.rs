@@ -18,12 +18,12 @@ pub(crate) use start::{RunArguments, StartArguments};
 #[derive(Debug, Parser)]
 #[command(name = "prun", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct CommandLine {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What prun can do.
+/// The commands of prun.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start the app and its services, or update the ones that run

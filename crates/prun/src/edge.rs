@@ -108,7 +108,7 @@ pub(crate) enum Codes {
 pub(crate) enum Failure {
     /// An error.
     Error {
-        /// What went wrong.
+        /// The error itself.
         error: Box<RunError>,
         /// The printer whose redactor knew the values when it happened.
         printer: Option<Printer>,
@@ -120,7 +120,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The same failure, to be printed behind the redactor of this edge: logs in an error may hold values.
+    /// Puts the failure behind the redactor of this edge: logs in an error may hold values.
     #[must_use]
     pub(crate) fn behind(self, edge: &Edge) -> Self {
         match self {

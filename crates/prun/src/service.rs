@@ -29,7 +29,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 pub(crate) enum Effect {
     /// None: it was running.
     Running,
-    /// It was started, or created anew because its configuration changed.
+    /// The container was started, or created anew because its configuration changed.
     Created,
 }
 

@@ -109,7 +109,7 @@ impl Needles {
         Ok(())
     }
 
-    /// The text with every shape replaced by its canary's name.
+    /// Replaces every shape in the text by its canary's name.
     pub(crate) fn mask(&self, bytes: &[u8]) -> String {
         let mut out = Vec::with_capacity(bytes.len());
         let mut end = 0;

@@ -74,7 +74,7 @@ pub(crate) struct RunArguments {
     pub(crate) start: StartArguments,
 }
 
-/// What docker run says about a container, in its own spelling.
+/// The flags of `docker run` for a container, in docker's own spelling.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Container, as docker run has it")]
 pub(crate) struct ContainerArguments {

@@ -5,11 +5,11 @@ use zeroize::Zeroizing;
 
 /// One file.
 pub(crate) struct File<'a> {
-    /// Its name, with folders between slashes.
+    /// The file's name, with folders between slashes.
     pub(crate) name: String,
-    /// Its content.
+    /// The file's content.
     pub(crate) content: &'a [u8],
-    /// Its permissions.
+    /// The file's permissions.
     pub(crate) mode: u32,
     /// The id of its user.
     pub(crate) owner: u32,

@@ -22,9 +22,9 @@ pub(crate) enum PlanError {
     TwoKinds {
         /// The service.
         service: String,
-        /// Its kind in the manifest.
+        /// The service's kind in the manifest.
         declared: ServiceKind,
-        /// Its kind in the flag.
+        /// The service's kind in the flag.
         ordered: ServiceKind,
     },
     /// The manifest names a kind of service that does not exist.

@@ -1,4 +1,4 @@
-//! What is masked in everything that a project shows once its values are known.
+//! Makes the redactor for everything that a project shows once its values are known.
 
 use pcredential::Ledger;
 use psecret::{PartChoice, Redactor, RedactorBuilder, SecretError};

@@ -18,7 +18,7 @@ pub(crate) struct Signals {
     before: u64,
 }
 
-/// What came.
+/// The signal that came.
 pub(crate) enum Signal {
     /// A child ended.
     Child,

@@ -8,13 +8,13 @@ use flate2::Crc;
 /// The length of an instruction.
 const UNIT: usize = 5;
 
-/// A stored block of so many bytes, which follow.
+/// Makes a stored block of so many bytes, which follow.
 fn literal(length: usize) -> Vec<u8> {
     let length = u16::try_from(length).unwrap_or_default();
     [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat()
 }
 
-/// A block of fixed codes that copies the last 17 to 20 bytes: two lengths, and the distance that is their sum.
+/// Makes a block of fixed codes that copies the last 17 to 20 bytes: two lengths, and the distance that is their sum.
 fn repeat(distance: usize) -> Vec<u8> {
     let (mut bits, mut count) = (0_u64, 0);
     let mut put = |value: usize, length: usize| {
@@ -33,7 +33,7 @@ fn repeat(distance: usize) -> Vec<u8> {
     bits.to_le_bytes()[..UNIT].to_vec()
 }
 
-/// The file with a name of one letter and a claimed checksum.
+/// Makes the file with a name of one letter and a claimed checksum.
 fn claiming(letter: u8, sum: u32) -> Vec<u8> {
     let head = [0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3, letter, 0];
     let (before, zero, one, four) = (literal(head.len() + UNIT), literal(0), literal(UNIT), literal(4 * UNIT));
@@ -93,7 +93,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// A gzip file that unpacks to itself.
+/// Makes a gzip file that unpacks to itself.
 ///
 /// # Panics
 ///
