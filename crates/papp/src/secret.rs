@@ -60,7 +60,7 @@ pub enum Parts {
     All,
     /// None: the secret is one thing.
     None,
-    /// Those of these names.
+    /// The parts of these names.
     Named(Vec<String>),
 }
 

@@ -103,7 +103,7 @@ fn able(capabilities: &Capabilities) -> Vec<Observation> {
     vec![secrets, Observation::ok("buildkit", format!("programs {inside} run inside the builder (gateway.exec)"))]
 }
 
-/// Env files that a COPY or a commit could take.
+/// Finds the env files that a COPY or a commit could take.
 fn files(request: &DoctorRequest, found: Option<&FoundManifest>) -> Vec<Observation> {
     let folder = found.map(FoundManifest::directory).filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));

@@ -43,7 +43,7 @@ pub enum BuildkitError {
     /// BuildKit's answer is not one that we understand.
     #[error("BuildKit's answer is not understood: {problem}")]
     Unexpected {
-        /// What is wrong with it.
+        /// The problem of the answer.
         problem: &'static str,
     },
 }

@@ -36,11 +36,11 @@ use pscreen::Cancellation;
 /// Which secrets are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Those that a build offers to its steps.
+    /// The secrets that a build offers to its steps.
     Build,
-    /// Those that the running app gets.
+    /// The secrets that the running app gets.
     Run,
-    /// None; but a search knows more with each, so that it takes what is at hand and runs the trusted commands.
+    /// No secret; but a search knows more with each, so it takes the values at hand and runs the trusted commands.
     Search,
     /// None: a list tells what is at hand, and runs nothing.
     List,
@@ -112,7 +112,7 @@ pub struct Resolution {
     pub secrets: Vec<Secret>,
     /// Names whose `value` needs variables that exist at run time alone: no build gets them, and the start makes them.
     pub deferred: Vec<String>,
-    /// Those that would have a value, if the manifest were trusted to get it; the work does not need them.
+    /// The secrets that would have a value, if the manifest were trusted to get it; the command does not need them.
     pub untrusted: Vec<Untrusted>,
     /// Why what was trusted once does not count.
     pub danger: Option<Danger>,

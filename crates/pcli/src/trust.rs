@@ -1,4 +1,4 @@
-//! What the user allowed a manifest to do.
+//! The acts that the user allows a manifest.
 //!
 //! A manifest is code from whoever wrote the repository. What its entries do on the machine of whoever runs the tool (run
 //! a command, read a file, read a variable of the process environment, mount what is the host's into a container) is done only after the user said `pbuild trust` for

@@ -155,7 +155,7 @@ impl Engine {
         hijack::hijack(&self.endpoint, asked, headers, self.patience).await
     }
 
-    /// The streams of a program that was made ready in a container.
+    /// Opens the streams of a program that was made ready in a container.
     pub(crate) async fn start_exec(&self, id: &str) -> Result<Hijacked, EngineError> {
         let path = format!("/v{}/exec/{id}/start", self.api);
         let asked = Upgrade { path: &path, protocol: "tcp", body: r#"{"Detach":false,"Tty":false}"# };

@@ -48,7 +48,7 @@ pub enum EngineError {
     Certificate {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem of the certificate or key.
         problem: String,
     },
     /// The endpoint asks for TLS without checking who answers; we never do that, because secrets travel there.

@@ -29,7 +29,7 @@ pub struct Warning {
 /// The secrets of a build, as the client brought them.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
-    /// Those that are there.
+    /// The secrets that the client brought.
     pub brought: Vec<PresentSecret>,
     /// Warnings for the user.
     pub warnings: Vec<Warning>,
@@ -138,7 +138,7 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// Those that are searched for.
+    /// Lists the secrets that are searched for.
     pub fn sought(&self) -> impl Iterator<Item = &PresentSecret> {
         self.brought.iter().filter(|one| one.facts.unprotected.is_none())
     }

@@ -1,4 +1,4 @@
-//! Compose files, and the first manifest that is made of one: `pbuild new`.
+//! Reads compose files, and checks the first manifest that is made of one: `pbuild new`.
 
 use std::path::Path;
 
@@ -55,7 +55,7 @@ fn naive(text: &str) -> Option<String> {
     Some(read)
 }
 
-/// A variable behind a dollar sign: its name, its default, and the text behind it.
+/// Reads a variable behind a dollar sign: its name, its default, and the text behind it.
 fn variable(text: &str) -> Option<(&str, Option<&str>, &str)> {
     let name = |text: &str| {
         let good = |(at, c): &(usize, char)| *c == '_' || c.is_ascii_alphabetic() || (*at > 0 && c.is_ascii_digit());

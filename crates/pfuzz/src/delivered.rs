@@ -1,4 +1,4 @@
-//! What the entrypoint reads: delivered variables, init commands, and what a name server, an app and a command say.
+//! The entrypoint's inputs: delivered variables, init commands, and the answers of a name server, an app and a command.
 
 use pshim::{Prefixer, dns, environment, http, init};
 

@@ -23,7 +23,8 @@ pub(crate) fn run(data: &[u8]) {
     again(escape, &instructions);
 }
 
-/// A heredoc's body is gone, and an escape that ended the text would continue the line, so these cannot be written anew.
+/// Writes the instructions anew and reads them again. A heredoc's body is gone, and an escape that ended the text would
+/// continue the line, so these cannot be written anew.
 fn again(escape: char, instructions: &[(usize, String)]) {
     let mut texts: Vec<&str> = instructions.iter().map(|(_, text)| text.as_str()).collect();
     texts.retain(|text| !text.is_empty());

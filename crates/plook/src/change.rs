@@ -1,4 +1,4 @@
-//! What one step changed: everything in the state after it that is not exactly what was in the state before it.
+//! Finds what one step changed: everything in the state after it that is not exactly what was in the state before it.
 //!
 //! Both states are overlay mounts of the same layers but for one. A file that the upper layer holds has an inode and a
 //! change time of its own, whatever its content, size and times claim, and so has every folder above it. So a node with

@@ -1,4 +1,4 @@
-//! What the builder keeps for everybody who builds there, beyond the end of a build.
+//! The things that the builder keeps for everybody who builds there, beyond the end of a build.
 
 use std::collections::BTreeSet;
 

@@ -97,9 +97,9 @@ impl From<Exit> for CommandEnd {
 /// The exit codes that a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codes {
-    /// Those of prun; each of them means one thing.
+    /// The exit codes of prun; each of them means one thing.
     Own,
-    /// Those of the command that prun ran, as with docker. Every failure of prun itself has the same code.
+    /// The exit codes of the command that prun ran, as with docker. Every failure of prun itself has the same code.
     OfCommand,
 }
 

@@ -98,7 +98,8 @@ enum Bytes<'a> {
     Loose(Vec<LooseBlob>),
 }
 
-/// What earlier audits searched for the same needles. Only clean layers are kept: one with a finding is searched anew.
+/// The memory of layers that earlier audits searched for the same needles. Only clean layers are kept: one with a
+/// finding is searched anew.
 ///
 /// Whoever implements it keeps apart what was searched for other needles or by another version of the search.
 pub trait Memory: fmt::Debug + Send + Sync {

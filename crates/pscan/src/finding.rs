@@ -55,7 +55,7 @@ pub enum Place {
     },
     /// Between two files of a layer, behind the last, or in something that is no tar.
     Bytes {
-        /// What it is, or the last file before it.
+        /// The thing that holds the bytes where that is no tar, else the last file before them.
         after: Option<String>,
         /// The offset in the unpacked bytes.
         offset: u64,

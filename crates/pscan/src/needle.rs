@@ -206,7 +206,7 @@ const TOLD: [Form; 10] = [
     Form::QuotedPrintable,
 ];
 
-/// What the usual writers make of a value that is read under any escape: to find where to read.
+/// Spells a value that is read under any escape as the usual writers do: to find where to read.
 fn spellings(weak: bool, shapes: &[Shape]) -> Vec<Pattern> {
     let spelled = shapes.iter().filter(|shape| !weak && shape.spells_another());
     spelled.map(|shape| Pattern::new(shape, true)).collect()

@@ -236,7 +236,7 @@ impl Shape {
         self.layout
     }
 
-    /// What the characters right before and right behind the bytes must be, where the value decides a part of them.
+    /// The demands on the characters right before and right behind the bytes, where the value decides a part of them.
     #[must_use]
     pub fn edges(&self) -> (Option<Edge>, Option<Edge>) {
         (self.before, self.after)

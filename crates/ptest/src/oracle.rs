@@ -135,7 +135,7 @@ impl Oracle {
         self.check_dir_except(root, &[]);
     }
 
-    /// The same, but for the files in which the test itself put them.
+    /// Checks as [`Self::check_dir`] does, but leaves out the files in which the test itself put canaries.
     ///
     /// # Panics
     ///

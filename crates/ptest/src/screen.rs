@@ -6,7 +6,8 @@ use regex::Regex;
 
 use crate::run::Outcome;
 
-/// What differs from run to run, and what stands in its place. The order counts: a digest is not a container's id.
+/// The patterns of texts that differ from run to run, with the marks that stand in their place. The order counts: a
+/// digest is not a container's id.
 ///
 /// Two things go whole: BuildKit's own lines, which come in the order in which its steps happen to end, and the lines that say
 /// what a tool waits for, which only a slow engine makes it say.

@@ -123,7 +123,8 @@ pub(crate) fn search_content(needles: &Needles, path: &Path, kind: FileType, see
     }
 }
 
-/// What was ever written to a file: of each hole only a page, for layers may have files of zeros larger than any disk.
+/// The bytes that were ever written to a file: of each hole only a page, for layers may have files of zeros larger than
+/// any disk.
 struct Written {
     file: File,
     /// Where the bytes end that are known to be written.

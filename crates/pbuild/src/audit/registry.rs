@@ -62,7 +62,7 @@ pub(crate) enum RegistryFailure {
     Name {
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The problem of the name.
         problem: String,
     },
     /// The registry gives no image.

@@ -110,7 +110,7 @@ pub(crate) struct LeakingImage {
     pub(super) platform: Option<String>,
     /// The origin of each finding, in the report's order.
     pub(super) origins: Vec<Origin>,
-    /// What became of the image and its cache records.
+    /// The end of the image and of its cache records.
     pub(super) cleanup: Cleanup,
 }
 

@@ -97,7 +97,7 @@ impl Injection {
         self.reach
     }
 
-    /// The outcome of the search in the builder, if there was one and it let the build pass.
+    /// Takes the outcome of the search in the builder, if there was one and it let the build pass.
     pub(crate) fn take_outcome(&mut self) -> Option<GateOutcome> {
         self.outcome.take()
     }
@@ -113,7 +113,7 @@ impl Injection {
         Marks { names: self.graph.names().clone(), commands, contexts: false }
     }
 
-    /// The marks of the cache records of one step of a platform's image and of the steps after it. The layer of the step is
+    /// Marks the cache records of one step of a platform's image and of the steps after it. The layer of the step is
     /// counted from the image's end, as in [`Graph::layer_lines`].
     pub(crate) fn marks_from(&self, platform: Option<&str>, from_last: usize) -> Marks {
         let held: Vec<_> = self.graph.from_layer(platform, from_last).collect();

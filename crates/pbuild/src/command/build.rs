@@ -81,7 +81,7 @@ pub(crate) struct BuildArguments {
     #[command(flatten)]
     pub(crate) output: OutputOptions,
 
-    /// What is said of the image beside it.
+    /// The documents that are attached to the image.
     #[command(flatten)]
     pub(crate) attestations: AttestationOptions,
 
@@ -93,7 +93,7 @@ pub(crate) struct BuildArguments {
     #[command(flatten)]
     pub(crate) call: CallOptions,
 
-    /// What BuildKit has no use for.
+    /// Flags of docker that BuildKit has no use for.
     #[command(flatten)]
     pub(crate) ignored: IgnoredOptions,
 
@@ -119,7 +119,7 @@ pub(crate) struct BuildArguments {
     pub(crate) keep_leaked_cache: bool,
 }
 
-/// What makes a build out of a Dockerfile.
+/// The flags that choose a build: the Dockerfile, its stage and its arguments.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RecipeArguments {
     /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile]

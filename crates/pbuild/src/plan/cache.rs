@@ -171,7 +171,7 @@ fn is_local(entry: &CacheEntry) -> bool {
     entry.kind == "local"
 }
 
-/// The folder of a cache that is in one.
+/// Returns the folder of a cache that is in a folder.
 fn folder<'entry>(entry: &'entry CacheEntry, attribute: &str) -> Option<&'entry str> {
     let path = entry.attributes.get(attribute).filter(|_| is_local(entry));
     path.map(String::as_str).filter(|path| !path.is_empty())
@@ -204,7 +204,7 @@ fn registry(name: &str) -> CacheEntry {
     CacheEntry { kind: "registry".to_owned(), attributes: [("ref".to_owned(), name.to_owned())].into() }
 }
 
-/// One entry; none where it would do nothing, as GitHub's cache outside of its runners.
+/// Parses one entry; `None` where it would do nothing, as GitHub's cache outside of its runners.
 fn entry(
     flag: &'static str,
     text: &str,

@@ -106,7 +106,7 @@ impl SettledPlan {
         self.0.hosts.iter().any(|(_, address)| *address == HostAddress::Gateway)
     }
 
-    /// The extra lines of `/etc/hosts`, in BuildKit's words.
+    /// Writes the extra lines of `/etc/hosts` in BuildKit's words.
     fn hosts(&self, gateway: Option<&str>) -> Option<String> {
         let host = |(name, address): &(String, HostAddress)| match address {
             HostAddress::Ip(address) => format!("{name}={address}"),
@@ -116,7 +116,7 @@ impl SettledPlan {
         (!hosts.is_empty()).then(|| hosts.join(","))
     }
 
-    /// The request to BuildKit: a build without an exporter and without secrets.
+    /// Makes the request to BuildKit: a build without an exporter and without secrets.
     ///
     /// `docker_folder` holds docker's credentials, and names this machine's contexts to the engine; `gateway` is the address
     /// that the engine itself gave for `host-gateway`.

@@ -92,7 +92,7 @@ enum Agent {
     OfKeys(Vec<PathBuf>),
 }
 
-/// The agents that a build lends to its steps. Those that were started for keys end with it.
+/// The agents that a build lends to its steps. The agents that were started for keys end with the build.
 #[derive(Debug, Default)]
 pub(crate) struct LentAgents {
     agents: Agents,
@@ -129,8 +129,8 @@ impl Forwarding {
         Ok(Self(agents))
     }
 
-    /// The keys in files, as secrets that no step gets and that are searched for: `ssh:ID`, and `ssh:ID:2` for a second one.
-    /// What an agent holds that runs already, nobody can read.
+    /// Makes secrets of the keys in files. No step gets them, and they are searched for: `ssh:ID`, and `ssh:ID:2` for a
+    /// second one. Nobody can read the keys of an agent that runs already.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -176,7 +176,8 @@ impl Forwarding {
     }
 }
 
-/// The private numbers of a key: the file holds the public key too, which may stand anywhere. `None` for a file without any.
+/// Reads the private numbers of a key: the file holds the public key too, which may stand anywhere. `None` for a file
+/// without private numbers.
 #[expect(clippy::disallowed_methods, reason = "door 67: of a key's file the private numbers are searched for")]
 fn private_numbers(file: &UserSecret) -> Option<(UserSecret, Vec<UserSecret>)> {
     let parts = Parts::of(file, &PartChoice::All);

@@ -4,7 +4,7 @@
 /// Frontends that Docker itself publishes, by repository.
 const KNOWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
 
-/// The image after `# syntax=`, if the Dockerfile names one.
+/// Reads the image after `# syntax=`, if the Dockerfile names one.
 ///
 /// As BuildKit's `parser.DetectSyntax`: directives stand at the top, before anything else; a `#!` line may come first;
 /// `//` works as well as `#`; a JSON object may hold the key instead.

@@ -9,7 +9,7 @@ use psecret::{Secret, Source, looks_public};
 
 use crate::new::names::looks_secret;
 
-/// Why nobody searches for them, for reports.
+/// The reason for which nobody searches for these variables, for reports.
 pub(super) const WHY: &str = "looks public; declared in [secrets] or given with --secret, it is searched for";
 
 /// The most names that the line lists.

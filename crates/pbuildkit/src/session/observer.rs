@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What an observer thinks of the bytes so far.
+/// An observer's permission to send the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     /// Send them.

@@ -1,4 +1,4 @@
-//! What can go wrong with the commands of `secrets`.
+//! The errors of the `secrets` commands.
 
 use std::io;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use crate::unpack;
 /// How many bytes [`sniff`] wants to see: one tar block.
 pub(crate) const HEAD: usize = tar::BLOCK;
 
-/// What content begins with.
+/// The kind of content, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beginning {
     /// Nothing that is known to hold anything.

@@ -37,7 +37,7 @@ enum Most {
     Inside { meter: Rc<Cell<u64>>, before: u64 },
 }
 
-/// What passed a tap.
+/// The record of the bytes that passed a tap.
 #[derive(Default)]
 pub(crate) struct Passage {
     pub(crate) count: u64,

@@ -98,7 +98,7 @@ pub(crate) enum CommandError {
         /// The service.
         service: String,
     },
-    /// MongoDB lets nobody in who does not know its password.
+    /// MongoDB lets nobody in without its password.
     #[error("MongoDB has no way in without a password")]
     ResetOfMongodb {
         /// The service.

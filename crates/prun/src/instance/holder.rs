@@ -196,7 +196,7 @@ pub(crate) async fn upload(host: &Engine, container: &str, folder: &str, files: 
     sent.map_err(engine(|| format!("put files into {container}")))
 }
 
-/// The settings of a helper container: no capabilities, no new privileges, and only this network.
+/// Makes the settings of a helper container: no capabilities, no new privileges, and only this network.
 #[must_use]
 pub(crate) fn bare(network: &str) -> HostConfig {
     HostConfig {

@@ -1,4 +1,4 @@
-//! What a start was ordered to run: the flags as they were typed.
+//! The order of a start: the flags as they were typed.
 //!
 //! The order is sealed with the generation that it made, so its form is a contract: a field is added with a default and
 //! never renamed. [`crate::plan::Plan`] is the same, checked and joined with the manifest.

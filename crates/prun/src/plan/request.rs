@@ -156,7 +156,7 @@ pub(crate) struct InjectedRequest {
 pub(crate) enum Rotated {
     /// All that are in use.
     All,
-    /// Those of these names.
+    /// The services of these names.
     Named(Vec<String>),
 }
 

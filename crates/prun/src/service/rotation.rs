@@ -30,7 +30,7 @@ pub(crate) struct Rotation<'a> {
 }
 
 impl Rotation<'_> {
-    /// Makes every service that has a next credential accept both, and marks the next ones for publishing.
+    /// Makes every service that has a next credential accept both credentials, and marks the next ones for publishing.
     pub(crate) async fn enable(&self, ledger: &mut Ledger) -> Result<(), RunError> {
         let under_way = |service: &&ServiceRecord| matches!(service.stage(), Some(Stage::Enabling | Stage::Publishing));
         let names: Vec<String> =

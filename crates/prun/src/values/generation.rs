@@ -35,7 +35,7 @@ pub(crate) enum Origin {
     Service(String),
     /// The user; the text says where it was read.
     User(String),
-    /// The user, who marked it as public.
+    /// The user, who marked the value as public.
     Configuration,
 }
 

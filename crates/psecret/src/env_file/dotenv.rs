@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What Compose skips around a name and before a value.
+/// Whether Compose skips a character around a name and before a value.
 fn is_blank(c: char) -> bool {
     matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
 }

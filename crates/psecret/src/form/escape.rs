@@ -59,7 +59,7 @@ pub(super) fn add_decimal(made: &mut Maker, value: &[u8]) {
     }
 }
 
-/// What each writer of percent escapes leaves as it is, letters and digits apart.
+/// For each writer of percent escapes, the characters that it leaves as they are, letters and digits apart.
 const LEFT_BY_PERCENT: [&[u8]; 6] = [
     b"",                     // letters and digits alone
     b"-_.~",                 // RFC 3986 unreserved: the strict component encoding
@@ -96,7 +96,7 @@ fn percent(value: &[u8], digits: &[u8; 16], keep: impl Fn(u8) -> bool, plus_for_
     out
 }
 
-/// What a JSON writer escapes beyond what it must.
+/// The characters that a JSON writer escapes beyond those that it must.
 #[derive(Clone, Copy)]
 struct JsonWriter {
     /// `<`, `>`, `&` and the line separators, as Go does by default.

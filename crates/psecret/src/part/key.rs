@@ -11,7 +11,7 @@ const SHORTEST_NUMBER: usize = 8;
 /// A private number, big end first, without zeros before it.
 pub(super) type Number = Zeroizing<Vec<u8>>;
 
-/// What a file of keys is.
+/// The key in a file.
 pub(super) enum Key {
     /// A private key, with its private numbers; of an encrypted key, the encrypted bytes.
     Private(Vec<Number>),

@@ -36,8 +36,8 @@ fn numbers(value: &[u8]) -> Option<Vec<Number>> {
     (!all.is_empty()).then_some(all)
 }
 
-/// What a line of base64 says: its first character may be any of the four of a group, for lines need not be as wide as
-/// whole groups (OpenSSH's have 70 characters).
+/// Decodes a line of base64 four times: its first character may be any of the four of a group, for lines need not be as
+/// wide as whole groups (OpenSSH's have 70 characters).
 fn readings(line: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
     (0..4).filter_map(move |skipped| {
         let groups = line.get(skipped..)?;

@@ -18,7 +18,7 @@ const DEEPEST: usize = 6;
 /// How many bytes are read of one value at all its depths together. Nothing that people write comes near.
 const MOST_READ: usize = 24 * LONGEST_SECRET;
 
-/// What each look costs at least, so that many small texts end as well.
+/// The cost of each look, at least, so that many small texts end as well.
 const LEAST_READ: usize = 64;
 
 /// More parts than this are counted and not searched.
@@ -32,7 +32,7 @@ pub(super) struct Found {
     pub(super) lines_tell: bool,
 }
 
-/// What a text turned out to be.
+/// The content of a text that was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Content {
     /// Nothing that we can read: itself.
@@ -198,7 +198,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// What stood behind a word such as `Bearer`, or behind `base64:`, which says that it is an encoding.
+    /// Looks at the text behind a word such as `Bearer`, or behind `base64:`, which says that the text is an encoding.
     fn prefixed(&mut self, rest: &str, text: &str, spot: Spot<'_>) -> Content {
         let is_encoding = text.starts_with("base64:") || text.starts_with("hex:") || text.starts_with("data:");
         let at = self.found.len();

@@ -1,4 +1,4 @@
-//! What the readers of structured text read: names and texts, whatever wrote them.
+//! The common result of the readers of structured text: names and texts, whatever format they were written in.
 
 use std::fmt;
 

@@ -49,11 +49,11 @@ pub(super) struct Skim {
     far: Option<Map>,
     /// The first short windows of those of 11 to 22 bytes, in steps of eight.
     wide: Option<Map>,
-    /// Those of 8 to 10 bytes, in steps of four, if they are many.
+    /// The first short windows of forms of 8 to 10 bytes, in steps of four, if the forms are many.
     narrow: Option<Map>,
     /// Their first eight bytes, if they are few.
     sought: Vec<u64>,
-    /// Those of less, at every byte. No form has less than a short window's four.
+    /// The first windows of shorter forms, at every byte. No form has less than a short window's four.
     single: Option<Map>,
     /// The first eight bytes of all that have as many.
     prefixes: Option<Map>,

@@ -30,7 +30,7 @@ pub struct RedactorStream {
     looked: Looked,
     /// The offset of the first byte that did not leave yet.
     from: u64,
-    /// What did not leave yet and is masked.
+    /// The regions that did not leave yet and are masked.
     regions: Regions,
 }
 
