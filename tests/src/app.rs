@@ -161,8 +161,8 @@ impl<'engine> App<'engine> {
         String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()
     }
 
-    /// Looks for canaries in all that the engine tells about the project: inspection, differences, logs, an exported and
-    /// a committed instance.
+    /// Looks for canaries in all that the engine tells about the project: inspection, differences, logs, an exported
+    /// and a committed instance.
     ///
     /// # Panics
     ///

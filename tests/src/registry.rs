@@ -169,7 +169,8 @@ impl<'engine> Registry<'engine> {
         &self.host
     }
 
-    /// Host and port by which its own engine reaches it: a registry of its own machine, whose certificate counts for nothing.
+    /// Host and port by which its own engine reaches it: a registry of its own machine, whose certificate counts for
+    /// nothing.
     #[must_use]
     pub fn inside(&self) -> String {
         let port = self.host.rsplit(':').next().expect("a port");

@@ -270,7 +270,8 @@ impl Service {
                 ),
             ),
         };
-        // In the server's own container, which has the clients, but over the network: the name is that of its address there.
+        // In the server's own container, which has the clients, but over the network: the name is that of its address
+        // there.
         let server = format!("{}-{}", app.project, self.name);
         with_input(app, &[&["exec", "--interactive", server.as_str()][..], &words].concat(), &input)
     }

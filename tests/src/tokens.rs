@@ -38,8 +38,8 @@ pub struct TokenService {
 }
 
 impl TokenService {
-    /// Starts it for one user at an address of this machine. The key and its certificate, which the registry must trust, are written to the folder as
-    /// `token.key` and `token.pem`. A refresh token is the password.
+    /// Starts it for one user at an address of this machine. The key and its certificate, which the registry must
+    /// trust, are written to the folder as `token.key` and `token.pem`. A refresh token is the password.
     #[must_use]
     pub fn start(folder: &Path, host: IpAddr, user: &str, password: &str) -> Self {
         let listener = TcpListener::bind((host, 0)).expect("a port");

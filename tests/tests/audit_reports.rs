@@ -104,7 +104,8 @@ fn every_format_is_written_at_once_and_people_still_read_text() {
     }
 }
 
-/// Images that are searched with every outcome: `image.tar` with the value, `clean.tar`, and `cut.tar`, which ends early.
+/// Images that are searched with every outcome: `image.tar` with the value, `clean.tar`, and `cut.tar`, which ends
+/// early.
 fn images(scene: &Scene) -> Canary {
     let token = scene.oracle().token("TOKEN");
     image(scene, &token);

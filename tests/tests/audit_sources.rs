@@ -269,7 +269,8 @@ fn a_registry_of_this_machine_may_speak_without_tls_and_a_digest_is_held_to() {
     assert_eq!(findings(audit(&scene, &token, &[&by_digest]).expect_code(10)), expected);
 }
 
-/// As the registries of most services do it: whoever has credentials fetches a token with them, for this repository alone.
+/// As the registries of most services do it: whoever has credentials fetches a token with them, for this repository
+/// alone.
 #[test]
 fn a_registry_with_a_token_service_tells_the_same() {
     let engine = Engine::get(Flavour::Modern);

@@ -237,8 +237,8 @@ fn archives_of_images_are_docker_s_own_and_come_several_at_once() {
     assert_ne!(provenance, index["manifests"][0]["digest"]);
 }
 
-/// `tar=false`: a folder becomes a layout when the search is done, a second image joins the first, and a leak leaves all as it
-/// was.
+/// `tar=false`: a folder becomes a layout when the search is done, a second image joins the first, and a leak leaves
+/// all as it was.
 #[test]
 fn a_folder_is_a_layout_that_images_join() {
     let engine = Engine::get(Flavour::Containerd);

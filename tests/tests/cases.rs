@@ -1,12 +1,13 @@
-//! `docs/cases.md` says what each case of bad input and of faults is about. Every case there has a test that names it, in its own
-//! name (`…_d4`) or in a comment beside it (`D4`), or a line in `docs/limits.md` that says why not; and whatever the sources cite
-//! is on the page.
+//! `docs/cases.md` says what each case of bad input and of faults is about. Every case there has a test that names it,
+//! in its own name (`…_d4`) or in a comment beside it (`D4`), or a line in `docs/limits.md` that says why not; and
+//! whatever the sources cite is on the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What no test names, because every one of them holds it: the oracle that searches each run, and the properties of masking.
+/// What no test names, because every one of them holds it: the oracle that searches each run, and the properties of
+/// masking.
 const EVERYWHERE: [&str; 2] = ["P1", "P2"];
 
 fn root() -> PathBuf {

@@ -1,4 +1,5 @@
-//! The frontend image, through docker's own doors: one line in the Dockerfile, or a build argument, and no client of ours.
+//! The frontend image, through docker's own doors: one line in the Dockerfile, or a build argument, and no client of
+//! ours.
 //!
 //! `scripts/test` makes the image of the workspace and loads it into every engine.
 
@@ -38,7 +39,8 @@ impl<'engine> Docker<'engine> {
         Self { engine, scene: Scene::on(engine) }
     }
 
-    /// Writes the Dockerfile with a syntax line of these words, and marks its first step, so that no other test's cache answers.
+    /// Writes the Dockerfile with a syntax line of these words, and marks its first step, so that no other test's cache
+    /// answers.
     fn dockerfile(&self, words: &str, text: &str) {
         self.scene.write("Dockerfile", format!("# syntax={IMAGE} {words}\n{text}"));
     }

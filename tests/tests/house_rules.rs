@@ -271,8 +271,9 @@ fn no_module_hides_a_second_noun() {
     }
 }
 
-/// Flags are read in one place of each tool and turned into checked types there: nothing behind it names clap or a struct that
-/// clap fills. `pbuild` turns them in `plan`, `prun` in `command` itself; a crate's roots hand one to the other.
+/// Flags are read in one place of each tool and turned into checked types there: nothing behind it names clap or a
+/// struct that clap fills. `pbuild` turns them in `plan`, `prun` in `command` itself; a crate's roots hand one to the
+/// other.
 #[test]
 fn nothing_behind_the_command_line_knows_its_flags() {
     let mut found = Vec::new();
@@ -299,7 +300,8 @@ fn nothing_behind_the_command_line_knows_its_flags() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// The sources of a crate by module, such as `output::destination`; its roots are left out, and so are modules of tests.
+/// The sources of a crate by module, such as `output::destination`; its roots are left out, and so are modules of
+/// tests.
 fn modules(folder: &str) -> BTreeMap<String, String> {
     let source = root().join(folder).join("src");
     let mut modules = BTreeMap::new();
@@ -342,8 +344,8 @@ fn spell_out<'a>(text: &'a str, before: &[&'a str], paths: &mut Vec<Vec<&'a str>
     }
 }
 
-/// The module that a path leads to, read in another one: the longest beginning of the path that is a module. A name that a
-/// module only hands on from a child leads to the child.
+/// The module that a path leads to, read in another one: the longest beginning of the path that is a module. A name
+/// that a module only hands on from a child leads to the child.
 fn resolved(path: &[&str], from: &str, modules: &BTreeMap<String, String>) -> String {
     let mut at: Vec<&str> = if path[0] == "crate" { Vec::new() } else { from.split("::").collect() };
     for name in path.iter().filter(|name| !["crate", "self"].contains(name)) {

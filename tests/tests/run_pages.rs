@@ -1,5 +1,5 @@
-//! The pages about services, rotation, delivery and init commands are followed by the letter: each of their commands runs,
-//! in its order, in one project with the manifests that they show.
+//! The pages about services, rotation, delivery and init commands are followed by the letter: each of their commands
+//! runs, in its order, in one project with the manifests that they show.
 
 use std::fs;
 use std::path::Path;

@@ -30,7 +30,8 @@ impl<'engine> Busy<'engine> {
         busy
     }
 
-    /// Brings up so many instances. They count as soon as they run: what they are for is to log in, not to be waited for.
+    /// Brings up so many instances. They count as soon as they run: what they are for is to log in, not to be waited
+    /// for.
     fn scale(&self, replicas: u32) {
         let [image, talkative] = &self.images;
         let manifest = format!(

@@ -1,5 +1,5 @@
-//! `prun start` on real engines: services with generated credentials, delivery in memory, init, health, ports (R2, R9, R12,
-//! R16).
+//! `prun start` on real engines: services with generated credentials, delivery in memory, init, health, ports (R2, R9,
+//! R12, R16).
 
 use acceptance::{App, on_every_engine};
 use ptest::{Engine, Flavour};

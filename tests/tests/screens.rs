@@ -109,8 +109,8 @@ fn the_shop_as_the_readme_shows_it() {
     insta::assert_snapshot!("shop", session.text());
 }
 
-/// The README counts the forms of secrets like the example's, whose README says how to make them. How many forms two values have
-/// depends a little on what they are, so several such values are tried.
+/// The README counts the forms of secrets like the example's, whose README says how to make them. How many forms two
+/// values have depends a little on what they are, so several such values are tried.
 #[test]
 fn the_readme_counts_as_many_forms_as_there_are() {
     let readme = example().join("../../README.md");

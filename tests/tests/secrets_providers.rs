@@ -9,8 +9,8 @@ fn with<'scene>(tool: Tool<'scene>, scene: &Scene) -> Tool<'scene> {
     tool.env("GNUPGHOME", scene.home().join("gnupg")).env("PASSWORD_STORE_DIR", scene.home().join("store"))
 }
 
-/// A build that gets as far as its secrets: the value stands in a build argument too, which is refused by the name of the
-/// secret whose value it is, before any engine is asked.
+/// A build that gets as far as its secrets: the value stands in a build argument too, which is refused by the name of
+/// the secret whose value it is, before any engine is asked.
 fn build(tool: Tool<'_>, value: &Canary) -> Outcome {
     tool.args(["build", "--build-arg", "COPY", "."]).env("COPY", value.text()).run()
 }

@@ -1,5 +1,5 @@
-//! Who made a cached step: one with another value is another step, on every engine, and where `rebuild = false` lets another
-//! value's result count, that is said.
+//! Who made a cached step: one with another value is another step, on every engine, and where `rebuild = false` lets
+//! another value's result count, that is said.
 
 use acceptance::{ImageName, on_every_engine};
 use ptest::{Canary, Engine, Scene};

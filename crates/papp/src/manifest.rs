@@ -154,8 +154,8 @@ impl Manifest {
         self.services.iter().find(|service| service.primary && service.family() == family)
     }
 
-    /// The secrets that may make the tools read a file, a command's output or a variable of the process environment, be it
-    /// by `from` or by their own name: what a manifest from a stranger may not do before the user trusts it.
+    /// The secrets that may make the tools read a file, a command's output or a variable of the process environment, be
+    /// it by `from` or by their own name: what a manifest from a stranger may not do before the user trusts it.
     pub fn acting_secrets(&self) -> impl Iterator<Item = &Secret> {
         self.secrets.iter().filter(|secret| secret.value.is_none())
     }

@@ -1,8 +1,8 @@
 //! The binding of cached steps to the values that they got.
 //!
-//! BuildKit's cache does not look at values. So each step that gets secrets carries a digest of them in its graph, made under
-//! a key, because provenance shows it; a result that was made with another value is then another step's. A new key makes work
-//! and never a verdict: the steps run again.
+//! BuildKit's cache does not look at values. So each step that gets secrets carries a digest of them in its graph, made
+//! under a key, because provenance shows it; a result that was made with another value is then another step's. A new
+//! key makes work and never a verdict: the steps run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -98,7 +98,8 @@ impl PendingBinding {
         Some(self.digests(&DigestKey::new(*key)))
     }
 
-    /// Asks the builder for its key, and makes the digests: under a key of this user's, or a passing one, where it keeps none.
+    /// Asks the builder for its key, and makes the digests: under a key of this user's, or a passing one, where it
+    /// keeps none.
     pub(crate) async fn ask(&self, bridge: &Bridge, scanner: &Scanner) -> (BTreeMap<String, String>, KeyReach) {
         let offered = self.builder.as_ref().and_then(RememberedKey::recall);
         if let Ok(Some(key)) = pproof::builder_key(bridge, scanner, offered).await {

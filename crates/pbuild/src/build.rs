@@ -1,8 +1,8 @@
 //! `pbuild build`: the build without a name, the search, the name.
 //!
-//! One build is a row of states, and each makes the next. [`Prepared`](prepared::Prepared) knows everything and has started
-//! nothing; [`Running`](running::Running) is in the engine's hands; [`Finished`](finished::Finished) has a result that
-//! nobody has looked at; [`Examined`](finished::Examined) knows what the search found; only
+//! One build is a row of states, and each makes the next. [`Prepared`](prepared::Prepared) knows everything and has
+//! started nothing; [`Running`](running::Running) is in the engine's hands; [`Finished`](finished::Finished) has a
+//! result that nobody has looked at; [`Examined`](finished::Examined) knows what the search found; only
 //! [`Cleared`](cleared::Cleared) can give the image its names and the files their places.
 
 pub(crate) mod ask;

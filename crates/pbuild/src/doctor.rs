@@ -1,5 +1,5 @@
-//! `pbuild doctor`: the engine as builds need it, and the files that could get into an image; the rest is common to both
-//! tools.
+//! `pbuild doctor`: the engine as builds need it, and the files that could get into an image; the rest is common to
+//! both tools.
 
 use std::path::{Path, PathBuf};
 

@@ -44,8 +44,8 @@ impl Edge {
 
 /// An error in words for people.
 ///
-/// The modules of this crate return enums that say what went wrong. The words for people, and the code that the tool ends
-/// with, stand in `explain` and `build/explain` alone, with one exhaustive match for each enum.
+/// The modules of this crate return enums that say what went wrong. The words for people, and the code that the tool
+/// ends with, stand in `explain` and `build/explain` alone, with one exhaustive match for each enum.
 pub(crate) trait Explain: fmt::Debug {
     /// The words, the help and the exit code.
     fn explain(&self) -> Diagnostic;

@@ -1,7 +1,7 @@
 //! The readers of text that strangers write, for the fuzz targets of `pfuzz` and for nobody else.
 //!
-//! Their modules are private, so that the compiler finds what nobody calls. Each function here hands bytes to the code that a
-//! build, an audit or a first hour runs, and returns plain values; none does work of its own.
+//! Their modules are private, so that the compiler finds what nobody calls. Each function here hands bytes to the code
+//! that a build, an audit or a first hour runs, and returns plain values; none does work of its own.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! OCI layouts in folders (OCI image layout 1.0): `tar=false` and caches are written there, and `oci-layout://` and caches
-//! are read from there.
+//! OCI layouts in folders (OCI image layout 1.0): `tar=false` and caches are written there, and `oci-layout://` and
+//! caches are read from there.
 //!
 //! A folder that is a layout already keeps its content: blobs are added, and the index gets the new image in place of
 //! the one that had its name. The index comes last, so that a reader sees the old images or all of the new one.

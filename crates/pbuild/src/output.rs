@@ -1,8 +1,9 @@
 //! The places of a build's result: `--output`, `--load`, `--push`.
 //!
 //! A result first lands where nobody finds it: an archive in a file without a name, a tree in a folder of its own
-//! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a [`Cleared`]
-//! are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves nothing behind.
+//! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a
+//! [`Cleared`] are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves
+//! nothing behind.
 
 mod destination;
 mod elsewhere;

@@ -72,7 +72,8 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// Reads the secrets that the flags and the manifest name. The keys are searched for as well, and no step gets them.
+    /// Reads the secrets that the flags and the manifest name. The keys are searched for as well, and no step gets
+    /// them.
     ///
     /// # Errors
     /// [`SecretsError`] names the flag, the file and the line.

@@ -1,5 +1,5 @@
-//! Builds on real engines: `PBUILD_TEST_MODERN`, `PBUILD_TEST_CONTAINERD` and `PBUILD_TEST_OLD` hold a `DOCKER_HOST` each,
-//! with the image `busybox` in it; `PBUILD_TEST_BUILDX` is the command line of a real `docker buildx`. Run by
+//! Builds on real engines: `PBUILD_TEST_MODERN`, `PBUILD_TEST_CONTAINERD` and `PBUILD_TEST_OLD` hold a `DOCKER_HOST`
+//! each, with the image `busybox` in it; `PBUILD_TEST_BUILDX` is the command line of a real `docker buildx`. Run by
 //! `scripts/test`; without the variables every test fails and says so.
 
 mod injection;

@@ -10,7 +10,8 @@ use crate::resolve::{Purpose, SecretSources, Strictness, Trust};
 /// The flags, as clap reads them.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SecretArguments {
-    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it, `parts=false` to take it as one value, `rebuild=false` to let cached steps of other values count (repeatable)
+    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it, `parts=false` to take it as one value,
+    /// `rebuild=false` to let cached steps of other values count (repeatable)
     #[arg(long = "secret", value_name = "SPEC", help_heading = "Secrets")]
     pub secrets: Vec<String>,
 
@@ -18,7 +19,8 @@ pub struct SecretArguments {
     #[arg(long = "env-file", value_name = "FILE", help_heading = "Secrets")]
     pub environment_files: Vec<PathBuf>,
 
-    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments [default: dotenv for pbuild, docker for prun]
+    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments [default: dotenv
+    /// for pbuild, docker for prun]
     #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", help_heading = "Secrets")]
     pub environment_file_dialect: Option<EnvironmentFileDialect>,
 
@@ -26,7 +28,8 @@ pub struct SecretArguments {
     #[arg(long = "allow-name", value_name = "NAME", help_heading = "Secrets")]
     pub allowed_names: Vec<String>,
 
-    /// Refuse what is otherwise warned about: env files that others can read, and values too short or too common to search for
+    /// Refuse what is otherwise warned about: env files that others can read, and values too short or too common to
+    /// search for
     #[arg(long, help_heading = "Secrets")]
     pub strict: bool,
 

@@ -1,7 +1,7 @@
 //! The last builds of a project: which secrets were offered, asked for, mentioned. Names and numbers, nothing else.
 //!
-//! One private file for each project, in the user's state folder. It helps `doctor` to name secrets that no build needs;
-//! a build whose record cannot be written is as good as any other.
+//! One private file for each project, in the user's state folder. It helps `doctor` to name secrets that no build
+//! needs; a build whose record cannot be written is as good as any other.
 
 use std::fs;
 use std::io::{self, Write as _};

@@ -106,7 +106,8 @@ pub fn look(arguments: &LookArguments, desk: &Desk) -> Result<Exit, Diagnostic> 
     }
 }
 
-/// Says what the manifest would do, and remembers or forgets that the user trusts it to, unless that was only to be shown.
+/// Says what the manifest would do, and remembers or forgets that the user trusts it to, unless that was only to be
+/// shown.
 ///
 /// # Errors
 ///

@@ -1,9 +1,10 @@
 //! The acts that the user allows a manifest.
 //!
-//! A manifest is code from whoever wrote the repository. What its entries do on the machine of whoever runs the tool (run
-//! a command, read a file, read a variable of the process environment, mount what is the host's into a container) is done only after the user said `pbuild trust` for
-//! exactly these entries of this file. What is kept is one digest for each entry, in a private file of the user's state;
-//! another entry, or one that reads otherwise, asks again, and those that did not change do not.
+//! A manifest is code from whoever wrote the repository. What its entries do on the machine of whoever runs the tool
+//! (run a command, read a file, read a variable of the process environment, mount what is the host's into a container)
+//! is done only after the user said `pbuild trust` for exactly these entries of this file. What is kept is one digest
+//! for each entry, in a private file of the user's state; another entry, or one that reads otherwise, asks again, and
+//! those that did not change do not.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -52,7 +52,8 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// RFC 7677 section 3: user `user`, password `pencil`. Its client proof and server signature follow from these keys.
+    /// RFC 7677 section 3: user `user`, password `pencil`. Its client proof and server signature follow from these
+    /// keys.
     #[test]
     fn keys_agree_with_the_exchange_of_rfc_7677() {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();

@@ -205,7 +205,8 @@ fn rest_client(endpoint: &Endpoint, api: ApiVersion) -> Result<Docker, EngineErr
     let target = endpoint.clone();
     let transport = move |mut request: BollardRequest| {
         let endpoint = target.clone();
-        // bollard 0.21 joins paths in a way that loses its version prefix: every call would get the engine's newest API.
+        // bollard 0.21 joins paths in a way that loses its version prefix: every call would get the engine's newest
+        // API.
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         if let Ok(versioned) = format!("/v{api}{path}").parse() {
             *request.uri_mut() = versioned;

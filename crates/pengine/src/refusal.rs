@@ -1,7 +1,7 @@
 //! A TLS connection whose end is told by whoever ended it.
 //!
-//! A server that refuses a client's certificate says so after the handshake (TLS 1.3) and closes. Its alert may lie unread while
-//! the client's next write already fails, with a broken pipe that explains nothing.
+//! A server that refuses a client's certificate says so after the handshake (TLS 1.3) and closes. Its alert may lie
+//! unread while the client's next write already fails, with a broken pipe that explains nothing.
 
 use std::io;
 use std::pin::Pin;

@@ -163,8 +163,8 @@ impl Build<'_> {
 
     /// Searches the stages that are no part of an image. Returns how many were.
     ///
-    /// To look at them makes the builder fetch or run whatever its own cache does not hold. With a cache that is imported, that
-    /// may be all of them, so they are searched where the line asks for it.
+    /// To look at them makes the builder fetch or run whatever its own cache does not hold. With a cache that is
+    /// imported, that may be all of them, so they are searched where the line asks for it.
     async fn stages(
         &self,
         sought: &SeekingByName,
@@ -251,8 +251,8 @@ async fn tell(bridge: &Bridge, line: &str, warnings: &[Warning]) -> Result<(), S
     Ok(())
 }
 
-/// Shows a line among the steps. It is a step that makes a file which nobody uses; a result of the cache would be shown as one.
-/// The file holds the line: builds at the same time share steps that are the same, names and all.
+/// Shows a line among the steps. It is a step that makes a file which nobody uses; a result of the cache would be shown
+/// as one. The file holds the line: builds at the same time share steps that are the same, names and all.
 async fn say(bridge: &mut Bridge, line: &str) -> Result<String, Status> {
     let mut definition = pllb::single_file(line, "/pbuild", 0o444, line.as_bytes());
     for about in definition.metadata.values_mut() {

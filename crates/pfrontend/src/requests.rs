@@ -1,4 +1,5 @@
-//! Which secrets a build means. A frontend cannot list those of the session, so it must be told, or see it in the graph.
+//! Which secrets a build means. A frontend cannot list those of the session, so it must be told, or see it in the
+//! graph.
 
 use std::collections::BTreeSet;
 

@@ -26,7 +26,8 @@ pub(crate) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// Finds the image that this program came in.
     ///
-    /// BuildKit 0.10 and later say how it is made. Before that it is solved by its name and read back: a tag may have moved.
+    /// BuildKit 0.10 and later say how it is made. Before that it is solved by its name and read back: a tag may have
+    /// moved.
     pub(crate) async fn new(bridge: &'a Bridge, options: &Options) -> Result<Self, Status> {
         let mut asked = bridge.clone();
         if let Some(definition) = started::own_image(Path::new(started::OWN_IMAGE)) {

@@ -1,7 +1,7 @@
 //! The words behind the image on the syntax line: which secrets are meant, and what is to be done about them.
 //!
-//! `# syntax=IMAGE NPM_TOKEN,APP_KEY require` in the Dockerfile, or the same behind `BUILDKIT_SYNTAX=`. The words are one
-//! list of names and options, in any order.
+//! `# syntax=IMAGE NPM_TOKEN,APP_KEY require` in the Dockerfile, or the same behind `BUILDKIT_SYNTAX=`. The words are
+//! one list of names and options, in any order.
 
 use std::collections::BTreeSet;
 

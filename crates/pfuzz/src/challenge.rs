@@ -2,8 +2,8 @@
 
 use pbuild::fuzzing;
 
-/// No header makes the reader panic, and what it reads is a scheme with names in small letters. A challenge that is written by the
-/// grammar, from the lines of the input, is read as what it was written from.
+/// No header makes the reader panic, and what it reads is a scheme with names in small letters. A challenge that is
+/// written by the grammar, from the lines of the input, is read as what it was written from.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for (scheme, parameters) in fuzzing::challenges(&text) {

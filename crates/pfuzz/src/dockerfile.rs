@@ -2,8 +2,9 @@
 
 use pbuild::fuzzing;
 
-/// Instructions begin in lines of the text, one after the other, and hold nothing that the text does not hold. The ends of lines
-/// and a byte order mark change nothing, and instructions that are written anew, a line each, are the same instructions.
+/// Instructions begin in lines of the text, one after the other, and hold nothing that the text does not hold. The ends
+/// of lines and a byte order mark change nothing, and instructions that are written anew, a line each, are the same
+/// instructions.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (escape, instructions) = fuzzing::dockerfile(data);

@@ -1,8 +1,8 @@
 //! The binding of a step to the values that it gets.
 //!
-//! A value is no part of BuildKit's cache key, but the id of a secret mount is, also that of an optional mount which nobody
-//! answers and which leaves no trace in the step. So each step that gets secrets mounts one more: its id is a digest of the
-//! keyed digests of all values, and another value makes another step.
+//! A value is no part of BuildKit's cache key, but the id of a secret mount is, also that of an optional mount which
+//! nobody answers and which leaves no trace in the step. So each step that gets secrets mounts one more: its id is a
+//! digest of the keyed digests of all values, and another value makes another step.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
-//! The stages of a graph that are no part of its result: what they made is in no image, and in a cache export all the same.
+//! The stages of a graph that are no part of its result: what they made is in no image, and in a cache export all the
+//! same.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

@@ -1,8 +1,8 @@
 //! The things that the builder keeps from build to build: a key of digests, and which steps once leaked.
 //!
-//! Other builds may use the folder at the same time, and any client of the builder can remove or forge what is in it. So
-//! the key makes digests that decide what runs again, and a note makes a step run again; nothing here says that anything
-//! is clean.
+//! Other builds may use the folder at the same time, and any client of the builder can remove or forge what is in it.
+//! So the key makes digests that decide what runs again, and a note makes a step run again; nothing here says that
+//! anything is clean.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};

@@ -3,9 +3,9 @@
 //! The task is one frame of JSON, then a frame for each secret's value, then one for each document. Each answer is one
 //! frame of JSON. Without an answer [`Answer::End`] nothing was proven, whatever came before it.
 //!
-//! Where values are mounted, the task is followed by one frame of JSON instead ([`MountedValues`]), then by the documents. What
-//! else the scanner does then, a [`Probe`] or a [`Note`], is one frame each way. So is the question for the builder's key: the
-//! one that the caller remembers, or nothing, and the one that the builder keeps, or nothing.
+//! Where values are mounted, the task is followed by one frame of JSON instead ([`MountedValues`]), then by the
+//! documents. What else the scanner does then, a [`Probe`] or a [`Note`], is one frame each way. So is the question for
+//! the builder's key: the one that the caller remembers, or nothing, and the one that the builder keeps, or nothing.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -55,8 +55,8 @@ pub enum WireError {
 pub struct Task {
     /// [`VERSION`].
     pub version: u32,
-    /// The secrets' names; a frame with the value of each follows. A secret whose text others read otherwise stands once for
-    /// each reading.
+    /// The secrets' names; a frame with the value of each follows. A secret whose text others read otherwise stands
+    /// once for each reading.
     pub secrets: Vec<String>,
     /// By name, the parts that count of a secret that not all count of; none when the list is empty. The scanner takes
     /// values apart itself, as whoever reads its report does.
@@ -132,7 +132,8 @@ pub enum Answer {
         /// How many bytes were searched.
         bytes: u64,
     },
-    /// Of which layers the kernel says that each state is made, the newest first; `None` for a state that is no overlay.
+    /// Of which layers the kernel says that each state is made, the newest first; `None` for a state that is no
+    /// overlay.
     States {
         /// One entry for each state.
         layers: Vec<Option<Vec<String>>>,
@@ -154,8 +155,8 @@ pub enum Answer {
 /// How the values of a task are told that are mounted, instead of written behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountedValues {
-    /// For each secret of the task what a [`Probe`] said of its value. A value that is another one by now is not the one
-    /// that the steps got, so that a search for it proves nothing.
+    /// For each secret of the task what a [`Probe`] said of its value. A value that is another one by now is not the
+    /// one that the steps got, so that a search for it proves nothing.
     pub digests: Vec<String>,
 }
 

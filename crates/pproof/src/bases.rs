@@ -8,8 +8,8 @@ use pllb::Base;
 
 /// A memory of clean bases: of one engine, for one set of secrets and one scanner.
 ///
-/// A memory that says too little costs time. One that says too much costs the proof, so whoever keeps it makes sure that nobody
-/// else can write to it.
+/// A memory that says too little costs time. One that says too much costs the proof, so whoever keeps it makes sure
+/// that nobody else can write to it.
 pub trait KnownBases: Send + Sync {
     /// Returns the layers that a base had when it was found clean, the newest first; `None` for a base that is not
     /// known.

@@ -1,5 +1,5 @@
-//! The build graph on its way from the frontend to the engine: it gets the secrets, and is remembered, so that failures and
-//! findings can name the line of the Dockerfile that made them.
+//! The build graph on its way from the frontend to the engine: it gets the secrets, and is remembered, so that failures
+//! and findings can name the line of the Dockerfile that made them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -109,8 +109,8 @@ impl Graph {
         self.plan.bindings = bindings;
     }
 
-    /// Runs these steps, by their digests, whatever the cache holds: a result of theirs once held a secret, perhaps another value
-    /// than today's.
+    /// Runs these steps, by their digests, whatever the cache holds: a result of theirs once held a secret, perhaps
+    /// another value than today's.
     pub fn run_again(&mut self, steps: BTreeSet<String>) {
         self.rerun = steps;
     }
@@ -132,8 +132,8 @@ impl Graph {
     /// Hands the secrets to the steps of one platform, and remembers the steps.
     ///
     /// # Errors
-    /// What the graph, the engine or the plan does not allow. Patterns are checked with the last platform, `None` when there is
-    /// one only: an earlier one may lack the step that a pattern means.
+    /// What the graph, the engine or the plan does not allow. Patterns are checked with the last platform, `None` when
+    /// there is one only: an earlier one may lack the step that a pattern means.
     pub fn inject(
         &mut self,
         capabilities: &Capabilities,

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use crate::gate::scanner::{Scanner, ScannerFailure, exchange};
 
 /// The folder's name in the builder. Without a slash no Dockerfile reaches it: BuildKit puts one into every id of a
-/// Dockerfile's (`convert_runmount.go`). Every client of the builder reaches it, and the builder's garbage collection takes
-/// what was not used for two days, so that nothing there may ever make a finding clean.
+/// Dockerfile's (`convert_runmount.go`). Every client of the builder reaches it, and the builder's garbage collection
+/// takes what was not used for two days, so that nothing there may ever make a finding clean.
 const ID: &str = "pbuild";
 
 /// Makes the mount of the folder for the scanner's container.
@@ -48,8 +48,8 @@ pub async fn leaked_steps(bridge: &Bridge, scanner: &Scanner) -> Result<BTreeSet
     serde_json::from_slice(&frame).map_err(|_| ScannerFailure::NotUnderstood)
 }
 
-/// Notes steps whose results held a secret, so that they run again next time, also where their results could not be removed;
-/// and takes back the notes of those that are clean by now.
+/// Notes steps whose results held a secret, so that they run again next time, also where their results could not be
+/// removed; and takes back the notes of those that are clean by now.
 ///
 /// # Errors
 /// When the scanner is not there, or the builder keeps nothing.

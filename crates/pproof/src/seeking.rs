@@ -14,7 +14,8 @@ pub enum Values {
     HandedOver(Vec<Zeroizing<Vec<u8>>>),
     /// The engine mounts the values as files into its container: this process never has them.
     Mounted {
-        /// One file for each of [`Seeking::secrets`], by its number below [`plook::SECRETS`], and what the scanner needs besides.
+        /// One file for each of [`Seeking::secrets`], by its number below [`plook::SECRETS`], and what the scanner
+        /// needs besides.
         mounts: Vec<Mount>,
         /// The facts that are known of the values.
         told: MountedValues,

@@ -1,7 +1,7 @@
 //! The report as GitHub's workflow commands, which show findings beside the lines of a pull request.
 //!
-//! The syntax is that of `core/src/command.ts` in actions/toolkit: `%`, CR and LF are escaped in data, and `:` and `,` as
-//! well in properties.
+//! The syntax is that of `core/src/command.ts` in actions/toolkit: `%`, CR and LF are escaped in data, and `:` and `,`
+//! as well in properties.
 
 use std::fmt::Write as _;
 

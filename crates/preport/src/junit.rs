@@ -1,7 +1,7 @@
 //! The report as JUnit XML, for the test pages of CI systems.
 //!
-//! There is no standard; this is the part that Jenkins, GitLab and `junit-10.xsd` agree on. Each secret is a test case, and
-//! one more test case says whether everything was searched.
+//! There is no standard; this is the part that Jenkins, GitLab and `junit-10.xsd` agree on. Each secret is a test case,
+//! and one more test case says whether everything was searched.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! The command line as clap reads it. No other folder names clap or these structs: each has a `request`, which turns the flags
-//! into one of the types of [`crate::plan::request`].
+//! The command line as clap reads it. No other folder names clap or these structs: each has a `request`, which turns
+//! the flags into one of the types of [`crate::plan::request`].
 
 mod request;
 mod services;
@@ -51,8 +51,8 @@ pub(crate) enum Command {
     Services(ServicesCommand),
     /// Show where the secrets of a project come from
     Secrets(pcli::secrets::LookArguments),
-    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host; you will be asked
-    /// again if an entry changes
+    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host; you will
+    /// be asked again if an entry changes
     Trust(pcli::secrets::TrustArguments),
     /// Check the setup and suggest fixes: engine, manifest, store, secrets, delivery; no value is shown
     Doctor(pcli::arguments::DoctorArguments),

@@ -1,5 +1,5 @@
-//! The edge of the program, which every command gets: two printers, the cancellation and the clock; and the ways in which
-//! a command can end.
+//! The edge of the program, which every command gets: two printers, the cancellation and the clock; and the ways in
+//! which a command can end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,7 +1,7 @@
 //! Points at which a test may kill the program, to prove that the next command finishes the work.
 //!
-//! They exist only in binaries that are built with the feature `faults`, and no such binary is released. In all others a
-//! point does nothing.
+//! They exist only in binaries that are built with the feature `faults`, and no such binary is released. In all others
+//! a point does nothing.
 
 /// Every point, in the order in which a rotation passes them.
 #[cfg(feature = "faults")]

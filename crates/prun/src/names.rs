@@ -57,8 +57,8 @@ impl Role {
     }
 }
 
-/// A project's name and owner, from which all its names in the engine follow. Services have names without dots, so names
-/// with dots are never those of a service.
+/// A project's name and owner, from which all its names in the engine follow. Services have names without dots, so
+/// names with dots are never those of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
     name: String,

@@ -1,7 +1,7 @@
 //! The matcher alone: a stream of what images hold, searched for 20 and for 1,000 secrets.
 //!
-//! `cargo bench -p pscan`. With `PBUILD_BENCH_FILE` the stream is that file's beginning, such as a layer of the image that
-//! `scripts/bench image` makes.
+//! `cargo bench -p pscan`. With `PBUILD_BENCH_FILE` the stream is that file's beginning, such as a layer of the image
+//! that `scripts/bench image` makes.
 
 use std::hint::black_box;
 use std::io::Read as _;

@@ -54,9 +54,9 @@ pub(crate) fn of(pattern: &Pattern, texts: &[Pattern]) -> Anchors {
 /// Every window of `WIDTH` bytes of the pattern's most telling span: one of them lies at a multiple of `WIDTH` in
 /// whatever text holds the span. `None` when the pattern is too short for that, or everywhere the same.
 ///
-/// An exact text holds every span, and the smallest will do. A wrapped one may be broken once within any `2 * WIDTH - 1`
-/// characters; of twice as many it holds those before the break, or those behind it. A pattern that is too short for
-/// that is looked for where no line breaks within it, with the narrowest windows.
+/// An exact text holds every span, and the smallest will do. A wrapped one may be broken once within any
+/// `2 * WIDTH - 1` characters; of twice as many it holds those before the break, or those behind it. A pattern that is
+/// too short for that is looked for where no line breaks within it, with the narrowest windows.
 fn windows<const WIDTH: usize>(pattern: &Pattern) -> Option<Vec<Window>> {
     let smallest = 2 * WIDTH - 1;
     let head = &pattern.bytes()[..pattern.bytes().len().min(LONGEST_HEAD)];

@@ -121,7 +121,8 @@ fn recalled(blob: LooseBlob, memory: Option<&dyn Memory>) -> LooseBlob {
     }
 }
 
-/// Keeps the layers that are clean, under digests that the store vouched for or that were computed while they were read.
+/// Keeps the layers that are clean, under digests that the store vouched for or that were computed while they were
+/// read.
 fn remember(memory: &dyn Memory, contents: &Contents, sightings: &[Sighting], vouched: &HashMap<String, Digest>) {
     let seen: HashSet<BlobId> = sightings.iter().map(|sighting| sighting.blob).collect();
     let broken: Option<HashSet<BlobId>> = contents.problems().iter().map(pimage::Problem::blob).collect();

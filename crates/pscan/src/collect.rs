@@ -101,8 +101,8 @@ struct Track<'n> {
     level: usize,
     /// How many bytes were shown.
     shown: u64,
-    /// What was named, in order, as far back as a hit may still begin. A hit is told behind its end, when the reader may
-    /// have named what follows.
+    /// What was named, in order, as far back as a hit may still begin. A hit is told behind its end, when the reader
+    /// may have named what follows.
     named: VecDeque<Named>,
     /// The longest needle of each secret that was seen.
     reach: HashMap<usize, u64>,
@@ -132,8 +132,8 @@ impl<'n, W: FnMut(u64) -> ControlFlow<()>> Collector<'n, W> {
     }
 }
 
-/// What is seen in a packed stream is often seen in its packed bytes too, because packers leave short texts as they are:
-/// that is one leak, and the innermost place tells it best.
+/// What is seen in a packed stream is often seen in its packed bytes too, because packers leave short texts as they
+/// are: that is one leak, and the innermost place tells it best.
 fn innermost(needles: &NeedleSet, sightings: Vec<Sighting>) -> Vec<Sighting> {
     let key = |sighting: &Sighting| {
         let path = sighting.entry.as_ref().map(|entry| entry.path.clone()).unwrap_or_default();

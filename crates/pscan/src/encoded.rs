@@ -1,7 +1,7 @@
 //! Base64 of a text that may spell a value with escapes: JSON in a Kubernetes secret, a cookie, a token.
 //!
-//! Such base64 differs from that of the value itself wherever a character is escaped, so it is looked for by a piece that
-//! nobody escapes. From there it is decoded to both sides, and what it says is compared.
+//! Such base64 differs from that of the value itself wherever a character is escaped, so it is looked for by a piece
+//! that nobody escapes. From there it is decoded to both sides, and what it says is compared.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;

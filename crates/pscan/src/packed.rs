@@ -74,8 +74,8 @@ impl<'n> Packed<'n> {
         Self { start, at: start, characters: Zeroizing::default(), unpack }
     }
 
-    /// Reads on in the text, whose first byte has the offset `base`. `found` gets the needles seen inside. Returns whether
-    /// more may come.
+    /// Reads on in the text, whose first byte has the offset `base`. `found` gets the needles seen inside. Returns
+    /// whether more may come.
     pub(crate) fn read(&mut self, text: &[u8], base: u64, found: &mut dyn FnMut(usize)) -> bool {
         let Ok(mut at) = usize::try_from(self.at - base) else { return false };
         let goes_on = loop {

@@ -30,8 +30,8 @@ impl Pattern {
         Self { bytes: Zeroizing::new(bytes.to_vec()), layout, before, after, encoded: None }
     }
 
-    /// Every pattern for base64 of a text that may spell this one's characters with escapes; none if nothing of it would
-    /// be escaped, or if it has no piece that would not.
+    /// Every pattern for base64 of a text that may spell this one's characters with escapes; none if nothing of it
+    /// would be escaped, or if it has no piece that would not.
     pub(crate) fn encoded(&self) -> Vec<Self> {
         if self.layout != Layout::Spelled || self.bytes.iter().all(u8::is_ascii_alphanumeric) {
             return Vec::new();

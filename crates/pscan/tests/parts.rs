@@ -1,5 +1,5 @@
-//! What a secret contains is found where it stands alone, under the secret's name and the part's; what is public in it is
-//! not.
+//! What a secret contains is found where it stands alone, under the secret's name and the part's; what is public in it
+//! is not.
 
 use std::ops::ControlFlow;
 

@@ -104,10 +104,10 @@ impl Default for Cancellation {
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on, within the current runtime.
 ///
-/// The first signal cancels; one that meets a question on the terminal, or a [wait](crate::waiting), ends the process. A
-/// second one ends the process at once, without cleaning up (B7), unless the process is [held](Cancellation::hold). SIGPIPE
-/// stays ignored, as Rust's start-up leaves it: a reader that went away shows as an error of the write, so that the work can still be
-/// cancelled in the engine (C14).
+/// The first signal cancels; one that meets a question on the terminal, or a [wait](crate::waiting), ends the process.
+/// A second one ends the process at once, without cleaning up (B7), unless the process is [held](Cancellation::hold).
+/// SIGPIPE stays ignored, as Rust's start-up leaves it: a reader that went away shows as an error of the write, so that
+/// the work can still be cancelled in the engine (C14).
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! Files that people name, read to their end and never past a bound.
 //!
-//! A manifest, an ignore file or an env file comes with a repository, and may be a link to a device without an end or a pipe
-//! to which nobody writes. Every reader of such files goes through [`read_bounded`].
+//! A manifest, an ignore file or an env file comes with a repository, and may be a link to a device without an end or a
+//! pipe to which nobody writes. Every reader of such files goes through [`read_bounded`].
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -26,8 +26,9 @@ const FIRST_ROOM: usize = 64 * 1024;
 /// # Errors
 ///
 /// Those of the system, with [`NotFound`](io::ErrorKind::NotFound) for no such file; for people, in words:
-/// [`FileTooLarge`](io::ErrorKind::FileTooLarge) past the limit, [`TimedOut`](io::ErrorKind::TimedOut) for a pipe to which
-/// nobody writes for 30 seconds, [`InvalidInput`](io::ErrorKind::InvalidInput) for a directory, a socket or a block device.
+/// [`FileTooLarge`](io::ErrorKind::FileTooLarge) past the limit, [`TimedOut`](io::ErrorKind::TimedOut) for a pipe to
+/// which nobody writes for 30 seconds, [`InvalidInput`](io::ErrorKind::InvalidInput) for a directory, a socket or a
+/// block device.
 ///
 /// ```
 /// use std::{io::ErrorKind, path::Path};

@@ -122,8 +122,8 @@ pub enum EnvFileWarning {
         /// The line.
         line: usize,
     },
-    /// A value that begins with a quote and does not end with it: the dialect `docker` knows no values of several lines,
-    /// and takes each further line for a name (D1, D4).
+    /// A value that begins with a quote and does not end with it: the dialect `docker` knows no values of several
+    /// lines, and takes each further line for a name (D1, D4).
     QuoteOpens {
         /// The name.
         name: SecretName,
@@ -220,7 +220,8 @@ pub enum EnvFileFault {
     /// `export` before a name, in the dialect `docker`.
     #[error("`export` before a name, which the docker dialect does not take")]
     Export,
-    /// A value in quotes that goes on in further lines, in the dialect `docker`; the place is that of the opening quote.
+    /// A value in quotes that goes on in further lines, in the dialect `docker`; the place is that of the opening
+    /// quote.
     #[error(
         "the quote that opens here is not closed on its line, and the docker dialect knows no values of several lines"
     )]

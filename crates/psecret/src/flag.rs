@@ -30,10 +30,10 @@ impl fmt::Display for Place {
 ///
 /// The rules are buildx's (`util/buildflags/secrets.go`, `session/secrets/secretsprovider`): comma separated
 /// `key=value` fields, quoted as in CSV; `id` names the secret, `src` or `source` a file, `env` a variable, `type` is
-/// `file` or `env`, and `type=env` makes `src` a variable. Without a source the variable named like the id is meant if it
-/// is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input, and `parts` says
-/// which parts of the value count: `false`, `true`, or names with `+` between them, and `rebuild` whether a new value runs
-/// steps again: `true` or `false`.
+/// `file` or `env`, and `type=env` makes `src` a variable. Without a source the variable named like the id is meant if
+/// it is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input, and `parts`
+/// says which parts of the value count: `false`, `true`, or names with `+` between them, and `rebuild` whether a new
+/// value runs steps again: `true` or `false`.
 ///
 /// ```
 /// let flag = psecret::SecretFlag::parse("id=NPM_TOKEN,env=CI_NPM_TOKEN")?;

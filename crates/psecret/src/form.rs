@@ -49,8 +49,8 @@ pub enum Form {
     Base64OfHex,
     /// Base64 of UTF-16, as PowerShell takes it.
     Base64OfUtf16,
-    /// In something that was packed with gzip and encoded in base64, as Helm keeps its releases. No shape has this form:
-    /// such text must be unpacked.
+    /// In something that was packed with gzip and encoded in base64, as Helm keeps its releases. No shape has this
+    /// form: such text must be unpacked.
     Base64OfGzip,
     /// Hex digits, lower or upper case, plain or with `:`, `-`, blanks or `, 0x` between bytes.
     Hex,
@@ -292,8 +292,8 @@ impl fmt::Debug for Shape {
 ///   them ([`Shape::edges`]); and whole, with padding.
 /// - What encoders wrap, and lines that may be indented, have a [`Layout`] that says so.
 /// - A value of several lines is also found by each line that looks like key material ([`Form::Line`]): 8 bytes or
-///   more with a run of 16 letters of both cases and digits, or of 32 letters and digits. Lines of prose, of JSON field names and PEM
-///   headers stand in innocent files too.
+///   more with a run of 16 letters of both cases and digits, or of 32 letters and digits. Lines of prose, of JSON
+///   field names and PEM headers stand in innocent files too.
 /// - Values over [`LONGEST_IN_EVERY_FORM`] get fewer forms, named there.
 ///
 /// What is not here is not found: other transformations (reversed, encrypted, compressed, hashed) have no form.

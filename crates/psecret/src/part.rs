@@ -2,8 +2,8 @@
 //!
 //! A value enters [`Parts::of`] once, at the door. Whatever it is wrapped in is undone: quotes, `Bearer`, base64, hex,
 //! gzip. Whatever it is written in is read: JSON, YAML, TOML, XML, lines of names and values, addresses, keys. Of the
-//! leaves, those are parts whose name says that they are confidential, and those that nobody could guess. A value that is
-//! none of these is itself, and has no parts.
+//! leaves, those are parts whose name says that they are confidential, and those that nobody could guess. A value that
+//! is none of these is itself, and has no parts.
 
 mod address;
 mod judge;

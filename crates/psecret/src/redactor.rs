@@ -60,8 +60,8 @@ impl RedactorBuilder {
         self.masked(label, plaintext, true)
     }
 
-    /// Masks any other confidential bytes, and those of their parts that are not a value of `others`: what has a label of its
-    /// own is not masked under two.
+    /// Masks any other confidential bytes, and those of their parts that are not a value of `others`: what has a label
+    /// of its own is not masked under two.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -105,7 +105,8 @@ impl RedactorBuilder {
 
 /// Masks secrets in everything that is shown; immutable and cheap to clone.
 ///
-/// - Exact for every form of [`forms`](crate::forms) but lists of decimal numbers, however the bytes are cut into chunks.
+/// - Exact for every form of [`forms`](crate::forms) but lists of decimal numbers, however the bytes are cut into
+///   chunks.
 /// - A value of up to 512 bytes is also masked with any of its characters escaped in any way that
 ///   [`spelling`](crate::spelling) reads.
 /// - Matches that overlap are masked together; the mark names the one that begins first, the longest of those.

@@ -1,11 +1,11 @@
 //! A value compared with a text character by character, each of them as itself or under any escape that writers use.
 //!
-//! Nobody can list all programs that escape, and each of them escapes other characters; but what an escape looks like is
-//! known. So a text is not compared with what some writers would have made of the whole value, but read: [`forward`] and
-//! [`backward`] walk from a place in both directions, and at each step the text may write the value's next character in
-//! any way that `escape` knows, escapes of escapes included. Where a text can be read in several ways (`''` is two
-//! quotes, or one that is doubled), all of them are followed, so a value that looks like an escape itself is no exception.
-//! Between two characters may stand what terminals and line breaks leave there (`gap`).
+//! Nobody can list all programs that escape, and each of them escapes other characters; but what an escape looks like
+//! is known. So a text is not compared with what some writers would have made of the whole value, but read: [`forward`]
+//! and [`backward`] walk from a place in both directions, and at each step the text may write the value's next
+//! character in any way that `escape` knows, escapes of escapes included. Where a text can be read in several ways
+//! (`''` is two quotes, or one that is doubled), all of them are followed, so a value that looks like an escape itself
+//! is no exception. Between two characters may stand what terminals and line breaks leave there (`gap`).
 //!
 //! The search and the redactor both read with this module, so that they cannot differ.
 
@@ -143,8 +143,8 @@ pub fn forward(value: &[u8], text: &[u8], from: Place, rest: Rest) -> Reach {
     end.map_or(Reach::Difference, Reach::End)
 }
 
-/// Adds every place behind the next character, or behind what stands before it. Returns false if more bytes are needed to
-/// know them all.
+/// Adds every place behind the next character, or behind what stands before it. Returns false if more bytes are needed
+/// to know them all.
 fn step(value: &[u8], text: &[u8], place: Place, rest: Rest, readings: &mut Readings) -> bool {
     let Some(byte) = text.get(place.at) else { return false };
     let wanted = &value[place.character..];

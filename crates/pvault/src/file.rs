@@ -247,7 +247,8 @@ impl LockedFile<'_> {
     ///
     /// # Errors
     ///
-    /// As [`LockedFile::write`]. When it fails in between, the backup is the newer of the two and holds the same content.
+    /// As [`LockedFile::write`]. When it fails in between, the backup is the newer of the two and holds the same
+    /// content.
     pub fn reseal(&self, identity: &Identity, recipients: &[Recipient]) -> Result<Updated, VaultError> {
         let file = self.file;
         let Some(content) = self.read(identity)? else {

@@ -103,8 +103,8 @@ impl Identity {
         }
     }
 
-    /// Puts a fresh key before those of the file, which stay: other files may still be sealed for them. A wrapped file stays
-    /// wrapped.
+    /// Puts a fresh key before those of the file, which stay: other files may still be sealed for them. A wrapped file
+    /// stays wrapped.
     ///
     /// # Errors
     ///

@@ -24,8 +24,8 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// [`VaultError::Locked`] with the holder's process when it was waited for in vain; [`VaultError::Io`] when the file
-    /// system has no locks.
+    /// [`VaultError::Locked`] with the holder's process when it was waited for in vain; [`VaultError::Io`] when the
+    /// file system has no locks.
     pub(crate) fn wait(lock: &Path, path: &Path, patience: Duration) -> Result<Self, VaultError> {
         let mut file = OpenOptions::new()
             .read(true)

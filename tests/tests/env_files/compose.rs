@@ -39,8 +39,8 @@ fn composed(texts: &[&[u8]]) -> Option<Vec<Variables>> {
     Some((0..texts.len()).map(of).collect())
 }
 
-/// Compares us with Compose over these files: what we take, it takes and reads alike; a quote that never closes is one to
-/// both. What only we refuse has another test.
+/// Compares us with Compose over these files: what we take, it takes and reads alike; a quote that never closes is one
+/// to both. What only we refuse has another test.
 fn compare(texts: &[Vec<u8>]) {
     let (mut taken, mut open) = (Vec::new(), Vec::new());
     for text in texts {

@@ -1,5 +1,5 @@
-//! The documents that an engine attaches to an image when it exports it, such as provenance: they are read back and searched
-//! before the image has a name.
+//! The documents that an engine attaches to an image when it exports it, such as provenance: they are read back and
+//! searched before the image has a name.
 //!
 //! They come into being after the gate let the build pass. Engines with containerd's store keep them as small documents
 //! that the image's index lists; they are read from the engine's own files. Where those cannot be read, as on another

@@ -1,9 +1,9 @@
 //! Findings that somebody looked at and accepted.
 //!
-//! A baseline holds keyed fingerprints: of the secret's name, its value, the part that was seen and the place, under the
-//! project's digest key.
-//! Without the key a fingerprint says nothing, not even of a short value (S21). Layers and offsets are no part of it, so
-//! that a rebuilt image is still known; a new value is a new finding.
+//! A baseline holds keyed fingerprints: of the secret's name, its value, the part that was seen and the place, under
+//! the project's digest key.
+//! Without the key a fingerprint says nothing, not even of a short value (S21). Layers and offsets are no part of it,
+//! so that a rebuilt image is still known; a new value is a new finding.
 
 use std::collections::BTreeMap;
 use std::io;

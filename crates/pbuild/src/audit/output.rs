@@ -90,8 +90,8 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// Reads any number of `--format FORMAT[=FILE]`. Without one for standard output people get text there, unless they want
-    /// nothing.
+    /// Reads any number of `--format FORMAT[=FILE]`. Without one for standard output people get text there, unless they
+    /// want nothing.
     ///
     /// # Errors
     /// An unknown format, two for standard output, two for one file.

@@ -21,8 +21,8 @@ use crate::site::{self, Site};
 /// Asks the frontend, and prints the answer on standard output.
 ///
 /// # Errors
-/// When there is no answer: the engine cannot be reached, the Dockerfile is not valid, or its frontend is older than the
-/// question.
+/// When there is no answer: the engine cannot be reached, the Dockerfile is not valid, or its frontend is older than
+/// the question.
 pub(super) async fn run(order: QuestionOrder, edge: &Edge) -> Result<Exit, Failure> {
     let QuestionOrder { question, plan, builder, tls } = order;
     let Site { builder, .. } = Site::reach(edge, site::choose(builder.as_deref())?, false, tls).await?;

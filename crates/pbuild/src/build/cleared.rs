@@ -1,4 +1,5 @@
-//! A build that is clean: its files are written, its image gets its names and goes to its registries, and people read about it.
+//! A build that is clean: its files are written, its image gets its names and goes to its registries, and people read
+//! about it.
 
 use std::path::Path;
 

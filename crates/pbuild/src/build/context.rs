@@ -66,7 +66,8 @@ impl ContextGuard {
 impl ContextObserver for ContextGuard {
     fn open(&self, _local: &str, path: &Path) -> Box<dyn FileObserver> {
         let sealed = path.file_name().is_some_and(|name| name == SEALED);
-        // A searcher borrows its needles and an observer outlives this call, so a file keeps bytes instead of a searcher.
+        // A searcher borrows its needles and an observer outlives this call, so a file keeps bytes instead of a
+        // searcher.
         Box::new(FileGuard { shared: Arc::clone(&self.0), path: path.to_owned(), kept: Vec::new(), offset: 0, sealed })
     }
 }

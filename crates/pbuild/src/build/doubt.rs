@@ -1,4 +1,5 @@
-//! Steps that may have got another value than this build's: a secret with `rebuild = false` is no part of their cache key.
+//! Steps that may have got another value than this build's: a secret with `rebuild = false` is no part of their cache
+//! key.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -191,8 +191,8 @@ impl BrokenBuild {
         let diagnostic = add_source(diagnostic, failure);
         match failure.kind {
             FailureKind::Denied => diagnostic.help("`docker login` stores credentials that pbuild uses, too"),
-            // Git's words when a server asks for a user, while the engine itself fetches; the failure of a user's step has
-            // ended above.
+            // Git's words when a server asks for a user, while the engine itself fetches; the failure of a user's step
+            // has ended above.
             _ if failure.message.contains("could not read Username for") => diagnostic.help(
                 "a private repository needs a token: --secret id=GIT_AUTH_TOKEN; BuildKit gives it to no submodule",
             ),

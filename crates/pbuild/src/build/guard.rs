@@ -1,5 +1,6 @@
-//! The guard looks at everything that becomes part of the image by itself, before anything runs: build arguments, labels,
-//! the text of the steps, the image's configuration. A secret in any of them is a slip of the user's, and not a step's.
+//! The guard looks at everything that becomes part of the image by itself, before anything runs: build arguments,
+//! labels, the text of the steps, the image's configuration. A secret in any of them is a slip of the user's, and not a
+//! step's.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -134,7 +135,8 @@ fn check_plan(plan: &SettledPlan, redactor: &Redactor) -> Result<(), GuardError>
     check_addresses(plan.attributes(), redactor)
 }
 
-/// Refuses attributes of outputs, caches and annotations that hold a value: they stand in images, caches and provenance.
+/// Refuses attributes of outputs, caches and annotations that hold a value: they stand in images, caches and
+/// provenance.
 fn check_attributes<'a>(
     flag: &'static str,
     attributes: impl IntoIterator<Item = (&'a String, &'a String)>,

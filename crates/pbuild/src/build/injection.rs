@@ -1,5 +1,5 @@
-//! The part of `pbuild` in a build that is being prepared: its graph is checked and gets the secrets, and its results are
-//! searched before they are returned.
+//! The part of `pbuild` in a build that is being prepared: its graph is checked and gets the secrets, and its results
+//! are searched before they are returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -71,11 +71,12 @@ impl CacheBefore {
         Self(Listing::ask(builder).await.map(ids))
     }
 
-    /// Drops the records that one build has added since, leaves first. It waits for records in use: up to half a minute for
-    /// those that hold a value, and two seconds for the others.
+    /// Drops the records that one build has added since, leaves first. It waits for records in use: up to half a minute
+    /// for those that hold a value, and two seconds for the others.
     ///
     /// # Errors
-    /// When the builder does not answer, or did not before the build; the records that were dropped until then stay dropped.
+    /// When the builder does not answer, or did not before the build; the records that were dropped until then stay
+    /// dropped.
     pub(crate) async fn restore(
         &self,
         builder: &Builder,

@@ -1,7 +1,8 @@
 //! Finds text outside of RUN that names a secret's variable. Only RUN has the variable, so the text is empty there.
 //!
-//! The Dockerfile's frontend replaces variables in COPY, ADD, LABEL, ENV and some others, and in the here-documents of COPY
-//! and ADD, by what ARG and ENV say. A secret is neither, and a file with an empty token builds well and fails later.
+//! The Dockerfile's frontend replaces variables in COPY, ADD, LABEL, ENV and some others, and in the here-documents of
+//! COPY and ADD, by what ARG and ENV say. A secret is neither, and a file with an empty token builds well and fails
+//! later.
 
 use std::collections::BTreeSet;
 

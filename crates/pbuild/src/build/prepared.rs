@@ -119,7 +119,8 @@ impl<'a> Prepared<'a> {
         let (before, identity, attached) = scene.edge.cancellation.unless_cancelled(looking).await?;
         let bases = identity.as_deref().filter(|_| gated).and_then(|builder| clean_bases(scene, builder));
         let pending = scene.secrets.binding.pending(scene.secrets.shared(), identity.as_deref());
-        // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is searched.
+        // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is
+        // searched.
         let usual = match scene.secrets.is_empty() {
             true => self.has_usual_attestations().await?,
             false => attached.is_some(),
@@ -291,8 +292,8 @@ fn warn_of_narrow_key(has_shared_key: bool, reads_no_cache: bool, edge: &Edge) {
     }
 }
 
-/// Warns of env files that a rule sends: the guard of the context knows the secrets of this build, and an env file may hold
-/// others.
+/// Warns of env files that a rule sends: the guard of the context knows the secrets of this build, and an env file may
+/// hold others.
 fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) -> Result<(), IgnoreFileError> {
     let Some(folder) = plan.context_folder() else { return Ok(()) };
     let coverage = Coverage::of(folder, &plan.dockerfile_path())?;

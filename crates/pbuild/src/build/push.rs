@@ -37,8 +37,8 @@ impl<'a> Push<'a> {
         Self { engine, image, edge, registries, logins: HashMap::new() }
     }
 
-    /// Pushes the image under a name that it has in the engine, and returns the digest of the image in the registry, where
-    /// the engine says it.
+    /// Pushes the image under a name that it has in the engine, and returns the digest of the image in the registry,
+    /// where the engine says it.
     ///
     /// The registry writes the name last, when it has everything.
     ///
@@ -162,8 +162,8 @@ pub(super) enum PushError {
     },
 }
 
-/// The kind of a refusal, by the engine's words. The engine keeps the status of the registry's answer or the registry's own
-/// message, according to its version and to the request that failed.
+/// The kind of a refusal, by the engine's words. The engine keeps the status of the registry's answer or the registry's
+/// own message, according to its version and to the request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Docker has no credentials for this registry, and it wants some.

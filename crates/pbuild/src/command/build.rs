@@ -10,7 +10,8 @@ use super::ignored::IgnoredOptions;
 /// `pbuild build`: docker's flags keep docker's spelling and meaning.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BuildArguments {
-    /// What COPY and ADD read from: a directory, a git or http URL, or `-`, a Dockerfile or a tar archive on standard input
+    /// What COPY and ADD read from: a directory, a git or http URL, or `-`, a Dockerfile or a tar archive on standard
+    /// input
     #[arg(value_name = "PATH | URL | -")]
     pub(crate) context: String,
 
@@ -26,8 +27,8 @@ pub(crate) struct BuildArguments {
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub(crate) labels: Vec<String>,
 
-    /// Build for this platform, for example linux/arm64 (repeatable, or between commas) [default: DOCKER_DEFAULT_PLATFORM, else
-    /// the builder's own]
+    /// Build for this platform, for example linux/arm64 (repeatable, or between commas) [default:
+    /// DOCKER_DEFAULT_PLATFORM, else the builder's own]
     #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
     pub(crate) platforms: Vec<String>,
 
@@ -51,8 +52,8 @@ pub(crate) struct BuildArguments {
     #[command(flatten)]
     pub(crate) steps: StepOptions,
 
-    /// An SSH agent for steps that mount one: `default`, which is the one of SSH_AUTH_SOCK, `ID=SOCKET`, or `ID=KEY[,KEY…]` for
-    /// an agent of the build's own with these keys (repeatable)
+    /// An SSH agent for steps that mount one: `default`, which is the one of SSH_AUTH_SOCK, `ID=SOCKET`, or
+    /// `ID=KEY[,KEY…]` for an agent of the build's own with these keys (repeatable)
     #[arg(long, value_name = "ID[=SOCKET|KEY[,KEY]]")]
     pub(crate) ssh: Vec<String>,
 
@@ -109,8 +110,8 @@ pub(crate) struct BuildArguments {
     #[arg(long, value_name = "IMAGE", help_heading = "Secrets")]
     pub(crate) allow_frontend: Vec<String>,
 
-    /// How the base image is searched: `merged`, as a container sees it, once for each base and set of secrets; or `full`,
-    /// with the files that its upper layers hide, by exporting the whole image without a name
+    /// How the base image is searched: `merged`, as a container sees it, once for each base and set of secrets; or
+    /// `full`, with the files that its upper layers hide, by exporting the whole image without a name
     #[arg(long, value_enum, value_name = "MODE", default_value_t = AuditBase::Merged)]
     pub(crate) audit_base: AuditBase,
 
@@ -197,8 +198,8 @@ pub(crate) struct AttestationOptions {
     #[arg(long, value_name = "OPTIONS")]
     pub(crate) sbom: Option<String>,
 
-    /// Annotate the image, `[TYPE[,TYPE]:]NAME=VALUE` with `manifest`, `index`, `manifest-descriptor` or `index-descriptor`
-    /// (repeatable)
+    /// Annotate the image, `[TYPE[,TYPE]:]NAME=VALUE` with `manifest`, `index`, `manifest-descriptor` or
+    /// `index-descriptor` (repeatable)
     #[arg(long = "annotation", value_name = "ANNOTATION")]
     pub(crate) annotations: Vec<String>,
 }
@@ -206,8 +207,8 @@ pub(crate) struct AttestationOptions {
 /// Flags of caches.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CacheOptions {
-    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob`
-    /// (repeatable)
+    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`,
+    /// `azblob` (repeatable)
     #[arg(long, value_name = "SOURCE")]
     pub(crate) cache_from: Vec<String>,
 

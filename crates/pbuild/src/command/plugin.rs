@@ -1,9 +1,9 @@
 //! `docker pbuild`: pbuild as a plugin of docker's client.
 //!
-//! Docker finds plugins as programs `docker-NAME` in its plugin folders. It runs one with a single word to hear what it is,
-//! and else with its own whole command line: its global flags, the plugin's name, and the rest (docker's
-//! `cli-plugins/manager`). The flags that choose an engine become the variables of the same meaning; as nothing is added to
-//! the environment of a running pbuild, the program starts once more with them.
+//! Docker finds plugins as programs `docker-NAME` in its plugin folders. It runs one with a single word to hear what it
+//! is, and else with its own whole command line: its global flags, the plugin's name, and the rest (docker's
+//! `cli-plugins/manager`). The flags that choose an engine become the variables of the same meaning; as nothing is
+//! added to the environment of a running pbuild, the program starts once more with them.
 
 use std::ffi::{OsStr, OsString};
 use std::io;

@@ -41,8 +41,8 @@ pub(crate) struct SentEnvFile {
 }
 
 impl Coverage {
-    /// Reads the ignore file that docker would use. None at all covers nothing; one that has a pattern which is not valid
-    /// covers nothing either, because docker would refuse the build.
+    /// Reads the ignore file that docker would use. None at all covers nothing; one that has a pattern which is not
+    /// valid covers nothing either, because docker would refuse the build.
     ///
     /// # Errors
     ///

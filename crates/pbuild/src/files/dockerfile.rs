@@ -22,8 +22,8 @@ pub(crate) struct Instruction {
 }
 
 impl Dockerfile {
-    /// Reads any bytes: those that are not text are replaced, and a line that is not an instruction becomes one with an odd
-    /// keyword.
+    /// Reads any bytes: those that are not text are replaced, and a line that is not an instruction becomes one with an
+    /// odd keyword.
     pub(crate) fn read(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

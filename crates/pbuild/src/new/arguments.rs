@@ -80,8 +80,8 @@ mod tests {
         assert_eq!(lines, [3, 5]);
     }
 
-    /// Whether the characters of a name stand in the text in this order: a name that goes on over a line end is joined, and
-    /// none is invented.
+    /// Whether the characters of a name stand in the text in this order: a name that goes on over a line end is joined,
+    /// and none is invented.
     fn holds(text: &str, name: &str) -> bool {
         let mut characters = text.chars();
         name.chars().all(|wanted| characters.any(|found| found == wanted))

@@ -135,7 +135,8 @@ pub(crate) struct Destination {
 enum Buffer {
     /// A file without a name: it is gone with us, however we end.
     File(File),
-    /// A folder of our own, which is made when the first entry comes: before, it would be part of a context that holds it.
+    /// A folder of our own, which is made when the first entry comes: before, it would be part of a context that holds
+    /// it.
     Folder(Scratch),
 }
 
@@ -390,8 +391,8 @@ fn layer(file: File) -> Vec<LooseBlob> {
     ]
 }
 
-/// Moves the content of a folder into another, over the content there, as docker does: files are replaced, folders are shared, and
-/// no link of the destination is followed.
+/// Moves the content of a folder into another, over the content there, as docker does: files are replaced, folders are
+/// shared, and no link of the destination is followed.
 fn merge(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -62,8 +62,9 @@ pub(crate) enum Extent {
 impl BuildPlan {
     /// Puts flags over the manifest.
     ///
-    /// `directory` is the context where it is one of this machine, see [`super::context::context_directory`]; `environment` answers
-    /// for build arguments that are given by name alone; `stdin` is read for `-f -` and for the context `-`.
+    /// `directory` is the context where it is one of this machine, see [`super::context::context_directory`];
+    /// `environment` answers for build arguments that are given by name alone; `stdin` is read for `-f -` and for the
+    /// context `-`.
     ///
     /// # Errors
     /// [`PlanError`] names the flag or the file to change.

@@ -1,9 +1,9 @@
 //! Caches beside the engine's own: `--cache-from`, `--cache-to`.
 //!
-//! An imported cache may be anybody's: it answers for steps, and the gate searches states and not keys. An exported cache
-//! leaves the builder, and the gate has not searched it: BuildKit's exporter takes the newest result that it knows under each key,
-//! which another build may have made, and with `mode=max` those of all stages. So a build with secrets exports none but the
-//! inline cache, which names the image's own layers and carries no state.
+//! An imported cache may be anybody's: it answers for steps, and the gate searches states and not keys. An exported
+//! cache leaves the builder, and the gate has not searched it: BuildKit's exporter takes the newest result that it
+//! knows under each key, which another build may have made, and with `mode=max` those of all stages. So a build with
+//! secrets exports none but the inline cache, which names the image's own layers and carries no state.
 
 use std::collections::BTreeMap;
 use std::io;

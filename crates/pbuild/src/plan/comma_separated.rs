@@ -2,8 +2,8 @@
 
 /// Splits one line into fields; `None` when a quote is where none may be.
 ///
-/// Facts: Go's `encoding/csv`, which docker reads these flags with: a field may stand in double quotes, and a double quote
-/// in it is written twice.
+/// Facts: Go's `encoding/csv`, which docker reads these flags with: a field may stand in double quotes, and a double
+/// quote in it is written twice.
 pub(crate) fn fields(text: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = text;

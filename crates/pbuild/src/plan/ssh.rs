@@ -1,7 +1,7 @@
 //! `--ssh`: which agents steps may use.
 //!
-//! A key file gets an agent of its own: OpenSSH's, which knows every kind of key and asks for a passphrase. A step can have
-//! something signed then, and never sees the key.
+//! A key file gets an agent of its own: OpenSSH's, which knows every kind of key and asks for a passphrase. A step can
+//! have something signed then, and never sees the key.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};

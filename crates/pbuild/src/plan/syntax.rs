@@ -1,5 +1,5 @@
-//! The frontend that a Dockerfile asks for. A frontend image is code from somewhere, and its graph decides which commands
-//! get the secrets, so only known images get any.
+//! The frontend that a Dockerfile asks for. A frontend image is code from somewhere, and its graph decides which
+//! commands get the secrets, so only known images get any.
 
 /// Frontends that Docker itself publishes, by repository.
 const KNOWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];

@@ -1,5 +1,5 @@
-//! The variables of an env file that look public: most names of an application's `.env` are no secrets, and their values
-//! (`Laravel`, `stack`, `local`) stand in its own source.
+//! The variables of an env file that look public: most names of an application's `.env` are no secrets, and their
+//! values (`Laravel`, `stack`, `local`) stand in its own source.
 
 use std::collections::HashSet;
 
@@ -15,8 +15,8 @@ pub(super) const WHY: &str = "looks public; declared in [secrets] or given with 
 /// The most names that the line lists.
 const MOST_LISTED: usize = 12;
 
-/// Takes out what looks public: variables of `--env-file` that the manifest does not declare. Under `--strict` nothing does,
-/// and neither where nothing would be left to search for.
+/// Takes out what looks public: variables of `--env-file` that the manifest does not declare. Under `--strict` nothing
+/// does, and neither where nothing would be left to search for.
 pub(super) fn split(
     secrets: Vec<Secret>,
     manifest: Option<&FoundManifest>,

@@ -42,7 +42,8 @@ pub(super) struct Command<'a> {
 }
 
 impl Command<'_> {
-    /// Runs it and takes what it prints, without the one line end that programs print last unless it is wanted raw (C13).
+    /// Runs it and takes what it prints, without the one line end that programs print last unless it is wanted raw
+    /// (C13).
     ///
     /// Its standard input is empty and no terminal asks it anything. It runs in a process group of its own, which is
     /// ended as a whole when it is over, late, or the user stops the work.
@@ -135,8 +136,8 @@ fn drain([one, other]: &mut [&mut Tap; 2]) -> bool {
     one.drain() | other.drain()
 }
 
-/// Waits for the end, which is left for the caller to take; `false` when time is up. Both pipes are drained meanwhile; a
-/// program that waits for one of them to empty would never end.
+/// Waits for the end, which is left for the caller to take; `false` when time is up. Both pipes are drained meanwhile;
+/// a program that waits for one of them to empty would never end.
 fn wait(
     child: &Child,
     mut taps: [&mut Tap; 2],

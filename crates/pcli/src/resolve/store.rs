@@ -28,8 +28,8 @@ impl<'a> LazyStore<'a> {
         Self { manifest, state: State::Unopened }
     }
 
-    /// Takes a secret out. A store that cannot be opened is an error when the secret is needed: it may have a value that
-    /// comes before those of the other places. One that is damaged always is.
+    /// Takes a secret out. A store that cannot be opened is an error when the secret is needed: it may have a value
+    /// that comes before those of the other places. One that is damaged always is.
     pub(super) fn take(
         &mut self,
         name: &SecretName,

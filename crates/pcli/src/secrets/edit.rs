@@ -104,8 +104,8 @@ fn edited(store: &Store, editor: &OsString, folder: &Path, cancellation: &Cancel
     Store::parse(&content).map_err(SecretsError::Edited)
 }
 
-/// Waits for the editor. While it runs, Ctrl-C is its own: editors give it a meaning, and its file must not vanish below
-/// it. Whoever ends us otherwise ends it too, so that the file does not stay behind.
+/// Waits for the editor. While it runs, Ctrl-C is its own: editors give it a meaning, and its file must not vanish
+/// below it. Whoever ends us otherwise ends it too, so that the file does not stay behind.
 fn wait(mut editor: Child, cancellation: &Cancellation) -> Result<ExitStatus, SecretsError> {
     let _held = cancellation.hold();
     let failed = |source| SecretsError::Io { doing: "wait for the editor".to_owned(), source };

@@ -1,7 +1,7 @@
 //! A squarified treemap: rectangles whose areas are sizes, as square as they can be.
 //!
-//! The method is that of Bruls, Huizing and van Wijk, "Squarified Treemaps" (2000): rows are laid along the shorter side,
-//! and a row takes one more cell as long as that makes its worst cell squarer.
+//! The method is that of Bruls, Huizing and van Wijk, "Squarified Treemaps" (2000): rows are laid along the shorter
+//! side, and a row takes one more cell as long as that makes its worst cell squarer.
 
 /// A rectangle; the origin is the upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,8 +12,8 @@ pub(super) struct Rectangle {
     pub(super) height: f64,
 }
 
-/// Lays the sizes out, the largest first, and returns the rectangle of each in the order of the sizes. A size of zero gets
-/// no area.
+/// Lays the sizes out, the largest first, and returns the rectangle of each in the order of the sizes. A size of zero
+/// gets no area.
 pub(super) fn squarify(sizes: &[f64], within: Rectangle) -> Vec<Rectangle> {
     let total: f64 = sizes.iter().sum();
     let area = within.width * within.height;

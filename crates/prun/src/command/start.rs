@@ -98,7 +98,8 @@ pub(crate) struct ContainerArguments {
     #[arg(short, long, value_name = "USER")]
     pub(crate) user: Option<String>,
 
-    /// When the engine starts instances again: no, always, unless-stopped, on-failure or on-failure:COUNT [default: unless-stopped]
+    /// When the engine starts instances again: no, always, unless-stopped, on-failure or on-failure:COUNT [default:
+    /// unless-stopped]
     #[arg(long, value_name = "POLICY")]
     pub(crate) restart: Option<String>,
 

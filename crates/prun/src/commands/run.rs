@@ -1,4 +1,5 @@
-//! `prun run` and `prun init`: run one container in the foreground with the app's image and values, and remove it at its end.
+//! `prun run` and `prun init`: run one container in the foreground with the app's image and values, and remove it at
+//! its end.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -40,7 +41,8 @@ pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<CommandEnd,
     }
     let (mut start, state) = Start::read(&request.start, edge, Goal::Command).await?;
     let outcome = async {
-        // The init commands belong to the start of the app, and the manifest's ports to the app itself, which may be running.
+        // The init commands belong to the start of the app, and the manifest's ports to the app itself, which may be
+        // running.
         let ports = start.plan.run_command();
         let ports = if request.start.order.ports.is_empty() { Vec::new() } else { ports };
         let locked = state.lock(edge).await?;
@@ -200,8 +202,8 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl F
         () = pass_on => {}
     }
     drop(raw);
-    // The output may end a moment before the engine has noted the exit code. The engine's own `wait` would miss a container
-    // that ended before the request arrived.
+    // The output may end a moment before the engine has noted the exit code. The engine's own `wait` would miss a
+    // container that ended before the request arrived.
     loop {
         let Some(state) = containers::inspect(&start.host, &start.project, name).await? else {
             return Err(RunError::ContainerRemoved { container: name.to_owned() });

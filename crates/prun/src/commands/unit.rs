@@ -48,8 +48,8 @@ impl Unit {
         }
     }
 
-    /// Writes the unit's text. The unit is part of the engine's own unit: it runs whenever the engine has started, at boot and
-    /// after a restart, and it is tried again after a failure.
+    /// Writes the unit's text. The unit is part of the engine's own unit: it runs whenever the engine has started, at
+    /// boot and after a restart, and it is tried again after a failure.
     #[must_use]
     pub(crate) fn text(&self) -> String {
         let mut service = String::new();

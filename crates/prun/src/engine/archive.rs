@@ -17,8 +17,8 @@ pub(crate) struct File<'a> {
 
 /// Packs files in their order; a folder comes before the files in it.
 ///
-/// The buffer has its final size from the start, so that it never leaves a copy behind when it grows. The copies that the
-/// connection to the engine makes cannot be wiped here.
+/// The buffer has its final size from the start, so that it never leaves a copy behind when it grows. The copies that
+/// the connection to the engine makes cannot be wiped here.
 #[must_use]
 pub(crate) fn pack(files: &[File<'_>]) -> Archive {
     let size: usize = files.iter().map(|file| 2048 + file.content.len().next_multiple_of(512)).sum();

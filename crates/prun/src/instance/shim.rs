@@ -8,7 +8,8 @@ pub(crate) const PROGRAM: &[u8] = include_bytes!(env!("PRUN_SHIM"));
 /// The shim's architecture, by Rust's name.
 const ARCHITECTURE: &str = env!("PRUN_SHIM_ARCHITECTURE");
 
-/// Returns twelve hex digits of its digest. They are part of its file name, so that a newer prun puts its own beside it.
+/// Returns twelve hex digits of its digest. They are part of its file name, so that a newer prun puts its own beside
+/// it.
 #[must_use]
 pub(crate) fn digest() -> String {
     base16ct::lower::encode_string(&Sha256::digest(PROGRAM)[..6])

@@ -1,9 +1,9 @@
 //! Finds where to read a value that may be written with any escapes.
 //!
-//! Nobody escapes letters and digits unless they escape everything, so a run of them is in every text but those; and what
-//! escapes everything does it in one of few ways. A run of seven has a window of four bytes wherever it stands. A shorter
-//! one has it together with what may be written beside it, which is short enough to be listed. A value without four letters
-//! or digits in a row is found by what the usual writers make of it.
+//! Nobody escapes letters and digits unless they escape everything, so a run of them is in every text but those; and
+//! what escapes everything does it in one of few ways. A run of seven has a window of four bytes wherever it stands. A
+//! shorter one has it together with what may be written beside it, which is short enough to be listed. A value without
+//! four letters or digits in a row is found by what the usual writers make of it.
 
 use std::collections::BTreeSet;
 

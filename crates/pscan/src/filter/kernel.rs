@@ -1,9 +1,9 @@
-//! The inner loop of the filter: which windows of a text a map may know. One loop for each kind of processor, all of the
-//! same meaning.
+//! The inner loop of the filter: which windows of a text a map may know. One loop for each kind of processor, all of
+//! the same meaning.
 //!
-//! This is the only module of the crate with `unsafe` code. What it relies on is checked here, in safe code, before each
-//! call: the processor has the instructions, the map has a word for every index that a hash can make, and no load passes
-//! the text's end.
+//! This is the only module of the crate with `unsafe` code. What it relies on is checked here, in safe code, before
+//! each call: the processor has the instructions, the map has a word for every index that a hash can make, and no load
+//! passes the text's end.
 #![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector loads, gathers and calls of vector code"))]
 
 /// Odd, its bits well mixed: multiplication carries every bit of a window into the upper half.

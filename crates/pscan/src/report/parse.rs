@@ -1,5 +1,5 @@
-//! A report read back from its JSON, by whoever has the same needles or knows their names alone: a search may run elsewhere
-//! and send what it found.
+//! A report read back from its JSON, by whoever has the same needles or knows their names alone: a search may run
+//! elsewhere and send what it found.
 
 use pimage::Container;
 use psecret::{Form, SecretName};

@@ -1,4 +1,5 @@
-//! A JSON object for each piece of news, in the shape of buildx's `--progress rawjson` (BuildKit's `client.SolveStatus`).
+//! A JSON object for each piece of news, in the shape of buildx's `--progress rawjson` (BuildKit's
+//! `client.SolveStatus`).
 
 use std::time::SystemTime;
 

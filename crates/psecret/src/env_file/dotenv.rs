@@ -3,12 +3,13 @@
 //! - `export` before a name is taken; a name ends at `=` or `:`, blanks around that mean nothing.
 //! - A bare value ends at its line, without blanks around it and without a comment that a space precedes.
 //! - Single quotes keep everything, several lines with their ends too; only `\'` is a quote.
-//! - Double quotes know `\n`, `\t`, `\r`, `\a`, `\b`, `\f`, `\v`, `\\`, `\"`, `\$` and octal `\0…`; other backslashes stay.
+//! - Double quotes know `\n`, `\t`, `\r`, `\a`, `\b`, `\f`, `\v`, `\\`, `\"`, `\$` and octal `\0…`; other backslashes
+//!   stay.
 //! - `$` is a dollar sign, everywhere: nothing is looked up (D5).
 //!
 //! Whatever is taken means what Compose makes of it, oddities included; the acceptance suite compares the two. Refused,
-//! although Compose goes on: a name without a value, text behind a closing quote, names of blanks, control or nothing, and
-//! NUL. Each of these is a mistake that would turn a part of a value into a name, or lose it.
+//! although Compose goes on: a name without a value, text behind a closing quote, names of blanks, control or nothing,
+//! and NUL. Each of these is a mistake that would turn a part of a value into a name, or lose it.
 
 use zeroize::Zeroizing;
 
@@ -181,8 +182,8 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// `\0` and three octal digits: a character up to U+00FF. With fewer or other digits Compose keeps the backslash and
-    /// the digits and drops the zero, so that is what such a file means.
+    /// `\0` and three octal digits: a character up to U+00FF. With fewer or other digits Compose keeps the backslash
+    /// and the digits and drops the zero, so that is what such a file means.
     fn octal(&mut self, value: &mut Vec<u8>) -> bool {
         let digits = &self.rest()[1..];
         let count = digits.bytes().take(3).take_while(u8::is_ascii_digit).count();

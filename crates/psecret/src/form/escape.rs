@@ -29,8 +29,8 @@ fn separated_hex(value: &[u8], digits: &[u8; 16], before: &[u8], between: &[u8])
     out
 }
 
-/// What stands between the bytes of a dump: nothing, `openssl`'s colons, blanks, the dashes of .NET, the items of a list
-/// in C or JavaScript.
+/// What stands between the bytes of a dump: nothing, `openssl`'s colons, blanks, the dashes of .NET, the items of a
+/// list in C or JavaScript.
 const BETWEEN_HEX: [&[u8]; 6] = [b"", b":", b" ", b"-", b", 0x", b",0x"];
 
 pub(super) fn add_hex(made: &mut Maker, value: &[u8]) {

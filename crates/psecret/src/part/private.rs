@@ -12,8 +12,8 @@ use super::key::{self, Key, Number};
 const PIECE: usize = 8;
 
 /// Leaves out the lines of base64 that hold the public half of a key alone: a public key, a certificate or an
-/// `authorized_keys` has the same text wherever the numbers meet the lines alike. All lines stay of what is no key in PEM, and of
-/// a key whose numbers cannot be read.
+/// `authorized_keys` has the same text wherever the numbers meet the lines alike. All lines stay of what is no key in
+/// PEM, and of a key whose numbers cannot be read.
 pub(crate) fn without_public_half<'a>(value: &[u8], lines: Vec<&'a [u8]>) -> Vec<&'a [u8]> {
     let Some(numbers) = numbers(value) else { return lines };
     let pieces: HashSet<&[u8]> = numbers.iter().flat_map(|number| number.windows(PIECE)).collect();

@@ -1,10 +1,11 @@
 //! Leaping over text in which no form can begin.
 //!
-//! Most of a log is no secret, so the search must pass over it without looking at each byte. A form of 23 bytes or more has
-//! 16 windows of eight bytes at its beginning, and wherever it stands, one of them lies at a multiple of 16; so it is
-//! enough to look at every 16th window and to ask a map whether any form has it there. So many bytes hardly ever agree by
-//! chance, in hex and in base64 neither. Shorter forms, of which there are few, have windows of four bytes and small maps of
-//! their own. Where a map says so, another is asked for the eight bytes behind each place where such a form would begin.
+//! Most of a log is no secret, so the search must pass over it without looking at each byte. A form of 23 bytes or more
+//! has 16 windows of eight bytes at its beginning, and wherever it stands, one of them lies at a multiple of 16; so it
+//! is enough to look at every 16th window and to ask a map whether any form has it there. So many bytes hardly ever
+//! agree by chance, in hex and in base64 neither. Shorter forms, of which there are few, have windows of four bytes and
+//! small maps of their own. Where a map says so, another is asked for the eight bytes behind each place where such a
+//! form would begin.
 
 use memchr::memmem;
 
@@ -30,8 +31,8 @@ pub(super) const LOOKED_AT: u64 = LEAST_FAR as u64;
 /// How many bytes are looked at in one go.
 const BLOCK: usize = 64;
 
-/// Bits for each number of a map that is small, and of the large one: that it stays in the core's own cache is worth that it
-/// says yes to one window in twenty by chance.
+/// Bits for each number of a map that is small, and of the large one: that it stays in the core's own cache is worth
+/// that it says yes to one window in twenty by chance.
 const SPARSE: usize = 32;
 const DENSE: usize = 8;
 
@@ -84,8 +85,8 @@ impl Skim {
         }
     }
 
-    /// Adds every index from `from` up to `to` at which a form may begin to `starts`, in order. From each of them on, the
-    /// text must have [`LOOKED_AT`] bytes.
+    /// Adds every index from `from` up to `to` at which a form may begin to `starts`, in order. From each of them on,
+    /// the text must have [`LOOKED_AT`] bytes.
     pub(super) fn starts(&self, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
         if from >= to {
             return;

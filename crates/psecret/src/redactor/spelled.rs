@@ -123,8 +123,8 @@ impl Spelled {
         Self { values, by_byte, has_signs, doubled, before, firsts }
     }
 
-    /// Looks at the text as far as it was not looked at, adds what is found, and returns the first place that a match to
-    /// come may cover.
+    /// Looks at the text as far as it was not looked at, adds what is found, and returns the first place that a match
+    /// to come may cover.
     pub(super) fn look(&self, text: &Text<'_>, looked: &mut Looked, spans: &mut Vec<Span>) -> u64 {
         let end = text.base + text.bytes.len() as u64;
         looked.needed = end;
@@ -205,7 +205,8 @@ impl Spelled {
         true
     }
 
-    /// Whether an escape may be at an index that a value has: to read one takes as long as to pass over hundreds of bytes.
+    /// Whether an escape may be at an index that a value has: to read one takes as long as to pass over hundreds of
+    /// bytes.
     fn may_matter(&self, text: &Text<'_>, at: usize) -> bool {
         let (before, sign) = (&text.bytes[..at], text.bytes[at]);
         match sign {

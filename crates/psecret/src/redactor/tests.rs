@@ -383,7 +383,8 @@ fn input(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)>
     prop::collection::vec(prop_oneof![noise, shape], 0..24).prop_map(move |parts| (values.clone(), parts.concat()))
 }
 
-/// Text that nearly holds forms: beginnings and ends of them, a byte changed, control or lines in between, one in another.
+/// Text that nearly holds forms: beginnings and ends of them, a byte changed, control or lines in between, one in
+/// another.
 fn near_misses(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
     let mut forms: Vec<Vec<u8>> =
         values.iter().flat_map(|value| form::shapes(value)).map(|shape| shape.bytes_for_tests()).collect();

@@ -31,13 +31,13 @@ pub(super) enum Left {
 
 /// A reading: the bytes that it kept of what lies below it, which is the stream or another view.
 ///
-/// Its *places* count the bytes that it read, so that of two bytes the later one has the higher place; they begin at the
-/// place below at which it parted from the view below.
+/// Its *places* count the bytes that it read, so that of two bytes the later one has the higher place; they begin at
+/// the place below at which it parted from the view below.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     left: Left,
-    /// Whether this view differs from the one below; else it is empty, and the one below stands for it. Its memory is kept:
-    /// a coloured log parts in each piece, and memory that is dropped must be wiped.
+    /// Whether this view differs from the one below; else it is empty, and the one below stands for it. Its memory is
+    /// kept: a coloured log parts in each piece, and memory that is dropped must be wiped.
     parted: bool,
     /// The bytes from `base` on, as far as anything still needs them.
     text: Zeroizing<Vec<u8>>,
@@ -233,8 +233,8 @@ impl View {
         starts
     }
 
-    /// Follows every start and tail as far as there are bytes, and adds what is found to `spans`. Starts that more bytes
-    /// may decide are kept, unless these are the stream's last.
+    /// Follows every start and tail as far as there are bytes, and adds what is found to `spans`. Starts that more
+    /// bytes may decide are kept, unless these are the stream's last.
     pub(super) fn decide(&mut self, patterns: &Patterns, stream: &Stream<impl Below>, spans: &mut Vec<Span>) {
         let mut tails = std::mem::take(&mut self.tails);
         for tail in &mut tails {

@@ -74,8 +74,8 @@ impl Escapes {
         self.0 & other.0 != 0
     }
 
-    /// The form that the value was seen in, by the first of these that a character was written in. None when all of it is
-    /// as it is.
+    /// The form that the value was seen in, by the first of these that a character was written in. None when all of it
+    /// is as it is.
     #[must_use]
     pub fn form(self) -> Option<Form> {
         if self == Self::default() {
@@ -114,8 +114,8 @@ static BEGINS: [bool; 256] = {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut;
 
-/// The character of these that an escape at an index stands for, and the index behind it: for text that an encoder wrote,
-/// in which nothing is doubled. `Err` if more bytes are needed to say so.
+/// The character of these that an escape at an index stands for, and the index behind it: for text that an encoder
+/// wrote, in which nothing is doubled. `Err` if more bytes are needed to say so.
 pub fn escaped_one_of(text: &[u8], at: usize, these: &[u8]) -> Result<Option<(u8, usize)>, Cut> {
     if !text.get(at).is_some_and(|byte| b"\\%&=".contains(byte)) {
         return Ok(None);
@@ -148,8 +148,8 @@ pub(super) fn units(text: &[u8], at: usize, rest: Rest, each: &mut dyn FnMut(Uni
     is_whole
 }
 
-/// Whether an escape that is no quote may begin at an index, as far as the next bytes tell without being read. Most signs
-/// in a log begin none.
+/// Whether an escape that is no quote may begin at an index, as far as the next bytes tell without being read. Most
+/// signs in a log begin none.
 pub(crate) fn looks_like_one(text: &[u8], at: usize) -> bool {
     let Some(behind) = text.get(at + 1..).filter(|behind| !behind.is_empty()) else { return true };
     let is_sign = |byte: u8| b"\\%&=".contains(&byte);
@@ -453,8 +453,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A line break with what indents the next line: a blank that was folded, as YAML does. With an empty line before it, a
-    /// line feed.
+    /// A line break with what indents the next line: a blank that was folded, as YAML does. With an empty line before
+    /// it, a line feed.
     fn fold(&self, at: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         if self.depth == Depth::Two {
             return Ok(());

@@ -7,7 +7,8 @@ use super::rest::Rest;
 /// No gap is longer.
 pub(super) const LONGEST: usize = 256;
 
-/// Calls `each` with the index behind every gap that begins at an index. Returns false if more bytes could make another.
+/// Calls `each` with the index behind every gap that begins at an index. Returns false if more bytes could make
+/// another.
 pub(super) fn each(text: &[u8], at: usize, each: &mut dyn FnMut(usize)) -> bool {
     let mut is_whole = true;
     for found in [control(text, at), broken(text, at), requoted(text, at), joined(text, at)] {

@@ -288,8 +288,8 @@ impl Poll {
         Self { file, wanted: Self::WRITABLE, found: 0 }
     }
 
-    /// Waits for either, both or neither; a file that nothing is wanted of is left out altogether, because its end would
-    /// be reported again and again.
+    /// Waits for either, both or neither; a file that nothing is wanted of is left out altogether, because its end
+    /// would be reported again and again.
     pub(crate) fn when(file: i32, read: bool, write: bool) -> Self {
         let wanted = if read { Self::READABLE } else { 0 } | if write { Self::WRITABLE } else { 0 };
         Self { file: if wanted == 0 { -1 } else { file }, wanted, found: 0 }

@@ -1,7 +1,8 @@
 //! A gzip file that unpacks to itself, so that whoever opens what lies inside of it never comes to an end.
 //!
-//! It is a program of two instructions, each five bytes long: `literal` gives the bytes behind it, `repeat` gives the last
-//! bytes once more (after Russ Cox, "Zip Files All The Way Down"). Its checksum is part of what it is the checksum of.
+//! It is a program of two instructions, each five bytes long: `literal` gives the bytes behind it, `repeat` gives the
+//! last bytes once more (after Russ Cox, "Zip Files All The Way Down"). Its checksum is part of what it is the checksum
+//! of.
 
 use flate2::Crc;
 
@@ -106,7 +107,8 @@ pub fn quine() -> Vec<u8> {
 /// Solves for the checksum: each bit of the claimed one turns the same bits of the true one, whatever the others are.
 fn own(letter: u8) -> Option<Vec<u8>> {
     let none = checksum(&claiming(letter, 0));
-    // One equation for each bit that the true sum must share with the claimed one: coefficients, and what they must come to.
+    // One equation for each bit that the true sum must share with the claimed one: coefficients, and what they must
+    // come to.
     let mut rows: Vec<(u32, bool)> = (0..32).map(|bit| (1 << bit, none >> bit & 1 == 1)).collect();
     for claimed in 0..32 {
         let turned = checksum(&claiming(letter, 1 << claimed)) ^ none;

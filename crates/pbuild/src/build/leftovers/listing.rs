@@ -1,8 +1,8 @@
 //! The list of the builder's cache records, around those that the builder cannot look at.
 //!
 //! BuildKit measures every record that it lists, and the whole list fails with the first record that it cannot measure:
-//! a layer with a path of more than 4,096 bytes is enough, no matter whose it is. The error names the record, and what a
-//! filter leaves out is not measured.
+//! a layer with a path of more than 4,096 bytes is enough, no matter whose it is. The error names the record, and what
+//! a filter leaves out is not measured.
 
 use std::collections::BTreeSet;
 

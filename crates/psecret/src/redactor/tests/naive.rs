@@ -7,8 +7,8 @@ use super::super::terminal::Terminal;
 use crate::spelling::{self, Place, Reach, Rest};
 use crate::{Form, Layout, Searchability, form};
 
-/// The bytes of a reading with their offsets, and behind which of them a wrapped line's end was left out: how many bytes
-/// came before it, and the offset behind it.
+/// The bytes of a reading with their offsets, and behind which of them a wrapped line's end was left out: how many
+/// bytes came before it, and the offset behind it.
 #[derive(Default)]
 struct Reading {
     bytes: Vec<(u8, usize)>,
