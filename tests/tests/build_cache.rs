@@ -4,7 +4,7 @@
 use acceptance::{ImageName, PATIENCE, Registry, WHOLE, becomes, build, prune, records};
 use ptest::{Engine, Flavour, Scene};
 
-/// A step whose result tells whether it ran again, and the text by which its records are found.
+/// Makes a step whose result tells whether it ran again, and the text by which its records are found.
 fn random(image: &ImageName<'_>) -> (String, String) {
     let mark = format!("/random-{}", image.as_str().replace(['/', ':'], "-"));
     (format!("RUN head -c 30 /dev/urandom | md5sum > {mark}\n"), mark)

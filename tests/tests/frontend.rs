@@ -60,7 +60,7 @@ impl<'engine> Docker<'engine> {
         Said(output)
     }
 
-    /// `docker buildx build` of the scene's project, with these variables as secrets.
+    /// Runs `docker buildx build` of the scene's project, with these variables as secrets.
     fn build(&self, arguments: &[&str], secrets: &[(&str, &Canary)]) -> Said {
         let secret_flags: Vec<String> = secrets.iter().map(|(name, _)| format!("--secret=id={name}")).collect();
         let mut words = vec!["build", "--progress", "plain"];
@@ -113,7 +113,7 @@ impl Said {
     }
 }
 
-/// The engine's own words of an image that a build may change.
+/// Asks for the engine's own words about an image that a build may change.
 fn inspected(image: &ImageName<'_>) -> Value {
     let told = String::from_utf8(image.told_by_the_engine()).expect("JSON and a table");
     let (json, history) = told.split_once("\n]\n").expect("a list, then the history");

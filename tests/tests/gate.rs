@@ -23,7 +23,7 @@ on_every_engine!(
     what_a_base_hides_is_found_with_audit_base_full,
 );
 
-/// What docker makes of the same project; nothing stops a leak there.
+/// Builds the same project with docker; nothing stops a leak there.
 fn build_with_docker(scene: &Scene, engine: &Engine, image: &ImageName<'_>, token: &Canary) {
     let value = scene.temporary().join("value");
     std::fs::write(&value, token.text()).expect("a file of the test");
@@ -33,12 +33,12 @@ fn build_with_docker(scene: &Scene, engine: &Engine, image: &ImageName<'_>, toke
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 }
 
-/// `RUN` with the value in `$TOKEN`, for docker and for us, on engines of every age.
+/// Writes a `RUN` with the value in `$TOKEN`, for docker and for us, on engines of every age.
 fn run(command: &str) -> String {
     format!("RUN --mount=type=secret,id=TOKEN TOKEN=$(cat /run/secrets/TOKEN) && {command}\n")
 }
 
-/// One step for each way in which a value gets into an image.
+/// Writes one step for each way in which a value gets into an image.
 fn corpus() -> String {
     let steps = [
         "mkdir -p /etc/app && echo \"url=http://u:$TOKEN@h/\" > /etc/app/conf",
@@ -110,7 +110,7 @@ fn both_ways_find_the_same(engine: &Engine) {
     gate.expect_stderr("Dockerfile:3").expect_stderr("Dockerfile:18").expect_stderr("deleted in");
 }
 
-/// The findings of a refused build: place, offset in content, form.
+/// Lists the findings of a refused build: place, offset in content, form.
 fn told(outcome: &Outcome) -> BTreeSet<String> {
     let line = |line: &str| {
         let place = line.trim_start().strip_prefix("TOKEN  in ")?;
@@ -369,7 +369,7 @@ impl Line {
         format!("unix://{}", self.folder.path().join("engine.sock").display())
     }
 
-    /// No connection is left, and none can be made.
+    /// Ends every connection, so that none is left and none can be made.
     fn cut(&self) {
         std::fs::remove_file(self.folder.path().join("engine.sock")).expect("the socket is ours");
         for stream in self.open.lock().expect("nobody panics with it").drain(..) {

@@ -29,7 +29,7 @@ fn an_attribute_alone_is_a_change(engine: &Engine) {
     assert!(!image.exists());
 }
 
-/// The scanner that a `pbuild` brings along: a second program in its own.
+/// Finds the scanner in a `pbuild`, which brings it along as a second program in its own.
 fn scanner_in(program: &[u8]) -> std::ops::Range<usize> {
     let is_start = |at: &usize| program[*at..].starts_with(b"\x7fELF\x02\x01\x01");
     let number = |at: usize, bytes: usize| -> usize {
@@ -42,7 +42,7 @@ fn scanner_in(program: &[u8]) -> std::ops::Range<usize> {
     start..start + sections + size * count
 }
 
-/// Where the builder keeps a program that has exactly these bytes.
+/// Finds where the builder keeps a program that has exactly these bytes.
 fn kept_by_the_builder(root: &Path, program: &[u8]) -> PathBuf {
     let found = std::process::Command::new("find")
         .arg(root)

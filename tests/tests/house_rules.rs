@@ -13,7 +13,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The cells of every row of the Markdown table that follows the heading.
+/// Reads the cells of every row of the Markdown table that follows the heading.
 fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let (_, section) = document.split_once(heading).unwrap_or_else(|| panic!("no section {heading:?}"));
     section
@@ -25,7 +25,7 @@ fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The words in backticks of one cell.
+/// Finds the words in backticks of one cell.
 fn words(cell: &str) -> BTreeSet<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -48,7 +48,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("cargo prints UTF-8")
 }
 
-/// Everything that a crate links in the end, build scripts' own needs and tests left out.
+/// Lists everything that a crate links in the end, build scripts' own needs and tests left out.
 fn linked(package: &str) -> BTreeSet<String> {
     cargo(&["tree", "--offline", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"])
         .lines()
@@ -300,7 +300,7 @@ fn nothing_behind_the_command_line_knows_its_flags() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// The sources of a crate by module, such as `output::destination`; its roots are left out, and so are modules of
+/// Lists the sources of a crate by module, such as `output::destination`; its roots are left out, and so are modules of
 /// tests.
 fn modules(folder: &str) -> BTreeMap<String, String> {
     let source = root().join(folder).join("src");
@@ -401,7 +401,7 @@ fn named(modules: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String
     named
 }
 
-/// The sets of modules in which each leads to each other one.
+/// Finds the sets of modules in which each leads to each other one.
 fn circles(modules: &BTreeMap<String, String>) -> BTreeSet<BTreeSet<String>> {
     let named = named(modules);
     let reached = |from: &String| {

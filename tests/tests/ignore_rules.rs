@@ -103,7 +103,7 @@ struct Entry {
     contents: Vec<u8>,
 }
 
-/// What the layers of an image hold.
+/// Lists what the layers of an image hold.
 fn listing(engine: &Engine, image: &ImageName<'_>) -> BTreeMap<String, Entry> {
     let mut all = BTreeMap::new();
     for member in tar::Archive::new(&engine.docker(&["save", image.as_str()])[..]).entries().expect("an archive") {

@@ -4,7 +4,7 @@ use std::fs;
 
 use ptest::{Canary, Outcome, Scene, Tool};
 
-/// The tool with a key ring and a password store of this test's own.
+/// Gives the tool a key ring and a password store of this test's own.
 fn with<'scene>(tool: Tool<'scene>, scene: &Scene) -> Tool<'scene> {
     tool.env("GNUPGHOME", scene.home().join("gnupg")).env("PASSWORD_STORE_DIR", scene.home().join("store"))
 }

@@ -12,7 +12,7 @@ enum Around {
     LongString(u8),
 }
 
-/// The line that begins at an offset, with everything masked that is not a key, a header or a lone bracket.
+/// Returns the line that begins at an offset, with everything masked that is not a key, a header or a lone bracket.
 ///
 /// Someone may have pasted a value anywhere, so only what surely is a name is shown: a header up to its bracket, a key
 /// up to its `=`, and neither within a value that spans lines.

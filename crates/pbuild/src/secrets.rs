@@ -153,7 +153,7 @@ impl Secrets {
         Ok(Self { all, public, redactor, binding, missing, strictness: sources.strictness })
     }
 
-    /// Everything by which the values can be found, compiled once.
+    /// Returns the needles of all values, compiled once.
     ///
     /// # Errors
     /// When there are more forms than one search holds.

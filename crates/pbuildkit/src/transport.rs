@@ -76,7 +76,7 @@ impl Transport {
         }
     }
 
-    /// One line for people.
+    /// Describes the transport in one line for people.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Engine(engine) => engine.describe(),

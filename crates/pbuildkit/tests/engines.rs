@@ -68,7 +68,7 @@ fn values(pairs: &[(&str, &str)]) -> Arc<Values> {
     Arc::new(Values(pairs.iter().map(|(id, value)| ((*id).to_owned(), value.as_bytes().to_vec())).collect()))
 }
 
-/// A build of a directory that holds a Dockerfile.
+/// Makes a build of a directory that holds a Dockerfile.
 fn directory(root: &Path) -> BuildRequest {
     let mut request = BuildRequest::dockerfile();
     for name in ["context", "dockerfile"] {

@@ -98,7 +98,7 @@ fn read(path: &Path) -> Result<Option<FoundManifest>, FindError> {
 }
 
 impl FindError {
-    /// For people: the place, the masked line, the nearest key.
+    /// Explains the error to people: the place, the masked line, the nearest key.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let Self::Broken(error) = self else { return Diagnostic::from_error(self, Exit::Usage) };

@@ -289,7 +289,7 @@ impl<'a> Search<'a> {
         self.purpose == Purpose::Search && !secret.in_build()
     }
 
-    /// Under `--strict`, a value that cannot be searched for everywhere ends the work.
+    /// Under `--strict`, refuses a value that cannot be searched for everywhere.
     fn check_searchable(&self) -> Result<(), ResolveError> {
         let judged = self.found.iter().map(|secret| (secret.name().clone(), Searchability::of(secret.value())));
         let secrets: Vec<_> = judged.filter(|(_, searchability)| *searchability != Searchability::Full).collect();

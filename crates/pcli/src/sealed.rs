@@ -96,7 +96,7 @@ pub enum SealedError {
 }
 
 impl SealedError {
-    /// For people: what is wrong and what to do.
+    /// Explains the error to people, and says what to do.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, self.exit());

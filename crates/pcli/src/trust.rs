@@ -50,7 +50,7 @@ pub enum TrustError {
 }
 
 impl TrustError {
-    /// For people.
+    /// Explains the error to people.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, Exit::Usage);
@@ -252,7 +252,7 @@ impl Trusted {
         }
     }
 
-    /// Why it may do nothing, whatever was remembered.
+    /// The danger for which the manifest may do nothing, whatever was remembered.
     #[must_use]
     pub fn danger(&self) -> Option<Danger> {
         match self.0 {

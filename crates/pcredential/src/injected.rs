@@ -89,7 +89,7 @@ impl fmt::Debug for InjectedValue<'_> {
 /// What may stand in a URL's user name, password or path unencoded (RFC 3986, unreserved).
 const RESERVED_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The variables of services, in their order, which is the one in which they were added.
+/// Makes the variables of services, in the order in which the services were added.
 ///
 /// In each family one service owns the standard names: the one named in `primary` if it is of that family, else the one
 /// added first. All others get their own name as a prefix: `reports` sets `REPORTS_HOST`. `primary` lists the services

@@ -246,7 +246,7 @@ impl PlainBuilder {
         self.loads
     }
 
-    /// Who can read what travels there.
+    /// Who on the way can read the bytes of a connection.
     #[must_use]
     pub fn safety(&self) -> Safety {
         self.endpoint().safety()

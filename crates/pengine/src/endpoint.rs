@@ -156,13 +156,13 @@ impl Endpoint {
         }
     }
 
-    /// Who named this engine.
+    /// The flag, the variable or the context that named this engine.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Who can read what travels there.
+    /// Who on the way can read the bytes of a connection.
     #[must_use]
     pub fn safety(&self) -> Safety {
         match (&self.address, &self.tls) {

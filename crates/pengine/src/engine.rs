@@ -123,7 +123,7 @@ impl Engine {
         self.api
     }
 
-    /// One line for people: `28.5.2 at unix:///var/run/docker.sock (default context)`.
+    /// Describes the engine in one line for people: `28.5.2 at unix:///var/run/docker.sock (default context)`.
     #[must_use]
     pub fn describe(&self) -> String {
         let name = if self.is_podman { "Podman " } else { "" };

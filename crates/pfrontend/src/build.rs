@@ -228,7 +228,8 @@ impl Build<'_> {
         }
     }
 
-    /// Secrets were meant, and none can be searched for: that is no proof.
+    /// Warns that nothing was searched, or refuses: secrets were meant, and none can be searched for, which is no
+    /// proof.
     async fn nothing_to_search(&self) -> Result<(), Status> {
         if self.secrets.brought.is_empty() {
             return tell(self.bridge, "[pbuild] no secret was brought: nothing was searched", &self.secrets.warnings)

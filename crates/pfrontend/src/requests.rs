@@ -139,7 +139,7 @@ mod tests {
         requests(&line, manifest.as_ref(), &mounted.iter().map(|id| (*id).to_owned()).collect())
     }
 
-    /// Name, whether steps get it, whether somebody asked for it, whether it is bound.
+    /// Lists each request: name, whether steps get it, whether somebody asked for it, whether it is bound.
     fn told(requests: &[SecretRequest]) -> Vec<(&str, bool, bool, bool)> {
         requests.iter().map(|one| (one.name.as_str(), one.planned.is_some(), one.asked_for, one.bound)).collect()
     }

@@ -162,7 +162,7 @@ impl Secrets {
         self.brought.iter().filter(|one| !one.request.bound).map(|one| one.request.name.to_string()).collect()
     }
 
-    /// By name, the parts that count of a secret of which not all do.
+    /// Lists by name the parts that count of a secret of which not all do.
     #[must_use]
     pub fn parts(&self) -> BTreeMap<String, Vec<String>> {
         let chosen = |one: &PresentSecret| match &one.request.parts {

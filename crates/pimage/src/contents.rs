@@ -40,7 +40,7 @@ impl Contents {
         &self.blobs[id.0]
     }
 
-    /// Why the reading is not complete; empty when it is.
+    /// The problems for which the reading is not complete; empty when it is.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -29,7 +29,7 @@ struct RootFs {
     diff_ids: Option<Vec<String>>,
 }
 
-/// The blobs of an image that lies in the data folder of an engine, the same bytes that its export would have.
+/// Opens the blobs of an image that lies in the data folder of an engine: the same bytes that its export would have.
 ///
 /// The image's configuration must have the digest that is its id, and each layer's metadata must name the digest that
 /// the configuration lists: so the folder holds that image, whoever's it is.

@@ -40,7 +40,7 @@ impl Unread {
     }
 }
 
-/// The blobs that tell a folder as an image of one layer, and what will not have been read of it.
+/// Presents a folder as an image of one layer. [`Unread`] will list what was not read of it.
 ///
 /// Links are not followed, and other file systems that are mounted below the folder are left out and told.
 ///

@@ -34,7 +34,7 @@ impl Whiteouts {
         !self.forgot
     }
 
-    /// Files and folders that are removed, and folders whose former content is, in order.
+    /// Lists the removed files and folders, and the folders whose former content is removed, both in order.
     pub(crate) fn paths(&self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let sorted = |paths: &HashSet<Vec<u8>>| {
             let mut paths: Vec<Vec<u8>> = paths.iter().cloned().collect();

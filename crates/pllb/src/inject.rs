@@ -65,7 +65,7 @@ impl PlannedSecret {
             && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
     }
 
-    /// Docker's rule for a mount without target: the last part of the id below `/run/secrets`.
+    /// Finds the path of a mount. Without a target it is the last part of the id below `/run/secrets`, as in docker.
     fn path(&self) -> Result<String, InjectError> {
         match self.name.rsplit('/').next() {
             None | Some("" | "." | "..") => Err(InjectError::FileName { name: self.name.clone() }),

@@ -220,7 +220,7 @@ impl Graph {
         chain.map(Vec::as_slice)
     }
 
-    /// Patterns are checked when all platforms are known: a step may exist on one of them only.
+    /// Checks that each pattern matches a step. This needs all platforms: a step may exist on one of them only.
     ///
     /// # Errors
     /// The patterns that chose no step, unless the build is only a part of the Dockerfile.

@@ -64,7 +64,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whose exit codes this command ends with.
+    /// The program whose exit codes this command ends with: prun, or the command that prun runs.
     #[must_use]
     pub(crate) fn codes(&self) -> Codes {
         match self {

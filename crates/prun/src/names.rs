@@ -66,7 +66,7 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// Names a project and the mark of its state.
+    /// Makes the names of a project with this name and this mark of its state.
     #[must_use]
     pub(crate) fn new(name: &str, owner: &str) -> Self {
         Self { name: name.to_owned(), owner: owner.to_owned() }

@@ -51,8 +51,8 @@ pub(crate) fn of(pattern: &Pattern, texts: &[Pattern]) -> Anchors {
     }
 }
 
-/// Every window of `WIDTH` bytes of the pattern's most telling span: one of them lies at a multiple of `WIDTH` in
-/// whatever text holds the span. `None` when the pattern is too short for that, or everywhere the same.
+/// Makes every window of `WIDTH` bytes of the pattern's most telling span: one of them lies at a multiple of `WIDTH` in
+/// any text that holds the span. `None` when the pattern is too short for that, or everywhere the same.
 ///
 /// An exact text holds every span, and the smallest will do. A wrapped one may be broken once within any
 /// `2 * WIDTH - 1` characters; of twice as many it holds those before the break, or those behind it. A pattern that is
@@ -101,8 +101,8 @@ pub(crate) fn run(pattern: &Pattern) -> Piece {
     Piece { bytes: line.to_vec(), character: begin(line) }
 }
 
-/// The span with the most different bytes, the one nearest to the middle of several: what values have in common, such
-/// as the prefixes of tokens, stands at their ends. Characters that texts escape make a span less telling.
+/// Finds the span with the most different bytes, the one nearest to the middle of several: the common part of values,
+/// such as the prefix of a token, stands at their ends. Characters that texts escape make a span less telling.
 fn most_telling(head: &[u8], length: usize, layout: Layout) -> Option<(usize, usize)> {
     let spans = head.len().checked_sub(length)? + 1;
     let mut seen = Seen { times: [0; 256], variety: 0, layout };

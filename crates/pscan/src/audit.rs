@@ -148,7 +148,8 @@ struct Searched {
     bytes: u64,
 }
 
-/// One compiled body for all sources, and it is compiled here, where development builds are optimized.
+/// Audits a source of any kind. One compiled body serves all sources, and it is compiled here, where development builds
+/// are optimized.
 fn audit_any(
     source: Bytes<'_>,
     needles: &NeedleSet,

@@ -53,7 +53,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// The file and the members inside of it, fit to be shown.
+    /// Shows the file and the members inside of it.
     pub(crate) fn shown(&self, redactor: &Redactor) -> String {
         let Self { path, inside, .. } = self;
         match (path.is_empty(), inside.is_empty()) {
@@ -132,8 +132,8 @@ impl<'n, W: FnMut(u64) -> ControlFlow<()>> Collector<'n, W> {
     }
 }
 
-/// What is seen in a packed stream is often seen in its packed bytes too, because packers leave short texts as they
-/// are: that is one leak, and the innermost place tells it best.
+/// Drops sightings in packed bytes that were seen in the unpacked stream too. Packers leave short texts as they are, so
+/// one leak is seen twice, and the innermost place tells it best.
 fn innermost(needles: &NeedleSet, sightings: Vec<Sighting>) -> Vec<Sighting> {
     let key = |sighting: &Sighting| {
         let path = sighting.entry.as_ref().map(|entry| entry.path.clone()).unwrap_or_default();
@@ -216,8 +216,8 @@ impl Track<'_> {
         }
     }
 
-    /// A spot is final, and waits for what it belongs to to be named: that may be a member of an archive that begins
-    /// within the current entry.
+    /// Keeps a final spot until its member is named: that may be a member of an archive that begins within the current
+    /// entry.
     fn close(&mut self, spot: Spot, found: &mut Found) {
         if self.waiting.len() == MOST_WAITING
             && let Some((_, oldest)) = self.waiting.pop_first()

@@ -315,7 +315,7 @@ impl NeedleSet {
         self.subjects.names.len()
     }
 
-    /// In how many forms altogether.
+    /// How many forms the secrets have altogether.
     #[must_use]
     pub fn forms(&self) -> usize {
         self.needles.len()
@@ -362,7 +362,7 @@ impl NeedleSet {
         self.owners[owner].first().map_or(0, |subject| self.subjects.all[*subject].0)
     }
 
-    /// Which of two that overlap tells more: the whole before its parts, a part before those inside of it.
+    /// Ranks two needles that overlap: the whole goes before its parts, a part before those inside of it.
     pub(crate) fn rank(&self, owner: usize) -> usize {
         self.owners[owner].first().copied().unwrap_or_default()
     }
@@ -461,7 +461,7 @@ impl Unsearched {
         crate::finding::label(&self.name, self.part())
     }
 
-    /// Why it is not searched for, for people.
+    /// Why the secret is not searched for, for people.
     #[must_use]
     pub fn why(&self) -> String {
         self.why.clone()

@@ -18,7 +18,7 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// `weak` shapes stand for a whole token and are not stretched.
+    /// Makes the pattern of a shape. `weak` shapes stand for a whole token and are not stretched.
     #[expect(clippy::disallowed_methods, reason = "door 10: the search must know what to seek")]
     pub(crate) fn new(shape: &Shape, weak: bool) -> Self {
         let layout = if weak { Layout::Exact } else { shape.layout() };
@@ -173,7 +173,7 @@ impl Pattern {
     }
 }
 
-/// A character, or the blanks and line ends about a line end. Blanks alone are characters.
+/// Reads a character, or the blanks and line ends about a line end. Blanks alone are characters.
 fn line_unit<'a>(bytes: impl Iterator<Item = &'a u8> + Clone, index: impl Fn(usize) -> usize) -> Unit {
     let mut length = 0;
     let mut breaks = false;

@@ -80,7 +80,7 @@ impl NotSearched {
         self.member.as_deref()
     }
 
-    /// Why, for people.
+    /// The reason, for people.
     #[must_use]
     pub fn why(&self) -> &str {
         &self.why

@@ -11,8 +11,8 @@ use crate::{Ending, Exit};
 /// The terminal on which a question stands, and how it was set before.
 static ASKED: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-/// Asks, and waits for a line. Ctrl-C, and every other signal, ends the process with the terminal as it was before:
-/// while a question stands there nothing is under way that would need more.
+/// Asks a question, and waits for a line. Ctrl-C, and every other signal, ends the process with the terminal as it was
+/// before: while a question stands there, no work is under way that would need more.
 ///
 /// # Errors
 ///

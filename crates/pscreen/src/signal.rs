@@ -38,7 +38,7 @@ impl Drop for Hold {
 }
 
 impl Cancellation {
-    /// Nothing is cancelled yet.
+    /// Makes a cancellation of which nothing is cancelled yet.
     #[must_use]
     pub fn new() -> Self {
         Self { state: watch::Sender::new(None), holders: Arc::default() }

@@ -114,7 +114,7 @@ impl SecretFlag {
         self.rebuild
     }
 
-    /// Where the value lies; the environment decides for a bare `id=NAME`.
+    /// Returns the place of the value; the environment decides for a bare `id=NAME`.
     #[must_use]
     pub fn place(&self, inputs: &Inputs<'_>) -> Place {
         self.place.clone().unwrap_or_else(|| {

@@ -120,7 +120,7 @@ impl Form {
         Self::Base32,
     ];
 
-    /// The form of this machine name.
+    /// Finds the form of this machine name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|form| form.machine_name() == name)
@@ -270,7 +270,7 @@ impl Shape {
         self.bytes.len()
     }
 
-    /// Never true: an empty form is not made.
+    /// Whether the form is empty, which is never true: an empty form is not made.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -283,7 +283,7 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// Every byte string by which a value can be recognized, without repetition, plainest form first.
+/// Makes every byte string by which a value can be recognized, without repetition, plainest form first.
 ///
 /// - A value that is not searched ([`Searchability`]) has no forms; a weak one has those that are as long as itself
 ///   and stand for the whole of it.
@@ -330,7 +330,7 @@ pub(crate) fn shapes(value: &[u8]) -> Vec<Shape> {
     made.shapes
 }
 
-/// The lines of a value that has several, telling or not: what a log should not show.
+/// Makes a form of each line of a value that has several, telling or not: a log should show none of them.
 pub(crate) fn plain_lines(value: &[u8]) -> Vec<Shape> {
     lines::all(value).map(|line| Shape::exact(Form::Line, line.to_vec())).collect()
 }

@@ -254,8 +254,8 @@ impl Parts {
         names
     }
 
-    /// Every byte string by which the whole value can be recognized: of a value that holds public text as well, no line
-    /// alone, for that may stand anywhere.
+    /// Makes every byte string by which the whole value can be recognized. Of a value that holds public text too, no
+    /// line counts alone, for that line may stand anywhere.
     #[must_use]
     pub fn forms_of_whole(&self, value: &UserSecret) -> Vec<Shape> {
         told_by(form::forms(value), !self.structured)

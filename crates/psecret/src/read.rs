@@ -36,7 +36,7 @@ impl<'a> Inputs<'a> {
         self
     }
 
-    /// What the variables are read through, for places that are no secrets: folders, and the identity.
+    /// The reader of variables, for places that are no secrets: folders, and the identity.
     pub fn environment(&self) -> &'a dyn Fn(&str) -> Option<OsString> {
         self.environment
     }

@@ -167,8 +167,8 @@ impl Redactor {
         out
     }
 
-    /// The labels of the secrets that the bytes surely hold, each once: the guard over build arguments, labels and
-    /// command text.
+    /// Lists the labels of the secrets that the bytes surely hold, each once: the guard over build arguments, labels
+    /// and command text.
     ///
     /// Stricter than masking, as an audit is: a weak value counts as a whole token only, and of a value with several
     /// lines no line that stands in innocent text as well.

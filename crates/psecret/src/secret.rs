@@ -214,7 +214,7 @@ impl Secret {
         self.scope
     }
 
-    /// In what shape programs get it.
+    /// The shape in which programs get the secret.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         self.delivery

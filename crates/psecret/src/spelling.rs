@@ -211,7 +211,7 @@ fn step_back(wanted: &[u8], text: &[u8], place: Place, readings: &mut Readings) 
     }
 }
 
-/// How far before the text's end an escape or a gap may begin that ends there.
+/// Returns how far before the text's end an escape or a gap may begin that ends there.
 fn farthest_back(text: &[u8]) -> usize {
     match text {
         [.., 0x07 | b'\\'] | [.., b'0', b'7'] | [.., b'\\', b'a'] => gap::LONGEST,
@@ -222,7 +222,7 @@ fn farthest_back(text: &[u8]) -> usize {
 }
 
 impl Code {
-    /// How many bytes it has at the value's beginning, if it is what the value begins with.
+    /// Counts the bytes of the code at the value's beginning; `None` if the value does not begin with the code.
     fn length_in(self, value: &[u8]) -> Option<usize> {
         self.bytes(|bytes| value.starts_with(bytes))
     }

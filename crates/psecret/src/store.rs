@@ -152,7 +152,7 @@ impl Store {
         self.secrets.keys()
     }
 
-    /// A secret's value, still closed.
+    /// Returns a secret's value, still closed.
     #[must_use]
     pub fn get(&self, name: &SecretName) -> Option<&UserSecret> {
         self.secrets.get(name)
@@ -199,7 +199,7 @@ impl Store {
         self.key.as_ref()
     }
 
-    /// That key alone; the values are wiped.
+    /// Takes the digest key alone; the values are wiped.
     #[must_use]
     pub fn into_digest_key(self) -> Option<DigestKey> {
         self.key

@@ -48,7 +48,7 @@ impl Needles {
         Self { automaton, shapes }
     }
 
-    /// Each canary and form at most once: a value that stands a thousand times is one line of the message.
+    /// Finds each canary and form at most once: a value that stands a thousand times is one line of the message.
     pub(crate) fn search(&self, bytes: &[u8]) -> Vec<Sighting> {
         let mut seen = Vec::new();
         self.search_stream(&mut &*bytes, &mut seen).expect("memory is always readable");

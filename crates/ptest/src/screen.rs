@@ -46,8 +46,8 @@ static MASKS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
 });
 
 impl Outcome {
-    /// The whole run as people see it: the exit code, then stdout and stderr, each where it is not empty. Times,
-    /// digests, ids, sizes, ports of this machine and temporary paths are masked, and so is every canary.
+    /// Returns the whole run as people see it: the exit code, then stdout and stderr, each where it is not empty.
+    /// Times, digests, ids, sizes, ports of this machine and temporary paths are masked, and so is every canary.
     ///
     /// `named` are texts of this run alone and their masks, such as the name of a project; they are replaced first.
     #[must_use]

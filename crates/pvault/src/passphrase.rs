@@ -24,7 +24,7 @@ impl Passphrase {
         Self(SecretString::from(text))
     }
 
-    /// As many bytes as these are too few for a new one.
+    /// Whether the passphrase has too few bytes for a new one.
     #[must_use]
     pub fn is_short(&self) -> bool {
         use age::secrecy::ExposeSecret as _;

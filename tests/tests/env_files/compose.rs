@@ -8,7 +8,7 @@ use psecret::{Dialect, EnvFileFault};
 use super::cases::{self, Random};
 use super::{Variables, ask, ours};
 
-/// What Compose makes of these files, or nothing when it refuses one of them: a service for each.
+/// Asks Compose what it reads in these files, with a service for each; `None` when it refuses one of them.
 fn composed(texts: &[&[u8]]) -> Option<Vec<Variables>> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut file = String::from("name: test\nservices:\n");

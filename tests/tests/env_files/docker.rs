@@ -39,7 +39,7 @@ impl Engine {
         self.folder.path()
     }
 
-    /// What the client sends for these files, or nothing when it refuses one of them.
+    /// Records what the client sends for these files; `None` when it refuses one of them.
     ///
     /// All files go to one run; a file with one name stands between each two of them.
     fn sent(&self, texts: &[&[u8]]) -> Option<Vec<Variables>> {

@@ -22,7 +22,8 @@ pub(super) fn narrowest(needed: &[(&str, Vec<&str>)], others: &[&str]) -> Vec<St
     chosen.iter().map(|pattern| pattern.as_str().to_owned()).collect()
 }
 
-/// Patterns for a command, the shortest first: the program and anything behind it, then more and more of its words.
+/// Makes patterns for a command, the shortest first: the program and anything behind it, then more and more of its
+/// words.
 fn candidates(command: &str) -> Vec<String> {
     let command = command.trim();
     let words: Vec<&str> = command.split_whitespace().collect();

@@ -42,7 +42,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// In a line for people.
+    /// Describes an accepted finding in a line for people.
     fn told(&self) -> String {
         match &self.part {
             Some(part) => format!("{}, part {part}, in {}", self.secret, self.place),

@@ -179,8 +179,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Texts of the registry's errors: distribution specification 1.1, "Error Codes", as docker's registry words them
-    /// (`registry/api/errcode`), of which `unknown error` is every failure of its storage.
+    /// Recognises an error by the texts of the registry's errors: distribution specification 1.1, "Error Codes", as
+    /// docker's registry words them (`registry/api/errcode`), of which `unknown error` is every failure of its storage.
     fn of(problem: &str, has_credentials: bool) -> Self {
         let access = if has_credentials { Self::Access } else { Self::NoCredentials };
         let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));

@@ -248,7 +248,7 @@ pub(crate) enum ProgressMode {
 }
 
 impl ProgressMode {
-    /// The mode of this name, as the flag takes it.
+    /// Finds the mode of this name, as the flag takes it.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         Self::from_str(word, true).ok()
     }

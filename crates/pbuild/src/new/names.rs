@@ -48,7 +48,7 @@ pub(crate) fn looks_secret(name: &str) -> bool {
     }
 }
 
-/// Arguments that BuildKit knows without a declaration, or fills itself.
+/// Whether BuildKit knows an argument of this name without a declaration, or sets it by itself.
 pub(crate) fn is_predefined_argument(name: &str) -> bool {
     const PROXIES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
     const PLATFORMS: &[&str] = &["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT", "STAGE"];

@@ -125,7 +125,7 @@ impl Caches {
         &self.exports
     }
 
-    /// Why caches in folders are not read, a sentence for each.
+    /// The reasons for which caches in folders are not read, a sentence for each.
     pub(crate) fn left_out(&self) -> &[String] {
         &self.left_out
     }

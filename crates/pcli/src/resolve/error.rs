@@ -165,7 +165,7 @@ fn acts_of<'a>(diagnostic: Diagnostic, path: &Path, acts: impl Iterator<Item = &
 }
 
 impl ResolveError {
-    /// For people: where the secret is declared, which places were tried, what to do.
+    /// Explains the error to people: where the secret is declared, which places were tried, what to do.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, self.exit());

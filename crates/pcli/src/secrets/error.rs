@@ -98,7 +98,7 @@ impl From<VaultError> for SecretsError {
 }
 
 impl SecretsError {
-    /// For people: what is wrong and what to do.
+    /// Explains the error to people, and says what to do.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let plain = |exit| Diagnostic::from_error(self, exit);

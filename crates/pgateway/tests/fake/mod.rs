@@ -71,7 +71,7 @@ impl LlbBridge for Fake {
         Ok(Response::new(api::InputsResponse { definitions }))
     }
 
-    /// A frontend makes two platforms, of which one is empty; a definition makes one state.
+    /// Answers a solve: a frontend makes two platforms, of which one is empty; a definition makes one state.
     async fn solve(&self, request: Request<api::SolveRequest>) -> Answer<api::SolveResponse> {
         let request = request.into_inner();
         let made = |id: &str, def| api::Ref { id: id.to_owned(), def };
@@ -104,7 +104,7 @@ impl LlbBridge for Fake {
         Ok(Response::new(api::StatFileResponse { stat: Some(stat) }))
     }
 
-    /// As BuildKit before 2022.
+    /// Answers as BuildKit did before 2022.
     async fn evaluate(&self, _: Request<api::EvaluateRequest>) -> Answer<api::EvaluateResponse> {
         unexpected()
     }
@@ -134,7 +134,7 @@ impl LlbBridge for Fake {
 
     type ExecProcessStream = ReceiverStream<Result<api::ExecMessage, Status>>;
 
-    /// A process that reads its input to the end, says a word on each stream, and ends with code 3.
+    /// Plays a process that reads its input to the end, says a word on each stream, and ends with code 3.
     async fn exec_process(&self, request: Request<Streaming<api::ExecMessage>>) -> Answer<Self::ExecProcessStream> {
         let (sender, answers) = mpsc::channel(8);
         let (fake, mut messages) = (self.clone(), request.into_inner());

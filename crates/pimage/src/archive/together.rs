@@ -47,8 +47,8 @@ pub fn read_file<V: Visitor + Send>(file: File, options: &Options, visitors: &mu
     }
 }
 
-/// As [`read_loose`](crate::read_loose), with as many threads as there are visitors; each visitor sees some of the
-/// blobs.
+/// Reads blobs as [`read_loose`](crate::read_loose) does, with as many threads as there are visitors; each visitor sees
+/// some of the blobs.
 ///
 /// # Errors
 ///

@@ -17,7 +17,7 @@ use crate::window::Ahead as _;
 const LONGEST_NAME: usize = 64 << 10;
 
 impl Look<'_> {
-    /// Names the entries of a tar. Behind a block that is no header it looks for the next one that is.
+    /// Names the entries of a tar. Behind a block that is no header it looks for the next header.
     pub(super) fn tar(&mut self, span: &mut Span<'_>) -> io::Result<()> {
         let own = self.here.is_empty();
         self.is_tar |= own;

@@ -50,7 +50,7 @@ fn worst(side: f64, sum: f64, largest: f64, least: f64) -> f64 {
     (side * largest / sum).max(sum / (side * least))
 }
 
-/// Places one row and returns what is left free.
+/// Places one row, and returns the space that is left free.
 fn lay(row: &[usize], area: &impl Fn(usize) -> f64, sum: f64, free: Rectangle, placed: &mut [Rectangle]) -> Rectangle {
     let upright = free.width >= free.height;
     let side = if upright { free.height } else { free.width };

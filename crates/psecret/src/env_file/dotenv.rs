@@ -182,8 +182,8 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// `\0` and three octal digits: a character up to U+00FF. With fewer or other digits Compose keeps the backslash
-    /// and the digits and drops the zero, so that is what such a file means.
+    /// Reads `\0` and three octal digits: a character up to U+00FF. With fewer or other digits Compose keeps the
+    /// backslash and the digits and drops the zero, so that is what such a file means.
     fn octal(&mut self, value: &mut Vec<u8>) -> bool {
         let digits = &self.rest()[1..];
         let count = digits.bytes().take(3).take_while(u8::is_ascii_digit).count();

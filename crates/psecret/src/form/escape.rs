@@ -12,7 +12,7 @@ fn push_hex(out: &mut Vec<u8>, byte: u8, digits: &[u8; 16]) {
     out.push(digits[usize::from(byte & 15)]);
 }
 
-/// Lower case hex digits.
+/// Encodes a value as lower case hex digits.
 pub(super) fn hex(value: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(separated_hex(value, LOWER, b"", b""))
 }
@@ -221,7 +221,7 @@ fn backslashed(value: &[u8], escape: impl Fn(u8) -> bool) -> Vec<u8> {
     out
 }
 
-/// The inside of `$'…'`, as bash prints words that hold control characters.
+/// Writes the inside of `$'…'`, as bash prints words that hold control characters.
 fn ansi_c(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len() + 16);
     for byte in value {

@@ -35,14 +35,14 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
     }
 }
 
-/// A value of several lines with LF alone, and with CRLF.
+/// Writes a value of several lines with LF alone, and with CRLF.
 pub(super) fn with_other_ends(value: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
     let lf = value.contains(&b'\n').then(|| without_cr(value));
     let crlf = lf.as_ref().map(|lf| Zeroizing::new(with_crlf(lf)));
     lf.into_iter().chain(crlf)
 }
 
-/// The lines of a value that has several, trimmed, of 8 bytes or more, PEM headers left out (S10).
+/// Finds the lines of a value that has several, trimmed, of 8 bytes or more, PEM headers left out (S10).
 pub(crate) fn all(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let several = value.trim_ascii().contains(&b'\n');
     value
@@ -104,7 +104,7 @@ fn with_crlf(value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The base64 text between the first pair of PEM boundaries (RFC 7468), joined.
+/// Joins the base64 text between the first pair of PEM boundaries (RFC 7468).
 fn pem_body(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut lines = value.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
     lines.find(|line| line.starts_with(b"-----BEGIN "))?;

@@ -13,8 +13,8 @@ pub(super) struct Piece {
     pub(super) value: Text,
 }
 
-/// The user information and the query of every URL in a text, and of the addresses that have the same shape without a
-/// scheme, such as `user:password@tcp(host)/database`.
+/// Finds the user information and the query of every URL in a text, and of the addresses that have the same shape
+/// without a scheme, such as `user:password@tcp(host)/database`.
 ///
 /// The authority is taken apart here rather than by a parser of URLs: those refuse lists of hosts, as MongoDB and Kafka
 /// write them, and passwords with a raw `#` or `/`, which people write all the same.

@@ -156,8 +156,8 @@ pub(super) struct Block {
     pub(super) key: Key,
 }
 
-/// Every block of PEM in a text, also where others escaped its line ends or made blanks of them; and whether there is
-/// anything else in the text.
+/// Finds every block of PEM in a text, also where others escaped its line ends or made blanks of them; and whether
+/// there is anything else in the text.
 pub(super) fn pem(text: &str) -> (Vec<Block>, bool) {
     let plain = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
     let (mut blocks, mut others) = (Vec::new(), false);

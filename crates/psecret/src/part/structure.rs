@@ -108,8 +108,8 @@ impl Builder {
     }
 }
 
-/// An element is the map of its attributes and its elements, with its text under no name; one that has neither is its
-/// text. Document type definitions are refused, because their entities can grow a text without bound.
+/// Reads XML. An element is the map of its attributes and its elements, with its text under no name; an element with
+/// neither is its text. Document type definitions are refused, because their entities can grow a text without bound.
 fn xml(text: &str) -> Option<Node> {
     if !nests_little(text) {
         return None;

@@ -82,7 +82,7 @@ impl Mark {
 }
 
 impl Patterns {
-    /// `most_bytes` bounds the heads together.
+    /// Compiles patterns. `most_bytes` bounds the heads together.
     #[expect(clippy::disallowed_methods, reason = "door 5: the redactor's search is built from the forms")]
     pub(super) fn new(masked: Vec<Masked>, most_bytes: usize) -> Result<Self, SecretError> {
         // Two names may have one value: such a pattern carries both (S8).

@@ -180,7 +180,7 @@ struct Map {
 }
 
 impl Map {
-    /// `None` for no numbers. So many bits, or up to twice as many, are for each of them.
+    /// Makes a map of numbers; `None` for no numbers. Each number has `sparse` bits of room, or up to twice as many.
     fn of(sparse: usize, numbers: impl Iterator<Item = u64>) -> Option<Self> {
         let mut numbers: Vec<u64> = numbers.collect();
         numbers.sort_unstable();
@@ -194,7 +194,8 @@ impl Map {
         (!numbers.is_empty()).then_some(map)
     }
 
-    /// The word of a number and its bits there. Multiplication carries every bit of the number into the upper half.
+    /// Returns the word of a number, and its bits there. Multiplication carries every bit of the number into the upper
+    /// half.
     #[inline(always)]
     fn place(&self, number: u64) -> (usize, u64) {
         let mixed = number.wrapping_mul(0x85eb_ca77_c2b2_ae3d);

@@ -18,7 +18,7 @@ pub(super) enum Code {
 }
 
 impl Code {
-    /// The length of its bytes, if they are accepted.
+    /// Returns the length of the code's bytes, if they are accepted.
     pub(super) fn bytes(self, accepts: impl Fn(&[u8]) -> bool) -> Option<usize> {
         let mut utf8 = [0; 4];
         let bytes = match self {
@@ -114,8 +114,8 @@ static BEGINS: [bool; 256] = {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut;
 
-/// The character of these that an escape at an index stands for, and the index behind it: for text that an encoder
-/// wrote, in which nothing is doubled. `Err` if more bytes are needed to say so.
+/// Finds which character of these an escape at an index stands for, and the index behind the escape: for text that an
+/// encoder wrote, in which nothing is doubled. `Err` if more bytes are needed to say so.
 pub fn escaped_one_of(text: &[u8], at: usize, these: &[u8]) -> Result<Option<(u8, usize)>, Cut> {
     if !text.get(at).is_some_and(|byte| b"\\%&=".contains(byte)) {
         return Ok(None);
@@ -453,8 +453,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A line break with what indents the next line: a blank that was folded, as YAML does. With an empty line before
-    /// it, a line feed.
+    /// Reads a line break, and the indentation of the next line: a blank that was folded, as YAML does. With an empty
+    /// line before it, a line feed.
     fn fold(&self, at: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         if self.depth == Depth::Two {
             return Ok(());

@@ -30,7 +30,7 @@ enum Gap {
     Cut,
 }
 
-/// The code at an index, written as it is or by an escape, if it is this one: the index behind it.
+/// Reads one certain code at an index, written as it is or by an escape, and returns the index behind it.
 fn code(text: &[u8], at: usize, wanted: u8) -> Gap {
     let Some(byte) = text.get(at) else { return Gap::Cut };
     if *byte == wanted {
@@ -151,7 +151,8 @@ fn requoted(text: &[u8], at: usize) -> Gap {
     }
 }
 
-/// Pieces of a literal in several lines, as C joins them by nothing and others by an operator.
+/// Reads the gap between pieces of a literal in several lines, as C joins them by nothing and other languages by an
+/// operator.
 fn joined(text: &[u8], at: usize) -> Gap {
     let Some(quote @ (b'\'' | b'"')) = text.get(at) else { return Gap::None };
     let (mut breaks, mut operators) = (0, 0);

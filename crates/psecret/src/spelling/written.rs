@@ -108,9 +108,9 @@ pub fn wholly_escaped(text: &str) -> Vec<Zeroizing<Vec<u8>>> {
     all
 }
 
-/// Where in a text each byte of a value begins, for as much of the value as the text's first bytes spell, up to a
-/// length; and where they end. None if the text spells another. Bytes that are written as one character begin at one
-/// place.
+/// Finds where in a text each byte of a value begins, for as much of the value as the text's first bytes spell, up to a
+/// length; and where they end. `None` if the text spells another value. Bytes that are written as one character begin
+/// at one place.
 #[must_use]
 pub fn aligned(value: &[u8], text: &[u8], length: usize) -> Option<(Vec<usize>, usize)> {
     let mut from: HashMap<(usize, usize), (usize, usize)> = HashMap::new();

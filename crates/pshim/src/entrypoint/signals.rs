@@ -40,7 +40,7 @@ impl Signals {
         }
     }
 
-    /// To wait for with other files.
+    /// Makes the entry by which signals are waited for together with other files.
     pub(crate) fn poll(&self) -> Poll {
         Poll::for_read(self.file)
     }
