@@ -66,7 +66,7 @@ impl<'engine> App<'engine> {
     pub fn manifest(&self, rest: &str) {
         let head = format!("name = \"{}\"\nimage = \"{}\"\n", self.project, self.image.as_str());
         self.scene.write("app.toml", head + &rest.replace("@PORT@", &self.port.to_string()));
-        // One that is broken, as some tests want it, is told when it is used.
+        // Some tests want a broken manifest; its error is reported when it is used.
         self.prun(&["trust"]).run();
     }
 

@@ -31,7 +31,7 @@ enum Login {
         user: String,
         password: String,
     },
-    /// Whoever has a token of the service.
+    /// Clients that have a token of the service.
     Tokens(TokenService),
 }
 

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-/// Whose certificate a relay with TLS shows: a name that its address is not.
+/// The name in the certificate of a relay with TLS, which is not the relay's address.
 pub const SERVER: &str = "buildkitd.test";
 
 const UPGRADE: &[u8] = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";

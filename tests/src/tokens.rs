@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// Who signs, as the registry knows it.
+/// The signer's name, as the registry knows it.
 pub(crate) const ISSUER: &str = "pbuild-test-tokens";
 /// For whom tokens are.
 pub(crate) const SERVICE: &str = "pbuild-test-registry";

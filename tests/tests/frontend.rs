@@ -54,7 +54,7 @@ impl<'engine> Docker<'engine> {
             command.env(name, canary.text());
         }
         let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
-        // Whatever docker shows holds no value, a leak's message least of all.
+        // Docker shows no value, and least of all in the message of a leak.
         self.scene.oracle().check_bytes("standard output", &output.stdout);
         self.scene.oracle().check_bytes("standard error", &output.stderr);
         Said(output)

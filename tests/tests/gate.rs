@@ -76,7 +76,7 @@ fn both_ways_find_the_same(engine: &Engine) {
     assert!(!gate.stderr().contains(WHOLE), "{gate:?}");
     assert!(!image.exists());
 
-    // Of the same length, so that it stands at the same places.
+    // The planted value has the same length, so that it stands at the same places.
     let planted = scene.oracle().planted("TOKEN");
     build_with_docker(&scene, engine, &image, &planted);
     let archive = scene.temporary().join("image.tar");

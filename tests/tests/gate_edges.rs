@@ -134,7 +134,7 @@ fn linked_copies_in_a_row_are_proven_in_the_builder() {
         outcome.expect_code(0);
         assert!(!outcome.stderr().contains(WHOLE), "{base}: {outcome:?}");
     }
-    // One that covers what another one wrote hides it, so that the export tells.
+    // A copy that covers what another copy wrote hides it, so that only the export shows it.
     scene.write("Dockerfile", format!("FROM busybox\n{copies}COPY --link two /srv/deep/one\n"));
     build(&scene, &image, &token, &[]).run().expect_code(0).expect_stderr(WHOLE);
     // What it holds was searched for the same secret just now.

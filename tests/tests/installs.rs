@@ -208,7 +208,7 @@ fn curl_takes_a_token_from_netrc() {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);
     let token = scene.oracle().token("TOKEN");
-    // Of the answer, what does not hold the token.
+    // Keeps the part of the answer that does not hold the token.
     let ask = "curl --silent --show-error --fail http://private:8080/composer/greeting.zip --output greeting.zip";
     try_install(
         &engine,

@@ -17,7 +17,7 @@ each_service!(r9_no_login_fails_while_credentials_rotate_and_r1_a_kill_at_any_st
 struct Busy<'engine> {
     app: App<'engine>,
     service: Service,
-    /// They are removed with it.
+    /// The images of the app, which are removed with it.
     images: [ImageName<'engine>; 2],
 }
 

@@ -181,7 +181,7 @@ fn compare(engine: &Engine, scene: &Scene, case: &str) {
         if our != their {
             let mut our = entries(our);
             if engine.flavour() == Flavour::Old {
-                // It leaves the places of mounts behind, as docs/limits.md says; busybox has no /run.
+                // The old engine leaves the places of mounts behind, as docs/limits.md says; busybox has no /run.
                 our.retain(|place, _| !["run/", "run/pbuild/"].contains(&place.as_str()));
             }
             assert_eq!(our, entries(their), "{case}: layer {index} with a secret");

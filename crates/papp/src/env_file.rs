@@ -7,7 +7,7 @@ use toml::Spanned;
 use crate::error::{Lines, Located};
 use crate::table::{Table, broken};
 
-/// Whose rules an env file follows.
+/// The rules that an env file follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EnvFileDialect {
     /// As Compose and the dotenv libraries: quotes, comments; the default, because these are their files.

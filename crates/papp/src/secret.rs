@@ -58,7 +58,7 @@ pub enum Parts {
     /// All that are found; the default.
     #[default]
     All,
-    /// None: the secret is one thing.
+    /// No part: the secret is one thing.
     None,
     /// The parts of these names.
     Named(Vec<String>),
@@ -71,7 +71,7 @@ pub struct Secret {
     pub name: String,
     /// The line that declares it, from 1.
     pub line: usize,
-    /// Who gets it.
+    /// The build, the run or both, which get the secret.
     pub scope: Scope,
     /// Patterns of the commands whose steps get it; empty means every step.
     pub steps: Vec<String>,

@@ -33,7 +33,7 @@ pub(crate) struct Cleared(Vec<Destination>);
 /// The outcome of a look at results.
 #[derive(Debug)]
 pub(crate) enum OutputVerdict {
-    /// They are clean; with the report of each search.
+    /// The files are clean; with the report of each search.
     Clean(Cleared, Vec<Report>),
     /// The files hold a secret.
     Leak(Box<Report>),

@@ -54,7 +54,7 @@ pub struct TransferCount {
     pub entries: u64,
     /// Files whose bytes the engine asked for.
     pub files: u64,
-    /// Their bytes.
+    /// The bytes of these files.
     pub bytes: u64,
 }
 

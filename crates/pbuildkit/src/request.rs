@@ -29,14 +29,14 @@ pub struct BuildRequest {
     pub exporters: Vec<Exporter>,
     /// Local directories by the name under which the frontend asks for them: `context`, `dockerfile`, …
     pub locals: BTreeMap<String, Local>,
-    /// By which key the engine finds what it has of the locals from an earlier build; see [`shared_key`].
+    /// The key by which the engine finds the files of the locals that an earlier build sent; see [`shared_key`].
     pub shared_key: String,
-    /// Who has the secrets' values.
+    /// The source of the secrets' values.
     pub secrets: Arc<dyn SecretProvider>,
     /// Secret ids that may be asked for while the frontend runs, before its result is known, for example
     /// `GIT_AUTH_TOKEN` for a git context. Counts only with a transformation; without one every id is open.
     pub frontend_secrets: Vec<String>,
-    /// Who has the registries' credentials.
+    /// The source of the registries' credentials.
     pub registries: Registries,
     /// The agents that steps may mount.
     pub agents: Agents,
@@ -44,7 +44,7 @@ pub struct BuildRequest {
     pub archive: Option<Archive>,
     /// Folders of this machine that the engine reads images and caches from, or writes caches to.
     pub content: ContentStores,
-    /// Who looks at the locals' bytes while they are sent.
+    /// The observer of the locals' bytes while they are sent.
     pub observer: Option<Arc<dyn ContextObserver>>,
     /// Permissions beyond the usual ones, such as `network.host`.
     pub entitlements: Vec<String>,
@@ -63,7 +63,7 @@ pub struct Exporter {
     pub kind: String,
     /// For example `name`, a list with commas; without it the image has no name.
     pub attributes: BTreeMap<String, String>,
-    /// Who takes what it sends to us: archives and trees are sent, images in a store are not.
+    /// The receiver of the exporter's results: archives and trees are sent, images in a store are not.
     pub receiver: Option<Receiver>,
 }
 

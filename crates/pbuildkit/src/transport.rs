@@ -29,7 +29,7 @@ const MESSAGES: usize = 4;
 pub enum Transport {
     /// Through an engine.
     Engine(Engine),
-    /// By itself.
+    /// A builder by itself.
     Plain(PlainBuilder),
 }
 

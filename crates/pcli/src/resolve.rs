@@ -42,7 +42,7 @@ pub enum Purpose {
     Run,
     /// No secret; but a search knows more with each, so it takes the values at hand and runs the trusted commands.
     Search,
-    /// None: a list tells what is at hand, and runs nothing.
+    /// No secret: a list shows what is at hand, and runs nothing.
     List,
 }
 

@@ -72,9 +72,9 @@ pub enum Danger {
     },
     /// The file belongs to another user, who is not root.
     Foreign {
-        /// Whose it is.
+        /// The user who owns the file.
         owner: u32,
-        /// Who runs this.
+        /// The user who runs this.
         user: u32,
     },
 }

@@ -51,7 +51,7 @@ enum Way {
     Container { engine: Endpoint, container: String },
 }
 
-/// Who named a builder, for errors.
+/// The flag or the variable that named a builder, for errors.
 type NamedBy = &'static str;
 
 impl BuilderChoice {

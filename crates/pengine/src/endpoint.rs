@@ -24,7 +24,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) client: Arc<ClientConfig>,
-    /// Whose certificate it must be, where that is not the host of the address.
+    /// The name that the certificate must have, where that is not the host of the address.
     pub(crate) name: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl From<Arc<ClientConfig>> for Tls {
     }
 }
 
-/// Who named the engine.
+/// The way in which the engine was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// `--host`.

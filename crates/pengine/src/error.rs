@@ -80,7 +80,7 @@ pub enum EngineError {
     BuilderMissing {
         /// The name.
         name: String,
-        /// Who named it.
+        /// The flag, the variable or the file that named it.
         origin: &'static str,
         /// Where builders are described.
         folder: PathBuf,

@@ -19,7 +19,7 @@ pub struct Solved {
 /// The files that a frontend made.
 #[derive(Clone, Debug, Default)]
 pub enum Outcome {
-    /// None, for example for a check.
+    /// No files, for example for a check.
     #[default]
     Nothing,
     /// One state.

@@ -259,7 +259,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
             blob.diff_id.clone_from(&blob.digest);
         }
         blob.whole = broken.is_none() && fault.is_none();
-        // Of a cut archive it says enough that it is cut.
+        // A member that is cut with its archive needs no report of its own.
         if let (None, Some(fault)) = (broken, fault) {
             self.problem(Some(id), fault);
         }

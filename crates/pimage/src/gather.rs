@@ -27,7 +27,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// When the store cannot be asked.
     fn size(&self, wanted: &BlobRequest) -> io::Result<Option<u64>>;
 
-    /// Who says that its blobs have their digests; `None` where comparing costs as much as reading.
+    /// Returns who vouches that the blobs have their digests; `None` where comparing costs as much as reading.
     fn vouching(&self) -> Option<Vouching>;
 
     /// Opens a blob.

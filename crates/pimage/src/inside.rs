@@ -147,7 +147,7 @@ impl<'v> Look<'v> {
                     continue;
                 }
                 Beginning::Unopened(format) => {
-                    // Of the blob itself the reader of the archive speaks.
+                    // The reader of the archive speaks of the blob itself.
                     if !self.here.is_empty() {
                         self.tell(Fault::NotOpened { format });
                     }

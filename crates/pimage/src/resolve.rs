@@ -63,7 +63,7 @@ struct Resolver<'a> {
     problems: Vec<Problem>,
     told: HashSet<Problem>,
     images: Vec<Image>,
-    /// Of all images.
+    /// The number of layers of all images.
     layers: usize,
     absent: Vec<String>,
     followed: HashSet<String>,

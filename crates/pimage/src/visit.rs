@@ -38,7 +38,7 @@ pub struct Stream<'a> {
     pub name: &'a str,
     /// Which bytes of the blob.
     pub part: Part,
-    /// Of what was unpacked inside a blob: the file that it was unpacked from, as [`Entry::path`].
+    /// The file that the stream was unpacked from inside the blob, as [`Entry::path`].
     pub path: &'a [u8],
     /// And the members that lead to it, as [`Entry::inside`].
     pub inside: &'a [u8],

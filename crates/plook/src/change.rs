@@ -270,7 +270,7 @@ impl Change {
         if opened.st_nlink > 1 {
             if let Some(target) = self.links.get(&opened.st_ino) {
                 let kind = Kind::HardLink { target: target.clone() };
-                // They are the file's own, and were told with its first name.
+                // The attributes are the file's own, and were told with its first name.
                 return Ok(Node { path, kind, attributes: Vec::new() });
             }
             self.links.insert(opened.st_ino, path.clone());

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::wire::Note;
 
-/// So many notes are read; whoever writes more of them is no build.
+/// The most notes that are read; no build writes more.
 const MOST_NOTES: usize = 10_000;
 
 /// The bytes of a key.

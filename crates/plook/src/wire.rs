@@ -132,7 +132,7 @@ pub enum Answer {
         /// How many bytes were searched.
         bytes: u64,
     },
-    /// Of which layers the kernel says that each state is made, the newest first; `None` for a state that is no
+    /// The layers of which the kernel says that each state is made, the newest first; `None` for a state that is no
     /// overlay.
     States {
         /// One entry for each state.
@@ -174,7 +174,7 @@ pub struct Probe {
 pub struct ProbeAnswer {
     /// For each secret what is known of its value; `None` for one that is not there.
     pub secrets: Vec<Option<Facts>>,
-    /// Whose key the digests are made under.
+    /// The owner of the key that the digests are made under.
     pub key: Key,
     /// The steps whose results once held a secret, by their digests.
     pub leaked: Vec<String>,
@@ -209,7 +209,7 @@ pub enum Variable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Key {
-    /// That of the client, so that digests are the same on all builders that it uses.
+    /// The client's key, so that digests are the same on all builders that the client uses.
     Client,
     /// The client's is none.
     Unusable,
@@ -224,9 +224,9 @@ pub enum Key {
 pub struct Note {
     /// [`VERSION`].
     pub version: u32,
-    /// Their results held a secret.
+    /// The steps whose results held a secret.
     pub leaked: Vec<String>,
-    /// Their results hold none any more.
+    /// The steps whose results hold no secret any more.
     pub clean: Vec<String>,
 }
 

@@ -27,7 +27,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 /// The effect of a start on a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// None: it was running.
+    /// Nothing was done: the container was running.
     Running,
     /// The container was started, or created anew because its configuration changed.
     Created,

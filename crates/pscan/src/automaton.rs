@@ -11,7 +11,7 @@ use crate::filter::Anchor;
 pub(crate) struct Automaton {
     nfa: NFA,
     start: StateID,
-    /// Of each piece, where it lies in its needle.
+    /// For each piece, where it lies in its needle.
     anchors: Vec<Anchor>,
     lengths: Vec<usize>,
 }

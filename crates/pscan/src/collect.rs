@@ -14,7 +14,7 @@ use crate::show;
 const MOST_SIGHTINGS: usize = 10_000;
 /// Spots of one secret that a later hit may still enlarge: more than the longest keys have lines.
 const MOST_OPEN: usize = 1024;
-/// Of a path so much is kept: that of Linux (`PATH_MAX`).
+/// The longest path that is kept: as long as Linux allows (`PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
 
 /// How far the order of hits may differ from that of their ends in the stream.

@@ -18,7 +18,7 @@ pub(crate) const LONGEST_HEAD: usize = 512;
 /// The shortest piece: in every alignment it has a span of seven characters of its own.
 const SHORTEST_PIECE: usize = 7;
 
-/// So many characters are decoded on each side at most, four times what a value of some hundred bytes has.
+/// The most characters that are decoded on each side: four times what a value of some hundred bytes has.
 const MOST_DECODED: usize = 4096;
 
 /// A value, and where in it a piece of base64 lies. Wiped when dropped.

@@ -15,7 +15,7 @@ const BEGINNINGS: [(&[u8], Inside); 2] = [(b"H4sI", Inside::Gzip), (b"SDRzS", In
 
 pub(crate) const LONGEST_BEGINNING: usize = 5;
 
-/// Of every encoded character so many bytes may be unpacked, and a first million of them.
+/// How many bytes may be unpacked for every encoded character, beside a first million of bytes.
 const MOST_UNPACKED: u64 = 256;
 const FIRST_UNPACKED: u64 = 1 << 20;
 

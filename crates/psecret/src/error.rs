@@ -142,7 +142,7 @@ pub enum SecretError {
     TooManyForms {
         /// How many byte strings were to be searched.
         forms: usize,
-        /// Their bytes together.
+        /// The length of these byte strings together.
         bytes: usize,
     },
 }

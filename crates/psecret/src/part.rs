@@ -27,7 +27,7 @@ pub enum PartChoice {
     /// All that are found; the default.
     #[default]
     All,
-    /// None: the value is searched for as a whole.
+    /// No part: the value is searched for as a whole.
     None,
     /// Those of these names: whole names as reports show them, or the last piece of one.
     Named(Vec<String>),

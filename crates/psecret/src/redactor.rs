@@ -74,7 +74,7 @@ impl RedactorBuilder {
         own.fold(whole, |builder, part| builder.masked(label, part.value().expose(), part.lines_tell()))
     }
 
-    /// Of a value that holds public text as well, no line alone is masked.
+    /// Masks a value. If it holds public text as well, none of its lines is masked alone.
     fn masked(mut self, label: &str, plaintext: &[u8], lines_tell: bool) -> Self {
         let evidence = match Searchability::of_bytes(plaintext) {
             Searchability::Empty | Searchability::Unprotected(_) => return self,

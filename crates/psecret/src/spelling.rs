@@ -52,7 +52,7 @@ pub enum Reach {
     Open(Place),
 }
 
-/// So many readings of one text are followed at once; what could be read in more ways is read in the plainest.
+/// The most readings of one text that are followed at once; of more readings, the plainest are followed.
 const MOST_READINGS: usize = 12;
 
 /// Where a text is cut, so much of it may be compared once more when it goes on.
@@ -101,7 +101,7 @@ pub fn forward(value: &[u8], text: &[u8], from: Place, rest: Rest) -> Reach {
         return Reach::End(Place { character: value.len(), at: from.at + left.len(), ..from });
     }
     if rest == Rest::MayFollow && left.starts_with(here) {
-        // Of a long value that is written as it is, nothing is compared twice.
+        // Nothing of a long value that is written as it is, is compared twice.
         let passed = here.len().saturating_sub(LONGEST_ESCAPE);
         let passed = if passed < MOST_COMPARED_TWICE { 0 } else { passed };
         return Reach::Open(Place { character: from.character + passed, at: from.at + passed, ..from });

@@ -178,7 +178,7 @@ impl Store {
         Ok(self.secrets.insert(name, value))
     }
 
-    /// Who may read the store.
+    /// Lists the recipients that may read the store.
     pub fn recipients(&self) -> impl Iterator<Item = &str> {
         self.recipients.iter().map(String::as_str)
     }
@@ -255,7 +255,7 @@ impl Store {
         }
         let readers: BTreeSet<&String> = ours.recipients.union(&theirs.recipients).collect();
         let kept = |reader: &&&String| {
-            // Whoever was there from the beginning stays only if neither side removed them.
+            // A recipient from the beginning stays only if neither side removed it.
             !base.recipients.contains(**reader)
                 || (ours.recipients.contains(**reader) && theirs.recipients.contains(**reader))
         };

@@ -16,7 +16,7 @@ pub enum VaultError {
         /// The cause.
         source: io::Error,
     },
-    /// Others may read the file, or write to it or its folder.
+    /// Other users may read the file, or write to it or its folder.
     #[error("{} is open to other users (mode {mode:04o})", path.display())]
     OpenToOthers {
         /// The file or folder.
@@ -31,9 +31,9 @@ pub enum VaultError {
     Foreign {
         /// The file or folder.
         path: PathBuf,
-        /// Whose it is.
+        /// The user who owns it.
         owner: u32,
-        /// Who we are.
+        /// The user who runs this.
         user: u32,
     },
     /// A symbolic link that somebody else made, a folder, a pipe or a device.

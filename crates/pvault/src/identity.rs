@@ -1,4 +1,4 @@
-//! Who may open sealed files, and for whom they are sealed.
+//! Identities open sealed files, and files are sealed for their recipients.
 
 use std::fmt;
 use std::io::{Read as _, Write as _};

@@ -25,7 +25,7 @@ impl Engine {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let listener = UnixListener::bind(folder.path().join("engine.sock")).expect("a socket in it");
         let (sender, environments) = channel();
-        // It ends with the test's process; each connection is one client's.
+        // The thread ends with the test's process; each connection is one client's.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let sender = sender.clone();

@@ -182,7 +182,7 @@ impl<'a> Baselines<'a> {
     fn fingerprint(&self, finding: &Finding) -> Option<String> {
         let secret = self.secrets.iter().find(|secret| secret.name() == finding.secret())?;
         let mut purpose = format!("finding\0{}", place_of(finding));
-        // Who accepted one part at a place accepted no other there, and not the whole.
+        // A user who accepted one part at a place accepted no other part there, and not the whole.
         if let Some(part) = finding.part() {
             purpose.push_str("\0part\0");
             purpose.push_str(part);

@@ -19,7 +19,7 @@ pub(crate) async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Opti
     let folder = engine.data_folder().await?;
     let id = Digest::parse(id)?;
     let name = name.map(str::to_owned);
-    // Whatever is wrong there, the engine itself can still be asked.
+    // Whatever fails in the folder, the engine itself can still be asked.
     tokio::task::spawn_blocking(move || match folder.store {
         ImageStore::Layers if folder.driver == DRIVER => pimage::overlay_image(&folder.path, &id, name.as_deref()).ok(),
         ImageStore::Layers => None,

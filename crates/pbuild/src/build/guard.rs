@@ -61,7 +61,7 @@ pub(crate) enum GuardError {
     /// In the image's configuration: ENV, LABEL, CMD …
     #[error("{} the value of secret {} ({})", author.holds(), list(secrets), pointers.join(", "))]
     Configuration {
-        /// Whose it is.
+        /// The author of the text.
         author: Author,
         /// The secrets' names.
         secrets: Vec<String>,
@@ -70,7 +70,7 @@ pub(crate) enum GuardError {
     },
 }
 
-/// Who brought a value into an image's configuration.
+/// The author of a text in an image's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Author {
     /// The base image, in its configuration or its history.

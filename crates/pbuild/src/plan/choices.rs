@@ -35,10 +35,10 @@ pub(crate) enum BaseSearch {
 /// The fate of the cache records of a leaking build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LeakedCache {
-    /// They are removed.
+    /// The cache records are removed.
     #[default]
     Removed,
-    /// They stay, so that somebody can look into them (`--keep-leaked-cache`).
+    /// The cache records stay, so that somebody can look into them (`--keep-leaked-cache`).
     Kept,
 }
 

@@ -142,7 +142,7 @@ impl Forwarding {
                 let failed = |source| SshError::Unreadable { id: id.clone(), path: path.clone(), source };
                 let unfit = |_| failed(io::ErrorKind::InvalidData.into());
                 let file = UserSecret::new(files::read(path, LONGEST_SECRET).map_err(failed)?);
-                // Whatever else it is, ssh-add will say that it is no key.
+                // A file without a private number is for ssh-add, which will say that it is no key.
                 let Some((value, others)) = private_numbers(&file) else { continue };
                 let name = if number == 1 { format!("{KEY}{id}") } else { format!("{KEY}{id}:{number}") };
                 let name = SecretName::parse(&name).map_err(unfit)?;

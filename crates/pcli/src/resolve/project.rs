@@ -37,7 +37,7 @@ enum State {
     Unread,
     /// A checkout without the file is as good as one with an empty file.
     Absent,
-    /// By name; the last line of a name counts.
+    /// The entries by name; the last line of a name counts.
     Read(HashMap<String, EnvEntry>),
 }
 

@@ -132,7 +132,7 @@ pub(super) fn export(project: &Project, arguments: &ExportArguments, desk: &Desk
         return Err(SecretsError::Binary { names: binary });
     }
     let content = store.to_bytes();
-    // Who reads the store, and the key of its digests, are no part of an env file.
+    // The recipients of the store, and the key of its digests, are no part of an env file.
     let head: usize = content
         .split_inclusive(|byte| *byte == b'\n')
         .take_while(|line| line.starts_with(b"#@"))

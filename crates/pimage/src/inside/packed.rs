@@ -55,7 +55,7 @@ impl<'v> Look<'v> {
             Container::Lzip => unpack::lzip_memory(head),
             Container::Zstd => Some(frame.map_or(1 << 23, |frame| frame.window)),
             Container::Gzip | Container::Zlib | Container::Bzip2 => Some(0),
-            // Their members are what is packed.
+            // In these containers only the members are packed.
             Container::Tar | Container::Zip | Container::Ar | Container::Cpio => return Ok(()),
             Container::SevenZip | Container::GitPack => return Ok(()),
         };
@@ -79,7 +79,7 @@ impl<'v> Look<'v> {
                 Ok(zstd) => Box::new(Pump::new(span, zstd)),
                 Err(_) => return Ok(()),
             },
-            // Their members are what is packed.
+            // In these containers only the members are packed.
             Container::Tar | Container::Zip | Container::Ar | Container::Cpio => return Ok(()),
             Container::SevenZip | Container::GitPack => return Ok(()),
         };

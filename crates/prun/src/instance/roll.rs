@@ -33,7 +33,7 @@ const READY: &str = "ready";
 /// The change that a roll made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replacement {
-    /// None: everything ran as planned.
+    /// No change: everything ran as planned.
     None,
     /// Missing instances of the same generation were started.
     Restored,
@@ -64,9 +64,9 @@ pub(crate) struct Roll<'a> {
 /// Whether instances that are as planned are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Instances {
-    /// They stay.
+    /// The instances stay.
     Keep,
-    /// They are replaced.
+    /// The instances are replaced.
     Replace,
 }
 

@@ -37,11 +37,11 @@ pub(crate) struct Attachment {
 /// The fate of the data of services, and of their credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Data {
-    /// They stay.
+    /// Data and credentials stay.
     Kept,
-    /// They are removed when the user has typed a name.
+    /// Data and credentials are removed when the user has typed a name.
     RemovedOnConfirmation,
-    /// They are removed.
+    /// Data and credentials are removed.
     Removed,
 }
 

@@ -20,10 +20,10 @@ const fn smallest(width: usize) -> usize {
     2 * width - 1
 }
 
-/// Of a text that spells a value so much is looked at.
+/// How much of a text that spells a value is looked at.
 const LONGEST_TEXT: usize = 192;
 
-/// Of a value so many characters are spelled.
+/// How many characters of a value are spelled.
 const MOST_CHARACTERS: usize = 24;
 
 pub(super) fn anchors(value: &[u8], texts: &[Pattern]) -> Anchors {
@@ -47,7 +47,7 @@ pub(super) fn anchors(value: &[u8], texts: &[Pattern]) -> Anchors {
 /// Finds the longest run of letters and digits, if it has a window's length.
 pub(super) fn longest_run(head: &[u8]) -> Option<&[u8]> {
     let runs = head.split(|byte| !byte.is_ascii_alphanumeric());
-    // Of several the first.
+    // Of several longest runs the first counts.
     runs.rev().max_by_key(|run| run.len()).filter(|run| run.len() >= NARROW)
 }
 

@@ -16,7 +16,7 @@ pub struct ReportError {
     field: &'static str,
 }
 
-/// Who knows what was searched for, and so what a report may name.
+/// Knows what was searched for, and so what a report may name.
 trait Searcher {
     fn name(&self, name: &str) -> Option<SecretName>;
     fn has_part(&self, secret: &SecretName, part: &str) -> bool;

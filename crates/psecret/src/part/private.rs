@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::key::{self, Key, Number};
 
-/// So many bytes of a private number in a line make it the private half's.
+/// How many bytes of a private number must stand in a line for the line to be part of the private half.
 const PIECE: usize = 8;
 
 /// Leaves out the lines of base64 that hold the public half of a key alone: a public key, a certificate or an

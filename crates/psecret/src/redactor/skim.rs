@@ -52,7 +52,7 @@ pub(super) struct Skim {
     wide: Option<Map>,
     /// The first short windows of forms of 8 to 10 bytes, in steps of four, if the forms are many.
     narrow: Option<Map>,
-    /// Their first eight bytes, if they are few.
+    /// The first eight bytes of these forms, if the forms are few.
     sought: Vec<u64>,
     /// The first windows of shorter forms, at every byte. No form has less than a short window's four.
     single: Option<Map>,

@@ -109,7 +109,7 @@ impl Spelled {
         let (mut has_signs, mut before) = (false, Before::default());
         for (nth, value) in values.iter().enumerate() {
             for (at, byte) in value.bytes.iter().enumerate() {
-                // Who escapes letters and digits escapes them from the first character on.
+                // A writer that escapes letters and digits escapes them from the first character on.
                 if at == 0 || !byte.is_ascii_alphanumeric() {
                     by_byte[usize::from(*byte)].push((nth, at));
                     has_signs |= *byte == b'=' || !byte.is_ascii();

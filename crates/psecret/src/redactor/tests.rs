@@ -7,7 +7,7 @@ fn redactor(secrets: &[(&str, &[u8])]) -> Redactor {
     secrets
         .iter()
         .fold(RedactorBuilder::new(), |builder, (name, value)| {
-            // Of the values alone: what they contain is a matter of its own.
+            // Masks the values alone: their parts are a matter of their own.
             let (name, value) = (SecretName::parse(name).unwrap(), UserSecret::new(value.to_vec()));
             builder.taken_apart(&name, &value, &Parts::default())
         })

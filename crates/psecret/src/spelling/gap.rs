@@ -21,7 +21,7 @@ pub(super) fn each(text: &[u8], at: usize, each: &mut dyn FnMut(usize)) -> bool 
     is_whole
 }
 
-/// Of JSON within JSON.
+/// The backslashes of JSON within JSON.
 const MOST_BACKSLASHES: usize = 3;
 
 enum Gap {
