@@ -1,4 +1,4 @@
-//! `doctor`: what is well, what to know and what to mend, in the half that both tools share.
+//! `doctor`: checks the setup and suggests fixes. This is the half that both tools share.
 //!
 //! A tool puts its own findings about its engine before these and prints the list. Nothing here needs an engine, and no
 //! finding holds a value.
