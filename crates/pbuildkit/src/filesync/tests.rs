@@ -338,16 +338,16 @@ async fn a_file_that_was_not_offered_is_never_sent() {
 
 /// Stops at a needle, as a search for secrets would.
 struct StopAt(&'static [u8]);
-struct Needle(Vec<u8>, &'static [u8]);
+struct NeedleWatch(Vec<u8>, &'static [u8]);
 
 impl ContextObserver for StopAt {
     fn open(&self, local: &str, _: &Path) -> Box<dyn FileObserver> {
         assert_eq!(local, "context");
-        Box::new(Needle(Vec::new(), self.0))
+        Box::new(NeedleWatch(Vec::new(), self.0))
     }
 }
 
-impl FileObserver for Needle {
+impl FileObserver for NeedleWatch {
     fn bytes(&mut self, bytes: &[u8]) -> Permission {
         self.0.extend_from_slice(bytes);
         if self.0.windows(self.1.len()).any(|window| window == self.1) {
