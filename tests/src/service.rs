@@ -50,8 +50,8 @@ impl Login {
     }
 }
 
-/// One attempt after the other, until it is told to end; the attempt that is under way comes to its end. The moment
-/// between two leaves the machine to what is tried.
+/// Logs in again and again until it is told to end, and finishes the attempt that is under way. The pause between two
+/// attempts leaves the machine to the test.
 const BUSY: &str = r#"ended=
 trap 'ended=1' TERM
 while [ -z "$ended" ]; do

@@ -118,8 +118,8 @@ fn a_cache_beside_the_image_is_for_builds_without_secrets() {
         .expect_code(0);
 }
 
-/// A folder keeps what steps made: it is written without secrets, and read with and without. One that is not there is
-/// told.
+/// A folder keeps the results of steps: it is written without secrets, and read with and without. A folder that is not
+/// there is reported.
 #[test]
 fn a_cache_in_a_folder_answers_for_steps() {
     let engine = Engine::get(Flavour::Containerd);

@@ -1,4 +1,4 @@
-//! The mends that come with a leak: whoever does what they say has a clean build.
+//! The mends that come with a leak: a user who follows them has a clean build.
 
 use acceptance::{ImageName, build};
 use ptest::{Engine, Flavour, Outcome, Scene};

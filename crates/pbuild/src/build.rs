@@ -51,7 +51,7 @@ pub(crate) async fn run(order: Order, edge: &Edge) -> Result<Exit, Failure> {
     let keys = order.forwarding.keys()?;
     let secrets = Secrets::read(keys, &order.sources, order.manifest.as_ref(), edge)?;
     let edge = &Edge { quiet: order.choices.is_quiet(), ..edge.redacting(&secrets.redactor) };
-    // From here on an error may quote what the engine said, so it is explained behind the redactor.
+    // From here on an error may quote the engine, so it is explained behind the redactor.
     match build(order, secrets, edge).await {
         Ok(exit) => Ok(exit),
         Err(failure) => Ok(failure.report(&edge.stderr)),

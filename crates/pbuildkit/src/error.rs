@@ -89,7 +89,7 @@ pub enum BuildError<E: Error + 'static = Infallible> {
         /// Why.
         source: std::io::Error,
     },
-    /// An observer of what is sent stopped the build, before the file's end was sent.
+    /// An observer of the sent files stopped the build, before a file's end was sent.
     #[error("the build was stopped while {} was being sent", path.display())]
     Stopped {
         /// The local directory's name, such as `context`.

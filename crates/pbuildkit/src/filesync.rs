@@ -47,7 +47,7 @@ impl FileSync {
     }
 }
 
-/// How much was sent; what the engine had already does not count.
+/// How much was sent. Files that the engine had already do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransferCount {
     /// Entries listed: files, directories, links.

@@ -283,8 +283,9 @@ impl<'a> Search<'a> {
         self.needs(secret) || self.purpose == Purpose::Search
     }
 
-    /// Whether the work goes on when its command gives no value. A search stops for those of a build, as the build
-    /// does; whoever searches an image may have no access to what the app alone gets, and is told.
+    /// Whether the command goes on when a secret's own command gives no value. A search stops for secrets of a build,
+    /// as the build does. For secrets of the app alone it goes on with a warning: the user who searches an image may
+    /// have no access to them.
     fn goes_without(&self, secret: &papp::Secret) -> bool {
         self.purpose == Purpose::Search && !secret.in_build()
     }

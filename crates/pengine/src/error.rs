@@ -157,7 +157,7 @@ pub enum EngineError {
         /// The answer that it gave instead.
         problem: String,
     },
-    /// The engine speaks only an API that is older than what we need.
+    /// The engine's API is older than the oldest that we can use.
     #[error("the engine at {endpoint} speaks API {found}; {needed} or newer is needed (Docker 19.03)")]
     TooOld {
         /// The endpoint.

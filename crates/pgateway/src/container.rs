@@ -116,7 +116,7 @@ pub struct Process {
 }
 
 impl Container {
-    /// Makes a container; whatever is lazy of its states runs first.
+    /// Makes a container. Lazy states of its mounts run first.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl Container {
         Ok(container)
     }
 
-    /// Starts a program as root; what is in `input` becomes its standard input, to its end.
+    /// Starts a program as root, with `input` as its whole standard input.
     ///
     /// # Errors
     ///

@@ -190,7 +190,7 @@ impl Read for TreeTar {
                         ended => {
                             let why = if ended.is_ok() { "the file became shorter" } else { "the file cannot be read" };
                             self.unread.note(path, why);
-                            // The header promised so many bytes: what is missing is told, and its place is empty.
+                            // The header promised so many bytes: missing bytes are reported, and their place is empty.
                             out[..most].fill(0);
                             most
                         }

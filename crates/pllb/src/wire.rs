@@ -169,7 +169,7 @@ pub enum Edit {
     Replace(Vec<u8>),
 }
 
-/// Copies a message field by field; what `edit` keeps is copied byte for byte.
+/// Copies a message field by field; a field that `edit` keeps is copied byte for byte.
 ///
 /// # Errors
 ///

@@ -105,7 +105,7 @@ pub struct Layer {
     pub covering: Option<Covering>,
 }
 
-/// Upon what two layers were put that were made without each other.
+/// The state that two layers were put upon which were made without each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Covering {
     /// The number of the state; `None` for nothing.
@@ -172,7 +172,7 @@ pub struct Probe {
 /// The answer to a [`Probe`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeAnswer {
-    /// For each secret what is known of its value; `None` for one that is not there.
+    /// The facts that are known of each secret's value; `None` for a value that is not there.
     pub secrets: Vec<Option<Facts>>,
     /// The owner of the key that the digests are made under.
     pub key: Key,

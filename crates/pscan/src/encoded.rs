@@ -61,7 +61,7 @@ impl Encoded {
         Some(Place { at, ..from })
     }
 
-    /// Compares what begins with the piece, of which a character lies at a place.
+    /// Compares the text from the piece on; a character of the piece lies at a place.
     pub(crate) fn forward(&self, text: &[u8], from: Place, rest: Rest) -> Reach {
         let Some(decoded) = self.decode(text, from, rest) else { return Reach::Difference };
         let rest = if decoded.goes_on { Rest::MayFollow } else { Rest::Over };

@@ -73,8 +73,8 @@ impl<const WIDTH: usize> Filter<WIDTH> {
         }
     }
 
-    /// Looks at every window that begins in `bytes[from..to]`, both multiples of eight, as far as there are bytes, and
-    /// calls `found` with what each may be a part of and the index where it begins.
+    /// Looks at every window that begins in `bytes[from..to]`, both multiples of eight, as far as there are bytes.
+    /// `found` gets the anchor that a window may be part of, and the index where the window begins.
     pub(crate) fn scan(&self, bytes: &[u8], from: usize, to: usize, found: &mut dyn FnMut(Anchor, usize)) {
         if let Some(map) = &self.map {
             map.scan::<WIDTH>(&bytes[from..to], &mut |at| self.look_up(bytes, from + at, found));

@@ -11,9 +11,9 @@ use crate::filter::Anchor;
 use crate::needle::NeedleSet;
 use crate::packed::{self, Packed};
 
-/// How many needles that go on behind the bytes that arrived may be under comparison at once. A needle that repeats
-/// itself can begin at every byte; past this number what arrived counts as a hit, so that time stays linear and nothing
-/// is missed.
+/// How many needles that go on behind the arrived bytes may be under comparison at once. A needle that repeats itself
+/// can begin at every byte. Past this number, the arrived bytes of a needle count as a hit, so that time stays linear
+/// and nothing is missed.
 const MOST_OPEN: usize = 256;
 
 /// What is kept before a place, to compare what stands there: the beginning of a needle, line breaks included.
@@ -55,7 +55,8 @@ pub struct Searcher<'n> {
 struct Open {
     needle: usize,
     start: u64,
-    /// Its index is one of the stream as long as it waits: what lies before it may be forgotten.
+    /// Where the comparison goes on. The index counts from the stream's beginning as long as the needle waits: the
+    /// bytes before it may be forgotten.
     place: Place,
     base: u64,
 }

@@ -62,7 +62,7 @@ pub(crate) fn is_wrapped(bytes: &[u8]) -> bool {
     text.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") || text.starts_with(b"age-encryption.org/")
 }
 
-/// Wraps bytes, armored; takes about a second, as it does for whoever guesses.
+/// Wraps bytes, armored. It takes about a second, as each guess of a passphrase does.
 pub(crate) fn wrap(plaintext: &[u8], passphrase: &Passphrase) -> io::Result<Vec<u8>> {
     let encryptor = Encryptor::with_user_passphrase(passphrase.0.clone());
     let mut wrapped = Vec::with_capacity(plaintext.len() * 3 / 2 + 512);

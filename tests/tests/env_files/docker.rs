@@ -117,7 +117,8 @@ fn converse(stream: UnixStream, environments: &Sender<Vec<String>>) {
     }
 }
 
-/// Whether what we refuse is a name with a blank or control that docker lets pass: any but space and tab.
+/// Whether we refuse the text for a name with a blank or a control character that docker lets pass: any but space and
+/// tab.
 fn has_an_odd_name(text: &[u8], error: &EnvFileError) -> bool {
     let text = String::from_utf8_lossy(text);
     let line = text.split('\n').nth(error.line - 1).unwrap_or_default().trim_start();

@@ -1,4 +1,5 @@
-//! The secrets that a manifest declares and that an audit has no value of: what nobody searched for is not clean.
+//! The secrets that a manifest declares and for which an audit has no value. An image that nobody searched for them is
+//! not clean.
 
 use std::collections::{HashMap, HashSet};
 

@@ -251,7 +251,8 @@ impl<'a> Prepared<'a> {
         Ok(())
     }
 
-    /// Refuses what would come to an image after the proof, where the image leaves the builder without our seeing it.
+    /// Refuses a build whose image leaves the builder without our seeing it, where the gate cannot prove all of it:
+    /// hidden layers of the base are to be searched, or documents are added after the proof.
     fn check_provable(&self) -> Result<(), PreparationError> {
         if self.scene.secrets.is_empty() || !self.outputs.needs_proof() {
             return Ok(());

@@ -55,14 +55,14 @@ enum Target {
 }
 
 impl Receiver {
-    /// Writes what comes into an open, empty file; `path` is what errors call it.
+    /// Writes the bytes that come into an open, empty file; errors name it `path`.
     #[must_use]
     pub fn file(file: File, path: &Path) -> Self {
         Self::new(Target::File(file), path)
     }
 
-    /// Makes the tree that comes in a folder that is made for it, when it comes, and that nobody else writes to; `path`
-    /// is what errors call it.
+    /// Makes the tree that comes, in a folder that is made when it comes and that nobody else writes to; errors name it
+    /// `path`.
     #[must_use]
     pub fn tree(folder: PathBuf, path: &Path) -> Self {
         Self::new(Target::Tree(folder), path)

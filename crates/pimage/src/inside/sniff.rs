@@ -15,7 +15,7 @@ pub(crate) enum Beginning {
     Plain,
     /// A container, or something that looks like one.
     Container(Container),
-    /// A header of so many bytes before what is worth to be looked at.
+    /// A header of so many bytes before the content that is worth a look.
     Header(u64),
     /// So many bytes of something that may hold an archive behind them.
     Stub(u64),

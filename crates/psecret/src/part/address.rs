@@ -51,7 +51,7 @@ fn user_information(address: &str) -> Option<&str> {
     if let Some((user, _)) = authority.rsplit_once('@') {
         return Some(user);
     }
-    // A password with a raw `/`, `?` or `#`: what stands behind the colon is no port.
+    // A password with a raw `/`, `?` or `#`: the text behind the colon is no port.
     let (_, port) = authority.split_once(':')?;
     let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     if is_port { None } else { address.rsplit_once('@').map(|(user, _)| user) }

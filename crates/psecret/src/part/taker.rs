@@ -279,7 +279,7 @@ impl<'a> Taker<'a> {
                 return content;
             }
         }
-        // Pairs of one line would be read as one name with all the others in its value.
+        // Pairs of one line would be read as one name whose value holds all the other pairs.
         let mut paired = Content::Opaque;
         for piece in address::pairs(text) {
             paired = paired.max(self.named(&piece.name, &piece.name, &piece.value, spot));

@@ -174,7 +174,7 @@ fn node(path: &Path, kind: u32, stat: &Stat) -> io::Result<()> {
     Ok(mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, device)?)
 }
 
-/// Gives what is made its attributes, mode and time, in the order in which one undoes no other.
+/// Sets attributes, mode and time of a path that was made, in an order in which none of them undoes another.
 fn finish(path: &Path, stat: &Stat) -> io::Result<()> {
     let special = [(mode::SET_USER, 0o4000), (mode::SET_GROUP, 0o2000), (mode::STICKY, 0o1000)];
     let special: u32 = special.iter().filter(|(bit, _)| stat.mode & bit != 0).map(|(_, mode)| mode).sum();
