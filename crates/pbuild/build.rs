@@ -4,8 +4,8 @@
 //! target folder of its own. That folder lies beside the one of this script's other outputs: the script's own folder
 //! changes its name with every dependency of `pbuild`, and the scanner would be compiled from nothing each time.
 //!
-//! It also names the search, by a digest of the sources that decide what it finds: what another search left out or saw is
-//! searched again, without anybody having to count versions.
+//! It also names the search, by a digest of the sources that decide what it finds: what another search left out or saw
+//! is searched again, without anybody having to count versions.
 
 use std::collections::BTreeMap;
 use std::env;

@@ -12,7 +12,7 @@ use crate::ImageName;
 /// How long something may take that is about to happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the app runs: a web server that ends when it is told to, after the requests that it has.
+/// The app's command: a web server that ends on a signal, after the requests that it has.
 const SERVER: &str = r#"["sh", "-c", "trap 'sleep 0.3; exit 0' TERM; httpd -f -p 8080 -h /www & wait"]"#;
 
 /// A project of one test: an image, a scene with its manifest, a port. Everything of it goes when it is dropped.
@@ -66,16 +66,16 @@ impl<'engine> App<'engine> {
     pub fn manifest(&self, rest: &str) {
         let head = format!("name = \"{}\"\nimage = \"{}\"\n", self.project, self.image.as_str());
         self.scene.write("app.toml", head + &rest.replace("@PORT@", &self.port.to_string()));
-        // One that is broken, as some tests want it, is told when it is used.
+        // Some tests want a broken manifest; its error is reported when it is used.
         self.prun(&["trust"]).run();
     }
 
-    /// `prun` in the project's folder.
+    /// Makes a `prun` in the project's folder.
     pub fn prun(&self, words: &[&str]) -> Tool<'_> {
         self.scene.prun().args(words)
     }
 
-    /// What a variable of the app is, found out without showing it: `prun exec` hashes it inside the instance.
+    /// Returns a digest of a variable of the app without showing its value: `prun exec` hashes it inside the instance.
     ///
     /// # Panics
     ///
@@ -89,13 +89,13 @@ impl<'engine> App<'engine> {
         outcome.stdout().trim().to_owned()
     }
 
-    /// What [`App::digest_of`] says of a value.
+    /// Computes the digest that [`App::digest_of`] has for a value.
     #[must_use]
     pub fn digest(value: &[u8]) -> String {
         ptest::sha256(value).trim_start_matches("sha256:").to_owned()
     }
 
-    /// Takes a generated value into the oracle, so that everything from now on is searched for it.
+    /// Takes a generated value into the oracle, so that from now on everything is searched for the value.
     ///
     /// # Panics
     ///
@@ -107,7 +107,7 @@ impl<'engine> App<'engine> {
         self.scene.oracle().register(variable, outcome.stdout().trim_end().as_bytes())
     }
 
-    /// What a GET of a path answers, body and all; empty when nobody does.
+    /// Requests a path and returns the answer, body and all; empty when nobody answers.
     #[must_use]
     pub fn get(&self, path: &str) -> String {
         self.try_get(path).unwrap_or_default()
@@ -161,8 +161,8 @@ impl<'engine> App<'engine> {
         String::from_utf8_lossy(&output).lines().map(str::to_owned).collect()
     }
 
-    /// Looks for canaries in all that the engine tells about the project: inspection, differences, logs, an exported and
-    /// a committed instance.
+    /// Looks for canaries in all that the engine tells about the project: inspection, differences, logs, an exported
+    /// and a committed instance.
     ///
     /// # Panics
     ///
@@ -216,7 +216,8 @@ impl<'engine> App<'engine> {
 }
 
 impl Drop for App<'_> {
-    /// By label and with docker itself, so that a prun that fails leaves nothing behind either.
+    /// Removes the app's containers by label and with docker itself, so that a prun that fails leaves nothing behind
+    /// either.
     fn drop(&mut self) {
         // One by one: Docker 20.10 locks itself out when containers of one network end at the same time.
         for container in self.containers() {

@@ -93,7 +93,7 @@ pub struct ImageName<'engine> {
 }
 
 impl<'engine> ImageName<'engine> {
-    /// A fresh name that says which test it belongs to.
+    /// Makes a fresh name that says which test it belongs to.
     #[must_use]
     pub fn new(engine: &'engine Engine, test: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -113,7 +113,7 @@ impl<'engine> ImageName<'engine> {
         self.engine.try_docker(&["image", "inspect", &self.name]).status.success()
     }
 
-    /// What `docker image inspect` says, and `docker history` after it.
+    /// Asks for `docker image inspect` of the image, and `docker history` after it.
     #[must_use]
     pub fn told_by_the_engine(&self) -> Vec<u8> {
         let mut told = self.engine.docker(&["image", "inspect", &self.name]);
@@ -121,7 +121,7 @@ impl<'engine> ImageName<'engine> {
         told
     }
 
-    /// What a container of the image prints.
+    /// Runs a container of the image, and returns its output.
     #[must_use]
     pub fn run(&self, command: &[&str]) -> String {
         let arguments = [&["run", "--rm", "--network", "none", self.name.as_str()][..], command].concat();
@@ -147,7 +147,7 @@ pub fn becomes(within: Duration, condition: impl Fn() -> bool) -> bool {
     condition()
 }
 
-/// The records of the engine's builder whose description holds the text: their ids.
+/// Lists the ids of the records of the engine's builder whose description holds the text.
 #[must_use]
 pub fn records(engine: &Engine, text: &str) -> Vec<String> {
     let listed = engine.buildx(&["du", "--verbose"]);
@@ -179,10 +179,10 @@ pub fn scanner_of(file: &str) -> bool {
     })
 }
 
-/// What a build says when the builder itself could not prove anything.
+/// The words of a build when the builder itself could not prove anything.
 pub const WHOLE: &str = "searching the whole image";
 
-/// A build of the scene's project with one secret, `TOKEN`, and plain progress.
+/// Makes a build of the scene's project with one secret, `TOKEN`, and plain progress.
 pub fn build<'scene>(scene: &'scene Scene, image: &ImageName<'_>, token: &Canary, more: &[&str]) -> Tool<'scene> {
     let tool = scene.pbuild().args(["build", "--progress", "plain", "-t", image.as_str(), "--secret", "id=TOKEN"]);
     tool.args(more).arg(".").env("TOKEN", token.text())

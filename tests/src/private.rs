@@ -22,7 +22,7 @@ pub struct Private<'engine> {
 }
 
 impl<'engine> Private<'engine> {
-    /// A server that asks for a token: npm, Composer, pip, git and an API at port 8080, and git over ssh.
+    /// Starts a server that asks for a token: npm, Composer, pip, git and an API at port 8080, and git over ssh.
     ///
     /// # Panics
     /// When it does not start.
@@ -65,7 +65,7 @@ impl<'engine> Private<'engine> {
         self.put("authorized_keys", public);
     }
 
-    /// The status of a request without the token.
+    /// Returns the status of a request without the token.
     #[must_use]
     pub fn status(&self, path: &str) -> String {
         let url = format!("http://127.0.0.1:8080{path}");
@@ -81,7 +81,7 @@ impl<'engine> Private<'engine> {
         format!("--add-host={NAME}:{}", self.address)
     }
 
-    /// Its address on the engine's network.
+    /// The server's address on the engine's network.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address

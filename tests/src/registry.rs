@@ -31,31 +31,33 @@ enum Login {
         user: String,
         password: String,
     },
-    /// Whoever has a token of the service.
+    /// Clients that have a token of the service.
     Tokens(TokenService),
 }
 
 impl<'engine> Registry<'engine> {
-    /// Without TLS and open to all, at an address of this machine.
+    /// Starts a registry without TLS and open to all, at an address of this machine.
     #[must_use]
     pub fn plain(engine: &'engine Engine) -> Self {
         Self::start(engine, folder(), Login::Everybody, false).at_home()
     }
 
-    /// With TLS under an authority of its own, and for one user.
+    /// Starts a registry with TLS under an authority of its own, and for one user.
     #[must_use]
     pub fn guarded(engine: &'engine Engine, user: &str, password: &str) -> Self {
         let login = Login::Password { user: user.to_owned(), password: password.to_owned() };
         Self::start(engine, folder(), login, true)
     }
 
-    /// Without TLS at an address of this machine, for whoever has a token of a service that knows one user.
+    /// Starts a registry without TLS at an address of this machine, for clients with a token of a service that knows
+    /// one user.
     #[must_use]
     pub fn with_tokens(engine: &'engine Engine, user: &str, password: &str) -> Self {
         Self::with_tokens_of(engine, Ipv4Addr::LOCALHOST.into(), user, password).at_home()
     }
 
-    /// The same at its engine's address, with a service that the engine reaches.
+    /// Starts a registry as [`Self::with_tokens`] does, at its engine's address, with a service that the engine
+    /// reaches.
     #[must_use]
     pub fn with_tokens_inside(engine: &'engine Engine, user: &str, password: &str) -> Self {
         Self::with_tokens_of(engine, crate::relay::own_address(engine), user, password)
@@ -67,13 +69,13 @@ impl<'engine> Registry<'engine> {
         Self::start(engine, folder, Login::Tokens(tokens), false)
     }
 
-    /// At an address of this machine.
+    /// Gives the registry an address of this machine.
     fn at_home(mut self) -> Self {
         self.host = forward(&self.host);
         self
     }
 
-    /// The service that gives tokens for it.
+    /// The service that gives tokens for the registry.
     ///
     /// # Panics
     ///
@@ -86,13 +88,13 @@ impl<'engine> Registry<'engine> {
         }
     }
 
-    /// Without TLS and open to all, at its engine's address.
+    /// Starts a registry without TLS and open to all, at its engine's address.
     #[must_use]
     pub fn plain_inside(engine: &'engine Engine) -> Self {
         Self::start(engine, folder(), Login::Everybody, false)
     }
 
-    /// Without TLS and open to all, with so little room that no image fits.
+    /// Starts a registry without TLS and open to all, with so little room that no image fits.
     #[must_use]
     pub fn full(engine: &'engine Engine) -> Self {
         Self::start_with(engine, folder(), Login::Everybody, false, &["--tmpfs", "/var/lib/registry:size=64k"])
@@ -167,14 +169,15 @@ impl<'engine> Registry<'engine> {
         &self.host
     }
 
-    /// Host and port by which its own engine reaches it: a registry of its own machine, whose certificate counts for nothing.
+    /// Host and port by which its own engine reaches it: a registry of its own machine, whose certificate counts for
+    /// nothing.
     #[must_use]
     pub fn inside(&self) -> String {
         let port = self.host.rsplit(':').next().expect("a port");
         format!("127.0.0.1:{port}")
     }
 
-    /// The digest of what it has under a name; `None` when it has nothing there.
+    /// Returns the digest of the image under a name; `None` when the registry has none there.
     #[must_use]
     pub fn digest(&self, name: &str, tag: &str) -> Option<String> {
         let kinds = "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -208,7 +211,7 @@ impl<'engine> Registry<'engine> {
         self.put_manifests(name, archive, &index, Some(tag));
     }
 
-    /// The manifests that a document lists, the innermost first.
+    /// Pushes the manifests that a document lists, the innermost first.
     fn put_manifests(&self, name: &str, archive: &Archive, document: &Value, tag: Option<&str>) {
         for descriptor in document["manifests"].as_array().into_iter().flatten() {
             let digest = descriptor["digest"].as_str().expect("a digest");
@@ -268,7 +271,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// The archive with the name that containerd's store gives an image when it loads it.
+/// Writes into the archive the name that containerd's store gives an image when it loads it.
 #[must_use]
 pub fn named(mut archive: Archive, name: &str) -> Archive {
     let mut index: Value = serde_json::from_slice(archive.get("index.json").expect("an index")).expect("JSON");
@@ -277,7 +280,7 @@ pub fn named(mut archive: Archive, name: &str) -> Archive {
     archive
 }
 
-/// An authority, and a certificate for an address by it.
+/// Makes an authority, and a certificate for an address by it.
 fn certificates(folder: &Path, address: &str) {
     let extensions = format!("subjectAltName=IP:{address}\n");
     fs::write(folder.join("extensions"), extensions).expect("a file of the test");

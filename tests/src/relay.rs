@@ -20,12 +20,12 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
 
-/// Whose certificate a relay with TLS shows: a name that its address is not.
+/// The name in the certificate of a relay with TLS, which is not the relay's address.
 pub const SERVER: &str = "buildkitd.test";
 
 const UPGRADE: &[u8] = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
 
-/// What a relay hands its connections to.
+/// The place to which a relay hands its connections.
 #[derive(Clone, Copy, Debug)]
 enum Door {
     /// The engine's BuildKit alone.
@@ -43,7 +43,7 @@ pub struct BuilderRelay {
 }
 
 impl BuilderRelay {
-    /// On a socket.
+    /// Starts a relay on a socket.
     ///
     /// # Panics
     ///
@@ -65,7 +65,7 @@ impl BuilderRelay {
         Self { folder, address, _runtime: runtime }
     }
 
-    /// On a port that the engine's containers reach, without TLS.
+    /// Starts a relay on a port that the engine's containers reach, without TLS.
     ///
     /// # Panics
     ///
@@ -86,7 +86,7 @@ impl BuilderRelay {
         Self { folder, address, _runtime: runtime }
     }
 
-    /// On a port of this machine, with TLS and only for clients that the authority vouches for.
+    /// Starts a relay on a port of this machine, with TLS and only for clients that the authority vouches for.
     ///
     /// # Panics
     ///
@@ -96,7 +96,7 @@ impl BuilderRelay {
         Self::with_tls(engine, Door::BuildKit, &format!("DNS:{SERVER}"))
     }
 
-    /// The same for the engine itself, under the address that it has.
+    /// Starts a relay with TLS for the engine itself, under the address that it has.
     ///
     /// # Panics
     ///
@@ -132,14 +132,15 @@ impl BuilderRelay {
         &self.address
     }
 
-    /// A file of TLS: `ca.pem`, `client.pem`, `client.key`, or `stranger.pem` and `stranger.key`, for which nobody vouches.
+    /// Returns a file of TLS: `ca.pem`, `client.pem`, `client.key`, or `stranger.pem` and `stranger.key`, for which
+    /// nobody vouches.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }
 
-/// The address of this machine on the way to the engine.
+/// Finds the address of this machine on the way to the engine.
 pub(crate) fn own_address(engine: &Engine) -> IpAddr {
     let probe = UdpSocket::bind("0.0.0.0:0").expect("a port");
     probe.connect((engine.address(), 9)).expect("a way to the engine");

@@ -12,7 +12,7 @@ pub struct Service {
     pub kind: &'static str,
     /// The image, which `scripts/images` makes from packages.
     pub image: &'static str,
-    /// What the standard variables begin with.
+    /// The beginning of the standard variables.
     pub prefix: &'static str,
     /// The name in `app.toml`, which is the host's name too.
     pub name: &'static str,
@@ -28,7 +28,7 @@ pub const MARIADB: Service = Service::new("mariadb", "pbuild/mariadb:10", "DB", 
 pub const REDIS: Service = Service::new("redis", "pbuild/redis:7", "REDIS", "cache");
 /// Valkey.
 pub const VALKEY: Service = Service::new("valkey", "pbuild/valkey:8", "REDIS", "cache");
-/// What stands in for MongoDB: no package has the server itself, so its protocol and its shell are what is tried.
+/// A stand-in for MongoDB: no package has the server itself, so its protocol and its shell are what is tried.
 pub const MONGODB: Service = Service::new("mongodb", "pbuild/mongodb:8", "MONGO", "mongo");
 
 /// A name, a database and a password.
@@ -43,15 +43,15 @@ pub struct Login {
 }
 
 impl Login {
-    /// The same with another password.
+    /// Makes the same login with another password.
     #[must_use]
     pub fn with(&self, password: &str) -> Self {
         Self { password: password.to_owned(), ..self.clone() }
     }
 }
 
-/// One attempt after the other, until it is told to end; the attempt that is under way comes to its end. The moment
-/// between two leaves the machine to what is tried.
+/// Logs in again and again until it is told to end, and finishes the attempt that is under way. The pause between two
+/// attempts leaves the machine to the test.
 const BUSY: &str = r#"ended=
 trap 'ended=1' TERM
 while [ -z "$ended" ]; do
@@ -59,7 +59,7 @@ while [ -z "$ended" ]; do
     sleep 0.05
 done
 "#;
-/// The same for MongoDB, whose shell takes a second to start.
+/// The attempts of [`BUSY`] for MongoDB, by its Python client: its shell takes a second to start.
 const BUSY_MONGO: &str = r#"import os, signal, time, pymongo
 ended = []
 signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
@@ -86,13 +86,13 @@ impl Service {
         Self { kind, image, prefix, name }
     }
 
-    /// Its table of `app.toml`.
+    /// The service's table of `app.toml`.
     #[must_use]
     pub fn table(&self) -> String {
         format!("[services.{}]\nkind = \"{}\"\nimage = \"{}\"\n", self.name, self.kind, self.image)
     }
 
-    /// The variables that an app gets of it, in their order, as design and documentation list them.
+    /// Lists the variables that an app gets of the service, in their order, as design and documentation list them.
     #[must_use]
     pub fn variables(&self) -> Vec<String> {
         let (parts, connection, url): (&[&str], &[&str], _) = match self.prefix {
@@ -116,7 +116,7 @@ impl Service {
         if self.prefix == "DB" { "DATABASE_URL".to_owned() } else { format!("{}_URL", self.prefix) }
     }
 
-    /// What an app logs in with now.
+    /// Asks what an app logs in with now.
     #[must_use]
     pub fn login(&self, app: &App<'_>) -> Login {
         let value = |part: &str| {
@@ -130,7 +130,7 @@ impl Service {
         Login { user, database, password: value("PASSWORD") }
     }
 
-    /// An image like the service's own whose server writes every statement into its log.
+    /// Makes an image like the service's own whose server writes every statement into its log.
     #[must_use]
     pub fn talkative<'engine>(&self, app: &App<'engine>) -> ImageName<'engine> {
         let command = match self.kind {
@@ -142,8 +142,8 @@ impl Service {
         self.derived(app, "talkative", &[command], None)
     }
 
-    /// An image with the service's own client that logs in again and again, each time anew, and writes down how that went:
-    /// one line an attempt, in a file of `/attempts` for each instance.
+    /// Makes an image with the service's own client that logs in again and again, each time anew, and writes down how
+    /// that went: one line an attempt, in a file of `/attempts` for each instance.
     #[must_use]
     pub fn busy_app<'engine>(&self, app: &App<'engine>) -> ImageName<'engine> {
         let script = match self.kind {
@@ -270,7 +270,8 @@ impl Service {
                 ),
             ),
         };
-        // In the server's own container, which has the clients, but over the network: the name is that of its address there.
+        // In the server's own container, which has the clients, but over the network: the name is that of its address
+        // there.
         let server = format!("{}-{}", app.project, self.name);
         with_input(app, &[&["exec", "--interactive", server.as_str()][..], &words].concat(), &input)
     }
@@ -280,7 +281,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The docker client with something on its standard input, where no process table shows it.
+/// Runs the docker client with something on its standard input, where no process table shows it.
 fn with_input(app: &App<'_>, words: &[&str], input: &str) -> Output {
     let line = std::env::var("PBUILD_TEST_DOCKER").expect("PBUILD_TEST_DOCKER: run scripts/test");
     let mut docker = line.split_whitespace();

@@ -1,4 +1,4 @@
-//! What somebody typed and saw, one command after the other, as one text that a snapshot holds.
+//! Records what somebody typed and saw, one command after the other, as one text that a snapshot holds.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ pub struct Session<'scene> {
 }
 
 impl<'scene> Session<'scene> {
-    /// An empty one.
+    /// Makes an empty session.
     #[must_use]
     pub fn new(scene: &'scene Scene) -> Self {
         Self { scene, named: Vec::new(), text: String::new() }
@@ -25,7 +25,7 @@ impl<'scene> Session<'scene> {
         self
     }
 
-    /// Types a command line, words between blanks, below a line that says what this is about.
+    /// Types a command line, words between blanks, below a line that says what the command is about.
     ///
     /// # Panics
     ///
@@ -35,7 +35,7 @@ impl<'scene> Session<'scene> {
         self.run_with(about, line, |tool| tool)
     }
 
-    /// The same, of a tool that gets something more, such as a variable.
+    /// Types a command line as [`Self::run`] does, for a tool that gets something more, such as a variable.
     ///
     /// # Panics
     ///

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use ptest::{Canary, Engine};
 
-/// The example's folder.
+/// Returns the example's folder.
 #[must_use]
 pub fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the root").join("examples/shop")

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// Who signs, as the registry knows it.
+/// The signer's name, as the registry knows it.
 pub(crate) const ISSUER: &str = "pbuild-test-tokens";
 /// For whom tokens are.
 pub(crate) const SERVICE: &str = "pbuild-test-registry";
@@ -21,7 +21,7 @@ pub(crate) const SERVICE: &str = "pbuild-test-registry";
 /// A request that the service answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRequest {
-    /// The way of it: `basic`, `password`, `refresh_token`, or `nobody`.
+    /// How the token was asked for: `basic`, `password`, `refresh_token`, or `nobody`.
     pub way: String,
     /// The scopes, as they were asked for.
     pub scopes: Vec<String>,
@@ -38,8 +38,8 @@ pub struct TokenService {
 }
 
 impl TokenService {
-    /// Starts it for one user at an address of this machine. The key and its certificate, which the registry must trust, are written to the folder as
-    /// `token.key` and `token.pem`. A refresh token is the password.
+    /// Starts it for one user at an address of this machine. The key and its certificate, which the registry must
+    /// trust, are written to the folder as `token.key` and `token.pem`. A refresh token is the password.
     #[must_use]
     pub fn start(folder: &Path, host: IpAddr, user: &str, password: &str) -> Self {
         let listener = TcpListener::bind((host, 0)).expect("a port");
@@ -48,14 +48,14 @@ impl TokenService {
         let (own, user, password) = (service.clone(), user.to_owned(), password.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // Whoever goes away early is no concern of the others.
+                // A client that goes away early is no concern of the others.
                 let _ = own.answer(client, &user, &password);
             }
         });
         service
     }
 
-    /// What the registry's challenge names.
+    /// The address that the registry's challenge names.
     #[must_use]
     pub fn realm(&self) -> String {
         format!("http://{}/token", self.address)
@@ -67,7 +67,7 @@ impl TokenService {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A token that allows these scopes, such as `repository:team/shop:pull,push`.
+    /// Makes a token that allows these scopes, such as `repository:team/shop:pull,push`.
     #[must_use]
     pub fn token(&self, scopes: &[String]) -> String {
         let access: Vec<Value> = scopes
@@ -134,7 +134,7 @@ impl TokenService {
     }
 }
 
-/// The pairs of a query or a form.
+/// Splits the pairs of a query or a form.
 fn pairs(text: &str) -> Vec<(String, String)> {
     let meant =
         |text: &str| percent_encoding::percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
@@ -160,7 +160,7 @@ impl Signer {
         Self { key: folder.join("token.key"), certificate }
     }
 
-    /// A JSON web token (RFC 7519) with an RS256 signature.
+    /// Makes a JSON web token (RFC 7519) with an RS256 signature.
     fn sign(&self, claims: &Value) -> String {
         let header = json!({"typ": "JWT", "alg": "RS256", "x5c": [self.certificate]});
         let text = [header, claims.clone()].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");

@@ -6,7 +6,7 @@ fn audit(scene: &Scene, token: &str, arguments: &[&str]) -> Outcome {
     scene.pbuild().arg("audit").args(["--secret", "id=TOKEN"]).args(arguments).env("TOKEN", token).run()
 }
 
-/// Two layers: one that everybody has, and this one.
+/// Makes an image of two layers: one that everybody has, and this one.
 fn image(layer: Layer, compression: Compression) -> Image {
     let base = Layer::new().file("etc/hostname", "host\n");
     Image::new().packed_layer(base, compression, "COPY hostname /etc").packed_layer(layer, compression, "RUN make")

@@ -17,14 +17,14 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/test"))
 }
 
-/// An archive that leaks, or not, in the scene's project.
+/// Writes an archive that leaks, or not, into the scene's project.
 fn archive(scene: &Scene, token: Option<&Canary>) -> PathBuf {
     let content = token.map_or("clean", Canary::text);
     let tar = Image::new().layer(Layer::new().file("srv/conf", content), "RUN make").docker_oci("shop:1").tar();
     scene.write_secret("image.tar", tar)
 }
 
-/// `PATH` with the tool under test before everything else.
+/// Makes a `PATH` with the tool under test before everything else.
 fn path() -> String {
     format!("{}:{}", variable("PBUILD_TEST_BINARIES"), variable("PATH"))
 }

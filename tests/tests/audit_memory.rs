@@ -80,7 +80,7 @@ fn a_forged_digest_of_a_clean_layer_is_searched_in_full() {
     audit(&scene, &token, &["docker-archive:forged.tar"]).expect_code(10).expect_stdout("/srv/conf");
 }
 
-/// Whoever can write to the folder, and has not the key, cannot make a layer known.
+/// A user who can write to the folder, and has not the key, cannot make a layer known.
 #[test]
 fn what_somebody_else_wrote_into_the_memory_counts_for_nothing() {
     let scene = Scene::new();

@@ -13,7 +13,7 @@ fn audit(scene: &Scene, token: &Canary, arguments: &[&str]) -> Outcome {
     scene.pbuild().args(["audit", "--secret", "id=TOKEN"]).args(arguments).env("TOKEN", token.text()).run()
 }
 
-/// Layers of every state, and names that try every format.
+/// Makes an image with layers of every state, and names that try every format.
 fn image(scene: &Scene, token: &Canary) -> PathBuf {
     let value = token.text();
     let hostile = b"srv/\"quote' <script>alert(1)</script>\n\x1b[31m\xff";
@@ -104,7 +104,8 @@ fn every_format_is_written_at_once_and_people_still_read_text() {
     }
 }
 
-/// Images that are searched with every outcome: `image.tar` with the value, `clean.tar`, and `cut.tar`, which ends early.
+/// Makes images that are searched with every outcome: `image.tar` with the value, `clean.tar`, and `cut.tar`, which
+/// ends early.
 fn images(scene: &Scene) -> Canary {
     let token = scene.oracle().token("TOKEN");
     image(scene, &token);

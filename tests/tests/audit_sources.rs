@@ -16,7 +16,7 @@ fn audit(scene: &Scene, token: &Canary, arguments: &[&str]) -> Outcome {
     audit.args(arguments).env("TOKEN", token.text()).run()
 }
 
-/// An image that has the value wherever a layer can have it.
+/// Makes an image that has the value wherever a layer can have it.
 fn image(token: &Canary, compression: Compression) -> Image {
     let value = token.text();
     let base = Layer::new().directory("etc").file("etc/hostname", "host\n").file("etc/base", "b".repeat(70_000));
@@ -44,7 +44,7 @@ fn unpack(scene: &Scene, name: &str, archive: &Archive) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
-/// What was found where, without the words that only say how it was reached.
+/// Lists what was found where, without the words that only say how the image was reached.
 fn findings(outcome: &Outcome) -> Vec<Value> {
     let report = outcome.json();
     assert_eq!(report["not_searched"], json!([]), "{report}");
@@ -166,7 +166,7 @@ fn the_engine_s_own_files_and_its_export_tell_the_same(engine: &Engine) {
     );
 }
 
-/// A socket of the test's own that leads to the engine's.
+/// Opens a socket of the test's own that leads to the engine's.
 fn proxy(scene: &Scene, docker_host: &str) -> String {
     let path = scene.temporary().join("proxy.sock");
     let target = docker_host.trim_start_matches("unix://").to_owned();
@@ -269,7 +269,8 @@ fn a_registry_of_this_machine_may_speak_without_tls_and_a_digest_is_held_to() {
     assert_eq!(findings(audit(&scene, &token, &[&by_digest]).expect_code(10)), expected);
 }
 
-/// As the registries of most services do it: whoever has credentials fetches a token with them, for this repository alone.
+/// As the registries of most services do it: whoever has credentials fetches a token with them, for this repository
+/// alone.
 #[test]
 fn a_registry_with_a_token_service_tells_the_same() {
     let engine = Engine::get(Flavour::Modern);

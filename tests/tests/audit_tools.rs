@@ -1,5 +1,5 @@
-//! Archives as the usual tools write them, and our own as those tools read them: neither our readers nor the generators of our
-//! tests speak a dialect of their own.
+//! Archives as the usual tools write them, and our own as those tools read them: neither our readers nor the generators
+//! of our tests speak a dialect of their own.
 
 use std::fs;
 use std::path::Path;
@@ -23,8 +23,8 @@ fn shell(folder: &Path, line: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// How each tool packs the folder `in`, which holds one file `one` with the value and others; and the place that an audit
-/// names.
+/// How each tool packs the folder `in`, which holds one file `one` with the value and others; and the place that an
+/// audit names.
 const PACKERS: &[(&str, &str, &str)] = &[
     ("gnu.tar", "tar -C in --format=gnu -cf out/gnu.tar .", "/gnu.tar!./one"),
     ("pax.tar", "tar -C in --format=pax -cf out/pax.tar one two", "/pax.tar!one"),
@@ -137,8 +137,8 @@ fn the_usual_tools_read_what_tests_are_made_of() {
     assert_eq!(shell(&scene.project(), line), text);
 }
 
-/// A12: databases are searched as the bytes they are. Long rows of SQLite lie in pages that a number divides, so what a page
-/// cuts is not found, as docs/limits.md says; everything else is, rows that were deleted too.
+/// A12: databases are searched as the bytes they are. Long rows of SQLite lie in pages that a number divides, so what a
+/// page cuts is not found, as docs/limits.md says; everything else is, rows that were deleted too.
 #[test]
 fn rows_of_sqlite_are_found_but_for_those_that_a_page_cuts() {
     let scene = Scene::new();

@@ -1,17 +1,17 @@
-//! `--cache-from` and `--cache-to`, with a real registry: what is read spares steps and is searched, and nothing that nobody
-//! searched is written.
+//! `--cache-from` and `--cache-to`, with a real registry: what is read spares steps and is searched, and nothing that
+//! nobody searched is written.
 
 use acceptance::{ImageName, PATIENCE, Registry, WHOLE, becomes, build, prune, records};
 use ptest::{Engine, Flavour, Scene};
 
-/// A step whose result tells whether it ran again, and the text by which its records are found.
+/// Makes a step whose result tells whether it ran again, and the text by which its records are found.
 fn random(image: &ImageName<'_>) -> (String, String) {
     let mark = format!("/random-{}", image.as_str().replace(['/', ':'], "-"));
     (format!("RUN head -c 30 /dev/urandom | md5sum > {mark}\n"), mark)
 }
 
-/// Takes from the engine all that could answer for the step. Returns whether nothing of it is left: BuildKit lets go of what
-/// a build used some time after its end.
+/// Takes from the engine all that could answer for the step. Returns whether nothing of it is left: BuildKit lets go of
+/// what a build used some time after its end.
 fn forget(engine: &Engine, image: &ImageName<'_>, pushed: &str, mark: &str) -> bool {
     for name in [image.as_str(), pushed] {
         let _ = engine.try_docker(&["image", "rm", "--force", name]);
@@ -118,7 +118,8 @@ fn a_cache_beside_the_image_is_for_builds_without_secrets() {
         .expect_code(0);
 }
 
-/// A folder keeps what steps made: it is written without secrets, and read with and without. One that is not there is told.
+/// A folder keeps the results of steps: it is written without secrets, and read with and without. A folder that is not
+/// there is reported.
 #[test]
 fn a_cache_in_a_folder_answers_for_steps() {
     let engine = Engine::get(Flavour::Containerd);

@@ -9,7 +9,7 @@ fn ask(scene: &Scene, words: &[&str]) -> Outcome {
     scene.pbuild().arg("build").args(words).arg(".").run()
 }
 
-/// An answer, without the operation that read the Dockerfile: the session's id stands in it.
+/// Reads an answer, without the operation that read the Dockerfile: the session's id stands in it.
 fn json(text: &str) -> Value {
     let mut answer: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
     for source in answer["sources"].as_array_mut().into_iter().flatten() {

@@ -8,7 +8,7 @@ use ptest::{Canary, Engine, Flavour, Outcome, Scene};
 
 on_every_engine!(an_archive_on_standard_input_is_the_context, flags_of_steps_mean_what_docker_means);
 
-/// A tar archive of these files.
+/// Makes a tar archive of these files.
 fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, text) in files {
@@ -255,7 +255,7 @@ fn a_step_signs_with_a_key_file_that_it_never_sees() {
     assert!(acceptance::becomes(acceptance::PATIENCE, || agents_of(&scene) == before), "the agents ended");
 }
 
-/// How many agents have their socket in a folder of the scene.
+/// Counts the agents that have their socket in a folder of the scene.
 fn agents_of(scene: &Scene) -> usize {
     let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
     let folder = scene.temporary();

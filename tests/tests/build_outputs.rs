@@ -15,7 +15,7 @@ on_every_engine!(
     a_place_that_cannot_be_written_to_is_told_first,
 );
 
-/// Files of every kind, made by a step that has the secret; the marks make each test's layers its own.
+/// Makes files of every kind, by a step that has the secret; the marks make each test's layers its own.
 fn dockerfile(mark: &str) -> String {
     format!(
         "FROM busybox AS made\n\
@@ -31,12 +31,12 @@ fn mark(engine: &Engine, test: &str) -> String {
     format!("{test}-{:?}-{}", engine.flavour(), std::process::id())
 }
 
-/// What a folder holds: kinds, modes, links and contents, without the folder's own.
+/// Lists what a folder holds: kinds, modes, links and contents, without the folder's own.
 fn listed(folder: &Path) -> BTreeMap<String, String> {
     walked(folder, |_| String::new())
 }
 
-/// The same with times to the nanosecond.
+/// Lists what a folder holds, as [`listed`] does, with times to the nanosecond.
 fn listed_with_times(folder: &Path) -> BTreeMap<String, String> {
     walked(folder, |metadata| format!("{}.{}", metadata.mtime(), metadata.mtime_nsec()))
 }
@@ -69,7 +69,7 @@ fn build<'a>(scene: &'a Scene, token: &str, outputs: &[&str]) -> Tool<'a> {
     scene.pbuild().arg("build").args(outputs).args(["--secret", "id=TOKEN", "."]).env("TOKEN", token)
 }
 
-/// Names in the project's folder, so that what is left over is seen.
+/// Lists the names in the project's folder, so that leftovers are seen.
 fn names(scene: &Scene) -> Vec<String> {
     let entries = fs::read_dir(scene.project()).expect("the project").flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
@@ -237,8 +237,8 @@ fn archives_of_images_are_docker_s_own_and_come_several_at_once() {
     assert_ne!(provenance, index["manifests"][0]["digest"]);
 }
 
-/// `tar=false`: a folder becomes a layout when the search is done, a second image joins the first, and a leak leaves all as it
-/// was.
+/// `tar=false`: a folder becomes a layout when the search is done, a second image joins the first, and a leak leaves
+/// all as it was.
 #[test]
 fn a_folder_is_a_layout_that_images_join() {
     let engine = Engine::get(Flavour::Containerd);

@@ -143,7 +143,8 @@ fn a_full_registry_has_no_half_of_an_image() {
     push.run(&["--push", "--load"]).expect_code(2);
 }
 
-/// A registry whose tokens a service gives: one that has expired there is told with what renews it, and a good one pushes.
+/// A registry whose tokens a service gives: one that has expired there is told with what renews it, and a good one
+/// pushes.
 #[test]
 fn an_expired_token_is_told_and_a_good_one_pushes() {
     let engine = Engine::get(Flavour::Modern);

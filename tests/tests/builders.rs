@@ -29,7 +29,7 @@ impl Shop {
         Self { scene, keeper, maker, token }
     }
 
-    /// Steps that no other test has.
+    /// Writes a Dockerfile of steps that no other test has.
     fn dockerfile(&self, mark: &str, leak: &str) {
         let text = format!(
             "FROM scratch\nADD base.tar /\nRUN test -n \"$TOKEN\"; echo {mark}-{} > /made{leak}\nCMD [\"cat\", \"/made\"]\n",
@@ -47,7 +47,7 @@ impl Shop {
         self.scene.home().join(".docker/buildx")
     }
 
-    /// The real `docker buildx`, with the scene's own builders.
+    /// Runs the real `docker buildx`, with the scene's own builders.
     fn buildx(&self, arguments: &[&str]) -> Output {
         let mut command = ptest::program("PBUILD_TEST_BUILDX");
         command.args(arguments).env("DOCKER_HOST", self.keeper.docker_host()).env("BUILDX_CONFIG", self.store());

@@ -1,12 +1,13 @@
-//! `docs/cases.md` says what each case of bad input and of faults is about. Every case there has a test that names it, in its own
-//! name (`…_d4`) or in a comment beside it (`D4`), or a line in `docs/limits.md` that says why not; and whatever the sources cite
-//! is on the page.
+//! `docs/cases.md` says what each case of bad input and of faults is about. Every case there has a test that names it,
+//! in its own name (`…_d4`) or in a comment beside it (`D4`), or a line in `docs/limits.md` that says why not; and
+//! whatever the sources cite is on the page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What no test names, because every one of them holds it: the oracle that searches each run, and the properties of masking.
+/// What no test names, because every one of them holds it: the oracle that searches each run, and the properties of
+/// masking.
 const EVERYWHERE: [&str; 2] = ["P1", "P2"];
 
 fn root() -> PathBuf {
@@ -28,7 +29,7 @@ fn rust_sources() -> Vec<PathBuf> {
     found
 }
 
-/// The part of a source that is tests.
+/// Returns the part of a source that is tests.
 fn tests_of(path: &Path, text: &str) -> String {
     let relative = path.strip_prefix(root()).expect("a path of the house");
     let inside =
@@ -48,7 +49,7 @@ fn is_case(word: &str) -> bool {
         && characters.all(|digit| digit.is_ascii_digit())
 }
 
-/// The cases that one line names: words of a comment, or the parts of a function's name.
+/// Finds the cases that one line names: words of a comment, or the parts of a function's name.
 fn named(line: &str) -> Vec<String> {
     let line = line.trim_start();
     let comment = line.split_once("//").map(|(_, comment)| comment).unwrap_or_default();
@@ -61,7 +62,7 @@ fn named(line: &str) -> Vec<String> {
     words.chain(name.split('_').filter(|part| is_case(part)).map(str::to_owned)).collect()
 }
 
-/// The cases of the page: what each is about.
+/// Reads the cases of the page, and the subject of each.
 fn catalogue() -> BTreeMap<String, String> {
     let page = fs::read_to_string(root().join("docs/cases.md")).expect("docs/cases.md");
     let row = |line: &str| {
@@ -74,7 +75,7 @@ fn catalogue() -> BTreeMap<String, String> {
     cases
 }
 
-/// The cases that sources cite, and where: all of the text, or tests alone.
+/// Finds the cases that sources cite, and where: all of the text, or tests alone.
 fn cited(part: impl Fn(&Path, &str) -> String) -> BTreeMap<String, BTreeSet<String>> {
     let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for path in rust_sources().into_iter().filter(|path| !path.ends_with("tests/tests/cases.rs")) {
@@ -86,7 +87,7 @@ fn cited(part: impl Fn(&Path, &str) -> String) -> BTreeMap<String, BTreeSet<Stri
     places
 }
 
-/// The cases that `docs/limits.md` has in brackets.
+/// Reads the cases that `docs/limits.md` has in brackets.
 fn limited() -> BTreeSet<String> {
     let limits = fs::read_to_string(root().join("docs/limits.md")).expect("docs/limits.md");
     let brackets = limits.split('[').skip(1).filter_map(|rest| rest.split_once(']')).map(|(inside, _)| inside);

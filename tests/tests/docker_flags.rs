@@ -7,7 +7,7 @@ use std::path::Path;
 use acceptance::{ImageName, on_every_engine};
 use ptest::{Engine, Flavour, Scene};
 
-/// The long flags of a help text.
+/// Finds the long flags of a help text.
 fn flags(help: &str) -> BTreeSet<String> {
     let flag = |line: &str| {
         let word = line.split_whitespace().find(|word| word.starts_with("--"))?;
@@ -18,7 +18,7 @@ fn flags(help: &str) -> BTreeSet<String> {
     help.lines().filter_map(flag).collect()
 }
 
-/// The table of the page: what is said of each flag.
+/// Reads the table of the page: the words about each flag.
 fn table(page: &str) -> BTreeMap<String, String> {
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| `--")?.split('|');

@@ -1,5 +1,5 @@
-//! Ways to write a Dockerfile: whatever BuildKit reads as a step gets its secrets, and what it refuses is told in its own
-//! words, with the user's own lines.
+//! Ways to write a Dockerfile: whatever BuildKit reads as a step gets its secrets, and what it refuses is told in its
+//! own words, with the user's own lines.
 
 use acceptance::ImageName;
 use ptest::{Canary, Engine, Flavour, Outcome, Scene};
@@ -37,8 +37,8 @@ fn every_way_to_write_a_step_sees_the_secrets() {
     }
 }
 
-/// A line that is too long, words that are none, a step that fails behind comments and continuations: the file's own line
-/// is named, whatever was injected (F8, F17, F19).
+/// A line that is too long, words that are none, a step that fails behind comments and continuations: the file's own
+/// line is named, whatever was injected (F8, F17, F19).
 #[test]
 fn what_is_refused_is_told_with_the_user_s_own_lines() {
     let engine = Engine::get(Flavour::Modern);

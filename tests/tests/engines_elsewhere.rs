@@ -108,7 +108,7 @@ impl<'engine> Sshd<'engine> {
         told.lines().next().and_then(|line| line.rsplit(':').next()).expect("a port").trim().to_owned()
     }
 
-    /// Our ssh with a configuration of its own, and the folder in which it is found before the real one.
+    /// Writes our ssh with a configuration of its own, and returns the folder in which it is found before the real one.
     fn client(&self, key: &str, knows_the_host: bool) -> PathBuf {
         let bin = self.folder.join(format!("bin-{key}-{knows_the_host}"));
         fs::create_dir(&bin).expect("a folder");

@@ -177,7 +177,7 @@ fn following_the_advice_gives_exactly_the_needed_steps_the_secret(engine: &Engin
 
 on_every_engine!(following_the_advice_gives_exactly_the_needed_steps_the_secret);
 
-/// The search path with the tools under test before all others.
+/// Makes a search path with the tools under test before all others.
 fn path_with_tools() -> String {
     let tools = std::env::var("PBUILD_TEST_BINARIES").unwrap_or_else(|_| {
         let test = std::env::current_exe().expect("a test is a file");

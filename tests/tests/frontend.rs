@@ -1,4 +1,5 @@
-//! The frontend image, through docker's own doors: one line in the Dockerfile, or a build argument, and no client of ours.
+//! The frontend image, through docker's own doors: one line in the Dockerfile, or a build argument, and no client of
+//! ours.
 //!
 //! `scripts/test` makes the image of the workspace and loads it into every engine.
 
@@ -38,7 +39,8 @@ impl<'engine> Docker<'engine> {
         Self { engine, scene: Scene::on(engine) }
     }
 
-    /// Writes the Dockerfile with a syntax line of these words, and marks its first step, so that no other test's cache answers.
+    /// Writes the Dockerfile with a syntax line of these words, and marks its first step, so that no other test's cache
+    /// answers.
     fn dockerfile(&self, words: &str, text: &str) {
         self.scene.write("Dockerfile", format!("# syntax={IMAGE} {words}\n{text}"));
     }
@@ -52,13 +54,13 @@ impl<'engine> Docker<'engine> {
             command.env(name, canary.text());
         }
         let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
-        // Whatever docker shows holds no value, a leak's message least of all.
+        // Docker shows no value, and least of all in the message of a leak.
         self.scene.oracle().check_bytes("standard output", &output.stdout);
         self.scene.oracle().check_bytes("standard error", &output.stderr);
         Said(output)
     }
 
-    /// `docker buildx build` of the scene's project, with these variables as secrets.
+    /// Runs `docker buildx build` of the scene's project, with these variables as secrets.
     fn build(&self, arguments: &[&str], secrets: &[(&str, &Canary)]) -> Said {
         let secret_flags: Vec<String> = secrets.iter().map(|(name, _)| format!("--secret=id={name}")).collect();
         let mut words = vec!["build", "--progress", "plain"];
@@ -111,7 +113,7 @@ impl Said {
     }
 }
 
-/// The engine's own words of an image that a build may change.
+/// Asks for the engine's own words about an image that a build may change.
 fn inspected(image: &ImageName<'_>) -> Value {
     let told = String::from_utf8(image.told_by_the_engine()).expect("JSON and a table");
     let (json, history) = told.split_once("\n]\n").expect("a list, then the history");

@@ -23,7 +23,7 @@ on_every_engine!(
     what_a_base_hides_is_found_with_audit_base_full,
 );
 
-/// What docker makes of the same project; nothing stops a leak there.
+/// Builds the same project with docker; nothing stops a leak there.
 fn build_with_docker(scene: &Scene, engine: &Engine, image: &ImageName<'_>, token: &Canary) {
     let value = scene.temporary().join("value");
     std::fs::write(&value, token.text()).expect("a file of the test");
@@ -33,12 +33,12 @@ fn build_with_docker(scene: &Scene, engine: &Engine, image: &ImageName<'_>, toke
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 }
 
-/// `RUN` with the value in `$TOKEN`, for docker and for us, on engines of every age.
+/// Writes a `RUN` with the value in `$TOKEN`, for docker and for us, on engines of every age.
 fn run(command: &str) -> String {
     format!("RUN --mount=type=secret,id=TOKEN TOKEN=$(cat /run/secrets/TOKEN) && {command}\n")
 }
 
-/// One step for each way in which a value gets into an image.
+/// Writes one step for each way in which a value gets into an image.
 fn corpus() -> String {
     let steps = [
         "mkdir -p /etc/app && echo \"url=http://u:$TOKEN@h/\" > /etc/app/conf",
@@ -76,7 +76,7 @@ fn both_ways_find_the_same(engine: &Engine) {
     assert!(!gate.stderr().contains(WHOLE), "{gate:?}");
     assert!(!image.exists());
 
-    // Of the same length, so that it stands at the same places.
+    // The planted value has the same length, so that it stands at the same places.
     let planted = scene.oracle().planted("TOKEN");
     build_with_docker(&scene, engine, &image, &planted);
     let archive = scene.temporary().join("image.tar");
@@ -110,7 +110,7 @@ fn both_ways_find_the_same(engine: &Engine) {
     gate.expect_stderr("Dockerfile:3").expect_stderr("Dockerfile:18").expect_stderr("deleted in");
 }
 
-/// The findings of a refused build: place, offset in content, form.
+/// Lists the findings of a refused build: place, offset in content, form.
 fn told(outcome: &Outcome) -> BTreeSet<String> {
     let line = |line: &str| {
         let place = line.trim_start().strip_prefix("TOKEN  in ")?;
@@ -168,8 +168,9 @@ fn clean_builds_of_every_sort_are_proven_in_the_builder(engine: &Engine) {
     }
 }
 
-/// One step of BuildKit may have several results. The image is built on the one that leaks, and whoever asks for the step
-/// gets the other one: without a look at what the states are made of, a file that a later step deletes would be missed.
+/// One step of BuildKit may have several results. The image is built on the one that leaks, and whoever asks for the
+/// step gets the other one: without a look at what the states are made of, a file that a later step deletes would be
+/// missed.
 fn a_sibling_of_what_was_built_does_not_speak_for_it(engine: &Engine) {
     let scene = Scene::on(engine);
     let (leaked, other) = (scene.oracle().token("LEAKED"), scene.oracle().token("OTHER"));
@@ -216,7 +217,8 @@ fn a_new_run_of_a_known_step_is_searched_again(engine: &Engine) {
     build(&scene, &image, &leaked, &[]).run().expect_code(10).expect_stderr("/x");
 }
 
-/// After a leak its files are gone from the engine's disk, and with `--keep-leaked-cache` they are there to be looked at.
+/// After a leak its files are gone from the engine's disk, and with `--keep-leaked-cache` they are there to be looked
+/// at.
 fn nothing_of_a_leak_stays_unless_it_is_kept(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
@@ -239,7 +241,8 @@ fn nothing_of_a_leak_stays_unless_it_is_kept(engine: &Engine) {
     }
 }
 
-/// Another build may use what a refused one leaves, and BuildKit itself lets go of it in its own time: it is waited for.
+/// Another build may use what a refused one leaves, and BuildKit itself lets go of it in its own time: it is waited
+/// for.
 #[test]
 fn what_holds_a_value_is_waited_for() {
     let engine = Engine::get(Flavour::Modern);
@@ -311,8 +314,8 @@ fn a_base_is_searched_once_for_each_set_of_secrets(engine: &Engine) {
     build(&scene, &image, &token, &[]).run().expect_code(10).expect_stderr("/etc/new.conf");
 }
 
-/// A file that an upper layer of the base deletes is in the base all the same: the gate does not see it, and says how far
-/// it looked; `--audit-base full` finds it.
+/// A file that an upper layer of the base deletes is in the base all the same: the gate does not see it, and says how
+/// far it looked; `--audit-base full` finds it.
 fn what_a_base_hides_is_found_with_audit_base_full(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().planted("TOKEN");
@@ -366,7 +369,7 @@ impl Line {
         format!("unix://{}", self.folder.path().join("engine.sock").display())
     }
 
-    /// No connection is left, and none can be made.
+    /// Ends every connection, so that none is left and none can be made.
     fn cut(&self) {
         std::fs::remove_file(self.folder.path().join("engine.sock")).expect("the socket is ours");
         for stream in self.open.lock().expect("nobody panics with it").drain(..) {

@@ -1,5 +1,5 @@
-//! What stands around the search in the builder: a scanner of somebody else's, builds at the same time, several platforms,
-//! what leaves by other ways, and what people see of it.
+//! What stands around the search in the builder: a scanner of somebody else's, builds at the same time, several
+//! platforms, what leaves by other ways, and what people see of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use ptest::{Engine, Flavour, Scene};
 
 on_every_engine!(builds_at_the_same_time_are_told_apart, an_attribute_alone_is_a_change);
 
-/// A step that sets nothing but an extended attribute leaves size, time and content as they were: differs that look at these
-/// see no change.
+/// A step that sets nothing but an extended attribute leaves size, time and content as they were: differs that look at
+/// these see no change.
 fn an_attribute_alone_is_a_change(engine: &Engine) {
     let scene = Scene::on(engine);
     let token = scene.oracle().token("TOKEN");
@@ -29,7 +29,7 @@ fn an_attribute_alone_is_a_change(engine: &Engine) {
     assert!(!image.exists());
 }
 
-/// The scanner that a `pbuild` brings along: a second program in its own.
+/// Finds the scanner in a `pbuild`, which brings it along as a second program in its own.
 fn scanner_in(program: &[u8]) -> std::ops::Range<usize> {
     let is_start = |at: &usize| program[*at..].starts_with(b"\x7fELF\x02\x01\x01");
     let number = |at: usize, bytes: usize| -> usize {
@@ -42,7 +42,7 @@ fn scanner_in(program: &[u8]) -> std::ops::Range<usize> {
     start..start + sections + size * count
 }
 
-/// Where the builder keeps a program that has exactly these bytes.
+/// Finds where the builder keeps a program that has exactly these bytes.
 fn kept_by_the_builder(root: &Path, program: &[u8]) -> PathBuf {
     let found = std::process::Command::new("find")
         .arg(root)
@@ -54,8 +54,8 @@ fn kept_by_the_builder(root: &Path, program: &[u8]) -> PathBuf {
     PathBuf::from(paths.find(is_it).expect("the scanner is in the builder"))
 }
 
-/// The builder's cache holds another program under the scanner's key, as after a build with somebody's `--cache-from`. It
-/// gets no value, and its word does not count, although this one would even do the same.
+/// The builder's cache holds another program under the scanner's key, as after a build with somebody's `--cache-from`.
+/// It gets no value, and its word does not count, although this one would even do the same.
 #[test]
 fn a_replaced_scanner_is_not_believed() {
     let engine = Engine::get(Flavour::Modern);
@@ -94,7 +94,8 @@ fn make_runnable(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("the file is ours");
 }
 
-/// Two builds of the same steps but the last: the one that leaks is refused with all that is its own, the other one is whole.
+/// Two builds of the same steps but the last: the one that leaks is refused with all that is its own, the other one is
+/// whole.
 fn builds_at_the_same_time_are_told_apart(engine: &Engine) {
     let (clean, leaking) = (Scene::on(engine), Scene::on(engine));
     let token = leaking.oracle().token("TOKEN");
@@ -115,8 +116,8 @@ fn builds_at_the_same_time_are_told_apart(engine: &Engine) {
     assert_eq!(good.run(&["cat", "/shared", "/two", "/last"]), format!("{}\ntwo\ngood\n", good.as_str()));
 }
 
-/// BuildKit puts linked copies in a row together into one snapshot (containerd's store alone does; elsewhere `--link` is a
-/// copy like others): each of them is searched, and that they are the image is proven without an export.
+/// BuildKit puts linked copies in a row together into one snapshot (containerd's store alone does; elsewhere `--link`
+/// is a copy like others): each of them is searched, and that they are the image is proven without an export.
 #[test]
 fn linked_copies_in_a_row_are_proven_in_the_builder() {
     let engine = Engine::get(Flavour::Containerd);
@@ -133,7 +134,7 @@ fn linked_copies_in_a_row_are_proven_in_the_builder() {
         outcome.expect_code(0);
         assert!(!outcome.stderr().contains(WHOLE), "{base}: {outcome:?}");
     }
-    // One that covers what another one wrote hides it, so that the export tells.
+    // A copy that covers what another copy wrote hides it, so that only the export shows it.
     scene.write("Dockerfile", format!("FROM busybox\n{copies}COPY --link two /srv/deep/one\n"));
     build(&scene, &image, &token, &[]).run().expect_code(0).expect_stderr(WHOLE);
     // What it holds was searched for the same secret just now.
@@ -177,8 +178,8 @@ fn several_platforms_are_proven_in_the_builder() {
     assert!(!outcome.stderr().contains(WHOLE), "{outcome:?}");
 }
 
-/// Provenance comes into being on export, after the search in the builder: it is read back, and an image whose provenance
-/// holds a value gets no name. Here it names a base image whose tag two arguments make together.
+/// Provenance comes into being on export, after the search in the builder: it is read back, and an image whose
+/// provenance holds a value gets no name. Here it names a base image whose tag two arguments make together.
 #[test]
 fn provenance_is_read_back_before_the_image_has_a_name() {
     let engine = Engine::get(Flavour::Containerd);

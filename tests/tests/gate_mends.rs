@@ -1,4 +1,4 @@
-//! The mends that come with a leak: whoever does what they say has a clean build.
+//! The mends that come with a leak: a user who follows them has a clean build.
 
 use acceptance::{ImageName, build};
 use ptest::{Engine, Flavour, Outcome, Scene};
@@ -110,7 +110,7 @@ const MENDS: [Mend; 16] = [
     },
 ];
 
-/// The steps over stand-ins for the programs, which do nothing.
+/// Writes the steps over stand-ins for the programs, which do nothing.
 fn dockerfile(image: &ImageName<'_>, step: impl Fn(&Mend) -> &'static str) -> String {
     let programs = "pip npm yarn twine composer gradle cargo git app";
     let mut text = format!(
@@ -123,7 +123,7 @@ fn dockerfile(image: &ImageName<'_>, step: impl Fn(&Mend) -> &'static str) -> St
     text
 }
 
-/// The lines of a refusal about one place: from its finding to the next.
+/// Returns the lines of a refusal about one place: from its finding to the next.
 fn told_about(outcome: &Outcome, place: &str) -> String {
     let is_finding = |line: &str| line.trim_start().starts_with("TOKEN  in ");
     let place = format!("{place}, ");

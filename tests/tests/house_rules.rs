@@ -13,7 +13,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The cells of every row of the Markdown table that follows the heading.
+/// Reads the cells of every row of the Markdown table that follows the heading.
 fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let (_, section) = document.split_once(heading).unwrap_or_else(|| panic!("no section {heading:?}"));
     section
@@ -25,7 +25,7 @@ fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The words in backticks of one cell.
+/// Finds the words in backticks of one cell.
 fn words(cell: &str) -> BTreeSet<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -48,7 +48,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("cargo prints UTF-8")
 }
 
-/// Everything that a crate links in the end, build scripts' own needs and tests left out.
+/// Lists everything that a crate links in the end, build scripts' own needs and tests left out.
 fn linked(package: &str) -> BTreeSet<String> {
     cargo(&["tree", "--offline", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"])
         .lines()
@@ -271,8 +271,9 @@ fn no_module_hides_a_second_noun() {
     }
 }
 
-/// Flags are read in one place of each tool and turned into checked types there: nothing behind it names clap or a struct that
-/// clap fills. `pbuild` turns them in `plan`, `prun` in `command` itself; a crate's roots hand one to the other.
+/// Flags are read in one place of each tool and turned into checked types there: nothing behind it names clap or a
+/// struct that clap fills. `pbuild` turns them in `plan`, `prun` in `command` itself; a crate's roots hand one to the
+/// other.
 #[test]
 fn nothing_behind_the_command_line_knows_its_flags() {
     let mut found = Vec::new();
@@ -299,7 +300,8 @@ fn nothing_behind_the_command_line_knows_its_flags() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// The sources of a crate by module, such as `output::destination`; its roots are left out, and so are modules of tests.
+/// Lists the sources of a crate by module, such as `output::destination`; its roots are left out, and so are modules of
+/// tests.
 fn modules(folder: &str) -> BTreeMap<String, String> {
     let source = root().join(folder).join("src");
     let mut modules = BTreeMap::new();
@@ -342,8 +344,8 @@ fn spell_out<'a>(text: &'a str, before: &[&'a str], paths: &mut Vec<Vec<&'a str>
     }
 }
 
-/// The module that a path leads to, read in another one: the longest beginning of the path that is a module. A name that a
-/// module only hands on from a child leads to the child.
+/// The module that a path leads to, read in another one: the longest beginning of the path that is a module. A name
+/// that a module only hands on from a child leads to the child.
 fn resolved(path: &[&str], from: &str, modules: &BTreeMap<String, String>) -> String {
     let mut at: Vec<&str> = if path[0] == "crate" { Vec::new() } else { from.split("::").collect() };
     for name in path.iter().filter(|name| !["crate", "self"].contains(name)) {
@@ -399,7 +401,7 @@ fn named(modules: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String
     named
 }
 
-/// The sets of modules in which each leads to each other one.
+/// Finds the sets of modules in which each leads to each other one.
 fn circles(modules: &BTreeMap<String, String>) -> BTreeSet<BTreeSet<String>> {
     let named = named(modules);
     let reached = |from: &String| {

@@ -48,7 +48,7 @@ fn as_nobody(program: &str) -> Command {
     command
 }
 
-/// An engine that takes a connection and never says a word; tells when one came.
+/// Starts an engine that takes a connection and never says a word; it tells when a connection came.
 fn silent_engine(socket: &Path) -> mpsc::Receiver<()> {
     let listener = UnixListener::bind(socket).expect("a folder of this test's own");
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("a folder of this test's own");

@@ -1,5 +1,5 @@
-//! What a context's ignore file leaves out is what buildx leaves out: trees and files of rules made by chance, from a fixed
-//! beginning, are copied into an image by both, and the images must hold the same.
+//! What a context's ignore file leaves out is what buildx leaves out: trees and files of rules made by chance, from a
+//! fixed beginning, are copied into an image by both, and the images must hold the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -84,8 +84,8 @@ fn an_ignore_file_leaves_out_what_buildx_leaves_out() {
         assert_eq!(told(&ours), told(&theirs), "round {round}, rules {rules:?}");
         for (name, entry) in &ours {
             let their = &theirs[name];
-            // Buildx asks its rules in two ways, which with `!` do not always agree: it lists such a file and then sends
-            // it empty. We send what the file holds; docs/limits.md says so.
+            // Buildx asks its rules in two ways, which with `!` do not always agree: it lists such a file and then
+            // sends it empty. We send what the file holds; docs/limits.md says so.
             assert!(
                 entry.contents == their.contents || their.contents.is_empty() && rules.contains('!'),
                 "round {round}, rules {rules:?}: the contents of {name}"
@@ -103,7 +103,7 @@ struct Entry {
     contents: Vec<u8>,
 }
 
-/// What the layers of an image hold.
+/// Lists what the layers of an image hold.
 fn listing(engine: &Engine, image: &ImageName<'_>) -> BTreeMap<String, Entry> {
     let mut all = BTreeMap::new();
     for member in tar::Archive::new(&engine.docker(&["save", image.as_str()])[..]).entries().expect("an archive") {

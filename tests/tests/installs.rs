@@ -1,6 +1,6 @@
 //! What builds install from private servers, with the real npm, Composer, pip, git and curl: refused without the token,
-//! caught when a tool keeps it, and clean for whoever does what the finding says. The sweep after all tests searches what
-//! the engine then holds for each token, past our own search.
+//! caught when a tool keeps it, and clean for whoever does what the finding says. The sweep after all tests searches
+//! what the engine then holds for each token, past our own search.
 
 use std::process::Command;
 
@@ -208,7 +208,7 @@ fn curl_takes_a_token_from_netrc() {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);
     let token = scene.oracle().token("TOKEN");
-    // Of the answer, what does not hold the token.
+    // Keeps the part of the answer that does not hold the token.
     let ask = "curl --silent --show-error --fail http://private:8080/composer/greeting.zip --output greeting.zip";
     try_install(
         &engine,
@@ -226,7 +226,8 @@ fn curl_takes_a_token_from_netrc() {
     );
 }
 
-/// A key is a secret like others: written where ssh looks for it, it is found; lent by `--ssh`, it signs and is nowhere.
+/// A key is a secret like others: written where ssh looks for it, it is found; lent by `--ssh`, it signs and is
+/// nowhere.
 #[test]
 fn git_clones_a_submodule_over_ssh_with_a_lent_key_and_not_with_a_copied_one() {
     let engine = Engine::get(Flavour::Modern);

@@ -1,5 +1,5 @@
-//! Every JSON that programs read has a schema in `docs/schemas`: what the tools print follows it, and holds no field that it does
-//! not name.
+//! Every JSON that programs read has a schema in `docs/schemas`: what the tools print follows it, and holds no field
+//! that it does not name.
 
 use std::fs;
 use std::path::{Path, PathBuf};

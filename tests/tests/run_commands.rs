@@ -217,7 +217,7 @@ fn restart_replaces_instances_with_what_they_have_and_init_runs_alone() {
     alone.expect_code(0).expect_stdout("[one] first ***APP_KEY***").expect_stderr("init one finished");
     assert!(!alone.stdout().contains("second"));
     app.prun(&["init", "three"]).run().expect_code(2).expect_stderr("there are one, two");
-    // One that fails leaves the instances as they are, and its code is the command's.
+    // An init command that fails leaves the instances as they are, and its code is the command's.
     app.manifest(&(VALKEY.table() + init + RUN));
     app.prun(&["start", "--env-file", "values"]).run().expect_code(1).expect_stderr("init command `two` failed");
     assert!(app.get("/healthz").ends_with("ok\n"));

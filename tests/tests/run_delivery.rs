@@ -4,7 +4,7 @@ use acceptance::service::POSTGRES;
 use acceptance::{App, ImageName};
 use ptest::{Engine, Flavour};
 
-/// An image that is one static program: no shell, no users, no libraries.
+/// Makes an image that is one static program: no shell, no users, no libraries.
 fn from_scratch<'engine>(app: &App<'engine>) -> ImageName<'engine> {
     let engine = app.engine;
     let (image, container) = (ImageName::new(engine, "scratch"), format!("{}-scratch", app.project));

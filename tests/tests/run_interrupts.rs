@@ -59,7 +59,7 @@ fn r7_two_starts_of_one_project_do_not_meet() {
     app.manifest(&round(1));
     let mut first = app.prun(&["start"]).spawn();
     assert!(app.becomes(|| !app.containers().is_empty()), "the first one works");
-    // It waits until the first is through, and finds nothing left to do.
+    // The second start waits until the first is through, and finds nothing left to do.
     app.start().expect_stderr("nothing to change");
     first.wait_for("healthy");
     first.finish().expect_code(0);

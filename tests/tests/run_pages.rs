@@ -1,5 +1,5 @@
-//! The pages about services, rotation, delivery and init commands are followed by the letter: each of their commands runs,
-//! in its order, in one project with the manifests that they show.
+//! The pages about services, rotation, delivery and init commands are followed by the letter: each of their commands
+//! runs, in its order, in one project with the manifests that they show.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use acceptance::App;
 use acceptance::service::POSTGRES;
 use ptest::{Engine, Flavour};
 
-/// The blocks of a kind in a page, also those inside of a list.
+/// Finds the blocks of a kind in a page, also those inside of a list.
 fn blocks(page: &str, kind: &str) -> Vec<String> {
     let fence = format!("```{kind}\n");
     page.split(fence.as_str())
@@ -18,7 +18,7 @@ fn blocks(page: &str, kind: &str) -> Vec<String> {
         .collect()
 }
 
-/// The commands of a page's blocks; `#` is root's prompt.
+/// Finds the commands of a page's blocks; `#` is root's prompt.
 fn commands(page: &str) -> Vec<String> {
     let lines = blocks(page, "console").join("\n");
     let command = |line: &str| line.strip_prefix("$ ").or(line.strip_prefix("# ")).map(str::to_owned);

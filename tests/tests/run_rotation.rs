@@ -17,7 +17,7 @@ each_service!(r9_no_login_fails_while_credentials_rotate_and_r1_a_kill_at_any_st
 struct Busy<'engine> {
     app: App<'engine>,
     service: Service,
-    /// They are removed with it.
+    /// The images of the app, which are removed with it.
     images: [ImageName<'engine>; 2],
 }
 
@@ -30,7 +30,8 @@ impl<'engine> Busy<'engine> {
         busy
     }
 
-    /// Brings up so many instances. They count as soon as they run: what they are for is to log in, not to be waited for.
+    /// Brings up so many instances. They count as soon as they run: what they are for is to log in, not to be waited
+    /// for.
     fn scale(&self, replicas: u32) {
         let [image, talkative] = &self.images;
         let manifest = format!(
@@ -63,7 +64,7 @@ impl<'engine> Busy<'engine> {
         assert!(failed.is_empty(), "{} of {} failed: {:?}", failed.len(), attempts.lines().count(), failed.first());
     }
 
-    /// The old login is refused and the new one opens.
+    /// Checks that the old login is refused and the new one opens.
     #[track_caller]
     fn is_rotated(&self, old: &Login) -> Login {
         let new = self.service.login(&self.app);
@@ -73,7 +74,7 @@ impl<'engine> Busy<'engine> {
         new
     }
 
-    /// Nothing of an interrupted run is left.
+    /// Checks that nothing of an interrupted run is left.
     #[track_caller]
     fn has_no_orphan(&self, replicas: u32) {
         let instances = self.app.instances();
@@ -143,7 +144,7 @@ fn r9_no_login_fails_while_credentials_rotate_and_r1_a_kill_at_any_step_is_finis
     app.check_what_the_engine_tells();
 }
 
-/// The points at which the program can be told to kill itself, from its own source.
+/// Reads from the program's own source the points at which it can be told to kill itself.
 fn points() -> Vec<String> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/prun/src/fault.rs");
     let text = std::fs::read_to_string(source).expect("the list of points");

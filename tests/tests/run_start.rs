@@ -1,5 +1,5 @@
-//! `prun start` on real engines: services with generated credentials, delivery in memory, init, health, ports (R2, R9, R12,
-//! R16).
+//! `prun start` on real engines: services with generated credentials, delivery in memory, init, health, ports (R2, R9,
+//! R12, R16).
 
 use acceptance::{App, on_every_engine};
 use ptest::{Engine, Flavour};
@@ -102,7 +102,7 @@ fn r12_an_app_gets_its_values_and_the_engine_tells_none_of_them(engine: &Engine)
     assert!(!docker_with_input(engine, login("not-the-password")).status.success());
 }
 
-/// The project's name as a role's: see `pcredential`.
+/// Writes the project's name as a role's: see `pcredential`.
 fn database_name(project: &str) -> String {
     project.replace('-', "_").chars().take(28).collect()
 }

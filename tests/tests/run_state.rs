@@ -22,7 +22,7 @@ fn the_second_is_told_who_works_on_the_project_and_readers_do_not_wait_r7_p6() {
     held.lock().expect("nobody works on the project");
     fs::write(&lock, "4711").expect("the lock is a file");
 
-    // Who waited for the lock would end with code 41.
+    // A command that waited for the lock would end with code 41.
     for words in [
         &["ps"][..],
         &["injected"],
@@ -40,7 +40,7 @@ fn the_second_is_told_who_works_on_the_project_and_readers_do_not_wait_r7_p6() {
     drop(held);
     second.finish().expect_code(0).expect_stderr("retired   1");
 
-    // One that waits can be told to stop, and one that waits too long says why.
+    // A command that waits can be told to stop, and one that waits too long says why.
     let held = fs::File::options().write(true).open(&lock).expect("the lock stays");
     held.lock().expect("nobody works on the project");
     let mut third = app.prun(&["stop"]).spawn();
@@ -152,7 +152,7 @@ fn an_image_without_secrets_is_started_as_docker_starts_it() {
     app.prun(&["exec", "--", "sh", "-c", "echo $MODE"]).run().expect_code(0).expect_stdout("quick\n");
     app.prun(&["start", image.as_str()]).run().expect_code(0).expect_stderr("nothing to change");
 
-    // One that ends takes nobody's place, and with a secret everything is as always.
+    // A start whose container ends takes nobody's place, and with a secret everything is as always.
     app.prun(&["start", image.as_str(), "0.3"]).run().expect_code(1).expect_stderr("ended with exit code 0");
     assert_eq!(app.instances(), ["1.1"]);
     let key = app.scene.oracle().token("APP_KEY");

@@ -44,7 +44,7 @@ const EVERYWHERE: &[&str] = &[
 /// What the frontend inside of Docker 28 does not know yet: then both must say so.
 const UNKNOWN_TO_THE_FRONTEND: &[&str] = &["copy-parents", "copy-parents-pivot"];
 
-/// The context of every case, with what a context can hold.
+/// Writes the context of every case, with all that a context can hold.
 fn context(scene: &Scene) {
     for (name, text) in [
         ("app/main.txt", "main\n"),
@@ -83,7 +83,7 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
 }
 
-/// The names of all cases, in order.
+/// Lists the names of all cases, in order.
 fn cases() -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(corpus())
         .expect("the corpus")
@@ -181,7 +181,7 @@ fn compare(engine: &Engine, scene: &Scene, case: &str) {
         if our != their {
             let mut our = entries(our);
             if engine.flavour() == Flavour::Old {
-                // It leaves the places of mounts behind, as docs/limits.md says; busybox has no /run.
+                // The old engine leaves the places of mounts behind, as docs/limits.md says; busybox has no /run.
                 our.retain(|place, _| !["run/", "run/pbuild/"].contains(&place.as_str()));
             }
             assert_eq!(our, entries(their), "{case}: layer {index} with a secret");
@@ -272,7 +272,7 @@ impl Saved {
     }
 }
 
-/// What a layer holds, without times.
+/// Lists what a layer holds, without times.
 fn entries(layer: &[u8]) -> BTreeMap<String, String> {
     let unpacked = if layer.starts_with(&[0x1f, 0x8b]) { gunzip(layer) } else { layer.to_owned() };
     let mut all = BTreeMap::new();
@@ -316,7 +316,7 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// Every case whose place in the list has this remainder, so that the parts run beside one another.
+/// Runs every case whose place in the list has this remainder, so that the parts run beside one another.
 fn part(remainder: usize) {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);

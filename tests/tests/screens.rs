@@ -7,7 +7,7 @@ use std::path::Path;
 use acceptance::{App, ImageName, Index, Session, example};
 use ptest::{Engine, Flavour, Image, Layer, Scene};
 
-/// The commands below one, as its own help lists them.
+/// Lists the commands below one, as its own help lists them.
 fn commands(help: &str) -> Vec<String> {
     help.lines()
         .skip_while(|line| !line.ends_with("Commands:") && !line.ends_with("commands:"))
@@ -21,7 +21,7 @@ fn commands(help: &str) -> Vec<String> {
         .collect()
 }
 
-/// The help of a command and of everything below it.
+/// Shows the help of a command and of everything below it.
 fn helps(session: &mut Session<'_>, line: &str) {
     let help = session.run("help", &format!("{line} --help"));
     help.expect_code(0);
@@ -109,8 +109,8 @@ fn the_shop_as_the_readme_shows_it() {
     insta::assert_snapshot!("shop", session.text());
 }
 
-/// The README counts the forms of secrets like the example's, whose README says how to make them. How many forms two values have
-/// depends a little on what they are, so several such values are tried.
+/// The README counts the forms of secrets like the example's, whose README says how to make them. How many forms two
+/// values have depends a little on what they are, so several such values are tried.
 #[test]
 fn the_readme_counts_as_many_forms_as_there_are() {
     let readme = example().join("../../README.md");

@@ -1,5 +1,5 @@
-//! The screens of what goes wrong, whole: the mistakes that people make first, each with its cause, its place and what to
-//! do. Snapshots, as in `screens.rs`.
+//! The screens of what goes wrong, whole: the mistakes that people make first, each with its cause, its place and what
+//! to do. Snapshots, as in `screens.rs`.
 
 use std::fs;
 

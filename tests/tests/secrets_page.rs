@@ -5,19 +5,19 @@ use std::path::Path;
 
 use ptest::Scene;
 
-/// The lines after `$ ` of the page's blocks of commands.
+/// Finds the lines after `$ ` of the page's blocks of commands.
 fn commands(page: &str) -> Vec<String> {
     let blocks = page.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
     blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
 }
 
-/// The first block of TOML, which is the project's manifest.
+/// Finds the first block of TOML, which is the project's manifest.
 fn manifest(page: &str) -> &str {
     let block = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
     block.expect("the page shows a manifest")
 }
 
-/// The search path with the tools under test before all others.
+/// Makes a search path with the tools under test before all others.
 fn path_with_tools() -> String {
     let tools = std::env::var("PBUILD_TEST_BINARIES").unwrap_or_else(|_| {
         let test = std::env::current_exe().expect("a test is a file");

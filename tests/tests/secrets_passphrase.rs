@@ -38,7 +38,7 @@ impl<'scene> Seat<'scene> {
     }
 }
 
-/// The search path with the tools under test before all others.
+/// Makes a search path with the tools under test before all others.
 fn path_with_tools() -> String {
     let tools = std::env::var("PBUILD_TEST_BINARIES").unwrap_or_else(|_| {
         let test = std::env::current_exe().expect("a test is a file");
@@ -51,7 +51,7 @@ fn identity_of(scene: &Scene) -> PathBuf {
     scene.home().join(".config/pbuild/identity.txt")
 }
 
-/// A project whose store opens with a wrapped identity; the passphrase is a canary too.
+/// Makes a project whose store opens with a wrapped identity; the passphrase is a canary too.
 fn wrapped() -> (Scene, Canary) {
     let scene = Scene::new();
     let passphrase = scene.oracle().token("PASSPHRASE");

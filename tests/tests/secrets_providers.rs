@@ -4,13 +4,13 @@ use std::fs;
 
 use ptest::{Canary, Outcome, Scene, Tool};
 
-/// The tool with a key ring and a password store of this test's own.
+/// Gives the tool a key ring and a password store of this test's own.
 fn with<'scene>(tool: Tool<'scene>, scene: &Scene) -> Tool<'scene> {
     tool.env("GNUPGHOME", scene.home().join("gnupg")).env("PASSWORD_STORE_DIR", scene.home().join("store"))
 }
 
-/// A build that gets as far as its secrets: the value stands in a build argument too, which is refused by the name of the
-/// secret whose value it is, before any engine is asked.
+/// A build that gets as far as its secrets: the value stands in a build argument too, which is refused by the name of
+/// the secret whose value it is, before any engine is asked.
 fn build(tool: Tool<'_>, value: &Canary) -> Outcome {
     tool.args(["build", "--build-arg", "COPY", "."]).env("COPY", value.text()).run()
 }

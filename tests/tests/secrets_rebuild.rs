@@ -1,5 +1,5 @@
-//! Who made a cached step: one with another value is another step, on every engine, and where `rebuild = false` lets another
-//! value's result count, that is said.
+//! Who made a cached step: one with another value is another step, on every engine, and where `rebuild = false` lets
+//! another value's result count, that is said.
 
 use acceptance::{ImageName, on_every_engine};
 use ptest::{Canary, Engine, Scene};
@@ -16,12 +16,12 @@ on_every_engine!(two_builds_at_once_do_not_share_a_step);
 const SHARED_KEY: &str = "5f0c7e1a9b3d4468a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718";
 const OTHER_KEY: &str = "XwyOGps9RGihssPU5fYHGCk6S1xtfo+QobLD1OX2Bxg=";
 
-/// Text that makes the steps of one test on one engine its own.
+/// Makes text that makes the steps of one test on one engine its own.
 fn mark(engine: &Engine, test: &str) -> String {
     format!("{test}-{:?}-{}", engine.flavour(), std::process::id())
 }
 
-/// A step that leaves a digest of what it saw, so that a cached one tells the value with which it ran.
+/// Makes a step that leaves a digest of what it saw, so that a cached result tells the value with which the step ran.
 fn seen(token: &Canary) -> String {
     ptest::sha256(token.value()).trim_start_matches("sha256:").to_owned()
 }

@@ -5,7 +5,8 @@ use std::process::Command;
 use psecret::{Redactor, RedactorBuilder, SecretName, UserSecret};
 use ptest::Scene;
 
-/// Values that every writer changes somewhere: of `openssl rand -base64`, passwords, a URL, one beyond ASCII, a passphrase.
+/// Values that every writer changes somewhere: of `openssl rand -base64`, passwords, a URL, one beyond ASCII, a
+/// passphrase.
 const VALUES: [&str; 6] = [
     "++++OpF80vgbd+P//gXIodPpsEx/KmaBC/rdlMPo8Ks=",
     "Zr8Kc1/Vb4Ny+T9xWq2Lm5==",

@@ -1,5 +1,5 @@
-//! What scripts read of a build: `-q`, `--iidfile`, `--metadata-file`, as `docker buildx build` prints and writes them on
-//! each image store; and what is attached to an image.
+//! What scripts read of a build: `-q`, `--iidfile`, `--metadata-file`, as `docker buildx build` prints and writes them
+//! on each image store; and what is attached to an image.
 
 use std::fs;
 use std::io::Read as _;
@@ -45,7 +45,8 @@ fn scripts_read_what_docker_tells(engine: &Engine) {
     assert_eq!(told, docker);
 }
 
-/// A generator of lists of parts that stands in for docker's: it follows BuildKit's protocol (`docs/attestations/sbom-protocol`).
+/// A generator of lists of parts that stands in for docker's: it follows BuildKit's protocol
+/// (`docs/attestations/sbom-protocol`).
 fn generator(scene: &Scene, engine: &Engine, name: &str, says: &str) {
     let document = format!(
         "{{\"_type\":\"https://in-toto.io/Statement/v0.1\",\"predicateType\":\"https://spdx.dev/Document\",\
@@ -78,7 +79,8 @@ fn documents(engine: &Engine, image: &ImageName<'_>, text: &str) -> String {
     found
 }
 
-/// A list of parts and an annotation are in the image; a list of parts that holds a value keeps the image from its name.
+/// A list of parts and an annotation are in the image; a list of parts that holds a value keeps the image from its
+/// name.
 #[test]
 fn a_list_of_parts_and_annotations_are_searched_like_the_image() {
     let engine = Engine::get(Flavour::Containerd);

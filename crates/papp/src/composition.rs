@@ -16,7 +16,7 @@ const DEEPEST: usize = 16;
 pub struct Composition<'a> {
     /// Each once, behind those that it is made of.
     pub ready: Vec<Composed<'a>>,
-    /// Those that need a name that nobody has, in the order in which they were given.
+    /// The secrets that need a name that nobody has, in the order in which they were given.
     pub deferred: Vec<Deferred<'a>>,
 }
 
@@ -87,7 +87,7 @@ impl CompositionError {
         }
     }
 
-    /// What to do about it, without a place.
+    /// Advises what to do about the fault, without a place.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
@@ -139,7 +139,7 @@ struct Work<'a, K, M> {
     by_name: BTreeMap<&'a str, (&'a Secret, &'a Template)>,
     known: K,
     most: M,
-    /// What was looked at, once, and how deep it is made of others.
+    /// The secrets that were sized already, each once, with the depth of their composition.
     done: BTreeMap<&'a str, (Size<'a>, usize)>,
     under_way: Vec<&'a Secret>,
     ready: Vec<Composed<'a>>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The rule of [`parse`].
 pub(crate) const RULE: &str = "be a time such as \"500ms\", \"30s\", \"5m\" or \"1h\", at most a day";
 
-/// A whole number with its unit, more than nothing and at most a day.
+/// Reads a whole number with its unit, more than nothing and at most a day.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..unit_at].parse().ok()?;

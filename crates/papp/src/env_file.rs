@@ -7,7 +7,7 @@ use toml::Spanned;
 use crate::error::{Lines, Located};
 use crate::table::{Table, broken};
 
-/// Whose rules an env file follows.
+/// The rules that an env file follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EnvFileDialect {
     /// As Compose and the dotenv libraries: quotes, comments; the default, because these are their files.
@@ -47,7 +47,8 @@ impl EnvFile {
     }
 }
 
-/// A manifest may name files of its own folder and no others; what a symbolic link leads to is seen when it is read.
+/// Whether a path lies below the manifest's folder: a manifest may name files of its own folder and no others. The
+/// target of a symbolic link is checked when the file is read.
 fn is_below(path: &str) -> bool {
     let mut components = Path::new(path).components().filter(|component| *component != Component::CurDir).peekable();
     components.peek().is_some()

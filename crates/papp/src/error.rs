@@ -1,4 +1,4 @@
-//! What can be wrong with a manifest, and where.
+//! The faults of a manifest, and their places.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub struct ManifestError {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What is wrong there.
+    /// The fault at that place.
     pub fault: Box<ManifestFault>,
     /// The line with every value masked, to be shown under the message.
     pub excerpt: String,
@@ -60,9 +60,9 @@ pub enum ManifestFault {
     WrongType {
         /// The key, with its table.
         key: String,
-        /// What is expected.
+        /// The expected kind of value.
         expected: &'static str,
-        /// What stands there.
+        /// The kind that stands there.
         found: &'static str,
     },
     /// A value that is none of the choices.
@@ -79,7 +79,7 @@ pub enum ManifestFault {
         /// The rule, as the end of "`key` must …".
         rule: &'static str,
     },
-    /// Two things that cannot both be.
+    /// Two entries that exclude each other.
     Conflict {
         /// The one, with its table.
         one: String,
@@ -91,7 +91,7 @@ pub enum ManifestFault {
 }
 
 impl ManifestFault {
-    /// What to do about it, where that can be said.
+    /// Advises what to do about the fault, where that can be said.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
@@ -161,13 +161,13 @@ impl Lines {
         Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
     }
 
-    /// The line of a byte, from 1.
+    /// Returns the line of a byte, from 1.
     pub(crate) fn line(&self, offset: usize) -> usize {
         self.0.partition_point(|end| *end < offset) + 1
     }
 }
 
-/// The known word that looks most like the given one, if any does.
+/// Finds the known word that looks most like the given one, if any does.
 #[must_use]
 pub fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static str> {
     let word = word.to_lowercase();
@@ -179,7 +179,8 @@ pub fn nearest(word: &str, known: &'static [&'static str]) -> Option<&'static st
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be put in, taken out, changed or swapped with their neighbour (optimal string alignment).
+/// Counts the letters that must be put in, taken out, changed or swapped with their neighbour (optimal string
+/// alignment).
 fn distance(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let mut rows = vec![vec![0; other.len() + 1]; one.len() + 1];

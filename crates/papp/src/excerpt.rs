@@ -3,7 +3,7 @@
 /// Stands for everything that is not shown.
 const MASK: &str = "…";
 
-/// What surrounds a place in a TOML text.
+/// The surroundings of a place in a TOML text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Around {
     /// Keys and headers may begin here.
@@ -12,7 +12,7 @@ enum Around {
     LongString(u8),
 }
 
-/// The line that begins at an offset, with everything masked that is not a key, a header or a lone bracket.
+/// Returns the line that begins at an offset, with everything masked that is not a key, a header or a lone bracket.
 ///
 /// Someone may have pasted a value anywhere, so only what surely is a name is shown: a header up to its bracket, a key
 /// up to its `=`, and neither within a value that spans lines.
@@ -35,20 +35,20 @@ pub(crate) fn masked_line(text: &str, line_start: usize) -> String {
     }
 }
 
-/// `[table]` or `[[table]]` at the beginning of a line.
+/// Finds `[table]` or `[[table]]` at the beginning of a line.
 fn header(content: &str) -> Option<&str> {
     let closing = if content.starts_with("[[") { "]]" } else { "]" };
     let end = content.starts_with('[').then(|| content.find(closing))?? + closing.len();
     is_key(content[..end].trim_matches(['[', ']'])).then_some(&content[..end])
 }
 
-/// A key with its `=` at the beginning of a line.
+/// Finds a key with its `=` at the beginning of a line.
 fn key(content: &str) -> Option<&str> {
     let equals = content.find('=')?;
     is_key(&content[..equals]).then_some(&content[..=equals])
 }
 
-/// Bare or quoted words with dots between them.
+/// Whether a text is bare or quoted words with dots between them.
 fn is_key(text: &str) -> bool {
     text.split('.').map(str::trim).all(|word| {
         let quoted = ['"', '\''].into_iter().find_map(|quote| word.strip_prefix(quote)?.strip_suffix(quote));
@@ -93,7 +93,7 @@ fn within_value(before: &[u8]) -> bool {
     depth > 0 || around != Around::Nothing
 }
 
-/// The offset of the quote that closes a string of one line; where none does, that of the line's last byte, or the end of the text.
+/// Finds the quote that closes a string of one line; without one, the line's last byte, or the end of the text.
 fn end_of_string(text: &[u8], opening: usize) -> usize {
     let quote = text[opening];
     let mut at = opening + 1;
@@ -113,7 +113,7 @@ fn end_of_string(text: &[u8], opening: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// The masked form of the line that holds the marker, which is taken out.
+    /// Masks the line that holds the marker, and takes the marker out.
     fn masked(text: &str) -> String {
         let at = text.find('@').expect("a marked line");
         let text = text.replace('@', "");

@@ -40,7 +40,7 @@ pub struct Build {
 pub struct Manifest {
     /// The project's name.
     pub name: Option<String>,
-    /// The image: built under this name, started by it.
+    /// The image's name: it is built under this name, and started by it.
     pub image: Option<String>,
     /// How it is built.
     pub build: Build,
@@ -52,7 +52,7 @@ pub struct Manifest {
     pub secrets: Vec<Secret>,
     /// The services, in the order of the text.
     pub services: Vec<Service>,
-    /// What runs before the main process, in order.
+    /// The commands that run before the main process, in order.
     pub init: Vec<Init>,
     /// How it is started.
     pub run: Run,
@@ -106,7 +106,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The rules between tables.
+    /// Checks the rules between tables.
     fn check(&self, top: &Table<'_>) -> Result<(), Located> {
         let public: HashSet<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
         for secret in &self.secrets {
@@ -136,26 +136,26 @@ impl Manifest {
         self.secrets.iter().filter(|secret| secret.in_run())
     }
 
-    /// The declared secret of that name.
+    /// Returns the declared secret of that name.
     #[must_use]
     pub fn secret(&self, name: &str) -> Option<&Secret> {
         self.secrets.iter().find(|secret| secret.name == name)
     }
 
-    /// The declared service of that name.
+    /// Returns the declared service of that name.
     #[must_use]
     pub fn service(&self, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| service.name == name)
     }
 
-    /// The service marked as the owner of a family's standard names.
+    /// Returns the service that is marked as the owner of a family's standard names.
     #[must_use]
     pub fn primary(&self, family: Family) -> Option<&Service> {
         self.services.iter().find(|service| service.primary && service.family() == family)
     }
 
-    /// The secrets that may make the tools read a file, a command's output or a variable of the process environment, be it
-    /// by `from` or by their own name: what a manifest from a stranger may not do before the user trusts it.
+    /// The secrets that may make the tools read a file, a command's output or a variable of the process environment, be
+    /// it by `from` or by their own name: what a manifest from a stranger may not do before the user trusts it.
     pub fn acting_secrets(&self) -> impl Iterator<Item = &Secret> {
         self.secrets.iter().filter(|secret| secret.value.is_none())
     }
@@ -208,7 +208,7 @@ fn env_files(top: &Table<'_>, lines: &Lines) -> Result<Vec<EnvFile>, Located> {
     Ok(files)
 }
 
-/// A table of variables, `NAME = "value"`.
+/// Reads a table of variables, `NAME = "value"`.
 fn pairs(parent: &Table<'_>, key: &str) -> Result<Vec<(String, String)>, Located> {
     let Some((table, span)) = parent.table(key)? else {
         return Ok(Vec::new());
@@ -229,7 +229,7 @@ fn pairs(parent: &Table<'_>, key: &str) -> Result<Vec<(String, String)>, Located
     Ok(pairs)
 }
 
-/// A table of tables whose keys are names.
+/// Reads a table of tables whose keys are names.
 fn named<T>(
     top: &Table<'_>,
     key: &str,
@@ -252,7 +252,7 @@ fn init(top: &Table<'_>, lines: &Lines) -> Result<Vec<Init>, Located> {
     Ok(commands)
 }
 
-/// A list of tables; absent is empty.
+/// Reads a list of tables; an absent list is empty.
 fn tables<'t>(
     top: &Table<'t>,
     key: &str,

@@ -1,13 +1,14 @@
 //! Which names are taken where.
 
-/// A variable's name as every shell reads it: `[A-Za-z_][A-Za-z0-9_]*`.
+/// Whether a text is a variable's name as every shell reads it: `[A-Za-z_][A-Za-z0-9_]*`.
 pub(crate) fn is_variable(text: &str) -> bool {
     text.len() <= 255
         && text.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic())
         && text.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric())
 }
 
-/// What a secret may be called: anything an environment can carry as a name, for docker takes ids like `npm-token`.
+/// Whether a text can be a secret's name: any name that an environment can carry, for docker takes ids like
+/// `npm-token`.
 pub(crate) fn is_secret(text: &str) -> bool {
     let forbidden = |c: char| c == '=' || c.is_whitespace() || c.is_control();
     (1..=255).contains(&text.len()) && !text.contains(forbidden)
@@ -17,7 +18,7 @@ pub(crate) fn is_secret(text: &str) -> bool {
 pub(crate) const LABEL: &str =
     "be lower case letters, digits and `-`, begin with a letter and have at most 32 characters";
 
-/// A service's or init command's name: it becomes a host name and part of volume names.
+/// Whether a text can name a service or an init command: the name becomes a host name and part of volume names.
 pub(crate) fn is_label(text: &str) -> bool {
     (1..=32).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
@@ -29,7 +30,7 @@ pub(crate) fn is_label(text: &str) -> bool {
 pub(crate) const PROJECT: &str =
     "be lower case letters, digits, `-` and `_`, begin with a letter or digit and have at most 48 characters";
 
-/// A project's name: it becomes part of network, volume and container names.
+/// Whether a text can name a project: the name becomes part of network, volume and container names.
 pub(crate) fn is_project(text: &str) -> bool {
     (1..=48).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())

@@ -40,7 +40,7 @@ pub enum Check {
 /// `health`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// What is asked.
+    /// The check itself.
     pub check: Check,
     /// How long an instance may take to become healthy, if said.
     pub timeout: Option<Duration>,
@@ -114,7 +114,7 @@ impl fmt::Display for Port {
     }
 }
 
-/// What a volume is made of.
+/// The source of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VolumeSource {
     /// A volume of the project.
@@ -126,7 +126,7 @@ pub enum VolumeSource {
 /// A mounted volume: `NAME:/path`, `./folder:/path` or `/folder:/path`, with `:ro` behind to forbid writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
-    /// What is mounted.
+    /// The source that is mounted.
     pub source: VolumeSource,
     /// Where the container sees it.
     pub target: String,
@@ -158,7 +158,7 @@ impl Volume {
 /// A volume of a manifest, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// What is mounted, and where.
+    /// The volume and its place.
     pub volume: Volume,
     /// The line that names it, from 1.
     pub line: usize,
@@ -243,7 +243,7 @@ fn health(run: &Table<'_>, lines: &Lines) -> Result<Option<Health>, Located> {
 /// A command that runs before the main process of every instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Init {
-    /// Its name, in what people see.
+    /// The command's name, for people.
     pub name: String,
     /// The program and its arguments; no shell reads them.
     pub command: Vec<String>,

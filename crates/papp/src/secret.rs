@@ -41,7 +41,7 @@ pub enum Origin {
     Variable(String),
     /// A file, relative to the manifest.
     File(PathBuf),
-    /// What a command prints.
+    /// The output of a command.
     Command {
         /// The program and its arguments; no shell reads them.
         words: Vec<String>,
@@ -58,9 +58,9 @@ pub enum Parts {
     /// All that are found; the default.
     #[default]
     All,
-    /// None: the secret is one thing.
+    /// No part: the secret is one thing.
     None,
-    /// Those of these names.
+    /// The parts of these names.
     Named(Vec<String>),
 }
 
@@ -71,7 +71,7 @@ pub struct Secret {
     pub name: String,
     /// The line that declares it, from 1.
     pub line: usize,
-    /// Who gets it.
+    /// The build, the run or both, which get the secret.
     pub scope: Scope,
     /// Patterns of the commands whose steps get it; empty means every step.
     pub steps: Vec<String>,
@@ -85,7 +85,7 @@ pub struct Secret {
     pub delivery: Delivery,
     /// A value made of other names.
     pub value: Option<Template>,
-    /// It may take the place of an injected variable.
+    /// Whether the secret may take the place of an injected variable.
     pub replaces_injected: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Lines, Located};
 use crate::names;
 use crate::table::{Table, as_table, broken};
 
-/// What a service is.
+/// The kind of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// PostgreSQL.
@@ -45,7 +45,7 @@ impl Kind {
     /// Every kind, in the order of the documentation.
     pub const ALL: [Self; 6] = [Self::Postgres, Self::MySql, Self::MariaDb, Self::Redis, Self::Valkey, Self::MongoDb];
 
-    /// The kind of that name, as written in a manifest and after `--service`.
+    /// Finds the kind of that name, as written in a manifest and after `--service`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
@@ -87,17 +87,17 @@ pub(crate) const VARIABLE_SETS: &[&str] = &["PG*", "POSTGRES_*", "MYSQL_*", "NAM
 /// One declared service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// Its name: the host name that the app uses.
+    /// The service's name: the host name that the app uses.
     pub name: String,
     /// The line that declares it, from 1.
     pub line: usize,
-    /// What it is.
+    /// The service's kind.
     pub kind: Kind,
     /// The version wanted: the tag of the kind's official image.
     pub version: Option<String>,
     /// Another image than the official one.
     pub image: Option<String>,
-    /// It owns the standard names of its family.
+    /// Whether the service owns the standard names of its family.
     pub primary: bool,
     /// The database's name; the tools choose one when it is absent.
     pub database: Option<String>,

@@ -48,7 +48,7 @@ impl<'t> Table<'t> {
         Self { place: place.to_owned(), table, span }
     }
 
-    /// The key with its table, as messages call it.
+    /// Returns the key with its table, as messages name it.
     pub(crate) fn path(&self, key: &str) -> String {
         if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
     }
@@ -89,7 +89,7 @@ impl<'t> Table<'t> {
             .transpose()
     }
 
-    /// A whole number within the range; the rule is said when it is not.
+    /// Reads a whole number within the range; the error states the rule.
     pub(crate) fn number(
         &self,
         key: &str,
@@ -109,7 +109,7 @@ impl<'t> Table<'t> {
             .transpose()
     }
 
-    /// A list of strings; absent is `None`, not empty.
+    /// Reads a list of strings; an absent list is `None`, not empty.
     pub(crate) fn strings(&self, key: &str) -> Result<Option<Vec<At<String>>>, Located> {
         self.get(key)
             .map(|value| match value.get_ref() {
@@ -119,7 +119,7 @@ impl<'t> Table<'t> {
             .transpose()
     }
 
-    /// A command as a list of words, the first of which is a program.
+    /// Reads a command as a list of words, the first of which is a program.
     pub(crate) fn command(&self, key: &str) -> Result<Option<Vec<String>>, Located> {
         let Some(words) = self.strings(key)? else {
             return Ok(None);
@@ -132,7 +132,7 @@ impl<'t> Table<'t> {
         Ok(Some(words))
     }
 
-    /// One of the choices.
+    /// Reads one of the choices.
     pub(crate) fn choice<T: Copy>(
         &self,
         key: &str,
@@ -151,12 +151,12 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// A table within this one.
+    /// Reads a table within this table.
     pub(crate) fn table(&self, key: &str) -> Result<Option<(&'t DeTable<'t>, Range<usize>)>, Located> {
         self.get(key).map(|value| as_table(&self.path(key), value)).transpose()
     }
 
-    /// A string that the rule accepts.
+    /// Reads a string that the rule accepts.
     pub(crate) fn checked(
         &self,
         key: &str,

@@ -23,7 +23,7 @@ use crate::edge::{Edge, Failure};
 use crate::files::mention::{Mention, mention};
 use crate::plan::{AdviceFormat, AdviseOrder, BuildPlan, Effect, LateFacts, Tls};
 use crate::site::{self, Site};
-use advice::{Advice, AdviceVerdict};
+use advice::{Advice, AdviceConclusion};
 pub(crate) use rewrite::RewriteError;
 
 /// Runs the command.
@@ -61,7 +61,7 @@ struct OfferedSecret {
     entry: Option<papp::Secret>,
 }
 
-/// The secrets of the manifest, and those of the flags that it does not declare.
+/// Lists the build secrets that the manifest declares, and those that only the flags name.
 fn offered(order: &AdviseOrder) -> Vec<OfferedSecret> {
     let declared = order.manifest.iter().flat_map(|found| found.manifest.build_secrets());
     let mut offered: Vec<OfferedSecret> = declared
@@ -79,7 +79,7 @@ fn offered(order: &AdviseOrder) -> Vec<OfferedSecret> {
     offered
 }
 
-/// Every step of the build, by asking the frontend and nothing more.
+/// Asks the frontend for the steps of the build, and runs none of them.
 async fn steps(plan: BuildPlan, edge: &Edge) -> Result<Vec<Step>, Failure> {
     let Site { builder, .. } = Site::reach(edge, site::choose(None)?, false, Tls::Optional).await?;
     let plan = plan.settle(&LateFacts::default());
@@ -136,7 +136,7 @@ fn mounts(step: &Step, name: &str) -> bool {
     })
 }
 
-/// The single commands of a step that read a variable.
+/// Finds the simple commands of a step that read a variable.
 fn reading<'step>(step: &'step Step, name: &str) -> Vec<&'step str> {
     let commands: Vec<&str> = StepPattern::commands(&step.command).collect();
     let by_name: Vec<&str> =
@@ -173,14 +173,14 @@ fn advise(secret: &OfferedSecret, steps: &[Step]) -> Advice {
             mounts(step, name) || matches(&secret.now, &step.command) == needed_texts.contains(step.command.as_str())
         });
     let verdict = match (needed.is_empty(), mounted_by.is_empty()) {
-        (true, true) => AdviceVerdict::Unmentioned,
-        (true, false) => AdviceVerdict::Mounted,
-        (false, _) if is_exact || (secret.now.is_empty() && others.is_empty()) => AdviceVerdict::Good,
-        (false, _) => AdviceVerdict::Narrow,
+        (true, true) => AdviceConclusion::Unmentioned,
+        (true, false) => AdviceConclusion::Mounted,
+        (false, _) if is_exact || (secret.now.is_empty() && others.is_empty()) => AdviceConclusion::Good,
+        (false, _) => AdviceConclusion::Narrow,
     };
-    let line = (verdict == AdviceVerdict::Narrow).then(|| advice::line(name, secret.entry.as_ref(), &proposed));
+    let line = (verdict == AdviceConclusion::Narrow).then(|| advice::line(name, secret.entry.as_ref(), &proposed));
     let read_by = needed.iter().map(|(step, _)| step.name.clone()).collect();
-    let steps = if verdict == AdviceVerdict::Good && !secret.now.is_empty() { secret.now.clone() } else { proposed };
+    let steps = if verdict == AdviceConclusion::Good && !secret.now.is_empty() { secret.now.clone() } else { proposed };
     Advice { name: name.to_owned(), steps, now: secret.now.clone(), read_by, mounted_by, verdict, line }
 }
 
@@ -195,10 +195,10 @@ fn tell(advice: &[Advice], found: Option<&FoundManifest>, edge: &Edge) {
     }
     for one in advice {
         let reason = match one.verdict {
-            AdviceVerdict::Good => format!("good: {}", count(&one.read_by)),
-            AdviceVerdict::Narrow => format!("read by {}", one.read_by.join(" · ")),
-            AdviceVerdict::Mounted => format!("mounted by the Dockerfile in {}", one.mounted_by.join(" · ")),
-            AdviceVerdict::Unmentioned => unmentioned(one, found),
+            AdviceConclusion::Good => format!("good: {}", count(&one.read_by)),
+            AdviceConclusion::Narrow => format!("read by {}", one.read_by.join(" · ")),
+            AdviceConclusion::Mounted => format!("mounted by the Dockerfile in {}", one.mounted_by.join(" · ")),
+            AdviceConclusion::Unmentioned => unmentioned(one, found),
         };
         edge.stderr.fact(&one.name, &format!(" {reason}"));
     }

@@ -48,7 +48,7 @@ pub(crate) struct Audited {
 pub(crate) enum ImageVerdict {
     /// All of it was searched, and nothing was found.
     Clean(Audited, Report),
-    /// A secret is in it.
+    /// The image holds a secret.
     Leak(Report),
     /// Something was not searched, so nothing is proven.
     Incomplete(Report),
@@ -59,9 +59,9 @@ pub(crate) enum ImageVerdict {
 pub(crate) enum AttachedVerdict {
     /// Nothing is attached that holds a secret.
     Clean(NothingUnseen),
-    /// A secret is in it.
+    /// The documents hold a secret.
     Leak(Box<Report>),
-    /// It could not be read.
+    /// The documents could not be read.
     Unknown,
 }
 
@@ -70,18 +70,18 @@ pub(crate) enum AttachedVerdict {
 pub(crate) struct NothingUnseen(());
 
 impl Built {
-    /// The image that the engine says it built, by its digest.
+    /// Takes the digest of the image that the engine says it built.
     pub(crate) fn new(id: &str) -> Self {
         Self { id: id.to_owned() }
     }
 
-    /// Its ID in the engine.
+    /// The image's ID in the engine.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    /// The image of a build that was searched before its result was returned, and to which nothing was attached since but
-    /// what was searched too.
+    /// Accepts the image as audited, because the build was searched before its result was returned, and everything
+    /// attached to the image since was searched too.
     pub(crate) fn proven(self, _: &Proof, _: NothingUnseen) -> Audited {
         Audited { id: self.id }
     }
@@ -134,7 +134,7 @@ impl Built {
 }
 
 impl Audited {
-    /// Its ID in the engine.
+    /// The image's ID in the engine.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -179,7 +179,7 @@ async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exi
         return Err(AuditError::NoSecrets.into());
     }
     order.reports.check()?;
-    // Its key is asked for before the search, which may take long.
+    // The key of the baselines is asked for before the search, which may take long.
     let needs_baselines = order.baseline.is_some() || order.new_baseline.is_some();
     let baselines = match needs_baselines {
         true => Some(Baselines::new(order.manifest.as_ref(), &secrets.all)?),
@@ -210,7 +210,7 @@ async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exi
     })
 }
 
-/// The memory of earlier audits for these secrets, unless every layer shall be searched.
+/// Opens the memory of earlier audits for these secrets; `None` where every layer shall be searched.
 fn memory(order: &AuditOrder, secrets: &Secrets) -> Option<Arc<dyn Memory>> {
     match order.memory {
         LayerMemoryUse::Used => remembered(secrets),

@@ -1,8 +1,8 @@
 //! The binding of cached steps to the values that they got.
 //!
-//! BuildKit's cache does not look at values. So each step that gets secrets carries a digest of them in its graph, made under
-//! a key, because provenance shows it; a result that was made with another value is then another step's. A new key makes work
-//! and never a verdict: the steps run again.
+//! BuildKit's cache does not look at values. So each step that gets secrets carries a digest of them in its graph, made
+//! under a key, because provenance shows it; a result that was made with another value is then another step's. A new
+//! key makes work and never a verdict: the steps run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::own_key::{RememberedKey, own_key};
 /// How far the key of the digests reaches, and with it the cached steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyReach {
-    /// To everybody who builds on this builder, which keeps it.
+    /// The key reaches everybody who builds on this builder, which keeps it.
     Builder,
     /// To this user on this machine: the builder keeps none.
     User,
@@ -34,7 +34,7 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
-    /// The binding of these secrets.
+    /// Finds the secrets among these that bind steps, and the key that is at hand for them.
     ///
     /// # Errors
     /// When the key of the variable or of the sealed store cannot be used.
@@ -61,12 +61,13 @@ impl Binding {
         self.shared.is_some() || self.bound.is_empty()
     }
 
-    /// The digests of these values, by name, under the shared key; none where there is no such key.
+    /// Computes the digests of these values under the shared key, by name; none without such a key.
     pub(crate) fn shared_digests<'a>(&self, secrets: impl Iterator<Item = &'a Secret>) -> BTreeMap<String, String> {
         self.shared.as_ref().map(|key| digests(&self.bound, secrets, key)).unwrap_or_default()
     }
 
-    /// The digests that need a key first; `None` where there is one, or none is needed.
+    /// Takes the secrets whose digests need a key that is not at hand yet; `None` where the key is at hand, or none is
+    /// needed.
     pub(crate) fn pending(&self, secrets: [Arc<Vec<Secret>>; 2], builder: Option<&str>) -> Option<PendingBinding> {
         if self.is_shared() {
             return None;
@@ -97,7 +98,8 @@ impl PendingBinding {
         Some(self.digests(&DigestKey::new(*key)))
     }
 
-    /// Asks the builder for its key, and makes the digests: under a key of this user's, or a passing one, where it keeps none.
+    /// Asks the builder for its key, and makes the digests: under a key of this user's, or a passing one, where it
+    /// keeps none.
     pub(crate) async fn ask(&self, bridge: &Bridge, scanner: &Scanner) -> (BTreeMap<String, String>, KeyReach) {
         let offered = self.builder.as_ref().and_then(RememberedKey::recall);
         if let Ok(Some(key)) = pproof::builder_key(bridge, scanner, offered).await {

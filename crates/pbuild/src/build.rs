@@ -1,8 +1,8 @@
 //! `pbuild build`: the build without a name, the search, the name.
 //!
-//! One build is a row of states, and each makes the next. [`Prepared`](prepared::Prepared) knows everything and has started
-//! nothing; [`Running`](running::Running) is in the engine's hands; [`Finished`](finished::Finished) has a result that
-//! nobody has looked at; [`Examined`](finished::Examined) knows what the search found; only
+//! One build is a row of states, and each makes the next. [`Prepared`](prepared::Prepared) knows everything and has
+//! started nothing; [`Running`](running::Running) is in the engine's hands; [`Finished`](finished::Finished) has a
+//! result that nobody has looked at; [`Examined`](finished::Examined) knows what the search found; only
 //! [`Cleared`](cleared::Cleared) can give the image its names and the files their places.
 
 pub(crate) mod ask;
@@ -51,7 +51,7 @@ pub(crate) async fn run(order: Order, edge: &Edge) -> Result<Exit, Failure> {
     let keys = order.forwarding.keys()?;
     let secrets = Secrets::read(keys, &order.sources, order.manifest.as_ref(), edge)?;
     let edge = &Edge { quiet: order.choices.is_quiet(), ..edge.redacting(&secrets.redactor) };
-    // From here on an error may quote what the engine said, so it is explained behind the redactor.
+    // From here on an error may quote the engine, so it is explained behind the redactor.
     match build(order, secrets, edge).await {
         Ok(exit) => Ok(exit),
         Err(failure) => Ok(failure.report(&edge.stderr)),

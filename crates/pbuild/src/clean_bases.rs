@@ -14,7 +14,7 @@ pub(crate) struct CleanBases {
 }
 
 impl CleanBases {
-    /// The bases in a memory that belong to the engine of this identity.
+    /// Takes from a memory the bases that belong to the engine with this identity.
     pub(crate) fn new(memory: LayerMemory, engine: String) -> Self {
         Self { memory, engine }
     }

@@ -53,8 +53,8 @@ pub(crate) enum Command {
     Audit(Box<AuditArguments>),
     /// The sealed store of a project's secrets
     Secrets(SecretsArguments),
-    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host; you will be asked
-    /// again if an entry changes
+    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host; you will
+    /// be asked again if an entry changes
     Trust(pcli::secrets::TrustArguments),
     /// Check the setup and suggest fixes: engine, manifest, store, secrets, env files; no value is shown
     Doctor(pcli::arguments::DoctorArguments),

@@ -1,5 +1,5 @@
-//! `pbuild doctor`: the engine as builds need it, and the files that could get into an image; the rest is common to both
-//! tools.
+//! `pbuild doctor`: the engine as builds need it, and the files that could get into an image; the rest is common to
+//! both tools.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ pub(crate) async fn run(request: &DoctorRequest, edge: &Edge) -> Result<Exit, Fa
     Ok(doctor::report(&findings, request.json, &edge.stdout)?)
 }
 
-/// The builder that answers, and its abilities.
+/// Finds the builder that a build would use, and reports what it can do.
 async fn builder() -> Vec<Observation> {
     match BuilderChoice::resolve(&Environment::of_process(), &Flags::default()) {
         Ok(BuilderChoice::Engine(endpoint)) => engine(&endpoint).await,
@@ -46,7 +46,7 @@ async fn builder() -> Vec<Observation> {
     }
 }
 
-/// An engine's builder.
+/// Connects to an engine, and reports its image store and its BuildKit.
 async fn engine(endpoint: &Endpoint) -> Vec<Observation> {
     let engine = match Engine::connect(endpoint).await {
         Ok(engine) => engine,
@@ -63,7 +63,7 @@ async fn engine(endpoint: &Endpoint) -> Vec<Observation> {
     findings
 }
 
-/// A builder by itself.
+/// Reports a builder without an engine: where it is, where its images stay, and its BuildKit.
 async fn plain(builder: &PlainBuilder) -> Vec<Observation> {
     let mut findings = vec![Observation::ok("builder", builder.to_string())];
     findings.extend(readable(builder.safety()));
@@ -103,7 +103,7 @@ fn able(capabilities: &Capabilities) -> Vec<Observation> {
     vec![secrets, Observation::ok("buildkit", format!("programs {inside} run inside the builder (gateway.exec)"))]
 }
 
-/// Env files that a COPY or a commit could take.
+/// Finds the env files that a COPY or a commit could take.
 fn files(request: &DoctorRequest, found: Option<&FoundManifest>) -> Vec<Observation> {
     let folder = found.map(FoundManifest::directory).filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));

@@ -19,13 +19,13 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// The edge of the commands that both tools share.
+    /// Makes the edge for the commands that both tools share.
     pub(crate) fn desk(&self) -> pcli::secrets::Desk {
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         pcli::secrets::Desk { stdout, stderr, cancellation: self.cancellation.clone() }
     }
 
-    /// The same edge behind a redactor, from the moment the secrets are known.
+    /// Puts this edge behind a redactor, from the moment the secrets are known.
     pub(crate) fn redacting(&self, redactor: &Redactor) -> Self {
         Self {
             stderr: self.stderr.redacting(redactor.clone()),
@@ -44,8 +44,8 @@ impl Edge {
 
 /// An error in words for people.
 ///
-/// The modules of this crate return enums that say what went wrong. The words for people, and the code that the tool ends
-/// with, stand in `explain` and `build/explain` alone, with one exhaustive match for each enum.
+/// The modules of this crate return enums that say what went wrong. The words for people, and the code that the tool
+/// ends with, stand in `explain` and `build/explain` alone, with one exhaustive match for each enum.
 pub(crate) trait Explain: fmt::Debug {
     /// The words, the help and the exit code.
     fn explain(&self) -> Diagnostic;

@@ -1,7 +1,7 @@
 //! The readers of text that strangers write, for the fuzz targets of `pfuzz` and for nobody else.
 //!
-//! Their modules are private, so that the compiler finds what nobody calls. Each function here hands bytes to the code that a
-//! build, an audit or a first hour runs, and returns plain values; none does work of its own.
+//! Their modules are private, so that the compiler finds what nobody calls. Each function here hands bytes to the code
+//! that a build, an audit or a first hour runs, and returns plain values; none does work of its own.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,15 @@ use crate::new;
 use crate::new::interpolation::Interpolated;
 use crate::plan::{Attestations, Caches, comma_separated};
 
-/// The character that continues the lines of a Dockerfile, and its instructions, each with the line that it begins in.
+/// Reads a Dockerfile: the character that continues its lines, and its instructions, each with the line that it begins
+/// in.
 #[must_use]
 pub fn dockerfile(bytes: &[u8]) -> (char, Vec<(usize, String)>) {
     let Dockerfile { escape, instructions } = Dockerfile::read(bytes);
     (escape, instructions.into_iter().map(|instruction| (instruction.line, instruction.text)).collect())
 }
 
-/// The manifest that `pbuild new` writes for a project of these files.
+/// Writes the manifest that `pbuild new` would for a project of these files.
 ///
 /// # Errors
 /// The name of the file that cannot be read.
@@ -27,27 +28,27 @@ pub fn manifest(dockerfile: &str, env_file: &[u8], compose: &str) -> Result<Stri
     new::draft_of(dockerfile, env_file, compose)
 }
 
-/// A text of a compose file with the defaults of its variables; `None` where one without a default, or one that `has_value`, takes
-/// part.
+/// Fills in the defaults of the variables in a text of a compose file; `None` where a variable has no default, or a
+/// value by `has_value`.
 #[must_use]
 pub fn interpolated(text: &str, has_value: &dyn Fn(&str) -> bool) -> Option<String> {
     Interpolated::read(text).plain(has_value)
 }
 
-/// The fields of comma-separated values; `None` where a quote stands where none may.
+/// Splits comma-separated values into fields; `None` where a quote stands where none may.
 #[must_use]
 pub fn fields(text: &str) -> Option<Vec<String>> {
     comma_separated::fields(text)
 }
 
-/// A field as it is written among others.
+/// Writes a field as it stands among others.
 #[must_use]
 pub fn field(text: &str) -> String {
     comma_separated::field(text)
 }
 
-/// The attributes that BuildKit gets for these values of `--attest`, `--provenance`, `--sbom` and `--cache-to`, as far as they are
-/// valid.
+/// Reads these values of `--attest`, `--provenance`, `--sbom` and `--cache-to`, and returns the attributes that
+/// BuildKit gets for those that are valid.
 #[must_use]
 pub fn attributes(text: &str) -> Vec<BTreeMap<String, String>> {
     let attest = AttestationOptions { attestations: vec![text.to_owned()], ..Default::default() };
@@ -60,7 +61,7 @@ pub fn attributes(text: &str) -> Vec<BTreeMap<String, String>> {
     attestations.map(|attestations| attestations.attributes().clone()).chain(caches).collect()
 }
 
-/// The challenges of one `WWW-Authenticate` header of a registry: scheme and parameters.
+/// Parses the challenges of one `WWW-Authenticate` header of a registry: scheme and parameters.
 #[must_use]
 pub fn challenges(header: &str) -> Vec<(String, Vec<(String, String)>)> {
     Challenge::parse(header).into_iter().map(|challenge| (challenge.scheme, challenge.parameters)).collect()

@@ -11,8 +11,8 @@
 //!   finds (`output`) or into the engine's store, and is searched there. Only a clean result gets its names and places.
 //! - **An audit** (`audit`): an image of an engine, a registry or a file streams through the search, and leaves as a
 //!   report.
-//! - **A first hour** (`new`, `advise`, `doctor`): the project's files become a manifest, a build graph becomes narrower
-//!   steps, an engine becomes a list of findings.
+//! - **A first hour** (`new`, `advise`, `doctor`): the project's files become a manifest, a build graph becomes
+//!   narrower steps, an engine becomes a list of findings.
 //!
 //! Words for people leave through `edge` alone, behind a redactor that knows the values; errors are plain enums until
 //! `explain` gives them their words and their exit code. Values leave through the numbered doors of `docs/doors.md`.

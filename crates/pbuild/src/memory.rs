@@ -55,7 +55,8 @@ impl LayerMemory {
         let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
         let folder = cache.join("pbuild/layers");
         private_folder(&folder)?;
-        // What was not searched for may be there: the parts and the other readings count as well as the value.
+        // The parts and the other readings count as the value does: a layer may hold anything that an earlier audit did
+        // not search for.
         let digest = |secret: &Secret| {
             let purpose = format!("layers {:?}", secret.part_choice());
             secret.readings().map(|reading| key.digest(&purpose, secret.name(), reading)).collect::<Vec<_>>().join("+")
@@ -66,7 +67,7 @@ impl LayerMemory {
         Some(Self { folder, key, needles: needles.join(" "), nothing: UserSecret::new(Vec::new()), name })
     }
 
-    /// A digest of text that is no secret.
+    /// Computes a digest of text that is no secret.
     fn digest(&self, purpose: &str) -> String {
         self.key.digest(purpose, &self.name, &self.nothing)
     }
@@ -75,7 +76,7 @@ impl LayerMemory {
         self.folder.join(self.digest(&format!("layer {SEARCH} {layer} {}", self.needles)))
     }
 
-    /// The lines under a name, noted for the same secrets and by the same search.
+    /// Reads the lines that were noted under a name for the same secrets and by the same search.
     pub(crate) fn recall_note(&self, name: &str) -> Option<Vec<String>> {
         let path = self.note_path(name);
         let text = files::read(&path, LARGEST_FILE).ok()?;

@@ -191,7 +191,8 @@ impl Project {
         })
     }
 
-    /// Env files that a `COPY . .` would put into the image.
+    /// Finds the env files that a `COPY . .` would put into the image. They are added to the ignore file if the user
+    /// asked for that; else a warning names them.
     fn guard_env_files(&self, order: &DraftOrder, edge: &Edge) -> Result<(), Failure> {
         let coverage = Coverage::of(&self.folder, &self.dockerfile)?;
         let open: Vec<String> = coverage::env_files(&self.folder)
@@ -215,7 +216,7 @@ impl Project {
     }
 }
 
-/// A file's text, or `None` when there is no such file. Bytes that are not UTF-8 are replaced: only names matter.
+/// Reads a file's text; `None` when there is no such file. Bytes that are not UTF-8 are replaced: only names matter.
 fn text(path: &Path) -> Result<Option<String>, NewError> {
     match files::read(path, LARGEST) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -224,7 +225,7 @@ fn text(path: &Path) -> Result<Option<String>, NewError> {
     }
 }
 
-/// A path below the folder, in its shortest spelling.
+/// Shortens a path below the folder; `None` for a path that leads out of it.
 fn below(path: &str) -> Option<PathBuf> {
     let mut clean = PathBuf::new();
     for part in Path::new(path).components() {
@@ -252,7 +253,7 @@ fn write(path: &Path, text: &str, target: DraftTarget) -> Result<(), NewError> {
     Ok(())
 }
 
-/// The user just asked for exactly these entries, so the first build need not ask again.
+/// Trusts the entries that were just written: the user asked for exactly these, so the first build need not ask again.
 fn trust_what_was_written(path: &Path, edge: &Edge) -> Result<(), Failure> {
     let Some(found) = find_manifest(Some(path), &[])? else { return Ok(()) };
     if let Err(error) = trust::remember(&found, &|name| std::env::var_os(name)) {
@@ -261,7 +262,8 @@ fn trust_what_was_written(path: &Path, edge: &Edge) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The manifest of a project with these files. The fuzz target calls this: it has no folder that they could lie in.
+/// Writes the manifest of a project with these files. The fuzz target calls this: it has no folder that they could lie
+/// in.
 ///
 /// # Errors
 /// The name of the file that cannot be read.

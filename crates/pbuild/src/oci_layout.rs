@@ -1,5 +1,5 @@
-//! OCI layouts in folders (OCI image layout 1.0): `tar=false` and caches are written there, and `oci-layout://` and caches
-//! are read from there.
+//! OCI layouts in folders (OCI image layout 1.0): `tar=false` and caches are written there, and `oci-layout://` and
+//! caches are read from there.
 //!
 //! A folder that is a layout already keeps its content: blobs are added, and the index gets the new image in place of
 //! the one that had its name. The index comes last, so that a reader sees the old images or all of the new one.
@@ -17,7 +17,7 @@ const LARGEST_DOCUMENT: u64 = 8 << 20;
 const NAMES: [&str; 2] = ["io.containerd.image.name", TAG];
 const TAG: &str = "org.opencontainers.image.ref.name";
 
-/// The digest under a tag; `None` where no image has it.
+/// Finds the digest under a tag; `None` where no image has the tag.
 ///
 /// # Errors
 /// When the folder has no index that can be read.
@@ -28,7 +28,7 @@ pub(crate) fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> 
     Ok(found.and_then(|manifest| manifest["digest"].as_str()).map(str::to_owned))
 }
 
-/// The digest of the one image that a layout holds; `None` where it has several, or none.
+/// Finds the digest of the only image in a layout; `None` where the layout has several, or none.
 ///
 /// # Errors
 /// As [`digest_of`].
@@ -104,7 +104,7 @@ fn add(folder: &Path, index: Value, mode: u32) -> io::Result<()> {
     write(index.to_string().as_bytes(), folder, "index.json", mode)
 }
 
-/// The bits that the process takes from the modes of new files. Every other way to ask would change them.
+/// Reads the process's file mode mask from `/proc`. The system call that returns the mask would change it too.
 pub(crate) fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
@@ -136,7 +136,7 @@ fn write(mut content: impl Read, folder: &Path, name: &str, mode: u32) -> io::Re
     Ok(file.persist(folder.join(name)).map(drop)?)
 }
 
-/// The old index with the new one's images. An image that lost its name to one of them leaves the list.
+/// Merges the images of the new index into the old one. An old image that lost its name to a new one leaves the list.
 fn merged(mut old: Value, new: &Value) -> Value {
     let name_of = |manifest: &Value| NAMES.map(|name| manifest["annotations"][name].as_str().map(str::to_owned));
     let added = new["manifests"].as_array().cloned().unwrap_or_default();

@@ -1,8 +1,9 @@
 //! The places of a build's result: `--output`, `--load`, `--push`.
 //!
 //! A result first lands where nobody finds it: an archive in a file without a name, a tree in a folder of its own
-//! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a [`Cleared`]
-//! are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves nothing behind.
+//! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a
+//! [`Cleared`] are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves
+//! nothing behind.
 
 mod destination;
 mod elsewhere;
@@ -32,16 +33,16 @@ pub(crate) struct Cleared(Vec<Destination>);
 /// The outcome of a look at results.
 #[derive(Debug)]
 pub(crate) enum OutputVerdict {
-    /// They are clean; with the report of each search.
+    /// The files are clean; with the report of each search.
     Clean(Cleared, Vec<Report>),
-    /// A secret is in it.
+    /// The files hold a secret.
     Leak(Box<Report>),
     /// Something could not be searched.
     Incomplete(Box<Report>),
 }
 
 impl Pending {
-    /// The results that these places will receive.
+    /// Takes the places that will receive results.
     pub(crate) fn new(places: Vec<Destination>) -> Self {
         Self(places)
     }

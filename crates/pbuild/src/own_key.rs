@@ -10,7 +10,8 @@ use pproof::{KeyBytes, random_key};
 use psecret::DigestKey;
 use tempfile::NamedTempFile;
 
-/// The key in this file of the folder. `None` where it has no place; a key that others may read or write does not count.
+/// Reads the key in this file of the folder, or makes one. `None` where there is no place for it; a key that others may
+/// read or write does not count.
 pub(crate) fn own_key(state: &Path, file_name: &str) -> Option<DigestKey> {
     private_folder(state)?;
     let path = state.join(file_name);
@@ -37,10 +38,11 @@ pub(crate) struct RememberedKey {
 }
 
 impl RememberedKey {
-    /// The builder is asked again when its key was not seen for so long: it takes away what nobody used for two days.
+    /// How long a remembered key is used before the builder is asked again: the builder removes a key that nobody used
+    /// for two days.
     const FRESH: Duration = Duration::from_hours(12);
 
-    /// The key of the builder with this identity; `None` where it has no place.
+    /// Opens the key of the builder with this identity; `None` where there is no place for it.
     pub(crate) fn of(state: &Path, builder: &str) -> Option<Self> {
         private_folder(state)?;
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -67,7 +69,7 @@ impl RememberedKey {
     }
 }
 
-/// A file of 32 bytes that its owner alone may read, and when it was written.
+/// Reads a file of 32 bytes that its owner alone may read, and the time when it was written.
 fn read_private(path: &Path) -> Option<(KeyBytes, SystemTime)> {
     let mut file = OpenOptions::new().read(true).custom_flags(as_it_lies()).open(path).ok()?;
     let metadata = file.metadata().ok()?;
@@ -77,14 +79,15 @@ fn read_private(path: &Path) -> Option<(KeyBytes, SystemTime)> {
     Some((bytes, metadata.modified().ok()?))
 }
 
-/// A new file, which gets its name when it is whole: two first runs at once must not read half a key.
+/// Writes a new file without a name. The file gets its name when it is whole: two first runs at once must not read half
+/// a key.
 fn write_private(state: &Path, bytes: &KeyBytes) -> Option<NamedTempFile> {
     let mut file = tempfile::Builder::new().prefix(".key-").tempfile_in(state).ok()?;
     file.write_all(bytes.as_slice()).ok()?;
     Some(file)
 }
 
-/// A folder that only its owner can look into.
+/// Makes a folder for its owner alone. `None` when the folder there is another user's, or others may write to it.
 pub(crate) fn private_folder(path: &Path) -> Option<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).ok()?;
     let metadata = fs::symlink_metadata(path).ok()?;
@@ -92,7 +95,7 @@ pub(crate) fn private_folder(path: &Path) -> Option<()> {
         .then_some(())
 }
 
-/// No link is followed, and no pipe waited for.
+/// Returns the flags to open a file as it lies: no link is followed, and no pipe waited for.
 fn as_it_lies() -> i32 {
     (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed()
 }

@@ -1,8 +1,8 @@
 //! What the flags mean: flags over the manifest over defaults, checked. Nothing here talks to an engine.
 //!
-//! The structs of [`crate::command`] end here. [`build()`](build::parse) and its sisters turn them, with the environment,
-//! into types that can only hold what can be carried out; whatever comes after knows those types alone. What an engine must
-//! be asked for is settled later, by [`BuildPlan::settle`], which makes a type of its own.
+//! The structs of [`crate::command`] end here. [`build()`](build::parse) and its sisters turn them, with the
+//! environment, into types that can only hold what can be carried out; whatever comes after knows those types alone.
+//! What an engine must be asked for is settled later, by [`BuildPlan::settle`], which makes a type of its own.
 
 mod advise;
 mod attestation;

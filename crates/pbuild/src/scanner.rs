@@ -29,7 +29,7 @@ pub(crate) struct Sought {
 }
 
 impl Sought {
-    /// These secrets, from which the needles were made.
+    /// Takes these secrets, from which the needles were made.
     pub(crate) fn new(needles: Arc<NeedleSet>, secrets: Arc<Vec<Secret>>, redactor: Redactor) -> Self {
         Self { needles, secrets, redactor }
     }

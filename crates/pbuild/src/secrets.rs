@@ -57,9 +57,9 @@ impl From<SealedError> for SecretsError {
 /// Every secret at hand, also those that a build does not need: the search knows more with them.
 #[derive(Debug)]
 pub(crate) struct Secrets {
-    /// Those that are searched for and masked, shared with the session.
+    /// The secrets that are searched for and masked, shared with the session.
     pub(crate) all: Arc<Vec<Secret>>,
-    /// Variables of env files that look public: steps get them like the others, and nothing is hidden of them.
+    /// Variables of env files that look public: steps get them like secrets, and they are not masked.
     public: Arc<Vec<Secret>>,
     /// The redactor that masks them.
     pub(crate) redactor: Redactor,
@@ -72,7 +72,8 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// Reads the secrets that the flags and the manifest name. The keys are searched for as well, and no step gets them.
+    /// Reads the secrets that the flags and the manifest name. The keys are searched for as well, and no step gets
+    /// them.
     ///
     /// # Errors
     /// [`SecretsError`] names the flag, the file and the line.
@@ -152,7 +153,7 @@ impl Secrets {
         Ok(Self { all, public, redactor, binding, missing, strictness: sources.strictness })
     }
 
-    /// Everything by which the values can be found, compiled once.
+    /// Returns the needles of all values, compiled once.
     ///
     /// # Errors
     /// When there are more forms than one search holds.
@@ -168,7 +169,7 @@ impl Secrets {
         self.all.iter().chain(self.public.iter())
     }
 
-    /// The same, shared.
+    /// All values that steps may get, as [`Self::delivered`] lists them, shared.
     pub(crate) fn shared(&self) -> [Arc<Vec<Secret>>; 2] {
         [Arc::clone(&self.all), Arc::clone(&self.public)]
     }
@@ -180,7 +181,7 @@ impl Secrets {
         }
     }
 
-    /// Whether there are no secrets.
+    /// Whether there are no secrets to search for.
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -196,7 +197,7 @@ impl Secrets {
         in_build.map(|secret| secret.name().as_str().to_owned()).collect()
     }
 
-    /// Those of a build that are to be no part of the cache keys of its steps.
+    /// The secrets of a build that are to be no part of the cache keys of its steps.
     pub(crate) fn unbound(&self) -> BTreeSet<String> {
         self.ids().into_iter().filter(|name| !self.binding.bound().contains(name)).collect()
     }
@@ -249,7 +250,7 @@ impl Secrets {
     }
 }
 
-/// The parts of a secret that are protected with it, in brackets.
+/// Lists in brackets the parts of a secret that are protected with it.
 fn named_parts(secret: &Secret) -> String {
     const MOST_NAMED: usize = 3;
     let names = secret.parts().names();

@@ -92,7 +92,7 @@ pub(crate) fn choose(builder: Option<&str>) -> Result<BuilderChoice, EngineError
     BuilderChoice::resolve(&Environment::of_process(), &flags)
 }
 
-/// The address that docker's settings for builds are kept under: that of the engine of the docker context.
+/// Returns the address that docker's settings for builds are kept under: that of the engine of the docker context.
 pub(crate) fn docker_address(choice: &BuilderChoice) -> String {
     match choice {
         BuilderChoice::Engine(endpoint) => endpoint.to_string(),

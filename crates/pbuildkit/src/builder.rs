@@ -1,5 +1,4 @@
-//! The run of a build: a session, a solve, its news and, if the caller asks for it, a change of the graph before it
-//! runs.
+//! Runs a build: a session, a solve, its news and, if the caller asks for it, a change of the graph before it runs.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -18,7 +17,7 @@ use tonic::transport::Channel;
 use crate::control::{CacheRecord, Control, Worker};
 use crate::error::{BuildError, BuildkitError, cause};
 use crate::failure::BuildFailure;
-use crate::filesync::{Counters, FileSync, Sent};
+use crate::filesync::{Counters, FileSync, TransferCount};
 use crate::request::{BuildRequest, Exporter, History};
 use crate::session::content::ContentStores;
 use crate::session::receive::Results;
@@ -49,12 +48,12 @@ pub struct Builder {
 pub struct BuildResult {
     /// The build's own name in the engine.
     pub reference: String,
-    /// What the exporter says: `containerimage.digest`, `containerimage.config.digest`, …
+    /// The exporter's answers: `containerimage.digest`, `containerimage.config.digest`, …
     pub exporter_response: BTreeMap<String, String>,
     /// Every secret that the engine asked for.
     pub asked_secrets: Vec<AskedSecret>,
-    /// What was sent of the locals.
-    pub sent: Sent,
+    /// The counts of what was sent of the locals.
+    pub sent: TransferCount,
 }
 
 impl BuildResult {
@@ -115,7 +114,8 @@ impl Builder {
             channel::open(connection, Some(Probe::default())).await.map_err(|status| explained(status.into()))?;
         let control = Control::new(channel.clone());
         if plain {
-            // An engine said who it is. Here a wrong certificate, or another service, shows with the first answer.
+            // An engine has said who it is. Of a builder, a wrong certificate, or another service, shows with the first
+            // answer.
             control.clone().workers().await.map_err(&explained)?;
         }
         Ok(Self { transport, channel, control })
@@ -167,7 +167,7 @@ impl Builder {
         self.control.clone().workers().await
     }
 
-    /// The records of the build cache that any of the filters means (`id==…`); without filters all.
+    /// Lists the records of the build cache that fit any of the filters (`id==…`); without filters all records.
     ///
     /// # Errors
     ///
@@ -282,7 +282,7 @@ impl Builder {
             }
         };
         let outcome = tokio::select! {
-            // What went wrong on our side is the cause of what the engine will report.
+            // An error on our side is the cause of the error that the engine will report.
             biased;
             cause = trouble.wait() => Err(cause.into()),
             outcome = work => outcome,
@@ -324,7 +324,8 @@ fn failed<E: std::error::Error + 'static>(status: &tonic::Status) -> BuildError<
     }
 }
 
-/// What the control service is told. With a transformation the frontend is left out: it is called over the bridge.
+/// Makes the request for the control service. With a transformation it names no frontend: that one is called over the
+/// bridge.
 fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_bridge: bool) -> control::SolveRequest {
     let mut attributes: HashMap<String, String> =
         request.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
@@ -370,7 +371,7 @@ fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_br
     }
 }
 
-/// The same list for the frontend, which resolves images with it (BuildKit `client/solve.go`).
+/// Writes the list of caches as the frontend takes it, which resolves images with it (BuildKit `client/solve.go`).
 fn cache_imports_attribute(entries: &[CacheEntry]) -> String {
     let entry = |entry: &CacheEntry| serde_json::json!({ "Type": entry.kind, "Attrs": entry.attributes });
     serde_json::Value::Array(entries.iter().map(entry).collect()).to_string()

@@ -20,24 +20,24 @@ pub(crate) struct Control(ControlClient<Channel>);
 /// A worker of the engine's BuildKit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worker {
-    /// Its identity.
+    /// The worker's identity.
     pub id: String,
-    /// What it says of itself.
+    /// The worker's labels.
     pub labels: BTreeMap<String, String>,
-    /// What it can build for, the native platform first: `linux/amd64`.
+    /// The platforms that it can build for, the native one first: `linux/amd64`.
     pub platforms: Vec<String>,
 }
 
 /// A record of the build cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheRecord {
-    /// Its identity.
+    /// The record's identity.
     pub id: String,
-    /// What made it, in BuildKit's words: command text, so redact before showing.
+    /// The operation that made the record, in BuildKit's words: command text, so redact before showing.
     pub description: String,
     /// `regular`, `source.local`, `exec.cachemount`, …
     pub kind: String,
-    /// Its size in bytes.
+    /// The record's size in bytes.
     pub size: i64,
     /// A build uses it now.
     pub in_use: bool,

@@ -14,13 +14,13 @@ pub enum BuildkitError {
     /// The engine did not hand over a connection.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// What answers has docker's API and no BuildKit.
+    /// The other side has docker's API and no BuildKit.
     #[error("{engine} has no BuildKit")]
     Podman {
         /// The engine, in words for people.
         engine: String,
     },
-    /// What answers where a builder should be ends the connection, or is not BuildKit.
+    /// The other side, where a builder should be, ends the connection or is not BuildKit.
     #[error("builder {builder} does not answer as BuildKit: {why}")]
     NoAnswer {
         /// Which one.
@@ -49,12 +49,12 @@ pub enum BuildkitError {
     /// BuildKit's answer is not one that we understand.
     #[error("BuildKit's answer is not understood: {problem}")]
     Unexpected {
-        /// What is wrong with it.
+        /// The problem of the answer.
         problem: &'static str,
     },
 }
 
-/// What is at the bottom of an error of the transport, whose upper layers say no more than that there is one.
+/// Finds the innermost cause of an error of the transport: the outer errors say no more than that there is a cause.
 pub(crate) fn cause(status: &tonic::Status) -> String {
     let mut cause: &dyn Error = status;
     while let Some(deeper) = cause.source() {
@@ -65,7 +65,7 @@ pub(crate) fn cause(status: &tonic::Status) -> String {
 
 impl From<tonic::Status> for BuildkitError {
     fn from(status: tonic::Status) -> Self {
-        // What the transport reports has a cause; what the engine reports came as a message.
+        // An error of the transport has a cause; an error of the engine came as a message.
         if status.source().is_some() {
             return Self::Lost { source: status };
         }
@@ -87,15 +87,15 @@ pub enum BuildError<E: Error + 'static = Infallible> {
         /// Why.
         source: std::io::Error,
     },
-    /// What an exporter sent could not be put where it belongs; the build was cancelled.
+    /// The data of an exporter could not be put where it belongs; the build was cancelled.
     #[error("failed to write {}", path.display())]
     Destination {
-        /// What the receiver was called.
+        /// The receiver's path, as people know it.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// An observer of what is sent stopped the build, before the file's end was sent.
+    /// An observer of the sent files stopped the build, before a file's end was sent.
     #[error("the build was stopped while {} was being sent", path.display())]
     Stopped {
         /// The local directory's name, such as `context`.

@@ -17,7 +17,7 @@ use crate::status::LineRange;
 /// A failed build, in BuildKit's words: they hold command text and so perhaps secrets; redact before showing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BuildFailure {
-    /// What went wrong, without the prefix `rpc error: …`.
+    /// The engine's message, without the prefix `rpc error: …`.
     pub message: String,
     /// Kind of error.
     pub kind: FailureKind,
@@ -29,7 +29,7 @@ pub struct BuildFailure {
     pub exit_code: Option<u32>,
 }
 
-/// What kind of error it is.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     /// Somebody cancelled the build.
@@ -51,14 +51,14 @@ pub enum FailureKind {
 pub struct FailureSource {
     /// The file's name.
     pub file: String,
-    /// Its text.
+    /// The file's text.
     pub text: Vec<u8>,
     /// The lines.
     pub ranges: Vec<LineRange>,
 }
 
 impl fmt::Debug for BuildFailure {
-    /// Without BuildKit's words: nobody has looked for secrets in them yet.
+    /// Leaves out BuildKit's words: nobody has looked for secrets in them yet.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "BuildFailure({:?}, exit code {:?})", self.kind, self.exit_code)
     }
@@ -138,7 +138,8 @@ impl BuildFailure {
         failure
     }
 
-    /// The type's own name decides: the path before it has changed over time, and so may the `+json` behind it.
+    /// Adds a detail of an error. The type's own name decides: the path before it has changed over time, and so may the
+    /// `+json` behind it.
     fn add(&mut self, type_url: &str, value: &[u8]) {
         let name = type_url.rsplit('/').next().unwrap_or_default();
         let name = name.trim_end_matches("+json").rsplit('.').next().unwrap_or_default();
@@ -169,7 +170,7 @@ impl BuildFailure {
     }
 }
 
-/// Go's gRPC wraps messages once per hop: `rpc error: code = Unknown desc = …`.
+/// Takes off the words that Go's gRPC wraps around a message once per hop: `rpc error: code = Unknown desc = …`.
 fn plain_message(message: &str) -> &str {
     let mut message = message;
     while let Some(rest) = message.strip_prefix("rpc error: code = ") {
@@ -261,7 +262,7 @@ mod tests {
         assert!(!format!("{failure:?}").contains("canary-5d1e"));
     }
 
-    /// What a frontend of ours says is what docker reads.
+    /// An error that pgateway makes has its lines where docker looks for them.
     #[test]
     fn reads_the_lines_of_an_error_that_pgateway_made() {
         let lines = pllb::SourceLines { file: "Dockerfile".to_owned(), first: 2, last: 3, text: Vec::new() };

@@ -47,14 +47,14 @@ impl FileSync {
     }
 }
 
-/// How much was sent; what the engine had already does not count.
+/// How much was sent. Files that the engine had already do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
+pub struct TransferCount {
     /// Entries listed: files, directories, links.
     pub entries: u64,
     /// Files whose bytes the engine asked for.
     pub files: u64,
-    /// Their bytes.
+    /// The bytes of these files.
     pub bytes: u64,
 }
 
@@ -66,8 +66,8 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn read(&self) -> Sent {
-        Sent {
+    pub(crate) fn read(&self) -> TransferCount {
+        TransferCount {
             entries: self.entries.load(Ordering::Relaxed),
             files: self.files.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),

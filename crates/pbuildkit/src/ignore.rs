@@ -94,12 +94,12 @@ impl Matcher {
     }
 }
 
-/// The folders of a path, from the outermost.
+/// Lists the folders of a path, from the outermost.
 fn folders_of(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(index, _)| &path[..index])
 }
 
-/// A path as Go's regular expressions see it: each byte that is not UTF-8 is one U+FFFD.
+/// Writes a path as Go's regular expressions see it: each byte that is not UTF-8 is one U+FFFD.
 fn go_text(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {

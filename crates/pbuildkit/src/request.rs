@@ -30,14 +30,14 @@ pub struct BuildRequest {
     pub exporters: Vec<Exporter>,
     /// Local directories by the name under which the frontend asks for them: `context`, `dockerfile`, …
     pub locals: BTreeMap<String, Local>,
-    /// By which key the engine finds what it has of the locals from an earlier build; see [`shared_key`].
+    /// The key by which the engine finds the files of the locals that an earlier build sent; see [`shared_key`].
     pub shared_key: String,
-    /// Who has the secrets' values.
+    /// The source of the secrets' values.
     pub secrets: Arc<dyn SecretProvider>,
     /// Secret ids that may be asked for while the frontend runs, before its result is known, for example
     /// `GIT_AUTH_TOKEN` for a git context. Counts only with a transformation; without one every id is open.
     pub frontend_secrets: Vec<String>,
-    /// Who has the registries' credentials.
+    /// The source of the registries' credentials.
     pub registries: Registries,
     /// The agents that steps may mount.
     pub agents: Agents,
@@ -45,14 +45,14 @@ pub struct BuildRequest {
     pub archive: Option<Archive>,
     /// Folders of this machine that the engine reads images and caches from, or writes caches to.
     pub content: ContentStores,
-    /// Who looks at the locals' bytes while they are sent.
+    /// The observer of the locals' bytes while they are sent.
     pub observer: Option<Arc<dyn ContextObserver>>,
-    /// What the build may do beyond the usual, such as `network.host`.
+    /// Permissions beyond the usual ones, such as `network.host`.
     pub entitlements: Vec<String>,
-    /// Which sources the build may use. Needs [`Capabilities::SOURCE_POLICY`](pgateway::Capabilities::SOURCE_POLICY): a
-    /// builder without it would build as if there were none, so the build is refused there.
+    /// The rules for the sources of the build. They need [`Capabilities::SOURCE_POLICY`](pgateway::Capabilities::SOURCE_POLICY):
+    /// a builder without it would build as if there were none, so the build is refused there.
     pub source_policy: Option<SourcePolicy>,
-    /// What the engine keeps of the build's log.
+    /// How much the engine keeps of the build's log.
     pub history: History,
     /// Caches to read.
     pub cache_imports: Vec<CacheEntry>,
@@ -67,18 +67,18 @@ pub struct Exporter {
     pub kind: String,
     /// For example `name`, a list with commas; without it the image has no name.
     pub attributes: BTreeMap<String, String>,
-    /// Who takes what it sends to us: archives and trees are sent, images in a store are not.
+    /// The receiver of the exporter's results: archives and trees are sent, images in a store are not.
     pub receiver: Option<Receiver>,
 }
 
 impl Exporter {
-    /// An image in the engine's own store, without a name.
+    /// Makes an exporter into the engine's own store, for an image without a name.
     #[must_use]
     pub fn engine_image() -> Self {
         Self { kind: "moby".to_owned(), attributes: BTreeMap::new(), receiver: None }
     }
 
-    /// An image in the engine's own store under these names.
+    /// Makes an exporter into the engine's own store, for an image under these names.
     #[must_use]
     pub fn named_engine_image(names: &[String]) -> Self {
         let mut exporter = Self::engine_image();
@@ -89,7 +89,7 @@ impl Exporter {
     }
 }
 
-/// What the engine keeps of the build's log.
+/// How much the engine keeps of the build's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum History {
     /// A record with the raw log, as docker does. The log holds whatever steps print, secrets too.
@@ -99,8 +99,8 @@ pub enum History {
 }
 
 impl BuildRequest {
-    /// A build of `dockerfile.v0` with the attribute that docker's own builder always sends: images that the engine
-    /// has are used as they are.
+    /// Requests a build of `dockerfile.v0` with the attribute that docker's own builder always sends: images that the
+    /// engine has are used as they are.
     #[must_use]
     pub fn dockerfile() -> Self {
         let attributes = [("image-resolve-mode".to_owned(), "local".to_owned())];
@@ -126,7 +126,7 @@ impl BuildRequest {
     }
 }
 
-/// The key under which docker's builder keeps a context: its folder's name and this machine's build identity.
+/// Makes the key under which docker's builder keeps a context: its folder's name and this machine's build identity.
 ///
 /// The same key means that a context that docker sent is not sent again by us, and the other way round. The identity is
 /// in `buildx/.buildNodeID` of the docker client's folder (or in `BUILDX_CONFIG`); where docker never built, the

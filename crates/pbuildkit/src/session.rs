@@ -59,7 +59,7 @@ const METHODS: [&str; 16] = [
     "/moby.upload.v1.Upload/Pull",
 ];
 
-/// What a session serves.
+/// The services of a session.
 pub(crate) struct Services {
     pub(crate) files: FileSync,
     pub(crate) secrets: Arc<SecretGate>,
@@ -70,7 +70,7 @@ pub(crate) struct Services {
     pub(crate) content: ContentStores,
 }
 
-/// A running session; it ends when dropped, and with it whatever the engine does for it.
+/// A running session. When it is dropped it ends, and with it the engine's work for it.
 pub(crate) struct Session {
     pub(crate) id: String,
     server: JoinHandle<()>,

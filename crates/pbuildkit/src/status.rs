@@ -18,20 +18,20 @@ pub struct StatusUpdate {
     pub progress: Vec<Progress>,
     /// Output of steps.
     pub logs: Vec<Log>,
-    /// What the frontend warns of.
+    /// Warnings of the frontend.
     pub warnings: Vec<Warning>,
 }
 
 /// A step of the build; the same digest comes again as it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vertex {
-    /// Its identity: `sha256:…` of the operation.
+    /// The step's identity: `sha256:…` of the operation.
     pub digest: String,
     /// The identities of what it builds on.
     pub inputs: Vec<String>,
-    /// Its name, as the frontend wrote it: `[2/4] RUN make`.
+    /// The step's name, as the frontend wrote it: `[2/4] RUN make`.
     pub name: String,
-    /// Its result was there already.
+    /// Whether the step's result was there already.
     pub cached: bool,
     /// When it began.
     pub started: Option<SystemTime>,
@@ -46,20 +46,20 @@ pub struct Vertex {
 /// Steps that are shown as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Its identity.
+    /// The group's identity.
     pub id: String,
-    /// Its name.
+    /// The group's name.
     pub name: String,
 }
 
 /// A part of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Its identity within the step.
+    /// The transfer's identity within the step.
     pub id: String,
     /// The step.
     pub vertex: String,
-    /// What it is about, when it differs from the identity.
+    /// The subject of the transfer, when it differs from the identity.
     pub name: String,
     /// How much is done; bytes for transfers.
     pub current: i64,
@@ -87,7 +87,7 @@ pub struct Log {
 }
 
 impl std::fmt::Debug for Log {
-    /// Without the bytes: nobody has looked for secrets in them yet.
+    /// Leaves out the bytes: nobody has looked for secrets in them yet.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "Log({}, {:?}, {} bytes)", self.vertex, self.stream, self.bytes.len())
     }
@@ -102,7 +102,7 @@ pub enum LogStream {
     Error,
 }
 
-/// What the frontend warns of.
+/// A warning of the frontend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// The step that it is about; may be empty.

@@ -9,10 +9,10 @@ use pgateway::{Bridge, Capabilities, PreparedResult};
 
 use crate::session::secrets::{AskedSecret, SecretGate};
 
-/// A change of what the frontend made, before anything of it runs, and a look at what came of it, before anything of it
+/// A change of the frontend's graph before anything of it runs, and a search of the results before anything of them
 /// leaves the builder.
 pub trait Transform: Send {
-    /// What can go wrong in it.
+    /// The error of a change or a search.
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// Makes itself ready, while the frontend makes the graph.
@@ -56,11 +56,11 @@ pub trait Transform: Send {
 
 /// A build that is about to be returned.
 pub struct Prepared<'a> {
-    /// What can be asked of it.
+    /// The bridge to the build, for questions about the graph.
     pub bridge: Bridge,
-    /// What the engine can do.
+    /// The engine's abilities.
     pub capabilities: &'a Capabilities,
-    /// What the exporter needs beside the files: `containerimage.config`, …
+    /// The facts that the exporter needs beside the files: `containerimage.config`, …
     pub metadata: &'a BTreeMap<String, Vec<u8>>,
     /// The results, one for each platform.
     pub results: Vec<PreparedResult>,
@@ -78,7 +78,7 @@ impl Prepared<'_> {
 /// Why a prepared build is not returned.
 #[derive(Debug)]
 pub enum Refusal<E> {
-    /// It failed when it ran.
+    /// The graph failed when it ran.
     Failed(tonic::Status),
     /// The caller does not want it.
     Refused(E),

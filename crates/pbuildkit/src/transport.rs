@@ -17,7 +17,7 @@ use tonic::metadata::{MetadataKey, MetadataMap};
 use crate::control::Control;
 use crate::error::BuildkitError;
 
-/// Bytes of a session that wait to be put into messages, or came in them.
+/// How many bytes of a session may wait to be put into messages, or to be read out of them.
 const ROOM: usize = 256 << 10;
 /// How much goes into one message.
 const PIECE: usize = 32 << 10;
@@ -29,7 +29,7 @@ const MESSAGES: usize = 4;
 pub enum Transport {
     /// Through an engine.
     Engine(Engine),
-    /// By itself.
+    /// A builder by itself.
     Plain(PlainBuilder),
 }
 
@@ -46,7 +46,7 @@ impl From<&PlainBuilder> for Transport {
 }
 
 impl Transport {
-    /// A connection for gRPC, and who may have last words when it ends.
+    /// Opens a connection for gRPC, with the program that may have last words when the connection ends.
     pub(crate) async fn grpc(&self) -> Result<(Connection, LastWords), BuildkitError> {
         match self {
             Self::Engine(engine) => Ok((Box::new(engine.hijack("/grpc", &[]).await?), LastWords::default())),
@@ -54,7 +54,7 @@ impl Transport {
         }
     }
 
-    /// A stream on which we serve BuildKit.
+    /// Opens a stream on which we serve BuildKit.
     pub(crate) async fn session(
         &self,
         control: &Control,
@@ -76,7 +76,7 @@ impl Transport {
         }
     }
 
-    /// One line for people.
+    /// Describes the transport in one line for people.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Engine(engine) => engine.describe(),
@@ -85,7 +85,7 @@ impl Transport {
     }
 }
 
-/// A name may come several times.
+/// Makes the metadata of a call; a name may come several times.
 fn metadata(headers: &[(&str, &str)]) -> MetadataMap {
     let mut metadata = MetadataMap::new();
     for (name, value) in headers {
@@ -97,7 +97,7 @@ fn metadata(headers: &[(&str, &str)]) -> MetadataMap {
     metadata
 }
 
-/// What we write goes out in messages, until the session is dropped or nobody takes them.
+/// Packs the bytes that we write into messages, until the session is dropped or nobody takes them.
 async fn pack(mut output: impl AsyncRead + Unpin, to_builder: mpsc::Sender<BytesMessage>) -> io::Result<()> {
     loop {
         let mut data = Vec::with_capacity(PIECE);
@@ -107,7 +107,7 @@ async fn pack(mut output: impl AsyncRead + Unpin, to_builder: mpsc::Sender<Bytes
     }
 }
 
-/// What comes in messages can be read, until no more come.
+/// Unpacks the bytes of messages so that they can be read, until no more messages come.
 async fn unpack(mut from_builder: Streaming<BytesMessage>, mut input: impl AsyncWrite + Unpin) -> io::Result<()> {
     while let Ok(Some(message)) = from_builder.message().await {
         input.write_all(&message.data).await?;

@@ -1,4 +1,4 @@
-//! What went wrong on our side of a build: the first cause, kept until the build asks for it.
+//! Keeps the first error on our side of a build until the build asks for it.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Why a transfer failed on our side; the build must say this, and not what the engine makes of it.
+/// The reason for which a transfer failed on our side. The build must report this reason, and not the engine's view of
+/// it.
 #[derive(Debug)]
 pub(crate) enum Cause {
     /// A file cannot be read.
     Source { path: PathBuf, source: io::Error },
-    /// What came of an exporter cannot be put where it belongs.
+    /// The data of an exporter cannot be put where it belongs.
     Destination { path: PathBuf, source: io::Error },
     /// The observer stopped it.
     Stopped { local: String, path: PathBuf },

@@ -1,5 +1,5 @@
-//! Builds on real engines: `PBUILD_TEST_MODERN`, `PBUILD_TEST_CONTAINERD` and `PBUILD_TEST_OLD` hold a `DOCKER_HOST` each,
-//! with the image `busybox` in it; `PBUILD_TEST_BUILDX` is the command line of a real `docker buildx`. Run by
+//! Builds on real engines: `PBUILD_TEST_MODERN`, `PBUILD_TEST_CONTAINERD` and `PBUILD_TEST_OLD` hold a `DOCKER_HOST`
+//! each, with the image `busybox` in it; `PBUILD_TEST_BUILDX` is the command line of a real `docker buildx`. Run by
 //! `scripts/test`; without the variables every test fails and says so.
 
 mod injection;
@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use pbuildkit::status::StatusUpdate;
 use pbuildkit::{
-    BuildError, BuildRequest, ContextObserver, FailureKind, FileObserver, History, Local, SecretAnswer, SecretProvider,
-    Transform, Verdict, shared_key,
+    BuildError, BuildRequest, ContextObserver, FailureKind, FileObserver, History, Local, Permission, SecretAnswer,
+    SecretProvider, Transform, shared_key,
 };
 use pgateway::Capabilities;
 use pllb::{Definition, Mode, Plan, PlannedSecret};
@@ -68,7 +68,7 @@ fn values(pairs: &[(&str, &str)]) -> Arc<Values> {
     Arc::new(Values(pairs.iter().map(|(id, value)| ((*id).to_owned(), value.as_bytes().to_vec())).collect()))
 }
 
-/// A build of a directory that holds a Dockerfile.
+/// Makes a build of a directory that holds a Dockerfile.
 fn directory(root: &Path) -> BuildRequest {
     let mut request = BuildRequest::dockerfile();
     for name in ["context", "dockerfile"] {
@@ -414,12 +414,12 @@ impl ContextObserver for Stop {
 }
 
 impl FileObserver for Stop {
-    fn bytes(&mut self, _: &[u8]) -> Verdict {
-        Verdict::Continue
+    fn bytes(&mut self, _: &[u8]) -> Permission {
+        Permission::Continue
     }
 
-    fn end(&mut self) -> Verdict {
-        Verdict::Stop
+    fn end(&mut self) -> Permission {
+        Permission::Stop
     }
 }
 
@@ -457,8 +457,8 @@ async fn a_dockerfile_that_does_not_exist_is_not_found() {
 
 #[tokio::test]
 async fn multi_platform_results_are_transformed_one_by_one() {
-    struct Seen(Vec<Option<String>>);
-    impl Transform for Seen {
+    struct PlatformRecord(Vec<Option<String>>);
+    impl Transform for PlatformRecord {
         type Error = std::convert::Infallible;
 
         fn transform(
@@ -476,7 +476,7 @@ async fn multi_platform_results_are_transformed_one_by_one() {
     let files = request.locals["dockerfile"].clone();
     request.locals.insert("context".into(), files);
     request.attributes.insert("platform".into(), "linux/amd64,linux/arm64".into());
-    let mut seen = Seen(Vec::new());
+    let mut seen = PlatformRecord(Vec::new());
     let built = run_with(&builder, request, Some(&mut seen)).await;
     built.outcome.expect("the build succeeds");
     seen.0.sort();

@@ -1,4 +1,4 @@
-//! Where the user's secrets come from: the same flags for every command of both tools that needs them.
+//! The flags that say where the user's secrets come from: the same for every command of both tools that needs secrets.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,8 @@ use crate::resolve::{Purpose, SecretSources, Strictness, Trust};
 /// The flags, as clap reads them.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SecretArguments {
-    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it, `parts=false` to take it as one value, `rebuild=false` to let cached steps of other values count (repeatable)
+    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it, `parts=false` to take it as one value,
+    /// `rebuild=false` to let cached steps of other values count (repeatable)
     #[arg(long = "secret", value_name = "SPEC", help_heading = "Secrets")]
     pub secrets: Vec<String>,
 
@@ -18,7 +19,8 @@ pub struct SecretArguments {
     #[arg(long = "env-file", value_name = "FILE", help_heading = "Secrets")]
     pub environment_files: Vec<PathBuf>,
 
-    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments [default: dotenv for pbuild, docker for prun]
+    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments [default: dotenv
+    /// for pbuild, docker for prun]
     #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", help_heading = "Secrets")]
     pub environment_file_dialect: Option<EnvironmentFileDialect>,
 
@@ -26,7 +28,8 @@ pub struct SecretArguments {
     #[arg(long = "allow-name", value_name = "NAME", help_heading = "Secrets")]
     pub allowed_names: Vec<String>,
 
-    /// Refuse what is otherwise warned about: env files that others can read, and values too short or too common to search for
+    /// Refuse what is otherwise warned about: env files that others can read, and values too short or too common to
+    /// search for
     #[arg(long, help_heading = "Secrets")]
     pub strict: bool,
 
@@ -43,7 +46,7 @@ pub struct SecretArguments {
     pub require_tls: bool,
 }
 
-/// `doctor`, the same in both tools.
+/// The flags of `doctor`, the same in both tools.
 #[derive(Clone, Debug, Default, Args)]
 pub struct DoctorArguments {
     /// Print one object, contract version 1
@@ -56,7 +59,7 @@ pub struct DoctorArguments {
 }
 
 impl DoctorArguments {
-    /// What the flags ask for, in a tool of this purpose.
+    /// Turns the flags into a request, for a tool of this purpose.
     #[must_use]
     pub fn request(&self, purpose: Purpose) -> DoctorRequest {
         DoctorRequest {
@@ -68,14 +71,14 @@ impl DoctorArguments {
     }
 }
 
-/// What a doctor looks at, and how it tells.
+/// The things that a doctor checks, and the way in which it reports them.
 #[derive(Clone, Debug)]
 pub struct DoctorRequest {
     /// The manifest that was named.
     pub config: Option<PathBuf>,
     /// Where the values of the secrets come from.
     pub sources: SecretSources,
-    /// What the tool needs them for.
+    /// The purpose for which the tool needs secrets.
     pub purpose: Purpose,
     /// Whether the report is one JSON object.
     pub json: bool,
@@ -100,8 +103,9 @@ impl From<EnvironmentFileDialect> for Dialect {
 }
 
 impl SecretArguments {
-    /// The flags as the search for values takes them. `dialect` is what the tool reads env files in by default: `dotenv`
-    /// where the files of frameworks are handed over, `docker` where a command takes the place of `docker run`.
+    /// Turns the flags into the sources of values. `dialect` is the one that the tool reads env files in by default:
+    /// `dotenv` where the files of frameworks are handed over, `docker` where a command takes the place of
+    /// `docker run`.
     #[must_use]
     pub fn sources(&self, dialect: Dialect) -> SecretSources {
         SecretSources {

@@ -1,4 +1,4 @@
-//! `doctor`: what is well, what to know and what to mend, in the half that both tools share.
+//! `doctor`: checks the setup and suggests fixes. This is the half that both tools share.
 //!
 //! A tool puts its own findings about its engine before these and prints the list. Nothing here needs an engine, and no
 //! finding holds a value.
@@ -36,11 +36,11 @@ pub enum Health {
 pub struct Observation {
     /// How well it is.
     pub health: Health,
-    /// What was looked at: `engine`, `store`, …
+    /// The thing that was checked: `engine`, `store`, …
     pub about: String,
-    /// What was found.
+    /// The state in which it was found.
     pub text: String,
-    /// What to do.
+    /// The advice, where something can be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
     /// The code that a command which needs this would end with.
@@ -49,19 +49,19 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// Something that is well.
+    /// Reports something that is well.
     #[must_use]
     pub fn ok(about: &str, text: impl Into<String>) -> Self {
         Self { health: Health::Ok, about: about.to_owned(), text: text.into(), advice: None, exit: None }
     }
 
-    /// Something worth a look, and what to do.
+    /// Reports something worth a look, and what to do.
     #[must_use]
     pub fn warning(about: &str, text: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { health: Health::Warning, advice: Some(advice.into()), ..Self::ok(about, text) }
     }
 
-    /// What an error says, as a problem with its code.
+    /// Reports an error as a problem with its exit code.
     #[must_use]
     pub fn problem(about: &str, diagnostic: &Diagnostic) -> Self {
         let (title, advice) = diagnostic.title_and_help();
@@ -97,7 +97,8 @@ pub fn look(request: &DoctorRequest, desk: &Desk) -> (Option<FoundManifest>, Vec
     (found, findings)
 }
 
-/// What the manifest asks for: how much of it is trusted, and each thing that it would do with this machine.
+/// Checks the entries of the manifest that need trust: how many are trusted, and each thing that they would do with
+/// this machine.
 fn trust(found: &FoundManifest, purpose: Purpose, environment: &Environment<'_>) -> Vec<Observation> {
     let trusted = Trusted::remembered(found, environment);
     let acts = acts(&found.manifest);
@@ -166,7 +167,7 @@ fn secrets(request: &DoctorRequest, found: Option<&FoundManifest>, desk: &Desk, 
     let environment = |name: &str| std::env::var_os(name);
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
-    // What is at hand, without running any command that fetches values.
+    // Looks for values without running any command that fetches them.
     let resolution = match resolve(&request.sources, found, Purpose::List, &mut inputs, &desk.cancellation) {
         Ok(resolution) => resolution,
         Err(error) => return findings.push(Observation::problem("secrets", &error.diagnostic())),
@@ -209,7 +210,8 @@ fn searchability(secret: &psecret::Secret) -> Observation {
     }
 }
 
-/// A declared secret without a value here: fetched later, not trusted, or missing.
+/// Reports a declared secret that has no value here: its command fetches it later, its source waits for trust, or it is
+/// missing.
 fn absent(declared: &papp::Secret, untrusted: Option<&Untrusted>, purpose: Purpose) -> Option<Observation> {
     let name = declared.name.as_str();
     if let Some(entry) = untrusted {
@@ -231,7 +233,7 @@ fn absent(declared: &papp::Secret, untrusted: Option<&Untrusted>, purpose: Purpo
     })
 }
 
-/// Secrets that the last builds were given and that no command of theirs mentioned.
+/// Reports the secrets that the last builds were given and that no command of these builds mentioned.
 fn unused(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Observation>) {
     let builds = last_builds(directory, environment);
     let Some(last) = builds.last() else { return };
@@ -248,7 +250,7 @@ fn unused(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Ob
     }
 }
 
-/// Files that git would take and should not; nothing where there is no git.
+/// Lists the files that git would take and should not; none where there is no git.
 #[must_use]
 pub fn not_ignored_by_git(folder: &Path, files: &[String]) -> Vec<String> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

@@ -1,8 +1,8 @@
 //! Where values come from: `secrets` commands, resolution, trust, the record of builds.
 //!
 //! Flags, env files, the manifest `app.toml`, the sealed store and the process environment enter here, each only as far
-//! as the user trusts it; [`resolve`](resolve::resolve) reads every value once. What leaves are [`psecret::Secret`]s with
-//! the source of each, and for people the screens of the `secrets` commands. A value is never printed.
+//! as the user trusts it; [`resolve`](resolve::resolve) reads every value once. What leaves are [`psecret::Secret`]s
+//! with the source of each, and for people the screens of the `secrets` commands. A value is never printed.
 //!
 //! ```
 //! use std::path::Path;

@@ -1,4 +1,4 @@
-//! Observation and reading `app.toml`, for both tools.
+//! Finds and reads `app.toml`, for both tools.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ const LARGEST: usize = 1 << 20;
 /// A manifest and where it was found.
 #[derive(Clone, Debug)]
 pub struct FoundManifest {
-    /// Its path, as people are shown it.
+    /// The file's path, as people are shown it.
     pub path: PathBuf,
-    /// What it says.
+    /// The manifest that the text holds.
     pub manifest: Manifest,
-    /// Its text, read once: what is kept of a start is what was looked at, whatever the file became.
+    /// The text of the file, read once: a start keeps the text that was checked, even if the file has changed since.
     pub text: String,
 }
 
@@ -98,7 +98,7 @@ fn read(path: &Path) -> Result<Option<FoundManifest>, FindError> {
 }
 
 impl FindError {
-    /// For people: the place, the masked line, the nearest key.
+    /// Explains the error to people: the place, the masked line, the nearest key.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let Self::Broken(error) = self else { return Diagnostic::from_error(self, Exit::Usage) };

@@ -1,4 +1,4 @@
-//! What each tool does to its own process before anything else.
+//! Protects each tool's own process before anything else.
 
 use std::io::Write as _;
 use std::panic;

@@ -1,7 +1,7 @@
 //! The last builds of a project: which secrets were offered, asked for, mentioned. Names and numbers, nothing else.
 //!
-//! One private file for each project, in the user's state folder. It helps `doctor` to name secrets that no build needs;
-//! a build whose record cannot be written is as good as any other.
+//! One private file for each project, in the user's state folder. It helps `doctor` to name secrets that no build
+//! needs; a build whose record cannot be written is as good as any other.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -32,10 +32,10 @@ pub enum BuildOutcome {
     Incomplete,
 }
 
-/// What one build did with one secret.
+/// The use that one build made of one secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretUse {
-    /// Its name.
+    /// The secret's name.
     pub name: String,
     /// How many steps were offered it, or mount it themselves.
     pub steps: usize,
@@ -43,7 +43,7 @@ pub struct SecretUse {
     pub ran: usize,
     /// How many of these came from the cache, and so asked for nothing.
     pub cached: usize,
-    /// How often the engine asked for it.
+    /// How often the engine asked for the secret.
     pub asked: u64,
     /// Whether a command of these steps mentions it, or runs a program that is known to read it.
     pub mentioned: bool,
@@ -56,12 +56,12 @@ pub struct BuildRecord {
     pub at: String,
     /// How it ended.
     pub outcome: BuildOutcome,
-    /// Its secrets.
+    /// The secrets of the build.
     pub secrets: Vec<SecretUse>,
 }
 
 impl BuildRecord {
-    /// A build that ended now.
+    /// Records a build that ended now.
     #[must_use]
     pub fn new(now: SystemTime, outcome: BuildOutcome, secrets: Vec<SecretUse>) -> Self {
         let at = jiff::Timestamp::try_from(now).map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
@@ -75,7 +75,7 @@ struct File {
     builds: Vec<BuildRecord>,
 }
 
-/// The builds of a project that are remembered, the last one last. What cannot be read is nothing.
+/// Reads the remembered builds of a project, the last build last. A record that cannot be read counts as none.
 #[must_use]
 pub fn last_builds(project: &Path, environment: &Environment<'_>) -> Vec<BuildRecord> {
     file(project, environment).map(|path| read(&path).builds).unwrap_or_default()

@@ -8,7 +8,7 @@ mod command;
 mod command_error;
 mod compose;
 mod error;
-mod found;
+mod index;
 mod project;
 mod readings;
 mod store;
@@ -25,7 +25,7 @@ use psecret::{
 pub use command_error::CommandError;
 pub use compose::longest;
 pub use error::{Missing, ResolveError, Untrusted};
-use found::Found;
+use index::SecretIndex;
 use project::{Answer, ProjectFiles};
 use store::LazyStore;
 
@@ -36,13 +36,13 @@ use pscreen::Cancellation;
 /// Which secrets are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Those that a build offers to its steps.
+    /// The secrets that a build offers to its steps.
     Build,
-    /// Those that the running app gets.
+    /// The secrets that the running app gets.
     Run,
-    /// None; but a search knows more with each, so that it takes what is at hand and runs the trusted commands.
+    /// No secret; but a search knows more with each, so it takes the values at hand and runs the trusted commands.
     Search,
-    /// None: a list tells what is at hand, and runs nothing.
+    /// No secret: a list shows what is at hand, and runs nothing.
     List,
 }
 
@@ -78,17 +78,17 @@ pub enum Trust {
     Withheld,
 }
 
-/// What becomes of a warning about a secret.
+/// How a warning about a secret is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strictness {
-    /// It is a warning; the default.
+    /// A warning is printed; the default.
     #[default]
     Lenient,
-    /// It ends the work (`--strict`).
+    /// A warning ends the command (`--strict`).
     Strict,
 }
 
-/// What the command line says about secrets.
+/// The secrets that the command line gives.
 #[derive(Clone, Debug, Default)]
 pub struct SecretSources {
     /// `--secret`, as written.
@@ -105,18 +105,18 @@ pub struct SecretSources {
     pub trust: Trust,
 }
 
-/// What was found.
+/// The values that were found, and the secrets without one.
 #[derive(Debug, Default)]
 pub struct Resolution {
     /// The secrets, those of the manifest first, in its order. Each has the scope that the manifest says.
     pub secrets: Vec<Secret>,
     /// Names whose `value` needs variables that exist at run time alone: no build gets them, and the start makes them.
     pub deferred: Vec<String>,
-    /// Those that would have a value, if the manifest were trusted to get it; the work does not need them.
+    /// The secrets that would have a value, if the manifest were trusted to get it; the command does not need them.
     pub untrusted: Vec<Untrusted>,
     /// Why what was trusted once does not count.
     pub danger: Option<Danger>,
-    /// What people should know, without any value.
+    /// Warnings for people, without any value.
     pub warnings: Vec<String>,
 }
 
@@ -144,7 +144,7 @@ pub fn resolve(
         may_reach_the_host(manifest, &trusted)?;
     }
     let mut search =
-        Search { declared, purpose, by_name: by_name(declared), found: Found::default(), warnings: Vec::new() };
+        Search { declared, purpose, by_name: by_name(declared), found: SecretIndex::default(), warnings: Vec::new() };
     search.flags(&sources.flags, inputs)?;
     search.env_files(sources, inputs)?;
     let mut missing = Vec::new();
@@ -214,7 +214,7 @@ pub fn resolve(
     Ok(Resolution { secrets, deferred, untrusted: passed, danger, warnings })
 }
 
-/// Refuses a start that would mount what is the host's without trust, before anything is read or run for it.
+/// Refuses a start that would mount paths of the host without trust, before anything is read or run for the start.
 fn may_reach_the_host(manifest: Option<&FoundManifest>, trusted: &Trusted) -> Result<(), ResolveError> {
     let Some(found) = manifest else { return Ok(()) };
     let acts: Vec<Act> = acts_on_host(&found.manifest).into_iter().filter(|act| !trusted.covers(act)).collect();
@@ -229,7 +229,7 @@ fn by_name(manifest: &Manifest) -> HashMap<&str, &papp::Secret> {
     manifest.secrets.iter().map(|secret| (secret.name.as_str(), secret)).collect()
 }
 
-/// Which parts of a value count, as the manifest says.
+/// Translates the manifest's choice of which parts of a value count.
 #[must_use]
 pub fn part_choice(parts: &papp::Parts) -> PartChoice {
     match parts {
@@ -257,7 +257,7 @@ struct Search<'a> {
     /// The declared secrets by their names.
     by_name: HashMap<&'a str, &'a papp::Secret>,
     purpose: Purpose,
-    found: Found,
+    found: SecretIndex,
     warnings: Vec<String>,
 }
 
@@ -283,20 +283,21 @@ impl<'a> Search<'a> {
         self.needs(secret) || self.purpose == Purpose::Search
     }
 
-    /// Whether the work goes on when its command gives no value. A search stops for those of a build, as the build does;
-    /// whoever searches an image may have no access to what the app alone gets, and is told.
+    /// Whether the command goes on when a secret's own command gives no value. A search stops for secrets of a build,
+    /// as the build does. For secrets of the app alone it goes on with a warning: the user who searches an image may
+    /// have no access to them.
     fn goes_without(&self, secret: &papp::Secret) -> bool {
         self.purpose == Purpose::Search && !secret.in_build()
     }
 
-    /// Under `--strict`, a value that cannot be searched for everywhere ends the work.
+    /// Under `--strict`, refuses a value that cannot be searched for everywhere.
     fn check_searchable(&self) -> Result<(), ResolveError> {
         let judged = self.found.iter().map(|secret| (secret.name().clone(), Searchability::of(secret.value())));
         let secrets: Vec<_> = judged.filter(|(_, searchability)| *searchability != Searchability::Full).collect();
         if secrets.is_empty() { Ok(()) } else { Err(ResolveError::NotSearchable { secrets }) }
     }
 
-    /// A name that has a value here, and is written as this one but for its case.
+    /// Finds a name that has a value here and differs from this name in case alone.
     fn similar(&self, name: &str, inputs: &Inputs<'_>) -> Option<String> {
         let given =
             self.found.iter().map(|secret| secret.name().as_str()).find(|known| known.eq_ignore_ascii_case(name));
@@ -307,7 +308,7 @@ impl<'a> Search<'a> {
         given.map(str::to_owned).or_else(in_environment)
     }
 
-    /// Takes a value of an env file, with what the other dialect makes of it.
+    /// Takes a value of an env file, together with the value that the other dialect reads in its place.
     fn take_read(
         &mut self,
         name: SecretName,
@@ -328,7 +329,7 @@ impl<'a> Search<'a> {
         self.take_with(name, value, source, choice)
     }
 
-    /// The same, with the parts that somebody chose.
+    /// Takes a value under the scope and in the shape that the manifest says, with this choice of its parts.
     fn take_with(
         &mut self,
         name: SecretName,
@@ -451,7 +452,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Follows a trusted `from`. What the work does not need may be absent.
+    /// Follows a trusted `from`. A secret that the command does not need may have no value there.
     fn origin(
         &mut self,
         secret: &papp::Secret,

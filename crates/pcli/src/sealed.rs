@@ -27,10 +27,10 @@ pub const IDENTITY_VARIABLE: &str = "PBUILD_IDENTITY";
 /// The variable that holds the passphrase of a wrapped identity where nobody can be asked.
 pub const PASSPHRASE_VARIABLE: &str = "PBUILD_PASSPHRASE";
 
-/// The same for the passphrase that is to take its place.
+/// The variable that holds the passphrase which is to take the old passphrase's place.
 pub(crate) const NEW_PASSPHRASE_VARIABLE: &str = "PBUILD_NEW_PASSPHRASE";
 
-/// What no child process inherits: each of these opens or stands for something that is ours alone.
+/// The variables that no child process inherits: each of them opens or stands for something that is ours alone.
 pub const OWN_VARIABLES: [&str; 4] =
     [IDENTITY_VARIABLE, PASSPHRASE_VARIABLE, NEW_PASSPHRASE_VARIABLE, CACHE_KEY_VARIABLE];
 
@@ -51,7 +51,7 @@ pub enum SealedError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong, by line.
+        /// The problem of the content, by line.
         source: psecret::StoreError,
     },
     /// There is no store.
@@ -72,7 +72,7 @@ pub enum SealedError {
     /// A passphrase that could be guessed.
     #[error("a passphrase has {} characters or more", pvault::SHORTEST_PASSPHRASE)]
     ShortPassphrase,
-    /// What was typed twice is not the same.
+    /// The two passphrases that were typed differ.
     #[error("the two passphrases differ; nothing was changed")]
     TwoPassphrases,
     /// There is nobody to ask for a passphrase.
@@ -96,7 +96,7 @@ pub enum SealedError {
 }
 
 impl SealedError {
-    /// For people: what is wrong and what to do.
+    /// Explains the error to people, and says what to do.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, self.exit());
@@ -165,7 +165,7 @@ pub struct ProjectStore {
 }
 
 impl ProjectStore {
-    /// The store in the directory of a manifest.
+    /// Takes the store in the folder of a manifest, whether there is one yet or not.
     ///
     /// # Errors
     ///
@@ -188,13 +188,13 @@ impl ProjectStore {
         self.file.path()
     }
 
-    /// Whether there is one.
+    /// Whether the project has a store.
     #[must_use]
     pub fn exists(&self) -> bool {
         self.path().symlink_metadata().is_ok()
     }
 
-    /// Opens it and reads all of it.
+    /// Opens the store and reads all of it.
     ///
     /// # Errors
     ///
@@ -280,18 +280,18 @@ impl ProjectStore {
     }
 }
 
-/// A key for digests of values.
+/// Makes a new key for digests of values.
 fn fresh_key() -> Result<DigestKey, SealedError> {
     random_bytes().map(|bytes| DigestKey::new(*bytes))
 }
 
-/// The text of a new key, for the variable.
+/// Makes a new key, as text for the variable.
 pub(crate) fn cache_key_text() -> Result<Zeroizing<String>, SealedError> {
     let bytes = random_bytes()?;
     Ok(Zeroizing::new(base16ct::lower::encode_string(bytes.as_slice())))
 }
 
-/// As many bytes as a key has, from the kernel's random numbers.
+/// Takes as many bytes as a key has from the kernel's random numbers.
 fn random_bytes() -> Result<Zeroizing<[u8; 32]>, SealedError> {
     let mut bytes = Zeroizing::new([0; 32]);
     let filled = rustix::rand::getrandom(bytes.as_mut_slice(), rustix::rand::GetRandomFlags::empty())
@@ -304,7 +304,7 @@ fn recipients(store: &Store) -> Vec<String> {
     store.recipients().map(str::to_owned).collect()
 }
 
-/// A name for a project's folder of state: its own name, and a digest of the whole path.
+/// Names a project's folder of state: the project's own name, and a digest of the whole path.
 pub(crate) fn folder_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(OsStr::new("root")).to_string_lossy();
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(32).collect();
@@ -312,8 +312,8 @@ pub(crate) fn folder_name(path: &Path) -> String {
     format!("{name}-{}", &digest[..16])
 }
 
-/// The key under which the project's values have digests: that of the variable, else that of the sealed store, so that
-/// all who share either share the digests. `None` when there is neither.
+/// Finds the key under which the project's values have digests: that of the variable, else that of the sealed store. So
+/// all who share one of these share the digests. `None` when there is neither.
 ///
 /// # Errors
 ///
@@ -329,8 +329,8 @@ pub fn digest_key(
     Ok(store.read(&identity(environment)?)?.into_digest_key())
 }
 
-/// The same key for work that can do without it: nobody is asked for a passphrase, and a store that is not for whoever runs
-/// this has none.
+/// Finds the key that [`digest_key`] would, as far as that asks for no passphrase. `None` for a store that is not
+/// sealed for the user who runs this: a command that calls this can do without the key.
 ///
 /// # Errors
 ///
@@ -371,7 +371,7 @@ fn existing_store(
     Ok(store.exists().then_some(store))
 }
 
-/// Where the user's identity lies.
+/// Returns the path of the user's identity.
 ///
 /// # Errors
 ///
@@ -380,7 +380,7 @@ pub fn identity_path(environment: &Environment<'_>) -> Result<PathBuf, SealedErr
     configuration_folder(environment, TOOL).map(|folder| folder.join("identity.txt")).ok_or(SealedError::NoHome)
 }
 
-/// The identity of whoever runs this: that of the variable, else that of the file.
+/// Reads the identity of the user who runs this: that of the variable, else that of the file.
 ///
 /// # Errors
 ///
@@ -392,7 +392,7 @@ pub fn identity(environment: &Environment<'_>) -> Result<Identity, SealedError> 
     }
 }
 
-/// The same; makes one if there is none.
+/// Reads the identity as [`identity`] does, and makes one if there is none.
 ///
 /// # Errors
 ///
@@ -456,7 +456,8 @@ pub fn rewrap_identity(wrapping: Wrapping, environment: &Environment<'_>) -> Res
     Ok(Identity::rewrap(&path, old.as_ref(), new.as_ref())?)
 }
 
-/// Closes the identity, and what is kept of a project's store, to other users (K1). Gives back what was open.
+/// Closes the identity, and the files that are kept for a project's store, to other users (K1). Returns the files that
+/// were open.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! `secrets`: the sealed store, for people. The same commands in both tools, as far as a tool has them.
+//! The `secrets` commands: the sealed store, for people. Both tools have the same commands, as far as they have them.
 //!
 //! A value comes in through a prompt without echo, standard input, an env file or the editor's file in memory; it never
 //! stands on a command line. It leaves through `export` alone, into a file of mode 0600.
@@ -25,12 +25,12 @@ use psecret::Dialect;
 use crate::{FoundManifest, ProjectStore, find_manifest, trust};
 use pscreen::{Cancellation, Diagnostic, Exit, Printer};
 
-/// What the commands are handed.
+/// The inputs and outputs of a command.
 #[derive(Clone, Debug)]
 pub struct Desk {
     /// Results.
     pub stdout: Printer,
-    /// What happens.
+    /// The printer for messages, on standard error.
     pub stderr: Printer,
     /// Whether the work should stop.
     pub cancellation: Cancellation,
@@ -106,7 +106,8 @@ pub fn look(arguments: &LookArguments, desk: &Desk) -> Result<Exit, Diagnostic> 
     }
 }
 
-/// Says what the manifest would do, and remembers or forgets that the user trusts it to, unless that was only to be shown.
+/// Says what the manifest would do, and remembers or forgets that the user trusts it to, unless that was only to be
+/// shown.
 ///
 /// # Errors
 ///
@@ -129,7 +130,10 @@ pub fn trust(arguments: &TrustArguments, desk: &Desk) -> Result<Exit, Diagnostic
             return Ok(Exit::Done);
         }
         trust::remember(&found, &environment).map_err(|error| error.diagnostic())?;
-        desk.stderr.fact("trust", &format!("{} may do this; an entry that changes asks again", found.path.display()));
+        desk.stderr.fact(
+            "trust",
+            &format!("{} may do this; you will be asked again if an entry changes", found.path.display()),
+        );
     }
     Ok(Exit::Done)
 }

@@ -1,9 +1,10 @@
-//! What the user allowed a manifest to do.
+//! The acts that the user allows a manifest.
 //!
-//! A manifest is code from whoever wrote the repository. What its entries do on the machine of whoever runs the tool (run
-//! a command, read a file, read a variable of the process environment, mount what is the host's into a container) is done only after the user said `pbuild trust` for
-//! exactly these entries of this file. What is kept is one digest for each entry, in a private file of the user's state;
-//! another entry, or one that reads otherwise, asks again, and those that did not change do not.
+//! A manifest is code from whoever wrote the repository. What its entries do on the machine of whoever runs the tool
+//! (run a command, read a file, read a variable of the process environment, mount what is the host's into a container)
+//! is done only after the user said `pbuild trust` for exactly these entries of this file. What is kept is one digest
+//! for each entry, in a private file of the user's state; another entry, or one that reads otherwise, asks again, and
+//! those that did not change do not.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,7 +50,7 @@ pub enum TrustError {
 }
 
 impl TrustError {
-    /// For people.
+    /// Explains the error to people.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, Exit::Usage);
@@ -66,14 +67,14 @@ impl TrustError {
 pub enum Danger {
     /// Everybody may write to it.
     Writable {
-        /// Its mode.
+        /// The file's mode.
         mode: u32,
     },
-    /// It belongs to another user, who is not root.
+    /// The file belongs to another user, who is not root.
     Foreign {
-        /// Whose it is.
+        /// The user who owns the file.
         owner: u32,
-        /// Who runs this.
+        /// The user who runs this.
         user: u32,
     },
 }
@@ -90,9 +91,9 @@ impl std::fmt::Display for Danger {
 }
 
 impl Danger {
-    /// What a file is in, if it is in any.
+    /// Finds the danger that a file is in, if it is in any.
     fn of(path: &Path) -> Option<Self> {
-        // What is not there does nothing.
+        // A file that is not there can do nothing.
         let metadata = fs::metadata(path).ok()?;
         let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
         if metadata.mode() & 0o002 != 0 {
@@ -101,7 +102,7 @@ impl Danger {
         (owner != user && owner != 0).then_some(Self::Foreign { owner, user })
     }
 
-    /// What to do about it.
+    /// Says what to do about the danger.
     pub(crate) fn help(self, path: &Path) -> String {
         match self {
             Self::Writable { .. } => format!("chmod o-w {}, or --trust-config for this once", path.display()),
@@ -110,7 +111,7 @@ impl Danger {
     }
 }
 
-/// SHA-256 over the parts, each with its length, in hex.
+/// Computes SHA-256 over the parts, each with its length, in hex.
 pub(crate) fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -120,20 +121,20 @@ pub(crate) fn digest(parts: &[&[u8]]) -> String {
     base16ct::lower::encode_string(&hash.finalize())
 }
 
-/// What one entry of a manifest does, if it is let.
+/// The act of one entry of a manifest, if the user allows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Act {
     /// The manifest's line, from 1.
     pub line: usize,
-    /// What would happen, for people and for the digest.
+    /// The description of the act, for people and for the digest.
     pub told: String,
-    /// What the user can give to `--secret` instead, where that would do.
+    /// The value that the user can give to `--secret` instead, where that would do.
     pub flag: Option<String>,
 }
 
 impl Act {
-    /// What has to happen for this secret's value: what its `from` says, else a look into the process environment.
-    /// `None` for a composed one.
+    /// Describes how this secret gets its value: as its `from` says, else by a look into the process environment.
+    /// `None` for a composed secret.
     #[must_use]
     pub fn of(secret: &papp::Secret) -> Option<Self> {
         let name = &secret.name;
@@ -150,7 +151,7 @@ impl Act {
         Some(Self { line: secret.line, told: format!("`{name}` {what}"), flag: Some(flag) })
     }
 
-    /// What has to happen for this secret's value to come from an env file that the manifest names.
+    /// Describes how this secret gets its value from an env file that the manifest names.
     #[must_use]
     pub fn of_file(file: &papp::EnvFile, secret: &papp::Secret) -> Self {
         let name = &secret.name;
@@ -158,7 +159,7 @@ impl Act {
         Self { line: file.line, told, flag: Some(format!("id={name}")) }
     }
 
-    /// What has to happen for a volume that is a folder, a file or a socket of the host; `None` for one of the project.
+    /// Describes the mount of a folder, a file or a socket of the host; `None` for a volume of the project.
     #[must_use]
     pub fn of_mount(mount: &Mount) -> Option<Self> {
         let VolumeSource::Host(path) = &mount.volume.source else { return None };
@@ -183,7 +184,7 @@ impl Act {
     }
 }
 
-/// All that a manifest does.
+/// Lists all acts of a manifest.
 #[must_use]
 pub fn acts(manifest: &Manifest) -> Vec<Act> {
     let of_files = |secret: &papp::Secret| -> Vec<Act> {
@@ -194,8 +195,8 @@ pub fn acts(manifest: &Manifest) -> Vec<Act> {
     of_secrets.chain(acts_on_host(manifest)).collect()
 }
 
-/// What a start of the manifest does with the host: the folders, files and sockets that it mounts, and the commands of
-/// the manifest that run beside them. A manifest has no words for devices, capabilities and networks of the host.
+/// Lists the acts of a start on the host: the folders, files and sockets that it mounts, and the commands of the
+/// manifest that run beside them. A manifest has no words for devices, capabilities and networks of the host.
 ///
 /// Where nothing of the host is mounted, a command reaches no more than the image does, and needs no trust.
 #[must_use]
@@ -208,7 +209,7 @@ pub fn acts_on_host(manifest: &Manifest) -> Vec<Act> {
     acts
 }
 
-/// What the user lets one manifest do.
+/// The acts that the user allows one manifest.
 #[derive(Clone, Debug)]
 pub struct Trusted(Extent);
 
@@ -220,13 +221,13 @@ enum Extent {
 }
 
 impl Trusted {
-    /// Whatever it says, as with `--trust-config`.
+    /// Allows every act of the manifest, as `--trust-config` does.
     #[must_use]
     pub fn everything() -> Self {
         Self(Extent::Everything)
     }
 
-    /// What was remembered. What cannot be read is not trusted.
+    /// Reads the acts that the user has allowed. A list that cannot be read allows nothing.
     #[must_use]
     pub fn remembered(found: &FoundManifest, environment: &Environment<'_>) -> Self {
         if let Some(danger) = Danger::of(&found.path) {
@@ -241,7 +242,7 @@ impl Trusted {
         Self(known().map_or(Extent::Nothing(None), Extent::Acts))
     }
 
-    /// Whether it may do this.
+    /// Whether the manifest may do this.
     #[must_use]
     pub fn covers(&self, act: &Act) -> bool {
         match &self.0 {
@@ -251,7 +252,7 @@ impl Trusted {
         }
     }
 
-    /// Why it may do nothing, whatever was remembered.
+    /// The danger for which the manifest may do nothing, whatever was remembered.
     #[must_use]
     pub fn danger(&self) -> Option<Danger> {
         match self.0 {
@@ -261,7 +262,7 @@ impl Trusted {
     }
 }
 
-/// The act of a line that speaks of this place.
+/// Returns the act of a line, if the line is about this manifest's place.
 fn act_at<'line>(line: &'line str, place: &str) -> Option<&'line str> {
     line.strip_prefix(place)?.strip_prefix(' ')
 }
@@ -282,7 +283,7 @@ pub fn remember(found: &FoundManifest, environment: &Environment<'_>) -> Result<
     change(found, environment, acts(&found.manifest).iter().map(Act::digest).collect())
 }
 
-/// Forgets all of it.
+/// Forgets all acts that the user allowed this manifest.
 ///
 /// # Errors
 ///
@@ -335,7 +336,7 @@ mod tests {
         assert!(!is_trusted(&found, &environment));
         remember(&found, &environment).unwrap();
         assert!(is_trusted(&found, &environment));
-        // What does not act may change; the order of the entries too.
+        // An entry that does not act may change, and so may the order of the entries.
         assert!(is_trusted(
             &manifest(one.path(), &format!("name = \"shop\"\n{TWO}C = {{ value = \"x${{A}}\" }}\n")),
             &environment
@@ -350,7 +351,7 @@ mod tests {
         ] {
             assert!(!is_trusted(&manifest(one.path(), &changed), &environment), "{changed}");
         }
-        // The same text in another checkout is another manifest.
+        // The same text in the folder of another checkout is another manifest.
         assert!(!is_trusted(&manifest(other.path(), TWO), &environment));
         let found = manifest(one.path(), TWO);
         remember(&manifest(other.path(), TWO), &environment).unwrap();
@@ -396,7 +397,7 @@ mod tests {
         let trusted = Trusted::remembered(&found, &environment);
         let covered: Vec<bool> = acts(&found.manifest).iter().map(|act| trusted.covers(act)).collect();
         assert_eq!(covered, [false, true, false]);
-        // What the manifest does no more is forgotten with the next word of trust.
+        // An act that the manifest no longer has is forgotten with the next `trust`.
         remember(&found, &environment).unwrap();
         assert!(!is_trusted(&manifest(one.path(), TWO), &environment));
     }

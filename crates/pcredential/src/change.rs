@@ -42,7 +42,7 @@ pub fn revoke(service: &ServiceRecord) -> Probe {
     }
 }
 
-/// Sessions of the old name end with it: nobody should be in by a key that no longer exists.
+/// Revokes the old login. Sessions of the old name end with it: nobody should be in by a key that no longer exists.
 fn postgres_revocation(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
     let user = service.username_of(Which::Current);
     text(format!(
@@ -65,7 +65,8 @@ app.getUser('{user}') && app.dropUser('{user}')
     ))
 }
 
-/// First the current one is made the only primary, so that retaining it keeps it even when this was done once already.
+/// Makes MySQL accept both passwords. First the current one is made the only primary, so that retaining it keeps it
+/// even when this was done once already.
 #[expect(clippy::disallowed_methods, reason = "door 49: MySQL is told both passwords")]
 fn mysql_both(service: &ServiceRecord) -> Zeroizing<String> {
     let user = service.username();
@@ -85,7 +86,8 @@ fn mysql_next(service: &ServiceRecord) -> Zeroizing<String> {
     ))
 }
 
-/// What a server that nobody can log in to is started with once: it sets the administrator's password itself.
+/// Makes the statements with which a server that nobody can log in to is started once: it sets the administrator's
+/// password itself.
 #[expect(
     clippy::disallowed_methods,
     reason = "door 54: MySQL and MariaDB read their administrator's new password once"
@@ -98,7 +100,8 @@ pub(crate) fn mysql_reset(service: &ServiceRecord) -> Zeroizing<Vec<u8>> {
     ))
 }
 
-/// MariaDB has no second password, and several ways to log in for one name.
+/// Writes the statement by which MariaDB takes these passwords: it has no second password, but several ways to log in
+/// for one name.
 #[expect(clippy::disallowed_methods, reason = "door 51: MariaDB gets hashes made from the passwords")]
 fn native(service: &ServiceRecord, which: &[Which]) -> String {
     let ways: Vec<String> = which
@@ -112,7 +115,7 @@ fn native(service: &ServiceRecord, which: &[Which]) -> String {
     format!("ALTER USER '{}'@'%' IDENTIFIED VIA {};", service.username(), ways.join(" OR "))
 }
 
-/// Whichever password opens the server now, it is told the hashes that are valid from now on.
+/// Logs in with the password that opens the server now, and hands over the hashes that are valid from now on.
 #[expect(clippy::disallowed_methods, reason = "door 52: Redis and Valkey are logged in to and get hashes")]
 fn access_list(service: &ServiceRecord, client: &str, before: &str) -> Probe {
     let login: String =
@@ -139,7 +142,7 @@ mod tests {
         ledger
     }
 
-    /// The administrator's, the current and the next credential.
+    /// Lists the values: the administrator's, the current and the next credential.
     fn values(ledger: &Ledger) -> [String; 3] {
         let sealed: serde_json::Value = serde_json::from_slice(&ledger.seal()).unwrap();
         let service = &sealed["services"][0];

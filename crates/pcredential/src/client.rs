@@ -20,16 +20,16 @@ pub struct Probe {
 /// How a command says that it did its work.
 #[derive(Clone, Copy)]
 pub(crate) enum Sign {
-    /// It ends with code 0.
+    /// The program ends with code 0.
     Success,
-    /// It says one of these words, whatever its code.
+    /// The program prints one of these words, whatever its code.
     Says(&'static [&'static str]),
 }
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// It worked.
+    /// The login worked.
     Done,
     /// The service answered, and does not take this credential.
     Refused,
@@ -44,7 +44,7 @@ impl Probe {
         &self.command
     }
 
-    /// What the program reads from its standard input; it may hold a password.
+    /// The program's standard input; it may hold a password.
     #[must_use]
     pub fn input(&self) -> &[u8] {
         &self.input
@@ -78,7 +78,8 @@ pub(crate) fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window == word)
 }
 
-/// A script for MongoDB's shell. Read as a file it is echoed nowhere and kept in no history, and the first error ends it.
+/// Makes a script for MongoDB's shell. Read as a file, the script is echoed nowhere and kept in no history, and the
+/// first error ends it.
 pub(crate) fn mongo(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Probe {
     let url = format!("mongodb://{}/", service.name());
     Probe {
@@ -89,7 +90,8 @@ pub(crate) fn mongo(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Prob
     }
 }
 
-/// A script for PostgreSQL's shell, as the superuser, whom the server knows on its own socket without a password.
+/// Makes a script for PostgreSQL's shell. It runs as the superuser, whom the server knows on its own socket without a
+/// password.
 pub(crate) fn postgres(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> Probe {
     Probe {
         command: words(&[
@@ -109,7 +111,7 @@ pub(crate) fn postgres(service: &ServiceRecord, script: Zeroizing<Vec<u8>>) -> P
     }
 }
 
-/// One option file with both the login and the statement, because there is one standard input.
+/// Makes one option file with both the login and the statement, because there is one standard input.
 #[expect(clippy::disallowed_methods, reason = "door 40: the administrator of MySQL and MariaDB logs in")]
 pub(crate) fn mysql(service: &ServiceRecord, client: &str, statement: &str) -> Probe {
     let (superuser, administrator) = (service.superuser(), service.administrator().expose());
@@ -153,7 +155,7 @@ ALTER ROLE {user} LOGIN PASSWORD '{verifier}';
 ALTER ROLE {user} IN DATABASE \"{database}\" SET role = '{owner}';
 ALTER DATABASE \"{database}\" OWNER TO {owner};
 {}",
-        // What others made there is the app's from now on.
+        // Tables that others made in imported data are the app's from now on.
         if service.phase() == Phase::Imported { adoption(owner) } else { String::new() }
     ))
 }
@@ -169,10 +171,10 @@ SELECT format('ALTER ROUTINE %s OWNER TO {owner}', o.oid::regprocedure) FROM pg_
     )
 }
 
-/// The app's user lives in the app's own database.
+/// Makes the app's user, who lives in the app's own database.
 #[expect(clippy::disallowed_methods, reason = "door 36: MongoDB's shell gets both passwords on its standard input")]
 pub(crate) fn mongo_user(service: &ServiceRecord, which: Which) -> Zeroizing<Vec<u8>> {
-    // Unlike the others, MongoDB takes no verifier.
+    // Unlike the other services, MongoDB takes no verifier.
     let database = service.database().unwrap_or_default();
     let user = service.username_of(which);
     let (superuser, administrator) = (service.superuser(), service.administrator().expose());
@@ -194,7 +196,7 @@ pub(crate) fn text(text: String) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(text.into_bytes())
 }
 
-/// A password as access lists spell its hash.
+/// Writes the hash of a password as access lists do.
 pub(crate) fn sha256(password: &str) -> String {
     format!("#{}", base16ct::lower::encode_string(&Sha256::digest(password)))
 }

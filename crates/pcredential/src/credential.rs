@@ -73,7 +73,7 @@ impl ServiceCredential {
     }
 }
 
-/// Random letters and digits, a letter first, in a buffer that never grew.
+/// Makes random letters and digits, a letter first, in a buffer that never grew.
 pub(crate) fn letters(count: usize) -> String {
     letters_of(UnwrapErr(SysRng), count)
 }

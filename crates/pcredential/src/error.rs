@@ -10,7 +10,7 @@ pub enum InjectedError {
         first: String,
         /// The other.
         second: String,
-        /// What both would own, such as `DB_*`.
+        /// The variables that both would own, such as `DB_*`.
         variables: &'static str,
     },
     /// Two services would set the same variable.
@@ -34,7 +34,7 @@ pub enum InjectedError {
 /// Why a sealed ledger cannot be used. No message holds any of its bytes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
-    /// It is not what [`Ledger::seal`](crate::Ledger::seal) writes.
+    /// The bytes are not those that [`Ledger::seal`](crate::Ledger::seal) writes.
     #[error("the ledger of services is damaged at line {line}, column {column}")]
     Damaged {
         /// The line, from 1.
@@ -45,7 +45,7 @@ pub enum LedgerError {
     /// A newer version wrote it.
     #[error("the ledger of services has version {found}; this program reads {known}")]
     Newer {
-        /// Its version.
+        /// The ledger's version.
         found: u32,
         /// The newest that we know.
         known: u32,

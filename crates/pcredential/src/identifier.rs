@@ -6,7 +6,7 @@ const LONGEST: usize = 28;
 const RESERVED: [&str; 10] =
     ["admin", "default", "information_schema", "local", "mysql", "postgres", "public", "root", "sys", "template1"];
 
-/// A role's or database's name for a project: `my-shop` is `my_shop`.
+/// Makes a role's or database's name for a project: `my-shop` becomes `my_shop`.
 ///
 /// Lowercase letters, digits and `_`, beginning with a letter, at most 28 characters, never a name that a server
 /// reserves; so it needs no quoting in any of the servers' languages.

@@ -57,7 +57,7 @@ impl InjectedVariable<'_> {
         self.shape
     }
 
-    /// Its value.
+    /// The variable's value.
     #[must_use]
     pub fn value(&self) -> &InjectedValue<'_> {
         &self.value
@@ -89,7 +89,7 @@ impl fmt::Debug for InjectedValue<'_> {
 /// What may stand in a URL's user name, password or path unencoded (RFC 3986, unreserved).
 const RESERVED_IN_URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The variables of services, in their order, which is the one in which they were added.
+/// Makes the variables of services, in the order in which the services were added.
 ///
 /// In each family one service owns the standard names: the one named in `primary` if it is of that family, else the one
 /// added first. All others get their own name as a prefix: `reports` sets `REPORTS_HOST`. `primary` lists the services
@@ -169,7 +169,7 @@ impl<'a> Owners<'a> {
 
 type Named<'a> = (String, InjectedValue<'a>, Shape);
 
-/// What a set adds to the variables that a service has.
+/// Returns the variables that a set adds to those of a service.
 fn of_set<'a>(service: &'a ServiceRecord, set: VariableSet, own: &[Named<'a>]) -> Vec<Named<'a>> {
     let part = |part: Part| match part {
         Part::Host => InjectedValue::Public(service.name().to_owned()),
@@ -223,7 +223,7 @@ fn of_service(service: &ServiceRecord, standard: bool) -> Vec<Named<'_>> {
     variables.into_iter().map(|(name, value)| (name, value, Shape::Variable)).collect()
 }
 
-/// A service's name as the beginning of variable names: `read-replica` is `READ_REPLICA`.
+/// Makes a service's name the beginning of variable names: `read-replica` becomes `READ_REPLICA`.
 fn prefix(service: &str) -> String {
     let mut prefix: String = service
         .chars()

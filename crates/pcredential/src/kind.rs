@@ -34,7 +34,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// What the family's primary service owns, for people.
+    /// The variables that the family's primary service owns, for people.
     #[must_use]
     pub fn variables(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl Family {
 }
 
 impl ServiceKind {
-    /// All of them, in the order in which help lists them.
+    /// All kinds, in the order in which help lists them.
     pub const ALL: [Self; 6] = [Self::Postgres, Self::Mysql, Self::Mariadb, Self::Redis, Self::Valkey, Self::Mongodb];
 
     /// Finds a kind by its name in `app.toml` and `--service`.
@@ -55,7 +55,7 @@ impl ServiceKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Its name in `app.toml` and `--service`.
+    /// The kind's name in `app.toml` and `--service`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl ServiceKind {
         }
     }
 
-    /// The official image, of the version asked for or of the one that we know best.
+    /// Names the official image, of the given version or of the one that we know best.
     #[must_use]
     pub fn image(self, version: Option<&str>) -> String {
         let (repository, default) = match self {

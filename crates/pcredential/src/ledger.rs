@@ -47,9 +47,9 @@ pub struct Ledger {
 /// A service that is to be added.
 #[derive(Clone, Copy, Debug)]
 pub struct NewService<'a> {
-    /// Its name: also its host name on the project's network.
+    /// The service's name: also its host name on the project's network.
     pub name: &'a str,
-    /// Its kind.
+    /// The service's kind.
     pub kind: ServiceKind,
     /// The image that its data will be made with.
     pub image: &'a str,
@@ -61,7 +61,7 @@ pub struct NewService<'a> {
     pub created: u64,
 }
 
-/// One service and what was generated for it.
+/// One service, and the credentials that were generated for it.
 #[derive(Debug)]
 pub struct ServiceRecord {
     name: String,
@@ -90,7 +90,7 @@ pub struct Administrator {
 }
 
 impl Ledger {
-    /// A ledger without services, with a fresh owner's mark and a fresh key.
+    /// Makes a ledger without services, with a fresh owner's mark and a fresh key.
     #[must_use]
     pub fn new(project: &str) -> Self {
         Self {
@@ -107,7 +107,7 @@ impl Ledger {
         &self.owner
     }
 
-    /// A digest that changes with what it is made of, and that tells nothing about it without the ledger.
+    /// Computes a digest that changes with its parts, and that reveals nothing about them without the ledger.
     ///
     /// It is HMAC-SHA-256 under the ledger's own key, shortened to 128 bits, because a plain hash of a short value
     /// could be guessed. Lengths are part of it, so that parts cannot run into each other.
@@ -321,7 +321,7 @@ impl ServiceRecord {
         })
     }
 
-    /// Its name: also its host name on the project's network.
+    /// The service's name: also its host name on the project's network.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -333,7 +333,7 @@ impl ServiceRecord {
         self.adopted
     }
 
-    /// Its kind.
+    /// The service's kind.
     #[must_use]
     pub fn kind(&self) -> ServiceKind {
         self.kind
@@ -380,7 +380,7 @@ impl ServiceRecord {
         self.username_of(self.published())
     }
 
-    /// The login name that goes with one of the two credentials.
+    /// Returns the login name that goes with one of the two credentials.
     #[must_use]
     pub fn username_of(&self, which: Which) -> String {
         let slot = match (which, &self.pending) {
@@ -408,7 +408,7 @@ impl ServiceRecord {
         self.credential_of(self.published())
     }
 
-    /// One of the two credentials; without a rotation under way there is only the current one.
+    /// Returns one of the two credentials; without a rotation under way there is only the current one.
     #[must_use]
     pub fn credential_of(&self, which: Which) -> &ServiceCredential {
         match (which, &self.pending) {

@@ -67,7 +67,7 @@ pub(crate) struct SealedPending<'a> {
     pub(crate) credential: &'a str,
 }
 
-/// As it comes out of it.
+/// The pending rotation after it was opened.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OpenedPending {
@@ -99,7 +99,7 @@ mod tests {
         ledger
     }
 
-    /// What instances get, without showing it.
+    /// Describes what instances get, without showing it.
     fn published(ledger: &Ledger) -> (String, bool) {
         let service = &ledger.services()[0];
         (service.username(), std::ptr::eq(service.credential(), service.credential_of(Which::Current)))

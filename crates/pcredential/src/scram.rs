@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// PostgreSQL's own default (`scram_iterations`).
 const ITERATIONS: u32 = 4096;
 
-/// The verifier for a password under a salt; 16 random bytes are PostgreSQL's own length.
+/// Makes the verifier for a password under a salt; 16 random bytes are PostgreSQL's own length.
 pub(crate) fn verifier(password: &[u8], salt: &[u8]) -> String {
     let salted = salted_password(password, salt, ITERATIONS);
     let client_key = Zeroizing::new(hmac(&*salted, &[b"Client Key"]));
@@ -27,7 +27,7 @@ pub(crate) fn verifier(password: &[u8], salt: &[u8]) -> String {
     )
 }
 
-/// PBKDF2 with HMAC-SHA-256 and one block (RFC 5802 calls it `Hi`).
+/// Computes PBKDF2 with HMAC-SHA-256 and one block (RFC 5802 calls it `Hi`).
 fn salted_password(password: &[u8], salt: &[u8], iterations: u32) -> Zeroizing<[u8; 32]> {
     let mut round = Zeroizing::new(hmac(password, &[salt, &1_u32.to_be_bytes()]));
     let mut result = Zeroizing::new(*round);
@@ -52,7 +52,8 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// RFC 7677 section 3: user `user`, password `pencil`. Its client proof and server signature follow from these keys.
+    /// RFC 7677 section 3: user `user`, password `pencil`. Its client proof and server signature follow from these
+    /// keys.
     #[test]
     fn keys_agree_with_the_exchange_of_rfc_7677() {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();

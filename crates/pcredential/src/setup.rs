@@ -11,7 +11,7 @@ use crate::credential::ServiceCredential;
 use crate::kind::ServiceKind;
 use crate::ledger::{Phase, ServiceRecord};
 
-/// What a service's container is started with.
+/// The configuration that a service's container is started with.
 pub struct Setup {
     environment: Vec<(String, String)>,
     files: Vec<SecretFile>,
@@ -45,13 +45,13 @@ impl Setup {
 }
 
 impl SecretFile {
-    /// Its name in the directory.
+    /// The file's name in the directory.
     #[must_use]
     pub fn name(&self) -> &str {
         self.name
     }
 
-    /// Its content, to be written where only the service reads.
+    /// The file's content, to be written where only the service reads.
     #[must_use]
     pub fn content(&self) -> &[u8] {
         &self.content
@@ -69,7 +69,7 @@ const APP: &str = "app";
 const CONFIGURATION: &str = "server.conf";
 const RESET: &str = "reset.sql";
 
-/// What a service's container is started with, when its files lie in a directory.
+/// Makes the configuration that a service's container is started with, when its files lie in a directory.
 #[must_use]
 pub fn setup(service: &ServiceRecord, directory: &str) -> Setup {
     let path = |file: &str| format!("{directory}/{file}");
@@ -148,8 +148,9 @@ fn plain(name: &'static str, credential: &ServiceCredential) -> SecretFile {
     SecretFile { name, content: Zeroizing::new(credential.expose().into()) }
 }
 
-/// The server keeps hashes, of all passwords that are valid now, so that its own restart in the middle of a rotation
-/// refuses nobody; the password itself does not enter the service's container at all.
+/// Makes the server's list of logins. The server keeps hashes, of all passwords that are valid now, so that its own
+/// restart in the middle of a rotation refuses nobody; the password itself does not enter the service's container at
+/// all.
 #[expect(clippy::disallowed_methods, reason = "door 33: the access list of Redis and Valkey holds the password's hash")]
 fn access_list(service: &ServiceRecord) -> SecretFile {
     let hashes: Vec<String> = service.valid().map(|credential| sha256(credential.expose())).collect();

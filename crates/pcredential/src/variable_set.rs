@@ -28,7 +28,7 @@ pub(crate) enum Part {
 }
 
 impl VariableSet {
-    /// All of them, in the order in which help lists them.
+    /// All sets, in the order in which help lists them.
     pub const ALL: [Self; 5] = [Self::Libpq, Self::Postgres, Self::Mysql, Self::Named, Self::Files];
 
     /// Finds a set by its name in `app.toml`.
@@ -37,7 +37,7 @@ impl VariableSet {
         Self::ALL.into_iter().find(|set| set.as_str() == name)
     }
 
-    /// Its name in `app.toml`.
+    /// The set's name in `app.toml`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl VariableSet {
         }
     }
 
-    /// Whether services of a kind have it.
+    /// Whether services of a kind have the set.
     #[must_use]
     pub fn fits(self, kind: ServiceKind) -> bool {
         match self {

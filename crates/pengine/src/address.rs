@@ -68,7 +68,7 @@ impl Address {
                 };
                 let (host, port) =
                     host_and_port(authority).ok_or_else(|| wrong("the host or the port is not valid"))?;
-                // What begins with a dash would be an option of ssh.
+                // A host that begins with a dash would be an option of ssh.
                 if host.starts_with('-') || user.as_deref().is_some_and(|user| user.starts_with('-') || user.is_empty())
                 {
                     return Err(wrong("the host or the user is not valid"));
@@ -120,7 +120,7 @@ fn host_and_port(authority: &str) -> Option<(String, Option<u16>)> {
     Some((host.to_owned(), port))
 }
 
-/// An address may hold a password by mistake: what stands before the last `@` is not repeated.
+/// Hides everything before the last `@` of an address: a password may stand there by mistake.
 fn without_user(text: &str) -> String {
     match text.rsplit_once('@') {
         None => text.to_owned(),

@@ -22,10 +22,10 @@ use crate::tls::Certificates;
 
 /// How long a first answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What BuildKit calls itself in a container.
+/// The command that connects to BuildKit in a container.
 const DIAL: [&str; 2] = ["buildctl", "dial-stdio"];
 
-/// What runs the build.
+/// The builder that runs the build.
 #[derive(Debug)]
 pub enum BuilderChoice {
     /// BuildKit of an engine, which keeps the image too.
@@ -45,13 +45,13 @@ pub struct PlainBuilder {
 /// How it is reached.
 #[derive(Clone, Debug)]
 enum Way {
-    /// It listens itself.
+    /// BuildKit listens at an address.
     Direct(Endpoint),
-    /// It runs in a container of an engine.
+    /// BuildKit runs in a container of an engine.
     Container { engine: Endpoint, container: String },
 }
 
-/// Who named a builder, for errors.
+/// The flag or the variable that named a builder, for errors.
 type NamedBy = &'static str;
 
 impl BuilderChoice {
@@ -149,10 +149,10 @@ impl Finder<'_> {
         }
     }
 
-    /// The engine of a node: a docker context's name, or an address.
+    /// Finds the engine of a node, by a docker context's name or an address.
     fn engine(&self, endpoint: &str) -> Result<Endpoint, EngineError> {
         match endpoint.contains("://") {
-            // The default context is written down as its address; variables say how TLS is spoken with it.
+            // The default context is written down as its address; variables say whether TLS is spoken there.
             true => {
                 let here = Endpoint::resolve(self.environment, self.flags)?;
                 if here.to_string() == endpoint { Ok(here) } else { Endpoint::plain(endpoint) }
@@ -168,7 +168,7 @@ impl Finder<'_> {
         Endpoint::resolve(self.environment, &flags)
     }
 
-    /// A builder at an address.
+    /// Makes a builder that listens at an address.
     fn listening(&self, name: &str, address: &str, options: &TlsOptions) -> Result<PlainBuilder, EngineError> {
         let plain = |way| Ok(PlainBuilder { name: name.to_owned(), way, loads: false });
         if let Some(container) = address.strip_prefix("docker-container://") {
@@ -211,7 +211,7 @@ struct TlsOptions {
 }
 
 impl TlsOptions {
-    /// Any of the options turns TLS on; the authority is needed then, as for docker.
+    /// Makes the TLS of a remote builder. Any of the options turns TLS on; then the authority is needed, as for docker.
     fn tls(&self, name: &str) -> Result<Option<Tls>, EngineError> {
         let missing = |option| EngineError::BuilderUnsupported {
             name: name.to_owned(),
@@ -234,7 +234,7 @@ impl TlsOptions {
 }
 
 impl PlainBuilder {
-    /// Its name, or its address where it has none.
+    /// The builder's name, or its address where it has no name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -246,7 +246,7 @@ impl PlainBuilder {
         self.loads
     }
 
-    /// Who can read what travels there.
+    /// Who on the way can read the bytes of a connection.
     #[must_use]
     pub fn safety(&self) -> Safety {
         self.endpoint().safety()
@@ -267,7 +267,8 @@ impl PlainBuilder {
         }
     }
 
-    /// Opens a connection on which BuildKit speaks HTTP/2. What carries it may have last words when it ends.
+    /// Opens a connection on which BuildKit speaks HTTP/2. The program that carries the connection may have last words
+    /// when it ends.
     ///
     /// # Errors
     ///
@@ -320,7 +321,7 @@ mod tests {
 
     use super::*;
 
-    /// A home with one builder of each kind.
+    /// Makes a home with one builder of each kind.
     fn home() -> (TempDir, Environment) {
         let home = TempDir::new().unwrap();
         let write = |path: &str, text: &str| {

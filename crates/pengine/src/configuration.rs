@@ -70,8 +70,8 @@ impl DockerConfiguration {
         read_json(&docker_folder.join("config.json")).map(Option::unwrap_or_default)
     }
 
-    /// The proxies for builds on an engine, by the names of their build arguments: as docker's buildx takes them, those
-    /// of the engine's address, else the default ones.
+    /// Returns the proxies for builds on an engine, by the names of their build arguments. As in docker's buildx, these
+    /// are the proxies of the engine's address, else the default ones.
     #[must_use]
     pub fn proxies(&self, engine: &str) -> Vec<(&'static str, &str)> {
         let Some(proxies) = self.proxies.get(engine).or_else(|| self.proxies.get("default")) else { return Vec::new() };

@@ -24,7 +24,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
     pub(crate) client: Arc<ClientConfig>,
-    /// Whose certificate it must be, where that is not the host of the address.
+    /// The name that the certificate must have, where that is not the host of the address.
     pub(crate) name: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl From<Arc<ClientConfig>> for Tls {
     }
 }
 
-/// Who named the engine.
+/// The way in which the engine was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// `--host`.
@@ -108,7 +108,7 @@ impl Endpoint {
         }
     }
 
-    /// The endpoint of an address like `unix:///run/docker.sock`, without TLS.
+    /// Makes an endpoint of an address like `unix:///run/docker.sock`, without TLS.
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Endpoint {
         Ok(Self { address: Address::parse(address)?, tls: None, origin: Origin::Flag })
     }
 
-    /// The endpoint of an address where BuildKit itself listens.
+    /// Makes an endpoint of an address where BuildKit itself listens.
     pub(crate) fn of_builder(name: &str, address: Address, tls: Option<Tls>) -> Self {
         Self { address, tls, origin: Origin::Builder(name.to_owned()) }
     }
@@ -156,13 +156,13 @@ impl Endpoint {
         }
     }
 
-    /// Who named this engine.
+    /// The flag, the variable or the context that named this engine.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Who can read what travels there.
+    /// Who on the way can read the bytes of a connection.
     #[must_use]
     pub fn safety(&self) -> Safety {
         match (&self.address, &self.tls) {

@@ -56,7 +56,7 @@ struct Component {
     name: String,
 }
 
-/// What Podman calls itself among the components of its `/version`.
+/// Podman's name for itself among the components of its `/version`.
 const PODMAN: &str = "Podman Engine";
 
 impl Engine {
@@ -69,7 +69,7 @@ impl Engine {
         Self::connect_within(endpoint, PATIENCE).await
     }
 
-    /// Connects and asks who answers, with patience of your own.
+    /// Connects and asks who answers, and waits no longer than `patience`.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Engine {
         self.api
     }
 
-    /// One line for people: `28.5.2 at unix:///var/run/docker.sock (default context)`.
+    /// Describes the engine in one line for people: `28.5.2 at unix:///var/run/docker.sock (default context)`.
     #[must_use]
     pub fn describe(&self) -> String {
         let name = if self.is_podman { "Podman " } else { "" };
@@ -155,7 +155,7 @@ impl Engine {
         hijack::hijack(&self.endpoint, asked, headers, self.patience).await
     }
 
-    /// The streams of a program that was made ready in a container.
+    /// Opens the streams of a program that was made ready in a container.
     pub(crate) async fn start_exec(&self, id: &str) -> Result<Hijacked, EngineError> {
         let path = format!("/v{}/exec/{id}/start", self.api);
         let asked = Upgrade { path: &path, protocol: "tcp", body: r#"{"Detach":false,"Tty":false}"# };
@@ -179,7 +179,7 @@ async fn ping(endpoint: &Endpoint, patience: Duration) -> Result<ApiVersion, Eng
     version.and_then(ApiVersion::parse).ok_or_else(|| not_an_engine("its ping has no API version".to_owned()))
 }
 
-/// The engine's version, and whether it is Podman.
+/// Asks for the engine's version, and whether the engine is Podman.
 async fn version(endpoint: &Endpoint, patience: Duration) -> Result<(String, bool), EngineError> {
     let response = hijack::request(endpoint, get("/version"), patience).await?;
     let not_an_engine =
@@ -188,7 +188,7 @@ async fn version(endpoint: &Endpoint, patience: Duration) -> Result<(String, boo
     let body = body.map_err(|_| not_an_engine("its version answer cannot be read"))?.to_bytes();
     let answer: VersionAnswer =
         serde_json::from_slice(&body).map_err(|_| not_an_engine("its version answer is not JSON"))?;
-    // It goes to a terminal.
+    // The version is shown on a terminal, so it may hold no control characters.
     let text: String = answer.version.chars().filter(|character| character.is_ascii_graphic()).take(64).collect();
     let is_podman = answer.components.iter().any(|component| component.name == PODMAN);
     Ok((if text.is_empty() { "unknown version".to_owned() } else { text }, is_podman))
@@ -205,7 +205,8 @@ fn rest_client(endpoint: &Endpoint, api: ApiVersion) -> Result<Docker, EngineErr
     let target = endpoint.clone();
     let transport = move |mut request: BollardRequest| {
         let endpoint = target.clone();
-        // bollard 0.21 joins paths in a way that loses its version prefix: every call would get the engine's newest API.
+        // bollard 0.21 joins paths in a way that loses its version prefix: every call would get the engine's newest
+        // API.
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         if let Ok(versioned) = format!("/v{api}{path}").parse() {
             *request.uri_mut() = versioned;

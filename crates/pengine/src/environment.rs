@@ -1,4 +1,4 @@
-//! What the process environment and the command line say about the engine.
+//! The process environment and the command line, as far as they choose the engine.
 
 use std::env;
 use std::ffi::OsString;
@@ -58,7 +58,7 @@ impl Environment {
     }
 }
 
-/// What the command line says; wins over the environment.
+/// The flags of the command line, which win over the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// An address, as in `docker --host`.

@@ -1,4 +1,4 @@
-//! What can go wrong between us and an engine, told apart as people need it.
+//! The errors of a connection to an engine, told apart as people need it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub enum EngineError {
     Address {
         /// The address, without user name and password.
         address: String,
-        /// What is wrong with it.
+        /// The problem of the address.
         problem: &'static str,
     },
     /// A certificate or key cannot be used.
@@ -48,7 +48,7 @@ pub enum EngineError {
     Certificate {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem of the certificate or key.
         problem: String,
     },
     /// The endpoint asks for TLS without checking who answers; we never do that, because secrets travel there.
@@ -80,7 +80,7 @@ pub enum EngineError {
     BuilderMissing {
         /// The name.
         name: String,
-        /// Who named it.
+        /// The flag, the variable or the file that named it.
         origin: &'static str,
         /// Where builders are described.
         folder: PathBuf,
@@ -92,7 +92,7 @@ pub enum EngineError {
     Exec {
         /// The container.
         container: String,
-        /// What the engine says.
+        /// The engine's own error.
         source: Box<bollard::errors::Error>,
     },
     /// A builder of a kind that we cannot speak with.
@@ -100,15 +100,15 @@ pub enum EngineError {
     BuilderUnsupported {
         /// The name.
         name: String,
-        /// Its driver, or what else stands in the way.
+        /// The builder's driver, or another obstacle.
         problem: String,
     },
-    /// What a builder needs is not there, or not running.
+    /// The container or the engine of a builder is not there, or not running.
     #[error("builder `{name}` does not run: {problem}")]
     BuilderStopped {
         /// The name.
         name: String,
-        /// What is missing.
+        /// The thing that is missing.
         problem: String,
     },
     /// The socket exists, and this user may not open it.
@@ -149,20 +149,20 @@ pub enum EngineError {
         /// The last line that ssh wrote, cut to 200 bytes.
         said: String,
     },
-    /// What answers does not speak the engine's protocol.
+    /// The other side does not speak the engine's protocol.
     #[error("what answers at {endpoint} is not a container engine: {problem}")]
     NotAnEngine {
         /// The endpoint.
         endpoint: String,
-        /// What it did instead.
+        /// The answer that it gave instead.
         problem: String,
     },
-    /// The engine speaks only an API that is older than what we need.
+    /// The engine's API is older than the oldest that we can use.
     #[error("the engine at {endpoint} speaks API {found}; {needed} or newer is needed (Docker 19.03)")]
     TooOld {
         /// The endpoint.
         endpoint: String,
-        /// What it offers.
+        /// The version that the engine offers.
         found: ApiVersion,
         /// The oldest that will do.
         needed: ApiVersion,
@@ -172,7 +172,7 @@ pub enum EngineError {
     UpgradeRefused {
         /// The endpoint.
         endpoint: String,
-        /// What was asked for.
+        /// The path of the request.
         path: String,
         /// The HTTP status.
         status: u16,
@@ -182,7 +182,7 @@ pub enum EngineError {
     Lost {
         /// The endpoint.
         endpoint: String,
-        /// What was under way.
+        /// The request that was under way.
         during: String,
         /// Why, as far as the transport knows.
         source: hyper::Error,
@@ -220,7 +220,7 @@ impl EngineError {
         }
     }
 
-    /// What people can do about it; `None` where the message already says so.
+    /// Advises people what to do; `None` where the message already says so.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         let text = match self {

@@ -75,7 +75,7 @@ where
     // Ends when the connection does.
     let driver = tokio::spawn(async move { driver.with_upgrades().await.err() });
     match sender.send_request(request).await {
-        // It was not even begun: why, the connection knows.
+        // The request was not even begun, and the connection knows why.
         Err(error) if error.is_canceled() => {
             drop(sender);
             Err(lost(driver.await.ok().flatten().unwrap_or(error)))
@@ -99,7 +99,7 @@ fn lost(endpoint: &Endpoint, path: &str, source: hyper::Error) -> EngineError {
     EngineError::Lost { endpoint, during: path.to_owned(), source }
 }
 
-/// What of this kind is behind an error of the connection.
+/// Finds the cause of this type behind an error of the connection.
 fn cause<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
@@ -112,11 +112,11 @@ fn cause<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
     None
 }
 
-/// What a connection is asked for.
+/// A request that turns a connection into a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Upgrade<'a> {
     pub(crate) path: &'a str,
-    /// What will be spoken on it.
+    /// The protocol that will be spoken on the connection.
     pub(crate) protocol: &'static str,
     /// JSON, or nothing.
     pub(crate) body: &'static str,

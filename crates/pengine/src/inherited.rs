@@ -1,4 +1,4 @@
-//! What child processes inherit.
+//! The files that child processes inherit.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;

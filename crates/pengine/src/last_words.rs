@@ -12,8 +12,8 @@ use crate::connection::Connection;
 /// How much is kept.
 const LIMIT: usize = 200;
 
-/// The last line of what carries a connection: of a program's standard error, of an engine in place of a program that did
-/// not start, or the error that ended the stream.
+/// The last line of what carries a connection: of a program's standard error, of an engine in place of a program that
+/// did not start, or the error that ended the stream.
 #[derive(Clone, Debug, Default)]
 pub struct LastWords(Arc<Mutex<String>>);
 

@@ -3,7 +3,8 @@
 //! Where bytes enter: the environment, the command line and `~/.docker` ([`Endpoint::resolve`]). What happens: one
 //! kind of connection is opened, whatever the transport ([`Endpoint::dial`]), and the engine is asked who it is
 //! ([`Engine::connect`]). Where bytes leave: REST calls through [`Engine::docker`], raw connections through
-//! [`Engine::hijack`]. A builder may be BuildKit of an engine or one by itself ([`BuilderChoice`]). Everything uses the same transport, so that what works for one works for all.
+//! [`Engine::hijack`]. A builder may be BuildKit of an engine or one by itself ([`BuilderChoice`]). Everything uses the
+//! same transport, so that what works for one works for all.
 //!
 //! ```no_run
 //! use pengine::{Endpoint, Engine, Environment, Flags};

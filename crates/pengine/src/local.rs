@@ -12,9 +12,9 @@ use crate::engine::{Engine, ImageStore};
 pub struct DataFolder {
     /// Where it is.
     pub path: PathBuf,
-    /// Where a containerd of its own keeps content, as far as such places are known.
+    /// The folders where a containerd of the engine's own keeps content, as far as they are known.
     pub content: Vec<PathBuf>,
-    /// How the engine keeps images in it.
+    /// How the engine keeps images in the folder.
     pub store: ImageStore,
     /// The name of the driver that keeps layers.
     pub driver: String,

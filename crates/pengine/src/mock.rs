@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-/// What the engine does with one request.
+/// The mock engine's answer to one request.
 pub enum Reply {
     /// Answers with a status, headers and a body.
     Answer {
@@ -36,17 +36,17 @@ pub enum Reply {
     Upgrade(Handover),
 }
 
-/// What happens on a connection that was handed over.
+/// The work on a connection that was handed over.
 pub type Handover = Box<dyn FnOnce(UnixStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 impl Reply {
-    /// A plain answer.
+    /// Makes a plain answer.
     #[must_use]
     pub fn ok(body: &str) -> Self {
         Self::Answer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() }
     }
 
-    /// What a modern engine says to `GET /_ping`.
+    /// Makes the answer of a modern engine to `GET /_ping`.
     #[must_use]
     pub fn pong(api_version: &str) -> Self {
         let headers = vec![format!("Api-Version: {api_version}"), "Builder-Version: 2".to_owned()];
@@ -93,7 +93,7 @@ impl MockEngine {
         Ok(Self { socket: socket.to_owned(), requests, task })
     }
 
-    /// Its `DOCKER_HOST`.
+    /// The address of the mock engine, for `DOCKER_HOST`.
     #[must_use]
     pub fn address(&self) -> String {
         format!("unix://{}", self.socket.display())
@@ -112,7 +112,7 @@ impl Drop for MockEngine {
     }
 }
 
-/// The script of an engine that pings, names its version, and leaves all else to `rest`.
+/// Makes the script of an engine that pings, names its version, and leaves all else to `rest`.
 pub fn well_behaved<R>(rest: R) -> impl Fn(&str) -> Reply + Send + Sync + 'static
 where
     R: Fn(&str) -> Reply + Send + Sync + 'static,
@@ -134,7 +134,7 @@ async fn answer<S: Fn(&str) -> Reply>(mut stream: UnixStream, script: Arc<S>, se
         Reply::Echo => response(500, &[], head.as_bytes()),
         Reply::Close => return,
         Reply::Hang => {
-            // Until the other side gives up.
+            // The connection stays open until the other side gives up.
             let _ = stream.read(&mut [0]).await;
             return;
         }

@@ -1,7 +1,7 @@
 //! A TLS connection whose end is told by whoever ended it.
 //!
-//! A server that refuses a client's certificate says so after the handshake (TLS 1.3) and closes. Its alert may lie unread while
-//! the client's next write already fails, with a broken pipe that explains nothing.
+//! A server that refuses a client's certificate says so after the handshake (TLS 1.3) and closes. Its alert may lie
+//! unread while the client's next write already fails, with a broken pipe that explains nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -12,11 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The connection.
 pub(crate) struct Refusable<S>(pub(crate) S);
 
-/// So many reads look for an alert behind what nobody will read any more.
+/// The most reads that look for an alert behind bytes that nobody will read any more.
 const LOOKS: usize = 16;
 
 impl<S: AsyncRead + Unpin> Refusable<S> {
-    /// The alert of the other side, if it sent one; else the error itself.
+    /// Looks for an alert that the other side sent, and returns the error itself if there is none.
     fn cause(&mut self, context: &mut Context<'_>, error: io::Error) -> io::Error {
         if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) {
             return error;

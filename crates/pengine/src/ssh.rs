@@ -26,7 +26,7 @@ pub(crate) struct SshStream {
 #[derive(Debug, thiserror::Error)]
 #[error("ssh ended: {said}")]
 pub(crate) struct SshEnded {
-    /// Its last line.
+    /// The last line that ssh wrote.
     pub(crate) said: String,
 }
 
@@ -63,7 +63,8 @@ impl SshStream {
         Ok(Self { input, output, ending, ended: false })
     }
 
-    /// The stream ended or broke: the reason is what ssh says, not that a pipe is closed.
+    /// Waits for ssh to end after the stream ended or broke: the reason that people need is ssh's own words, not that a
+    /// pipe is closed.
     fn poll_reason(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
         if self.ended {
             return Poll::Ready(None);

@@ -45,7 +45,7 @@ impl Node {
     }
 }
 
-/// What `docker buildx use` wrote last.
+/// The builder that `docker buildx use` wrote down last.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
@@ -64,7 +64,7 @@ impl BuilderStore {
         &self.0
     }
 
-    /// A builder by its name; upper case makes no difference, as for docker.
+    /// Reads a builder by its name; upper case makes no difference, as for docker.
     pub(crate) fn instance(&self, name: &str) -> Result<Option<Instance>, EngineError> {
         let name = name.to_ascii_lowercase();
         let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -83,7 +83,8 @@ impl BuilderStore {
         names
     }
 
-    /// The builder in use for a docker context, which is known by its name or, for the default one, by its address.
+    /// Reads the builder in use for a docker context. The context is known by its name or, for the default one, by its
+    /// address.
     ///
     /// One that was removed since is as good as none, as for docker.
     pub(crate) fn current(&self, context: &str) -> Result<Option<Instance>, EngineError> {

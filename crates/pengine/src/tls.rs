@@ -15,12 +15,12 @@ use crate::error::EngineError;
 pub(crate) struct Certificates {
     /// The authorities that vouch for the other side; without one, the machine's own decide.
     pub(crate) authority: Option<PathBuf>,
-    /// What we show: the certificate and its key.
+    /// The certificate and the key that we show to the other side.
     pub(crate) own: Option<(PathBuf, PathBuf)>,
 }
 
 impl Certificates {
-    /// Those that are in a folder of docker's.
+    /// Finds the files in a folder of docker's.
     fn in_folder(folder: &Path) -> Result<Self, EngineError> {
         if !folder.is_dir() {
             return Err(wrong(folder, "the folder does not exist"));
@@ -30,7 +30,7 @@ impl Certificates {
         Ok(Self { authority: Some(folder.join("ca.pem")).filter(|path| path.exists()), own })
     }
 
-    /// A client configuration that checks the other side's certificate and shows ours if we have one.
+    /// Makes a client configuration that checks the other side's certificate, and shows ours if we have one.
     pub(crate) fn client(&self) -> Result<ClientConfig, EngineError> {
         let mut roots = RootCertStore::empty();
         let named = self.authority.as_deref().unwrap_or(Path::new("ca.pem"));
@@ -62,7 +62,7 @@ impl Certificates {
     }
 }
 
-/// The configuration of docker's folder; without one, the machine's own authorities decide.
+/// Makes the configuration of docker's folder; without a folder, the machine's own authorities decide.
 pub(crate) fn client(folder: Option<&Path>) -> Result<Arc<ClientConfig>, EngineError> {
     let certificates = folder.map(Certificates::in_folder).transpose()?.unwrap_or_default();
     certificates.client().map(Arc::new)

@@ -67,7 +67,7 @@ pub async fn build(bridge: &Bridge, options: &Options) -> Result<Solved, Status>
     Ok(solved)
 }
 
-/// The ids that the Dockerfile mounts by itself.
+/// Lists the ids that the Dockerfile mounts by itself.
 fn mounted(solved: &mut Solved) -> BTreeSet<String> {
     let references = solved.references_mut();
     let definitions = references.iter().filter_map(|(_, reference)| reference.definition.as_ref());
@@ -163,8 +163,8 @@ impl Build<'_> {
 
     /// Searches the stages that are no part of an image. Returns how many were.
     ///
-    /// To look at them makes the builder fetch or run whatever its own cache does not hold. With a cache that is imported, that
-    /// may be all of them, so they are searched where the line asks for it.
+    /// To look at them makes the builder fetch or run whatever its own cache does not hold. With a cache that is
+    /// imported, that may be all of them, so they are searched where the line asks for it.
     async fn stages(
         &self,
         sought: &SeekingByName,
@@ -209,8 +209,8 @@ impl Build<'_> {
         Ok(searched)
     }
 
-    /// A secret whose value is no part of cache keys may have had another one where a step did not run, and nobody here knows
-    /// which steps ran.
+    /// Warns of steps that did not run: a secret whose value is no part of cache keys may have had another value there,
+    /// and nobody here knows which steps ran.
     fn doubts(&self, graph: &Graph, warnings: &mut Vec<Warning>) {
         let unbound = self.secrets.unbound();
         let gets = |step: &&pllb::Step| {
@@ -228,7 +228,8 @@ impl Build<'_> {
         }
     }
 
-    /// Secrets were meant, and none can be searched for: that is no proof.
+    /// Warns that nothing was searched, or refuses: secrets were meant, and none can be searched for, which is no
+    /// proof.
     async fn nothing_to_search(&self) -> Result<(), Status> {
         if self.secrets.brought.is_empty() {
             return tell(self.bridge, "[pbuild] no secret was brought: nothing was searched", &self.secrets.warnings)
@@ -239,7 +240,7 @@ impl Build<'_> {
     }
 }
 
-/// A line among the steps of the build, and warnings behind it. An engine without warnings gets lines instead.
+/// Shows a line among the steps of the build, and warnings behind it. An engine without warnings gets lines instead.
 async fn tell(bridge: &Bridge, line: &str, warnings: &[Warning]) -> Result<(), Status> {
     let mut bridge = bridge.clone();
     let step = say(&mut bridge, line).await?;
@@ -251,8 +252,8 @@ async fn tell(bridge: &Bridge, line: &str, warnings: &[Warning]) -> Result<(), S
     Ok(())
 }
 
-/// Shows a line among the steps. It is a step that makes a file which nobody uses; a result of the cache would be shown as one.
-/// The file holds the line: builds at the same time share steps that are the same, names and all.
+/// Shows a line among the steps. It is a step that makes a file which nobody uses; a result of the cache would be shown
+/// as one. The file holds the line: builds at the same time share steps that are the same, names and all.
 async fn say(bridge: &mut Bridge, line: &str) -> Result<String, Status> {
     let mut definition = pllb::single_file(line, "/pbuild", 0o444, line.as_bytes());
     for about in definition.metadata.values_mut() {

@@ -1,13 +1,13 @@
 //! The frontend image's program: injection and proof without a client of ours.
 //!
-//! BuildKit starts it for a Dockerfile whose syntax line names its image, or where `BUILDKIT_SYNTAX` does, and speaks with
-//! it over standard input and output. The words behind the image say which secrets are meant ([`syntax`], [`requests`]). The
-//! Dockerfile's own frontend makes the graph ([`options`]); a container says which secrets the client brought ([`secrets`]);
-//! the graph gets them, runs, and is searched before it is returned ([`build`]). Where a secret would be in the image, the
-//! build ends with an error that names the line.
+//! BuildKit starts it for a Dockerfile whose syntax line names its image, or where `BUILDKIT_SYNTAX` does, and speaks
+//! with it over standard input and output. The words behind the image say which secrets are meant ([`syntax`],
+//! [`requests`]). The Dockerfile's own frontend makes the graph ([`options`]); a container says which secrets the
+//! client brought ([`secrets`]); the graph gets them, runs, and is searched before it is returned ([`build`]). Where a
+//! secret would be in the image, the build ends with an error that names the line.
 //!
-//! This process never has a value. The engine mounts secrets into containers of the same image, where the same program is the
-//! scanner ([`plook::program`]); facts, keyed digests and masked findings come out.
+//! This process never has a value. The engine mounts secrets into containers of the same image, where the same program
+//! is the scanner ([`plook::program`]); facts, keyed digests and masked findings come out.
 //!
 //! ```
 //! use pfrontend::syntax::SyntaxLine;
@@ -32,7 +32,7 @@ mod verdict;
 
 use pgateway::Status;
 
-/// An error of ours, for people. Its code is *unknown*: clients print every other one before the message.
+/// Makes an error of ours, for people. Its code is *unknown*: clients print every other code before the message.
 fn refused(message: impl std::fmt::Display) -> Status {
     Status::unknown(format!("pbuild: {message}"))
 }

@@ -9,7 +9,7 @@ use pgateway::{Bridge, Status, channel, started};
 fn main() {
     let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let code = if words.is_empty() { frontend() } else { scanner(words) };
-    // What is left of the runtime waits for standard input, which BuildKit closes only after this process has ended.
+    // The rest of the runtime waits for standard input, which BuildKit closes only after this process has ended.
     std::process::exit(code);
 }
 

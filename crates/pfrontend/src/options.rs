@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::syntax::{SyntaxError, SyntaxLine};
 
-/// Marks the build that this frontend hands on. A frontend of this kind that sees it hands it on as it is: the outer one
-/// injects and searches, and steps run under one graph alone.
+/// Marks the build that this frontend hands on. A frontend of this kind that sees it hands it on as it is: the outer
+/// one injects and searches, and steps run under one graph alone.
 const INNER: &str = "dev.pbuild.inner";
 
 /// The build argument that chooses a frontend from outside.
@@ -54,8 +54,8 @@ impl Options {
 
     /// The options for `dockerfile.v0`.
     ///
-    /// It follows a `# syntax=` line unless `cmdline` says that somebody did. Where this frontend was chosen by that very
-    /// line, `cmdline` stays; where it was chosen from outside, the Dockerfile may name a frontend of its own.
+    /// It follows a `# syntax=` line unless `cmdline` says that somebody did. Where this frontend was chosen by that
+    /// very line, `cmdline` stays; where it was chosen from outside, the Dockerfile may name a frontend of its own.
     #[must_use]
     pub fn forwarded(&self) -> BTreeMap<String, String> {
         let mut options = self.0.clone();

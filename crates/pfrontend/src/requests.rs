@@ -1,4 +1,5 @@
-//! Which secrets a build means. A frontend cannot list those of the session, so it must be told, or see it in the graph.
+//! Which secrets a build means. A frontend cannot list those of the session, so it must be told, or see it in the
+//! graph.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ pub const CACHE_KEY: &str = "PBUILD_CACHE_KEY";
 /// One secret of a build.
 #[derive(Clone, Debug)]
 pub struct SecretRequest {
-    /// Its name, which is the session's id too.
+    /// The secret's name, which is the session's id too.
     pub name: SecretName,
     /// How steps get it; `None` when only the Dockerfile's own mounts do, or nothing does.
     pub planned: Option<PlannedSecret>,
@@ -42,12 +43,12 @@ pub enum RequestError {
         "{CACHE_KEY} is the key that cached steps are bound to values with, and no secret for steps; bring it with --secret and do not name it"
     )]
     Key,
-    /// An id of the Dockerfile's is no name.
-    #[error("the Dockerfile mounts a secret by an id that is no name, so that nobody could say what was searched for")]
+    /// An id in the Dockerfile cannot be a secret's name.
+    #[error("the Dockerfile mounts a secret whose id cannot be a secret's name, so a report could not name it")]
     Id,
 }
 
-/// The secrets of the line, of the manifest, and of the Dockerfile's own mounts, each once.
+/// Collects the secrets of the line, of the manifest, and of the Dockerfile's own mounts, each once.
 ///
 /// What the manifest says of a secret counts, also when the line names it.
 ///
@@ -138,7 +139,7 @@ mod tests {
         requests(&line, manifest.as_ref(), &mounted.iter().map(|id| (*id).to_owned()).collect())
     }
 
-    /// Name, whether steps get it, whether somebody asked for it, whether it is bound.
+    /// Lists each request: name, whether steps get it, whether somebody asked for it, whether it is bound.
     fn told(requests: &[SecretRequest]) -> Vec<(&str, bool, bool, bool)> {
         requests.iter().map(|one| (one.name.as_str(), one.planned.is_some(), one.asked_for, one.bound)).collect()
     }

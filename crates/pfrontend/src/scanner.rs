@@ -26,7 +26,8 @@ pub(crate) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// Finds the image that this program came in.
     ///
-    /// BuildKit 0.10 and later say how it is made. Before that it is solved by its name and read back: a tag may have moved.
+    /// BuildKit 0.10 and later say how it is made. Before that it is solved by its name and read back: a tag may have
+    /// moved.
     pub(crate) async fn new(bridge: &'a Bridge, options: &Options) -> Result<Self, Status> {
         let mut asked = bridge.clone();
         if let Some(definition) = started::own_image(Path::new(started::OWN_IMAGE)) {
@@ -65,8 +66,8 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// What a container sees that works with secrets: each of these as a file with its number, if the session has it, the
-/// client's key, and the builder's folder.
+/// Makes the mounts of a container that works with secrets: each of these as a file with its number, if the session has
+/// it, the client's key, and the builder's folder.
 pub(crate) fn mounts(names: impl Iterator<Item = String>) -> Vec<Mount> {
     let secret = |id: String, file: String| Mount::Secret(SecretMount { id, at: format!("{SECRETS}/{file}") });
     let numbered = names.enumerate().map(|(number, name)| secret(name, number.to_string()));

@@ -1,4 +1,4 @@
-//! Which of the secrets the client brought, and whether the build can go on with them.
+//! Finds out which secrets the client brought, and whether the build can go on with them.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::requests::{CACHE_KEY, SecretRequest};
 pub struct PresentSecret {
     /// The secret.
     pub request: SecretRequest,
-    /// What is known of its value.
+    /// The facts that are known of the value.
     pub facts: Facts,
 }
 
@@ -22,16 +22,16 @@ pub struct PresentSecret {
 pub struct Warning {
     /// In one line.
     pub short: String,
-    /// What to do about it.
+    /// The advice on it.
     pub detail: String,
 }
 
 /// The secrets of a build, as the client brought them.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
-    /// Those that are there.
+    /// The secrets that the client brought.
     pub brought: Vec<PresentSecret>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub warnings: Vec<Warning>,
     /// The steps whose results once held a secret.
     pub leaked: Vec<String>,
@@ -70,7 +70,7 @@ pub enum SecretsError {
     },
 }
 
-/// The flags that bring secrets.
+/// Writes the flags that bring secrets.
 fn flags(names: &[String]) -> String {
     names.iter().map(|name| format!("--secret id={name}")).collect::<Vec<_>>().join(" ")
 }
@@ -138,7 +138,7 @@ impl Secrets {
         Ok(secrets)
     }
 
-    /// Those that are searched for.
+    /// Lists the secrets that are searched for.
     pub fn sought(&self) -> impl Iterator<Item = &PresentSecret> {
         self.brought.iter().filter(|one| one.facts.unprotected.is_none())
     }
@@ -162,7 +162,7 @@ impl Secrets {
         self.brought.iter().filter(|one| !one.request.bound).map(|one| one.request.name.to_string()).collect()
     }
 
-    /// By name, the parts that count of a secret of which not all do.
+    /// Lists by name the parts that count of a secret of which not all do.
     #[must_use]
     pub fn parts(&self) -> BTreeMap<String, Vec<String>> {
         let chosen = |one: &PresentSecret| match &one.request.parts {

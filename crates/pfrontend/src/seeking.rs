@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::scanner::mounts;
 use crate::secrets::Secrets;
 
-/// What a build is searched for.
+/// The secrets that a build is searched for.
 #[derive(Clone, Debug)]
 pub(crate) struct SeekingByName {
     names: Vec<SecretName>,
@@ -53,7 +53,7 @@ impl Seeking for SeekingByName {
         Report::from_json_by_names(report, &self.names)
     }
 
-    /// The scanner masks what it says, and nobody else has seen a value.
+    /// Returns the text as it is: the scanner masks its own words, and nobody else has seen a value.
     fn redact(&self, text: &str) -> String {
         text.to_owned()
     }

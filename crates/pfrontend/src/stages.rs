@@ -9,7 +9,7 @@ pub(crate) struct Stage {
     pub(crate) chain: Chain,
 }
 
-/// The stages of these results beside their images, each once.
+/// Finds the stages of these results beside their images, each once.
 ///
 /// They are lazy: whoever looks at them makes the engine run what its cache does not hold.
 pub(crate) async fn beside(bridge: &Bridge, results: &[PreparedResult]) -> Result<Vec<Stage>, Status> {

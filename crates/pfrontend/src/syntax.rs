@@ -1,7 +1,7 @@
 //! The words behind the image on the syntax line: which secrets are meant, and what is to be done about them.
 //!
-//! `# syntax=IMAGE NPM_TOKEN,APP_KEY require` in the Dockerfile, or the same behind `BUILDKIT_SYNTAX=`. The words are one
-//! list of names and options, in any order.
+//! `# syntax=IMAGE NPM_TOKEN,APP_KEY require` in the Dockerfile, or the same behind `BUILDKIT_SYNTAX=`. The words are
+//! one list of names and options, in any order.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use psecret::SecretName;
 /// Every option, as it is written, and as a mistyped one is corrected to.
 const OPTIONS: [&str; 5] = ["app.toml", "no-rebuild", "parts=off", "require", "stages=all"];
 
-/// What the words of a syntax line say.
+/// The meaning of the words of a syntax line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyntaxLine {
     /// The secrets that every step gets, each once.
@@ -41,18 +41,18 @@ pub enum SyntaxError {
     /// A second list of names.
     #[error("the syntax line names secrets twice; write one list, as in `NPM_TOKEN,{name}`")]
     SecondList {
-        /// The first name of it.
+        /// The first name of the second list.
         name: String,
     },
-    /// Something in the list of names is no name.
-    #[error("the syntax line's list of secrets holds something that is no name")]
+    /// Something in the list of names cannot be a secret's name.
+    #[error("the syntax line's list of secrets has an entry that cannot be a secret's name")]
     Name,
     /// A value where a name belongs.
     #[error(
         "the syntax line has something like a value: `{name}=…`; name the secret there, and bring it with --secret id={name}"
     )]
     Value {
-        /// What stands before the sign.
+        /// The text before the sign.
         name: String,
     },
 }
@@ -123,7 +123,7 @@ impl SyntaxLine {
     }
 }
 
-/// The names of a list, each once.
+/// Reads the names of a list, each once.
 fn names(list: &str) -> Result<Vec<SecretName>, SyntaxError> {
     let mut names = Vec::new();
     for name in list.split(',').filter(|name| !name.is_empty()) {

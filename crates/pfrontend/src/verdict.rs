@@ -20,23 +20,23 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The step that made a finding's layer; `None` for the base image's and for documents.
+    /// Finds the step that made a finding's layer; `None` for the base image's and for documents.
     fn step(&self, report: &Report, finding: &Finding) -> Option<&ChainStep> {
         let from_last = report.stats().layers.checked_sub(finding.layer()?)?;
         self.steps.iter().rev().nth(from_last)
     }
 
-    /// The steps whose results hold what was found: those that made it and all after them.
+    /// Lists the steps whose results hold the findings: the steps that made them and all after these.
     pub(crate) fn held(&self, report: &Report) -> Vec<String> {
         pproof::holding(report, self.steps)
     }
 
-    /// `Dockerfile:4`, where it is known.
+    /// Finds the lines of the Dockerfile, `Dockerfile:4`, where they are known.
     fn lines(&self, report: &Report, finding: &Finding) -> Option<&pllb::SourceLines> {
         self.graph.lines(&self.step(report, finding)?.digest)
     }
 
-    /// A finding in one line, with the line of the Dockerfile.
+    /// Describes a finding in one line, with the line of the Dockerfile.
     pub(crate) fn sentence(&self, report: &Report, finding: &Finding) -> String {
         match self.lines(report, finding) {
             Some(lines) => format!("{} ({}:{})", sentence(finding), lines.file, lines.first),
@@ -45,7 +45,7 @@ impl Place<'_> {
     }
 }
 
-/// What a secret was found in.
+/// The thing that a secret was found in.
 #[derive(Clone, Copy)]
 pub(crate) enum Subject<'a> {
     /// An image; its platform, when there are several.
@@ -54,8 +54,8 @@ pub(crate) enum Subject<'a> {
     Stage,
 }
 
-/// The error of a leak. Its last line says everything, because docker/build-push-action shows that one alone; docker
-/// itself marks the Dockerfile's lines.
+/// Makes the error of a leak. Its last line says everything, because docker/build-push-action shows that line alone;
+/// docker itself marks the Dockerfile's lines.
 pub(crate) fn leak(report: &Report, place: &Place<'_>, subject: Subject<'_>) -> Status {
     let (what, because) = match subject {
         Subject::Image(None) => ("the image would contain a secret".to_owned(), "it would contain"),
@@ -97,7 +97,7 @@ pub(crate) fn leak(report: &Report, place: &Place<'_>, subject: Subject<'_>) -> 
     }
 }
 
-/// The line of a clean build.
+/// Writes the line of a clean build.
 pub(crate) fn clean(proof: &Proof, names: &[String], injected: usize, stages: usize) -> String {
     let stats = proof.stats();
     let mut what = vec![counted(proof.steps(), "step")];

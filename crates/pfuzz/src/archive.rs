@@ -27,7 +27,8 @@ pub(crate) fn archive(data: &[u8]) {
     }
 }
 
-/// The data are documents, each behind a line with its name in the layout or archive: an index, manifests, configurations.
+/// The data are documents, each behind a line with its name in the layout or archive: an index, manifests,
+/// configurations.
 pub(crate) fn documents(data: &[u8]) {
     let blobs = data.split(|byte| *byte == 0).take(12).filter_map(|part| {
         let end = part.iter().position(|byte| *byte == b'\n')?;

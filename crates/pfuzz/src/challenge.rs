@@ -1,9 +1,9 @@
-//! What a registry answers to whoever is not logged in: the header `WWW-Authenticate`.
+//! The header `WWW-Authenticate`, by which a registry answers a client that is not logged in.
 
 use pbuild::fuzzing;
 
-/// No header makes the reader panic, and what it reads is a scheme with names in small letters. A challenge that is written by the
-/// grammar, from the lines of the input, is read as what it was written from.
+/// No header makes the reader panic, and what it reads is a scheme with names in small letters. A challenge that is
+/// written by the grammar, from the lines of the input, is read as what it was written from.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for (scheme, parameters) in fuzzing::challenges(&text) {
@@ -24,7 +24,7 @@ pub(crate) fn run(data: &[u8]) {
     assert_eq!(read, [(scheme, parameters)], "{header:?}");
 }
 
-/// A token of the grammar, in small letters: what the text has of one, behind a letter.
+/// Takes a token of the grammar out of the text, in small letters behind a letter.
 fn token(text: &str) -> String {
     let good = |c: &char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(*c);
     format!("x{}", text.chars().filter(good).collect::<String>()).to_ascii_lowercase()

@@ -2,8 +2,8 @@
 
 use pbuild::fuzzing;
 
-/// Every line is one value. It is read as a second, naive reader reads it, what is written anew is read again, and no flag that is
-/// written so makes its own reader panic or shows a credential.
+/// Every line is one value. A second, naive reader reads it the same way; a value that is written anew is read again;
+/// and no flag with such a value makes its own reader panic or shows a credential.
 pub(crate) fn run(data: &[u8]) {
     for line in String::from_utf8_lossy(data).split('\n') {
         let read = fuzzing::fields(line);

@@ -1,4 +1,4 @@
-//! Compose files, and the first manifest that is made of one: `pbuild new`.
+//! Reads compose files, and checks the first manifest that is made of one: `pbuild new`.
 
 use std::path::Path;
 
@@ -12,8 +12,9 @@ const CANARY: &str = "c4n4ry";
 /// The name that has a value where a text alone is interpolated.
 const SET: &str = "SET";
 
-/// The input is a compose file; below a line `===`, a Dockerfile. Whatever they say, the draft is a manifest, and no value of an env
-/// file is in it. Every line of the input is also a text to interpolate, which a second, naive reader reads the same way.
+/// The input is a compose file; below a line `===`, a Dockerfile. Whatever they say, the draft is a manifest, and no
+/// value of an env file is in it. Every line of the input is also a text to interpolate, which a second, naive reader
+/// reads the same way.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (compose, dockerfile) = text.split_once("\n===\n").unwrap_or((&text, "FROM x\n"));
@@ -55,7 +56,7 @@ fn naive(text: &str) -> Option<String> {
     Some(read)
 }
 
-/// A variable behind a dollar sign: its name, its default, and the text behind it.
+/// Reads a variable behind a dollar sign: its name, its default, and the text behind it.
 fn variable(text: &str) -> Option<(&str, Option<&str>, &str)> {
     let name = |text: &str| {
         let good = |(at, c): &(usize, char)| *c == '_' || c.is_ascii_alphabetic() || (*at > 0 && c.is_ascii_digit());

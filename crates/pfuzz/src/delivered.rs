@@ -1,8 +1,9 @@
-//! What the entrypoint reads: delivered variables, init commands, and what a name server, an app and a command say.
+//! The entrypoint's inputs: delivered variables, init commands, and the answers of a name server, an app and a command.
 
 use pshim::{Prefixer, dns, environment, http, init};
 
-/// No bytes make a reader panic. What is delivered is whole or refused: the entries of a file, each with its NUL, are the file.
+/// No bytes make a reader panic. What is delivered is whole or refused: the entries of a file, each with its NUL, are
+/// the file.
 pub(crate) fn run(data: &[u8]) {
     if let Some(entries) = environment::parse(data) {
         let joined: Vec<u8> = entries.iter().flat_map(|entry| [entry, &b"\0"[..]].concat()).collect();

@@ -2,8 +2,9 @@
 
 use pbuild::fuzzing;
 
-/// Instructions begin in lines of the text, one after the other, and hold nothing that the text does not hold. The ends of lines
-/// and a byte order mark change nothing, and instructions that are written anew, a line each, are the same instructions.
+/// Instructions begin in lines of the text, one after the other, and hold nothing that the text does not hold. The ends
+/// of lines and a byte order mark change nothing, and instructions that are written anew, a line each, are the same
+/// instructions.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (escape, instructions) = fuzzing::dockerfile(data);
@@ -23,7 +24,8 @@ pub(crate) fn run(data: &[u8]) {
     again(escape, &instructions);
 }
 
-/// A heredoc's body is gone, and an escape that ended the text would continue the line, so these cannot be written anew.
+/// Writes the instructions anew and reads them again. A heredoc's body is gone, and an escape that ended the text would
+/// continue the line, so these cannot be written anew.
 fn again(escape: char, instructions: &[(usize, String)]) {
     let mut texts: Vec<&str> = instructions.iter().map(|(_, text)| text.as_str()).collect();
     texts.retain(|text| !text.is_empty());

@@ -11,7 +11,7 @@ use pcli::resolve::{Purpose, ResolveError, SecretSources, Trust, resolve};
 use pscreen::Cancellation;
 use psecret::{DigestKey, Inputs, LONGEST_VARIABLE, SecretError, SecretName, UserSecret};
 
-/// What exists beside the composed secrets `V0`, `V1` …: a secret and a public name.
+/// The names beside the composed secrets `V0`, `V1` …: a secret and a public name.
 const KNOWN: [(&str, &str); 2] = [("S", "a secret ${P}"), ("P", "public $${S}")];
 
 /// So many secrets and bytes are enough to show anything.
@@ -42,7 +42,7 @@ fn template(text: &str) {
     }
 }
 
-/// The pieces of a template, read byte by byte: text, or (as an error) a name.
+/// Splits a template into pieces, byte by byte: text, or (as an error) a name.
 fn pieces(text: &str) -> Option<Vec<Result<String, String>>> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while !rest.is_empty() {
@@ -67,15 +67,15 @@ fn pieces(text: &str) -> Option<Vec<Result<String, String>>> {
     Some(pieces)
 }
 
-/// What a secret comes to.
+/// The value of a secret after its composition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meant {
     Text(String),
-    /// It needs a name that nobody has.
+    /// The secret needs a name that nobody has.
     Deferred,
-    /// It needs itself.
+    /// The secret needs itself.
     Circle,
-    /// It grows past what a variable can be.
+    /// The secret grows past what a variable can be.
     Endless,
 }
 
@@ -204,7 +204,7 @@ fn digest(value: &UserSecret) -> String {
     DigestKey::new([0; 32]).digest("fuzz", &name, value)
 }
 
-/// A basic string of TOML.
+/// Writes a basic string of TOML.
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {

@@ -5,8 +5,8 @@ use pllb::wire::{self, Edit, WireError};
 use pllb::{Mode, Plan, PlannedSecret, SecretShape, StepPattern, chain, inject};
 use prost::Message as _;
 
-/// Fields of any bytes are the bytes again up to the first error, an edit that keeps everything changes nothing, and a graph of
-/// any shape is injected whole, in either way, or refused.
+/// Fields of any bytes are the bytes again up to the first error, an edit that keeps everything changes nothing, and a
+/// graph of any shape is injected whole, in either way, or refused.
 pub(crate) fn run(data: &[u8]) {
     fields(data);
     let Ok(definition) = Definition::decode(data) else { return };

@@ -2,8 +2,8 @@
 
 use pbuildkit::ignore::{Matcher, ParentMatch};
 
-/// The first line is a path, every further one a pattern. No text makes the matcher panic, and without patterns that turn a match
-/// back a path that is asked for alone is answered as one that a walk comes to.
+/// The first line is a path, every further one a pattern. No text makes the matcher panic, and without patterns that
+/// turn a match back a path that is asked for alone is answered as one that a walk comes to.
 pub(crate) fn run(data: &[u8]) {
     let Some((path, patterns)) = std::str::from_utf8(data).ok().and_then(|text| text.split_once('\n')) else { return };
     let patterns: Vec<&str> = patterns.lines().collect();

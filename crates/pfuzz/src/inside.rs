@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pimage::{Contents, Entry, Limits, LooseBlob, Options, Stream, Verify, Visitor};
 
-/// What a decoder gives at once; limits are looked at after it.
+/// How many bytes a decoder gives at once; limits are checked after them.
 const CHUNK: usize = 256 << 10;
 
 /// The data is a file of a layer, whatever it is.
@@ -56,13 +56,13 @@ fn read(layer: &Arc<[u8]>, chunk: usize) -> (Trace, Contents) {
     (trace, contents)
 }
 
-/// What was not read, in words.
+/// Says what was not read.
 fn told(contents: &Contents) -> String {
     let problems = contents.problems().iter().chain(contents.damaged());
     problems.map(|problem| format!("{problem}\n")).collect()
 }
 
-/// A tar with one file.
+/// Makes a tar with one file.
 fn layer_of(data: &[u8]) -> Vec<u8> {
     let mut header = [0; 512];
     header[..4].copy_from_slice(b"file");
@@ -102,7 +102,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// The first stream that another trace has otherwise.
+    /// Describes the first stream that differs in another trace.
     fn difference(&self, other: &Self) -> String {
         let told = |stream: Option<&Shown>| {
             stream.map(|shown| format!("{}, {} bytes, {:?}", shown.head, shown.bytes.len(), shown.entries))

@@ -28,9 +28,9 @@ mod store;
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name: that of the binary in `fuzz/fuzz_targets` and of the folder in `fuzz/corpus`.
+    /// The target's name: that of the binary in `fuzz/fuzz_targets` and of the folder in `fuzz/corpus`.
     pub name: &'static str,
-    /// Its body.
+    /// The target's body.
     pub run: fn(&[u8]),
 }
 

@@ -1,4 +1,4 @@
-//! What a build and the scanner inside the builder say to each other.
+//! The messages between a build and the scanner inside the builder.
 
 use plook::wire::{Answer, Answers, Note, Probe, read_mounted_task, read_request, read_task};
 
@@ -15,7 +15,7 @@ pub(crate) fn run(data: &[u8]) {
     assert_eq!(whole, answers(data.chunks(1)), "byte by byte");
 }
 
-/// The answers up to the first error, and whether there was one.
+/// Reads the answers up to the first error, and says whether there was one.
 fn answers<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Answer>, bool) {
     let (mut stream, mut seen) = (Answers::default(), Vec::new());
     for part in parts {

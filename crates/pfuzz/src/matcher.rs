@@ -53,7 +53,7 @@ fn hits(needles: &NeedleSet, text: &[u8], chunk: usize) -> Hits {
     hits
 }
 
-/// Where a value stands in a text.
+/// Finds where a value stands in a text.
 fn places<'a>(text: &'a [u8], value: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     text.windows(value.len()).enumerate().filter(move |(_, window)| *window == value).map(|(at, _)| at)
 }

@@ -9,7 +9,7 @@ use pvault::{Identity, SealedFile, VaultError};
 /// A key made for this target; it opens nothing else.
 const IDENTITY: &str = "AGE-SECRET-KEY-1W6DCW9CJWS2J4UJN4A646WAXQKXHX6K8MEWSQFQLWU7K4FDHT3ASZACNMD";
 
-/// What was sealed for that key, and what it says.
+/// A file that was sealed for that key.
 const SEALED: &[u8] = include_bytes!("sealed.age");
 const OPENED: &[u8] = b"API_TOKEN=opened\n";
 

@@ -24,8 +24,8 @@ use crate::solved::{CacheEntry, Outcome, Reference, Solved};
 /// The header that says which build a client's call belongs to (BuildKit `control/gateway`).
 const BUILD_ID: &str = "buildkit-controlapi-buildid";
 
-/// What carries the calls. It is boxed, so that whoever asks a bridge need not know whether a client's connection or a
-/// frontend's standard input lies behind it.
+/// The service that carries the calls. It is boxed, so that code with a bridge need not know whether a client's
+/// connection or a frontend's standard input lies behind it.
 pub(crate) type Carrier = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, CarrierError>;
 
 /// Why a call was not carried. A type of its own, because the compiler cannot tell that futures over a boxed error are
@@ -68,8 +68,8 @@ impl BuildId {
 }
 
 impl Bridge {
-    /// The bridge of the frontend that this process is: [`open`](crate::channel::open) makes a channel of standard
-    /// input and output. Whatever else carries gRPC will do.
+    /// Makes the bridge of the frontend that this process is: [`open`](crate::channel::open) makes a channel of
+    /// standard input and output. Any other carrier of gRPC will do.
     pub fn of_frontend<S, B>(carrier: S) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
@@ -85,7 +85,7 @@ impl Bridge {
         Self(client.max_decoding_message_size(MESSAGE_LIMIT).max_encoding_message_size(MESSAGE_LIMIT))
     }
 
-    /// The bridge of a build that a client started and that waits for its result.
+    /// Makes the bridge of a build that a client started and that waits for its result.
     pub fn of_build<S, B>(carrier: S, build: &BuildId) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
@@ -110,8 +110,8 @@ impl Bridge {
         Ok(Capabilities::from(self.0.ping(frontend::PingRequest {}).await?.into_inner()))
     }
 
-    /// The graphs that this frontend was called with beside its options: named contexts that another target of the same
-    /// build makes, by name.
+    /// Asks for the graphs that this frontend was called with beside its options: named contexts that another target of
+    /// the same build makes, by name.
     ///
     /// # Errors
     ///
@@ -220,7 +220,7 @@ impl Bridge {
         let request = frontend::EvaluateRequest { r#ref: reference.id.clone() };
         match self.0.evaluate(request).await {
             Ok(_) => Ok(()),
-            // BuildKit before 2022 has no such call, and runs what is lazy for anybody who looks at it.
+            // BuildKit before 2022 has no such call, and runs a lazy state for everybody who looks at it.
             Err(status) if status.code() == tonic::Code::Unimplemented => {
                 self.stat_file(reference, "/").await.map(drop)
             }
@@ -250,7 +250,7 @@ impl Bridge {
         }
     }
 
-    /// Reads a file of a state, at most 16 MiB of it; runs whatever is needed to have it.
+    /// Reads a file of a state, at most 16 MiB of it; runs the steps that make the state.
     ///
     /// # Errors
     ///
@@ -276,7 +276,8 @@ impl Bridge {
         Ok(self.0.read_file(request).await?.into_inner().data)
     }
 
-    /// The size of a file of a state, in bytes, and its mode as Go counts it; runs whatever is needed to have it.
+    /// Returns the size of a file of a state, in bytes, and its mode as Go counts it; runs the steps that make the
+    /// state.
     ///
     /// # Errors
     ///
@@ -297,7 +298,7 @@ impl Bridge {
     }
 }
 
-/// What every solve says: results are references, and there may be several.
+/// Makes the part that all solve requests share: results are references, and there may be several.
 fn solve_request() -> frontend::SolveRequest {
     frontend::SolveRequest {
         allow_result_return: true,

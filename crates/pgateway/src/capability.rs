@@ -1,4 +1,4 @@
-//! What an engine's BuildKit can do: asked, never guessed from versions.
+//! The abilities of an engine's BuildKit: asked for, never guessed from versions.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ impl Capabilities {
         self.frontend.contains(id)
     }
 
-    /// What the builder itself is, such as `linux/amd64`; `None` when it does not say.
+    /// The builder's own platform, such as `linux/amd64`; `None` when it does not say.
     #[must_use]
     pub fn platform(&self) -> Option<&str> {
         self.platform.as_deref()

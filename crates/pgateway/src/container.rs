@@ -27,11 +27,11 @@ pub struct StateMount {
     pub at: String,
 }
 
-/// A secret of the client's session and the file where a container sees it. The value goes from the session into the
-/// container; whoever makes the container never has it.
+/// A secret of the client's session, and the file where a container sees it. The value goes from the session into the
+/// container; the process that makes the container never has it.
 #[derive(Clone, Debug)]
 pub struct SecretMount {
-    /// What BuildKit asks the session for.
+    /// The id by which BuildKit asks the session for the secret.
     pub id: String,
     /// The file. It is not there when the session has no such secret.
     pub at: String,
@@ -40,14 +40,14 @@ pub struct SecretMount {
 /// A folder that the builder keeps from build to build.
 #[derive(Clone, Debug)]
 pub struct CacheMount {
-    /// Its name in the builder. The ids of a Dockerfile always hold a slash there, so that no `RUN` reaches a name
-    /// without one (BuildKit `convert_runmount.go`).
+    /// The folder's name in the builder. The ids of a Dockerfile always hold a slash there, so that no `RUN` reaches a
+    /// name without one (BuildKit `convert_runmount.go`).
     pub id: String,
     /// The folder.
     pub at: String,
 }
 
-/// What a container sees somewhere.
+/// Something that a container sees at a path.
 #[derive(Clone, Debug)]
 pub enum Mount {
     /// A state.
@@ -97,14 +97,14 @@ pub struct Container {
     released: bool,
 }
 
-/// What a process does.
+/// One piece of news about a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessNews {
-    /// It wrote to standard output.
+    /// The process wrote to standard output.
     Output(Vec<u8>),
-    /// It wrote to standard error.
+    /// The process wrote to standard error.
     Error(Vec<u8>),
-    /// It ended with this code.
+    /// The process ended with this code.
     Exit(u32),
 }
 
@@ -116,7 +116,7 @@ pub struct Process {
 }
 
 impl Container {
-    /// Makes a container; whatever is lazy of its states runs first.
+    /// Makes a container. Lazy states of its mounts run first.
     ///
     /// # Errors
     ///
@@ -133,13 +133,13 @@ impl Container {
             network: pb::NetMode::None.into(),
             ..frontend::NewContainerRequest::default()
         };
-        // From here on there may be something to release, whether or not we hear of it.
+        // From here on there may be a container to release, whether or not we hear of it.
         let container = Self { bridge: bridge.clone(), id, released: false };
         container.bridge.client().new_container(request).await?;
         Ok(container)
     }
 
-    /// Starts a program as root; what is in `input` becomes its standard input, to its end.
+    /// Starts a program as root, with `input` as its whole standard input.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Container {
         Ok(Process { news, to_engine, input })
     }
 
-    /// Ends the container with all that runs in it.
+    /// Ends the container, with all processes in it.
     ///
     /// # Errors
     ///
@@ -192,7 +192,7 @@ impl Drop for Container {
 }
 
 impl Process {
-    /// What it does next; `None` when nothing follows any more.
+    /// Waits for the next news; `None` when nothing follows any more.
     ///
     /// # Errors
     ///
@@ -217,7 +217,7 @@ impl Process {
         Ok(None)
     }
 
-    /// An engine takes input only for what has started.
+    /// Sends the input that waits. An engine takes input only for a process that has started.
     fn send_input(&mut self) -> Result<(), tonic::Status> {
         let input = std::mem::take(&mut self.input);
         let file = |eof, data: &[u8]| Input::File(frontend::FdMessage { fd: 0, eof, data: data.to_vec() });

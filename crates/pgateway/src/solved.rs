@@ -1,14 +1,14 @@
-//! What a solve gives: lazy states, and what an exporter must know of them.
+//! The results of a solve: lazy states, and the facts that an exporter must know of them.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::{self, result};
 use pllb::Definition;
 
-/// What a frontend made of its input.
+/// The results that a frontend made of its input.
 #[derive(Clone, Debug, Default)]
 pub struct Solved {
-    /// What the exporter needs beside the files: `containerimage.config`, `refs.platforms`, …
+    /// The facts that the exporter needs beside the files: `containerimage.config`, `refs.platforms`, …
     pub metadata: BTreeMap<String, Vec<u8>>,
     /// The files.
     pub outcome: Outcome,
@@ -19,7 +19,7 @@ pub struct Solved {
 /// The files that a frontend made.
 #[derive(Clone, Debug, Default)]
 pub enum Outcome {
-    /// None, for example for a check.
+    /// No files, for example for a check.
     #[default]
     Nothing,
     /// One state.
@@ -31,7 +31,7 @@ pub enum Outcome {
 /// A state of files, known to the engine by its identity.
 #[derive(Clone, Debug)]
 pub struct Reference {
-    /// Its identity; empty for an empty state (`FROM scratch` and nothing more).
+    /// The state's identity; empty for an empty state (`FROM scratch` and nothing more).
     pub id: String,
     /// How it is made, while it is lazy.
     pub definition: Option<Definition>,
@@ -64,7 +64,7 @@ impl CacheEntry {
 }
 
 impl Solved {
-    /// The states that were made, each with its platform; `None` when the build is for one platform only.
+    /// Lists the states that were made, each with its platform; `None` when the build is for one platform only.
     pub fn references_mut(&mut self) -> Vec<(Option<String>, &mut Reference)> {
         match &mut self.outcome {
             Outcome::Nothing => Vec::new(),

@@ -1,5 +1,5 @@
-//! What BuildKit tells a frontend that it starts, beside the bridge: options in the environment, and how the frontend's
-//! own image is made, in a file (BuildKit `frontend/gateway/gateway.go`).
+//! The facts that BuildKit hands to a frontend beside the bridge: options in the environment, and the graph of the
+//! frontend's own image, in a file (BuildKit `frontend/gateway/gateway.go`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ const OPTION: &str = "BUILDKIT_FRONTEND_OPT_";
 /// Where BuildKit 0.10 and later say how the frontend's image is made.
 pub const OWN_IMAGE: &str = "/run/config/buildkit/metadata/frontend.bin";
 
-/// The options of the build, by name, out of the environment of a frontend.
+/// Reads the options of the build, by name, out of the environment of a frontend.
 #[must_use]
 pub fn options_of(environment: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
     environment
@@ -22,7 +22,7 @@ pub fn options_of(environment: impl Iterator<Item = (String, String)>) -> BTreeM
         .collect()
 }
 
-/// How the image is made that the frontend runs from, by digest; `None` where BuildKit does not say it, or says
+/// Reads the graph that makes the frontend's own image, by digest; `None` where BuildKit does not say it, or says
 /// something that is no graph. `path` is [`OWN_IMAGE`].
 #[must_use]
 pub fn own_image(path: &Path) -> Option<Definition> {

@@ -10,7 +10,7 @@ use crate::blob::{Blob, BlobId, Packing, printable};
 use crate::contents::Contents;
 use crate::decode::{self, HEAD, LARGEST_ZSTD_WINDOW_LOG, sniff};
 use crate::digest::Hasher;
-use crate::inside::{Look, Looked, Seen, Shared, Stopped, Tap};
+use crate::inside::{Look, LookResult, Passage, Shared, Stopped, Tap};
 use crate::loose::LooseBlob;
 use crate::options::{Options, Verify};
 use crate::problem::{Fault, Problem};
@@ -29,7 +29,7 @@ pub use together::{read_file, read_loose_together};
 const MOST_MEMBERS: usize = 100_000;
 /// Members and links with longer names are read, but no document can name them.
 const LONGEST_NAME: usize = 512;
-/// What `xz -9` needs, which is 64 MiB.
+/// The largest dictionary of xz that is allowed: `xz -9` needs 64 MiB.
 const LARGEST_XZ_DICTIONARY: u64 = 65 << 20;
 /// The name of the bytes behind an archive's end.
 const BEHIND: &str = "behind the archive's end";
@@ -89,7 +89,7 @@ pub fn read_loose<V: Visitor>(
     Ok(pass.finish())
 }
 
-/// The archive itself may be packed: `docker save … | gzip`.
+/// Unpacks the archive itself, if it is packed: `docker save … | gzip`.
 fn unpacked<'a, R: Read>(window: &'a mut Window<R>) -> io::Result<Window<Box<dyn Read + 'a>>> {
     let packing = sniff(window.peek(HEAD)?);
     let inner: Box<dyn Read + 'a> = match packing {
@@ -108,7 +108,8 @@ struct Pass<'a, V> {
     /// The number of the first blob.
     first: usize,
     blobs: Vec<Blob>,
-    /// Of members with one name the last counts, as it does for who extracts the archive.
+    /// The blob of each name. Of members with one name the last counts, as it does for a tool that extracts the
+    /// archive.
     names: HashMap<String, BlobId>,
     links: HashMap<String, String>,
     problems: Vec<Problem>,
@@ -173,12 +174,13 @@ impl<'a, V: Visitor> Pass<'a, V> {
             self.problem(None, fault);
             return Ok(ArchiveEnd::Broken);
         }
-        // Whoever writes into the other end of a pipe wants to finish.
+        // The rest is read to its end: a program that writes into the other end of a pipe wants to finish.
         drop(io::copy(archive, &mut io::sink()));
         Ok(ArchiveEnd::Whole)
     }
 
-    /// Reads what follows an archive's end, where there is something: no tool unpacks it, and whoever has the file has it.
+    /// Reads the bytes behind the archive's end, where there are some: no tool unpacks them, but everybody who has the
+    /// file has them.
     fn behind<R: Read>(&mut self, rest: &mut Window<R>) -> Result<(), Cancelled> {
         if rest.peek(1).is_ok_and(<[u8]>::is_empty) {
             return Ok(());
@@ -257,7 +259,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
             blob.diff_id.clone_from(&blob.digest);
         }
         blob.whole = broken.is_none() && fault.is_none();
-        // Of a cut archive it says enough that it is cut.
+        // A member that is cut with its archive needs no report of its own.
         if let (None, Some(fault)) = (broken, fault) {
             self.problem(Some(id), fault);
         }
@@ -329,9 +331,9 @@ impl<'a, V: Visitor> Pass<'a, V> {
         let mut window = Window::new(tap.keeping(blob.document.take(), usize::MAX));
         let mut look = Look::new(&shared, id, name, std::mem::take(&mut blob.whiteouts));
         let read = look.blob(&mut Span::rest(&mut window));
-        let Looked { is_tar, cut, whiteouts, faults, damaged } = look.finish();
+        let LookResult { is_tar, cut, whiteouts, faults, damaged } = look.finish();
         (blob.is_tar, blob.whiteouts) = (is_tar, whiteouts);
-        let Seen { count, digest, kept, stopped } = window.into_inner().finish();
+        let Passage { count, digest, kept, stopped } = window.into_inner().finish();
         shared.end();
         (blob.bytes, blob.diff_id, blob.document) = (count, digest, kept);
         let about = |fault| Problem { blob: Some(id), fault };
@@ -380,7 +382,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
     }
 }
 
-/// A member's name as other documents spell it.
+/// Writes a member's name as other documents spell it.
 fn member_name(path: &[u8]) -> String {
     let mut name = &*String::from_utf8_lossy(path);
     while let Some(rest) = name.strip_prefix("./").or_else(|| name.strip_prefix('/')) {

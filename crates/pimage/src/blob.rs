@@ -43,7 +43,7 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// A blob of which nothing was read yet; whiteouts may take so many bytes.
+    /// Makes a blob of which nothing was read yet. `whiteout_room` is how many bytes its whiteouts may take.
     pub(crate) fn unread(name: &str, whiteout_room: usize) -> Self {
         Self {
             name: printable(name),
@@ -90,7 +90,7 @@ impl Blob {
         self.digest.as_ref()
     }
 
-    /// Whether it was not read now, because an earlier reading is known.
+    /// Whether the blob was not read now, because an earlier reading is known.
     #[must_use]
     pub fn is_recalled(&self) -> bool {
         self.recalled
@@ -103,7 +103,7 @@ impl Blob {
     }
 }
 
-/// A name without control characters, and not endless.
+/// Makes a name printable: without control characters, and cut at a length.
 pub(crate) fn printable(name: &str) -> String {
     name.chars().take(256).flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

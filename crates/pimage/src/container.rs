@@ -19,7 +19,7 @@ pub enum Container {
     Bzip2,
     /// tar: ustar, GNU, PAX and v7.
     Tar,
-    /// zip and what is made of it: jar, war, whl, docx.
+    /// A zip, or a format made of it: jar, war, whl, docx.
     Zip,
     /// ar: deb packages, static libraries.
     Ar,
@@ -32,7 +32,7 @@ pub enum Container {
 }
 
 impl Container {
-    /// All of them.
+    /// All containers.
     pub const ALL: [Self; 13] = [
         Self::Gzip,
         Self::Zlib,
@@ -49,13 +49,13 @@ impl Container {
         Self::GitPack,
     ];
 
-    /// The container of a name.
+    /// Finds the container of a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|container| container.name() == name)
     }
 
-    /// Its name in reports and in the JSON contract.
+    /// The container's name in reports and in the JSON contract.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

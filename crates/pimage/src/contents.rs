@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::problem::Problem;
 use crate::remembered::Remembered;
 
-/// What an archive was found to hold, after its last byte.
+/// The contents of an archive, known after its last byte.
 #[derive(Debug)]
 pub struct Contents {
     pub(crate) images: Vec<Image>,
@@ -30,7 +30,7 @@ impl Contents {
         self.blobs.iter().enumerate().map(|(at, blob)| (BlobId(at), blob))
     }
 
-    /// One member.
+    /// Returns one member.
     ///
     /// # Panics
     ///
@@ -40,20 +40,20 @@ impl Contents {
         &self.blobs[id.0]
     }
 
-    /// Why the reading is not complete; empty when it is.
+    /// The problems for which the reading is not complete; empty when it is.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// Archives inside of layers that end early or are damaged. What comes before the damage was unpacked, what comes
-    /// behind it nobody can unpack; the packed bytes were all seen, so the reading is complete.
+    /// Archives inside of layers that end early or are damaged. The bytes before the damage were unpacked, and nobody
+    /// can unpack the bytes behind it. All packed bytes were searched, so the reading is complete.
     #[must_use]
     pub fn damaged(&self) -> &[Problem] {
         &self.damaged
     }
 
-    /// What there is to remember of a blob; only a layer that was read whole has any.
+    /// Returns what can be remembered of a blob; only a layer that was read whole can be.
     ///
     /// # Panics
     ///
@@ -71,14 +71,14 @@ impl Contents {
         &self.absent
     }
 
-    /// As which layers of which images a blob is used: pairs of an index into [`Contents::images`] and one into
+    /// Lists the layers as which a blob is used: pairs of an index into [`Contents::images`] and one into
     /// [`Image::layers`].
     #[must_use]
     pub fn uses(&self, blob: BlobId) -> &[(usize, usize)] {
         self.uses.get(&blob).map_or(&[], Vec::as_slice)
     }
 
-    /// The first layer after `layer` that deletes the path, so that who looks at the finished image does not see it.
+    /// Finds the first layer after `layer` that deletes the path, so that nobody sees the path in the finished image.
     #[must_use]
     pub fn deleted_in(&self, image: usize, layer: usize, path: &[u8]) -> Option<usize> {
         let layers = &self.images.get(image)?.layers;
@@ -102,7 +102,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// What it is.
+    /// The kind of artifact that the manifest describes.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
@@ -114,38 +114,38 @@ impl Image {
         &self.tags
     }
 
-    /// Its platform, such as `linux/amd64`.
+    /// The image's platform, such as `linux/amd64`.
     #[must_use]
     pub fn platform(&self) -> Option<&str> {
         self.platform.as_deref()
     }
 
-    /// The digest of its manifest, where it has one.
+    /// The digest of the image's manifest, where it has one.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// Its manifest.
+    /// The image's manifest.
     #[must_use]
     pub fn manifest(&self) -> Option<BlobId> {
         self.manifest
     }
 
-    /// Its configuration.
+    /// The image's configuration.
     #[must_use]
     pub fn config(&self) -> Option<BlobId> {
         self.config
     }
 
-    /// Its layers, lowest first.
+    /// The image's layers, lowest first.
     #[must_use]
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 }
 
-/// What a manifest describes.
+/// The kind of artifact that a manifest describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An image that can be run.

@@ -20,14 +20,14 @@ const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 
 /// Blobs by digest: a layout's folder, an engine's content store, a registry.
 pub trait BlobStore: Send + Sync + 'static {
-    /// How long a blob is; `None` when the store does not have it.
+    /// Returns the length of a blob; `None` when the store does not have it.
     ///
     /// # Errors
     ///
     /// When the store cannot be asked.
-    fn size(&self, wanted: &Wanted) -> io::Result<Option<u64>>;
+    fn size(&self, wanted: &BlobRequest) -> io::Result<Option<u64>>;
 
-    /// Who says that its blobs have their digests; `None` where comparing costs as much as reading.
+    /// Returns who vouches that the blobs have their digests; `None` where comparing costs as much as reading.
     fn vouching(&self) -> Option<Vouching>;
 
     /// Opens a blob.
@@ -35,17 +35,17 @@ pub trait BlobStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// When it is not there or cannot be read.
-    fn open(&self, wanted: &Wanted) -> io::Result<Box<dyn Read + Send>>;
+    fn open(&self, wanted: &BlobRequest) -> io::Result<Box<dyn Read + Send>>;
 }
 
 /// A blob that some document lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its digest.
+pub struct BlobRequest {
+    /// The blob's digest.
     pub digest: Digest,
     /// How long the document says it is.
     pub size: Option<u64>,
-    /// Whether it is listed as an index or a manifest, which registries keep apart from other blobs.
+    /// Whether the blob is listed as an index or a manifest, which registries keep apart from other blobs.
     pub manifest: bool,
 }
 
@@ -63,13 +63,13 @@ struct Listed {
     size: Option<u64>,
 }
 
-/// Everything that leads from these documents to an image's last layer, each blob once. What the store does not have is
-/// left out: the reading tells that it is missing.
+/// Lists the blobs that lead from these documents to an image's last layer, each once. A blob that the store does not
+/// have is left out: the reading reports that it is missing.
 ///
 /// # Errors
 ///
 /// When the store cannot be asked.
-pub fn gather(store: &Arc<dyn BlobStore>, roots: Vec<Wanted>) -> io::Result<Vec<LooseBlob>> {
+pub fn gather(store: &Arc<dyn BlobStore>, roots: Vec<BlobRequest>) -> io::Result<Vec<LooseBlob>> {
     let mut gatherer = Gatherer { store, seen: HashSet::new(), blobs: Vec::new(), manifests: 0, document_bytes: 0 };
     for root in roots {
         gatherer.document(root, 0)?;
@@ -86,8 +86,8 @@ struct Gatherer<'a> {
 }
 
 impl Gatherer<'_> {
-    /// An index or a manifest, and what it lists.
-    fn document(&mut self, wanted: Wanted, depth: usize) -> io::Result<()> {
+    /// Adds an index or a manifest, and the blobs that it lists.
+    fn document(&mut self, wanted: BlobRequest, depth: usize) -> io::Result<()> {
         if depth > DEEPEST_INDEX || self.manifests == MOST_MANIFESTS || !self.seen.insert(wanted.digest.clone()) {
             return Ok(());
         }
@@ -119,7 +119,7 @@ impl Gatherer<'_> {
         Ok(())
     }
 
-    fn blob(&mut self, wanted: Wanted, size: u64) {
+    fn blob(&mut self, wanted: BlobRequest, size: u64) {
         let store = Arc::clone(self.store);
         let (name, digest) = (blob_name(&wanted.digest), wanted.digest.clone());
         let blob = LooseBlob::sized(name, size, move || store.open(&wanted));
@@ -131,12 +131,12 @@ impl Gatherer<'_> {
 }
 
 impl Listed {
-    fn wanted(self, manifest: bool) -> Option<Wanted> {
-        Some(Wanted { digest: Digest::parse(&self.digest)?, size: self.size, manifest })
+    fn wanted(self, manifest: bool) -> Option<BlobRequest> {
+        Some(BlobRequest { digest: Digest::parse(&self.digest)?, size: self.size, manifest })
     }
 }
 
-/// The name under which archives keep a blob.
+/// Returns the name under which archives keep a blob.
 fn blob_name(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }

@@ -25,13 +25,13 @@ use crate::span::Span;
 use crate::visit::{Entry, EntryKind, Part, Stream};
 use crate::whiteout::Whiteouts;
 use crate::window::Ahead as _;
-use sniff::{Found, HEAD, sniff};
+use sniff::{Beginning, HEAD, sniff};
 
 pub use shared::Limits;
 pub(crate) use shared::Shared;
-pub(crate) use tap::{Seen, Stopped, Tap};
+pub(crate) use tap::{Passage, Stopped, Tap};
 
-/// Faults of one blob past this number are not told one by one.
+/// The number of faults of one blob that are reported one by one.
 const MOST_TOLD: usize = 1000;
 
 /// Looks into one blob.
@@ -42,7 +42,7 @@ pub(crate) struct Look<'v> {
     /// The file of the layer's own tar that the walk is in, and the members inside it.
     path: Vec<u8>,
     inside: Vec<u8>,
-    /// What the walk is in, outermost first: entries and streams.
+    /// The entries and streams that the walk is in, outermost first.
     here: Vec<Here>,
     /// Containers that are open, and streams.
     depth: usize,
@@ -64,7 +64,7 @@ struct Here {
     size: u64,
 }
 
-/// What a header says of its entry.
+/// The fields of a header that describe its entry.
 struct Header<'h> {
     name: &'h [u8],
     kind: EntryKind,
@@ -73,15 +73,15 @@ struct Header<'h> {
     size: u64,
 }
 
-/// What a look left behind.
-pub(crate) struct Looked {
+/// The results of a look.
+pub(crate) struct LookResult {
     pub(crate) is_tar: bool,
     /// The blob's own tar ended in the middle of an entry.
     pub(crate) cut: bool,
     pub(crate) whiteouts: Whiteouts,
-    /// What was not searched.
+    /// Content that was not searched.
     pub(crate) faults: Vec<Fault>,
-    /// What nobody can unpack further.
+    /// Content that nobody can unpack further.
     pub(crate) damaged: Vec<Fault>,
 }
 
@@ -105,9 +105,9 @@ impl<'v> Look<'v> {
         }
     }
 
-    pub(crate) fn finish(self) -> Looked {
+    pub(crate) fn finish(self) -> LookResult {
         let Self { is_tar, cut, whiteouts, faults, damaged, .. } = self;
-        Looked { is_tar, cut, whiteouts, faults, damaged }
+        LookResult { is_tar, cut, whiteouts, faults, damaged }
     }
 
     /// Looks at a whole blob.
@@ -133,21 +133,21 @@ impl<'v> Look<'v> {
         loop {
             let begin = span.position();
             match sniff(span.peek(HEAD)?) {
-                Found::Plain if hunting && !self.shared.is_exhausted() && stub::seek_archive(span)? => continue,
-                Found::Plain => break,
-                Found::Container(container) => self.open(container, span)?,
+                Beginning::Plain if hunting && !self.shared.is_exhausted() && stub::seek_archive(span)? => continue,
+                Beginning::Plain => break,
+                Beginning::Container(container) => self.open(container, span)?,
                 // Behind a header the content proper begins.
-                Found::Header(length) => {
+                Beginning::Header(length) => {
                     span.skip(length)?;
                     continue;
                 }
-                Found::Stub(length) => {
+                Beginning::Stub(length) => {
                     hunting = true;
                     span.skip(length)?;
                     continue;
                 }
-                Found::Unopened(format) => {
-                    // Of the blob itself the reader of the archive speaks.
+                Beginning::Unopened(format) => {
+                    // The reader of the archive speaks of the blob itself.
                     if !self.here.is_empty() {
                         self.tell(Fault::NotOpened { format });
                     }
@@ -239,7 +239,7 @@ impl<'v> Look<'v> {
         self.inside.truncate(mark);
     }
 
-    /// Names what the walk is in for the bytes from an offset on.
+    /// Names the entries and streams that the walk is in, for the bytes from an offset on.
     fn resume(&self, at: u64) {
         let Some(Here { container, kind, content_at, size }) = self.here.last().copied() else { return };
         self.shared.entry(&Entry {

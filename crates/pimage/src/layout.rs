@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::digest::Digest;
-use crate::gather::{BlobStore, Wanted, gather};
+use crate::gather::{BlobRequest, BlobStore, gather};
 use crate::loose::{LooseBlob, Vouching};
 
 /// The annotations that name an image of a layout.
@@ -26,7 +26,7 @@ pub struct BlobFolder {
 }
 
 impl BlobFolder {
-    /// The folder that holds `sha256/`.
+    /// Takes the folder that holds `sha256/`.
     #[must_use]
     pub fn new(folder: &Path, vouching: Vouching) -> Self {
         Self { folder: folder.to_owned(), vouching }
@@ -39,7 +39,7 @@ impl BlobFolder {
 }
 
 impl BlobStore for BlobFolder {
-    fn size(&self, wanted: &Wanted) -> io::Result<Option<u64>> {
+    fn size(&self, wanted: &BlobRequest) -> io::Result<Option<u64>> {
         match fs::symlink_metadata(self.path(&wanted.digest)) {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
             Ok(_) => Err(io::ErrorKind::InvalidInput.into()),
@@ -52,7 +52,7 @@ impl BlobStore for BlobFolder {
         Some(self.vouching)
     }
 
-    fn open(&self, wanted: &Wanted) -> io::Result<Box<dyn Read + Send>> {
+    fn open(&self, wanted: &BlobRequest) -> io::Result<Box<dyn Read + Send>> {
         Ok(Box::new(File::open(self.path(&wanted.digest))?))
     }
 }
@@ -60,9 +60,9 @@ impl BlobStore for BlobFolder {
 /// Why a folder is not read as a layout.
 #[derive(Debug)]
 pub enum LayoutError {
-    /// It cannot be read.
+    /// The layout cannot be read.
     Io(io::Error),
-    /// It has no `index.json`, so it is none.
+    /// The folder has no `index.json`, so it is no layout.
     NotALayout,
     /// No image of it has this name; these it has, made printable.
     NoSuchImage(Vec<String>),
@@ -87,7 +87,8 @@ impl From<io::Error> for LayoutError {
     }
 }
 
-/// The blobs of a layout: of one image by its name or digest, or every file that the layout holds, listed or not.
+/// Opens the blobs of a layout: those of one image by its name or digest, or every file that the layout holds, listed
+/// or not.
 ///
 /// # Errors
 ///
@@ -168,7 +169,7 @@ fn one_image(folder: &Path, index: &Path, name: &str) -> Result<Vec<LooseBlob>, 
     Ok(image(&store, chosen)?)
 }
 
-/// The blobs of an image of a store, under an index of these descriptors.
+/// Opens the blobs of an image of a store, under an index of these descriptors.
 ///
 /// # Errors
 ///
@@ -176,7 +177,7 @@ fn one_image(folder: &Path, index: &Path, name: &str) -> Result<Vec<LooseBlob>, 
 pub fn image(store: &Arc<dyn BlobStore>, descriptors: Vec<Value>) -> io::Result<Vec<LooseBlob>> {
     let wanted = |descriptor: &Value| {
         let digest = Digest::parse(descriptor["digest"].as_str()?)?;
-        Some(Wanted { digest, size: descriptor["size"].as_u64(), manifest: true })
+        Some(BlobRequest { digest, size: descriptor["size"].as_u64(), manifest: true })
     };
     let roots = descriptors.iter().filter_map(wanted).collect();
     let index = json!({"schemaVersion": 2, "manifests": descriptors});

@@ -63,7 +63,7 @@ pub use blob::{Blob, BlobId, Packing};
 pub use container::Container;
 pub use contents::{Contents, Image, Kind, Layer};
 pub use digest::Digest;
-pub use gather::{BlobStore, Wanted, gather};
+pub use gather::{BlobRequest, BlobStore, gather};
 pub use inside::Limits;
 pub use layout::{BlobFolder, LayoutError, image, layout};
 pub use loose::{LooseBlob, Vouching};

@@ -29,13 +29,14 @@ pub enum Vouching {
 }
 
 impl LooseBlob {
-    /// A blob that is as long as its source.
+    /// Makes a blob that is as long as its source.
     #[must_use]
     pub fn new(name: String, open: impl Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync + 'static) -> Self {
         Self { name, size: None, open: Box::new(open), identity: None, remembered: None }
     }
 
-    /// A blob of so many bytes: what its source holds beyond them is not read, and one that ends before is a problem.
+    /// Makes a blob of so many bytes. Further bytes of its source are not read, and a source that ends before is a
+    /// problem.
     #[must_use]
     pub fn sized(
         name: String,
@@ -45,21 +46,21 @@ impl LooseBlob {
         Self { size: Some(size), ..Self::new(name, open) }
     }
 
-    /// Bytes in memory, such as a document.
+    /// Makes a blob of bytes in memory, such as a document.
     #[must_use]
     pub fn of_bytes(name: String, bytes: Vec<u8>) -> Self {
         let bytes: Arc<[u8]> = bytes.into();
         Self::sized(name, bytes.len() as u64, move || Ok(Box::new(io::Cursor::new(Arc::clone(&bytes)))))
     }
 
-    /// Says which digest the stored bytes have, and who vouches for it.
+    /// Sets the digest of the stored bytes, and says who vouches for it.
     #[must_use]
     pub fn identified(mut self, digest: Digest, vouching: Vouching) -> Self {
         self.identity = Some((digest, vouching));
         self
     }
 
-    /// Its digest, and who vouches for it.
+    /// The blob's digest, and who vouches for it.
     #[must_use]
     pub fn identity(&self) -> Option<(&Digest, Vouching)> {
         self.identity.as_ref().map(|(digest, vouching)| (digest, *vouching))

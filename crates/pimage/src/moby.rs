@@ -29,10 +29,10 @@ struct RootFs {
     diff_ids: Option<Vec<String>>,
 }
 
-/// The blobs of an image that lies in the data folder of an engine, the same bytes that its export would have.
+/// Opens the blobs of an image that lies in the data folder of an engine: the same bytes that its export would have.
 ///
-/// The image's configuration must have the digest that is its id, and each layer's metadata must name the digest that the
-/// configuration lists: so the folder holds that image, whoever's it is.
+/// The image's configuration must have the digest that is its id, and each layer's metadata must name the digest that
+/// the configuration lists: so the folder holds that image, whoever's it is.
 ///
 /// # Errors
 ///
@@ -69,7 +69,7 @@ pub fn overlay_image(data: &Path, id: &Digest, name: Option<&str>) -> io::Result
     Ok(blobs)
 }
 
-/// Where the pieces of a layer are, by the digest of the chain that it ends.
+/// Finds the pieces of a layer by the digest of the chain that ends with it.
 fn layer_of(store: &Path, data: &Path, chain: &Digest, diff: &Digest) -> io::Result<(PathBuf, PathBuf)> {
     let notes = store.join("layerdb/sha256").join(chain.hex());
     if read_note(&notes.join("diff"))? != diff.as_str() {
@@ -122,7 +122,7 @@ mod tests {
     use crate::tests::Bytes;
     use crate::{Contents, Options, Verify, read as read_archive, read_loose};
 
-    /// What an engine would keep of one layer with one file: headers in the list, content in the folder.
+    /// Stores one layer with one file as an engine does: headers in the list, content in the folder.
     fn store(content: &[u8]) -> (tempfile::TempDir, Digest, Vec<u8>) {
         let layer = Layer::new().file("etc/app", content);
         let tar = layer.tar();

@@ -19,7 +19,7 @@ impl Problem {
         self.blob
     }
 
-    /// What is wrong.
+    /// The fault of the archive.
     #[must_use]
     pub fn fault(&self) -> &Fault {
         &self.fault
@@ -32,7 +32,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What is wrong. Names and numbers alone, never content.
+/// The fault of an archive. Names and numbers alone, never content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// The source is no tar, packed or not.
@@ -56,7 +56,7 @@ pub enum Fault {
     },
     /// A blob with a source of its own could not be opened, or not be read to its end.
     Unreadable {
-        /// Its name, made printable.
+        /// The member's name, made printable.
         name: String,
         /// The kind of failure.
         kind: io::ErrorKind,
@@ -87,14 +87,14 @@ pub enum Fault {
     },
     /// A layer is no tar.
     NotATar,
-    /// What the archive lists is not in it.
+    /// The archive lists something that is not in it.
     Missing {
-        /// Its name, made printable.
+        /// The listed name, made printable.
         name: String,
     },
     /// A layer is kept elsewhere, at URLs that are not followed.
     Foreign {
-        /// Its digest, made printable.
+        /// The listed digest, made printable.
         digest: String,
     },
     /// A digest is of an algorithm other than SHA-256, so nothing could be compared.
@@ -128,7 +128,7 @@ pub enum Fault {
     Inside {
         /// The file, and the members that lead to the archive.
         path: String,
-        /// What.
+        /// The fault there.
         fault: Box<Fault>,
     },
     /// Objects of a git pack are given as differences to objects out of reach. The differences themselves were seen.
@@ -136,7 +136,7 @@ pub enum Fault {
         /// How many.
         objects: u64,
     },
-    /// What an earlier reading told.
+    /// A fault that an earlier reading reported.
     Earlier {
         /// In its words.
         told: String,

@@ -22,7 +22,7 @@ pub struct Remembered {
     diff_id: Option<String>,
     removed: Vec<Vec<u8>>,
     opaque: Vec<Vec<u8>>,
-    /// What nobody can unpack further in it, as it was told.
+    /// The damage in the layer that nobody can unpack further, in the words of its report.
     damaged: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ enum Packed {
 }
 
 impl Remembered {
-    /// What there is to remember of a blob: only of a tar that was read whole.
+    /// Takes what can be remembered of a blob: only a tar that was read whole can be.
     pub(crate) fn of(blob: &Blob, damaged: Vec<String>) -> Option<Self> {
         let packing = match blob.packing {
             Packing::Plain => Packed::Plain,
@@ -57,12 +57,12 @@ impl Remembered {
         (bytes <= MOST_BYTES).then_some(all)
     }
 
-    /// What is damaged in it.
+    /// The damage in the layer.
     pub(crate) fn damaged(&self) -> impl Iterator<Item = Fault> + use<> {
         self.damaged.clone().into_iter().map(|told| Fault::Earlier { told })
     }
 
-    /// The blob as if it had been read again. The digest is the one that it was remembered under.
+    /// Makes the blob as if it had been read again. The digest is the one that it was remembered under.
     pub(crate) fn into_blob(self, name: String, digest: Option<Digest>) -> Blob {
         Blob {
             name,

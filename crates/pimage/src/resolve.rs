@@ -16,7 +16,7 @@ use documents::{Config, Descriptor, Document, Saved, parse};
 const MOST_MANIFESTS: usize = 10_000;
 /// Layers of one image past this number are not looked at, and of all images together past ten times it.
 const MOST_LAYERS: usize = 10_000;
-/// Problems past this number are not told one by one.
+/// The number of problems that are reported one by one.
 const MOST_PROBLEMS: usize = 10_000;
 /// An index that lists an index that lists …
 const DEEPEST_INDEX: usize = 8;
@@ -63,7 +63,7 @@ struct Resolver<'a> {
     problems: Vec<Problem>,
     told: HashSet<Problem>,
     images: Vec<Image>,
-    /// Of all images.
+    /// The number of layers of all images.
     layers: usize,
     absent: Vec<String>,
     followed: HashSet<String>,
@@ -101,7 +101,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// The blob of a name, links followed.
+    /// Finds the blob of a name, and follows links.
     fn find(&self, name: &str) -> Option<BlobId> {
         let mut name = name.to_owned();
         // Old engines save a layer that occurs twice as a link to the first.
@@ -201,7 +201,7 @@ impl Resolver<'_> {
         self.image(Image { kind, tags, platform, digest, manifest: Some(blob), config, layers: Vec::new() }, blobs);
     }
 
-    /// What `docker save` lists in `manifest.json`.
+    /// Adds the images that `docker save` lists in `manifest.json`.
     fn saved(&mut self, blob: BlobId) {
         let Some(saved) = parse::<Vec<Saved>>(&self.blobs[blob.0]) else {
             return self.problem(Some(blob), Fault::BrokenDocument { name: "manifest.json".to_owned() });
@@ -240,7 +240,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Adds an image whose layers are these blobs, with what its configuration says of them.
+    /// Adds an image whose layers are these blobs, as its configuration lists them.
     fn image(&mut self, mut image: Image, blobs: Vec<Option<BlobId>>) {
         let config: Option<Config> = image.config.and_then(|blob| parse(&self.blobs[blob.0]));
         if let (Kind::Image, Some(blob), None) = (image.kind, image.config, &config) {
@@ -271,7 +271,8 @@ impl Resolver<'_> {
         self.images.push(image);
     }
 
-    /// A layer must be a tar that was unpacked; anything else was not seen as who runs the image sees it.
+    /// Reports a layer that could not be unpacked, or is no tar: it was not searched as a container of the image would
+    /// see it.
     fn must_be_a_layer(&mut self, id: BlobId) {
         let blob = &self.blobs[id.0];
         match blob.packing {
@@ -325,7 +326,7 @@ struct Manifest<'a> {
     from: Option<&'a Descriptor>,
 }
 
-/// The name that a link at `name` leads to; `None` when it leads out of the archive (A16).
+/// Resolves the link `target` of the member `name`; `None` when it leads out of the archive (A16).
 fn beside(name: &str, target: &str) -> Option<String> {
     let mut parts: Vec<&str> = name.split('/').collect();
     parts.pop();

@@ -13,12 +13,12 @@ pub(crate) struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
-    /// All that follows.
+    /// Takes all bytes that follow.
     pub(crate) fn rest(source: &'a mut dyn Ahead) -> Self {
         Self { source, end: u64::MAX }
     }
 
-    /// The next `count` bytes of this span.
+    /// Takes the next `count` bytes of this span as a span of its own.
     pub(crate) fn part(&mut self, count: u64) -> Span<'_> {
         let end = self.source.position().saturating_add(count).min(self.end);
         Span { source: &mut *self.source, end }
@@ -34,7 +34,7 @@ impl<'a> Span<'a> {
         self.skip(u64::MAX).map(|_| ())
     }
 
-    /// The next bytes as an array; `None` where there are fewer.
+    /// Reads the next bytes as an array; `None` where there are fewer.
     pub(crate) fn next<const N: usize>(&mut self) -> io::Result<Option<[u8; N]>> {
         Ok(self.peek(N)?.first_chunk::<N>().copied())
     }

@@ -39,7 +39,7 @@ pub(crate) enum End {
 pub(crate) struct Walk {
     header_at: u64,
     long: Names,
-    entry: Found,
+    entry: TarEntry,
     /// Where the entry's content and its padding end.
     end: u64,
     saw_end: bool,
@@ -55,7 +55,7 @@ struct Names {
 
 /// The entry a walk stands at.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct TarEntry {
     pub(crate) path: Vec<u8>,
     pub(crate) link: Vec<u8>,
     pub(crate) kind: EntryKind,
@@ -63,7 +63,7 @@ pub(crate) struct Found {
     pub(crate) size: u64,
 }
 
-impl Default for Found {
+impl Default for TarEntry {
     fn default() -> Self {
         Self { path: Vec::new(), link: Vec::new(), kind: EntryKind::Other, content_at: 0, size: 0 }
     }
@@ -130,7 +130,7 @@ impl Walk {
     }
 
     /// The entry that the walk stands at.
-    pub(crate) fn entry(&self) -> &Found {
+    pub(crate) fn entry(&self) -> &TarEntry {
         &self.entry
     }
 
@@ -162,7 +162,7 @@ impl Walk {
                 size = 0;
             }
         }
-        self.entry = Found {
+        self.entry = TarEntry {
             path: long.path.unwrap_or(header.path),
             link: long.link.unwrap_or(header.link),
             kind: header::entry_kind(header.kind),
@@ -193,7 +193,7 @@ impl Walk {
         Ok(true)
     }
 
-    /// PAX records: a length, a blank, a key, `=`, a value, a line end. A broken one ends the reading of its set.
+    /// Reads PAX records: a length, a blank, a key, `=`, a value, a line end. A broken one ends the reading of its set.
     fn records(&mut self, mut rest: &[u8]) {
         while let Some((length, record)) = record(rest) {
             rest = &rest[length..];
@@ -210,7 +210,7 @@ impl Walk {
     }
 }
 
-/// The first record: its whole length, and what lies between the blank and the line end.
+/// Reads the first record: its whole length, and the text between the blank and the line end.
 fn record(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let blank = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let length: usize = std::str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;

@@ -22,12 +22,12 @@ impl Visitor for Bytes {
 /// Keeps everything it is shown.
 #[derive(Default)]
 struct Recorder {
-    streams: Vec<Seen>,
+    streams: Vec<StreamRecord>,
     open: Vec<usize>,
     patience: Option<u64>,
 }
 
-struct Seen {
+struct StreamRecord {
     name: String,
     part: Part,
     bytes: Vec<u8>,
@@ -37,7 +37,7 @@ struct Seen {
 impl Visitor for Recorder {
     fn begin(&mut self, stream: &Stream<'_>) {
         self.open.push(self.streams.len());
-        self.streams.push(Seen {
+        self.streams.push(StreamRecord {
             name: stream.name.to_owned(),
             part: stream.part,
             bytes: Vec::new(),
@@ -104,7 +104,7 @@ fn image(compression: Compression) -> ptest::Image {
     )
 }
 
-/// Every kind of archive with both layers in it.
+/// Makes every kind of archive with both layers in it.
 fn archives() -> Vec<(String, Archive)> {
     let mut all = vec![
         ("legacy".to_owned(), image(Compression::Plain).docker_legacy("shop:latest")),

@@ -16,12 +16,12 @@ use serde_json::json;
 use crate::loose::LooseBlob;
 
 const BLOCK: usize = 512;
-/// What could not be read is listed up to here.
+/// The number of unread paths that are listed.
 const MOST_UNREAD: usize = 10_000;
 /// A value of an extended attribute is at most this long on Linux (`XATTR_SIZE_MAX`).
 const LARGEST_ATTRIBUTE: usize = 64 << 10;
 
-/// What of a folder was not read: a path, and why.
+/// The paths of a folder that were not read, each with the reason.
 #[derive(Clone, Debug, Default)]
 pub struct Unread(Arc<Mutex<Vec<(PathBuf, &'static str)>>>);
 
@@ -40,7 +40,7 @@ impl Unread {
     }
 }
 
-/// The blobs that tell a folder as an image of one layer, and what will not have been read of it.
+/// Presents a folder as an image of one layer. [`Unread`] will list what was not read of it.
 ///
 /// Links are not followed, and other file systems that are mounted below the folder are left out and told.
 ///
@@ -69,7 +69,7 @@ struct TreeTar {
     root: PathBuf,
     device: u64,
     unread: Unread,
-    /// What is still to be told, the next one last.
+    /// The paths that are still to be told, the next one last.
     todo: Vec<PathBuf>,
     head: io::Cursor<Vec<u8>>,
     content: Option<(File, PathBuf, u64)>,
@@ -152,7 +152,7 @@ impl TreeTar {
         self.content = Some((file, path, size));
     }
 
-    /// PAX records for everything, then a header: names of any length and bytes, and all attributes.
+    /// Writes PAX records for everything, then a header: names of any length and bytes, and all attributes.
     fn header(&self, path: &Path, metadata: &Metadata, mark: u8, size: u64, target: &[u8]) -> Vec<u8> {
         let name = path.strip_prefix(&self.root).unwrap_or(path).as_os_str().as_bytes();
         let mut records = Vec::new();
@@ -190,7 +190,7 @@ impl Read for TreeTar {
                         ended => {
                             let why = if ended.is_ok() { "the file became shorter" } else { "the file cannot be read" };
                             self.unread.note(path, why);
-                            // The header promised so many bytes: what is missing is told, and its place is empty.
+                            // The header promised so many bytes: missing bytes are reported, and their place is empty.
                             out[..most].fill(0);
                             most
                         }
@@ -212,7 +212,7 @@ impl Read for TreeTar {
     }
 }
 
-/// `LENGTH KEY=VALUE\n`, where the length counts itself.
+/// Writes `LENGTH KEY=VALUE\n`, where the length counts itself.
 fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + rest.to_string().len();
@@ -227,7 +227,7 @@ fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.push(b'\n');
 }
 
-/// One header block (POSIX.1-2001 ustar); what does not fit stands in the records before it.
+/// Makes one header block (POSIX.1-2001 ustar); a field that does not fit stands in the records before it.
 fn block(name: &[u8], mode: u32, size: u64, mark: u8, target: &[u8]) -> Vec<u8> {
     let mut block = vec![0; BLOCK];
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
@@ -247,7 +247,7 @@ fn block(name: &[u8], mode: u32, size: u64, mark: u8, target: &[u8]) -> Vec<u8> 
     block
 }
 
-/// The extended attributes of a path, not of what it links to.
+/// Reads the extended attributes of a path, not of the target of a link.
 fn attributes(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut names = vec![0; LARGEST_ATTRIBUTE];
     let Ok(length) = rustix::fs::llistxattr(path, &mut names) else { return Vec::new() };
@@ -270,12 +270,12 @@ mod tests {
     use crate::{Contents, Entry, Options, Stream, Visitor, read_loose};
 
     #[derive(Default)]
-    struct Seen {
+    struct Sightings {
         paths: Vec<Vec<u8>>,
         bytes: Vec<u8>,
     }
 
-    impl Visitor for Seen {
+    impl Visitor for Sightings {
         fn begin(&mut self, _: &Stream<'_>) {}
         fn entry(&mut self, entry: &Entry<'_>) {
             self.paths.push(entry.path.to_vec());
@@ -287,9 +287,9 @@ mod tests {
         fn end(&mut self) {}
     }
 
-    fn search(folder: &Path) -> (Seen, Contents, Unread) {
+    fn search(folder: &Path) -> (Sightings, Contents, Unread) {
         let (blobs, unread) = tree(folder).unwrap();
-        let mut seen = Seen::default();
+        let mut seen = Sightings::default();
         let contents = read_loose(blobs, &Options::default(), &mut seen).unwrap();
         (seen, contents, unread)
     }

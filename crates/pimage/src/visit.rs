@@ -13,18 +13,19 @@ use crate::{BlobId, Container};
 /// [`bytes`](Visitor::bytes) and [`entry`](Visitor::entry), then [`end`](Visitor::end). An entry is named only after
 /// its header's bytes were shown; bytes that follow may have been shown already, up to one chunk ahead.
 pub trait Visitor {
-    /// A stream of bytes begins, inside the one that began last and has not ended.
+    /// Begins a stream of bytes, inside the stream that began last and has not ended.
     fn begin(&mut self, stream: &Stream<'_>);
 
-    /// A header in the innermost stream names what follows: everything from its offset to the next entry's belongs to
-    /// it. Where an archive ends inside of a file, the file is named again for what follows there.
+    /// Shows a header in the innermost stream. It names the bytes that follow: everything from its offset to the next
+    /// entry's belongs to it. Where an archive ends inside of a file, the file is named again for the bytes that follow
+    /// there.
     fn entry(&mut self, entry: &Entry<'_>);
 
-    /// The next bytes of a stream, by its level: the outermost is 0. [`ControlFlow::Break`] ends the whole reading with
-    /// [`Cancelled`].
+    /// Shows the next bytes of a stream, by its level: the outermost is 0. [`ControlFlow::Break`] ends the whole
+    /// reading with [`Cancelled`].
     fn bytes(&mut self, level: usize, bytes: &[u8]) -> ControlFlow<()>;
 
-    /// The innermost stream is over.
+    /// Ends the innermost stream.
     fn end(&mut self);
 }
 
@@ -37,7 +38,7 @@ pub struct Stream<'a> {
     pub name: &'a str,
     /// Which bytes of the blob.
     pub part: Part,
-    /// Of what was unpacked inside a blob: the file that it was unpacked from, as [`Entry::path`].
+    /// The file that the stream was unpacked from inside the blob, as [`Entry::path`].
     pub path: &'a [u8],
     /// And the members that lead to it, as [`Entry::inside`].
     pub inside: &'a [u8],
@@ -46,9 +47,9 @@ pub struct Stream<'a> {
 /// Which bytes of a blob a stream holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Its content, unpacked if it was packed.
+    /// The blob's content, unpacked if it was packed.
     Content,
-    /// What something inside its content was unpacked to, from this format.
+    /// The unpacked content of something inside the blob, from this format.
     Inside(Container),
     /// The extra fields, names and comments in the headers of its gzip members, a line each.
     GzipFields,
@@ -60,7 +61,7 @@ pub enum Part {
     },
 }
 
-/// What a header names. Offsets count from the beginning of the stream that the header lies in.
+/// The entry that a header names. Offsets count from the beginning of the stream that the header lies in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
     /// The path as the layer's own tar gives it, bytes of any kind; long ones are cut after 64 KiB.
@@ -68,9 +69,9 @@ pub struct Entry<'a> {
     /// The members that lead from there to the entry, from the outermost archive inward, with `!` between them; empty
     /// for the file itself.
     pub inside: &'a [u8],
-    /// The innermost format that holds it; `None` for the layer's own tar.
+    /// The innermost format that holds the entry; `None` for the layer's own tar.
     pub container: Option<Container>,
-    /// What it is.
+    /// The kind of the entry.
     pub kind: EntryKind,
     /// Where its headers begin, those for long names and attributes included.
     pub header_at: u64,
@@ -80,7 +81,7 @@ pub struct Entry<'a> {
     pub size: u64,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
     /// A file with content.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-/// What one layer deletes (OCI image specification, layer.md, "Whiteouts").
+/// The paths that one layer deletes (OCI image specification, layer.md, "Whiteouts").
 #[derive(Debug, Default)]
 pub(crate) struct Whiteouts {
     removed: HashSet<Vec<u8>>,
@@ -24,7 +24,7 @@ impl Whiteouts {
         Self { room, ..Self::default() }
     }
 
-    /// Those of a layer that was read before.
+    /// Takes the whiteouts of a layer that was read before.
     pub(crate) fn from_paths(removed: Vec<Vec<u8>>, opaque: Vec<Vec<u8>>) -> Self {
         Self { removed: removed.into_iter().collect(), opaque: opaque.into_iter().collect(), ..Self::default() }
     }
@@ -34,7 +34,7 @@ impl Whiteouts {
         !self.forgot
     }
 
-    /// Files and folders that are removed, and folders whose former content is, in order.
+    /// Lists the removed files and folders, and the folders whose former content is removed, both in order.
     pub(crate) fn paths(&self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let sorted = |paths: &HashSet<Vec<u8>>| {
             let mut paths: Vec<Vec<u8>> = paths.iter().cloned().collect();
@@ -69,7 +69,7 @@ impl Whiteouts {
         }
     }
 
-    /// Whether a path of a lower layer is gone for who looks through this one.
+    /// Whether this layer hides a path of a lower layer.
     pub(crate) fn hide(&self, path: &[u8]) -> bool {
         if self.removed.is_empty() && self.opaque.is_empty() {
             return false;
@@ -88,7 +88,7 @@ impl Whiteouts {
     }
 }
 
-/// The path without `./` or `/` before and `/` behind it.
+/// Returns the path without `./` or `/` before and `/` behind it.
 fn normal(mut path: &[u8]) -> &[u8] {
     while let Some(rest) = path.strip_prefix(b"./").or_else(|| path.strip_prefix(b"/")) {
         path = rest;

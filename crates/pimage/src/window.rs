@@ -9,10 +9,10 @@ pub(crate) const CHUNK: usize = 256 << 10;
 
 /// A reader that shows the next bytes without consuming them, and knows where it stands.
 pub(crate) trait Ahead: BufRead {
-    /// The next bytes: at least `count` of them unless the stream ends before. `count` is at most [`CHUNK`].
+    /// Shows the next bytes: at least `count` of them unless the stream ends before. `count` is at most [`CHUNK`].
     fn peek(&mut self, count: usize) -> io::Result<&[u8]>;
 
-    /// How many bytes were consumed, for who wants to look at it while somebody else reads.
+    /// Returns the count of consumed bytes, which can be looked at while somebody else reads.
     fn meter(&self) -> &Rc<Cell<u64>>;
 
     /// How many bytes were consumed.
@@ -55,7 +55,7 @@ impl<R: Read> Window<R> {
         Self::with_buffer(inner, vec![0; CHUNK].into_boxed_slice())
     }
 
-    /// The same with a buffer of [`CHUNK`] bytes that was used before.
+    /// Makes a window with a buffer of [`CHUNK`] bytes that was used before.
     pub(crate) fn with_buffer(inner: R, buffer: Box<[u8]>) -> Self {
         Self { inner, buffer, start: 0, end: 0, consumed: Rc::default(), failed: None }
     }
@@ -69,7 +69,7 @@ impl<R: Read> Window<R> {
         (self.inner, self.buffer)
     }
 
-    /// A source that failed once is not asked again: decoders may not survive it.
+    /// Fills the buffer. A source that failed once is not read again: decoders may not survive it.
     fn load(&mut self) -> io::Result<usize> {
         if let Some(kind) = self.failed {
             return Err(kind.into());
@@ -156,7 +156,7 @@ impl<R: Read> BufRead for Window<R> {
     }
 }
 
-/// A read that a signal interrupted is tried again.
+/// Reads, and tries again when a signal interrupted the read.
 fn retried(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match read() {

@@ -8,7 +8,7 @@ use prost::Message as _;
 /// Attributes of sources whose value is a secret's id (BuildKit `solver/pb/attr.go`).
 const SOURCE_ATTRIBUTES: [&str; 3] = ["git.authtokensecret", "git.authheadersecret", "http.authheadersecret"];
 
-/// The ids of all secrets that steps and sources of this build may ask for.
+/// Lists the ids of all secrets that steps and sources of this build may ask for.
 ///
 /// Operations that do not parse ask for nothing: the engine will not run them either.
 #[must_use]

@@ -1,8 +1,8 @@
 //! The binding of a step to the values that it gets.
 //!
-//! A value is no part of BuildKit's cache key, but the id of a secret mount is, also that of an optional mount which nobody
-//! answers and which leaves no trace in the step. So each step that gets secrets mounts one more: its id is a digest of the
-//! keyed digests of all values, and another value makes another step.
+//! A value is no part of BuildKit's cache key, but the id of a secret mount is, also that of an optional mount which
+//! nobody answers and which leaves no trace in the step. So each step that gets secrets mounts one more: its id is a
+//! digest of the keyed digests of all values, and another value makes another step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ const PATH: &str = "/run/pbuild-binding";
 /// How the id begins.
 const PREFIX: &str = "pbuild.";
 
-/// The id of the binding for a step that gets these secrets; `None` when no digest is known for any of them.
+/// Makes the id of the binding for a step that gets these secrets; `None` when no digest is known for any of them.
 pub(crate) fn id<'a>(got: impl Iterator<Item = &'a str>, digests: &BTreeMap<String, String>) -> Option<String> {
     let bound: BTreeSet<(&str, &str)> = got.filter_map(|name| Some((name, digests.get(name)?.as_str()))).collect();
     if bound.is_empty() {
@@ -36,7 +36,7 @@ pub(crate) fn is_binding(mount: &pb::Mount) -> bool {
     mount.dest == PATH && secret.is_some_and(|secret| secret.optional && secret.id.starts_with(PREFIX))
 }
 
-/// The mount with this id.
+/// Makes the mount with this id.
 pub(crate) fn mount(id: &str) -> pb::Mount {
     pb::Mount {
         input: -1,

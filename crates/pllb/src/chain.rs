@@ -27,9 +27,9 @@ pub struct Chain {
 /// The base image of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// Its state.
+    /// The base's state.
     pub output: Output,
-    /// What it is called, for example `docker-image://docker.io/library/debian:stable@sha256:…`.
+    /// The base's name, for example `docker-image://docker.io/library/debian:stable@sha256:…`.
     pub identifier: String,
 }
 
@@ -44,8 +44,8 @@ pub struct ChainStep {
     pub before: Option<Output>,
     /// The state that it made.
     pub after: Output,
-    /// Whether it is a linked copy (`COPY --link`), put upon the state before it. BuildKit puts several of them in a
-    /// row together into one snapshot upon the state before the first.
+    /// Whether the step is a linked copy (`COPY --link`), put upon the state before it. BuildKit puts several linked
+    /// copies in a row together into one snapshot upon the state before the first of them.
     pub linked: bool,
 }
 
@@ -72,8 +72,8 @@ pub struct Output {
     pub index: i64,
 }
 
-/// The ops that made the layers above the base image, and the states between them. Empty for `FROM scratch` without
-/// steps.
+/// Finds the operations that made the layers above the base image, and the states between them. Empty for
+/// `FROM scratch` without steps.
 ///
 /// # Errors
 /// When the definition is not a graph that BuildKit could have made.
@@ -134,7 +134,7 @@ pub fn chain(definition: &pb::Definition) -> Result<Chain, ChainError> {
     Ok(chain)
 }
 
-/// The second of two merged states, where it is one step upon nothing.
+/// Finds the second of two merged states, where it is one step upon nothing.
 fn linked_step<'a>(merged: &'a [Output], ops: &HashMap<String, pb::Op>) -> Option<&'a Output> {
     let [_, linked] = merged else { return None };
     let op = ops.get(&linked.digest)?;
@@ -142,7 +142,7 @@ fn linked_step<'a>(merged: &'a [Output], ops: &HashMap<String, pb::Op>) -> Optio
     (is_step && below(op, linked).ok()?.is_empty()).then_some(linked)
 }
 
-/// The outputs that lie directly below one, lowest first.
+/// Finds the outputs that lie directly below this output, lowest first.
 fn below(op: &pb::Op, output: &Output) -> Result<Vec<Output>, ChainError> {
     let broken = || ChainError::Broken { digest: output.digest.clone() };
     let input = |index: i64| -> Result<Option<Output>, ChainError> {
@@ -169,7 +169,7 @@ fn below(op: &pb::Op, output: &Output) -> Result<Vec<Output>, ChainError> {
     Ok(found.into_iter().flatten().collect())
 }
 
-/// The op input on which a file op's output is built, or -1 for scratch.
+/// Finds the input of the operation on which a file operation's output is built, or -1 for scratch.
 ///
 /// An action's input counts the op's inputs first and the earlier actions after them.
 fn file_root(file: &pb::FileOp, inputs: usize, output: i64) -> Option<i64> {
@@ -214,7 +214,7 @@ mod tests {
             self.add(name, &[on], Some(pb::op::Op::Exec(pb::ExecOp { meta, mounts, ..Default::default() })))
         }
 
-        /// A COPY of two actions: the second builds on the first.
+        /// Adds a COPY of two actions: the second builds on the first.
         fn copy(&mut self, name: &str, inputs: &[&str], root: i64) -> String {
             let action = |input, output, path: &str| pb::FileAction {
                 input,

@@ -30,7 +30,7 @@ pub enum Mode {
     Mounts,
 }
 
-/// What is to be added to one exec operation.
+/// The things to be added to one exec operation.
 #[derive(Debug, Default)]
 pub(crate) struct Addition {
     /// Variables that hold a secret: id and name.
@@ -51,7 +51,7 @@ impl Addition {
         [variables, files, paths, configuration].iter().all(|added| added.is_empty()) && binding.is_none()
     }
 
-    /// The capabilities that an engine must have to solve an operation with this addition (solver/pb/caps.go).
+    /// Lists the capabilities that an engine must have to solve an operation with this addition (solver/pb/caps.go).
     pub(crate) fn capabilities(&self, mode: Mode) -> Vec<&'static str> {
         let mut capabilities = Vec::new();
         if mode == Mode::Environment && !self.variables.is_empty() {
@@ -64,7 +64,7 @@ impl Addition {
         capabilities
     }
 
-    /// The paths at which something will be mounted.
+    /// Lists the paths at which something will be mounted.
     pub(crate) fn targets(&self, mode: Mode) -> Vec<String> {
         let private = self.variables.iter().filter(|_| mode == Mode::Mounts).map(|(_, name)| prelude_path(name));
         self.files.iter().map(|(_, path)| path.clone()).chain(private).collect()
@@ -115,12 +115,12 @@ impl Addition {
     }
 }
 
-/// The meta of an exec operation, or an error when there are several.
+/// Checks that an exec operation has no more than one meta.
 pub(crate) fn check(exec: &[u8]) -> Result<(), WireError> {
     wire::single(exec, EXEC_META).map(drop)
 }
 
-/// The name in `NAME=VALUE`.
+/// Returns the name in `NAME=VALUE`.
 pub(crate) fn variable_name(entry: &str) -> &str {
     entry.split_once('=').map_or(entry, |(name, _)| name)
 }
@@ -129,7 +129,8 @@ fn prelude_path(name: &str) -> String {
     format!("{PRELUDE_DIRECTORY}/{name}")
 }
 
-/// Readable by all: the step may run as any user, and the mount exists for this step alone.
+/// Makes a secret's mount that everybody in the step may read: the step may run as any user, and the mount exists for
+/// this step alone.
 fn secret_mount(id: &str, path: &str) -> Vec<u8> {
     let secret = pb::SecretOpt { id: id.to_owned(), mode: 0o444, ..Default::default() };
     let mount = pb::Mount {
@@ -144,7 +145,7 @@ fn secret_mount(id: &str, path: &str) -> Vec<u8> {
     mount.encode_to_vec()
 }
 
-/// A POSIX script that exports every variable from its file and becomes the step's command.
+/// Writes a POSIX script that exports every variable from its file and becomes the step's command.
 ///
 /// It uses the shell alone: `$(cat …)` would need a `cat` in the image and lose trailing line ends. A file that is
 /// missing ends the step, rather than running it without the value. Names are shell names, checked by the caller.
@@ -276,7 +277,7 @@ mod tests {
         assert_eq!(op.mounts[0].dest, "/run/secrets/KEY");
     }
 
-    /// The script as it is, run by this machine's own shells over files at another place.
+    /// Runs the script as it is in this machine's own shells, over files at another place.
     #[test]
     fn the_prelude_carries_every_value_byte_for_byte() {
         let directory = std::env::temp_dir().join(format!("prelude-{}", std::process::id()));

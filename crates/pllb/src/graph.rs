@@ -28,19 +28,19 @@ pub enum GraphError {
     UnknownInput {
         /// The operation.
         digest: String,
-        /// What it names as its input.
+        /// The digest that the operation names as its input.
         input: String,
     },
 }
 
-/// The name of an operation: `sha256:` and the SHA-256 of its bytes in lower-case hex.
+/// Returns the name of an operation: `sha256:` and the SHA-256 of its bytes in lower-case hex.
 #[must_use]
 pub fn digest(operation: &[u8]) -> String {
     format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(operation)))
 }
 
 /// A definition whose operations were rewritten.
-pub(crate) struct Relinked {
+pub(crate) struct Rewrite {
     pub(crate) definition: pb::Definition,
     /// From each operation's old digest to its new one, also where they are equal.
     pub(crate) digests: BTreeMap<String, String>,
@@ -53,7 +53,7 @@ pub(crate) struct Relinked {
 pub(crate) fn relink<E: From<GraphError>>(
     definition: pb::Definition,
     mut edit: impl FnMut(&str, &[u8]) -> Result<Option<Vec<u8>>, E>,
-) -> Result<Relinked, E> {
+) -> Result<Rewrite, E> {
     let pb::Definition { mut def, metadata, source } = definition;
     let names: Vec<String> = def.iter().map(|operation| digest(operation)).collect();
     let mut digests = BTreeMap::new();
@@ -82,14 +82,14 @@ pub(crate) fn relink<E: From<GraphError>>(
         source.locations = locations;
         source
     });
-    Ok(Relinked { definition: pb::Definition { def, metadata: new_metadata, source }, digests })
+    Ok(Rewrite { definition: pb::Definition { def, metadata: new_metadata, source }, digests })
 }
 
 fn wire_error(digest: &str, source: WireError) -> GraphError {
     GraphError::Wire { digest: digest.to_owned(), source }
 }
 
-/// The digests that an operation names as its inputs.
+/// Lists the digests that an operation names as its inputs.
 fn inputs(operation: &[u8]) -> Result<Vec<&str>, WireError> {
     let mut inputs = Vec::new();
     for field in wire::fields(operation) {
@@ -128,7 +128,8 @@ fn link_inputs(operation: &[u8], digests: &BTreeMap<String, String>) -> Result<O
     Ok(changed.then_some(linked))
 }
 
-/// The positions of all operations, each after its inputs, whatever order the definition has them in.
+/// Orders the positions of all operations so that each comes after its inputs, whatever order the definition has them
+/// in.
 ///
 /// A circle would need an operation that holds its own digest, so there is none.
 fn inputs_first(operations: &[Vec<u8>], names: &[String]) -> Result<Vec<usize>, GraphError> {

@@ -15,7 +15,7 @@ use crate::wire::{self, Edit, WireError};
 /// The directory in which Docker mounts secrets.
 const SECRETS_DIRECTORY: &str = "/run/secrets";
 
-/// What every step, or the steps that match, should have. Names and digests, never a value.
+/// The secrets that every step, or the steps that match, should get. Names and digests, never a value.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The secrets, in the order in which steps get them.
@@ -24,8 +24,9 @@ pub struct Plan {
     /// keys; a variable that the step already has (ENV, ARG) stays as it is, and a secret's name is never plain
     /// configuration.
     pub configuration: Vec<(String, String)>,
-    /// By name, a digest of each value that is to be part of the cache keys of the steps that get it, by this plan or by a
-    /// mount of the Dockerfile's own. It must be made under a key, because provenance shows what is made of it.
+    /// By name, a digest of each value that is to be part of the cache keys of the steps that get the secret, by this
+    /// plan or by a mount of the Dockerfile's own. It must be made under a key, because provenance shows an id that is
+    /// made of it.
     pub bindings: BTreeMap<String, String>,
 }
 
@@ -41,7 +42,7 @@ pub struct PlannedSecret {
 }
 
 impl PlannedSecret {
-    /// A secret for every step, as a variable.
+    /// Plans a secret for every step, as a variable.
     #[must_use]
     pub fn variable(name: &str) -> Self {
         Self { name: name.to_owned(), shape: SecretShape::Variable, steps: Vec::new() }
@@ -64,7 +65,7 @@ impl PlannedSecret {
             && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
     }
 
-    /// Docker's rule for a mount without target: the last part of the id below `/run/secrets`.
+    /// Finds the path of a mount. Without a target it is the last part of the id below `/run/secrets`, as in docker.
     fn path(&self) -> Result<String, InjectError> {
         match self.name.rsplit('/').next() {
             None | Some("" | "." | "..") => Err(InjectError::FileName { name: self.name.clone() }),
@@ -82,9 +83,9 @@ pub enum SecretShape {
     File,
 }
 
-/// What [`inject`] made.
+/// The graph that [`inject`] made.
 #[derive(Clone, Debug)]
-pub struct Injected {
+pub struct Injection {
     /// The graph to solve. Byte for byte the given one when the plan selected nothing.
     pub definition: pb::Definition,
     /// Every exec step of the graph, in the graph's order, also those that got nothing.
@@ -100,18 +101,19 @@ pub struct Step {
     pub name: String,
     /// The text of the command, which patterns are matched against.
     pub command: String,
-    /// Its lines of the Dockerfile, if known.
+    /// The lines of the Dockerfile that made the step, if known.
     pub source: Option<SourceLines>,
     /// The names of the plan's secrets that it got.
     pub offered: Vec<String>,
-    /// The secrets that the Dockerfile itself mounts. The session must answer these ids too. A binding is none of them.
+    /// The secrets that the Dockerfile itself mounts. The session must answer these ids too. A binding is not among
+    /// them.
     pub mounted: Vec<MountedSecret>,
 }
 
 /// A secret that the Dockerfile asks for with `RUN --mount=type=secret`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountedSecret {
-    /// What BuildKit will ask the session for.
+    /// The id by which BuildKit will ask the session for the secret.
     pub id: String,
     /// Whether the step runs without it.
     pub optional: bool,
@@ -157,7 +159,7 @@ pub enum InjectError {
         path: String,
         /// The step's name.
         step: String,
-        /// Its lines of the Dockerfile, if known.
+        /// The lines of the Dockerfile that made the step, if known.
         source_lines: Option<Box<SourceLines>>,
     },
     /// A secret's name cannot be a file's name.
@@ -179,7 +181,7 @@ pub enum InjectError {
 ///
 /// When the definition is malformed, or a secret's place is taken. Then nothing may be solved: a step without its
 /// secret would run with an empty value.
-pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Injected, InjectError> {
+pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Injection, InjectError> {
     let sources = SourceMap::new(&definition);
     let names = step_names(&definition);
     let mut found: Vec<(String, Step, Vec<&'static str>)> = Vec::new();
@@ -223,16 +225,16 @@ pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Inj
         }
         steps.push(step);
     }
-    Ok(Injected { definition: relinked.definition, steps })
+    Ok(Injection { definition: relinked.definition, steps })
 }
 
-/// The names that a frontend gave to operations.
+/// Lists the names that a frontend gave to operations.
 fn step_names(definition: &pb::Definition) -> BTreeMap<String, String> {
     let name = |metadata: &pb::OpMetadata| metadata.description.get("llb.customname").cloned();
     definition.metadata.iter().filter_map(|(digest, metadata)| Some((digest.clone(), name(metadata)?))).collect()
 }
 
-/// The bytes of the exec operation, if the operation is one.
+/// Returns the bytes of the exec operation, if the operation is one.
 ///
 /// The kinds of operation exclude each other. Bytes that hold two would be one thing to this reader and another to the
 /// engine, so they are refused.
@@ -374,7 +376,7 @@ mod tests {
         assert_eq!(injected.steps[0].mounted, [own]);
         assert!(injected.steps[0].offered.is_empty());
 
-        // Its value is bound all the same, and a second injection changes nothing.
+        // The value of the mounted secret is bound all the same, and a second injection changes nothing.
         let bound = Plan { bindings: [("TOKEN".to_owned(), "1".to_owned())].into(), ..plan };
         let injected = inject(before, &bound, Mode::Environment).unwrap();
         assert_eq!(mount_ids(&injected)[0], "TOKEN");
@@ -384,7 +386,7 @@ mod tests {
         assert_eq!(again.definition, injected.definition);
     }
 
-    fn mount_ids(injected: &Injected) -> Vec<String> {
+    fn mount_ids(injected: &Injection) -> Vec<String> {
         let op = pb::Op::decode(injected.definition.def[0].as_slice()).unwrap().op;
         let Some(pb::op::Op::Exec(exec)) = op else { panic!("an exec") };
         exec.mounts.into_iter().filter_map(|mount| mount.secret_opt).map(|secret| secret.id).collect()

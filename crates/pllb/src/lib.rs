@@ -54,7 +54,7 @@ pub use bollard_buildkit_proto::pb::Definition;
 pub use chain::{Base, Chain, ChainError, ChainStep, Output, chain};
 pub use exec::Mode;
 pub use graph::{GraphError, digest};
-pub use inject::{InjectError, Injected, MountTarget, MountedSecret, Plan, PlannedSecret, SecretShape, Step, inject};
+pub use inject::{InjectError, Injection, MountTarget, MountedSecret, Plan, PlannedSecret, SecretShape, Step, inject};
 pub use pattern::StepPattern;
 pub use platform::platform_text;
 pub use source::{SourceLines, SourceMap};

@@ -48,12 +48,12 @@ impl StepPattern {
         self.matches_whole(command) || Self::commands(command).any(|single| self.matches_whole(single))
     }
 
-    /// The commands that a step strings together, as patterns see them.
+    /// Splits the command of a step into the commands that it strings together, as patterns see them.
     pub fn commands(command: &str) -> impl Iterator<Item = &str> {
         command.split(['&', '|', ';', '\n']).map(str::trim).filter(|single| !single.is_empty())
     }
 
-    /// The pattern that means this text alone.
+    /// Writes the pattern that means this text alone.
     #[must_use]
     pub fn literal(text: &str) -> String {
         let escaped = text.chars().flat_map(|c| matches!(c, '*' | '?' | '\\').then_some('\\').into_iter().chain([c]));
@@ -84,7 +84,7 @@ impl StepPattern {
     }
 }
 
-/// The text of a step's command: what follows `-c` in shell form, the words joined by blanks in exec form.
+/// Returns the text of a step's command: the word after `-c` in shell form, the words joined by blanks in exec form.
 pub(crate) fn command_text(arguments: &[&str]) -> String {
     match arguments {
         // `/bin/sh -c`, `/bin/bash -o pipefail -c`, `/bin/ash -eo pipefail -c`, `sh -ec`.

@@ -24,7 +24,7 @@ struct Node {
     unknown: [Vec<u8>; 5],
 }
 
-/// An unknown field of any wire type, groups and overlong varints among them.
+/// Makes an unknown field of any wire type, groups and overlong varints among them.
 fn unknown_field() -> impl Strategy<Value = Vec<u8>> {
     let tag = |kind: u64| move |number: u32| varint(u64::from(number + UNKNOWN) << 3 | kind);
     let number = 0..5000_u32;
@@ -83,7 +83,7 @@ fn node() -> impl Strategy<Value = Node> {
 }
 
 impl Node {
-    /// The operation's bytes. Unknown fields stand before, between and behind the known ones.
+    /// Encodes the operation. Unknown fields stand before, between and behind the known ones.
     fn encode(&self, position: usize, digests: &[String]) -> Vec<u8> {
         let [of_op, of_input, of_exec, of_meta, of_mount] = &self.unknown;
         let mut op = of_op.clone();
@@ -164,7 +164,7 @@ fn plan() -> Plan {
     }
 }
 
-/// All unknown fields of an operation, in order, with the path of known fields that leads to them.
+/// Collects all unknown fields of an operation, in order, with the path of known fields that leads to them.
 fn unknown_fields(message: &[u8], path: &[u32], found: &mut Vec<(Vec<u32>, Vec<u8>)>) {
     for field in wire::fields(message) {
         let field = field.expect("a message");

@@ -44,7 +44,7 @@ impl SourceMap {
         }
     }
 
-    /// The place of a step, by its vertex digest.
+    /// Finds the place of a step, by its vertex digest.
     #[must_use]
     pub fn get(&self, digest: &str) -> Option<&SourceLines> {
         self.lines.get(digest)

@@ -7,13 +7,13 @@ use prost::Message as _;
 
 use crate::digest;
 
-/// The files of an image, for the builder's own platform.
+/// Makes the graph of an image's files, for the builder's own platform.
 #[must_use]
 pub fn image(name: &str) -> pb::Definition {
     source(format!("docker-image://{}", complete(name)), BTreeMap::new())
 }
 
-/// One file of a local folder that the client offers under this name.
+/// Makes the graph of one file of a local folder that the client offers under this name.
 #[must_use]
 pub fn local_file(folder: &str, file: &str) -> pb::Definition {
     let attributes = [
@@ -24,14 +24,14 @@ pub fn local_file(folder: &str, file: &str) -> pb::Definition {
     source(format!("local://{folder}"), attributes.into())
 }
 
-/// A JSON list of one text.
+/// Writes a JSON list of one text.
 fn serde_list(text: &str) -> String {
     let escaped: String =
         text.chars().flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect();
     format!("[\"{escaped}\"]")
 }
 
-/// A reference with the parts that docker lets people leave out.
+/// Completes a reference with the parts that docker lets people leave out.
 fn complete(name: &str) -> String {
     let first = name.split('/').next().unwrap_or_default();
     let has_host = name.contains('/') && (first.contains(['.', ':']) || first == "localhost");

@@ -1,4 +1,5 @@
-//! The stages of a graph that are no part of its result: what they made is in no image, and in a cache export all the same.
+//! The stages of a graph that are no part of its result: what they made is in no image, and in a cache export all the
+//! same.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -9,7 +10,7 @@ use crate::chain::{ChainError, Output, chain};
 use crate::graph::digest;
 use crate::state::state;
 
-/// The last state of every stage beside the result's own, the last stage first.
+/// Finds the last state of every stage beside the result's own, the last stage first.
 ///
 /// A stage is told by its last step. What others branched off from an earlier step of a stage is a stage of its own.
 ///
@@ -31,7 +32,7 @@ pub fn stages(definition: &pb::Definition) -> Result<Vec<Output>, ChainError> {
     let mut seen = HashSet::new();
     look(definition, &mut seen)?;
     let mut stages = Vec::new();
-    // What an operation uses stands before it.
+    // The inputs of an operation stand before it.
     for step in steps.iter().rev() {
         for index in used.get(step).into_iter().flatten() {
             let output = Output { digest: step.clone(), index: *index };
@@ -81,7 +82,7 @@ mod tests {
             self.add(&[], Some(pb::op::Op::Source(source)))
         }
 
-        /// A step upon the first input, which also mounts or copies from the others.
+        /// Adds a step upon the first input, which also mounts or copies from the others.
         fn run(&mut self, command: &str, inputs: &[&str]) -> String {
             let mount = |(input, _)| pb::Mount {
                 input,

@@ -6,7 +6,7 @@ use prost::Message as _;
 use crate::chain::Output;
 use crate::graph::digest;
 
-/// The same graph with another result: the state that one of its operations makes.
+/// Makes a graph of the same operations with another result: the state that one of them makes.
 #[must_use]
 pub fn state(definition: &pb::Definition, output: &Output) -> pb::Definition {
     let mut def = definition.def.clone();
@@ -16,14 +16,14 @@ pub fn state(definition: &pb::Definition, output: &Output) -> pb::Definition {
     pb::Definition { def, metadata: definition.metadata.clone(), source: None }
 }
 
-/// A state that holds one file; progress shows it under the name.
+/// Makes a state that holds one file; the progress shows the file under the name.
 #[must_use]
 pub fn single_file(name: &str, path: &str, mode: i32, bytes: &[u8]) -> pb::Definition {
     let make = pb::FileActionMkFile {
         path: path.to_owned(),
         mode,
         data: bytes.to_vec(),
-        // The same bytes are the same record, today and tomorrow.
+        // With a fixed time, the same bytes make the same record today and tomorrow.
         timestamp: 0,
         ..pb::FileActionMkFile::default()
     };

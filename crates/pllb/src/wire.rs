@@ -46,7 +46,7 @@ pub enum WireError {
     },
 }
 
-/// What a field holds.
+/// The content of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// A number, a boolean or an enumeration.
@@ -66,7 +66,7 @@ pub enum Value<'a> {
 pub struct Field<'a> {
     /// The field's number.
     pub number: u32,
-    /// What it holds.
+    /// The field's content.
     pub value: Value<'a>,
     /// All its bytes, tag included.
     pub raw: &'a [u8],
@@ -142,7 +142,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// The field of this number, if there is one.
+/// Returns the field of this number, if there is one.
 ///
 /// # Errors
 ///
@@ -158,18 +158,18 @@ pub fn single<'a>(message: &'a [u8], number: u32) -> Result<Option<Field<'a>>, W
     Ok(found)
 }
 
-/// What becomes of a field when a message is rewritten.
+/// The change of one field when a message is rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// Its bytes stay.
+    /// The field's bytes stay.
     Keep,
-    /// Its bytes go.
+    /// The field's bytes go.
     Remove,
-    /// It holds these bytes instead, as a length-delimited field of the same number.
+    /// The field holds these bytes instead, as a length-delimited field of the same number.
     Replace(Vec<u8>),
 }
 
-/// Copies a message field by field; what `edit` keeps is copied byte for byte.
+/// Copies a message field by field; a field that `edit` keeps is copied byte for byte.
 ///
 /// # Errors
 ///
@@ -229,7 +229,7 @@ fn append_varint(message: &mut Vec<u8>, mut number: u64) {
     message.push(number as u8);
 }
 
-/// What comes next in a message.
+/// The next thing in a message.
 enum Token<'a> {
     Field(Field<'a>),
     GroupEnd { number: u32 },
@@ -406,7 +406,7 @@ mod tests {
             expected.fixed = 0;
             expected.texts.iter_mut().for_each(|text| text.push('!'));
             expected.texts.extend(["last".to_owned(), "very last".to_owned()]);
-            // Byte for byte what the other library makes of it: the fields are in order.
+            // The other library writes the same bytes: the fields are in order.
             prop_assert_eq!(edited, expected.encode_to_vec());
         }
     }

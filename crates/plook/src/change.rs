@@ -1,4 +1,4 @@
-//! What one step changed: everything in the state after it that is not exactly what was in the state before it.
+//! Finds what one step changed: everything in the state after it that is not exactly what was in the state before it.
 //!
 //! Both states are overlay mounts of the same layers but for one. A file that the upper layer holds has an inode and a
 //! change time of its own, whatever its content, size and times claim, and so has every folder above it. So a node with
@@ -21,7 +21,7 @@ use crate::cursor::{self, Attribute, Cursor};
 /// The walk over one step's change, in the order in which a layer lists it.
 pub struct Change {
     before: Option<Side>,
-    /// What both states are layers upon, when the one before is no part of the one after.
+    /// The state that both states are layers upon, when the state before is no part of the state after.
     onto: Option<Onto>,
     after: Cursor,
     shares: Option<Arc<Shares>>,
@@ -42,8 +42,8 @@ struct Side {
 /// The state upon which two layers were put; `None` for nothing.
 struct Onto(Option<Side>);
 
-/// What several walks through one tree share, so that together they tell all of it, and each thing once: whoever comes
-/// first to a place tells it.
+/// The places of a tree that several walks have told. Together the walks tell all of the tree, and each thing once: the
+/// walk that comes to a place first tells it.
 #[derive(Debug, Default)]
 pub struct Shares {
     told: Mutex<HashSet<Box<[u8]>>>,
@@ -52,10 +52,10 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Below so many folders whoever tells a folder tells all that it holds.
+    /// From this depth on, a folder is not shared: the walk that tells the folder tells all that it holds.
     const DEPTH: usize = 5;
 
-    /// Whether nobody else tells this path.
+    /// Takes a path for this walk, unless another walk has it already.
     fn claim(&self, path: &[u8]) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         !told.contains(path) && told.insert(path.into())
@@ -71,19 +71,19 @@ struct Folder {
 
 /// Something that a step made, changed or removed.
 pub struct Node {
-    /// Its path from the root, without a `/` before it.
+    /// The node's path from the root, without a `/` before it.
     pub path: Vec<u8>,
-    /// What it is.
+    /// The kind of the node.
     pub kind: Kind,
-    /// Its extended attributes.
+    /// The node's extended attributes.
     pub attributes: Vec<Attribute>,
 }
 
-/// What a changed node is.
+/// The kind of a changed node.
 pub enum Kind {
     /// A regular file with its size in bytes.
     File {
-        /// Its content.
+        /// The file's content.
         content: File,
         /// How many bytes it has.
         size: u64,
@@ -97,7 +97,7 @@ pub enum Kind {
     },
     /// A symbolic link.
     Symlink {
-        /// What it says.
+        /// The text of the link.
         target: Vec<u8>,
     },
     /// A folder.
@@ -123,9 +123,9 @@ impl Change {
         Ok(change)
     }
 
-    /// The same of two layers that were put upon one state without each other. Where the second one covers something of
-    /// the first one, the walk ends with an error: what is covered cannot be seen, and the state before may hold it from
-    /// elsewhere.
+    /// Declares that neither state is a layer upon the other: both are layers upon the state `onto`. Where the second
+    /// layer covers something of the first one, the walk ends with an error: the covered file cannot be seen, and the
+    /// state before may hold it from elsewhere.
     ///
     /// # Errors
     /// When a root cannot be opened.
@@ -134,13 +134,13 @@ impl Change {
         Ok(self)
     }
 
-    /// The same, of what no other walk tells that has these shares too.
+    /// Shares the tree with other walks: this walk leaves out what another walk with these shares has told.
     #[must_use]
     pub fn sharing(self, shares: Arc<Shares>) -> Self {
         Self { shares: Some(shares), ..self }
     }
 
-    /// The next node; `None` at the end.
+    /// Goes on to the next node; `None` at the end.
     ///
     /// # Errors
     /// When the tree cannot be read. Nothing after it was looked at.
@@ -161,7 +161,7 @@ impl Change {
         Ok(None)
     }
 
-    /// The names of the folder that the walk stands in, from both sides, in order.
+    /// Lists the names of the folder that the walk stands in, from both sides, in order.
     fn names(&self) -> io::Result<Vec<(CString, FileType)>> {
         let mut names = self.after.names()?;
         if let Some(before) = self.before.as_ref().filter(|before| before.missing == 0) {
@@ -270,7 +270,7 @@ impl Change {
         if opened.st_nlink > 1 {
             if let Some(target) = self.links.get(&opened.st_ino) {
                 let kind = Kind::HardLink { target: target.clone() };
-                // They are the file's own, and were told with its first name.
+                // The attributes are the file's own, and were told with its first name.
                 return Ok(Node { path, kind, attributes: Vec::new() });
             }
             self.links.insert(opened.st_ino, path.clone());
@@ -281,7 +281,7 @@ impl Change {
         Ok(Node { path, kind: Kind::File { content, size, sparse: stored < size }, attributes })
     }
 
-    /// Goes down, on both sides where both have the folder.
+    /// Goes down into a folder, on both sides where both have it.
     fn enter(&mut self, name: &CStr, old: Option<&Stat>) -> io::Result<()> {
         self.after.enter(name)?;
         if let Some(before) = &mut self.before {

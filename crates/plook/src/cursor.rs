@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 
-/// What every open says: no link is followed, and nothing that waits for somebody is waited for.
+/// The flags of every open: no link is followed, and no open waits for another process.
 const CAREFULLY: OFlags =
     OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
@@ -65,7 +65,7 @@ impl Cursor {
         Ok(names)
     }
 
-    /// What a name stands for, unless there is nothing.
+    /// Describes the node of a name, if there is one.
     pub(crate) fn stat(&self, name: &CStr) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -84,12 +84,12 @@ impl Cursor {
         Ok(File::from(file))
     }
 
-    /// The target of a symbolic link.
+    /// Reads the target of a symbolic link.
     pub(crate) fn target(&self, name: &CStr) -> io::Result<Vec<u8>> {
         Ok(rustix::fs::readlinkat(&self.folder, name, Vec::new())?.into_bytes())
     }
 
-    /// The extended attributes of anything; what the file system has none of, has none.
+    /// Reads the extended attributes of any node; a node on a file system without attributes has none.
     pub(crate) fn attributes(&self, name: &CStr) -> io::Result<Vec<Attribute>> {
         // There is no call that takes a folder and a name before Linux 6.13; the folder's name in /proc does.
         let mut path = format!("/proc/self/fd/{}/", self.folder.as_raw_fd()).into_bytes();
@@ -98,7 +98,7 @@ impl Cursor {
     }
 }
 
-/// The extended attributes of an open file.
+/// Reads the extended attributes of an open file.
 pub(crate) fn attributes_of(file: &File) -> io::Result<Vec<Attribute>> {
     attributes(|list| rustix::fs::flistxattr(file, list), |name, value| rustix::fs::fgetxattr(file, name, value))
 }

@@ -1,8 +1,8 @@
-//! What the builder keeps from build to build: a key of digests, and which steps once leaked.
+//! The things that the builder keeps from build to build: a key of digests, and which steps once leaked.
 //!
-//! Other builds may use the folder at the same time, and any client of the builder can remove or forge what is in it. So
-//! the key makes digests that decide what runs again, and a note makes a step run again; nothing here says that anything
-//! is clean.
+//! Other builds may use the folder at the same time, and any client of the builder can remove or forge what is in it.
+//! So the key makes digests that decide what runs again, and a note makes a step run again; nothing here says that
+//! anything is clean.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -14,20 +14,20 @@ use zeroize::Zeroizing;
 
 use crate::wire::Note;
 
-/// So many notes are read; whoever writes more of them is no build.
+/// The most notes that are read; no build writes more.
 const MOST_NOTES: usize = 10_000;
 
 /// The bytes of a key.
 pub type KeyBytes = Zeroizing<[u8; 32]>;
 
-/// The builder's own key; made when there is none. `None` when the builder keeps nothing.
+/// Reads the builder's own key, or makes one. `None` when the builder keeps nothing.
 #[must_use]
 pub fn own_key(folder: &Path) -> Option<DigestKey> {
     own_key_or(folder, None).map(|key| DigestKey::new(*key))
 }
 
-/// The same as bytes. Where the builder has none, it keeps the one that is offered: a client may remember what a builder has
-/// forgotten.
+/// Reads the builder's own key as bytes. A builder without a key keeps the one that is offered: a client may remember a
+/// key that the builder has forgotten.
 #[must_use]
 pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> {
     let path = folder.join("key");
@@ -51,7 +51,7 @@ pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> 
     }
 }
 
-/// A key that nothing keeps.
+/// Makes a key that nothing keeps.
 #[must_use]
 pub fn passing_key() -> Option<DigestKey> {
     Some(DigestKey::new(*random_key()?))
@@ -67,7 +67,7 @@ fn read_key(path: &Path) -> Option<KeyBytes> {
     Some(bytes)
 }
 
-/// A new key; `None` where the kernel gives no random bytes.
+/// Makes a new key; `None` where the kernel gives no random bytes.
 #[must_use]
 pub fn random_key() -> Option<KeyBytes> {
     let mut bytes = Zeroizing::new([0; 32]);
@@ -79,7 +79,7 @@ fn random_name() -> Option<String> {
     Some(random_key()?.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// The steps of which a note says that they leaked.
+/// Lists the steps of which a note says that they leaked.
 #[must_use]
 pub fn leaked(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(notes(folder)).into_iter().flatten().flatten().take(MOST_NOTES);

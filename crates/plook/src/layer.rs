@@ -17,7 +17,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// The layer that a change makes.
+    /// Makes the layer of a change.
     #[must_use]
     pub fn new(change: Change) -> Self {
         Self { change, ready: io::Cursor::default(), content: None, ended: false }
@@ -83,7 +83,7 @@ struct Content {
     stretch: Stretch,
 }
 
-/// What is known of the bytes at a place and behind it.
+/// The kind of the bytes at a place and behind it.
 #[derive(Clone, Copy)]
 enum Stretch {
     /// Bytes to be read, up to an offset.
@@ -139,7 +139,8 @@ impl Content {
     }
 }
 
-/// The blocks that stand before a node's content: PAX records for what a header has no room for, then the header.
+/// Writes the blocks that stand before a node's content: PAX records for the fields that a header has no room for, then
+/// the header.
 fn headers(node: &Node) -> Vec<u8> {
     let path = if matches!(node.kind, Kind::Removed) { whiteout(&node.path) } else { node.path.clone() };
     let (kind, target, size): (u8, &[u8], u64) = match &node.kind {
@@ -180,7 +181,7 @@ fn whiteout(path: &[u8]) -> Vec<u8> {
     [&path[..name], b".wh.", &path[name..]].concat()
 }
 
-/// One PAX record, whose length counts its own digits.
+/// Writes one PAX record, whose length counts its own digits.
 fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;

@@ -8,8 +8,9 @@
 //!
 //! A frontend of a build has no values, and has them mounted into the scanner's container from the client's session
 //! ([`SECRETS`]). The scanner then says which of them are there ([`probe`]), and searches for those. Facts leave the
-//! container, keyed digests and findings with every value masked; values do not. What the builder remembers from build to
-//! build lies in a folder of its own ([`kept`]); it can be lost or forged, so that it may make work and never a verdict.
+//! container, keyed digests and findings with every value masked; values do not. What the builder remembers from build
+//! to build lies in a folder of its own ([`kept`]); it can be lost or forged, so that it may make work and never a
+//! verdict.
 //!
 //! The program decides nothing: whether what it was shown is the image that the build made, its caller proves from the
 //! lists of layers that it sends along. It opens regular files and folders and nothing else, follows no link, and needs

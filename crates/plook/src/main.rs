@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     match plook::program::run(arguments, &mut io::stdin().lock(), &mut io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Whoever listens needs the exit code; the words help to find out why.
+            // The caller needs the exit code; the words help to find out why.
             let _ = writeln!(io::stderr(), "{error}");
             ExitCode::FAILURE
         }

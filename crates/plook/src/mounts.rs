@@ -1,6 +1,7 @@
-//! What the kernel says a state is made of: the lower layers of its overlay mount, from `/proc/self/mountinfo`.
+//! Reads which layers a state is made of: the lower layers of its overlay mount, from `/proc/self/mountinfo`.
 
-/// The lower layers of the overlay mounted at a folder, the newest first; `None` when no overlay is mounted there.
+/// Finds the lower layers of the overlay mounted at a folder, the newest first; `None` when no overlay is mounted
+/// there. Of several mounts at one folder the last one counts, since everybody who opens the folder sees that one.
 ///
 /// Of several mounts at one folder the last one is seen, as by everybody who opens it.
 #[must_use]
@@ -34,7 +35,8 @@ struct Mount<'a> {
 }
 
 impl<'a> Mount<'a> {
-    /// proc_pid_mountinfo(5): ids, device, root, mount point, options, optional fields, `-`, type, source, options.
+    /// Parses a line by proc_pid_mountinfo(5): ids, device, root, mount point, options, optional fields, `-`, type,
+    /// source, options.
     fn parse(line: &'a str) -> Option<Self> {
         let (mount, system) = line.split_once(" - ")?;
         let mut system = system.split(' ');
@@ -43,7 +45,7 @@ impl<'a> Mount<'a> {
     }
 }
 
-/// Blanks, tabs, line ends and backslashes are written as three octal digits.
+/// Decodes blanks, tabs, line ends and backslashes, which are written as three octal digits.
 fn unescaped(text: &str) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((byte, after)) = rest.split_first() {

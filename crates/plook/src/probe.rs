@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::wire::{Facts, Key, Probe, ProbeAnswer, Variable};
 use crate::{KEY, kept};
 
-/// What the digests are for, as in every other program that binds steps to values.
+/// The purpose of the digests, as in every other program that binds steps to values.
 const PURPOSE: &str = "binding";
 
 /// Why nothing can be said of the secrets.
@@ -64,7 +64,7 @@ pub fn is_same(
     Ok(whose == Key::Passing || key.digest(PURPOSE, name, value) == digest)
 }
 
-/// A mounted value; `None` when the session had none.
+/// Reads a mounted value; `None` when the session had none.
 ///
 /// # Errors
 /// When the file is there and cannot be read.
@@ -115,7 +115,7 @@ mod tests {
 
     const VALUE: &str = "t0ken-of-the-probe";
 
-    /// What is mounted and what is kept, as two folders.
+    /// Makes two folders: one with the mounted values, one for the things that are kept.
     fn folders(values: &[(&str, &[u8])]) -> (TempDir, TempDir) {
         let (secrets, kept) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         for (name, value) in values {

@@ -27,7 +27,7 @@ pub enum Work {
 impl Work {
     const ALL: [Self; 6] = [Self::Search, Self::SearchMounted, Self::Probe, Self::Note, Self::Leaked, Self::Key];
 
-    /// The word that asks for it.
+    /// The word that asks for the work.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Work {
         }
     }
 
-    /// The work that a word asks for.
+    /// Finds the work that a word asks for.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|work| work.word() == word)

@@ -83,7 +83,7 @@ pub fn run(whole: WholeTask, states: &Path, mountinfo: &str, out: &mut impl Writ
     Ok(())
 }
 
-/// The values of a task that are mounted: exactly those that were probed.
+/// Reads the values of a task that are mounted: exactly the values that were probed.
 ///
 /// # Errors
 /// [`SearchError::Changed`], and what [`probe`] says.
@@ -148,7 +148,7 @@ struct Image<'a> {
     documents: Vec<Vec<u8>>,
 }
 
-/// What makes a layer.
+/// The states that make a layer.
 struct Look {
     before: Option<PathBuf>,
     after: PathBuf,
@@ -206,7 +206,7 @@ impl Image<'_> {
     }
 }
 
-/// The configuration with as many layers as there are. Their digests are known when the engine has packed them.
+/// Writes the configuration with as many layers as there are. Their digests are known when the engine has packed them.
 fn with_layers(configuration: &[u8], layers: usize) -> Result<Vec<u8>, SearchError> {
     let mut configuration: Value = serde_json::from_slice(configuration).map_err(|_| SearchError::Configuration)?;
     let digests: Vec<String> = (1..=layers).map(|number| format!("sha256:{number:064x}")).collect();

@@ -1,11 +1,11 @@
-//! What the scanner is told and what it answers: frames, each a length of four bytes, little end first, and so many bytes.
+//! The frames between the scanner and its caller: each is a length of four bytes, little end first, and so many bytes.
 //!
 //! The task is one frame of JSON, then a frame for each secret's value, then one for each document. Each answer is one
 //! frame of JSON. Without an answer [`Answer::End`] nothing was proven, whatever came before it.
 //!
-//! Where values are mounted, the task is followed by one frame of JSON instead ([`MountedValues`]), then by the documents. What
-//! else the scanner does then, a [`Probe`] or a [`Note`], is one frame each way. So is the question for the builder's key: the
-//! one that the caller remembers, or nothing, and the one that the builder keeps, or nothing.
+//! Where values are mounted, the task is followed by one frame of JSON instead ([`MountedValues`]), then by the
+//! documents. What else the scanner does then, a [`Probe`] or a [`Note`], is one frame each way. So is the question for
+//! the builder's key: the one that the caller remembers, or nothing, and the one that the builder keeps, or nothing.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -30,7 +30,7 @@ pub enum WireError {
     /// A frame is longer than any that is sent.
     #[error("a frame of {length} bytes is too long")]
     TooLong {
-        /// What it claims.
+        /// The length that the frame claims.
         length: usize,
     },
     /// A frame is not what the protocol says.
@@ -39,24 +39,24 @@ pub enum WireError {
     /// A key has another length.
     #[error("a key of {length} bytes is none")]
     Key {
-        /// Its length.
+        /// The frame's length.
         length: usize,
     },
     /// The other side speaks another version.
     #[error("the task is of version {version}, not {VERSION}")]
     Version {
-        /// Its version.
+        /// The message's version.
         version: u32,
     },
 }
 
-/// What is to be searched, and for what.
+/// The states and documents to be searched, and the secrets to be searched for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     /// [`VERSION`].
     pub version: u32,
-    /// The secrets' names; a frame with the value of each follows. A secret whose text others read otherwise stands once for
-    /// each reading.
+    /// The secrets' names; a frame with the value of each follows. A secret whose text others read otherwise stands
+    /// once for each reading.
     pub secrets: Vec<String>,
     /// By name, the parts that count of a secret that not all count of; none when the list is empty. The scanner takes
     /// values apart itself, as whoever reads its report does.
@@ -66,7 +66,7 @@ pub struct Task {
     pub documents: Vec<String>,
     /// The base image, if there is one.
     pub base: Option<Base>,
-    /// What the build adds, in the order of its layers.
+    /// The layers that the build adds, in their order.
     pub layers: Vec<Layer>,
 }
 
@@ -86,7 +86,7 @@ impl Task {
 /// The state below the first step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
-    /// Its number.
+    /// The number of the base's state.
     pub state: usize,
     /// The layers of a base that was found clean with these needles before: if this one is made of them, its files are
     /// not searched again.
@@ -105,7 +105,7 @@ pub struct Layer {
     pub covering: Option<Covering>,
 }
 
-/// Upon what two layers were put that were made without each other.
+/// The state that two layers were put upon which were made without each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Covering {
     /// The number of the state; `None` for nothing.
@@ -123,7 +123,7 @@ pub struct WholeTask {
     pub documents: Vec<Vec<u8>>,
 }
 
-/// What the scanner says.
+/// One answer of the scanner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Answer {
@@ -132,12 +132,13 @@ pub enum Answer {
         /// How many bytes were searched.
         bytes: u64,
     },
-    /// Of which layers the kernel says that each state is made, the newest first; `None` for a state that is no overlay.
+    /// The layers of which the kernel says that each state is made, the newest first; `None` for a state that is no
+    /// overlay.
     States {
         /// One entry for each state.
         layers: Vec<Option<Vec<String>>>,
     },
-    /// What was found, in the words of [`pscan::Report::to_json`].
+    /// The findings, in the words of [`pscan::Report::to_json`].
     Report {
         /// The report.
         report: Value,
@@ -154,8 +155,8 @@ pub enum Answer {
 /// How the values of a task are told that are mounted, instead of written behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountedValues {
-    /// For each secret of the task what a [`Probe`] said of its value. A value that is another one by now is not the one
-    /// that the steps got, so that a search for it proves nothing.
+    /// For each secret of the task what a [`Probe`] said of its value. A value that is another one by now is not the
+    /// one that the steps got, so that a search for it proves nothing.
     pub digests: Vec<String>,
 }
 
@@ -171,24 +172,24 @@ pub struct Probe {
 /// The answer to a [`Probe`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeAnswer {
-    /// For each secret what is known of its value; `None` for one that is not there.
+    /// The facts that are known of each secret's value; `None` for a value that is not there.
     pub secrets: Vec<Option<Facts>>,
-    /// Whose key the digests are made under.
+    /// The owner of the key that the digests are made under.
     pub key: Key,
     /// The steps whose results once held a secret, by their digests.
     pub leaked: Vec<String>,
 }
 
-/// What may be known of a value outside of the container.
+/// The facts that may be known of a value outside of the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Its size in bytes.
+    /// The value's size in bytes.
     pub bytes: u64,
-    /// Whether it can be an environment variable.
+    /// Whether the value can be an environment variable.
     pub variable: Variable,
     /// Why it is not searched for, in words; `None` when it is.
     pub unprotected: Option<String>,
-    /// Its keyed digest: another value has another.
+    /// The value's keyed digest: another value has another.
     pub digest: String,
 }
 
@@ -196,11 +197,11 @@ pub struct Facts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Variable {
-    /// It can.
+    /// The value fits.
     Fits,
-    /// It holds a NUL byte.
+    /// The value holds a NUL byte.
     Nul,
-    /// It is longer than Linux takes, together with the secret's name.
+    /// The value is longer than Linux takes, together with the secret's name.
     TooLong,
 }
 
@@ -208,7 +209,7 @@ pub enum Variable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Key {
-    /// That of the client, so that digests are the same on all builders that it uses.
+    /// The client's key, so that digests are the same on all builders that the client uses.
     Client,
     /// The client's is none.
     Unusable,
@@ -218,14 +219,14 @@ pub enum Key {
     Passing,
 }
 
-/// What the builder is to remember of steps, by their digests.
+/// A note about steps that the builder is to remember, by their digests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// [`VERSION`].
     pub version: u32,
-    /// Their results held a secret.
+    /// The steps whose results held a secret.
     pub leaked: Vec<String>,
-    /// Their results hold none any more.
+    /// The steps whose results hold no secret any more.
     pub clean: Vec<String>,
 }
 
@@ -256,7 +257,7 @@ pub fn read_request<T: serde::de::DeserializeOwned + Request>(source: &mut impl 
     }
 }
 
-/// What begins with its version.
+/// A message that begins with its version.
 pub trait Request {
     /// The version that it is of.
     fn version(&self) -> u32;
@@ -302,7 +303,7 @@ pub fn read_frame(source: &mut impl Read) -> Result<Vec<u8>, WireError> {
     if length > LONGEST {
         return Err(WireError::TooLong { length });
     }
-    // What the stream does not hold is not made room for.
+    // No room is made for bytes that the stream may not hold.
     let mut frame = Vec::with_capacity(length.min(1 << 20));
     source.take(length as u64).read_to_end(&mut frame)?;
     if frame.len() < length {
@@ -345,7 +346,7 @@ impl Answers {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole answer, if it has arrived.
+    /// Takes the next whole answer, if it has arrived.
     ///
     /// # Errors
     /// [`WireError`]: what comes after it means nothing.

@@ -8,10 +8,11 @@ use pllb::Base;
 
 /// A memory of clean bases: of one engine, for one set of secrets and one scanner.
 ///
-/// A memory that says too little costs time. One that says too much costs the proof, so whoever keeps it makes sure that nobody
-/// else can write to it.
+/// A memory that says too little costs time. One that says too much costs the proof, so whoever keeps it makes sure
+/// that nobody else can write to it.
 pub trait KnownBases: Send + Sync {
-    /// The layers that a base had when it was found clean, the newest first; `None` for a base that is not known.
+    /// Returns the layers that a base had when it was found clean, the newest first; `None` for a base that is not
+    /// known.
     fn layers(&self, base: &Base) -> Option<Vec<String>>;
 
     /// Notes that a base of these layers is clean.

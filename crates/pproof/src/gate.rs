@@ -26,9 +26,10 @@ use states::States;
 /// A build whose results are ready, and of which nothing was exported yet.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// What can be asked of it.
+    /// The bridge to the build, for questions and containers.
     pub bridge: &'a Bridge,
-    /// What goes into the image beside the files: `containerimage.config`, and whatever else is to be searched as a document.
+    /// The documents that go into the image beside the files: `containerimage.config`, and every other that is to be
+    /// searched.
     pub documents: &'a BTreeMap<String, Vec<u8>>,
     /// The results, one for each platform.
     pub results: &'a [PreparedResult],
@@ -39,7 +40,7 @@ pub struct Subject<'a> {
 pub enum GateOutcome {
     /// Everything that the build added was searched, and nothing was found.
     Clean(Box<Proof>),
-    /// A secret is in it.
+    /// The image holds a secret.
     Leak(Leak),
     /// Nothing is proven.
     Unproven(Unproven),
@@ -122,7 +123,7 @@ pub enum Unproven {
     /// Something could not be searched.
     #[error("not everything could be searched in the builder: {why}")]
     NotSearched {
-        /// The first of it.
+        /// The first fault.
         why: String,
     },
 }
@@ -135,12 +136,12 @@ pub struct Gate<W> {
 }
 
 impl<W: Watch> Gate<W> {
-    /// A gate for these secrets. Somebody watches it.
+    /// Makes a gate for these secrets. `watch` hears how the search goes.
     pub fn new(seeking: Box<dyn Seeking>, watch: W) -> Self {
         Self { seeking, bases: None, watch }
     }
 
-    /// The same, which searches a base image once.
+    /// Sets the memory of base images, so that each is searched once.
     #[must_use]
     pub fn remembering(self, bases: Option<Box<dyn KnownBases>>) -> Self {
         Self { bases, ..self }
@@ -174,7 +175,7 @@ impl<W: Watch> Gate<W> {
         Ok(GateOutcome::Clean(Box::new(Proof(proof))))
     }
 
-    /// An image with everything that is known before its search.
+    /// Collects everything that is known of an image before its search.
     fn image<'a>(&self, result: &'a PreparedResult) -> Result<Image<'a>, Unproven> {
         let chain = chain(result)?;
         let known = self.bases.as_ref().zip(chain.base.as_ref()).and_then(|(bases, base)| bases.layers(base));
@@ -216,7 +217,7 @@ impl<W: Watch> Gate<W> {
 enum ImageOutcome {
     /// Nothing was found, and it is proven.
     Clean(Proven),
-    /// A secret is in it.
+    /// The image holds a secret.
     Leak(Box<Report>),
 }
 
@@ -227,7 +228,7 @@ struct Image<'a> {
     known: Option<Vec<String>>,
 }
 
-/// The object of the search in words, for people who wait.
+/// Describes the object of the search in words, for people who wait.
 fn described(images: &[Image<'_>]) -> String {
     let steps: usize = images.iter().map(|image| image.chain.steps.len()).sum();
     let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
@@ -239,7 +240,7 @@ fn described(images: &[Image<'_>]) -> String {
     }
 }
 
-/// The only way to a proof. A report is that of a leak.
+/// Makes a proof of the scanner's answers; there is no other way to one. Returns the report if it is that of a leak.
 fn prove(
     chain: &Chain,
     states: &States,
@@ -287,7 +288,7 @@ fn check_builder(capabilities: &Capabilities, ours: &'static str) -> Result<(), 
     Ok(())
 }
 
-/// A chain of which every state is known.
+/// Finds the chain of a result. A graph with operations of an unknown kind is refused.
 fn chain(result: &PreparedResult) -> Result<Chain, Unproven> {
     let chain = pllb::chain(&result.definition).map_err(|_| Unproven::UnknownGraph)?;
     if chain.unusual { Err(Unproven::UnknownGraph) } else { Ok(chain) }

@@ -1,5 +1,5 @@
-//! The build graph on its way from the frontend to the engine: it gets the secrets, and is remembered, so that failures and
-//! findings can name the line of the Dockerfile that made them.
+//! The build graph on its way from the frontend to the engine: it gets the secrets, and is remembered, so that failures
+//! and findings can name the line of the Dockerfile that made them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ pub enum GraphError {
     /// Patterns of `steps` chose no step.
     #[error("{}", no_step(unmatched))]
     NoStep {
-        /// All of them.
+        /// All patterns that match no step.
         unmatched: Vec<Unmatched>,
     },
 }
@@ -84,20 +84,21 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// A graph that gets the secrets of this plan, in a build whose session knows these ids.
+    /// Makes a graph whose steps get the secrets of this plan. The session of the build knows these ids.
     #[must_use]
     pub fn new(plan: Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
         let (rerun, places, source, steps, names, chains) = Default::default();
         Self { plan, known, rerun, redactor, places, whole: true, source, steps, names, chains }
     }
 
-    /// The same, which can say where the secrets are declared.
+    /// Sets the lines of the manifest that declare the secrets, for errors.
     #[must_use]
     pub fn declared_at(self, places: BTreeMap<String, String>) -> Self {
         Self { places, ..self }
     }
 
-    /// The same, for a build that ends at some stage: the steps of the others are missing, and that is no mistake.
+    /// Declares that the build ends at some stage of the Dockerfile: the steps of the other stages are missing, and
+    /// that is no mistake.
     #[must_use]
     pub fn of_a_part(self) -> Self {
         Self { whole: false, ..self }
@@ -108,30 +109,31 @@ impl Graph {
         self.plan.bindings = bindings;
     }
 
-    /// Runs these steps, by their digests, whatever the cache holds: a result of theirs once held a secret, perhaps another value
-    /// than today's.
+    /// Runs these steps, by their digests, whatever the cache holds: a result of theirs once held a secret, perhaps
+    /// another value than today's.
     pub fn run_again(&mut self, steps: BTreeSet<String>) {
         self.rerun = steps;
     }
 
-    /// Those of the steps that run again which lie in a chain: their results are other ones now.
+    /// Lists the steps that were told to run again and are part of an image's chain: their results are new ones now.
     #[must_use]
     pub fn ran_again(&self) -> Vec<String> {
         let steps = self.chains.values().flatten().map(|step| &step.digest);
         steps.filter(|step| self.rerun.contains(*step)).cloned().collect()
     }
 
-    /// The steps whose results hold what was found in a platform's image: the first one with a finding, and all after it.
+    /// Lists the steps whose results hold the findings in a platform's image: the first step with a finding, and all
+    /// steps after it.
     #[must_use]
     pub fn holding(&self, report: &Report, platform: Option<&str>) -> Vec<String> {
         holding(report, self.chain(platform).unwrap_or_default())
     }
 
-    /// Hands the secrets to the steps of one platform, and remembers them.
+    /// Hands the secrets to the steps of one platform, and remembers the steps.
     ///
     /// # Errors
-    /// What the graph, the engine or the plan does not allow. Patterns are checked with the last platform, `None` when there is
-    /// one only: an earlier one may lack the step that a pattern means.
+    /// What the graph, the engine or the plan does not allow. Patterns are checked with the last platform, `None` when
+    /// there is one only: an earlier one may lack the step that a pattern means.
     pub fn inject(
         &mut self,
         capabilities: &Capabilities,
@@ -159,7 +161,7 @@ impl Graph {
         Ok(injected.definition)
     }
 
-    /// What is handed to which steps.
+    /// The plan by which steps get secrets.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
@@ -183,31 +185,33 @@ impl Graph {
         &self.names
     }
 
-    /// The lines of the Dockerfile that made a vertex.
+    /// Finds the lines of the Dockerfile that made a vertex.
     #[must_use]
     pub fn lines(&self, vertex: &str) -> Option<&SourceLines> {
         self.source.get(vertex)
     }
 
-    /// The lines that made a layer of a platform's image, counted from its end: `from_last` is 0 for the last layer.
+    /// Finds the lines that made a layer of a platform's image. `from_last` counts the layers from the image's end: it
+    /// is 0 for the last layer.
     #[must_use]
     pub fn layer_lines(&self, platform: Option<&str>, from_last: usize) -> Option<&SourceLines> {
         let step = self.chain(platform)?.iter().rev().nth(from_last)?;
         self.source.get(&step.digest)
     }
 
-    /// The steps of a platform's image from the one of a layer on, the last first. The layer is counted as above.
+    /// Lists the steps of a platform's image, the last first, down to the step that made a layer. `from_last` counts as
+    /// in [`Self::layer_lines`].
     pub fn from_layer(&self, platform: Option<&str>, from_last: usize) -> impl Iterator<Item = &ChainStep> {
         self.chain(platform).unwrap_or_default().iter().rev().take(from_last.saturating_add(1))
     }
 
-    /// Whether a layer is the base image's own, counted as above.
+    /// Whether a layer is the base image's own. `from_last` counts as in [`Self::layer_lines`].
     #[must_use]
     pub fn is_of_base(&self, platform: Option<&str>, from_last: usize) -> bool {
         self.chain(platform).is_some_and(|chain| from_last >= chain.len())
     }
 
-    /// The steps of a platform's image; without a platform those of the only one.
+    /// Returns the steps of a platform's image; without a platform those of the only image.
     fn chain(&self, platform: Option<&str>) -> Option<&[ChainStep]> {
         let chain = match platform {
             Some(_) => self.chains.get(&platform.map(str::to_owned)),
@@ -216,7 +220,7 @@ impl Graph {
         chain.map(Vec::as_slice)
     }
 
-    /// Patterns are checked when all platforms are known: a step may exist on one of them only.
+    /// Checks that each pattern matches a step. This needs all platforms: a step may exist on one of them only.
     ///
     /// # Errors
     /// The patterns that chose no step, unless the build is only a part of the Dockerfile.
@@ -241,7 +245,7 @@ impl Graph {
             .collect()
     }
 
-    /// The commands that share most with a pattern, by pairs of neighbouring characters.
+    /// Finds the commands that share most with a pattern, by pairs of neighbouring characters.
     fn nearest(&self, pattern: &str) -> Vec<String> {
         let wanted = pairs(pattern);
         let mut commands: Vec<(usize, &str)> = self
@@ -281,7 +285,8 @@ impl Graph {
     }
 }
 
-/// The same, for a chain that is no image's.
+/// Lists the steps of a chain whose results hold what the report found: the first step with a finding, and all steps
+/// after it. [`Graph::holding`] does the same for a platform's image.
 #[must_use]
 pub fn holding(report: &Report, chain: &[ChainStep]) -> Vec<String> {
     let from_last = |finding: &Finding| report.stats().layers.checked_sub(finding.layer()?);

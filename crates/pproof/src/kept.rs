@@ -1,4 +1,4 @@
-//! What the builder keeps for everybody who builds there, beyond the end of a build.
+//! The things that the builder keeps for everybody who builds there, beyond the end of a build.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +11,18 @@ use zeroize::Zeroizing;
 use crate::gate::scanner::{Scanner, ScannerFailure, exchange};
 
 /// The folder's name in the builder. Without a slash no Dockerfile reaches it: BuildKit puts one into every id of a
-/// Dockerfile's (`convert_runmount.go`). Every client of the builder reaches it, and the builder's garbage collection takes
-/// what was not used for two days, so that nothing there may ever make a finding clean.
+/// Dockerfile's (`convert_runmount.go`). Every client of the builder reaches it, and the builder's garbage collection
+/// takes what was not used for two days, so that nothing there may ever make a finding clean.
 const ID: &str = "pbuild";
 
-/// The folder, as a mount of the scanner's container.
+/// Makes the mount of the folder for the scanner's container.
 #[must_use]
 pub fn kept() -> Mount {
     Mount::Cache(CacheMount { id: ID.to_owned(), at: plook::KEPT.to_owned() })
 }
 
-/// The key under which everybody who builds there makes digests of values. Where the builder has none, it keeps the one that is
-/// offered, else a new one. `None` when it keeps nothing.
+/// Asks the builder for the key under which everybody who builds there makes digests of values. A builder without a key
+/// keeps the one that is offered, else a new one. `None` when it keeps nothing.
 ///
 /// # Errors
 /// When the scanner is not there or does not answer.
@@ -38,7 +38,7 @@ pub async fn builder_key(
     Ok(wire::read_key(&mut answer.as_slice())?)
 }
 
-/// The steps of which somebody noted that their results held a secret, by their digests.
+/// Asks the builder for the steps whose results once held a secret, by their digests.
 ///
 /// # Errors
 /// When the scanner is not there or does not answer.
@@ -48,8 +48,8 @@ pub async fn leaked_steps(bridge: &Bridge, scanner: &Scanner) -> Result<BTreeSet
     serde_json::from_slice(&frame).map_err(|_| ScannerFailure::NotUnderstood)
 }
 
-/// Notes steps whose results held a secret, so that they run again next time, also where their results could not be removed;
-/// and takes back the notes of those that are clean by now.
+/// Notes steps whose results held a secret, so that they run again next time, also where their results could not be
+/// removed; and takes back the notes of those that are clean by now.
 ///
 /// # Errors
 /// When the scanner is not there, or the builder keeps nothing.

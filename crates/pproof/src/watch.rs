@@ -1,13 +1,13 @@
-//! Somebody who waits for the search.
+//! The watcher that hears how a search goes.
 
 use std::future::Future;
 
 /// Hears how a search goes on.
 pub trait Watch: Send + Sync {
-    /// The search begins, of this: `3 steps and the base image`.
+    /// Says that the search of this begins: `3 steps and the base image`.
     fn begin(&mut self, what: &str) -> impl Future<Output = ()> + Send;
 
-    /// So many bytes of one image were searched.
+    /// Says that so many bytes of one image were searched.
     fn moved(&self, bytes: u64) -> impl Future<Output = ()> + Send;
 
     /// The search has ended, in whatever way.

@@ -5,10 +5,10 @@ use pscan::{Finding, Place};
 /// The advice on any file: one that a step writes and a later step deletes is still in the image.
 const SAME_STEP: &str = "a file that one step writes stays in its layer, so remove it in the same RUN";
 
-/// The same advice as the second half of a sentence.
+/// The advice to remove the file in the same step, as the second half of a sentence.
 const SAME_STEP_SHORT: &str = "remove the file in the same RUN";
 
-/// The secret, the place and the instruction that wrote it, in one sentence without its full stop.
+/// Says in one sentence, without its full stop, which secret is where, and which instruction wrote it.
 #[must_use]
 pub fn sentence(finding: &Finding) -> String {
     let mut text = finding.label();
@@ -35,7 +35,7 @@ pub fn sentence(finding: &Finding) -> String {
     text
 }
 
-/// The way out of a finding, in one sentence without its full stop.
+/// Says in one sentence, without its full stop, how to get rid of a finding.
 #[must_use]
 pub fn advice(finding: &Finding) -> String {
     let name = finding.secret().as_str();
@@ -53,7 +53,7 @@ pub fn advice(finding: &Finding) -> String {
     }
 }
 
-/// The advice on a value in a file: most tools that keep a credential in one have another way to get it.
+/// Advises on a value in a file: most tools that keep a credential in a file have another way to get it.
 fn advice_on_file(finding: &Finding, path: &str) -> String {
     let name = finding.secret().as_str();
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
@@ -131,7 +131,7 @@ fn is_bundle(file: &str) -> bool {
     matches!(kind, Some("js" | "mjs" | "cjs" | "map" | "css" | "html"))
 }
 
-/// The beginning of an instruction, which is enough to know it by.
+/// Cuts an instruction to its beginning, which is enough to know it by.
 fn shortened(instruction: &str) -> String {
     const LONGEST: usize = 200;
     if instruction.chars().count() <= LONGEST {

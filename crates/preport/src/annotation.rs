@@ -1,7 +1,7 @@
 //! The report as GitHub's workflow commands, which show findings beside the lines of a pull request.
 //!
-//! The syntax is that of `core/src/command.ts` in actions/toolkit: `%`, CR and LF are escaped in data, and `:` and `,` as
-//! well in properties.
+//! The syntax is that of `core/src/command.ts` in actions/toolkit: `%`, CR and LF are escaped in data, and `:` and `,`
+//! as well in properties.
 
 use std::fmt::Write as _;
 
@@ -13,8 +13,8 @@ use crate::{advice, sentence};
 /// GitHub shows ten annotations of a step; more lines would only fill its log.
 const MOST: usize = 50;
 
-/// One `::error …::` line for each finding, one for each thing that was not searched, and a notice for each secret that
-/// was not searched for.
+/// Writes one `::error …::` line for each finding, one for each thing that was not searched, and a notice for each
+/// secret that was not searched for.
 #[must_use]
 pub fn annotations(report: &Report) -> String {
     let mut out = String::new();

@@ -27,7 +27,7 @@ const SCRIPT: &str = include_str!("html/page.js");
 /// More rows would keep a browser busy for long; the JSON report lists more.
 const MOST_ROWS: usize = 5_000;
 
-/// The report as one self-contained HTML page with a map of the layers by size.
+/// Writes the report as one self-contained HTML page with a map of the layers by size.
 #[must_use]
 pub fn html(report: &Report) -> String {
     let subject = report.subject().unwrap_or("image");
@@ -104,7 +104,7 @@ fn header(report: &Report, subject: &str) -> Markup {
     }
 }
 
-/// Each number with its label.
+/// Lists each number with its label.
 fn facts(report: &Report) -> [(String, String); 5] {
     let stats = report.stats();
     let platforms: BTreeSet<&str> = report.platforms().iter().map(String::as_str).collect();
@@ -121,7 +121,7 @@ fn facts(report: &Report) -> [(String, String); 5] {
     ]
 }
 
-/// A section with these lines, or nothing where there are none.
+/// Makes a section with these lines, or nothing where there are none.
 fn remark(title: &str, lines: Vec<String>) -> Markup {
     html! {
         @if !lines.is_empty() {
@@ -185,7 +185,8 @@ fn findings(report: &Report) -> Markup {
     }
 }
 
-/// The form that narrows the table down. Without the script it would do nothing, so it is hidden until the script runs.
+/// Makes the form that narrows the table down. Without the script it would do nothing, so it is hidden until the script
+/// runs.
 fn filters(report: &Report) -> Markup {
     let names: BTreeSet<&str> = report.findings().iter().flat_map(secret_names).collect();
     let mut keys: Vec<String> = report.findings().iter().map(finding_key).collect();

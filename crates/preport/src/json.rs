@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::advice;
 
-/// The report as JSON, contract version 1: `result` is `clean`, `leak` or `incomplete`. Layers count from 1.
+/// Writes the report as JSON, contract version 1: `result` is `clean`, `leak` or `incomplete`. Layers count from 1.
 ///
 /// It is [`Report::to_json`] and one field more in each finding, `advice`. [`Report::from_json`] reads both.
 #[must_use]

@@ -1,7 +1,7 @@
 //! The report as JUnit XML, for the test pages of CI systems.
 //!
-//! There is no standard; this is the part that Jenkins, GitLab and `junit-10.xsd` agree on. Each secret is a test case, and
-//! one more test case says whether everything was searched.
+//! There is no standard; this is the part that Jenkins, GitLab and `junit-10.xsd` agree on. Each secret is a test case,
+//! and one more test case says whether everything was searched.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,8 +11,8 @@ use pscreen::words::counted;
 
 use crate::sentence;
 
-/// The report as JUnit XML: a failed test for each leaked secret, an error if anything was not searched, a skipped
-/// test for each secret that was not searched for.
+/// Writes the report as JUnit XML: a failed test for each leaked secret, an error if anything was not searched, a
+/// skipped test for each secret that was not searched for.
 #[must_use]
 pub fn junit(report: &Report) -> String {
     let mut leaked: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
@@ -86,7 +86,7 @@ fn failure(name: &str, findings: &[&Finding]) -> String {
     format!("<failure message=\"{}\" type=\"leak\">{}</failure>", escape(&message), escape(&lines))
 }
 
-/// Text for XML 1.0, in content and in attributes. A character that XML cannot hold at all becomes U+FFFD.
+/// Escapes text for XML 1.0, in content and in attributes. A character that XML cannot hold at all becomes U+FFFD.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -27,7 +27,8 @@ const RULES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// The report as SARIF 2.1.0. A finding's place is the Dockerfile's line where it is known, and the path in the image.
+/// Writes the report as SARIF 2.1.0. A finding's place is the Dockerfile's line where it is known, and the path in the
+/// image.
 #[must_use]
 pub fn sarif(report: &Report) -> Value {
     let rules: Vec<Value> = RULES
@@ -156,7 +157,7 @@ fn properties(finding: &Finding) -> Value {
     Value::Object(bag)
 }
 
-/// A digest that knows the same finding again in another run. Nothing of the value goes into it.
+/// Makes a digest by which the same finding is known again in another run. Nothing of the value goes into it.
 fn place_fingerprint(finding: &Finding) -> String {
     let place = finding.place();
     let secret = finding.label();
@@ -171,7 +172,7 @@ fn place_fingerprint(finding: &Finding) -> String {
     base16ct::lower::encode_string(&Sha256::digest(parts.join("\0").as_bytes())[..16])
 }
 
-/// A path as a relative URI reference (RFC 3986): everything but unreserved characters and slashes is escaped.
+/// Writes a path as a relative URI reference (RFC 3986): everything but unreserved characters and slashes is escaped.
 fn uri(path: &str) -> String {
     let mut out = String::new();
     for byte in path.trim_start_matches('/').bytes() {

@@ -21,7 +21,7 @@ const MOST_DAMAGED: usize = 5;
 /// The most characters of one cell; an instruction can be long.
 const WIDEST: usize = 56;
 
-/// The report for people, on a terminal or in a log.
+/// Writes the report for people, on a terminal or in a log.
 #[must_use]
 pub fn text(report: &Report) -> String {
     Text(report).to_string()
@@ -65,7 +65,7 @@ impl fmt::Display for Text<'_> {
 }
 
 impl Text<'_> {
-    /// The things that were not searched, which stand before anything else.
+    /// Writes the things that were not searched, which stand before anything else.
     fn incomplete(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.not_searched().is_empty() {
             return Ok(());
@@ -113,7 +113,7 @@ impl Text<'_> {
         }
     }
 
-    /// The advice on all findings, each sentence once.
+    /// Writes the advice on all findings, each sentence once.
     fn advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut given = BTreeSet::new();
         for finding in self.0.findings() {
@@ -147,7 +147,7 @@ impl Text<'_> {
     }
 }
 
-/// The cells of a finding: the layer or document, the instruction, the place, the secret, the form with remarks.
+/// Makes the cells of a finding: the layer or document, the instruction, the place, the secret, the form with remarks.
 fn row(finding: &Finding) -> [String; 5] {
     let platform = finding.image().map(|platform| format!(" ({platform})")).unwrap_or_default();
     let instruction = finding.instruction().unwrap_or_default();

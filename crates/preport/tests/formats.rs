@@ -26,7 +26,7 @@ static NEEDLES: LazyLock<NeedleSet> = LazyLock::new(|| {
     secrets.into_iter().fold(NeedleSetBuilder::new(), add).build().expect("needles")
 });
 
-/// A report in which every text that can come from an image or from a command line is this one.
+/// Makes a report in which every text that can come from an image or from a command line is this one.
 fn data(text: &str) -> Value {
     let finding = |part: &str, path: Option<&str>, document: Option<&str>| {
         json!({
@@ -77,7 +77,7 @@ fn report(text: &str) -> Report {
     read(&data(text))
 }
 
-/// A path as reports show it: what was left out of a search is named by one.
+/// Writes a path as reports show it: something that was left out of a search is named by its path.
 fn shown(path: &[u8]) -> String {
     let mut report = pscan::audit(&b""[..], &NEEDLES, &Options::default(), &mut |_| ControlFlow::Continue(()))
         .expect("a report on nothing");
@@ -85,7 +85,7 @@ fn shown(path: &[u8]) -> String {
     report.not_searched().last().and_then(pscan::NotSearched::member).expect("the path").to_owned()
 }
 
-/// What makes a format lose its way, and any other text.
+/// Makes text that could make a format lose its way, and any other text.
 fn hostile() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "\"",
@@ -115,7 +115,7 @@ fn hostile() -> impl Strategy<Value = String> {
     prop::collection::vec(any, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// The names of all tags, in order, as a parser that knows quoted attributes sees them.
+/// Lists the names of all tags, in order, as a parser that knows quoted attributes sees them.
 fn tags(html: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = html;

@@ -6,7 +6,8 @@ use pscan::{NeedleSetBuilder, Options, Report, audit};
 use psecret::{SecretName, UserSecret};
 use ptest::{Image, Layer, Oracle};
 
-/// The report on an image with a deleted file and a variable that hold a value, and what no report of it may hold.
+/// Makes the report on an image with a deleted file and a variable that hold a value, and the oracle of what no report
+/// of it may hold.
 fn leaking() -> (Report, Oracle) {
     let oracle = Oracle::new();
     let token = oracle.token("API_TOKEN");

@@ -1,5 +1,5 @@
-//! The command line as clap reads it. No other folder names clap or these structs: each has a `request`, which turns the flags
-//! into one of the types of [`crate::plan::request`].
+//! The command line as clap reads it. No other folder names clap or these structs: each has a `request`, which turns
+//! the flags into one of the types of [`crate::plan::request`].
 
 mod request;
 mod services;
@@ -18,12 +18,12 @@ pub(crate) use start::{RunArguments, StartArguments};
 #[derive(Debug, Parser)]
 #[command(name = "prun", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct CommandLine {
-    /// What to do.
+    /// The command to run.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What prun can do.
+/// The commands of prun.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start the app and its services, or update the ones that run
@@ -51,8 +51,8 @@ pub(crate) enum Command {
     Services(ServicesCommand),
     /// Show where the secrets of a project come from
     Secrets(pcli::secrets::LookArguments),
-    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host; you will be asked
-    /// again if an entry changes
+    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host; you will
+    /// be asked again if an entry changes
     Trust(pcli::secrets::TrustArguments),
     /// Check the setup and suggest fixes: engine, manifest, store, secrets, delivery; no value is shown
     Doctor(pcli::arguments::DoctorArguments),
@@ -64,7 +64,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whose exit codes this command ends with.
+    /// The program whose exit codes this command ends with: prun, or the command that prun runs.
     #[must_use]
     pub(crate) fn codes(&self) -> Codes {
         match self {

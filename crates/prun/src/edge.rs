@@ -1,5 +1,5 @@
-//! The edge of the program, which every command gets: two printers, the cancellation and the clock; and the ways in which
-//! a command can end.
+//! The edge of the program, which every command gets: two printers, the cancellation and the clock; and the ways in
+//! which a command can end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -81,14 +81,14 @@ pub(crate) fn confirm(name: &str, loss: &str) -> Result<(), RunError> {
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CommandEnd {
     /// With an exit code of prun.
     Exit(Exit),
     /// With the exit code of the command that prun ran.
     Command(u8),
 }
 
-impl From<Exit> for Outcome {
+impl From<Exit> for CommandEnd {
     fn from(exit: Exit) -> Self {
         Self::Exit(exit)
     }
@@ -97,9 +97,9 @@ impl From<Exit> for Outcome {
 /// The exit codes that a command ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codes {
-    /// Those of prun; each of them means one thing.
+    /// The exit codes of prun; each of them means one thing.
     Own,
-    /// Those of the command that prun ran, as with docker. Every failure of prun itself has the same code.
+    /// The exit codes of the command that prun ran, as with docker. Every failure of prun itself has the same code.
     OfCommand,
 }
 
@@ -108,7 +108,7 @@ pub(crate) enum Codes {
 pub(crate) enum Failure {
     /// An error.
     Error {
-        /// What went wrong.
+        /// The error itself.
         error: Box<RunError>,
         /// The printer whose redactor knew the values when it happened.
         printer: Option<Printer>,
@@ -120,7 +120,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// The same failure, to be printed behind the redactor of this edge: logs in an error may hold values.
+    /// Puts the failure behind the redactor of this edge: logs in an error may hold values.
     #[must_use]
     pub(crate) fn behind(self, edge: &Edge) -> Self {
         match self {

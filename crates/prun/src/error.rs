@@ -1,4 +1,4 @@
-//! What can go wrong between a command line and a running app.
+//! The errors between a command line and a running app.
 
 pub(crate) mod command;
 
@@ -110,7 +110,7 @@ pub(crate) enum RunError {
     Rotation {
         /// The service.
         service: String,
-        /// What the service does not do, as a verb with its object.
+        /// The thing that the service does not do, as a verb with its object.
         otherwise: &'static str,
         /// The end of its answer.
         tail: Vec<String>,

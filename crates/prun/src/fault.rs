@@ -1,7 +1,7 @@
 //! Points at which a test may kill the program, to prove that the next command finishes the work.
 //!
-//! They exist only in binaries that are built with the feature `faults`, and no such binary is released. In all others a
-//! point does nothing.
+//! They exist only in binaries that are built with the feature `faults`, and no such binary is released. In all others
+//! a point does nothing.
 
 /// Every point, in the order in which a rotation passes them.
 #[cfg(feature = "faults")]
@@ -19,7 +19,7 @@ pub(crate) const POINTS: [&str; 11] = [
     "rotation.finished",
 ];
 
-/// One of the [`POINTS`].
+/// Marks one of the [`POINTS`]: a test can have the process killed there.
 #[cfg(feature = "faults")]
 pub(crate) fn point(name: &str) {
     assert!(POINTS.contains(&name), "a point that is not on the list");
@@ -28,6 +28,6 @@ pub(crate) fn point(name: &str) {
     }
 }
 
-/// One of the points; nothing happens here.
+/// Marks one of the points; nothing happens here.
 #[cfg(not(feature = "faults"))]
 pub(crate) fn point(_: &str) {}

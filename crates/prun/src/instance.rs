@@ -145,8 +145,8 @@ impl Recipe<'_> {
         }
     }
 
-    /// Returns the variables that the engine itself sets, and shows to everyone who may use it: public configuration. With
-    /// `deliver = "env"` these are all variables, because the user chose that.
+    /// Returns the variables that the engine itself sets, and shows to everyone who may use it: public configuration.
+    /// With `deliver = "env"` these are all variables, because the user chose that.
     fn environment(&self) -> Vec<String> {
         let variables = self.generation.variables.iter();
         match self.plan.deliver() {
@@ -163,8 +163,8 @@ impl Recipe<'_> {
         }
     }
 
-    /// Makes the files from which instances read their values. They are readable for the app's user `owner`, or for every
-    /// user in the container if that user is not known.
+    /// Makes the files from which instances read their values. They are readable for the app's user `owner`, or for
+    /// every user in the container if that user is not known.
     #[must_use]
     pub(crate) fn files(&self, owner: Option<u32>) -> Files {
         let mut files = Files { environment: Zeroizing::default(), single: Vec::new(), init: Vec::new(), owner };
@@ -289,8 +289,8 @@ fn wrap(check: HealthConfig, shell: Option<&[String]>) -> Option<HealthConfig> {
     Some(HealthConfig { test: Some(wrapped), ..check })
 }
 
-/// Finds the user id that `--user` or the image's USER stands for. `None` means that it is not known, so that every user in the
-/// container must be able to read the values.
+/// Finds the user id that `--user` or the image's USER stands for. `None` means that it is not known, so that every
+/// user in the container must be able to read the values.
 ///
 /// A name is looked up in the container's own `/etc/passwd`.
 pub(crate) async fn owner(host: &Engine, plan: &Plan, image: &ImageInspect, container: &str) -> Option<u32> {

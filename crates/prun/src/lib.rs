@@ -8,9 +8,10 @@
 //! sealed. Each `instance` is started through the entrypoint and looked at until it is healthy; then the generation
 //! before it goes. `engine` does what all of this asks of Docker.
 //!
-//! **Where bytes leave.** Into the tmpfs volumes of services and instances, into the sealed state, and, when somebody asks
-//! for it, one value on standard output (`commands::show`). Each of these ways is a numbered door (`docs/doors.md`); no
-//! value reaches the engine's API in any other way. Errors leave through `tell`, which chooses the exit code.
+//! **Where bytes leave.** Into the tmpfs volumes of services and instances, into the sealed state, and, when somebody
+//! asks for it, one value on standard output (`commands::show`). Each of these ways is a numbered door
+//! (`docs/doors.md`); no value reaches the engine's API in any other way. Errors leave through `tell`, which chooses
+//! the exit code.
 //!
 //! ```
 //! use std::process::ExitCode;
@@ -41,7 +42,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use command::{Command, CommandLine};
 use commands::{doctor, exec, logs, resume, services, show, start, stop};
-use edge::{Edge, Failure, Outcome};
+use edge::{CommandEnd, Edge, Failure};
 use pcli::resolve::Purpose;
 use pscreen::stage::Stage;
 use pscreen::{Ending, Exit};
@@ -72,14 +73,14 @@ where
 async fn run_on(Stage { stderr, stdout, cancellation }: Stage, command: &Command) -> ExitCode {
     let edge = Edge { stderr, stdout, cancellation };
     match outcome(command, &edge).await {
-        Ok(Outcome::Exit(Exit::Done)) if edge.stdout.is_closed() => Exit::Ended(Ending::ReaderGone).into(),
-        Ok(Outcome::Exit(exit)) => exit.into(),
-        Ok(Outcome::Command(code)) => code.into(),
+        Ok(CommandEnd::Exit(Exit::Done)) if edge.stdout.is_closed() => Exit::Ended(Ending::ReaderGone).into(),
+        Ok(CommandEnd::Exit(exit)) => exit.into(),
+        Ok(CommandEnd::Command(code)) => code.into(),
         Err(failure) => tell::report(&failure, &edge.stderr, command.codes()),
     }
 }
 
-async fn outcome(command: &Command, edge: &Edge) -> Result<Outcome, Failure> {
+async fn outcome(command: &Command, edge: &Edge) -> Result<CommandEnd, Failure> {
     // Relative paths among the flags of a start begin here.
     let here = std::path::absolute(".").unwrap_or_default();
     Ok(match command {
@@ -97,6 +98,6 @@ async fn outcome(command: &Command, edge: &Edge) -> Result<Outcome, Failure> {
         Command::Secrets(arguments) => pcli::secrets::look(arguments, &edge.desk())?.into(),
         Command::Trust(arguments) => pcli::secrets::trust(arguments, &edge.desk())?.into(),
         Command::Doctor(arguments) => doctor::run(&arguments.request(Purpose::Run), edge).await?.into(),
-        Command::Completions { .. } => Outcome::Exit(Exit::Done),
+        Command::Completions { .. } => CommandEnd::Exit(Exit::Done),
     })
 }

@@ -57,8 +57,8 @@ impl Role {
     }
 }
 
-/// A project's name and owner, from which all its names in the engine follow. Services have names without dots, so names
-/// with dots are never those of a service.
+/// A project's name and owner, from which all its names in the engine follow. Services have names without dots, so
+/// names with dots are never those of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Project {
     name: String,
@@ -66,13 +66,13 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// Names a project and the mark of its state.
+    /// Makes the names of a project with this name and this mark of its state.
     #[must_use]
     pub(crate) fn new(name: &str, owner: &str) -> Self {
         Self { name: name.to_owned(), owner: owner.to_owned() }
     }
 
-    /// Its name.
+    /// The project's name.
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -102,31 +102,31 @@ impl Project {
         format!("{}.ports", self.name)
     }
 
-    /// A service's container, and the volume with its data.
+    /// Names a service's container, and the volume with its data.
     #[must_use]
     pub(crate) fn service(&self, service: &str) -> String {
         format!("{}-{service}", self.name)
     }
 
-    /// The volume with the values of a service, and its holder.
+    /// Names the volume with the values of a service, and its holder.
     #[must_use]
     pub(crate) fn service_values(&self, service: &str) -> String {
         format!("{}-{service}.values", self.name)
     }
 
-    /// The volume with the values of a generation, and its holder.
+    /// Names the volume with the values of a generation, and its holder.
     #[must_use]
     pub(crate) fn values(&self, generation: u64) -> String {
         format!("{}.{generation}.values", self.name)
     }
 
-    /// An instance; also its host name on the project's network.
+    /// Names an instance; the name is also its host name on the project's network.
     #[must_use]
     pub(crate) fn instance(&self, generation: u64, instance: u32) -> String {
         format!("{}.{generation}.{instance}", self.name)
     }
 
-    /// A container of `prun run` or `prun init`.
+    /// Names a container of `prun run` or `prun init`.
     #[must_use]
     pub(crate) fn one_off(&self, number: u32) -> String {
         format!("{}.run.{number}", self.name)
@@ -138,7 +138,7 @@ impl Project {
         name.strip_prefix(&self.name).is_some_and(|rest| rest.starts_with(".run."))
     }
 
-    /// A volume of the app's own.
+    /// Names a volume of the app's own.
     #[must_use]
     pub(crate) fn data(&self, volume: &str) -> String {
         format!("{}_{volume}", self.name)

@@ -42,7 +42,7 @@ pub(crate) struct Plan {
     replicas: u32,
     /// The published ports.
     ports: Vec<Port>,
-    /// What docker's own flags say about the container.
+    /// The container's settings by docker's own flags.
     container: ContainerFlags,
     /// The folder in which the host paths of the manifest's volumes begin.
     folder: PathBuf,
@@ -57,15 +57,15 @@ pub(crate) struct Plan {
 /// A service of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedService {
-    /// Its name.
+    /// The service's name.
     pub(crate) name: String,
-    /// Its kind.
+    /// The service's kind.
     pub(crate) kind: ServiceKind,
     /// The image, if the user chose one.
     pub(crate) image: Option<String>,
     /// The database's name, if the user chose one.
     pub(crate) database: Option<String>,
-    /// Whether it fills the standard variables of its kind.
+    /// Whether the service fills the standard variables of its kind.
     pub(crate) primary: bool,
     /// Further sets of variables that it fills.
     pub(crate) sets: Vec<VariableSet>,
@@ -236,7 +236,7 @@ impl Plan {
         &self.ports
     }
 
-    /// What docker's own flags say about the container.
+    /// The container's settings by docker's own flags.
     #[must_use]
     pub(crate) fn container(&self) -> &ContainerFlags {
         &self.container

@@ -27,9 +27,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 /// The effect of a start on a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// None: it was running.
+    /// Nothing was done: the container was running.
     Running,
-    /// It was started, or created anew because its configuration changed.
+    /// The container was started, or created anew because its configuration changed.
     Created,
 }
 
@@ -156,8 +156,8 @@ fn data_directory(service: &ServiceRecord, image: &ImageInspect) -> String {
     }
 }
 
-/// Computes the digest of the container's configuration. The credential is not part of it, because its files are written anew
-/// each time.
+/// Computes the digest of the container's configuration. The credential is not part of it, because its files are
+/// written anew each time.
 fn configuration(
     ledger: &Ledger,
     service: &ServiceRecord,
@@ -188,8 +188,8 @@ pub(crate) async fn stop(host: &Engine, project: &Project, service: &str) -> Res
 
 /// Waits until a login with the service's credential works, over the network.
 ///
-/// The first time, the app's role is created. Data that accepted a credential once never gets another: if it refuses the
-/// credential later, that is an error.
+/// The first time, the app's role is created. Data that accepted a credential once never gets another: if it refuses
+/// the credential later, that is an error.
 ///
 /// # Errors
 ///
@@ -258,7 +258,8 @@ async fn look(
 ) -> Result<(), RunError> {
     let Some(state) = containers::inspect(host, project, container).await? else { return Ok(()) };
     let restarts = state.restart_count.unwrap_or(0);
-    // While the container runs, the engine reports the code 0. The container's own code is there once it has ended again.
+    // While the container runs, the engine reports the code 0. The container's own code is there once it has ended
+    // again.
     if restarts - *before.get_or_insert(restarts) >= 2 && !containers::is_running(&state) {
         let code = state.state.as_ref().and_then(|state| state.exit_code).unwrap_or(-1);
         let tail = containers::tail(host, container).await;

@@ -74,8 +74,8 @@ impl State {
         sealed.map(|sealed| Generation::open(&sealed)).transpose()
     }
 
-    /// Takes the project's lock, because only one command at a time may change a project. The holder of the lock is named
-    /// during a wait, and the wait can be cancelled.
+    /// Takes the project's lock, because only one command at a time may change a project. The holder of the lock is
+    /// named during a wait, and the wait can be cancelled.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! The matcher alone: a stream of what images hold, searched for 20 and for 1,000 secrets.
 //!
-//! `cargo bench -p pscan`. With `PBUILD_BENCH_FILE` the stream is that file's beginning, such as a layer of the image that
-//! `scripts/bench image` makes.
+//! `cargo bench -p pscan`. With `PBUILD_BENCH_FILE` the stream is that file's beginning, such as a layer of the image
+//! that `scripts/bench image` makes.
 
 use std::hint::black_box;
 use std::io::Read as _;
@@ -16,7 +16,7 @@ const LENGTH: u64 = 256 << 20;
 /// How much of it arrives at once.
 const CHUNK: usize = 256 << 10;
 
-/// Numbers that are the same in each run.
+/// Makes numbers that are the same in each run.
 fn numbers(mut state: u64) -> impl Iterator<Item = u64> {
     std::iter::repeat_with(move || {
         state ^= state << 13;
@@ -26,7 +26,7 @@ fn numbers(mut state: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// Secrets of 32 letters and digits.
+/// Makes secrets of 32 letters and digits.
 fn needles(count: u64) -> NeedleSet {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let add = |builder: NeedleSetBuilder, nth: u64| {
@@ -37,7 +37,7 @@ fn needles(count: u64) -> NeedleSet {
     (1..=count).fold(NeedleSetBuilder::new(), add).build().expect("so many fit")
 }
 
-/// Text, code, padding and noise, or a file's beginning.
+/// Makes text, code, padding and noise, or takes a file's beginning.
 fn stream() -> Vec<u8> {
     if let Some(path) = std::env::var_os("PBUILD_BENCH_FILE") {
         let file = std::fs::File::open(path).expect("PBUILD_BENCH_FILE is readable");

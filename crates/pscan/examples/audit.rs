@@ -3,8 +3,8 @@
 //!
 //! usage: audit [--digests] [--flat] FILE IMAGE, with `NAME=value` on each line of FILE
 //!
-//! Ends with 0 when the image was searched wholly and is clean. With `--flat` nothing inside of layers is opened, as by tools
-//! that look at bytes alone, and what was not opened is no fault.
+//! Ends with 0 when the image was searched wholly and is clean. With `--flat` nothing inside of layers is opened, as by
+//! tools that look at bytes alone, and what was not opened is no fault.
 
 use std::error::Error;
 use std::fs::File;

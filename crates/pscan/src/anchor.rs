@@ -31,13 +31,13 @@ pub(crate) struct Piece {
 /// The windows by which a pattern is found.
 #[derive(Default)]
 pub(crate) struct Anchors {
-    /// Whether they find it where it is written as it is; if not, that is for the automaton.
+    /// Whether the windows find the value where it is written as it is; if not, the automaton does.
     pub(crate) find_plain: bool,
     pub(crate) wide: Vec<Window>,
     pub(crate) narrow: Vec<Window>,
 }
 
-/// The windows of a pattern. Of one that may be written with escapes, `texts` are some that spell it.
+/// Finds the windows of a pattern. For a pattern that may be written with escapes, `texts` are some that spell it.
 pub(crate) fn of(pattern: &Pattern, texts: &[Pattern]) -> Anchors {
     if pattern.layout() == Layout::Spelled {
         return spelled::anchors(pattern.bytes(), texts);
@@ -51,12 +51,12 @@ pub(crate) fn of(pattern: &Pattern, texts: &[Pattern]) -> Anchors {
     }
 }
 
-/// Every window of `WIDTH` bytes of the pattern's most telling span: one of them lies at a multiple of `WIDTH` in
-/// whatever text holds the span. `None` when the pattern is too short for that, or everywhere the same.
+/// Makes every window of `WIDTH` bytes of the pattern's most telling span: one of them lies at a multiple of `WIDTH` in
+/// any text that holds the span. `None` when the pattern is too short for that, or everywhere the same.
 ///
-/// An exact text holds every span, and the smallest will do. A wrapped one may be broken once within any `2 * WIDTH - 1`
-/// characters; of twice as many it holds those before the break, or those behind it. A pattern that is too short for
-/// that is looked for where no line breaks within it, with the narrowest windows.
+/// An exact text holds every span, and the smallest will do. A wrapped one may be broken once within any
+/// `2 * WIDTH - 1` characters; of twice as many it holds those before the break, or those behind it. A pattern that is
+/// too short for that is looked for where no line breaks within it, with the narrowest windows.
 fn windows<const WIDTH: usize>(pattern: &Pattern) -> Option<Vec<Window>> {
     let smallest = 2 * WIDTH - 1;
     let head = &pattern.bytes()[..pattern.bytes().len().min(LONGEST_HEAD)];
@@ -89,7 +89,7 @@ fn windows<const WIDTH: usize>(pattern: &Pattern) -> Option<Vec<Window>> {
     Some(windows)
 }
 
-/// The longest piece without a line end, for a search that looks at every byte.
+/// Finds the longest piece without a line end, for a search that looks at every byte.
 pub(crate) fn run(pattern: &Pattern) -> Piece {
     let head = &pattern.bytes()[..pattern.bytes().len().min(LONGEST_HEAD)];
     let begin = |line: &[u8]| line.as_ptr().addr() - head.as_ptr().addr();
@@ -101,8 +101,8 @@ pub(crate) fn run(pattern: &Pattern) -> Piece {
     Piece { bytes: line.to_vec(), character: begin(line) }
 }
 
-/// The span with the most different bytes, the one nearest to the middle of several: what values have in common, such
-/// as the prefixes of tokens, stands at their ends. Characters that texts escape make a span less telling.
+/// Finds the span with the most different bytes, the one nearest to the middle of several: the common part of values,
+/// such as the prefix of a token, stands at their ends. Characters that texts escape make a span less telling.
 fn most_telling(head: &[u8], length: usize, layout: Layout) -> Option<(usize, usize)> {
     let spans = head.len().checked_sub(length)? + 1;
     let mut seen = Seen { times: [0; 256], variety: 0, layout };

@@ -32,7 +32,7 @@ pub struct Options {
     pub subject: Option<String>,
     /// How its bytes are reached, for the report: `archive`, `the engine's own files`.
     pub way: Option<String>,
-    /// What earlier audits searched.
+    /// The memory of layers that earlier audits searched.
     pub memory: Option<Arc<dyn Memory>>,
 }
 
@@ -91,18 +91,19 @@ pub fn audit_loose(
     audit_any(Bytes::Loose(blobs), needles, options, progress)
 }
 
-/// What an image is read from.
+/// The source of an image's bytes.
 enum Bytes<'a> {
     Archive(&'a mut dyn Read),
     File(File),
     Loose(Vec<LooseBlob>),
 }
 
-/// What earlier audits searched for the same needles. Only clean layers are kept: one with a finding is searched anew.
+/// The memory of layers that earlier audits searched for the same needles. Only clean layers are kept: one with a
+/// finding is searched anew.
 ///
 /// Whoever implements it keeps apart what was searched for other needles or by another version of the search.
 pub trait Memory: fmt::Debug + Send + Sync {
-    /// The layer with this digest, if it was searched whole and nothing was found in it.
+    /// Recalls the layer with this digest, if it was searched whole and nothing was found in it.
     fn recall(&self, digest: &Digest) -> Option<Remembered>;
 
     /// Keeps a layer that was.
@@ -120,7 +121,8 @@ fn recalled(blob: LooseBlob, memory: Option<&dyn Memory>) -> LooseBlob {
     }
 }
 
-/// Keeps the layers that are clean, under digests that the store vouched for or that were computed while they were read.
+/// Keeps the layers that are clean, under digests that the store vouched for or that were computed while they were
+/// read.
 fn remember(memory: &dyn Memory, contents: &Contents, sightings: &[Sighting], vouched: &HashMap<String, Digest>) {
     let seen: HashSet<BlobId> = sightings.iter().map(|sighting| sighting.blob).collect();
     let broken: Option<HashSet<BlobId>> = contents.problems().iter().map(pimage::Problem::blob).collect();
@@ -137,7 +139,7 @@ fn remember(memory: &dyn Memory, contents: &Contents, sightings: &[Sighting], vo
     }
 }
 
-/// What was read and seen.
+/// The results of a search: the contents that were read, and the sightings.
 struct Searched {
     contents: Contents,
     sightings: Vec<Sighting>,
@@ -146,7 +148,8 @@ struct Searched {
     bytes: u64,
 }
 
-/// One compiled body for all sources, and it is compiled here, where development builds are optimized.
+/// Audits a source of any kind. One compiled body serves all sources, and it is compiled here, where development builds
+/// are optimized.
 fn audit_any(
     source: Bytes<'_>,
     needles: &NeedleSet,
@@ -219,13 +222,13 @@ fn audit_any(
     })
 }
 
-/// What nothing was searched for, though it should have been.
+/// Lists the secrets and parts that nothing was searched for, though it should have been.
 fn not_searched(needles: &NeedleSet) -> impl Iterator<Item = NotSearched> {
     let told = |why: &String| NotSearched { layer: None, member: None, why: why.clone() };
     needles.incomplete().iter().map(told)
 }
 
-/// Each problem with the layer it concerns.
+/// Describes each problem, with the layer that it concerns.
 fn told(needles: &NeedleSet, contents: &Contents, problems: &[Problem]) -> Vec<NotSearched> {
     let told = problems.iter().map(|problem| {
         let layer = problem.blob().and_then(|blob| contents.uses(blob).first()).map(|(_, layer)| layer + 1);
@@ -243,7 +246,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// What was seen in streams. Documents are searched again, for their pointers.
+    /// Adds the sightings in streams. Documents are searched again, for their pointers.
     fn layers(&mut self, sightings: &[Sighting]) {
         for sighting in sightings {
             let is_document = self.contents.blob(sighting.blob).document().is_some();
@@ -282,7 +285,7 @@ impl Writer<'_> {
         }
     }
 
-    /// One finding for each layer that a blob is, or one if it is none.
+    /// Adds one finding for each layer that a blob is, or one if it is no layer.
     fn everywhere(&mut self, blob: BlobId, seen: &Seen<'_>) {
         let uses = self.contents.uses(blob);
         let mut new = self.finding(seen.needle, seen.place.clone(), seen.times);
@@ -343,7 +346,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The platform, where there are several.
+    /// Names the platform of an image, where there are several.
     fn image_name(&self, image: usize) -> Option<String> {
         let images = self.contents.images();
         let several = images.iter().filter(|image| image.kind() == Kind::Image).count() > 1;
@@ -440,7 +443,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The needles in bytes, ordered by where they begin.
+    /// Searches bytes and adds the needles in them, ordered by where they begin.
     fn search(&self, bytes: &[u8], found: &mut Vec<(usize, u64)>) {
         let mut searcher = Searcher::new(self.needles);
         searcher.push(bytes, &mut |hit| found.push((hit.needle, hit.start())));
@@ -448,7 +451,7 @@ impl Writer<'_> {
         found.sort_by_key(|(_, start)| *start);
     }
 
-    /// What a document is to which image.
+    /// Names a document, with the image that it belongs to.
     fn document_name(&self, id: BlobId) -> (String, Option<usize>) {
         let images = self.contents.images();
         for (at, image) in images.iter().enumerate() {
@@ -470,7 +473,7 @@ impl Writer<'_> {
         (name, None)
     }
 
-    /// The instruction of a line of history.
+    /// Returns the instruction of a line of history.
     fn history_line(&self, id: BlobId, line: usize) -> Option<String> {
         let document: serde_json::Value = serde_json::from_slice(self.contents.blob(id).document()?).ok()?;
         let created_by = document.get("history")?.get(line)?.get("created_by")?.as_str()?;

@@ -11,7 +11,7 @@ use crate::filter::Anchor;
 pub(crate) struct Automaton {
     nfa: NFA,
     start: StateID,
-    /// Of each piece, where it lies in its needle.
+    /// For each piece, where it lies in its needle.
     anchors: Vec<Anchor>,
     lengths: Vec<usize>,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Automaton {
 pub(crate) struct State(StateID);
 
 impl Automaton {
-    /// `None` when the pieces need more states than there can be.
+    /// Builds the automaton; `None` when the pieces need more states than there can be.
     pub(crate) fn new(pieces: &[(usize, Piece)]) -> Option<Self> {
         let bytes = pieces.iter().map(|(_, piece)| piece.bytes.as_slice());
         let nfa = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(bytes).ok()?;

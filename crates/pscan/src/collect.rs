@@ -14,7 +14,7 @@ use crate::show;
 const MOST_SIGHTINGS: usize = 10_000;
 /// Spots of one secret that a later hit may still enlarge: more than the longest keys have lines.
 const MOST_OPEN: usize = 1024;
-/// Of a path so much is kept: that of Linux (`PATH_MAX`).
+/// The longest path that is kept: as long as Linux allows (`PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
 
 /// How far the order of hits may differ from that of their ends in the stream.
@@ -39,7 +39,7 @@ pub(crate) struct Sighting {
     pub(crate) times: u64,
 }
 
-/// What a header named, or what a stream was unpacked from.
+/// Something that a header named, or that a stream was unpacked from.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
     /// The file in the layer.
@@ -53,7 +53,7 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// The file and the members inside of it, fit to be shown.
+    /// Shows the file and the members inside of it.
     pub(crate) fn shown(&self, redactor: &Redactor) -> String {
         let Self { path, inside, .. } = self;
         match (path.is_empty(), inside.is_empty()) {
@@ -85,7 +85,7 @@ pub(crate) struct Collector<'n, W> {
     found: Found,
 }
 
-/// What was seen so far.
+/// The sightings so far.
 #[derive(Default)]
 struct Found {
     sightings: Vec<Sighting>,
@@ -101,8 +101,8 @@ struct Track<'n> {
     level: usize,
     /// How many bytes were shown.
     shown: u64,
-    /// What was named, in order, as far back as a hit may still begin. A hit is told behind its end, when the reader may
-    /// have named what follows.
+    /// What was named, in order, as far back as a hit may still begin. A hit is told behind its end, when the reader
+    /// may have named what follows.
     named: VecDeque<Named>,
     /// The longest needle of each secret that was seen.
     reach: HashMap<usize, u64>,
@@ -125,15 +125,15 @@ impl<'n, W: FnMut(u64) -> ControlFlow<()>> Collector<'n, W> {
         self.bytes
     }
 
-    /// What was seen, and how many times more.
+    /// Takes the sightings, and how many more there were.
     pub(crate) fn take(&mut self) -> (Vec<Sighting>, u64) {
         let Found { sightings, not_kept } = std::mem::take(&mut self.found);
         (innermost(self.needles, sightings), not_kept)
     }
 }
 
-/// What is seen in a packed stream is often seen in its packed bytes too, because packers leave short texts as they are:
-/// that is one leak, and the innermost place tells it best.
+/// Drops sightings in packed bytes that were seen in the unpacked stream too. Packers leave short texts as they are, so
+/// one leak is seen twice, and the innermost place tells it best.
 fn innermost(needles: &NeedleSet, sightings: Vec<Sighting>) -> Vec<Sighting> {
     let key = |sighting: &Sighting| {
         let path = sighting.entry.as_ref().map(|entry| entry.path.clone()).unwrap_or_default();
@@ -216,8 +216,8 @@ impl Track<'_> {
         }
     }
 
-    /// A spot is final, and waits for what it belongs to to be named: that may be a member of an archive that begins
-    /// within the current entry.
+    /// Keeps a final spot until its member is named: that may be a member of an archive that begins within the current
+    /// entry.
     fn close(&mut self, spot: Spot, found: &mut Found) {
         if self.waiting.len() == MOST_WAITING
             && let Some((_, oldest)) = self.waiting.pop_first()
@@ -227,7 +227,7 @@ impl Track<'_> {
         self.waiting.insert((spot.start, spot.needle), spot);
     }
 
-    /// What an offset belongs to.
+    /// Finds the entry that an offset belongs to.
     fn entry_of(&self, at: u64) -> Option<&Named> {
         let later = self.named.partition_point(|named| named.header_at <= at);
         later.checked_sub(1).and_then(|nth| self.named.get(nth))

@@ -9,7 +9,7 @@ pub(crate) struct Token<'a> {
     /// Where it lies in the document, quotes left out.
     pub(crate) start: usize,
     pub(crate) end: usize,
-    /// What it means, where that is not what is written.
+    /// The decoded text, where it differs from the written one.
     pub(crate) decoded: Option<Vec<u8>>,
     /// The way to it; for a key, to its value.
     pub(crate) pointer: &'a Pointer,
@@ -48,7 +48,7 @@ impl Pointer {
         out
     }
 
-    /// The index of the step, if it is one of a list.
+    /// Returns the index of the step, if the step is one of a list.
     pub(crate) fn index(&self, step: usize) -> Option<usize> {
         match self.steps.get(step)? {
             Step::Index(index) => usize::try_from(*index).ok(),
@@ -117,7 +117,7 @@ pub(crate) fn tokens(bytes: &[u8], each: &mut dyn FnMut(&Token<'_>)) {
     }
 }
 
-/// The index of the quote that ends a string.
+/// Finds the quote that ends a string.
 fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match bytes.get(at)? {
@@ -128,7 +128,7 @@ fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// What a string means. Escapes that are none stay as they are written.
+/// Decodes a string. Escapes that are none stay as they are written.
 fn decode(written: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(written.len());
     let mut rest = written;
@@ -160,7 +160,7 @@ fn decode(written: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The character of `uXXXX`, or of a surrogate pair `uXXXX\uXXXX`, and its length.
+/// Decodes `uXXXX`, or a surrogate pair `uXXXX\uXXXX`, and returns the character with its length.
 fn unicode(rest: &[u8]) -> Option<(char, usize)> {
     let unit = |bytes: &[u8]| {
         let digits = bytes.strip_prefix(b"u")?.get(..4)?;

@@ -1,7 +1,7 @@
 //! Base64 of a text that may spell a value with escapes: JSON in a Kubernetes secret, a cookie, a token.
 //!
-//! Such base64 differs from that of the value itself wherever a character is escaped, so it is looked for by a piece that
-//! nobody escapes. From there it is decoded to both sides, and what it says is compared.
+//! Such base64 differs from that of the value itself wherever a character is escaped, so it is looked for by a piece
+//! that nobody escapes. From there it is decoded to both sides, and what it says is compared.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -18,7 +18,7 @@ pub(crate) const LONGEST_HEAD: usize = 512;
 /// The shortest piece: in every alignment it has a span of seven characters of its own.
 const SHORTEST_PIECE: usize = 7;
 
-/// So many characters are decoded on each side at most, four times what a value of some hundred bytes has.
+/// The most characters that are decoded on each side: four times what a value of some hundred bytes has.
 const MOST_DECODED: usize = 4096;
 
 /// A value, and where in it a piece of base64 lies. Wiped when dropped.
@@ -31,7 +31,7 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// The piece of a value in each alignment and alphabet, and what it belongs to.
+    /// Makes the piece of a value in each alignment and alphabet, with the encoding that it belongs to.
     pub(crate) fn all(value: &[u8]) -> Vec<(Zeroizing<Vec<u8>>, Self)> {
         let letters = longest_run(value, u8::is_ascii_alphanumeric);
         let Some((piece, run)) = letters.or_else(|| longest_run(value, is_rarely_escaped)) else { return Vec::new() };
@@ -48,7 +48,7 @@ impl Encoded {
         all
     }
 
-    /// What it seeks.
+    /// A key that is the same for two that seek the same.
     pub(crate) fn key(&self) -> (&[u8], usize, usize) {
         (&self.value, self.piece, self.alignment)
     }
@@ -61,7 +61,7 @@ impl Encoded {
         Some(Place { at, ..from })
     }
 
-    /// Compares what begins with the piece, of which a character lies at a place.
+    /// Compares the text from the piece on; a character of the piece lies at a place.
     pub(crate) fn forward(&self, text: &[u8], from: Place, rest: Rest) -> Reach {
         let Some(decoded) = self.decode(text, from, rest) else { return Reach::Difference };
         let rest = if decoded.goes_on { Rest::MayFollow } else { Rest::Over };
@@ -135,11 +135,11 @@ struct Decoded {
     places: Vec<usize>,
     /// Where the piece begins in the bytes.
     piece: usize,
-    /// Whether more text may have more of it.
+    /// Whether more text may have more of the piece.
     goes_on: bool,
 }
 
-/// What is cut out of longer base64 ends anywhere.
+/// A piece that is cut out of longer base64 ends anywhere.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -147,7 +147,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// The longest run of such bytes and where it begins, if it is long enough.
+/// Finds the longest run of such bytes and where it begins, if it is long enough.
 fn longest_run(value: &[u8], is_of_it: fn(&u8) -> bool) -> Option<(usize, &[u8])> {
     let head = &value[..value.len().min(LONGEST_HEAD)];
     let run = head.split(|byte| !is_of_it(byte)).max_by_key(|run| run.len())?;
@@ -159,12 +159,12 @@ fn is_rarely_escaped(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.~:,;@!*()?[]{}| ".contains(byte)
 }
 
-/// The first character that has no foreign bits when so many bytes stand before a piece in its group.
+/// Returns the first character that has no foreign bits when so many bytes stand before a piece in its group.
 fn first_of(alignment: usize) -> usize {
     (8 * alignment).div_ceil(6)
 }
 
-/// A character of either alphabet in the standard one.
+/// Translates a character of either alphabet into the standard one.
 fn standard(character: u8) -> Option<u8> {
     match character {
         b'-' => Some(b'+'),

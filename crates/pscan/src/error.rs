@@ -1,4 +1,4 @@
-//! What keeps a search from taking place. Something found is no error.
+//! The errors that keep a search from taking place. A finding is no error.
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]

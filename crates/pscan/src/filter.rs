@@ -2,8 +2,8 @@
 //!
 //! A span of 15 bytes holds eight consecutive windows of 8 bytes, and wherever it stands, exactly one of them begins at
 //! a multiple of eight. So it is enough to look at those positions: each window's hash picks a word and two bits in it,
-//! and only where both are set is the window looked up. Spans of 7 to 14 bytes go the same way in steps of four. A needle
-//! more costs memory and hardly any time, which an automaton over thousands of needles cannot offer.
+//! and only where both are set is the window looked up. Spans of 7 to 14 bytes go the same way in steps of four. A
+//! needle more costs memory and hardly any time, which an automaton over thousands of needles cannot offer.
 
 mod kernel;
 mod window;
@@ -13,9 +13,9 @@ use kernel::Map;
 pub(crate) use kernel::window;
 pub(crate) use window::Window;
 
-/// The fewest and the most bits of a map: 512 bytes to 2 MiB, so that it stays in the processor's cache. A window has 64
-/// bits as long as there are so many; past 262,144 windows (a few hundred secrets) it has fewer, and chance hits, each of
-/// them a cache miss, cost more than the larger map does.
+/// The fewest and the most bits of a map: 512 bytes to 2 MiB, so that it stays in the processor's cache. A window has
+/// 64 bits as long as there are so many; past 262,144 windows (a few hundred secrets) it has fewer, and chance hits,
+/// each of them a cache miss, cost more than the larger map does.
 const BITS: (u32, u32) = (12, 24);
 
 /// Windows of needles, `WIDTH` bytes long, looked at in steps of `WIDTH`.
@@ -73,8 +73,8 @@ impl<const WIDTH: usize> Filter<WIDTH> {
         }
     }
 
-    /// Looks at every window that begins in `bytes[from..to]`, both multiples of eight, as far as there are bytes, and
-    /// calls `found` with what each may be a part of and the index where it begins.
+    /// Looks at every window that begins in `bytes[from..to]`, both multiples of eight, as far as there are bytes.
+    /// `found` gets the anchor that a window may be part of, and the index where the window begins.
     pub(crate) fn scan(&self, bytes: &[u8], from: usize, to: usize, found: &mut dyn FnMut(Anchor, usize)) {
         if let Some(map) = &self.map {
             map.scan::<WIDTH>(&bytes[from..to], &mut |at| self.look_up(bytes, from + at, found));

@@ -55,7 +55,7 @@ pub enum Place {
     },
     /// Between two files of a layer, behind the last, or in something that is no tar.
     Bytes {
-        /// What it is, or the last file before it.
+        /// The thing that holds the bytes where that is no tar, else the last file before them.
         after: Option<String>,
         /// The offset in the unpacked bytes.
         offset: u64,
@@ -131,7 +131,7 @@ impl Place {
         }
     }
 
-    /// What kind of place it is, in the word of the JSON contract.
+    /// The kind of the place, in the word of the JSON contract.
     #[must_use]
     pub fn machine_name(&self) -> &'static str {
         match self {
@@ -254,7 +254,7 @@ impl Finding {
     }
 }
 
-/// A secret, and which part of it.
+/// Names a secret and its part.
 pub(crate) fn label(secret: &SecretName, part: Option<&str>) -> String {
     match part {
         Some(part) => format!("{secret}, part {part}"),

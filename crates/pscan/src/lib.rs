@@ -2,9 +2,9 @@
 //!
 //! Secrets enter as [`psecret::UserSecret`]s into a [`NeedleSet`], which knows every form of each. Bytes enter through
 //! [`audit()`], from an image archive, or through a [`Searcher`], from anywhere, however they are cut into chunks. What
-//! leaves is a [`Report`]: the place, the form and the layer of each secret that was seen, the instruction that wrote it,
-//! and whatever was not searched. No report holds a value, or bytes around one; paths and instructions are redacted. The
-//! scanner in the builder sends a report as JSON ([`Report::to_json`]), and its caller reads it back
+//! leaves is a [`Report`]: the place, the form and the layer of each secret that was seen, the instruction that wrote
+//! it, and whatever was not searched. No report holds a value, or bytes around one; paths and instructions are
+//! redacted. The scanner in the builder sends a report as JSON ([`Report::to_json`]), and its caller reads it back
 //! ([`Report::from_json`]). How a report looks to people is no matter of this crate.
 //!
 //! ```

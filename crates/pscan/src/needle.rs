@@ -1,4 +1,4 @@
-//! What is searched for.
+//! The needles that are searched for.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,12 +21,12 @@ pub struct NeedleSetBuilder {
     subjects: Subjects,
     shapes: Vec<(usize, bool, Vec<Shape>)>,
     unsearched: Vec<Unsearched>,
-    /// What was not searched for although it should be, in words.
+    /// Secrets and parts that were not searched for although they should be, in words.
     incomplete: Vec<String>,
     redactor: RedactorBuilder,
 }
 
-/// Who is searched for: secrets, and parts of them.
+/// The secrets and parts that are searched for.
 #[derive(Default)]
 struct Subjects {
     names: Vec<SecretName>,
@@ -148,7 +148,7 @@ impl NeedleSetBuilder {
             set.narrow.add(index, &narrow);
             set.needles.push(Needle { form, owner, whole_token: weak, pattern });
         }
-        // What is seen in a form that no pattern has is told by a needle that nothing seeks.
+        // A hit in a form that has no pattern is reported by a needle that nothing seeks.
         set.told = set.needles.len();
         for owner in 0..set.owners.len() {
             let whole_token =
@@ -167,7 +167,7 @@ impl NeedleSetBuilder {
         Ok(set)
     }
 
-    /// The same on a certain engine of those that are [available](Engine::available), to compare them.
+    /// Builds the set for one of the [available](Engine::available) engines, to compare them.
     ///
     /// # Errors
     ///
@@ -176,14 +176,14 @@ impl NeedleSetBuilder {
         self.build_with(Engines::Filters(engine))
     }
 
-    /// The same search by other means, to compare them.
+    /// Builds the set for other means of search, to compare them.
     #[cfg(test)]
     pub(crate) fn build_by(self, engines: Engines) -> Result<NeedleSet, ScanError> {
         self.build_with(engines)
     }
 }
 
-/// What searches.
+/// The means of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engines {
     /// Filters for the needles they take, the automaton for the rest.
@@ -206,13 +206,13 @@ const TOLD: [Form; 10] = [
     Form::QuotedPrintable,
 ];
 
-/// What the usual writers make of a value that is read under any escape: to find where to read.
+/// Spells a value that is read under any escape as the usual writers do: to find where to read.
 fn spellings(weak: bool, shapes: &[Shape]) -> Vec<Pattern> {
     let spelled = shapes.iter().filter(|shape| !weak && shape.spells_another());
     spelled.map(|shape| Pattern::new(shape, true)).collect()
 }
 
-/// How long a pattern may get in a text.
+/// Returns how long a pattern may get in a text.
 fn longest(pattern: &Pattern) -> u64 {
     let length = pattern.bytes().len();
     let times = match pattern.layout() {
@@ -233,7 +233,7 @@ struct Wanted {
     pattern: Pattern,
 }
 
-/// Equal patterns become one needle of all who want them: two names may have one value (S8), and so may two parts.
+/// Merges equal patterns into one needle of all their owners: two names may have one value (S8), and so may two parts.
 fn merged(shapes: &[(usize, bool, Vec<Shape>)]) -> Vec<Wanted> {
     let mut all: Vec<Wanted> = Vec::new();
     for (spelled_by, (subject, weak, shapes)) in shapes.iter().enumerate() {
@@ -315,7 +315,7 @@ impl NeedleSet {
         self.subjects.names.len()
     }
 
-    /// In how many forms altogether.
+    /// How many forms the secrets have altogether.
     #[must_use]
     pub fn forms(&self) -> usize {
         self.needles.len()
@@ -334,7 +334,7 @@ impl NeedleSet {
         &self.unsearched
     }
 
-    /// What is not searched for although it should be: parts beyond those that one secret may have.
+    /// Parts that are not searched for although they should be: a secret has more of them than it may.
     pub(crate) fn incomplete(&self) -> &[String] {
         &self.incomplete
     }
@@ -344,7 +344,7 @@ impl NeedleSet {
         self.subjects.names.iter()
     }
 
-    /// The names of the secrets that a hit stands for, each once: several when they have one value.
+    /// Lists the names of the secrets that a hit stands for, each once: several when they have one value.
     pub(crate) fn names(&self, owner: usize) -> impl Iterator<Item = &SecretName> {
         let owners = &self.owners[owner];
         let name = |subject: &usize| self.subjects.all[*subject].0;
@@ -352,17 +352,17 @@ impl NeedleSet {
         (0..owners.len()).filter(move |at| first(*at)).map(move |at| &self.subjects.names[name(&owners[at])])
     }
 
-    /// The part of the first of these secrets that a hit stands for; `None` for the whole of it.
+    /// Returns the part of the first of these secrets that a hit stands for; `None` for the whole of it.
     pub(crate) fn part(&self, owner: usize) -> Option<&str> {
         self.owners[owner].first().and_then(|subject| self.subjects.all[*subject].1.as_deref())
     }
 
-    /// The secret that a hit is told under. What overlaps of one secret is one sighting.
+    /// Returns the secret under which a hit is reported. Overlapping hits of one secret are one sighting.
     pub(crate) fn family(&self, owner: usize) -> usize {
         self.owners[owner].first().map_or(0, |subject| self.subjects.all[*subject].0)
     }
 
-    /// Which of two that overlap tells more: the whole before its parts, a part before those inside of it.
+    /// Ranks two needles that overlap: the whole goes before its parts, a part before those inside of it.
     pub(crate) fn rank(&self, owner: usize) -> usize {
         self.owners[owner].first().copied().unwrap_or_default()
     }
@@ -375,17 +375,17 @@ impl NeedleSet {
             .any(|(owner, known)| self.subjects.names[*owner] == *name && known.as_deref() == Some(part))
     }
 
-    /// The secret of this name, if it is searched for.
+    /// Finds the secret of this name, if it is searched for.
     pub(crate) fn known_name(&self, name: &str) -> Option<&SecretName> {
         self.subjects.names.iter().find(|known| known.as_str() == name)
     }
 
-    /// The form of this machine name, if a needle has it.
+    /// Finds the form of this machine name, if a needle has it.
     pub(crate) fn known_form(&self, name: &str) -> Option<Form> {
         self.needles.iter().map(|needle| needle.form).find(|form| form.machine_name() == name)
     }
 
-    /// The length of the longest needle of a family.
+    /// Returns the length of the longest needle of a family.
     pub(crate) fn longest_of(&self, family: usize) -> u64 {
         let longest =
             (0..self.owners.len()).filter(|owner| self.family(*owner) == family).map(|owner| self.longest[owner]);
@@ -396,7 +396,7 @@ impl NeedleSet {
         &self.needles[index]
     }
 
-    /// The needle that tells of this one's owner in another form.
+    /// Finds the needle that reports the owner of this needle in another form.
     pub(crate) fn told_by(&self, needle: usize, form: Form) -> usize {
         let nth = TOLD.iter().position(|told| *told == form);
         nth.map_or(needle, |nth| self.told + self.needles[needle].owner * TOLD.len() + nth)
@@ -461,7 +461,7 @@ impl Unsearched {
         crate::finding::label(&self.name, self.part())
     }
 
-    /// Why it is not searched for, for people.
+    /// Why the secret is not searched for, for people.
     #[must_use]
     pub fn why(&self) -> String {
         self.why.clone()

@@ -15,7 +15,7 @@ const BEGINNINGS: [(&[u8], Inside); 2] = [(b"H4sI", Inside::Gzip), (b"SDRzS", In
 
 pub(crate) const LONGEST_BEGINNING: usize = 5;
 
-/// Of every encoded character so many bytes may be unpacked, and a first million of them.
+/// How many bytes may be unpacked for every encoded character, beside a first million of bytes.
 const MOST_UNPACKED: u64 = 256;
 const FIRST_UNPACKED: u64 = 1 << 20;
 
@@ -28,7 +28,7 @@ enum Inside {
     Base64,
 }
 
-/// The places in a text where something packed may begin.
+/// Finds the places in a text where something packed may begin.
 pub(crate) fn beginnings(text: &[u8]) -> impl Iterator<Item = Beginning> {
     BEGINNINGS.into_iter().flat_map(move |(begins, inside)| {
         memchr::memmem::find_iter(text, begins).map(move |at| Beginning { at, inside })
@@ -74,8 +74,8 @@ impl<'n> Packed<'n> {
         Self { start, at: start, characters: Zeroizing::default(), unpack }
     }
 
-    /// Reads on in the text, whose first byte has the offset `base`. `found` gets the needles seen inside. Returns whether
-    /// more may come.
+    /// Reads on in the text, whose first byte has the offset `base`. `found` gets the needles seen inside. Returns
+    /// whether more may come.
     pub(crate) fn read(&mut self, text: &[u8], base: u64, found: &mut dyn FnMut(usize)) -> bool {
         let Ok(mut at) = usize::try_from(self.at - base) else { return false };
         let goes_on = loop {
@@ -114,7 +114,7 @@ impl<'n> Packed<'n> {
         }
         self.decode();
         if let Unpack::Gzip(gzip) = &mut self.unpack {
-            // What ends early was searched as far as it went.
+            // A stream that ends early was searched as far as it went.
             drop(gzip.try_finish());
         }
         let Sink { searcher, seen, .. } = self.sink();

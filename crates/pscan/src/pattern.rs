@@ -18,7 +18,7 @@ pub(crate) struct Pattern {
 }
 
 impl Pattern {
-    /// `weak` shapes stand for a whole token and are not stretched.
+    /// Makes the pattern of a shape. `weak` shapes stand for a whole token and are not stretched.
     #[expect(clippy::disallowed_methods, reason = "door 10: the search must know what to seek")]
     pub(crate) fn new(shape: &Shape, weak: bool) -> Self {
         let layout = if weak { Layout::Exact } else { shape.layout() };
@@ -30,8 +30,8 @@ impl Pattern {
         Self { bytes: Zeroizing::new(bytes.to_vec()), layout, before, after, encoded: None }
     }
 
-    /// Every pattern for base64 of a text that may spell this one's characters with escapes; none if nothing of it would
-    /// be escaped, or if it has no piece that would not.
+    /// Every pattern for base64 of a text that may spell this one's characters with escapes; none if nothing of it
+    /// would be escaped, or if it has no piece that would not.
     pub(crate) fn encoded(&self) -> Vec<Self> {
         if self.layout != Layout::Spelled || self.bytes.iter().all(u8::is_ascii_alphanumeric) {
             return Vec::new();
@@ -46,7 +46,7 @@ impl Pattern {
         Encoded::all(&self.bytes).into_iter().map(whole).collect()
     }
 
-    /// A pattern that is never compared.
+    /// Makes a pattern that is never compared.
     pub(crate) fn nothing() -> Self {
         Self { bytes: Zeroizing::default(), layout: Layout::Exact, before: None, after: None, encoded: None }
     }
@@ -60,7 +60,7 @@ impl Pattern {
         self.layout
     }
 
-    /// Whether the other seeks the same.
+    /// A key that is the same for two patterns that seek the same.
     pub(crate) fn key(&self) -> impl Ord {
         (self.bytes.as_slice(), self.layout, self.before, self.after, self.encoded.as_ref().map(Encoded::key))
     }
@@ -173,7 +173,7 @@ impl Pattern {
     }
 }
 
-/// A character, or the blanks and line ends about a line end. Blanks alone are characters.
+/// Reads a character, or the blanks and line ends about a line end. Blanks alone are characters.
 fn line_unit<'a>(bytes: impl Iterator<Item = &'a u8> + Clone, index: impl Fn(usize) -> usize) -> Unit {
     let mut length = 0;
     let mut breaks = false;
@@ -192,7 +192,7 @@ fn line_unit<'a>(bytes: impl Iterator<Item = &'a u8> + Clone, index: impl Fn(usi
     }
 }
 
-/// What a place of the text must be.
+/// The demand on one place of the text.
 enum Wanted {
     Byte(u8),
     Edge(Edge),

@@ -16,8 +16,8 @@ pub use parse::ReportError;
 /// The findings of an audit, and everything that it could not look at: no value, and no bytes around one.
 ///
 /// All text in it was redacted and made printable when it came in. [`Report::to_json`] writes all of it and
-/// [`Report::from_json`] reads it back; the crate `preport` tells it to people and to other machines, and escapes the text
-/// for each format.
+/// [`Report::from_json`] reads it back; the crate `preport` tells it to people and to other machines, and escapes the
+/// text for each format.
 #[derive(Debug)]
 pub struct Report {
     pub(crate) subject: Option<String>,
@@ -80,7 +80,7 @@ impl NotSearched {
         self.member.as_deref()
     }
 
-    /// Why, for people.
+    /// The reason, for people.
     #[must_use]
     pub fn why(&self) -> &str {
         &self.why
@@ -133,7 +133,7 @@ impl Report {
         &self.searched
     }
 
-    /// What became of each layer, image by image.
+    /// The fate of each layer, image by image.
     #[must_use]
     pub fn layers(&self) -> &[LayerSummary] {
         &self.layers
@@ -151,8 +151,8 @@ impl Report {
         &self.stale
     }
 
-    /// Moves the findings that are known to [`accepted`](Self::accepted), and keeps the list of those that were expected and
-    /// are not there.
+    /// Moves the findings that are known to [`accepted`](Self::accepted), and keeps the list of those that were
+    /// expected and are not there.
     pub fn accept(&mut self, mut known: impl FnMut(&Finding) -> bool, stale: Vec<String>) {
         let (accepted, findings) = std::mem::take(&mut self.findings).into_iter().partition(|finding| known(finding));
         (self.accepted, self.findings, self.stale) = (accepted, findings, stale);
@@ -172,7 +172,8 @@ impl Report {
         self.not_searched.push(NotSearched { layer: None, member: Some(path.clone()), why: format!("{path}: {why}") });
     }
 
-    /// Adds a secret that should have been searched for, and that the caller has no value of: the result is not complete.
+    /// Adds a secret that should have been searched for, and that the caller has no value of: the result is not
+    /// complete.
     pub fn add_missing(&mut self, name: &SecretName, why: &str) {
         self.not_searched.push(NotSearched {
             layer: None,
@@ -211,13 +212,14 @@ impl Report {
         &self.findings
     }
 
-    /// How many more times secrets were seen than [`findings`](Self::findings) lists, because there are too many places.
+    /// How many more times secrets were seen than [`findings`](Self::findings) lists, because there are too many
+    /// places.
     #[must_use]
     pub fn not_listed(&self) -> u64 {
         self.not_listed
     }
 
-    /// What was not searched.
+    /// The things that were not searched.
     #[must_use]
     pub fn not_searched(&self) -> &[NotSearched] {
         &self.not_searched

@@ -11,9 +11,9 @@ use crate::filter::Anchor;
 use crate::needle::NeedleSet;
 use crate::packed::{self, Packed};
 
-/// How many needles that go on behind the bytes that arrived may be under comparison at once. A needle that repeats
-/// itself can begin at every byte; past this number what arrived counts as a hit, so that time stays linear and nothing
-/// is missed.
+/// How many needles that go on behind the arrived bytes may be under comparison at once. A needle that repeats itself
+/// can begin at every byte. Past this number, the arrived bytes of a needle count as a hit, so that time stays linear
+/// and nothing is missed.
 const MOST_OPEN: usize = 256;
 
 /// What is kept before a place, to compare what stands there: the beginning of a needle, line breaks included.
@@ -23,7 +23,7 @@ const BEHIND: usize = 4096;
 /// block: what ends with a file is told before the next file is named, which is when its header has arrived.
 const AHEAD: usize = 496;
 
-/// So many packed texts may be under way at once. What begins meanwhile is searched as the text it is.
+/// The most packed texts that are unpacked at once. A packed text that begins meanwhile is searched as the text it is.
 const MOST_PACKED: usize = 4;
 
 /// Packed texts within packed texts are opened this deep.
@@ -45,7 +45,7 @@ pub struct Searcher<'n> {
     open: Vec<Open>,
     /// Where which needle was already compared: one place of a needle has several anchors.
     compared: BTreeSet<(u64, usize)>,
-    /// What is packed in the text, as far as it was unpacked.
+    /// The packed texts that were met, as far as they were unpacked.
     packed: Vec<Packed<'n>>,
     /// How many texts this one was packed in.
     depth: usize,
@@ -55,7 +55,8 @@ pub struct Searcher<'n> {
 struct Open {
     needle: usize,
     start: u64,
-    /// Its index is one of the stream as long as it waits: what lies before it may be forgotten.
+    /// Where the comparison goes on. The index counts from the stream's beginning as long as the needle waits: the
+    /// bytes before it may be forgotten.
     place: Place,
     base: u64,
 }
@@ -70,7 +71,7 @@ pub struct Hit<'n> {
 }
 
 impl NeedleSet {
-    /// The hit of a needle within something packed that lies there in the text.
+    /// Makes the hit of a needle within something packed that lies there in the text.
     fn packed_hit(&self, needle: usize, start: u64, end: u64) -> Hit<'_> {
         Hit { needles: self, needle: self.told_by(needle, Form::Base64OfGzip), start, end }
     }
@@ -122,7 +123,7 @@ impl<'n> Searcher<'n> {
         Self::inside(needles, 0)
     }
 
-    /// A search over what was packed so deep in another text.
+    /// Makes a search over a text that was packed so deep in another text.
     fn inside(needles: &'n NeedleSet, depth: usize) -> Self {
         Self {
             needles,
@@ -239,7 +240,7 @@ struct Judge<'a, 'n> {
 }
 
 impl Judge<'_, '_> {
-    /// A window that belongs to the anchor begins at the index.
+    /// Compares the text where a window of the anchor begins at the index.
     fn candidate(&mut self, anchor: Anchor, at: usize) {
         let pattern = &self.needles.needle(anchor.needle).pattern;
         let place = Place::new(anchor.character, at + anchor.at);

@@ -5,7 +5,7 @@ use psecret::Redactor;
 /// The most characters of a path or an instruction that a report shows.
 const LONGEST: usize = 4096;
 
-/// A path: secrets masked, control characters and bytes that are no text escaped.
+/// Shows a path: secrets masked, control characters and bytes that are no text escaped.
 pub(crate) fn path(redactor: &Redactor, bytes: &[u8]) -> String {
     let mut shown = String::from("/");
     let bytes = redactor.redact_bytes(bytes);
@@ -17,21 +17,21 @@ pub(crate) fn path(redactor: &Redactor, bytes: &[u8]) -> String {
     shown
 }
 
-/// Any other text.
+/// Shows any other text.
 pub(crate) fn text(redactor: &Redactor, text: &str) -> String {
     let mut shown = String::new();
     escape(&redactor.redact_bytes(text.as_bytes()), &mut shown);
     shown
 }
 
-/// A JSON pointer: its keys come from the image.
+/// Shows a JSON pointer, whose keys come from the image.
 pub(crate) fn pointer(redactor: &Redactor, bytes: &[u8]) -> String {
     let mut shown = String::new();
     escape(&redactor.redact_bytes(bytes), &mut shown);
     shown
 }
 
-/// What a line of history says in the words of a Dockerfile. The classic builder wrote shell commands with `#(nop)`,
+/// Shows a line of history in the words of a Dockerfile. The classic builder wrote shell commands with `#(nop)`,
 /// BuildKit writes the instruction with a mark behind it.
 pub(crate) fn instruction(redactor: &Redactor, created_by: &str) -> String {
     const SHELL: &str = "/bin/sh -c ";

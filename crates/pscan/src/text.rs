@@ -14,14 +14,14 @@ const MOST_BACKSLASHES: usize = 4;
 /// No escape of a sign is longer, two deep.
 const LONGEST_ESCAPE: usize = 24;
 
-/// What stands at a place.
+/// The unit at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// A character, and the index on its other side.
     Char(u8, usize),
     /// Blanks and line breaks, and the index on their other side.
     Gap {
-        /// Whether there is a line break among them.
+        /// Whether there is a line break among the bytes.
         breaks: bool,
         other_side: usize,
     },
@@ -29,7 +29,7 @@ pub(crate) enum Unit {
     Unknown,
 }
 
-/// The unit that begins at an index.
+/// Reads the unit that begins at an index.
 pub(crate) fn next(text: &[u8], at: usize) -> Unit {
     let Some(byte) = text.get(at) else { return Unit::Unknown };
     match byte {
@@ -54,7 +54,7 @@ pub(crate) fn next(text: &[u8], at: usize) -> Unit {
     }
 }
 
-/// The unit that ends before an index.
+/// Reads the unit that ends before an index.
 pub(crate) fn previous(text: &[u8], end: usize) -> Unit {
     let text = &text[..end];
     let Some(byte) = text.last() else { return Unit::Unknown };
@@ -81,7 +81,7 @@ pub(crate) fn previous(text: &[u8], end: usize) -> Unit {
     Unit::Char(*byte, end - 1)
 }
 
-/// The character that an escape stands for, or the escape's first byte.
+/// Reads an escape: the character that it stands for, or else the escape's first byte.
 fn escaped(text: &[u8], at: usize) -> Unit {
     match escaped_one_of(text, at, SIGNS) {
         Ok(Some((character, end))) => Unit::Char(character, end),
@@ -93,7 +93,7 @@ fn escaped(text: &[u8], at: usize) -> Unit {
 /// The characters of base64 that are no letters and digits; letters and digits are not escaped.
 const SIGNS: &[u8] = b"+/=-_";
 
-/// A piece of a gap at the text's beginning: its length, and whether it breaks the line.
+/// Measures a piece of a gap at the text's beginning: its length, and whether it breaks the line.
 fn gap_element(text: &[u8]) -> Option<(usize, bool)> {
     match text.first()? {
         b' ' | b'\t' => Some((1, false)),
@@ -112,7 +112,7 @@ fn gap_element(text: &[u8]) -> Option<(usize, bool)> {
     }
 }
 
-/// A piece of a gap at the text's end.
+/// Measures a piece of a gap at the text's end.
 fn gap_element_before(text: &[u8]) -> Option<(usize, bool)> {
     let (last, before) = text.split_last()?;
     match last {

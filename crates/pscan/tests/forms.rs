@@ -19,7 +19,7 @@ fn row(name: impl Into<String>, text: impl Into<Vec<u8>>) -> Row {
     (name.into(), text.into())
 }
 
-/// A text in lines of a width, joined by a line break and indentation.
+/// Wraps a text in lines of a width, joined by a line break and indentation.
 fn wrapped(text: &str, width: usize, between: &str) -> String {
     let lines: Vec<&str> =
         text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).expect("base64 is ASCII")).collect();
@@ -43,7 +43,7 @@ fn json(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Percent escapes as a writer makes them that leaves letters, digits and these.
+/// Writes percent escapes as a writer does that leaves letters, digits and these.
 fn percent(bytes: &[u8], left: &str) -> String {
     each_byte(bytes, |byte| {
         let c = char::from(byte);
@@ -51,7 +51,7 @@ fn percent(bytes: &[u8], left: &str) -> String {
     })
 }
 
-/// Lower case after each percent sign.
+/// Puts the digits after each percent sign in lower case.
 fn lower_escapes(text: &str) -> String {
     let mut pieces = text.split('%');
     let first = pieces.next().unwrap_or_default().to_owned();
@@ -67,7 +67,7 @@ fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes everything")
 }
 
-/// Texts about base64 of these bytes.
+/// Makes texts about base64 of these bytes.
 fn base64_rows(what: &str, bytes: &[u8]) -> Vec<Row> {
     let mut rows = Vec::new();
     for before in 0..3 {
@@ -110,7 +110,7 @@ fn base64_rows(what: &str, bytes: &[u8]) -> Vec<Row> {
     rows
 }
 
-/// What any value becomes.
+/// Lists the encodings of any value.
 fn rows_of_bytes(value: &[u8]) -> Vec<Row> {
     let mut rows = base64_rows("base64", value);
     rows.push(row("as written", value));
@@ -180,7 +180,7 @@ fn rows_of_bytes(value: &[u8]) -> Vec<Row> {
     rows
 }
 
-/// What a text becomes besides.
+/// Lists the further encodings of a text.
 fn rows_of_text(text: &str) -> Vec<Row> {
     let plain = json(text);
     let go = plain.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
@@ -224,7 +224,7 @@ fn rows_of_text(text: &str) -> Vec<Row> {
     rows
 }
 
-/// What a value of several lines becomes besides.
+/// Lists the further encodings of a value of several lines.
 fn rows_of_lines(text: &str) -> Vec<Row> {
     let trimmed = text.trim_end();
     let indented = |by: &str| trimmed.replace('\n', &format!("\n{by}"));
@@ -246,7 +246,7 @@ fn rows_of_lines(text: &str) -> Vec<Row> {
     rows
 }
 
-/// What a private key becomes besides.
+/// Lists the further encodings of a private key.
 fn rows_of_key(text: &str) -> Vec<Row> {
     let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
     let der = STANDARD.decode(&body).expect("a key's body is base64");
@@ -331,7 +331,7 @@ fn eight_bytes_are_found_in_every_form_s6() {
     check(value, &rows);
 }
 
-/// A value with one bit or one character changed, as every encoder would write it, is another value.
+/// Lists values with one bit or one character changed, as every encoder would write them: these are other values.
 fn near(value: &str) -> Vec<Row> {
     let first = |by: u8| format!("{}{}", char::from(value.as_bytes()[0] ^ by), &value[1..]);
     let last = |by: u8| {

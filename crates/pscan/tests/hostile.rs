@@ -18,13 +18,14 @@ fn search(token: &Canary, tar: &[u8], options: &Options) -> Report {
     audit(tar, &needles, options, &mut |_| ControlFlow::Continue(())).expect("what the test made itself")
 }
 
-/// Something hostile between two files.
+/// Makes an archive with something hostile between two files.
 fn between(token: &Canary, bytes: &[u8]) -> Archive {
     let layer = Layer::new().file("first", token.value()).file("hostile", bytes).file("last", token.value());
     Image::new().layer(layer, "COPY . /").docker_legacy("shop:1")
 }
 
-/// Both files around it are found, whatever it is; returns what was told about it, not searched and damaged.
+/// Checks that both files around the hostile bytes are found, and returns the remarks on the bytes: not searched, and
+/// damaged.
 fn told(bytes: &[u8], options: &Options) -> (Vec<String>, Vec<String>, Report) {
     let oracle = Oracle::new();
     let (token, other) = (oracle.token("TOKEN"), oracle.token("OTHER"));

@@ -1,5 +1,5 @@
-//! What a secret contains is found where it stands alone, under the secret's name and the part's; what is public in it is
-//! not.
+//! What a secret contains is found where it stands alone, under the secret's name and the part's; what is public in it
+//! is not.
 
 use std::ops::ControlFlow;
 
@@ -108,7 +108,7 @@ fn what_lies_below_an_encoding_is_found() {
     );
 }
 
-/// What people hand over, a text that holds one of its values, and the part that is found there.
+/// Lists texts as people hand them over: the kind, the text, one of its values, and the part that is found there.
 fn shapes() -> Vec<(&'static str, String, String, &'static str)> {
     let auth = STANDARD.encode(format!("ci:{PASSWORD}"));
     let docker = format!("{{\"auths\":{{\"ghcr.io\":{{\"auth\":\"{auth}\"}}}}}}");

@@ -69,7 +69,7 @@ fn configured(change: impl FnOnce(&mut serde_json::Value)) -> Archive {
     Image::new().layer(Layer::new().file("a", "x"), "COPY a /").configured(change).oci()
 }
 
-/// One tar header, changed and summed again.
+/// Makes one tar header, changed and summed again.
 fn changed(entry: Layer, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut tar = entry.tar();
     tar.truncate(tar.len() - 1024);
@@ -232,7 +232,7 @@ fn outer(token: &Canary) -> Vec<Plant> {
     ]
 }
 
-/// One row for each way into a container.
+/// Makes one row for each way into a container.
 fn inner(token: &Canary) -> Vec<Plant> {
     let value = token.value();
     let text = [b"some text before ", value, b" and some behind, so that there is something to pack: "].concat();

@@ -24,7 +24,7 @@ fn decimal(value: &str, between: &str) -> String {
     value.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(between)
 }
 
-/// What writers make of these values, each as it does it.
+/// Spells these values, each as its writer does.
 fn writers() -> Vec<(&'static str, &'static str, String)> {
     let replaced =
         |value: &str, by: &[(&str, &str)]| by.iter().fold(value.to_owned(), |text, (from, to)| text.replace(from, to));
@@ -114,7 +114,7 @@ fn a_value_of_which_every_character_is_escaped_is_found() {
     }
 }
 
-/// A value with a run of letters and digits, and what each character that is neither is written as.
+/// Makes a value with a run of letters and digits, and a choice of spelling for each other character.
 fn written() -> impl Strategy<Value = (String, Vec<prop::sample::Index>)> {
     let piece = prop_oneof![2 => "[a-zA-Z0-9]{1,5}", 3 => "[ -/:-@\\[-`{-~]", 1 => "[\u{a1}-\u{ff}\u{20ac}\u{1f511}]"];
     let value = (prop::collection::vec(piece.clone(), 0..6), "[a-zA-Z0-9]{4,9}", prop::collection::vec(piece, 0..6));

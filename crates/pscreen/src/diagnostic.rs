@@ -16,7 +16,7 @@ enum Severity {
     Warning,
 }
 
-/// What is said about one thing that went wrong. Texts are given plain; rendering redacts them.
+/// The message about one error or warning. Texts are given plain; rendering redacts them.
 ///
 /// ```
 /// use pscreen::{Diagnostic, Exit};
@@ -47,7 +47,7 @@ enum Part {
 }
 
 impl Diagnostic {
-    /// The word in front of it.
+    /// The word in front of the title.
     pub(crate) fn label(&self) -> &'static str {
         match self.severity {
             Severity::Error => "error",
@@ -55,19 +55,19 @@ impl Diagnostic {
         }
     }
 
-    /// An error that ends the tool.
+    /// Makes an error that ends the tool.
     #[must_use]
     pub fn error(title: impl Into<String>, exit: Exit) -> Self {
         Self { severity: Severity::Error, title: title.into(), parts: Vec::new(), exit: Some(exit), code: None }
     }
 
-    /// Something to know; the tool goes on.
+    /// Makes a warning; the tool goes on.
     #[must_use]
     pub fn warning(title: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, title: title.into(), parts: Vec::new(), exit: None, code: None }
     }
 
-    /// An error with its causes, each on a line: what a `#[derive(Error)]` enum knows.
+    /// Makes an error with its causes, each on a line: the facts that a `#[derive(Error)]` enum has.
     #[must_use]
     pub fn from_error(error: &dyn Error, exit: Exit) -> Self {
         let mut diagnostic = Self::error(error.to_string(), exit);
@@ -113,7 +113,8 @@ impl Diagnostic {
         self
     }
 
-    /// Names this code at its end: who passes on the codes of other commands has one for all of its own failures.
+    /// Names this code at the end of the message. A tool that passes on the codes of other commands has one code for
+    /// all of its own failures.
     #[must_use]
     pub fn ending_with(mut self, code: u8) -> Self {
         self.code = Some(code);
@@ -126,7 +127,7 @@ impl Diagnostic {
         self.exit
     }
 
-    /// What went wrong and what to do, without the rest: for a report that has a line for each thing.
+    /// Returns the title and the help without the rest: for a report that has a line for each thing.
     #[must_use]
     pub fn title_and_help(&self) -> (&str, Vec<&str>) {
         let help = self.parts.iter().filter_map(|part| match part {
@@ -136,7 +137,7 @@ impl Diagnostic {
         (&self.title, help.collect())
     }
 
-    /// The text with ANSI styles. Every part passes the redactor before it is styled.
+    /// Renders the text with ANSI styles. Every part passes the redactor before it is styled.
     #[must_use]
     pub fn render(&self, redactor: &Redactor) -> String {
         let clean = |text: &str| visible(&redactor.redact(text));

@@ -12,9 +12,9 @@ pub struct Excerpt {
     pub first: usize,
     /// The lines' text, without line ends.
     pub lines: Vec<String>,
-    /// What is marked: in the line of this index, from this character, this many characters.
+    /// The marked characters: in the line of this index, from this character, this many characters.
     pub mark: Mark,
-    /// What is said about it.
+    /// The text at the mark.
     pub label: String,
 }
 
@@ -36,7 +36,7 @@ const LONGEST_LINE: usize = 200;
 const MOST_LINES: usize = 10;
 
 impl Excerpt {
-    /// Draws it with ANSI styles. `clean` makes text from elsewhere fit to be shown.
+    /// Draws the excerpt with ANSI styles. `clean` makes text from elsewhere fit to be shown.
     ///
     /// Cleaning may change a line's length, so the mark is moved to what is left of it.
     pub(crate) fn render(&self, clean: impl Fn(&str) -> String) -> String {
@@ -67,7 +67,7 @@ impl Excerpt {
 }
 
 impl Mark {
-    /// The bytes that are marked, in a line that begins at this offset.
+    /// Returns the bytes that are marked, in a line that begins at this offset.
     fn span(&self, line: &str, offset: usize) -> std::ops::Range<usize> {
         let byte = |character: usize| line.char_indices().nth(character).map_or(line.len(), |(byte, _)| byte);
         let (start, end) = if self.length == 0 {

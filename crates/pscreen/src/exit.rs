@@ -1,4 +1,4 @@
-//! Exit codes: one file, the same in both tools, and none ever changes its meaning.
+//! The exit codes: one file for both tools, and no code ever changes its meaning.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ pub enum Exit {
     Ended(Ending),
 }
 
-/// What made a tool stop before its work was done.
+/// The reason for which a tool stopped before its work was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// SIGINT, Ctrl-C.

@@ -74,13 +74,13 @@ impl Printer {
         Self { sink, colour, redactor: Redactor::none(), form: Form::Lines }
     }
 
-    /// The same writer behind this redactor, from the moment the secrets are known.
+    /// Puts this redactor before the writer, from the moment the secrets are known.
     #[must_use]
     pub fn redacting(&self, redactor: Redactor) -> Self {
         Self { redactor, ..self.clone() }
     }
 
-    /// The same writer, which from now on asks the work to stop when nobody reads any more (C14).
+    /// Asks the work to stop when nobody reads the output any more (C14).
     #[must_use]
     pub fn cancelling(self, cancellation: &Cancellation) -> Self {
         self.lock().cancellation = Some(cancellation.clone());
@@ -140,7 +140,7 @@ impl Printer {
         }
     }
 
-    /// Writes bytes as they are, redacted: a report, an image's id. What follows is not joined to it.
+    /// Writes bytes as they are, redacted: a report, an image's id. Bytes that follow are not joined to them.
     pub fn bytes(&self, bytes: &[u8]) {
         self.write(&self.redactor.redact_bytes(bytes));
     }
@@ -152,7 +152,7 @@ impl Printer {
         self.lock().closed
     }
 
-    /// Text from elsewhere, without secrets and without power over the terminal.
+    /// Cleans text from elsewhere of secrets and of control over the terminal.
     pub(crate) fn clean(&self, text: &str) -> String {
         visible(&self.redactor.redact(text))
     }
@@ -213,7 +213,7 @@ impl std::fmt::Debug for Printer {
     }
 }
 
-/// `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM=dumb` and whether it is a terminal at all.
+/// Decides on colour by `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE`, `TERM=dumb`, and whether the stream is a terminal.
 fn choice(stream: &impl anstream::stream::RawStream) -> Colour {
     match anstream::AutoStream::choice(stream) {
         anstream::ColorChoice::Never => Colour::Never,
@@ -221,10 +221,10 @@ fn choice(stream: &impl anstream::stream::RawStream) -> Colour {
     }
 }
 
-/// What standard error can show.
+/// The abilities of standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminal {
-    /// It can be redrawn.
+    /// Whether the terminal can be redrawn.
     pub redraws: bool,
     /// Columns and rows, if it says so.
     pub size: Option<(usize, usize)>,
@@ -239,7 +239,7 @@ impl Terminal {
         Self { redraws: io::stderr().is_terminal() && !dumb && !ci, size: Self::size_of_stderr() }
     }
 
-    /// The size at this moment; people resize their windows.
+    /// Asks for the terminal's size at this moment; people resize their windows.
     #[must_use]
     pub fn size_of_stderr() -> Option<(usize, usize)> {
         let (width, height) = terminal_size::terminal_size_of(io::stderr())?;
@@ -353,8 +353,8 @@ pub(crate) mod tests {
     fn as_events_every_line_is_one_object_without_values() {
         let paper = Paper::default();
         let value = "s3cr3t-Value-0123456789";
-        let secret = UserSecret::new(SecretName::new("TOKEN").unwrap(), value.into());
-        let redactor = RedactorBuilder::new().secret(&secret).build().unwrap();
+        let name = SecretName::parse("TOKEN").unwrap();
+        let redactor = RedactorBuilder::new().secret(&name, &UserSecret::new(value.into())).build().unwrap();
         let printer = Printer::new(Box::new(paper.clone()), Colour::Ansi).as_events().redacting(redactor);
         printer.fact("engine", &format!("at {value}\nand on"));
         printer.warning(&format!("a \u{1b}[2J {value}"));

@@ -102,7 +102,7 @@ impl Progress {
         self.show(changes, now);
     }
 
-    /// Ends: shows what was held back, and says how it went.
+    /// Ends the progress: shows the lines that were held back, and says how the build went.
     pub fn finish(&mut self, now: Instant) -> Summary {
         let mut changes = Vec::new();
         self.board.finish(&mut changes);

@@ -13,8 +13,8 @@ use crate::{Ending, Exit};
 /// that nothing sets it once more behind the one that gives it back.
 static ASKED: Mutex<Option<(File, Termios)>> = Mutex::new(None);
 
-/// Asks, and waits for a line. Ctrl-C, and every other signal, ends the process with the terminal as it was before: while
-/// a question stands there nothing is under way that would need more.
+/// Asks a question, and waits for a line. Ctrl-C, and every other signal, ends the process with the terminal as it was
+/// before: while a question stands there, no work is under way that would need more.
 ///
 /// # Errors
 ///
@@ -61,7 +61,8 @@ pub(crate) fn end(ending: Ending) {
     // Held to the end: an answer that comes now is not heard any more.
     let asked = asked();
     if let Some((mut terminal, before)) = asked.as_ref().map(|(terminal, before)| (terminal, before)) {
-        // What was typed of the answer must not reach whoever reads next. A terminal that is gone needs nothing.
+        // The typed part of the answer must not reach the program that reads next. A terminal that is gone needs
+        // nothing.
         let _ = tcsetattr(terminal, OptionalActions::Flush, before);
         let _ = terminal.write_all(b"\n");
         std::process::exit(i32::from(Exit::from(ending).code()));

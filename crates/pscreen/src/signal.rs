@@ -38,7 +38,7 @@ impl Drop for Hold {
 }
 
 impl Cancellation {
-    /// Nothing is cancelled yet.
+    /// Makes a cancellation of which nothing is cancelled yet.
     #[must_use]
     pub fn new() -> Self {
         Self { state: watch::Sender::new(None), holders: Arc::default() }
@@ -104,10 +104,10 @@ impl Default for Cancellation {
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from now on, within the current runtime.
 ///
-/// The first signal cancels; one that meets a question on the terminal, or a [wait](crate::waiting), ends the process. A
-/// second one ends the process at once, without cleaning up (B7), unless the process is [held](Cancellation::hold). SIGPIPE
-/// stays ignored, as Rust's start-up leaves it: a reader that went away shows as an error of the write, so that the work can still be
-/// cancelled in the engine (C14).
+/// The first signal cancels; one that meets a question on the terminal, or a [wait](crate::waiting), ends the process.
+/// A second one ends the process at once, without cleaning up (B7), unless the process is [held](Cancellation::hold).
+/// SIGPIPE stays ignored, as Rust's start-up leaves it: a reader that went away shows as an error of the write, so that
+/// the work can still be cancelled in the engine (C14).
 ///
 /// # Errors
 ///
@@ -187,7 +187,7 @@ mod tests {
 
     const CHILD: &str = "PCLI_TEST_SIGNAL_CHILD";
 
-    /// The child of a test, which is the test itself once more, and the lines that it says.
+    /// Starts the child of a test, which is the test itself once more, and returns it with the lines that it writes.
     fn child_of(test: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([test, "--exact", "--nocapture"])

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::{Cancellation, Diagnostic, Exit, Printer, listen};
 
-/// What a tool meets a person with.
+/// The things through which a tool meets a person.
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// The printer of news, warnings and errors.

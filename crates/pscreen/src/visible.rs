@@ -17,13 +17,13 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-/// One line of it: line ends become blanks.
+/// Makes a text one line: line ends become blanks.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     visible(text).lines().map(str::trim_end).collect::<Vec<_>>().join(" ")
 }
 
-/// A line of a step's log: colours stay, every other escape sequence and control character goes.
+/// Cleans a line of a step's log: colours stay, every other escape sequence and control character goes.
 ///
 /// A step may move the cursor, set the window's title or clear the screen; in our output it must not.
 pub(crate) fn log_line(text: &str) -> String {

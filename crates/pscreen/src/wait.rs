@@ -7,12 +7,14 @@ use crate::{Ending, Exit};
 /// The waits that are under way.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// While it lives, the first signal ends the process: a read that waits hears of no [`Cancellation`](crate::Cancellation).
+/// While it lives, the first signal ends the process: a read that waits hears of no
+/// [`Cancellation`](crate::Cancellation).
 #[derive(Debug)]
 #[must_use]
 pub struct Waiting(());
 
-/// Says that the tool reads what somebody may still have to write, and has nothing under way that would need an orderly end.
+/// Says that the tool reads what somebody may still have to write, and has nothing under way that would need an orderly
+/// end.
 ///
 /// ```
 /// let _waiting = pscreen::waiting();

@@ -3,19 +3,19 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-/// The noun as it stands behind a number: `layer` behind 1, `layers` behind any other.
+/// Returns the noun as it stands behind a number: `layer` behind 1, `layers` behind any other.
 #[must_use]
 pub fn noun<N: PartialEq + From<u8>>(count: N, singular: &str) -> String {
     if count == N::from(1) { singular.to_owned() } else { format!("{singular}s") }
 }
 
-/// A number with its noun: `1 layer`, `2 layers`.
+/// Writes a number with its noun: `1 layer`, `2 layers`.
 #[must_use]
 pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, singular: &str) -> String {
     format!("{count} {}", noun(count, singular))
 }
 
-/// A number of bytes, in powers of ten as docker counts, with three digits: `174 MB`, `4.96 kB`.
+/// Writes a number of bytes, in powers of ten as docker counts, with three digits: `174 MB`, `4.96 kB`.
 ///
 /// It is rounded down, so that no line claims a byte more than was searched.
 #[must_use]
@@ -33,7 +33,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A time with one digit behind the point, rounded to the nearest: `2.5s`.
+/// Writes a time with one digit behind the point, rounded to the nearest: `2.5s`.
 #[must_use]
 pub fn seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())

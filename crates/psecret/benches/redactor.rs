@@ -49,7 +49,8 @@ const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 const TOKEN: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const PASSWORD: &[u8] = b"abcdefghijkmnopqrstuvwxyz23456789!$%&/()=?+*#-_.:,;<>\"'\\@ ";
 
-/// Values as people have them: tokens with and without a known beginning, keys in hex and base64, passwords, a PEM key.
+/// Makes values as people have them: tokens with and without a known beginning, keys in hex and base64, passwords, a
+/// PEM key.
 fn values() -> Vec<Vec<u8>> {
     let mut random = Random(0x5eed_0004);
     let mut value = |number: usize| match number % 10 {
@@ -78,7 +79,7 @@ fn redactor(values: &[Vec<u8>]) -> Redactor {
     builder.build().expect("they fit")
 }
 
-/// Lines as apt, npm, pip, a compiler, a test runner and docker write them.
+/// Writes lines as apt, npm, pip, a compiler, a test runner and docker do.
 fn build_log(random: &mut Random, colours: bool) -> Vec<u8> {
     let words =
         ["libssl3", "zlib1g", "python3-minimal", "@babel/core", "lodash", "requests", "tokio", "serde_json", "openssl"];
@@ -131,7 +132,7 @@ fn build_log(random: &mut Random, colours: bool) -> Vec<u8> {
     log
 }
 
-/// Text that is hard on the search: nothing of it is to be masked, or all of it nearly.
+/// Makes text that is hard on the search: nothing of it is to be masked, or all of it nearly.
 fn repeat(random: &mut Random, mut piece: impl FnMut(&mut Random) -> Vec<u8>) -> Vec<u8> {
     let mut text = Vec::with_capacity(LENGTH + 4096);
     while text.len() < LENGTH {
@@ -202,7 +203,7 @@ fn speeds(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The ratios, measured by turns, so that a machine that is busy for a while slows both alike.
+/// Measures the ratios by turns, so that a machine that is busy for a while slows both alike.
 fn ratios(_: &mut Criterion) {
     let values = values();
     let redactor = redactor(&values);

@@ -1,7 +1,7 @@
 //! Files that people name, read to their end and never past a bound.
 //!
-//! A manifest, an ignore file or an env file comes with a repository, and may be a link to a device without an end or a pipe
-//! to which nobody writes. Every reader of such files goes through [`read_bounded`].
+//! A manifest, an ignore file or an env file comes with a repository, and may be a link to a device without an end or a
+//! pipe to which nobody writes. Every reader of such files goes through [`read_bounded`].
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -26,8 +26,9 @@ const FIRST_ROOM: usize = 64 * 1024;
 /// # Errors
 ///
 /// Those of the system, with [`NotFound`](io::ErrorKind::NotFound) for no such file; for people, in words:
-/// [`FileTooLarge`](io::ErrorKind::FileTooLarge) past the limit, [`TimedOut`](io::ErrorKind::TimedOut) for a pipe to which
-/// nobody writes for 30 seconds, [`InvalidInput`](io::ErrorKind::InvalidInput) for a directory, a socket or a block device.
+/// [`FileTooLarge`](io::ErrorKind::FileTooLarge) past the limit, [`TimedOut`](io::ErrorKind::TimedOut) for a pipe to
+/// which nobody writes for 30 seconds, [`InvalidInput`](io::ErrorKind::InvalidInput) for a directory, a socket or a
+/// block device.
 ///
 /// ```
 /// use std::{io::ErrorKind, path::Path};
@@ -39,7 +40,7 @@ pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     open(path)?.read(limit, PATIENCE)
 }
 
-/// A file that can be read, and what the system says of it.
+/// An open file that can be read, and its metadata.
 #[derive(Debug)]
 pub(crate) struct Opened {
     file: File,
@@ -61,7 +62,7 @@ pub(crate) fn open(path: &Path) -> io::Result<Opened> {
 }
 
 impl Opened {
-    /// Reads all of it.
+    /// Reads the whole file.
     pub(crate) fn read(self, limit: usize, patience: Duration) -> io::Result<Vec<u8>> {
         let Self { mut file, metadata } = self;
         match metadata.is_file() {
@@ -95,7 +96,7 @@ pub(crate) fn read_all(reader: &mut dyn Read, limit: usize) -> io::Result<Vec<u8
     }
 }
 
-/// A limit as people write it.
+/// Writes a limit as people do.
 fn size(bytes: usize) -> String {
     let (mib, kib) = (1 << 20, 1 << 10);
     match bytes {

@@ -1,4 +1,4 @@
-//! Digests of values under a key, for those who must know whether a value changed and not what it is.
+//! Digests of values under a key, for programs that must know whether a value changed and not what it is.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -35,8 +35,8 @@ impl DigestKey {
             .then(|| Self::new(Sha256::new().chain_update(b"digest key\0").chain_update(text).finalize().into()))
     }
 
-    /// The digest of a value for one purpose, 32 hex digits (HMAC-SHA-256, its first half). Another purpose, name or value
-    /// gives another digest.
+    /// Computes the digest of a value for one purpose, 32 hex digits (HMAC-SHA-256, its first half). Another purpose,
+    /// name or value gives another digest.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 60: the keyed digest of a value is made from it")]
     pub fn digest(&self, purpose: &str, name: &SecretName, value: &UserSecret) -> String {

@@ -49,7 +49,7 @@ impl fmt::Display for Dialect {
 #[error("env file dialects are `docker` and `dotenv`")]
 pub struct UnknownDialect;
 
-/// What a line gives its name.
+/// The value that a line gives its name.
 #[derive(Debug)]
 pub enum EnvValue {
     /// The value written there; it may be empty.
@@ -63,16 +63,16 @@ pub enum EnvValue {
 pub struct EnvEntry {
     /// The name.
     pub name: SecretName,
-    /// Its value.
+    /// The entry's value.
     pub value: EnvValue,
-    /// What the other dialect makes of the same text, where that is another value: whoever wrote the file may have meant
-    /// either, so both are as secret.
+    /// The value that the other dialect reads in the same text, where it is another value: the file's author may have
+    /// meant either, so both are as secret.
     pub other: Option<UserSecret>,
     /// The line it stands on, from 1.
     pub line: usize,
 }
 
-/// What a reader makes of one name, before the value is closed.
+/// The value that a reader finds for one name, before it is closed.
 struct Reading {
     name: SecretName,
     value: Option<Zeroizing<Vec<u8>>>,
@@ -82,7 +82,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// The value that the other dialect reads here, if it differs and belongs to the same name.
+    /// Reads the value with the other dialect; `None` if that finds the same value, or one of another name.
     ///
     /// `docker` reads no value of several lines: there each line is an entry of its own.
     fn other(&self, text: &str, dialect: Dialect) -> Option<Zeroizing<Vec<u8>>> {
@@ -122,8 +122,8 @@ pub enum EnvFileWarning {
         /// The line.
         line: usize,
     },
-    /// A value that begins with a quote and does not end with it: the dialect `docker` knows no values of several lines,
-    /// and takes each further line for a name (D1, D4).
+    /// A value that begins with a quote and does not end with it: the dialect `docker` knows no values of several
+    /// lines, and takes each further line for a name (D1, D4).
     QuoteOpens {
         /// The name.
         name: SecretName,
@@ -173,7 +173,7 @@ impl fmt::Display for EnvFileWarning {
     }
 }
 
-/// What is wrong with an env file, and where; never text right of a `=` (D19).
+/// A fault of an env file, and its place; never text right of a `=` (D19).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {fault}")]
 pub struct EnvFileError {
@@ -181,12 +181,12 @@ pub struct EnvFileError {
     pub line: usize,
     /// The column in bytes, from 1.
     pub column: usize,
-    /// What is wrong there.
+    /// The fault at that place.
     pub fault: EnvFileFault,
 }
 
 impl EnvFileError {
-    /// What to do about it, where there is something.
+    /// Advises what to do about the fault, where something can be done.
     #[must_use]
     pub fn help(&self) -> Option<&'static str> {
         match self.fault {
@@ -220,7 +220,8 @@ pub enum EnvFileFault {
     /// `export` before a name, in the dialect `docker`.
     #[error("`export` before a name, which the docker dialect does not take")]
     Export,
-    /// A value in quotes that goes on in further lines, in the dialect `docker`; the place is that of the opening quote.
+    /// A value in quotes that goes on in further lines, in the dialect `docker`; the place is that of the opening
+    /// quote.
     #[error(
         "the quote that opens here is not closed on its line, and the docker dialect knows no values of several lines"
     )]
@@ -282,7 +283,7 @@ impl EnvFile {
         self.entries
     }
 
-    /// What people should know about the file.
+    /// Warnings for people about the file.
     #[must_use]
     pub fn warnings(&self) -> &[EnvFileWarning] {
         &self.warnings
@@ -355,7 +356,7 @@ fn quotes(value: &UserSecret) -> Quotes {
     }
 }
 
-/// The text without its byte order mark, if it is UTF-8 without NUL (D9, D10, D11).
+/// Checks that the text is UTF-8 without NUL, and takes off its byte order mark (D9, D10, D11).
 fn check_text(bytes: &[u8]) -> Result<&str, EnvFileError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if let Some(at) = bytes.iter().position(|b| *b == 0) {
@@ -364,7 +365,7 @@ fn check_text(bytes: &[u8]) -> Result<&str, EnvFileError> {
     std::str::from_utf8(bytes).map_err(|error| fault_at(bytes, error.valid_up_to(), EnvFileFault::NotUtf8))
 }
 
-/// The fault at a byte of the text.
+/// Makes the error of a fault at a byte of the text.
 fn fault_at(text: &[u8], at: usize, fault: EnvFileFault) -> EnvFileError {
     let before = &text[..at.min(text.len())];
     let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);

@@ -1,4 +1,4 @@
-//! What can go wrong before a secret is read.
+//! The errors of reading a secret.
 
 use std::io;
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ pub enum SecretError {
         name: SecretName,
         /// The path.
         path: PathBuf,
-        /// What the path is.
+        /// The kind of the path.
         kind: &'static str,
     },
     /// Nobody wrote to a pipe in time.
@@ -134,7 +134,7 @@ pub enum SecretError {
     EnvFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The fault of the file, and its place.
         error: EnvFileError,
     },
     /// More forms than one search can hold.
@@ -142,7 +142,7 @@ pub enum SecretError {
     TooManyForms {
         /// How many byte strings were to be searched.
         forms: usize,
-        /// Their bytes together.
+        /// The length of these byte strings together.
         bytes: usize,
     },
 }

@@ -30,10 +30,10 @@ impl fmt::Display for Place {
 ///
 /// The rules are buildx's (`util/buildflags/secrets.go`, `session/secrets/secretsprovider`): comma separated
 /// `key=value` fields, quoted as in CSV; `id` names the secret, `src` or `source` a file, `env` a variable, `type` is
-/// `file` or `env`, and `type=env` makes `src` a variable. Without a source the variable named like the id is meant if it
-/// is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input, and `parts` says
-/// which parts of the value count: `false`, `true`, or names with `+` between them, and `rebuild` whether a new value runs
-/// steps again: `true` or `false`.
+/// `file` or `env`, and `type=env` makes `src` a variable. Without a source the variable named like the id is meant if
+/// it is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input, and `parts`
+/// says which parts of the value count: `false`, `true`, or names with `+` between them, and `rebuild` whether a new
+/// value runs steps again: `true` or `false`.
 ///
 /// ```
 /// let flag = psecret::SecretFlag::parse("id=NPM_TOKEN,env=CI_NPM_TOKEN")?;
@@ -114,7 +114,7 @@ impl SecretFlag {
         self.rebuild
     }
 
-    /// Where the value lies; the environment decides for a bare `id=NAME`.
+    /// Returns the place of the value; the environment decides for a bare `id=NAME`.
     #[must_use]
     pub fn place(&self, inputs: &Inputs<'_>) -> Place {
         self.place.clone().unwrap_or_else(|| {
@@ -128,7 +128,7 @@ impl SecretFlag {
     }
 }
 
-/// One CSV record: fields between commas; a field in double quotes may hold commas, and `""` for a quote.
+/// Splits one CSV record: fields between commas; a field in double quotes may hold commas, and `""` for a quote.
 fn fields(text: &str) -> Result<Vec<String>, SecretError> {
     let mut fields = Vec::new();
     let mut rest = text;

@@ -49,8 +49,8 @@ pub enum Form {
     Base64OfHex,
     /// Base64 of UTF-16, as PowerShell takes it.
     Base64OfUtf16,
-    /// In something that was packed with gzip and encoded in base64, as Helm keeps its releases. No shape has this form:
-    /// such text must be unpacked.
+    /// In something that was packed with gzip and encoded in base64, as Helm keeps its releases. No shape has this
+    /// form: such text must be unpacked.
     Base64OfGzip,
     /// Hex digits, lower or upper case, plain or with `:`, `-`, blanks or `, 0x` between bytes.
     Hex,
@@ -120,7 +120,7 @@ impl Form {
         Self::Base32,
     ];
 
-    /// The form of this machine name.
+    /// Finds the form of this machine name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|form| form.machine_name() == name)
@@ -236,7 +236,7 @@ impl Shape {
         self.layout
     }
 
-    /// What the characters right before and right behind the bytes must be, where the value decides a part of them.
+    /// The demands on the characters right before and right behind the bytes, where the value decides a part of them.
     #[must_use]
     pub fn edges(&self) -> (Option<Edge>, Option<Edge>) {
         (self.before, self.after)
@@ -270,7 +270,7 @@ impl Shape {
         self.bytes.len()
     }
 
-    /// Never true: an empty form is not made.
+    /// Whether the form is empty, which is never true: an empty form is not made.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -283,7 +283,7 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// Every byte string by which a value can be recognized, without repetition, plainest form first.
+/// Makes every byte string by which a value can be recognized, without repetition, plainest form first.
 ///
 /// - A value that is not searched ([`Searchability`]) has no forms; a weak one has those that are as long as itself
 ///   and stand for the whole of it.
@@ -292,8 +292,8 @@ impl fmt::Debug for Shape {
 ///   them ([`Shape::edges`]); and whole, with padding.
 /// - What encoders wrap, and lines that may be indented, have a [`Layout`] that says so.
 /// - A value of several lines is also found by each line that looks like key material ([`Form::Line`]): 8 bytes or
-///   more with a run of 16 letters of both cases and digits, or of 32 letters and digits. Lines of prose, of JSON field names and PEM
-///   headers stand in innocent files too.
+///   more with a run of 16 letters of both cases and digits, or of 32 letters and digits. Lines of prose, of JSON
+///   field names and PEM headers stand in innocent files too.
 /// - Values over [`LONGEST_IN_EVERY_FORM`] get fewer forms, named there.
 ///
 /// What is not here is not found: other transformations (reversed, encrypted, compressed, hashed) have no form.
@@ -330,7 +330,7 @@ pub(crate) fn shapes(value: &[u8]) -> Vec<Shape> {
     made.shapes
 }
 
-/// The lines of a value that has several, telling or not: what a log should not show.
+/// Makes a form of each line of a value that has several, telling or not: a log should show none of them.
 pub(crate) fn plain_lines(value: &[u8]) -> Vec<Shape> {
     lines::all(value).map(|line| Shape::exact(Form::Line, line.to_vec())).collect()
 }

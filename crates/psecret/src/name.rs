@@ -7,7 +7,8 @@ use crate::SecretError;
 /// The longest name taken, in bytes.
 const LONGEST: usize = 255;
 
-/// The name of a secret: the id that BuildKit asks for and, where it is delivered as one, the variable's name.
+/// A secret's name. BuildKit asks for the secret by it, and it is the variable's name where the secret is delivered as
+/// a variable.
 ///
 /// Any text that an environment can carry as a name is a name: one to 255 bytes without `=`, blanks or control
 /// characters. Docker takes ids such as `npm-token` that no shell can read as a variable; [`SecretName::is_variable`]

@@ -2,8 +2,8 @@
 //!
 //! A value enters [`Parts::of`] once, at the door. Whatever it is wrapped in is undone: quotes, `Bearer`, base64, hex,
 //! gzip. Whatever it is written in is read: JSON, YAML, TOML, XML, lines of names and values, addresses, keys. Of the
-//! leaves, those are parts whose name says that they are confidential, and those that nobody could guess. A value that is
-//! none of these is itself, and has no parts.
+//! leaves, those are parts whose name says that they are confidential, and those that nobody could guess. A value that
+//! is none of these is itself, and has no parts.
 
 mod address;
 mod judge;
@@ -27,7 +27,7 @@ pub enum PartChoice {
     /// All that are found; the default.
     #[default]
     All,
-    /// None: the value is searched for as a whole.
+    /// No part: the value is searched for as a whole.
     None,
     /// Those of these names: whole names as reports show them, or the last piece of one.
     Named(Vec<String>),
@@ -57,7 +57,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Where it stands in the secret: a name, or the way to it. Never the value or a piece of one.
+    /// The place of the part in the secret: a name, or the path to it. Never the value or a piece of it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -69,7 +69,7 @@ impl Part {
         &self.value
     }
 
-    /// Whether each of its lines tells of it.
+    /// Whether each line of the part tells of it.
     pub(crate) fn lines_tell(&self) -> bool {
         self.lines_tell
     }
@@ -207,7 +207,7 @@ impl Parts {
         }
     }
 
-    /// What other readers of the same text take for the value, each taken apart. They are as secret as the value, and are
+    /// The values that other readers of the same text find, each taken apart. They are as secret as the value, and are
     /// searched for and masked under the secret's own name.
     pub fn readings(&self) -> impl Iterator<Item = (&UserSecret, &Self)> {
         self.readings.iter().map(|(value, parts)| (value, parts))
@@ -218,7 +218,7 @@ impl Parts {
         self.parts.iter()
     }
 
-    /// Whether there is none.
+    /// Whether the value has no part.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
@@ -254,8 +254,8 @@ impl Parts {
         names
     }
 
-    /// Every byte string by which the whole value can be recognized: of a value that holds public text as well, no line
-    /// alone, for that may stand anywhere.
+    /// Makes every byte string by which the whole value can be recognized. Of a value that holds public text too, no
+    /// line counts alone, for that line may stand anywhere.
     #[must_use]
     pub fn forms_of_whole(&self, value: &UserSecret) -> Vec<Shape> {
         told_by(form::forms(value), !self.structured)

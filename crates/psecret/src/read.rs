@@ -16,7 +16,7 @@ use crate::{Dialect, EnvFile, EnvFileWarning, Place, SecretError, SecretName, Us
 /// The longest env file taken.
 const LONGEST_ENV_FILE: usize = 1024 * 1024;
 
-/// What the edge lends for reading: the process environment and standard input.
+/// The inputs that a caller lends for reading: the process environment and standard input.
 pub struct Inputs<'a> {
     environment: &'a dyn Fn(&str) -> Option<OsString>,
     stdin: &'a mut dyn Read,
@@ -36,12 +36,12 @@ impl<'a> Inputs<'a> {
         self
     }
 
-    /// What the variables are read through, for places that are no secrets: folders, and the identity.
+    /// The reader of variables, for places that are no secrets: folders, and the identity.
     pub fn environment(&self) -> &'a dyn Fn(&str) -> Option<OsString> {
         self.environment
     }
 
-    /// A variable's value, if it is set.
+    /// Returns a variable's value, if it is set.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<UserSecret> {
         (self.environment)(name).map(|value| UserSecret::new(value.into_vec()))
@@ -107,7 +107,7 @@ impl EnvFile {
     }
 }
 
-/// The file's bytes, or what a person can do about it.
+/// Reads the file; the error says what a person can do about it.
 fn read_file(path: &Path, name: &SecretName, patience: Duration) -> Result<Vec<u8>, SecretError> {
     let (name, path) = (name.clone(), path.to_owned());
     let read = bounded::open(&path).and_then(|opened| opened.read(LONGEST_SECRET, patience));
@@ -118,7 +118,7 @@ fn read_file(path: &Path, name: &SecretName, patience: Duration) -> Result<Vec<u
     })
 }
 
-/// The kind of a file that is never read.
+/// Names the kind of a file that is never read.
 fn not_readable(error: &io::Error) -> Option<&'static str> {
     error.get_ref()?.downcast_ref::<NotReadable>().map(|kind| kind.0)
 }

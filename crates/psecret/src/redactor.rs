@@ -60,8 +60,8 @@ impl RedactorBuilder {
         self.masked(label, plaintext, true)
     }
 
-    /// Masks any other confidential bytes, and those of their parts that are not a value of `others`: what has a label of its
-    /// own is not masked under two.
+    /// Masks any other confidential bytes, and those of their parts that are not a value of `others`: what has a label
+    /// of its own is not masked under two.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -74,7 +74,7 @@ impl RedactorBuilder {
         own.fold(whole, |builder, part| builder.masked(label, part.value().expose(), part.lines_tell()))
     }
 
-    /// Of a value that holds public text as well, no line alone is masked.
+    /// Masks a value. If it holds public text as well, none of its lines is masked alone.
     fn masked(mut self, label: &str, plaintext: &[u8], lines_tell: bool) -> Self {
         let evidence = match Searchability::of_bytes(plaintext) {
             Searchability::Empty | Searchability::Unprotected(_) => return self,
@@ -105,7 +105,8 @@ impl RedactorBuilder {
 
 /// Masks secrets in everything that is shown; immutable and cheap to clone.
 ///
-/// - Exact for every form of [`forms`](crate::forms) but lists of decimal numbers, however the bytes are cut into chunks.
+/// - Exact for every form of [`forms`](crate::forms) but lists of decimal numbers, however the bytes are cut into
+///   chunks.
 /// - A value of up to 512 bytes is also masked with any of its characters escaped in any way that
 ///   [`spelling`](crate::spelling) reads.
 /// - Matches that overlap are masked together; the mark names the one that begins first, the longest of those.
@@ -137,7 +138,7 @@ pub struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor that masks nothing.
+    /// Makes a redactor that masks nothing.
     #[must_use]
     pub fn none() -> Self {
         Self { patterns: Arc::default() }
@@ -166,8 +167,8 @@ impl Redactor {
         out
     }
 
-    /// The labels of the secrets that the bytes surely hold, each once: the guard over build arguments, labels and
-    /// command text.
+    /// Lists the labels of the secrets that the bytes surely hold, each once: the guard over build arguments, labels
+    /// and command text.
     ///
     /// Stricter than masking, as an audit is: a weak value counts as a whole token only, and of a value with several
     /// lines no line that stands in innocent text as well.

@@ -45,10 +45,11 @@ pub enum Delivery {
 /// Whether a new value runs the steps again that get the secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rebuild {
-    /// It does: their cached results count for the same value alone. The default.
+    /// A new value runs the steps again: their cached results count for the same value alone. The default.
     #[default]
     WithValue,
-    /// It does not: their cached results count whatever value made them, as for tokens that change with every run.
+    /// A new value runs no step again: their cached results count whatever value made them, as for tokens that change
+    /// with every run.
     Never,
 }
 
@@ -165,7 +166,7 @@ impl Secret {
         self
     }
 
-    /// The same secret, whose new value runs steps again or does not.
+    /// Sets whether a new value runs steps again.
     #[must_use]
     pub fn with_rebuild(self, rebuild: Rebuild) -> Self {
         Self { rebuild, ..self }
@@ -183,13 +184,13 @@ impl Secret {
         &self.value
     }
 
-    /// The value, and whatever other readers of the same text take for it. Whoever searches for a secret searches for all
-    /// of these.
+    /// The value, and the values that other readers of the same text find. A search for the secret looks for all of
+    /// these.
     pub fn readings(&self) -> impl Iterator<Item = &UserSecret> {
         std::iter::once(&self.value).chain(self.parts.readings().map(|(reading, _)| reading))
     }
 
-    /// What the value contains that is secret too.
+    /// The parts of the value that are secret too.
     #[must_use]
     pub fn parts(&self) -> &Parts {
         &self.parts
@@ -213,7 +214,7 @@ impl Secret {
         self.scope
     }
 
-    /// In what shape programs get it.
+    /// The shape in which programs get the secret.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         self.delivery

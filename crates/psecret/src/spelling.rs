@@ -1,11 +1,11 @@
 //! A value compared with a text character by character, each of them as itself or under any escape that writers use.
 //!
-//! Nobody can list all programs that escape, and each of them escapes other characters; but what an escape looks like is
-//! known. So a text is not compared with what some writers would have made of the whole value, but read: [`forward`] and
-//! [`backward`] walk from a place in both directions, and at each step the text may write the value's next character in
-//! any way that `escape` knows, escapes of escapes included. Where a text can be read in several ways (`''` is two
-//! quotes, or one that is doubled), all of them are followed, so a value that looks like an escape itself is no exception.
-//! Between two characters may stand what terminals and line breaks leave there (`gap`).
+//! Nobody can list all programs that escape, and each of them escapes other characters; but what an escape looks like
+//! is known. So a text is not compared with what some writers would have made of the whole value, but read: [`forward`]
+//! and [`backward`] walk from a place in both directions, and at each step the text may write the value's next
+//! character in any way that `escape` knows, escapes of escapes included. Where a text can be read in several ways
+//! (`''` is two quotes, or one that is doubled), all of them are followed, so a value that looks like an escape itself
+//! is no exception. Between two characters may stand what terminals and line breaks leave there (`gap`).
 //!
 //! The search and the redactor both read with this module, so that they cannot differ.
 
@@ -34,7 +34,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A place from which nothing was compared yet.
+    /// Makes a place from which nothing was compared yet.
     #[must_use]
     pub fn new(character: usize, at: usize) -> Self {
         Self { character, at, escapes: Escapes::default() }
@@ -52,7 +52,7 @@ pub enum Reach {
     Open(Place),
 }
 
-/// So many readings of one text are followed at once; what could be read in more ways is read in the plainest.
+/// The most readings of one text that are followed at once; of more readings, the plainest are followed.
 const MOST_READINGS: usize = 12;
 
 /// Where a text is cut, so much of it may be compared once more when it goes on.
@@ -101,7 +101,7 @@ pub fn forward(value: &[u8], text: &[u8], from: Place, rest: Rest) -> Reach {
         return Reach::End(Place { character: value.len(), at: from.at + left.len(), ..from });
     }
     if rest == Rest::MayFollow && left.starts_with(here) {
-        // Of a long value that is written as it is, nothing is compared twice.
+        // Nothing of a long value that is written as it is, is compared twice.
         let passed = here.len().saturating_sub(LONGEST_ESCAPE);
         let passed = if passed < MOST_COMPARED_TWICE { 0 } else { passed };
         return Reach::Open(Place { character: from.character + passed, at: from.at + passed, ..from });
@@ -143,8 +143,8 @@ pub fn forward(value: &[u8], text: &[u8], from: Place, rest: Rest) -> Reach {
     end.map_or(Reach::Difference, Reach::End)
 }
 
-/// Adds every place behind the next character, or behind what stands before it. Returns false if more bytes are needed to
-/// know them all.
+/// Adds every place behind the next character, or behind what stands before it. Returns false if more bytes are needed
+/// to know them all.
 fn step(value: &[u8], text: &[u8], place: Place, rest: Rest, readings: &mut Readings) -> bool {
     let Some(byte) = text.get(place.at) else { return false };
     let wanted = &value[place.character..];
@@ -211,7 +211,7 @@ fn step_back(wanted: &[u8], text: &[u8], place: Place, readings: &mut Readings) 
     }
 }
 
-/// How far before the text's end an escape or a gap may begin that ends there.
+/// Returns how far before the text's end an escape or a gap may begin that ends there.
 fn farthest_back(text: &[u8]) -> usize {
     match text {
         [.., 0x07 | b'\\'] | [.., b'0', b'7'] | [.., b'\\', b'a'] => gap::LONGEST,
@@ -222,7 +222,7 @@ fn farthest_back(text: &[u8]) -> usize {
 }
 
 impl Code {
-    /// How many bytes it has at the value's beginning, if it is what the value begins with.
+    /// Counts the bytes of the code at the value's beginning; `None` if the value does not begin with the code.
     fn length_in(self, value: &[u8]) -> Option<usize> {
         self.bytes(|bytes| value.starts_with(bytes))
     }

@@ -65,14 +65,14 @@ pub struct Store {
     secrets: BTreeMap<SecretName, UserSecret>,
 }
 
-/// What happened to a name between two stores.
+/// The change of a name between two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It is new.
+    /// The name is new.
     Added,
-    /// It is gone.
+    /// The name is gone.
     Removed,
-    /// It has another value.
+    /// The name has another value.
     Changed,
 }
 
@@ -152,7 +152,7 @@ impl Store {
         self.secrets.keys()
     }
 
-    /// A secret's value, still closed.
+    /// Returns a secret's value, still closed.
     #[must_use]
     pub fn get(&self, name: &SecretName) -> Option<&UserSecret> {
         self.secrets.get(name)
@@ -178,7 +178,7 @@ impl Store {
         Ok(self.secrets.insert(name, value))
     }
 
-    /// Who may read the store.
+    /// Lists the recipients that may read the store.
     pub fn recipients(&self) -> impl Iterator<Item = &str> {
         self.recipients.iter().map(String::as_str)
     }
@@ -199,7 +199,7 @@ impl Store {
         self.key.as_ref()
     }
 
-    /// That key alone; the values are wiped.
+    /// Takes the digest key alone; the values are wiped.
     #[must_use]
     pub fn into_digest_key(self) -> Option<DigestKey> {
         self.key
@@ -217,7 +217,7 @@ impl Store {
         self.secrets.iter().filter(|(_, value)| !is_text(value.expose())).map(|(name, _)| name).collect()
     }
 
-    /// What happened to each name on the way from this store to the other; names alone, for people to read.
+    /// Lists the change of each name on the way from this store to the other; names alone, for people to read.
     #[must_use]
     pub fn changes<'a>(&'a self, other: &'a Self) -> Vec<(&'a SecretName, Change)> {
         let names: BTreeSet<&SecretName> = self.names().chain(other.names()).collect();
@@ -255,7 +255,7 @@ impl Store {
         }
         let readers: BTreeSet<&String> = ours.recipients.union(&theirs.recipients).collect();
         let kept = |reader: &&&String| {
-            // Whoever was there from the beginning stays only if neither side removed them.
+            // A recipient from the beginning stays only if neither side removed it.
             !base.recipients.contains(**reader)
                 || (ours.recipients.contains(**reader) && theirs.recipients.contains(**reader))
         };

@@ -64,7 +64,7 @@ impl UserSecret {
         self.0.iter().position(|byte| *byte == b'\n').is_some_and(|at| at > 0 && at + 1 == self.0.len())
     }
 
-    /// The value without the byte order mark that some editors write before a text, if it has one.
+    /// Returns the value without the byte order mark that some editors write before a text, if it has one.
     pub(crate) fn without_byte_order_mark(&self) -> Option<Self> {
         Some(Self::new(self.0.strip_prefix(b"\xef\xbb\xbf")?.to_vec()))
     }

@@ -23,7 +23,7 @@ fn masked() -> Vec<u8> {
     (0..LENGTH).map(|at| u8::try_from((at * 37 + 11) % 251).expect("less than 251") ^ MASK).collect()
 }
 
-/// How often the unmasked pattern, without its head, stands in memory that can be written to.
+/// Counts how often the unmasked pattern, without its head, stands in memory that can be written to.
 fn sightings(masked: &[u8]) -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("our own maps");
     let masked = &masked[HEAD..];

@@ -1,4 +1,4 @@
-//! What the program is asked to do.
+//! The action that the program is called for.
 
 /// One of the program's works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl<'a, 'b> Action<'a, 'b> {
     }
 }
 
-/// A decimal number of at most nine digits.
+/// Reads a decimal number of at most nine digits.
 pub(crate) fn number(text: &[u8]) -> Option<u32> {
     if text.is_empty() || text.len() > 9 || !text.iter().all(u8::is_ascii_digit) {
         return None;
@@ -80,7 +80,7 @@ pub(crate) fn number(text: &[u8]) -> Option<u32> {
     Some(text.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0')))
 }
 
-/// A port: 1 to 65535.
+/// Reads a port: 1 to 65535.
 pub(crate) fn port(text: &[u8]) -> Option<u16> {
     number(text).and_then(|number| u16::try_from(number).ok()).filter(|port| *port != 0)
 }

@@ -10,7 +10,7 @@ pub const LONGEST_ANSWER: usize = 512;
 const TYPE_ADDRESS: [u8; 2] = [0, 1];
 const CLASS_INTERNET: [u8; 2] = [0, 1];
 
-/// The packet that asks for a name's address; `None` for a name that is none.
+/// Makes the packet that asks for a name's address; `None` for a text that is no name.
 #[must_use]
 pub fn question(id: u16, name: &[u8]) -> Option<Vec<u8>> {
     let mut packet = Vec::with_capacity(18 + name.len());
@@ -28,7 +28,7 @@ pub fn question(id: u16, name: &[u8]) -> Option<Vec<u8>> {
     Some(packet)
 }
 
-/// The first address in an answer to the question with this id.
+/// Reads the first address in an answer to the question with this id.
 #[must_use]
 pub fn address(id: u16, answer: &[u8]) -> Option<[u8; 4]> {
     let number = |at: usize| Some(u16::from_be_bytes([*answer.get(at)?, *answer.get(at + 1)?]));
@@ -55,7 +55,7 @@ pub fn address(id: u16, answer: &[u8]) -> Option<[u8; 4]> {
     None
 }
 
-/// Where a name ends: after its closing zero, or after the pointer that ends it.
+/// Finds where a name ends: after its closing zero, or after the pointer that ends it.
 fn after_name(answer: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *answer.get(at)? {

@@ -14,15 +14,15 @@ pub fn parse(delivered: &[u8]) -> Option<Vec<&[u8]>> {
     entries.iter().all(|entry| entry.iter().position(|byte| *byte == b'=').is_some_and(|at| at > 0)).then_some(entries)
 }
 
-/// The environment of the app: what the container has, in its order, without the names that were delivered; then what
-/// was delivered.
+/// Makes the environment of the app: the variables of the container in their order, without the names that were
+/// delivered; then the delivered ones.
 #[must_use]
 pub fn merge<'a>(inherited: &[&'a [u8]], delivered: &[&'a [u8]]) -> Vec<&'a [u8]> {
     let replaced = |entry: &[u8]| delivered.iter().any(|other| name(other) == name(entry));
     inherited.iter().filter(|entry| !replaced(entry)).chain(delivered).copied().collect()
 }
 
-/// The value of a variable.
+/// Returns the value of a variable.
 #[must_use]
 pub fn value<'a>(environment: &[&'a [u8]], wanted: &[u8]) -> Option<&'a [u8]> {
     environment.iter().find(|entry| name(entry) == wanted).and_then(|entry| entry.get(wanted.len() + 1..))

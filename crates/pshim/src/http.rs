@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 /// As much of an answer as holds its first line.
 pub const ENOUGH: usize = 64;
 
-/// The request for a path.
+/// Makes the request for a path.
 #[must_use]
 pub fn request(host: &[u8], path: &[u8]) -> Vec<u8> {
     [b"GET ", path, b" HTTP/1.1\r\nHost: ", host, b"\r\nUser-Agent: prun\r\nConnection: close\r\n\r\n"].concat()
 }
 
-/// The status of an answer; `None` as long as its first line is not there, or when it is no HTTP.
+/// Reads the status of an answer; `None` as long as its first line is not there, or when it is no HTTP.
 #[must_use]
 pub fn status(answer: &[u8]) -> Option<u16> {
     let rest = answer.strip_prefix(b"HTTP/1.")?;

@@ -10,7 +10,7 @@ use crate::action::number;
 /// One init command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command<'a> {
-    /// Its name, for the lines that it prints.
+    /// The command's name, for the lines that it prints.
     pub name: &'a [u8],
     /// After how many seconds it is ended; 0 means never.
     pub limit: u32,

@@ -15,7 +15,7 @@ impl<'a> Prefixer<'a> {
         Self { prefix, at_start: true }
     }
 
-    /// The bytes with the prefix before each line that begins in them.
+    /// Puts the prefix before each line that begins in the bytes.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(bytes.len() + self.prefix.len());
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -28,7 +28,7 @@ impl<'a> Prefixer<'a> {
         out
     }
 
-    /// The line end that the last line lacks.
+    /// Returns the line end that the last line lacks.
     pub fn finish(&mut self) -> &'static [u8] {
         if core::mem::replace(&mut self.at_start, true) { b"" } else { b"\n" }
     }

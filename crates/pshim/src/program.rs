@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use crate::environment;
 
-/// What a shell without `PATH` would search, as `execvp` of the C libraries does.
+/// The folders that a shell without `PATH` would search, as `execvp` of the C libraries does.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The files to try for a command, in order, each with its closing NUL.
+/// Lists the files to try for a command, in order, each with its closing NUL.
 ///
 /// A command with a slash means itself. Else each directory of the app's own `PATH` is tried; an empty one is the
 /// current directory.
@@ -32,7 +32,7 @@ pub fn candidates(command: &[u8], environment: &[&[u8]]) -> Vec<Vec<u8>> {
     path.split(|byte| *byte == b':').map(in_directory).collect()
 }
 
-/// A text with the closing NUL that the kernel wants.
+/// Adds the closing NUL that the kernel wants to a text.
 #[must_use]
 pub fn terminated(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + 1);
@@ -41,18 +41,18 @@ pub fn terminated(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What became of one attempt to run a file.
+/// The end of one attempt to run a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// There is no such file: the next one is tried.
     Missing,
-    /// It may not be run: the next one is tried, and remembered.
+    /// The file may not be run: the next one is tried, and this error is remembered.
     Denied,
     /// Nothing that another file would mend.
     Failed,
 }
 
-/// The exit code after all attempts, as shells and docker have it.
+/// Returns the exit code after all attempts, as shells and docker have it.
 #[must_use]
 pub fn exit_code(attempts: &[Attempt]) -> u8 {
     if attempts.iter().all(|attempt| *attempt == Attempt::Missing) { crate::NOT_FOUND } else { crate::NOT_EXECUTABLE }

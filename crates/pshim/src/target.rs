@@ -44,7 +44,7 @@ pub fn write<'a>(targets: impl IntoIterator<Item = (u16, &'a str, u16)>) -> Stri
     list
 }
 
-/// The targets of one port, beginning with the one whose turn it is.
+/// Lists the targets of one port, beginning with the target whose turn it is.
 #[must_use]
 pub fn in_turn<'a>(targets: &[Target<'a>], listen: u16, turn: usize) -> Vec<Target<'a>> {
     let mut chosen: Vec<Target<'a>> = targets.iter().filter(|target| target.listen == listen).copied().collect();

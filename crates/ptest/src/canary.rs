@@ -52,24 +52,24 @@ fn letters(count: usize) -> String {
     rand::rng().sample_iter(Alphanumeric).take(count).map(char::from).collect()
 }
 
-/// 32 letters and digits.
+/// Makes 32 letters and digits.
 pub(crate) fn token() -> Vec<u8> {
     letters(32).into_bytes()
 }
 
-/// Everything that quoting, escaping and encoding change, between random letters.
+/// Makes a value of all characters that quoting, escaping and encoding change, between random letters.
 pub(crate) fn punctuated() -> Vec<u8> {
     format!("{}\"q'$HOME`\\n<&>%20+/=?{} é;{}", letters(9), letters(8), letters(9)).into_bytes()
 }
 
-/// Three lines, each telling, with a line end after the last.
+/// Makes three lines, each telling, with a line end after the last.
 pub(crate) fn multi_line() -> Vec<u8> {
     // Chance alone makes now and then what looks like words: letters and digits that hardly take turns.
     let line = || (0..5).map(|_| format!("{}7aZ", letters(2))).collect::<String>();
     format!("first={}\nsecond=\"{}\"\nthird: {}\n", line(), line(), line()).into_bytes()
 }
 
-/// A private key in PEM. The body is random: nobody parses it.
+/// Makes a private key in PEM. The body is random: nobody parses it.
 pub(crate) fn key() -> Vec<u8> {
     use base64::Engine as _;
     let bytes: Vec<u8> = (0..384).map(|_| rand::rng().random()).collect();

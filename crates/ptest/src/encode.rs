@@ -10,9 +10,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 /// Shapes shorter than this stand in innocent files by chance.
 const SHORTEST: usize = 8;
 
-/// What `encodeURIComponent` and Go's `url.QueryEscape` leave beside letters and digits.
+/// The characters that `encodeURIComponent` and Go's `url.QueryEscape` leave beside letters and digits.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// What `encodeURI` leaves.
+/// The characters that `encodeURI` leaves.
 const MINIMAL: &AsciiSet = &COMPONENT
     .remove(b'!')
     .remove(b'*')
@@ -31,15 +31,15 @@ const MINIMAL: &AsciiSet = &COMPONENT
     .remove(b'$')
     .remove(b'#');
 
-/// What makes base64 of bytes: the characters to look for, or whole texts.
+/// A maker of base64 of bytes: the characters to look for, or whole texts.
 type Base64 = fn(&[u8]) -> Vec<Vec<u8>>;
 
-/// Every shape of a value with its form's name: what a search looks for.
+/// Makes every shape of a value with its form's name, for a search.
 pub(crate) fn shapes(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     encoded(value, base64_anywhere)
 }
 
-/// The value in every encoding, as a file may hold it.
+/// Makes the value in every encoding, as a file may hold it.
 pub(crate) fn texts(value: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     encoded(value, base64_with_neighbours)
 }
@@ -65,7 +65,7 @@ fn encoded(value: &[u8], base64: Base64) -> Vec<(&'static str, Vec<u8>)> {
     shapes
 }
 
-/// The lines that are as random as the value itself.
+/// Finds the lines that are as random as the value itself.
 fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let several = value.contains(&b'\n');
     value.split(|b| *b == b'\n').filter(move |line| several && line.len() >= 16 && !line.starts_with(b"-----"))
@@ -108,7 +108,7 @@ fn encoded_once(value: &[u8], base64: Base64, shapes: &mut Vec<(&'static str, Ve
     shapes.push(("XML", xml.into_bytes()));
 }
 
-/// What JSON writers make of a text: serde's way, Go's, Python's, PHP's, and any of them twice.
+/// Writes a text as JSON writers do: serde's way, Go's, Python's, PHP's, and any of them twice.
 fn as_json(text: &str, shapes: &mut Vec<(&'static str, Vec<u8>)>) {
     let plain = inside_quotes(text);
     let go = plain.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
@@ -139,8 +139,8 @@ fn inside_quotes(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// The characters by which base64 betrays the value, whatever stands before and after it: both alphabets, all three
-/// alignments.
+/// Makes the characters by which base64 betrays the value, whatever stands before and after it: both alphabets, all
+/// three alignments.
 fn base64_anywhere(value: &[u8]) -> Vec<Vec<u8>> {
     let between = |fill: u8, before: usize| {
         let mut whole = vec![fill; before];
@@ -166,7 +166,7 @@ fn base64_anywhere(value: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
-/// The value between other bytes, in base64.
+/// Makes base64 of the value between other bytes.
 fn base64_with_neighbours(value: &[u8]) -> Vec<Vec<u8>> {
     let mut texts = Vec::new();
     for engine in [&STANDARD, &URL_SAFE] {
@@ -180,7 +180,7 @@ fn base64_with_neighbours(value: &[u8]) -> Vec<Vec<u8>> {
     texts
 }
 
-/// Base64 of something encoded; what only the URL alphabet writes so goes by another name.
+/// Makes base64 of something encoded. Text that only the URL alphabet writes so goes by another name.
 fn nested(
     base64: Base64,
     standard: &'static str,

@@ -15,7 +15,7 @@ pub enum Flavour {
 }
 
 impl Flavour {
-    /// All of them.
+    /// All flavours.
     pub const ALL: [Self; 3] = [Self::Modern, Self::Containerd, Self::Old];
 
     fn variable(self) -> &'static str {
@@ -35,7 +35,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// The engine of a flavour, as `scripts/test` announces it.
+    /// Returns the engine of a flavour, as `scripts/test` announces it.
     ///
     /// # Panics
     ///
@@ -45,13 +45,13 @@ impl Engine {
         Self { flavour, docker_host: variable(flavour.variable()) }
     }
 
-    /// Its flavour.
+    /// The engine's flavour.
     #[must_use]
     pub fn flavour(&self) -> Flavour {
         self.flavour
     }
 
-    /// What `DOCKER_HOST` must be to reach it.
+    /// The value of `DOCKER_HOST` for this engine.
     #[must_use]
     pub fn docker_host(&self) -> &str {
         &self.docker_host
@@ -185,7 +185,7 @@ fn script(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A real tool whose command line `scripts/test` wrote into that variable.
+/// Makes the command of a real tool whose command line `scripts/test` wrote into that variable.
 ///
 /// # Panics
 ///
@@ -198,7 +198,7 @@ pub fn program(name: &str) -> Command {
     command
 }
 
-/// The words of a command line as `scripts/test` writes it: no quotes, blanks between words.
+/// Splits a command line as `scripts/test` writes it: no quotes, blanks between words.
 fn words(line: &str) -> Vec<String> {
     let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
     assert!(!words.is_empty(), "an empty command line");

@@ -48,7 +48,7 @@ impl Needles {
         Self { automaton, shapes }
     }
 
-    /// Each canary and form at most once: a value that stands a thousand times is one line of the message.
+    /// Finds each canary and form at most once: a value that stands a thousand times is one line of the message.
     pub(crate) fn search(&self, bytes: &[u8]) -> Vec<Sighting> {
         let mut seen = Vec::new();
         self.search_stream(&mut &*bytes, &mut seen).expect("memory is always readable");
@@ -109,7 +109,7 @@ impl Needles {
         Ok(())
     }
 
-    /// The text with every shape replaced by its canary's name.
+    /// Replaces every shape in the text by its canary's name.
     pub(crate) fn mask(&self, bytes: &[u8]) -> String {
         let mut out = Vec::with_capacity(bytes.len());
         let mut end = 0;

@@ -26,39 +26,39 @@ struct State {
 }
 
 impl Oracle {
-    /// An oracle that knows no canary yet.
+    /// Makes an oracle that knows no canary yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A canary of 32 letters and digits.
+    /// Makes a canary of 32 letters and digits.
     pub fn token(&self, name: &str) -> Canary {
         self.register(name, canary::token())
     }
 
-    /// A canary of 32 letters and digits that the test itself leaves in an engine, past the product, such as in a base
-    /// image or in a step of a stage that is no part of the image: the sweep at the end does not look for it.
+    /// Makes a canary of 32 letters and digits that the test itself leaves in an engine, past the product, such as in a
+    /// base image or in a step of a stage that is no part of the image: the sweep at the end does not look for it.
     pub fn planted(&self, name: &str) -> Canary {
         self.know(Canary::new(name, canary::token()))
     }
 
-    /// A canary with quotes, `$`, a backslash, blanks and a letter beyond ASCII.
+    /// Makes a canary with quotes, `$`, a backslash, blanks and a letter beyond ASCII.
     pub fn punctuated(&self, name: &str) -> Canary {
         self.register(name, canary::punctuated())
     }
 
-    /// A canary of three lines.
+    /// Makes a canary of three lines.
     pub fn multi_line(&self, name: &str) -> Canary {
         self.register(name, canary::multi_line())
     }
 
-    /// A canary that looks like a private key in PEM.
+    /// Makes a canary that looks like a private key in PEM.
     pub fn key(&self, name: &str) -> Canary {
         self.register(name, canary::key())
     }
 
-    /// A value that came from elsewhere, such as a credential that a tool generated.
+    /// Takes a value that came from elsewhere, such as a credential that a tool generated.
     ///
     /// # Panics
     ///
@@ -84,13 +84,13 @@ impl Oracle {
         Arc::clone(needles.get_or_insert_with(|| Arc::new(Needles::new(canaries))))
     }
 
-    /// Where canaries stand in the bytes, gzip and zstd opened.
+    /// Finds where canaries stand in the bytes, gzip and zstd opened.
     #[must_use]
     pub fn search(&self, label: &str, bytes: &[u8]) -> Vec<Trace> {
         self.needles().search(bytes).into_iter().map(|sighting| trace(sighting, label)).collect()
     }
 
-    /// Where canaries stand in a file or below a folder: in names, in link targets and in content, gzip and zstd
+    /// Finds where canaries stand in a file or below a folder: in names, in link targets and in content, gzip and zstd
     /// opened.
     ///
     /// `allowed` are the files and folders in which the test put its canaries on purpose.
@@ -135,7 +135,7 @@ impl Oracle {
         self.check_dir_except(root, &[]);
     }
 
-    /// The same, but for the files in which the test itself put them.
+    /// Checks as [`Self::check_dir`] does, but leaves out the files in which the test itself put canaries.
     ///
     /// # Panics
     ///
@@ -156,13 +156,14 @@ impl Oracle {
         assert!(found, "canary {} is not in {label}", canary.name());
     }
 
-    /// A canary in every encoding that the oracle knows, with the encoding's name: what a test of a search plants.
+    /// Writes a canary in every encoding that the oracle knows, with the encoding's name: a test of a search plants
+    /// these.
     #[must_use]
     pub fn encodings(&self, canary: &Canary) -> Vec<(&'static str, Vec<u8>)> {
         crate::encode::texts(canary.value())
     }
 
-    /// The text with every canary replaced by its name, for messages of failing tests.
+    /// Replaces every canary in the text by its name, for messages of failing tests.
     #[must_use]
     pub fn mask(&self, bytes: &[u8]) -> String {
         self.needles().mask(bytes)

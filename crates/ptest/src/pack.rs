@@ -16,7 +16,7 @@ pub use zip::Zip;
 
 const MEMORY: &str = "memory takes everything";
 
-/// 7z with these members, all in one block of LZMA2.
+/// Makes a 7z with these members, all in one block of LZMA2.
 ///
 /// # Panics
 ///

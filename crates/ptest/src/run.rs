@@ -72,7 +72,7 @@ impl<'scene> Tool<'scene> {
         self
     }
 
-    /// What the tool reads on stdin; without it, nothing.
+    /// Sets the bytes that the tool reads on stdin; without this call, it reads nothing.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
         self
@@ -84,13 +84,13 @@ impl<'scene> Tool<'scene> {
         self
     }
 
-    /// How long it may take; ten minutes without this.
+    /// Sets how long the tool may take; ten minutes without this call.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The output may show canaries, because the command's purpose is to show them.
+    /// Allows canaries in the output, because the command's purpose is to show them.
     pub fn may_show_values(mut self) -> Self {
         self.may_show = true;
         self
@@ -146,7 +146,7 @@ impl<'scene> Tool<'scene> {
     }
 }
 
-/// Both ends of a new terminal.
+/// Opens both ends of a new terminal.
 fn terminal(columns: u16, rows: u16) -> (OwnedFd, OwnedFd) {
     use rustix::fs::{Mode, OFlags};
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -207,13 +207,13 @@ pub struct Running<'scene> {
 }
 
 impl Running<'_> {
-    /// Its process id.
+    /// The tool's process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it printed on stdout and stderr until now.
+    /// The tool's output on stdout and stderr until now.
     #[must_use]
     pub fn output_so_far(&self) -> String {
         let mut bytes = self.stdout.so_far();
@@ -233,7 +233,7 @@ impl Running<'_> {
                 return self;
             }
             let ended = self.child.try_wait().expect("a child of ours").is_some();
-            // What it wrote last may still be on its way through the pipe.
+            // The last output may still be on its way through the pipe.
             if ended {
                 thread::sleep(Duration::from_millis(50));
             }
@@ -342,7 +342,7 @@ impl Running<'_> {
 }
 
 impl Drop for Running<'_> {
-    /// A failing test leaves nothing running.
+    /// Ends the process, so that a failing test leaves nothing running.
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             drop(self.child.kill());

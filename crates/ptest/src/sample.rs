@@ -22,7 +22,7 @@ pub(crate) struct Sample {
     pub(crate) file: &'static str,
     /// The program's short name.
     pub(crate) program: String,
-    /// What the file held.
+    /// The file's content.
     pub(crate) bytes: Vec<u8>,
 }
 

@@ -29,7 +29,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A scene without an engine.
+    /// Makes a scene without an engine.
     ///
     /// # Panics
     ///
@@ -46,7 +46,7 @@ impl Scene {
         Self { root, oracle: Oracle::new(), docker_host: None, allowed: Mutex::default() }
     }
 
-    /// A scene whose tools reach an engine by `DOCKER_HOST`.
+    /// Makes a scene whose tools reach an engine by `DOCKER_HOST`.
     #[must_use]
     pub fn on(engine: &Engine) -> Self {
         let mut scene = Self::new();
@@ -54,7 +54,7 @@ impl Scene {
         scene
     }
 
-    /// What knows this scene's canaries.
+    /// The oracle that knows this scene's canaries.
     #[must_use]
     pub fn oracle(&self) -> &Oracle {
         &self.oracle
@@ -127,7 +127,7 @@ impl Scene {
         self.tool(binaries().join("prun"))
     }
 
-    /// Any program, in this scene.
+    /// Makes a tool of any program, to run in this scene.
     pub fn tool(&self, program: impl Into<PathBuf>) -> Tool<'_> {
         let home = self.home();
         let mut tool = Tool::new(&self.oracle, program.into(), self.project())
@@ -174,7 +174,7 @@ impl Drop for Scene {
     }
 }
 
-/// The folder of the tools under test: `PBUILD_TEST_BINARIES`, else beside the test's own executable.
+/// Finds the folder of the tools under test: `PBUILD_TEST_BINARIES`, else beside the test's own executable.
 #[must_use]
 pub fn binaries() -> PathBuf {
     if let Some(folder) = std::env::var_os("PBUILD_TEST_BINARIES") {

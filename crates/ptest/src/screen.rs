@@ -6,10 +6,11 @@ use regex::Regex;
 
 use crate::run::Outcome;
 
-/// What differs from run to run, and what stands in its place. The order counts: a digest is not a container's id.
+/// The patterns of texts that differ from run to run, with the marks that stand in their place. The order counts: a
+/// digest is not a container's id.
 ///
-/// Two things go whole: BuildKit's own lines, which come in the order in which its steps happen to end, and the lines that say
-/// what a tool waits for, which only a slow engine makes it say.
+/// Two things go whole: BuildKit's own lines, which come in the order in which its steps happen to end, and the lines
+/// that say what a tool waits for, which only a slow engine makes it say.
 static MASKS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
     [
         (r"(?m)(?:^#\d+ .*\n\n?)+", "<progress>\n"),
@@ -30,7 +31,8 @@ static MASKS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\b\d+\.\d+ ?s\b|\b\d+ ms\b|\b\d+m \d+s\b", "<time>"),
         (r"\b\d+(?:\.\d+)? [kMG]B\b", "<size>"),
         (r#""(milliseconds|bytes)":\d+"#, "\"$1\":<n>"),
-        // How many encodings of a value differ from one another depends on its bytes; how many records, on what ran before.
+        // How many encodings of a value differ from one another depends on its bytes; how many records, on what ran
+        // before.
         (r"\b\d+ forms\b", "<n> forms"),
         (r#""forms":\d+"#, "\"forms\":<n>"),
         (r"\b\d+ cache records?\b", "<n> cache records"),
@@ -44,8 +46,8 @@ static MASKS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
 });
 
 impl Outcome {
-    /// The whole run as people see it: the exit code, then stdout and stderr, each where it is not empty. Times, digests,
-    /// ids, sizes, ports of this machine and temporary paths are masked, and so is every canary.
+    /// Returns the whole run as people see it: the exit code, then stdout and stderr, each where it is not empty.
+    /// Times, digests, ids, sizes, ports of this machine and temporary paths are masked, and so is every canary.
     ///
     /// `named` are texts of this run alone and their masks, such as the name of a project; they are replaced first.
     #[must_use]

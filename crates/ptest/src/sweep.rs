@@ -47,7 +47,7 @@ fn noted(folder: &Path) -> Vec<Canary> {
     canaries.into_iter().map(|(value, name)| Canary::new(&name, value)).collect()
 }
 
-/// What a sweep looked at, and what it found.
+/// The objects that a sweep searched, and its findings.
 #[derive(Debug)]
 pub struct Swept {
     /// How many canaries were looked for.
@@ -123,7 +123,8 @@ pub(crate) fn search_content(needles: &Needles, path: &Path, kind: FileType, see
     }
 }
 
-/// What was ever written to a file: of each hole only a page, for layers may have files of zeros larger than any disk.
+/// The bytes that were ever written to a file: of each hole only a page, for layers may have files of zeros larger than
+/// any disk.
 struct Written {
     file: File,
     /// Where the bytes end that are known to be written.
@@ -155,7 +156,7 @@ impl Read for Written {
     }
 }
 
-/// Where the next data or the next hole begins, if there is one.
+/// Finds where the next data or the next hole begins, if there is one.
 fn next(file: &File, from: SeekFrom) -> io::Result<Option<u64>> {
     match rustix::fs::seek(file, from) {
         Ok(at) => Ok(Some(at)),
@@ -164,7 +165,8 @@ fn next(file: &File, from: SeekFrom) -> io::Result<Option<u64>> {
     }
 }
 
-/// An engine that runs removes files while they are searched; anything else unreadable fails the test.
+/// Returns `None` for a file that is gone: an engine that runs removes files while they are searched. Anything else
+/// unreadable fails the test.
 fn unless_gone<T>(result: io::Result<T>, path: &Path) -> Option<T> {
     match result {
         Ok(value) => Some(value),

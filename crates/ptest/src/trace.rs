@@ -21,7 +21,7 @@ impl fmt::Display for Trace {
     }
 }
 
-/// A sighting in what the caller named `label`.
+/// Makes a trace of a sighting in the thing that the caller named `label`.
 pub(crate) fn trace(sighting: Sighting, label: &str) -> Trace {
     let Sighting { name, form, offset, packed } = sighting;
     let packed = if packed.is_empty() { String::new() } else { format!(" {packed}") };

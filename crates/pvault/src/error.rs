@@ -1,4 +1,4 @@
-//! What can go wrong with a sealed file or its identity.
+//! The errors of a sealed file or its identity.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,19 +9,19 @@ pub enum VaultError {
     /// The operating system refused.
     #[error("failed to {doing} {}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The action that failed, as a verb.
         doing: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
         /// The cause.
         source: io::Error,
     },
-    /// Others may read the file, or write to it or its folder.
+    /// Other users may read the file, or write to it or its folder.
     #[error("{} is open to other users (mode {mode:04o})", path.display())]
     OpenToOthers {
         /// The file or folder.
         path: PathBuf,
-        /// Its mode.
+        /// The file's mode.
         mode: u32,
         /// The mode it should have, for the `chmod` to run.
         wanted: u32,
@@ -31,9 +31,9 @@ pub enum VaultError {
     Foreign {
         /// The file or folder.
         path: PathBuf,
-        /// Whose it is.
+        /// The user who owns it.
         owner: u32,
-        /// Who we are.
+        /// The user who runs this.
         user: u32,
     },
     /// A symbolic link that somebody else made, a folder, a pipe or a device.
@@ -41,7 +41,7 @@ pub enum VaultError {
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// What it is.
+        /// The kind of the path.
         kind: &'static str,
     },
     /// The file system keeps no modes, so others could read the file.
@@ -126,7 +126,7 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    /// What to do about it, where that can be said in one line.
+    /// Advises what to do about the error, where that can be said in one line.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {

@@ -15,7 +15,7 @@ use crate::{Identity, Recipient, VaultError, replace};
 /// Sealed state is small; more than this is not ours.
 const LONGEST: usize = 16 * 1024 * 1024;
 
-/// What an update did.
+/// The effect of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Updated {
     /// The file has a new content, and the backup the one before.
@@ -109,7 +109,7 @@ impl SealedFile {
         &self.backup
     }
 
-    /// The content, all of it; `None` if there never was one. Takes no lock: what is read is one writer's whole work.
+    /// Reads the whole content; `None` if there never was one. Takes no lock: a reader sees one writer's whole work.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl SealedFile {
         self.wait_for_lock(self.patience)
     }
 
-    /// Takes the writers' lock if nobody has it: for those who wait in their own way.
+    /// Takes the writers' lock if nobody has it, for callers that wait in their own way.
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ pub struct LockedFile<'a> {
 }
 
 impl LockedFile<'_> {
-    /// As [`SealedFile::read`].
+    /// Reads the content as [`SealedFile::read`] does.
     ///
     /// # Errors
     ///
@@ -247,7 +247,8 @@ impl LockedFile<'_> {
     ///
     /// # Errors
     ///
-    /// As [`LockedFile::write`]. When it fails in between, the backup is the newer of the two and holds the same content.
+    /// As [`LockedFile::write`]. When it fails in between, the backup is the newer of the two and holds the same
+    /// content.
     pub fn reseal(&self, identity: &Identity, recipients: &[Recipient]) -> Result<Updated, VaultError> {
         let file = self.file;
         let Some(content) = self.read(identity)? else {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Reads one variable of the process environment.
 pub type Environment<'a> = dyn Fn(&str) -> Option<OsString> + 'a;
 
-/// The folder of a tool's configuration: `$XDG_CONFIG_HOME/TOOL`, else `~/.config/TOOL`.
+/// Finds the folder of a tool's configuration: `$XDG_CONFIG_HOME/TOOL`, else `~/.config/TOOL`.
 ///
 /// `None` when neither variable holds an absolute path; relative ones are ignored, as the specification wants.
 #[must_use]
@@ -14,7 +14,8 @@ pub fn configuration_folder(environment: &Environment<'_>, tool: &str) -> Option
     folder(environment, "XDG_CONFIG_HOME", ".config", tool)
 }
 
-/// The folder of a tool's state: `$XDG_STATE_HOME/TOOL`, else `~/.local/state/TOOL`; `None` as above.
+/// Finds the folder of a tool's state: `$XDG_STATE_HOME/TOOL`, else `~/.local/state/TOOL`. `None` when neither variable
+/// holds an absolute path.
 #[must_use]
 pub fn state_folder(environment: &Environment<'_>, tool: &str) -> Option<PathBuf> {
     folder(environment, "XDG_STATE_HOME", ".local/state", tool)

@@ -11,7 +11,7 @@ use crate::error::io_error;
 /// Who may read a file of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Its owner alone: mode 0600, in a folder that nobody else may write to.
+    /// The owner alone may use the file: mode 0600, in a folder that nobody else may write to.
     Private,
     /// Anybody, for its content is sealed and it lies in a repository.
     Shared,
@@ -30,7 +30,7 @@ pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// The file that a path means: itself, or what our own symbolic link points to (K3).
+/// Finds the file that a path means: itself, or the target of our own symbolic link (K3).
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf, VaultError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => {
@@ -46,7 +46,7 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, VaultError> {
     }
 }
 
-/// The folder of a file.
+/// Returns the folder of a file.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -73,7 +73,7 @@ pub fn private_folder(folder: &Path) -> Result<(), VaultError> {
         && there != folder
     {
         let metadata = fs::metadata(there).map_err(io_error("look at", there))?;
-        // What root made is as good as ours: /tmp, or the home that a container's image has.
+        // A folder of root's is as good as ours: /tmp, or the home that a container's image has.
         if metadata.uid() != 0 {
             own(there, &metadata)?;
         }
@@ -82,8 +82,8 @@ pub fn private_folder(folder: &Path) -> Result<(), VaultError> {
     check_folder(folder)
 }
 
-/// Takes from others what they may do to a file of ours and its folder (K1). What is not there is as it should be; what is
-/// not ours stays as it is.
+/// Takes from other users their rights to a file of ours and its folder (K1). A path that is not there needs no change,
+/// and a path that is not ours gets none.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Who may open sealed files, and for whom they are sealed.
+//! Identities open sealed files, and files are sealed for their recipients.
 
 use std::fmt;
 use std::io::{Read as _, Write as _};
@@ -81,7 +81,7 @@ impl Identity {
         Self::open_or_create(path, None)
     }
 
-    /// The same for a file that is wrapped, or is to be.
+    /// Reads an identity file as [`Identity::unwrap`] does, or makes a wrapped one if there is none.
     ///
     /// # Errors
     ///
@@ -103,8 +103,8 @@ impl Identity {
         }
     }
 
-    /// Puts a fresh key before those of the file, which stay: other files may still be sealed for them. A wrapped file stays
-    /// wrapped.
+    /// Puts a fresh key before those of the file, which stay: other files may still be sealed for them. A wrapped file
+    /// stays wrapped.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl Identity {
         Ok(identity)
     }
 
-    /// The file's text, in wiped memory; wrapped if there is a passphrase.
+    /// Writes the file's text into wiped memory, wrapped if there is a passphrase.
     fn text(&self, path: &Path, passphrase: Option<&Passphrase>) -> Result<Zeroizing<Vec<u8>>, VaultError> {
         let mut text = Zeroizing::new(Vec::with_capacity(self.keys.len() * 160));
         let mut keys = self.keys.iter();
@@ -296,7 +296,7 @@ mod tests {
         assert!(matches!(Identity::load(&path), Err(VaultError::NeedsPassphrase { .. })));
         assert!(matches!(Identity::unwrap(&path, &two), Err(VaultError::WrongPassphrase { .. })));
         assert_eq!(Identity::unwrap(&path, &one).unwrap().recipient(), made.recipient());
-        // It stays wrapped with a new key, can be wrapped anew, and unwrapped for good.
+        // The file stays wrapped with a new key, can be wrapped anew, and can be unwrapped for good.
         assert!(matches!(Identity::renew(&path, None), Err(VaultError::NeedsPassphrase { .. })));
         let renewed = Identity::renew(&path, Some(&one)).unwrap();
         assert!(matches!(Identity::rewrap(&path, Some(&two), None), Err(VaultError::WrongPassphrase { .. })));

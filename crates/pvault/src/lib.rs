@@ -2,12 +2,12 @@
 //!
 //! Plaintext enters through [`SealedFile::update`] or [`LockedFile::write`] and leaves through [`SealedFile::read`],
 //! always as wiped bytes; what they mean is the caller's business. On disk there is only ciphertext, opened by this
-//! crate or by plain `age -d`. An [`Identity`] opens files, a [`Recipient`] is somebody they are sealed for. The identity's
-//! own file may be wrapped with a [`Passphrase`], in age's format too.
+//! crate or by plain `age -d`. An [`Identity`] opens files, a [`Recipient`] is somebody they are sealed for. The
+//! identity's own file may be wrapped with a [`Passphrase`], in age's format too.
 //!
 //! Files are checked as ssh checks its keys: whatever others may read or change is refused, with the `chmod` to run. A
-//! file is replaced in one step and its last good state kept beside it; a damaged one is an error that names the backup,
-//! and nothing is ever reset.
+//! file is replaced in one step and its last good state kept beside it; a damaged one is an error that names the
+//! backup, and nothing is ever reset.
 //!
 //! Not covered: whoever can write to the file can put an older state back; the age format has no counter.
 //! Buffers inside the age library are not ours to wipe.

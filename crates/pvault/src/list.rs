@@ -23,7 +23,7 @@ pub fn read_list(path: &Path) -> Option<String> {
     is_list.then(|| fs::read_to_string(path).ok())?
 }
 
-/// Changes a list under its lock (`.FILE.lock`), in one step and for good. What is not believed counts as empty.
+/// Changes a list under its lock (`.FILE.lock`), in one step and for good. A list that is not believed counts as empty.
 ///
 /// # Errors
 ///

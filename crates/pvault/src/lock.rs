@@ -24,8 +24,8 @@ impl Lock {
     ///
     /// # Errors
     ///
-    /// [`VaultError::Locked`] with the holder's process when it was waited for in vain; [`VaultError::Io`] when the file
-    /// system has no locks.
+    /// [`VaultError::Locked`] with the holder's process when it was waited for in vain; [`VaultError::Io`] when the
+    /// file system has no locks.
     pub(crate) fn wait(lock: &Path, path: &Path, patience: Duration) -> Result<Self, VaultError> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -48,14 +48,14 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(io_error("lock", lock)(error)),
             }
         }
-        // The number only names us to those who wait; the lock itself is the kernel's.
+        // The number only names us to processes that wait; the lock itself is the kernel's.
         let noted = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         noted.map_err(io_error("write the lock", lock))?;
         Ok(Self(file))
     }
 }
 
-/// The process that noted itself in the lock.
+/// Reads which process noted itself in the lock.
 fn holder(lock: &mut File) -> Option<u32> {
     let mut noted = String::new();
     lock.rewind().ok()?;

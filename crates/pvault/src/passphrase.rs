@@ -14,7 +14,7 @@ pub const SHORTEST_PASSPHRASE: usize = 8;
 /// The most work that an identity file may ask for, `age`'s own limit: another machine's second may be longer here.
 const MOST_WORK: u8 = 22;
 
-/// What somebody remembers. Wiped when it is dropped.
+/// A passphrase that a user remembers. Wiped when it is dropped.
 pub struct Passphrase(SecretString);
 
 impl Passphrase {
@@ -24,7 +24,7 @@ impl Passphrase {
         Self(SecretString::from(text))
     }
 
-    /// As many bytes as these are too few for a new one.
+    /// Whether the passphrase has too few bytes for a new one.
     #[must_use]
     pub fn is_short(&self) -> bool {
         use age::secrecy::ExposeSecret as _;
@@ -33,7 +33,8 @@ impl Passphrase {
 }
 
 impl PartialEq for Passphrase {
-    /// Two that were typed one after the other; both are at hand here, so nothing is learned from how long it takes.
+    /// Compares two passphrases that were typed one after the other; both are at hand here, so nobody learns from how
+    /// long it takes.
     fn eq(&self, other: &Self) -> bool {
         use age::secrecy::ExposeSecret as _;
         self.0.expose_secret() == other.0.expose_secret()
@@ -61,7 +62,7 @@ pub(crate) fn is_wrapped(bytes: &[u8]) -> bool {
     text.starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----") || text.starts_with(b"age-encryption.org/")
 }
 
-/// Wraps bytes, armored; takes about a second, as it does for whoever guesses.
+/// Wraps bytes, armored. It takes about a second, as each guess of a passphrase does.
 pub(crate) fn wrap(plaintext: &[u8], passphrase: &Passphrase) -> io::Result<Vec<u8>> {
     let encryptor = Encryptor::with_user_passphrase(passphrase.0.clone());
     let mut wrapped = Vec::with_capacity(plaintext.len() * 3 / 2 + 512);

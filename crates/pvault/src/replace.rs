@@ -13,7 +13,7 @@ use crate::guard::{self, Access};
 /// How the names of files being written end. Nobody reads such a file, so a leftover is litter and no more.
 const SUFFIX: &str = ".new";
 
-/// An empty file beside the given one, gone again when it is dropped.
+/// Makes an empty file beside the given one, which is gone again when it is dropped.
 pub(crate) fn temporary(path: &Path, access: Access) -> Result<NamedTempFile, VaultError> {
     let folder = guard::folder_of(path);
     let file = tempfile::Builder::new()

@@ -75,7 +75,7 @@ const BEFORE: &[&str] = &["", "", "", "", " ", "\t", "\r", "\u{a0}", "\u{b}"];
 const EQUALS: &[&str] = &["=", "=", "=", "=", "=", "=", ""];
 const ENDS: &[&str] = &["\n", "\n", "\n", "\r\n", "\n\n", "\n# comment = \"\n", "\n  \t# comment\n"];
 
-/// Files for the dialect `docker`: it takes nearly everything, so nearly everything is in them.
+/// Makes files for the dialect `docker`: it takes nearly everything, so nearly everything is in them.
 pub(crate) fn docker(random: &mut Random) -> Vec<u8> {
     let mut text = String::new();
     if random.below(12) == 0 {
@@ -94,7 +94,7 @@ pub(crate) fn docker(random: &mut Random) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Files for the dialect `dotenv`.
+/// Makes files for the dialect `dotenv`.
 pub(crate) fn dotenv(random: &mut Random) -> Vec<u8> {
     let mut text = String::new();
     for _ in 0..=random.below(4) {
@@ -115,7 +115,7 @@ pub(crate) fn dotenv(random: &mut Random) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Files as people and programs write them, on which all three readers of dotenv files agree.
+/// Makes files as people and programs write them, on which all three readers of dotenv files agree.
 pub(crate) fn tidy(random: &mut Random) -> Vec<u8> {
     const VALUES: &[&str] = &[
         "x",

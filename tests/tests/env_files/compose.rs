@@ -8,7 +8,7 @@ use psecret::{Dialect, EnvFileFault};
 use super::cases::{self, Random};
 use super::{Variables, ask, ours};
 
-/// What Compose makes of these files, or nothing when it refuses one of them: a service for each.
+/// Asks Compose what it reads in these files, with a service for each; `None` when it refuses one of them.
 fn composed(texts: &[&[u8]]) -> Option<Vec<Variables>> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut file = String::from("name: test\nservices:\n");
@@ -39,8 +39,8 @@ fn composed(texts: &[&[u8]]) -> Option<Vec<Variables>> {
     Some((0..texts.len()).map(of).collect())
 }
 
-/// Compares us with Compose over these files: what we take, it takes and reads alike; a quote that never closes is one to
-/// both. What only we refuse has another test.
+/// Compares us with Compose over these files: what we take, it takes and reads alike; a quote that never closes is one
+/// to both. What only we refuse has another test.
 fn compare(texts: &[Vec<u8>]) {
     let (mut taken, mut open) = (Vec::new(), Vec::new());
     for text in texts {

@@ -25,7 +25,7 @@ impl Engine {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let listener = UnixListener::bind(folder.path().join("engine.sock")).expect("a socket in it");
         let (sender, environments) = channel();
-        // It ends with the test's process; each connection is one client's.
+        // The thread ends with the test's process; each connection is one client's.
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let sender = sender.clone();
@@ -39,7 +39,7 @@ impl Engine {
         self.folder.path()
     }
 
-    /// What the client sends for these files, or nothing when it refuses one of them.
+    /// Records what the client sends for these files; `None` when it refuses one of them.
     ///
     /// All files go to one run; a file with one name stands between each two of them.
     fn sent(&self, texts: &[&[u8]]) -> Option<Vec<Variables>> {
@@ -117,7 +117,8 @@ fn converse(stream: UnixStream, environments: &Sender<Vec<String>>) {
     }
 }
 
-/// Whether what we refuse is a name with a blank or control that docker lets pass: any but space and tab.
+/// Whether we refuse the text for a name with a blank or a control character that docker lets pass: any but space and
+/// tab.
 fn has_an_odd_name(text: &[u8], error: &EnvFileError) -> bool {
     let text = String::from_utf8_lossy(text);
     let line = text.split('\n').nth(error.line - 1).unwrap_or_default().trim_start();

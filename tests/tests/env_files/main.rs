@@ -16,7 +16,7 @@ use psecret::{Dialect, EnvFile, EnvFileError, EnvValue, UserSecret};
 /// What a file comes to, by name.
 type Variables = BTreeMap<String, String>;
 
-/// What we make of a file. A name without a value is taken from `inherited`, as the tools do.
+/// Reads a file as the tools do. A name without a value is taken from `inherited`.
 fn ours(text: &[u8], dialect: Dialect, inherited: &[(&str, &str)]) -> Result<Variables, EnvFileError> {
     let file = EnvFile::parse(text, dialect)?;
     let value = |name: &str, value: &EnvValue| match value {

@@ -1,4 +1,4 @@
-//! What is composed of what, with stand-ins for values.
+//! Composes texts, with stand-ins for values.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn line(name: &str, value: &str) -> String {
     format!("{name} = {{ value = \"{value}\" }}\n")
 }
 
-/// The text of each secret that can be made; `S` is five bytes.
+/// Composes the text of each secret that can be made; `S` is five bytes.
 fn made(manifest: &Manifest) -> Result<Vec<(String, String)>, CompositionError> {
     let known = |name: &str| (name == "S").then_some(5);
     let composition = Composition::of(&manifest.secrets, known, |_| MOST)?;
@@ -42,7 +42,7 @@ fn deferred(manifest: &Manifest) -> Vec<(&str, &str)> {
     composition.deferred.iter().map(|deferred| (deferred.secret.name.as_str(), deferred.needs)).collect()
 }
 
-/// Each level names the one below twice: to the end, that would be more than any machine has.
+/// Makes levels that each name the one below twice: all of them together would need more memory than any machine has.
 fn doubling(levels: usize, last: &str) -> Vec<String> {
     let level = |at: usize| line(&format!("L{at}"), &format!("${{L{0}}}${{L{0}}}", at + 1));
     (0..levels).map(level).chain([line(&format!("L{levels}"), last)]).collect()

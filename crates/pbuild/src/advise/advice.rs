@@ -17,7 +17,7 @@ pub(super) struct Advice {
     /// The steps that mount it by themselves.
     pub(super) mounted_by: Vec<String>,
     /// The judgement.
-    pub(super) verdict: AdviceVerdict,
+    pub(super) verdict: AdviceConclusion,
     /// The line of `app.toml` to write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) line: Option<String>,
@@ -26,8 +26,8 @@ pub(super) struct Advice {
 /// The judgement of a secret's steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum AdviceVerdict {
-    /// It is as narrow as it can be.
+pub(super) enum AdviceConclusion {
+    /// The secret goes to no step that could do without it.
     Good,
     /// These steps should have it and no others.
     Narrow,
@@ -37,7 +37,7 @@ pub(super) enum AdviceVerdict {
     Unmentioned,
 }
 
-/// The line that gives a secret these steps.
+/// Writes the manifest's line that gives a secret to these steps.
 pub(super) fn line(name: &str, entry: Option<&papp::Secret>, steps: &[String]) -> String {
     let mut table = InlineTable::new();
     match entry.map(|entry| entry.scope) {

@@ -4,8 +4,8 @@ use pllb::StepPattern;
 
 use crate::files::mention::words_before_program;
 
-/// One pattern or more that match every needed step and none of the others. Each needed step comes with those of its
-/// commands that make it needed.
+/// Makes patterns, one or more, that match every needed step and none of the others. Each needed step comes with those
+/// of its commands that need the secret.
 ///
 /// No pattern can distinguish two steps of the same text; such steps are never among the others.
 pub(super) fn narrowest(needed: &[(&str, Vec<&str>)], others: &[&str]) -> Vec<String> {
@@ -22,7 +22,8 @@ pub(super) fn narrowest(needed: &[(&str, Vec<&str>)], others: &[&str]) -> Vec<St
     chosen.iter().map(|pattern| pattern.as_str().to_owned()).collect()
 }
 
-/// Patterns for a command, the shortest first: the program and anything behind it, then more and more of its words.
+/// Makes patterns for a command, the shortest first: the program and anything behind it, then more and more of its
+/// words.
 fn candidates(command: &str) -> Vec<String> {
     let command = command.trim();
     let words: Vec<&str> = command.split_whitespace().collect();

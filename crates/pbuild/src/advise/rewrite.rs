@@ -8,7 +8,7 @@ use papp::{Manifest, ManifestError};
 use pcli::FoundManifest;
 use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
-use super::advice::{Advice, AdviceVerdict};
+use super::advice::{Advice, AdviceConclusion};
 use crate::files;
 
 /// The longest manifest that anybody reads.
@@ -17,19 +17,19 @@ const LONGEST: usize = 1 << 20;
 /// Why the manifest was not changed.
 #[derive(Debug)]
 pub(crate) enum RewriteError {
-    /// It cannot be read or written.
+    /// The manifest cannot be read or written.
     Write {
         /// The manifest.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// Its text does not have the entries that were read from it.
+    /// The file's text does not have the entries that were read from it.
     NoEntry {
         /// The manifest.
         path: PathBuf,
     },
-    /// It would not be a manifest any more.
+    /// The new text would not be a manifest any more.
     Broken(ManifestError),
 }
 
@@ -56,12 +56,12 @@ pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<Stri
     Ok(changed)
 }
 
-/// The manifest's text with the advice in it, and the names that changed. `None` when the text is not the manifest that
-/// was read.
+/// Writes the advice into the manifest's text, and lists the names whose entries changed. `None` when the text is not
+/// the manifest that was read.
 fn changed(text: &str, advice: &[Advice]) -> Option<(String, Vec<String>)> {
     let mut document: DocumentMut = text.parse().ok()?;
     let mut changed = Vec::new();
-    for one in advice.iter().filter(|one| one.verdict == AdviceVerdict::Narrow) {
+    for one in advice.iter().filter(|one| one.verdict == AdviceConclusion::Narrow) {
         // A secret of a flag alone has no entry, and gets none.
         let Some(entry) =
             document.get_mut("secrets").and_then(|secrets| secrets.as_table_like_mut()?.get_mut(&one.name))
@@ -95,7 +95,7 @@ mod tests {
             now: Vec::new(),
             read_by: Vec::new(),
             mounted_by: Vec::new(),
-            verdict: AdviceVerdict::Narrow,
+            verdict: AdviceConclusion::Narrow,
             line: None,
         }
     }

@@ -25,12 +25,12 @@ fn each_secret_gets_its_verdict() {
     mounting.mounted.push(pllb::MountedSecret { id: "MOUNTED".to_owned(), optional: false, target });
     let steps = [step("npm ci"), step("curl -H \"X: $TOKEN\" h"), step("make all"), mounting];
     let found = advice("NPM_TOKEN", &[], &steps);
-    assert_eq!((found.verdict, found.steps.as_slice()), (AdviceVerdict::Narrow, &["npm *".to_owned()][..]));
+    assert_eq!((found.verdict, found.steps.as_slice()), (AdviceConclusion::Narrow, &["npm *".to_owned()][..]));
     assert_eq!(found.line.as_deref(), Some("NPM_TOKEN = { scope = \"build\", steps = [\"npm *\"] }"));
-    assert_eq!(advice("NPM_TOKEN", &["npm ci"], &steps).verdict, AdviceVerdict::Good);
-    assert_eq!(advice("NPM_TOKEN", &["npm ci", "make *"], &steps).verdict, AdviceVerdict::Narrow);
+    assert_eq!(advice("NPM_TOKEN", &["npm ci"], &steps).verdict, AdviceConclusion::Good);
+    assert_eq!(advice("NPM_TOKEN", &["npm ci", "make *"], &steps).verdict, AdviceConclusion::Narrow);
     assert_eq!(advice("TOKEN", &[], &steps).steps, ["curl *"]);
-    assert_eq!(advice("MOUNTED", &[], &steps).verdict, AdviceVerdict::Mounted);
-    assert_eq!(advice("OTHER", &[], &steps).verdict, AdviceVerdict::Unmentioned);
-    assert_eq!(advice("TOKEN", &[], &steps[1..2]).verdict, AdviceVerdict::Good);
+    assert_eq!(advice("MOUNTED", &[], &steps).verdict, AdviceConclusion::Mounted);
+    assert_eq!(advice("OTHER", &[], &steps).verdict, AdviceConclusion::Unmentioned);
+    assert_eq!(advice("TOKEN", &[], &steps[1..2]).verdict, AdviceConclusion::Good);
 }

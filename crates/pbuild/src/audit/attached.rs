@@ -1,5 +1,5 @@
-//! The documents that an engine attaches to an image when it exports it, such as provenance: they are read back and searched
-//! before the image has a name.
+//! The documents that an engine attaches to an image when it exports it, such as provenance: they are read back and
+//! searched before the image has a name.
 //!
 //! They come into being after the gate let the build pass. Engines with containerd's store keep them as small documents
 //! that the image's index lists; they are read from the engine's own files. Where those cannot be read, as on another
@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use pengine::{Engine, ImageStore};
-use pimage::{BlobFolder, BlobStore as _, Digest, LooseBlob, Vouching, Wanted};
+use pimage::{BlobFolder, BlobRequest, BlobStore as _, Digest, LooseBlob, Vouching};
 use serde_json::{Value, json};
 
 /// The longest document that is read.
@@ -22,7 +22,7 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// The engine's content store, where it may be read.
+    /// Opens the engine's content store, where this process may read it.
     pub(crate) async fn of(engine: &Engine) -> Option<Self> {
         let folder = engine.data_folder().await.filter(|folder| folder.store == ImageStore::Containerd)?;
         let folders: Vec<PathBuf> =
@@ -30,7 +30,7 @@ impl Attached {
         (!folders.is_empty()).then_some(Self { folders })
     }
 
-    /// Everything attached to an image, as the documents of an image without layers.
+    /// Collects everything that is attached to an image, as the documents of an image without layers.
     ///
     /// # Errors
     /// When something of it cannot be read or understood: then nothing is known of it.
@@ -61,7 +61,7 @@ impl Attached {
 
     fn read(&self, digest: &str) -> io::Result<Vec<u8>> {
         let digest = Digest::parse(digest).ok_or(io::ErrorKind::InvalidData)?;
-        let wanted = Wanted { digest, size: None, manifest: true };
+        let wanted = BlobRequest { digest, size: None, manifest: true };
         let open = |folder: &PathBuf| BlobFolder::new(folder, Vouching::Store).open(&wanted).ok();
         let mut bytes = Vec::new();
         let blob = self.folders.iter().find_map(open).ok_or(io::ErrorKind::NotFound)?;

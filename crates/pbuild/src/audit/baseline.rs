@@ -1,9 +1,9 @@
 //! Findings that somebody looked at and accepted.
 //!
-//! A baseline holds keyed fingerprints: of the secret's name, its value, the part that was seen and the place, under the
-//! project's digest key.
-//! Without the key a fingerprint says nothing, not even of a short value (S21). Layers and offsets are no part of it, so
-//! that a rebuilt image is still known; a new value is a new finding.
+//! A baseline holds keyed fingerprints: of the secret's name, its value, the part that was seen and the place, under
+//! the project's digest key.
+//! Without the key a fingerprint says nothing, not even of a short value (S21). Layers and offsets are no part of it,
+//! so that a rebuilt image is still known; a new value is a new finding.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -42,7 +42,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// In a line for people.
+    /// Describes an accepted finding in a line for people.
     fn told(&self) -> String {
         match &self.part {
             Some(part) => format!("{}, part {part}, in {}", self.secret, self.place),
@@ -62,7 +62,7 @@ pub(crate) enum BaselineError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem of the file.
         problem: BaselineProblem,
     },
     /// The file cannot be written.
@@ -80,16 +80,16 @@ impl From<SealedError> for BaselineError {
     }
 }
 
-/// What is wrong with a file of accepted findings.
+/// A reason for which a file of accepted findings is no use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BaselineProblem {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Unreadable(io::Error),
-    /// It is longer than any baseline.
+    /// The file is longer than any baseline.
     #[error("too long for a baseline")]
     TooLong,
-    /// It holds something else.
+    /// The file holds something else.
     #[error("not a baseline, at line {line}")]
     NotABaseline {
         /// The first line that does not fit.
@@ -98,7 +98,7 @@ pub(crate) enum BaselineProblem {
     /// Another version of this tool wrote it.
     #[error("version {0} is not known to this pbuild")]
     Version(u32),
-    /// Its fingerprints are of another key.
+    /// The fingerprints in the file were made with another key.
     #[error("it was written with another key")]
     OtherKey,
 }
@@ -182,7 +182,7 @@ impl<'a> Baselines<'a> {
     fn fingerprint(&self, finding: &Finding) -> Option<String> {
         let secret = self.secrets.iter().find(|secret| secret.name() == finding.secret())?;
         let mut purpose = format!("finding\0{}", place_of(finding));
-        // Who accepted one part at a place accepted no other there, and not the whole.
+        // A user who accepted one part at a place accepted no other part there, and not the whole.
         if let Some(part) = finding.part() {
             purpose.push_str("\0part\0");
             purpose.push_str(part);
@@ -197,7 +197,8 @@ impl<'a> Baselines<'a> {
     }
 }
 
-/// The place without the parts that change when the image is built again: layers, platforms, offsets.
+/// Describes the place of a finding without the parts that change when the image is built again: layers, platforms,
+/// offsets.
 fn place_of(finding: &Finding) -> String {
     let place = finding.place();
     let parts = [Some(place.machine_name()), place.document(), place.path(), place.pointer()];

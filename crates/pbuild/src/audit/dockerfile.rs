@@ -37,14 +37,15 @@ pub(crate) fn locate(report: &mut Report, path: &Path) -> Result<(), DockerfileE
     Ok(())
 }
 
-/// The line of the last instruction that says the same.
+/// Finds the line of the last instruction with the same words as an entry of the history.
 fn find(instructions: &[Instruction], history: &str) -> Option<u32> {
     let wanted = words(history);
     let found = instructions.iter().rev().find(|instruction| words(&instruction.text) == wanted)?;
     u32::try_from(found.line).ok()
 }
 
-/// An instruction's keyword in capitals and its words, without flags, build arguments and the marks of builders.
+/// Reduces an instruction to its keyword in capitals and its words: flags, build arguments and the marks of builders
+/// are dropped.
 fn words(instruction: &str) -> String {
     let mut words = instruction.split_whitespace();
     let keyword = words.next().unwrap_or_default().to_ascii_uppercase();

@@ -1,4 +1,5 @@
-//! The secrets that a manifest declares and that an audit has no value of: what nobody searched for is not clean.
+//! The secrets that a manifest declares and for which an audit has no value. An image that nobody searched for them is
+//! not clean.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,18 +21,18 @@ pub(crate) struct MissingSecret {
 /// Where a declared secret would have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
-    /// Steps of a build get it, so that an image can hold it.
+    /// Steps of a build get the secret, so that an image can hold it.
     Build,
     /// The running app alone gets it.
     Run,
 }
 
-/// What an audit does about the secrets without a value.
+/// The rules of an audit for secrets without a value.
 #[derive(Debug)]
 pub(crate) struct MissingRules<'a> {
     /// The names that may be missing (`--allow-missing`).
     pub(crate) allowed: &'a [String],
-    /// Which of the others make the result incomplete.
+    /// Which of the other missing secrets make the result incomplete.
     pub(crate) demand: Demand,
 }
 
@@ -44,7 +45,7 @@ pub(crate) enum Demand {
     All,
 }
 
-/// The secrets of a manifest that have no value among these.
+/// Lists the secrets that a manifest declares and that have no value among these.
 pub(crate) fn of(manifest: Option<&FoundManifest>, secrets: &[Secret], untrusted: &[Untrusted]) -> Vec<MissingSecret> {
     let Some(found) = manifest else { return Vec::new() };
     let given: HashSet<&str> = secrets.iter().map(|secret| secret.name().as_str()).collect();
@@ -67,7 +68,7 @@ pub(crate) fn of(manifest: Option<&FoundManifest>, secrets: &[Secret], untrusted
     found.manifest.secrets.iter().filter_map(missing).collect()
 }
 
-/// Tells a report of them: some make it incomplete, the others are listed.
+/// Adds the missing secrets to a report: some make it incomplete, the others are listed as unprotected.
 pub(crate) fn tell(missing: &[MissingSecret], rules: &MissingRules<'_>, report: &mut Report, edge: &Edge) {
     for MissingSecret { name, reach, why } in missing {
         let is_allowed = rules.allowed.iter().any(|allowed| allowed == name.as_str());

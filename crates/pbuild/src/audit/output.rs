@@ -51,7 +51,7 @@ pub(crate) enum ReportError {
     Format {
         /// The flag's value.
         spec: String,
-        /// What is wrong with it.
+        /// The problem of the format.
         problem: FormatProblem,
     },
     /// A file cannot be written.
@@ -64,7 +64,7 @@ pub(crate) enum ReportError {
     },
 }
 
-/// What is wrong with a `--format`.
+/// A reason for which a `--format` is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormatProblem {
     /// There is no such format.
@@ -90,8 +90,8 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// Reads any number of `--format FORMAT[=FILE]`. Without one for standard output people get text there, unless they want
-    /// nothing.
+    /// Reads any number of `--format FORMAT[=FILE]`. Without one for standard output people get text there, unless they
+    /// want nothing.
     ///
     /// # Errors
     /// An unknown format, two for standard output, two for one file.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use http_body_util::BodyStream;
-use pimage::{BlobStore, Digest, LooseBlob, Vouching, Wanted};
+use pimage::{BlobRequest, BlobStore, Digest, LooseBlob, Vouching};
 use serde_json::json;
 use tokio::runtime::Handle;
 
@@ -25,7 +25,7 @@ pub(crate) use reference::ImageReference;
 /// The largest document that is fetched whole.
 const LARGEST_DOCUMENT: usize = 8 << 20;
 
-/// The blobs of an image: documents fetched, layers to be fetched.
+/// Fetches the documents of an image, and lists them with its layers, which are fetched when they are read.
 ///
 /// # Errors
 /// [`RegistryFailure`].
@@ -62,7 +62,7 @@ pub(crate) enum RegistryFailure {
     Name {
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The problem of the name.
         problem: String,
     },
     /// The registry gives no image.
@@ -87,7 +87,7 @@ struct Remote {
 }
 
 impl BlobStore for Remote {
-    fn size(&self, wanted: &Wanted) -> io::Result<Option<u64>> {
+    fn size(&self, wanted: &BlobRequest) -> io::Result<Option<u64>> {
         if wanted.digest == self.root.0 {
             return Ok(Some(self.root.1.len() as u64));
         }
@@ -103,7 +103,7 @@ impl BlobStore for Remote {
         None
     }
 
-    fn open(&self, wanted: &Wanted) -> io::Result<Box<dyn Read + Send>> {
+    fn open(&self, wanted: &BlobRequest) -> io::Result<Box<dyn Read + Send>> {
         if wanted.digest == self.root.0 {
             return Ok(Box::new(io::Cursor::new(self.root.1.clone())));
         }

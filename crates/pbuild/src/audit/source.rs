@@ -42,7 +42,7 @@ pub(crate) enum SourceReadError {
     Layout {
         /// The folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem of the layout.
         error: LayoutError,
     },
 }

@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use bollard::models::ImageInspect;
 use pengine::{DataFolder, Engine, ImageStore};
-use pimage::{BlobFolder, BlobStore, Digest, LooseBlob, Vouching, Wanted};
+use pimage::{BlobFolder, BlobRequest, BlobStore, Digest, LooseBlob, Vouching};
 use serde_json::{Value, json};
 
 /// The driver whose folders are known.
 const DRIVER: &str = "overlay2";
 
-/// The blobs of an image from the engine's own store; `None` when that is not possible.
+/// Opens the blobs of an image in the engine's own store; `None` when that is not possible.
 pub(crate) async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Option<Vec<LooseBlob>> {
     let folder = engine.data_folder().await?;
     let id = Digest::parse(id)?;
     let name = name.map(str::to_owned);
-    // Whatever is wrong there, the engine itself can still be asked.
+    // Whatever fails in the folder, the engine itself can still be asked.
     tokio::task::spawn_blocking(move || match folder.store {
         ImageStore::Layers if folder.driver == DRIVER => pimage::overlay_image(&folder.path, &id, name.as_deref()).ok(),
         ImageStore::Layers => None,
@@ -29,7 +29,8 @@ pub(crate) async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Opti
     .ok()?
 }
 
-/// An image without layers as the engine describes it: its configuration and its history. Docker's own store exports none.
+/// Asks the engine for the configuration and the history of an image without layers, and makes documents of them.
+/// Docker's own store cannot export such an image.
 ///
 /// # Errors
 /// When the engine does not tell the history.
@@ -58,9 +59,9 @@ pub(crate) async fn described(
 /// The name of the description among the blobs.
 const CONFIG: &str = "config.json";
 
-/// The blobs of an image in a content store. The store compared each blob with its digest when it came in.
+/// Opens the blobs of an image in a content store. The store compared each blob with its digest when it came in.
 fn content(folder: &DataFolder, id: &Digest, name: Option<&str>) -> Option<Vec<LooseBlob>> {
-    let wanted = Wanted { digest: id.clone(), size: None, manifest: true };
+    let wanted = BlobRequest { digest: id.clone(), size: None, manifest: true };
     let at = |folder: &&std::path::PathBuf| size(folder, &wanted).is_some();
     let found = folder.content.iter().find(at)?;
     let mut descriptor = json!({"digest": id.as_str(), "size": size(found, &wanted)?});
@@ -71,6 +72,6 @@ fn content(folder: &DataFolder, id: &Digest, name: Option<&str>) -> Option<Vec<L
     pimage::image(&store, vec![descriptor]).ok()
 }
 
-fn size(folder: &Path, wanted: &Wanted) -> Option<u64> {
+fn size(folder: &Path, wanted: &BlobRequest) -> Option<u64> {
     BlobFolder::new(folder, Vouching::Store).size(wanted).ok()?
 }

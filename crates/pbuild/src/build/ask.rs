@@ -18,11 +18,11 @@ use crate::edge::{Edge, Failure};
 use crate::plan::{AnswerFormat, LateFacts, Question, QuestionOrder};
 use crate::site::{self, Site};
 
-/// Asks, and prints the answer on standard output.
+/// Asks the frontend, and prints the answer on standard output.
 ///
 /// # Errors
-/// When there is no answer: the engine cannot be reached, the Dockerfile is not valid, or its frontend is older than the
-/// question.
+/// When there is no answer: the engine cannot be reached, the Dockerfile is not valid, or its frontend is older than
+/// the question.
 pub(super) async fn run(order: QuestionOrder, edge: &Edge) -> Result<Exit, Failure> {
     let QuestionOrder { question, plan, builder, tls } = order;
     let Site { builder, .. } = Site::reach(edge, site::choose(builder.as_deref())?, false, tls).await?;
@@ -66,7 +66,7 @@ fn tell(question: &Question, answer: &Answer, edge: &Edge) -> Result<Exit, Failu
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
-/// The number of findings of a check, in words.
+/// Says in words how many findings a check has.
 fn findings(document: &Value) -> String {
     match document["warnings"].as_array().map_or(0, Vec::len) {
         0 => "no warnings".to_owned(),
@@ -119,7 +119,7 @@ impl Transform for Answer {
     }
 
     fn transform(&mut self, _: &Capabilities, _: Option<&str>, _: Definition) -> Result<Definition, Self::Error> {
-        // It has taken the question for a build.
+        // The frontend has taken the question for a build.
         Err(Unanswered)
     }
 }

@@ -1,4 +1,5 @@
-//! A build that is clean: its files are written, its image gets its names and goes to its registries, and people read about it.
+//! A build that is clean: its files are written, its image gets its names and goes to its registries, and people read
+//! about it.
 
 use std::path::Path;
 
@@ -26,28 +27,28 @@ pub(super) struct Cleared<'a> {
     result: BuildResult,
 }
 
-/// What the engine does with the image in its store.
+/// The task of the engine for the image in its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EngineDelivery {
-    /// It names it.
+    /// The engine names the image.
     Name,
-    /// It names it, and pushes it to the registries of its names.
+    /// The engine names the image, and pushes it to the registries of its names.
     NameAndPush,
 }
 
-/// What a builder without an engine did with the image by itself.
+/// The place to which a builder without an engine brought the image by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BuilderDelivery {
     /// Nothing: the image is in files, or in the builder's cache alone.
     Nothing,
-    /// It is loaded into the engine of the docker context.
+    /// The image is loaded into the engine of the docker context.
     Engine,
-    /// It pushed the image to the registries of its names.
+    /// The builder pushed the image to the registries of its names.
     Registry,
 }
 
 impl<'a> Cleared<'a> {
-    /// A build whose image and files were searched.
+    /// Clears a build whose image and files were searched.
     pub(super) fn new(
         scene: Scene<'a>,
         outputs: &Outputs,
@@ -67,7 +68,7 @@ impl<'a> Cleared<'a> {
         Self { scene, image, places, engine_delivery, builder_delivery, result }
     }
 
-    /// A build without secrets: there is nothing to search for.
+    /// Clears a build without secrets: there is nothing to search for.
     ///
     /// # Errors
     /// When a cache in a folder cannot be tagged, or the engine did not say which image it built.
@@ -88,7 +89,7 @@ impl<'a> Cleared<'a> {
         Ok(Self::new(scene, &outputs, image, places, result))
     }
 
-    /// Writes the files, names and pushes the image, and says so.
+    /// Writes the files, names and pushes the image, and reports each of these.
     ///
     /// # Errors
     /// What could not be done; everything before it is done.
@@ -178,12 +179,13 @@ fn tell(scene: &Scene<'_>, image: Option<&Audited>, by_builder: BuilderDelivery,
     }
 }
 
-/// The image that the engine says it built.
+/// Reads from the result which image the engine says it built.
 pub(super) fn built_image(result: &BuildResult) -> Result<Built, DeliveryError> {
     result.image_digest().map(Built::new).ok_or(DeliveryError::NoImage)
 }
 
-/// The image's ID as docker prints it: the digest of the configuration where the engine says it, else the image's own.
+/// Returns the image's ID as docker prints it: the digest of the configuration where the engine names one, else that of
+/// the image.
 fn printed_id(result: &BuildResult) -> &str {
     let answer = |key: &str| result.exporter_response.get(key).map(String::as_str);
     answer("containerimage.config.digest").or_else(|| answer("containerimage.digest")).unwrap_or_default()

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pbuildkit::{ContextObserver, FileObserver, Verdict};
+use pbuildkit::{ContextObserver, FileObserver, Permission};
 use pscan::{NeedleSet, Searcher};
 use psecret::Redactor;
 
@@ -66,7 +66,8 @@ impl ContextGuard {
 impl ContextObserver for ContextGuard {
     fn open(&self, _local: &str, path: &Path) -> Box<dyn FileObserver> {
         let sealed = path.file_name().is_some_and(|name| name == SEALED);
-        // A searcher borrows its needles and an observer outlives this call, so a file keeps bytes instead of a searcher.
+        // A searcher borrows its needles and an observer outlives this call, so a file keeps bytes instead of a
+        // searcher.
         Box::new(FileGuard { shared: Arc::clone(&self.0), path: path.to_owned(), kept: Vec::new(), offset: 0, sealed })
     }
 }
@@ -83,14 +84,14 @@ struct FileGuard {
 }
 
 impl FileGuard {
-    fn search(&mut self, at_end: bool) -> Verdict {
+    fn search(&mut self, at_end: bool) -> Permission {
         let mut found = Vec::new();
         let mut searcher = Searcher::new(&self.shared.needles);
         searcher.push(&self.kept, &mut |hit| found.push(hit));
         if at_end {
             searcher.finish(&mut |hit| found.push(hit));
         }
-        let mut verdict = Verdict::Continue;
+        let mut permission = Permission::Continue;
         // A hit at the very start of the kept bytes was seen before, together with the byte in front of it.
         for hit in found.into_iter().filter(|hit| hit.start() > 0 || self.offset == 0) {
             for name in hit.names() {
@@ -107,30 +108,30 @@ impl FileGuard {
                     leaks.push(leak);
                 }
                 if !allowed {
-                    verdict = Verdict::Stop;
+                    permission = Permission::Stop;
                 }
             }
         }
-        verdict
+        permission
     }
 }
 
 impl FileObserver for FileGuard {
-    fn bytes(&mut self, bytes: &[u8]) -> Verdict {
+    fn bytes(&mut self, bytes: &[u8]) -> Permission {
         if self.sealed {
-            return Verdict::Continue;
+            return Permission::Continue;
         }
         self.kept.extend_from_slice(bytes);
-        let verdict = self.search(false);
+        let permission = self.search(false);
         // One byte more shows whether a short value stands alone.
         let drop = self.kept.len().saturating_sub(self.shared.needles.longest() + 1);
         self.kept.drain(..drop);
         self.offset += drop as u64;
-        verdict
+        permission
     }
 
-    fn end(&mut self) -> Verdict {
-        if self.sealed { Verdict::Continue } else { self.search(true) }
+    fn end(&mut self) -> Permission {
+        if self.sealed { Permission::Continue } else { self.search(true) }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Steps that may have got another value than this build's: a secret with `rebuild = false` is no part of their cache key.
+//! Steps that may have got another value than this build's: a secret with `rebuild = false` is no part of their cache
+//! key.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ pub(crate) struct Doubt {
 }
 
 impl Doubt {
-    /// The doubt about a result of the cache, for people.
+    /// Says for people that the step's result came from the cache, and another value may have made it.
     pub(crate) fn of_cached(&self) -> String {
         let Self { step, secrets } = self;
         format!(
@@ -26,7 +27,7 @@ impl Doubt {
         )
     }
 
-    /// The doubt about a step that another build ran, for people.
+    /// Says for people that the step ran, and did not ask this build for the values.
     pub(crate) fn of_unasked(&self) -> String {
         let Self { step, secrets } = self;
         format!("{step} ran, and did not ask this build for {} (rebuild = false)", secrets.join(", "))
@@ -36,15 +37,16 @@ impl Doubt {
 /// All doubts about one build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Doubts {
-    /// Steps that did not run: another value may have made their results, today's or one of before.
+    /// Steps that did not run. Another value may have made their results: that of another build today, or an older one.
     cached: Vec<Doubt>,
-    /// Steps that ran while this build was asked for the value too seldom: another build at the same time answered.
+    /// Steps that ran, although this build served a value less often than they must have asked for it: another build at
+    /// the same time answered them.
     unasked: Vec<Doubt>,
 }
 
 impl Doubts {
-    /// Puts the facts of the graph, the screen and the session together. `unbound` names the secrets that are no part of cache
-    /// keys.
+    /// Finds the doubts. A step that did not run is in doubt, and so is a step that ran while this build served a value
+    /// less often than the steps must have asked for it. `unbound` names the secrets that are no part of cache keys.
     pub(crate) fn new(
         unbound: &BTreeSet<String>,
         steps: &[Step],
@@ -74,7 +76,8 @@ impl Doubts {
         doubts
     }
 
-    /// The same before anybody knows which steps ran: all of them must have asked.
+    /// Finds the doubts before anybody knows which steps ran: it takes all of them for steps that ran and must have
+    /// asked.
     pub(crate) fn of_unknown_states(unbound: &BTreeSet<String>, steps: &[Step], asked: &[AskedSecret]) -> Self {
         let states = steps.iter().map(|step| (step.digest.clone(), StepState::Ran)).collect();
         Self::new(unbound, steps, &states, asked)
@@ -91,7 +94,8 @@ impl Doubts {
     }
 }
 
-/// How often a step that runs asks for a secret.
+/// Counts the requests of a step for a secret, if the step runs: one for each mount, and one where the step gets the
+/// variable.
 fn requests(step: &Step, name: &str) -> usize {
     let offered = step.offered.iter().filter(|offered| *offered == name).count();
     offered + step.mounted.iter().filter(|mounted| mounted.id == name).count()

@@ -1,4 +1,4 @@
-//! What a person reads of a build that went wrong, and the code that the tool ends with.
+//! Turns the failure of a build into the text that a person reads, and the exit code of the tool.
 
 use pbuildkit::{BuildError, BuildFailure, FailureKind};
 use pllb::SourceLines;
@@ -191,8 +191,8 @@ impl BrokenBuild {
         let diagnostic = add_source(diagnostic, failure);
         match failure.kind {
             FailureKind::Denied => diagnostic.help("`docker login` stores credentials that pbuild uses, too"),
-            // Git's words when a server asks for a user, while the engine itself fetches; the failure of a user's step has
-            // ended above.
+            // Git's words when a server asks for a user, while the engine itself fetches; the failure of a user's step
+            // has ended above.
             _ if failure.message.contains("could not read Username for") => diagnostic.help(
                 "a private repository needs a token: --secret id=GIT_AUTH_TOKEN; BuildKit gives it to no submodule",
             ),
@@ -203,7 +203,7 @@ impl BrokenBuild {
 
 /// Adds the lines that the engine says the error is about.
 fn add_source(diagnostic: Diagnostic, failure: &BuildFailure) -> Diagnostic {
-    // The same range comes once for every layer of BuildKit that added to the error.
+    // BuildKit adds the same range once for every one of its layers that passed the error on.
     let Some(source) = failure.sources.first() else {
         return match parse_error_line(&failure.message) {
             Some(line) => diagnostic.note(format!("Dockerfile:{line}")),
@@ -267,7 +267,7 @@ impl Explain for Refusal {
     }
 }
 
-/// Steps of which nobody knows the values, and what that means for the result.
+/// Explains that the values in some steps are unknown, and what that means for the result.
 fn doubtful(doubts: &Doubts, outcome: &str) -> Diagnostic {
     let (title, notes): (String, Vec<String>) = match doubts.unasked() {
         [] => (

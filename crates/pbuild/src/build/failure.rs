@@ -110,7 +110,7 @@ pub(crate) struct LeakingImage {
     pub(super) platform: Option<String>,
     /// The origin of each finding, in the report's order.
     pub(super) origins: Vec<Origin>,
-    /// What became of the image and its cache records.
+    /// The end of the image and of its cache records.
     pub(super) cleanup: Cleanup,
 }
 
@@ -135,16 +135,16 @@ impl Origin {
     }
 }
 
-/// What became of the leftovers of a refused build.
+/// The end of the leftovers of a refused build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cleanup {
-    /// What was removed.
+    /// How many leftovers were removed.
     pub(super) removed: Removed,
-    /// Whether somebody wanted to keep the cache records.
+    /// Whether the user wanted to keep the cache records.
     pub(super) cache: LeakedCache,
 }
 
-/// A build that the engine or the guard ended, with what is known of the step that did not succeed.
+/// A build that the engine or the guard ended, and what is known of the step that failed.
 #[derive(Debug)]
 pub(crate) struct BrokenBuild {
     pub(super) error: BuildError<InjectionError>,
@@ -152,22 +152,23 @@ pub(crate) struct BrokenBuild {
     pub(super) lines: Option<SourceLines>,
     /// The step as the screen saw it, with the end of its log.
     pub(super) step: Option<FailedStep>,
-    /// A secret that is written as the one that is missing but for its case.
+    /// A name among the given secrets that differs from the missing secret's in case alone.
     pub(super) similar: Option<String>,
 }
 
 impl BrokenBuild {
-    /// A build whose steps nobody here has seen.
+    /// Wraps the error of a build of which nobody saw the steps.
     pub(crate) fn unseen(error: BuildError) -> Self {
         Self { error: widened(error, |never| match never {}), lines: None, step: None, similar: None }
     }
 
-    /// The same, with the step that the screen saw fail.
+    /// Adds the step that the screen saw fail.
     pub(super) fn at(self, step: Option<FailedStep>) -> Self {
         Self { step, ..self }
     }
 
-    /// A build whose graph went through an injection.
+    /// Wraps the error of a build whose graph went through an injection, with the lines of the Dockerfile that made the
+    /// failed step.
     pub(super) fn injected(error: BuildError<InjectionError>, injection: &Injection, step: Option<FailedStep>) -> Self {
         // Engines of before 2021 do not say which step an error is about; the screen saw it fail.
         let of_error = match &error {
@@ -183,7 +184,7 @@ impl BrokenBuild {
         Self { error, lines, step, similar: None }
     }
 
-    /// The same, which knows the names of the secrets that were given.
+    /// Notes a similar name among the given secrets, if the build failed because a required secret was not given.
     pub(super) fn given<'a>(mut self, mut names: impl Iterator<Item = &'a str>) -> Self {
         if let BuildError::Transform(InjectionError::Graph(GraphError::Required { id, .. })) = &self.error {
             self.similar = names.find(|name| name.eq_ignore_ascii_case(id)).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! A build that ran to its end: its result is looked at, and is cleared or refused.
+//! A build that ran to its end: its result is searched, and then cleared or refused.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::output::{self, OutputVerdict, Outputs, Pending};
 use crate::plan::{Attestations, Caches};
 use pproof::{GateOutcome, Proof};
 
-/// A build that ran to its end, and of which nothing is known yet.
+/// A build that ran to its end, and whose result nobody has searched yet.
 pub(super) struct Finished<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) outputs: Outputs,
@@ -36,11 +36,11 @@ pub(super) struct Finished<'a> {
     pub(super) doubts: Doubts,
 }
 
-/// A build whose result was searched.
+/// A build whose result may leave the builder, or may not.
 pub(super) enum Examined<'a> {
-    /// It can go where it should.
+    /// The result may go to its destinations: its search found nothing, or there were no secrets to search for.
     Clean(Box<Cleared<'a>>),
-    /// It goes nowhere.
+    /// The result goes nowhere.
     Refused(Box<Refused<'a>>),
 }
 
@@ -53,11 +53,11 @@ pub(super) struct Refused<'a> {
     why: Objection,
 }
 
-/// The objection of the search to a result.
+/// The reason for which a result is refused.
 enum Objection {
     /// The image holds a secret.
     LeakInImage(Box<Report>),
-    /// Files that came of the build hold a secret.
+    /// Files that the build made hold a secret.
     LeakInFiles(Box<Report>),
     /// Something could not be searched.
     Incomplete(Box<Report>),
@@ -86,10 +86,11 @@ struct Examination<'s, 'a> {
 }
 
 impl<'a> Finished<'a> {
-    /// Searches what the gate has not proven.
+    /// Searches the result, as far as the gate has not proven it. A build without secrets is cleared without a search;
+    /// a doubtful build is refused before any search.
     ///
     /// # Errors
-    /// When a search cannot be carried out; the image is removed then.
+    /// When a search cannot be carried out. The image is removed then.
     pub(super) async fn examine(self) -> Result<Examined<'a>, Failure> {
         let Self { scene, mut outputs, caches, result, built, mut trace, attached, attestations, offers, doubts } =
             self;
@@ -120,7 +121,8 @@ impl<'a> Finished<'a> {
 }
 
 impl<'a> Examined<'a> {
-    /// Lets a clean result pass, and takes a refused one back.
+    /// Lets a clean result pass. Of a refused build it removes what may hold a secret; an image whose steps another
+    /// build may have answered for stays, since that build may be about to name it.
     ///
     /// # Errors
     /// [`Refusal`].

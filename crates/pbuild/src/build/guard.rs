@@ -1,5 +1,6 @@
-//! The guard looks at everything that becomes part of the image by itself, before anything runs: build arguments, labels,
-//! the text of the steps, the image's configuration. A secret in any of them is a slip of the user's, and not a step's.
+//! The guard looks at everything that becomes part of the image by itself, before anything runs: build arguments,
+//! labels, the text of the steps, the image's configuration. A secret in any of them is a slip of the user's, and not a
+//! step's.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,7 +61,7 @@ pub(crate) enum GuardError {
     /// In the image's configuration: ENV, LABEL, CMD …
     #[error("{} the value of secret {} ({})", author.holds(), list(secrets), pointers.join(", "))]
     Configuration {
-        /// Whose it is.
+        /// The author of the text.
         author: Author,
         /// The secrets' names.
         secrets: Vec<String>,
@@ -69,7 +70,7 @@ pub(crate) enum GuardError {
     },
 }
 
-/// Who brought a value into an image's configuration.
+/// The author of a text in an image's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Author {
     /// The base image, in its configuration or its history.
@@ -134,7 +135,8 @@ fn check_plan(plan: &SettledPlan, redactor: &Redactor) -> Result<(), GuardError>
     check_addresses(plan.attributes(), redactor)
 }
 
-/// Refuses attributes of outputs, caches and annotations that hold a value: they stand in images, caches and provenance.
+/// Refuses attributes of outputs, caches and annotations that hold a value: they stand in images, caches and
+/// provenance.
 fn check_attributes<'a>(
     flag: &'static str,
     attributes: impl IntoIterator<Item = (&'a String, &'a String)>,

@@ -1,5 +1,5 @@
-//! The part of `pbuild` in a build that is being prepared: its graph is checked and gets the secrets, and its results are
-//! searched before they are returned.
+//! The part of `pbuild` in a build that is being prepared: its graph is checked and gets the secrets, and its results
+//! are searched before they are returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,29 +59,30 @@ pub(crate) struct Injection {
 }
 
 impl Injection {
-    /// An injection into this graph.
+    /// Makes an injection into this graph, which yet does nothing else.
     pub(crate) fn new(graph: Graph, redactor: Redactor) -> Self {
         let (pending, notes_count, reach, scanner, gate) = Default::default();
         let (needs_proof, outcome, asked) = Default::default();
         Self { graph, redactor, pending, notes_count, reach, scanner, gate, needs_proof, outcome, asked }
     }
 
-    /// The same, whose steps are bound to values when there is a key for it.
+    /// Sets the binding of steps to values, which waits for a key.
     pub(crate) fn bound_by(self, pending: Option<PendingBinding>) -> Self {
         Self { pending, ..self }
     }
 
-    /// The same, which runs steps again whose results once held a secret: some secrets are no part of cache keys.
+    /// Sets whether steps run again whose results once held a secret, as is needed when some secrets are no part of
+    /// cache keys.
     pub(crate) fn minding_notes(self, notes_count: bool) -> Self {
         Self { notes_count, ..self }
     }
 
-    /// The same, and the build is searched before its result is returned.
+    /// Sets the gate that searches the build before its result is returned.
     pub(crate) fn with_gate(self, gate: Gate<SearchLine>) -> Self {
         Self { gate: Some(gate), ..self }
     }
 
-    /// The same, and a result that is not proven there is not exported: nobody would search it later.
+    /// Demands a proof: a result that the gate has not proven is not exported, because nobody would search it later.
     pub(crate) fn needing_proof(self) -> Self {
         Self { needs_proof: true, ..self }
     }
@@ -96,7 +97,7 @@ impl Injection {
         self.reach
     }
 
-    /// The outcome of the search in the builder, if there was one and it let the build pass.
+    /// Takes the outcome of the search in the builder, if there was one and it let the build pass.
     pub(crate) fn take_outcome(&mut self) -> Option<GateOutcome> {
         self.outcome.take()
     }
@@ -112,7 +113,7 @@ impl Injection {
         Marks { names: self.graph.names().clone(), commands, contexts: false }
     }
 
-    /// The marks of the cache records of one step of a platform's image and of the steps after it. The layer of the step is
+    /// Marks the cache records of one step of a platform's image and of the steps after it. The layer of the step is
     /// counted from the image's end, as in [`Graph::layer_lines`].
     pub(crate) fn marks_from(&self, platform: Option<&str>, from_last: usize) -> Marks {
         let held: Vec<_> = self.graph.from_layer(platform, from_last).collect();

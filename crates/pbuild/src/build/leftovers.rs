@@ -30,7 +30,7 @@ pub(crate) enum LeftoverError {
     NoAnswer(String),
 }
 
-/// The builder's own words where there are any, in one line.
+/// Returns the builder's own words in one line, or those of the error where the builder has none.
 fn words_of(error: &BuildkitError) -> String {
     quoted(&error.source().map_or_else(|| error.to_string(), ToString::to_string))
 }
@@ -61,7 +61,8 @@ pub(crate) struct Removed {
 }
 
 impl CacheBefore {
-    /// Looks at the cache. A build needs nothing of it, so that a builder without an answer does not end the build.
+    /// Lists the cache records that are there before the build. A build does without the list, so a builder that gives
+    /// no answer does not end the build.
     pub(crate) async fn look(builder: &Builder) -> Self {
         let ids = |Listing { records, mut left_out }: Listing| {
             left_out.extend(records.into_iter().map(|record| record.id));
@@ -70,11 +71,12 @@ impl CacheBefore {
         Self(Listing::ask(builder).await.map(ids))
     }
 
-    /// Drops the records that one build has added since, leaves first. It waits for records in use: up to half a minute for
-    /// those that hold a value, and two seconds for the others.
+    /// Drops the records that one build has added since, leaves first. It waits for records in use: up to half a minute
+    /// for those that hold a value, and two seconds for the others.
     ///
     /// # Errors
-    /// When the builder does not answer, or did not before the build; the records that were dropped until then stay dropped.
+    /// When the builder does not answer, or did not before the build; the records that were dropped until then stay
+    /// dropped.
     pub(crate) async fn restore(
         &self,
         builder: &Builder,
@@ -86,7 +88,7 @@ impl CacheBefore {
         let began = Instant::now();
         let mut removed = Removed::default();
         let mut seen = BTreeSet::new();
-        // Dropping one record can free another that was in use by it, so look again until nothing moves.
+        // Dropping one record can free another that it used, so look again until nothing moves.
         loop {
             let Listing { records, left_out } = Listing::ask(builder).await.map_err(no_answer)?;
             seen.extend(order::made(before, &records, holding));

@@ -3,10 +3,10 @@
 /// The longest message of an engine that is shown, in characters: a path alone can have 4,096.
 const LONGEST_MESSAGE: usize = 400;
 
-/// The longest word of it.
+/// The longest word of a message that is shown.
 const LONGEST_WORD: usize = 150;
 
-/// An engine's message in one line of bounded length; its beginning and its end say most.
+/// Shortens an engine's message to one line of bounded length; its beginning and its end stay, since they say most.
 ///
 /// Words are left out as a whole: half a value would be no value for the redactor that the line has yet to pass.
 pub(crate) fn quoted(message: &str) -> String {

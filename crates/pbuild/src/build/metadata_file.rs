@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::files::replace::replace;
 
-/// The document of the file. BuildKit sends some answers as base64 of JSON; those are unpacked, as docker does.
+/// Makes the document of the file. BuildKit sends some answers as base64 of JSON; those are unpacked, as docker does.
 pub(crate) fn document(exporter_response: &BTreeMap<String, String>, names: &[String]) -> Value {
     let mut document = Map::new();
     for (key, text) in exporter_response {

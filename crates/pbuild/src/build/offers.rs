@@ -12,9 +12,9 @@ use crate::files::mention::mention;
 /// The end of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StepState {
-    /// It ran.
+    /// The step ran.
     Ran,
-    /// Its result was in the cache.
+    /// The step's result was in the cache.
     Cached,
 }
 

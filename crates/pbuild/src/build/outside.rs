@@ -1,7 +1,8 @@
-//! Text outside of RUN that names a secret's variable: only RUN has it, so it is empty there.
+//! Finds text outside of RUN that names a secret's variable. Only RUN has the variable, so the text is empty there.
 //!
-//! The Dockerfile's frontend replaces variables in COPY, ADD, LABEL, ENV and some others, and in the here-documents of COPY
-//! and ADD, by what ARG and ENV say. A secret is neither, and a file with an empty token builds well and fails later.
+//! The Dockerfile's frontend replaces variables in COPY, ADD, LABEL, ENV and some others, and in the here-documents of
+//! COPY and ADD, by what ARG and ENV say. A secret is neither, and a file with an empty token builds well and fails
+//! later.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,8 @@ pub(super) struct EmptyReference {
     pub(super) keyword: String,
 }
 
-/// The first such line of each name, in the order of the text. `given` are the names of build arguments, which have values.
+/// Finds the first such line of each name, in the order of the text. `given` are the names of build arguments, which
+/// have values.
 pub(super) fn references(dockerfile: &[u8], names: &BTreeSet<&str>, given: &BTreeSet<&str>) -> Vec<EmptyReference> {
     let text = String::from_utf8_lossy(dockerfile);
     let lines: Vec<&str> = text.lines().collect();

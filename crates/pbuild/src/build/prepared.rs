@@ -43,7 +43,7 @@ pub(super) struct Prepared<'a> {
     outputs: Outputs,
     extras: Extras,
     agents: LentAgents,
-    /// The engine's own address, where the build asks for it.
+    /// The engine's own address, where an extra host of the build asks for it.
     gateway: Option<String>,
 }
 
@@ -119,7 +119,8 @@ impl<'a> Prepared<'a> {
         let (before, identity, attached) = scene.edge.cancellation.unless_cancelled(looking).await?;
         let bases = identity.as_deref().filter(|_| gated).and_then(|builder| clean_bases(scene, builder));
         let pending = scene.secrets.binding.pending(scene.secrets.shared(), identity.as_deref());
-        // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is searched.
+        // Documents that cannot be read back are left out, unless a flag asks for them: then the whole image is
+        // searched.
         let usual = match scene.secrets.is_empty() {
             true => self.has_usual_attestations().await?,
             false => attached.is_some(),
@@ -179,7 +180,7 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// The attestations, with the usual ones if this build has them.
+    /// Returns the attestations of this build. `usual` adds those that docker asks for by itself.
     fn attestations(&self, usual: bool) -> Attestations {
         let mut attestations = self.extras.attestations.clone();
         if usual {
@@ -197,7 +198,7 @@ impl<'a> Prepared<'a> {
         })
     }
 
-    /// The request, with an exporter for each place.
+    /// Makes the request to BuildKit, with an exporter for each place.
     fn request(&self, names: &[String], attestations: &Attestations) -> BuildRequest {
         let scene = &self.scene;
         let mut request = scene.plan.request(Environment::of_process().docker_folder(), self.gateway.as_deref());
@@ -250,7 +251,8 @@ impl<'a> Prepared<'a> {
         Ok(())
     }
 
-    /// Refuses what would come to an image after the proof, where the image leaves the builder without our seeing it.
+    /// Refuses a build whose image leaves the builder without our seeing it, where the gate cannot prove all of it:
+    /// hidden layers of the base are to be searched, or documents are added after the proof.
     fn check_provable(&self) -> Result<(), PreparationError> {
         if self.scene.secrets.is_empty() || !self.outputs.needs_proof() {
             return Ok(());
@@ -291,8 +293,8 @@ fn warn_of_narrow_key(has_shared_key: bool, reads_no_cache: bool, edge: &Edge) {
     }
 }
 
-/// Warns of env files that a rule sends: the guard of the context knows the secrets of this build, and an env file may hold
-/// others.
+/// Warns of env files that a rule sends: the guard of the context knows the secrets of this build, and an env file may
+/// hold others.
 fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) -> Result<(), IgnoreFileError> {
     let Some(folder) = plan.context_folder() else { return Ok(()) };
     let coverage = Coverage::of(folder, &plan.dockerfile_path())?;
@@ -320,7 +322,7 @@ fn warn_of_empty_references(plan: &SettledPlan, dockerfile: &[u8], secrets: &Sec
     }
 }
 
-/// The proxies that docker's own client would give to builds here.
+/// Returns the proxies that docker's own client would give to builds here.
 fn proxies(builder: &BuilderChoice) -> Result<Vec<(&'static str, String)>, Failure> {
     let folder = Environment::of_process().docker_folder();
     let configuration = folder.map(|folder| DockerConfiguration::read(&folder)).transpose()?.unwrap_or_default();
@@ -328,7 +330,7 @@ fn proxies(builder: &BuilderChoice) -> Result<Vec<(&'static str, String)>, Failu
     Ok(proxies.into_iter().map(|(name, value)| (name, value.to_owned())).collect())
 }
 
-/// The address of `host-gateway`, where the build asks for it.
+/// Asks the engine for the address of `host-gateway`, where the build needs it.
 async fn gateway(plan: &SettledPlan, site: &Site) -> Result<Option<String>, Failure> {
     if !plan.asks_for_gateway() {
         return Ok(None);
@@ -364,7 +366,7 @@ async fn fit_outputs(
     Ok(())
 }
 
-/// The steps that get a secret, for people.
+/// Says for people which steps get a secret.
 fn offer(secret: &Secret, manifest: Option<&Manifest>) -> String {
     if is_key(secret) {
         return "to its agent alone".to_owned();
@@ -382,12 +384,12 @@ fn offer(secret: &Secret, manifest: Option<&Manifest>) -> String {
     }
 }
 
-/// The engine's own files of attached documents, where they can be read back.
+/// Opens the engine's own files of attached documents, where they can be read back.
 async fn attached(scene: &Scene<'_>) -> Option<Attached> {
     Attached::of(scene.site.engine()?).await
 }
 
-/// The base images of this builder that were found clean before.
+/// Opens the memory of base images of this builder that were found clean before.
 fn clean_bases(scene: &Scene<'_>, builder: &str) -> Option<CleanBases> {
     let memory = LayerMemory::open(&scene.secrets.all, &|name: &str| std::env::var_os(name))?;
     Some(CleanBases::new(memory, builder.to_owned()))
@@ -398,7 +400,7 @@ fn gate(scene: &Scene<'_>, line: SearchLine) -> Gate<SearchLine> {
     Gate::new(Box::new(Sought::new(needles, secrets, scene.secrets.redactor.clone())), line)
 }
 
-/// Which steps get which secrets.
+/// Plans which steps get which secrets.
 fn injection_plan(scene: &Scene<'_>) -> InjectionPlan {
     let manifest = scene.found.as_ref().map(|found| &found.manifest);
     let injected = manifest.is_none_or(|manifest| manifest.build.inject == Inject::All);
@@ -423,7 +425,7 @@ fn injection_plan(scene: &Scene<'_>) -> InjectionPlan {
     }
 }
 
-/// The lines of the manifest that declare the secrets, for errors.
+/// Lists the lines of the manifest that declare the secrets, for errors.
 fn places(scene: &Scene<'_>) -> std::collections::BTreeMap<String, String> {
     let place =
         |found: &pcli::FoundManifest, secret: &papp::Secret| format!("{}:{}", found.path.display(), secret.line);

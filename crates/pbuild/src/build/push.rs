@@ -30,15 +30,15 @@ pub(crate) struct Push<'a> {
 }
 
 impl<'a> Push<'a> {
-    /// A push from the engine that has the image. Nothing is read or sent yet.
+    /// Prepares a push by the engine that has the image. Nothing is read or sent yet.
     pub(crate) fn new(engine: &'a Engine, image: &'a Audited, edge: &'a Edge) -> Self {
         let folder = Environment::of_process().docker_folder();
         let registries = Registries::of_docker(folder);
         Self { engine, image, edge, registries, logins: HashMap::new() }
     }
 
-    /// Pushes the image under a name that it has in the engine, and returns the digest of the image in the registry, where
-    /// the engine says it.
+    /// Pushes the image under a name that it has in the engine, and returns the digest of the image in the registry,
+    /// where the engine says it.
     ///
     /// The registry writes the name last, when it has everything.
     ///
@@ -123,7 +123,7 @@ async fn send(engine: &Engine, name: &ImageName, credentials: DockerCredentials)
 
 /// Whether a second attempt may succeed. A decision of the registry stays.
 fn is_broken_connection(problem: &str) -> bool {
-    // The words of Go's network about a connection that the other side, or a failed write, ended.
+    // Go's network library has these words for a connection that the other side, or a failed write, ended.
     let words = [
         "EOF",
         "connection reset",
@@ -144,7 +144,7 @@ pub(super) enum PushError {
     Credentials {
         /// The registry.
         host: String,
-        /// What is wrong with them.
+        /// The problem of the credentials.
         problem: String,
     },
     /// The registry has another image under this name than the one that was searched.
@@ -162,8 +162,8 @@ pub(super) enum PushError {
     },
 }
 
-/// The kind of a refusal, by the engine's words. The engine keeps the status of the registry's answer or the registry's own
-/// message, according to its version and to the request that failed.
+/// The kind of a refusal, by the engine's words. The engine keeps the status of the registry's answer or the registry's
+/// own message, according to its version and to the request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Docker has no credentials for this registry, and it wants some.
@@ -179,8 +179,8 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Texts of the registry's errors: distribution specification 1.1, "Error Codes", as docker's registry words them
-    /// (`registry/api/errcode`), of which `unknown error` is every failure of its storage.
+    /// Recognises an error by the texts of the registry's errors: distribution specification 1.1, "Error Codes", as
+    /// docker's registry words them (`registry/api/errcode`), of which `unknown error` is every failure of its storage.
     fn of(problem: &str, has_credentials: bool) -> Self {
         let access = if has_credentials { Self::Access } else { Self::NoCredentials };
         let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
@@ -212,8 +212,8 @@ impl Refusal {
     }
 }
 
-/// The status of an HTTP answer in the words of an engine: `unexpected status code 503`, `HTTP status: 500 Internal …`,
-/// `unexpected status from PUT request to https://…: 507 …`.
+/// Finds the status of an HTTP answer in the words of an engine: `unexpected status code 503`, `HTTP status: 500
+/// Internal …`, `unexpected status from PUT request to https://…: 507 …`.
 fn http_status(problem: &str) -> Option<u16> {
     let (_, rest) = problem.split_once("status")?;
     // A word of its own: a number inside of an address is a port or a part of a name.

@@ -10,7 +10,7 @@ use super::injection::Injection;
 use super::leftovers::order::Marks;
 use pproof::Proof;
 
-/// A clean search, as one fact.
+/// Reports a clean search in one line.
 pub(crate) fn clean(report: &Report) -> String {
     let stats = report.stats();
     let known = report.layers().iter().filter(|layer| layer.state() == LayerState::Remembered).count();
@@ -25,7 +25,7 @@ pub(crate) fn clean(report: &Report) -> String {
     )
 }
 
-/// A clean search in the builder, as one fact.
+/// Reports a clean search in the builder in one line.
 pub(crate) fn clean_in_builder(proof: &Proof) -> String {
     let stats = proof.stats();
     let platforms = if proof.platforms() > 1 { format!("{} platforms, ", proof.platforms()) } else { String::new() };
@@ -45,7 +45,7 @@ pub(crate) fn clean_in_builder(proof: &Proof) -> String {
     )
 }
 
-/// A base image as people call it: `debian:stable` and the beginning of its digest.
+/// Names a base image as people do: `debian:stable` and the beginning of its digest.
 fn base_name(identifier: &str) -> String {
     let name = identifier.strip_prefix("docker-image://").unwrap_or(identifier);
     let name = name.strip_prefix("docker.io/").unwrap_or(name);
@@ -69,8 +69,8 @@ impl Layer {
     }
 }
 
-/// The marks of the cache records that hold a finding: those of the first step with one, and of all steps after it,
-/// which build upon it. Where a finding has no layer, all records of the build are meant.
+/// Marks the cache records that hold a finding: those of the first step with a finding, and of all steps after it,
+/// which build upon it. Where a finding has no layer, all records of the build are marked.
 pub(crate) fn holding(report: &Report, platform: Option<&str>, injection: &Injection) -> Marks {
     let layers = report.findings().iter().map(|finding| Layer::of(finding, report, platform));
     let layers: Option<Vec<usize>> = layers.map(|layer| layer.map(|layer| layer.from_last)).collect();
@@ -80,7 +80,7 @@ pub(crate) fn holding(report: &Report, platform: Option<&str>, injection: &Injec
     }
 }
 
-/// The origins of a report's findings, in the report's order.
+/// Finds the origins of a report's findings, in the report's order.
 pub(super) fn origins(report: &Report, platform: Option<&str>, injection: &Injection) -> Vec<Origin> {
     let origin = |finding: &Finding| {
         let Some(Layer { from_last }) = Layer::of(finding, report, platform) else { return Origin::Unknown };

@@ -33,7 +33,7 @@ pub(super) struct Running<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) outputs: Outputs,
     pub(super) caches: Caches,
-    /// The agents of the build end with it.
+    /// The agents that the build lends to its steps; they end with the build.
     pub(super) agents: LentAgents,
     pub(super) request: BuildRequest,
     pub(super) updates: mpsc::Sender<StatusUpdate>,
@@ -85,7 +85,7 @@ impl<'a> Running<'a> {
     }
 }
 
-/// A build that the engine, the guard or the gate ended.
+/// Explains a build that the engine, the guard or the gate ended.
 async fn broken(
     scene: &Scene<'_>,
     trace: &Trace,

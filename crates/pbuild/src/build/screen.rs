@@ -17,7 +17,7 @@ use super::search_line::SearchLine;
 use crate::edge::Edge;
 use crate::scanner;
 
-/// News on their way to the screen; a build that prints faster than a terminal shows waits for it.
+/// How many batches of news may wait for the screen. A build that prints faster than a terminal shows waits too.
 const NEWS_IN_FLIGHT: usize = 64;
 
 /// The account that the screen gives of a build.
@@ -80,7 +80,7 @@ fn note_states(update: &StatusUpdate, states: &mut BTreeMap<String, StepState>) 
     }
 }
 
-/// One batch of BuildKit's news in the screen's words.
+/// Translates one batch of BuildKit's news into events of the screen.
 fn translate(update: StatusUpdate) -> Vec<Event> {
     // The scanner is no step of the build; its search has a line of its own.
     let vertices = update.vertices.into_iter().filter(|vertex| vertex.name != scanner::PROGRAM.name);

@@ -15,7 +15,7 @@ pub(crate) struct SearchLine {
 }
 
 impl SearchLine {
-    /// A line on the screen that these events reach.
+    /// Makes a line on the screen that these events reach.
     pub(crate) fn new(events: mpsc::WeakSender<Vec<Event>>) -> Self {
         Self { events, began: None, name: String::new() }
     }

@@ -21,7 +21,8 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Refuses an image with a secret, and removes what holds it: cache records, and the image if one was exported.
+    /// Refuses an image that holds a secret. The cache records that hold the secret are removed, and the image if one
+    /// was exported.
     pub(super) async fn refuse_image(
         &self,
         scene: &Scene<'_>,
@@ -35,7 +36,7 @@ impl Trace {
         Refusal::Image(Box::new(LeakingImage { report, platform, origins, cleanup }))
     }
 
-    /// Refuses files with a secret, and removes the cache records that hold it.
+    /// Refuses files that hold a secret, and removes the cache records that hold it.
     pub(super) async fn refuse_files(&self, scene: &Scene<'_>, report: Box<Report>, id: Option<&str>) -> Refusal {
         let holding = report::holding(&report, None, &self.injection);
         let origins = report::origins(&report, None, &self.injection);
@@ -45,8 +46,8 @@ impl Trace {
 
     /// Refuses a context with a secret, and removes the part of it that was sent.
     pub(super) async fn refuse_context(&self, scene: &Scene<'_>, leaks: Vec<ContextLeak>) -> Refusal {
-        // The file itself was never sent, so that no record holds the value, and the builder drops by itself what came of a
-        // transfer that did not end.
+        // The file itself was never sent, so that no record holds the value, and the builder drops by itself what came
+        // of a transfer that did not end.
         let marks = self.injection.marks();
         if let Err(error) = self.before.restore(&scene.site.builder, &marks, &Marks::default()).await {
             scene.edge.stderr.warning(&format!(
@@ -66,8 +67,8 @@ impl Trace {
             let what = "cache records that hold the value could not be removed";
             scene.edge.stderr.warning(&format!("{what}: {why}; run `docker builder prune`"));
         };
-        // Nothing tells the files of this build from those of another one that were sent at the same time, so they are left
-        // alone where no value was among them.
+        // Nothing tells the files of this build from those of another one that were sent at the same time, so they are
+        // left alone where no value was among them.
         let contexts = self.context_holds;
         let marks = Marks { contexts, ..self.injection.marks() };
         let holding = &Marks { contexts, ..holding.clone() };

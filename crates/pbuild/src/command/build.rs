@@ -10,7 +10,8 @@ use super::ignored::IgnoredOptions;
 /// `pbuild build`: docker's flags keep docker's spelling and meaning.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BuildArguments {
-    /// What COPY and ADD read from: a directory, a git or http URL, or `-`, a Dockerfile or a tar archive on standard input
+    /// What COPY and ADD read from: a directory, a git or http URL, or `-`, a Dockerfile or a tar archive on standard
+    /// input
     #[arg(value_name = "PATH | URL | -")]
     pub(crate) context: String,
 
@@ -26,8 +27,8 @@ pub(crate) struct BuildArguments {
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub(crate) labels: Vec<String>,
 
-    /// Build for this platform, for example linux/arm64 (repeatable, or between commas) [default: DOCKER_DEFAULT_PLATFORM, else
-    /// the builder's own]
+    /// Build for this platform, for example linux/arm64 (repeatable, or between commas) [default:
+    /// DOCKER_DEFAULT_PLATFORM, else the builder's own]
     #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
     pub(crate) platforms: Vec<String>,
 
@@ -51,8 +52,8 @@ pub(crate) struct BuildArguments {
     #[command(flatten)]
     pub(crate) steps: StepOptions,
 
-    /// An SSH agent for steps that mount one: `default`, which is the one of SSH_AUTH_SOCK, `ID=SOCKET`, or `ID=KEY[,KEY…]` for
-    /// an agent of the build's own with these keys (repeatable)
+    /// An SSH agent for steps that mount one: `default`, which is the one of SSH_AUTH_SOCK, `ID=SOCKET`, or
+    /// `ID=KEY[,KEY…]` for an agent of the build's own with these keys (repeatable)
     #[arg(long, value_name = "ID[=SOCKET|KEY[,KEY]]")]
     pub(crate) ssh: Vec<String>,
 
@@ -81,7 +82,7 @@ pub(crate) struct BuildArguments {
     #[command(flatten)]
     pub(crate) output: OutputOptions,
 
-    /// What is said of the image beside it.
+    /// The documents that are attached to the image.
     #[command(flatten)]
     pub(crate) attestations: AttestationOptions,
 
@@ -93,7 +94,7 @@ pub(crate) struct BuildArguments {
     #[command(flatten)]
     pub(crate) call: CallOptions,
 
-    /// What BuildKit has no use for.
+    /// Flags of docker that BuildKit has no use for.
     #[command(flatten)]
     pub(crate) ignored: IgnoredOptions,
 
@@ -109,8 +110,8 @@ pub(crate) struct BuildArguments {
     #[arg(long, value_name = "IMAGE", help_heading = "Secrets")]
     pub(crate) allow_frontend: Vec<String>,
 
-    /// How the base image is searched: `merged`, as a container sees it, once for each base and set of secrets; or `full`,
-    /// with the files that its upper layers hide, by exporting the whole image without a name
+    /// How the base image is searched: `merged`, as a container sees it, once for each base and set of secrets; or
+    /// `full`, with the files that its upper layers hide, by exporting the whole image without a name
     #[arg(long, value_enum, value_name = "MODE", default_value_t = AuditBase::Merged)]
     pub(crate) audit_base: AuditBase,
 
@@ -119,7 +120,7 @@ pub(crate) struct BuildArguments {
     pub(crate) keep_leaked_cache: bool,
 }
 
-/// What makes a build out of a Dockerfile.
+/// The flags that choose a build: the Dockerfile, its stage and its arguments.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RecipeArguments {
     /// The Dockerfile; `-` reads it from standard input [default: PATH/Dockerfile]
@@ -197,8 +198,8 @@ pub(crate) struct AttestationOptions {
     #[arg(long, value_name = "OPTIONS")]
     pub(crate) sbom: Option<String>,
 
-    /// Annotate the image, `[TYPE[,TYPE]:]NAME=VALUE` with `manifest`, `index`, `manifest-descriptor` or `index-descriptor`
-    /// (repeatable)
+    /// Annotate the image, `[TYPE[,TYPE]:]NAME=VALUE` with `manifest`, `index`, `manifest-descriptor` or
+    /// `index-descriptor` (repeatable)
     #[arg(long = "annotation", value_name = "ANNOTATION")]
     pub(crate) annotations: Vec<String>,
 }
@@ -206,8 +207,8 @@ pub(crate) struct AttestationOptions {
 /// Flags of caches.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct CacheOptions {
-    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`, `azblob`
-    /// (repeatable)
+    /// A cache to read: the name of an image, or `type=TYPE` with NAME=VALUE pairs: `registry`, `local`, `gha`, `s3`,
+    /// `azblob` (repeatable)
     #[arg(long, value_name = "SOURCE")]
     pub(crate) cache_from: Vec<String>,
 
@@ -247,7 +248,7 @@ pub(crate) enum ProgressMode {
 }
 
 impl ProgressMode {
-    /// The mode of this name, as the flag takes it.
+    /// Finds the mode of this name, as the flag takes it.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         Self::from_str(word, true).ok()
     }
@@ -256,9 +257,9 @@ impl ProgressMode {
 /// How much of the base image is searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AuditBase {
-    /// What a container of it sees, inside the builder
+    /// The files that a container of the base would see; searched inside the builder
     #[default]
     Merged,
-    /// Every layer of it, by an export of the whole image
+    /// Every layer of the base; the built image is exported and searched whole
     Full,
 }

@@ -1,5 +1,5 @@
-//! Flags of the builder before BuildKit, which docker still takes and which mean nothing to BuildKit; and docker's flag for
-//! its client's own log, which pbuild does not have.
+//! Flags of the builder before BuildKit, which docker still takes and which mean nothing to BuildKit; and docker's flag
+//! for its client's own log, which pbuild does not have.
 
 use clap::Args;
 

@@ -1,9 +1,9 @@
 //! `docker pbuild`: pbuild as a plugin of docker's client.
 //!
-//! Docker finds plugins as programs `docker-NAME` in its plugin folders. It runs one with a single word to hear what it is,
-//! and else with its own whole command line: its global flags, the plugin's name, and the rest (docker's
-//! `cli-plugins/manager`). The flags that choose an engine become the variables of the same meaning; as nothing is added to
-//! the environment of a running pbuild, the program starts once more with them.
+//! Docker finds plugins as programs `docker-NAME` in its plugin folders. It runs one with a single word to hear what it
+//! is, and else with its own whole command line: its global flags, the plugin's name, and the rest (docker's
+//! `cli-plugins/manager`). The flags that choose an engine become the variables of the same meaning; as nothing is
+//! added to the environment of a running pbuild, the program starts once more with them.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -39,7 +39,7 @@ pub(crate) struct Start {
 /// A global flag of docker's that pbuild cannot follow.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PluginError {
-    /// Its effect has no variable.
+    /// The flag's effect has no variable.
     #[error("docker's global flag {flag} is not followed")]
     Flag {
         /// The flag.
@@ -59,7 +59,7 @@ pub(crate) fn is_plugin(program: Option<&OsStr>) -> bool {
     program.and_then(|program| Path::new(program).file_name()).is_some_and(|name| name == PROGRAM)
 }
 
-/// The description of the plugin for docker, as JSON.
+/// Describes the plugin for docker, as JSON.
 pub(crate) fn metadata() -> String {
     serde_json::json!({
         "SchemaVersion": "0.1.0",
@@ -110,7 +110,7 @@ pub(crate) fn call(words: impl IntoIterator<Item = OsString>) -> Result<Call, Pl
     Err(PluginError::Unknown)
 }
 
-/// A flag and the value that is attached to it: `--host=unix:///s`, `-Hunix:///s`.
+/// Splits a flag from the value that is attached to it: `--host=unix:///s`, `-Hunix:///s`.
 fn flag(word: &str) -> (&str, Option<&str>) {
     if word.starts_with("--") {
         return word.split_once('=').map_or((word, None), |(flag, value)| (flag, Some(value)));

@@ -1,4 +1,4 @@
-//! Whether a file of the context stays out of it: docker's ignore rules.
+//! Decides by docker's ignore rules whether a file of the context is sent.
 
 use std::fs;
 use std::io;
@@ -41,8 +41,8 @@ pub(crate) struct SentEnvFile {
 }
 
 impl Coverage {
-    /// Reads the ignore file that docker would use. None at all covers nothing; one that has a pattern which is not valid
-    /// covers nothing either, because docker would refuse the build.
+    /// Reads the ignore file that docker would use. None at all covers nothing; one that has a pattern which is not
+    /// valid covers nothing either, because docker would refuse the build.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Coverage {
         Ok(Self { file, matcher, exceptions })
     }
 
-    /// Env files of a folder that are sent because a rule with `!` takes them back in.
+    /// Lists the env files of a folder that are sent because a rule with `!` takes them back in.
     pub(crate) fn sent_by_a_rule(&self, folder: &Path) -> Vec<SentEnvFile> {
         let sent = env_files(folder).into_iter().filter(|path| !self.covers(path));
         sent.filter_map(|path| {
@@ -108,8 +108,8 @@ impl Coverage {
     }
 }
 
-/// The patterns of an ignore file (moby `patternmatcher/ignorefile`): comments begin in the first column, a byte order
-/// mark may come first, a leading `/` means nothing.
+/// Reads the patterns of an ignore file (moby `patternmatcher/ignorefile`): comments begin in the first column, a byte
+/// order mark may come first, a leading `/` means nothing.
 fn patterns(text: &str) -> Vec<(usize, String)> {
     let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().zip(1..);
     let lines = lines.filter(|(line, _)| !line.starts_with('#')).map(|(line, number)| (number, line.trim()));
@@ -123,7 +123,7 @@ fn patterns(text: &str) -> Vec<(usize, String)> {
         .collect()
 }
 
-/// Env files that may hold values: the files of the folder with such a name, without examples and templates.
+/// Lists the env files of a folder that may hold values, without examples and templates.
 ///
 /// Deeper folders are left to the build itself, which compares every file that it sends.
 pub(crate) fn env_files(folder: &Path) -> Vec<PathBuf> {

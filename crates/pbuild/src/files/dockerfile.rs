@@ -22,8 +22,8 @@ pub(crate) struct Instruction {
 }
 
 impl Dockerfile {
-    /// Reads any bytes: those that are not text are replaced, and a line that is not an instruction becomes one with an odd
-    /// keyword.
+    /// Reads any bytes: those that are not text are replaced, and a line that is not an instruction becomes one with an
+    /// odd keyword.
     pub(crate) fn read(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -53,7 +53,7 @@ fn split_keyword(text: &str) -> (String, &str) {
     (keyword.to_ascii_uppercase(), rest.trim_start())
 }
 
-/// The part of an instruction that may open heredocs, if any may.
+/// Returns the part of an instruction that may open heredocs, if any part may.
 fn takes_heredocs(instruction: &Instruction) -> Option<&str> {
     let (mut keyword, mut rest) = instruction.parts();
     if keyword == "ONBUILD" {
@@ -62,7 +62,7 @@ fn takes_heredocs(instruction: &Instruction) -> Option<&str> {
     matches!(keyword.as_str(), "RUN" | "COPY" | "ADD").then_some(rest)
 }
 
-/// `# escape=` counts among the directives at the very top alone.
+/// Reads `# escape=`, which counts among the directives at the very top alone.
 fn escape_character(lines: &[&str]) -> char {
     for line in lines {
         let Some((name, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else { break };
@@ -104,13 +104,14 @@ fn next_instruction(lines: &[&str], at: &mut usize, escape: char) -> Option<Inst
     began.then(|| Instruction { text: text.trim().to_owned(), line })
 }
 
-/// The line without the escape that ends it; a doubled escape does not count (BuildKit: `([^\\])\\[ \t]*$|^\\[ \t]*$`).
+/// Returns the line without the escape that ends it; a doubled escape does not count (BuildKit: `([^\\])\\[ \t]*$|^\\[
+/// \t]*$`).
 fn continued(line: &str, escape: char) -> Option<&str> {
     let before = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     (!before.ends_with(escape)).then_some(before)
 }
 
-/// Words as a shell splits them; quotes stay part of a word.
+/// Splits a text into words as a shell does; quotes stay part of a word.
 pub(crate) fn words(text: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -155,7 +156,8 @@ fn skip_heredocs(lines: &[&str], at: &mut usize, rest: &str, escape: char) {
     }
 }
 
-/// `<<END`, `3<<-"END"`: whether tabs before the end are allowed, and the end (BuildKit: `^(\d*)<<(-?)\s*([^<]*)$`).
+/// Reads `<<END` or `3<<-"END"`: whether tabs before the end are allowed, and the end (BuildKit:
+/// `^(\d*)<<(-?)\s*([^<]*)$`).
 fn heredoc(word: &str) -> Option<(bool, String)> {
     let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
     let (tabs, rest) = rest.strip_prefix('-').map_or((false, rest), |rest| (true, rest));

@@ -46,13 +46,13 @@ const BEFORE_PROGRAMS: &[&str] = &[
 /// How a command is known to read a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mention<'command> {
-    /// Its text holds the name.
+    /// The command's text holds the name.
     Name,
-    /// It runs a program that looks for the variable.
+    /// The command runs a program that looks for the variable.
     Program(&'command str),
 }
 
-/// How one simple command reads a variable, if it does.
+/// Finds how one simple command reads a variable, if it does.
 pub(crate) fn mention<'command>(command: &'command str, variable: &str) -> Option<Mention<'command>> {
     if holds_word(command, variable) {
         return Some(Mention::Name);
@@ -83,7 +83,7 @@ pub(crate) fn holds_word(text: &str, word: &str) -> bool {
             .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
 }
 
-/// The words of a simple command that stand before its program: shell keywords, and assignments for it alone.
+/// Counts the words of a simple command before its program: shell keywords, and assignments for this program alone.
 pub(crate) fn words_before_program(words: &[&str]) -> usize {
     words.iter().take_while(|word| BEFORE_PROGRAMS.contains(word) || is_assignment(word)).count()
 }
@@ -95,7 +95,7 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// The program that a simple command runs, without its folder; the module for `python -m`.
+/// Finds the program that a simple command runs, without its folder; for `python -m` the module.
 fn program(command: &str) -> Option<&str> {
     // `(`, `$(` and the like may touch the word behind them.
     let words = command.split_whitespace().map(|word| word.trim_start_matches(['(', '{', '$', '`']));

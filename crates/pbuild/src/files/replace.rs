@@ -25,7 +25,7 @@ pub(crate) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
-/// A new file in the folder of a path, which will take its place.
+/// Makes a new file in the folder of a path, to take the place of the file there.
 ///
 /// # Errors
 /// When the folder is not there, or not ours to write to.
@@ -37,7 +37,7 @@ pub(crate) fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
         .tempfile_in(folder_of(path))
 }
 
-/// The folder of a file.
+/// Returns the folder of a file.
 pub(crate) fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

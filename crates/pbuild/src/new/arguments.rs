@@ -13,7 +13,7 @@ pub(super) struct Argument {
     pub(super) line: usize,
 }
 
-/// The arguments, each once, in the order of the text. One that has a default anywhere has a default.
+/// Lists the arguments, each once, in the order of the text. An argument that has a default anywhere has a default.
 pub(super) fn arguments(dockerfile: &[u8]) -> Vec<Argument> {
     let Dockerfile { escape, instructions } = Dockerfile::read(dockerfile);
     let mut found: Vec<Argument> = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn arguments(dockerfile: &[u8]) -> Vec<Argument> {
     found
 }
 
-/// The name of one word of `ARG`, and whether there is a value behind it.
+/// Reads one word of `ARG`: the name, and whether there is a value behind it.
 fn declaration(word: &str) -> Option<(String, bool)> {
     let (name, value) = word.split_once('=').map_or((word, ""), |(name, value)| (name, value));
     let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
@@ -80,8 +80,8 @@ mod tests {
         assert_eq!(lines, [3, 5]);
     }
 
-    /// Whether the characters of a name stand in the text in this order: a name that goes on over a line end is joined, and
-    /// none is invented.
+    /// Whether the characters of a name stand in the text in this order: a name that goes on over a line end is joined,
+    /// and none is invented.
     fn holds(text: &str, name: &str) -> bool {
         let mut characters = text.chars();
         name.chars().all(|wanted| characters.any(|found| found == wanted))

@@ -20,7 +20,7 @@ pub(super) enum VariableSource {
     Hidden,
     /// The value of another variable.
     Variable(String),
-    /// Its own value of the environment.
+    /// The variable of the same name in the environment.
     Itself,
 }
 
@@ -87,12 +87,13 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A text in which no value of a variable takes part. A NUL character, which a manifest cannot hold, makes it none.
+    /// Returns a text in which no value of a variable takes part. A NUL character, which a manifest cannot hold, makes
+    /// it none.
     fn plain(&self, yaml: &Yaml) -> Option<String> {
         Interpolated::read(&yaml.text()?).plain(self.has_value).filter(|text| !text.contains('\0'))
     }
 
-    /// The same, where an empty text is none.
+    /// Returns what [`Self::plain`] does, but nothing for an empty text.
     fn filled(&self, yaml: &Yaml) -> Option<String> {
         self.plain(yaml).filter(|text| !text.is_empty())
     }
@@ -101,7 +102,7 @@ impl Reader<'_> {
         self.found.left_out.push(what.into());
     }
 
-    /// The service that is built from this folder: of several, one that publishes ports.
+    /// Finds the service that is built from this folder; of several, a service that publishes ports.
     fn own<'y>(&mut self, services: &'y [(String, Yaml)]) -> Option<&'y String> {
         let here = |(_, service): &&(String, Yaml)| {
             let build = service.get("build")?;
@@ -148,7 +149,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `NAME: value` or `- NAME=value`.
+    /// Reads variables in both spellings: `NAME: value` and `- NAME=value`.
     fn pairs(&self, yaml: &Yaml) -> Vec<(String, VariableSource)> {
         let given = |name: &str, text: Option<String>| match text {
             None => VariableSource::Itself,
@@ -251,7 +252,7 @@ impl Reader<'_> {
         match (&plain, tag) {
             (None, _) => self.leave_out(format!("the version of service {name}, which an env file decides")),
             (Some(plain), _) if !papp::is_reference(plain) => {
-                self.leave_out(format!("service {name}: its image is no name of one"));
+                self.leave_out(format!("service {name}: its `image` is not the name of an image"));
                 return;
             }
             (Some(plain), tag)
@@ -276,7 +277,8 @@ impl Reader<'_> {
         self.found.services.push(ServiceDraft { name: label, kind, version, image: other, database });
     }
 
-    /// A host name for a service that no other one has yet: names that differ in Compose may come to the same one.
+    /// Makes a host name for a service that no other service has yet: different names in Compose may lead to the same
+    /// host name.
     fn free_label(&self, name: &str) -> String {
         let label = label(name);
         let is_free = |label: &String| self.found.services.iter().all(|service| service.name != *label);
@@ -303,7 +305,7 @@ impl Reader<'_> {
     }
 }
 
-/// The kind of service that an image is by its name, and whether the image is the official one.
+/// Tells by an image's name which kind of service it is, and whether it is the official image.
 fn kind_of(image: &str) -> Option<(Kind, bool)> {
     let name = image.split('@').next().unwrap_or_default();
     let (path, last) = name.rsplit_once('/').map_or(("", name), |(path, last)| (path, last));
@@ -337,7 +339,7 @@ pub(super) fn holds_credentials(text: &str) -> bool {
         .is_some_and(|(user, _)| user.contains(':'))
 }
 
-/// A name that host names can have.
+/// Turns a name into one that a host can have.
 fn label(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
     let text: String =

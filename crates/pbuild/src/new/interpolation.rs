@@ -40,7 +40,7 @@ impl Interpolated {
         Self(pieces)
     }
 
-    /// The text, when no variable that has a value takes part: defaults stand for the others.
+    /// Returns the text with the defaults of its variables; `None` when a variable that has a value takes part.
     pub(crate) fn plain(&self, has_value: &dyn Fn(&str) -> bool) -> Option<String> {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => Some(text.clone()),
@@ -70,7 +70,7 @@ fn bare(text: &str) -> Option<(Piece, &str)> {
     (length > 0).then(|| (Piece::Variable { name: name.to_owned(), default: None }, rest))
 }
 
-/// `{NAME}`, `{NAME:-default}`, `{NAME-default}`; the words of `:?`, `?`, `:+` and `+` are no values.
+/// Reads `{NAME}`, `{NAME:-default}` or `{NAME-default}`; the words of `:?`, `?`, `:+` and `+` are no values.
 fn braced(text: &str) -> Option<(Piece, &str)> {
     let inner = text.strip_prefix('{')?;
     let mut depth = 1_usize;

@@ -48,7 +48,7 @@ pub(crate) fn looks_secret(name: &str) -> bool {
     }
 }
 
-/// Arguments that BuildKit knows without a declaration, or fills itself.
+/// Whether BuildKit knows an argument of this name without a declaration, or sets it by itself.
 pub(crate) fn is_predefined_argument(name: &str) -> bool {
     const PROXIES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
     const PLATFORMS: &[&str] = &["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT", "STAGE"];
@@ -71,7 +71,7 @@ pub(crate) enum Family {
     Mongo,
 }
 
-/// The variables that prun sets for the service that owns a family's standard names.
+/// Lists the variables that prun sets for the service that owns a family's standard names.
 pub(crate) fn injected(family: Family) -> &'static [&'static str] {
     match family {
         Family::Sql => {
@@ -84,7 +84,7 @@ pub(crate) fn injected(family: Family) -> &'static [&'static str] {
     }
 }
 
-/// Names that apps use for the same thing, and the injected variable that has it.
+/// Names that apps use for the same thing, each with the injected variable that has the same meaning.
 const ALIASES: &[(Family, &str, &str)] = &[
     (Family::Sql, "DB_USER", "DB_USERNAME"),
     (Family::Sql, "DB_NAME", "DB_DATABASE"),
@@ -123,7 +123,7 @@ const OF_THE_SERVICE: &[&str] = &[
     "POSTGRES_INITDB_ARGS",
 ];
 
-/// The injected variable that a name stands for, given the families at hand.
+/// Returns the injected variable that has the meaning of this name, among those of these families of services.
 pub(crate) fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
     ALIASES
         .iter()
@@ -131,7 +131,7 @@ pub(crate) fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
         .map(|(_, _, injected)| *injected)
 }
 
-/// Whether prun sets the name itself, given the families at hand.
+/// Whether `prun` itself sets a variable of this name for a service of these families.
 pub(crate) fn is_injected(name: &str, families: &[Family]) -> bool {
     families.iter().any(|family| injected(*family).contains(&name))
 }

@@ -102,7 +102,7 @@ fn secret_line(page: &mut String, secret: &SecretDraft) {
     line(page, &format!("{mark}{} = {}", secret.name, secret.entry), &secret.why);
 }
 
-/// One setting, with a comment behind it.
+/// Writes one setting, with a comment behind it.
 fn line(page: &mut String, setting: &str, comment: &str) {
     let _ = if comment.is_empty() {
         writeln!(page, "{setting}")
@@ -119,7 +119,7 @@ fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
 
-/// A comment ends with its line, and holds no control characters.
+/// Makes a text fit for a comment, which ends with its line and holds no control characters.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -36,7 +36,7 @@ pub(super) struct SecretDraft {
     pub(super) entry: String,
     /// Why it stands there so.
     pub(super) why: String,
-    /// Whether it is in force; else it is a comment, with what to do.
+    /// Whether the entry is in force; else it is written as a comment that says what to do.
     pub(super) active: bool,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Decides.
+    /// Decides which entries the new manifest has.
     pub(super) fn new(found: ProjectFiles<'_>) -> Self {
         let composition = found.composition.clone().unwrap_or_default();
         let families: Vec<Family> = composition.services.iter().map(ServiceDraft::family).collect();
@@ -126,7 +126,7 @@ impl Planner<'_> {
         self.found.public.contains(name)
     }
 
-    /// By its name, or because its value is a URL with a password.
+    /// Whether a variable is secret, by its name or because its value is a URL with a password.
     fn is_secret(&self, name: &str) -> bool {
         let holds_credentials =
             || self.found.variables.get(name).is_some_and(super::variables::Variable::holds_credentials);
@@ -146,8 +146,8 @@ impl Planner<'_> {
         }
     }
 
-    /// A build argument that the compose file gives. Docker writes these into the image's history, so a plain one is
-    /// public already.
+    /// Adds a build argument that the compose file gives: a secret if its name looks like one, and else configuration.
+    /// Docker writes build arguments into the image's history, so the value of a plain one is public already.
     fn compose_argument(&mut self, name: &str, given: &VariableSource) {
         if self.is_known(name) || !is_variable(name) {
             return;
@@ -191,7 +191,7 @@ impl Planner<'_> {
         self.draft.arguments.push(PublicDraft { name: name.clone(), value, why });
     }
 
-    /// A variable of the app, or of an env file.
+    /// Adds a variable of the app, or of an env file.
     fn variable(&mut self, name: &str) {
         if self.is_known(name) {
             return;
@@ -223,7 +223,7 @@ impl Planner<'_> {
         }
     }
 
-    /// A secret: for the build when an argument or a command asks for it, for the app otherwise.
+    /// Adds a secret: for the build when an argument or a command asks for it, else for the app.
     fn secret(&mut self, name: &str, argument: Option<String>) {
         let dockerfile = self.found.dockerfile;
         let mentioned = holds_word(dockerfile, name) || holds_word(&self.found.tool_files, name);
@@ -282,7 +282,7 @@ fn is_variable(name: &str) -> bool {
     psecret::SecretName::parse(name).is_ok_and(|name| name.is_variable())
 }
 
-/// A project's name as the manifest takes it.
+/// Turns a text into a project's name that a manifest takes.
 fn project_name(text: &str) -> String {
     let text: String = text
         .to_ascii_lowercase()

@@ -14,7 +14,7 @@ pub(super) struct Variable {
 }
 
 impl Variable {
-    /// Whether there is a value.
+    /// Whether the variable has a value that is not empty.
     pub(super) fn is_set(&self) -> bool {
         !self.value.is_empty()
     }
@@ -30,7 +30,7 @@ impl Variable {
         std::str::from_utf8(self.value.expose()).is_ok_and(super::compose::holds_credentials)
     }
 
-    /// The value of a name that the user called public.
+    /// Returns the value as text for the manifest: the user called it public.
     #[expect(clippy::disallowed_methods, reason = "door 63: the user called the value public, so the manifest gets it")]
     pub(super) fn public_text(&self) -> Option<String> {
         String::from_utf8(self.value.expose().to_vec()).ok()
@@ -50,7 +50,7 @@ impl Variables {
         Ok(())
     }
 
-    /// Takes the entries of a file that was read.
+    /// Adds the names and values of a file that was read. Entries without a value are left out.
     pub(super) fn take(&mut self, read: EnvFile, file: &Path) {
         for entry in read.into_entries() {
             let EnvValue::Literal(value) = entry.value else { continue };

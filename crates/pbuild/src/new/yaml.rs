@@ -33,7 +33,7 @@ impl Yaml {
         })
     }
 
-    /// The value under a key of a map.
+    /// Returns the value under a key of a map.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }

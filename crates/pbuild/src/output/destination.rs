@@ -71,7 +71,7 @@ impl Target {
         Self::StandardOutput
     }
 
-    /// A file whose folder is there and lets us write.
+    /// Takes a file as a destination, if the file and its folder can be written to.
     pub(super) fn file(path: PathBuf) -> Result<Self, OutputError> {
         let wrong = |source: io::Error| OutputError::Destination { path: path.clone(), source };
         // A link is written through, as docker does.
@@ -87,12 +87,12 @@ impl Target {
         Ok(Self::File(whole))
     }
 
-    /// A folder that is there or can be made.
+    /// Takes a folder as a destination, if it can be written to or can be made.
     pub(super) fn folder(path: PathBuf) -> Result<Self, OutputError> {
         whole_folder(&path).map(Self::Folder).map_err(|source| OutputError::Destination { path, source })
     }
 
-    /// The same for an OCI layout.
+    /// Takes a folder as the destination of an OCI layout, if it can be written to or can be made.
     pub(super) fn layout(path: PathBuf) -> Result<Self, OutputError> {
         whole_folder(&path).map(Self::Layout).map_err(|source| OutputError::Destination { path, source })
     }
@@ -104,7 +104,7 @@ fn whole_folder(path: &Path) -> io::Result<PathBuf> {
     Ok(whole)
 }
 
-/// The nearest folder above a path, or itself, that is there.
+/// Finds the nearest folder that is there: the path itself, or one above it.
 fn nearest(path: &Path) -> io::Result<PathBuf> {
     for path in path.ancestors() {
         match fs::metadata(path) {
@@ -135,7 +135,8 @@ pub(crate) struct Destination {
 enum Buffer {
     /// A file without a name: it is gone with us, however we end.
     File(File),
-    /// A folder of our own, which is made when the first entry comes: before, it would be part of a context that holds it.
+    /// A folder of our own, which is made when the first entry comes: before, it would be part of a context that holds
+    /// it.
     Folder(Scratch),
 }
 
@@ -324,7 +325,7 @@ const LOADED: &str = "(the engine)";
 /// How much of an archive is read at a time.
 const PIECE: usize = 64 << 10;
 
-/// Has an engine load an archive: exactly the bytes of the file.
+/// Sends an archive to an engine, which loads exactly the bytes of the file.
 async fn load(engine: &Engine, archive: File) -> io::Result<()> {
     let pieces = futures::stream::try_unfold(tokio::fs::File::from_std(archive), |mut archive| async move {
         let mut piece = Vec::with_capacity(PIECE);
@@ -342,22 +343,23 @@ async fn load(engine: &Engine, archive: File) -> io::Result<()> {
     Ok(())
 }
 
-/// A file in a folder that has no name there.
+/// Makes a file in a folder without a name there.
 fn unnamed(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match rustix::fs::open(folder, flags, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR) {
         Ok(file) => Ok(file.into()),
-        // A file system without such files: the one that holds temporary files has them, or `tempfile` knows a way.
+        // This file system has no files without a name. The file system of temporary files has them, or `tempfile`
+        // knows a way.
         Err(_) => tempfile::tempfile(),
     }
 }
 
-/// The same file with a place of its own to read from.
+/// Opens the same file once more, with a read position of its own.
 fn opened_again(file: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// Gives an unnamed file a name, in one step even where another file has it.
+/// Gives an unnamed file a name, in one step even where another file has the name.
 fn take_the_place(file: &File, path: &Path) -> io::Result<()> {
     let mode = fs::metadata(path).map_or_else(|_| 0o666 & !umask(), |old| old.mode() & 0o777);
     file.set_permissions(Permissions::from_mode(mode))?;
@@ -367,7 +369,7 @@ fn take_the_place(file: &File, path: &Path) -> io::Result<()> {
     let named = tempfile::Builder::new().prefix(".pbuild-").make_in(folder, link);
     let named = match named {
         Ok(named) => named.into_temp_path(),
-        // It was received on another file system.
+        // The result was received on another file system.
         Err(_) => {
             let mut copy = tempfile::Builder::new().prefix(".pbuild-").tempfile_in(folder)?;
             io::copy(&mut opened_again(file)?, &mut copy)?;
@@ -378,7 +380,7 @@ fn take_the_place(file: &File, path: &Path) -> io::Result<()> {
     Ok(named.persist(path)?)
 }
 
-/// A tar of files as an image of one layer, for the search.
+/// Presents a tar of files to the search as an image of one layer.
 fn layer(file: File) -> Vec<LooseBlob> {
     let manifest = json!([{"Config": "config.json", "RepoTags": [], "Layers": ["files.tar"]}]).to_string();
     let config = json!({"rootfs": {"type": "layers", "diff_ids": [""]}}).to_string();
@@ -389,8 +391,8 @@ fn layer(file: File) -> Vec<LooseBlob> {
     ]
 }
 
-/// Moves the content of a folder into another, over the content there, as docker does: files are replaced, folders are shared, and
-/// no link of the destination is followed.
+/// Moves the content of a folder into another, over the content there, as docker does: files are replaced, folders are
+/// shared, and no link of the destination is followed.
 fn merge(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;

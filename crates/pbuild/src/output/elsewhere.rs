@@ -48,8 +48,8 @@ impl Outputs {
         self.count() == 0 && !self.loads && !self.asked
     }
 
-    /// Whether something leaves the builder, or stays in it, that never comes here: then only the search in the builder
-    /// can show what it holds.
+    /// Whether some result never comes here, because it leaves the builder or stays in it. Then only the search in the
+    /// builder can show what it holds.
     pub(crate) fn needs_proof(&self) -> bool {
         self.registry.is_some() || self.count() == 0
     }

@@ -13,7 +13,7 @@ pub(crate) struct RegistryOutput {
 }
 
 impl RegistryOutput {
-    /// A push by the builder with these attributes.
+    /// Makes a push by the builder with these attributes.
     pub(super) fn new(attributes: BTreeMap<String, String>) -> Self {
         Self { attributes }
     }
@@ -23,7 +23,7 @@ impl RegistryOutput {
         &self.attributes
     }
 
-    /// The exporter that pushes under these names.
+    /// Makes the exporter that pushes under these names.
     pub(crate) fn exporter(&self, names: &[ImageName]) -> Exporter {
         let mut attributes = self.attributes.clone();
         let names: Vec<String> = names.iter().map(ImageName::whole).collect();

@@ -41,7 +41,7 @@ pub(crate) enum AdviceFormat {
 pub(crate) enum Effect {
     /// Nothing.
     Show,
-    /// It is written there.
+    /// The advice is written into the manifest.
     Write,
 }
 
@@ -57,9 +57,9 @@ pub(crate) enum AdviseOrderError {
     /// A `--secret` that names none.
     #[error("{source}")]
     Secret {
-        /// Which of them, from 1.
+        /// The number of the flag, from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The problem of the flag.
         source: SecretError,
     },
 }

@@ -124,8 +124,8 @@ impl Attestations {
         !self.wanted.is_empty()
     }
 
-    /// Asks for the provenance that docker's own client asks for by default, unless a flag says something about provenance
-    /// or the environment refuses it: `refused` is the value of `BUILDX_NO_DEFAULT_ATTESTATIONS`.
+    /// Asks for the provenance that docker's own client asks for by default, unless a flag says something about
+    /// provenance or the environment refuses it: `refused` is the value of `BUILDX_NO_DEFAULT_ATTESTATIONS`.
     pub(crate) fn use_usual(&mut self, refused: Option<&str>) {
         let refused = refused.and_then(comma_separated::truth).unwrap_or(false);
         if !self.provenance_settled && !refused {

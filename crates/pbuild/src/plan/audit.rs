@@ -39,7 +39,7 @@ pub(crate) struct AuditOrder {
 /// Whether an audit leaves out layers that an earlier one searched for the same secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LayerMemoryUse {
-    /// It does.
+    /// The memory is used.
     Used,
     /// Every layer is searched (`--no-cache`).
     Ignored,
@@ -79,7 +79,7 @@ pub(crate) fn parse(arguments: &AuditArguments) -> Result<AuditOrder, AuditOrder
 }
 
 impl AuditOrder {
-    /// What the audit does about declared secrets without a value.
+    /// Returns the rules of this audit for declared secrets without a value.
     pub(crate) fn missing_rules(&self) -> MissingRules<'_> {
         let demand = match self.sources.strictness {
             Strictness::Strict => Demand::All,

@@ -21,9 +21,9 @@ use crate::output::{OutputError, Outputs, Shorthand};
 /// The work of `pbuild build`.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// It builds.
+    /// The command builds.
     Build(Box<BuildOrder>),
-    /// It asks about the Dockerfile, and builds nothing.
+    /// The command asks about the Dockerfile, and builds nothing.
     Ask(Box<QuestionOrder>),
 }
 

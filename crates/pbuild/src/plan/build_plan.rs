@@ -66,8 +66,9 @@ pub(crate) enum Extent {
 impl BuildPlan {
     /// Puts flags over the manifest.
     ///
-    /// `directory` is the context where it is one of this machine, see [`super::context::context_directory`]; `environment` answers
-    /// for build arguments that are given by name alone; `stdin` is read for `-f -` and for the context `-`.
+    /// `directory` is the context where it is one of this machine, see [`super::context::context_directory`];
+    /// `environment` answers for build arguments that are given by name alone; `stdin` is read for `-f -` and for the
+    /// context `-`.
     ///
     /// # Errors
     /// [`PlanError`] names the flag or the file to change.
@@ -212,13 +213,13 @@ fn local_platform() -> String {
 /// The variable, and the build argument, of the date that a reproducible image has.
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// The names of the flags, else the manifest's.
+/// Returns the names of the flags, else the manifest's.
 fn tags(texts: &[String], manifest: Option<&Manifest>) -> Result<Vec<ImageName>, PlanError> {
     let of_manifest = manifest.and_then(|manifest| manifest.image.as_ref()).filter(|_| texts.is_empty());
     Ok(texts.iter().chain(of_manifest).map(|text| ImageName::parse(text)).collect::<Result<_, _>>()?)
 }
 
-/// The build arguments of the manifest, those of the flags over them, and the date of reproducible builds.
+/// Merges the build arguments of the manifest, those of the flags over them, and the date of reproducible builds.
 fn build_arguments(
     arguments: &BuildArguments,
     manifest: Option<&Manifest>,
@@ -256,7 +257,7 @@ fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, PlanError> {
     texts.iter().map(label).collect()
 }
 
-/// The network of steps as BuildKit calls it, and the permission that the host's needs.
+/// Translates the network of steps into BuildKit's word, and the permission that the host's network needs.
 fn network(mode: Option<&str>) -> Result<(Option<&'static str>, Option<String>), PlanError> {
     match mode {
         None | Some("default") => Ok((None, None)),

@@ -1,9 +1,9 @@
 //! Caches beside the engine's own: `--cache-from`, `--cache-to`.
 //!
-//! An imported cache may be anybody's: it answers for steps, and the gate searches states and not keys. An exported cache
-//! leaves the builder, and the gate has not searched it: BuildKit's exporter takes the newest result that it knows under each key,
-//! which another build may have made, and with `mode=max` those of all stages. So a build with secrets exports none but the
-//! inline cache, which names the image's own layers and carries no state.
+//! An imported cache may be anybody's: it answers for steps, and the gate searches states and not keys. An exported
+//! cache leaves the builder, and the gate has not searched it: BuildKit's exporter takes the newest result that it
+//! knows under each key, which another build may have made, and with `mode=max` those of all stages. So a build with
+//! secrets exports none but the inline cache, which names the image's own layers and carries no state.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -125,7 +125,7 @@ impl Caches {
         &self.exports
     }
 
-    /// Why caches in folders are not read, a sentence for each.
+    /// The reasons for which caches in folders are not read, a sentence for each.
     pub(crate) fn left_out(&self) -> &[String] {
         &self.left_out
     }
@@ -171,7 +171,7 @@ fn is_local(entry: &CacheEntry) -> bool {
     entry.kind == "local"
 }
 
-/// The folder of a cache that is in one.
+/// Returns the folder of a cache that is in a folder.
 fn folder<'entry>(entry: &'entry CacheEntry, attribute: &str) -> Option<&'entry str> {
     let path = entry.attributes.get(attribute).filter(|_| is_local(entry));
     path.map(String::as_str).filter(|path| !path.is_empty())
@@ -204,7 +204,7 @@ fn registry(name: &str) -> CacheEntry {
     CacheEntry { kind: "registry".to_owned(), attributes: [("ref".to_owned(), name.to_owned())].into() }
 }
 
-/// One entry; none where it would do nothing, as GitHub's cache outside of its runners.
+/// Parses one entry; `None` where it would do nothing, as GitHub's cache outside of its runners.
 fn entry(
     flag: &'static str,
     text: &str,

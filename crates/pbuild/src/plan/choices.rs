@@ -25,20 +25,20 @@ impl Tls {
 /// How much of the base image is searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BaseSearch {
-    /// The files that a container of it sees, inside the builder.
+    /// The files that a container of the base would see; they are searched inside the builder.
     #[default]
     Merged,
-    /// Every layer of it, by an export of the whole image.
+    /// Every layer of the base; the built image is exported and searched whole.
     Full,
 }
 
 /// The fate of the cache records of a leaking build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LeakedCache {
-    /// They are removed.
+    /// The cache records are removed.
     #[default]
     Removed,
-    /// They stay, so that somebody can look into them (`--keep-leaked-cache`).
+    /// The cache records stay, so that somebody can look into them (`--keep-leaked-cache`).
     Kept,
 }
 

@@ -1,9 +1,9 @@
 //! Fields between commas, as docker's flags take them: `type=oci,dest=a.tar`, with quotes where a field holds a comma.
 
-/// The fields of one line; `None` when a quote is where none may be.
+/// Splits one line into fields; `None` when a quote is where none may be.
 ///
-/// Facts: Go's `encoding/csv`, which docker reads these flags with: a field may stand in double quotes, and a double quote
-/// in it is written twice.
+/// Facts: Go's `encoding/csv`, which docker reads these flags with: a field may stand in double quotes, and a double
+/// quote in it is written twice.
 pub(crate) fn fields(text: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = text;
@@ -27,7 +27,7 @@ pub(crate) fn fields(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A quoted field without its quotes, and the rest of the text.
+/// Reads a quoted field without its quotes, and returns the rest of the text.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut field = String::new();
     let mut rest = text;
@@ -45,7 +45,7 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The names and values of fields `NAME=VALUE`, the names in small letters without blanks.
+/// Splits a line into names and values of fields `NAME=VALUE`, the names in small letters without blanks.
 ///
 /// # Errors
 /// The text that is no pair.
@@ -58,12 +58,12 @@ pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     fields.into_iter().map(pair).collect()
 }
 
-/// A field as it is written in a line: in quotes where it holds a comma or a quote.
+/// Writes a field as it stands in a line: in quotes where it holds a comma or a quote.
 pub(crate) fn field(text: &str) -> String {
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
-/// A truth value as Go reads one.
+/// Reads a truth value as Go does.
 pub(crate) fn truth(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),

@@ -17,16 +17,16 @@ use crate::files;
 pub(crate) enum Dockerfile {
     /// A file of this machine.
     Disk {
-        /// The directory that holds it; also where `NAME.dockerignore` is looked for.
+        /// The directory that holds the Dockerfile; also where `NAME.dockerignore` is looked for.
         directory: PathBuf,
-        /// Its name in that directory.
+        /// The Dockerfile's name in that directory.
         name: String,
     },
     /// Read from standard input, once.
     Memory(Vec<u8>),
     /// In the context, which the engine alone sees.
     InContext {
-        /// Its path there.
+        /// The Dockerfile's path there.
         name: String,
     },
 }

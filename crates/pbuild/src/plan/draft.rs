@@ -37,9 +37,9 @@ pub(crate) enum DraftTarget {
 /// The treatment of env files that could get into the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenEnvFileCare {
-    /// They are a warning.
+    /// Open env files lead to a warning.
     Warn,
-    /// They are added to the ignore file.
+    /// Open env files are added to the ignore file.
     Ignore,
 }
 

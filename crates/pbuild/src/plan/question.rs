@@ -30,7 +30,7 @@ pub(crate) struct QuestionError {
 const LINT: &str = "frontend.lint";
 
 impl Question {
-    /// The question of the flags; `None` to build.
+    /// Reads the question from the flags; `None` to build.
     ///
     /// # Errors
     /// [`QuestionError`].
@@ -70,7 +70,7 @@ impl Question {
         self.answer
     }
 
-    /// Whether it asks for mistakes.
+    /// Whether the question asks for mistakes.
     pub(crate) fn is_check(&self) -> bool {
         self.request == LINT
     }

@@ -1,7 +1,7 @@
 //! The recipe of a build with the facts that are known only when the builder has been chosen.
 //!
-//! A [`SettledPlan`] will be sent as it is: the guard looks at it, and nothing changes it afterwards. Only the engine's own
-//! address, for `host-gateway`, enters the request later: the engine gives it itself.
+//! A [`SettledPlan`] will be sent as it is: the guard looks at it, and nothing changes it afterwards. Only the engine's
+//! own address, for `host-gateway`, enters the request later: the engine gives it itself.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,8 +56,8 @@ impl BuildPlan {
                 self.attributes.insert(INNER.to_owned(), "1".to_owned());
             }
             Frontend::EngineOwn => {
-                // The frontend looks for `# syntax=` unless this attribute says that it was called because of it (BuildKit's
-                // `frontend/dockerfile/builder`).
+                // The frontend looks for `# syntax=` unless this attribute says that it was called because of it
+                // (BuildKit's `frontend/dockerfile/builder`).
                 self.attributes.insert("cmdline".to_owned(), String::new());
             }
         }
@@ -106,7 +106,7 @@ impl SettledPlan {
         self.0.hosts.iter().any(|(_, address)| *address == HostAddress::Gateway)
     }
 
-    /// The extra lines of `/etc/hosts`, in BuildKit's words.
+    /// Writes the extra lines of `/etc/hosts` in BuildKit's words.
     fn hosts(&self, gateway: Option<&str>) -> Option<String> {
         let host = |(name, address): &(String, HostAddress)| match address {
             HostAddress::Ip(address) => format!("{name}={address}"),
@@ -116,10 +116,10 @@ impl SettledPlan {
         (!hosts.is_empty()).then(|| hosts.join(","))
     }
 
-    /// The request to BuildKit: a build without an exporter and without secrets.
+    /// Makes the request to BuildKit: a build without an exporter and without secrets.
     ///
-    /// `docker_folder` holds docker's credentials, and names this machine's contexts to the engine; `gateway` is the address
-    /// that the engine itself gave for `host-gateway`.
+    /// `docker_folder` holds docker's credentials, and names this machine's contexts to the engine; `gateway` is the
+    /// address that the engine itself gave for `host-gateway`.
     pub(crate) fn request(&self, docker_folder: Option<PathBuf>, gateway: Option<&str>) -> BuildRequest {
         let plan = &self.0;
         let folder = docker_folder;

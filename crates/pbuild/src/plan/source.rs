@@ -90,7 +90,7 @@ impl Source {
         Self::Engine(name.strip_prefix("docker-daemon:").unwrap_or(name).to_owned())
     }
 
-    /// `DIR[:NAME]`: a folder may have a colon in its name, so the file system decides.
+    /// Reads `DIR[:NAME]`: a folder may have a colon in its name, so the file system decides.
     fn layout(text: &str) -> Self {
         if Path::new(text).is_dir() {
             return Self::Layout(text.into(), None);

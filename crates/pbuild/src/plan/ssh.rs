@@ -1,7 +1,7 @@
 //! `--ssh`: which agents steps may use.
 //!
-//! A key file gets an agent of its own: OpenSSH's, which knows every kind of key and asks for a passphrase. A step can have
-//! something signed then, and never sees the key.
+//! A key file gets an agent of its own: OpenSSH's, which knows every kind of key and asks for a passphrase. A step can
+//! have something signed then, and never sees the key.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
@@ -92,7 +92,7 @@ enum Agent {
     OfKeys(Vec<PathBuf>),
 }
 
-/// The agents that a build lends to its steps. Those that were started for keys end with it.
+/// The agents that a build lends to its steps. The agents that were started for keys end with the build.
 #[derive(Debug, Default)]
 pub(crate) struct LentAgents {
     agents: Agents,
@@ -129,8 +129,8 @@ impl Forwarding {
         Ok(Self(agents))
     }
 
-    /// The keys in files, as secrets that no step gets and that are searched for: `ssh:ID`, and `ssh:ID:2` for a second one.
-    /// What an agent holds that runs already, nobody can read.
+    /// Makes secrets of the keys in files. No step gets them, and they are searched for: `ssh:ID`, and `ssh:ID:2` for a
+    /// second one. Nobody can read the keys of an agent that runs already.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -142,7 +142,7 @@ impl Forwarding {
                 let failed = |source| SshError::Unreadable { id: id.clone(), path: path.clone(), source };
                 let unfit = |_| failed(io::ErrorKind::InvalidData.into());
                 let file = UserSecret::new(files::read(path, LONGEST_SECRET).map_err(failed)?);
-                // Whatever else it is, ssh-add will say that it is no key.
+                // A file without a private number is for ssh-add, which will say that it is no key.
                 let Some((value, others)) = private_numbers(&file) else { continue };
                 let name = if number == 1 { format!("{KEY}{id}") } else { format!("{KEY}{id}:{number}") };
                 let name = SecretName::parse(&name).map_err(unfit)?;
@@ -176,7 +176,8 @@ impl Forwarding {
     }
 }
 
-/// The private numbers of a key: the file holds the public key too, which may stand anywhere. `None` for a file without any.
+/// Reads the private numbers of a key: the file holds the public key too, which may stand anywhere. `None` for a file
+/// without private numbers.
 #[expect(clippy::disallowed_methods, reason = "door 67: of a key's file the private numbers are searched for")]
 fn private_numbers(file: &UserSecret) -> Option<(UserSecret, Vec<UserSecret>)> {
     let parts = Parts::of(file, &PartChoice::All);

@@ -36,7 +36,7 @@ pub(crate) enum StepOptionError {
         name: String,
         /// The folder as given.
         path: String,
-        /// What is wrong with it.
+        /// The problem of the flag.
         problem: String,
     },
     /// `--build-context` of a kind that needs more than this build can send.
@@ -120,7 +120,7 @@ const LIMITS: [&str; 15] = [
     "stack",
 ];
 
-/// `NAME=SOFT:HARD`; a missing hard limit is the soft one, and -1 means no limit.
+/// Reads `NAME=SOFT:HARD`; a missing hard limit is the soft one, and -1 means no limit.
 fn limit(text: &str) -> Result<String, StepOptionError> {
     let wrong = || StepOptionError::Limit(text.to_owned());
     let (name, numbers) = text.split_once('=').ok_or_else(wrong)?;
@@ -133,7 +133,7 @@ fn limit(text: &str) -> Result<String, StepOptionError> {
     Ok(format!("{name}={soft}:{hard}"))
 }
 
-/// A named context: a directory of this machine is sent, and everything else is named to the frontend.
+/// Adds a named context: a directory of this machine is sent, and everything else is named to the frontend.
 fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionError> {
     let wrong = || StepOptionError::Context(text.to_owned());
     let (name, source) =
@@ -167,7 +167,7 @@ fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionErr
     Ok(())
 }
 
-/// An image of an OCI layout, `FOLDER[:TAG][@DIGEST]`, by its digest: the engine asks us for its blobs.
+/// Finds an image of an OCI layout, `FOLDER[:TAG][@DIGEST]`, by its digest: the engine asks us for its blobs.
 fn layout(name: &str, place: &str, checked: &mut StepAttributes) -> Result<String, StepOptionError> {
     let (place, digest) = place.split_once('@').map_or((place, None), |(place, digest)| (place, Some(digest)));
     let (folder, tag) = match place.rsplit_once(':') {

@@ -1,10 +1,10 @@
-//! The frontend that a Dockerfile asks for. A frontend image is code from somewhere, and its graph decides which commands
-//! get the secrets, so only known images get any.
+//! The frontend that a Dockerfile asks for. A frontend image is code from somewhere, and its graph decides which
+//! commands get the secrets, so only known images get any.
 
 /// Frontends that Docker itself publishes, by repository.
 const KNOWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
 
-/// The image after `# syntax=`, if the Dockerfile names one.
+/// Reads the image after `# syntax=`, if the Dockerfile names one.
 ///
 /// As BuildKit's `parser.DetectSyntax`: directives stand at the top, before anything else; a `#!` line may come first;
 /// `//` works as well as `#`; a JSON object may hold the key instead.

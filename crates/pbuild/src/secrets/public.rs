@@ -1,5 +1,5 @@
-//! The variables of an env file that look public: most names of an application's `.env` are no secrets, and their values
-//! (`Laravel`, `stack`, `local`) stand in its own source.
+//! The variables of an env file that look public: most names of an application's `.env` are no secrets, and their
+//! values (`Laravel`, `stack`, `local`) stand in its own source.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,14 @@ use psecret::{Secret, Source, looks_public};
 
 use crate::new::names::looks_secret;
 
-/// Why nobody searches for them, for reports.
+/// The reason for which nobody searches for these variables, for reports.
 pub(super) const WHY: &str = "looks public; declared in [secrets] or given with --secret, it is searched for";
 
 /// The most names that the line lists.
 const MOST_LISTED: usize = 12;
 
-/// Takes out what looks public: variables of `--env-file` that the manifest does not declare. Under `--strict` nothing does,
-/// and neither where nothing would be left to search for.
+/// Takes out what looks public: variables of `--env-file` that the manifest does not declare. Under `--strict` nothing
+/// does, and neither where nothing would be left to search for.
 pub(super) fn split(
     secrets: Vec<Secret>,
     manifest: Option<&FoundManifest>,

@@ -59,7 +59,8 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// Where a path leads if it is a link; for a last part with wildcards, where all links that it means lead.
+    /// Returns the target of a path if the path is a link; for a last part with wildcards, the targets of all links
+    /// that it means.
     fn targets(&self, path: &str) -> io::Result<Vec<String>> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         if !has_wildcards(name) {
@@ -99,7 +100,7 @@ impl Resolver<'_> {
     }
 }
 
-/// The path as seen from the tree's root: nothing above it exists.
+/// Returns the path as seen from the tree's root: nothing above the root exists.
 fn inside(path: &str) -> String {
     match clean(&format!("/{path}")).strip_prefix('/') {
         None | Some("") => ".".to_owned(),

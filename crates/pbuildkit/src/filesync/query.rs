@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use tonic::metadata::MetadataMap;
 
-/// What the engine asks for, from the call's metadata (BuildKit `session/filesync`).
+/// The engine's request, from the call's metadata (BuildKit `session/filesync`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Query {
     /// The local's name.
@@ -31,7 +31,7 @@ impl Query {
     }
 }
 
-/// Go's `url.QueryUnescape`: `+` is a blank.
+/// Decodes text as Go's `url.QueryUnescape` does: `+` is a blank.
 fn query_decoded(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

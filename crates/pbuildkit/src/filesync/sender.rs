@@ -20,7 +20,7 @@ use crate::filesync::walk::{Filter, WalkError, walk};
 use crate::filesync::wire::{Packet, PacketKind};
 use crate::filesync::{Shared, follow};
 use crate::ignore::Matcher;
-use crate::session::observer::Verdict;
+use crate::session::observer::Permission;
 use crate::trouble::Cause;
 
 /// The bytes of a file in one packet, as fsutil cuts them.
@@ -181,13 +181,13 @@ impl Transfer {
             }
             let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             left = left.saturating_sub(length);
-            if observer.as_mut().is_some_and(|observer| observer.bytes(&chunk) == Verdict::Stop) {
+            if observer.as_mut().is_some_and(|observer| observer.bytes(&chunk) == Permission::Stop) {
                 return Err(FileError::Stopped);
             }
             self.shared.sent.bytes.fetch_add(length, Ordering::Relaxed);
             self.packets.blocking_send(Ok(Packet::data(id, chunk))).map_err(|_| FileError::Gone)?;
         }
-        if observer.as_mut().is_some_and(|observer| observer.end() == Verdict::Stop) {
+        if observer.as_mut().is_some_and(|observer| observer.end() == Permission::Stop) {
             return Err(FileError::Stopped);
         }
         self.packets.blocking_send(Ok(Packet::data(id, Bytes::new()))).map_err(|_| FileError::Gone)
@@ -246,7 +246,7 @@ async fn answer(transfer: Arc<Transfer>, mut requests: Streaming<Packet>) {
     }
 }
 
-/// One reader: takes files from the queue until there is no queue any more.
+/// Reads files from the queue until there is no queue any more; several of these run at once.
 async fn read_files(
     transfer: Arc<Transfer>,
     waiting: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<(u32, Offered)>>>,
@@ -274,7 +274,7 @@ async fn read_files(
     }
 }
 
-/// For the engine's log only. Without the path: a file can be named after a secret.
+/// Words a cause for the engine's log alone. The path is left out: a file can be named after a secret.
 fn words(cause: &Cause) -> String {
     match cause {
         Cause::Source { source, .. } => format!("a local file cannot be read: {}", source.kind()),

@@ -26,7 +26,7 @@ use super::walk::{Filter, WalkError, walk};
 use super::wire::{Packet, PacketKind, Stat, mode};
 use super::*;
 use crate::ignore::Matcher;
-use crate::session::observer::{FileObserver, Verdict};
+use crate::session::observer::{FileObserver, Permission};
 use crate::session::receive::Results;
 use crate::session::registry::Registries;
 use crate::session::secrets::{NoSecrets, SecretGate};
@@ -35,7 +35,7 @@ use crate::session::upload::Uploads;
 use crate::session::{Services, serve};
 use crate::trouble::{Cause, Trouble};
 
-/// What a receiver got.
+/// The entries and files that a receiver got.
 #[derive(Default)]
 struct Received {
     entries: Vec<Stat>,
@@ -96,7 +96,7 @@ enum Manner {
     Slow,
 }
 
-/// The receiver's half of the transfer.
+/// Plays the receiver's half of the transfer.
 fn receive<'s>(
     session: &'s Session,
     metadata: &'s [(&'static str, &'s str)],
@@ -225,7 +225,7 @@ async fn b21_a_directory_arrives_as_it_is() {
     assert_eq!(received.files[b"large".as_slice()], large);
     assert_eq!(received.files[b"odd-\xff\xfe".as_slice()], b"odd");
     assert_eq!(received.entry("empty").mode, 0o755 | mode::SET_USER);
-    // An empty file, as docker's own clients make of it.
+    // Docker's own clients send a socket as an empty file too.
     assert_eq!(received.entry("socket").mode & !0o777, 0);
     assert!(!received.files.contains_key(b"socket".as_slice()));
     assert_eq!(received.entry("folder").mode, 0o770 | mode::SET_GROUP | mode::STICKY | mode::DIRECTORY);
@@ -246,7 +246,7 @@ async fn what_the_engine_has_is_not_sent_again() {
     let session = session(Local::Directory(folder.path().into()), None).await;
     let received = receive(&session, &[], Manner::AskNothing).await;
     assert!(received.error.is_none() && received.files.is_empty());
-    assert_eq!(session.sent.read(), Sent { entries: 1, files: 0, bytes: 0 });
+    assert_eq!(session.sent.read(), TransferCount { entries: 1, files: 0, bytes: 0 });
 }
 
 #[tokio::test]
@@ -338,23 +338,27 @@ async fn a_file_that_was_not_offered_is_never_sent() {
 
 /// Stops at a needle, as a search for secrets would.
 struct StopAt(&'static [u8]);
-struct Seen(Vec<u8>, &'static [u8]);
+struct NeedleWatch(Vec<u8>, &'static [u8]);
 
 impl ContextObserver for StopAt {
     fn open(&self, local: &str, _: &Path) -> Box<dyn FileObserver> {
         assert_eq!(local, "context");
-        Box::new(Seen(Vec::new(), self.0))
+        Box::new(NeedleWatch(Vec::new(), self.0))
     }
 }
 
-impl FileObserver for Seen {
-    fn bytes(&mut self, bytes: &[u8]) -> Verdict {
+impl FileObserver for NeedleWatch {
+    fn bytes(&mut self, bytes: &[u8]) -> Permission {
         self.0.extend_from_slice(bytes);
-        if self.0.windows(self.1.len()).any(|window| window == self.1) { Verdict::Stop } else { Verdict::Continue }
+        if self.0.windows(self.1.len()).any(|window| window == self.1) {
+            Permission::Stop
+        } else {
+            Permission::Continue
+        }
     }
 
-    fn end(&mut self) -> Verdict {
-        if self.0.ends_with(b"last") { Verdict::Stop } else { Verdict::Continue }
+    fn end(&mut self) -> Permission {
+        if self.0.ends_with(b"last") { Permission::Stop } else { Permission::Continue }
     }
 }
 
@@ -402,7 +406,7 @@ async fn b5_the_session_says_that_it_lives_while_it_sends() {
     };
     let (received, slowest) = tokio::join!(busy, ask);
     assert_eq!(received.finished.len(), 200);
-    assert_eq!(session.sent.read(), Sent { entries: 200, files: 200, bytes: 20_000_000 });
+    assert_eq!(session.sent.read(), TransferCount { entries: 200, files: 200, bytes: 20_000_000 });
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 

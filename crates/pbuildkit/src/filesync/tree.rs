@@ -18,17 +18,17 @@ use crate::filesync::wire::mode;
 
 /// A tree of files.
 pub(crate) trait Tree: Send + Sync {
-    /// The names in a directory, sorted by bytes.
+    /// Lists the names in a directory, sorted by bytes.
     fn names(&self, directory: &[u8]) -> io::Result<Vec<Vec<u8>>>;
-    /// What is at a path, links not followed.
+    /// Describes the entry at a path; links are not followed.
     fn entry(&self, path: &[u8]) -> io::Result<Entry>;
-    /// A regular file's bytes.
+    /// Opens a regular file.
     fn open(&self, path: &[u8]) -> io::Result<Box<dyn Read + Send>>;
-    /// The path as people know it, for messages.
+    /// Returns the path as people know it, for messages.
     fn display(&self, path: &[u8]) -> PathBuf;
 }
 
-/// What is at a path.
+/// The entry at a path.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
     /// Go's `os.FileMode`.
@@ -53,7 +53,7 @@ impl Entry {
         self.mode & mode::SYMLINK != 0
     }
 
-    /// Whether it has bytes that may be asked for.
+    /// Whether the entry has bytes that may be asked for.
     pub(crate) fn is_file(&self) -> bool {
         self.mode & (mode::DIRECTORY | mode::SYMLINK | mode::DEVICE | mode::NAMED_PIPE) == 0
     }
@@ -154,7 +154,7 @@ fn go_mode(metadata: &fs::Metadata) -> u32 {
     special.iter().filter(|(bit, _)| unix & bit != 0).fold(kind_bits | (unix & 0o777), |all, (_, bit)| all | bit)
 }
 
-/// As fsutil takes them apart, which is not glibc's way for large numbers.
+/// Splits a device number as fsutil does, which is not glibc's way for large numbers.
 fn device_numbers(device: u64) -> (u32, u32) {
     let major = (device >> 8) & 0xfff;
     let minor = (device & 0xff) | ((device >> 12) & 0xfff00);
@@ -172,7 +172,7 @@ fn attributes(path: &Path) -> io::Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
     for name in list[..size].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let Ok(text) = std::str::from_utf8(name) else { continue };
-        // What cannot be read is left out, as fsutil does.
+        // An attribute that cannot be read is left out, as fsutil does.
         let Ok(size) = rustix::fs::lgetxattr(path, text, &mut [0u8; 0]) else { continue };
         let mut value = vec![0; size];
         if let Ok(size) = rustix::fs::lgetxattr(path, text, value.as_mut_slice()) {
@@ -194,7 +194,7 @@ impl MemoryTree {
         Self { files: files.collect() }
     }
 
-    /// What is below a directory: the rest of the path after it.
+    /// Lists the paths below a directory, without the directory's own path before them.
     fn below<'a>(&'a self, directory: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.files.keys().filter_map(move |path| match directory {
             [] => Some(path.as_slice()),
@@ -203,7 +203,7 @@ impl MemoryTree {
     }
 }
 
-/// A time of modification that stands for the bytes.
+/// Makes a time of modification that stands for the bytes.
 ///
 /// Older engines take a file of the same size and time for the one that they have: two Dockerfiles of one length would
 /// be one. The time is no part of any cache key.

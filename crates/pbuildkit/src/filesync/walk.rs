@@ -11,7 +11,7 @@ use crate::filesync::tree::{Entry, Tree};
 use crate::filesync::wire::Stat;
 use crate::ignore::{Matcher, ParentMatch};
 
-/// What to send of a tree.
+/// The part of a tree that is sent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     /// Only this; `None` means everything.
@@ -44,7 +44,7 @@ struct Open {
     pending: Option<Entry>,
 }
 
-/// What a filter thinks of an entry.
+/// A filter's judgement of an entry.
 struct Opinion {
     skip: bool,
     /// Whether something below it could be sent.
@@ -134,7 +134,7 @@ impl Filter {
     }
 }
 
-/// An entry as it is on the wire. Owners are 0, as all of docker's clients send them.
+/// Describes an entry as it is on the wire. Owners are 0, as all of docker's clients send them.
 fn stat(path: &[u8], entry: &Entry, links: &mut HashMap<(u64, u64), Vec<u8>>) -> Stat {
     let first_name = match entry.hard_link {
         Some(file) if !entry.is_symlink() => match links.get(&file) {

@@ -21,7 +21,7 @@ pub(crate) struct Packet {
     pub(crate) data: Bytes,
 }
 
-/// What a message is about.
+/// The subject of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
 pub(crate) enum PacketKind {
@@ -33,7 +33,7 @@ pub(crate) enum PacketKind {
     Data = 2,
     /// All is there.
     Finish = 3,
-    /// It failed.
+    /// The transfer failed.
     Error = 4,
 }
 

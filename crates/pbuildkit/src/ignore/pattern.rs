@@ -24,7 +24,7 @@ pub(super) struct Pattern {
 /// How a path is compared. Most patterns need no regular expression, and contexts have many paths.
 #[derive(Clone, Debug)]
 enum Rule {
-    /// The same text.
+    /// The pattern's text and no other.
     Exact,
     /// `dir/**`: the text before the stars.
     Prefix(String),
@@ -77,7 +77,8 @@ impl Pattern {
     }
 }
 
-/// Go's `filepath.Clean`: no empty and no `.` parts, `..` taken out where a part stands before it.
+/// Cleans a path as Go's `filepath.Clean` does: no empty and no `.` parts, `..` taken out where a part stands before
+/// it.
 pub(crate) fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
@@ -198,7 +199,7 @@ fn compile(pattern: &str) -> Option<Rule> {
                 regex.push_str(&class_text(&class(&mut chars)?)?);
                 kind = Kind::Regex;
             }
-            // A `]` without `[` is itself, but moby makes a regular expression of it.
+            // A `]` without `[` stands for itself, but makes moby use a regular expression.
             ']' => {
                 regex.push_str(r"\]");
                 kind = Kind::Regex;
@@ -237,7 +238,8 @@ fn class_text(class: &Class) -> Option<String> {
     Some(text)
 }
 
-/// A backslash and a character, in Go's regular expressions: punctuation is itself, some letters are more.
+/// Translates a backslash and a character as Go's regular expressions read them: punctuation stands for itself, some
+/// letters for more.
 fn escaped(character: char) -> Option<String> {
     let text = match character {
         'd' => "[0-9]",
@@ -258,7 +260,7 @@ fn escaped(character: char) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// The character itself, also inside a class.
+/// Writes the character so that it stands for itself, also inside a class.
 fn literal(character: char) -> String {
     if character.is_ascii_punctuation() { format!("\\{character}") } else { character.to_string() }
 }

@@ -152,7 +152,7 @@ fn the_last_pattern_that_matches_decides() {
 
 #[test]
 fn a_folder_that_was_turned_back_before_anything_matched_is_forgotten_when_walking() {
-    // A quirk of moby's own two ways to ask. What is sent is decided by walking.
+    // A quirk of moby's own two ways to ask. A walk decides what is sent.
     let matcher = matcher(&["a/*", "!?"]);
     assert!(!matcher.matches(b"a/b"));
     assert!(matches_walking(&matcher, b"a/b"));

@@ -45,7 +45,7 @@ pub struct ContentStore {
 }
 
 impl ContentStore {
-    /// The file that a blob is, or would be. A digest that is none could name any file.
+    /// Returns the file that a blob is in, or would be. A digest in another form could name any file, so it is refused.
     fn blob(&self, digest: &str) -> Result<PathBuf, Status> {
         let wrong = || Status::invalid_argument("the digest is none");
         let (algorithm, hex) = digest.split_once(':').ok_or_else(wrong)?;
@@ -128,7 +128,7 @@ impl tower::Service<http::Request<Body>> for Content {
                     let codec = ProstCodec::<WriteResponse, WriteRequest>::default();
                     Grpc::new(codec).streaming(Take(store), request).await
                 }
-                // What is given up leaves nothing, so there is never anything to give up or to go on with.
+                // A transfer that was given up leaves nothing, so there is never anything to give up or to go on with.
                 "Status" | "Abort" => Status::not_found("nothing of that name is being written").into_http(),
                 "Write" => Status::permission_denied("the client lends this store for reading alone").into_http(),
                 _ => Status::unimplemented("the client has no such method").into_http(),
@@ -346,7 +346,7 @@ fn write(
     if request.action != STAT {
         let offset = u64::try_from(request.offset).unwrap_or(u64::MAX);
         if offset == 0 && blob.length > 0 {
-            // It begins anew.
+            // The transfer begins anew.
             blob.file.as_file_mut().set_len(0).map_err(wrong)?;
             blob.file.as_file_mut().rewind().map_err(wrong)?;
             (blob.hasher, blob.length) = (Sha256::new(), 0);
@@ -420,7 +420,7 @@ mod tests {
         let again = write(&store, None, &request(STAT, 0, b"", &promised)).err().unwrap();
         assert_eq!(again.code(), tonic::Code::AlreadyExists);
 
-        // Another digest, a hole, a file given up: nothing is left of them.
+        // Another digest, a hole, a file given up: nothing is left of these transfers.
         let (blob, _) = write(&store, None, &request(1, 0, b"other", "")).unwrap();
         assert!(write(&store, blob, &request(COMMIT, 5, b"", &digest(b"else"))).is_err());
         let (blob, _) = write(&store, None, &request(1, 0, b"other", "")).unwrap();

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-/// What an observer thinks of the bytes so far.
+/// An observer's permission to send the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Permission {
     /// Send them.
     Continue,
     /// Stop the build. The chunk that was just shown is not sent, so the engine never has the whole file.
@@ -15,15 +15,15 @@ pub enum Verdict {
 ///
 /// A file that the engine has already from an earlier build is not sent and not shown.
 pub trait ContextObserver: Send + Sync {
-    /// A file begins. `local` is the local's name, such as `context`; `path` is relative to it.
+    /// Begins a file. `local` is the local's name, such as `context`; `path` is relative to it.
     fn open(&self, local: &str, path: &Path) -> Box<dyn FileObserver>;
 }
 
 /// Looks at one file, on a thread that may block.
 pub trait FileObserver: Send {
     /// Shows the next bytes, in order, before they are sent.
-    fn bytes(&mut self, bytes: &[u8]) -> Verdict;
+    fn bytes(&mut self, bytes: &[u8]) -> Permission;
 
-    /// The file is at its end, and the engine has not been told yet: the last chance to stop.
-    fn end(&mut self) -> Verdict;
+    /// Ends a file, before the engine learns of its end: the last chance to stop.
+    fn end(&mut self) -> Permission;
 }

@@ -1,5 +1,5 @@
-//! What a build's exporters send back: one file (an archive), or a tree of files (BuildKit `session/filesync`,
-//! `FileSend`).
+//! Receives the results that a build's exporters send back: one file (an archive), or a tree of files (BuildKit
+//! `session/filesync`, `FileSend`).
 //!
 //! The bytes go where the caller says, and nothing is trusted: the names in a tree may not lead out of its folder, and
 //! a result that broke off is not [complete](Receiver::is_complete), whatever the engine says about the build.
@@ -41,7 +41,7 @@ pub struct Receiver(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// What people call the place, for errors.
+    /// The place's name for people, for errors.
     path: PathBuf,
     target: Target,
     taken: AtomicBool,
@@ -55,14 +55,14 @@ enum Target {
 }
 
 impl Receiver {
-    /// Writes what comes into an open, empty file; `path` is what errors call it.
+    /// Writes the bytes that come into an open, empty file; errors name it `path`.
     #[must_use]
     pub fn file(file: File, path: &Path) -> Self {
         Self::new(Target::File(file), path)
     }
 
-    /// Makes the tree that comes in a folder that is made for it, when it comes, and that nobody else writes to; `path`
-    /// is what errors call it.
+    /// Makes the tree that comes, in a folder that is made when it comes and that nobody else writes to; errors name it
+    /// `path`.
     #[must_use]
     pub fn tree(folder: PathBuf, path: &Path) -> Self {
         Self::new(Target::Tree(folder), path)
@@ -95,7 +95,7 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// The receiver that a call means; each is used once.
+    /// Takes the receiver that a call means; each is used once.
     fn take(&self, headers: &http::HeaderMap) -> Option<Receiver> {
         let index = match headers.get(EXPORTER) {
             Some(index) => index.to_str().ok()?.parse().ok()?,

@@ -46,20 +46,20 @@ struct HelperAnswer {
 }
 
 impl Registries {
-    /// No credentials: every registry sees a stranger.
+    /// Makes an empty set of credentials: every registry sees a stranger.
     #[must_use]
     pub fn anonymous() -> Self {
         Self { docker_folder: None, environment: |_| None }
     }
 
-    /// The credentials that docker's client has: those of `DOCKER_AUTH_CONFIG`, else those in `config.json` of its folder and
+    /// Takes the credentials of docker's client: those of `DOCKER_AUTH_CONFIG`, else those in `config.json` of its folder and
     /// of the helpers that the file names.
     #[must_use]
     pub fn of_docker(folder: Option<PathBuf>) -> Self {
         Self { docker_folder: folder, environment: |name| std::env::var(name).ok() }
     }
 
-    /// User and password for a registry's host; both empty for a stranger, the user alone for a token.
+    /// Finds user and password for a registry's host; both are empty for a stranger, the user alone for a token.
     ///
     /// # Errors
     ///

@@ -10,9 +10,9 @@ use tonic::{Request, Response, Status};
 /// The largest secret that BuildKit's own clients serve, in bytes (C5; BuildKit `session/secrets/secretsprovider`).
 pub const SECRET_LIMIT: usize = 500 * 1024;
 
-/// Somebody who has secrets' values.
+/// A source of secrets' values.
 pub trait SecretProvider: Send + Sync {
-    /// The value under this id, or `None` when there is none.
+    /// Returns the value under this id, or `None` when there is none.
     fn secret(&self, id: &str) -> Option<Vec<u8>>;
 }
 
@@ -30,13 +30,13 @@ impl SecretProvider for NoSecrets {
 pub struct AskedSecret {
     /// The id, cut to 256 characters.
     pub id: String,
-    /// What we said.
+    /// Our answer.
     pub answer: SecretAnswer,
     /// How often it was asked for. The request does not say by which step, and a cached step asks for nothing.
     pub times: u64,
 }
 
-/// What the engine got.
+/// Our answer to the engine's request for a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SecretAnswer {
     /// The value.

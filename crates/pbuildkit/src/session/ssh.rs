@@ -22,7 +22,7 @@ pub struct Agents(pub BTreeMap<String, PathBuf>);
 impl Agents {
     fn socket(&self, id: &str) -> Result<&PathBuf, Status> {
         if self.0.is_empty() {
-            // What a client without agents says; BuildKit then tells that no key was forwarded.
+            // A client without agents answers so; BuildKit then says that no key was forwarded.
             return Err(Status::unimplemented("no agent is forwarded"));
         }
         let id = if id.is_empty() { DEFAULT_AGENT } else { id };

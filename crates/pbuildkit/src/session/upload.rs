@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::session::observer::{ContextObserver, Verdict};
+use crate::session::observer::{ContextObserver, Permission};
 use crate::trouble::{Cause, Trouble};
 
 /// The host of addresses that the engine asks the session for.
@@ -32,13 +32,13 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// An archive that is read when the engine asks for it.
+    /// Offers an archive, which is read when the engine asks for it.
     #[must_use]
     pub fn new(source: impl Read + Send + 'static) -> Self {
         Self { id: uuid::Uuid::new_v4().simple().to_string(), source: Arc::new(Mutex::new(Some(Box::new(source)))) }
     }
 
-    /// What the frontend is given as its `context`.
+    /// The URL that the frontend gets as its `context`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{HOST}/{}", self.id)
@@ -53,7 +53,7 @@ pub(crate) struct Uploads {
 }
 
 impl Uploads {
-    /// The archive's bytes, if the engine asks for ours, and for the first time.
+    /// Takes the archive's bytes, if the engine asks for this archive, and for the first time.
     fn take(&self, metadata: &MetadataMap) -> Option<Box<dyn Read + Send>> {
         let value = |key: &str| metadata.get(key).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let archive = self.archive.as_ref()?;
@@ -64,7 +64,7 @@ impl Uploads {
 
 type Chunks = mpsc::Sender<Result<BytesMessage, Status>>;
 
-/// Reads, shows, sends, on a thread that may block.
+/// Reads the archive, shows it to the observer and sends it, on a thread that may block.
 fn send(
     mut source: Box<dyn Read + Send>,
     observer: Option<&dyn ContextObserver>,
@@ -79,7 +79,7 @@ fn send(
         if data.is_empty() {
             break;
         }
-        if file.as_mut().is_some_and(|file| file.bytes(&data) == Verdict::Stop) {
+        if file.as_mut().is_some_and(|file| file.bytes(&data) == Permission::Stop) {
             return Err(stopped());
         }
         if chunks.blocking_send(Ok(BytesMessage { data })).is_err() {
@@ -87,7 +87,7 @@ fn send(
             return Ok(());
         }
     }
-    if file.as_mut().is_some_and(|file| file.end() == Verdict::Stop) {
+    if file.as_mut().is_some_and(|file| file.end() == Permission::Stop) {
         return Err(stopped());
     }
     Ok(())
@@ -151,12 +151,12 @@ mod tests {
     }
 
     impl FileObserver for StopsAtTheEnd {
-        fn bytes(&mut self, _: &[u8]) -> Verdict {
-            Verdict::Continue
+        fn bytes(&mut self, _: &[u8]) -> Permission {
+            Permission::Continue
         }
 
-        fn end(&mut self) -> Verdict {
-            Verdict::Stop
+        fn end(&mut self) -> Permission {
+            Permission::Stop
         }
     }
 

@@ -1,4 +1,5 @@
-//! What steps find when they run on real engines: variables, files, configuration, and what the Dockerfile mounts itself.
+//! What steps find when they run on real engines: variables, files, configuration, and what the Dockerfile mounts
+//! itself.
 
 use std::collections::BTreeMap;
 

@@ -39,14 +39,14 @@ fn address(flavour: Flavour) -> String {
     })
 }
 
-/// The engine of a flavour.
+/// Connects to the engine of a flavour.
 pub(crate) async fn engine(flavour: Flavour) -> Engine {
     let address = address(flavour);
     let endpoint = Endpoint::plain(&address).expect("the address is valid");
     Engine::connect(&endpoint).await.unwrap_or_else(|error| panic!("{address}: {error}"))
 }
 
-/// BuildKit of the engine of a flavour.
+/// Connects to BuildKit of the engine of a flavour.
 pub(crate) async fn builder(flavour: Flavour) -> Builder {
     Builder::connect(&engine(flavour).await).await.expect("BuildKit is there")
 }
@@ -93,7 +93,7 @@ impl Proxy {
     }
 }
 
-/// A build of a Dockerfile in memory, with an empty context.
+/// Makes a build of a Dockerfile in memory, with an empty context.
 pub(crate) fn dockerfile(text: &str) -> BuildRequest {
     let mut request = BuildRequest::dockerfile();
     let files = BTreeMap::from([(PathBuf::from("Dockerfile"), text.as_bytes().to_vec())]);
@@ -168,19 +168,19 @@ pub(crate) fn buildx(flavour: Flavour, root: &Path, arguments: &[&str]) -> Strin
     text
 }
 
-/// A word that no other test, and no earlier run, uses.
+/// Makes a word that no other test, and no earlier run, uses.
 pub(crate) fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let random = fs::read_to_string("/proc/sys/kernel/random/uuid").expect("the kernel makes identifiers");
     format!("canary-{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), random.trim())
 }
 
-/// A number of seconds that nobody else sleeps.
+/// Makes a number of seconds that nobody else sleeps.
 pub(crate) fn odd_number() -> u64 {
     1_000_000 + unique().bytes().fold(u64::from(std::process::id()), |sum, byte| (sum * 31 + u64::from(byte)) % 900_000)
 }
 
-/// How many processes of this machine have this in their command line (arguments end in NUL).
+/// Counts the processes of this machine that have this in their command line (arguments end in NUL).
 pub(crate) fn processes_with(text: &str) -> usize {
     let processes = fs::read_dir("/proc").expect("/proc is there").filter_map(Result::ok);
     let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());

@@ -42,7 +42,8 @@ pub(super) struct Command<'a> {
 }
 
 impl Command<'_> {
-    /// Runs it and takes what it prints, without the one line end that programs print last unless it is wanted raw (C13).
+    /// Runs it and takes what it prints, without the one line end that programs print last unless it is wanted raw
+    /// (C13).
     ///
     /// Its standard input is empty and no terminal asks it anything. It runs in a process group of its own, which is
     /// ended as a whole when it is over, late, or the user stops the work.
@@ -70,8 +71,7 @@ impl Command<'_> {
         };
         let timeout = self.timeout.unwrap_or(PATIENCE);
         let ended = wait(&child, [&mut printed, &mut said], timeout, cancellation);
-        // Also after a good end: what it left behind could still write. The group cannot be another's yet, because its
-        // leader is not taken from the kernel before. Gone already is as good.
+        // A pipe that cannot be set to read without waiting could hang the command.
         let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
         let status = child.wait().map_err(start_failed)?;
         if !ended? {
@@ -131,13 +131,13 @@ impl Tap {
     }
 }
 
-/// Drains both; one that is always full does not keep the other waiting.
+/// Reads from both pipes what they hold; a pipe that is always full does not keep the other waiting.
 fn drain([one, other]: &mut [&mut Tap; 2]) -> bool {
     one.drain() | other.drain()
 }
 
-/// Waits for the end, which is left for the caller to take; `false` when time is up. Both pipes are drained meanwhile; a
-/// program that waits for one of them to empty would never end.
+/// Waits for the end, which is left for the caller to take; `false` when time is up. Both pipes are drained meanwhile;
+/// a program that waits for one of them to empty would never end.
 fn wait(
     child: &Child,
     mut taps: [&mut Tap; 2],
@@ -174,8 +174,8 @@ fn finish(mut taps: [&mut Tap; 2]) {
     }
 }
 
-/// What a program complained about, without the secrets read so far and without what it printed. Masked before it is cut,
-/// so that no beginning of a value stays at the cut.
+/// Masks the complaint of a program: the secrets read so far, and everything that the program printed. It is masked
+/// before it is cut, so that no beginning of a value stays at the cut.
 fn redacted(known: &[Secret], name: &SecretName, printed: &[u8], said: &[u8]) -> String {
     let builder =
         known.iter().fold(RedactorBuilder::new(), |builder, secret| builder.secret(secret.name(), secret.value()));

@@ -9,7 +9,7 @@ use psecret::SecretName;
 /// Why a program gave no value. Only its name is told, never its arguments.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// It could not be started.
+    /// The program could not be started.
     #[error("secret `{name}`: failed to start {program}")]
     Start {
         /// The secret.
@@ -19,7 +19,7 @@ pub enum CommandError {
         /// The cause.
         source: io::Error,
     },
-    /// It said that it failed.
+    /// The program ended with a failure.
     #[error("secret `{name}`: {program} ended with {status}")]
     Failed {
         /// The secret.
@@ -31,7 +31,7 @@ pub enum CommandError {
         /// The beginning of what it wrote to standard error, redacted.
         complaint: String,
     },
-    /// It ran too long and was ended.
+    /// The program ran too long and was ended.
     #[error("secret `{name}`: {program} did not end within {seconds} seconds")]
     Late {
         /// The secret.

@@ -7,7 +7,7 @@ use papp::{Composed, Composition, Deferred};
 use psecret::{LONGEST_SECRET, LONGEST_VARIABLE, SecretName, Source, UserSecret};
 use zeroize::Zeroizing;
 
-use super::found::Found;
+use super::index::SecretIndex;
 use super::{Purpose, ResolveError, Search};
 
 impl Search<'_> {
@@ -40,7 +40,7 @@ impl Search<'_> {
     }
 }
 
-/// How many bytes the value of a declared secret may have, in the shape in which it is delivered.
+/// Returns how many bytes the value of a declared secret may have, in the shape in which it is delivered.
 #[must_use]
 pub fn longest(secret: &papp::Secret) -> usize {
     match secret.delivery {
@@ -50,9 +50,9 @@ pub fn longest(secret: &papp::Secret) -> usize {
     }
 }
 
-/// The text with every name's value in place.
+/// Composes a value: the text with the value of each name in its place.
 #[expect(clippy::disallowed_methods, reason = "door 30: a composed value is made of the values that it names")]
-fn fill(composed: &Composed<'_>, secrets: &Found, public: &HashMap<&str, &str>) -> UserSecret {
+fn fill(composed: &Composed<'_>, secrets: &SecretIndex, public: &HashMap<&str, &str>) -> UserSecret {
     let mut value = Zeroizing::new(Vec::new());
     composed.fill(&mut value, |name, text| {
         if let Some(secret) = secrets.get(name) {

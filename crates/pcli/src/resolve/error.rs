@@ -26,7 +26,7 @@ pub struct Missing {
 pub struct Untrusted {
     /// Its name.
     pub name: String,
-    /// What would have to be done.
+    /// The act that the user would have to trust.
     pub act: Act,
     /// Whether the work needs it.
     pub needed: bool,
@@ -39,9 +39,9 @@ pub enum ResolveError {
     /// A `--secret` flag is not what docker takes. Its text is not repeated.
     #[error("invalid --secret ({} on the command line)", ordinal(*number))]
     Flag {
-        /// Which of them, from 1.
+        /// The number of the flag, from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The problem of the flag.
         source: SecretError,
     },
     /// A secret cannot be read or delivered.
@@ -67,13 +67,13 @@ pub enum ResolveError {
     Missing {
         /// The manifest.
         path: PathBuf,
-        /// All of them.
+        /// All secrets that are missing.
         secrets: Vec<Missing>,
-        /// What needs them.
+        /// The purpose that needs them.
         purpose: Purpose,
-        /// The manifest's own env files, none of which has any of them.
+        /// The manifest's own env files, which were searched for them.
         files: Vec<PathBuf>,
-        /// Whether there is a sealed store, which has none of them.
+        /// Whether a sealed store was searched for them too.
         store: bool,
     },
     /// The manifest would have to do something for a value, and the user did not say that it may.
@@ -81,9 +81,9 @@ pub enum ResolveError {
     Untrusted {
         /// The manifest.
         path: PathBuf,
-        /// All of them.
+        /// All entries that are not trusted.
         entries: Vec<Untrusted>,
-        /// What needs them.
+        /// The purpose that needs them.
         purpose: Purpose,
         /// Why what was trusted once does not count.
         danger: Option<Danger>,
@@ -93,9 +93,9 @@ pub enum ResolveError {
     UntrustedHost {
         /// The manifest.
         path: PathBuf,
-        /// What it would do.
+        /// The acts of the manifest.
         acts: Vec<Act>,
-        /// What it would do that for.
+        /// The purpose of these acts.
         purpose: Purpose,
         /// Why what was trusted once does not count.
         danger: Option<Danger>,
@@ -111,7 +111,7 @@ pub enum ResolveError {
     Composition {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault of the composition.
         fault: CompositionError,
     },
     /// A secret of the build alone that no build can compose.
@@ -123,7 +123,7 @@ pub enum ResolveError {
         line: usize,
         /// The secret.
         name: String,
-        /// What it needs.
+        /// The name of the missing value.
         needs: String,
     },
     /// The sealed store cannot be opened.
@@ -159,13 +159,13 @@ fn untrusted(path: &Path, entries: &[Untrusted]) -> String {
     format!("{} may not get the {values} of {} before you trust it", path.display(), names.join(", "))
 }
 
-/// The lines that ask for trust, each with what it would do.
+/// Adds the lines that ask for trust, each with the act that it asks for.
 fn acts_of<'a>(diagnostic: Diagnostic, path: &Path, acts: impl Iterator<Item = &'a Act>) -> Diagnostic {
     acts.fold(diagnostic, |diagnostic, act| diagnostic.note(format!("{}:{}: {}", path.display(), act.line, act.told)))
 }
 
 impl ResolveError {
-    /// For people: where the secret is declared, which places were tried, what to do.
+    /// Explains the error to people: where the secret is declared, which places were tried, what to do.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, self.exit());

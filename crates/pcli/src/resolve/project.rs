@@ -13,17 +13,17 @@ use super::{ResolveError, readings};
 use crate::FoundManifest;
 use crate::trust::{Act, Trusted};
 
-/// What the files say about one secret.
+/// The answer of the project's files to one name.
 pub(super) enum Answer {
-    /// None of them has it.
+    /// No file has the name.
     Nothing,
     /// A file is there, and the manifest may not read it for this secret yet.
     Refused(Act),
-    /// Its value, and what the other dialect makes of it.
+    /// The value, the value that the other dialect reads in its place, and the source.
     Value(UserSecret, Option<UserSecret>, Source),
 }
 
-/// The project's own env files, each read when the first secret is sought in it.
+/// The project's own env files. Each is read when the first secret is looked for in it.
 pub(super) struct ProjectFiles<'a> {
     directory: PathBuf,
     /// The last one of the manifest first: it replaces those before it.
@@ -37,7 +37,7 @@ enum State {
     Unread,
     /// A checkout without the file is as good as one with an empty file.
     Absent,
-    /// By name; the last line of a name counts.
+    /// The entries by name; the last line of a name counts.
     Read(HashMap<String, EnvEntry>),
 }
 
@@ -94,7 +94,7 @@ impl<'a> ProjectFiles<'a> {
         Ok(Answer::Nothing)
     }
 
-    /// What people should know about the files that were read.
+    /// Returns the warnings about the files that were read.
     pub(super) fn into_warnings(mut self) -> Vec<String> {
         for (file, _) in self.files.iter().rev() {
             let of_file = self.split.iter().filter(|(path, ..)| *path == file.path);
@@ -106,7 +106,8 @@ impl<'a> ProjectFiles<'a> {
     }
 }
 
-/// The file, if there is one and it does not lie elsewhere: a symbolic link is a path that somebody else wrote.
+/// Finds the real path of a file; `None` if there is no file. A file outside of the folder is refused: a symbolic link
+/// is a path that somebody else wrote.
 fn inside(directory: &Path, path: &Path) -> Result<Option<PathBuf>, ResolveError> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let named = directory.join(path);
@@ -126,7 +127,7 @@ fn dialect(dialect: papp::EnvFileDialect) -> Dialect {
     }
 }
 
-/// Of a file that other programs read too, only what may change a secret's value is worth a word.
+/// Chooses the warnings about a file that other programs read too: only those matter that may change a secret's value.
 fn warnings(file: &papp::EnvFile, read: &EnvFile) -> Vec<String> {
     let counts = |warning: &&EnvFileWarning| {
         !matches!(

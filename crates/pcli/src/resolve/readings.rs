@@ -1,4 +1,4 @@
-//! What people are told of values that the two dialects of env files read differently.
+//! Warnings about values that the two dialects of env files read differently.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use psecret::{Dialect, SecretName};
 /// How many names one line holds; a file may have a hundred thousand.
 const NAMED: usize = 20;
 
-/// One line about all values of a file that the other dialect reads differently; `None` where there is none.
+/// Warns in one line about all values of a file that the other dialect reads differently; `None` where there are none.
 pub(super) fn both(path: &Path, dialect: Dialect, split: &[(SecretName, usize)]) -> Option<String> {
     if split.is_empty() {
         return None;

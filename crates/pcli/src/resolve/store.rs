@@ -5,7 +5,8 @@ use psecret::{Inputs, SecretName, Store, UserSecret};
 use super::ResolveError;
 use crate::{FoundManifest, ProjectStore, SealedError, sealed};
 
-/// The project's store, opened when the first secret is sought in it: work that needs nothing of it needs no identity.
+/// The project's store. It is opened when the first secret is looked for in it: a command that needs nothing of the
+/// store needs no identity.
 pub(super) struct LazyStore<'a> {
     manifest: Option<&'a FoundManifest>,
     state: State,
@@ -16,9 +17,9 @@ enum State {
     Unopened,
     /// There is none.
     Absent,
-    /// Its content, of which secrets are taken.
+    /// The store's content, of which secrets are taken.
     Open(Store),
-    /// It is not for whoever runs this.
+    /// The store is not sealed for the user who runs this command.
     Closed(SealedError),
 }
 
@@ -27,8 +28,8 @@ impl<'a> LazyStore<'a> {
         Self { manifest, state: State::Unopened }
     }
 
-    /// Takes a secret out. A store that cannot be opened is an error when the secret is needed: it may have a value that
-    /// comes before those of the other places. One that is damaged always is.
+    /// Takes a secret out. A store that cannot be opened is an error when the secret is needed: it may have a value
+    /// that comes before those of the other places. One that is damaged always is.
     pub(super) fn take(
         &mut self,
         name: &SecretName,
@@ -48,12 +49,12 @@ impl<'a> LazyStore<'a> {
         }
     }
 
-    /// Whether there is one.
+    /// Whether there is a store.
     pub(super) fn exists(&self) -> bool {
         matches!(self.state, State::Open(_) | State::Closed(_))
     }
 
-    /// What people should know when the store stayed closed.
+    /// Returns the warning about a store that stayed closed.
     pub(super) fn into_warning(self) -> Option<String> {
         match self.state {
             State::Closed(error) => Some(format!("the sealed store is not used: {error}")),

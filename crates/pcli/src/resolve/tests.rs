@@ -73,8 +73,8 @@ impl Scene {
     }
 }
 
-/// These secrets, in this order, with these values. Asked of the redactor, so that no test opens a door: it masks the
-/// expected value as a whole, and the lengths are equal.
+/// Checks that these secrets were found, in this order and with these values. The redactor compares them, so that no
+/// test opens a door: it masks the expected value as a whole, and the lengths are equal.
 #[track_caller]
 fn assert_found(resolution: &Resolution, expected: &[(&str, &str)]) {
     let names: Vec<&str> = resolution.secrets.iter().map(|secret| secret.name().as_str()).collect();
@@ -175,7 +175,7 @@ fn what_the_work_does_not_need_is_taken_when_at_hand_and_never_required() {
     let resolution = given(Scene::new(manifest).trusted());
     assert_found(&resolution, &[("ONE", VALUE)]);
     assert_eq!(resolution.secrets[0].source(), &Source::Environment);
-    // What would be at hand is named when it is not taken, so that a search can say what it did not search for.
+    // The untaken variable is named, so that a search can say what it did not search for.
     let resolution = given(Scene::new(manifest));
     assert_found(&resolution, &[]);
     let names: Vec<&str> = resolution.untrusted.iter().map(|entry| entry.name.as_str()).collect();
@@ -234,7 +234,7 @@ fn a_manifest_that_is_not_trusted_names_no_variable_of_the_process_environment()
     let resolution = scene.resolve(Purpose::Search).unwrap();
     assert_found(&resolution, &[("TAKEN", "given by hand")]);
     assert_eq!(resolution.untrusted[0].name, "AWS_SECRET_ACCESS_KEY");
-    // Named on the command line, it is the user who takes it.
+    // Named on the command line, the variable is taken by the user.
     let scene = scene.flag("id=AWS_SECRET_ACCESS_KEY");
     assert_found(
         &scene.resolve(Purpose::Run).unwrap(),

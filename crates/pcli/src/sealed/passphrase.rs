@@ -11,8 +11,8 @@ use super::{NEW_PASSPHRASE_VARIABLE, PASSPHRASE_VARIABLE, SealedError};
 /// How often a person may mistype; a script never gets a second try (K6).
 const TRIES: usize = 3;
 
-/// What this process unwrapped already. Unwrapping takes a second by design, and nobody wants to be asked twice for one
-/// command; the commands themselves open the identity where they need it.
+/// The identity that this process has already unwrapped. Unwrapping takes a second by design, and nobody wants to be
+/// asked twice for one command; the commands themselves open the identity where they need it.
 static UNWRAPPED: Mutex<Option<(PathBuf, Identity)>> = Mutex::new(None);
 
 /// Reads the identity file, unwraps it if it is wrapped.
@@ -47,7 +47,7 @@ pub(super) fn create(path: &Path, environment: &Environment<'_>) -> Result<(), S
     Ok(())
 }
 
-/// The same, with the passphrase that did it; `None` when the file is not wrapped.
+/// Unwraps the identity file and returns the passphrase that opened it; `None` when the file is not wrapped.
 pub(super) fn current(path: &Path, environment: &Environment<'_>) -> Result<Option<Passphrase>, SealedError> {
     match Identity::load(path) {
         Err(VaultError::NeedsPassphrase { .. }) => unwrap(path, environment).map(|(_, passphrase)| Some(passphrase)),
@@ -76,7 +76,7 @@ fn unwrap(path: &Path, environment: &Environment<'_>) -> Result<(Identity, Passp
     Err(VaultError::WrongPassphrase { path: path.to_owned() }.into())
 }
 
-/// A passphrase for an identity that had none, or another.
+/// Takes a new passphrase from the variable, or asks for it.
 pub(super) fn fresh(environment: &Environment<'_>) -> Result<Passphrase, SealedError> {
     let passphrase = match given(NEW_PASSPHRASE_VARIABLE, environment)? {
         Some(passphrase) => passphrase,
@@ -101,7 +101,8 @@ fn given(variable: &'static str, environment: &Environment<'_>) -> Result<Option
     Ok(Some(Passphrase::new(text)))
 }
 
-/// Whether there is a person to ask: not where `CI` is set, and not where standard error, which shows the question, is no terminal.
+/// Whether there is a person to ask: a job in CI has none, and neither has a process whose standard error, which shows
+/// the question, is no terminal.
 fn can_ask(environment: &Environment<'_>) -> bool {
     let in_ci = environment("CI").is_some_and(|text| !text.is_empty());
     !in_ci && io::stderr().is_terminal() && std::fs::File::open("/dev/tty").is_ok()

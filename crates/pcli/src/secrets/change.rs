@@ -132,7 +132,7 @@ pub(super) fn export(project: &Project, arguments: &ExportArguments, desk: &Desk
         return Err(SecretsError::Binary { names: binary });
     }
     let content = store.to_bytes();
-    // Who reads the store, and the key of its digests, are no part of an env file.
+    // The recipients of the store, and the key of its digests, are no part of an env file.
     let head: usize = content
         .split_inclusive(|byte| *byte == b'\n')
         .take_while(|line| line.starts_with(b"#@"))
@@ -148,7 +148,7 @@ pub(super) fn export(project: &Project, arguments: &ExportArguments, desk: &Desk
     Ok(Exit::Done)
 }
 
-/// A new file of mode 0600 with this content, whole or not at all.
+/// Writes a new file of mode 0600 with this content, whole or not at all.
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;

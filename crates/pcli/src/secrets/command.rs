@@ -21,7 +21,7 @@ pub enum LookCommand {
     List(ListArguments),
 }
 
-/// `trust`, the same in both tools.
+/// The flags of `trust`, the same in both tools.
 #[derive(Debug, Args)]
 pub struct TrustArguments {
     /// Take it back

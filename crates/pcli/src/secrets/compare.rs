@@ -12,7 +12,7 @@ use super::{Desk, DiffArguments, Project, SecretsError, environment};
 use crate::{STORE_NAME, SealedError, identity, scrub};
 use pscreen::Exit;
 
-/// What the digests of [`textconv`] are for, so that no other digest is equal to one of them.
+/// The purpose of [`textconv`]'s digests. No digest of another purpose is equal to one of them.
 const PURPOSE: &str = "diff";
 
 /// How many digits of a digest are shown: enough to tell two values apart.
@@ -41,7 +41,7 @@ pub(super) fn diff(project: &Project, arguments: &DiffArguments, desk: &Desk) ->
     Ok(Exit::Done)
 }
 
-/// The store of the last commit, as git has it.
+/// Reads the store of the last commit from git.
 fn committed(path: &Path, identity: &Identity) -> Result<Store, SecretsError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut git = Command::new("git");
@@ -83,7 +83,8 @@ pub(super) fn textconv(file: &Path, desk: &Desk) -> Result<Exit, SecretsError> {
     Ok(Exit::Done)
 }
 
-/// What tells a value from the one before it, to those who have the store's key; nothing else can be told from it.
+/// Makes a short keyed digest of a value. Those who have the store's key see by it that the value changed, and nobody
+/// learns more from it.
 fn fingerprint(store: &Store, name: &psecret::SecretName, key: Option<&DigestKey>) -> String {
     match (key, store.get(name)) {
         (Some(key), Some(value)) => key.digest(PURPOSE, name, value).chars().take(SHOWN).collect(),
@@ -92,7 +93,8 @@ fn fingerprint(store: &Store, name: &psecret::SecretName, key: Option<&DigestKey
     }
 }
 
-/// The merge driver: the result goes to the file of ours. On a conflict that file stays as it is, and git says so.
+/// Merges two stores for git, and writes the result to the file of ours. On a conflict that file stays as it is, and
+/// git says so.
 pub(super) fn merge(base: &Path, ours: &Path, theirs: &Path, desk: &Desk) -> Result<Exit, SecretsError> {
     let identity = identity(&environment)?;
     let (old, mine, other) = (read(base, &identity)?, read(ours, &identity)?, read(theirs, &identity)?);

@@ -56,12 +56,13 @@ pub(super) fn run(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> 
     Ok(Exit::Done)
 }
 
-/// The editor's command line, a shell's.
+/// Finds the editor's command line, which a shell runs.
 fn editor(environment: &Environment<'_>) -> Option<OsString> {
     ["VISUAL", "EDITOR"].into_iter().filter_map(environment).find(|editor| !editor.is_empty())
 }
 
-/// A folder of our own, mode 0700, on a file system in memory; removed with all that the editor left there when dropped.
+/// Makes a folder of our own, mode 0700, on a file system in memory. When it is dropped, it goes with all that the
+/// editor left there.
 fn memory(environment: &Environment<'_>) -> Result<tempfile::TempDir, SecretsError> {
     let runtime = environment("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let in_memory =
@@ -103,8 +104,8 @@ fn edited(store: &Store, editor: &OsString, folder: &Path, cancellation: &Cancel
     Store::parse(&content).map_err(SecretsError::Edited)
 }
 
-/// Waits for the editor. While it runs, Ctrl-C is its own: editors give it a meaning, and its file must not vanish below
-/// it. Whoever ends us otherwise ends it too, so that the file does not stay behind.
+/// Waits for the editor. While it runs, Ctrl-C is its own: editors give it a meaning, and its file must not vanish
+/// below it. Whoever ends us otherwise ends it too, so that the file does not stay behind.
 fn wait(mut editor: Child, cancellation: &Cancellation) -> Result<ExitStatus, SecretsError> {
     let _held = cancellation.hold();
     let failed = |source| SecretsError::Io { doing: "wait for the editor".to_owned(), source };

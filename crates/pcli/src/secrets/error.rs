@@ -1,4 +1,4 @@
-//! What can go wrong with the commands of `secrets`.
+//! The errors of the `secrets` commands.
 
 use std::io;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub enum SecretsError {
     /// A file could not be written or a program not be started.
     #[error("failed to {doing}")]
     Io {
-        /// What was tried.
+        /// The action that failed.
         doing: String,
         /// The cause.
         source: io::Error,
@@ -61,7 +61,7 @@ pub enum SecretsError {
     /// Somebody ended the work.
     #[error("ended; nothing was changed")]
     Ended(Ending),
-    /// What was edited is not a store any more; nothing was changed.
+    /// The edited text is not a store any more; nothing was changed.
     #[error("what was edited cannot be read; nothing was changed")]
     Edited(#[source] StoreError),
     /// The head lines were edited.
@@ -98,7 +98,7 @@ impl From<VaultError> for SecretsError {
 }
 
 impl SecretsError {
-    /// For people: what is wrong and what to do.
+    /// Explains the error to people, and says what to do.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let plain = |exit| Diagnostic::from_error(self, exit);

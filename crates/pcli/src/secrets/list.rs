@@ -27,7 +27,7 @@ struct Row {
     parts: Vec<String>,
 }
 
-/// Whether there is a value.
+/// Whether a secret has a value, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
@@ -35,11 +35,11 @@ enum State {
     Set,
     /// There is none.
     Missing,
-    /// It is made or fetched when it is needed, and a list needs none.
+    /// The value is composed or fetched when a command needs it; a list needs none.
     WhenNeeded,
-    /// It is there, and the manifest may not get it yet.
+    /// The value is there, but the user has not trusted the manifest with it yet.
     NotTrusted,
-    /// The store has it, and nothing declares it.
+    /// The store has a value, but the manifest declares no such secret.
     Undeclared,
 }
 
@@ -83,7 +83,8 @@ pub(super) fn run(arguments: &ListArguments, dialect: Dialect, desk: &Desk) -> R
     Ok(Exit::Done)
 }
 
-/// What is declared, in the manifest's order, then what only flags and env files name.
+/// Makes the rows: first the declared secrets in the manifest's order, then the names that only flags and env files
+/// have.
 fn rows(found: Option<&FoundManifest>, resolution: &Resolution) -> Vec<Row> {
     let declared = found.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
     let untrusted: HashSet<&str> = resolution.untrusted.iter().map(|entry| entry.name.as_str()).collect();
@@ -130,11 +131,11 @@ fn present(secret: &Secret) -> Row {
     }
 }
 
-/// Names that the store has in vain.
+/// Makes the rows of names that the store has and nothing declares.
 fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Vec<Row> {
     let directory = found.map(FoundManifest::directory).unwrap_or(Path::new(""));
     let Ok(store) = ProjectStore::beside(directory, &environment) else { return Vec::new() };
-    // What keeps the store closed was said before.
+    // The reason for which the store stays closed has been printed before.
     let Ok(content) = identity(&environment).and_then(|identity| store.read(&identity)) else { return Vec::new() };
     let row = |name: &psecret::SecretName| Row {
         name: name.to_string(),
@@ -157,7 +158,7 @@ fn scope(scope: papp::Scope) -> &'static str {
     }
 }
 
-/// About how long a value is, in bytes: enough to see a truncated paste, too little to help guessing.
+/// Says roughly how long a value is, in bytes: enough to see a truncated paste, too little to help guessing.
 fn length_class(length: usize) -> &'static str {
     match length {
         0 => "empty",
@@ -172,7 +173,7 @@ fn length_class(length: usize) -> &'static str {
     }
 }
 
-/// How a value is searched for, and which parts of it are.
+/// Says how a value is searched for, and which of its parts are.
 fn searched(row: &Row) -> String {
     const MOST_NAMED: usize = 4;
     let mut text = row.search.clone().unwrap_or_else(|| "–".to_owned());

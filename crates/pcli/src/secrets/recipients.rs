@@ -1,4 +1,4 @@
-//! Who can open the store, and how one's own key to it is kept.
+//! The recipients of a store, and how the user's own key to it is kept.
 
 use pvault::{Identity, Recipient};
 

@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// What was asked, call by call.
 #[derive(Default)]
-pub(crate) struct Asked {
+pub(crate) struct Requests {
     /// The build's id of each ping, if the call named one.
     pub(crate) builds: Vec<Option<String>>,
     pub(crate) solves: Vec<api::SolveRequest>,
@@ -28,7 +28,7 @@ pub(crate) struct Asked {
 /// The BuildKit. Clones are the same one.
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
-    asked: Arc<Mutex<Asked>>,
+    asked: Arc<Mutex<Requests>>,
     /// The content of every file.
     file: Vec<u8>,
 }
@@ -38,7 +38,7 @@ impl Fake {
         Self { file: file.to_vec(), ..Self::default() }
     }
 
-    pub(crate) fn asked<T>(&self, look: impl FnOnce(&Asked) -> T) -> T {
+    pub(crate) fn asked<T>(&self, look: impl FnOnce(&Requests) -> T) -> T {
         look(&self.asked.lock().expect("no test panics while it looks"))
     }
 
@@ -47,7 +47,7 @@ impl Fake {
         LlbBridgeServer::new(self.clone())
     }
 
-    fn note(&self, note: impl FnOnce(&mut Asked)) {
+    fn note(&self, note: impl FnOnce(&mut Requests)) {
         note(&mut self.asked.lock().expect("no test panics while it looks"));
     }
 }
@@ -71,7 +71,7 @@ impl LlbBridge for Fake {
         Ok(Response::new(api::InputsResponse { definitions }))
     }
 
-    /// A frontend makes two platforms, of which one is empty; a definition makes one state.
+    /// Answers a solve: a frontend makes two platforms, of which one is empty; a definition makes one state.
     async fn solve(&self, request: Request<api::SolveRequest>) -> Answer<api::SolveResponse> {
         let request = request.into_inner();
         let made = |id: &str, def| api::Ref { id: id.to_owned(), def };
@@ -104,7 +104,7 @@ impl LlbBridge for Fake {
         Ok(Response::new(api::StatFileResponse { stat: Some(stat) }))
     }
 
-    /// As BuildKit before 2022.
+    /// Answers as BuildKit did before 2022.
     async fn evaluate(&self, _: Request<api::EvaluateRequest>) -> Answer<api::EvaluateResponse> {
         unexpected()
     }
@@ -134,7 +134,7 @@ impl LlbBridge for Fake {
 
     type ExecProcessStream = ReceiverStream<Result<api::ExecMessage, Status>>;
 
-    /// A process that reads its input to the end, says a word on each stream, and ends with code 3.
+    /// Plays a process that reads its input to the end, says a word on each stream, and ends with code 3.
     async fn exec_process(&self, request: Request<Streaming<api::ExecMessage>>) -> Answer<Self::ExecProcessStream> {
         let (sender, answers) = mpsc::channel(8);
         let (fake, mut messages) = (self.clone(), request.into_inner());

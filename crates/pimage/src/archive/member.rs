@@ -18,7 +18,7 @@ pub(super) enum Broken {
 pub(super) struct Member<'a, R> {
     archive: &'a mut Window<R>,
     left: u64,
-    /// Its end is where the source ends.
+    /// Whether the member ends where the source ends.
     open_ended: bool,
     count: u64,
     hasher: Hasher,
@@ -30,7 +30,7 @@ impl<'a, R: Read> Member<'a, R> {
         Self { archive, left: size, open_ended: false, count: 0, hasher: Hasher::new(digested), broken: None }
     }
 
-    /// Everything that the source holds.
+    /// Takes everything that the source holds as one member.
     pub(super) fn to_its_end(source: &'a mut Window<R>, digested: bool) -> Self {
         Self { open_ended: true, ..Self::new(source, u64::MAX, digested) }
     }
@@ -44,7 +44,7 @@ impl<'a, R: Read> Member<'a, R> {
         self.broken
     }
 
-    /// The digest of the bytes read, which are all of them if all were read.
+    /// Computes the digest of the bytes that were read; that is the member's digest if all bytes were read.
     pub(super) fn digest(&mut self) -> Option<Digest> {
         let hasher = std::mem::replace(&mut self.hasher, Hasher::new(false));
         if self.left == 0 { hasher.finish() } else { None }

@@ -47,8 +47,8 @@ pub fn read_file<V: Visitor + Send>(file: File, options: &Options, visitors: &mu
     }
 }
 
-/// As [`read_loose`](crate::read_loose), with as many threads as there are visitors; each visitor sees some of the
-/// blobs.
+/// Reads blobs as [`read_loose`](crate::read_loose) does, with as many threads as there are visitors; each visitor sees
+/// some of the blobs.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ pub fn read_loose_together<V: Visitor + Send>(
     read_all(blobs, &HashMap::new(), options, visitors)
 }
 
-/// What is known of a blob after its reading.
+/// The results of reading one blob.
 #[derive(Default)]
 struct Parts {
     blob: Option<Blob>,
@@ -74,7 +74,7 @@ struct Parts {
     damaged: Vec<Problem>,
 }
 
-/// What the threads share.
+/// The work that the threads share.
 struct Work {
     /// The next blob is the last.
     waiting: Vec<(usize, LooseBlob)>,
@@ -108,7 +108,7 @@ fn read_all<V: Visitor + Send>(
     let (mut blobs, mut names, mut problems, mut damaged) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
     for (at, parts) in done {
         names.extend(parts.names.into_iter().map(|name| (name, BlobId(at))));
-        // What could not be opened has no name, so that nothing leads to the empty blob in its place.
+        // A blob that could not be opened has no name, so that no name leads to the empty blob in its place.
         blobs.push(parts.blob.unwrap_or_else(|| Blob::unread("", 0)));
         problems.extend(parts.problems);
         damaged.extend(parts.damaged);
@@ -149,7 +149,7 @@ struct Members {
     links: HashMap<String, String>,
 }
 
-/// The members of a plain archive, found without reading them. `None` when it is something else, or is not whole.
+/// Finds the members of a plain archive without reading them. `None` when the file is something else, or is not whole.
 fn members(file: &Arc<File>) -> Option<Members> {
     let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
     let mut source: &File = file;
@@ -261,7 +261,7 @@ mod tests {
         file
     }
 
-    /// What a caller can see.
+    /// Writes out everything that a caller can see of an archive.
     fn shown(contents: &Contents) -> String {
         let blobs: Vec<_> = contents
             .blobs

@@ -17,7 +17,7 @@ use crate::window::Ahead as _;
 const LONGEST_NAME: usize = 64 << 10;
 
 impl Look<'_> {
-    /// Names the entries of a tar. Behind a block that is no header it looks for the next one that is.
+    /// Names the entries of a tar. Behind a block that is no header it looks for the next header.
     pub(super) fn tar(&mut self, span: &mut Span<'_>) -> io::Result<()> {
         let own = self.here.is_empty();
         self.is_tar |= own;
@@ -56,7 +56,7 @@ impl Look<'_> {
     }
 }
 
-/// A number in digits of a base, with blanks or zero bytes behind it.
+/// Reads a number in digits of a base, with blanks or zero bytes behind it.
 fn number(field: &[u8], base: u32) -> Option<u64> {
     let text = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
     u64::from_str_radix(text, base).ok()

@@ -43,7 +43,7 @@ impl Objects {
     }
 }
 
-/// What an object is, or in which way it is given.
+/// The type of an object, or the way in which it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {
     Commit,
@@ -68,7 +68,7 @@ impl Type {
     }
 }
 
-/// The header of an object: what it is, how long it is unpacked, and how long the header is.
+/// Reads the header of an object: its type, its unpacked length, and the length of the header.
 fn header(head: &[u8]) -> Option<(Type, u64, u64)> {
     let mut bytes = head.iter();
     let first = *bytes.next()?;

@@ -55,7 +55,7 @@ impl<'v> Look<'v> {
             Container::Lzip => unpack::lzip_memory(head),
             Container::Zstd => Some(frame.map_or(1 << 23, |frame| frame.window)),
             Container::Gzip | Container::Zlib | Container::Bzip2 => Some(0),
-            // Their members are what is packed.
+            // In these containers only the members are packed.
             Container::Tar | Container::Zip | Container::Ar | Container::Cpio => return Ok(()),
             Container::SevenZip | Container::GitPack => return Ok(()),
         };
@@ -79,7 +79,7 @@ impl<'v> Look<'v> {
                 Ok(zstd) => Box::new(Pump::new(span, zstd)),
                 Err(_) => return Ok(()),
             },
-            // Their members are what is packed.
+            // In these containers only the members are packed.
             Container::Tar | Container::Zip | Container::Ar | Container::Cpio => return Ok(()),
             Container::SevenZip | Container::GitPack => return Ok(()),
         };
@@ -105,7 +105,7 @@ impl<'v> Look<'v> {
         Ok(self.unpack_keeping(container, meter, source, packed_at, 0)?.0)
     }
 
-    /// The same, and returns a copy of what is not longer than `most`.
+    /// Unpacks a stream as [`Self::unpack`] does, and returns a copy of the content if it is not longer than `most`.
     pub(super) fn unpack_keeping(
         &mut self,
         container: Container,

@@ -3,7 +3,7 @@
 /// Pictures and documents, whose readers do not mind what follows.
 const CARRIERS: [&[u8]; 5] = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"%PDF-", b"#!"];
 
-/// How many bytes stand before what is worth to be looked at, if the head is that of something known.
+/// Returns how many bytes stand before the content worth a look, if the head is that of a known format.
 pub(super) fn header_length(head: &[u8]) -> Option<u64> {
     match head {
         // A java module, and a browser's extension before a zip.
@@ -15,7 +15,7 @@ pub(super) fn header_length(head: &[u8]) -> Option<u64> {
     }
 }
 
-/// A loose git object begins with what it is and how long it is.
+/// Measures the header of a loose git object: its type and its length.
 fn git_header(head: &[u8]) -> Option<u64> {
     let kinds: [&[u8]; 4] = [b"blob ", b"tree ", b"commit ", b"tag "];
     let kind = kinds.iter().find(|kind| head.starts_with(kind))?.len();
@@ -23,7 +23,7 @@ fn git_header(head: &[u8]) -> Option<u64> {
     (digits > 0 && head.get(kind + digits) == Some(&0)).then_some((kind + digits + 1) as u64)
 }
 
-/// From where on something that is no archive may hold one.
+/// Returns the offset from which content that is no archive may hold one.
 pub(super) fn stub_length(head: &[u8]) -> Option<u64> {
     match head {
         [0x7f, b'E', b'L', b'F', ..] => elf_end(head),
@@ -33,7 +33,7 @@ pub(super) fn stub_length(head: &[u8]) -> Option<u64> {
     }
 }
 
-/// Where the segments and the table of sections of a program end.
+/// Returns where the segments and the table of sections of a program end.
 fn elf_end(head: &[u8]) -> Option<u64> {
     let (wide, big) = (*head.get(4)? == 2, *head.get(5)? == 2);
     let number = |at: usize, length: usize| -> Option<u64> {

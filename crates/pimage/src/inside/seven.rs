@@ -15,7 +15,7 @@ use crate::window::Ahead as _;
 
 /// A longer archive is not copied.
 const LONGEST: u64 = 32 << 20;
-/// What dictionaries may need beside the copy.
+/// The memory that dictionaries may need beside the copy.
 const DICTIONARIES: u64 = 64 << 20;
 
 impl Look<'_> {

@@ -1,11 +1,12 @@
-//! What all streams of one blob share: the visitor, and the budgets.
+//! The visitor and the budgets that all streams of one blob share.
 
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 
 use crate::visit::{Entry, Stream, Visitor};
 
-/// How far content inside of layers is opened. What lies past a limit is searched as the packed bytes it is, and told.
+/// How far content inside of layers is opened. Content past a limit is searched packed, as it lies there, and the
+/// report says so.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Containers inside of containers. Default: 8.
@@ -88,7 +89,7 @@ impl<'v> Shared<'v> {
         self.limits
     }
 
-    /// Which limit is reached once a member has `count` bytes, `news` of them new, from `packed` ones.
+    /// Names the limit that a member reaches with `count` bytes, `news` of them new, unpacked from `packed` bytes.
     pub(super) fn limit(&self, count: u64, news: u64, packed: u64) -> Option<&'static str> {
         self.bytes.set(self.bytes.get() + news);
         if self.bytes.get() > self.limits.layer_bytes {

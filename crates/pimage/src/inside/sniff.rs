@@ -1,4 +1,4 @@
-//! What content begins with. Names say nothing: only bytes do.
+//! Recognises content by its first bytes. Names say nothing.
 
 use super::program;
 use crate::container::Container;
@@ -8,18 +8,18 @@ use crate::unpack;
 /// How many bytes [`sniff`] wants to see: one tar block.
 pub(crate) const HEAD: usize = tar::BLOCK;
 
-/// What content begins with.
+/// The kind of content, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum Beginning {
     /// Nothing that is known to hold anything.
     Plain,
     /// A container, or something that looks like one.
     Container(Container),
-    /// A header of so many bytes before what is worth to be looked at.
+    /// A header of so many bytes before the content that is worth a look.
     Header(u64),
     /// So many bytes of something that may hold an archive behind them.
     Stub(u64),
-    /// What certainly is a container, of a kind that is not opened.
+    /// Certainly a container, of a kind that is not opened.
     Unopened(&'static str),
 }
 
@@ -35,10 +35,10 @@ const UNOPENED: [(&[u8], &str); 7] = [
 ];
 
 /// Judges content by its first [`HEAD`] bytes, or by fewer if it has no more.
-pub(crate) fn sniff(head: &[u8]) -> Found {
+pub(crate) fn sniff(head: &[u8]) -> Beginning {
     // A tar whose first name happens to begin like another format is a tar.
     if tar::is_header(head) {
-        return Found::Container(Container::Tar);
+        return Beginning::Container(Container::Tar);
     }
     let container = match head {
         [0x1f, 0x8b, 8, flags, ..] if flags & 0xe0 == 0 => Container::Gzip,
@@ -61,20 +61,22 @@ pub(crate) fn sniff(head: &[u8]) -> Found {
         {
             Container::Zlib
         }
-        [4, 0x22, 0x4d, 0x18, flags, ..] if flags >> 6 == 1 => return Found::Unopened("lz4"),
-        [b'h', b's', b'q', b's', ..] if head.get(28..32) == Some(&[4, 0, 0, 0]) => return Found::Unopened("squashfs"),
+        [4, 0x22, 0x4d, 0x18, flags, ..] if flags >> 6 == 1 => return Beginning::Unopened("lz4"),
+        [b'h', b's', b'q', b's', ..] if head.get(28..32) == Some(&[4, 0, 0, 0]) => {
+            return Beginning::Unopened("squashfs");
+        }
         _ => {
             if let Some(length) = program::header_length(head) {
-                return Found::Header(length);
+                return Beginning::Header(length);
             }
             if let Some(length) = program::stub_length(head) {
-                return Found::Stub(length);
+                return Beginning::Stub(length);
             }
             let unopened = UNOPENED.iter().find(|(magic, _)| head.starts_with(magic));
-            return unopened.map_or(Found::Plain, |(_, format)| Found::Unopened(format));
+            return unopened.map_or(Beginning::Plain, |(_, format)| Beginning::Unopened(format));
         }
     };
-    Found::Container(container)
+    Beginning::Container(container)
 }
 
 /// Whether a zip's local header, of which the signature was seen, can be one: a version and a method that are known,
@@ -100,9 +102,9 @@ mod tests {
     fn a_tar_is_a_tar_whatever_its_first_name_begins_with() {
         for name in ["BZh91AY&SY", "\u{1f}", "PK\u{3}\u{4}"] {
             let tar = ptest::Layer::new().file(name, "x").tar();
-            assert_eq!(sniff(&tar[..HEAD]), Found::Container(Container::Tar), "{name:?}");
+            assert_eq!(sniff(&tar[..HEAD]), Beginning::Container(Container::Tar), "{name:?}");
         }
-        assert_eq!(sniff(b"text that claims to be .gz"), Found::Plain);
-        assert_eq!(sniff(b""), Found::Plain);
+        assert_eq!(sniff(b"text that claims to be .gz"), Beginning::Plain);
+        assert_eq!(sniff(b""), Beginning::Plain);
     }
 }

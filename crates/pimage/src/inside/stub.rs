@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _};
 
 use memchr::memmem;
 
-use super::sniff::{Found, sniff};
+use super::sniff::{Beginning, sniff};
 use crate::container::Container;
 use crate::span::Span;
 use crate::window::Ahead as _;
@@ -13,7 +13,7 @@ use crate::window::Ahead as _;
 const MAGICS: [&[u8]; 6] =
     [b"PK\x03\x04", b"\x1f\x8b\x08\0", b"\xfd7zXZ\0", b"BZh91AY&SY", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c"];
 const LONGEST: usize = 10;
-/// What a sniff of a candidate wants to see.
+/// The number of bytes of a candidate that a sniff needs.
 const ENOUGH: usize = 64;
 
 /// Goes to the next archive; `false` at the span's end.
@@ -33,7 +33,7 @@ pub(super) fn seek_archive(span: &mut Span<'_>) -> io::Result<bool> {
             None => {}
             Some(_) => {
                 // Enough of it may not have been there.
-                if matches!(sniff(span.peek(super::HEAD)?), Found::Container(container) if container != Container::Zlib)
+                if matches!(sniff(span.peek(super::HEAD)?), Beginning::Container(container) if container != Container::Zlib)
                 {
                     return Ok(true);
                 }
@@ -48,7 +48,7 @@ fn first(finder: &memmem::Finder<'_>, there: &[u8]) -> Option<usize> {
     loop {
         let at = from + finder.find(&there[from..])?;
         let head = &there[at..];
-        if head.len() < ENOUGH || matches!(sniff(head), Found::Container(_)) {
+        if head.len() < ENOUGH || matches!(sniff(head), Beginning::Container(_)) {
             return Some(at);
         }
         from = at + 1;

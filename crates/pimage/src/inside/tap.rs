@@ -25,21 +25,21 @@ pub(crate) struct Tap<'v, R> {
     hasher: Hasher,
     most: Most,
     most_kept: usize,
-    seen: Seen,
+    seen: Passage,
 }
 
 /// How much may pass a tap.
 enum Most {
     /// So many bytes of a blob.
     OfBlob(u64),
-    /// What the limits for packed content say; the meter tells how many packed bytes it came from, and had passed
-    /// before.
+    /// As many bytes as the limits for packed content allow. The meter counts the packed bytes that the content comes
+    /// from, and stood at `before` when it began.
     Inside { meter: Rc<Cell<u64>>, before: u64 },
 }
 
-/// What passed a tap.
+/// The record of the bytes that passed a tap.
 #[derive(Default)]
-pub(crate) struct Seen {
+pub(crate) struct Passage {
     pub(crate) count: u64,
     pub(crate) digest: Option<Digest>,
     pub(crate) kept: Option<Vec<u8>>,
@@ -47,15 +47,16 @@ pub(crate) struct Seen {
 }
 
 impl<'v, R: Read> Tap<'v, R> {
-    /// For the bytes of a blob.
+    /// Makes a tap for the bytes of a blob.
     pub(crate) fn new(source: R, shared: &'v Shared<'v>, hasher: Hasher, most: u64) -> Self {
-        Self { source, shared, level: 0, hasher, most: Most::OfBlob(most), most_kept: 0, seen: Seen::default() }
+        Self { source, shared, level: 0, hasher, most: Most::OfBlob(most), most_kept: 0, seen: Passage::default() }
     }
 
-    /// For what was unpacked inside a blob, from the packed bytes that begin where the meter said `before`.
+    /// Makes a tap for content that was unpacked inside a blob, from the packed bytes that begin where the meter said
+    /// `before`.
     pub(super) fn inside(source: R, shared: &'v Shared<'v>, level: usize, meter: Rc<Cell<u64>>, before: u64) -> Self {
         let most = Most::Inside { before, meter };
-        Self { source, shared, level, hasher: Hasher::new(false), most, most_kept: 0, seen: Seen::default() }
+        Self { source, shared, level, hasher: Hasher::new(false), most, most_kept: 0, seen: Passage::default() }
     }
 
     /// Keeps a copy of everything, if there is where to keep it and it is not longer than `most`.
@@ -65,8 +66,8 @@ impl<'v, R: Read> Tap<'v, R> {
         self
     }
 
-    pub(crate) fn finish(self) -> Seen {
-        Seen { digest: self.hasher.finish(), ..self.seen }
+    pub(crate) fn finish(self) -> Passage {
+        Passage { digest: self.hasher.finish(), ..self.seen }
     }
 
     fn limit(&self, news: u64) -> Option<&'static str> {

@@ -112,8 +112,7 @@ fn a_tar_in_a_tar_names_its_members_and_what_follows_is_the_files_own() {
     );
 }
 
-/// What is cut or damaged inside a layer is told, and does not make the reading incomplete: all there is to see was
-/// seen.
+/// Damage inside a layer is reported, and does not make the reading incomplete: all there is to see was seen.
 #[test]
 fn a_damaged_archive_inside_is_a_remark() {
     let noise: Vec<u8> = (0..40_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();

@@ -56,6 +56,7 @@ impl Descriptor {
         self.platform.as_ref()?.text()
     }
 
+    /// Whether the manifest is an attestation:
     /// <https://docs.docker.com/build/metadata/attestations/attestation-storage/>
     pub(super) fn is_attestation(&self) -> bool {
         let kind = self.annotations.as_ref().and_then(|all| all.get("vnd.docker.reference.type"));
@@ -66,7 +67,7 @@ impl Descriptor {
         self.media_type.as_deref() == Some("application/vnd.in-toto+json")
     }
 
-    /// Layers that registries must not carry, such as those of Windows base images.
+    /// Whether the layer is one that registries must not carry, such as those of Windows base images.
     pub(super) fn is_foreign(&self) -> bool {
         let kind = self.media_type.as_deref().unwrap_or_default();
         kind.contains("foreign")

@@ -1,4 +1,4 @@
-//! What an archive claims about its bytes, compared with the bytes.
+//! Compares the digests and sizes that an archive claims with its bytes.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ pub(super) fn digests(blobs: &[Blob], names: &HashMap<String, BlobId>, images: &
     }
 }
 
-/// Old archives name an image's configuration by its digest: `<hex>.json`.
+/// Finds the digest in the name of a configuration: old archives name it `<hex>.json`.
 fn config_digits(name: &str) -> Option<&str> {
     let hex = name.strip_suffix(".json")?;
     Digest::from_hex(hex).map(|_| hex)

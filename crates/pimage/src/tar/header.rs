@@ -4,7 +4,7 @@ use crate::visit::EntryKind;
 
 pub(crate) const BLOCK: usize = 512;
 
-/// What one header block says.
+/// The fields of one header block.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kind: u8,
@@ -34,7 +34,7 @@ pub(super) fn parse(block: &[u8]) -> Option<Header> {
     })
 }
 
-/// The sum of all bytes with the checksum's own taken as blanks; old writers summed signed characters.
+/// Checks the sum of all bytes, with the checksum's own taken as blanks; old writers summed signed characters.
 fn checksum_is_right(block: &[u8]) -> bool {
     let Some(claimed) = number(&block[148..156]) else { return false };
     let own = |at: usize| (148..156).contains(&at);
@@ -44,7 +44,7 @@ fn checksum_is_right(block: &[u8]) -> bool {
     claimed == unsigned || i64::try_from(claimed) == Ok(signed)
 }
 
-/// A number in octal digits, or in base 256 when the first bit is set (GNU).
+/// Reads a number in octal digits, or in base 256 when the first bit is set (GNU).
 fn number(field: &[u8]) -> Option<u64> {
     let (first, rest) = field.split_first()?;
     if first & 0x80 != 0 {

@@ -1,4 +1,4 @@
-//! bzip2, all streams of it.
+//! Unpacks bzip2, all streams of a file.
 
 use std::io;
 
@@ -49,7 +49,7 @@ impl Codec for Bzip2 {
         // Both are at most the length of a buffer.
         let consumed = usize::try_from(self.decoder.total_in() - before_in).unwrap_or(input.len());
         let produced = usize::try_from(self.decoder.total_out() - before_out).unwrap_or(out.len());
-        // What came before the damage counts.
+        // The bytes before the damage count.
         self.failed = status.is_err();
         if self.failed && produced == 0 {
             return Err(damaged());

@@ -1,4 +1,4 @@
-//! gzip, every member of it, with the names that its headers hold (RFC 1952).
+//! Unpacks gzip, every member of a file, with the names that its headers hold (RFC 1952).
 
 use std::io::{self, Read};
 
@@ -76,7 +76,7 @@ impl<'a> Gzip<'a> {
     }
 }
 
-/// Where a header ends, and its optional fields.
+/// Returns where a header ends, and its optional fields.
 fn header_length(head: &[u8], flags: u8) -> io::Result<(usize, &[u8])> {
     if flags & RESERVED != 0 {
         return Err(damaged());
@@ -120,7 +120,7 @@ impl Read for Gzip<'_> {
                         return Err(damaged());
                     }
                     let status = body.inflate.decompress(input, out, flush);
-                    // What came before the damage counts.
+                    // The bytes before the damage count.
                     let failed = status.is_err();
                     body.failed = failed;
                     // Both are at most the length of a buffer.
@@ -170,7 +170,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// What was decoded, how it ended, which fields the headers had, what was left.
+    /// Decodes a stream: the content, how it ended, which fields the headers had, and the bytes that were left.
     fn decoded(packed: &[u8]) -> (Vec<u8>, Option<io::ErrorKind>, Vec<u8>, Vec<u8>) {
         let mut window = Window::new(packed);
         let mut gzip = Gzip::new(&mut window);

@@ -40,7 +40,7 @@ impl Codec for Inflate {
         // Both are at most the length of a buffer.
         let consumed = usize::try_from(self.inflate.total_in() - before_in).unwrap_or(input.len());
         let produced = usize::try_from(self.inflate.total_out() - before_out).unwrap_or(out.len());
-        // What came before the damage counts.
+        // The bytes before the damage count.
         self.failed = status.is_err();
         if self.failed && produced == 0 {
             return Err(damaged());

@@ -12,10 +12,10 @@ use crate::window::Ahead;
 /// The header of bare LZMA: properties, dictionary, size.
 const LZMA_HEADER: usize = 13;
 
-/// What a decoder needs beside its dictionary, generously.
+/// The memory that a decoder needs beside its dictionary, generously.
 const BESIDE_DICTIONARY: u64 = 1 << 20;
 
-/// What decoding an xz stream needs, by the header of its first block; `None` when that is no header.
+/// Computes the memory that an xz stream needs, by the header of its first block; `None` when that is no header.
 pub(crate) fn xz_memory(head: &[u8]) -> Option<u64> {
     let block = head.get(12..)?;
     // The index comes at once: there is no block.
@@ -41,7 +41,7 @@ pub(crate) fn xz_memory(head: &[u8]) -> Option<u64> {
     Some(dictionary + BESIDE_DICTIONARY)
 }
 
-/// A number of xz: seven bits a byte, the lowest first.
+/// Reads a number of xz: seven bits a byte, the lowest first.
 fn number(rest: &mut &[u8]) -> Option<u64> {
     let mut sum = 0_u64;
     for shift in (0..63).step_by(7) {
@@ -55,8 +55,9 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// What decoding bare LZMA needs; `None` when this is no header of it. The format has no magic number, so the header
-/// must be one that an encoder writes: usual properties, a dictionary of a round size, a size that can be.
+/// Computes the memory that bare LZMA needs; `None` when the head is no header of it. The format has no magic number,
+/// so the header must be one that an encoder writes: usual properties, a dictionary of a round size, a size that can
+/// be.
 pub(crate) fn lzma_memory(head: &[u8]) -> Option<u64> {
     let head = head.first_chunk::<LZMA_HEADER>()?;
     let [0x5d, d0, d1, d2, d3, size @ ..] = *head else { return None };
@@ -66,7 +67,7 @@ pub(crate) fn lzma_memory(head: &[u8]) -> Option<u64> {
     (round && (size == u64::MAX || size < 1 << 38)).then(|| u64::from(dictionary) + BESIDE_DICTIONARY)
 }
 
-/// What decoding an lzip member needs.
+/// Computes the memory that an lzip member needs.
 pub(crate) fn lzip_memory(head: &[u8]) -> Option<u64> {
     let [b'L', b'Z', b'I', b'P', 1, coded, ..] = head else { return None };
     let base = 1_u64 << (coded & 0x1f);
@@ -122,7 +123,7 @@ fn another_xz(source: &mut dyn Ahead) -> io::Result<bool> {
 /// Reads bare LZMA with its header. It takes bytes behind its end too: how far it reads ahead is its own matter.
 pub(crate) fn lzma(source: &mut dyn Ahead, memory: u64) -> io::Result<impl Read + '_> {
     let mut reader = LzmaReader::new_mem_limit(source, kilobytes(memory), None)?;
-    // What came before the damage counts.
+    // The bytes before the damage count.
     reader.set_defer_errors(true);
     Ok(reader)
 }

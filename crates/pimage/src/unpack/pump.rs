@@ -15,7 +15,7 @@ pub(crate) trait Codec {
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> io::Result<Step>;
 }
 
-/// What one piece came to.
+/// The result of unpacking one piece.
 pub(crate) struct Step {
     pub(crate) consumed: usize,
     pub(crate) produced: usize,

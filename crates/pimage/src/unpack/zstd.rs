@@ -8,12 +8,12 @@ use super::damaged;
 use super::pump::{Codec, Step};
 use crate::window::Ahead;
 
-/// What the header of a frame says.
+/// The fields of a frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     /// The memory that decoding needs.
     pub(crate) window: u64,
-    /// It was packed with a dictionary, which lies elsewhere.
+    /// Whether the frame was packed with a dictionary, which lies elsewhere.
     pub(crate) needs_dictionary: bool,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn is_frame(head: &[u8]) -> bool {
 pub(crate) struct Zstd(Decoder<'static>);
 
 impl Zstd {
-    /// A decoder of frames whose window is at most two to the power of `window_log`.
+    /// Makes a decoder of frames whose window is at most two to the power of `window_log`.
     ///
     /// # Errors
     ///

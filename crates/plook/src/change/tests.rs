@@ -36,7 +36,7 @@ struct Stack {
 }
 
 impl Stack {
-    /// A base with some of everything.
+    /// Makes a base with some of everything.
     fn new() -> Self {
         let mut stack = Self { folder: TempDir::new().unwrap(), layers: Vec::new(), mounts: 0 };
         let base = stack.folder.path().join("layer-0");
@@ -75,7 +75,7 @@ impl Stack {
         self.layers.push(layer);
     }
 
-    /// The states before and after the last step.
+    /// Mounts the states before and after the last step.
     fn last(&mut self) -> (Mounted, Mounted) {
         let count = self.layers.len();
         (self.mount(count - 1, None), self.mount(count, None))
@@ -100,7 +100,7 @@ fn told(before: Option<&Path>, after: &Path) -> BTreeMap<String, &'static str> {
     told
 }
 
-/// The same by two walks over everything.
+/// Finds the difference of two states by two walks over everything.
 fn told_by_a_full_walk(before: &Path, after: &Path) -> BTreeSet<String> {
     fn walk(root: &Path, folder: &Path, seen: &mut BTreeMap<String, Stat>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -352,14 +352,15 @@ fn names_of_any_bytes_are_told_as_they_are() {
     assert_eq!(names, [&b"-rf"[..], b"...", b"a\nb", b"\xff\xfe"]);
 }
 
-/// Two layers that BuildKit's merge makes upon one base: the first holds one copy, the second both, by hard links.
+/// Two layers that BuildKit's merge makes upon one base: the first holds one copy, the second both copies, by hard
+/// links.
 struct Linked {
     stack: Stack,
     both: [Mounted; 3],
 }
 
 impl Linked {
-    /// `first` and `second` write what was copied; the second one writes over the first.
+    /// `first` and `second` write the copied files; `second` writes over `first`.
     fn new(first: impl FnOnce(&Path), second: impl FnOnce(&Path)) -> Self {
         let mut stack = Stack::new();
         let at = |name: &str| stack.folder.path().join(name);
@@ -376,7 +377,7 @@ impl Linked {
         Self { stack, both: [base, before, after] }
     }
 
-    /// What is told of the second copy.
+    /// Lists what the walk says of the second copy.
     fn told(&self) -> io::Result<Vec<String>> {
         assert_eq!(self.stack.layers.len(), 2);
         let [base, before, after] = &self.both;
@@ -404,7 +405,7 @@ fn of_two_linked_copies_the_second_one_is_told() {
     assert_eq!(linked.told().unwrap(), ["etc/", "etc/b", "new/", "new/three", "srv/", "srv/two"]);
 }
 
-/// What the second copy covers is in the image and in no state that is known to be of it.
+/// The covered file is in the image, and in no state that is known to be of it.
 #[test]
 fn a_linked_copy_over_another_one_is_an_error() {
     type Make = fn(&Path);
@@ -457,7 +458,7 @@ fn parts_together_tell_everything_once() {
     let (_, after) = stack.last();
     let whole: BTreeSet<String> = told(None, &after.0).into_keys().collect();
     for of in [1, 2, 3, 9] {
-        // One behind the other, by turns, and at the same time.
+        // The two walks run one behind the other, by turns, and at the same time.
         for order in 0..3 {
             let shares = Arc::<Shares>::default();
             let share = || Change::new(None, &after.0).unwrap().sharing(Arc::clone(&shares));

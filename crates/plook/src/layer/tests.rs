@@ -16,7 +16,7 @@ fn layer(root: &Path) -> Vec<u8> {
     bytes
 }
 
-/// What a reader that is not ours finds: path to kind, link and content.
+/// Unpacks a layer with a reader that is not ours: path to kind, link and content.
 fn unpacked(layer: &[u8]) -> BTreeMap<Vec<u8>, (u8, Vec<u8>, Vec<u8>)> {
     let mut archive = tar::Archive::new(layer);
     let mut found = BTreeMap::new();

@@ -60,8 +60,8 @@ pub(super) fn prove(chain: &Chain, states: &States, layers: &[Option<Vec<String>
     if chain.result.as_ref() == at { Ok(base.len()) } else { Err(Broken::NotAChain) }
 }
 
-/// The end of a layer's path, which no other layer of its engine has. The way to it is written relative when all paths
-/// together would be too long for the kernel.
+/// Returns the end of a layer's path, which no other layer of its engine has. The path before it is written relative
+/// when all paths together would be too long for the kernel.
 fn identity(layer: &str) -> &str {
     layer.rmatch_indices('/').nth(1).map_or(layer, |(at, _)| &layer[at + 1..])
 }
@@ -76,7 +76,7 @@ mod tests {
         Output { digest: digest.to_owned(), index: 0 }
     }
 
-    /// `base`, `one`, `two`, `three`, each above the one before.
+    /// Makes a chain: `base`, `one`, `two`, `three`, each above the one before.
     fn chain() -> Chain {
         let step = |before: &str, after: &str| ChainStep {
             digest: after.to_owned(),

@@ -34,9 +34,9 @@ pub enum ScannerFailure {
     /// The scanner ended with an error.
     #[error("the scanner ended with code {code}: {message}")]
     Ended {
-        /// Its exit code.
+        /// The scanner's exit code.
         code: u32,
-        /// Its words, redacted.
+        /// The scanner's words, redacted.
         message: String,
     },
     /// The scanner ended before it said everything.
@@ -65,9 +65,9 @@ impl From<WireError> for ScannerFailure {
 /// The program that searches: a static file that runs in an empty container.
 #[derive(Clone, Copy)]
 pub struct Program {
-    /// Its name among the steps of a build.
+    /// The program's name among the steps of a build.
     pub name: &'static str,
-    /// Its bytes.
+    /// The program's bytes.
     pub bytes: &'static [u8],
     /// The platform that it runs on: `linux/amd64`.
     pub platform: &'static str,
@@ -85,7 +85,7 @@ pub(super) struct Installed {
 }
 
 impl Scanner {
-    /// A scanner that the builder has already: this program of an image.
+    /// Takes a scanner that the builder has already: this program of an image.
     #[must_use]
     pub fn of_image(image: Reference, program: &str) -> Self {
         Self(Ok(Installed { image, program: program.to_owned() }))
@@ -196,7 +196,7 @@ pub async fn exchange(
     answer
 }
 
-/// The task with the values behind it, or what is known of them.
+/// Writes the task, and behind it the values or the facts that are known of them.
 fn input(
     Inquiry { task, documents, .. }: &Inquiry<'_>,
     values: &[Zeroizing<Vec<u8>>],

@@ -33,7 +33,7 @@ impl States {
         self.0.len()
     }
 
-    /// The number of a state.
+    /// Returns the number of a state.
     pub(super) fn number(&self, output: &Output) -> Option<usize> {
         self.0.iter().position(|state| state == output)
     }
@@ -54,7 +54,7 @@ impl States {
         try_join_all(solving).await
     }
 
-    /// The task of the scanner, and the documents that go with it.
+    /// Makes the task of the scanner, and the documents that go with it.
     pub(super) fn task(
         &self,
         chain: &Chain,

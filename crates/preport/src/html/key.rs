@@ -2,12 +2,12 @@
 
 use pscan::{Finding, LayerSummary, Report};
 
-/// A layer's name, with its platform where the report is of several images.
+/// Names a layer, with its platform where the report is of several images.
 pub(super) fn layer_name(report: &Report, layer: &LayerSummary) -> String {
     layer_key(layer.platform().filter(|_| report.platforms().len() > 1), layer.number())
 }
 
-/// The name of the layer or document that a finding is in.
+/// Names the layer or document that a finding is in.
 pub(super) fn finding_key(finding: &Finding) -> String {
     match (finding.layer(), finding.place().document()) {
         (Some(layer), _) => layer_key(finding.image(), layer),

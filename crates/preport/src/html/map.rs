@@ -14,7 +14,7 @@ const MOST_CELLS: usize = 250;
 /// The least part of the map that a cell gets, so that it can be seen and clicked.
 const SMALLEST: f64 = 0.004;
 
-/// The map as a section of the page; nothing without a layer.
+/// Makes the map as a section of the page; nothing without a layer.
 pub(super) fn of(report: &Report) -> Markup {
     let mut layers: Vec<(usize, &LayerSummary)> = report.layers().iter().enumerate().collect();
     layers.sort_by_key(|(_, layer)| std::cmp::Reverse((layer.leaks() > 0, layer.bytes())));

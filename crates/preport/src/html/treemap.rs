@@ -1,7 +1,7 @@
 //! A squarified treemap: rectangles whose areas are sizes, as square as they can be.
 //!
-//! The method is that of Bruls, Huizing and van Wijk, "Squarified Treemaps" (2000): rows are laid along the shorter side,
-//! and a row takes one more cell as long as that makes its worst cell squarer.
+//! The method is that of Bruls, Huizing and van Wijk, "Squarified Treemaps" (2000): rows are laid along the shorter
+//! side, and a row takes one more cell as long as that makes its worst cell squarer.
 
 /// A rectangle; the origin is the upper left corner.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,8 +12,8 @@ pub(super) struct Rectangle {
     pub(super) height: f64,
 }
 
-/// Lays the sizes out, the largest first, and returns the rectangle of each in the order of the sizes. A size of zero gets
-/// no area.
+/// Lays the sizes out, the largest first, and returns the rectangle of each in the order of the sizes. A size of zero
+/// gets no area.
 pub(super) fn squarify(sizes: &[f64], within: Rectangle) -> Vec<Rectangle> {
     let total: f64 = sizes.iter().sum();
     let area = within.width * within.height;
@@ -41,7 +41,7 @@ pub(super) fn squarify(sizes: &[f64], within: Rectangle) -> Vec<Rectangle> {
     placed
 }
 
-/// The worst ratio of sides in a row of this area along a side.
+/// Returns the worst ratio of sides in a row of this area along a side.
 fn worst(side: f64, sum: f64, largest: f64, least: f64) -> f64 {
     if sum <= 0.0 || least <= 0.0 {
         return f64::INFINITY;
@@ -50,7 +50,7 @@ fn worst(side: f64, sum: f64, largest: f64, least: f64) -> f64 {
     (side * largest / sum).max(sum / (side * least))
 }
 
-/// Places one row and returns what is left free.
+/// Places one row, and returns the space that is left free.
 fn lay(row: &[usize], area: &impl Fn(usize) -> f64, sum: f64, free: Rectangle, placed: &mut [Rectangle]) -> Rectangle {
     let upright = free.width >= free.height;
     let side = if upright { free.height } else { free.width };

@@ -74,7 +74,7 @@ pub(crate) struct RunArguments {
     pub(crate) start: StartArguments,
 }
 
-/// What docker run says about a container, in its own spelling.
+/// The flags of `docker run` for a container, in docker's own spelling.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Container, as docker run has it")]
 pub(crate) struct ContainerArguments {
@@ -98,7 +98,8 @@ pub(crate) struct ContainerArguments {
     #[arg(short, long, value_name = "USER")]
     pub(crate) user: Option<String>,
 
-    /// When the engine starts instances again: no, always, unless-stopped, on-failure or on-failure:COUNT [default: unless-stopped]
+    /// When the engine starts instances again: no, always, unless-stopped, on-failure or on-failure:COUNT [default:
+    /// unless-stopped]
     #[arg(long, value_name = "POLICY")]
     pub(crate) restart: Option<String>,
 

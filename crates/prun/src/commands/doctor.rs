@@ -1,4 +1,5 @@
-//! `prun doctor`: checks the engine and the delivery of values. [`pcli::doctor`] holds the checks that both tools share.
+//! `prun doctor`: checks the engine and the delivery of values. [`pcli::doctor`] holds the checks that both tools
+//! share.
 
 use papp::Deliver;
 use pcli::FoundManifest;

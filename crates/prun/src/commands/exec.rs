@@ -4,7 +4,7 @@ use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::query_parameters::ResizeExecOptionsBuilder;
 use pengine::Engine;
 
-use crate::edge::{Edge, Failure, Outcome};
+use crate::edge::{CommandEnd, Edge, Failure};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
 use crate::engine::lines::Lines;
@@ -21,7 +21,7 @@ use crate::values::masks;
 /// # Errors
 ///
 /// When there is no such instance, or the engine cannot run the command.
-pub(crate) async fn run(request: &ExecRequest, edge: &Edge) -> Result<Outcome, Failure> {
+pub(crate) async fn run(request: &ExecRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let name = name_of(&request.project)?;
     let (ledger, generation) = known(&name)?;
     let Some(generation) = generation else {
@@ -41,7 +41,7 @@ pub(crate) async fn run(request: &ExecRequest, edge: &Edge) -> Result<Outcome, F
     let mut lines = Lines::new(&redactor, String::new(), edge);
     let work = exec_in(&host, &container, command, request, &mut lines);
     let code = edge.cancellation.unless_cancelled(work).await??;
-    Ok(Outcome::Command(u8::try_from(code).unwrap_or(pshim::FAILED)))
+    Ok(CommandEnd::Command(u8::try_from(code).unwrap_or(pshim::FAILED)))
 }
 
 async fn exec_in(

@@ -1,4 +1,5 @@
-//! `prun run` and `prun init`: run one container in the foreground with the app's image and values, and remove it at its end.
+//! `prun run` and `prun init`: run one container in the foreground with the app's image and values, and remove it at
+//! its end.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use papp::{Init, Port};
 use pscreen::Ending;
 
 use crate::commands::start::{Goal, Start};
-use crate::edge::{Edge, Failure, Outcome, now};
+use crate::edge::{CommandEnd, Edge, Failure, now};
 use crate::engine::attached::{self, Ends, Raw};
 use crate::engine::containers;
 use crate::engine::lines::Lines;
@@ -33,14 +34,15 @@ const PAUSE: Duration = Duration::from_millis(30);
 /// # Errors
 ///
 /// Everything that can go wrong before the command runs.
-pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<Outcome, Failure> {
+pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let attachment = request.attachment;
     if attachment.tty && attachment.interactive && !attached::has_terminal() {
         return Err(CommandError::NoTerminal.into());
     }
     let (mut start, state) = Start::read(&request.start, edge, Goal::Command).await?;
     let outcome = async {
-        // The init commands belong to the start of the app, and the manifest's ports to the app itself, which may be running.
+        // The init commands belong to the start of the app, and the manifest's ports to the app itself, which may be
+        // running.
         let ports = start.plan.run_command();
         let ports = if request.start.order.ports.is_empty() { Vec::new() } else { ports };
         let locked = state.lock(edge).await?;
@@ -56,7 +58,7 @@ pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<Outcome, Fa
 /// # Errors
 ///
 /// When the project or the init command does not exist, or the engine refuses a request.
-pub(crate) async fn init(request: &InitRequest, edge: &Edge) -> Result<Outcome, Failure> {
+pub(crate) async fn init(request: &InitRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
     let locked = known.state.lock(edge).await?;
     let (ledger, current) = known.open(&locked)?;
@@ -91,7 +93,7 @@ async fn foreground(
     ports: &[Port],
     attachment: Attachment,
     unlock: impl FnOnce(),
-) -> Result<Outcome, Failure> {
+) -> Result<CommandEnd, Failure> {
     let (host, project) = (&start.host, &start.project);
     let name = project.one_off(std::process::id());
     let holder = Holder {
@@ -125,7 +127,7 @@ async fn foreground(
     };
     containers::remove(host, &name, GRACE).await?;
     holder.remove(host).await?;
-    Ok(Outcome::Command(u8::try_from(outcome?).unwrap_or(pshim::FAILED)))
+    Ok(CommandEnd::Command(u8::try_from(outcome?).unwrap_or(pshim::FAILED)))
 }
 
 fn attach_to(body: ContainerCreateBody, ports: &[Port], attachment: Attachment) -> ContainerCreateBody {
@@ -200,8 +202,8 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl F
         () = pass_on => {}
     }
     drop(raw);
-    // The output may end a moment before the engine has noted the exit code. The engine's own `wait` would miss a container
-    // that ended before the request arrived.
+    // The output may end a moment before the engine has noted the exit code. The engine's own `wait` would miss a
+    // container that ended before the request arrived.
     loop {
         let Some(state) = containers::inspect(&start.host, &start.project, name).await? else {
             return Err(RunError::ContainerRemoved { container: name.to_owned() });

@@ -225,7 +225,7 @@ async fn import(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
         return Err(CommandError::NoVolumeToImport { volume }.into());
     }
     let credential = match planned.kind {
-        // PostgreSQL lets the administrator in who is on its own machine; the data of Redis and Valkey holds no password.
+        // PostgreSQL lets in an administrator on its own machine; the data of Redis and Valkey holds no password.
         ServiceKind::Postgres | ServiceKind::Redis | ServiceKind::Valkey => ServiceCredential::generate(),
         ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => administrator_password(&planned.name)?,
     };

@@ -222,8 +222,8 @@ impl Start {
         rotation.revoke(&mut self.ledger).await
     }
 
-    /// Rotates credentials while the app does not run. The services are started for it, and a generation with the next
-    /// credentials is sealed for the next start.
+    /// Rotates credentials while the app does not run. The services are started for the rotation, and a generation with
+    /// the next credentials is sealed for the next start.
     pub(crate) async fn rotate_services(
         &mut self,
         locked: &LockedState<'_>,

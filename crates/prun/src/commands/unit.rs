@@ -34,7 +34,7 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// The unit for this user, this program and this engine.
+    /// Makes the unit for this user, this program and this engine.
     #[must_use]
     pub(crate) fn of_process() -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -48,8 +48,8 @@ impl Unit {
         }
     }
 
-    /// Writes the unit's text. The unit is part of the engine's own unit: it runs whenever the engine has started, at boot and
-    /// after a restart, and it is tried again after a failure.
+    /// Writes the unit's text. The unit is part of the engine's own unit: it runs whenever the engine has started, at
+    /// boot and after a restart, and it is tried again after a failure.
     #[must_use]
     pub(crate) fn text(&self) -> String {
         let mut service = String::new();
@@ -108,7 +108,7 @@ impl Unit {
     }
 }
 
-/// How the unit is installed by hand, where this user may not write.
+/// Says how to install the unit by hand, where this user may not write.
 #[must_use]
 pub(crate) fn by_hand() -> String {
     format!("prun resume --print-unit | sudo tee {SYSTEM}/{NAME}, then sudo systemctl enable {NAME}")

@@ -5,11 +5,11 @@ use zeroize::Zeroizing;
 
 /// One file.
 pub(crate) struct File<'a> {
-    /// Its name, with folders between slashes.
+    /// The file's name, with folders between slashes.
     pub(crate) name: String,
-    /// Its content.
+    /// The file's content.
     pub(crate) content: &'a [u8],
-    /// Its permissions.
+    /// The file's permissions.
     pub(crate) mode: u32,
     /// The id of its user.
     pub(crate) owner: u32,
@@ -17,8 +17,8 @@ pub(crate) struct File<'a> {
 
 /// Packs files in their order; a folder comes before the files in it.
 ///
-/// The buffer has its final size from the start, so that it never leaves a copy behind when it grows. The copies that the
-/// connection to the engine makes cannot be wiped here.
+/// The buffer has its final size from the start, so that it never leaves a copy behind when it grows. The copies that
+/// the connection to the engine makes cannot be wiped here.
 #[must_use]
 pub(crate) fn pack(files: &[File<'_>]) -> Archive {
     let size: usize = files.iter().map(|file| 2048 + file.content.len().next_multiple_of(512)).sum();

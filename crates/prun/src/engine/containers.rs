@@ -1,5 +1,5 @@
-//! The containers, volumes and networks of a project: found by their labels, made under the project's names, and removed
-//! only if they belong to the project.
+//! The containers, volumes and networks of a project: found by their labels, made under the project's names, and
+//! removed only if they belong to the project.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -14,9 +14,9 @@ const OUTPUT_LIMIT: usize = 64 * 1024;
 /// The result of a command.
 #[derive(Debug)]
 pub(crate) struct CommandResult {
-    /// Its exit code.
+    /// The command's exit code.
     pub(crate) code: i64,
-    /// What it wrote to both outputs, at most 64 KiB.
+    /// The command's output, standard output and standard error together, at most 64 KiB.
     pub(crate) output: Vec<u8>,
 }
 

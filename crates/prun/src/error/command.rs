@@ -57,7 +57,7 @@ pub(crate) enum CommandError {
         service: String,
     },
     /// The data of a service is of another kind than the plan's.
-    #[error("service `{service}` is {sealed}, and so is its data; the plan says {planned}")]
+    #[error("service `{service}` and its data are {sealed}; the plan says {planned}")]
     KindOfData {
         /// The service.
         service: String,
@@ -98,7 +98,7 @@ pub(crate) enum CommandError {
         /// The service.
         service: String,
     },
-    /// MongoDB lets nobody in who does not know its password.
+    /// MongoDB lets nobody in without its password.
     #[error("MongoDB has no way in without a password")]
     ResetOfMongodb {
         /// The service.

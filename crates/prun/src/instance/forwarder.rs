@@ -1,7 +1,7 @@
 //! The container that owns the published ports.
 //!
-//! Instances publish no ports themselves. So there can be several of them, and a new one can be healthy before an old one
-//! goes.
+//! Instances publish no ports themselves. So there can be several of them, and a new one can be healthy before an old
+//! one goes.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -166,8 +166,8 @@ pub(crate) async fn point(
     holder::upload(host, &project.forwarder(), "/", &[file]).await
 }
 
-/// Returns the addresses of the published ports, such as `http://127.0.0.1:8080`. The engine has chosen every part that the
-/// plan left open.
+/// Returns the addresses of the published ports, such as `http://127.0.0.1:8080`. The engine has chosen every part that
+/// the plan left open.
 ///
 /// # Errors
 ///

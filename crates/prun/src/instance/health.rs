@@ -33,8 +33,8 @@ pub(crate) struct InitReport {
 
 /// Waits until the instance's init commands have finished, and calls `say` for each.
 ///
-/// The entrypoint reports them in the container's log. A container may have a read-only root and no shell, so there is no
-/// other way out of it. With an engine that keeps no log the health check alone decides.
+/// The entrypoint reports them in the container's log. A container may have a read-only root and no shell, so there is
+/// no other way out of it. With an engine that keeps no log the health check alone decides.
 ///
 /// # Errors
 ///
@@ -102,8 +102,8 @@ fn report(line: &str) -> Option<Report> {
 
 /// Waits until an instance is healthy.
 ///
-/// The plan's health check decides, or else the image's own. Without either, the app must keep running for `steady`, which
-/// matters only if it takes the place of another generation.
+/// The plan's health check decides, or else the image's own. Without either, the app must keep running for `steady`,
+/// which matters only if it takes the place of another generation.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! Values in memory: a tmpfs volume, a tiny container that keeps it alive, and the files in it.
 //!
-//! A tmpfs volume lives as long as a container that mounts it runs. Files are copied into it through the holder while that
-//! runs, so they never touch a disk. A copy into a container that does not run would land in its writable layer.
+//! A tmpfs volume lives as long as a container that mounts it runs. Files are copied into it through the holder while
+//! that runs, so they never touch a disk. A copy into a container that does not run would land in its writable layer.
 
 use std::time::Duration;
 
@@ -141,7 +141,8 @@ impl Holder {
         upload(host, &self.name, HOME, &[file]).await
     }
 
-    /// Writes the number of the sealed generation beside the entrypoint, where restoring an older state does not reach it.
+    /// Writes the number of the sealed generation beside the entrypoint, where restoring an older state does not reach
+    /// it.
     ///
     /// # Errors
     ///
@@ -196,7 +197,7 @@ pub(crate) async fn upload(host: &Engine, container: &str, folder: &str, files: 
     sent.map_err(engine(|| format!("put files into {container}")))
 }
 
-/// The settings of a helper container: no capabilities, no new privileges, and only this network.
+/// Makes the settings of a helper container: no capabilities, no new privileges, and only this network.
 #[must_use]
 pub(crate) fn bare(network: &str) -> HostConfig {
     HostConfig {

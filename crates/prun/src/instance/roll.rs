@@ -1,4 +1,5 @@
-//! The change from one generation of instances to the next: new ones start first, and old ones go when the new are healthy.
+//! The change from one generation of instances to the next: new ones start first, and old ones go when the new are
+//! healthy.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -32,7 +33,7 @@ const READY: &str = "ready";
 /// The change that a roll made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replacement {
-    /// None: everything ran as planned.
+    /// No change: everything ran as planned.
     None,
     /// Missing instances of the same generation were started.
     Restored,
@@ -63,13 +64,14 @@ pub(crate) struct Roll<'a> {
 /// Whether instances that are as planned are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Instances {
-    /// They stay.
+    /// The instances stay.
     Keep,
-    /// They are replaced.
+    /// The instances are replaced.
     Replace,
 }
 
-/// Computes the digest of everything that instances are made of. Two starts with the same digest make the same instances.
+/// Computes the digest of everything that instances are made of. Two starts with the same digest make the same
+/// instances.
 #[must_use]
 pub(crate) fn digest(ledger: &Ledger, plan: &Plan, image: &ImageInspect, variables: &[Variable]) -> String {
     let sealed = Generation::seal_variables(variables);
@@ -132,7 +134,8 @@ impl Roll<'_> {
             // Without a health check there is no need to wait, unless the new instances take the place of others.
             let steady = if before.is_empty() { Duration::ZERO } else { health::STEADY };
             self.bring_up(&generation, steady).await?;
-            // The new generation is sealed before the old instances go. If prun is killed here, the next start finds it.
+            // The new generation is sealed before the old instances go. If prun is killed here, the next start finds
+            // it.
             fault::point("roll.up");
             locked.seal_generation(&generation)?;
             fresh.set(false);
@@ -218,7 +221,8 @@ impl Roll<'_> {
             let what =
                 || format!("instance {instance} until it is healthy, at most {}s", self.plan.patience().as_secs());
             self.edge.patiently(what, healthy).await?;
-            // The policy is set only now: the engine must not restart an instance again and again that was never healthy.
+            // The policy is set only now: the engine must not restart an instance again and again that was never
+            // healthy.
             let update = ContainerUpdateBody {
                 restart_policy: Some(self.plan.container().restart_policy()),
                 ..ContainerUpdateBody::default()
@@ -306,8 +310,8 @@ impl Roll<'_> {
     }
 }
 
-/// Refuses a state that is older than the instances that run, such as a restored backup. With it, the instances of the newer
-/// generation would be taken for leftovers, and revoked credentials would be handed out.
+/// Refuses a state that is older than the instances that run, such as a restored backup. With it, the instances of the
+/// newer generation would be taken for leftovers, and revoked credentials would be handed out.
 ///
 /// # Errors
 ///

@@ -5,10 +5,11 @@ use sha2::{Digest, Sha256};
 /// The program: a static file that runs in every Linux image of its architecture.
 pub(crate) const PROGRAM: &[u8] = include_bytes!(env!("PRUN_SHIM"));
 
-/// Its architecture, by Rust's name.
+/// The shim's architecture, by Rust's name.
 const ARCHITECTURE: &str = env!("PRUN_SHIM_ARCHITECTURE");
 
-/// Returns twelve hex digits of its digest. They are part of its file name, so that a newer prun puts its own beside it.
+/// Returns twelve hex digits of its digest. They are part of its file name, so that a newer prun puts its own beside
+/// it.
 #[must_use]
 pub(crate) fn digest() -> String {
     base16ct::lower::encode_string(&Sha256::digest(PROGRAM)[..6])
@@ -26,7 +27,7 @@ pub(crate) fn path() -> String {
     format!("{}/{}", pshim::HOME, file_name())
 }
 
-/// Whether it runs in images of an architecture, by the engine's name.
+/// Whether the shim runs in images of an architecture, by the engine's name.
 #[must_use]
 pub(crate) fn runs_on(architecture: &str) -> bool {
     match ARCHITECTURE {

@@ -22,9 +22,9 @@ pub(crate) enum PlanError {
     TwoKinds {
         /// The service.
         service: String,
-        /// Its kind in the manifest.
+        /// The service's kind in the manifest.
         declared: ServiceKind,
-        /// Its kind in the flag.
+        /// The service's kind in the flag.
         ordered: ServiceKind,
     },
     /// The manifest names a kind of service that does not exist.
@@ -38,7 +38,7 @@ pub(crate) enum PlanError {
     OrderedKind {
         /// The flag's text.
         flag: String,
-        /// The kind in it.
+        /// The kind in the flag.
         kind: String,
     },
     /// A flag names a service as no service can be named.
@@ -46,7 +46,7 @@ pub(crate) enum PlanError {
     ServiceName {
         /// The flag's text.
         flag: String,
-        /// The name in it.
+        /// The name in the flag.
         name: String,
     },
     /// A service should fill variables that its kind does not have.
@@ -54,7 +54,7 @@ pub(crate) enum PlanError {
     VariablesOfKind {
         /// The service.
         service: String,
-        /// Its kind.
+        /// The service's kind.
         kind: ServiceKind,
         /// The variables.
         set: VariableSet,
@@ -94,7 +94,7 @@ pub(crate) enum PlanError {
     /// Two ports have one host port.
     #[error("ports {first} and {second} publish the same host port")]
     SamePort {
-        /// One of them.
+        /// The first of the ports.
         first: Port,
         /// The other.
         second: Port,

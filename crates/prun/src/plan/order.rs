@@ -1,4 +1,4 @@
-//! What a start was ordered to run: the flags as they were typed.
+//! The order of a start: the flags as they were typed.
 //!
 //! The order is sealed with the generation that it made, so its form is a contract: a field is added with a default and
 //! never renamed. [`crate::plan::Plan`] is the same, checked and joined with the manifest.
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What should run, in the spelling of docker's flags. Nothing in it is checked yet.
+/// The order of a start, in the spelling of docker's flags. Nothing in it is checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Order {
@@ -33,7 +33,7 @@ pub(crate) struct Order {
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// What the app's container should be like, as `docker run` spells it.
+/// The settings of the app's container, as `docker run` spells them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ContainerOrder {

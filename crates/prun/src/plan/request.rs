@@ -34,14 +34,14 @@ pub(crate) struct Attachment {
     pub(crate) tty: bool,
 }
 
-/// What becomes of the data of services and of their credentials.
+/// The fate of the data of services, and of their credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Data {
-    /// They stay.
+    /// Data and credentials stay.
     Kept,
-    /// They are removed when the user has typed a name.
+    /// Data and credentials are removed when the user has typed a name.
     RemovedOnConfirmation,
-    /// They are removed.
+    /// Data and credentials are removed.
     Removed,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct RunRequest {
 pub(crate) struct StopRequest {
     /// The project.
     pub(crate) project: Choice,
-    /// What becomes of its data.
+    /// The fate of the services' data.
     pub(crate) data: Data,
 }
 
@@ -111,11 +111,12 @@ pub(crate) struct ExecRequest {
 pub(crate) struct InitRequest {
     /// The project.
     pub(crate) project: Choice,
-    /// Their names; none is all of them.
+    /// The services' names; none means all of them.
     pub(crate) names: Vec<String>,
 }
 
-/// What comes back after a restart of the engine, or what makes it come back by itself.
+/// What `prun resume` does: it brings values back after a restart of the engine, or sees to it that this happens by
+/// itself.
 #[derive(Clone, Debug)]
 pub(crate) enum ResumeRequest {
     /// Every project of this user that was running.
@@ -124,7 +125,7 @@ pub(crate) enum ResumeRequest {
     Project(String),
     /// A unit of systemd, printed.
     PrintUnit,
-    /// The same, installed, into this folder or the usual one.
+    /// A unit of systemd, installed into this folder or the usual one.
     InstallUnit(Option<PathBuf>),
 }
 
@@ -155,7 +156,7 @@ pub(crate) struct InjectedRequest {
 pub(crate) enum Rotated {
     /// All that are in use.
     All,
-    /// Those of these names.
+    /// The services of these names.
     Named(Vec<String>),
 }
 
@@ -197,10 +198,10 @@ pub(crate) enum ServicesRequest {
         project: Choice,
         /// Its name.
         service: String,
-        /// What becomes of its data.
+        /// The fate of the service's data.
         data: Data,
     },
-    /// A look at all of them.
+    /// A list of all services.
     List(Choice),
     /// Data that prun did not make.
     Import(ImportRequest),

@@ -1,7 +1,8 @@
 //! The change from a service's credential to its next one, while instances keep logging in.
 //!
-//! Each step is sealed before its effect ([`pcredential::Stage`]). `prun start` and `prun services rotate` both continue from
-//! the step that they find. Every step can be repeated, and no credential is revoked before every instance has the next one.
+//! Each step is sealed before its effect ([`pcredential::Stage`]). `prun start` and `prun services rotate` both
+//! continue from the step that they find. Every step can be repeated, and no credential is revoked before every
+//! instance has the next one.
 
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub(crate) struct Rotation<'a> {
 }
 
 impl Rotation<'_> {
-    /// Makes every service that has a next credential accept both, and marks the next ones for publishing.
+    /// Makes every service that has a next credential accept both credentials, and marks the next ones for publishing.
     pub(crate) async fn enable(&self, ledger: &mut Ledger) -> Result<(), RunError> {
         let under_way = |service: &&ServiceRecord| matches!(service.stage(), Some(Stage::Enabling | Stage::Publishing));
         let names: Vec<String> =
@@ -71,7 +72,8 @@ impl Rotation<'_> {
         fault::point("rotation.revoking");
         for name in &names {
             let Some(service) = ledger.service(name) else { continue };
-            // The files of the service's next start are written first, so that no restart brings the old credential back.
+            // The files of the service's next start are written first, so that no restart brings the old credential
+            // back.
             service::fill(self.host, self.project, service).await?;
             service::apply(self.host, self.project, service, &change::revoke(service)).await?;
             fault::point("rotation.revoked");

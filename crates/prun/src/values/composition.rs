@@ -238,7 +238,8 @@ mod tests {
         assert!(compose(unknown, &[]).unwrap_err().to_string().contains("needs `GONE`"));
     }
 
-    /// Each level names the one below twice: to the end, that would be more than any machine has.
+    /// Makes levels that each name the one below twice: all of them together would need more memory than any machine
+    /// has.
     fn doubling(levels: usize) -> String {
         let level = |at: usize| format!("L{at} = {{ scope = \"run\", value = \"${{L{0}}}${{L{0}}}\" }}\n", at + 1);
         let levels_text: String = (0..levels).map(level).collect();

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 /// A confidential value on its way into an instance: a user secret, a service credential, or a text made of several.
 ///
-/// User secrets and service credentials meet here, and only here: nothing turns a delivered value back into one of them. It
-/// cannot be printed, cloned or compared. [`Delivered::expose`] is a door, as it is for the other two types.
+/// User secrets and service credentials meet here, and only here: nothing turns a delivered value back into one of
+/// them. It cannot be printed, cloned or compared. [`Delivered::expose`] is a door, as it is for the other two types.
 pub(crate) struct Delivered(Zeroizing<Vec<u8>>);
 
 impl Delivered {

@@ -35,7 +35,7 @@ pub(crate) enum Origin {
     Service(String),
     /// The user; the text says where it was read.
     User(String),
-    /// The user, who marked it as public.
+    /// The user, who marked the value as public.
     Configuration,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Shape {
-    /// The variable holds it.
+    /// The variable holds the value.
     Variable,
     /// The variable holds the path of a file in memory.
     File,
@@ -61,7 +61,7 @@ pub(crate) enum Value {
 /// A numbered set of variables.
 #[derive(Debug)]
 pub(crate) struct Generation {
-    /// Its number, from 1.
+    /// The generation's number, from 1.
     pub(crate) number: u64,
     /// When it was made, in seconds since 1970.
     pub(crate) created: u64,

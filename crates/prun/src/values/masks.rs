@@ -1,4 +1,4 @@
-//! What is masked in everything that a project shows once its values are known.
+//! Makes the redactor for everything that a project shows once its values are known.
 
 use pcredential::Ledger;
 use psecret::{PartChoice, Redactor, RedactorBuilder, SecretError};
@@ -8,8 +8,8 @@ use crate::values::generation::{Origin, Value, Variable};
 
 /// Makes a redactor of everything confidential in these variables and services.
 ///
-/// What the user's values contain is masked like them, as far as the manifest of the record wants it. A part that is a value
-/// of its own, as the password of a composed URL is, has one name: its own.
+/// What the user's values contain is masked like them, as far as the manifest of the record wants it. A part that is a
+/// value of its own, as the password of a composed URL is, has one name: its own.
 ///
 /// # Errors
 ///

@@ -1,9 +1,9 @@
-//! Where to read a value that may be written with any escapes.
+//! Finds where to read a value that may be written with any escapes.
 //!
-//! Nobody escapes letters and digits unless they escape everything, so a run of them is in every text but those; and what
-//! escapes everything does it in one of few ways. A run of seven has a window of four bytes wherever it stands. A shorter
-//! one has it together with what may be written beside it, which is short enough to be listed. A value without four letters
-//! or digits in a row is found by what the usual writers make of it.
+//! Nobody escapes letters and digits unless they escape everything, so a run of them is in every text but those; and
+//! what escapes everything does it in one of few ways. A run of seven has a window of four bytes wherever it stands. A
+//! shorter one has it together with what may be written beside it, which is short enough to be listed. A value without
+//! four letters or digits in a row is found by what the usual writers make of it.
 
 use std::collections::BTreeSet;
 
@@ -15,15 +15,15 @@ use crate::encoded::LONGEST_HEAD;
 use crate::filter::{Window, window};
 use crate::pattern::Pattern;
 
-/// The shortest span that has a window of a width wherever it stands.
+/// Returns the shortest length of a span that has a window of a width wherever the span stands.
 const fn smallest(width: usize) -> usize {
     2 * width - 1
 }
 
-/// Of a text that spells a value so much is looked at.
+/// How much of a text that spells a value is looked at.
 const LONGEST_TEXT: usize = 192;
 
-/// Of a value so many characters are spelled.
+/// How many characters of a value are spelled.
 const MOST_CHARACTERS: usize = 24;
 
 pub(super) fn anchors(value: &[u8], texts: &[Pattern]) -> Anchors {
@@ -44,14 +44,14 @@ pub(super) fn anchors(value: &[u8], texts: &[Pattern]) -> Anchors {
     anchors
 }
 
-/// The longest run of letters and digits, if it has a window's length.
+/// Finds the longest run of letters and digits, if it has a window's length.
 pub(super) fn longest_run(head: &[u8]) -> Option<&[u8]> {
     let runs = head.split(|byte| !byte.is_ascii_alphanumeric());
-    // Of several the first.
+    // Of several longest runs the first counts.
     runs.rev().max_by_key(|run| run.len()).filter(|run| run.len() >= NARROW)
 }
 
-/// The characters that the value begins with, as far as it is text.
+/// Returns the characters that the value begins with, as far as it is text.
 fn beginning(head: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -61,7 +61,7 @@ fn beginning(head: &[u8]) -> Option<&str> {
     Some(&text[..end])
 }
 
-/// A run that is long enough for itself, and survives one break of the line if it is twice as long.
+/// Adds the windows of a run that is long enough for itself. A run of twice that length survives one break of the line.
 fn of_run(head: &[u8], anchors: &mut Anchors) -> bool {
     let mut runs: Vec<&[u8]> = head.split(|byte| !byte.is_ascii_alphanumeric()).collect();
     runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
@@ -85,7 +85,7 @@ fn of_run(head: &[u8], anchors: &mut Anchors) -> bool {
     false
 }
 
-/// A run of four to six, with what may be written before and behind it.
+/// Adds the windows of a run of four to six characters, with the characters that may stand before and behind it.
 fn of_short_run(head: &[u8], anchors: &mut Anchors) -> bool {
     let Some(run) = longest_run(head).filter(|run| run.len() < smallest(NARROW)) else { return false };
     let at = run.as_ptr().addr() - head.as_ptr().addr();
@@ -119,7 +119,7 @@ fn of_short_run(head: &[u8], anchors: &mut Anchors) -> bool {
     true
 }
 
-/// Every beginning of that length of a text that spells the value.
+/// Lists every beginning of that length of a text that spells the value.
 fn beginnings(value: &[u8], length: usize) -> BTreeSet<Vec<u8>> {
     let mut all = BTreeSet::new();
     let Some(first) = value.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()) else {
@@ -139,7 +139,7 @@ fn beginnings(value: &[u8], length: usize) -> BTreeSet<Vec<u8>> {
     all
 }
 
-/// Every end of that length.
+/// Lists every end of that length of a text that spells the value.
 fn ends(value: &[u8], length: usize) -> BTreeSet<Vec<u8>> {
     let mut all = BTreeSet::new();
     let last = std::str::from_utf8(value).ok().and_then(|text| text.chars().next_back());
@@ -160,12 +160,12 @@ fn ends(value: &[u8], length: usize) -> BTreeSet<Vec<u8>> {
     all
 }
 
-/// How a character may be written where letters and digits are not escaped.
+/// Lists how a character may be written where letters and digits are not escaped.
 fn spelled(c: char) -> Vec<String> {
     if c.is_ascii_alphanumeric() { vec![c.to_string()] } else { spellings(c) }
 }
 
-/// The most telling span of a text that spells the value. False if it has none.
+/// Adds the windows of the most telling span in a text that spells the value. `false` if the text has none.
 fn of_text(value: &[u8], text: &[u8], anchors: &mut Anchors) -> bool {
     let Some((begins, end)) = aligned(value, text, LONGEST_TEXT) else { return false };
     let text = &text[..end];

@@ -1,4 +1,4 @@
-//! What became of each layer.
+//! Summarises the fate of each layer.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::finding::Finding;
 use crate::report::{LayerState, LayerSummary};
 use crate::show;
 
-/// Layers past this number are not listed one by one.
+/// The number of layers that are listed one by one.
 const MOST_LAYERS: usize = 10_000;
 
 pub(super) fn summaries(redactor: &Redactor, contents: &Contents, findings: &[Finding]) -> Vec<LayerSummary> {

@@ -404,7 +404,8 @@ impl Memory for Kept {
     }
 }
 
-/// What could not be unpacked further is told each time, and what was not searched is never remembered.
+/// A remark about content that could not be unpacked is made each time, and a layer that was not searched is never
+/// remembered.
 #[test]
 fn a_remembered_layer_keeps_its_remarks() {
     let oracle = Oracle::new();

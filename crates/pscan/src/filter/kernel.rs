@@ -1,9 +1,9 @@
-//! The inner loop of the filter: which windows of a text a map may know. One loop for each kind of processor, all of the
-//! same meaning.
+//! The inner loop of the filter: which windows of a text a map may know. One loop for each kind of processor, all of
+//! the same meaning.
 //!
-//! This is the only module of the crate with `unsafe` code. What it relies on is checked here, in safe code, before each
-//! call: the processor has the instructions, the map has a word for every index that a hash can make, and no load passes
-//! the text's end.
+//! This is the only module of the crate with `unsafe` code. What it relies on is checked here, in safe code, before
+//! each call: the processor has the instructions, the map has a word for every index that a hash can make, and no load
+//! passes the text's end.
 #![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector loads, gathers and calls of vector code"))]
 
 /// Odd, its bits well mixed: multiplication carries every bit of a window into the upper half.
@@ -12,7 +12,7 @@ const FACTOR: u64 = 0x85eb_ca77_c2b2_ae3d;
 /// How many bytes a loop looks at in one go.
 const BLOCK: usize = 64;
 
-/// What the loop that looks at every byte is made of. The hits are the same.
+/// The kind of loop that looks at every byte. All kinds give the same hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// Plain code for every processor.
@@ -26,7 +26,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Those that this processor has, the fastest last.
+    /// Lists the engines that this processor has, the fastest last.
     #[must_use]
     pub fn available() -> Vec<Self> {
         let mut engines = vec![Self::Scalar];
@@ -42,7 +42,7 @@ impl Engine {
         engines
     }
 
-    /// The fastest.
+    /// The fastest engine of this processor.
     pub(crate) fn best() -> Self {
         Self::available().last().copied().unwrap_or(Self::Scalar)
     }
@@ -60,7 +60,7 @@ pub(crate) struct Map {
 }
 
 impl Map {
-    /// An empty map of `1 << bits` bits. The engine must be one of [`Engine::available`].
+    /// Makes an empty map of `1 << bits` bits. The engine must be one of [`Engine::available`].
     pub(crate) fn new(bits: u32, engine: Engine) -> Self {
         assert!((7..32).contains(&bits), "a map of at least two words");
         assert!(Engine::available().contains(&engine), "this processor has the engine");
@@ -213,14 +213,14 @@ impl Map {
     }
 }
 
-/// The word of a window and its bits there.
+/// Returns the word of a window, and its bits there.
 #[inline(always)]
 fn place(window: u64, shift: u32) -> (usize, u64) {
     let mixed = window.wrapping_mul(FACTOR);
     ((mixed >> shift) as usize, 1 << ((mixed >> 32) & 63) | 1 << ((mixed >> 26) & 63))
 }
 
-/// The first `WIDTH` bytes as a number.
+/// Reads the first `WIDTH` bytes as a number.
 #[inline(always)]
 pub(crate) fn window<const WIDTH: usize>(bytes: &[u8]) -> u64 {
     let mut window = [0; 8];

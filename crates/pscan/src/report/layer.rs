@@ -2,7 +2,7 @@
 
 use crate::finding::Finding;
 
-/// What became of one layer.
+/// The summary of one layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerSummary {
     pub(crate) platform: Option<String>,
@@ -21,14 +21,14 @@ pub enum LayerState {
     Searched,
     /// Searched whole by an earlier run, for the same needles.
     Remembered,
-    /// A secret is in it.
+    /// The layer holds a secret.
     Leak,
     /// Not searched whole.
     NotSearched,
 }
 
 impl LayerState {
-    /// All of them.
+    /// All states.
     pub(crate) const ALL: [Self; 4] = [Self::Searched, Self::Remembered, Self::Leak, Self::NotSearched];
 
     /// The word in the JSON contract.
@@ -50,7 +50,7 @@ impl LayerSummary {
         self.platform.as_deref()
     }
 
-    /// Its place in the image, from 1.
+    /// The layer's place in the image, from 1.
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
@@ -74,19 +74,19 @@ impl LayerSummary {
         self.instruction.as_deref()
     }
 
-    /// What became of it.
+    /// The state of the layer after the search.
     #[must_use]
     pub fn state(&self) -> LayerState {
         self.state
     }
 
-    /// How many findings are in it.
+    /// How many findings are in the layer.
     #[must_use]
     pub fn leaks(&self) -> usize {
         self.leaks
     }
 
-    /// How many of these findings are in it; with several images, only those of its own platform.
+    /// Counts the findings that are in the layer; with several images, only those of the layer's own platform.
     pub(crate) fn count(&self, findings: &[Finding], several: bool) -> usize {
         let here = |finding: &&Finding| {
             finding.layer() == Some(self.number) && (!several || finding.image() == self.platform.as_deref())

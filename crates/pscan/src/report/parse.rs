@@ -1,5 +1,5 @@
-//! A report read back from its JSON, by whoever has the same needles or knows their names alone: a search may run elsewhere
-//! and send what it found.
+//! A report read back from its JSON, by whoever has the same needles or knows their names alone: a search may run
+//! elsewhere and send what it found.
 
 use pimage::Container;
 use psecret::{Form, SecretName};
@@ -16,7 +16,7 @@ pub struct ReportError {
     field: &'static str,
 }
 
-/// Who knows what was searched for, and so what a report may name.
+/// Knows what was searched for, and so what a report may name.
 trait Searcher {
     fn name(&self, name: &str) -> Option<SecretName>;
     fn has_part(&self, secret: &SecretName, part: &str) -> bool;
@@ -277,7 +277,7 @@ mod tests {
         NeedleSetBuilder::new().secret(&SecretName::parse(name).unwrap(), &value).build().unwrap()
     }
 
-    /// A report with a finding of every sort of place, and with something that was not searched.
+    /// Makes a report with a finding of every sort of place, and with something that was not searched.
     fn report(needles: &NeedleSet) -> Report {
         let mut archive = Image::new()
             .layer(Layer::new().file("etc/app", format!("x{VALUE}")).file(&format!("srv/{VALUE}"), "x"), "RUN one")
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(format!("{again:?}"), format!("{report:?}"));
     }
 
-    /// Whatever is taken out of it, half a report is none.
+    /// Whatever is taken out of a report, half a report is none.
     #[test]
     fn no_field_may_be_missing_and_none_may_lie() {
         let needles = needles("TOKEN");

@@ -15,7 +15,7 @@ fn needles(values: &[(&str, &[u8])]) -> NeedleSet {
 
 type Seen = (String, Form, u64, u64);
 
-/// The hits in bytes that arrive in chunks of a length.
+/// Finds the hits in bytes that arrive in chunks of a length.
 fn hits(needles: &NeedleSet, bytes: &[u8], chunk: usize) -> Vec<Seen> {
     let mut searcher = Searcher::new(needles);
     let mut seen: Vec<Seen> = Vec::new();
@@ -137,7 +137,7 @@ fn what_an_independent_encoder_writes_is_found() {
     }
 }
 
-/// All ways to search: each engine that the processor has, and the automaton alone, which comes last.
+/// Lists all ways to search: each engine that the processor has, and the automaton alone, which comes last.
 fn ways(values: &[String]) -> Vec<NeedleSet> {
     let builder = || {
         values.iter().enumerate().fold(NeedleSetBuilder::new(), |builder, (at, value)| {

@@ -8,7 +8,7 @@ pub(crate) fn needles(value: &[u8]) -> NeedleSet {
     NeedleSetBuilder::new().secret(&name, &UserSecret::new(value.to_vec())).build().expect("few forms")
 }
 
-/// The forms seen in a text that arrives in chunks.
+/// Lists the forms seen in a text that arrives in chunks.
 pub(crate) fn seen(needles: &NeedleSet, text: &[u8], chunk: usize) -> Vec<&'static str> {
     let mut searcher = Searcher::new(needles);
     let mut forms = Vec::new();

@@ -29,11 +29,11 @@ pub struct Summary {
 /// A step that failed. All texts are redacted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedStep {
-    /// Its identity.
+    /// The step's identity.
     pub id: String,
-    /// Its name.
+    /// The step's name.
     pub name: String,
-    /// Why.
+    /// The reason for which it failed.
     pub error: String,
     /// The last lines that it wrote.
     pub tail: Vec<String>,
@@ -78,7 +78,7 @@ struct Output {
 pub(super) struct Transfer {
     pub(super) id: String,
     pub(super) name: String,
-    /// What people see. Docker shows the identity, which says more than the name: `transferring context:`.
+    /// The text that people see. Docker shows the identity, which says more than the name: `transferring context:`.
     pub(super) label: String,
     pub(super) current: u64,
     pub(super) total: u64,
@@ -87,7 +87,7 @@ pub(super) struct Transfer {
     pub(super) completed: Option<SystemTime>,
 }
 
-/// What became different. Steps and transfers are named by their position.
+/// A difference on the board. Steps and transfers are named by their position.
 #[derive(Debug)]
 pub(super) enum BoardEvent {
     /// Something about the step; `began` and `ended` say whether its run did.
@@ -103,7 +103,7 @@ pub(super) enum BoardEvent {
         at: Option<SystemTime>,
         bytes: Vec<u8>,
     },
-    /// The same bytes as lines.
+    /// The bytes of a step's log as lines.
     Text {
         step: usize,
         stream: LogStream,
@@ -354,7 +354,8 @@ impl Output {
 }
 
 impl Vertex {
-    /// How long it took or has taken; by the engine's clock when it ended, by ours while it runs.
+    /// Returns how long the step took or has taken; by the engine's clock when the step has ended, by ours while it
+    /// runs.
     pub(super) fn duration(&self, now: Instant) -> Option<Duration> {
         match (self.started, self.completed, self.running_since) {
             (Some(started), Some(completed), _) => Some(completed.duration_since(started).unwrap_or_default()),
@@ -367,7 +368,7 @@ impl Vertex {
         self.state == State::Running
     }
 
-    /// The last lines, the ones that have not ended included.
+    /// Returns the last lines of the log, with the lines that have not ended.
     pub(super) fn last_lines(&self, count: usize) -> Vec<String> {
         let open =
             self.outputs.values().map(|output| tail_line(output.lines.current())).filter(|line| !line.is_empty());
@@ -401,7 +402,7 @@ fn push_pieces(
     }
 }
 
-/// A line without escapes, fit for an error message.
+/// Makes a line fit for an error message, without escapes.
 fn tail_line(bytes: &[u8]) -> String {
     let line = anstream::adapter::strip_str(&log_line(&String::from_utf8_lossy(bytes))).to_string();
     line.chars().take(LONGEST_TAIL_LINE).collect()

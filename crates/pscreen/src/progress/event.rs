@@ -1,4 +1,4 @@
-//! What a build says, in plain types that know no engine.
+//! The news of a build, in plain types that know no engine.
 
 use std::time::SystemTime;
 
@@ -25,9 +25,9 @@ pub enum Event {
 /// The state of a step; it comes again whenever something of it changes.
 #[derive(Clone, Debug, Default)]
 pub struct StepNews {
-    /// Its identity: BuildKit's vertex digest.
+    /// The step's identity: BuildKit's vertex digest.
     pub id: String,
-    /// What people call it: `[2/4] RUN make`.
+    /// The step's name for people: `[2/4] RUN make`.
     pub name: String,
     /// The identities of what it builds on.
     pub inputs: Vec<String>,
@@ -35,7 +35,7 @@ pub struct StepNews {
     pub started: Option<SystemTime>,
     /// When it ended.
     pub completed: Option<SystemTime>,
-    /// Its result was there already.
+    /// Whether the step's result was there already.
     pub cached: bool,
     /// Why it failed.
     pub error: Option<String>,
@@ -50,7 +50,7 @@ pub enum LogStream {
     Error,
 }
 
-/// What a step wrote, cut anywhere.
+/// Bytes of a step's log, cut anywhere.
 #[derive(Clone)]
 pub struct LogNews {
     /// The step.
@@ -64,7 +64,7 @@ pub struct LogNews {
 }
 
 impl std::fmt::Debug for LogNews {
-    /// Without the bytes, which nobody has redacted yet.
+    /// Leaves out the bytes, which nobody has redacted yet.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "LogNews({}, {:?}, {} bytes)", self.step, self.stream, self.bytes.len())
     }
@@ -73,11 +73,11 @@ impl std::fmt::Debug for LogNews {
 /// A part of a step.
 #[derive(Clone, Debug, Default)]
 pub struct TransferNews {
-    /// Its identity within the step: `transferring context:`.
+    /// The transfer's identity within the step: `transferring context:`.
     pub id: String,
     /// The step.
     pub step: String,
-    /// What it is about, when that differs from the identity.
+    /// The subject of the transfer, when it differs from the identity.
     pub name: String,
     /// How much is done, in bytes.
     pub current: u64,
@@ -91,7 +91,7 @@ pub struct TransferNews {
     pub completed: Option<SystemTime>,
 }
 
-/// What the frontend warns of.
+/// A warning of the frontend.
 #[derive(Clone, Debug, Default)]
 pub struct WarningNews {
     /// The step that it is about; may be empty.

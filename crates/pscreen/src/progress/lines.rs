@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub(super) struct Piece {
     /// The text, without its end. Any bytes: steps print what they like.
     pub(super) text: Vec<u8>,
-    /// It goes on where the piece before it stopped.
+    /// Whether the piece goes on where the piece before it stopped.
     pub(super) continues: bool,
     /// The line ends here.
     pub(super) ends: bool,
@@ -84,7 +84,7 @@ impl LineBuffer {
         }
     }
 
-    /// What stands on the line that has not ended.
+    /// The text on the line that has not ended.
     pub(super) fn current(&self) -> &[u8] {
         &self.text
     }
@@ -92,7 +92,7 @@ impl LineBuffer {
     fn begin_anew_after_return(&mut self, out: &mut Vec<Piece>) {
         if self.returned {
             if self.open {
-                // What has left cannot be taken back, so it stays a line of its own.
+                // A piece that was shown cannot be taken back, so it stays a line of its own.
                 self.end(out);
             }
             self.text.clear();
@@ -112,7 +112,7 @@ impl LineBuffer {
     }
 }
 
-/// How many bytes hold whole characters: a character cut at the end stays for the next piece.
+/// Counts the bytes that hold whole characters: a character cut at the end stays for the next piece.
 fn whole_characters(bytes: &[u8]) -> usize {
     let cut = (1..=3.min(bytes.len())).find(|back| {
         let length = match bytes[bytes.len() - back] {

@@ -118,14 +118,14 @@ impl Plain {
     }
 }
 
-/// `#5 0.123 `: the number and the seconds since the step began.
+/// Writes `#5 0.123 `: the number and the seconds since the step began.
 fn prefix(step: &Vertex, at: Option<SystemTime>) -> String {
     let since = at.zip(step.started).map(|(at, started)| at.duration_since(started).unwrap_or_default());
     let since = since.map_or_else(String::new, |since| format!("{:.3} ", since.as_secs_f64()));
     format!("#{} {DIMMED}{since}{DIMMED:#}", step.number.unwrap_or_default())
 }
 
-/// ` 2.05kB` or ` 1.00MB / 2.00MB`, in docker's units; nothing when nothing was counted.
+/// Writes ` 2.05kB` or ` 1.00MB / 2.00MB`, in docker's units; nothing when nothing was counted.
 pub(super) fn amount(current: u64, total: u64) -> String {
     match (current, total) {
         (0, 0) => String::new(),
@@ -145,7 +145,8 @@ fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count}B") } else { format!("{value:.2}{}", units[unit]) }
 }
 
-/// BuildKit reports steps that were stopped because another one failed as failed too.
+/// Whether an error says that the step was stopped because another one failed: BuildKit reports such steps as failed
+/// too.
 pub(super) fn is_cancellation(error: &str) -> bool {
     error.ends_with("context canceled")
 }

@@ -1,4 +1,5 @@
-//! A JSON object for each piece of news, in the shape of buildx's `--progress rawjson` (BuildKit's `client.SolveStatus`).
+//! A JSON object for each piece of news, in the shape of buildx's `--progress rawjson` (BuildKit's
+//! `client.SolveStatus`).
 
 use std::time::SystemTime;
 
@@ -137,7 +138,7 @@ impl RawJson {
     }
 }
 
-/// A step, with its end where that is `over`. BuildKit dates the end of some cached steps before their beginning.
+/// Describes a step, with its end where that is `over`. BuildKit dates the end of some cached steps before their beginning.
 fn vertex(board: &Board, position: usize, over: bool) -> Vertex<'_> {
     let step = &board.steps[position];
     Vertex {
@@ -168,7 +169,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// RFC 3339, as Go writes times. A time that no calendar has is left out (C18).
+/// Writes a time in RFC 3339, as Go does. A time that no calendar has is left out (C18).
 fn time(time: Option<SystemTime>) -> Option<String> {
     jiff::Timestamp::try_from(time?).ok().map(|time| time.to_string())
 }

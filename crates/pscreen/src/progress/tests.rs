@@ -332,7 +332,7 @@ async fn a_progress_that_runs_ends_with_its_sender() {
     assert!(paper.text().contains("#3 CACHED"));
 }
 
-/// Where the pieces of a text end.
+/// Makes the lengths of the pieces that a text is cut into.
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(1..9_usize, 0..40)
 }
@@ -350,8 +350,8 @@ fn cut<'a>(text: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
 }
 
 proptest! {
-    /// However a step's writes are cut, joined and mixed with another step's, no renderer shows the value, on screens of
-    /// any size, and what is not the value is there.
+    /// However a step's writes are cut, joined and mixed with another step's, no renderer shows the value, on screens
+    /// of any size, and what is not the value is there.
     #[test]
     fn no_renderer_ever_shows_a_value_l1_c15(
         prefix in "[a-z \\n\\r]{0,12}", suffix in "[a-z \\n\\r]{0,12}", ours in cuts(), theirs in cuts(),

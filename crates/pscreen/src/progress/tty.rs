@@ -21,7 +21,7 @@ const WIDEST: usize = 100;
 /// After this long without news, the screen says so (B5).
 const STALL: Duration = Duration::from_secs(30);
 
-/// What stands before log lines, so that they are under their step's name.
+/// The blanks before log lines, which put them under their step's name.
 const INDENT: &str = "      ";
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Tty {
         if rows == 0 { String::new() } else { format!("\r\u{1b}[{rows}A\u{1b}[J") }
     }
 
-    /// The running steps with the ends of their logs, at most a screen of them.
+    /// Draws the running steps with the ends of their logs, at most a screen of them.
     fn frame(&self, board: &Board, now: Instant, height: usize) -> Vec<Line> {
         let mut running: Vec<&Vertex> = board.steps.iter().filter(|step| step.is_running()).collect();
         running.sort_by_key(|step| step.number);
@@ -132,7 +132,7 @@ impl Tty {
     }
 }
 
-/// What a running step is at: transfers that go on, then the end of its log.
+/// Draws the state of a running step: transfers that go on, then the end of its log.
 fn below(step: &Vertex, room: usize) -> Vec<Line> {
     let dimmed = |text: String| Line { left: format!("{INDENT}{text}"), right: String::new(), style: DIMMED };
     let going = step.transfers.iter().filter(|transfer| transfer.completed.is_none());
@@ -144,8 +144,8 @@ fn below(step: &Vertex, room: usize) -> Vec<Line> {
     lines
 }
 
-/// The line that stays. What BuildKit does for itself leaves none when it went well, and neither does the audit, which has
-/// a summary of its own.
+/// Draws the line that stays after a step. BuildKit's own work leaves no line when it went well, and neither does the
+/// audit, which has a summary of its own.
 fn finished(step: &Vertex, now: Instant) -> Option<Line> {
     let left = shown_name(step);
     let internal = ["[internal]", "[auth]", "[audit]"].iter().any(|kind| step.name.starts_with(kind));
@@ -167,7 +167,7 @@ fn shown_name(step: &Vertex) -> String {
 }
 
 impl Line {
-    /// The styled line and its columns: the left part is cut, the right part stands at the edge or not at all.
+    /// Styles the line and counts its columns: the left part is cut, the right part stands at the edge or not at all.
     fn fit(&self, width: usize) -> (String, usize) {
         let style = self.style;
         let right = self.right.width();
@@ -181,7 +181,7 @@ impl Line {
     }
 }
 
-/// As many characters as have room, the last one being `…` when some had none. Tabs count as blanks.
+/// Cuts a text to the characters that have room; the last one is `…` when some had none. Tabs count as blanks.
 fn cut(text: &str, width: usize) -> String {
     let text = text.replace('\t', " ");
     if text.width() <= width {

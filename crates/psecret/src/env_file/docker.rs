@@ -15,7 +15,7 @@ struct Open {
     column: usize,
 }
 
-/// What the text's first line says, if it is a name and a value.
+/// Reads the text's first line, if it is a name and a value.
 pub(super) fn first(text: &str) -> Option<Reading> {
     readings(text).ok()?.into_iter().next()
 }
@@ -60,7 +60,7 @@ pub(super) fn readings(text: &str) -> Result<Vec<Reading>, EnvFileError> {
     Ok(readings)
 }
 
-/// The name, or where in it a fault lies.
+/// Parses a name; the error says where in the name the fault lies.
 fn parse(name: &str) -> Result<SecretName, (usize, EnvFileFault)> {
     if name.is_empty() {
         return Err((0, EnvFileFault::NoName));
@@ -75,7 +75,7 @@ fn parse(name: &str) -> Result<SecretName, (usize, EnvFileFault)> {
     })
 }
 
-/// The quote that a value begins with and does not close.
+/// Returns the quote that a value begins with and does not close.
 fn opened(value: &str) -> Option<char> {
     let quote = value.chars().next().filter(|first| matches!(first, '"' | '\''))?;
     (!value[1..].contains(quote)).then_some(quote)

@@ -3,19 +3,20 @@
 //! - `export` before a name is taken; a name ends at `=` or `:`, blanks around that mean nothing.
 //! - A bare value ends at its line, without blanks around it and without a comment that a space precedes.
 //! - Single quotes keep everything, several lines with their ends too; only `\'` is a quote.
-//! - Double quotes know `\n`, `\t`, `\r`, `\a`, `\b`, `\f`, `\v`, `\\`, `\"`, `\$` and octal `\0…`; other backslashes stay.
+//! - Double quotes know `\n`, `\t`, `\r`, `\a`, `\b`, `\f`, `\v`, `\\`, `\"`, `\$` and octal `\0…`; other backslashes
+//!   stay.
 //! - `$` is a dollar sign, everywhere: nothing is looked up (D5).
 //!
 //! Whatever is taken means what Compose makes of it, oddities included; the acceptance suite compares the two. Refused,
-//! although Compose goes on: a name without a value, text behind a closing quote, names of blanks, control or nothing, and
-//! NUL. Each of these is a mistake that would turn a part of a value into a name, or lose it.
+//! although Compose goes on: a name without a value, text behind a closing quote, names of blanks, control or nothing,
+//! and NUL. Each of these is a mistake that would turn a part of a value into a name, or lose it.
 
 use zeroize::Zeroizing;
 
 use super::{EnvFileError, EnvFileFault, Reading, fault_at};
 use crate::SecretName;
 
-/// What the text's first name is given, if that can be read.
+/// Reads the text's first name and its value, if it can be read.
 pub(super) fn first(text: &str) -> Option<Reading> {
     Reader::new(text).reading().ok().flatten()
 }
@@ -90,7 +91,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The name, and the `=` or `:` behind it.
+    /// Reads a name, and the `=` or `:` behind it.
     fn name(&mut self) -> Result<SecretName, EnvFileError> {
         if self.line().strip_prefix("export").is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\u{c}'])) {
             self.at += "export".len();
@@ -149,7 +150,7 @@ impl<'a> Reader<'a> {
         Ok(value.to_vec())
     }
 
-    /// A backslash of a single-quoted value and what follows it; the backslash is read already.
+    /// Reads the character behind a backslash of a single-quoted value; the backslash is read already, and stays.
     fn pair(&mut self, value: &mut Vec<u8>) {
         match self.peek() {
             Some(b'\'') => value.push(b'\''),
@@ -159,7 +160,7 @@ impl<'a> Reader<'a> {
         self.at += 1;
     }
 
-    /// One escape of a double-quoted value; the backslash is read already. `false` when it means NUL.
+    /// Reads one escape of a double-quoted value; the backslash is read already. `false` when the escape means NUL.
     fn escape(&mut self, value: &mut Vec<u8>) -> bool {
         let meant = match self.peek() {
             Some(b'n') => b'\n',
@@ -181,8 +182,8 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// `\0` and three octal digits: a character up to U+00FF. With fewer or other digits Compose keeps the backslash and
-    /// the digits and drops the zero, so that is what such a file means.
+    /// Reads `\0` and three octal digits: a character up to U+00FF. With fewer or other digits Compose keeps the
+    /// backslash and the digits and drops the zero, so that is what such a file means.
     fn octal(&mut self, value: &mut Vec<u8>) -> bool {
         let digits = &self.rest()[1..];
         let count = digits.bytes().take(3).take_while(u8::is_ascii_digit).count();
@@ -202,7 +203,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What Compose skips around a name and before a value.
+/// Whether Compose skips a character around a name and before a value.
 fn is_blank(c: char) -> bool {
     matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
 }

@@ -110,12 +110,12 @@ fn docker_says_where_a_value_of_several_lines_opens_d4() {
     let key = b"X=1\nKEY=\"-----BEGIN KEY-----\nMIIE\n-----END KEY-----\"\n";
     assert_eq!(fault(key, Dialect::Docker), (2, 5, EnvFileFault::SeveralLines));
     assert!(EnvFile::parse(key, Dialect::Docker).unwrap_err().help().unwrap().contains("dotenv"));
-    // What a line closes, or a later one, is not blamed for another line's fault.
+    // A value that a line closes is not blamed for another line's fault.
     assert_eq!(fault(b"A=\"x\"\nB C=1\n", Dialect::Docker), (2, 2, EnvFileFault::BadName));
     assert_eq!(fault(b"A=\"x\nB=y\"\nB C=1\n", Dialect::Docker), (3, 2, EnvFileFault::BadName));
 }
 
-/// What the other dialect reads, where that is another value.
+/// Reads the text with the other dialect, where that gives another value.
 fn other(text: &str, dialect: Dialect) -> Option<String> {
     let file = parsed(text.as_bytes(), dialect);
     let other = file.entries()[0].other.as_ref();

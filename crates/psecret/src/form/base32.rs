@@ -6,7 +6,8 @@ use super::{Form, Maker, Shape};
 
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// For each number of bytes before the value in its group, the characters that the value alone determines.
+/// Adds base32. For each number of bytes before the value in its group, it adds the characters that the value alone
+/// determines.
 pub(super) fn add(made: &mut Maker, value: &[u8]) {
     for alignment in 0..5 {
         let padded = Zeroizing::new([&[0; 4][..alignment], value].concat());
@@ -15,7 +16,7 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
     }
 }
 
-/// Character `nth` carries the bits `5 * nth` to `5 * nth + 5` of the stream.
+/// Encodes character `nth`, which carries the bits `5 * nth` to `5 * nth + 5` of the stream.
 fn character(bytes: &[u8], nth: usize) -> u8 {
     let bits = (0..5).map(|bit| 5 * nth + bit).fold(0, |bits, at| {
         let bit = bytes.get(at / 8).map_or(0, |byte| byte >> (7 - at % 8) & 1);

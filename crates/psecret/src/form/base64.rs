@@ -11,7 +11,7 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
     add_both(made, Form::Base64, Form::Base64Url, value);
 }
 
-/// Base64 of something already encoded, in either alphabet.
+/// Adds base64 of something already encoded, in either alphabet.
 pub(super) fn add_nested(made: &mut Maker, form: Form, encoded: &[u8]) {
     add_both(made, form, form, encoded);
 }
@@ -25,7 +25,7 @@ fn add_both(made: &mut Maker, standard: Form, url: Form, value: &[u8]) {
     }
 }
 
-/// Base64 of base64 in which the value begins anywhere, as of a JSON that has a user name and a password encoded.
+/// Adds base64 of base64 in which the value begins anywhere, as of a JSON that has a user name and a password encoded.
 pub(super) fn add_twice(made: &mut Maker, value: &[u8]) {
     add_nested(made, Form::Base64OfBase64, &whole(value));
     for url in [false, true] {
@@ -39,7 +39,7 @@ pub(super) fn add_twice(made: &mut Maker, value: &[u8]) {
     }
 }
 
-/// The whole value with padding, standard alphabet.
+/// Encodes the whole value with padding, in the standard alphabet.
 pub(super) fn whole(value: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(encode(value, false))
 }
@@ -48,8 +48,8 @@ fn encode(value: &[u8], url: bool) -> Vec<u8> {
     if url { URL_SAFE.encode(value) } else { STANDARD.encode(value) }.into_bytes()
 }
 
-/// The characters that the value alone determines when `alignment` foreign bytes stand before it in its group, and the
-/// bits that it determines of the characters beside them.
+/// Makes the characters that the value alone determines when `alignment` foreign bytes stand before it in its group,
+/// and the bits that it determines of the characters beside them.
 ///
 /// Character `k` carries the bits `6k..6k+6` of the stream and the value the bits `8a..8(a+n)`.
 fn core(form: Form, value: &[u8], alignment: usize, url: bool) -> Shape {

@@ -12,7 +12,7 @@ fn push_hex(out: &mut Vec<u8>, byte: u8, digits: &[u8; 16]) {
     out.push(digits[usize::from(byte & 15)]);
 }
 
-/// Lower case hex digits.
+/// Encodes a value as lower case hex digits.
 pub(super) fn hex(value: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(separated_hex(value, LOWER, b"", b""))
 }
@@ -29,8 +29,8 @@ fn separated_hex(value: &[u8], digits: &[u8; 16], before: &[u8], between: &[u8])
     out
 }
 
-/// What stands between the bytes of a dump: nothing, `openssl`'s colons, blanks, the dashes of .NET, the items of a list
-/// in C or JavaScript.
+/// What stands between the bytes of a dump: nothing, `openssl`'s colons, blanks, the dashes of .NET, the items of a
+/// list in C or JavaScript.
 const BETWEEN_HEX: [&[u8]; 6] = [b"", b":", b" ", b"-", b", 0x", b",0x"];
 
 pub(super) fn add_hex(made: &mut Maker, value: &[u8]) {
@@ -59,7 +59,7 @@ pub(super) fn add_decimal(made: &mut Maker, value: &[u8]) {
     }
 }
 
-/// What each writer of percent escapes leaves as it is, letters and digits apart.
+/// For each writer of percent escapes, the characters that it leaves as they are, letters and digits apart.
 const LEFT_BY_PERCENT: [&[u8]; 6] = [
     b"",                     // letters and digits alone
     b"-_.~",                 // RFC 3986 unreserved: the strict component encoding
@@ -96,7 +96,7 @@ fn percent(value: &[u8], digits: &[u8; 16], keep: impl Fn(u8) -> bool, plus_for_
     out
 }
 
-/// What a JSON writer escapes beyond what it must.
+/// The characters that a JSON writer escapes beyond those that it must.
 #[derive(Clone, Copy)]
 struct JsonWriter {
     /// `<`, `>`, `&` and the line separators, as Go does by default.
@@ -221,7 +221,7 @@ fn backslashed(value: &[u8], escape: impl Fn(u8) -> bool) -> Vec<u8> {
     out
 }
 
-/// The inside of `$'…'`, as bash prints words that hold control characters.
+/// Writes the inside of `$'…'`, as bash prints words that hold control characters.
 fn ansi_c(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len() + 16);
     for byte in value {
@@ -242,7 +242,9 @@ fn ansi_c(value: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn add_xml(made: &mut Maker, text: &str) {
-    // How the usual writers spell the two quotes: not at all, XML 1.0, Python, Go, old PHP.
+    // How writers spell the two quotes, row by row: as they are; the double one alone (attributes of XML, PHP before
+    // 8.1); the names of XML 1.0; Python's `html.escape`; Ruby's `CGI.escapeHTML`; Go's `html.EscapeString`; PHP's
+    // `htmlspecialchars`.
     for (double, single) in [
         ("\"", "'"),
         ("&quot;", "'"),

@@ -25,7 +25,7 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// The edge that has the bits of a character in the places of the mask.
+    /// Makes the edge that has the bits of a character in the places of the mask.
     pub(super) fn of(character: u8, mask: u8) -> Option<Self> {
         Some(Self { mask, bits: sextet(character)? & mask })
     }
@@ -37,7 +37,7 @@ impl Edge {
     }
 }
 
-/// The six bits of a character in the standard or the URL alphabet (RFC 4648, sections 4 and 5).
+/// Returns the six bits of a character in the standard or the URL alphabet (RFC 4648, sections 4 and 5).
 fn sextet(character: u8) -> Option<u8> {
     Some(match character {
         b'A'..=b'Z' => character - b'A',

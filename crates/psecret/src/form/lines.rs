@@ -35,14 +35,14 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
     }
 }
 
-/// A value of several lines with LF alone, and with CRLF.
+/// Writes a value of several lines with LF alone, and with CRLF.
 pub(super) fn with_other_ends(value: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
     let lf = value.contains(&b'\n').then(|| without_cr(value));
     let crlf = lf.as_ref().map(|lf| Zeroizing::new(with_crlf(lf)));
     lf.into_iter().chain(crlf)
 }
 
-/// The lines of a value that has several, trimmed, of 8 bytes or more, PEM headers left out (S10).
+/// Finds the lines of a value that has several, trimmed, of 8 bytes or more, PEM headers left out (S10).
 pub(crate) fn all(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let several = value.trim_ascii().contains(&b'\n');
     value
@@ -65,17 +65,19 @@ fn is_telling(line: &[u8]) -> bool {
     })
 }
 
-/// What every key in OpenSSH's format that has no passphrase begins with: its magic, no cipher, no derivation, one key.
+/// The first characters of every key in OpenSSH's format without a passphrase: its magic, no cipher, no derivation, one
+/// key.
 const OPENSSH_BEGINNING: &[u8] = b"b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAAB";
 
-/// Whether a line is the same in all keys of a kind: the beginning, as wide as lines of PEM are, goes no further than the
-/// name of the kind (OpenSSH `PROTOCOL.key`). Each machine's host keys have it.
+/// Whether a line is the same in every OpenSSH key without a passphrase, and so tells nothing of one key. The first
+/// line of such a key is no wider than a line of PEM, and ends before the name of the key's kind does (OpenSSH
+/// `PROTOCOL.key`). Each machine's host keys have this line.
 fn is_of_every_key(line: &[u8]) -> bool {
     const WIDEST: usize = 76;
     line.starts_with(OPENSSH_BEGINNING) && line.len() <= WIDEST
 }
 
-/// The lines without blanks around them and without empty ones.
+/// Trims the blanks around each line, and drops empty lines.
 fn bare(value: &[u8]) -> Vec<u8> {
     let lines = value.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     lines.collect::<Vec<_>>().join(&b'\n')
@@ -102,7 +104,7 @@ fn with_crlf(value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The base64 text between the first pair of PEM boundaries (RFC 7468), joined.
+/// Joins the base64 text between the first pair of PEM boundaries (RFC 7468).
 fn pem_body(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut lines = value.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
     lines.find(|line| line.starts_with(b"-----BEGIN "))?;

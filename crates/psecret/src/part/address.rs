@@ -5,16 +5,16 @@ use zeroize::Zeroizing;
 
 use super::tree::Text;
 
-/// What an address gives away.
+/// A piece that an address gives away.
 pub(super) struct Piece {
-    /// What it is called there; `user` and `password` for user information.
+    /// The piece's name in the address; `user` and `password` for user information.
     pub(super) name: String,
     /// The text, with its escapes undone, and as written where that differs.
     pub(super) value: Text,
 }
 
-/// The user information and the query of every URL in a text, and of the addresses that have the same shape without a
-/// scheme, such as `user:password@tcp(host)/database`.
+/// Finds the user information and the query of every URL in a text, and of the addresses that have the same shape
+/// without a scheme, such as `user:password@tcp(host)/database`.
 ///
 /// The authority is taken apart here rather than by a parser of URLs: those refuse lists of hosts, as MongoDB and Kafka
 /// write them, and passwords with a raw `#` or `/`, which people write all the same.
@@ -45,13 +45,13 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
     pieces
 }
 
-/// What stands before the `@` of an authority.
+/// Returns the user information of an authority, which stands before the `@`.
 fn user_information(address: &str) -> Option<&str> {
     let authority = address.split(['/', '?', '#']).next().unwrap_or_default();
     if let Some((user, _)) = authority.rsplit_once('@') {
         return Some(user);
     }
-    // A password with a raw `/`, `?` or `#`: what stands behind the colon is no port.
+    // A password with a raw `/`, `?` or `#`: the text behind the colon is no port.
     let (_, port) = authority.split_once(':')?;
     let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     if is_port { None } else { address.rsplit_once('@').map(|(user, _)| user) }
@@ -76,7 +76,7 @@ fn without_scheme(text: &str, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// `name=value&name=value`, as in the query of a URL.
+/// Splits `name=value&name=value`, as in the query of a URL.
 fn query_pieces(query: &str, pieces: &mut Vec<Piece>) {
     for pair in query.split(['&', ';']) {
         if let Some((name, value)) = pair.split_once('=') {
@@ -85,7 +85,8 @@ fn query_pieces(query: &str, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// `Server=…;User Id=…;Password=…`, `host=… password=…` and `user=…&token=…`: pairs with a separator between them.
+/// Splits pairs with a separator between them: `Server=…;User Id=…;Password=…`, `host=… password=…` and
+/// `user=…&token=…`.
 pub(super) fn pairs(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let text = text.trim();

@@ -1,11 +1,11 @@
 //! Which text is confidential: by the name before it, or by how hard it is to guess.
 
-/// What a name says of the text behind it.
+/// The judgement that a name allows of the text behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// It is confidential.
+    /// The text is confidential.
     Confidential,
-    /// It is not: a user, an address, a certificate, the id of a key.
+    /// The text is not confidential: a user, an address, a certificate, the id of a key.
     Public,
     /// Nothing; the text itself must be looked at.
     Silent,
@@ -191,7 +191,7 @@ pub(super) fn name(name: &str) -> Naming {
     Naming::Silent
 }
 
-/// The words of a name in small letters: between signs, and where a capital begins one.
+/// Splits a name into words in small letters: between signs, and where a capital begins a word.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut small = false;
@@ -254,7 +254,8 @@ fn is_of_tokens(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/=_~.-:".contains(&byte)
 }
 
-/// How often the class of characters changes: in words rarely, in random text all the time.
+/// Whether a text looks random, by how often the class of characters changes: in words rarely, in random text all the
+/// time.
 fn is_random(text: &str) -> bool {
     let classes: Vec<u8> = text
         .bytes()
@@ -290,14 +291,15 @@ fn is_host(text: &str) -> bool {
         && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b))
 }
 
-/// A path: a slash or a drive, and pieces that are words.
+/// Whether a text is a path: a slash or a drive, and pieces that are words.
 fn is_wordy_path(text: &str) -> bool {
     let begins = text.starts_with(['/', '~', '.']) || text.get(1..3).is_some_and(|drive| drive == ":\\");
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/\\~._-: ".contains(&b));
     begins && text.contains(['/', '\\']) && plain && !is_random(text)
 }
 
-/// Something that another program fills in: `${NAME}`, `$NAME`, `{{ name }}`, `<name>`, `%NAME%`, `***`.
+/// Whether a text is something that another program fills in: `${NAME}`, `$NAME`, `{{ name }}`, `<name>`, `%NAME%`,
+/// `***`.
 fn is_placeholder(text: &str) -> bool {
     let is_name = |name: &str| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
@@ -327,7 +329,7 @@ fn is_digest(text: &str) -> bool {
         .any(|head| text.contains(head))
 }
 
-/// The ids of AWS keys look like secrets and are none.
+/// Whether a text is the id of an AWS key: these look like secrets and are none.
 fn is_access_key_id(text: &str) -> bool {
     text.len() == 20
         && ["AKIA", "ASIA", "AROA", "AIDA"].iter().any(|head| text.starts_with(head))

@@ -11,9 +11,9 @@ const SHORTEST_NUMBER: usize = 8;
 /// A private number, big end first, without zeros before it.
 pub(super) type Number = Zeroizing<Vec<u8>>;
 
-/// What a file of keys is.
+/// The key in a file.
 pub(super) enum Key {
-    /// Its private numbers; of one that is encrypted, the encrypted bytes.
+    /// A private key, with its private numbers; of an encrypted key, the encrypted bytes.
     Private(Vec<Number>),
     /// A certificate, a public key, parameters: nothing to hide.
     Public,
@@ -101,13 +101,13 @@ fn sequence(content: &[u8], whole: &[u8]) -> Option<Key> {
     }
 }
 
-/// A number as it is searched for.
+/// Makes a number fit to be searched for.
 pub(super) fn number(bytes: &[u8]) -> Option<Number> {
     let begin = bytes.iter().position(|byte| *byte != 0)?;
     (bytes.len() - begin >= SHORTEST_NUMBER).then(|| Zeroizing::new(bytes[begin..].to_vec()))
 }
 
-/// A string with its length before it (RFC 4251).
+/// Reads a string with its length before it (RFC 4251).
 fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (content, after) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
@@ -115,7 +115,7 @@ fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(content)
 }
 
-/// The body of OpenSSH's format (its `PROTOCOL.key`).
+/// Reads the body of OpenSSH's format (its `PROTOCOL.key`).
 fn openssh(mut body: &[u8]) -> Option<Key> {
     let cipher = string(&mut body)?;
     let _derivation = (string(&mut body)?, string(&mut body)?);
@@ -150,14 +150,14 @@ fn openssh(mut body: &[u8]) -> Option<Key> {
 
 /// One block between the boundaries of PEM.
 pub(super) struct Block {
-    /// Its text, with line feeds, whatever its ends were.
+    /// The block's text, with line feeds, whatever its line ends were.
     pub(super) text: Zeroizing<String>,
-    /// What it is.
+    /// The key in the block.
     pub(super) key: Key,
 }
 
-/// Every block of PEM in a text, also where others escaped its line ends or made blanks of them; and whether there is
-/// anything else in the text.
+/// Finds every block of PEM in a text, also where others escaped its line ends or made blanks of them; and whether
+/// there is anything else in the text.
 pub(super) fn pem(text: &str) -> (Vec<Block>, bool) {
     let plain = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
     let (mut blocks, mut others) = (Vec::new(), false);
@@ -178,7 +178,7 @@ pub(super) fn pem(text: &str) -> (Vec<Block>, bool) {
     (blocks, others)
 }
 
-/// Which lines of a block are its headers (RFC 1421) and which its base64.
+/// Returns the lines of a block that are base64, and leaves out its headers (RFC 1421).
 fn base64_lines(body: &str) -> impl Iterator<Item = &str> {
     body.lines().map(str::trim).filter(|line| !line.contains(':') && !line.starts_with('='))
 }
@@ -196,7 +196,7 @@ fn block(label: &str, body: &str) -> Key {
     }
 }
 
-/// The block as its writers write it.
+/// Writes the block as its writers do.
 fn written(label: &str, body: &str) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(body.len() + 2 * label.len() + 64));
     text.push_str(&format!("-----BEGIN {label}-----\n"));
@@ -215,7 +215,7 @@ fn written(label: &str, body: &str) -> Zeroizing<String> {
     text
 }
 
-/// The private numbers of `openssl pkey -text` and its older kin: names, and hex with colons below them.
+/// Reads the private numbers of `openssl pkey -text` and its older kin: names, and hex with colons below them.
 pub(super) fn listed(text: &str) -> Vec<Number> {
     const PRIVATE: [&str; 8] =
         ["privateExponent", "prime1", "prime2", "exponent1", "exponent2", "coefficient", "priv", "prime"];
@@ -242,7 +242,7 @@ fn is_hex(line: &str) -> bool {
     line.bytes().all(|byte| byte.is_ascii_hexdigit() || b": \t".contains(&byte))
 }
 
-/// The private numbers of PuTTY's format, whose private half is base64 of such strings as OpenSSH has.
+/// Reads the private numbers of PuTTY's format, whose private half is base64 of such strings as OpenSSH has.
 pub(super) fn putty(text: &str) -> Option<Vec<Number>> {
     if !text.starts_with("PuTTY-User-Key-File-") {
         return None;

@@ -16,7 +16,7 @@ pub(super) struct Assignment {
     pub(super) value: Text,
 }
 
-/// Every reading of every assignment: where two dialects read a line differently, both are here.
+/// Finds every reading of every assignment: where two dialects read a line differently, both readings are here.
 pub(super) fn assignments(text: &str) -> Vec<Assignment> {
     let mut found = Vec::new();
     netrc(text, &mut found);
@@ -37,7 +37,7 @@ fn is_comment(line: &str) -> bool {
     line.starts_with(['#', ';', '!']) || line.starts_with("// ") || line.starts_with("--")
 }
 
-/// Lines, with those joined that a backslash continues.
+/// Splits a text into lines, and joins those that a backslash continues.
 fn joined(text: &str) -> Vec<Text> {
     let mut lines: Vec<Text> = Vec::new();
     let mut goes_on = false;
@@ -58,7 +58,7 @@ fn joined(text: &str) -> Vec<Text> {
     lines
 }
 
-/// Where the name ends: at the first `=>`, `=`, or colon with a blank behind it.
+/// Splits a line where its name ends: at the first `=>`, `=`, or colon with a blank behind it.
 fn separator(line: &str) -> Option<(&str, &str)> {
     let equals = line.find('=');
     let colon = line
@@ -113,7 +113,7 @@ fn assignment(section: &str, line: &str, found: &mut Vec<Assignment>) {
     }
 }
 
-/// The quote that closes the one a text begins with.
+/// Finds the quote that closes the quote which a text begins with.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (at, character) in text.char_indices().skip(1) {
@@ -127,7 +127,7 @@ fn closing(text: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// What backslashes mean in properties and in quotes alike.
+/// Undoes backslashes, which mean the same in properties and in quotes.
 pub(super) fn unescaped(text: &str) -> Text {
     let mut out = Zeroizing::new(String::with_capacity(text.len()));
     let mut characters = text.chars();
@@ -157,7 +157,7 @@ pub(super) fn unescaped(text: &str) -> Text {
     out
 }
 
-/// An env file as frameworks read it, where the whole text is one: values over several lines are read so alone.
+/// Reads an env file as frameworks do, where the whole text is one: only so are values over several lines read.
 #[expect(clippy::disallowed_methods, reason = "door 65: the values of an env file that is a secret are its parts")]
 fn dotenv(text: &str, found: &mut Vec<Assignment>) {
     // The dialect takes `name:value` as well, which a login is, and bytes in hex are.
@@ -179,7 +179,7 @@ fn dotenv(text: &str, found: &mut Vec<Assignment>) {
     }
 }
 
-/// `machine HOST login USER password PASSWORD`, over any number of lines.
+/// Reads `machine HOST login USER password PASSWORD`, over any number of lines.
 fn netrc(text: &str, found: &mut Vec<Assignment>) {
     let mut words = text.split_whitespace().peekable();
     let mut host: Option<String> = None;
@@ -201,7 +201,7 @@ fn netrc(text: &str, found: &mut Vec<Assignment>) {
     }
 }
 
-/// The passwords of lines `HOST:PORT:DATABASE:USER:PASSWORD` (`.pgpass`); a backslash escapes a colon.
+/// Reads the passwords of lines `HOST:PORT:DATABASE:USER:PASSWORD` (`.pgpass`); a backslash escapes a colon.
 pub(super) fn pgpass(text: &str) -> Vec<Text> {
     let password = |line: &str| {
         let mut fields: Vec<String> = vec![String::new()];

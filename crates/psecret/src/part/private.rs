@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use super::key::{self, Key, Number};
 
-/// So many bytes of a private number in a line make it the private half's.
+/// How many bytes of a private number must stand in a line for the line to be part of the private half.
 const PIECE: usize = 8;
 
 /// Leaves out the lines of base64 that hold the public half of a key alone: a public key, a certificate or an
-/// `authorized_keys` has the same text wherever the numbers meet the lines alike. All lines stay of what is no key in PEM, and of
-/// a key whose numbers cannot be read.
+/// `authorized_keys` has the same text wherever the numbers meet the lines alike. All lines stay of what is no key in
+/// PEM, and of a key whose numbers cannot be read.
 pub(crate) fn without_public_half<'a>(value: &[u8], lines: Vec<&'a [u8]>) -> Vec<&'a [u8]> {
     let Some(numbers) = numbers(value) else { return lines };
     let pieces: HashSet<&[u8]> = numbers.iter().flat_map(|number| number.windows(PIECE)).collect();
@@ -22,7 +22,7 @@ pub(crate) fn without_public_half<'a>(value: &[u8], lines: Vec<&'a [u8]>) -> Vec
     lines.into_iter().filter(holds_piece).collect()
 }
 
-/// The numbers of all private keys of a text; `None` where there is none, or one that cannot be read.
+/// Reads the numbers of all private keys of a text; `None` where there is no key, or one that cannot be read.
 fn numbers(value: &[u8]) -> Option<Vec<Number>> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.contains("PRIVATE KEY-----"))?;
     let mut all = Vec::new();
@@ -36,8 +36,8 @@ fn numbers(value: &[u8]) -> Option<Vec<Number>> {
     (!all.is_empty()).then_some(all)
 }
 
-/// What a line of base64 says: its first character may be any of the four of a group, for lines need not be as wide as
-/// whole groups (OpenSSH's have 70 characters).
+/// Decodes a line of base64 four times: its first character may be any of the four of a group, for lines need not be as
+/// wide as whole groups (OpenSSH's have 70 characters).
 fn readings(line: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
     (0..4).filter_map(move |skipped| {
         let groups = line.get(skipped..)?;
@@ -50,7 +50,7 @@ fn readings(line: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    /// The lines of a key that are searched for.
+    /// Finds the lines of a key that are searched for.
     fn lines_of(key: &str) -> Vec<&str> {
         let lines = key.lines().filter(|line| !line.starts_with("-----")).map(str::as_bytes).collect();
         let kept = without_public_half(key.as_bytes(), lines);

@@ -13,7 +13,7 @@ const DEEPEST: usize = 96;
 /// More values than this are not read: a text of half a megabyte holds fewer, unless it was made to.
 const MOST_NODES: usize = 100_000;
 
-/// The values of a text that is JSON, YAML, TOML or XML as a whole.
+/// Reads the values of a text that is JSON, YAML, TOML or XML as a whole.
 pub(super) fn read(text: &str) -> Option<Node> {
     let trimmed = text.trim();
     match trimmed.as_bytes().first()? {
@@ -23,7 +23,7 @@ pub(super) fn read(text: &str) -> Option<Node> {
     }
 }
 
-/// One value or several, as in a log of JSON lines.
+/// Reads one JSON value or several, as in a log of JSON lines.
 fn json(text: &str) -> Option<Node> {
     let mut nodes = Vec::new();
     for node in serde_json::Deserializer::from_str(text).into_iter::<Node>() {
@@ -40,7 +40,7 @@ fn toml(text: &str) -> Option<Node> {
     text.contains('=').then(|| toml::from_str(text).ok()).flatten()
 }
 
-/// A mapping or a sequence of YAML. What is one scalar is no YAML to us, though every text is one.
+/// Reads a mapping or a sequence of YAML. A single scalar is not taken for YAML, though every text is one.
 fn yaml(text: &str) -> Option<Node> {
     if ![": ", ":\n", ":\r", "- "].iter().any(|mark| text.contains(mark)) && !text.trim_end().ends_with(':') {
         return None;
@@ -108,8 +108,8 @@ impl Builder {
     }
 }
 
-/// An element is the map of its attributes and its elements, with its text under no name; one that has neither is its text. Document type
-/// definitions are refused, because their entities can grow a text without bound.
+/// Reads XML. An element is the map of its attributes and its elements, with its text under no name; an element with
+/// neither is its text. Document type definitions are refused, because their entities can grow a text without bound.
 fn xml(text: &str) -> Option<Node> {
     if !nests_little(text) {
         return None;

@@ -18,7 +18,7 @@ const DEEPEST: usize = 6;
 /// How many bytes are read of one value at all its depths together. Nothing that people write comes near.
 const MOST_READ: usize = 24 * LONGEST_SECRET;
 
-/// What each look costs at least, so that many small texts end as well.
+/// The cost of each look, at least, so that many small texts end as well.
 const LEAST_READ: usize = 64;
 
 /// More parts than this are counted and not searched.
@@ -28,11 +28,11 @@ pub(super) const MOST_PARTS: usize = 64;
 pub(super) struct Found {
     pub(super) name: String,
     pub(super) value: Zeroizing<Vec<u8>>,
-    /// Whether each of its lines may tell of it: not where public text stands among them.
+    /// Whether each line of the part may tell of it: not where public text stands among the lines.
     pub(super) lines_tell: bool,
 }
 
-/// What a text turned out to be.
+/// The content of a text that was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Content {
     /// Nothing that we can read: itself.
@@ -54,9 +54,9 @@ impl Content {
 /// Whether what is looked at is itself confidential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// It is: the value, or what a confidential name names.
+    /// The text is secret: the value, or the text of a confidential name.
     Secret,
-    /// Its leaves must show it.
+    /// The text may be secret: its leaves must show it.
     Ordinary,
 }
 
@@ -198,7 +198,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// What stood behind a word such as `Bearer`, or behind `base64:`, which says that it is an encoding.
+    /// Looks at the text behind a word such as `Bearer`, or behind `base64:`, which says that the text is an encoding.
     fn prefixed(&mut self, rest: &str, text: &str, spot: Spot<'_>) -> Content {
         let is_encoding = text.starts_with("base64:") || text.starts_with("hex:") || text.starts_with("data:");
         let at = self.found.len();
@@ -216,7 +216,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// What was found below a wrapping: a part itself, if it is not made of public data alone.
+    /// Looks at the bytes that a wrapping held, and makes them a part of their own unless they are public data.
     fn unwrapped(&mut self, bytes: &[u8], name: &str, sure: bool, spot: Spot<'_>) -> Content {
         let at = self.found.len();
         let content = self.look(bytes, spot.deeper(spot.standing));
@@ -234,7 +234,8 @@ impl<'a> Taker<'a> {
         if text.is_some() { Content::Public } else { Content::Opaque }
     }
 
-    /// The blocks of PEM in a text; one that is not alone there is a part itself.
+    /// Takes the numbers of private keys from the blocks of PEM in a text. The text of a private block becomes a part
+    /// too, unless the value is this one block.
     fn blocks(&mut self, blocks: Vec<key::Block>, spot: Spot<'_>, among_others: bool) -> Content {
         let alone = blocks.len() == 1 && !among_others;
         let (mut private, mut public) = (0, 0);
@@ -269,7 +270,7 @@ impl<'a> Taker<'a> {
         Content::Key
     }
 
-    /// Text that names its values.
+    /// Looks at a text that names its values.
     fn structure(&mut self, text: &str, spot: Spot<'_>) -> Content {
         let mut content = Content::Opaque;
         if let Some(node) = structure::read(text) {
@@ -278,7 +279,7 @@ impl<'a> Taker<'a> {
                 return content;
             }
         }
-        // Pairs of one line would be read as one name with all the others in its value.
+        // Pairs of one line would be read as one name whose value holds all the other pairs.
         let mut paired = Content::Opaque;
         for piece in address::pairs(text) {
             paired = paired.max(self.named(&piece.name, &piece.name, &piece.value, spot));
@@ -318,14 +319,14 @@ impl<'a> Taker<'a> {
         content
     }
 
-    /// A leaf one name further down, judged by perhaps another one.
+    /// Looks at a leaf one name further down, and judges it by perhaps another name.
     fn named(&mut self, name: &str, judged_by: &str, text: &str, spot: Spot<'_>) -> Content {
         let path = [spot.path, &[name.to_owned()]].concat();
         let leaf = self.leaf(judged_by, text, spot.at(&path));
         if leaf.is_confidential() { Content::Mixed } else { Content::Opaque }
     }
 
-    /// `user:token`, alone or one a line.
+    /// Looks for `user:token`, alone or one a line.
     fn logins(&mut self, text: &str, spot: Spot<'_>) -> bool {
         let login = |line: &str| {
             let (user, token) = line.split_once(':')?;
@@ -400,7 +401,7 @@ impl<'a> Taker<'a> {
         if content.is_confidential() { Content::Mixed } else { content }
     }
 
-    /// The private members of a key in JSON (RFC 7518, section 6).
+    /// Looks for the private members of a key in JSON (RFC 7518, section 6).
     fn json_web_key(&mut self, node: &Node, spot: Spot<'_>) -> Content {
         let mut content = Content::Public;
         for member in ["d", "p", "q", "dp", "dq", "qi", "k"] {
@@ -413,7 +414,7 @@ impl<'a> Taker<'a> {
         content
     }
 
-    /// A text with a name before it.
+    /// Looks at a text with a name before it.
     fn leaf(&mut self, name: &str, text: &str, spot: Spot<'_>) -> Content {
         if text.trim().is_empty() {
             return Content::Public;
@@ -450,7 +451,8 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// What a part is called: its name alone, or the way to it. Where there is none, what it came out of.
+    /// Names a part: by its name alone, or by the path to it. Where there is no name, it is called after the thing that
+    /// it came out of.
     fn name(&self, path: &[String], otherwise: &str) -> String {
         let shown = |piece: &String| {
             let odd = piece.len() > 64 || piece.contains(char::is_control) || judge::has_unguessable_piece(piece);

@@ -27,7 +27,7 @@ fn contains(value: &str, part: &str) {
     assert!(has(&parts, part.as_bytes()), "{value}\nhas {:?}", parts.names());
 }
 
-/// The named part, by its name alone.
+/// Checks that a value has the named part, by its name alone.
 #[track_caller]
 fn contains_named(value: &str, name: &str, part: &str) {
     let parts = of(value.as_bytes());
@@ -291,7 +291,7 @@ fn a_kubeconfig_has_a_key_and_certificates_are_none() {
     assert!(!has(&parts, CERTIFICATE.as_bytes()) && !has(&parts, STANDARD.encode(CERTIFICATE).as_bytes()));
 }
 
-/// The numbers of a key, in order.
+/// Reads the numbers of a key, in order.
 fn numbers(text: &str) -> Vec<Vec<u8>> {
     let parts = of(text.as_bytes());
     let binary = |bytes: &&[u8]| std::str::from_utf8(bytes).is_err();
@@ -365,7 +365,7 @@ fn public_halves_are_no_parts() {
     let bundle = format!("{CERTIFICATE}{RSA}");
     let parts = of(bundle.as_bytes());
     assert!(has(&parts, RSA.as_bytes()) && !has(&parts, CERTIFICATE.as_bytes()));
-    // Its numbers are out of reach: the bytes themselves are searched for.
+    // The numbers of an encrypted key are out of reach: its bytes themselves are searched for.
     assert_eq!(of(include_str!("keys/rsa.encrypted.pem").as_bytes()).names(), ["private key"]);
 }
 

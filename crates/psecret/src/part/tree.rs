@@ -1,4 +1,4 @@
-//! What the readers of structured text read: names and texts, whatever wrote them.
+//! The common result of the readers of structured text: names and texts, whatever format they were written in.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl Node {
         Self::Text(Zeroizing::new(text.to_owned()))
     }
 
-    /// The text under a name, where the node is a map that has one.
+    /// Returns the text under a name, where the node is a map that has the name.
     pub(super) fn member(&self, names: &[&str]) -> Option<&str> {
         let Self::Map(members) = self else { return None };
         members.iter().find_map(|(name, value)| match value {

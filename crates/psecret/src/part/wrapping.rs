@@ -22,7 +22,7 @@ const SHORTEST_ENCODED: usize = 8;
 /// Base64 of thirty bytes.
 const SHORTEST_KEY: usize = 40;
 
-/// What stands before a credential in headers and in configuration. The first letter's case means nothing.
+/// The words before a credential in headers and in configuration. The first letter's case means nothing.
 const PREFIXES: [&str; 14] = [
     "authorization: bearer ",
     "authorization: basic ",
@@ -40,7 +40,7 @@ const PREFIXES: [&str; 14] = [
     "hex:",
 ];
 
-/// A text without the quotes around it.
+/// Takes off the quotes around a text.
 pub(super) fn unquoted(text: &str) -> Option<&str> {
     ['"', '\'', '`']
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn unquoted(text: &str) -> Option<&str> {
         .filter(|inside| !inside.is_empty())
 }
 
-/// A text without a word before it that says what follows; and whether that is an encoding.
+/// Takes off the word before a text that says what follows.
 pub(super) fn without_prefix(text: &str) -> Option<&str> {
     if let Some((head, data)) = text.split_once(";base64,")
         && head.starts_with("data:")
@@ -68,7 +68,8 @@ pub(super) struct Decoded {
     pub(super) sure: bool,
 }
 
-/// Hex digits in pairs, with nothing, a colon, a blank, a dash or line ends between the bytes, or an UUID's dashes.
+/// Decodes hex digits in pairs, with nothing, a colon, a blank, a dash or line ends between the bytes, or an UUID's
+/// dashes.
 pub(super) fn hex(text: &str) -> Option<Decoded> {
     let text = text.strip_prefix("0x").or_else(|| text.strip_prefix("\\x")).unwrap_or(text);
     let mut digits = Zeroizing::new(Vec::with_capacity(text.len()));
@@ -88,7 +89,7 @@ pub(super) fn hex(text: &str) -> Option<Decoded> {
     Some(Decoded { bytes: Zeroizing::new(bytes), sure: true })
 }
 
-/// Either alphabet, with any padding, in one line or wrapped.
+/// Decodes base64 in either alphabet, with any padding, in one line or wrapped.
 pub(super) fn base64(text: &str) -> Option<Decoded> {
     if text.len() < SHORTEST_ENCODED {
         return None;
@@ -124,12 +125,12 @@ pub(super) fn base64(text: &str) -> Option<Decoded> {
     Some(Decoded { bytes, sure })
 }
 
-/// The bytes of base64 in the URL alphabet, as keys in JSON have them.
+/// Decodes base64 in the URL alphabet, as keys in JSON have it.
 pub(super) fn url_safe(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     URL_SAFE.decode(text.trim()).ok().map(Zeroizing::new)
 }
 
-/// The content of a gzip or zlib stream. It may grow to twice the longest secret; beyond that it is not taken apart.
+/// Unpacks a gzip or zlib stream. The content may grow to twice the longest secret; beyond that it is not taken apart.
 pub(super) fn unpacked(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let most = 2 * LONGEST_SECRET as u64;
     let mut content = Zeroizing::new(Vec::new());
@@ -143,7 +144,7 @@ pub(super) fn unpacked(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     (read.is_ok() && !content.is_empty() && (content.len() as u64) < most).then_some(content)
 }
 
-/// The first two bytes of a zlib stream (RFC 1950): deflate, and a checksum that is a multiple of 31.
+/// Whether these are the first two bytes of a zlib stream (RFC 1950): deflate, and a checksum that is a multiple of 31.
 fn is_zlib(first: u8, second: u8) -> bool {
     first & 0x8f == 8 && (u16::from(first) << 8 | u16::from(second)).is_multiple_of(31) && second & 0x20 == 0
 }

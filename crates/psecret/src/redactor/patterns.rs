@@ -41,7 +41,7 @@ pub(super) enum Evidence {
     Anywhere,
 }
 
-/// What is to be masked under one label.
+/// The values and forms that are masked under one label.
 pub(super) struct Masked {
     pub(super) label: String,
     pub(super) shapes: Vec<(Shape, Evidence)>,
@@ -58,7 +58,7 @@ struct Pattern {
     evidence: Evidence,
 }
 
-/// What a text begins with.
+/// The beginning of a text, as far as patterns know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Beginning {
     /// The pattern with the longest head that the text begins with; [`Patterns::heads`] names the others.
@@ -82,7 +82,7 @@ impl Mark {
 }
 
 impl Patterns {
-    /// `most_bytes` bounds the heads together.
+    /// Compiles patterns. `most_bytes` bounds the heads together.
     #[expect(clippy::disallowed_methods, reason = "door 5: the redactor's search is built from the forms")]
     pub(super) fn new(masked: Vec<Masked>, most_bytes: usize) -> Result<Self, SecretError> {
         // Two names may have one value: such a pattern carries both (S8).
@@ -156,12 +156,12 @@ impl Patterns {
         self.patterns.is_empty()
     }
 
-    /// What stands in a pattern's place.
+    /// The text that is shown in a pattern's place.
     pub(super) fn mark(&self, pattern: usize) -> &[u8] {
         &self.marks[self.patterns[pattern].mark].text
     }
 
-    /// Whose pattern it is.
+    /// The labels of the secrets that have the pattern.
     pub(super) fn labels(&self, pattern: usize) -> &[String] {
         &self.marks[self.patterns[pattern].mark].labels
     }
@@ -187,12 +187,12 @@ impl Patterns {
         head_of(self.bytes(pattern))
     }
 
-    /// What follows the head; empty for most.
+    /// The bytes of a pattern behind its head; empty for most.
     pub(super) fn tail(&self, pattern: usize) -> &[u8] {
         self.bytes(pattern).get(LONGEST_HEAD..).unwrap_or_default()
     }
 
-    /// The heads that a text begins with.
+    /// Finds the heads that a text begins with.
     pub(super) fn beginning(&self, text: &[u8]) -> Beginning {
         let text = head_of(text);
         let key = key(text);
@@ -226,7 +226,7 @@ impl Patterns {
         Beginning { longest, goes_on }
     }
 
-    /// A pattern and all others whose heads its own begins with.
+    /// Lists a pattern and all others whose heads its own begins with.
     pub(super) fn heads(&self, longest: Option<usize>) -> impl Iterator<Item = usize> {
         std::iter::successors(longest, |pattern| self.patterns[*pattern].within)
     }
@@ -236,7 +236,7 @@ fn head_of(bytes: &[u8]) -> &[u8] {
     bytes.get(..LONGEST_HEAD).unwrap_or(bytes)
 }
 
-/// The first eight bytes as a number that sorts as they do.
+/// Reads the first eight bytes as a number that sorts as they do.
 fn key(bytes: &[u8]) -> u64 {
     let mut key = [0; PREFIX];
     let length = bytes.len().min(PREFIX);
@@ -244,7 +244,7 @@ fn key(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(key)
 }
 
-/// How many bytes two byte strings begin alike.
+/// Counts the bytes that two byte strings begin with alike.
 pub(super) fn common(one: &[u8], other: &[u8]) -> usize {
     let length = one.len().min(other.len());
     let ((ones, _), (others, _)) = (one[..length].as_chunks::<16>(), other[..length].as_chunks::<16>());

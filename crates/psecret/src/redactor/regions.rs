@@ -1,4 +1,4 @@
-//! What is to be masked of the bytes that did not leave yet.
+//! The regions that are to be masked, in the bytes that did not leave yet.
 
 use std::collections::VecDeque;
 

@@ -1,10 +1,11 @@
 //! Leaping over text in which no form can begin.
 //!
-//! Most of a log is no secret, so the search must pass over it without looking at each byte. A form of 23 bytes or more has
-//! 16 windows of eight bytes at its beginning, and wherever it stands, one of them lies at a multiple of 16; so it is
-//! enough to look at every 16th window and to ask a map whether any form has it there. So many bytes hardly ever agree by
-//! chance, in hex and in base64 neither. Shorter forms, of which there are few, have windows of four bytes and small maps of
-//! their own. Where a map says so, another is asked for the eight bytes behind each place where such a form would begin.
+//! Most of a log is no secret, so the search must pass over it without looking at each byte. A form of 23 bytes or more
+//! has 16 windows of eight bytes at its beginning, and wherever it stands, one of them lies at a multiple of 16; so it
+//! is enough to look at every 16th window and to ask a map whether any form has it there. So many bytes hardly ever
+//! agree by chance, in hex and in base64 neither. Shorter forms, of which there are few, have windows of four bytes and
+//! small maps of their own. Where a map says so, another is asked for the eight bytes behind each place where such a
+//! form would begin.
 
 use memchr::memmem;
 
@@ -30,12 +31,13 @@ pub(super) const LOOKED_AT: u64 = LEAST_FAR as u64;
 /// How many bytes are looked at in one go.
 const BLOCK: usize = 64;
 
-/// Bits for each number of a map that is small, and of the large one: that it stays in the core's own cache is worth that it
-/// says yes to one window in twenty by chance.
+/// Bits for each number of a map that is small, and of the large one: that it stays in the core's own cache is worth
+/// that it says yes to one window in twenty by chance.
 const SPARSE: usize = 32;
 const DENSE: usize = 8;
 
-/// So many beginnings of forms of 8 to 10 bytes are sought one by one. Each takes a pass, and a map takes longer than five.
+/// The most beginnings of forms of 8 to 10 bytes that are sought one by one. Each takes a pass, and a map takes longer
+/// than five.
 const MOST_SOUGHT: usize = 4;
 
 /// Fewer places than these, as there are beside each byte that a view leaves out, are looked at one by one.
@@ -48,11 +50,11 @@ pub(super) struct Skim {
     far: Option<Map>,
     /// The first short windows of those of 11 to 22 bytes, in steps of eight.
     wide: Option<Map>,
-    /// Those of 8 to 10 bytes, in steps of four, if they are many.
+    /// The first short windows of forms of 8 to 10 bytes, in steps of four, if the forms are many.
     narrow: Option<Map>,
-    /// Their first eight bytes, if they are few.
+    /// The first eight bytes of these forms, if the forms are few.
     sought: Vec<u64>,
-    /// Those of less, at every byte. No form has less than a short window's four.
+    /// The first windows of shorter forms, at every byte. No form has less than a short window's four.
     single: Option<Map>,
     /// The first eight bytes of all that have as many.
     prefixes: Option<Map>,
@@ -83,8 +85,8 @@ impl Skim {
         }
     }
 
-    /// Adds every index from `from` up to `to` at which a form may begin to `starts`, in order. From each of them on, the
-    /// text must have [`LOOKED_AT`] bytes.
+    /// Adds every index from `from` up to `to` at which a form may begin to `starts`, in order. From each of them on,
+    /// the text must have [`LOOKED_AT`] bytes.
     pub(super) fn starts(&self, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
         if from >= to {
             return;
@@ -178,7 +180,7 @@ struct Map {
 }
 
 impl Map {
-    /// `None` for no numbers. So many bits, or up to twice as many, are for each of them.
+    /// Makes a map of numbers; `None` for no numbers. Each number has `sparse` bits of room, or up to twice as many.
     fn of(sparse: usize, numbers: impl Iterator<Item = u64>) -> Option<Self> {
         let mut numbers: Vec<u64> = numbers.collect();
         numbers.sort_unstable();
@@ -192,7 +194,8 @@ impl Map {
         (!numbers.is_empty()).then_some(map)
     }
 
-    /// The word of a number and its bits there. Multiplication carries every bit of the number into the upper half.
+    /// Returns the word of a number, and its bits there. Multiplication carries every bit of the number into the upper
+    /// half.
     #[inline(always)]
     fn place(&self, number: u64) -> (usize, u64) {
         let mixed = number.wrapping_mul(0x85eb_ca77_c2b2_ae3d);
@@ -230,7 +233,7 @@ impl Map {
     }
 }
 
-/// The first `LENGTH` bytes as a number.
+/// Reads the first `LENGTH` bytes as a number.
 #[inline(always)]
 fn number<const LENGTH: usize>(bytes: &[u8]) -> u64 {
     let mut number = [0; 8];
@@ -238,7 +241,7 @@ fn number<const LENGTH: usize>(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(number)
 }
 
-/// The first byte that is neither a character nor a tab nor a line feed.
+/// Finds the first byte that is neither a character nor a tab nor a line feed.
 pub(super) fn first_control(text: &[u8]) -> Option<usize> {
     let is_control = |byte: u8| ((byte < 0x20) & (byte != b'\t') & (byte != b'\n')) | (byte == 0x7f);
     let (blocks, rest) = text.as_chunks::<BLOCK>();

@@ -1,9 +1,9 @@
 //! Values whose characters are escaped in any way.
 //!
-//! The forms are byte strings; no list of them has every way in which writers escape. But whatever a writer escapes, there
-//! is a first character that it does, and before it the value stands as it is. So each place where an escape may begin is
-//! looked at: what it stands for, which values have that character, and whether the text before it is what they begin with.
-//! From there the rest is read.
+//! No list of forms has every way in which writers escape. But in every escaped value there is a first character that
+//! was escaped, and the characters before it stand as they are. So the search looks at each place in the text where an
+//! escape may begin: which character it stands for, which values have that character, and whether the text before it is
+//! the beginning of such a value. If it is, the rest of the value is read from there.
 
 use zeroize::Zeroizing;
 
@@ -13,13 +13,14 @@ use crate::spelling::{self, Place, Reach, Rest};
 /// Longer values are masked in their listed forms alone, so that what is held stays bounded.
 pub(super) const LONGEST_VALUE: usize = 512;
 
-/// No more of the text is held for what a value may go on with.
+/// The longest value that is searched for in this way. Longer values are masked in their listed forms alone, so that
+/// the text that is held stays bounded.
 const MOST_HELD: u64 = 16 * 1024;
 
-/// So many readings are followed at once.
+/// The most bytes of the text that are held while a value may go on in them.
 const MOST_OPEN: usize = 64;
 
-/// The values.
+/// The most readings that are followed at the same time.
 #[derive(Default)]
 pub(super) struct Spelled {
     values: Vec<Value>,
@@ -27,18 +28,19 @@ pub(super) struct Spelled {
     by_byte: Vec<Vec<(usize, usize)>>,
     /// Whether a value has a character beyond ASCII, so that `=` may begin an escape of quoted-printable.
     has_signs: bool,
-    /// The signs of these that a value has: they begin no escape but those of themselves.
+    /// The quotes and the dollar, as far as a value has them: each of these begins an escape of itself alone.
     doubled: Vec<u8>,
     before: Before,
-    /// Whether a value begins with the byte.
+    /// For each byte, whether a value begins with it.
     firsts: Vec<bool>,
 }
 
-/// The bytes that may stand before a value's first escape, if it is not the first character that is escaped.
+/// The bytes that may stand before a value's first escape, where the value does not begin with the escape.
 #[derive(Default)]
 struct Before {
-    /// The two before it, or the one before it of values whose second character it is.
+    /// The two bytes before the escape, one bit for each pair.
     pairs: Vec<u64>,
+    /// The only byte before the escape, where this is the value's second character.
     ones: Vec<bool>,
 }
 
@@ -100,14 +102,14 @@ pub(super) struct Text<'a> {
 }
 
 impl Spelled {
-    /// Values, each with the pattern that has its mark.
+    /// Takes values, each with the pattern that has its mark.
     pub(super) fn new(values: Vec<(Zeroizing<Vec<u8>>, usize)>) -> Self {
         let values: Vec<Value> = values.into_iter().map(|(bytes, pattern)| Value { bytes, pattern }).collect();
         let mut by_byte = vec![Vec::new(); if values.is_empty() { 0 } else { 256 }];
         let (mut has_signs, mut before) = (false, Before::default());
         for (nth, value) in values.iter().enumerate() {
             for (at, byte) in value.bytes.iter().enumerate() {
-                // Who escapes letters and digits escapes them from the first character on.
+                // A writer that escapes letters and digits escapes them from the first character on.
                 if at == 0 || !byte.is_ascii_alphanumeric() {
                     by_byte[usize::from(*byte)].push((nth, at));
                     has_signs |= *byte == b'=' || !byte.is_ascii();
@@ -121,8 +123,8 @@ impl Spelled {
         Self { values, by_byte, has_signs, doubled, before, firsts }
     }
 
-    /// Looks at the text as far as it was not looked at, adds what is found, and returns the first place that a match to
-    /// come may cover.
+    /// Looks at the text as far as it was not looked at, adds what is found, and returns the first place that a match
+    /// to come may cover.
     pub(super) fn look(&self, text: &Text<'_>, looked: &mut Looked, spans: &mut Vec<Span>) -> u64 {
         let end = text.base + text.bytes.len() as u64;
         looked.needed = end;
@@ -150,7 +152,7 @@ impl Spelled {
         looked.needed
     }
 
-    /// Where an escape may begin.
+    /// Finds the places where an escape may begin.
     fn signs<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = usize> + use<'t> {
         let mut signs: Vec<usize> = memchr::memchr3_iter(b'\\', b'%', b'&', text).collect();
         let plain = signs.len();
@@ -203,7 +205,8 @@ impl Spelled {
         true
     }
 
-    /// Whether an escape may be at an index that a value has: to read one takes as long as to pass over hundreds of bytes.
+    /// Whether an escape may be at an index that a value has: to read one takes as long as to pass over hundreds of
+    /// bytes.
     fn may_matter(&self, text: &Text<'_>, at: usize) -> bool {
         let (before, sign) = (&text.bytes[..at], text.bytes[at]);
         match sign {
@@ -229,7 +232,7 @@ impl Spelled {
         }
     }
 
-    /// The first place at which a value may begin whose first escape is at an index.
+    /// Finds the first place at which a value may begin whose first escape is at an index.
     fn earliest(&self, text: &Text<'_>, at: usize) -> u64 {
         let before = &text.bytes[..at];
         let all = self.by_byte.iter().flatten();

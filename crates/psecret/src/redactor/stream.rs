@@ -20,9 +20,9 @@ pub struct RedactorStream {
     patterns: Arc<Patterns>,
     /// Every byte; it keeps at least those that did not leave yet.
     all: View,
-    /// What a terminal shows.
+    /// The text that a terminal shows.
     shown: View,
-    /// What a terminal shows, with wrapped lines joined.
+    /// The text that a terminal shows, with wrapped lines joined.
     joined: View,
     terminal: Terminal,
     wrapping: Wrapping,
@@ -30,7 +30,7 @@ pub struct RedactorStream {
     looked: Looked,
     /// The offset of the first byte that did not leave yet.
     from: u64,
-    /// What did not leave yet and is masked.
+    /// The regions that did not leave yet and are masked.
     regions: Regions,
 }
 
@@ -76,7 +76,7 @@ impl RedactorStream {
         out
     }
 
-    /// Everything found in a whole text, overlapping or not.
+    /// Finds everything in a whole text, overlapping or not.
     pub(super) fn spans_in(mut self, bytes: &[u8]) -> Vec<Span> {
         let mut spans = Vec::new();
         self.take(bytes, true, &mut spans);

@@ -1,4 +1,4 @@
-//! What a terminal does not show as characters.
+//! The control bytes that a terminal does not show as characters.
 
 use super::skim::first_control;
 use super::view::View;

@@ -7,7 +7,7 @@ fn redactor(secrets: &[(&str, &[u8])]) -> Redactor {
     secrets
         .iter()
         .fold(RedactorBuilder::new(), |builder, (name, value)| {
-            // Of the values alone: what they contain is a matter of its own.
+            // Masks the values alone: their parts are a matter of their own.
             let (name, value) = (SecretName::parse(name).unwrap(), UserSecret::new(value.to_vec()));
             builder.taken_apart(&name, &value, &Parts::default())
         })
@@ -324,7 +324,8 @@ fn debug_shows_no_byte() {
     assert!(!format!("{redactor:?}").contains("cut"));
 }
 
-/// Values over few letters, so that they overlap one another and the text; or over many, so that most text is plain.
+/// Makes values over few letters, so that they overlap one another and the text; or over many, so that most text is
+/// plain.
 fn values() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let of = |letters: &[u8], length: std::ops::Range<usize>| {
         prop::collection::vec(prop::collection::vec(prop::sample::select(letters.to_vec()), length), 1..4)
@@ -337,7 +338,7 @@ fn values() -> impl Strategy<Value = Vec<Vec<u8>>> {
     ]
 }
 
-/// Text made of pieces of forms, of control, of wrapped lines and of noise.
+/// Makes text of pieces of forms, of control, of wrapped lines and of noise.
 fn input(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
     let pieces: Vec<Vec<u8>> =
         values.iter().flat_map(|value| form::shapes(value)).map(|shape| shape.bytes_for_tests()).collect();
@@ -383,7 +384,8 @@ fn input(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)>
     prop::collection::vec(prop_oneof![noise, shape], 0..24).prop_map(move |parts| (values.clone(), parts.concat()))
 }
 
-/// Text that nearly holds forms: beginnings and ends of them, a byte changed, control or lines in between, one in another.
+/// Makes text that nearly holds forms: beginnings and ends of them, a byte changed, control or lines in between, one in
+/// another.
 fn near_misses(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
     let mut forms: Vec<Vec<u8>> =
         values.iter().flat_map(|value| form::shapes(value)).map(|shape| shape.bytes_for_tests()).collect();

@@ -18,7 +18,7 @@ const MOST_TAILS: usize = 64;
 /// holding them would delay nearly every line.
 const SHORTEST_HELD: u64 = 4;
 
-/// What bytes a view leaves out.
+/// The bytes that a view leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     /// None.
@@ -31,13 +31,13 @@ pub(super) enum Left {
 
 /// A reading: the bytes that it kept of what lies below it, which is the stream or another view.
 ///
-/// Its *places* count the bytes that it read, so that of two bytes the later one has the higher place; they begin at the
-/// place below at which it parted from the view below.
+/// Its *places* count the bytes that it read, so that of two bytes the later one has the higher place; they begin at
+/// the place below at which it parted from the view below.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     left: Left,
-    /// Whether this view differs from the one below; else it is empty, and the one below stands for it. Its memory is kept:
-    /// a coloured log parts in each piece, and memory that is dropped must be wiped.
+    /// Whether this view differs from the one below; else it is empty, and the one below stands for it. Its memory is
+    /// kept: a coloured log parts in each piece, and memory that is dropped must be wiped.
     parted: bool,
     /// The bytes from `base` on, as far as anything still needs them.
     text: Zeroizing<Vec<u8>>,
@@ -79,7 +79,8 @@ pub(super) trait Below: Fn(u64) -> u64 {}
 impl<F: Fn(u64) -> u64> Below for F {}
 
 impl View {
-    /// A view that leaves out nothing yet: of a stream from its first byte on, or one to [part](View::part) later.
+    /// Makes a view that leaves out nothing yet: of a stream from its first byte on, or one to [part](View::part)
+    /// later.
     pub(super) fn new(left: Left) -> Self {
         Self {
             left,
@@ -108,7 +109,7 @@ impl View {
         self.append(&below.text[below.index(from)..below.index(end)]);
     }
 
-    /// This view, if it differs from the one below.
+    /// Returns this view, if it differs from the view below, else that one.
     pub(super) fn or<'a>(&'a self, below: &'a Self) -> &'a Self {
         if self.parted { self } else { below }
     }
@@ -117,7 +118,8 @@ impl View {
         self.parted
     }
 
-    /// Parts no longer, if the view has nothing that the view below has not, until it leaves a byte out again.
+    /// Ends the difference from the view below, if this view has nothing that the view below has not; it begins anew
+    /// when this view leaves a byte out again.
     pub(super) fn rejoin(&mut self, below: &Self) {
         self.parted &= !self.agrees_with(below);
     }
@@ -143,7 +145,7 @@ impl View {
         &self.text
     }
 
-    /// The bytes from a place on.
+    /// Returns the bytes from a place on.
     pub(super) fn text_from(&self, place: u64) -> &[u8] {
         &self.text[self.index(place)..]
     }
@@ -176,22 +178,22 @@ impl View {
         }
     }
 
-    /// How many bytes were left out before a place.
+    /// Counts the bytes that were left out before a place.
     fn skipped(&self, place: u64) -> u64 {
         self.skipped_by(self.gaps.partition_point(|gap| gap.at <= place))
     }
 
-    /// How many bytes the first so many gaps left out.
+    /// Counts the bytes that the first so many gaps left out.
     fn skipped_by(&self, gaps: usize) -> u64 {
         gaps.checked_sub(1).map_or(self.skipped_before, |last| self.gaps[last].skipped)
     }
 
-    /// The place of a byte in the view below.
+    /// Returns the place of a byte in the view below.
     pub(super) fn below(&self, place: u64) -> u64 {
         place + self.skipped(place)
     }
 
-    /// The place of a byte of the view below, or of the next one that this view did not leave out.
+    /// Returns the place of a byte of the view below, or of the next byte that this view did not leave out.
     fn above(&self, below: u64) -> u64 {
         let gaps = self.gaps.partition_point(|gap| gap.at + gap.skipped <= below);
         // What lies before the gaps kept has no place any more; any before `base` will do.
@@ -233,8 +235,8 @@ impl View {
         starts
     }
 
-    /// Follows every start and tail as far as there are bytes, and adds what is found to `spans`. Starts that more bytes
-    /// may decide are kept, unless these are the stream's last.
+    /// Follows every start and tail as far as there are bytes, and adds what is found to `spans`. Starts that more
+    /// bytes may decide are kept, unless these are the stream's last.
     pub(super) fn decide(&mut self, patterns: &Patterns, stream: &Stream<impl Below>, spans: &mut Vec<Span>) {
         let mut tails = std::mem::take(&mut self.tails);
         for tail in &mut tails {
@@ -321,7 +323,7 @@ impl View {
         }
     }
 
-    /// The offset from which a match is masked that begins at `start` and ends before `end`.
+    /// Returns the offset from which a match is masked that begins at `start` and ends before `end`.
     fn masked_from(&self, stream: &Stream<impl Below>, start: u64, end: u64) -> u64 {
         if self.left == Left::LineEnds {
             let next = self.gaps.partition_point(|gap| gap.at <= start);
@@ -340,7 +342,7 @@ impl View {
         self.starts.front().map_or(self.told, |start| self.told.min(*start)).min(self.end())
     }
 
-    /// The first offset of the stream that a match to come may cover.
+    /// Returns the first offset of the stream that a match to come may cover.
     pub(super) fn undecided_from(&self, stream: &Stream<impl Below>) -> u64 {
         let first = self.first_needed();
         // What is not decided goes on behind the end, and so behind each gap.
@@ -379,7 +381,7 @@ impl View {
     }
 }
 
-/// What a view must know of the stream.
+/// The facts of the stream that a view must know.
 pub(super) struct Stream<B> {
     /// From a place in the view below to an offset in the stream.
     pub(super) below: B,
@@ -390,12 +392,12 @@ pub(super) struct Stream<B> {
 }
 
 impl<B: Below> Stream<B> {
-    /// The offset of the byte at a place of a view.
+    /// Returns the offset of the byte at a place of a view.
     fn offset(&self, view: &View, place: u64) -> u64 {
         if place == view.end() { self.end } else { (self.below)(view.below(place)) }
     }
 
-    /// How many bytes were left out before a place, in this view and those below.
+    /// Counts the bytes that were left out before a place, in this view and those below.
     fn left_out(&self, view: &View, place: u64) -> u64 {
         self.offset(view, place) - place
     }

@@ -1,16 +1,16 @@
-//! What an escape at a place of a text may stand for.
+//! Reads an escape at a place of a text.
 
 use super::name;
 use super::rest::Rest;
 use crate::Form;
 
-/// No escape is longer, two deep; of those that end in a letter or a digit none is longer than half of it.
+/// The longest escape, two deep. An escape that ends in a letter or a digit is no longer than half of it.
 pub const LONGEST_ESCAPE: usize = 64;
 
 /// JSON within JSON within JSON has seven backslashes before a quote.
 const MOST_BACKSLASHES: usize = 8;
 
-/// What an escape stands for.
+/// The meaning of an escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     Byte(u8),
@@ -18,7 +18,7 @@ pub(super) enum Code {
 }
 
 impl Code {
-    /// The length of its bytes, if they are accepted.
+    /// Returns the length of the code's bytes, if they are accepted.
     pub(super) fn bytes(self, accepts: impl Fn(&[u8]) -> bool) -> Option<usize> {
         let mut utf8 = [0; 4];
         let bytes = match self {
@@ -74,8 +74,8 @@ impl Escapes {
         self.0 & other.0 != 0
     }
 
-    /// The form that the value was seen in, by the first of these that a character was written in. None when all of it is
-    /// as it is.
+    /// The form that the value was seen in, by the first of these that a character was written in. None when all of it
+    /// is as it is.
     #[must_use]
     pub fn form(self) -> Option<Form> {
         if self == Self::default() {
@@ -114,8 +114,8 @@ static BEGINS: [bool; 256] = {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut;
 
-/// The character of these that an escape at an index stands for, and the index behind it: for text that an encoder wrote,
-/// in which nothing is doubled. `Err` if more bytes are needed to say so.
+/// Finds which character of these an escape at an index stands for, and the index behind the escape: for text that an
+/// encoder wrote, in which nothing is doubled. `Err` if more bytes are needed to say so.
 pub fn escaped_one_of(text: &[u8], at: usize, these: &[u8]) -> Result<Option<(u8, usize)>, Cut> {
     if !text.get(at).is_some_and(|byte| b"\\%&=".contains(byte)) {
         return Ok(None);
@@ -148,8 +148,8 @@ pub(super) fn units(text: &[u8], at: usize, rest: Rest, each: &mut dyn FnMut(Uni
     is_whole
 }
 
-/// Whether an escape that is no quote may begin at an index, as far as the next bytes tell without being read. Most signs
-/// in a log begin none.
+/// Whether an escape that is no quote may begin at an index, as far as the next bytes tell without being read. Most
+/// signs in a log begin none.
 pub(crate) fn looks_like_one(text: &[u8], at: usize) -> bool {
     let Some(behind) = text.get(at + 1..).filter(|behind| !behind.is_empty()) else { return true };
     let is_sign = |byte: u8| b"\\%&=".contains(&byte);
@@ -194,7 +194,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The next character and the index behind it.
+    /// Reads the next character, and returns the index behind it.
     fn next(&self, at: usize) -> Result<(u8, usize), Cut> {
         let byte = *self.text.get(at).ok_or(Cut)?;
         if self.depth == Depth::One || !b"\\%&=".contains(&byte) {
@@ -244,7 +244,7 @@ impl Reader<'_> {
         whole
     }
 
-    /// The same of an escape whose first character lies at an index and ends at another.
+    /// Reads an escape whose first character lies at an index, and whose sign ends at another.
     fn behind(&self, first: u8, at: usize, body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         match first {
             b'\\' => self.backslash(at, body, each)?,
@@ -284,7 +284,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// One backslash or several: JSON in JSON doubles those of the inner.
+    /// Reads one backslash or several: JSON in JSON doubles those of the inner.
     fn backslash(&self, at: usize, mut body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         let mut backslashes = 1;
         let (kind, mut end) = loop {
@@ -430,7 +430,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A quote that a shell word holds by leaving its own quotes: `'\''`, `'"'"'`; what closes the latter is a gap.
+    /// Reads a quote that a shell word holds by leaving its own quotes: `'\''`, `'"'"'`; the end of the latter is a
+    /// gap.
     fn quotes(&self, quote: u8, body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         let (second, behind) = self.next(body)?;
         let other = if quote == b'\'' { b'"' } else { b'\'' };
@@ -452,8 +453,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A line break with what indents the next line: a blank that was folded, as YAML does. With an empty line before it, a
-    /// line feed.
+    /// Reads a line break, and the indentation of the next line: a blank that was folded, as YAML does. With an empty
+    /// line before it, a line feed.
     fn fold(&self, at: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         if self.depth == Depth::Two {
             return Ok(());
@@ -476,7 +477,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// So many hex digits.
+    /// Reads so many hex digits.
     fn hex(&self, mut at: usize, digits: usize) -> Result<Option<(u32, usize)>, Cut> {
         let mut code = 0;
         for _ in 0..digits {
@@ -487,7 +488,7 @@ impl Reader<'_> {
         Ok(Some((code, at)))
     }
 
-    /// `{`, hex digits, `}`.
+    /// Reads `{`, hex digits and `}`.
     fn braced(&self, at: usize) -> Result<Option<(char, usize)>, Cut> {
         let (b'{', mut at) = self.next(at)? else { return Ok(None) };
         let mut code = 0;
@@ -503,7 +504,8 @@ impl Reader<'_> {
         Ok(None)
     }
 
-    /// Four hex digits: a unit of UTF-16. With the first of a pair goes the second, behind the same sign.
+    /// Reads four hex digits, a unit of UTF-16. A unit that is the first of a pair takes the second with it, behind the
+    /// same sign.
     fn unit(&self, at: usize, sign: &[u8]) -> Result<Option<(char, usize)>, Cut> {
         let Some((first, mut at)) = self.hex(at, 4)? else { return Ok(None) };
         if let Some(c) = char::from_u32(first) {
@@ -529,7 +531,7 @@ impl Reader<'_> {
     }
 }
 
-/// A byte, or the character of that number: which of the two, writers do not agree on.
+/// Gives the byte of a number, and the character of that number: writers do not agree which of the two is meant.
 fn each_byte(code: u32, end: usize, escapes: Escapes, each: &mut dyn FnMut(Code, usize, Escapes)) {
     match u8::try_from(code) {
         Ok(byte) => {

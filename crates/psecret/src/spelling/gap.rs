@@ -7,7 +7,8 @@ use super::rest::Rest;
 /// No gap is longer.
 pub(super) const LONGEST: usize = 256;
 
-/// Calls `each` with the index behind every gap that begins at an index. Returns false if more bytes could make another.
+/// Calls `each` with the index behind every gap that begins at an index. Returns false if more bytes could make
+/// another.
 pub(super) fn each(text: &[u8], at: usize, each: &mut dyn FnMut(usize)) -> bool {
     let mut is_whole = true;
     for found in [control(text, at), broken(text, at), requoted(text, at), joined(text, at)] {
@@ -20,7 +21,7 @@ pub(super) fn each(text: &[u8], at: usize, each: &mut dyn FnMut(usize)) -> bool 
     is_whole
 }
 
-/// Of JSON within JSON.
+/// The backslashes of JSON within JSON.
 const MOST_BACKSLASHES: usize = 3;
 
 enum Gap {
@@ -29,7 +30,7 @@ enum Gap {
     Cut,
 }
 
-/// The code at an index, written as it is or by an escape, if it is this one: the index behind it.
+/// Reads one certain code at an index, written as it is or by an escape, and returns the index behind it.
 fn code(text: &[u8], at: usize, wanted: u8) -> Gap {
     let Some(byte) = text.get(at) else { return Gap::Cut };
     if *byte == wanted {
@@ -51,7 +52,7 @@ fn code(text: &[u8], at: usize, wanted: u8) -> Gap {
     }
 }
 
-/// A control sequence or string of ECMA-48, or a carriage return with the line feed behind it.
+/// Reads a control sequence or string of ECMA-48, or a carriage return with the line feed behind it.
 fn control(text: &[u8], at: usize) -> Gap {
     match code(text, at, 0x1b) {
         Gap::Until(behind) => return sequence(text, at, behind),
@@ -113,7 +114,8 @@ fn sequence(text: &[u8], begin: usize, mut at: usize) -> Gap {
     }
 }
 
-/// A line that goes on: quoted-printable's `=` at its end, or a backslash, behind which the next may be indented.
+/// Reads the end of a line that goes on: quoted-printable's `=`, or a backslash, behind which the next line may be
+/// indented.
 fn broken(text: &[u8], at: usize) -> Gap {
     let Some(sign @ (b'=' | b'\\')) = text.get(at) else { return Gap::None };
     let mut end = at + 1;
@@ -135,7 +137,7 @@ fn broken(text: &[u8], at: usize) -> Gap {
     Gap::Until(end)
 }
 
-/// The end of `'"'"'` behind its middle quote.
+/// Reads the end of `'"'"'` behind its middle quote.
 fn requoted(text: &[u8], at: usize) -> Gap {
     let Some(before @ (b'\'' | b'"')) = at.checked_sub(1).and_then(|before| text.get(before)) else { return Gap::None };
     // Within JSON, the double quote has a backslash.
@@ -149,7 +151,8 @@ fn requoted(text: &[u8], at: usize) -> Gap {
     }
 }
 
-/// Pieces of a literal in several lines, as C joins them by nothing and others by an operator.
+/// Reads the gap between pieces of a literal in several lines, as C joins them by nothing and other languages by an
+/// operator.
 fn joined(text: &[u8], at: usize) -> Gap {
     let Some(quote @ (b'\'' | b'"')) = text.get(at) else { return Gap::None };
     let (mut breaks, mut operators) = (0, 0);

@@ -58,7 +58,7 @@ Ccedil Egrave Eacute Ecirc Euml Igrave Iacute Icirc Iuml ETH Ntilde Ograve Oacut
 Uacute Ucirc Uuml Yacute THORN szlig agrave aacute acirc atilde auml aring aelig ccedil egrave eacute ecirc euml igrave \
 iacute icirc iuml eth ntilde ograve oacute ocirc otilde ouml divide oslash ugrave uacute ucirc uuml yacute thorn yuml";
 
-/// The character of a name.
+/// Finds the character of a name.
 pub(super) fn character(name: &[u8]) -> Option<char> {
     let of_ascii = PUNCTUATION.iter().find(|(known, _)| known.as_bytes() == name).map(|(_, c)| *c);
     of_ascii.or_else(|| {
@@ -67,7 +67,7 @@ pub(super) fn character(name: &[u8]) -> Option<char> {
     })
 }
 
-/// The names of a character.
+/// Lists the names of a character.
 pub(super) fn names(c: char) -> impl Iterator<Item = &'static str> {
     let latin = (c as u32).checked_sub(0xa0).and_then(|nth| LATIN.split_ascii_whitespace().nth(nth as usize));
     PUNCTUATION.iter().filter(move |(_, known)| *known == c).map(|(name, _)| *name).chain(latin)

@@ -5,6 +5,6 @@
 pub enum Rest {
     /// The text may go on.
     MayFollow,
-    /// It ends here.
+    /// The text ends here.
     Over,
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Where the value ends in the text, compared from its beginning.
+/// Finds where the value ends in the text, compared from its beginning.
 fn end(value: &[u8], text: &[u8]) -> Option<usize> {
     match forward(value, text, Place::new(0, 0), Rest::Over) {
         Reach::End(place) => Some(place.at),
@@ -120,7 +120,7 @@ fn how_it_is_written_gives_the_form() {
     }
 }
 
-/// A value, and for each of its characters which spelling it gets.
+/// Makes a value, and for each of its characters the spelling that it gets.
 fn written() -> impl Strategy<Value = (String, Vec<prop::sample::Index>)> {
     let c = prop_oneof![4 => "[a-zA-Z0-9]", 3 => "[ -/:-@\\[-`{-~]", 1 => "[\u{a1}-\u{ff}\u{20ac}\u{1f511}]"];
     prop::collection::vec(c, 1..24).prop_map(|characters| characters.concat()).prop_flat_map(|value: String| {

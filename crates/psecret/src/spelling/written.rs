@@ -1,4 +1,4 @@
-//! Texts that spell a value, for those who must know what to look for before they can compare.
+//! Texts that spell a value, for a search that must know what to look for before it can compare.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -9,7 +9,7 @@ use super::escape::{self, Unit};
 use super::name;
 use super::rest::Rest;
 
-/// How a character may be written, itself first, other escapes of escapes last.
+/// Lists how a character may be written: itself first, escapes of escapes last.
 ///
 /// Comparing needs no such list; it is for finding the place to compare at, and for tests.
 #[must_use]
@@ -32,7 +32,7 @@ pub fn spellings(c: char) -> Vec<String> {
     all
 }
 
-/// As it is, and then under each escape.
+/// Writes a character as it is, and then under each escape.
 fn escaped(c: char) -> Vec<String> {
     let mut all = vec![c.to_string()];
     all.extend(by_number(c));
@@ -62,7 +62,7 @@ fn escaped(c: char) -> Vec<String> {
     all
 }
 
-/// The escapes that any character has.
+/// Writes the escapes that any character has.
 fn by_number(c: char) -> [String; 20] {
     let code = c as u32;
     let mut utf16 = [0; 2];
@@ -95,7 +95,7 @@ fn by_number(c: char) -> [String; 20] {
     ]
 }
 
-/// The text as writers spell it that escape each character, letters and digits too.
+/// Spells the text as writers do that escape each character, letters and digits too.
 #[must_use]
 pub fn wholly_escaped(text: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let count = by_number('x').len();
@@ -108,8 +108,9 @@ pub fn wholly_escaped(text: &str) -> Vec<Zeroizing<Vec<u8>>> {
     all
 }
 
-/// Where in a text each byte of a value begins, for as much of the value as the text's first bytes spell, up to a length;
-/// and where they end. None if the text spells another. Bytes that are written as one character begin at one place.
+/// Finds where in a text each byte of a value begins, for as much of the value as the text's first bytes spell, up to a
+/// length; and where they end. `None` if the text spells another value. Bytes that are written as one character begin
+/// at one place.
 #[must_use]
 pub fn aligned(value: &[u8], text: &[u8], length: usize) -> Option<(Vec<usize>, usize)> {
     let mut from: HashMap<(usize, usize), (usize, usize)> = HashMap::new();

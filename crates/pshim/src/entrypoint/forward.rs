@@ -79,7 +79,7 @@ fn serve(client: i32, port: u16, turn: usize) {
     }
 }
 
-/// A connection to the instance whose turn it is, or to the next one that accepts.
+/// Connects to the instance whose turn it is, or to the next one that accepts.
 fn reach(port: u16, turn: usize) -> Option<i32> {
     let deadline = system::milliseconds() + PATIENCE;
     loop {

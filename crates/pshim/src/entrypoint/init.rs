@@ -128,7 +128,7 @@ fn start(command: &Command<'_>, environment: &[&[u8]], signals: &Signals) -> Res
     let id = system::fork()?;
     if id == 0 {
         system::lead_group();
-        // It must not take what is meant for the app.
+        // The command must not read input that is meant for the app.
         if let Ok(null) = system::open(b"/dev/null\0") {
             system::replace(null, 0);
         }

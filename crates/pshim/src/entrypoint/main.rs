@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 
 use pshim::Action;
 
-/// What the kernel gave the program.
+/// The input that the kernel gave the program.
 pub(crate) struct Input {
     /// The words of the command line, without the program's own name.
     pub(crate) arguments: Vec<&'static [u8]>,

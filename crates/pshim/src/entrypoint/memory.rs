@@ -1,7 +1,7 @@
 //! Memory: an allocator that never frees, and the functions that the compiler calls by name.
 //!
-//! The program allocates a few kilobytes and then becomes another program, or it copies bytes in fixed buffers: there is
-//! nothing worth freeing. A process that ends or execs gives everything back.
+//! The program allocates a few kilobytes and then becomes another program, or it copies bytes in fixed buffers: there
+//! is nothing worth freeing. A process that ends or execs gives everything back.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::null_mut;

@@ -7,7 +7,7 @@ use crate::system::{self, Errno, Poll, Socket};
 /// How long the engine's name server may take, in milliseconds.
 const NAME_PATIENCE: u64 = 1000;
 
-/// The address of a container on the same network.
+/// Asks for the address of a container on the same network.
 pub(crate) fn resolve(name: &[u8]) -> Option<[u8; 4]> {
     let id = system::milliseconds() as u16;
     let question = dns::question(id, name)?;

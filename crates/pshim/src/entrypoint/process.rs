@@ -28,7 +28,7 @@ pub(crate) fn become_program(command: &[&[u8]], environment: &[&[u8]]) -> u8 {
     code
 }
 
-/// The exit code that a shell would show for a child's status: 128 and the signal's number for a killed one.
+/// Returns the exit code that a shell would show for a child's status: 128 and the signal's number for a killed child.
 pub(crate) fn code_of(status: i32) -> u8 {
     let signal = status & 0x7f;
     if signal == 0 { (status >> 8) as u8 } else { 128 + signal as u8 }

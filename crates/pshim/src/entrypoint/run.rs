@@ -55,7 +55,7 @@ fn wait_for_values(patience: u32) -> bool {
 
 fn merged(inherited: &[&'static [u8]]) -> Option<Vec<&'static [u8]>> {
     let file = match system::read_file(pshim::ENVIRONMENT_FILE) {
-        // It lives until another program begins.
+        // The file lives until another program begins.
         Ok(file) => file.leak(),
         Err(system::EACCES) => {
             say(&[b"this user may not read the values of the app"]);

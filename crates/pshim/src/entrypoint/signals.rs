@@ -18,7 +18,7 @@ pub(crate) struct Signals {
     before: u64,
 }
 
-/// What came.
+/// The signal that came.
 pub(crate) enum Signal {
     /// A child ended.
     Child,
@@ -40,7 +40,7 @@ impl Signals {
         }
     }
 
-    /// To wait for with other files.
+    /// Makes the entry by which signals are waited for together with other files.
     pub(crate) fn poll(&self) -> Poll {
         Poll::for_read(self.file)
     }

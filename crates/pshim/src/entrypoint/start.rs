@@ -32,7 +32,7 @@ unsafe extern "C" fn begin(stack: *const usize) -> ! {
     system::exit(main(&given))
 }
 
-/// The texts of a list that ends with a null pointer.
+/// Reads the texts of a list that ends with a null pointer.
 ///
 /// # Safety
 ///

@@ -7,7 +7,7 @@ pub(crate) const STDOUT: i32 = 1;
 /// Standard error.
 pub(crate) const STDERR: i32 = 2;
 
-/// What a failed call said, as a positive number.
+/// The error of a failed call, as a positive number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Errno(pub i32);
 
@@ -127,7 +127,7 @@ pub(crate) fn exit(code: u8) -> ! {
     }
 }
 
-/// Fresh memory from the kernel; the address, or `None` when there is none.
+/// Asks the kernel for fresh memory; returns the address, or `None` when there is none.
 pub(crate) fn map(length: usize) -> Option<usize> {
     const READ_AND_WRITE: usize = 3;
     const PRIVATE_AND_ANONYMOUS: usize = 0x22;
@@ -203,7 +203,7 @@ pub(crate) fn lock(file: i32, wait: bool) -> Result<(), Errno> {
     kernel!(FLOCK, file, EXCLUSIVE | if wait { 0 } else { NOT_BLOCKING }).map(drop)
 }
 
-/// A pipe: its end to read and its end to write.
+/// Opens a pipe: its end to read and its end to write.
 pub(crate) fn pipe() -> Result<(i32, i32), Errno> {
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
     let mut ends = [0_i32; 2];
@@ -239,7 +239,7 @@ pub(crate) fn kill(id: i32, signal: i32) {
     let _ = kernel!(KILL, id as isize, signal);
 }
 
-/// A child that has ended, and its status, without waiting.
+/// Takes a child that has ended, with its status, without waiting.
 pub(crate) fn reap() -> Option<(i32, i32)> {
     const NOT_BLOCKING: usize = 1;
     let mut status = 0_i32;
@@ -288,8 +288,8 @@ impl Poll {
         Self { file, wanted: Self::WRITABLE, found: 0 }
     }
 
-    /// Waits for either, both or neither; a file that nothing is wanted of is left out altogether, because its end would
-    /// be reported again and again.
+    /// Waits for either, both or neither; a file that nothing is wanted of is left out altogether, because its end
+    /// would be reported again and again.
     pub(crate) fn when(file: i32, read: bool, write: bool) -> Self {
         let wanted = if read { Self::READABLE } else { 0 } | if write { Self::WRITABLE } else { 0 };
         Self { file: if wanted == 0 { -1 } else { file }, wanted, found: 0 }
@@ -311,7 +311,7 @@ pub(crate) fn poll(files: &mut [Poll], patience: Option<u64>) -> Result<usize, E
     }
 }
 
-/// Sleeps.
+/// Sleeps for so many milliseconds.
 pub(crate) fn sleep(milliseconds: u64) {
     let _ = poll(&mut [], Some(milliseconds));
 }
@@ -324,13 +324,13 @@ pub(crate) fn block_signals(set: u64) -> u64 {
     before
 }
 
-/// A file from which blocked signals are read.
+/// Opens a file from which blocked signals are read.
 pub(crate) fn signal_file(set: u64) -> Result<i32, Errno> {
     const CLOSE_ON_EXEC_NOT_BLOCKING: usize = 0o2_004_000;
     kernel!(SIGNALFD4, -1_isize, &raw const set, size_of::<u64>(), CLOSE_ON_EXEC_NOT_BLOCKING).map(|file| file as i32)
 }
 
-/// A socket for IPv4.
+/// Opens a socket for IPv4.
 pub(crate) fn socket(kind: Socket) -> Result<i32, Errno> {
     const INTERNET: usize = 2;
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
@@ -350,7 +350,7 @@ pub(crate) enum Socket {
     Datagram,
 }
 
-/// `struct sockaddr_in`.
+/// Writes an address as a `struct sockaddr_in`.
 fn socket_address(address: [u8; 4], port: u16) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..2].copy_from_slice(&2_u16.to_ne_bytes());
@@ -393,7 +393,7 @@ fn set_option(socket: i32, level: usize, option: usize) {
     let _ = kernel!(SETSOCKOPT, socket, level, option, &raw const on, size_of::<i32>());
 }
 
-/// What became of a connection that was being made.
+/// Asks how a connection that was being made ended.
 pub(crate) fn connection_error(socket: i32) -> Result<(), Errno> {
     const SOCKET_LEVEL: usize = 1;
     const ERROR: usize = 4;

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::layer::Layer;
 
-/// `sha256:` and the digits.
+/// Computes `sha256:` and the digits.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(bytes)))
@@ -17,7 +17,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// An archive without members.
+    /// Makes an archive without members.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -39,7 +39,7 @@ impl Archive {
         digest
     }
 
-    /// The bytes of a member.
+    /// Returns the bytes of a member.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.members.iter().find(|(each, _)| each == name).map(|(_, bytes)| bytes.as_slice())
@@ -84,7 +84,7 @@ impl Archive {
     }
 }
 
-/// Where an OCI layout keeps a blob.
+/// Returns the path at which an OCI layout keeps a blob.
 pub(super) fn blob_name(digest: &str) -> String {
     format!("blobs/{}", digest.replacen(':', "/", 1))
 }

@@ -20,7 +20,7 @@ impl Default for Image {
 }
 
 impl Image {
-    /// An image without layers, for linux/amd64.
+    /// Makes an image without layers, for linux/amd64.
     #[must_use]
     pub fn new() -> Self {
         let config = json!({
@@ -75,7 +75,7 @@ impl Image {
         self.config.to_string().into_bytes()
     }
 
-    /// What `docker save` wrote until version 24: one folder a layer, plain tars.
+    /// Writes the image as `docker save` did until version 24: one folder a layer, plain tars.
     #[must_use]
     pub fn docker_legacy(&self, tag: &str) -> Archive {
         let mut archive = Archive::new();
@@ -95,7 +95,7 @@ impl Image {
         archive
     }
 
-    /// What `docker save` writes since version 25: an OCI layout that also holds a `manifest.json`.
+    /// Writes the image as `docker save` does since version 25: an OCI layout that also holds a `manifest.json`.
     #[must_use]
     pub fn docker_oci(&self, tag: &str) -> Archive {
         let mut archive = Archive::new();
@@ -156,7 +156,7 @@ pub struct Index {
 }
 
 impl Index {
-    /// An index without members.
+    /// Makes an index without members.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -201,7 +201,7 @@ impl Index {
     }
 }
 
-/// The shape of <https://docs.docker.com/build/metadata/attestations/attestation-storage/>.
+/// Adds an attestation in the shape of <https://docs.docker.com/build/metadata/attestations/attestation-storage/>.
 fn put_attestation(archive: &mut Archive, statement: &Value, subject: &Value) -> Value {
     let text = statement.to_string();
     let config = json!({

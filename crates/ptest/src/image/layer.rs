@@ -20,7 +20,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// All of them.
+    /// All packings.
     pub const ALL: [Self; 6] = [Self::Plain, Self::Gzip, Self::GzipMembers, Self::Zstd, Self::Xz, Self::Bzip2];
 
     /// Packs bytes.
@@ -59,37 +59,37 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// A layer without entries.
+    /// Makes a layer without entries.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A regular file.
+    /// Adds a regular file.
     #[must_use]
     pub fn file(self, path: &str, contents: impl AsRef<[u8]>) -> Self {
         self.entry(path.as_bytes(), b'0', b"", contents.as_ref())
     }
 
-    /// A regular file whose name is any bytes.
+    /// Adds a regular file whose name is any bytes.
     #[must_use]
     pub fn file_named(self, path: &[u8], contents: impl AsRef<[u8]>) -> Self {
         self.entry(path, b'0', b"", contents.as_ref())
     }
 
-    /// A folder.
+    /// Adds a folder.
     #[must_use]
     pub fn directory(self, path: &str) -> Self {
         self.entry(format!("{path}/").as_bytes(), b'5', b"", b"")
     }
 
-    /// A symbolic link.
+    /// Adds a symbolic link.
     #[must_use]
     pub fn symlink(self, path: &str, target: &str) -> Self {
         self.entry(path.as_bytes(), b'2', target.as_bytes(), b"")
     }
 
-    /// A hard link.
+    /// Adds a hard link.
     #[must_use]
     pub fn hard_link(self, path: &str, target: &str) -> Self {
         self.entry(path.as_bytes(), b'1', target.as_bytes(), b"")
@@ -109,14 +109,14 @@ impl Layer {
         self.entry(format!("{folder}/.wh..wh..opq").as_bytes(), b'0', b"", b"")
     }
 
-    /// A file with an extended attribute, in a PAX record as Docker writes it.
+    /// Adds a file with an extended attribute, in a PAX record as Docker writes it.
     #[must_use]
     pub fn file_with_attribute(self, path: &str, attribute: &str, value: &[u8], contents: impl AsRef<[u8]>) -> Self {
         let key = format!("SCHILY.xattr.{attribute}");
         self.pax(b'x', &[(key.as_str(), value)]).file(path, contents)
     }
 
-    /// A PAX header: `x` for the entry that follows, `g` for all that follow.
+    /// Adds a PAX header: `x` for the entry that follows, `g` for all that follow.
     #[must_use]
     pub fn pax(self, kind: u8, records: &[(&str, &[u8])]) -> Self {
         let mut contents = Vec::new();
@@ -134,7 +134,8 @@ impl Layer {
         self.entry(b"PaxHeaders/x", kind, b"", &contents)
     }
 
-    /// Any entry: path, type flag, link target, contents. Names over 100 bytes get a GNU long-name entry before them.
+    /// Adds any entry: path, type flag, link target, contents. Names over 100 bytes get a GNU long-name entry before
+    /// them.
     #[must_use]
     pub fn entry(mut self, path: &[u8], kind: u8, target: &[u8], contents: &[u8]) -> Self {
         for (flag, name) in [(b'L', path), (b'K', target)] {
@@ -147,7 +148,7 @@ impl Layer {
         self.header(path, kind, target, contents.len() as u64).bytes(contents).padding(contents.len())
     }
 
-    /// A header alone, with whatever size it is to claim.
+    /// Adds a header alone, with whatever size it is to claim.
     #[must_use]
     pub fn header(mut self, path: &[u8], kind: u8, target: &[u8], size: u64) -> Self {
         let mut header = [0_u8; 512];
@@ -168,7 +169,7 @@ impl Layer {
         self
     }
 
-    /// Raw bytes where the next header would stand.
+    /// Adds raw bytes where the next header would stand.
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         self.entries.extend_from_slice(bytes);
@@ -180,7 +181,7 @@ impl Layer {
         self
     }
 
-    /// Bytes after the archive's end.
+    /// Adds bytes after the archive's end.
     #[must_use]
     pub fn after_end(mut self, bytes: &[u8]) -> Self {
         self.after_end.extend_from_slice(bytes);
@@ -200,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// The `tar` crate is a reader that somebody else wrote.
+    /// Lists the names with the `tar` crate, a reader that somebody else wrote.
     fn names(tar: &[u8]) -> Vec<String> {
         let mut archive = tar::Archive::new(tar);
         let entries = archive.entries().unwrap();

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use super::{Zip, deflate};
 
-/// Zeros, packed with gzip: about a thousandth of them.
+/// Packs zeros with gzip, to about a thousandth of them.
 ///
 /// # Panics
 ///
@@ -19,7 +19,7 @@ pub fn zeros(megabytes: usize) -> Vec<u8> {
     encoder.finish().expect(super::MEMORY)
 }
 
-/// The shape of 42.zip: zips in zips, so many of them in each, so deep, with something at the bottom.
+/// Makes a file in the shape of 42.zip: zips in zips, so many of them in each, so deep, with something at the bottom.
 #[must_use]
 pub fn forty_two(depth: usize, width: usize, bottom: &[u8]) -> Vec<u8> {
     let mut inner = Zip::new().deflated("bottom", bottom).bytes();
@@ -33,7 +33,7 @@ pub fn forty_two(depth: usize, width: usize, bottom: &[u8]) -> Vec<u8> {
     inner
 }
 
-/// A zip whose directory lists one stretch of packed zeros many times: David Fifield's, in its simplest shape.
+/// Makes a zip whose directory lists one stretch of packed zeros many times: David Fifield's, in its simplest shape.
 #[must_use]
 pub fn overlapping_zip(members: usize, size: usize) -> Vec<u8> {
     let kernel = deflate(&vec![0; size]);
@@ -72,7 +72,7 @@ pub fn overlapping_zip(members: usize, size: usize) -> Vec<u8> {
     [&out, &directory, &b"PK\x05\x06\0\0\0\0"[..], &count, &count, &size, &at, &[0, 0]].concat()
 }
 
-/// gzip in gzip in gzip …: what a file that unpacks to itself looks like to a reader, as far as the levels go.
+/// Makes gzip in gzip in gzip …: a file that unpacks to itself looks so to a reader, as far as the levels go.
 #[must_use]
 pub fn gzip_in_gzip(levels: usize) -> Vec<u8> {
     (0..levels).fold(b"the innermost content".to_vec(), |inner, _| super::gzip(&inner))

@@ -2,14 +2,14 @@
 
 use super::zlib;
 
-/// A loose object.
+/// Makes a loose object.
 #[must_use]
 pub fn git_loose(content: &[u8]) -> Vec<u8> {
     zlib(&[format!("blob {}\0", content.len()).as_bytes(), content].concat())
 }
 
-/// A pack of two blobs, of which the second is given as a difference to the first: what comes before `cut` is copied
-/// from there, the rest is new.
+/// Makes a pack of two blobs, of which the second is given as a difference to the first: the bytes before `cut` are
+/// copied from there, the rest is new.
 #[must_use]
 pub fn git_pack(first: &[u8], second: &[u8], cut: usize) -> Vec<u8> {
     let mut out = b"PACK\0\0\0\x02\0\0\0\x02".to_vec();

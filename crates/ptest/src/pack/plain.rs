@@ -3,7 +3,7 @@
 use super::{gzip, xz};
 use crate::image::Layer;
 
-/// ar, with GNU's table for long names.
+/// Makes an ar, with GNU's table for long names.
 #[must_use]
 pub fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = b"!<arch>\n".to_vec();
@@ -34,7 +34,7 @@ pub fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     out
 }
 
-/// A deb package with one file.
+/// Makes a deb package with one file.
 #[must_use]
 pub fn deb(path: &str, bytes: &[u8]) -> Vec<u8> {
     let control = gzip(&Layer::new().file("./control", "Package: shop\n").tar());
@@ -42,7 +42,7 @@ pub fn deb(path: &str, bytes: &[u8]) -> Vec<u8> {
     ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &control), ("data.tar.xz", &data)])
 }
 
-/// cpio as initial file systems have it.
+/// Makes a cpio as initial file systems have it.
 #[must_use]
 pub fn cpio_newc(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -61,7 +61,7 @@ pub fn cpio_newc(members: &[(&str, &[u8])]) -> Vec<u8> {
     out
 }
 
-/// cpio in the portable form of POSIX.
+/// Makes a cpio in the portable form of POSIX.
 #[must_use]
 pub fn cpio_odc(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -76,7 +76,7 @@ pub fn cpio_odc(members: &[(&str, &[u8])]) -> Vec<u8> {
     out
 }
 
-/// The shape of an rpm: a lead, headers, a packed cpio.
+/// Makes a file in the shape of an rpm: a lead, headers, a packed cpio.
 #[must_use]
 pub fn rpm(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut out = vec![0xed, 0xab, 0xee, 0xdb, 3, 0];
@@ -88,7 +88,7 @@ pub fn rpm(members: &[(&str, &[u8])]) -> Vec<u8> {
     out
 }
 
-/// A program without code: a header, a table of sections, and what was appended.
+/// Makes a program without code: a header, a table of sections, and the appended bytes.
 #[must_use]
 pub fn elf(appended: &[u8]) -> Vec<u8> {
     let mut out = vec![0x7f, b'E', b'L', b'F', 2, 1, 1];

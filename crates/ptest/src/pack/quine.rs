@@ -1,20 +1,21 @@
 //! A gzip file that unpacks to itself, so that whoever opens what lies inside of it never comes to an end.
 //!
-//! It is a program of two instructions, each five bytes long: `literal` gives the bytes behind it, `repeat` gives the last
-//! bytes once more (after Russ Cox, "Zip Files All The Way Down"). Its checksum is part of what it is the checksum of.
+//! It is a program of two instructions, each five bytes long: `literal` gives the bytes behind it, `repeat` gives the
+//! last bytes once more (after Russ Cox, "Zip Files All The Way Down"). Its checksum is part of what it is the checksum
+//! of.
 
 use flate2::Crc;
 
 /// The length of an instruction.
 const UNIT: usize = 5;
 
-/// A stored block of so many bytes, which follow.
+/// Makes a stored block of so many bytes, which follow.
 fn literal(length: usize) -> Vec<u8> {
     let length = u16::try_from(length).unwrap_or_default();
     [&[0][..], &length.to_le_bytes(), &(!length).to_le_bytes()].concat()
 }
 
-/// A block of fixed codes that copies the last 17 to 20 bytes: two lengths, and the distance that is their sum.
+/// Makes a block of fixed codes that copies the last 17 to 20 bytes: two lengths, and the distance that is their sum.
 fn repeat(distance: usize) -> Vec<u8> {
     let (mut bits, mut count) = (0_u64, 0);
     let mut put = |value: usize, length: usize| {
@@ -33,7 +34,7 @@ fn repeat(distance: usize) -> Vec<u8> {
     bits.to_le_bytes()[..UNIT].to_vec()
 }
 
-/// The file with a name of one letter and a claimed checksum.
+/// Makes the file with a name of one letter and a claimed checksum.
 fn claiming(letter: u8, sum: u32) -> Vec<u8> {
     let head = [0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3, letter, 0];
     let (before, zero, one, four) = (literal(head.len() + UNIT), literal(0), literal(UNIT), literal(4 * UNIT));
@@ -93,7 +94,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-/// A gzip file that unpacks to itself.
+/// Makes a gzip file that unpacks to itself.
 ///
 /// # Panics
 ///
@@ -106,7 +107,8 @@ pub fn quine() -> Vec<u8> {
 /// Solves for the checksum: each bit of the claimed one turns the same bits of the true one, whatever the others are.
 fn own(letter: u8) -> Option<Vec<u8>> {
     let none = checksum(&claiming(letter, 0));
-    // One equation for each bit that the true sum must share with the claimed one: coefficients, and what they must come to.
+    // One equation for each bit that the true sum must share with the claimed one: coefficients, and what they must
+    // come to.
     let mut rows: Vec<(u32, bool)> = (0..32).map(|bit| (1 << bit, none >> bit & 1 == 1)).collect();
     for claimed in 0..32 {
         let turned = checksum(&claiming(letter, 1 << claimed)) ^ none;

@@ -6,7 +6,7 @@ use flate2::Compression;
 
 use super::MEMORY;
 
-/// gzip, one member.
+/// Packs with gzip, as one member.
 ///
 /// # Panics
 ///
@@ -17,7 +17,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
 }
 
-/// gzip with an extra field, a name and a comment.
+/// Packs with gzip, with an extra field, a name and a comment.
 ///
 /// # Panics
 ///
@@ -29,7 +29,7 @@ pub fn gzip_with_fields(bytes: &[u8], extra: &[u8], name: &[u8], comment: &[u8])
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
 }
 
-/// A zlib stream.
+/// Packs as a zlib stream.
 ///
 /// # Panics
 ///
@@ -40,7 +40,7 @@ pub fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
 }
 
-/// A bare deflate stream.
+/// Packs as a bare deflate stream.
 ///
 /// # Panics
 ///
@@ -51,7 +51,7 @@ pub fn deflate(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
 }
 
-/// Zstandard, one frame.
+/// Packs with Zstandard, as one frame.
 ///
 /// # Panics
 ///
@@ -61,7 +61,7 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 3).expect(MEMORY)
 }
 
-/// bzip2, one stream.
+/// Packs with bzip2, as one stream.
 ///
 /// # Panics
 ///
@@ -72,7 +72,7 @@ pub fn bzip2(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
 }
 
-/// xz, one stream.
+/// Packs with xz, as one stream.
 ///
 /// # Panics
 ///
@@ -83,7 +83,7 @@ pub fn xz(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
 }
 
-/// lzma alone, with its header.
+/// Packs with lzma alone, with its header.
 ///
 /// # Panics
 ///
@@ -95,7 +95,7 @@ pub fn lzma(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect(MEMORY)
 }
 
-/// lzip, one member.
+/// Packs with lzip, as one member.
 ///
 /// # Panics
 ///

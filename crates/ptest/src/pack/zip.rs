@@ -23,38 +23,38 @@ const STORED: Shape = Shape { method: 0, flags: 0, listed: true };
 const DEFLATED: Shape = Shape { method: 8, flags: 0, listed: true };
 
 impl Zip {
-    /// A zip without members.
+    /// Makes a zip without members.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Bytes before the first member.
+    /// Puts bytes before the first member.
     #[must_use]
     pub fn stub(mut self, bytes: &[u8]) -> Self {
         self.out.extend_from_slice(bytes);
         self
     }
 
-    /// A member as it is.
+    /// Adds a member as it is.
     #[must_use]
     pub fn stored(self, name: &str, bytes: &[u8]) -> Self {
         self.member(name, bytes, bytes, STORED, b"", b"")
     }
 
-    /// A deflated member.
+    /// Adds a deflated member.
     #[must_use]
     pub fn deflated(self, name: &str, bytes: &[u8]) -> Self {
         self.member(name, &super::deflate(bytes), bytes, DEFLATED, b"", b"")
     }
 
-    /// A member packed by another method.
+    /// Adds a member packed by another method.
     #[must_use]
     pub fn packed(self, name: &str, method: u16, packed: &[u8], bytes: &[u8]) -> Self {
         self.member(name, packed, bytes, Shape { method, ..STORED }, b"", b"")
     }
 
-    /// A deflated member with an extra field in both headers and a comment in the directory.
+    /// Adds a deflated member with an extra field in both headers and a comment in the directory.
     #[must_use]
     pub fn with_fields(self, name: &str, bytes: &[u8], extra: &[u8], comment: &[u8]) -> Self {
         let length = u16::try_from(extra.len()).unwrap_or_default().to_le_bytes();
@@ -62,25 +62,25 @@ impl Zip {
         self.member(name, &super::deflate(bytes), bytes, DEFLATED, &field, comment)
     }
 
-    /// A deflated member whose sizes stand behind it.
+    /// Adds a deflated member whose sizes stand behind it.
     #[must_use]
     pub fn streamed(self, name: &str, bytes: &[u8]) -> Self {
         self.member(name, &super::deflate(bytes), bytes, Shape { flags: 8, ..DEFLATED }, b"", b"")
     }
 
-    /// A deflated member that the directory does not list.
+    /// Adds a deflated member that the directory does not list.
     #[must_use]
     pub fn hidden(self, name: &str, bytes: &[u8]) -> Self {
         self.member(name, &super::deflate(bytes), bytes, Shape { listed: false, ..DEFLATED }, b"", b"")
     }
 
-    /// A member that claims to be encrypted.
+    /// Adds a member that claims to be encrypted.
     #[must_use]
     pub fn encrypted(self, name: &str, bytes: &[u8]) -> Self {
         self.member(name, bytes, bytes, Shape { flags: 1, ..STORED }, b"", b"")
     }
 
-    /// The comment at the end.
+    /// Sets the comment at the end.
     #[must_use]
     pub fn comment(mut self, comment: &[u8]) -> Self {
         self.comment = comment.to_vec();

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-/// A folder as a user's own state folder is: nobody else may enter.
+/// Makes a folder as a user's own state folder is: nobody else may enter.
 fn folder() -> tempfile::TempDir {
     tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o700)).tempdir().unwrap()
 }
@@ -372,12 +372,12 @@ fn a_writer_killed_at_any_time_leaves_a_whole_content_k7() {
     assert!(!contents.is_empty(), "some writer got to write");
 }
 
-/// The path that a child works on, in the child.
+/// Returns the path that a child works on, in the child.
 fn work_path() -> Option<PathBuf> {
     std::env::var_os("PVAULT_TEST_PATH").map(PathBuf::from)
 }
 
-/// This test once more, in a process of its own behind a line of shell; `None` in that process.
+/// Runs this test once more, in a process of its own behind a line of shell; `None` in that process.
 fn command(test: &str, before: &str, path: &Path) -> Option<Command> {
     if work_path().is_some() {
         return None;

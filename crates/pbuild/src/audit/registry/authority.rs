@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::error::RegistryError;
 
-/// A TLS configuration for a host. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the machine's authorities.
+/// Makes the TLS configuration for a host. `SSL_CERT_FILE` and `SSL_CERT_DIR` replace the machine's authorities.
 pub(super) fn configuration(host: &str, folders: &[PathBuf]) -> Result<Arc<ClientConfig>, RegistryError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -48,7 +48,7 @@ pub(super) fn configuration(host: &str, folders: &[PathBuf]) -> Result<Arc<Clien
     Ok(Arc::new(configuration))
 }
 
-/// Where docker keeps certificates by host.
+/// Lists the folders where docker keeps certificates by host.
 pub(super) fn folders() -> Vec<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let own = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));

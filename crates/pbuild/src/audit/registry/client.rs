@@ -15,7 +15,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use pbuildkit::Registries;
 use pengine::Environment;
-use pimage::Wanted;
+use pimage::BlobRequest;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,7 +31,7 @@ use super::reference::ImageReference;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Storage behind a registry is one redirection away; more are a circle.
 const MOST_REDIRECTIONS: usize = 5;
-/// A token is short, and so is the text of a refusal.
+/// The longest answer that is read whole: a token, or the text of a refusal.
 const LARGEST_ANSWER: usize = 1 << 20;
 
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -61,7 +61,7 @@ impl Client {
         })
     }
 
-    /// A manifest by tag or digest, and its media type.
+    /// Fetches a manifest by tag or digest, and returns it with its media type.
     pub(super) async fn manifest(
         &self,
         version: &str,
@@ -79,8 +79,8 @@ impl Client {
         Ok((bytes.to_bytes().to_vec(), kind.filter(|kind| kind.contains("manifest") || kind.contains("index"))))
     }
 
-    /// A blob's bytes, as they come.
-    pub(super) async fn blob(&self, wanted: &Wanted) -> Result<Response<Incoming>, RegistryError> {
+    /// Requests a blob, whose bytes are read from the response as they come.
+    pub(super) async fn blob(&self, wanted: &BlobRequest) -> Result<Response<Incoming>, RegistryError> {
         let kind = if wanted.manifest { "manifests" } else { "blobs" };
         self.fetch(&format!("{kind}/{}", wanted.digest)).await
     }
@@ -206,7 +206,7 @@ impl Client {
             let stream = self.connect(uri, &host).await?;
             let lost = |_| RegistryError::Unreachable(io::ErrorKind::ConnectionAborted);
             let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-            // It ends with the connection; its error reaches the reader of the answer.
+            // The task ends with the connection; an error of the connection reaches the reader of the answer.
             tokio::spawn(async move { drop(driver.await) });
             sender.send_request(request).await.map_err(lost)
         };
@@ -256,7 +256,8 @@ fn checked(response: Response<Incoming>, known: bool) -> Result<Response<Incomin
     }
 }
 
-/// Where a redirection leads. Never from TLS to none.
+/// Resolves the target of a redirection against the address that redirects. An address without TLS is refused later, by
+/// the connection.
 fn resolved(from: &Uri, target: &str) -> Result<Uri, RegistryError> {
     let nowhere = || RegistryError::Protocol("a redirection to nowhere");
     let target: Uri = target.parse().map_err(|_| nowhere())?;
@@ -280,7 +281,7 @@ fn secret_header(value: &str) -> Result<HeaderValue, RegistryError> {
     Ok(header)
 }
 
-/// `application/x-www-form-urlencoded`, without copies of the values that nobody wipes.
+/// Encodes pairs as `application/x-www-form-urlencoded`, in a buffer that is wiped and leaves no copies of the values.
 fn encoded(pairs: &[(&str, &str)]) -> Zeroizing<String> {
     let most = pairs.iter().map(|(key, value)| key.len() + 3 * value.len() + 2).sum();
     let mut form = form_urlencoded::Serializer::new(String::with_capacity(most));
@@ -297,7 +298,7 @@ pub(crate) struct Challenge {
 }
 
 impl Challenge {
-    /// All challenges of one header; none where it does not follow the grammar.
+    /// Parses all challenges of one header; a header that does not follow the grammar has none.
     pub(crate) fn parse(header: &str) -> Vec<Self> {
         let parameter =
             |(name, value): (&str, http_auth::ParamValue<'_>)| (name.to_ascii_lowercase(), value.to_unescaped());

@@ -18,7 +18,7 @@ pub(crate) enum RegistryError {
     Credentials(String),
     #[error("the registry denies access")]
     Denied {
-        /// Whether there were credentials.
+        /// Whether docker had credentials for the registry.
         known: bool,
     },
     #[error("the registry has no such image")]

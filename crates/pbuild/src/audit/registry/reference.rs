@@ -50,7 +50,7 @@ impl ImageReference {
         Ok(Self { text: text.to_owned(), host, repository, tag, digest })
     }
 
-    /// Host and port, as docker keeps credentials and certificates by it.
+    /// Host and port: docker keeps credentials and certificates under this name.
     pub(crate) fn host(&self) -> &str {
         &self.host
     }

@@ -1,8 +1,8 @@
 //! The list of the builder's cache records, around those that the builder cannot look at.
 //!
 //! BuildKit measures every record that it lists, and the whole list fails with the first record that it cannot measure:
-//! a layer with a path of more than 4,096 bytes is enough, no matter whose it is. The error names the record, and what a
-//! filter leaves out is not measured.
+//! a layer with a path of more than 4,096 bytes is enough, no matter whose it is. The error names the record, and what
+//! a filter leaves out is not measured.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,7 @@ impl Listing {
                 Err(error) => {
                     let known = left_out.len();
                     left_out.extend(failing(&error).into_iter().map(str::to_owned));
-                    // The same records once more: the filter does not help on this builder.
+                    // The builder names the same records once more: its filter does not help.
                     if left_out.len() == known || known >= MOST_LEFT_OUT {
                         return Err(error);
                     }
@@ -49,13 +49,13 @@ impl Listing {
     }
 }
 
-/// The filters that leave out these records: conditions between commas all hold.
+/// Makes a filter that leaves out these records: conditions between commas all hold.
 fn without(left_out: &BTreeSet<String>) -> Vec<String> {
     let conditions: Vec<String> = left_out.iter().map(|id| format!("id!={id}")).collect();
     if conditions.is_empty() { Vec::new() } else { vec![conditions.join(",")] }
 }
 
-/// The records that an error of the list is about.
+/// Finds the records that an error of the list is about.
 fn failing(error: &BuildkitError) -> Vec<&str> {
     match error {
         BuildkitError::Refused { source } => records_in(&source.message),
@@ -68,8 +68,9 @@ fn failing(error: &BuildkitError) -> Vec<&str> {
     }
 }
 
-/// The ids in BuildKit's words: that of the record, and that of its snapshot, under which the record is listed as long as it
-/// can be written to. They become parts of a filter, so they are letters and digits and nothing else.
+/// Finds the ids of records in BuildKit's words: the id of the record, and the id of its snapshot, under which the
+/// record is listed as long as it can be written to. They become parts of a filter, so they are letters and digits and
+/// nothing else.
 fn records_in(message: &str) -> Vec<&str> {
     let Some((_, rest)) = message.split_once(NOT_MEASURED) else { return Vec::new() };
     let record = rest.split_once(':').map(|(id, _)| id);

@@ -1,8 +1,9 @@
 //! The cache records of a leaking build: which ones to drop, and in which order.
 //!
-//! The engine has no way from a step to its cache record. A record that appeared between two looks at the cache, and whose
-//! description is that of one of the build's own steps, is the build's own, with everything that builds on it. A record in use
-//! stays: another build may be using it, or the engine has not let go of it yet, which it does some time after a build.
+//! The engine has no way from a step to its cache record. A record that appeared between two looks at the cache, and
+//! whose description is that of one of the build's own steps, is the build's own, with everything that builds on it. A
+//! record in use stays: another build may be using it, or the engine has not let go of it yet, which it does some time
+//! after a build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,10 +24,11 @@ impl Marks {
     /// Whether a record may be of this build.
     ///
     /// BuildKit describes the result of a command as `mount / from exec ARGUMENTS` and that of a file operation by its
-    /// name; before 2021 every file operation was a `fileop target`. A file that was sent of a context has no name at all.
+    /// name; before 2021 every file operation was a `fileop target`. A file that was sent of a context has no name at
+    /// all.
     ///
-    /// A here-document and an exec form keep the line end that the command ends in, and so does the description; blanks tell
-    /// no commands apart.
+    /// A here-document and an exec form keep the line end that the command ends in, and so does the description; blanks
+    /// tell no commands apart.
     fn fit(&self, record: &CacheRecord) -> bool {
         let description = words(&record.description);
         let of_command = |command: &String| {
@@ -40,24 +42,24 @@ impl Marks {
     }
 }
 
-/// A command without its line ends, and with one blank for each gap.
+/// Joins the words of a command with single blanks, without its line ends.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The ids of the records that have appeared since and fit the marks.
+/// Lists the ids of the records that have appeared since and fit the marks.
 pub(crate) fn made(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> BTreeSet<String> {
     let made = after.iter().filter(|record| !before.contains(&record.id) && marks.fit(record));
     made.map(|record| record.id.clone()).collect()
 }
 
-/// The number of records that have appeared since and fit the marks. Those that stay after the removal are in use: by the
-/// engine, which has not let go of them yet, or by another build.
+/// Counts the records that have appeared since and fit the marks. The records that stay after the removal are in use:
+/// by the engine, which has not let go of them yet, or by another build.
 pub(crate) fn remaining(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> usize {
     made(before, after, marks).len()
 }
 
-/// The records to drop, every record after all that build on it, as the engine demands.
+/// Lists the records to drop: every record comes after all records that build on it, as the engine demands.
 ///
 /// A record is kept when something that stays builds on it.
 pub(crate) fn removal_order(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> Vec<String> {

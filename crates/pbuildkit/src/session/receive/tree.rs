@@ -34,7 +34,7 @@ impl From<io::Error> for End {
     }
 }
 
-/// What is a path's kind, once it is made.
+/// The kind of a path that was made.
 enum Made {
     Folder,
     File,
@@ -132,7 +132,7 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Where an entry goes; an error where that would be elsewhere.
+    /// Returns the path at which an entry is made; an error where that would be outside of the folder.
     fn place(&self, path: &[u8]) -> io::Result<PathBuf> {
         let plain = |name: &[u8]| !name.is_empty() && name != b"." && name != b".." && !name.contains(&0);
         if !path.split(|byte| *byte == b'/').all(plain) || self.made.contains_key(path) {
@@ -145,7 +145,7 @@ impl Tree<'_> {
         Ok(self.root.join(OsStr::from_bytes(path)))
     }
 
-    /// A piece of a file; an empty one is its end.
+    /// Writes a piece of a file; an empty piece is the file's end.
     fn write(&mut self, id: u32, data: &[u8]) -> Result<(), End> {
         if !data.is_empty() {
             let (file, ..) = self.open.get_mut(&id).ok_or_else(not_understood)?;
@@ -174,7 +174,7 @@ fn node(path: &Path, kind: u32, stat: &Stat) -> io::Result<()> {
     Ok(mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, device)?)
 }
 
-/// Gives what is made its attributes, mode and time, in the order in which one undoes no other.
+/// Sets attributes, mode and time of a path that was made, in an order in which none of them undoes another.
 fn finish(path: &Path, stat: &Stat) -> io::Result<()> {
     let special = [(mode::SET_USER, 0o4000), (mode::SET_GROUP, 0o2000), (mode::STICKY, 0o1000)];
     let special: u32 = special.iter().filter(|(bit, _)| stat.mode & bit != 0).map(|(_, mode)| mode).sum();

@@ -132,7 +132,7 @@ fn a_search_runs_trusted_commands_and_a_list_runs_none() {
         assert_found(&scene.resolve(Purpose::Search).unwrap(), &[("KEY", VALUE)]);
         assert!(was_here.exists());
     }
-    // What a build would stop for stops a search; of the rest it is told.
+    // A fault that would stop a build stops a search too; a search reports the others and goes on.
     for (words, said) in [
         (r#"["false"]"#, "secret `KEY`: false ended with exit status: 1"),
         (r#"["true"]"#, "secret `KEY` is empty"),

@@ -51,6 +51,6 @@ fn a_file_with_one_line_and_its_end_is_warned_about() {
         warnings.contains("ends in a line end")
     };
     assert!(warned(&format!("{VALUE}\n"), "KEY") && warned(&format!("{VALUE}\r\n"), "KEY"));
-    // What is delivered as a file, or has lines of its own, is meant to end so.
+    // A value that is delivered as a file, or has lines of its own, is meant to end in a line end.
     assert!(!warned(VALUE, "KEY") && !warned(&format!("{VALUE}\n"), "FILE") && !warned("a = 1\nb = 2\n", "KEY"));
 }

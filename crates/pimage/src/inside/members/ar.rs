@@ -1,4 +1,4 @@
-//! ar, as deb packages and static libraries have it.
+//! Reads ar, the archive of deb packages and static libraries.
 
 use std::io::{self, Read as _};
 
@@ -56,7 +56,7 @@ impl Look<'_> {
     }
 }
 
-/// The name that a field gives, or points to in the table: `/123`.
+/// Returns the name that a field gives, or points to in the table: `/123`.
 fn long_name<'n>(field: &'n [u8], names: &'n [u8]) -> &'n [u8] {
     let at = field.strip_prefix(b"/").and_then(|digits| number(digits, 10)).and_then(|at| usize::try_from(at).ok());
     let name = match at.and_then(|at| names.get(at..)) {

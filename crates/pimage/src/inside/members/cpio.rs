@@ -10,14 +10,14 @@ use crate::span::Span;
 use crate::visit::EntryKind;
 use crate::window::Ahead as _;
 
-/// What a header says.
+/// The fields of a header.
 struct Entry {
     mode: u64,
     name: u64,
     size: u64,
     /// The length of the header without the name.
     length: u64,
-    /// What name and content are padded to.
+    /// The length to a multiple of which name and content are padded.
     align: u64,
 }
 

@@ -23,7 +23,7 @@ const LOCAL: [u8; 4] = *b"PK\x03\x04";
 const CENTRAL: [u8; 4] = *b"PK\x01\x02";
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_64: [u8; 4] = *b"PK\x06\x06";
-/// The beginning of all of them.
+/// The beginning of all signatures.
 const ANY: [u8; 2] = *b"PK";
 
 const ENCRYPTED: u16 = 1;
@@ -112,7 +112,7 @@ impl Look<'_> {
                 CENTRAL => {
                     zip.directory_at.get_or_insert(at);
                     zip.listed.extend(listed_offset(span.peek(46 + 3 * 0xffff)?));
-                    // What directory and comments hold is the archive's own.
+                    // The directory and the comments belong to the archive itself.
                     if zip.listed.len() == 1 {
                         self.resume(at);
                     }
@@ -220,7 +220,7 @@ impl Look<'_> {
 
     /// Tells whether the directory lists what was not met.
     fn compare(&mut self, zip: &Zip, begin: u64) {
-        // What stands before a zip counts for some writers and not for others.
+        // Some writers count the bytes before a zip in its offsets, and others do not.
         let shift = match (zip.directory_at, zip.directory_claimed) {
             (Some(at), Some(claimed)) if claimed != u64::from(u32::MAX) => at.saturating_sub(claimed),
             _ => begin,
@@ -235,7 +235,7 @@ impl Look<'_> {
     }
 }
 
-/// How a method that is not opened is told.
+/// Names a method that is not opened, for reports.
 fn unopened(method: u16) -> &'static str {
     match method {
         9 => "zip with deflate64",
@@ -259,7 +259,7 @@ fn lies(span: &mut Span<'_>, size: u64) -> io::Result<bool> {
     Ok(there.get(size..size + 2).is_none_or(|next| next != ANY))
 }
 
-/// Where a line of the directory says that its member is.
+/// Reads from a line of the directory where its member is.
 fn listed_offset(line: &[u8]) -> Option<u64> {
     let offset = u32::from_le_bytes(*line.get(42..)?.first_chunk()?);
     if offset != u32::MAX {
@@ -304,7 +304,7 @@ fn seek_signature(span: &mut Span<'_>) -> io::Result<bool> {
                 Some(_) => from = at + 2,
             }
         };
-        // What may be a signature's beginning is looked at again with more behind it.
+        // The beginning of a signature is looked at again with more bytes behind it.
         let step = found.unwrap_or_else(|| there.len().saturating_sub(29));
         let (done, stuck) = (found.is_some(), step == 0 && found.is_none());
         if stuck {

@@ -7,8 +7,8 @@ use super::super::terminal::Terminal;
 use crate::spelling::{self, Place, Reach, Rest};
 use crate::{Form, Layout, Searchability, form};
 
-/// The bytes of a reading with their offsets, and behind which of them a wrapped line's end was left out: how many bytes
-/// came before it, and the offset behind it.
+/// The bytes of a reading with their offsets, and behind which of them a wrapped line's end was left out: how many
+/// bytes came before it, and the offset behind it.
 #[derive(Default)]
 struct Reading {
     bytes: Vec<(u8, usize)>,
@@ -55,7 +55,7 @@ pub(super) fn redact(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Where values stand of which a character is escaped, and which.
+/// Finds the values of which a character is escaped: where they stand, and which they are.
 fn spelled(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<(usize, usize, Vec<u8>)> {
     let full = secrets.iter().filter(|(_, value)| Searchability::of_bytes(value) == Searchability::Full);
     let shapes = full.flat_map(|(_, value)| form::shapes(value));

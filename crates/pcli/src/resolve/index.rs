@@ -7,13 +7,13 @@ use psecret::{Secret, SecretName};
 
 /// Secrets in the order in which they were found, each name once.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct SecretIndex {
     secrets: Vec<Secret>,
     /// Where each name stands.
     places: HashMap<String, usize>,
 }
 
-impl Found {
+impl SecretIndex {
     pub(super) fn has(&self, name: &SecretName) -> bool {
         self.places.contains_key(name.as_str())
     }
@@ -43,13 +43,13 @@ impl Found {
         Some(removed)
     }
 
-    /// All of them.
+    /// All secrets that have a value.
     pub(super) fn into_vec(self) -> Vec<Secret> {
         self.secrets
     }
 }
 
-impl Deref for Found {
+impl Deref for SecretIndex {
     type Target = [Secret];
 
     fn deref(&self) -> &[Secret] {
@@ -71,11 +71,11 @@ mod tests {
 
     #[test]
     fn each_name_stands_once_whatever_is_put_and_removed() {
-        let mut found = Found::default();
+        let mut found = SecretIndex::default();
         for (name, length) in [("A", 1), ("B", 2), ("C", 3), ("A", 4)] {
             found.put(secret(name, length));
         }
-        let shown = |found: &Found| -> Vec<_> {
+        let shown = |found: &SecretIndex| -> Vec<_> {
             found.iter().map(|secret| (secret.name().to_string(), secret.value().len())).collect()
         };
         assert_eq!(shown(&found), [("A".to_owned(), 4), ("B".to_owned(), 2), ("C".to_owned(), 3)]);
