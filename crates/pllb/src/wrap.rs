@@ -93,12 +93,7 @@ pub fn wrap(injected: Injected, wrapper: &Wrapper) -> Result<Injected, InjectErr
 }
 
 /// Adds the image to the inputs, its program to the mounts, and the words to the command.
-fn add(
-    operation: &[u8],
-    input: &pb::Input,
-    wrapper: &Wrapper,
-    held: &[MountedSecret],
-) -> Result<Vec<u8>, WireError> {
+fn add(operation: &[u8], input: &pb::Input, wrapper: &Wrapper, held: &[MountedSecret]) -> Result<Vec<u8>, WireError> {
     let inputs = wire::fields(operation).filter(|field| field.as_ref().is_ok_and(|field| field.number == OP_INPUTS));
     let mount = pb::Mount {
         input: i64::try_from(inputs.count()).unwrap_or(i64::MAX),
@@ -174,7 +169,8 @@ mod tests {
             let mounts = [root].into_iter().chain(mounts.into_iter().map(secret)).collect();
             let exec = pb::ExecOp { meta: Some(meta), mounts, network: 2, security: 1, ..Default::default() };
             let input = pb::Input { digest: graph::digest(&def[number]), index: 0 };
-            let platform = Some(pb::Platform { os: "linux".into(), architecture: "amd64".into(), ..Default::default() });
+            let platform =
+                Some(pb::Platform { os: "linux".into(), architecture: "amd64".into(), ..Default::default() });
             let op = pb::Op { inputs: vec![input], op: Some(pb::op::Op::Exec(exec)), platform, ..Default::default() };
             def.push(op.encode_to_vec());
             let digest = graph::digest(&def[number + 1]);

@@ -122,7 +122,8 @@ fn wrapped(words: Vec<OsString>, started: impl FnOnce(Running)) -> Result<i32, M
         // `kill 0` means the step, as it does without a wrapper.
         .process_group(0)
         .spawn();
-    let child = spawned.map_err(|source| MaskError::Run { command: redactor.redact(&command.to_string_lossy()), source })?;
+    let child =
+        spawned.map_err(|source| MaskError::Run { command: redactor.redact(&command.to_string_lossy()), source })?;
     let child = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(MaskError::Words)?;
     let pump = Pump::new(&redactor, out, error, ended);
     let masking = thread::spawn(move || pump.run(&mut io::stdout(), &mut io::stderr()));

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgateway::Capabilities;
-use pllb::{ChainError, ChainStep, Definition, InjectError, Mode, Plan, SourceLines, SourceMap, Step, StepPattern, Wrapper};
+use pllb::{
+    ChainError, ChainStep, Definition, InjectError, Mode, Plan, SourceLines, SourceMap, Step, StepPattern, Wrapper,
+};
 use pscan::{Finding, Report};
 use psecret::Redactor;
 

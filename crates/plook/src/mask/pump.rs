@@ -127,7 +127,8 @@ mod tests {
     /// A pump for the test's value, and the three ends that a step and its wrapper hold.
     fn pump() -> (Pump, [PipeWriter; 3]) {
         let name = SecretName::parse("TOKEN").unwrap();
-        let redactor = RedactorBuilder::new().secret(&name, &UserSecret::new(VALUE.as_bytes().to_vec())).build().unwrap();
+        let redactor =
+            RedactorBuilder::new().secret(&name, &UserSecret::new(VALUE.as_bytes().to_vec())).build().unwrap();
         let [(out, out_end), (error, error_end), (ended, end)] = [(); 3].map(|()| io::pipe().unwrap());
         (Pump::new(&redactor, out, error, ended), [out_end, error_end, end])
     }
