@@ -22,7 +22,7 @@ pub struct Held {
 pub enum Holder {
     /// In a variable.
     Variable(String),
-    /// In a file, by its absolute path.
+    /// In a file, by its path: absolute, or from the step's own folder on.
     File(String),
 }
 
@@ -58,13 +58,14 @@ impl Held {
     }
 }
 
-/// The word for these secrets. It has no blank, no quote and no comma of a name's own.
+/// The word for these secrets. It has no blank, no quote and no comma of a name's own; a file is told by the slash in its path.
 #[must_use]
 pub fn word(held: &[Held]) -> String {
     let parts = held.iter().map(|one| {
         let holder = match &one.holder {
-            Holder::Variable(name) => escaped(name),
-            Holder::File(path) => format!("/{}", escaped(path.trim_start_matches('/'))),
+            Holder::Variable(name) => escaped(name).replace('/', "%2F"),
+            Holder::File(path) if path.contains('/') => escaped(path),
+            Holder::File(path) => format!("./{}", escaped(path)),
         };
         format!("{}:{holder}", escaped(one.name.as_str()))
     });
@@ -78,8 +79,10 @@ pub fn parse(word: &str) -> Option<Vec<Held>> {
         .map(|part| {
             let (name, holder) = part.split_once(':')?;
             let name = SecretName::parse(&plain(name)?).ok()?;
-            let holder = plain(holder)?;
-            let holder = if holder.starts_with('/') { Holder::File(holder) } else { Holder::Variable(holder) };
+            let holder = match holder.contains('/') {
+                true => Holder::File(plain(holder)?),
+                false => Holder::Variable(plain(holder)?),
+            };
             Some(Held { name, holder })
         })
         .collect()
@@ -126,7 +129,7 @@ mod tests {
             held("npm", Holder::File("/root/.npmrc".to_owned())),
             held("a,b%", Holder::File("relative path".to_owned())),
         ];
-        assert_eq!(word(&all), "NPM_TOKEN:NPM_TOKEN,npm:/root/.npmrc,a%2Cb%25:/relative%20path");
+        assert_eq!(word(&all), "NPM_TOKEN:NPM_TOKEN,npm:/root/.npmrc,a%2Cb%25:./relative%20path");
     }
 
     #[test]
@@ -152,8 +155,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_secret_survives_its_word(name in "[^=\\s\\p{Cc}]{1,20}", text in "[^/\\x00].{0,20}", is_file: bool) {
-            let holder = if is_file { Holder::File(format!("/{text}")) } else { Holder::Variable(text) };
+        fn every_secret_survives_its_word(name in "[^=\\s\\p{Cc}]{1,20}", text in ".{1,20}", is_file: bool) {
+            let holder = if is_file { Holder::File(format!("a/{text}")) } else { Holder::Variable(text) };
             let all = [held(&name, holder.clone()), held("B", holder)];
             let word = word(&all);
             prop_assert!(!word.contains([' ', '"', '\\', '\n', '\'']));
