@@ -184,7 +184,11 @@ fn a_step_that_fails_has_its_code_its_line_and_its_own_command(engine: &Engine) 
         }
     }
     docker.dockerfile("TOKEN mask", "FROM busybox\nRUN echo MARK\nRUN [\"nothing-of-this-name\"]\n");
-    let _ = docker.build(&[]).fails().says("pbuild: failed to run \"nothing-of-this-name\"").says("exit code: 127");
+    let said = docker.build(&[]).fails().says("exit code: 127");
+    // What hands the secrets to a step of the old engine is a shell, which says it first.
+    if engine.flavour() != Flavour::Old {
+        let _ = said.says("pbuild: failed to run \"nothing-of-this-name\"");
+    }
 }
 
 fn orphans_are_reaped_and_left_behind_with_the_step(engine: &Engine) {
@@ -252,7 +256,8 @@ fn content(docker: &Docker<'_>) -> BTreeMap<String, String> {
 
 fn the_image_is_the_one_without_the_word(engine: &Engine) {
     let docker = Docker::new(engine);
-    let text = "FROM busybox\nWORKDIR /srv\nRUN echo ${#TOKEN} > length\nRUN [\"touch\", \"exec\"]\n\
+    // The test's base has no /dev, and what a first step leaves there depends on what is mounted below it.
+    let text = "FROM busybox\nWORKDIR /dev\nWORKDIR /srv\nRUN echo ${#TOKEN} > length\nRUN [\"touch\", \"exec\"]\n\
                 RUN --mount=type=secret,id=file wc -c < /run/secrets/file > bytes\nUSER 1000\nRUN id > /tmp/who\nCMD [\"sh\"]\n";
     let mut told = Vec::new();
     for words in ["TOKEN", "TOKEN mask"] {
