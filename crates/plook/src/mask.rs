@@ -5,7 +5,7 @@
 //! given ([`held`]): their values are read here, in the step, from where the step has them. Nothing else is known to
 //! the wrapper, because a step may find a way to read its memory.
 //!
-//! Output passes through two pipes and a redactor each ([`pump`]) and never beside them: where masking ends, for whatever
+//! Output passes through two pipes and a redactor each, and never beside them: where masking ends, for whatever
 //! reason, the pipes close, and nothing comes out any more. The wrapper makes itself undumpable, so that the step cannot
 //! reach the descriptors behind it through `/proc` either, unless it has the right to trace everything.
 
