@@ -16,7 +16,7 @@ use crate::seeking::SeekingByName;
 use crate::stages::{self, Stage};
 use crate::syntax::SyntaxLine;
 use crate::verdict::{self, Place};
-use crate::{context, refused, requests};
+use crate::{context, masking, refused, requests};
 
 /// The frontend of Dockerfiles that is part of every BuildKit. It follows a `# syntax=` line by itself.
 const DOCKERFILE: &str = "dockerfile.v0";
@@ -102,6 +102,9 @@ impl Build<'_> {
             .iter()
             .filter_map(|one| Some((one.request.name.to_string(), format!("app.toml:{}", one.request.declared?))));
         let mut graph = Graph::new(plan, known, Redactor::none()).declared_at(places.collect());
+        if self.line.mask {
+            graph = graph.wrapped(masking::wrapper(self.scanner.image.clone(), self.secrets));
+        }
         if self.options.has_target() {
             graph = graph.of_a_part();
         }

@@ -7,7 +7,8 @@
 //! secret would be in the image, the build ends with an error that names the line.
 //!
 //! This process never has a value. The engine mounts secrets into containers of the same image, where the same program
-//! is the scanner ([`plook::program`]); facts, keyed digests and masked findings come out.
+//! is the scanner ([`plook::program`]); facts, keyed digests and masked findings come out. Where the line says so, the
+//! same program is mounted into the steps too, and masks what they print ([`masking`]).
 //!
 //! ```
 //! use pfrontend::syntax::SyntaxLine;
@@ -21,6 +22,7 @@
 
 pub mod build;
 mod context;
+pub mod masking;
 pub mod options;
 pub mod requests;
 mod scanner;

@@ -1,15 +1,22 @@
-//! The program of the frontend image. Without a word it is the frontend of a build; with one, the scanner.
+//! The program of the frontend image. Without a word it is the frontend of a build; with one, the scanner, or the wrapper of a
+//! step.
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 
 use pfrontend::build::build;
+use pfrontend::masking::{self, Signals};
 use pfrontend::options::Options;
 use pgateway::{Bridge, Status, channel, started};
 
 fn main() {
-    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let code = if words.is_empty() { frontend() } else { scanner(words) };
-    // The rest of the runtime waits for standard input, which BuildKit closes only after this process has ended.
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let code = match words.first() {
+        None => frontend(),
+        Some(word) if word == plook::mask::WORD => wrapper(words.split_off(1)),
+        Some(_) => scanner(words.iter().map(|word| word.to_string_lossy().into_owned()).collect()),
+    };
+    // What is left of the runtime waits for standard input, which BuildKit closes only after this process has ended.
     std::process::exit(code);
 }
 
@@ -28,7 +35,7 @@ async fn answer() -> Result<(), Status> {
     let mut bridge = Bridge::of_frontend(channel::open(stdio, None).await?);
     match build(&bridge, &options).await {
         Ok(solved) => bridge.finish(solved).await,
-        Err(status) => bridge.fail(&status).await,
+        Err(status) => bridge.fail(&masking::given_back(&status)).await,
     }
 }
 
@@ -39,6 +46,17 @@ fn scanner(words: Vec<String>) -> i32 {
             // The scanner's own words; they hold nothing of what it read.
             let _ = writeln!(io::stderr(), "{error}");
             1
+        }
+    }
+}
+
+/// Runs the command of a step, whose output it masks. The step's signals are this process's, because it is the step's first.
+fn wrapper(words: Vec<OsString>) -> i32 {
+    match Signals::caught() {
+        Ok(signals) => plook::mask::run(words, |running| signals.pass_on(running)),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "pbuild: the wrapper of this step cannot be set up: {error}");
+            125
         }
     }
 }

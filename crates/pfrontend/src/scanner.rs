@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pgateway::{Bridge, Mount, Reference, SecretMount, Status, started};
+use pllb::Definition;
 use plook::program::Work;
 use plook::wire::{self, Probe, ProbeAnswer};
 use plook::{KEY, SECRETS};
@@ -21,6 +22,8 @@ pub(crate) struct Scanner<'a> {
     bridge: &'a Bridge,
     /// The program, in the image that it came in.
     pub(crate) program: pproof::Scanner,
+    /// How that image is made.
+    pub(crate) image: Definition,
 }
 
 impl<'a> Scanner<'a> {
@@ -31,20 +34,21 @@ impl<'a> Scanner<'a> {
     pub(crate) async fn new(bridge: &'a Bridge, options: &Options) -> Result<Self, Status> {
         let mut asked = bridge.clone();
         if let Some(definition) = started::own_image(Path::new(started::OWN_IMAGE)) {
-            let image = asked.solve_definition(definition, &[]).await?;
-            return Ok(Self::of_image(bridge, image));
+            let image = asked.solve_definition(definition.clone(), &[]).await?;
+            return Ok(Self::of_image(bridge, image, definition));
         }
         let name = options.image().ok_or_else(|| refused("this builder does not say which image the frontend is"))?;
         let program = std::fs::read("/proc/self/exe").map_err(|_| refused("the frontend cannot read itself"))?;
-        let image = asked.solve_definition(pllb::image(name), &[]).await?;
+        let definition = pllb::image(name);
+        let image = asked.solve_definition(definition.clone(), &[]).await?;
         match asked.file_is(&image, PROGRAM, &program).await? {
-            true => Ok(Self::of_image(bridge, image)),
+            true => Ok(Self::of_image(bridge, image, definition)),
             false => Err(refused("the frontend's image is another one by now; run the build again")),
         }
     }
 
-    fn of_image(bridge: &'a Bridge, image: Reference) -> Self {
-        Self { bridge, program: pproof::Scanner::of_image(image, PROGRAM) }
+    fn of_image(bridge: &'a Bridge, reference: Reference, image: Definition) -> Self {
+        Self { bridge, program: pproof::Scanner::of_image(reference, PROGRAM), image }
     }
 
     /// Asks which secrets the client brought.

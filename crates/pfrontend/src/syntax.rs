@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use psecret::SecretName;
 
 /// Every option, as it is written, and as a mistyped one is corrected to.
-const OPTIONS: [&str; 5] = ["app.toml", "no-rebuild", "parts=off", "require", "stages=all"];
+const OPTIONS: [&str; 6] = ["app.toml", "mask", "no-rebuild", "parts=off", "require", "stages=all"];
 
 /// The meaning of the words of a syntax line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct SyntaxLine {
     pub manifest: bool,
     /// Whether a secret that is named and was not brought is an error.
     pub require: bool,
+    /// Whether what steps with secrets print is masked.
+    pub mask: bool,
     /// Whether steps keep their cached results when a value changes.
     pub no_rebuild: bool,
     /// Whether a leak in a stage that is no part of the image is an error too.
@@ -77,6 +79,7 @@ impl SyntaxLine {
         while let Some(word) = words.next() {
             match word {
                 "app.toml" => parsed.manifest = true,
+                "mask" => parsed.mask = true,
                 "require" => parsed.require = true,
                 "no-rebuild" => parsed.no_rebuild = true,
                 "stages=all" => parsed.all_stages = true,
@@ -153,9 +156,9 @@ mod tests {
         assert_eq!(SyntaxLine::parse("").unwrap(), SyntaxLine::default());
         assert_eq!(names("NPM_TOKEN,APP_KEY"), ["NPM_TOKEN", "APP_KEY"]);
         assert_eq!(names("\tNPM_TOKEN,, npm-token,NPM_TOKEN  "), ["NPM_TOKEN", "npm-token"]);
-        let all = parsed("require A,team/b stages=all no-rebuild parts=off:A parts=off:C,D app.toml").unwrap();
+        let all = parsed("require A,team/b stages=all mask no-rebuild parts=off:A parts=off:C,D app.toml").unwrap();
         assert_eq!(all.names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["A", "team/b"]);
-        assert!(all.require && all.all_stages && all.no_rebuild && all.manifest);
+        assert!(all.require && all.mask && all.all_stages && all.no_rebuild && all.manifest);
         assert!(all.undivided.iter().eq(["A", "C", "D"]));
     }
 
@@ -164,6 +167,7 @@ mod tests {
         for (word, nearest) in [
             ("requre", "require"),
             ("no-rebuilds", "no-rebuild"),
+            ("masked", "mask"),
             ("app.tml", "app.toml"),
             ("stage=all", "stages"),
             ("stages=some", "stages=all"),

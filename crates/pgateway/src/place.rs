@@ -28,3 +28,34 @@ pub fn error_at(message: &str, lines: &SourceLines, file: &[u8]) -> tonic::Statu
     let status = rpc::Status { code: code.into(), message: message.to_owned(), details: vec![source] };
     tonic::Status::with_details(code, message, status.encode_to_vec().into())
 }
+
+/// The same error with another message: also in the details, which is where BuildKit reads it.
+#[must_use]
+pub fn reworded(status: &tonic::Status, words: &dyn Fn(&str) -> String) -> tonic::Status {
+    let message = words(status.message());
+    if message == status.message() && status.details().is_empty() {
+        return status.clone();
+    }
+    let details = match rpc::Status::decode(status.details()) {
+        Ok(told) if told.code != 0 => rpc::Status { message: words(&told.message), ..told }.encode_to_vec(),
+        Ok(_) | Err(_) => status.details().to_vec(),
+    };
+    tonic::Status::with_details(status.code(), message, details.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_in_other_words_keeps_its_place() {
+        let lines = SourceLines { file: "Dockerfile".to_owned(), first: 3, last: 4, text: Vec::new() };
+        let error = error_at("old words", &lines, b"FROM a\n");
+        let told = |status: &tonic::Status| rpc::Status::decode(status.details()).expect("details");
+        let new = reworded(&error, &|text| text.replace("old", "new"));
+        assert_eq!((new.message(), told(&new).message.as_str()), ("new words", "new words"));
+        assert_eq!((new.code(), &told(&new).details), (error.code(), &told(&error).details));
+        let plain = reworded(&tonic::Status::unknown("old"), &|text| text.replace("old", "new"));
+        assert_eq!((plain.message(), plain.details()), ("new", &b""[..]));
+    }
+}

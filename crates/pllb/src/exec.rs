@@ -10,10 +10,10 @@ use crate::wire::{self, Edit, WireError};
 pub(crate) const OP_KINDS: std::ops::RangeInclusive<u32> = 2..=7;
 /// Field of an Op that holds the exec operation.
 pub(crate) const OP_EXEC: u32 = 2;
-const EXEC_META: u32 = 1;
-const EXEC_MOUNTS: u32 = 2;
+pub(crate) const EXEC_META: u32 = 1;
+pub(crate) const EXEC_MOUNTS: u32 = 2;
 const EXEC_SECRET_ENVIRONMENT: u32 = 5;
-const META_ARGUMENTS: u32 = 1;
+pub(crate) const META_ARGUMENTS: u32 = 1;
 const META_ENVIRONMENT: u32 = 2;
 
 /// The directory of the mounts that the prelude reads from.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::wire::{self, Edit, WireError};
 
 /// Field of an Op that holds one input.
-const OP_INPUTS: u32 = 1;
+pub(crate) const OP_INPUTS: u32 = 1;
 /// Field of an Input that holds the digest.
 const INPUT_DIGEST: u32 = 1;
 

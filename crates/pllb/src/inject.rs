@@ -162,6 +162,9 @@ pub enum InjectError {
         /// The lines of the Dockerfile that made the step, if known.
         source_lines: Option<Box<SourceLines>>,
     },
+    /// The program that is to run the steps' commands is in no image, or something else is mounted where it belongs.
+    #[error("the program that masks a step's output cannot be mounted into it")]
+    Wrapper,
     /// A secret's name cannot be a file's name.
     #[error("secret `{name}` cannot be a file: its name ends in no file name")]
     FileName {
@@ -238,7 +241,7 @@ fn step_names(definition: &pb::Definition) -> BTreeMap<String, String> {
 ///
 /// The kinds of operation exclude each other. Bytes that hold two would be one thing to this reader and another to the
 /// engine, so they are refused.
-fn exec_of(operation: &[u8]) -> Result<Option<&[u8]>, WireError> {
+pub(crate) fn exec_of(operation: &[u8]) -> Result<Option<&[u8]>, WireError> {
     let Some(exec) = wire::single(operation, exec::OP_EXEC)? else { return Ok(None) };
     for field in wire::fields(operation) {
         let number = field?.number;
@@ -251,7 +254,7 @@ fn exec_of(operation: &[u8]) -> Result<Option<&[u8]>, WireError> {
     Ok(Some(exec))
 }
 
-fn mounted(exec: &pb::ExecOp) -> Vec<MountedSecret> {
+pub(crate) fn mounted(exec: &pb::ExecOp) -> Vec<MountedSecret> {
     let variables = exec.secretenv.iter().map(|entry| MountedSecret {
         id: entry.id.clone(),
         optional: entry.optional,

@@ -6,7 +6,7 @@
 //! that changed anew. [`wire`] edits the bytes in
 //! place, so that fields which our types do not know survive, and so that BuildKit, which encodes each operation again,
 //! arrives at the same digests. [`SourceMap`] finds the line of the Dockerfile that a step came from. [`chain`] says
-//! which step made which layer from which state, and [`secret_ids`] says which secrets the graph may ask for. Bytes
+//! which step made which layer from which state, [`wrap`] lets a program run the commands of steps, and [`secret_ids`] says which secrets the graph may ask for. Bytes
 //! leave as a definition again: the changed graph, one of its states ([`state`]), or a file that we bring along
 //! ([`single_file`]).
 //!
@@ -48,6 +48,7 @@ mod sources;
 mod stages;
 mod state;
 pub mod wire;
+mod wrap;
 
 pub use asked::secret_ids;
 pub use bollard_buildkit_proto::pb::Definition;
@@ -61,3 +62,4 @@ pub use source::{SourceLines, SourceMap};
 pub use sources::{image, local_file};
 pub use stages::stages;
 pub use state::{single_file, state};
+pub use wrap::{WRAPPER, Wrapper, wrap};

@@ -12,6 +12,8 @@
 //! to build lies in a folder of its own ([`kept`]); it can be lost or forged, so that it may make work and never a
 //! verdict.
 //!
+//! The same program is mounted into steps whose output is to be masked, and runs their commands ([`mask`]).
+//!
 //! The program decides nothing: whether what it was shown is the image that the build made, its caller proves from the
 //! lists of layers that it sends along. It opens regular files and folders and nothing else, follows no link, and needs
 //! no stack for the depth of a tree.
@@ -27,6 +29,7 @@ pub mod change;
 mod cursor;
 pub mod kept;
 pub mod layer;
+pub mod mask;
 pub mod mounts;
 pub mod probe;
 pub mod program;

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pgateway::Capabilities;
-use pllb::{ChainError, ChainStep, Definition, InjectError, Mode, Plan, SourceLines, SourceMap, Step, StepPattern};
+use pllb::{
+    ChainError, ChainStep, Definition, InjectError, Mode, Plan, SourceLines, SourceMap, Step, StepPattern, Wrapper,
+};
 use pscan::{Finding, Report};
 use psecret::Redactor;
 
@@ -73,6 +75,8 @@ pub struct Graph {
     /// The steps that the cache may not answer for.
     rerun: BTreeSet<String>,
     redactor: Redactor,
+    /// What runs the commands of steps with secrets, if anything does.
+    wrapper: Option<Wrapper>,
     /// Where the manifest declares secrets, by name.
     places: BTreeMap<String, String>,
     /// Whether the graph has every step that a pattern may mean.
@@ -88,13 +92,19 @@ impl Graph {
     #[must_use]
     pub fn new(plan: Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
         let (rerun, places, source, steps, names, chains) = Default::default();
-        Self { plan, known, rerun, redactor, places, whole: true, source, steps, names, chains }
+        Self { plan, known, rerun, redactor, wrapper: None, places, whole: true, source, steps, names, chains }
     }
 
     /// Sets the lines of the manifest that declare the secrets, for errors.
     #[must_use]
     pub fn declared_at(self, places: BTreeMap<String, String>) -> Self {
         Self { places, ..self }
+    }
+
+    /// Has a program run the commands of the steps that get secrets.
+    #[must_use]
+    pub fn wrapped(self, wrapper: Wrapper) -> Self {
+        Self { wrapper: Some(wrapper), ..self }
     }
 
     /// Declares that the build ends at some stage of the Dockerfile: the steps of the other stages are missing, and
@@ -142,6 +152,9 @@ impl Graph {
     ) -> Result<Definition, GraphError> {
         let mode = self.mode(capabilities)?;
         let mut injected = pllb::inject(definition, &self.plan, mode)?;
+        if let Some(wrapper) = &self.wrapper {
+            injected = pllb::wrap(injected, wrapper)?;
+        }
         for step in &self.rerun {
             if let Some(about) = injected.definition.metadata.get_mut(step) {
                 about.ignore_cache = true;
