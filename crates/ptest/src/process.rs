@@ -20,6 +20,29 @@ impl Process {
         entries.filter_map(|entry| Some(Self(entry.file_name().to_str()?.parse().ok()?)))
     }
 
+    /// The one that was started last.
+    ///
+    /// # Panics
+    ///
+    /// When `/proc` cannot be read.
+    #[must_use]
+    pub fn newest() -> Self {
+        let told = fs::read_to_string("/proc/loadavg").expect("/proc");
+        Self(told.split_whitespace().last().and_then(|number| number.parse().ok()).expect("a number"))
+    }
+
+    /// The next two thousand after this one. To look through these costs less than to look through all, for what lives for a
+    /// moment only. After the highest number come the low ones again.
+    ///
+    /// # Panics
+    ///
+    /// When `/proc` cannot be read.
+    pub fn since(before: Self) -> impl Iterator<Item = Self> {
+        let highest = fs::read_to_string("/proc/sys/kernel/pid_max").expect("/proc");
+        let highest: u32 = highest.trim().parse().expect("a number");
+        (1..2000).map(move |next| Self((before.0 + next) % highest))
+    }
+
     /// Its words, a NUL behind each.
     #[must_use]
     pub fn command(self) -> Vec<u8> {
