@@ -26,6 +26,8 @@
 //! ```
 
 mod app;
+mod docker;
+mod git;
 mod private;
 mod registry;
 mod relay;
@@ -37,9 +39,11 @@ mod tokens;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ptest::{Canary, Engine, Scene, Tool};
+use ptest::{Canary, Engine, Process, Scene, Tool};
 
 pub use app::{App, PATIENCE};
+pub use docker::{Docker, FRONTEND, Said};
+pub use git::GitServer;
 pub use private::Private;
 pub use registry::{Registry, named};
 pub use relay::{BuilderRelay, SERVER};
@@ -173,10 +177,8 @@ pub fn prune(engine: &Engine, id: &str) {
 /// When `/proc` cannot be read.
 #[must_use]
 pub fn scanner_of(file: &str) -> bool {
-    std::fs::read_dir("/proc").expect("/proc").flatten().any(|entry| {
-        std::fs::read(entry.path().join("cmdline")).is_ok_and(|command| command == b"/plook\0")
-            && entry.path().join("root/states/1").join(file).exists()
-    })
+    let file = format!("/states/1/{file}");
+    Process::all().any(|process| process.command() == b"/plook\0" && process.file(&file).exists())
 }
 
 /// The words of a build when the builder itself could not prove anything.

@@ -4,14 +4,10 @@
 //! `scripts/test` makes the image of the workspace and loads it into every engine.
 
 use std::fs;
-use std::process::Output;
 
-use acceptance::{ImageName, Registry, on_every_engine};
-use ptest::{Canary, Engine, Flavour, Scene};
+use acceptance::{Docker, FRONTEND as IMAGE, ImageName, Registry, Said, on_every_engine};
+use ptest::{Canary, Engine, Flavour};
 use serde_json::Value;
-
-/// The image, as a syntax line names it.
-const IMAGE: &str = "pbuild/frontend:1";
 
 on_every_engine!(
     the_image_is_that_of_plain_docker,
@@ -27,91 +23,6 @@ on_every_engine!(
     files_of_the_dockerfile_s_own_mounts_are_searched_for,
     the_manifest_of_the_context_says_who_gets_what,
 );
-
-/// One docker in one scene.
-struct Docker<'engine> {
-    engine: &'engine Engine,
-    scene: Scene,
-}
-
-impl<'engine> Docker<'engine> {
-    fn new(engine: &'engine Engine) -> Self {
-        Self { engine, scene: Scene::on(engine) }
-    }
-
-    /// Writes the Dockerfile with a syntax line of these words, and marks its first step, so that no other test's cache
-    /// answers.
-    fn dockerfile(&self, words: &str, text: &str) {
-        self.scene.write("Dockerfile", format!("# syntax={IMAGE} {words}\n{text}"));
-    }
-
-    fn run(&self, program: &str, arguments: &[&str], variables: &[(&str, &Canary)]) -> Said {
-        let mut command = ptest::program(program);
-        command.args(arguments).current_dir(self.scene.project());
-        command.env("DOCKER_HOST", self.engine.docker_host()).env_remove("DOCKER_CONTEXT");
-        command.env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1").env("SOURCE_DATE_EPOCH", "1700000000");
-        for (name, canary) in variables {
-            command.env(name, canary.text());
-        }
-        let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
-        // Docker shows no value, and least of all in the message of a leak.
-        self.scene.oracle().check_bytes("standard output", &output.stdout);
-        self.scene.oracle().check_bytes("standard error", &output.stderr);
-        Said(output)
-    }
-
-    /// Runs `docker buildx build` of the scene's project, with these variables as secrets.
-    fn build(&self, arguments: &[&str], secrets: &[(&str, &Canary)]) -> Said {
-        let secret_flags: Vec<String> = secrets.iter().map(|(name, _)| format!("--secret=id={name}")).collect();
-        let mut words = vec!["build", "--progress", "plain"];
-        words.extend(secret_flags.iter().map(String::as_str));
-        words.extend(arguments);
-        words.push(".");
-        self.run("PBUILD_TEST_BUILDX", &words, secrets)
-    }
-
-    fn mark(&self, what: &str) -> String {
-        format!("{what}-{}-{:?}", std::process::id(), self.engine.flavour())
-    }
-}
-
-/// What docker said.
-struct Said(Output);
-
-impl Said {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.stderr).into_owned()
-    }
-
-    #[track_caller]
-    fn passes(self) -> Self {
-        assert!(self.0.status.success(), "{}", self.text());
-        self
-    }
-
-    #[track_caller]
-    fn fails(self) -> Self {
-        assert!(!self.0.status.success(), "{}", self.text());
-        self
-    }
-
-    #[track_caller]
-    fn says(self, text: &str) -> Self {
-        assert!(self.text().contains(text), "no {text:?} in\n{}", self.text());
-        self
-    }
-
-    #[track_caller]
-    fn never_says(self, text: &str) -> Self {
-        assert!(!self.text().contains(text), "{text:?} in\n{}", self.text());
-        self
-    }
-
-    /// The last line with words.
-    fn last_line(&self) -> String {
-        self.text().lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
-    }
-}
 
 /// Asks for the engine's own words about an image that a build may change.
 fn inspected(image: &ImageName<'_>) -> Value {
@@ -463,8 +374,8 @@ fn questions_are_answered_as_docker_answers_them() {
         let theirs = docker.build(&["--call", call], &[]);
         docker.dockerfile("TOKEN", text);
         let ours = docker.build(&["--call", call], &[]);
-        assert_eq!(theirs.0.status.code(), ours.0.status.code(), "{call}: {}", ours.text());
-        let shown = |said: &Said| String::from_utf8_lossy(&said.0.stdout).into_owned();
+        assert_eq!(theirs.code(), ours.code(), "{call}: {}", ours.text());
+        let shown = |said: &Said| said.stdout();
         assert!(!shown(&theirs).is_empty());
         assert_eq!(shown(&theirs), shown(&ours), "{call}");
     }

@@ -3,14 +3,11 @@
 use std::time::{Duration, Instant};
 
 use acceptance::{ImageName, becomes, scanner_of};
-use ptest::{Engine, Flavour, Scene};
+use ptest::{Engine, Flavour, Process, Scene};
 
 /// Whether the engine still runs a process with this mark in its command line.
 fn runs(mark: &str) -> bool {
-    std::fs::read_dir("/proc").expect("/proc").flatten().any(|entry| {
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        command.windows(mark.len()).any(|window| window == mark.as_bytes()) && !command.starts_with(b"pbuild")
-    })
+    Process::all().any(|process| process.is_told(mark) && !process.command().starts_with(b"pbuild"))
 }
 
 #[test]

@@ -120,9 +120,10 @@ impl Engine {
 }
 
 /// An engine of one test's own, for what no other test may meet, such as a restart. It goes with its data when it is
-/// dropped; one at a time.
+/// dropped; one of a kind at a time.
 #[derive(Debug)]
 pub struct OwnEngine {
+    name: &'static str,
     engine: Engine,
     data_root: PathBuf,
 }
@@ -135,17 +136,40 @@ impl OwnEngine {
     /// When it does not come up.
     #[must_use]
     pub fn up(other: &Engine) -> Self {
-        script(&["down", "--purge", "spare"]);
-        let docker_host = script(&["up", "spare"]).trim().trim_start_matches("DOCKER_HOST=").to_owned();
-        let environment = script(&["env", "spare"]);
+        Self::named("spare", other)
+    }
+
+    /// The same, which stores layers as folders, so that there are no overlay mounts.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    #[must_use]
+    pub fn without_overlay(other: &Engine) -> Self {
+        Self::named("vfs", other)
+    }
+
+    fn named(name: &'static str, other: &Engine) -> Self {
+        script(&["down", "--purge", name]);
+        let docker_host = script(&["up", name]).trim().trim_start_matches("DOCKER_HOST=").to_owned();
+        let environment = script(&["env", name]);
         let data_root = environment.lines().find_map(|line| line.strip_prefix("PBUILD_ENGINE_DATA_ROOT="));
         let data_root = data_root.expect("a data root").into();
-        let own = Self { engine: Engine { flavour: Flavour::Modern, docker_host }, data_root };
+        let own = Self { name, engine: Engine { flavour: Flavour::Modern, docker_host }, data_root };
+        own.load(other, "busybox");
+        own
+    }
+
+    /// Gives it an image of another engine.
+    ///
+    /// # Panics
+    ///
+    /// When the other one has no such image.
+    pub fn load(&self, other: &Engine, image: &str) {
         let archive = tempfile::NamedTempFile::new().expect("a temporary file");
         let path = archive.path().display().to_string();
-        other.docker(&["save", "--output", &path, "busybox"]);
-        own.engine.docker(&["load", "--quiet", "--input", &path]);
-        own
+        other.docker(&["save", "--output", &path, image]);
+        self.engine.docker(&["load", "--quiet", "--input", &path]);
     }
 
     /// The engine.
@@ -166,14 +190,14 @@ impl OwnEngine {
     ///
     /// When it does not come up again.
     pub fn restart(&self) {
-        script(&["down", "spare"]);
-        script(&["up", "spare"]);
+        script(&["down", self.name]);
+        script(&["up", self.name]);
     }
 }
 
 impl Drop for OwnEngine {
     fn drop(&mut self) {
-        script(&["down", "--purge", "spare"]);
+        script(&["down", "--purge", self.name]);
     }
 }
 

@@ -1,0 +1,78 @@
+//! A repository for one test, which an engine fetches by git's own protocol.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use ptest::Engine;
+
+use crate::relay::own_address;
+
+/// A server of one repository with one branch, as long as the test runs.
+#[derive(Debug)]
+pub struct GitServer {
+    folder: tempfile::TempDir,
+    address: SocketAddr,
+}
+
+impl GitServer {
+    /// A server with an empty repository, at an address that the engine reaches.
+    ///
+    /// # Panics
+    ///
+    /// When git is not there, as with all of them.
+    #[must_use]
+    pub fn start(engine: &Engine) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let listener = TcpListener::bind((own_address(engine), 0)).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let root = folder.path().to_owned();
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let [input, output] = [client.try_clone().expect("a descriptor"), client].map(OwnedFd::from);
+                let mut daemon = git(&root, &["daemon", "--inetd", "--export-all"]);
+                daemon.arg(format!("--base-path={}", root.display()));
+                let Ok(mut child) = daemon.stdin(Stdio::from(input)).stdout(Stdio::from(output)).spawn() else {
+                    continue;
+                };
+                drop(daemon);
+                std::thread::spawn(move || child.wait());
+            }
+        });
+        run(folder.path(), &["init", "--quiet", "--initial-branch=main", "shop.git"]);
+        Self { folder, address }
+    }
+
+    /// Commits what these files hold now.
+    ///
+    /// # Panics
+    ///
+    /// When the files cannot be written.
+    pub fn commit(&self, files: &[(&str, &str)]) {
+        let tree = self.folder.path().join("shop.git");
+        for (name, text) in files {
+            std::fs::write(tree.join(name), text).expect("a file of the repository");
+        }
+        run(&tree, &["add", "--all"]);
+        run(&tree, &["-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "-m", "files"]);
+    }
+
+    /// The context of its branch.
+    #[must_use]
+    pub fn context(&self) -> String {
+        format!("git://{}/shop.git#main", self.address)
+    }
+}
+
+/// Git without the settings of whoever runs the tests.
+fn git(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("git");
+    command.args(arguments).current_dir(folder).env("HOME", folder);
+    command.env("GIT_CONFIG_NOSYSTEM", "1").stderr(Stdio::null());
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) {
+    assert!(git(folder, arguments).status().expect("git runs").success(), "git {arguments:?}");
+}

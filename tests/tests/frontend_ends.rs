@@ -1,0 +1,232 @@
+//! Ctrl-C, a killed frontend and a killed scanner, at each phase of a build with the frontend image: the build fails with
+//! words, there is no image, nothing runs on, and the next build works.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use acceptance::{Docker, ImageName, becomes, on_every_engine};
+use ptest::{Canary, Engine, Outcome, Process, Running};
+use serde_json::Value;
+
+on_every_engine!(an_interrupted_build_leaves_nothing, a_killed_frontend_leaves_nothing, a_killed_scanner_is_no_proof,);
+
+/// Where a build is when something happens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// A container says which secrets the client brought.
+    Probe,
+    /// A step runs.
+    Step,
+    /// A container searches.
+    Search,
+}
+
+/// One build that can be stopped where it is.
+struct Stopped<'engine> {
+    docker: Docker<'engine>,
+    phase: Phase,
+    token: Canary,
+    image: ImageName<'engine>,
+    mark: String,
+}
+
+impl<'engine> Stopped<'engine> {
+    fn new(engine: &'engine Engine, phase: Phase, what: &str) -> Self {
+        let docker = Docker::new(engine);
+        let token = docker.scene.oracle().token("TOKEN");
+        let mark = format!("{}-{phase:?}", docker.mark(what)).to_lowercase();
+        Self { docker, phase, token, image: ImageName::new(engine, what), mark }
+    }
+
+    /// Zeros without a disk behind them, so many that the search lasts until it is stopped.
+    fn file(&self) -> String {
+        format!("/zeros-{}", self.mark)
+    }
+
+    fn dockerfile(&self, step: &str) {
+        self.docker.dockerfile("TOKEN", &format!("FROM busybox\nRUN echo begun {}{step}\n", self.mark));
+    }
+
+    fn build(&self) -> Running<'_> {
+        // The frontend's environment holds the build's options, and so tells whose it is.
+        let mark = format!("MARK={}", self.mark);
+        let arguments = ["--build-arg", &mark, "-t", self.image.as_str()];
+        self.docker.building(&arguments, &[("TOKEN", &self.token)]).spawn()
+    }
+
+    fn is_frontend(&self, process: Process) -> bool {
+        process.command() == b"/pfrontend\0" && process.inherited(&format!("build-arg:MARK={}", self.mark))
+    }
+
+    /// What has this build's secret mounted: a scanner, or the engine's program that is about to become one.
+    fn has_secret(&self, process: Process) -> bool {
+        std::fs::read(process.file("/run/pbuild/secrets/0")).is_ok_and(|value| value == self.token.value())
+    }
+
+    fn is_scanner(&self, process: Process) -> bool {
+        process.command().starts_with(b"/pfrontend\0") && self.has_secret(process)
+    }
+
+    /// A build in its phase, and what keeps it there.
+    fn begun(&self) -> (Running<'_>, Option<Sender<()>>) {
+        match self.phase {
+            Phase::Probe => {
+                let (running, answer) = self.asking();
+                return (running, Some(answer));
+            }
+            Phase::Step => self.dockerfile(&format!("; sleep 5000; : {}", self.mark)),
+            Phase::Search => self.dockerfile(&format!("; truncate -s 60G {}", self.file())),
+        }
+        let running = self.build();
+        match self.phase {
+            Phase::Step => wait_for("the step", |process| {
+                process.is_told(&format!("begun {}", self.mark)) && process.command().starts_with(b"/bin/sh\0")
+            }),
+            Phase::Probe | Phase::Search => self.search(),
+        };
+        (running, None)
+    }
+
+    /// The scanner of a build that searches.
+    fn search(&self) -> Process {
+        let file = format!("/states/1{}", self.file());
+        wait_for("the search", |process| self.is_scanner(*process) && process.file(&file).exists())
+    }
+
+    /// A build whose probe is about to start: the engine asks for the secret, and docker waits for it, because its file is a
+    /// pipe. It comes when something is sent.
+    fn asking(&self) -> (Running<'_>, Sender<()>) {
+        self.dockerfile("");
+        let pipe = self.docker.scene.project().join("pipe");
+        make_pipe(&pipe);
+        self.docker.scene.write(".dockerignore", "pipe\n");
+        let (asked, is_asked) = channel();
+        let (answer, may_answer) = channel::<()>();
+        let value = self.token.value().to_owned();
+        let source = format!("--secret=id=TOKEN,src={}", pipe.display());
+        std::thread::spawn(move || {
+            // To open it waits for whoever reads. The steps and the search ask again, of a pipe of their own.
+            while let Ok(mut opened) = std::fs::OpenOptions::new().write(true).open(&pipe) {
+                if asked.send(()).is_ok() && may_answer.recv().is_err() {
+                    return;
+                }
+                make_pipe(&pipe);
+                let _ = opened.write_all(&value);
+            }
+        });
+        let mark = format!("MARK={}", self.mark);
+        let running = self.docker.building(&["--build-arg", &mark, "-t", self.image.as_str(), &source], &[]).spawn();
+        is_asked.recv_timeout(Duration::from_secs(60)).expect("the engine asks for the secret");
+        // From here on nobody hears what is asked, and every question after this one is answered at once.
+        (running, answer)
+    }
+
+    /// Whether it is the engine's program that starts this build's probe: its folder says what it will run.
+    fn starts_probe(&self, process: Process) -> bool {
+        let command = process.command();
+        let mut words = command.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let Some(bundle) = words.find(|word| word == "--bundle").and(words.next()) else { return false };
+        let told = std::fs::read(process.file(&format!("{bundle}/config.json"))).unwrap_or_default();
+        let told: Value = serde_json::from_slice(&told).unwrap_or_default();
+        let mounts = told["mounts"].as_array().into_iter().flatten();
+        let mut secrets = mounts.filter(|mount| mount["destination"] == "/run/pbuild/secrets/0");
+        let source = secrets.next().and_then(|mount| mount["source"].as_str());
+        let is_ours = |source| std::fs::read(process.file(source)).is_ok_and(|value| value == self.token.value());
+        told["process"]["args"][1] == "probe" && source.is_some_and(is_ours)
+    }
+
+    /// A build whose probe was killed. A probe is over in some milliseconds, so the frontend is held when the engine begins to
+    /// start one, which takes longer; the probe then waits for its question.
+    fn without_probe(&self) -> Running<'_> {
+        for _ in 0..20 {
+            let (running, answer) = self.asking();
+            let frontend = wait_for("the frontend", |process| self.is_frontend(*process));
+            let before = Process::newest();
+            let _ = answer.send(());
+            while !frontend.command().is_empty() && !Process::since(before).any(|process| self.starts_probe(process)) {}
+            frontend.stop();
+            let is_probe = |process: &Process| process.is_told("probe") && self.is_scanner(*process);
+            // One that is just ending does not wait.
+            let waits = |process: &Process| {
+                let found = is_probe(process);
+                std::thread::sleep(Duration::from_millis(if found { 100 } else { 0 }));
+                found && is_probe(process)
+            };
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_secs(2) {
+                if let Some(probe) = Process::since(before).find(waits) {
+                    probe.kill();
+                    frontend.go_on();
+                    return running;
+                }
+            }
+            // It was through before.
+            frontend.go_on();
+            running.finish().expect_code(0);
+            let _ = self.docker.engine.try_docker(&["image", "rm", "--force", self.image.as_str()]);
+        }
+        panic!("twenty probes were over too early")
+    }
+
+    /// It said why, made no image, nothing of it runs, and it can be built.
+    fn is_over(&self, outcome: &Outcome, words: &str) {
+        assert_ne!(outcome.code(), 0, "{outcome:?}");
+        outcome.expect_stderr(words);
+        assert!(!outcome.stderr().contains("exporting"), "{outcome:?}");
+        let runs = |process: Process| {
+            self.is_frontend(process) || self.has_secret(process) || process.is_told(&format!("5000; : {}", self.mark))
+        };
+        let left = || Process::all().filter(|process| runs(*process)).collect::<Vec<_>>();
+        assert!(becomes(Duration::from_secs(20), || left().is_empty()), "{:?}: {:?} run on", self.phase, left());
+        assert!(!self.image.exists());
+        self.dockerfile("");
+        self.build().finish().expect_code(0).expect_stderr("[pbuild] clean: TOKEN");
+        assert!(self.image.exists());
+    }
+}
+
+/// Makes a pipe, in the place of one that is read already.
+fn make_pipe(pipe: &Path) {
+    let _ = std::fs::remove_file(pipe);
+    assert!(Command::new("mkfifo").arg(pipe).status().expect("mkfifo runs").success());
+}
+
+fn wait_for(what: &str, which: impl Fn(&Process) -> bool) -> Process {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(60) {
+        if let Some(process) = Process::all().find(&which) {
+            return process;
+        }
+    }
+    panic!("{what} does not come up")
+}
+
+fn an_interrupted_build_leaves_nothing(engine: &Engine) {
+    for phase in [Phase::Probe, Phase::Step, Phase::Search] {
+        let build = Stopped::new(engine, phase, "interrupted");
+        let (mut running, _held) = build.begun();
+        running.interrupt();
+        build.is_over(&running.finish(), "canceled");
+    }
+}
+
+fn a_killed_frontend_leaves_nothing(engine: &Engine) {
+    for phase in [Phase::Probe, Phase::Step, Phase::Search] {
+        let build = Stopped::new(engine, phase, "orphaned");
+        let (running, _held) = build.begun();
+        wait_for("the frontend", |process| build.is_frontend(*process)).kill();
+        build.is_over(&running.finish(), "exit code: 137");
+    }
+}
+
+fn a_killed_scanner_is_no_proof(engine: &Engine) {
+    let build = Stopped::new(engine, Phase::Probe, "unasked");
+    build.is_over(&build.without_probe().finish(), "the scanner ended with code 137");
+    let build = Stopped::new(engine, Phase::Search, "unproven");
+    let (running, _held) = build.begun();
+    build.search().kill();
+    build.is_over(&running.finish(), "the scanner ended with code 137");
+}
