@@ -11,6 +11,7 @@ use ptest::{Image, Layer};
 
 const TOKEN: &str = "ghp_9fKq2LmZr8Kc1Vb4NyT9xWq2LmKq";
 const PASSWORD: &str = "tk-9fKq2LmZr8";
+const HOOK: &str = "q7Xz1K9vB2m4N6p8Rt3Yw5Ua";
 const RSA: &str = include_str!("../../psecret/src/part/keys/rsa.pkcs8.pem");
 const RSA_PUBLIC: &str = include_str!("../../psecret/src/part/keys/rsa.public.pem");
 const CERTIFICATE: &str = include_str!("../../psecret/src/part/keys/certificate.pem");
@@ -126,6 +127,12 @@ fn shapes() -> Vec<(&'static str, String, String, &'static str)> {
     let pretty_account = serde_json::to_string_pretty(&account()).expect("JSON");
     let other_account = serde_json::json!({"key": account()["private_key"], "a": 1}).to_string();
     let npmrc = format!("//npm.example/:_authToken={TOKEN}\n");
+    let webhook = format!("https://hooks.chat.example/services/T0A1B2C3D/B0A1B2C3D/{HOOK}");
+    let unit = format!("[Service]\nEnvironment=\"APP_ENV=production\" \"DB_PASSWORD={PASSWORD}\"\n");
+    let s3cfg = format!("[default]\naccess_key = AKIAQ7XZ1K9VB2M4N6P8\nsecret_key = {TOKEN}\n");
+    let server = format!("Server=db;Database=shop;User Id=app;Password={PASSWORD};");
+    let header = format!("header = \"Authorization: Bearer {TOKEN}\"\n");
+    let bundler = format!("---\nBUNDLE_GEMS__EXAMPLE__COM: \"ci:{PASSWORD}\"\n");
     vec![
         ("`~/.aws/credentials`", aws, format!("AWS_SECRET_ACCESS_KEY={TOKEN}+/="), "aws_secret_access_key"),
         ("`.npmrc`", npmrc, format!("npmAuthToken: {TOKEN}"), "//npm.example/:_authToken"),
@@ -149,6 +156,40 @@ fn shapes() -> Vec<(&'static str, String, String, &'static str)> {
         ),
         ("docker's `config.json`, the encoded login", docker, indented, "/auths/ghcr.io/auth"),
         ("the URL of a database", postgres, format!("db:5432:shop:shop:{PASSWORD}"), "password"),
+        ("a connection string", server, PASSWORD.to_owned(), "Password"),
+        (
+            "parameters of JDBC",
+            format!("jdbc:postgresql://db/shop?user=shop&password={PASSWORD}"),
+            PASSWORD.to_owned(),
+            "password",
+        ),
+        ("`.git-credentials`", format!("https://ci:{TOKEN}@github.com\n"), TOKEN.to_owned(), "password"),
+        ("the address of a webhook, its last piece", webhook, HOOK.to_owned(), "path"),
+        ("`.curlrc`, a header", header, TOKEN.to_owned(), "header"),
+        ("`.curlrc`, a login", format!("user = \"ci:{PASSWORD}\"\n"), PASSWORD.to_owned(), "/user/password"),
+        (
+            "`.pypirc`",
+            format!("[pypi]\nusername = __token__\npassword = {PASSWORD}\n"),
+            PASSWORD.to_owned(),
+            "password",
+        ),
+        ("`.s3cfg`", s3cfg, TOKEN.to_owned(), "secret_key"),
+        (
+            "`gradle.properties`",
+            format!("mavenUser=ci\nmavenPassword={PASSWORD}\n"),
+            PASSWORD.to_owned(),
+            "mavenPassword",
+        ),
+        ("Bundler's configuration", bundler, PASSWORD.to_owned(), "/BUNDLE_GEMS__EXAMPLE__COM/password"),
+        ("`redis.conf`", format!("bind 127.0.0.1\nrequirepass {PASSWORD}\n"), PASSWORD.to_owned(), "requirepass"),
+        ("a unit of systemd", unit, PASSWORD.to_owned(), "/Environment/DB_PASSWORD"),
+        (
+            "an assignment of PowerShell",
+            format!("$env:DB_PASSWORD = '{PASSWORD}'\n"),
+            PASSWORD.to_owned(),
+            "$env:DB_PASSWORD",
+        ),
+        ("an assignment of JavaScript", format!("const apiToken = \"{TOKEN}\";\n"), TOKEN.to_owned(), "apiToken"),
         ("`user:token`", format!("ci:{TOKEN}"), TOKEN.to_owned(), "password"),
         ("`Bearer TOKEN`", format!("Bearer {TOKEN}"), TOKEN.to_owned(), "token"),
         ("a value in quotes", format!("\"{TOKEN}\""), TOKEN.to_owned(), "unquoted"),

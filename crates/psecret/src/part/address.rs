@@ -45,6 +45,21 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
     pieces
 }
 
+/// Returns the pieces of the paths of all URLs in a text: a webhook's last piece is a credential. A bot's stands behind the word
+/// `bot`.
+pub(super) fn path_pieces(text: &str) -> Vec<Text> {
+    let mut pieces = Vec::new();
+    for behind in text.split("://").skip(1) {
+        let address = behind.split(|c: char| c.is_whitespace() || "\"'<>`".contains(c)).next().unwrap_or_default();
+        let path = address.split(['?', '#']).next().unwrap_or_default();
+        for piece in path.split('/').skip(1) {
+            let token = piece.strip_prefix("bot").filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+            pieces.push(Zeroizing::new(token.unwrap_or(piece).to_owned()));
+        }
+    }
+    pieces
+}
+
 /// Returns the user information of an authority, which stands before the `@`.
 fn user_information(address: &str) -> Option<&str> {
     let authority = address.split(['/', '?', '#']).next().unwrap_or_default();

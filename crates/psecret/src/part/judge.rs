@@ -1,5 +1,7 @@
 //! Which text is confidential: by the name before it, or by how hard it is to guess.
 
+mod random;
+
 /// The judgement that a name allows of the text behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
@@ -170,8 +172,22 @@ const CONFIDENTIAL: &[&str] = &[
 ];
 
 /// Words that are confidential alone.
-const CONFIDENTIAL_ALONE: &[&str] =
-    &["pass", "pwd", "passcode", "auth", "authorization", "bearer", "cookie", "jwt", "pat", "psk", "otp", "mnemonic"];
+const CONFIDENTIAL_ALONE: &[&str] = &[
+    "pass",
+    "pwd",
+    "passcode",
+    "auth",
+    "authorization",
+    "bearer",
+    "cookie",
+    "jwt",
+    "pat",
+    "psk",
+    "otp",
+    "mnemonic",
+    "requirepass",
+    "masterauth",
+];
 
 /// Judges a name.
 pub(super) fn name(name: &str) -> Naming {
@@ -221,6 +237,7 @@ pub(super) fn may_be_confidential(text: &str) -> bool {
         || is_placeholder(text)
         || is_media_type(text)
         || is_date(text)
+        || is_access_key_id(text)
         || text.starts_with("arn:"))
 }
 
@@ -254,27 +271,46 @@ fn is_of_tokens(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/=_~.-:".contains(&byte)
 }
 
-/// Whether a text looks random, by how often the class of characters changes: in words rarely, in random text all the
-/// time.
+/// Whether a text has no pattern that names have.
 fn is_random(text: &str) -> bool {
-    let classes: Vec<u8> = text
-        .bytes()
-        .filter_map(|byte| match byte {
-            b'a'..=b'z' => Some(0),
-            b'A'..=b'Z' => Some(1),
-            b'0'..=b'9' => Some(2),
-            _ => None,
-        })
-        .collect();
-    let has = |class: u8| classes.contains(&class);
-    let changes = classes.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    let often = |percent: usize| changes * 100 >= percent * classes.len();
-    match (has(0), has(1), has(2)) {
-        (true, true, true) => classes.len() >= 16 && often(36),
-        (true, false, true) | (false, true, true) => classes.len() >= 20 && often(25),
-        // Without digits, names that are written in capitals within look the same.
+    let has = |class: fn(&u8) -> bool| text.bytes().any(|byte| class(&byte));
+    let (small, capital, digit) = (has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase), has(u8::is_ascii_digit));
+    let count = text.bytes().filter(u8::is_ascii_alphanumeric).count();
+    match (small, capital) {
+        // Short names in capitals within look random.
+        (true, true) if digit => count >= 16 && random::is_mixed_at_random(text),
+        (true, true) => text.len() >= 20 && random::is_mixed_at_random(text),
+        (true, false) | (false, true) if digit => random::is_hex_at_random(text) || count >= 20 && alternates(text),
         _ => false,
     }
+}
+
+/// Whether letters and digits take turns in the longest piece between signs, if it is long: in words they do rarely, in random
+/// text all the time.
+fn alternates(text: &str) -> bool {
+    let pieces = text.as_bytes().split(|byte| !byte.is_ascii_alphanumeric());
+    let Some(longest) = pieces.max_by_key(|piece| piece.len()).filter(|piece| piece.len() >= 16) else { return false };
+    let changes = longest.windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count();
+    changes * 4 >= longest.len()
+}
+
+/// Whether a text can be a password at all, where only its place says that it is one: not a word, a group or a version.
+pub(super) fn may_be_password(text: &str) -> bool {
+    let has = |class: fn(&u8) -> bool| text.bytes().any(|byte| class(&byte));
+    text.len() >= 8 && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && may_be_confidential(text)
+}
+
+/// Whether what stands behind a name and a blank may be confidential, or a login.
+pub(super) fn may_hold_password(name: &str) -> bool {
+    self::name(name) == Naming::Confidential || may_name_login(name)
+}
+
+/// Whether a name is one under which some programs keep a user's name and others `user:password`.
+pub(super) fn may_name_login(name: &str) -> bool {
+    let words = words(name);
+    let is_user = words.last().is_some_and(|last| ["user", "username", "login", "userpwd"].contains(&last.as_str()));
+    // Bundler's `BUNDLE_GEMS__EXAMPLE__COM`.
+    is_user || name.starts_with("BUNDLE_") && name.contains("__")
 }
 
 fn is_uuid(text: &str) -> bool {

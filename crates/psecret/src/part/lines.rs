@@ -3,6 +3,7 @@
 
 use zeroize::Zeroizing;
 
+use super::judge;
 use super::tree::Text;
 use crate::{Dialect, EnvFile, EnvValue};
 
@@ -34,7 +35,7 @@ pub(super) fn assignments(text: &str) -> Vec<Assignment> {
 }
 
 fn is_comment(line: &str) -> bool {
-    line.starts_with(['#', ';', '!']) || line.starts_with("// ") || line.starts_with("--")
+    line.starts_with(['#', ';', '!']) || line.starts_with("// ") || line.starts_with("-- ")
 }
 
 /// Splits a text into lines, and joins those that a backslash continues.
@@ -96,6 +97,14 @@ fn assignment(section: &str, line: &str, found: &mut Vec<Assignment>) {
             add(&value[1..end]);
             if value[1..end].contains('\\') {
                 add(&unescaped(&value[1..end]));
+            }
+            // systemd's `Environment="A=b" "C=d"`.
+            let mut rest = value[end + 1..].trim_start();
+            while let Some(quote @ ('"' | '\'')) = rest.chars().next()
+                && let Some(end) = closing(rest, quote)
+            {
+                add(&rest[1..end]);
+                rest = rest[end + 1..].trim_start();
             }
         }
         _ => {
@@ -199,6 +208,18 @@ fn netrc(text: &str, found: &mut Vec<Assignment>) {
             _ => {}
         }
     }
+}
+
+/// Reads lines of a name, blanks and a value, as `requirepass …` of Redis and `user …` of curl: those where the value can be no word.
+pub(super) fn pairs_of_words(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (name, value) = (words.next()?, words.next()?);
+        let value = value.trim_matches(['"', '\'', ';']);
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let is_pair = words.next().is_none() && is_name && judge::may_be_password(value);
+        (is_pair && judge::may_hold_password(name)).then_some((name.trim_start_matches('-'), value))
+    })
 }
 
 /// Reads the passwords of lines `HOST:PORT:DATABASE:USER:PASSWORD` (`.pgpass`); a backslash escapes a colon.

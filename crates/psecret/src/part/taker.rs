@@ -201,6 +201,9 @@ impl<'a> Taker<'a> {
     /// Looks at the text behind a word such as `Bearer`, or behind `base64:`, which says that the text is an encoding.
     fn prefixed(&mut self, rest: &str, text: &str, spot: Spot<'_>) -> Content {
         let is_encoding = text.starts_with("base64:") || text.starts_with("hex:") || text.starts_with("data:");
+        // A header's name says what it is, under whatever name the header stands: `header = "Authorization: …"`.
+        let is_header = wrapping::is_header(text) && judge::may_be_confidential(rest);
+        let spot = if is_header { Spot { standing: Standing::Secret, ..spot } } else { spot };
         let at = self.found.len();
         let content = match wrapping::hex(rest).or_else(|| wrapping::base64(rest)).filter(|_| is_encoding) {
             Some(decoded) => self.unwrapped(&decoded.bytes, "decoded", true, spot),
@@ -303,8 +306,19 @@ impl<'a> Taker<'a> {
         if sections.len() > 1 {
             content = content.max(Content::Public);
         }
+        for (name, value) in lines::pairs_of_words(text) {
+            content = content.max(self.named(name, name, value, spot));
+        }
         for password in lines::pgpass(text) {
             content = content.max(self.named("password", "password", &password, spot));
+        }
+        // Digests in addresses name commits and files, unless the address is the secret.
+        let is_address = spot.standing == Standing::Secret && !text.trim().contains(char::is_whitespace);
+        for piece in address::path_pieces(text) {
+            let is_digest = piece.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if judge::is_unguessable(&piece) && (is_address || !is_digest) {
+                content = content.max(self.named("path", "token", &piece, spot));
+            }
         }
         for piece in address::pieces(text) {
             let found = match piece.name.as_str() {
@@ -341,6 +355,9 @@ impl<'a> Taker<'a> {
         };
         let mut found = false;
         for (user, token) in logins {
+            if spot.standing == Standing::Ordinary && (user == *token || !judge::may_be_password(&token)) {
+                continue;
+            }
             self.public.push(Zeroizing::new(user));
             found |= self.named("password", "password", &token, spot).is_confidential();
         }
@@ -420,6 +437,9 @@ impl<'a> Taker<'a> {
             return Content::Public;
         }
         let at = self.found.len();
+        if judge::may_name_login(name) && self.logins(text.trim(), spot.deeper(Standing::Ordinary)) {
+            return Content::Mixed;
+        }
         match judge::name(name) {
             Naming::Public => {
                 self.public.push(Zeroizing::new(text.to_owned()));

@@ -10,6 +10,7 @@ use crate::value::LONGEST_SECRET;
 
 const TOKEN: &str = "ghp_9fKq2LmZr8Kc1Vb4NyT9xWq2LmKq";
 const PASSWORD: &str = "tk-9fKq2LmZr8";
+const HOOK: &str = "q7Xz1K9vB2m4N6p8Rt3Yw5Ua";
 const RSA: &str = include_str!("keys/rsa.pkcs8.pem");
 const CERTIFICATE: &str = include_str!("keys/certificate.pem");
 
@@ -215,6 +216,37 @@ fn the_leaf_of_a_file_is_a_part_by_its_name() {
             "AccountKey",
             format!("{PASSWORD}=="),
         ),
+        (
+            format!("# ours\nheader = \"Authorization: Bearer {TOKEN}\"\n"),
+            "header",
+            format!("Authorization: Bearer {TOKEN}"),
+        ),
+        (format!("header = \"Authorization: Bearer {TOKEN}\"\n"), "header", format!("Authorization: Bearer {TOKEN}")),
+        (format!("silent\nuser = \"ci:{PASSWORD}\"\n"), "/user/password", PASSWORD.into()),
+        (format!("user ci:{PASSWORD}\nsilent\n"), "/user/password", PASSWORD.into()),
+        (
+            format!("---\nBUNDLE_GEMS__EXAMPLE__COM: \"ci:{PASSWORD}\"\n"),
+            "/BUNDLE_GEMS__EXAMPLE__COM/password",
+            PASSWORD.into(),
+        ),
+        (format!("bind 127.0.0.1\nrequirepass {PASSWORD}\n"), "requirepass", PASSWORD.into()),
+        (format!("--password={PASSWORD}\n--silent\n"), "--password", PASSWORD.into()),
+        (
+            format!("[Service]\nEnvironment=\"APP_ENV=production\" \"DB_PASSWORD={PASSWORD}\"\n"),
+            "/Environment/DB_PASSWORD",
+            PASSWORD.into(),
+        ),
+        (format!("[Service]\nEnvironment=DB_PASSWORD={PASSWORD}\n"), "/Environment/DB_PASSWORD", PASSWORD.into()),
+        (format!("$env:DB_PASSWORD = '{PASSWORD}'\n"), "$env:DB_PASSWORD", PASSWORD.into()),
+        (format!("os.environ[\"DB_PASSWORD\"] = \"{PASSWORD}\"\n"), "os.environ[\"DB_PASSWORD\"]", PASSWORD.into()),
+        (format!("const apiToken = \"{TOKEN}\";\n"), "apiToken", TOKEN.into()),
+        (
+            format!("[default]\naccess_key = AKIAQ7XZ1K9VB2M4N6P8\nsecret_key = {PASSWORD}+/x\n"),
+            "secret_key",
+            format!("{PASSWORD}+/x"),
+        ),
+        (format!("mavenUser=ci\nmavenPassword={PASSWORD}\n"), "mavenPassword", PASSWORD.into()),
+        (format!("https://hooks.chat.example/services/T0A1B2C3D/B0A1B2C3D/{HOOK}"), "path", HOOK.into()),
     ] {
         contains_named(&value, name, &part);
         // A variable holds one line: the same as base64.
@@ -238,6 +270,9 @@ fn addresses_give_away_their_password() {
         (format!("jdbc:oracle:thin:shop/{PASSWORD}@db:1521:shop"), PASSWORD),
         (format!("https://{TOKEN}@github.com/shop/shop.git"), TOKEN),
         (format!("https://{TOKEN}:x-oauth-basic@github.com/shop/shop.git"), TOKEN),
+        (format!("https://hooks.chat.example/services/T0A1B2C3D/B0A1B2C3D/{HOOK}"), HOOK),
+        (format!("https://api.chat.example/bot104837261:{TOKEN}/send"), "104837261:ghp_9fKq2LmZr8Kc1Vb4NyT9xWq2LmKq"),
+        (format!("smtps://ci:{PASSWORD}@mail.example:465"), PASSWORD),
         ("https://blob.example/x?sv=2022&sig=q7Xz1K9vB2m4N6p8Rt3Yw5Ua%3D".to_owned(), "q7Xz1K9vB2m4N6p8Rt3Yw5Ua="),
     ] {
         contains(&url, password);
@@ -380,6 +415,19 @@ fn ordinary_leaves_are_silent() {
         "PUSHER_APP_CLUSTER=mt1\nDB_PASSWORD=password\nREQUEST_ID=7f3c2a10-9b1d-4c2e-8f00-1a2b3c4d5e6f\nTOKEN_TTL=86400000\n",
         "IMAGE=registry.example.com/shop@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n",
     ));
+    has_none(concat!(
+        "[Service]\nUser=www-data\nGroup=www-data\nExecStart=/usr/bin/app --user www-data:www-data\n",
+        "Environment=\"APP_ENV=production\" \"LOG_LEVEL=debug\"\n",
+    ));
+    has_none(
+        "services:\n  app:\n    user: \"1000:1000\"\n    image: python:3.12-slim-bookworm\n    command: run app:main-2024\n",
+    );
+    has_none("user nginx;\nworker_processes 4;\nerror_log /var/log/nginx/error.log;\n");
+    has_none("password required\ntoken authentication\nuser application\n");
+    has_none(
+        "SOURCE=https://github.com/shop/shop/commit/3f786850e387550fdab836ed7e6dc88188a1b2c3\nAPP_ENV=production\n",
+    );
+    has_none("header = \"Accept: application/json\"\nurl = \"https://api.example/v1/status\"\n");
     has_none("//npm.example/:_authToken=${NPM_TOKEN}\n");
     has_none(r#"{"auths": {}, "credsStore": "desktop-helper", "HttpHeaders": {"User-Agent": "Docker-Client/19.03"}}"#);
     let account = service_account();

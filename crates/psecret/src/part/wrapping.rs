@@ -61,6 +61,12 @@ pub(super) fn without_prefix(text: &str) -> Option<&str> {
     Some(text[prefix.len()..].trim()).filter(|rest| !rest.is_empty())
 }
 
+/// Whether a text is a header that holds a credential.
+pub(super) fn is_header(text: &str) -> bool {
+    let name = text.split_once(": ").map_or("", |(name, _)| name);
+    ["authorization", "private-token", "x-api-key", "x-auth-token"].iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// Bytes that were decoded.
 pub(super) struct Decoded {
     pub(super) bytes: Zeroizing<Vec<u8>>,
