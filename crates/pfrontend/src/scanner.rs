@@ -58,7 +58,9 @@ impl<'a> Scanner<'a> {
         let mut input = Zeroizing::new(Vec::new());
         let asked = serde_json::to_vec(&asked).map_err(|_| not_understood())?;
         wire::write_frame(&mut *input, &asked).map_err(|_| not_understood())?;
-        let answer = pproof::exchange(self.bridge, &self.program, Work::Probe, mounts(names), input).await;
+        // The values, the client's key, and the builder's folder.
+        let mounts = values(names).into_iter().chain([mount(CACHE_KEY.to_owned(), KEY), kept()]).collect();
+        let answer = pproof::exchange(self.bridge, &self.program, Work::Probe, mounts, input).await;
         let answer = answer.map_err(refused)?;
         let frame = wire::read_frame(&mut answer.as_slice()).map_err(|_| not_understood())?;
         serde_json::from_slice(&frame).map_err(|_| not_understood())
@@ -70,12 +72,13 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Makes the mounts of a container that works with secrets: each of these as a file with its number, if the session has
-/// it, the client's key, and the builder's folder.
-pub(crate) fn mounts(names: impl Iterator<Item = String>) -> Vec<Mount> {
-    let secret = |id: String, file: String| Mount::Secret(SecretMount { id, at: format!("{SECRETS}/{file}") });
-    let numbered = names.enumerate().map(|(number, name)| secret(name, number.to_string()));
-    numbered.chain([secret(CACHE_KEY.to_owned(), KEY.to_owned()), kept()]).collect()
+/// Makes the mounts of values: each of these secrets as a file with its number, if the session has it.
+pub(crate) fn values(names: impl Iterator<Item = String>) -> Vec<Mount> {
+    names.enumerate().map(|(number, name)| mount(name, &number.to_string())).collect()
+}
+
+fn mount(id: String, file: &str) -> Mount {
+    Mount::Secret(SecretMount { id, at: format!("{SECRETS}/{file}") })
 }
 
 fn not_understood() -> Status {

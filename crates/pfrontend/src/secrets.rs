@@ -35,6 +35,8 @@ pub struct Secrets {
     pub warnings: Vec<Warning>,
     /// The steps whose results once held a secret.
     pub leaked: Vec<String>,
+    /// The key of this build's checks, see [`ProbeAnswer::check_key`].
+    pub check_key: String,
 }
 
 /// Why the build cannot go on.
@@ -88,7 +90,7 @@ impl Secrets {
         if probed.secrets.len() != requests.len() {
             return Err(SecretsError::NotUnderstood);
         }
-        let mut secrets = Self { leaked: probed.leaked, ..Self::default() };
+        let mut secrets = Self { leaked: probed.leaked, check_key: probed.check_key, ..Self::default() };
         let mut missing = Vec::new();
         for (request, facts) in requests.into_iter().zip(probed.secrets) {
             match facts {
@@ -205,11 +207,11 @@ mod tests {
 
     fn facts(bytes: u64) -> Option<Facts> {
         let digest = format!("digest of {bytes}");
-        Some(Facts { bytes, variable: Variable::Fits, unprotected: None, digest })
+        Some(Facts { bytes, variable: Variable::Fits, unprotected: None, digest, check: String::new() })
     }
 
     fn probed(secrets: Vec<Option<Facts>>) -> ProbeAnswer {
-        ProbeAnswer { secrets, key: Key::Builder, leaked: Vec::new() }
+        ProbeAnswer { secrets, key: Key::Builder, check_key: String::new(), leaked: Vec::new() }
     }
 
     fn shorts(secrets: &Secrets) -> Vec<&str> {

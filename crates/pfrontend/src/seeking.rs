@@ -8,14 +8,15 @@ use pscan::{Report, ReportError};
 use psecret::SecretName;
 use serde_json::Value;
 
-use crate::scanner::mounts;
+use crate::scanner::values;
 use crate::secrets::Secrets;
 
 /// The secrets that a build is searched for.
 #[derive(Clone, Debug)]
 pub(crate) struct SeekingByName {
     names: Vec<SecretName>,
-    digests: Vec<String>,
+    checks: Vec<String>,
+    check_key: String,
     parts: BTreeMap<String, Vec<String>>,
 }
 
@@ -23,7 +24,8 @@ impl SeekingByName {
     pub(crate) fn new(secrets: &Secrets) -> Self {
         Self {
             names: secrets.sought().map(|one| one.request.name.clone()).collect(),
-            digests: secrets.sought().map(|one| one.facts.digest.clone()).collect(),
+            checks: secrets.sought().map(|one| one.facts.check.clone()).collect(),
+            check_key: secrets.check_key.clone(),
             parts: secrets.parts(),
         }
     }
@@ -44,8 +46,8 @@ impl Seeking for SeekingByName {
 
     fn values(&self) -> Values {
         Values::Mounted {
-            mounts: mounts(self.names.iter().map(ToString::to_string)),
-            told: MountedValues { digests: self.digests.clone() },
+            mounts: values(self.names.iter().map(ToString::to_string)),
+            told: MountedValues { check_key: self.check_key.clone(), checks: self.checks.clone() },
         }
     }
 

@@ -83,7 +83,8 @@ impl Mount {
             Self::Cache(CacheMount { id, at }) => pb::Mount {
                 dest: at,
                 mount_type: pb::MountType::Cache.into(),
-                cache_opt: Some(pb::CacheOpt { id, sharing: pb::CacheSharingOpt::Shared.into() }),
+                // With `Shared`, BuildKit makes a second folder when one container asks while another gives the mount back.
+                cache_opt: Some(pb::CacheOpt { id, sharing: pb::CacheSharingOpt::Locked.into() }),
                 ..nothing
             },
         }

@@ -10,7 +10,7 @@ use prost::Message as _;
 
 use crate::exec::{EXEC_META, EXEC_MOUNTS, META_ARGUMENTS, OP_EXEC};
 use crate::graph::{self, GraphError, OP_INPUTS};
-use crate::inject::{InjectError, Injected, MountedSecret, exec_of, mounted};
+use crate::inject::{InjectError, Injection, MountedSecret, exec_of, mounted};
 use crate::wire::{self, Edit, WireError};
 
 /// Where steps find the wrapper. `/dev` is in memory in every step, so that no mount point stays in the image.
@@ -40,8 +40,8 @@ pub struct Wrapper {
 ///
 /// As [`inject`](crate::inject()); [`InjectError::Wrapper`] for an image that is none, and for a step that mounts something else
 /// at the wrapper's place.
-pub fn wrap(injected: Injected, wrapper: &Wrapper) -> Result<Injected, InjectError> {
-    let Injected { mut definition, mut steps } = injected;
+pub fn wrap(injected: Injection, wrapper: &Wrapper) -> Result<Injection, InjectError> {
+    let Injection { mut definition, mut steps } = injected;
     let mut operations = wrapper.image.def.clone();
     let end = operations.pop().map(|end| pb::Op::decode(end.as_slice())).transpose();
     let unread = |source| InjectError::Exec { digest: "of the wrapper's image".to_owned(), source };
@@ -89,7 +89,7 @@ pub fn wrap(injected: Injected, wrapper: &Wrapper) -> Result<Injected, InjectErr
         });
         relinked.definition.metadata.retain(|digest, _| known.contains(digest) || !own.contains(digest));
     }
-    Ok(Injected { definition: relinked.definition, steps })
+    Ok(Injection { definition: relinked.definition, steps })
 }
 
 /// Adds the image to the inputs, its program to the mounts, and the words to the command.
@@ -182,7 +182,7 @@ mod tests {
         pb::Definition { def, metadata, source: Some(source) }
     }
 
-    fn injected(plan: &Plan, mode: Mode) -> Injected {
+    fn injected(plan: &Plan, mode: Mode) -> Injection {
         inject(graph(), plan, mode).unwrap()
     }
 

@@ -12,6 +12,9 @@ use crate::{KEY, kept};
 /// The purpose of the digests, as in every other program that binds steps to values.
 const PURPOSE: &str = "binding";
 
+/// The purpose of the checks.
+const CHECK: &str = "check";
+
 /// Why nothing can be said of the secrets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +28,9 @@ pub enum ProbeError {
     /// The kernel gives no random bytes for a key.
     #[error("failed to make a key")]
     Random,
+    /// The key of the checks is none.
+    #[error("the key of the build's checks is none")]
+    CheckKey,
 }
 
 /// Looks at every secret that was asked for.
@@ -33,6 +39,9 @@ pub enum ProbeError {
 /// [`ProbeError`].
 pub fn probe(asked: &Probe, secrets: &Path, kept: &Path) -> Result<ProbeAnswer, ProbeError> {
     let (key, whose) = key(secrets, kept)?;
+    let check_key = kept::random_key().ok_or(ProbeError::Random)?;
+    let check_key: String = check_key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let checks = check(&check_key)?;
     let facts = asked.secrets.iter().enumerate().map(|(number, name)| {
         let name = SecretName::parse(name).map_err(|_| ProbeError::Name)?;
         Ok(value(secrets, number)?.map(|value| Facts {
@@ -43,25 +52,23 @@ pub fn probe(asked: &Probe, secrets: &Path, kept: &Path) -> Result<ProbeAnswer, 
                 Searchability::Empty | Searchability::Weak | Searchability::Full => None,
             },
             digest: key.digest(PURPOSE, &name, &value),
+            check: checks.digest(CHECK, &name, &value),
         }))
     });
-    Ok(ProbeAnswer { secrets: facts.collect::<Result<_, ProbeError>>()?, key: whose, leaked: kept::leaked(kept) })
+    let secrets = facts.collect::<Result<_, ProbeError>>()?;
+    Ok(ProbeAnswer { secrets, key: whose, check_key, leaked: kept::leaked(kept) })
 }
 
-/// Whether a mounted value is the one of which the digest was made.
+/// Whether a mounted value is the one of which the check was made under this key.
 ///
 /// # Errors
-/// [`ProbeError`].
-pub fn is_same(
-    name: &SecretName,
-    value: &UserSecret,
-    digest: &str,
-    secrets: &Path,
-    kept: &Path,
-) -> Result<bool, ProbeError> {
-    let (key, whose) = key(secrets, kept)?;
-    // Nobody can compare under a key that is gone.
-    Ok(whose == Key::Passing || key.digest(PURPOSE, name, value) == digest)
+/// [`ProbeError::CheckKey`].
+pub fn is_same(name: &SecretName, value: &UserSecret, check: &str, check_key: &str) -> Result<bool, ProbeError> {
+    Ok(self::check(check_key)?.digest(CHECK, name, value) == check)
+}
+
+fn check(key: &str) -> Result<DigestKey, ProbeError> {
+    DigestKey::from_text(key.as_bytes()).ok_or(ProbeError::CheckKey)
 }
 
 /// Reads a mounted value; `None` when the session had none.
@@ -174,16 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_became_another_is_noticed_unless_nothing_is_kept() {
+    fn a_value_that_became_another_is_noticed_whatever_the_builder_keeps() {
         let (secrets, kept) = folders(&[("0", VALUE.as_bytes())]);
-        let probed = probe(&asked(&["A"]), secrets.path(), kept.path()).unwrap();
-        let digest = &probed.secrets[0].as_ref().unwrap().digest;
         let name = SecretName::parse("A").unwrap();
-        let same = |value: &str, kept: &Path| {
-            is_same(&name, &UserSecret::new(value.as_bytes().to_vec()), digest, secrets.path(), kept).unwrap()
-        };
-        assert!(same(VALUE, kept.path()));
-        assert!(!same("another value", kept.path()));
-        assert!(same("another value", &kept.path().join("missing")));
+        for kept in [kept.path(), &kept.path().join("missing")] {
+            let probed = probe(&asked(&["A"]), secrets.path(), kept).unwrap();
+            let check = &probed.secrets[0].as_ref().unwrap().check;
+            let same = |value: &str, key: &str| {
+                is_same(&name, &UserSecret::new(value.as_bytes().to_vec()), check, key)
+                    .map_err(|error| error.to_string())
+            };
+            assert_eq!(same(VALUE, &probed.check_key), Ok(true));
+            assert_eq!(same("another value", &probed.check_key), Ok(false));
+            let other = probe(&asked(&["A"]), secrets.path(), kept).unwrap();
+            assert_eq!(same(VALUE, &other.check_key), Ok(false), "a key is one build's");
+            assert_eq!(same(VALUE, "").unwrap_err(), ProbeError::CheckKey.to_string());
+        }
     }
 }

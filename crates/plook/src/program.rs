@@ -89,7 +89,7 @@ pub fn run(
         }
         Work::SearchMounted => {
             let (task, mounted, documents) = wire::read_mounted_task(input).map_err(SearchError::from)?;
-            let values = search::mounted_values(&task, &mounted, secrets, kept_folder)?;
+            let values = search::mounted_values(&task, &mounted, secrets)?;
             search::run(WholeTask { task, values, documents }, states, &mounts(), out)?;
         }
         Work::Probe => {

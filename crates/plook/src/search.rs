@@ -87,24 +87,19 @@ pub fn run(whole: WholeTask, states: &Path, mountinfo: &str, out: &mut impl Writ
 ///
 /// # Errors
 /// [`SearchError::Changed`], and what [`probe`] says.
-pub fn mounted_values(
-    task: &Task,
-    mounted: &MountedValues,
-    secrets: &Path,
-    kept: &Path,
-) -> Result<Vec<UserSecret>, SearchError> {
-    if task.secrets.len() != mounted.digests.len() {
+pub fn mounted_values(task: &Task, mounted: &MountedValues, secrets: &Path) -> Result<Vec<UserSecret>, SearchError> {
+    if task.secrets.len() != mounted.checks.len() {
         return Err(SearchError::Changed);
     }
-    let value = |(number, (name, digest)): (usize, (&String, &String))| {
+    let value = |(number, (name, check)): (usize, (&String, &String))| {
         let name = SecretName::parse(name).map_err(|_| SearchError::Name)?;
         let value = probe::value(secrets, number).map_err(ProbeError::from)?.ok_or(SearchError::Changed)?;
-        match probe::is_same(&name, &value, digest, secrets, kept)? {
+        match probe::is_same(&name, &value, check, &mounted.check_key)? {
             true => Ok(value),
             false => Err(SearchError::Changed),
         }
     };
-    task.secrets.iter().zip(&mounted.digests).enumerate().map(value).collect()
+    task.secrets.iter().zip(&mounted.checks).enumerate().map(value).collect()
 }
 
 fn needles(task: &Task, values: Vec<UserSecret>) -> Result<NeedleSet, SearchError> {

@@ -155,9 +155,11 @@ pub enum Answer {
 /// How the values of a task are told that are mounted, instead of written behind it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountedValues {
-    /// For each secret of the task what a [`Probe`] said of its value. A value that is another one by now is not the
-    /// one that the steps got, so that a search for it proves nothing.
-    pub digests: Vec<String>,
+    /// [`ProbeAnswer::check_key`].
+    pub check_key: String,
+    /// For each secret of the task its value's [`Facts::check`]. A value that is another one by now is not the one that
+    /// the steps got, so that a search for it proves nothing.
+    pub checks: Vec<String>,
 }
 
 /// Which secrets are there? Nothing but facts is answered.
@@ -176,6 +178,9 @@ pub struct ProbeAnswer {
     pub secrets: Vec<Option<Facts>>,
     /// The owner of the key that the digests are made under.
     pub key: Key,
+    /// The key of this one build that the checks are made under. The builder's own key is no help there: BuildKit may give
+    /// two containers two instances of a cache mount.
+    pub check_key: String,
     /// The steps whose results once held a secret, by their digests.
     pub leaked: Vec<String>,
 }
@@ -191,6 +196,8 @@ pub struct Facts {
     pub unprotected: Option<String>,
     /// The value's keyed digest: another value has another.
     pub digest: String,
+    /// The same under the build's own key: by this a search knows the value again.
+    pub check: String,
 }
 
 /// Whether a value can be an environment variable.
@@ -415,7 +422,7 @@ mod tests {
     #[test]
     fn a_task_whose_values_are_mounted_has_a_frame_for_all_of_them() {
         let (task, _) = task();
-        let mounted = MountedValues { digests: vec!["0a".into(), "0b".into()] };
+        let mounted = MountedValues { check_key: "01".repeat(32), checks: vec!["0a".into(), "0b".into()] };
         let mut bytes = Vec::new();
         let frames = [serde_json::to_vec(&task).unwrap(), serde_json::to_vec(&mounted).unwrap(), b"{}".to_vec()];
         for frame in &frames {

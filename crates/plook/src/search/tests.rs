@@ -167,9 +167,10 @@ fn mounted_values_are_those_that_were_probed() {
     fs::write(secrets.path().join("0"), VALUE).unwrap();
     let asked = wire::Probe { version: wire::VERSION, secrets: vec!["TOKEN".into()] };
     let probed = probe::probe(&asked, secrets.path(), kept.path()).unwrap();
-    let mounted = MountedValues { digests: vec![probed.secrets[0].clone().unwrap().digest] };
+    let mounted =
+        MountedValues { check_key: probed.check_key.clone(), checks: vec![probed.secrets[0].clone().unwrap().check] };
     let task = task(None, &[(None, 0)]);
-    let values = |mounted: &MountedValues| mounted_values(&task, mounted, secrets.path(), kept.path());
+    let values = |mounted: &MountedValues| mounted_values(&task, mounted, secrets.path());
     assert_eq!(values(&mounted).unwrap().len(), 1);
     assert!(matches!(values(&MountedValues::default()), Err(SearchError::Changed)), "a value without a digest");
     fs::write(secrets.path().join("0"), "another value").unwrap();
