@@ -10,14 +10,14 @@ pub const FRONTEND: &str = "pbuild/frontend:1";
 
 /// One docker in one scene.
 pub struct Docker<'engine> {
-    /// Where it builds.
+    /// The engine that builds.
     pub engine: &'engine Engine,
     /// Its project and its canaries.
     pub scene: Scene,
 }
 
 impl<'engine> Docker<'engine> {
-    /// A docker with an empty project.
+    /// Makes a docker with an empty project.
     #[must_use]
     pub fn new(engine: &'engine Engine) -> Self {
         Self { engine, scene: Scene::on(engine) }
@@ -33,7 +33,7 @@ impl<'engine> Docker<'engine> {
         self.run_with(program, arguments, variables, &[])
     }
 
-    /// The same, which reads these bytes.
+    /// Runs one of them with these bytes on its standard input.
     ///
     /// # Panics
     ///
@@ -59,19 +59,19 @@ impl<'engine> Docker<'engine> {
         Said(output)
     }
 
-    /// `docker buildx build` of the scene's project, with these variables as secrets.
+    /// Runs `docker buildx build` of the scene's project, with these variables as secrets.
     pub fn build(&self, arguments: &[&str], secrets: &[(&str, &Canary)]) -> Said {
         self.build_of(".", arguments, secrets, &[])
     }
 
-    /// The same of another context, with these bytes on standard input.
+    /// Builds another context, with these bytes on standard input.
     pub fn build_of(&self, context: &str, arguments: &[&str], secrets: &[(&str, &Canary)], input: &[u8]) -> Said {
         let words = build_words(context, arguments, secrets);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         self.run_with("PBUILD_TEST_BUILDX", &words, secrets, input)
     }
 
-    /// The same build as a tool that can be started, interrupted and waited for.
+    /// Makes the build a tool that can be started, interrupted and waited for.
     pub fn building(&self, arguments: &[&str], secrets: &[(&str, &Canary)]) -> Tool<'_> {
         let buildx: Command = ptest::program("PBUILD_TEST_BUILDX");
         let mut tool = self.scene.tool(buildx.get_program()).args(buildx.get_args());
@@ -82,7 +82,7 @@ impl<'engine> Docker<'engine> {
         secrets.iter().fold(tool, |tool, (name, canary)| tool.env(name, canary.text()))
     }
 
-    /// A word that no other test has, so that no other test's cache answers.
+    /// Makes a word that no other test has, so that no other test's cache answers.
     #[must_use]
     pub fn mark(&self, what: &str) -> String {
         format!("{what}-{}-{:?}", std::process::id(), self.engine.flavour())
@@ -119,29 +119,29 @@ impl Said {
         self.0.status.code()
     }
 
-    /// It succeeded.
+    /// Expects success.
     ///
     /// # Panics
     ///
-    /// When it did not, as with all of these.
+    /// When the program failed, as with all of these.
     #[track_caller]
     pub fn passes(self) -> Self {
         assert!(self.0.status.success(), "{}", self.text());
         self
     }
 
-    /// It did not succeed.
+    /// Expects a failure.
     ///
     /// # Panics
     ///
-    /// When it did.
+    /// When the program succeeded.
     #[track_caller]
     pub fn fails(self) -> Self {
         assert!(!self.0.status.success(), "{}", self.text());
         self
     }
 
-    /// It said this.
+    /// Expects this text.
     ///
     /// # Panics
     ///
@@ -152,18 +152,18 @@ impl Said {
         self
     }
 
-    /// It did not say this.
+    /// Expects that this text is absent.
     ///
     /// # Panics
     ///
-    /// When it did.
+    /// When the program succeeded.
     #[track_caller]
     pub fn never_says(self, text: &str) -> Self {
         assert!(!self.text().contains(text), "{text:?} in\n{}", self.text());
         self
     }
 
-    /// The last line with words.
+    /// Finds the last line with words.
     #[must_use]
     pub fn last_line(&self) -> String {
         self.text().lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()

@@ -5,15 +5,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
-use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use acceptance::{ImageName, on_every_engine};
-use ptest::{Canary, Engine, Flavour, Scene};
+use acceptance::{Docker, ImageName, Said, on_every_engine};
+use ptest::{Canary, Engine, Flavour};
 use serde_json::Value;
-
-/// The image, as a syntax line names it.
-const IMAGE: &str = "pbuild/frontend:1";
 
 /// Where steps find the wrapper.
 const WRAPPER: &str = "/dev/pbuild-mask";
@@ -28,81 +25,34 @@ on_every_engine!(
 );
 
 /// One docker in one scene, with a value in a variable and one in a file.
-struct Docker<'engine> {
-    engine: &'engine Engine,
-    scene: Scene,
+struct Steps<'engine> {
+    docker: Docker<'engine>,
     token: Canary,
 }
 
-impl<'engine> Docker<'engine> {
+impl<'engine> Steps<'engine> {
     fn new(engine: &'engine Engine) -> Self {
-        let scene = Scene::on(engine);
-        let token = scene.oracle().token("TOKEN");
-        scene.write_secret("file", scene.oracle().token("file").value());
-        Self { engine, scene, token }
+        let docker = Docker::new(engine);
+        let token = docker.scene.oracle().token("TOKEN");
+        docker.scene.write_secret("file", docker.scene.oracle().token("file").value());
+        Self { docker, token }
     }
 
-    /// A Dockerfile of these words and lines, whose first step is this test's alone.
+    /// Writes a Dockerfile of these words and lines, whose first step is this test's alone.
     fn dockerfile(&self, words: &str, text: &str) {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let text = text.replace("MARK", &format!("mark-{}-{:?}-{count}", std::process::id(), self.engine.flavour()));
-        self.scene.write("Dockerfile", format!("# syntax={IMAGE} {words}\n{text}"));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        self.docker.dockerfile(words, &text.replace("MARK", &self.docker.mark(&format!("mark-{count}"))));
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = ptest::program("PBUILD_TEST_BUILDX");
-        command.args(["build", "--progress", "plain", "--secret=id=TOKEN", "--secret=id=file,src=file"]).args(words);
-        command.arg(".").current_dir(self.scene.project()).env("TOKEN", self.token.text());
-        command.env("DOCKER_HOST", self.engine.docker_host()).env_remove("DOCKER_CONTEXT");
-        command.env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1").env("SOURCE_DATE_EPOCH", "1700000000");
-        command
-    }
-
-    fn build(&self, words: &[&str]) -> Said<'_> {
-        let output = self.command(words).output().expect("docker buildx");
-        self.scene.oracle().check_bytes("standard output", &output.stdout);
-        self.scene.oracle().check_bytes("standard error", &output.stderr);
-        Said { docker: self, output }
-    }
-}
-
-/// What docker said; no canary is in it.
-struct Said<'a> {
-    docker: &'a Docker<'a>,
-    output: Output,
-}
-
-impl Said<'_> {
-    fn text(&self) -> String {
-        self.docker.scene.oracle().mask(&self.output.stderr)
-    }
-
-    #[track_caller]
-    fn passes(self) -> Self {
-        assert!(self.output.status.success(), "{}", self.text());
-        self
-    }
-
-    #[track_caller]
-    fn fails(self) -> Self {
-        assert!(!self.output.status.success(), "{}", self.text());
-        self
-    }
-
-    #[track_caller]
-    fn says(self, text: &str) -> Self {
-        assert!(self.text().contains(text), "no {text:?} in\n{}", self.text());
-        self
-    }
-
-    fn last_line(&self) -> String {
-        self.text().lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
+    fn build(&self, words: &[&str]) -> Said {
+        let words = [&["--secret=id=file,src=file"][..], words].concat();
+        self.docker.build(&words, &[("TOKEN", &self.token)])
     }
 }
 
 fn what_steps_with_secrets_print_is_masked(engine: &Engine) {
-    let docker = Docker::new(engine);
+    let steps = Steps::new(engine);
     let mut text = "FROM busybox\nWORKDIR /srv/app\n\
          RUN echo MARK; echo \"out $TOKEN.\"; echo \"err $TOKEN.\" >&2; echo \"b64 $(printf %s \"$TOKEN\" | base64).\"\n\
          RUN printf 'cut %s' \"${TOKEN%????????????????}\"; sleep 0.3; printf '%s.\\n' \"${TOKEN#????????????????}\"\n\
@@ -122,9 +72,9 @@ fn what_steps_with_secrets_print_is_masked(engine: &Engine) {
         text.push_str("COPY --from=first /srv /srv\n");
         shown.extend(["lonely", "here", "own", "bare"]);
     }
-    docker.dockerfile("TOKEN mask", &text);
-    let metadata = docker.scene.project().join("metadata.json");
-    let mut said = docker.build(&["--metadata-file", "metadata.json"]).passes().says("clean: TOKEN");
+    steps.dockerfile("TOKEN mask", &text);
+    let metadata = steps.docker.scene.project().join("metadata.json");
+    let mut said = steps.build(&["--metadata-file", "metadata.json"]).passes().says("clean: TOKEN");
     for word in &shown {
         said = said.says(&format!("{word} ***TOKEN***."));
     }
@@ -137,16 +87,16 @@ fn what_steps_with_secrets_print_is_masked(engine: &Engine) {
     let reference = told["buildx.build.ref"].as_str().expect("a reference").rsplit('/').next().expect("an id");
     let logs = engine.buildx(&["history", "logs", "--progress", "plain", reference]);
     let kept = [logs.stdout, logs.stderr].concat();
-    docker.scene.oracle().check_bytes("the engine's history", &kept);
-    let kept = docker.scene.oracle().mask(&kept);
+    steps.docker.scene.oracle().check_bytes("the engine's history", &kept);
+    let kept = steps.docker.scene.oracle().mask(&kept);
     for word in &shown {
         assert!(kept.contains(&format!("{word} ***TOKEN***.")), "no {word} in\n{kept}");
     }
 }
 
 fn files_are_masked_and_one_that_the_user_cannot_read_is_told(engine: &Engine) {
-    let docker = Docker::new(engine);
-    docker.dockerfile(
+    let steps = Steps::new(engine);
+    steps.dockerfile(
         "mask",
         "FROM busybox\n\
          RUN --mount=type=secret,id=file echo \"MARK first $(cat /run/secrets/file).\"\n\
@@ -157,7 +107,7 @@ fn files_are_masked_and_one_that_the_user_cannot_read_is_told(engine: &Engine) {
          RUN --mount=type=secret,id=file,target=/srv/key,uid=1000,mode=0400 echo \"mine $(cat /srv/key).\"\n\
          RUN --mount=type=secret,id=file,mode=0400 test ! -r /run/secrets/file && echo \"not mine\"\n",
     );
-    let mut said = docker.build(&[]).passes().says("clean: file");
+    let mut said = steps.build(&[]).passes().says("clean: file");
     for word in ["first", "there", "near", "mine"] {
         said = said.says(&format!("{word} ***file***."));
     }
@@ -167,7 +117,7 @@ fn files_are_masked_and_one_that_the_user_cannot_read_is_told(engine: &Engine) {
 }
 
 fn a_step_that_fails_has_its_code_its_line_and_its_own_command(engine: &Engine) {
-    let docker = Docker::new(engine);
+    let steps = Steps::new(engine);
     for (command, code) in [
         ("echo \"$TOKEN\" && exit 3", 3),
         ("kill -9 $$", 137),
@@ -175,16 +125,16 @@ fn a_step_that_fails_has_its_code_its_line_and_its_own_command(engine: &Engine) 
         ("kill -TERM 1; sleep 60; exit 9", 143),
         ("exec /srv/nothing", 127),
     ] {
-        docker.dockerfile("TOKEN mask", &format!("FROM busybox\nRUN echo MARK\nRUN {command}\nRUN true\n"));
-        let said = docker.build(&[]).fails().says(&format!("exit code: {code}"));
+        steps.dockerfile("TOKEN mask", &format!("FROM busybox\nRUN echo MARK\nRUN {command}\nRUN true\n"));
+        let said = steps.build(&[]).fails().says(&format!("exit code: {code}"));
         let last = said.last_line();
         assert!(last.contains("/bin/sh -c ") && !last.contains(WRAPPER), "{last}");
         if engine.flavour() != Flavour::Old {
             let _ = said.says(&format!("4 | >>> RUN {command}"));
         }
     }
-    docker.dockerfile("TOKEN mask", "FROM busybox\nRUN echo MARK\nRUN [\"nothing-of-this-name\"]\n");
-    let said = docker.build(&[]).fails().says("exit code: 127");
+    steps.dockerfile("TOKEN mask", "FROM busybox\nRUN echo MARK\nRUN [\"nothing-of-this-name\"]\n");
+    let said = steps.build(&[]).fails().says("exit code: 127");
     // What hands the secrets to a step of the old engine is a shell, which says it first.
     if engine.flavour() != Flavour::Old {
         let _ = said.says("pbuild: failed to run \"nothing-of-this-name\"");
@@ -192,8 +142,8 @@ fn a_step_that_fails_has_its_code_its_line_and_its_own_command(engine: &Engine) 
 }
 
 fn orphans_are_reaped_and_left_behind_with_the_step(engine: &Engine) {
-    let docker = Docker::new(engine);
-    docker.dockerfile(
+    let steps = Steps::new(engine);
+    steps.dockerfile(
         "TOKEN mask",
         "FROM busybox\n\
          RUN echo MARK; (sleep 0.1 & sleep 0.1 &); sleep 1; cat /proc/[0-9]*/status | grep State; \
@@ -201,18 +151,18 @@ fn orphans_are_reaped_and_left_behind_with_the_step(engine: &Engine) {
          RUN sleep 3000 & (while :; do echo more; sleep 0.1; done) & echo \"last $TOKEN.\"\n",
     );
     let begun = Instant::now();
-    let _ = docker.build(&[]).passes().says("last ***TOKEN***.");
+    let _ = steps.build(&[]).passes().says("last ***TOKEN***.");
     assert!(begun.elapsed() < Duration::from_secs(600), "nobody waits for what a step leaves behind");
 }
 
 /// A wrapper knows the values of its step and no others, and a step without a secret has none. The way around it is closed.
 fn a_step_is_told_to_its_wrapper_alone(engine: &Engine) {
-    let docker = Docker::new(engine);
-    docker.scene.write(
+    let steps = Steps::new(engine);
+    steps.docker.scene.write(
         "app.toml",
         "[secrets]\nTOKEN = { scope = \"build\", steps = [\"echo token*\"] }\nfile = { scope = \"build\", as = \"file\", steps = [\"echo file*\"] }\n",
     );
-    docker.dockerfile(
+    steps.dockerfile(
         "app.toml mask",
         "FROM busybox\n\
          RUN echo token MARK; tr '\\0' ' ' < /proc/1/cmdline; ! cat /proc/1/environ; ! cat /proc/1/mem; \
@@ -220,7 +170,7 @@ fn a_step_is_told_to_its_wrapper_alone(engine: &Engine) {
          RUN echo file; tr '\\0' ' ' < /proc/1/cmdline\n\
          RUN test $$ = 1 && test ! -e /dev/pbuild-mask && test -z \"$TOKEN\" && echo plain\n",
     );
-    let said = docker.build(&[]).passes();
+    let said = steps.build(&[]).passes();
     let token = if engine.flavour() == Flavour::Old { "TOKEN:/run/pbuild/TOKEN" } else { "TOKEN:TOKEN" };
     let said =
         said.says(&format!("{WRAPPER} mask {token} -- ")).says(&format!("{WRAPPER} mask file:/run/secrets/file -- "));
@@ -232,9 +182,9 @@ fn a_step_is_told_to_its_wrapper_alone(engine: &Engine) {
 }
 
 /// What an exported image holds, by path: kind, mode, owner and size.
-fn content(docker: &Docker<'_>) -> BTreeMap<String, String> {
-    let _ = docker.build(&["-o", "type=tar,dest=out.tar"]).passes();
-    let archive = fs::read(docker.scene.project().join("out.tar")).expect("an archive");
+fn content(steps: &Steps<'_>) -> BTreeMap<String, String> {
+    let _ = steps.build(&["-o", "type=tar,dest=out.tar"]).passes();
+    let archive = fs::read(steps.docker.scene.project().join("out.tar")).expect("an archive");
     let mut all = BTreeMap::new();
     for entry in tar::Archive::new(archive.as_slice()).entries().expect("an archive") {
         let mut entry = entry.expect("an entry");
@@ -255,15 +205,15 @@ fn content(docker: &Docker<'_>) -> BTreeMap<String, String> {
 }
 
 fn the_image_is_the_one_without_the_word(engine: &Engine) {
-    let docker = Docker::new(engine);
+    let steps = Steps::new(engine);
     // The test's base has no /dev, and what a first step leaves there depends on what is mounted below it.
     let text = "FROM busybox\nWORKDIR /dev\nWORKDIR /srv\nRUN echo ${#TOKEN} > length\nRUN [\"touch\", \"exec\"]\n\
                 RUN --mount=type=secret,id=file wc -c < /run/secrets/file > bytes\nUSER 1000\nRUN id > /tmp/who\nCMD [\"sh\"]\n";
     let mut told = Vec::new();
     for words in ["TOKEN", "TOKEN mask"] {
         let image = ImageName::new(engine, "mask");
-        docker.dockerfile(words, text);
-        let _ = docker.build(&["-t", image.as_str()]).passes().says("clean: TOKEN, file");
+        steps.dockerfile(words, text);
+        let _ = steps.build(&["-t", image.as_str()]).passes().says("clean: TOKEN, file");
         let inspected: Value =
             serde_json::from_slice(&engine.docker(&["image", "inspect", image.as_str()])).expect("JSON");
         let layers = inspected[0]["RootFS"]["Layers"].as_array().expect("layers").len();
@@ -271,7 +221,7 @@ fn the_image_is_the_one_without_the_word(engine: &Engine) {
         let mut config = inspected[0]["Config"].clone();
         // The old engine writes the image's own name there.
         config.as_object_mut().expect("an object").remove("Image");
-        told.push((layers, config, String::from_utf8_lossy(&history).into_owned(), content(&docker)));
+        told.push((layers, config, String::from_utf8_lossy(&history).into_owned(), content(&steps)));
     }
     let with_word = told.pop().expect("two");
     let without = told.pop().expect("two");
@@ -283,10 +233,15 @@ fn the_image_is_the_one_without_the_word(engine: &Engine) {
 #[test]
 fn nothing_is_masked_unless_it_is_asked_for() {
     let engine = Engine::get(Flavour::Modern);
-    let mut docker = Docker::new(&engine);
-    docker.token = docker.scene.oracle().planted("TOKEN");
-    docker.dockerfile("TOKEN", "FROM busybox\nRUN echo \"MARK $TOKEN\"; test $$ = 1\n");
-    let output = docker.command(&[]).output().expect("docker buildx");
+    let mut steps = Steps::new(&engine);
+    steps.token = steps.docker.scene.oracle().planted("TOKEN");
+    steps.dockerfile("TOKEN", "FROM busybox\nRUN echo \"MARK $TOKEN\"; test $$ = 1\n");
+    // The value is in its output, which the scene's own programs may not show.
+    let words = ["build", "--progress", "plain", "--secret=id=TOKEN", "."];
+    let mut buildx = ptest::program("PBUILD_TEST_BUILDX");
+    buildx.args(words).current_dir(steps.docker.scene.project()).env("TOKEN", steps.token.text());
+    buildx.env("DOCKER_HOST", engine.docker_host()).env_remove("DOCKER_CONTEXT");
+    let output = buildx.output().expect("docker buildx");
     assert!(output.status.success());
-    docker.scene.oracle().must_hold("the progress", &output.stderr, &docker.token);
+    steps.docker.scene.oracle().must_hold("the progress", &output.stderr, &steps.token);
 }
