@@ -125,23 +125,30 @@ fn each_broken_secret_source_is_named_and_nothing_is_built() {
     let scene = Scene::on(&engine);
     scene.write("Dockerfile", "FROM busybox\nRUN true\n");
     scene.write("empty.txt", "");
-    scene.write("nul.txt", b"abcd\0efgh");
-    scene.write("long.txt", vec![b'x'; 131_072]);
     scene.write("huge.txt", vec![b'x'; 512_001]);
     for (specification, says) in [
         ("id=TOKEN", "set TOKEN in the environment"),
         ("id=TOKEN,env=NOT_SET", "NOT_SET"),
         ("id=TOKEN,src=missing.txt", "missing.txt"),
         ("id=TOKEN,src=empty.txt", "empty"),
-        ("id=TOKEN,src=nul.txt", "NUL"),
-        ("id=TOKEN,src=long.txt", "deliver it as a file"),
         ("id=TOKEN,src=huge.txt", "500 KiB"),
     ] {
         let outcome = scene.pbuild().args(["build", "--secret", specification, "."]).run();
         outcome.expect_code(40).expect_stderr("TOKEN").expect_stderr(says);
     }
-    for specification in ["TOKEN,color=red", "src=x", ""] {
+    for specification in ["TOKEN,color=red", "src=x", "id=?"] {
         scene.pbuild().args(["build", "--secret", specification, "."]).run().expect_code(2).expect_stderr("--secret");
+    }
+    let steering = scene.pbuild().args(["build", "--secret", "id=PATH,src=empty.txt", "."]).run();
+    steering.expect_code(2).expect_stderr("--allow-name PATH");
+    // What the manifest wants as a variable is no file all at once.
+    scene.write("app.toml", "[secrets]\nTOKEN = {}\n");
+    scene.write("nul.txt", b"abcd\0efgh");
+    scene.write("long.txt", vec![b'x'; 131_072]);
+    for (file, says) in [("nul.txt", "NUL"), ("long.txt", "131072 bytes")] {
+        let specification = format!("id=TOKEN,src={file}");
+        let outcome = scene.pbuild().args(["build", "--secret", &specification, "."]).run();
+        outcome.expect_code(40).expect_stderr(says).expect_stderr("as = \"file\"");
     }
 }
 

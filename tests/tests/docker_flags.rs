@@ -182,3 +182,42 @@ fn a_source_policy_holds_with_secrets_and_without(engine: &Engine) {
         build(&rule("FORBID", "busybox"), secret).expect_code(2).expect_stderr("ALLOW, DENY or CONVERT");
     }
 }
+
+on_every_engine!(secrets_that_docker_takes_are_taken);
+
+/// A pull request from a fork has no secrets, a keystore has NUL bytes, and a bundle of certificates is long.
+fn secrets_that_docker_takes_are_taken(engine: &Engine) {
+    let scene = Scene::on(engine);
+    let token = scene.oracle().token("STORE");
+    scene.write_secret("store.p12", [token.value(), &b"\0"[..], &[b'.'; 150_000][..]].concat());
+    let image = ImageName::new(engine, "taken");
+    let dockerfile = |step: &str| {
+        let gone = "test -z \"${FORKED+set}${DECLARED+set}${UNSET+set}\"";
+        let text =
+            format!("FROM busybox\nRUN {gone} && wc -c < \"$STORE\" > /size; echo {} > /made{step}\n", image.as_str());
+        scene.write("Dockerfile", text);
+    };
+    scene.write("app.toml", "[secrets]\nDECLARED = { optional = true }\nAPP_KEY = { scope = \"run\" }\n");
+    let build = || {
+        let tool = scene.pbuild().args([
+            "build",
+            "-t",
+            image.as_str(),
+            "--trust-config",
+            "--secret",
+            "id=STORE,src=store.p12",
+        ]);
+        tool.args(["--secret", "id=FORKED?,env=FORKED", "--secret", "id=UNSET?", "."]).env("FORKED", "").run()
+    };
+    dockerfile("");
+    let outcome = build();
+    outcome.expect_code(0).expect_stderr("so `STORE` is the path of a file with the value");
+    for name in ["FORKED", "UNSET", "DECLARED"] {
+        outcome.expect_stderr(&format!("`{name}` is optional and has no value; nothing gets it"));
+    }
+    assert_eq!(image.run(&["cat", "/size"]).trim(), (token.value().len() + 150_001).to_string());
+    dockerfile("; cp \"$STORE\" /leak");
+    build().expect_code(10).expect_stderr("STORE");
+    let required = scene.pbuild().args(["build", "--secret", "id=FORKED,env=FORKED", "."]).env("FORKED", "").run();
+    required.expect_code(40).expect_stderr("id=FORKED?").expect_stderr("optional = true");
+}

@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_nearest_key_is_the_one_mistyped_c8() {
-        const KNOWN: &[&str] = &["scope", "steps", "from", "parts", "rebuild", "as", "value", "override"];
+        const KNOWN: &[&str] = &["scope", "steps", "from", "parts", "rebuild", "optional", "as", "value", "override"];
         for (typed, meant) in [("scpoe", "scope"), ("step", "steps"), ("Scope", "scope"), ("overide", "override")] {
             assert_eq!(nearest(typed, KNOWN), Some(meant), "{typed}");
         }

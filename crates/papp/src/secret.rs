@@ -81,6 +81,8 @@ pub struct Secret {
     pub parts: Parts,
     /// Whether a new value runs its steps again, if the manifest says so.
     pub rebuild: Option<bool>,
+    /// Whether it may have no value.
+    pub optional: bool,
     /// In what shape programs get it.
     pub delivery: Delivery,
     /// A value made of other names.
@@ -89,7 +91,7 @@ pub struct Secret {
     pub replaces_injected: bool,
 }
 
-const KNOWN: &[&str] = &["scope", "steps", "from", "parts", "rebuild", "as", "value", "override"];
+const KNOWN: &[&str] = &["scope", "steps", "from", "parts", "rebuild", "optional", "as", "value", "override"];
 const FROM: &[&str] = &["env", "file", "command", "timeout", "raw"];
 
 impl Secret {
@@ -117,6 +119,7 @@ impl Secret {
             from: from(&table)?,
             parts: parts(&table)?,
             rebuild: table.boolean("rebuild")?.map(|at| at.value),
+            optional: table.boolean("optional")?.is_some_and(|at| at.value),
             delivery: table
                 .choice("as", &["variable", "file"], &[Delivery::Variable, Delivery::File])?
                 .unwrap_or_default(),

@@ -143,9 +143,9 @@ pub fn resolve(
     if purpose == Purpose::Run {
         may_reach_the_host(manifest, &trusted)?;
     }
-    let mut search =
-        Search { declared, purpose, by_name: by_name(declared), found: SecretIndex::default(), warnings: Vec::new() };
-    search.flags(&sources.flags, inputs)?;
+    let (found, absent, warnings) = Default::default();
+    let mut search = Search { declared, purpose, by_name: by_name(declared), found, absent, warnings };
+    search.flags(sources, inputs)?;
     search.env_files(sources, inputs)?;
     let mut missing = Vec::new();
     let mut untrusted = Vec::new();
@@ -153,7 +153,8 @@ pub fn resolve(
     let mut store = LazyStore::new(manifest);
     for secret in &declared.secrets {
         let name = SecretName::parse(&secret.name)?;
-        if search.has(&name) {
+        // A flag without a value stands for this one too: nothing else is asked.
+        if search.has(&name) || search.absent.contains(&name) {
             continue;
         }
         let Some(act) = Act::of(secret) else { continue };
@@ -174,14 +175,19 @@ pub fn resolve(
         }
         match &secret.from {
             Some(_) if !trusted.covers(&act) => refused(act),
-            Some(origin) => search.origin(secret, name, origin, manifest, inputs, cancellation)?,
+            Some(origin) => match search.origin(secret, name.clone(), origin, manifest, inputs, cancellation) {
+                Err(ResolveError::Secret(error)) if secret.optional && error.is_absent() => search.go_without(&name),
+                outcome => outcome?,
+            },
             None if let Some(value) = store.take(&name, needed, inputs)? => {
                 search.take(name, value, Source::Store)?;
             }
             None => match inputs.variable(&secret.name) {
                 Some(value) if value.is_empty() && !needed => {}
+                Some(value) if value.is_empty() && secret.optional => search.go_without(&name),
                 Some(_) if !trusted.covers(&act) => refused(act),
                 Some(value) => search.take(name, value, Source::Environment)?,
+                None if needed && secret.optional => search.go_without(&name),
                 None if needed => {
                     let similar = search.similar(&secret.name, inputs);
                     missing.push(Missing { name: secret.name.clone(), line: secret.line, similar });
@@ -258,6 +264,8 @@ struct Search<'a> {
     by_name: HashMap<&'a str, &'a papp::Secret>,
     purpose: Purpose,
     found: SecretIndex,
+    /// Optional secrets of flags without a value.
+    absent: BTreeSet<SecretName>,
     warnings: Vec<String>,
 }
 
@@ -288,6 +296,11 @@ impl<'a> Search<'a> {
     /// have no access to them.
     fn goes_without(&self, secret: &papp::Secret) -> bool {
         self.purpose == Purpose::Search && !secret.in_build()
+    }
+
+    /// Says that a secret which may have no value has none.
+    fn go_without(&mut self, name: &SecretName) {
+        self.warnings.push(format!("`{name}` is optional and has no value; nothing gets it"));
     }
 
     /// Under `--strict`, refuses a value that cannot be searched for everywhere.
@@ -362,15 +375,23 @@ impl<'a> Search<'a> {
             None | Some(true) => Rebuild::WithValue,
             Some(false) => Rebuild::Never,
         };
-        self.found.put(Secret::new(name, value, scope, delivery, source)?.with_parts(choice).with_rebuild(rebuild));
+        let secret = match Secret::fits(&name, &value, delivery) {
+            // Docker takes any file for a secret: a keystore or a bundle of certificates is one that steps read as a file.
+            Err(error) if error.is_no_variable() && declared.is_none() => {
+                self.warnings.push(format!("{error}; so `{name}` is the path of a file with the value"));
+                Secret::new(name, value, scope, Delivery::File, source)?
+            }
+            _ => Secret::new(name, value, scope, delivery, source)?,
+        };
+        self.found.put(secret.with_parts(choice).with_rebuild(rebuild));
         Ok(())
     }
 
-    fn flags(&mut self, flags: &[String], inputs: &mut Inputs<'_>) -> Result<(), ResolveError> {
-        let flags = flags
-            .iter()
-            .enumerate()
-            .map(|(at, text)| SecretFlag::parse(text).map_err(|source| ResolveError::Flag { number: at + 1, source }));
+    fn flags(&mut self, sources: &SecretSources, inputs: &mut Inputs<'_>) -> Result<(), ResolveError> {
+        let flags =
+            sources.flags.iter().enumerate().map(|(at, text)| {
+                SecretFlag::parse(text).map_err(|source| ResolveError::Flag { number: at + 1, source })
+            });
         let flags = flags.collect::<Result<Vec<_>, _>>()?;
         for (at, flag) in flags.iter().enumerate() {
             let name = flag.name();
@@ -382,8 +403,19 @@ impl<'a> Search<'a> {
                 self.warnings
                     .push(format!("--secret gives `{name}`, so what the manifest says about its value is not used"));
             }
+            if name.steers_programs() && !sources.allowed_names.iter().any(|allowed| allowed == name.as_str()) {
+                return Err(ResolveError::Steers { name: name.clone() });
+            }
             let place = flag.place(inputs);
-            let value = read_value(&place, name, inputs)?;
+            let is_optional = flag.is_optional() || self.declared_as(name).is_some_and(|secret| secret.optional);
+            let value = match read_value(&place, name, inputs) {
+                Err(error) if is_optional && error.is_absent() => {
+                    self.absent.insert(name.clone());
+                    self.go_without(name);
+                    continue;
+                }
+                value => value?,
+            };
             match flag.parts() {
                 Some(choice) => self.take_with(name.clone(), value, Source::Flag(place), choice.clone())?,
                 None => self.take(name.clone(), value, Source::Flag(place))?,

@@ -100,15 +100,13 @@ pub enum SecretError {
         name: SecretName,
     },
     /// The value holds a NUL byte and is to be a variable.
-    #[error("secret `{name}` holds a NUL byte, which an environment variable cannot carry; deliver it as a file")]
+    #[error("secret `{name}` holds a NUL byte, which an environment variable cannot carry")]
     Nul {
         /// The secret.
         name: SecretName,
     },
     /// The value is too long for a variable.
-    #[error(
-        "secret `{name}` has {length} bytes; `NAME=VALUE` and its end fit {LONGEST_VARIABLE}, so deliver it as a file"
-    )]
+    #[error("secret `{name}` has {length} bytes, and an environment variable holds {LONGEST_VARIABLE} with its name")]
     LongVariable {
         /// The secret.
         name: SecretName,
@@ -145,4 +143,22 @@ pub enum SecretError {
         /// The length of these byte strings together.
         bytes: usize,
     },
+}
+
+impl SecretError {
+    /// Whether the secret is absent: its variable is not set, its file is not there, or neither holds a byte.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        match self {
+            Self::Unset { .. } | Self::Empty { .. } => true,
+            Self::Read { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
+    /// Whether the value is whole and cannot be an environment variable.
+    #[must_use]
+    pub fn is_no_variable(&self) -> bool {
+        matches!(self, Self::Nul { .. } | Self::LongVariable { .. })
+    }
 }

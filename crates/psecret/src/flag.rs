@@ -31,7 +31,8 @@ impl fmt::Display for Place {
 /// The rules are buildx's (`util/buildflags/secrets.go`, `session/secrets/secretsprovider`): comma separated
 /// `key=value` fields, quoted as in CSV; `id` names the secret, `src` or `source` a file, `env` a variable, `type` is
 /// `file` or `env`, and `type=env` makes `src` a variable. Without a source the variable named like the id is meant if
-/// it is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input, and `parts`
+/// it is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input, `id=NAME?` is a
+/// secret that may have no value, `parts`
 /// says which parts of the value count: `false`, `true`, or names with `+` between them, and `rebuild` whether a new
 /// value runs steps again: `true` or `false`.
 ///
@@ -46,6 +47,7 @@ pub struct SecretFlag {
     place: Option<Place>,
     parts: Option<PartChoice>,
     rebuild: Option<Rebuild>,
+    optional: bool,
 }
 
 impl SecretFlag {
@@ -56,14 +58,17 @@ impl SecretFlag {
     /// A [`SecretError`] that names the field by number and never repeats its text: people paste values here.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let (mut name, mut file, mut variable, mut is_variable) = (None, None, None, false);
-        let (mut parts, mut rebuild) = (None, None);
+        let (mut parts, mut rebuild, mut optional) = (None, None, false);
         for (number, field) in fields(text)?.into_iter().enumerate() {
             let field_number = number + 1;
             let Some((key, value)) = field.split_once('=') else {
                 return Err(SecretError::FlagField { field: field_number });
             };
             match key.trim().to_ascii_lowercase().as_str() {
-                "id" => name = Some(SecretName::parse(value)?),
+                "id" => {
+                    optional = value.ends_with('?');
+                    name = Some(SecretName::parse(value.strip_suffix('?').unwrap_or(value))?);
+                }
                 "src" | "source" => file = Some(value.to_owned()),
                 "env" => variable = Some(value.to_owned()),
                 "type" => match value {
@@ -93,7 +98,7 @@ impl SecretFlag {
             (None, Some(variable)) => Some(Place::Variable(variable)),
             (None, None) => None,
         };
-        Ok(Self { name, place, parts, rebuild })
+        Ok(Self { name, place, parts, rebuild, optional })
     }
 
     /// The secret's name.
@@ -106,6 +111,12 @@ impl SecretFlag {
     #[must_use]
     pub fn parts(&self) -> Option<&PartChoice> {
         self.parts.as_ref()
+    }
+
+    /// Whether the secret may have no value.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        self.optional
     }
 
     /// Whether a new value runs steps again, if the flag says it.
@@ -210,6 +221,14 @@ mod tests {
         assert!(matches!(rebuild("id=A,rebuild=false"), Ok(Some(Rebuild::Never))));
         assert!(matches!(rebuild("id=A,rebuild=true"), Ok(Some(Rebuild::WithValue))));
         assert!(matches!(rebuild("id=A,rebuild=no"), Err(SecretError::FlagRebuild)));
+    }
+
+    #[test]
+    fn a_question_mark_behind_the_id_makes_it_optional() {
+        let flag = |text: &str| SecretFlag::parse(text).map(|flag| (flag.name().to_string(), flag.is_optional()));
+        assert_eq!(flag("id=A?,env=B").unwrap(), ("A".to_owned(), true));
+        assert_eq!(flag("id=A,env=B").unwrap(), ("A".to_owned(), false));
+        assert!(flag("id=?").is_err());
     }
 
     #[test]

@@ -135,20 +135,28 @@ impl Secret {
         if value.len() > LONGEST_SECRET {
             return Err(SecretError::TooLong { name });
         }
-        if delivery == Delivery::Variable {
-            if value.has_nul() {
-                return Err(SecretError::Nul { name });
-            }
-            if name.as_str().len() + value.len() + 2 > LONGEST_VARIABLE {
-                return Err(SecretError::LongVariable { name, length: value.len() });
-            }
-        }
+        Self::fits(&name, &value, delivery)?;
         let mut parts = Parts::of(&value, &PartChoice::All);
         if let Some(bare) = value.without_byte_order_mark() {
             parts.add_reading(bare, &PartChoice::All);
         }
         let (choice, rebuild) = (PartChoice::All, Rebuild::default());
         Ok(Self { name, value, scope, delivery, source, parts, choice, rebuild })
+    }
+
+    /// Checks whether programs can get a value in this shape.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError::Nul`] and [`SecretError::LongVariable`].
+    pub fn fits(name: &SecretName, value: &UserSecret, delivery: Delivery) -> Result<(), SecretError> {
+        if delivery == Delivery::Variable && value.has_nul() {
+            return Err(SecretError::Nul { name: name.clone() });
+        }
+        if delivery == Delivery::Variable && name.as_str().len() + value.len() + 2 > LONGEST_VARIABLE {
+            return Err(SecretError::LongVariable { name: name.clone(), length: value.len() });
+        }
+        Ok(())
     }
 
     /// Keeps some of the parts alone.

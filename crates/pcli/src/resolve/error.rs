@@ -47,6 +47,12 @@ pub enum ResolveError {
     /// A secret cannot be read or delivered.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// A `--secret` flag whose name changes how programs run.
+    #[error("secret `{name}` would change how every program of a step runs")]
+    Steers {
+        /// The name.
+        name: SecretName,
+    },
     /// Others can read an env file, and `--strict` was given.
     #[error("other users of this machine can read the env file {}", path.display())]
     EnvFileOpenToOthers {
@@ -235,7 +241,11 @@ impl ResolveError {
             Self::Secret(SecretError::Unset { variable, .. }) => {
                 diagnostic.help(format!("set {variable} in the environment of this command"))
             }
-            Self::Secret(SecretError::LongVariable { name, .. }) => diagnostic
+            Self::Secret(SecretError::Empty { name }) => diagnostic.help(format!(
+                "give {name} a value; where it may have none: --secret id={name}?,…, or optional = true in app.toml"
+            )),
+            Self::Steers { name } => diagnostic.help(format!("--allow-name {name} takes it all the same")),
+            Self::Secret(SecretError::LongVariable { name, .. } | SecretError::Nul { name }) => diagnostic
                 .help(format!("{name} = {{ as = \"file\" }} below [secrets] of app.toml; {name} then is a path")),
             Self::Command(error) => error.complete(diagnostic),
             Self::EnvFileOpenToOthers { path } => {
@@ -263,7 +273,7 @@ impl ResolveError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Flag { .. } | Self::Outside { .. } => Exit::Usage,
+            Self::Flag { .. } | Self::Steers { .. } | Self::Outside { .. } => Exit::Usage,
             Self::Untrusted { .. } | Self::UntrustedHost { .. } => Exit::Usage,
             Self::Composition { .. } | Self::NeverComposed { .. } => Exit::Usage,
             Self::Secret(SecretError::EnvFile { .. } | SecretError::Name | SecretError::TooManyForms { .. }) => {
