@@ -6,6 +6,7 @@ use std::path::Path;
 
 use acceptance::{ImageName, on_every_engine};
 use ptest::{Engine, Flavour, Scene};
+use serde_json::Value;
 
 /// Finds the long flags of a help text.
 fn flags(help: &str) -> BTreeSet<String> {
@@ -220,4 +221,56 @@ fn secrets_that_docker_takes_are_taken(engine: &Engine) {
     build().expect_code(10).expect_stderr("STORE");
     let required = scene.pbuild().args(["build", "--secret", "id=FORKED,env=FORKED", "."]).env("FORKED", "").run();
     required.expect_code(40).expect_stderr("id=FORKED?").expect_stderr("optional = true");
+}
+
+/// Finds the facts of the checkout in the provenance of an OCI archive.
+fn checkout_facts(archive: &Path) -> Option<Value> {
+    let bytes = fs::read(archive).expect("an archive");
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    for entry in archive.entries().expect("entries") {
+        let Ok(document) = serde_json::from_reader::<_, Value>(entry.expect("an entry")) else { continue };
+        let metadata = &document["predicate"]["metadata"]["https://mobyproject.org/buildkit@v1#metadata"];
+        let newer = &document["predicate"]["runDetails"]["metadata"]["buildkit_metadata"];
+        if let Some(facts) = metadata.get("vcs").or(newer.get("vcs")) {
+            return Some(facts.clone());
+        }
+    }
+    None
+}
+
+#[test]
+fn provenance_names_the_checkout_as_docker_does() {
+    let engine = Engine::get(Flavour::Containerd);
+    let scene = Scene::on(&engine);
+    let token = scene.oracle().token("TOKEN");
+    let mark = ImageName::new(&engine, "checkout");
+    scene.write("Dockerfile", format!("FROM busybox\nRUN echo {} > /made\n", mark.as_str()));
+    scene.write(".dockerignore", "*.tar\n");
+    let git = |words: &[&str]| {
+        let ours = ["-c", "user.name=n", "-c", "user.email=n@example.org"];
+        let mut git = std::process::Command::new("git");
+        assert!(git.args(ours).args(words).current_dir(scene.project()).status().expect("git").success(), "{words:?}");
+    };
+    git(&["init", "--quiet"]);
+    git(&["remote", "add", "origin", "https://me@git.example/a/b.git"]);
+    git(&["add", "Dockerfile"]);
+    git(&["commit", "--quiet", "--message", "x"]);
+    let to = |name: &str| format!("type=oci,dest={}", scene.project().join(name).display());
+    let mut docker = ptest::program("PBUILD_TEST_BUILDX");
+    docker.args(["build", "--provenance=mode=min", "-o", &to("docker.tar"), "."]).current_dir(scene.project());
+    assert!(docker.env("DOCKER_HOST", engine.docker_host()).status().expect("docker").success());
+    let expected = checkout_facts(&scene.project().join("docker.tar")).expect("docker names the checkout");
+    assert_eq!(expected["source"], "https://git.example/a/b.git");
+    for (name, secret) in [("plain.tar", &[][..]), ("secret.tar", &["--secret", "id=TOKEN"])] {
+        let tool = scene.pbuild().args(["build", "--provenance=mode=min", "-o", &to(name)]).args(secret);
+        tool.arg(".").env("TOKEN", token.text()).run().expect_code(0);
+        let facts = checkout_facts(&scene.project().join(name));
+        assert_eq!(facts.as_ref(), Some(&expected), "{name}");
+    }
+    let labelled = scene.pbuild().args(["build", "-t", mark.as_str(), "."]).env("BUILDX_GIT_LABELS", "1").run();
+    labelled.expect_code(0);
+    let told = engine.docker(&["image", "inspect", "--format", "{{json .Config.Labels}}", mark.as_str()]);
+    let labels: Value = serde_json::from_slice(&told).expect("JSON");
+    assert_eq!(labels["org.opencontainers.image.source"], expected["source"]);
+    assert_eq!(labels["org.opencontainers.image.revision"], expected["revision"]);
 }

@@ -13,6 +13,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use audit::AuditArguments;
 use build::{BuildArguments, ProgressMode, RecipeArguments};
+pub(crate) use docker_words::boolean;
 
 /// Builds container images with secrets that stay out of them
 #[derive(Debug, Parser)]

@@ -10,6 +10,7 @@ mod audit;
 mod build;
 mod build_plan;
 mod cache;
+mod checkout;
 mod choices;
 pub(crate) mod comma_separated;
 mod context;

@@ -150,12 +150,13 @@ fn check_attributes<'a>(
     Ok(())
 }
 
-/// Checks the addresses of the main context and of the named ones.
+/// Checks the addresses of the main context, of the named ones and of the checkout's remote.
 fn check_addresses(attributes: &BTreeMap<String, String>, redactor: &Redactor) -> Result<(), GuardError> {
     for (key, address) in attributes {
         let context = match key.strip_prefix("context") {
             Some("") => "the context".to_owned(),
             Some(name) if name.starts_with(':') => format!("--build-context {}", redactor.redact(&name[1..])),
+            None if key == "vcs:source" => "the git remote".to_owned(),
             _ => continue,
         };
         if let Some(secrets) = labels(redactor, format!("{key}={address}").as_bytes()) {

@@ -167,8 +167,8 @@ fn takes_a_value(flag: &Arg) -> bool {
     matches!(flag.get_action(), ArgAction::Set | ArgAction::Append) && !optional
 }
 
-/// The words of Go's `strconv.ParseBool`.
-fn boolean(word: &OsStr) -> Option<bool> {
+/// Reads the words of Go's `strconv.ParseBool`.
+pub(crate) fn boolean(word: &OsStr) -> Option<bool> {
     match word.to_str()? {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use papp::Manifest;
 use pbuildkit::SourcePolicy;
 
+use super::checkout;
 use super::context::{Context, Dockerfile, dockerfile, elsewhere};
 use super::error::PlanError;
 use super::image_name::ImageName;
@@ -120,6 +121,7 @@ impl BuildPlan {
         plan.set("force-network-mode", network);
         plan.name_context();
         plan.attributes.extend(steps.attributes);
+        checkout::describe(&mut plan, &environment);
         let arguments = plan.build_arguments.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone()));
         let labels = plan.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone()));
         plan.attributes.extend(arguments.chain(labels).collect::<Vec<_>>());
