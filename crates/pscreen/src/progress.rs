@@ -109,7 +109,7 @@ impl Progress {
         self.show(changes, now);
         match &mut self.renderer {
             Renderer::Plain(plain) => plain.finish(&self.printer),
-            Renderer::Tty(tty) => tty.finish(&self.printer),
+            Renderer::Tty(tty) => tty.finish(&self.board, &self.printer, now),
             Renderer::RawJson(_) | Renderer::Quiet => {}
         }
         self.board.summary()

@@ -29,6 +29,9 @@ pub(super) struct Tty {
     terminal: Terminal,
     /// The steps whose line stays already, by position.
     told: BTreeSet<usize>,
+    /// The base images that are done, as far as is known: BuildKit ends such a step when the image's name is resolved, and
+    /// again when its layers are there. Their lines wait for the step that begins on them.
+    held: BTreeSet<usize>,
     /// The widths of the lines that will be drawn over.
     drawn: Vec<usize>,
     last_news: Option<Instant>,
@@ -44,7 +47,7 @@ struct Line {
 
 impl Tty {
     pub(super) fn new(terminal: Terminal) -> Self {
-        Self { terminal, told: BTreeSet::new(), drawn: Vec::new(), last_news: None }
+        Self { terminal, told: BTreeSet::new(), held: BTreeSet::new(), drawn: Vec::new(), last_news: None }
     }
 
     pub(super) fn show(&mut self, board: &Board, changes: &[BoardEvent], printer: &Printer, now: Instant) {
@@ -56,21 +59,13 @@ impl Tty {
         let mut out = String::new();
         for change in changes {
             match change {
-                BoardEvent::Step { step, ended: true, .. } => {
-                    let finishing = &board.steps[*step];
-                    // A base image is first done and then cached as well: one line says it.
-                    let again = !self.told.insert(*step) && finishing.state == State::Cached;
-                    if let Some(line) = finished(finishing, now).filter(|_| !again) {
-                        out.push_str(&line.fit(width).0);
-                        out.push('\n');
-                    }
+                BoardEvent::Step { step, began, ended } => {
+                    let lines = self.lines_that_stay(board, *step, *began, *ended, now);
+                    lines.iter().for_each(|line| stay(&mut out, line, width));
                 }
                 BoardEvent::Warning(warning) => out.push_str(&warning_diagnostic(warning).render(printer.redactor())),
                 BoardEvent::Fact { label, text } => out.push_str(&printer.fact_line(label, text)),
-                BoardEvent::Step { .. }
-                | BoardEvent::Chunk { .. }
-                | BoardEvent::Text { .. }
-                | BoardEvent::Transfer { .. } => {}
+                BoardEvent::Chunk { .. } | BoardEvent::Text { .. } | BoardEvent::Transfer { .. } => {}
             }
         }
         for line in self.frame(board, now, height) {
@@ -83,10 +78,42 @@ impl Tty {
         printer.print_picture(&Picture { movement, lines: out });
     }
 
-    pub(super) fn finish(&mut self, printer: &Printer) {
+    pub(super) fn finish(&mut self, board: &Board, printer: &Printer, now: Instant) {
         let (width, _) = self.size();
         let movement = self.erase(width);
-        printer.print_picture(&Picture { movement, lines: String::new() });
+        let mut lines = String::new();
+        for step in std::mem::take(&mut self.held) {
+            finished(&board.steps[step], now).iter().for_each(|line| stay(&mut lines, line, width));
+        }
+        printer.print_picture(&Picture { movement, lines });
+    }
+
+    /// Lists the lines that stay once a step has begun or ended.
+    fn lines_that_stay(&mut self, board: &Board, position: usize, began: bool, ended: bool, now: Instant) -> Vec<Line> {
+        let step = &board.steps[position];
+        let mut lines = Vec::new();
+        if began {
+            let bases: Vec<usize> =
+                self.held.iter().copied().filter(|held| step.inputs.contains(&board.steps[*held].id)).collect();
+            for base in bases {
+                self.held.remove(&base);
+                self.told.insert(base);
+                lines.extend(finished(&board.steps[base], now));
+            }
+        }
+        if !ended {
+            return lines;
+        }
+        let failed = matches!(step.state, State::Failed(_));
+        if is_base(step) && !failed && !self.told.contains(&position) {
+            self.held.insert(position);
+            return lines;
+        }
+        self.held.remove(&position);
+        // What is told again is old news, unless it failed since.
+        let again = !self.told.insert(position) && (is_base(step) || step.state == State::Cached) && !failed;
+        lines.extend(finished(step, now).filter(|_| !again));
+        lines
     }
 
     fn size(&self) -> (usize, usize) {
@@ -132,16 +159,39 @@ impl Tty {
     }
 }
 
+/// Whether a step is a base image, as BuildKit's Dockerfile frontend names it: `[1/4] FROM debian`.
+fn is_base(step: &Vertex) -> bool {
+    let name = step.name.split_once("] ").map_or(step.name.as_str(), |(_, name)| name);
+    name.starts_with("FROM ")
+}
+
+/// Writes a line that scrolls up with the others.
+fn stay(out: &mut String, line: &Line, width: usize) {
+    out.push_str(&line.fit(width).0);
+    out.push('\n');
+}
+
 /// Draws the state of a running step: transfers that go on, then the end of its log.
 fn below(step: &Vertex, room: usize) -> Vec<Line> {
-    let dimmed = |text: String| Line { left: format!("{INDENT}{text}"), right: String::new(), style: DIMMED };
+    let dimmed = |left: &str, right: &str| Line {
+        left: format!("{INDENT}{left}"),
+        right: right.trim_start().to_owned(),
+        style: DIMMED,
+    };
     let going = step.transfers.iter().filter(|transfer| transfer.completed.is_none());
-    let mut lines: Vec<Line> = going
-        .map(|transfer| dimmed(format!("{}{}", transfer.label, amount(transfer.current, transfer.total))))
-        .collect();
+    let mut lines: Vec<Line> =
+        going.map(|transfer| dimmed(&short_name(&transfer.label), &amount(transfer.current, transfer.total))).collect();
     lines.truncate(room);
-    lines.extend(step.last_lines(room - lines.len()).into_iter().map(dimmed));
+    lines.extend(step.last_lines(room - lines.len()).iter().map(|line| dimmed(line, "")));
     lines
+}
+
+/// Cuts a layer's digest to the twelve digits that docker shows of one.
+fn short_name(label: &str) -> String {
+    match label.strip_prefix("sha256:") {
+        Some(digits) if digits.len() == 64 => format!("layer {}", &digits[..12]),
+        _ => label.trim_end_matches(':').to_owned(),
+    }
 }
 
 /// Draws the line that stays after a step. BuildKit's own work leaves no line when it went well, and neither does the
