@@ -47,6 +47,20 @@ fn node(script: &str, arguments: &[&Path]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
+/// The text of the step is masked in the report, and is the Dockerfile's all the same.
+#[test]
+fn a_value_that_stands_in_the_dockerfile_has_its_line() {
+    let scene = Scene::new();
+    let token = scene.oracle().token("TOKEN");
+    let step = format!("echo {} > /leak", token.text());
+    let layer = Layer::new().file("leak", format!("{}\n", token.text()));
+    let image = Image::new().packed_layer(layer, Compression::Plain, &format!("RUN /bin/sh -c {step} # buildkit"));
+    scene.write_secret("image.tar", image.docker_oci("shop:1").tar());
+    scene.write_secret("Dockerfile", format!("FROM scratch\nRUN true\nRUN {step}\n"));
+    let outcome = audit(&scene, &token, &["docker-archive:image.tar", "--dockerfile", "Dockerfile", "--github"]);
+    outcome.expect_code(10).expect_stdout("::error file=Dockerfile,line=3,title=TOKEN is in the image::");
+}
+
 #[test]
 fn every_format_is_written_at_once_and_people_still_read_text() {
     let scene = Scene::new();

@@ -189,7 +189,7 @@ async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exi
     missing::tell(&secrets.missing, &order.missing_rules(), &mut report, edge);
     secrets.tell_public(&mut report);
     if let Some(path) = &order.dockerfile {
-        dockerfile::locate(&mut report, path)?;
+        dockerfile::locate(&mut report, path, &secrets.redactor)?;
     }
     if let (Some(baselines), Some(path)) = (&baselines, &order.baseline) {
         baselines.apply(path, &mut report)?;

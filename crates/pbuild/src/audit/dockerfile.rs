@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pscan::{Finding, Report, SourceLine};
+use psecret::Redactor;
 
 use crate::files;
 use crate::files::dockerfile::{Dockerfile, Instruction};
@@ -24,13 +25,15 @@ pub(crate) struct DockerfileError {
     pub(crate) source: io::Error,
 }
 
-/// Gives the report the lines of this Dockerfile.
+/// Gives the report the lines of this Dockerfile. The history in a report is masked, so the file's text is masked before
+/// the two are compared: a value may stand in the Dockerfile itself.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(crate) fn locate(report: &mut Report, path: &Path) -> Result<(), DockerfileError> {
+pub(crate) fn locate(report: &mut Report, path: &Path, redactor: &Redactor) -> Result<(), DockerfileError> {
     let text = files::read(path, LONGEST).map_err(|source| DockerfileError { path: path.to_owned(), source })?;
-    let instructions = Dockerfile::read(&text).instructions;
+    let mut instructions = Dockerfile::read(&text).instructions;
+    instructions.iter_mut().for_each(|instruction| instruction.text = redactor.redact(&instruction.text));
     let file = path.display().to_string();
     let line = |finding: &Finding| find(&instructions, finding.instruction()?);
     report.locate(|finding| line(finding).map(|line| SourceLine { file: file.clone(), line }));
