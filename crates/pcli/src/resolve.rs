@@ -403,7 +403,8 @@ impl<'a> Search<'a> {
                 self.warnings
                     .push(format!("--secret gives `{name}`, so what the manifest says about its value is not used"));
             }
-            if name.steers_programs() && !sources.allowed_names.iter().any(|allowed| allowed == name.as_str()) {
+            let is_allowed = sources.allowed_names.iter().any(|allowed| allowed == name.as_str());
+            if name.steers_programs() && !is_allowed && self.declared_as(name).is_none() {
                 return Err(ResolveError::Steers { name: name.clone() });
             }
             let place = flag.place(inputs);

@@ -375,7 +375,8 @@ pub(crate) mod tests {
         assert!(
             messages[1].0 == "warning" && messages[1].1.starts_with("warning: a ") && !messages[1].1.contains('\u{1b}')
         );
-        assert!(messages[2].0 == "error" && messages[2].1.contains("two\n") && messages[2].1.ends_with("mend it"));
+        let (label, text) = messages[2];
+        assert!(label == "error" && text.contains("it failed") && text.contains("lines") && text.contains("mend it"));
         assert_eq!((messages[3], &lines[4]), (("", "a line"), &serde_json::json!({})));
     }
 }

@@ -313,8 +313,8 @@ fn bad_values_are_errors_that_show_none() {
     let missing = Scene::new("").flag("id=A,src=DIR/none");
     let unset = Scene::new("").flag("id=A,env=NONE");
     let empty = Scene::new("").file("empty", "").flag("id=A,src=DIR/empty");
-    let nul = Scene::new("").file("nul", &nul).flag("id=A,src=DIR/nul");
-    let long = Scene::new("").file("long", &long).flag("id=A,src=DIR/long");
+    let nul = Scene::new("[secrets]\nA = {}\n").file("nul", &nul).flag("id=A,src=DIR/nul");
+    let long = Scene::new("[secrets]\nA = {}\n").file("long", &long).flag("id=A,src=DIR/long");
     let broken = Scene::new("").env_file("env", &format!("={VALUE}\n"));
     for (scene, code) in [(missing, 40), (unset, 40), (empty, 40), (nul, 40), (long, 40), (broken, 2)] {
         let error = scene.resolve(Purpose::Build).unwrap_err();

@@ -243,10 +243,11 @@ mod tests {
         assert_eq!(memory("64kb").unwrap(), 64 << 10);
         assert_eq!(memory("100").unwrap(), 100);
         assert_eq!(memory("100b").unwrap(), 100);
+        assert_eq!(memory("1.5g").unwrap(), 3 << 29);
         assert_eq!(cpus("1.5").unwrap(), 1_500_000_000);
         assert_eq!(cpus(".25").unwrap(), 250_000_000);
         assert_eq!(cpus("2").unwrap(), 2_000_000_000);
-        for wrong in ["", "m", "-1", "1.5g", "9999999999g"] {
+        for wrong in ["", "m", "0", "-1", "1.5q", "9999999999g"] {
             assert!(memory(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "0", "-1", "1.x", "1.0000000001"] {

@@ -117,7 +117,7 @@ impl RawJson {
                     });
                 }
                 BoardEvent::Warning(warning) => status.warnings.push(vertex_warning(warning)),
-                BoardEvent::Fact { label, text } => printer.fact(label, text),
+                BoardEvent::Fact { label, text } => printer.as_events().fact(label, text),
                 // The lines repeat the chunks.
                 BoardEvent::Text { .. } => {}
             }
