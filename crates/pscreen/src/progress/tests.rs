@@ -339,7 +339,7 @@ fn a_pull_shows_sizes_and_its_base_has_one_line() {
         progress.update(vec![ended("1", base, 0, 1)], now);
         progress.update(vec![began("1", base, 5), transfer(367_000_000)], now);
         let text = paper.take();
-        assert!(text.contains("layer 21437182927b") && text.contains("367.00MB / 419.46MB"), "{text}");
+        assert!(text.contains("layer 21437") && text.contains("367.00MB / 419.46MB"), "{text}");
         progress.update(vec![ended("1", base, 5, 3500)], now);
         assert!(!paper.take().contains("FROM"));
         let step = StepNews { inputs: vec!["1".into()], started: at(3600), ..StepNews::default() };
