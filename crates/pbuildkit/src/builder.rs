@@ -331,8 +331,7 @@ fn solve_request(request: &BuildRequest, reference: &str, session: &str, over_br
         request.attributes.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     if over_bridge {
         // Attestations are made, and dates are set, when the result is exported.
-        let of_export = |name: &str| ["attest:", "vcs:"].iter().any(|kind| name.starts_with(kind));
-        attributes.retain(|name, _| of_export(name) || name == "build-arg:SOURCE_DATE_EPOCH");
+        attributes.retain(|name, _| name.starts_with("attest:") || name == "build-arg:SOURCE_DATE_EPOCH");
     } else if !request.cache_imports.is_empty() {
         attributes.insert("cache-imports".to_owned(), cache_imports_attribute(&request.cache_imports));
     }
