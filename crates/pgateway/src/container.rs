@@ -83,8 +83,9 @@ impl Mount {
             Self::Cache(CacheMount { id, at }) => pb::Mount {
                 dest: at,
                 mount_type: pb::MountType::Cache.into(),
-                // With `Shared`, BuildKit makes a second folder when one container asks while another gives the mount back.
-                cache_opt: Some(pb::CacheOpt { id, sharing: pb::CacheSharingOpt::Locked.into() }),
+                // BuildKit makes a second folder when one container asks while another gives the mount back. `Locked` would
+                // not, and would let one client that waits stop everybody else's builds.
+                cache_opt: Some(pb::CacheOpt { id, sharing: pb::CacheSharingOpt::Shared.into() }),
                 ..nothing
             },
         }
