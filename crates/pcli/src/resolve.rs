@@ -377,7 +377,7 @@ impl<'a> Search<'a> {
         };
         let secret = match Secret::fits(&name, &value, delivery) {
             // Docker takes any file for a secret: a keystore or a bundle of certificates is one that steps read as a file.
-            Err(error) if error.is_no_variable() && declared.is_none() => {
+            Err(error) if error.is_no_variable() && declared.is_none() && self.purpose != Purpose::Run => {
                 self.warnings.push(format!("{error}; so `{name}` is the path of a file with the value"));
                 Secret::new(name, value, scope, Delivery::File, source)?
             }

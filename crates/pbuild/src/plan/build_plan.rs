@@ -121,7 +121,7 @@ impl BuildPlan {
         plan.set("force-network-mode", network);
         plan.name_context();
         plan.attributes.extend(steps.attributes);
-        checkout::describe(&mut plan, &environment);
+        plan.describe_checkout(&environment);
         let arguments = plan.build_arguments.iter().map(|(name, value)| (format!("build-arg:{name}"), value.clone()));
         let labels = plan.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone()));
         plan.attributes.extend(arguments.chain(labels).collect::<Vec<_>>());
@@ -132,6 +132,20 @@ impl BuildPlan {
         if let Some(value) = value {
             self.attributes.insert(name.to_owned(), value.to_owned());
         }
+    }
+
+    /// Tells provenance, and labels on request, which checkout the context is.
+    fn describe_checkout(&mut self, environment: impl Fn(&str) -> Option<String>) {
+        let Context::Directory(context) = &self.context else { return };
+        let dockerfile = match &self.dockerfile {
+            Dockerfile::Disk { directory, .. } => Some(("dockerfile", directory.as_path())),
+            Dockerfile::Memory(_) | Dockerfile::InContext { .. } => None,
+        };
+        let named = self.locals.iter().map(|(name, folder)| (name.as_str(), folder.as_path()));
+        let folders = [("context", context.as_path())].into_iter().chain(dockerfile).chain(named);
+        let told = checkout::describe(context, &self.dockerfile_path(), folders, environment);
+        self.attributes.extend(told.attributes);
+        self.labels.extend(told.labels);
     }
 
     /// Tells the frontend where the context and the Dockerfile are.

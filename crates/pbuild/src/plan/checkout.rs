@@ -3,12 +3,10 @@
 //! Facts and variables are buildx's (0.29, `build/git.go` and `util/gitutil`): `BUILDX_GIT_INFO` (on by default),
 //! `BUILDX_GIT_LABELS` and `BUILDX_GIT_CHECK_DIRTY` (off).
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-use super::build_plan::BuildPlan;
-use super::context::{Context, Dockerfile};
 
 /// The label with the path of the Dockerfile in its checkout.
 const ENTRYPOINT: &str = "com.docker.image.source.entrypoint";
@@ -45,37 +43,50 @@ impl Wishes {
     }
 }
 
-/// Adds the facts of the checkout to a plan whose context is a folder of one.
-pub(super) fn describe(plan: &mut BuildPlan, environment: impl Fn(&str) -> Option<String>) {
+/// What a build tells of the checkout.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Description {
+    /// Frontend attributes, which provenance keeps.
+    pub(super) attributes: BTreeMap<String, String>,
+    /// Labels of the image.
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+/// Describes the checkout of a context; nothing is told of a folder that is in none.
+///
+/// `folders` are those that are sent, by the names under which the frontend asks for them.
+pub(super) fn describe<'a>(
+    context: &Path,
+    dockerfile: &Path,
+    folders: impl Iterator<Item = (&'a str, &'a Path)>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Description {
     let wishes = Wishes::of(environment);
-    let Context::Directory(directory) = &plan.context else { return };
+    let mut description = Description::default();
     if !wishes.info && !wishes.labels {
-        return;
+        return description;
     }
-    let Some(checkout) = Checkout::of(directory, wishes.dirty) else { return };
-    let facts = [("vcs:revision", REVISION, &checkout.revision), ("vcs:source", SOURCE, &checkout.source)];
-    let facts: Vec<(&str, &str, String)> =
-        facts.into_iter().filter_map(|(attribute, label, fact)| Some((attribute, label, fact.clone()?))).collect();
-    if wishes.info {
-        let dockerfile = match &plan.dockerfile {
-            Dockerfile::Disk { directory, .. } => Some(directory),
-            Dockerfile::Memory(_) | Dockerfile::InContext { .. } => None,
-        };
-        let named = plan.locals.iter().map(|(name, folder)| (name.as_str(), folder));
-        let folders = [("context", directory)].into_iter().chain(dockerfile.map(|folder| ("dockerfile", folder)));
-        let places: Vec<(String, String)> = folders
-            .chain(named)
-            .filter_map(|(name, folder)| Some((format!("vcs:localdir:{name}"), checkout.path_of(folder)?)))
-            .collect();
-        plan.attributes.extend(facts.iter().map(|(attribute, _, fact)| ((*attribute).to_owned(), fact.clone())));
-        plan.attributes.extend(places);
-    }
-    if wishes.labels {
-        plan.labels.extend(facts.into_iter().map(|(_, label, fact)| (label.to_owned(), fact)));
-        if let Some(path) = checkout.path_of(&plan.dockerfile_path()) {
-            plan.labels.insert(ENTRYPOINT.to_owned(), path);
+    let Some(checkout) = Checkout::of(context, wishes.dirty) else { return description };
+    for (attribute, label, fact) in
+        [("vcs:revision", REVISION, &checkout.revision), ("vcs:source", SOURCE, &checkout.source)]
+    {
+        let Some(fact) = fact else { continue };
+        if wishes.info {
+            description.attributes.insert(attribute.to_owned(), fact.clone());
+        }
+        if wishes.labels {
+            description.labels.insert(label.to_owned(), fact.clone());
         }
     }
+    if wishes.info {
+        let places =
+            folders.filter_map(|(name, folder)| Some((format!("vcs:localdir:{name}"), checkout.path_of(folder)?)));
+        description.attributes.extend(places);
+    }
+    if wishes.labels {
+        description.labels.extend(checkout.path_of(dockerfile).map(|path| (ENTRYPOINT.to_owned(), path)));
+    }
+    description
 }
 
 impl Checkout {
@@ -143,10 +154,7 @@ fn without_login(address: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::command::build::BuildArguments;
 
     struct Repository(tempfile::TempDir);
 
@@ -166,17 +174,16 @@ mod tests {
             assert!(git.status().unwrap().success(), "{words:?}");
         }
 
-        fn plan(&self, variables: &[(&str, &str)]) -> BuildPlan {
+        fn describe(&self, variables: &[(&str, &str)]) -> Description {
             let folder = self.0.path().join("app");
-            let arguments = BuildArguments { context: folder.display().to_string(), ..BuildArguments::default() };
             let environment =
                 |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-            BuildPlan::new(&arguments, Some(folder), None, environment, std::io::empty()).unwrap()
+            let folders = [("context", folder.as_path()), ("dockerfile", &folder), ("other", Path::new("/"))];
+            super::describe(&folder, &folder.join("Dockerfile"), folders.into_iter(), environment)
         }
 
         fn facts(&self, variables: &[(&str, &str)]) -> BTreeMap<String, String> {
-            let attributes = self.plan(variables).attributes;
-            attributes.into_iter().filter(|(name, _)| name.starts_with("vcs:")).collect()
+            self.describe(variables).attributes
         }
     }
 
@@ -210,12 +217,12 @@ mod tests {
         let repository = Repository::new();
         repository.git(&["add", "."]);
         repository.git(&["commit", "--quiet", "--message", "x"]);
-        assert!(repository.plan(&[]).labels.is_empty());
+        assert!(repository.describe(&[]).labels.is_empty());
         for word in ["1", "full"] {
-            let plan = repository.plan(&[("BUILDX_GIT_LABELS", word), ("BUILDX_GIT_INFO", "0")]);
-            assert_eq!(plan.labels[ENTRYPOINT], "app/Dockerfile");
-            assert_eq!(plan.attributes[&format!("label:{REVISION}")], plan.labels[REVISION]);
-            assert!(!plan.labels.contains_key(SOURCE) && plan.attributes.keys().all(|name| !name.starts_with("vcs:")));
+            let told = repository.describe(&[("BUILDX_GIT_LABELS", word), ("BUILDX_GIT_INFO", "0")]);
+            assert_eq!(told.labels[ENTRYPOINT], "app/Dockerfile");
+            assert!(told.labels[REVISION].len() == 40);
+            assert!(!told.labels.contains_key(SOURCE) && told.attributes.is_empty());
         }
     }
 
