@@ -39,7 +39,7 @@ pub(super) fn source_policy(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<SourcePolicy>, SourcePolicyError> {
     let Some(path) = environment(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from) else { return Ok(None) };
-    let text = match psecret::read_bounded(&path, LONGEST) {
+    let text = match crate::files::read(&path, LONGEST) {
         Ok(text) => text,
         Err(source) => return Err(SourcePolicyError::Unreadable { path, source }),
     };
