@@ -144,3 +144,13 @@ docker_client() {
         docker "$@"
     fi
 }
+
+# Compiles and links for other targets than this machine's. In a folder of its own; `make_zigbuild` goes behind a lock.
+ZIGBUILD=$CACHE/zigbuild ZIGBUILD_VERSIONS=(cargo-zigbuild==0.24.1 ziglang==0.16.0)
+make_zigbuild() {
+    [ -e "$ZIGBUILD/made-${ZIGBUILD_VERSIONS[*]}" ] && return
+    python3 -c 'import ensurepip' 2>/dev/null || with_lock apt install_packages python3-venv
+    quietly "${ZIGBUILD_VERSIONS[*]} from PyPI" sh -c \
+        "python3 -m venv --clear '$ZIGBUILD' && '$ZIGBUILD/bin/pip' install --quiet ${ZIGBUILD_VERSIONS[*]}" || die "no Zig"
+    touch "$ZIGBUILD/made-${ZIGBUILD_VERSIONS[*]}"
+}

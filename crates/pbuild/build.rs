@@ -1,4 +1,4 @@
-//! Compiles the scanner that runs inside builders, and embeds it.
+//! Compiles the scanner that runs inside builders, for each target that is asked for, and embeds it.
 //!
 //! It must run in an empty container, so it is linked statically, by a cargo of its own with flags of its own and a
 //! target folder of its own. That folder lies beside the one of this script's other outputs: the script's own folder
@@ -30,20 +30,36 @@ fn main() {
     for file in ["Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(file).display());
     }
+    println!("cargo::rerun-if-env-changed={}", pmake::EMBED);
     println!("cargo::rustc-env=PBUILD_SEARCH={:016x}", digest_of_search(&root));
-    let output = PathBuf::from(variable("OUT_DIR"));
-    let folder = output.ancestors().nth(3).unwrap_or(&output).join("scanner");
-    let target = variable("TARGET");
-    build(&root, &folder, &target);
+    pmake::version_directives("PBUILD_VERSION", &root).iter().for_each(|directive| println!("{directive}"));
 
-    let program = folder.join(&target).join("scanner/plook");
+    let output = PathBuf::from(variable("OUT_DIR"));
+    let own = variable("TARGET");
+    let folder = folder(&output, &own);
+    let targets = pmake::embedded_targets(env::var(pmake::EMBED).ok().as_deref(), &own);
+    let scanners: String = targets.iter().map(|target| scanner(&root, &folder, &output, target)).collect();
+    fs::write(output.join("scanners.rs"), format!("&[{scanners}]")).expect("the build script's folder is writable");
+}
+
+/// Chooses the scanner's own target folder. Where tools for several targets are built side by side they share it.
+fn folder(output: &Path, own: &str) -> PathBuf {
+    let beside = output.ancestors().nth(3).unwrap_or(output);
+    let shared = beside.parent().filter(|folder| folder.ends_with(own)).and_then(Path::parent);
+    shared.unwrap_or(beside).join("scanner")
+}
+
+/// Compiles the scanner for one target, and writes the expression that embeds it.
+fn scanner(root: &Path, folder: &Path, output: &Path, target: &str) -> String {
+    build(root, folder, target);
+    let program = folder.join(target).join("scanner/plook");
     let size = std::fs::metadata(&program).map_or(u64::MAX, |metadata| metadata.len());
-    assert!(size <= LARGEST, "the scanner has {size} bytes; it may have {LARGEST}");
+    assert!(size <= LARGEST, "the scanner for {target} has {size} bytes; it may have {LARGEST}");
     // The shared folder's program may be another tomorrow; what was embedded stays.
-    let embedded = output.join("plook");
+    let embedded = output.join(format!("plook-{target}"));
     std::fs::copy(&program, &embedded).expect("the build script's folder is writable");
-    println!("cargo::rustc-env=PBUILD_SCANNER={}", embedded.display());
-    println!("cargo::rustc-env=PBUILD_SCANNER_ARCHITECTURE={}", variable("CARGO_CFG_TARGET_ARCH"));
+    let platform = pmake::platform(target).unwrap_or_else(|| panic!("{} names {target}, no Linux", pmake::EMBED));
+    format!("Program {{ name: NAME, bytes: include_bytes!({embedded:?}), platform: {platform:?} }},")
 }
 
 fn digest_of_search(root: &Path) -> u64 {

@@ -1,10 +1,11 @@
-//! Compiles the entrypoint that is put before the app, and embeds it.
+//! Compiles the entrypoint that is put before the app, for each target that is asked for, and embeds it.
 //!
 //! It needs flags of its own (no runtime, no libc, fixed addresses), so the compiler is called directly, into the build
 //! script's own folder. The result depends on the sources and the compiler alone: paths are mapped away and no build id
 //! is written.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,47 +13,71 @@ use std::process::Command;
 const LARGEST: u64 = 500 * 1024;
 
 fn main() {
-    let sources = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../pshim");
+    let root = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is there");
+    let sources = root.join("crates/pshim");
     println!("cargo::rerun-if-changed={}", sources.join("src").display());
-    let folder = PathBuf::from(variable("OUT_DIR"));
+    println!("cargo::rerun-if-env-changed={}", pmake::EMBED);
+    pmake::version_directives("PRUN_VERSION", &root).iter().for_each(|directive| println!("{directive}"));
+
+    let output = PathBuf::from(variable("OUT_DIR"));
+    let targets = pmake::embedded_targets(env::var(pmake::EMBED).ok().as_deref(), &variable("TARGET"));
+    let entrypoints: String = targets.iter().map(|target| entrypoint(&sources, &output, target)).collect();
+    fs::write(output.join("entrypoints.rs"), format!("&[{entrypoints}]"))
+        .expect("the build script's folder is writable");
+}
+
+/// Compiles the entrypoint for one target, and writes the expression that embeds it.
+fn entrypoint(sources: &Path, output: &Path, target: &str) -> String {
+    let folder = output.join(target);
+    fs::create_dir_all(&folder).expect("the build script's folder is writable");
     let library = folder.join("libpshim.rlib");
     let program = folder.join("shim");
 
-    let mut compiler = compiler(&sources);
+    let mut compiler = compiler(sources, target);
     compiler.args(["--crate-name=pshim", "--crate-type=rlib", "-o"]).arg(&library).arg("src/lib.rs");
     run(&mut compiler);
 
-    let mut compiler = self::compiler(&sources);
+    let mut compiler = self::compiler(sources, target);
     compiler.args(["--crate-name=shim", "--crate-type=bin", "-C", "strip=symbols"]);
-    for argument in [
-        "-nostartfiles",
-        "-nostdlib",
-        "-static",
-        "-no-pie",
-        "-Wl,-z,noseparate-code,--no-eh-frame-hdr,--build-id=none,--gc-sections",
-    ] {
-        compiler.args(["-C", &format!("link-arg={argument}")]);
-    }
+    compiler.args(linking(target).iter().flat_map(|argument| ["-C".to_owned(), argument.clone()]));
     compiler.arg("--extern").arg(format!("pshim={}", library.display()));
     compiler.arg("-o").arg(&program).arg("src/entrypoint/main.rs");
     run(&mut compiler);
 
-    let size = std::fs::metadata(&program).map_or(u64::MAX, |metadata| metadata.len());
-    assert!(size <= LARGEST, "the entrypoint has {size} bytes; it may have {LARGEST}");
-    println!("cargo::rustc-env=PRUN_SHIM={}", program.display());
-    println!("cargo::rustc-env=PRUN_SHIM_ARCHITECTURE={}", variable("CARGO_CFG_TARGET_ARCH"));
+    let size = fs::metadata(&program).map_or(u64::MAX, |metadata| metadata.len());
+    assert!(size <= LARGEST, "the entrypoint for {target} has {size} bytes; it may have {LARGEST}");
+    let platform = pmake::platform(target).unwrap_or_else(|| panic!("{} names {target}, no Linux", pmake::EMBED));
+    format!("Entrypoint {{ program: include_bytes!({program:?}), platform: {platform:?} }},")
 }
 
-fn compiler(sources: &Path) -> Command {
+/// Returns what links a program without a runtime at fixed addresses, for a compiler driver or for a linker itself.
+fn linking(target: &str) -> Vec<String> {
+    let linker = pmake::linker(target);
+    let is_driver = linker.as_ref().is_none_or(|linker| !linker.ends_with("ld") && !linker.ends_with("lld"));
+    let arguments: &[&str] = if is_driver {
+        &[
+            "-nostartfiles",
+            "-nostdlib",
+            "-static",
+            "-no-pie",
+            "-Wl,-z,noseparate-code,--no-eh-frame-hdr,--build-id=none,--gc-sections",
+        ]
+    } else {
+        &["-static", "-z", "noseparate-code", "--no-eh-frame-hdr", "--build-id=none", "--gc-sections"]
+    };
+    let own = arguments.iter().map(|argument| format!("link-arg={argument}"));
+    // Targets with a C library of their own would be given its start files.
+    let start_files = target.ends_with("-musl").then(|| "link-self-contained=no".to_owned());
+    own.chain(start_files).chain(linker.map(|linker| format!("linker={linker}"))).collect()
+}
+
+fn compiler(sources: &Path, target: &str) -> Command {
     let mut compiler = Command::new(variable("RUSTC"));
     compiler
         .current_dir(sources)
-        .args(["--edition=2024", "--target", &variable("TARGET"), "--remap-path-prefix"])
+        .args(["--edition=2024", "--target", target, "--remap-path-prefix"])
         .arg(format!("{}=pshim", sources.display()))
         .args(["-C", "opt-level=z", "-C", "panic=abort", "-C", "relocation-model=static", "-C", "codegen-units=1"]);
-    if let Ok(linker) = env::var("RUSTC_LINKER") {
-        compiler.args(["-C", &format!("linker={linker}")]);
-    }
     compiler
 }
 

@@ -22,17 +22,33 @@ for (const colorScheme of ["light", "dark"]) {
   page.on("pageerror", (error) => seen.complaints.push(String(error)));
   page.on("dialog", (dialog) => { seen.dialogs += 1; return dialog.dismiss(); });
   await page.goto(address);
-  const shown = () => page.locator("#findings tbody tr:visible").count();
-  seen.cells = await page.locator(".map a").count();
+  const rows = "#findings .places > li";
+  const shown = () => page.locator(`${rows}:visible`).count();
+  seen.layers = await page.locator(".layers > li").count();
   seen.rows = await shown();
   await page.getByLabel("Search").fill("labels");
   seen["by text"] = await shown();
   await page.getByRole("button", { name: "Show all" }).click();
-  await page.locator(".map a.leak").click();
+  await page.locator(".layers a[data-layer]").click();
   seen["by layer"] = await shown();
   await page.getByRole("button", { name: "Show all" }).click();
-  await page.waitForFunction(() => document.querySelectorAll("#findings tbody tr[hidden]").length === 0);
+  await page.waitForFunction((rows) => document.querySelectorAll(`${rows}[hidden]`).length === 0, rows);
   seen["after reset"] = await shown();
+  // By keyboard alone: the name of a layer is a button.
+  await page.locator(".layers a[data-layer]").focus();
+  await page.keyboard.press("Space");
+  seen["by keyboard"] = await shown();
+  // What to do stands on the first screen, and nothing is wider than any screen.
+  seen.above ??= [];
+  seen.wider ??= [];
+  for (const [width, height] of [[400, 800], [1280, 800]]) {
+    await page.setViewportSize({ width, height });
+    await page.evaluate(() => window.scrollTo(0, 0));
+    const box = await page.locator(".todo").boundingBox();
+    if (box.y + box.height > height) seen.above.push(`${width}: the last line ends at ${box.y + box.height}`);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    if (wide > width) seen.wider.push(`${width}: ${wide}`);
+  }
   // Axe runs its own script in the page, which the page's policy would refuse; the page itself was tried above.
   const audited = await (await browser.newContext({ colorScheme, bypassCSP: true })).newPage();
   await audited.goto(address);
@@ -41,6 +57,6 @@ for (const colorScheme of ["light", "dark"]) {
 }
 const bare = await (await browser.newContext({ javaScriptEnabled: false })).newPage();
 await bare.goto(address);
-seen["without script"] = await bare.locator("#findings tbody tr:visible").count();
+seen["without script"] = await bare.locator("#findings .places > li:visible").count();
 await browser.close();
 console.log(JSON.stringify(seen));

@@ -138,10 +138,14 @@ def git(folder, *words):
 
 
 def repositories():
-    """`lib`, `app`, which has it as a submodule beside itself, and `context`, which can be built."""
+    """`lib`; `app` and `kit`, which have it as a submodule; `context` and `kit` can be built."""
     files = {
         "lib": {"greeting.txt": "hello from git\n"},
         "app": {"page.txt": "hello\n"},
+        "kit": {
+            "Dockerfile": "FROM busybox\nCOPY lib/greeting.txt /\nRUN test -n \"$TOKEN\"\n",
+            "folder/Dockerfile": "FROM busybox\nCOPY . /context\nRUN test -n \"$TOKEN\"\n",
+        },
         "context": {
             "Dockerfile": "FROM busybox\nCOPY folder/page.txt /whole.txt\nRUN test -n \"$TOKEN\"\n",
             "folder/Dockerfile": "FROM busybox\nCOPY page.txt /\nRUN test -n \"$TOKEN\"\n",
@@ -155,7 +159,7 @@ def repositories():
         for path, text in contents.items():
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text)
-        if name == "app":
+        if name in ("app", "kit"):
             git(folder, "remote", "add", "origin", str(folder))
             git(folder, "submodule", "--quiet", "add", "../lib.git", "lib")
         git(folder, "add", ".")

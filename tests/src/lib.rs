@@ -28,6 +28,7 @@
 mod app;
 mod docker;
 mod git;
+mod plugins;
 mod private;
 mod registry;
 mod relay;
@@ -44,6 +45,7 @@ use ptest::{Canary, Engine, Process, Scene, Tool};
 pub use app::{App, PATIENCE};
 pub use docker::{Docker, FRONTEND, Said};
 pub use git::GitServer;
+pub use plugins::Plugins;
 pub use private::Private;
 pub use registry::{Registry, named};
 pub use relay::{BuilderRelay, SERVER};

@@ -32,7 +32,17 @@ impl<'engine> Private<'engine> {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let container = format!("pbuild-test-private-{}-{number}", std::process::id());
         let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("private/server.py");
-        let create = ["create", "--name", &container, "--tmpfs", "/run/private", "--init", "pbuild/tools:1"];
+        let create = [
+            "create",
+            "--name",
+            &container,
+            "--publish",
+            "0:8080",
+            "--tmpfs",
+            "/run/private",
+            "--init",
+            "pbuild/tools:1",
+        ];
         let _ = engine.docker(&[&create[..], &["python3", "/srv/server.py", "/run/private/token"]].concat());
         let _ = engine.docker(&["cp", &server.display().to_string(), &format!("{container}:/srv/server.py")]);
         let _ = engine.docker(&["start", &container]);
@@ -79,6 +89,17 @@ impl<'engine> Private<'engine> {
     #[must_use]
     pub fn flag(&self) -> String {
         format!("--add-host={NAME}:{}", self.address)
+    }
+
+    /// The server's host and port at the engine's address, which this machine reaches too.
+    ///
+    /// # Panics
+    /// When the engine does not say the port.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let told = String::from_utf8(self.engine.docker(&["port", &self.container, "8080/tcp"])).expect("a port");
+        let port = told.lines().next().and_then(|line| line.rsplit(':').next()).expect("a port");
+        format!("{}:{}", self.engine.address(), port.trim())
     }
 
     /// The server's address on the engine's network.

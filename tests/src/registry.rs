@@ -19,6 +19,8 @@ pub struct Registry<'engine> {
     container: String,
     folder: tempfile::TempDir,
     host: String,
+    /// The port at its engine.
+    port: String,
     login: Login,
     tls: bool,
 }
@@ -70,7 +72,8 @@ impl<'engine> Registry<'engine> {
     }
 
     /// Gives the registry an address of this machine.
-    fn at_home(mut self) -> Self {
+    #[must_use]
+    pub fn at_home(mut self) -> Self {
         self.host = forward(&self.host);
         self
     }
@@ -148,7 +151,7 @@ impl<'engine> Registry<'engine> {
         let port = String::from_utf8(engine.docker(&["port", &container, "5000/tcp"])).expect("a port");
         let port = port.lines().next().and_then(|line| line.rsplit(':').next()).expect("a port").trim().to_owned();
         let host = format!("{}:{port}", engine.address());
-        let registry = Self { engine, container, folder, host, login, tls };
+        let registry = Self { engine, container, folder, host, port, login, tls };
         registry.wait();
         registry
     }
@@ -173,8 +176,36 @@ impl<'engine> Registry<'engine> {
     /// nothing.
     #[must_use]
     pub fn inside(&self) -> String {
-        let port = self.host.rsplit(':').next().expect("a port");
-        format!("127.0.0.1:{port}")
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns everything that the registry says it has: its repositories with their tags; one without a tag
+    /// has `-`.
+    ///
+    /// # Panics
+    ///
+    /// When it answers with something else than a list.
+    #[must_use]
+    pub fn catalogue(&self) -> Vec<String> {
+        let names = |document: Option<Vec<u8>>, key: &str| -> Vec<String> {
+            let document: Value = document.map_or(Value::Null, |text| serde_json::from_slice(&text).expect("JSON"));
+            let names = document[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+            names.map(str::to_owned).collect()
+        };
+        let tags = |name: String| {
+            // A repository without a tag has no list of them.
+            let tags = names(self.curl(&[&format!("/v2/{name}/tags/list")], &[]), "tags");
+            let tags = if tags.is_empty() { vec!["-".to_owned()] } else { tags };
+            tags.into_iter().map(move |tag| format!("{name}:{tag}"))
+        };
+        let repositories = self.curl(&["/v2/_catalog"], &[]).expect("a list of repositories");
+        names(Some(repositories), "repositories").into_iter().flat_map(tags).collect()
+    }
+
+    /// Returns all files in which the registry keeps what it was sent.
+    #[must_use]
+    pub fn files(&self) -> Vec<u8> {
+        self.engine.docker(&["cp", &format!("{}:/var/lib/registry", self.container), "-"])
     }
 
     /// Returns the digest of the image under a name; `None` when the registry has none there.

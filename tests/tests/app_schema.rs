@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Every table: where its keys stand in the schema, and a manifest that has an unknown key there.
 const TABLES: [(&str, &str); 9] = [
-    ("", "zzzzzzzzzz = 1\n"),
+    ("", "zzzzzzzzzz = 1\nsecrets = {}\n"),
     ("/properties/build", "[build]\nzzzzzzzzzz = 1\n"),
     ("/properties/env_files/items", "env_files = [{ zzzzzzzzzz = 1 }]\n"),
     ("/properties/secrets/additionalProperties", "[secrets.A]\nzzzzzzzzzz = 1\n"),

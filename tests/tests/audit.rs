@@ -37,7 +37,7 @@ fn archives_of_every_kind_tell_the_same() {
             found.expect_code(10).expect_stdout("/srv/conf, byte 6").expect_stdout("TOKEN").expect_stdout("layer 2");
             let whole = write(&image(clean(), compression)).tar();
             scene.write("clean.tar", &whole);
-            audit(&scene, token.text(), &["--archive", "clean.tar"]).expect_code(0).expect_stdout("clean");
+            audit(&scene, token.text(), &["--archive", "clean.tar"]).expect_code(0).expect_stdout("CLEAN  ");
             let from_stdin = scene
                 .pbuild()
                 .args(["audit", "--secret", "id=TOKEN", "--archive", "-"])

@@ -86,7 +86,7 @@ fn every_format_is_written_at_once_and_people_still_read_text() {
     );
     outcome
         .expect_code(10)
-        .expect_stdout("Dockerfile:3 RUN npm config")
+        .expect_stdout("Dockerfile:3  RUN npm config")
         .expect_stdout("::error file=Dockerfile,line=3,title=TOKEN is in the image::");
     for file in ["a.json", "a.sarif", "a.xml", "a.html"] {
         assert!(scene.project().join(file).metadata().expect(file).len() > 500, "{file}");
@@ -184,9 +184,10 @@ fn the_page_works_in_a_browser_and_loads_nothing() {
     assert_eq!(seen["complaints"], json!([]), "{told}");
     assert_eq!(seen["dialogs"], 0, "{told}");
     assert_eq!(seen["axe"], json!([]), "{told}");
-    assert_eq!((&seen["cells"], &seen["rows"]), (&json!(3), &json!(4)), "{told}");
+    assert_eq!((&seen["layers"], &seen["rows"]), (&json!(3), &json!(4)), "{told}");
+    assert_eq!((&seen["above"], &seen["wider"]), (&json!([]), &json!([])), "{told}");
     assert_eq!(seen["by text"], 1, "{told}");
-    assert_eq!(seen["by layer"], 3, "{told}");
+    assert_eq!((&seen["by layer"], &seen["by keyboard"]), (&json!(3), &json!(3)), "{told}");
     assert_eq!(seen["after reset"], 4, "{told}");
     assert_eq!(seen["without script"], 4, "{told}");
 }

@@ -35,8 +35,16 @@ fn answers_are_docker_s() {
             ours.expect_code(code);
             assert_eq!(json(&ours.stdout()), json(&String::from_utf8_lossy(&theirs.stdout)), "{method}");
         }
-        let check = ask(&scene, &["--check", "--target", "final"]);
-        check.expect_code(1).expect_stderr("check").expect_stderr("warnings");
+        let same_text = |code: i32, words: &[&str]| {
+            let theirs = engine.buildx(&[&["build"], words, &[&project]].concat());
+            let ours = ask(&scene, words);
+            ours.expect_code(code);
+            // buildx names the file by its whole path where the context is not the folder that it was called in.
+            let theirs = String::from_utf8_lossy(&theirs.stdout).replace(&format!("{project}/"), "");
+            assert_eq!(ours.stdout(), theirs, "{words:?}");
+            ours
+        };
+        let check = same_text(1, &["--check", "--target", "final"]);
         assert!(
             check.stdout().contains("MaintainerDeprecated") && check.stdout().contains("Dockerfile:4"),
             "{check:?}"
@@ -44,7 +52,7 @@ fn answers_are_docker_s() {
         assert!(ask(&scene, &["--call", "targets"]).stdout().contains("final"));
 
         scene.write("Dockerfile", "FROM busybox\nRUN echo x\n");
-        ask(&scene, &["--check"]).expect_code(0).expect_stderr("no warnings");
+        same_text(0, &["--check"]);
         scene.write("Dockerfile", "FROM busybox\nRUNN echo x\n");
         ask(&scene, &["--check"]).expect_code(1).expect_stderr("Dockerfile:2").expect_stderr("RUNN");
     }

@@ -119,6 +119,11 @@ fn variables_of_docker_s_client_are_read() {
     json.expect_code(0).expect_stderr("\"vertexes\"");
     assert!(!build("BUILDKIT_PROGRESS", "rawjson", &["--progress", "plain"]).stderr().contains("\"vertexes\""));
     build("BUILDKIT_PROGRESS", "loud", &[]).expect_code(2).expect_stderr("BUILDKIT_PROGRESS");
+    engine.docker(&["image", "rm", "--force", image.as_str()]);
+    build("BUILDX_NO_DEFAULT_LOAD", "true", &[]).expect_code(0);
+    assert!(!image.exists(), "the result stays in the builder");
+    build("BUILDX_NO_DEFAULT_LOAD", "true", &["--load"]).expect_code(0);
+    assert!(image.exists());
 }
 
 /// Scripts write `--no-cache=$NO_CACHE`, and wrappers append what stands there already.

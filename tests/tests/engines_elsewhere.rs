@@ -31,7 +31,7 @@ fn check(scene: &Scene, context: &str, image: &ImageName<'_>, token: &Canary) {
     let digest = ptest::sha256(token.value()).trim_start_matches("sha256:").to_owned();
     assert!(image.run(&["cat", "/seen"]).starts_with(&digest));
     let audit = scene.pbuild().args(["audit", "--secret", "id=TOKEN", image.as_str()]);
-    audit.env("TOKEN", token.text()).env("DOCKER_CONTEXT", context).run().expect_code(0).expect_stdout("clean");
+    audit.env("TOKEN", token.text()).env("DOCKER_CONTEXT", context).run().expect_code(0).expect_stdout("CLEAN");
 }
 
 #[test]

@@ -96,7 +96,10 @@ fn what_is_written_holds_names_and_is_trusted_and_nothing_is_overwritten() {
     scene.write("Dockerfile", "FROM scratch\nARG DEPLOY_TOKEN\nARG OTHER_TOKEN\nCOPY . /\n");
     scene.write_secret(".env", format!("DEPLOY_TOKEN={}\nPORT=3000\n", token.text()));
     let printed = scene.pbuild().args(["new", "--stdout"]).run();
-    printed.expect_code(0).expect_stdout("env_files = [{ path = \".env\" }]").expect_stdout("# OTHER_TOKEN = ");
+    printed
+        .expect_code(0)
+        .expect_stdout("env_files = [{ path = \".env\" }]")
+        .expect_stdout("\nOTHER_TOKEN = { scope = \"build\", optional = true }");
     printed.expect_stderr(".env is not in .dockerignore");
     assert!(!scene.project().join("app.toml").exists());
 

@@ -22,6 +22,7 @@ on_every_engine!(
     a_leak_in_another_stage_is_told_and_with_a_word_an_error,
     files_of_the_dockerfile_s_own_mounts_are_searched_for,
     the_manifest_of_the_context_says_who_gets_what,
+    a_base_is_searched_once_for_a_value_and_anew_for_another,
 );
 
 /// Asks for the engine's own words about an image that a build may change.
@@ -265,6 +266,27 @@ fn the_manifest_of_the_context_says_who_gets_what(engine: &Engine) {
 }
 
 /// A key that builders share binds the steps, and one that could be guessed is refused.
+fn a_base_is_searched_once_for_a_value_and_anew_for_another(engine: &Engine) {
+    let docker = Docker::new(engine);
+    let [elsewhere, within] = [docker.scene.oracle().token("ELSEWHERE"), docker.scene.oracle().planted("WITHIN")];
+    let base = ImageName::new(engine, "base");
+    docker.scene.write("value", within.text());
+    docker
+        .scene
+        .write("Dockerfile", format!("FROM busybox\nRUN echo {}\nCOPY value /etc/value\n", docker.mark("base")));
+    docker.build(&["-t", base.as_str()], &[]).passes();
+    fs::remove_file(docker.scene.project().join("value")).expect("a file");
+    let build = |number: usize, value: &Canary| {
+        docker.dockerfile("TOKEN", &format!("FROM {}\nRUN echo {number} {}\n", base.as_str(), docker.mark("on-it")));
+        docker.build(&[], &[("TOKEN", value)])
+    };
+    let _ = build(0, &elsewhere).passes().says("searched 1 step, the base image · ");
+    // Builds of other tests may hold the builder's folder, and BuildKit makes another one then.
+    let known = "searched 1 step · the base image was clean before · ";
+    assert!((1..9).any(|number| build(number, &elsewhere).passes().text().contains(known)), "no base is remembered");
+    let _ = build(10, &within).fails().says("TOKEN is in layer").says("/etc/value");
+}
+
 #[test]
 fn the_client_s_key_binds_the_steps() {
     let engine = Engine::get(Flavour::Modern);
@@ -288,7 +310,7 @@ fn the_client_s_key_binds_the_steps() {
     );
     let guessable = docker.scene.oracle().register("GUESSABLE", "a key that everybody knows");
     let said = docker.build(&[], &[("TOKEN", &token), ("PBUILD_CACHE_KEY", &guessable)]).fails();
-    let _ = said.says("PBUILD_CACHE_KEY is no key");
+    let _ = said.says("PBUILD_CACHE_KEY is not a valid key");
     docker.dockerfile("TOKEN,PBUILD_CACHE_KEY", "FROM busybox\n");
     let _ = docker.build(&[], &[("TOKEN", &token)]).fails().says("no secret for steps");
 }

@@ -9,14 +9,14 @@ use ptest::{Archive, sha256};
 use serde_json::Value;
 
 fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/frontend-image")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/program-image")
 }
 
 /// Makes an image of these programs, in a folder that another time and another user would have made.
 fn make(programs: &[(&str, &[u8])]) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(script());
-    command.args(["pbuild/frontend:1", "image.tar"]).current_dir(folder.path());
+    command.args(["frontend", "pbuild/frontend:1", "image.tar"]).current_dir(folder.path());
     for (architecture, bytes) in programs {
         fs::write(folder.path().join(architecture), bytes).expect("a file");
         command.arg(format!("{architecture}={architecture}"));

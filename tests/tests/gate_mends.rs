@@ -87,7 +87,7 @@ const MENDS: [Mend; 16] = [
     Mend {
         place: "/srv/.env.production",
         leaking: "mkdir -p /srv && echo \"TOKEN=$TOKEN\" > /srv/.env.production",
-        says: "list .env.production in .dockerignore; at run time prun gives the variables",
+        says: "write no .env.production in the build; at run time prun gives the variables",
         mended: "mkdir -p /srv",
     },
     Mend {

@@ -294,3 +294,42 @@ fn a_private_repository_is_a_context() {
     build("main", &with_token, &token).expect_code(0).expect_stderr("clean");
     assert_eq!(image.run(&["cat", "/whole.txt"]), "hello from a folder\n");
 }
+
+/// BuildKit has the token for the repository and for none of its submodules, so this machine clones them.
+#[test]
+fn a_private_repository_with_private_submodules_is_a_context() {
+    let engine = Engine::get(Flavour::Modern);
+    let scene = Scene::on(&engine);
+    let (token, other) = (scene.oracle().token("GIT_AUTH_TOKEN"), scene.oracle().token("TOKEN"));
+    let server = Private::start(&engine, &token);
+    let image = ImageName::new(&engine, "git-submodules");
+    let elsewhere = scene.project().join("elsewhere");
+    std::fs::create_dir(&elsewhere).expect("a folder");
+    let build = |place: &str, more: &[&str], token: &Canary| {
+        let url = format!("http://{}/git/kit.git#{place}", server.host());
+        let tool = scene.pbuild().args(["build", "-t", image.as_str(), "--secret", "id=TOKEN"]).args(more).arg(url);
+        // As in a hook of git's: the variables lead to another repository, which is none of this build's.
+        let tool = tool.env("GIT_WORK_TREE", &elsewhere).env("GIT_INDEX_FILE", elsewhere.join("index"));
+        tool.env("TOKEN", other.text()).env("GIT_AUTH_TOKEN", token.text()).run()
+    };
+    let with_token = ["--secret", "id=GIT_AUTH_TOKEN"];
+    build("main", &[], &token).expect_code(1);
+    let stranger = scene.oracle().token("OTHER");
+    build("main", &with_token, &stranger).expect_code(1);
+    build("none", &with_token, &token).expect_code(1);
+    build("main:none", &with_token, &token).expect_code(1);
+    assert!(!image.exists());
+
+    let built = build("main", &with_token, &token);
+    built.expect_code(0).expect_stderr("with its submodules, cloned by this machine").expect_stderr("clean");
+    assert_eq!(image.run(&["cat", "/greeting.txt"]), "hello from git\n");
+    // A folder of it, without anything that git keeps.
+    build("main:folder", &with_token, &token).expect_code(0);
+    assert_eq!(image.run(&["find", "/context", "-type", "f"]), "/context/Dockerfile\n");
+    let whole = ["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", "-f", "folder/Dockerfile"];
+    build("main", &[&with_token[..], &whole].concat(), &token).expect_code(0).expect_stderr("clean");
+    assert!(image.run(&["cat", "/context/.git/config"]).contains(&server.host()), "the repository is there");
+    assert_eq!(std::fs::read_dir(&elsewhere).expect("a folder").count(), 0, "nothing was written there");
+    let left = std::fs::read_dir(scene.temporary()).expect("a folder").flatten();
+    assert!(left.into_iter().all(|entry| !entry.file_name().to_string_lossy().starts_with("pbuild-git-")));
+}

@@ -66,5 +66,5 @@ fn podman_cannot_build_and_its_images_can_be_audited() {
     let archive = scene.write("busybox.tar", engine.docker(&["save", "busybox"]));
     let loaded = Podman::command(&podman.folder).arg("load").arg("--input").arg(&archive).status();
     assert!(loaded.expect("podman").success());
-    pbuild(&["audit", "--secret", "id=TOKEN", "busybox"]).expect_code(0).expect_stdout("clean");
+    pbuild(&["audit", "--secret", "id=TOKEN", "busybox"]).expect_code(0).expect_stdout("CLEAN");
 }

@@ -166,6 +166,29 @@ fn a_foreground_run_has_services_and_values_and_passes_its_exit_code() {
     engine.docker(&["rm", "--force", &squatter]);
 }
 
+/// What came by the flags of a start is in the sealed state, and a command of its own gets it as `exec` does.
+#[test]
+fn a_command_of_its_own_has_what_the_app_was_started_with() {
+    let engine = Engine::get(Flavour::Modern);
+    let app = App::new(&engine, "flagged");
+    let token = app.scene.oracle().token("TOKEN");
+    app.scene.write_secret("token", token.text());
+    app.manifest(&(VALKEY.table() + RUN));
+    let image = app.image.as_str();
+    app.prun(&["start", "--secret", "id=TOKEN,src=token", "--env", "ZONE=eu"]).run().expect_code(0);
+    // Whoever runs a command later may have no manifest that says all of it.
+    app.manifest(RUN);
+    let script = "test -n \"$TOKEN\" && test -n \"$REDIS_PASSWORD\" && echo $ZONE $TOKEN";
+    let run = |more: &[&str]| app.prun(&[&["run"], more, &[image, "sh", "-c", script]].concat()).run();
+    run(&[]).expect_code(0).expect_stdout("eu ***TOKEN***");
+    // A flag of the command's own goes before it.
+    run(&["--env", "ZONE=us"]).expect_code(0).expect_stdout("us ***TOKEN***");
+    // A terminal that nobody can type at is refused, by both.
+    for command in [&["exec", "-it", "--", "true"][..], &["run", "-it", image, "true"]] {
+        app.prun(command).run().expect_code(125).expect_stderr("--tty: standard input is not a terminal");
+    }
+}
+
 #[test]
 fn a_foreground_run_that_is_interrupted_ends_and_one_that_is_killed_is_swept_r17() {
     let engine = Engine::get(Flavour::Modern);

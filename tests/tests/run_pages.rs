@@ -1,4 +1,4 @@
-//! The pages about services, rotation, delivery and init commands are followed by the letter: each of their commands
+//! The pages about services, rotation, delivery, init commands and operators are followed by the letter: each of their commands
 //! runs, in its order, in one project with the manifests that they show.
 
 use std::fs;
@@ -33,7 +33,8 @@ fn every_command_of_the_pages_runs_and_their_manifests_are_manifests() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../docs/{name}.md"));
         fs::read_to_string(path).expect("a page of the documentation")
     };
-    let [services, rotation, delivery, init] = ["services", "rotation", "delivery", "init-commands"].map(page);
+    let pages = ["services", "rotation", "delivery", "init-commands", "operators"];
+    let [services, rotation, delivery, init, operators] = pages.map(page);
     // The page names the official image, which is another name for ours here.
     engine.docker(&["tag", POSTGRES.image, "postgres:17"]);
     let run = "[run]\nhealth = { command = [\"true\"] }\n";
@@ -47,7 +48,7 @@ fn every_command_of_the_pages_runs_and_their_manifests_are_manifests() {
     app.start().expect_stderr("init      migrate").expect_stderr("init      warm");
     let units = app.scene.temporary().join("units").display().to_string();
     let mut count = 0;
-    for command in [services, rotation, init, delivery].iter().flat_map(|page| commands(page)) {
+    for command in [services, rotation, init, delivery, operators].iter().flat_map(|page| commands(page)) {
         let words: Vec<&str> = command.split_whitespace().collect();
         assert_eq!(words[0], "prun", "{command}");
         let mut words = words[1..].to_vec();
@@ -58,6 +59,6 @@ fn every_command_of_the_pages_runs_and_their_manifests_are_manifests() {
         app.prun(&words).run().expect_code(0);
         count += 1;
     }
-    assert!(count >= 8, "the pages have their commands: {count}");
+    assert!(count >= 13, "the pages have their commands: {count}");
     engine.docker(&["rmi", "postgres:17"]);
 }

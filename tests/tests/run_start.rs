@@ -142,10 +142,10 @@ fn a_second_start_changes_nothing_and_a_changed_secret_everything_that_needs_it(
     assert_eq!(app.digest_of("REDIS_PASSWORD"), password, "a credential is generated once");
     app.check_what_the_engine_tells();
 
-    // Stopped, nothing runs and the data stays; started again, it is opened by the same credential.
+    // Stopped, nothing runs, and the data and what opens it stay; started again, it is opened by the same credential.
     app.prun(&["stop"]).run().expect_code(0).expect_stderr("kept");
     assert!(app.containers().is_empty());
-    assert_eq!(app.volumes(), [format!("{}-cache", app.project)]);
+    assert_eq!(app.volumes(), ["-cache", ".state"].map(|end| format!("{}{end}", app.project)));
     start(second.text()).expect_code(0);
     assert_eq!(app.digest_of("REDIS_PASSWORD"), password);
 
@@ -226,4 +226,30 @@ fn images_of_every_shape_run_as_they_did() {
     shape(&["CMD exec sleep 1000", "USER nobody"], "test \"$(id -un)\" = nobody && test -n \"$APP_KEY\"");
     // A health check sees the app's environment, which docker's own does not.
     shape(&["CMD [\"sleep\", \"1000\"]", "HEALTHCHECK --interval=1s CMD test -n \"$APP_KEY\""], "test -n \"$APP_KEY\"");
+}
+
+#[test]
+fn a_first_start_that_fails_binds_nothing_and_the_name_stays_free() {
+    let engine = Engine::get(Flavour::Modern);
+    let app = App::new(&engine, "first");
+    app.manifest("[run]\nvolumes = [\"./missing:/srv\"]\n");
+    app.prun(&["start", "--trust-config"]).run().expect_code(2).expect_stderr("missing");
+    app.manifest("[[init]]\nname = \"fails\"\ncommand = [\"false\"]\n");
+    app.prun(&["start"]).run().expect_code(1).expect_stderr("init command `fails`");
+    assert!(app.containers().is_empty() && app.volumes().is_empty(), "{:?} {:?}", app.containers(), app.volumes());
+    assert!(!engine.try_docker(&["network", "inspect", &app.project]).status.success());
+    app.prun(&["ps"]).run().expect_code(1).expect_stderr("nothing is known");
+    // Another user of the engine has not lost the name.
+    app.manifest("");
+    let home = app.scene.temporary().join("other");
+    std::fs::create_dir_all(&home).expect("a folder");
+    let other = app.prun(&["start"]).env("HOME", &home).env("XDG_STATE_HOME", home.join("state"));
+    other.run().expect_code(0);
+
+    // Data that a failed start made is kept, with what opens it.
+    let app = App::new(&engine, "second");
+    app.manifest("[[init]]\nname = \"fails\"\ncommand = [\"false\"]\n[services.cache]\nkind = \"valkey\"\nimage = \"pbuild/valkey:8\"\n");
+    app.prun(&["start"]).run().expect_code(1);
+    app.manifest("[services.cache]\nkind = \"valkey\"\nimage = \"pbuild/valkey:8\"\n");
+    app.start().expect_stderr("cache");
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use acceptance::service::VALKEY;
-use acceptance::{App, ImageName};
+use acceptance::{App, ImageName, PATIENCE};
 use ptest::{Engine, Flavour, OwnEngine};
 
 const RUN: &str = "[run]\nports = [\"@PORT@:8080\"]\nhealth = { http = \"/healthz\" }\n";
@@ -16,38 +16,46 @@ fn the_second_is_told_who_works_on_the_project_and_readers_do_not_wait_r7_p6() {
     let app = App::new(&engine, "lock");
     app.manifest(RUN);
     app.start();
-    // As a prun that is at work: the kernel's lock, and its number in the file.
-    let lock = app.scene.home().join(".local/state/prun").join(&app.project).join(".services.age.lock");
-    let held = fs::File::options().write(true).open(&lock).expect("the lock lies beside the state");
-    held.lock().expect("nobody works on the project");
-    fs::write(&lock, "4711").expect("the lock is a file");
+    // A start that is busy with an init command until the file is there.
+    let gate = ["sh", "-c", "until [ -e /gate/open ]; do sleep 0.1; done"];
+    app.manifest(&format!(
+        "[[init]]\nname = \"gate\"\ncommand = {gate:?}\n{RUN}volumes = [\"gate:/gate\"]\n[env]\nMODE = \"next\"\n"
+    ));
+    let mut first = app.prun(&["start"]).spawn();
+    first.wait_for("waiting   instance 1 until its init commands have finished");
 
-    // A command that waited for the lock would end with code 41.
+    // A command that waited for the lock would be ended by its deadline.
     for words in [
         &["ps"][..],
         &["injected"],
         &["logs"],
         &["services", "list"],
+        &["operators", "list"],
         &["secrets", "list"],
         &["start", "--dry-run"],
         &["exec", "--", "true"],
         &["doctor"],
     ] {
-        app.prun(words).run().expect_code(0);
+        app.prun(words).deadline(PATIENCE).run().expect_code(0);
     }
+    let told = format!("works on {}", app.project);
     let mut second = app.prun(&["restart"]).spawn();
-    second.wait_for("waiting   prun, process 4711, is at work on this project");
-    drop(held);
-    second.finish().expect_code(0).expect_stderr("retired   1");
-
+    second.wait_for(&told).wait_for("(prun start); at most 120s");
     // A command that waits can be told to stop, and one that waits too long says why.
-    let held = fs::File::options().write(true).open(&lock).expect("the lock stays");
-    held.lock().expect("nobody works on the project");
     let mut third = app.prun(&["stop"]).spawn();
-    third.wait_for("is at work on this project").interrupt();
+    third.wait_for(&told).interrupt();
     third.finish().expect_code(130);
-    app.prun(&["stop"]).run().expect_code(41).expect_stderr("is locked by process");
-    assert_eq!(app.instances(), ["2.1"]);
+    app.prun(&["start", "--wait", "1"]).run().expect_code(41).expect_stderr("it was waited for 1 s");
+    assert_eq!(app.instances(), ["1.1", "2.1"]);
+
+    // The lock ends with its holder, however that ends.
+    first.kill();
+    assert!(first.finish().was_killed());
+    let open = format!("{}_gate:/gate", app.project);
+    engine.docker(&["run", "--rm", "--volume", &open, "busybox", "touch", "/gate/open"]);
+    second.finish().expect_code(0).expect_stderr("retired   1");
+    app.prun(&["start"]).run().expect_code(0);
+    assert!(!app.containers().iter().any(|name| name.contains(".state")), "{:?}", app.containers());
 }
 
 #[test]
@@ -56,14 +64,12 @@ fn a_state_from_a_backup_that_is_older_than_what_runs_is_found_out_p5() {
     let app = App::new(&engine, "older");
     app.manifest(&(VALKEY.table() + RUN));
     app.start();
-    let state = app.scene.home().join(".local/state/prun").join(&app.project);
-    let backup = app.scene.temporary().join("backup");
-    copy(&state, &backup);
+    app.prun(&["state", "backup", "first.age"]).run().expect_code(0).expect_stderr("sealed for the operators");
     let old = VALKEY.login(&app);
     app.prun(&["services", "rotate", "cache"]).run().expect_code(0);
     let new = VALKEY.login(&app);
 
-    copy(&backup, &state);
+    app.prun(&["state", "restore", "first.age"]).run().expect_code(0);
     for words in [&["start"][..], &["restart"], &["services", "rotate", "cache"], &["resume"]] {
         app.prun(words)
             .run()
@@ -79,14 +85,6 @@ fn a_state_from_a_backup_that_is_older_than_what_runs_is_found_out_p5() {
     app.prun(&["stop"]).run().expect_code(0);
     app.start();
     assert!(VALKEY.opens(&app, &old) && !VALKEY.opens(&app, &new));
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder of ours");
-    fs::set_permissions(to, fs::metadata(from).expect("a folder").permissions()).expect("the folder is ours");
-    for name in ["services.age", "generation.age"] {
-        fs::copy(from.join(name), to.join(name)).expect("a file of the state");
-    }
 }
 
 #[test]
@@ -106,6 +104,18 @@ fn an_installed_unit_brings_values_back_after_a_restart_of_the_engine_r8() {
     own.restart();
     let has_values = || app.prun(&["exec", "--", "true"]).run().code() == 0;
     assert!(!has_values(), "memory is empty after a restart");
+    // Everybody says the same then.
+    app.prun(&["ps"]).run().expect_code(0).expect_stdout("waits for its values").expect_stderr("prun resume");
+    app.prun(&["exec", "--", "true"]).run().expect_code(125).expect_stderr("prun resume --install");
+    let container = format!("{}.1.1", app.project);
+    let inside =
+        engine.try_docker(&["exec", &container, &format!("/.prun/{}", entrypoint(&app)), "exec", "--", "true"]);
+    let told = [inside.stdout, inside.stderr].concat();
+    assert!(
+        String::from_utf8_lossy(&told).contains("`prun resume` brings them back"),
+        "{}",
+        app.scene.oracle().mask(&told)
+    );
     // What systemd does when the engine has started: whatever the engine's unit wants.
     for wanted in fs::read_dir(units.join("docker.service.wants")).expect("a folder of units") {
         run_as_systemd(&app, &fs::read_to_string(wanted.expect("an entry").path()).expect("a unit"));
@@ -116,6 +126,72 @@ fn an_installed_unit_brings_values_back_after_a_restart_of_the_engine_r8() {
     let canaries = std::env::var_os("PBUILD_TEST_CANARIES").expect("PBUILD_TEST_CANARIES: run scripts/test");
     let swept = ptest::sweep(own.data_root(), Path::new(&canaries));
     assert!(swept.canaries > 0 && swept.traces.is_empty(), "{:#?}", swept.traces);
+}
+
+/// Finds the name of the entrypoint in its folder.
+fn entrypoint(app: &App<'_>) -> String {
+    let container = format!("{}.1.1", app.project);
+    let path = app.engine.docker(&["inspect", "--format", "{{index .Config.Entrypoint 0}}", &container]);
+    let path = String::from_utf8_lossy(&path).trim().to_owned();
+    path.rsplit('/').next().expect("a name").to_owned()
+}
+
+#[test]
+fn a_declared_value_that_has_no_source_any_more_is_kept_and_an_empty_one_is_set() {
+    let engine = Engine::get(Flavour::Modern);
+    let app = App::new(&engine, "kept");
+    let key = app.scene.oracle().token("APP_KEY");
+    let other = app.scene.oracle().token("OTHER");
+    app.manifest("env_files = [{ path = \".env\" }]\n[secrets]\nAPP_KEY = {}\nEMPTY = {}\n");
+    app.scene.write_secret(".env", "EMPTY=\n");
+    app.prun(&["trust"]).run().expect_code(0);
+    let start = app.prun(&["start", "--secret", "id=APP_KEY", "--secret", "id=OTHER"]);
+    start.env("APP_KEY", key.text()).env("OTHER", other.text()).run().expect_code(0);
+    let said = ["exec", "--", "sh", "-c", "echo ${EMPTY-unset}:${OTHER:+there}"];
+    app.prun(&said).run().expect_code(0).expect_stdout(":there\n");
+
+    // What is declared is kept, what a flag alone gave is not.
+    app.prun(&["start"]).run().expect_code(0).expect_stderr("kept      APP_KEY, as the last start had it");
+    assert_eq!(app.digest_of("APP_KEY"), App::digest(key.value()));
+    app.prun(&said).run().expect_code(0).expect_stdout(":\n");
+    app.prun(&["restart"]).run().expect_code(0);
+    app.prun(&said).run().expect_code(0).expect_stdout(":\n");
+    // An env file of a flag, as docker reads it.
+    app.scene.write_secret("more", "MORE=\n");
+    app.prun(&["start", "--env-file", "more"]).run().expect_code(0);
+    app.prun(&["exec", "--", "sh", "-c", "echo ${MORE-unset}:"]).run().expect_code(0).expect_stdout(":\n");
+}
+
+#[test]
+fn an_earlier_generation_comes_back_with_its_image_and_its_values_and_todays_credentials() {
+    let engine = Engine::get(Flavour::Modern);
+    let app = App::new(&engine, "back");
+    app.manifest(&(VALKEY.table() + RUN));
+    let (first, second) = (app.scene.oracle().token("FIRST"), app.scene.oracle().token("SECOND"));
+    let start = |value: &str| app.prun(&["start", "--secret", "id=APP_KEY"]).env("APP_KEY", value).run();
+    start(first.text()).expect_code(0);
+    app.prun(&["rollback"]).run().expect_code(2).expect_stderr("no generation before");
+    let old = VALKEY.login(&app);
+    // The image's name means another one later.
+    let container = format!("{}-next", app.project);
+    engine.docker(&["create", "--name", &container, app.image.as_str()]);
+    engine.docker(&["commit", "--change", "ENV NEXT=1", &container, app.image.as_str()]);
+    engine.docker(&["rm", &container]);
+    start(second.text()).expect_code(0);
+    app.prun(&["services", "rotate", "cache"]).run().expect_code(0);
+    let listed = app.prun(&["generations"]).run();
+    listed.expect_code(0).expect_stdout("image APP_KEY");
+    assert_eq!(listed.stdout().lines().count(), 4, "{}", listed.stdout());
+    let next = || app.prun(&["exec", "--", "sh", "-c", "echo ${NEXT-before}"]).run().stdout();
+    assert_eq!(next(), "1\n");
+
+    app.prun(&["rollback", "9"]).run().expect_code(2).expect_stderr("kept are 3, 2, 1");
+    app.prun(&["rollback", "1"]).run().expect_code(0).expect_stderr("retired   1");
+    assert_eq!((next().as_str(), app.instances()), ("before\n", vec!["4.1".to_owned()]));
+    assert_eq!(app.digest_of("APP_KEY"), App::digest(first.value()));
+    let now = VALKEY.login(&app);
+    assert!(VALKEY.opens(&app, &now) && !VALKEY.opens(&app, &old), "nothing that was revoked comes back");
+    assert!(app.get("/healthz").ends_with("ok\n"));
 }
 
 /// Runs a unit's command with nothing but the unit's environment.

@@ -44,8 +44,13 @@ const EVERYWHERE: &[&str] = &[
 /// What the frontend inside of Docker 28 does not know yet: then both must say so.
 const UNKNOWN_TO_THE_FRONTEND: &[&str] = &["copy-parents", "copy-parents-pivot"];
 
-/// Writes the context of every case, with all that a context can hold.
-fn context(scene: &Scene) {
+/// Writes a context with all that a context can hold, and returns its name in the project.
+///
+/// docker finds the files that an earlier build sent by the last part of the folder's path alone, and BuildKit's checksum of
+/// a whole context depends on what was asked of these files before. So each case has a name that no other build has: not
+/// that of another case, and not that of a second try.
+fn context(scene: &Scene, case: &str) -> String {
+    let folder = format!("{case}-{}", std::process::id());
     for (name, text) in [
         ("app/main.txt", "main\n"),
         ("app/run.sh", "#!/bin/sh\necho run\n"),
@@ -59,9 +64,9 @@ fn context(scene: &Scene) {
         ("left.tmp", "left out\n"),
         (".dockerignore", "# what nobody needs\n*.tmp\ndocs/*\n!docs/README.md\n"),
     ] {
-        scene.write(&format!("context/{name}"), text);
+        scene.write(&format!("{folder}/{name}"), text);
     }
-    let context = scene.project().join("context");
+    let context = scene.project().join(&folder);
     fs::set_permissions(context.join("app/run.sh"), fs::Permissions::from_mode(0o755)).expect("the file is ours");
     symlink("main.txt", context.join("app/link")).expect("a link");
     fs::create_dir(context.join("empty")).expect("a folder");
@@ -75,8 +80,9 @@ fn context(scene: &Scene) {
         archive.append_data(&mut header, name, text.as_bytes()).expect("memory takes every byte");
     }
     let archive = archive.into_inner().expect("memory takes every byte");
-    scene.write("context/packed.tar.gz", pack::gzip(&archive));
-    scene.write("context/packed.tar", archive);
+    scene.write(&format!("{folder}/packed.tar.gz"), pack::gzip(&archive));
+    scene.write(&format!("{folder}/packed.tar"), archive);
+    folder
 }
 
 fn corpus() -> PathBuf {
@@ -109,12 +115,13 @@ fn compare(engine: &Engine, scene: &Scene, case: &str) {
     }
     let flags = FLAGS.iter().find(|(name, _)| *name == case).map_or(&[][..], |(_, flags)| flags);
     let file = format!("{case}.Dockerfile");
+    let context = context(scene, case);
     let [theirs, ours, injected] = ["docker", "pbuild", "secret"].map(|kind| ImageName::new(engine, kind));
     let words = |image: &ImageName<'_>| {
         let mut words = vec!["build", "--progress", "plain", "-f", &file, "-t"];
         words.push(image.as_str());
         words.extend(flags);
-        words.into_iter().map(str::to_owned).chain(["context".to_owned()]).collect::<Vec<_>>()
+        words.into_iter().map(str::to_owned).chain([context.clone()]).collect::<Vec<_>>()
     };
     let docker = ptest::program("PBUILD_TEST_BUILDX")
         .args(words(&theirs))
@@ -142,11 +149,13 @@ fn compare(engine: &Engine, scene: &Scene, case: &str) {
     let fails = case.starts_with("fails-") || UNKNOWN_TO_THE_FRONTEND.contains(&case);
     assert_eq!(docker.status.success(), !fails, "{case}: docker says\n{said}");
     if !docker.status.success() {
-        let why = said.rsplit("failed to solve: ").next().expect("a last part").trim();
-        let why = why.lines().next().expect("a line");
+        let why =
+            said.lines().find_map(|line| line.strip_prefix("ERROR: ")).unwrap_or_else(|| panic!("{case}: {said}"));
+        // Which of them docker puts before the reason depends on which of its requests ends first.
+        let before = ["failed to build: ", "failed to solve: ", "failed to run Build function: "];
+        let why = before.iter().fold(why, |why, words| why.strip_prefix(words).unwrap_or(why));
         // A reference is made anew each time.
         let why = why.rsplit_once("::").and_then(|(_, rest)| rest.split_once(": ")).map_or(why, |(_, rest)| rest);
-        assert!(said.contains("failed to solve: "), "{case}: {said}");
         for outcome in [plain, secret()] {
             assert_ne!(outcome.code(), 0, "{case}: docker cannot build it: {why}");
             assert!(outcome.stderr().contains(why), "{case}: not told is {why}\n{outcome:?}");
@@ -195,10 +204,10 @@ fn with_rewritten_times_a_secret_changes_no_bit() {
     let engine = Engine::get(Flavour::Containerd);
     let scene = Scene::on(&engine);
     let token = scene.oracle().token("TOKEN");
-    context(&scene);
+    let folder = context(&scene, "rewritten");
     let mark = ImageName::new(&engine, "rewritten");
     scene.write(
-        "context/Dockerfile",
+        &format!("{folder}/Dockerfile"),
         format!(
             "FROM busybox AS made\nRUN mkdir /out && date > /out/date && touch -d @1 /out/date && echo {} > /out/file && echo > /out/date\n\
              FROM busybox\nWORKDIR /srv\nCOPY app app\nCOPY --from=made /out /out\nRUN ln -s out/file /link && chmod 700 /srv\nUSER nobody\n",
@@ -207,7 +216,7 @@ fn with_rewritten_times_a_secret_changes_no_bit() {
     );
     let project = scene.project();
     let output = |name: &str| format!("type=oci,dest={},rewrite-timestamp=true", project.join(name).display());
-    let context = project.join("context");
+    let context = project.join(&folder);
     let docker = ptest::program("PBUILD_TEST_BUILDX")
         .args(["build", "--provenance=false", "-o", &output("theirs.tar")])
         .arg(&context)
@@ -320,7 +329,6 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
 fn part(remainder: usize) {
     let engine = Engine::get(Flavour::Modern);
     let scene = Scene::on(&engine);
-    context(&scene);
     for case in cases().iter().skip(remainder).step_by(4) {
         compare(&engine, &scene, case);
     }
@@ -358,7 +366,6 @@ fn there_are_enough_of_them() {
 fn on_another_engine(flavour: Flavour) {
     let engine = Engine::get(flavour);
     let scene = Scene::on(&engine);
-    context(&scene);
     EVERYWHERE.iter().for_each(|case| compare(&engine, &scene, case));
 }
 

@@ -7,25 +7,42 @@ use std::path::Path;
 use acceptance::{App, ImageName, Index, Session, example};
 use ptest::{Engine, Flavour, Image, Layer, Scene};
 
-/// Lists the commands below one, as its own help lists them.
+/// Lists the commands below one, as its own help lists them: in groups between the usage and the options.
 fn commands(help: &str) -> Vec<String> {
     help.lines()
-        .skip_while(|line| !line.ends_with("Commands:") && !line.ends_with("commands:"))
+        .skip_while(|line| !line.starts_with("Usage: "))
         .skip(1)
-        .take_while(|line| !line.ends_with("ptions:"))
+        .take_while(|line| !line.starts_with("Options:") && !line.starts_with("Arguments:"))
         // A description that goes on stands further to the right.
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
+        .filter(|name| *name != "help" && !name.starts_with('-'))
         .map(str::to_owned)
         .collect()
 }
 
-/// Shows the help of a command and of everything below it.
+/// The most lines that a screen of help has: what a terminal shows without scrolling.
+const SCREEN: usize = 40;
+
+/// Shows the help of a command and of everything below it: the short one, which fits on a screen, and the long one.
 fn helps(session: &mut Session<'_>, line: &str) {
-    let help = session.run("help", &format!("{line} --help"));
+    let short = session.run("on one screen", &format!("{line} -h"));
+    short.expect_code(0);
+    let lines = short.stdout().lines().count();
+    assert!(lines <= SCREEN, "{line} -h has {lines} lines:\n{}", short.stdout());
+    let help = session.run("with everything", &format!("{line} --help"));
     help.expect_code(0);
-    for command in commands(&help.stdout()) {
+    // Groups are written as they are, so a terminal of sixty columns must have room for them.
+    let lists = help.stdout();
+    let lists =
+        lists.lines().skip_while(|line| !line.starts_with("Usage: ")).take_while(|line| !line.starts_with("Options:"));
+    let grouped = commands(&help.stdout());
+    let is_listed =
+        |line: &&str| line.split_whitespace().next().is_some_and(|name| grouped.iter().any(|one| one == name));
+    // Clap breaks its own lists.
+    let is_ours = !help.stdout().lines().any(|line| line == "Commands:");
+    lists.filter(|_| is_ours).filter(is_listed).for_each(|line| assert!(line.chars().count() <= 60, "{line}"));
+    for command in grouped {
         helps(session, &format!("{line} {command}"));
     }
 }

@@ -163,7 +163,7 @@ fn starts() {
     app.manifest("[services.db]\nkind = \"redis\"\nimage = \"127.0.0.1:1/redis:7\"\n");
     session.run("a service whose image is nowhere", "prun start").expect_code(1);
     app.manifest("");
-    session.run("a service that is no longer declared", "prun services remove db --purge --yes");
+    session.run("a service of a start that bound nothing", "prun services remove db --purge --yes");
 
     engine.docker(&["run", "--detach", "--name", &squatter, "--publish", &publish, "busybox", "sleep", "1000"]);
     app.manifest(&web("{ http = \"/healthz\" }"));
@@ -249,4 +249,35 @@ fn stores() {
     fs::remove_file(&identity).expect("the identity is ours");
     session.run("no identity", "pbuild secrets unset APP_KEY").expect_code(41);
     insta::assert_snapshot!("errors_of_stores", session.text());
+}
+
+/// Words that people know from elsewhere.
+#[test]
+fn guesses() {
+    let scene = Scene::new();
+    let mut session = Session::new(&scene);
+    for line in [
+        "pbuild init",
+        "pbuild up",
+        "pbuild push",
+        "pbuild status",
+        "pbuild secrets get APP_KEY",
+        "pbuild secrets add APP_KEY",
+        "pbuild secrets rm APP_KEY",
+        "pbuild build -e A=B .",
+        "pbuild audit --json shop",
+        "prun down",
+        "prun rm",
+        "prun status",
+        "prun env",
+        "prun secrets get APP_KEY",
+        "prun secrets set APP_KEY",
+        "prun start --gpus all shop",
+        "prun start --mount type=volume shop",
+        "prun start --build",
+        "prun stop -v",
+    ] {
+        session.run("what people type", line).expect_code(2);
+    }
+    insta::assert_snapshot!("errors_of_guesses", session.text());
 }

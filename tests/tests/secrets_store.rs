@@ -313,7 +313,7 @@ fn git_shows_changed_names_and_merges_both_sides() {
         git(&scene, &["add", "-A"]).expect_code(0);
         git(&scene, &["commit", "-qm", text]).expect_code(0);
     };
-    run(&scene, &["secrets", "diff"]).expect_code(2).expect_stderr("last commit");
+    run(&scene, &["secrets", "diff"]).expect_code(2).expect_stderr("no commit of git");
     commit("one");
     run(&scene, &["secrets", "diff"]).expect_code(0);
     git(&scene, &["checkout", "-qb", "side"]).expect_code(0);
@@ -341,4 +341,55 @@ fn git_shows_changed_names_and_merges_both_sides() {
     let merged = git(&scene, &["merge", "-q", "side"]);
     assert_ne!(merged.code(), 0);
     merged.expect_stderr("both sides changed `ONE`");
+}
+
+/// A fresh clone has no merge driver, so git leaves its marks in the store: nobody's secrets are lost on the way that the error names.
+#[test]
+fn a_merge_without_the_driver_is_told_and_mended() {
+    let scene = project("[secrets]\nONE = {}\nTWO = {}\nTHREE = {}\n");
+    let keys = ["ONE", "TWO", "THREE"].map(|name| scene.oracle().token(name));
+    git(&scene, &["init", "-q"]).expect_code(0);
+    run(&scene, &["secrets", "init"]).expect_code(0).expect_stderr(".gitattributes");
+    set(&scene, &keys[0]);
+    let commit = |text: &str| {
+        git(&scene, &["add", "-A"]).expect_code(0);
+        git(&scene, &["commit", "-qm", text]).expect_code(0);
+    };
+    commit("one");
+    // As in a fresh clone.
+    git(&scene, &["config", "--remove-section", "merge.pbuild"]).expect_code(0);
+    scene.pbuild().arg("doctor").run().expect_stdout("cannot merge two versions of the store");
+    git(&scene, &["checkout", "-qb", "side"]).expect_code(0);
+    set(&scene, &keys[1]);
+    commit("two");
+    git(&scene, &["checkout", "-q", "main"]).expect_code(0);
+    set(&scene, &keys[2]);
+    commit("three");
+    assert_ne!(git(&scene, &["merge", "-q", "side"]).code(), 0);
+    let told = run(&scene, &["secrets", "unset", "ONE"]);
+    told.expect_code(41).expect_stderr("holds two versions").expect_stderr("git checkout --merge ./secrets.age");
+    assert!(!told.stderr().contains("secrets.age.bak"), "the backup has one side alone: {}", told.stderr());
+    run(&scene, &["secrets", "init"]).expect_code(0).expect_stderr("knows how");
+    git(&scene, &["checkout", "--merge", "./secrets.age"]).expect_code(0);
+    assert_eq!(list(&scene).matches("secrets.age").count(), 3);
+    assert!(!scene.pbuild().arg("doctor").run().stdout().contains("cannot merge"));
+}
+
+/// What was typed is not thrown away: on a terminal the editor opens again, with the error above its line.
+#[test]
+fn a_text_that_cannot_be_read_is_edited_again() {
+    let scene = project("[secrets]\nONE = {}\nTWO = {}\n");
+    let (one, two) = (scene.oracle().token("ONE"), scene.oracle().token("TWO"));
+    set(&scene, &one);
+    let editor = "#!/bin/sh\nif grep -q '^# cannot be read: line' \"$1\"; then sed -i 's/^T W O=/TWO=/' \"$1\"\n\
+                  else printf 'T W O=%s\\n' \"$NEW\" >> \"$1\"; fi\n";
+    scene.write("editor.sh", editor);
+    let editor = format!("sh {}", scene.project().join("editor.sh").display());
+    let edit = |words: &[&str]| {
+        scene.tool("sh").args(words).env("PATH", path_with_tools()).env("EDITOR", &editor).env("NEW", two.text()).run()
+    };
+    // Without a terminal nobody could mend it.
+    edit(&["-c", "pbuild secrets edit"]).expect_code(1).expect_stderr("what was edited cannot be read");
+    edit(&["-c", "script -qec 'pbuild secrets edit' /dev/null"]).expect_code(0).expect_stdout("1 secret changed");
+    assert_eq!(list(&scene).matches("secrets.age").count(), 2);
 }

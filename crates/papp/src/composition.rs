@@ -44,7 +44,7 @@ pub enum CompositionError {
     /// A secret that needs itself.
     #[error("secret `{}` is made of itself: {}", names[0], names.join(" → "))]
     Circle {
-        /// The names in order; the last one is the first.
+        /// The names along the circle. The first name is repeated at the end: `A`, `B`, `A`.
         names: Vec<String>,
         /// The line that declares the first.
         line: usize,

@@ -47,9 +47,9 @@ impl EnvFile {
     }
 }
 
-/// Whether a path lies below the manifest's folder: a manifest may name files of its own folder and no others. The
+/// Whether a path lies below the manifest's folder: a manifest may name what is in its own folder and nothing else. The
 /// target of a symbolic link is checked when the file is read.
-fn is_below(path: &str) -> bool {
+pub(crate) fn is_below(path: &str) -> bool {
     let mut components = Path::new(path).components().filter(|component| *component != Component::CurDir).peekable();
     components.peek().is_some()
         && !path.contains('\0')

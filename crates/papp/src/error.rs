@@ -71,6 +71,8 @@ pub enum ManifestFault {
         key: String,
         /// The choices.
         choices: &'static [&'static str],
+        /// The choice that looks most like it.
+        nearest: Option<&'static str>,
     },
     /// A value or a name that breaks a rule.
     Rule {
@@ -97,9 +99,22 @@ impl ManifestFault {
         match self {
             Self::UnknownKey { nearest: Some(key), .. } => Some(format!("did you mean `{key}`?")),
             Self::UnknownKey { known, .. } if !known.is_empty() => Some(format!("known here: {}", known.join(", "))),
-            Self::NoSuchChoice { choices, .. } => Some(format!("one of {}", choices.join(", "))),
+            Self::NoSuchChoice { nearest, .. } => nearest.map(|choice| format!("did you mean `{choice}`?")),
+            Self::WrongType { key, expected: "a table", found: "a string" } => match key.strip_prefix("secrets.") {
+                Some(name) => Some(format!(
+                    "no value stands in app.toml: write {name} = {{}} here, and `pbuild secrets set {name}` sets the value; a public one stands in [env]"
+                )),
+                None => Some(format!("write {} = {{ … }}", last(key))),
+            },
+            Self::WrongType { key, expected: "a list of strings", .. } => {
+                Some(format!("write {} = [\"…\"]", last(key)))
+            }
+            Self::WrongType { key, expected: "a string in quotes", .. } => Some(format!("write {} = \"…\"", last(key))),
+            Self::Syntax { .. } => Some(
+                "a text stands in quotes (\"…\"), a list in [ ], a table in { }; true, false and numbers stand alone"
+                    .to_owned(),
+            ),
             Self::NotUtf8 { .. }
-            | Self::Syntax { .. }
             | Self::UnknownKey { .. }
             | Self::MissingKey { .. }
             | Self::WrongType { .. }
@@ -118,11 +133,16 @@ impl fmt::Display for ManifestFault {
             Self::UnknownKey { key, table, .. } => write!(f, "unknown key `{key}` in {table}"),
             Self::MissingKey { key, table } => write!(f, "{table} has no `{key}`"),
             Self::WrongType { key, expected, found } => write!(f, "`{key}` must be {expected}, not {found}"),
-            Self::NoSuchChoice { key, choices } => write!(f, "`{key}` must be one of {}", choices.join(", ")),
+            Self::NoSuchChoice { key, choices, .. } => write!(f, "`{key}` must be one of {}", choices.join(", ")),
             Self::Rule { key, rule } => write!(f, "`{key}` must {rule}"),
             Self::Conflict { one, other, why } => write!(f, "`{one}` and `{other}` {why}"),
         }
     }
+}
+
+/// The last word of a key with its table.
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
 }
 
 /// A fault at bytes of the text; the file's name and the line come later.

@@ -43,7 +43,7 @@ mod template;
 pub use composition::{Composed, Composition, CompositionError, Deferred};
 pub use env_file::{EnvFile, EnvFileDialect};
 pub use error::{ManifestError, ManifestFault, nearest};
-pub use manifest::{Build, Inject, Manifest};
+pub use manifest::{Build, Inject, Manifest, foreign_key};
 pub use names::is_reference;
 pub use run::{Check, Deliver, Health, Init, Mount, Port, Run, Volume, VolumeSource};
 pub use secret::{Delivery, Origin, Parts, Scope, Secret};

@@ -6,8 +6,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::env_file::ENV_FILE;
-use crate::error::{Lines, Located, ManifestError, ManifestFault};
+use crate::env_file::{ENV_FILE, is_below};
+use crate::error::{Lines, Located, ManifestError, ManifestFault, nearest};
 use crate::run::{INIT, RUN};
 use crate::table::{Table, as_table, broken, string, wrong_type};
 use crate::{EnvFile, Family, Init, Run, Secret, Service, names};
@@ -25,6 +25,9 @@ pub enum Inject {
 /// `[build]`; command line flags win over each of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Build {
+    /// The folder that COPY and ADD read from, below the manifest's; `None` for the manifest's own. It counts for a build
+    /// of the manifest's folder.
+    pub context: Option<String>,
     /// The Dockerfile, relative to the context.
     pub dockerfile: Option<String>,
     /// The stage to build.
@@ -59,7 +62,28 @@ pub struct Manifest {
 }
 
 pub(crate) const TOP: &[&str] = &["name", "image", "build", "env_files", "env", "secrets", "services", "init", "run"];
-pub(crate) const BUILD: &[&str] = &["dockerfile", "target", "args", "inject"];
+pub(crate) const BUILD: &[&str] = &["context", "dockerfile", "target", "args", "inject"];
+
+/// Keys that no other program's file has.
+const OURS: &[&str] = &["secrets", "env_files", "init"];
+
+/// Finds the key by which a file is known for another program's: one that no manifest has, and that is no slip of the pen,
+/// in a file that has none of the keys that only manifests have. `None` for a manifest, also for one with mistakes.
+#[must_use]
+pub fn foreign_key(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let document = DeTable::parse(text).ok()?;
+    let keys = || document.get_ref().keys().map(|key| key.get_ref().as_ref());
+    if keys().any(|key: &str| OURS.contains(&key)) {
+        return None;
+    }
+    let mut unknown: Vec<&str> = keys().filter(|key| !TOP.contains(key)).collect();
+    unknown.sort_unstable();
+    match unknown.iter().any(|key| nearest(key, TOP).is_some()) {
+        true => None,
+        false => unknown.first().map(|key| (*key).to_owned()),
+    }
+}
 
 impl Manifest {
     /// Parses the bytes of a manifest. A byte order mark and CRLF line ends are taken (C10).
@@ -185,6 +209,7 @@ fn build(top: &Table<'_>) -> Result<Build, Located> {
     };
     let table = Table::open("build", table, span, BUILD)?;
     Ok(Build {
+        context: table.checked("context", "be a folder below the manifest's, without `..`", is_below)?,
         dockerfile: table.checked("dockerfile", "be a path", |path| !path.is_empty() && !path.contains('\0'))?,
         target: table.checked("target", "be a stage's name", |stage| !stage.is_empty())?,
         args: pairs(&table, "args")?,

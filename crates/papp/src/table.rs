@@ -146,7 +146,11 @@ impl<'t> Table<'t> {
             Some(choice) => Ok(Some(*choice)),
             None => Err(Located {
                 span: written.span,
-                fault: ManifestFault::NoSuchChoice { key: self.path(key), choices: names },
+                fault: ManifestFault::NoSuchChoice {
+                    key: self.path(key),
+                    choices: names,
+                    nearest: crate::error::nearest(&written.value, names),
+                },
             }),
         }
     }

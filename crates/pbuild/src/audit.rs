@@ -186,6 +186,7 @@ async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exi
         false => None,
     };
     let mut report = report(order, memory(order, secrets), needles, edge).await?;
+    report.set_date(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     missing::tell(&secrets.missing, &order.missing_rules(), &mut report, edge);
     secrets.tell_public(&mut report);
     if let Some(path) = &order.dockerfile {
@@ -272,6 +273,20 @@ async fn engine_image(
     // The export of an image that does not exist is an empty archive on some engines.
     let known = edge.cancellation.unless_cancelled(engine.docker().inspect_image(id)).await?;
     let known = known.map_err(|error| no_image(id, error))?;
+    let mut report = searched(engine, id, &known, options, needles, edge).await?;
+    report.set_image_id(known.id.clone().unwrap_or_default());
+    Ok(report)
+}
+
+/// Searches an image that the engine knows.
+async fn searched(
+    engine: &Engine,
+    id: &str,
+    known: &bollard::models::ImageInspect,
+    options: Options,
+    needles: Arc<NeedleSet>,
+    edge: &Edge,
+) -> Result<Report, Failure> {
     let name = known.repo_tags.iter().flatten().find(|tag| is_name_of(tag, id)).cloned();
     let layers = known.root_fs.as_ref().and_then(|root| root.layers.as_ref());
     let is_without_layers = known.root_fs.is_some() && layers.is_none_or(Vec::is_empty);
@@ -286,7 +301,7 @@ async fn engine_image(
         }
     }
     if is_without_layers {
-        let documents = store::described(engine, &known, id);
+        let documents = store::described(engine, known, id);
         let documents = edge.cancellation.unless_cancelled(documents).await?.map_err(|error| no_image(id, error))?;
         let mut options = Options { way: Some("the engine's description".to_owned()), ..options };
         options.reading.verify = Verify::Nothing;

@@ -1,10 +1,11 @@
 //! The command line, flat, as clap reads it. [`crate::plan`] turns it into something checked.
 
 pub(crate) mod audit;
+pub(crate) mod bake;
 pub(crate) mod build;
 mod docker_words;
+mod guide;
 pub(crate) mod ignored;
-pub(crate) mod plugin;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,12 +13,16 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use audit::AuditArguments;
+use bake::BakeArguments;
+use pcli::help::Refusal;
+use pscreen::{Exit, Printer};
+
 use build::{BuildArguments, ProgressMode, RecipeArguments};
 pub(crate) use docker_words::boolean;
 
 /// Builds container images with secrets that stay out of them
 #[derive(Debug, Parser)]
-#[command(name = "pbuild", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "pbuild", version, long_version = env!("PBUILD_VERSION"), arg_required_else_help = true)]
 pub struct CommandLine {
     /// The command.
     #[command(subcommand)]
@@ -25,44 +30,79 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Reads a command line, the program's name first; the flags of `pbuild build` may be written in any of docker's ways. Ends
+    /// Reads a command line, the program's name first; the flags of `pbuild build` and `pbuild bake` may be written in any of docker's ways. Ends
     /// the process with help or with an error, as [`Parser::parse_from`] does.
     #[must_use]
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Self {
         let mut command = Self::command();
         command.build();
-        Self::parse_from(docker_words::translate(&command, words))
+        match pcli::help::parse(docker_words::translate(&command, words), &guide::GUIDE) {
+            Ok(command_line) => command_line,
+            Err(Refusal::Clap(error)) => error.exit(),
+            Err(Refusal::Tip(diagnostic)) => {
+                Printer::stderr().diagnostic(&diagnostic);
+                std::process::exit(i32::from(diagnostic.exit().unwrap_or(Exit::Usage).code()))
+            }
+        }
     }
 
     /// Whether standard error is for programs: each of its lines is a JSON object (`--progress rawjson`).
     pub(crate) fn asks_for_events(&self, environment: impl Fn(&str) -> Option<String>) -> bool {
-        let Command::Build(arguments) = &self.command else { return false };
+        let (quiet, progress) = match &self.command {
+            Command::Build(arguments) => (arguments.quiet, arguments.progress),
+            Command::Bake(arguments) => (false, arguments.progress),
+            _ => return false,
+        };
         let of_variable = || ProgressMode::of_word(&environment("BUILDKIT_PROGRESS")?);
-        !arguments.quiet && arguments.progress.or_else(of_variable) == Some(ProgressMode::Rawjson)
+        !quiet && progress.or_else(of_variable) == Some(ProgressMode::Rawjson)
     }
 }
 
 /// The commands of pbuild.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write a first app.toml from the Dockerfile, the env files and the compose file of a project
+    /// Write a first app.toml
+    ///
+    /// It is made from the Dockerfile, the env files and the compose file.
     New(NewArguments),
-    /// Build an image, search every layer for the secrets it was given, and tag it only when none is found
+    /// Build an image; no tag if a secret leaks
+    ///
+    /// Every RUN has the secrets as environment variables, and every layer is searched for them.
     #[command(args_override_self = true)]
     Build(Box<BuildArguments>),
-    /// Search a finished image for the values of your secrets
+    /// Build the targets of a bake or compose file
+    ///
+    /// They are built together; no image gets its name before all of them are clean.
+    #[command(args_override_self = true)]
+    Bake(Box<BakeArguments>),
+    /// Search a finished image for your secrets
     Audit(Box<AuditArguments>),
-    /// The sealed store of a project's secrets
+    /// Keep secrets: set, list, share, rotate
     Secrets(SecretsArguments),
-    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host; you will
-    /// be asked again if an entry changes
+    /// Let app.toml read what it names
+    ///
+    /// A manifest runs its commands, reads the files and variables it names and mounts parts of the host only if you said so; you
+    /// will be asked again if an entry changes.
     Trust(pcli::secrets::TrustArguments),
-    /// Check the setup and suggest fixes: engine, manifest, store, secrets, env files; no value is shown
-    Doctor(pcli::arguments::DoctorArguments),
+    /// Check the setup and suggest fixes
+    Doctor(OwnDoctorArguments),
+    /// Let docker's own commands build with pbuild
+    ///
+    /// `docker build` builds with pbuild then, and there are the plugins `docker pbuild` and `docker prun`.
+    Install(InstallArguments),
+    /// Undo what `pbuild install` did
+    Uninstall,
     /// Print a completion script for a shell
     Completions {
         /// The shell to write for
         shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a folder
+    ///
+    /// `man` looks into ~/.local/share/man/man1, for example.
+    Man {
+        /// The folder; it is made if it is not there
+        folder: PathBuf,
     },
 }
 
@@ -77,6 +117,12 @@ pub(crate) struct NewArguments {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<String>,
 
+    /// The service of the compose file that is the app
+    ///
+    /// [default: one that is built from PATH, else one that uses a database]
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    pub(crate) service: Option<String>,
+
     /// Print the manifest and write nothing
     #[arg(long, conflicts_with_all = ["force", "ignore"])]
     pub(crate) stdout: bool,
@@ -89,9 +135,32 @@ pub(crate) struct NewArguments {
     #[arg(long)]
     pub(crate) ignore: bool,
 
-    /// These variables are public: write their values into app.toml (repeatable, or between commas)
+    /// These variables are public: write their values into app.toml
+    ///
+    /// Repeatable, or between commas; `all` for every one that does not look secret.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) public: Vec<String>,
+}
+
+/// `pbuild doctor`: the flags of both tools, and one of our own.
+#[derive(Debug, Args)]
+pub(crate) struct OwnDoctorArguments {
+    /// Check instead whether docker's own commands build with pbuild; fails unless `docker buildx version` names it
+    #[arg(long)]
+    pub(crate) door: bool,
+
+    /// The flags of both tools.
+    #[command(flatten)]
+    pub(crate) shared: pcli::arguments::DoctorArguments,
+}
+
+/// `pbuild install`.
+#[derive(Debug, Args)]
+pub(crate) struct InstallArguments {
+    /// Stand in the place of buildx, too: `docker compose build`, `docker buildx build` and `bake` and Docker's own
+    /// actions build with pbuild, and every other command of buildx goes to the real one
+    #[arg(long)]
+    pub(crate) buildx: bool,
 }
 
 /// `pbuild secrets`.
@@ -112,7 +181,9 @@ pub(crate) enum SecretsCommand {
     /// The store and the list.
     #[command(flatten)]
     Shared(pcli::secrets::SecretsCommand),
-    /// Propose the narrowest `steps` for each secret, from what the commands of the build mention; nothing is run
+    /// Propose which steps need which secret
+    ///
+    /// The narrowest `steps` for each secret, from what the commands of the build mention; nothing is run.
     Advise(AdviseArguments),
 }
 

@@ -14,6 +14,7 @@ use pscreen::Exit;
 use crate::edge::{Edge, Explain as _, Failure};
 use crate::files::coverage;
 use crate::files::coverage::Coverage;
+use crate::install;
 
 /// An error that only the doctor finds.
 #[derive(Debug)]
@@ -35,6 +36,15 @@ pub(crate) async fn run(request: &DoctorRequest, edge: &Edge) -> Result<Exit, Fa
     findings.extend(project);
     findings.extend(files(request, found.as_ref()));
     Ok(doctor::report(&findings, request.json, &edge.stdout)?)
+}
+
+/// Checks whether docker's own commands build with pbuild, by asking docker.
+///
+/// # Errors
+///
+/// When the report cannot be written.
+pub(crate) fn door(json: bool, edge: &Edge) -> Result<Exit, Failure> {
+    Ok(doctor::report(&install::look(), json, &edge.stdout)?)
 }
 
 /// Finds the builder that a build would use, and reports what it can do.
@@ -107,7 +117,11 @@ fn able(capabilities: &Capabilities) -> Vec<Observation> {
 fn files(request: &DoctorRequest, found: Option<&FoundManifest>) -> Vec<Observation> {
     let folder = found.map(FoundManifest::directory).filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
+    let context = found.and_then(|found| found.manifest.build.context.as_ref()).map(Path::new);
     let mut files: Vec<PathBuf> = coverage::env_files(folder);
+    if let Some(context) = context {
+        files.extend(coverage::env_files(&folder.join(context)).iter().map(|file| context.join(file)));
+    }
     let declared = found.into_iter().flat_map(|found| found.manifest.env_files.iter().map(|file| file.path.clone()));
     let given = request.sources.env_files.iter().filter_map(|file| below(folder, file));
     files.extend(declared.chain(given).filter(|file| folder.join(file).is_file()));
@@ -116,14 +130,16 @@ fn files(request: &DoctorRequest, found: Option<&FoundManifest>) -> Vec<Observat
     if files.is_empty() {
         return Vec::new();
     }
-    let dockerfile = found.and_then(|found| found.manifest.build.dockerfile.as_deref()).unwrap_or("Dockerfile");
-    let coverage = match Coverage::of(folder, &folder.join(dockerfile)) {
+    let build = found.map(|found| &found.manifest.build);
+    let context = context.unwrap_or(Path::new(""));
+    let dockerfile = build.and_then(|build| build.dockerfile.as_deref()).unwrap_or("Dockerfile");
+    let coverage = match Coverage::of(&folder.join(context), &folder.join(context).join(dockerfile)) {
         Ok(coverage) => coverage,
         Err(error) => return vec![Observation::problem("files", &error.explain())],
     };
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    let open: Vec<String> =
-        files.iter().filter(|file| !coverage.covers(file)).map(|file| file.display().to_string()).collect();
+    let is_open = |file: &&PathBuf| file.strip_prefix(context).is_ok_and(|inside| !coverage.covers(inside));
+    let open: Vec<String> = files.iter().filter(is_open).map(|file| file.display().to_string()).collect();
     let tracked = doctor::not_ignored_by_git(folder, &names);
     let mut findings = Vec::new();
     if !open.is_empty() {

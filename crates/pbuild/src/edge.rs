@@ -34,6 +34,12 @@ impl Edge {
         }
     }
 
+    /// The same edge for one of several subjects, whose name stands in everything that is said.
+    pub(crate) fn about(&self, subject: Option<&str>) -> Self {
+        let stderr = subject.map_or_else(|| self.stderr.clone(), |subject| self.stderr.about(subject));
+        Self { stderr, ..self.clone() }
+    }
+
     /// Prints a fact under its label, unless facts stay unsaid.
     pub(crate) fn fact(&self, label: &str, text: &str) {
         if !self.quiet {

@@ -14,14 +14,18 @@ use crate::audit::output::{Format, FormatProblem, ReportError};
 use crate::audit::registry::{RegistryError, RegistryFailure};
 use crate::audit::source::SourceReadError;
 use crate::build::quoted;
-use crate::command::plugin::{PluginError, StartError};
+use crate::buildx::BuildxError;
 use crate::doctor::DoctorError;
 use crate::edge::Explain;
 use crate::files::coverage::IgnoreFileError;
+use crate::install::{ConfigError, InstallError};
 use crate::new::{NewError, OpenEnvFiles};
 use crate::output::OutputError;
 use crate::plan::ssh::SshError;
-use crate::plan::{AdviseOrderError, AuditOrderError, CacheError, ExtrasError, OrderError, PlanError, StepOptionError};
+use crate::plan::{
+    AdviseOrderError, AuditOrderError, BakeError, CacheError, DefinitionError, EntitlementError, ExtrasError,
+    OrderError, PlanError, StepOptionError,
+};
 use crate::secrets::SecretsError;
 
 /// The crates below have explained some of their errors already.
@@ -37,22 +41,27 @@ impl Explain for FindError {
     }
 }
 
-impl Explain for PluginError {
+impl Explain for InstallError {
     fn explain(&self) -> Diagnostic {
-        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        let usage = Diagnostic::from_error(self, Exit::Usage);
         match self {
-            Self::Flag { .. } => diagnostic.help(
-                "choose the engine by DOCKER_HOST, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH, or by a docker context",
-            ),
-            Self::Unknown => diagnostic.help("run pbuild itself"),
+            Self::NoFolder => usage.help("set HOME, or DOCKER_CONFIG"),
+            Self::Before { .. } => usage
+                .note("docker looks into `cliPluginsExtraDirs` of its config.json first")
+                .help("take it out of that folder"),
+            Self::Config(error) => error.explain(),
+            Self::File { .. } => Diagnostic::from_error(self, Exit::Failed),
         }
     }
 }
 
-impl Explain for StartError {
+impl Explain for ConfigError {
     fn explain(&self) -> Diagnostic {
-        let Self(error) = self;
-        Diagnostic::from_error(error, Exit::Failed).note("while starting pbuild for docker")
+        match self {
+            Self::Form { .. } => Diagnostic::from_error(self, Exit::Usage)
+                .help("repair the file or move it away; docker works without it"),
+            Self::File { .. } => Diagnostic::from_error(self, Exit::Failed),
+        }
     }
 }
 
@@ -68,6 +77,58 @@ impl Explain for OrderError {
     }
 }
 
+impl Explain for BuildxError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Absent { folders } => {
+                let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+                Diagnostic::from_error(self, Exit::Usage)
+                    .note(format!("looked in {}", folders.join(", ")))
+                    .help("install docker's buildx plugin: pbuild uses it to read bake files and to run every command other than a build")
+            }
+            Self::Circle => Diagnostic::from_error(self, Exit::Usage)
+                .help("run `pbuild install --buildx` again, with the pbuild that is to stay"),
+            Self::Start { .. } => Diagnostic::from_error(self, Exit::Failed),
+            Self::Failed { said } => Diagnostic::from_error(self, Exit::Usage).note(quoted(said)),
+        }
+    }
+}
+
+impl Explain for BakeError {
+    fn explain(&self) -> Diagnostic {
+        match self {
+            Self::Progress(_) => Diagnostic::from_error(self, Exit::Usage),
+            Self::Definition(error) => error.explain(),
+            Self::Permission(error) => error.explain(),
+            Self::Target { target, source } => source.explain().note(format!("in target {target} of the bake file")),
+        }
+    }
+}
+
+impl Explain for DefinitionError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::Json(_) => diagnostic.help("`docker buildx bake --print` shows it"),
+            Self::Unknown { .. } => diagnostic.help("leave it out: ignoring it would build something else"),
+            Self::RemoteDockerfile { .. } => diagnostic.help("name a file of the context"),
+            Self::Nothing | Self::Kind { .. } | Self::Absent { .. } | Self::Circle { .. } => diagnostic,
+        }
+    }
+}
+
+impl Explain for EntitlementError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::Missing { flags } => {
+                diagnostic.help(format!("if you trust the file, allow it: pbuild bake {}", flags.join(" ")))
+            }
+            Self::Unknown(_) => diagnostic,
+        }
+    }
+}
+
 impl Explain for PlanError {
     fn explain(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, Exit::Usage);
@@ -75,6 +136,11 @@ impl Explain for PlanError {
             Self::ContextMissing { .. } | Self::ContextNotDirectory { .. } => {
                 diagnostic.help("name the directory that holds the files to copy, for example `pbuild build .`")
             }
+            Self::ContextOfManifest { manifest, .. } => diagnostic.help(format!(
+                "change `context` below [build] of {}, or name the folder: `pbuild build FOLDER --config {}`",
+                manifest.display(),
+                manifest.display()
+            )),
             Self::InputTwice => {
                 diagnostic.help("put the Dockerfile into the archive, or name a directory as the context")
             }
@@ -84,12 +150,14 @@ impl Explain for PlanError {
                 diagnostic.help("leave -f out, or name a context that is no standard input")
             }
             Self::Step(StepOptionError::ContextKind { .. }) => {
-                diagnostic.help("a target of a bake file is known to `docker buildx bake` alone")
+                diagnostic.help("a target of a bake file is known to `pbuild bake` alone")
             }
             Self::DockerfileMissing { .. } => diagnostic.help("name the Dockerfile with -f FILE"),
             Self::Network { .. } => diagnostic.help("use --add-host to reach a service by name"),
+            Self::Tag(_) => {
+                diagnostic.help("a name is [HOST/]NAME[:TAG], in lower case, such as registry.example/shop:1.4")
+            }
             Self::DockerfileUnreadable { .. }
-            | Self::Tag(_)
             | Self::BuildArgument
             | Self::Input { .. }
             | Self::Step(_)
@@ -120,9 +188,15 @@ impl Explain for CacheError {
         let diagnostic = Diagnostic::from_error(self, Exit::Usage);
         match self {
             Self::Unsearched { .. } => diagnostic
-                .note("BuildKit writes the results there that it knows by the keys of the steps, and the search has not seen those")
-                .help("--cache-to type=inline goes with the image: push that, and read it with --cache-from"),
-            Self::Format { .. } | Self::NoFolder { .. } => diagnostic,
+                .note("only BuildKit can write this type of cache, and it writes it before pbuild has searched it")
+                .help("use type=registry, type=local or type=s3, which pbuild searches first, or type=inline, which is searched as part of the image"),
+            Self::Attribute { .. } => {
+                diagnostic.help("leave it out: this tool itself writes the cache, when it has been searched")
+            }
+            Self::Reference { .. } => {
+                diagnostic.help("write the name of an image, such as registry.example/shop:cache")
+            }
+            Self::Format { .. } | Self::NoFolder { .. } | Self::NoReference | Self::Bucket { .. } => diagnostic,
         }
     }
 }
@@ -261,7 +335,7 @@ impl Explain for AuditError {
                 )
             }
             Self::NoImage(name) => Diagnostic::error(format!("the engine has no image {name}"), Exit::Failed)
-                .help("`docker images` lists what it has; --archive FILE searches a file"),
+                .help("`docker images` lists what it has; docker://NAME searches a registry's, docker-archive:FILE a file"),
             Self::Engine { name, source } => {
                 Diagnostic::from_error(source, Exit::Failed).note(format!("while asking the engine for image {name}"))
             }
@@ -276,8 +350,14 @@ impl Explain for AuditError {
 impl Explain for SourceReadError {
     fn explain(&self) -> Diagnostic {
         match self {
-            Self::Archive { path, source } => Diagnostic::from_error(source, Exit::Usage)
-                .note(format!("while reading the archive {}", path.display())),
+            Self::Archive { path, source } => Diagnostic::error(
+                format!("failed to read the archive {}", path.display()),
+                Exit::Usage,
+            )
+            .note(source.to_string())
+            .help(
+                "`docker save IMAGE -o FILE` writes one; an image of the engine is named as it is: pbuild audit IMAGE",
+            ),
             Self::NotAnArchive { path } => {
                 Diagnostic::error(format!("{}: a directory, not an archive", path.display()), Exit::Usage)
                     .help(format!("oci:{0} searches it as an OCI layout, dir:{0} as files", path.display()))
@@ -358,13 +438,14 @@ impl Explain for RegistryFailure {
             RegistryError::Tls(_) => diagnostic(Exit::Failed).help(format!(
                 "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt, or name a file in SSL_CERT_FILE"
             )),
-            RegistryError::Unreachable(_)
-            | RegistryError::Silent
-            | RegistryError::Status(_)
+            RegistryError::Unreachable(_) | RegistryError::Silent => diagnostic(Exit::Failed)
+                .help(format!("check the name {host}, and that this machine reaches it: curl https://{host}/v2/")),
+            RegistryError::Status(_)
             | RegistryError::Protocol(_)
             | RegistryError::SchemaOne
             | RegistryError::WrongDigest
-            | RegistryError::NoSize => diagnostic(Exit::Failed),
+            | RegistryError::NoSize
+            | RegistryError::Blob(_) => diagnostic(Exit::Failed),
         }
     }
 }
@@ -417,9 +498,20 @@ impl Explain for NewError {
         match self {
             Self::Exists(path) => Diagnostic::error(format!("{} is there already", path.display()), Exit::Usage)
                 .help("--force replaces it, --stdout prints the new one instead"),
+            Self::NoService { name, known } => {
+                let error = Diagnostic::error(
+                    format!("no service {name:?} of the compose file is built from this folder"),
+                    Exit::Usage,
+                );
+                match known.is_empty() {
+                    true => error.help("name the Dockerfile with --file instead"),
+                    false => error.help(format!("--service takes one of {}", known.join(", "))),
+                }
+            }
             Self::NoDockerfile(path) => Diagnostic::error(format!("there is no {}", path.display()), Exit::Usage)
                 .help("pbuild new writes app.toml from a Dockerfile: name it with --file"),
-            Self::EnvFile(error) => Diagnostic::from_error(error, Exit::Usage),
+            Self::EnvFile(error) => Diagnostic::from_error(error, Exit::Usage)
+                .help("mend the line, or move the file away while `pbuild new` runs"),
             Self::Compose { name, problem } => {
                 Diagnostic::error(format!("failed to read {name}: {problem}"), Exit::Usage)
                     .help("`docker compose config` says what is wrong with it")

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+pub(crate) mod blob;
 pub(crate) mod coverage;
 pub(crate) mod dockerfile;
 pub(crate) mod mention;

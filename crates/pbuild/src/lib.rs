@@ -9,6 +9,7 @@
 //!   steps run, every file of the context is compared with them. Before the result leaves the builder, the `gate`
 //!   searches what the build made. Whatever the gate cannot prove comes without a name, into files that nobody else
 //!   finds (`output`) or into the engine's store, and is searched there. Only a clean result gets its names and places.
+//!   Several targets (`bake`) walk this way together, and leave together or not at all.
 //! - **An audit** (`audit`): an image of an engine, a registry or a file streams through the search, and leaves as a
 //!   report.
 //! - **A first hour** (`new`, `advise`, `doctor`): the project's files become a manifest, a build graph becomes
@@ -27,16 +28,21 @@
 
 mod advise;
 mod audit;
+mod bake;
 mod binding;
 mod build;
+mod buildx;
+mod cache_export;
 mod clean_bases;
 mod command;
 mod doctor;
 mod edge;
+mod entrance;
 mod explain;
 mod files;
 #[doc(hidden)]
 pub mod fuzzing;
+mod install;
 mod memory;
 mod new;
 mod oci_layout;
@@ -48,16 +54,16 @@ mod secrets;
 mod site;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::CommandFactory as _;
 use pcli::resolve::Purpose;
 use pscreen::stage::Stage;
-use pscreen::{Ending, Exit, Printer};
+use pscreen::{Ending, Exit};
 
 pub use command::CommandLine;
-use command::plugin::{self, Call};
 use command::{Command, SecretsArguments, SecretsCommand};
-use edge::{Edge, Explain as _, Failure};
+use edge::{Edge, Failure};
 
 /// Carries out a command line, and says how the tool ends.
 pub async fn run(command_line: &CommandLine, stage: Stage) -> Exit {
@@ -66,8 +72,15 @@ pub async fn run(command_line: &CommandLine, stage: Stage) -> Exit {
     let (stderr, stdout) = (stderr.cancelling(&cancellation), stdout.cancelling(&cancellation));
     let environment = |name: &str| std::env::var(name).ok();
     let stderr = if command_line.asks_for_events(environment) { stderr.as_events() } else { stderr };
+    let in_place_of_buildx = std::env::var_os(entrance::IN_PLACE_OF_BUILDX).is_some();
+    let stderr = if in_place_of_buildx { stderr.with_last_word() } else { stderr };
     let edge = Edge { stderr, stdout, cancellation, quiet: false };
-    match carry_out(&command_line.command, &edge).await {
+    let outcome = carry_out(&command_line.command, &edge).await;
+    if let Some(fault) = edge.stdout.fault("standard output") {
+        edge.stderr.diagnostic(&fault);
+        return Exit::Failed;
+    }
+    match outcome {
         Ok(Exit::Done) if edge.stdout.is_closed() || edge.stderr.is_closed() => Exit::Ended(Ending::ReaderGone),
         Ok(exit) => exit,
         Err(failure) => failure.report(&edge.stderr),
@@ -78,24 +91,43 @@ async fn carry_out(command: &Command, edge: &Edge) -> Result<Exit, Failure> {
     let environment = |name: &str| std::env::var(name).ok();
     match command {
         Command::New(arguments) => new::run(&plan::draft(arguments)?, edge),
-        Command::Doctor(arguments) => doctor::run(&arguments.request(Purpose::Build), edge).await,
+        Command::Doctor(arguments) if arguments.door => Ok(doctor::door(arguments.shared.json, edge)?),
+        Command::Doctor(arguments) => doctor::run(&arguments.shared.request(Purpose::Build), edge).await,
         Command::Build(arguments) => {
             let ignored = arguments.ignored.given();
             if !ignored.is_empty() {
                 edge.stderr.warning(&format!("BuildKit has no use for {}; ignored", ignored.join(", ")));
             }
+            let places = [Path::new(&arguments.context), Path::new(".")];
+            warn_of_foreign_manifest(arguments.secrets.config.as_deref(), &places, edge);
             build::run(plan::build(arguments, environment, std::io::stdin())?, edge).await
         }
-        Command::Audit(arguments) => audit::run(plan::audit(arguments)?, edge).await,
+        Command::Bake(arguments) => {
+            warn_of_foreign_manifest(arguments.secrets.config.as_deref(), &[Path::new(".")], edge);
+            bake::run(plan::bake(arguments, environment)?, edge).await
+        }
+        Command::Audit(arguments) => {
+            warn_of_foreign_manifest(arguments.secrets.config.as_deref(), &[Path::new(".")], edge);
+            audit::run(plan::audit(arguments)?, &Edge { quiet: arguments.quiet, ..edge.clone() }).await
+        }
         Command::Secrets(arguments) => secrets_command(arguments, edge).await,
         Command::Trust(arguments) => Ok(pcli::secrets::trust(arguments, &edge.desk())?),
+        Command::Install(arguments) => install::install(plan::entrances(arguments), edge),
+        Command::Uninstall => install::uninstall(edge),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut CommandLine::command(), "pbuild", &mut script);
-            edge.stdout.bytes(&script);
+            pcli::manual::print_completions(CommandLine::command(), *shell, &edge.stdout);
+            Ok(Exit::Done)
+        }
+        Command::Man { folder } => {
+            pcli::manual::write_pages(CommandLine::command(), folder)?;
             Ok(Exit::Done)
         }
     }
+}
+
+/// Warns of an `app.toml` of another program: whoever takes it for ours would miss its secrets.
+fn warn_of_foreign_manifest(given: Option<&Path>, places: &[&Path], edge: &Edge) {
+    pcli::foreign_manifest(given, places).iter().for_each(|said| edge.stderr.warning(said));
 }
 
 async fn secrets_command(arguments: &SecretsArguments, edge: &Edge) -> Result<Exit, Failure> {
@@ -112,27 +144,12 @@ async fn secrets_command(arguments: &SecretsArguments, edge: &Edge) -> Result<Ex
     }
 }
 
-/// Answers docker, where docker calls pbuild as its plugin (`docker pbuild …`); `None` where it does not.
+/// Answers docker, where docker calls pbuild as one of its plugins (`docker pbuild …`, or `docker buildx …` where pbuild
+/// stands in the place of buildx); `None` where it does not.
 ///
-/// A command of docker's becomes a new start of this program, with docker's flags as variables.
+/// A command of docker's becomes a new start of this program, with docker's flags as variables, or of the real buildx.
 pub fn run_as_plugin(words: impl IntoIterator<Item = OsString>) -> Option<Exit> {
-    let mut words = words.into_iter();
-    if !plugin::is_plugin(words.next().as_deref()) {
-        return None;
-    }
-    let diagnostic = match plugin::call(words) {
-        Ok(Call::Metadata) => {
-            Printer::stdout().line(&plugin::metadata());
-            return Some(Exit::Done);
-        }
-        Ok(Call::Completion) => {
-            // In the words of docker's shell scripts: no proposals, and files instead.
-            Printer::stdout().line(":0");
-            return Some(Exit::Done);
-        }
-        Ok(Call::Run(start)) => start.exec().explain(),
-        Err(error) => error.explain(),
-    };
-    Printer::stderr().diagnostic(&diagnostic);
-    Some(diagnostic.exit().unwrap_or(Exit::Failed))
+    let command = CommandLine::command();
+    let own: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).chain(["help"]).collect();
+    entrance::answer(words, &own)
 }

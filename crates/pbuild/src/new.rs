@@ -3,6 +3,7 @@
 //! Names are taken over, values are not: those stay in the env files that the manifest names. Whatever the files do not
 //! decide stands in the manifest as a comment that says what to do, so that the first build works as it is.
 
+mod apps;
 mod arguments;
 mod compose;
 pub(crate) mod interpolation;
@@ -28,7 +29,8 @@ use crate::files;
 use crate::files::coverage;
 use crate::files::coverage::Coverage;
 use crate::plan::{DraftOrder, DraftTarget, OpenEnvFileCare};
-use compose::Composition;
+use apps::Choice;
+use compose::{Composition, Known};
 use plan::{Draft, ProjectFiles};
 use variables::Variables;
 
@@ -45,6 +47,13 @@ pub(crate) enum NewError {
     Exists(PathBuf),
     /// There is no Dockerfile.
     NoDockerfile(PathBuf),
+    /// The compose file has no app of that name.
+    NoService {
+        /// The name that was asked for.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
     /// An env file cannot be read.
     EnvFile(SecretError),
     /// The compose file cannot be read.
@@ -98,7 +107,8 @@ pub(crate) fn run(order: &DraftOrder, edge: &Edge) -> Result<Exit, Failure> {
         return Err(NewError::Exists(target).into());
     }
     let project = Project::read(order, edge)?;
-    let text = page::text(&project.draft(&order.public));
+    let draft = project.draft(&order.public);
+    let text = page::text(&draft);
     // The draft must be a manifest: a name that breaks a rule must not be found by the first build.
     let manifest = Manifest::parse(&target, text.as_bytes()).map_err(NewError::Draft)?;
     if order.target == DraftTarget::StandardOutput {
@@ -109,6 +119,7 @@ pub(crate) fn run(order: &DraftOrder, edge: &Edge) -> Result<Exit, Failure> {
         trust_what_was_written(&target, edge)?;
     }
     tell(&manifest, edge);
+    draft.left_out.iter().for_each(|what| edge.fact("left out", what));
     project.guard_env_files(order, edge)?;
     if order.target != DraftTarget::StandardOutput {
         edge.fact("next", &format!("pbuild build {}", order.path));
@@ -119,6 +130,8 @@ pub(crate) fn run(order: &DraftOrder, edge: &Edge) -> Result<Exit, Failure> {
 /// The files of a project, as far as they matter here.
 struct Project {
     folder: PathBuf,
+    /// The build's context, below the folder; empty for the folder itself.
+    context: PathBuf,
     dockerfile: PathBuf,
     dockerfile_text: String,
     tool_files: String,
@@ -140,16 +153,24 @@ impl Project {
         add(&mut variables, Path::new(".env"))?;
         let compose = compose::FILES.iter().find(|name| folder.join(name).is_file());
         let mut composition = None;
+        let given = order.dockerfile.clone();
+        let given_below = given.as_ref().and_then(|file| {
+            let absolute = std::path::absolute(file).ok()?;
+            absolute.strip_prefix(folder).ok().and_then(below)
+        });
+        let choice = Choice { service: order.service.as_deref(), dockerfile: given_below.as_deref() };
         if let Some(name) = compose {
             let text = text(&folder.join(name))?.unwrap_or_default();
             let read = |variables: &Variables| {
-                let read = Composition::read(&text, &|name| variables.has_value(name));
+                let known =
+                    Known { has_value: &|name| variables.has_value(name), address: &|name| variables.address(name) };
+                let read = Composition::read(&text, choice, known);
                 read.map_err(|error| NewError::Compose { name, problem: error.to_string() })
             };
             // The env files of the app are known only now, and Compose interpolates from `.env` alone.
             let found = read(&variables)?;
             for file in &found.env_files {
-                match below(file) {
+                match below(Path::new(file)) {
                     Some(file) => add(&mut variables, &file)?,
                     None => edge
                         .stderr
@@ -158,44 +179,56 @@ impl Project {
             }
             composition = Some(found);
         }
-        let given = order.dockerfile.clone();
-        let named = composition.as_ref().and_then(|found| found.dockerfile.as_ref()).map(|file| folder.join(file));
-        let usual =
-            || ["Dockerfile", "dockerfile"].map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
-        let dockerfile = given.or(named).or_else(usual).unwrap_or_else(|| folder.join("Dockerfile"));
+        let apps = composition.as_ref().map(|found| found.apps.clone()).unwrap_or_default();
+        if let Some(name) = order.service.clone().filter(|name| !apps.contains(name)) {
+            return Err(NewError::NoService { name, known: apps }.into());
+        }
+        let context = composition.as_ref().map(|found| found.context.clone()).unwrap_or_default();
+        let root = folder.join(&context);
+        let named = composition.as_ref().and_then(|found| found.dockerfile.as_ref()).map(|file| root.join(file));
+        let usual = || ["Dockerfile", "dockerfile"].map(|name| root.join(name)).into_iter().find(|path| path.is_file());
+        let dockerfile = given.or(named).or_else(usual).unwrap_or_else(|| root.join("Dockerfile"));
         let Some(dockerfile_text) = text(&dockerfile)? else {
             return Err(NewError::NoDockerfile(dockerfile).into());
         };
         let mut tool_files = String::new();
         for name in TOOL_FILES {
-            tool_files.push_str(&text(&folder.join(name))?.unwrap_or_default());
+            tool_files.push_str(&text(&root.join(name))?.unwrap_or_default());
         }
-        Ok(Self { folder: folder.to_owned(), dockerfile, dockerfile_text, tool_files, variables, composition })
+        Ok(Self { folder: folder.to_owned(), context, dockerfile, dockerfile_text, tool_files, variables, composition })
     }
 
     fn draft(&self, public: &[String]) -> Draft {
         let folder_name =
             self.folder.components().next_back().map(|part| part.as_os_str().to_string_lossy().into_owned());
         let absolute = std::path::absolute(&self.dockerfile).unwrap_or_else(|_| self.dockerfile.clone());
-        let inside = absolute.strip_prefix(&self.folder).ok().and_then(Path::to_str);
+        let inside = absolute.strip_prefix(self.folder.join(&self.context)).ok().and_then(Path::to_str);
         Draft::new(ProjectFiles {
             folder_name: folder_name.unwrap_or_default(),
+            context: self.context.to_str().filter(|context| !context.is_empty()).map(str::to_owned),
             dockerfile: &self.dockerfile_text,
             dockerfile_path: inside.filter(|path| !matches!(*path, "Dockerfile" | "dockerfile")).map(str::to_owned),
             arguments: arguments::arguments(self.dockerfile_text.as_bytes()),
+            exposed: arguments::exposed(self.dockerfile_text.as_bytes())
+                .into_iter()
+                .map(|port| format!("127.0.0.1:{port}:{port}"))
+                .collect(),
+            mounted: arguments::mounted(self.dockerfile_text.as_bytes()),
             tool_files: self.tool_files.clone(),
             variables: &self.variables,
             composition: self.composition.clone(),
             public: &public.iter().cloned().collect(),
             in_environment: &|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()),
+            is_file: &|file| below(file).is_some_and(|file| self.folder.join(file).is_file()),
         })
     }
 
     /// Finds the env files that a `COPY . .` would put into the image. They are added to the ignore file if the user
     /// asked for that; else a warning names them.
     fn guard_env_files(&self, order: &DraftOrder, edge: &Edge) -> Result<(), Failure> {
-        let coverage = Coverage::of(&self.folder, &self.dockerfile)?;
-        let open: Vec<String> = coverage::env_files(&self.folder)
+        let context = self.folder.join(&self.context);
+        let coverage = Coverage::of(&context, &self.dockerfile)?;
+        let open: Vec<String> = coverage::env_files(&context)
             .iter()
             .filter(|file| !coverage.covers(file))
             .map(|file| file.display().to_string())
@@ -225,17 +258,23 @@ fn text(path: &Path) -> Result<Option<String>, NewError> {
     }
 }
 
-/// Shortens a path below the folder; `None` for a path that leads out of it.
-fn below(path: &str) -> Option<PathBuf> {
+/// Shortens a path below the folder; `None` for the folder itself and for a path that leads out of it.
+fn below(path: &Path) -> Option<PathBuf> {
+    below_or_at(path).filter(|path| !path.as_os_str().is_empty())
+}
+
+/// Shortens a path to the folder or below it; `None` for a path that leads out of it.
+fn below_or_at(path: &Path) -> Option<PathBuf> {
     let mut clean = PathBuf::new();
-    for part in Path::new(path).components() {
+    for part in path.components() {
         match part {
             Component::CurDir => {}
             Component::Normal(name) => clean.push(name),
+            Component::ParentDir if clean.pop() => {}
             Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
         }
     }
-    (!clean.as_os_str().is_empty()).then_some(clean)
+    Some(clean)
 }
 
 /// Writes the file whole or not at all, with the mode of any file that the user makes.
@@ -270,9 +309,12 @@ fn trust_what_was_written(path: &Path, edge: &Edge) -> Result<(), Failure> {
 pub(crate) fn draft_of(dockerfile: &str, env_file: &[u8], compose: &str) -> Result<String, &'static str> {
     let mut variables = Variables::default();
     variables.take(EnvFile::parse(env_file, Dialect::Dotenv).map_err(|_| ".env")?, Path::new(".env"));
-    let composition = Composition::read(compose, &|name| variables.has_value(name)).map_err(|_| compose::FILES[0])?;
+    let has_value = |name: &str| variables.has_value(name);
+    let known = Known { has_value: &has_value, address: &|name| variables.address(name) };
+    let composition = Composition::read(compose, Choice::default(), known).map_err(|_| compose::FILES[0])?;
     let project = Project {
         folder: "/shop".into(),
+        context: composition.context.clone(),
         dockerfile: "/shop/Dockerfile".into(),
         dockerfile_text: dockerfile.to_owned(),
         tool_files: String::new(),

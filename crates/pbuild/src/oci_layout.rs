@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 
 /// The largest index.
 const LARGEST_DOCUMENT: u64 = 8 << 20;
+/// The tag of a cache where the user names no other.
+pub(crate) const DEFAULT_TAG: &str = "latest";
 /// The annotations by which readers of layouts know an image; the second one is its tag, or stands for it.
 const NAMES: [&str; 2] = ["io.containerd.image.name", TAG];
 const TAG: &str = "org.opencontainers.image.ref.name";
@@ -45,7 +47,11 @@ pub(crate) fn only_digest(folder: &Path) -> io::Result<Option<String>> {
 /// # Errors
 /// When the folder's index cannot be read or written.
 pub(crate) fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result<()> {
-    descriptor["annotations"][TAG] = json!(tag);
+    let annotations = descriptor.as_object_mut().map(|descriptor| descriptor.entry("annotations").or_insert(json!({})));
+    match annotations.and_then(Value::as_object_mut) {
+        Some(annotations) => drop(annotations.insert(TAG.to_owned(), json!(tag))),
+        None => return Err(io::Error::new(io::ErrorKind::InvalidData, "the builder's answer is no descriptor")),
+    }
     let mode = 0o666 & !umask();
     if !folder.join("oci-layout").exists() {
         write(br#"{"imageLayoutVersion":"1.0.0"}"#.as_slice(), folder, "oci-layout", mode)?;

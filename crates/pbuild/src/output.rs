@@ -27,7 +27,7 @@ pub(crate) use spec::{Outputs, Shorthand};
 pub(crate) struct Pending(Vec<Destination>);
 
 /// Results that were received and hold no secret.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Cleared(Vec<Destination>);
 
 /// The outcome of a look at results.

@@ -7,6 +7,7 @@
 mod advise;
 mod attestation;
 mod audit;
+mod bake;
 mod build;
 mod build_plan;
 mod cache;
@@ -15,6 +16,7 @@ mod choices;
 pub(crate) mod comma_separated;
 mod context;
 mod draft;
+mod entrances;
 mod error;
 mod image_name;
 mod question;
@@ -29,11 +31,15 @@ pub(crate) mod syntax;
 pub(crate) use advise::{AdviceFormat, AdviseOrder, AdviseOrderError, Effect, parse as advise};
 pub(crate) use attestation::{AttestationReach, Attestations};
 pub(crate) use audit::{AuditOrder, AuditOrderError, LayerMemoryUse, parse as audit};
+pub(crate) use bake::{
+    BakeError, BakeOrder, DefinitionError, EntitlementError, InnerOrder, TargetOrder, Worker, parse as bake,
+};
 pub(crate) use build::{BuildOrder, Extras, ExtrasError, Order, OrderError, QuestionOrder, parse as build};
 pub(crate) use build_plan::{BuildPlan, Extent};
 pub(crate) use cache::{CacheError, Caches};
 pub(crate) use choices::{BaseSearch, Choices, LeakedCache, ResultFiles, Tls};
 pub(crate) use draft::{DraftOrder, DraftTarget, OpenEnvFileCare, parse as draft};
+pub(crate) use entrances::parse as entrances;
 pub(crate) use error::PlanError;
 pub(crate) use image_name::{ImageName, ImageNameError};
 pub(crate) use question::{AnswerFormat, Question};

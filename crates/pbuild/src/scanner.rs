@@ -10,16 +10,11 @@ use psecret::{PartChoice, Redactor, Secret};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// The scanner.
-pub(crate) static PROGRAM: Program = Program {
-    name: "[internal] scanner of pbuild",
-    bytes: include_bytes!(env!("PBUILD_SCANNER")),
-    platform: match env!("PBUILD_SCANNER_ARCHITECTURE").as_bytes() {
-        b"x86_64" => "linux/amd64",
-        b"aarch64" => "linux/arm64",
-        _ => "unknown",
-    },
-};
+/// The scanner's name among the steps of a build.
+pub(crate) const NAME: &str = "[internal] scanner of pbuild";
+
+/// The scanner, for each platform that this program was given one for.
+pub(crate) static PROGRAMS: &[Program] = include!(concat!(env!("OUT_DIR"), "/scanners.rs"));
 
 /// The secrets of one build, with the values that the scanner needs to find them.
 pub(crate) struct Sought {
@@ -76,12 +71,23 @@ mod tests {
 
     #[test]
     fn the_scanner_is_a_static_program_that_names_no_folder_of_this_machine() {
-        let program = PROGRAM.bytes;
-        assert!(program.starts_with(b"\x7fELF"));
-        // Type EXEC: it needs no loader and runs where there is nothing else.
-        assert_eq!(program[16], 2);
-        let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
-        assert!(!program.windows(folder.len()).any(|window| window == folder));
-        assert_ne!(PROGRAM.platform, "unknown");
+        for Program { bytes, platform, .. } in PROGRAMS {
+            assert!(bytes.starts_with(b"\x7fELF"), "{platform}");
+            // Type EXEC: it needs no loader and runs where there is nothing else.
+            assert_eq!(bytes[16], 2, "{platform}");
+            let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
+            assert!(!bytes.windows(folder.len()).any(|window| window == folder), "{platform}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn there_is_a_scanner_for_builders_of_this_programs_own_kind() {
+        let own = match std::env::consts::ARCH {
+            "x86_64" => "linux/amd64".to_owned(),
+            "aarch64" => "linux/arm64".to_owned(),
+            other => format!("linux/{other}"),
+        };
+        assert!(PROGRAMS.iter().any(|program| program.platform == own));
     }
 }

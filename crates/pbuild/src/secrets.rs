@@ -8,12 +8,16 @@ use std::sync::Arc;
 use pcli::resolve::{self, Purpose, Resolution, ResolveError, SecretSources, Strictness, Untrusted};
 use pcli::{FoundManifest, SealedError};
 use pscan::{NeedleSet, NeedleSetBuilder, Report, ScanError};
+use pscreen::words::listed;
 use psecret::{Inputs, Redactor, RedactorBuilder, Searchability, Secret, SecretError, SecretName};
 
 use crate::audit::missing;
 use crate::audit::missing::MissingSecret;
 use crate::binding::Binding;
 use crate::edge::Edge;
+
+/// The most secrets that one line of an account names; of more it says how many.
+pub(crate) const MOST_NAMED: usize = 8;
 
 /// Why the secrets of a command cannot be used. No message holds a value.
 #[derive(Debug)]
@@ -54,8 +58,8 @@ impl From<SealedError> for SecretsError {
     }
 }
 
-/// Every secret at hand, also those that a build does not need: the search knows more with them.
-#[derive(Debug)]
+/// Every secret at hand, also those that a build does not need: the search knows more with them. Clones share the values.
+#[derive(Clone, Debug)]
 pub(crate) struct Secrets {
     /// The secrets that are searched for and masked, shared with the session.
     pub(crate) all: Arc<Vec<Secret>>,
@@ -64,11 +68,14 @@ pub(crate) struct Secrets {
     /// The redactor that masks them.
     pub(crate) redactor: Redactor,
     /// The declared ones that have no value here.
-    pub(crate) missing: Vec<MissingSecret>,
+    pub(crate) missing: Arc<Vec<MissingSecret>>,
     /// The digests that bind cached steps to the values.
-    pub(crate) binding: Binding,
+    pub(crate) binding: Arc<Binding>,
     /// Whether a doubt ends the work.
     pub(crate) strictness: Strictness,
+    /// The secrets of other targets of the same group: this build searches for them and masks them, and its steps get
+    /// none of them.
+    withheld: BTreeSet<String>,
 }
 
 impl Secrets {
@@ -123,7 +130,7 @@ impl Secrets {
             };
             edge.stderr.warning(&format!("{name} is not searched for: {place} may not get its value {why}"));
         }
-        let missing = missing::of(manifest, &secrets, &untrusted);
+        let missing = Arc::new(missing::of(manifest, &secrets, &untrusted));
         let binding = match purpose {
             Purpose::Build => Binding::of(&secrets, manifest, &environment)?,
             Purpose::Run | Purpose::Search | Purpose::List => Binding::default(),
@@ -143,14 +150,23 @@ impl Secrets {
                 edge.stderr.warning(&format!("{} has no value here, so it is not searched for", secret.name));
             }
         }
-        let redactor = secrets
-            .iter()
-            .fold(RedactorBuilder::new(), |builder, secret| {
-                builder.taken_apart(secret.name(), secret.value(), secret.parts())
-            })
-            .build()?;
-        let (all, public) = (Arc::new(secrets), Arc::new(public));
-        Ok(Self { all, public, redactor, binding, missing, strictness: sources.strictness })
+        let redactor = masking(secrets.iter()).build()?;
+        let (all, public, binding) = (Arc::new(secrets), Arc::new(public), Arc::new(binding));
+        Ok(Self { all, public, redactor, binding, missing, strictness: sources.strictness, withheld: BTreeSet::new() })
+    }
+
+    /// The same secrets for a build whose steps get all of them but these.
+    pub(crate) fn withholding(&self, withheld: BTreeSet<String>) -> Self {
+        Self { withheld, ..self.clone() }
+    }
+
+    /// Makes one redactor that masks the values of several readings.
+    ///
+    /// # Errors
+    /// When there are more forms than one redactor holds.
+    pub(crate) fn common_redactor<'a>(readings: impl IntoIterator<Item = &'a Self>) -> Result<Redactor, SecretsError> {
+        let secrets = readings.into_iter().flat_map(|secrets| secrets.all.iter());
+        Ok(masking(secrets).build()?)
     }
 
     /// Returns the needles of all values, compiled once.
@@ -166,10 +182,21 @@ impl Secrets {
 
     /// All values that steps may get, also those that look public.
     pub(crate) fn delivered(&self) -> impl Iterator<Item = &Secret> {
-        self.all.iter().chain(self.public.iter())
+        self.all.iter().chain(self.public.iter()).filter(|secret| !self.withheld.contains(secret.name().as_str()))
     }
 
-    /// All values that steps may get, as [`Self::delivered`] lists them, shared.
+    /// The secrets that steps may get: [`Self::delivered`] without the values that look public.
+    pub(crate) fn offered(&self) -> impl Iterator<Item = &Secret> {
+        let own = |secret: &&Secret| !self.withheld.contains(secret.name().as_str());
+        self.all.iter().filter(|secret| secret.scope().in_build()).filter(own)
+    }
+
+    /// Whether the steps of this build get nothing of this secret, because it belongs to other targets.
+    pub(crate) fn is_withheld(&self, secret: &Secret) -> bool {
+        self.withheld.contains(secret.name().as_str())
+    }
+
+    /// All values at hand, shared: those of [`Self::delivered`] and of other targets.
     pub(crate) fn shared(&self) -> [Arc<Vec<Secret>>; 2] {
         [Arc::clone(&self.all), Arc::clone(&self.public)]
     }
@@ -202,14 +229,30 @@ impl Secrets {
         self.ids().into_iter().filter(|name| !self.binding.bound().contains(name)).collect()
     }
 
+    /// Says of each secret where it goes; of many, of each group that goes the same way.
+    fn offers(&self, offered: impl Fn(&Secret) -> String) -> String {
+        if self.all.len() <= MOST_NAMED {
+            let of_each = |secret: &Secret| format!("{}{} {}", secret.name(), named_parts(secret), offered(secret));
+            return self.all.iter().map(of_each).collect::<Vec<_>>().join(" · ");
+        }
+        let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+        for secret in self.all.iter() {
+            let (offer, name) = (offered(secret), format!("{}{}", secret.name(), named_parts(secret)));
+            match groups.iter_mut().find(|(known, _)| *known == offer) {
+                Some((_, names)) => names.push(name),
+                None => groups.push((offer, vec![name])),
+            }
+        }
+        let group = |(offer, names): (String, Vec<String>)| format!("{} {offer}", listed(&names, MOST_NAMED));
+        groups.into_iter().map(group).collect::<Vec<_>>().join(" · ")
+    }
+
     /// Lists the secrets, the steps that get them, and those that cannot be protected.
     pub(crate) fn announce(&self, edge: &Edge, offered: impl Fn(&Secret) -> String) {
         if self.is_empty() {
             return;
         }
-        let names =
-            self.all.iter().map(|secret| format!("{}{} {}", secret.name(), named_parts(secret), offered(secret)));
-        edge.fact("secrets", &names.collect::<Vec<_>>().join(" · "));
+        edge.fact("secrets", &self.offers(offered));
         let mut groups: Vec<(Searchability, Vec<&str>)> = Vec::new();
         for (name, searchability) in self.judged().filter(|(_, searchability)| *searchability != Searchability::Full) {
             match groups.iter_mut().find(|(known, _)| *known == searchability) {
@@ -225,7 +268,7 @@ impl Secrets {
                 }
             };
             let are = if names.len() == 1 { "is" } else { "are" };
-            edge.stderr.warning(&format!("{} {are} {searchability}: {meaning}", names.join(", ")));
+            edge.stderr.warning(&format!("{} {are} {searchability}: {meaning}", listed(&names, MOST_NAMED)));
         }
     }
 
@@ -248,6 +291,13 @@ impl Secrets {
     fn judged(&self) -> impl Iterator<Item = (&SecretName, Searchability)> {
         self.all.iter().map(|secret| (secret.name(), Searchability::of(secret.value())))
     }
+}
+
+/// Begins a redactor that masks these secrets.
+fn masking<'a>(secrets: impl Iterator<Item = &'a Secret>) -> RedactorBuilder {
+    secrets.fold(RedactorBuilder::new(), |builder, secret| {
+        builder.taken_apart(secret.name(), secret.value(), secret.parts())
+    })
 }
 
 /// Lists in brackets the parts of a secret that are protected with it.

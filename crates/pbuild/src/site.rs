@@ -6,8 +6,8 @@ use pengine::{BuilderChoice, Endpoint, Engine, EngineError, Environment, Flags, 
 use crate::edge::{Edge, Failure};
 use crate::plan::Tls;
 
-/// A builder that answers.
-#[derive(Debug)]
+/// A builder that answers. Clones share the connection.
+#[derive(Clone, Debug)]
 pub(crate) struct Site {
     /// BuildKit, at the other end of a connection.
     pub(crate) builder: Builder,
@@ -16,7 +16,7 @@ pub(crate) struct Site {
 }
 
 /// The kind of a site.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum SiteKind {
     /// An engine, which keeps images.
     Engine(Engine),
@@ -80,6 +80,33 @@ impl Site {
             SiteKind::Engine(engine) => engine.docker().info().await.ok()?.id,
             SiteKind::Plain(_) => Some(self.builder.workers().await.ok()?.into_iter().next()?.id),
         }
+    }
+}
+
+/// The site of builds that run together: it is reached once.
+#[derive(Debug)]
+pub(crate) struct CommonSite<'a> {
+    edge: &'a Edge,
+    site: Option<Site>,
+}
+
+impl<'a> CommonSite<'a> {
+    /// Makes a site that nobody has reached; this edge says which one it is.
+    pub(crate) fn new(edge: &'a Edge) -> Self {
+        Self { edge, site: None }
+    }
+
+    /// Reaches the builder of a choice, or returns the site if it was reached before.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub(crate) async fn reach(&mut self, choice: BuilderChoice, with_secrets: bool, tls: Tls) -> Result<Site, Failure> {
+        let site = match self.site.take() {
+            Some(site) => site,
+            None => Site::reach(self.edge, choice, with_secrets, tls).await?,
+        };
+        self.site = Some(site.clone());
+        Ok(site)
     }
 }
 

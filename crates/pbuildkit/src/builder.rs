@@ -18,14 +18,13 @@ use crate::control::{CacheRecord, Control, Worker};
 use crate::error::{BuildError, BuildkitError, cause};
 use crate::failure::BuildFailure;
 use crate::filesync::{Counters, FileSync, TransferCount};
-use crate::request::{BuildRequest, Exporter, History};
-use crate::session::content::ContentStores;
+use crate::request::{BuildRequest, Exporter, History, TargetContext};
 use crate::session::receive::Results;
 use crate::session::secrets::{AskedSecret, SecretGate};
-use crate::session::ssh::Agents;
 use crate::session::upload::Uploads;
 use crate::session::{Services, Session};
 use crate::status::StatusUpdate;
+use crate::target::{self, DriveError};
 use crate::transform::{NoTransform, Prepared, Refusal, Transform};
 use crate::transport::Transport;
 use crate::trouble::{Cause, Trouble};
@@ -74,19 +73,6 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-/// Why the way over the bridge ended.
-enum DriveError<E> {
-    /// The engine's error, with its details.
-    Status(tonic::Status),
-    Transform(E),
-}
-
-impl<E> From<tonic::Status> for DriveError<E> {
-    fn from(status: tonic::Status) -> Self {
-        Self::Status(status)
-    }
-}
-
 impl Builder {
     /// Opens a connection to BuildKit.
     ///
@@ -129,15 +115,7 @@ impl Builder {
     /// The connection fails, or BuildKit refuses.
     pub async fn capabilities(&self) -> Result<Capabilities, BuildkitError> {
         let build = BuildId::random();
-        let services = Services {
-            files: FileSync::new(BTreeMap::new(), None, Arc::default(), Arc::default()),
-            secrets: Arc::new(SecretGate::only(Arc::new(crate::session::secrets::NoSecrets), [])),
-            registries: crate::session::registry::Registries::anonymous(),
-            agents: Agents::default(),
-            uploads: Uploads { archive: None, observer: None, trouble: Arc::default() },
-            results: Results { receivers: Arc::default(), trouble: Arc::default() },
-            content: ContentStores::default(),
-        };
+        let services = Services::nothing(Arc::default());
         let session = Session::open(&self.transport, &self.control, "", services).await?;
         let request = control::SolveRequest {
             r#ref: build.as_str().to_owned(),
@@ -230,6 +208,9 @@ impl Builder {
         if request.source_policy.is_some() && !self.capabilities().await?.operation(Capabilities::SOURCE_POLICY) {
             return Err(BuildkitError::TooOld { what: "a source policy" }.into());
         }
+        if !request.targets.is_empty() && !self.capabilities().await?.frontend(target::NAMED_CONTEXTS) {
+            return Err(BuildkitError::TooOld { what: "a context that another target makes" }.into());
+        }
         let mut request = request;
         if matches!(self.transport, Transport::Plain(_)) {
             // There is no engine whose images could be meant.
@@ -265,6 +246,19 @@ impl Builder {
             content: request.content.clone(),
         };
         let session = Session::open(&self.transport, &self.control, &request.shared_key, services).await?;
+        let mut targets = std::mem::take(&mut request.targets);
+        let of_target = |target: &TargetContext| Services {
+            files: FileSync::new(
+                target.locals.clone(),
+                request.observer.clone(),
+                Arc::clone(&trouble),
+                Arc::clone(&sent),
+            ),
+            // The steps of all targets ask the build's own session.
+            ..Services::nothing(Arc::clone(&trouble))
+        };
+        let _sessions = target::open(&self.transport, &self.control, &mut targets, of_target).await?;
+        request.targets = targets;
         let (alive, mut news) = watch::channel(());
         let mut follower = Owned(tokio::spawn(self.control.clone().follow(reference.clone(), updates, alive)));
 
@@ -408,9 +402,17 @@ async fn prepare<T: Transform>(
         attributes.insert("cache-imports".to_owned(), cache_imports_attribute(&request.cache_imports));
     }
     let beside = bridge.clone();
-    let solving = bridge.solve_frontend(&request.frontend, &attributes, BTreeMap::new());
-    let (solved, ()) = tokio::join!(solving, transform.begin(&beside, &capabilities));
-    let mut solved = solved?;
+    let mut solved = if request.targets.is_empty() {
+        let solving = bridge.solve_frontend(&request.frontend, &attributes, BTreeMap::new());
+        let (solved, ()) = tokio::join!(solving, transform.begin(&beside, &capabilities));
+        solved?
+    } else {
+        // The targets are changed before the frontend builds on them.
+        transform.begin(&beside, &capabilities).await;
+        let inputs = target::inputs(bridge, &request.frontend, &request.targets, transform, &capabilities).await?;
+        attributes.extend(inputs.attributes);
+        bridge.solve_frontend(&request.frontend, &attributes, inputs.definitions).await?
+    };
     transform.inspect(&solved.metadata).map_err(DriveError::Transform)?;
     // All platforms are changed before any is registered: an error in one means that none begins.
     let mut changed = Vec::new();

@@ -54,10 +54,30 @@ pub struct BuildRequest {
     pub source_policy: Option<SourcePolicy>,
     /// How much the engine keeps of the build's log.
     pub history: History,
+    /// Other targets whose results this build has for named contexts. They count only with a transformation.
+    pub targets: Vec<TargetContext>,
     /// Caches to read.
     pub cache_imports: Vec<CacheEntry>,
     /// Caches to write.
     pub cache_exports: Vec<CacheEntry>,
+}
+
+/// The result of another target as a named context of a build. It is solved within that build, and its files come from a
+/// session of its own.
+#[derive(Clone)]
+pub struct TargetContext {
+    /// The context's name, as the frontend asks for it.
+    pub name: String,
+    /// The target's key: no other target of the build has it.
+    pub key: String,
+    /// The frontend's attributes for the target.
+    pub attributes: BTreeMap<String, String>,
+    /// Its local directories by the name under which the frontend asks for them.
+    pub locals: BTreeMap<String, Local>,
+    /// The key by which the engine finds the files that an earlier build sent.
+    pub shared_key: String,
+    /// The targets that it builds on itself.
+    pub targets: Vec<TargetContext>,
 }
 
 /// An exporter and its attributes.
@@ -120,6 +140,7 @@ impl BuildRequest {
             entitlements: Vec::new(),
             source_policy: None,
             history: History::Keep,
+            targets: Vec::new(),
             cache_imports: Vec::new(),
             cache_exports: Vec::new(),
         }

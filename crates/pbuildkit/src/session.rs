@@ -14,6 +14,7 @@ pub mod upload;
 
 mod health;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bollard_buildkit_proto::health::health_server::HealthServer;
@@ -39,6 +40,7 @@ use crate::session::secrets::SecretGate;
 use crate::session::ssh::Agents;
 use crate::session::upload::Uploads;
 use crate::transport::Transport;
+use crate::trouble::Trouble;
 
 const METHODS: [&str; 16] = [
     "/containerd.services.content.v1.Content/Abort",
@@ -68,6 +70,21 @@ pub(crate) struct Services {
     pub(crate) uploads: Uploads,
     pub(crate) results: Results,
     pub(crate) content: ContentStores,
+}
+
+impl Services {
+    /// Makes the services of a session that has nothing to give.
+    pub(crate) fn nothing(trouble: Arc<Trouble>) -> Self {
+        Self {
+            files: FileSync::new(BTreeMap::new(), None, Arc::clone(&trouble), Arc::default()),
+            secrets: Arc::new(SecretGate::only(Arc::new(secrets::NoSecrets), [])),
+            registries: Registries::anonymous(),
+            agents: Agents::default(),
+            uploads: Uploads { archive: None, observer: None, trouble: Arc::clone(&trouble) },
+            results: Results { receivers: Arc::default(), trouble },
+            content: ContentStores::default(),
+        }
+    }
 }
 
 /// A running session. When it is dropped it ends, and with it the engine's work for it.

@@ -7,6 +7,7 @@ use std::future::Future;
 use bollard_buildkit_proto::pb;
 use pgateway::{Bridge, Capabilities, PreparedResult};
 
+use crate::request::TargetContext;
 use crate::session::secrets::{AskedSecret, SecretGate};
 
 /// A change of the frontend's graph before anything of it runs, and a search of the results before anything of them
@@ -42,6 +43,23 @@ pub trait Transform: Send {
         platform: Option<&str>,
         definition: pb::Definition,
     ) -> Result<pb::Definition, Self::Error>;
+
+    /// Changes the operations of a target that the build has for a named context, by its key. The targets that it builds
+    /// on come before it, and all of them before [`Self::transform`].
+    ///
+    /// # Errors
+    ///
+    /// An error ends the build before anything runs.
+    fn transform_target(
+        &mut self,
+        target: &TargetContext,
+        capabilities: &Capabilities,
+        platform: Option<&str>,
+        definition: pb::Definition,
+    ) -> Result<pb::Definition, Self::Error> {
+        let _ = (target, capabilities, platform);
+        Ok(definition)
+    }
 
     /// Looks at the build before its result is returned: nothing is exported yet, and after a refusal nothing will be.
     ///

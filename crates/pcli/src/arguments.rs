@@ -1,5 +1,6 @@
 //! The flags that say where the user's secrets come from: the same for every command of both tools that needs secrets.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -10,8 +11,10 @@ use crate::resolve::{Purpose, SecretSources, Strictness, Trust};
 /// The flags, as clap reads them.
 #[derive(Clone, Debug, Default, Args)]
 pub struct SecretArguments {
-    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`, as docker spells it, `parts=false` to take it as one value,
-    /// `rebuild=false` to let cached steps of other values count (repeatable)
+    /// A secret: `id=NAME[,src=FILE|,env=VARIABLE]`
+    ///
+    /// As docker spells it (repeatable). `parts=false` takes it as one value, `rebuild=false` lets cached steps of other values
+    /// count, and `id=NAME?` may have no value.
     #[arg(long = "secret", value_name = "SPEC", help_heading = "Secrets")]
     pub secrets: Vec<String>,
 
@@ -19,30 +22,44 @@ pub struct SecretArguments {
     #[arg(long = "env-file", value_name = "FILE", help_heading = "Secrets")]
     pub environment_files: Vec<PathBuf>,
 
-    /// How env files are read: `docker` takes lines as they are, `dotenv` knows quotes and comments [default: dotenv
-    /// for pbuild, docker for prun]
-    #[arg(long = "env-file-dialect", value_enum, value_name = "DIALECT", help_heading = "Secrets")]
+    /// How env files are read: `docker` or `dotenv`
+    ///
+    /// `docker` takes lines as they are: no quotes, no escapes, `#` only at the start of a line. `dotenv` knows quotes, comments and
+    /// values over several lines; `$` is taken literally. [default: dotenv for pbuild, docker for prun]
+    #[arg(
+        long = "env-file-dialect",
+        value_enum,
+        value_name = "DIALECT",
+        help_heading = "Secrets",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
     pub environment_file_dialect: Option<EnvironmentFileDialect>,
 
-    /// Take this name from env files although it changes how programs run, such as PATH or LD_PRELOAD (repeatable)
-    #[arg(long = "allow-name", value_name = "NAME", help_heading = "Secrets")]
+    /// Take this name from env files although it changes how programs run, such as PATH (repeatable)
+    #[arg(long = "allow-name", value_name = "NAME", help_heading = "Secrets", hide_short_help = true)]
     pub allowed_names: Vec<String>,
 
-    /// Refuse what is otherwise warned about: env files that others can read, and values too short or too common to
-    /// search for
-    #[arg(long, help_heading = "Secrets")]
+    /// Refuse what is otherwise warned about
+    ///
+    /// Env files that others can read, and values too short or too common to search for.
+    #[arg(long, help_heading = "Secrets", hide_short_help = true)]
     pub strict: bool,
 
-    /// The manifest [default: app.toml where the work is done, if there is one]
+    /// The manifest [default: app.toml, if there is one]
     #[arg(long, value_name = "FILE", help_heading = "Secrets")]
     pub config: Option<PathBuf>,
 
-    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host, this once
+    /// Let app.toml read what it names, this once
+    ///
+    /// It may run its commands, read the files and variables it names and mount parts of the host. `trust` allows it for good.
     #[arg(long, help_heading = "Secrets")]
     pub trust_config: bool,
 
-    /// Refuse an engine that is reached over plain TCP, where everybody on the way can read the secrets
-    #[arg(long, help_heading = "Secrets")]
+    /// Refuse an engine that is reached over plain TCP
+    ///
+    /// Everybody on the way to it can read the secrets.
+    #[arg(long, help_heading = "Secrets", hide_short_help = true)]
     pub require_tls: bool,
 }
 
@@ -89,7 +106,7 @@ pub struct DoctorRequest {
 pub enum EnvironmentFileDialect {
     /// As `docker run --env-file`: no quotes, no escapes, `#` only at the start of a line
     Docker,
-    /// As Compose: quotes, comments, values over several lines; `$` is taken literally
+    /// As Compose: quotes, comments, values over several lines; a dollar sign is taken literally
     Dotenv,
 }
 
@@ -115,6 +132,7 @@ impl SecretArguments {
             allowed_names: self.allowed_names.clone(),
             strictness: if self.strict { Strictness::Strict } else { Strictness::Lenient },
             trust: if self.trust_config { Trust::Granted } else { Trust::Withheld },
+            kept: BTreeSet::new(),
         }
     }
 }

@@ -12,12 +12,16 @@ use pvault::Environment;
 use serde::Serialize;
 
 use crate::arguments::DoctorRequest;
+use crate::git;
 use crate::resolve::{Purpose, Untrusted, resolve};
 use crate::secrets::Desk;
 use crate::trust::{Trusted, acts, acts_on_host};
-use crate::{FoundManifest, IDENTITY_VARIABLE, ProjectStore, find_manifest, identity, identity_path, last_builds};
-use pscreen::words::counted;
-use pscreen::{Diagnostic, Exit, Printer};
+use crate::{
+    FoundManifest, IDENTITY_VARIABLE, ProjectStore, find_manifest, foreign_manifest, identity, identity_path,
+    last_builds,
+};
+use pscreen::words::{broken, counted};
+use pscreen::{Diagnostic, Exit, Printer, Terminal, Tone};
 
 /// How well something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -70,7 +74,8 @@ impl Observation {
     }
 }
 
-/// Looks at the project: manifest, trust, identity, store, secrets, env files.
+/// Checks the project: its manifest, trust, identity, store and secrets, and the secrets that the last builds never
+/// used. Env files are read along with the secrets.
 #[must_use]
 pub fn look(request: &DoctorRequest, desk: &Desk) -> (Option<FoundManifest>, Vec<Observation>) {
     let purpose = request.purpose;
@@ -85,7 +90,10 @@ pub fn look(request: &DoctorRequest, desk: &Desk) -> (Option<FoundManifest>, Vec
     };
     match &found {
         Some(found) => findings.push(Observation::ok("manifest", found.path.display().to_string())),
-        None => findings.push(Observation::warning("manifest", "there is no app.toml here", "pbuild new writes one")),
+        None => findings.push(match foreign_manifest(request.config.as_deref(), &[Path::new("")]) {
+            Some(said) => Observation::warning("manifest", said, "give ours another name, and --config with it"),
+            None => Observation::warning("manifest", "there is no app.toml here", "pbuild new writes one"),
+        }),
     }
     if let Some(found) = &found {
         findings.extend(trust(found, purpose, &environment));
@@ -161,6 +169,10 @@ fn store(directory: &Path, environment: &Environment<'_>, findings: &mut Vec<Obs
         }
         Err(error) => Observation::problem("store", &error.diagnostic()),
     });
+    if !git::lacks(store.path().parent().unwrap_or(Path::new("."))).is_empty() {
+        let text = "this clone cannot merge two versions of the store";
+        findings.push(Observation::warning("git", text, "pbuild secrets init"));
+    }
 }
 
 fn secrets(request: &DoctorRequest, found: Option<&FoundManifest>, desk: &Desk, findings: &mut Vec<Observation>) {
@@ -172,7 +184,12 @@ fn secrets(request: &DoctorRequest, found: Option<&FoundManifest>, desk: &Desk, 
         Ok(resolution) => resolution,
         Err(error) => return findings.push(Observation::problem("secrets", &error.diagnostic())),
     };
-    findings.extend(resolution.warnings.iter().map(|text| Observation::warning("secrets", text.clone(), "see above")));
+    findings.extend(
+        resolution
+            .warnings
+            .iter()
+            .map(|text| Observation { health: Health::Warning, ..Observation::ok("secrets", text.clone()) }),
+    );
     for secret in &resolution.secrets {
         findings.push(searchability(secret));
     }
@@ -265,6 +282,14 @@ pub fn not_ignored_by_git(folder: &Path, files: &[String]) -> Vec<String> {
     files.iter().filter(|file| git(&["check-ignore", "-q", "--", file]) == Some(1)).cloned().collect()
 }
 
+/// Breaks a text into lines that fit on the terminal behind an indentation; elsewhere it is one line.
+fn lines(text: &str, indentation: usize) -> Vec<String> {
+    match Terminal::size_of_stdout() {
+        Some((columns, _)) => broken(text, columns.saturating_sub(indentation).max(20)),
+        None => vec![text.to_owned()],
+    }
+}
+
 /// Prints the report and gives the code: that of the first problem, 2 for one without a code of its own, else 0.
 ///
 /// # Errors
@@ -278,14 +303,22 @@ pub fn report(findings: &[Observation], json: bool, stdout: &Printer) -> Result<
         let seen: BTreeSet<usize> = findings.iter().map(|finding| finding.about.chars().count()).collect();
         let width = seen.last().copied().unwrap_or(0);
         for finding in findings {
-            let word = match finding.health {
-                Health::Ok => "ok",
-                Health::Warning => "warning",
-                Health::Problem => "problem",
+            let (word, tone) = match finding.health {
+                Health::Ok => ("ok", Tone::Good),
+                Health::Warning => ("warning", Tone::Doubtful),
+                Health::Problem => ("problem", Tone::Bad),
             };
-            stdout.line(&format!("{word:<8} {:<width$}  {}", finding.about, finding.text));
+            let indent = 9 + width + 2;
+            let blanks = " ".repeat(9 - word.len());
+            let mut lines = lines(&finding.text, indent).into_iter();
+            let first = lines.next().unwrap_or_default();
+            stdout.toned("", tone, word, &format!("{blanks}{:<width$}  {first}", finding.about));
+            lines.for_each(|line| stdout.line(&format!("{:indent$}{line}", "")));
             if let Some(advice) = &finding.advice {
-                stdout.line(&format!("{:<8} {:<width$}  help: {advice}", "", ""));
+                let mut lines = self::lines(advice, indent + 6).into_iter();
+                let first = lines.next().unwrap_or_default();
+                stdout.toned(&" ".repeat(indent), Tone::Advice, "help:", &format!(" {first}"));
+                lines.for_each(|line| stdout.line(&format!("{:1$}{line}", "", indent + 6)));
             }
         }
     }

@@ -16,7 +16,11 @@
 
 pub mod arguments;
 pub mod doctor;
+mod git;
+pub mod help;
 mod manifest;
+pub mod manual;
+pub mod plugin;
 mod process;
 mod record;
 pub mod resolve;
@@ -24,11 +28,11 @@ mod sealed;
 pub mod secrets;
 pub mod trust;
 
-pub use manifest::{FindError, FoundManifest, MANIFEST_NAME, find_manifest};
+pub use manifest::{FindError, FoundManifest, MANIFEST_NAME, find_manifest, foreign_manifest};
 pub use process::{protect, scrub};
 pub use record::{BuildOutcome, BuildRecord, REMEMBERED_BUILDS, SecretUse, last_builds, remember_build};
 pub use sealed::{
-    CACHE_KEY_VARIABLE, IDENTITY_VARIABLE, OWN_VARIABLES, PASSPHRASE_VARIABLE, ProjectStore, STORE_NAME, SealedError,
-    Wrapping, digest_key, digest_key_at_hand, fix_permissions, identity, identity_or_new, identity_path,
-    new_wrapped_identity, renew_identity, rewrap_identity,
+    CACHE_KEY_VARIABLE, IDENTITY_VARIABLE, OPERATOR_VARIABLE, OWN_VARIABLES, PASSPHRASE_VARIABLE, ProjectStore,
+    STORE_NAME, SealedError, Wrapping, digest_key, digest_key_at_hand, fix_permissions, identity, identity_or_new,
+    identity_path, new_wrapped_identity, renew_identity, rewrap_identity,
 };

@@ -60,41 +60,58 @@ pub enum FindError {
     Broken(#[from] ManifestError),
 }
 
-/// Reads the manifest: the given file, else `app.toml` in the first of these directories that has one.
+/// Reads the manifest: the given file, else `app.toml` in the first of these directories that has one. A file of this name
+/// that is another program's ([`papp::foreign_key`]) counts only when it is given.
 ///
 /// # Errors
 ///
 /// When the given file does not exist, or one that exists cannot be read or breaks a rule.
 pub fn find_manifest(given: Option<&Path>, directories: &[&Path]) -> Result<Option<FoundManifest>, FindError> {
     if let Some(path) = given {
-        return match read(path)? {
-            None => Err(FindError::Missing { path: path.to_owned() }),
-            found => Ok(found),
-        };
+        let bytes = read(path)?.ok_or_else(|| FindError::Missing { path: path.to_owned() })?;
+        return parse(path, &bytes).map(Some);
     }
-    for directory in directories {
-        // People wrote `.` and know where that is; the manifest's place reads `app.toml`.
-        let directory = directory.strip_prefix(".").unwrap_or(directory);
-        if let found @ Some(_) = read(&directory.join(MANIFEST_NAME))? {
-            return Ok(found);
+    for path in directories.iter().map(|directory| place(directory)) {
+        match read(&path)? {
+            Some(bytes) if papp::foreign_key(&bytes).is_none() => return parse(&path, &bytes).map(Some),
+            Some(_) | None => {}
         }
     }
     Ok(None)
 }
 
-fn read(path: &Path) -> Result<Option<FoundManifest>, FindError> {
+/// Finds an `app.toml` of another program in these directories, which [`find_manifest`] passes by. Says in words whose it
+/// seems to be, and how to say otherwise.
+#[must_use]
+pub fn foreign_manifest(given: Option<&Path>, directories: &[&Path]) -> Option<String> {
+    let places = directories.iter().map(|directory| place(directory)).take_while(|_| given.is_none());
+    places.into_iter().find_map(|path| {
+        let key = papp::foreign_key(&read(&path).ok()??)?;
+        let path = path.display();
+        Some(format!("{path} is another program's, by its key `{key}`, so it is not read; --config {path} reads it"))
+    })
+}
+
+/// Returns the place of a directory's manifest. People wrote `.` and know where that is; the place reads `app.toml`.
+fn place(directory: &Path) -> PathBuf {
+    directory.strip_prefix(".").unwrap_or(directory).join(MANIFEST_NAME)
+}
+
+/// Reads the bytes of a file; `None` where there is none.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, FindError> {
     let _waiting = pscreen::waiting();
-    let bytes = match psecret::read_bounded(path, LARGEST) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            return Err(FindError::TooLarge { path: path.to_owned() });
-        }
-        Err(source) => return Err(FindError::Read { path: path.to_owned(), source }),
-    };
-    let manifest = Manifest::parse(path, &bytes)?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Some(FoundManifest { path: path.to_owned(), manifest, text }))
+    match psecret::read_bounded(path, LARGEST) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(FindError::TooLarge { path: path.to_owned() }),
+        Err(source) => Err(FindError::Read { path: path.to_owned(), source }),
+    }
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<FoundManifest, FindError> {
+    let manifest = Manifest::parse(path, bytes)?;
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    Ok(FoundManifest { path: path.to_owned(), manifest, text })
 }
 
 impl FindError {
@@ -102,10 +119,14 @@ impl FindError {
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let Self::Broken(error) = self else { return Diagnostic::from_error(self, Exit::Usage) };
-        let mut diagnostic = Diagnostic::error(error.to_string(), Exit::Usage);
+        let mut diagnostic = match error.excerpt.is_empty() {
+            true => Diagnostic::error(error.to_string(), Exit::Usage),
+            false => Diagnostic::error(error.fault.to_string(), Exit::Usage),
+        };
         if !error.excerpt.is_empty() {
             diagnostic = diagnostic.excerpt(Excerpt {
                 file: error.path.display().to_string(),
+                column: Some(error.column),
                 first: error.line,
                 lines: vec![error.excerpt.clone()],
                 mark: Mark { line: 0, start: error.marker.saturating_sub(1), length: error.width },
@@ -143,8 +164,8 @@ mod tests {
         let error = find_manifest(None, &[folder.path()]).unwrap_err();
         let shown = error.diagnostic().to_string().replace(folder.path().to_str().unwrap(), "/shop");
         insta::assert_snapshot!(shown, @"
-        error: /shop/app.toml:2:9: unknown key `scpoe` in secrets.KEY
-           --> /shop/app.toml:2:7
+        error: unknown key `scpoe` in secrets.KEY
+           --> /shop/app.toml:2:9
             |
           2 | KEY = …
             |       ^ here
@@ -152,6 +173,22 @@ mod tests {
         exit code 2
         ");
         assert!(!shown.contains("c4n4ry"));
+    }
+
+    #[test]
+    fn another_program_s_file_is_passed_by_unless_it_is_given() {
+        let (theirs, ours) = (folder("app = \"shop\"\n[deploy]\nstrategy = \"rolling\"\n"), folder("name = \"shop\""));
+        let directories = [theirs.path(), ours.path()];
+        let found = find_manifest(None, &directories).unwrap().unwrap();
+        assert_eq!(found.directory(), ours.path());
+        let said = foreign_manifest(None, &directories).unwrap();
+        let path = theirs.path().join(MANIFEST_NAME);
+        assert_eq!(
+            said.replace(path.to_str().unwrap(), "app.toml"),
+            "app.toml is another program's, by its key `app`, so it is not read; --config app.toml reads it"
+        );
+        assert!(foreign_manifest(Some(&path), &directories).is_none());
+        assert!(matches!(find_manifest(Some(&path), &directories), Err(FindError::Broken(_))));
     }
 
     #[test]

@@ -5,18 +5,20 @@ use std::panic;
 use std::process::Command;
 
 use crate::OWN_VARIABLES;
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Keeps this process's memory to itself and its last words short.
 ///
 /// No core dump is written and no other process of the same user may attach (K12), because both would hold secrets. A
 /// panic says where it happened and never what it was about: a panic's text may hold data.
 ///
-/// A kernel that refuses leaves the process as it was: the protection is a second line, not a promise.
+/// A kernel that refuses leaves the process as it was: the protection is a second line, not a promise. Only Linux lets a
+/// process keep others of its user away; elsewhere there is no core dump, and no more.
 pub fn protect() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);
-    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     panic::set_hook(Box::new(|information| {
         let place =
             information.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));

@@ -103,6 +103,8 @@ pub struct SecretSources {
     pub strictness: Strictness,
     /// `--trust-config`.
     pub trust: Trust,
+    /// Secrets whose values the caller has kept: one of these that is found nowhere else is not missing.
+    pub kept: BTreeSet<String>,
 }
 
 /// The values that were found, and the secrets without one.
@@ -112,6 +114,8 @@ pub struct Resolution {
     pub secrets: Vec<Secret>,
     /// Names whose `value` needs variables that exist at run time alone: no build gets them, and the start makes them.
     pub deferred: Vec<String>,
+    /// Names that are set, and set to nothing: there is nothing to hide, and a container has them as docker sets them.
+    pub empty: Vec<String>,
     /// The secrets that would have a value, if the manifest were trusted to get it; the command does not need them.
     pub untrusted: Vec<Untrusted>,
     /// Why what was trusted once does not count.
@@ -143,8 +147,8 @@ pub fn resolve(
     if purpose == Purpose::Run {
         may_reach_the_host(manifest, &trusted)?;
     }
-    let (found, absent, warnings) = Default::default();
-    let mut search = Search { declared, purpose, by_name: by_name(declared), found, absent, warnings };
+    let (found, absent, empty, warnings) = Default::default();
+    let mut search = Search { declared, purpose, by_name: by_name(declared), found, absent, empty, warnings };
     search.flags(sources, inputs)?;
     search.env_files(sources, inputs)?;
     let mut missing = Vec::new();
@@ -154,11 +158,12 @@ pub fn resolve(
     for secret in &declared.secrets {
         let name = SecretName::parse(&secret.name)?;
         // A flag without a value stands for this one too: nothing else is asked.
-        if search.has(&name) || search.absent.contains(&name) {
+        if search.has(&name) || search.absent.contains(&name) || search.empty.contains(&name) {
             continue;
         }
         let Some(act) = Act::of(secret) else { continue };
         let needed = search.needs(secret);
+        let mut set_to_nothing = false;
         let mut refused = |act: Act| untrusted.push(Untrusted { name: secret.name.clone(), act, needed });
         if secret.from.is_none() {
             match files.take(secret, &trusted, inputs)? {
@@ -167,6 +172,7 @@ pub fn resolve(
                     refused(act);
                     continue;
                 }
+                Answer::Empty => set_to_nothing = true,
                 Answer::Value(value, other, source) => {
                     search.take_read(name, value, other, source)?;
                     continue;
@@ -185,8 +191,11 @@ pub fn resolve(
             None => match inputs.variable(&secret.name) {
                 Some(value) if value.is_empty() && !needed => {}
                 Some(value) if value.is_empty() && secret.optional => search.go_without(&name),
+                Some(value) if value.is_empty() && purpose == Purpose::Run => search.take_empty(name),
                 Some(_) if !trusted.covers(&act) => refused(act),
                 Some(value) => search.take(name, value, Source::Environment)?,
+                None if set_to_nothing => search.take_empty(name),
+                None if needed && sources.kept.contains(&secret.name) => {}
                 None if needed && secret.optional => search.go_without(&name),
                 None if needed => {
                     let similar = search.similar(&secret.name, inputs);
@@ -217,7 +226,8 @@ pub fn resolve(
     let mut secrets = search.found.into_vec();
     secrets.sort_by_key(|secret| places.get(secret.name().as_str()).copied().unwrap_or(usize::MAX));
     let (danger, warnings) = (trusted.danger(), search.warnings);
-    Ok(Resolution { secrets, deferred, untrusted: passed, danger, warnings })
+    let empty = search.empty.into_iter().map(|name| name.as_str().to_owned()).collect();
+    Ok(Resolution { secrets, deferred, empty, untrusted: passed, danger, warnings })
 }
 
 /// Refuses a start that would mount paths of the host without trust, before anything is read or run for the start.
@@ -266,6 +276,8 @@ struct Search<'a> {
     found: SecretIndex,
     /// Optional secrets of flags without a value.
     absent: BTreeSet<SecretName>,
+    /// Names that are set to nothing.
+    empty: BTreeSet<SecretName>,
     warnings: Vec<String>,
 }
 
@@ -296,6 +308,14 @@ impl<'a> Search<'a> {
     /// have no access to them.
     fn goes_without(&self, secret: &papp::Secret) -> bool {
         self.purpose == Purpose::Search && !secret.in_build()
+    }
+
+    /// Takes a name that is set to nothing. A step of a build does not get it.
+    fn take_empty(&mut self, name: SecretName) {
+        if self.purpose == Purpose::Build && self.declared_as(&name).is_some_and(papp::Secret::in_build) {
+            self.warnings.push(format!("`{name}` is set to nothing, so it is no secret; no step gets it"));
+        }
+        self.empty.insert(name);
     }
 
     /// Says that a secret which may have no value has none.
@@ -447,7 +467,7 @@ impl<'a> Search<'a> {
                         "{}: {warning}; it is left out unless --allow-name {name} says otherwise",
                         path.display()
                     )),
-                    _ => self.warnings.push(format!("{}: {warning}", path.display())),
+                    _ => self.warnings.push(readings::warned(path, warning)),
                 }
             }
             for entry in file.into_entries() {
@@ -470,9 +490,13 @@ impl<'a> Search<'a> {
                 };
                 // The last one counts, an empty one too.
                 self.found.remove(&entry.name);
+                self.empty.remove(&entry.name);
                 if value.is_empty() {
-                    self.warnings
-                        .push(format!("{}: line {line}: the value is empty, so it is no secret", path.display()));
+                    if self.purpose != Purpose::Run {
+                        self.warnings
+                            .push(format!("{}: line {line}: the value is empty, so it is no secret", path.display()));
+                    }
+                    self.empty.insert(entry.name);
                     continue;
                 }
                 if other.is_some() {

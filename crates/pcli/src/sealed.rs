@@ -14,6 +14,7 @@ use pvault::{
 use zeroize::Zeroizing;
 
 use crate::FoundManifest;
+use crate::git::has_conflict_marks;
 use pscreen::{Diagnostic, Exit};
 
 mod passphrase;
@@ -31,8 +32,11 @@ pub const PASSPHRASE_VARIABLE: &str = "PBUILD_PASSPHRASE";
 pub(crate) const NEW_PASSPHRASE_VARIABLE: &str = "PBUILD_NEW_PASSPHRASE";
 
 /// The variables that no child process inherits: each of them opens or stands for something that is ours alone.
-pub const OWN_VARIABLES: [&str; 4] =
-    [IDENTITY_VARIABLE, PASSPHRASE_VARIABLE, NEW_PASSPHRASE_VARIABLE, CACHE_KEY_VARIABLE];
+pub const OWN_VARIABLES: [&str; 5] =
+    [IDENTITY_VARIABLE, OPERATOR_VARIABLE, PASSPHRASE_VARIABLE, NEW_PASSPHRASE_VARIABLE, CACHE_KEY_VARIABLE];
+
+/// The variable that holds the key of an operator of prun's projects where there is no file for it.
+pub const OPERATOR_VARIABLE: &str = "PRUN_IDENTITY";
 
 /// The variable that holds the key of digests where there is no store for it.
 pub const CACHE_KEY_VARIABLE: &str = "PBUILD_CACHE_KEY";
@@ -53,6 +57,12 @@ pub enum SealedError {
         path: PathBuf,
         /// The problem of the content, by line.
         source: psecret::StoreError,
+    },
+    /// A merge of git left two versions in the file.
+    #[error("{} holds two versions: git could not merge it and left its conflict marks", path.display())]
+    Unmerged {
+        /// The file.
+        path: PathBuf,
     },
     /// There is no store.
     #[error("there is no sealed store at {}", path.display())]
@@ -118,6 +128,15 @@ impl SealedError {
             Self::NoTerminal => diagnostic.help(format!("set {NEW_PASSPHRASE_VARIABLE}")),
             Self::Vault(error) => error.help().into_iter().fold(diagnostic, Diagnostic::help),
             Self::Absent { .. } => diagnostic.help("pbuild secrets init"),
+            Self::Unmerged { path } => {
+                diagnostic
+                    .note("nothing is lost: both versions are in git")
+                    .help(format!(
+                        "`pbuild secrets init` gives this clone the merge driver, then `git checkout --merge {path}` merges again",
+                        path = path.display()
+                    ))
+                    .help(format!("then `pbuild secrets list`, and `git add {}`", path.display()))
+            }
             Self::WeakKey => diagnostic.help("`pbuild secrets cache-key` makes one"),
             Self::ShortPassphrase => diagnostic.help("several words are easier to keep than one word with signs in it"),
             Self::Content { .. }
@@ -134,6 +153,7 @@ impl SealedError {
             Self::WeakKey | Self::ShortPassphrase | Self::TwoPassphrases | Self::NoTerminal => Exit::Usage,
             Self::Vault(_)
             | Self::Content { .. }
+            | Self::Unmerged { .. }
             | Self::Absent { .. }
             | Self::NoHome
             | Self::NotText { .. }
@@ -204,7 +224,11 @@ impl ProjectStore {
         if !self.exists() {
             return Err(SealedError::Absent { path: self.path().to_owned() });
         }
-        self.parse(self.file.read(identity)?)
+        let content = self.file.read(identity).map_err(|error| match error {
+            VaultError::Damaged { path, .. } if has_conflict_marks(&path) => SealedError::Unmerged { path },
+            error => error.into(),
+        })?;
+        self.parse(content)
     }
 
     /// Makes a store that only this identity opens.
@@ -291,13 +315,11 @@ pub(crate) fn cache_key_text() -> Result<Zeroizing<String>, SealedError> {
     Ok(Zeroizing::new(base16ct::lower::encode_string(bytes.as_slice())))
 }
 
-/// Takes as many bytes as a key has from the kernel's random numbers.
+/// Takes as many bytes as a key has from the system's random numbers.
 fn random_bytes() -> Result<Zeroizing<[u8; 32]>, SealedError> {
     let mut bytes = Zeroizing::new([0; 32]);
-    let filled = rustix::rand::getrandom(bytes.as_mut_slice(), rustix::rand::GetRandomFlags::empty())
-        .map_err(|error| SealedError::Random(error.into()))?;
-    // The kernel gives up to 256 bytes whole.
-    if filled == bytes.len() { Ok(bytes) } else { Err(SealedError::Random(std::io::ErrorKind::UnexpectedEof.into())) }
+    getrandom::fill(bytes.as_mut_slice()).map_err(|error| SealedError::Random(error.into()))?;
+    Ok(bytes)
 }
 
 fn recipients(store: &Store) -> Vec<String> {

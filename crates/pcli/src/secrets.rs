@@ -14,15 +14,15 @@ mod recipients;
 use std::path::Path;
 
 pub use command::{
-    DiffArguments, ExportArguments, IdentityArguments, IdentityCommand, ImportArguments, InitArguments, ListArguments,
-    LookArguments, LookCommand, ProjectFlag, RecipientArguments, RecipientsArguments, RecipientsCommand,
-    SecretsCommand, SetArguments, TrustArguments, UnsetArguments,
+    AddRecipientArguments, DiffArguments, ExportArguments, IdentityArguments, IdentityCommand, ImportArguments,
+    InitArguments, ListArguments, LookArguments, LookCommand, ProjectFlag, RecipientArguments, RecipientsArguments,
+    RecipientsCommand, SecretsCommand, SetArguments, TrustArguments, UnsetArguments,
 };
 pub use error::SecretsError;
 
 use psecret::Dialect;
 
-use crate::{FoundManifest, ProjectStore, find_manifest, trust};
+use crate::{FoundManifest, ProjectStore, find_manifest, foreign_manifest, trust};
 use pscreen::{Cancellation, Diagnostic, Exit, Printer};
 
 /// The inputs and outputs of a command.
@@ -158,6 +158,9 @@ impl Project {
 
     /// Says when a name that the store has is of no use yet, because nothing declares it.
     fn hint_undeclared(&self, name: &str, desk: &Desk) {
+        if self.manifest.is_none() {
+            foreign_manifest(None, &[Path::new("")]).iter().for_each(|said| desk.stderr.warning(said));
+        }
         if self.manifest.as_ref().is_none_or(|found| found.manifest.secret(name).is_none()) {
             desk.stderr
                 .warning(&format!("no app.toml declares `{name}`; add `{name} = {{}}` below [secrets] to use it"));

@@ -93,12 +93,24 @@ impl Ledger {
     /// Makes a ledger without services, with a fresh owner's mark and a fresh key.
     #[must_use]
     pub fn new(project: &str) -> Self {
+        Self::owned_by(project, &Self::fresh_owner())
+    }
+
+    /// Makes a ledger without services for an owner's mark that the project's things carry already, with a fresh key.
+    #[must_use]
+    pub fn owned_by(project: &str, owner: &str) -> Self {
         Self {
             project: project.to_owned(),
-            owner: credential::letters(OWNER_LENGTH),
+            owner: owner.to_owned(),
             key: ServiceCredential::generate(),
             services: Vec::new(),
         }
+    }
+
+    /// Makes a fresh owner's mark: 16 letters and digits.
+    #[must_use]
+    pub fn fresh_owner() -> String {
+        credential::letters(OWNER_LENGTH)
     }
 
     /// The mark that this ledger's containers, volumes and networks carry; no secret.
@@ -173,6 +185,10 @@ impl Ledger {
         self.add(new);
         if let Some(service) = self.services.iter_mut().find(|service| service.name == new.name) {
             new.volume.clone_into(&mut service.volume);
+            // The same command again corrects what the first one said.
+            if let Some(database) = new.database {
+                database.clone_into(&mut service.database);
+            }
             service.superuser = administrator.name;
             service.adopted = true;
             service.administrator = administrator.credential;
@@ -181,9 +197,10 @@ impl Ledger {
     }
 
     /// Generates new credentials for a service whose passwords nobody knows; seal the ledger before the service is
-    /// told.
-    pub fn reset(&mut self, name: &str, now: u64) {
+    /// told. `superuser` is the administrator's name, where the data has another than the one that is known.
+    pub fn reset(&mut self, name: &str, superuser: Option<String>, now: u64) {
         if let Some(service) = self.services.iter_mut().find(|service| service.name == name) {
+            service.superuser = superuser.or(service.superuser.take());
             service.administrator = ServiceCredential::generate();
             service.renew(Phase::Resetting, now);
         }

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 use papp::Manifest;
 use pgateway::{Bridge, Capabilities, Outcome, PreparedResult, Reference, Solved, Status};
-use pllb::Plan;
-use pproof::{Gate, GateOutcome, Graph, GraphError, NoWatch, Subject};
+use pllb::{Definition, Plan};
+use pproof::{Gate, GateOutcome, Graph, GraphError, KnownBases, NoWatch, Subject};
 use psecret::Redactor;
 
+use crate::bases::{self, Bases};
 use crate::options::Options;
 use crate::scanner::Scanner;
 use crate::secrets::{Secrets, Warning};
@@ -55,8 +56,11 @@ pub async fn build(bridge: &Bridge, options: &Options) -> Result<Solved, Status>
         return Ok(solved);
     }
     let scanner = Scanner::new(bridge, options).await?;
-    let secrets = Secrets::new(requests.clone(), scanner.probe(&requests).await?, line.require).map_err(refused)?;
-    let build = Build { bridge, options, line: &line, secrets: &secrets, scanner: &scanner };
+    let question = bases::question(&requests, definitions(&mut solved));
+    let answer = scanner.probe(&question).await?;
+    let bases = Bases::new(question, &answer);
+    let secrets = Secrets::new(requests, answer, line.require).map_err(refused)?;
+    let build = Build { bridge, options, line: &line, secrets: &secrets, scanner: &scanner, bases };
     let (graph, results) = build.inject(&mut solved, manifest.as_ref(), &capabilities).await?;
     try_join_all(results.iter().map(|result| {
         let mut bridge = bridge.clone();
@@ -69,9 +73,12 @@ pub async fn build(bridge: &Bridge, options: &Options) -> Result<Solved, Status>
 
 /// Lists the ids that the Dockerfile mounts by itself.
 fn mounted(solved: &mut Solved) -> BTreeSet<String> {
-    let references = solved.references_mut();
-    let definitions = references.iter().filter_map(|(_, reference)| reference.definition.as_ref());
-    definitions.flat_map(pllb::secret_ids).collect()
+    definitions(solved).flat_map(pllb::secret_ids).collect()
+}
+
+/// Lists the graphs of the results.
+fn definitions(solved: &mut Solved) -> impl Iterator<Item = &Definition> {
+    solved.references_mut().into_iter().filter_map(|(_, reference)| reference.definition.as_ref())
 }
 
 struct Build<'a> {
@@ -80,6 +87,7 @@ struct Build<'a> {
     line: &'a SyntaxLine,
     secrets: &'a Secrets,
     scanner: &'a Scanner<'a>,
+    bases: Bases,
 }
 
 impl Build<'_> {
@@ -149,6 +157,9 @@ impl Build<'_> {
         let mut warnings = self.secrets.warnings.clone();
         let searched = self.stages(&sought, graph, results, &mut warnings).await?;
         self.scanner.note(Vec::new(), graph.ran_again()).await?;
+        if let Some(note) = self.bases.note() {
+            self.scanner.note_bases(&note).await;
+        }
         self.doubts(graph, &mut warnings);
         let injected = self.secrets.planned().len();
         tell(self.bridge, &verdict::clean(&proof, &names, injected, searched), &warnings).await
@@ -160,7 +171,8 @@ impl Build<'_> {
         documents: &BTreeMap<String, Vec<u8>>,
         results: &[PreparedResult],
     ) -> Result<GateOutcome, Status> {
-        let mut gate = Gate::new(Box::new(sought.clone()), NoWatch);
+        let bases = Box::new(self.bases.clone()) as Box<dyn KnownBases>;
+        let mut gate = Gate::new(Box::new(sought.clone()), NoWatch).remembering(Some(bases));
         Ok(gate.search(Subject { bridge: self.bridge, documents, results }, &self.scanner.program).await)
     }
 
@@ -180,10 +192,11 @@ impl Build<'_> {
         }
         let beside = stages::beside(self.bridge, results).await?;
         let mut searched = 0;
-        for Stage { result, chain } in &beside {
+        for stage in &beside {
+            let Stage { result, chain } = stage;
             let outcome = self.gate(sought, &BTreeMap::new(), std::slice::from_ref(result)).await?;
             match outcome {
-                GateOutcome::Clean(_) => searched += 1,
+                GateOutcome::Clean(_) => searched += usize::from(!stage.is_document()),
                 GateOutcome::Unproven(why) if self.line.all_stages => return Err(unproven(&why.to_string())),
                 GateOutcome::Unproven(why) => warnings.push(Warning {
                     short: format!("a stage that is no part of the image was not searched: {why}"),

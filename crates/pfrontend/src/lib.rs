@@ -20,6 +20,7 @@
 //! # Ok::<(), pfrontend::syntax::SyntaxError>(())
 //! ```
 
+mod bases;
 pub mod build;
 mod context;
 pub mod masking;

@@ -40,7 +40,7 @@ async fn answer() -> Result<(), Status> {
 }
 
 fn scanner(words: Vec<String>) -> i32 {
-    match plook::program::run(words, &mut io::stdin().lock(), &mut io::stdout().lock()) {
+    match plook::program::run_of_image(words, &mut io::stdin().lock(), &mut io::stdout().lock()) {
         Ok(()) => 0,
         Err(error) => {
             // The scanner's own words; they hold nothing of what it read.

@@ -5,14 +5,14 @@ use std::path::Path;
 use pgateway::{Bridge, Mount, Reference, SecretMount, Status, started};
 use pllb::Definition;
 use plook::program::Work;
-use plook::wire::{self, Probe, ProbeAnswer};
+use plook::wire::{self, BasesNote, Probe, ProbeAnswer};
 use plook::{KEY, SECRETS};
 use pproof::kept;
 use zeroize::Zeroizing;
 
 use crate::options::Options;
 use crate::refused;
-use crate::requests::{CACHE_KEY, SecretRequest};
+use crate::requests::CACHE_KEY;
 
 /// Where the program lies in its image.
 pub(crate) const PROGRAM: &str = "/pfrontend";
@@ -51,15 +51,12 @@ impl<'a> Scanner<'a> {
         Self { bridge, program: pproof::Scanner::of_image(reference, PROGRAM), image }
     }
 
-    /// Asks which secrets the client brought.
-    pub(crate) async fn probe(&self, requests: &[SecretRequest]) -> Result<ProbeAnswer, Status> {
-        let names = requests.iter().map(|request| request.name.to_string());
-        let asked = Probe { version: wire::VERSION, secrets: names.clone().collect() };
+    /// Asks which secrets the client brought, and which bases the builder knows as clean.
+    pub(crate) async fn probe(&self, asked: &Probe) -> Result<ProbeAnswer, Status> {
         let mut input = Zeroizing::new(Vec::new());
-        let asked = serde_json::to_vec(&asked).map_err(|_| not_understood())?;
-        wire::write_frame(&mut *input, &asked).map_err(|_| not_understood())?;
-        // The values, the client's key, and the builder's folder.
-        let mounts = values(names).into_iter().chain([mount(CACHE_KEY.to_owned(), KEY), kept()]).collect();
+        let question = serde_json::to_vec(asked).map_err(|_| not_understood())?;
+        wire::write_frame(&mut *input, &question).map_err(|_| not_understood())?;
+        let mounts = values_and_key(asked).into_iter().chain([kept()]).collect();
         let answer = pproof::exchange(self.bridge, &self.program, Work::Probe, mounts, input).await;
         let answer = answer.map_err(refused)?;
         let frame = wire::read_frame(&mut answer.as_slice()).map_err(|_| not_understood())?;
@@ -70,11 +67,22 @@ impl<'a> Scanner<'a> {
     pub(crate) async fn note(&self, leaked: Vec<String>, clean: Vec<String>) -> Result<(), Status> {
         pproof::note_steps(self.bridge, &self.program, leaked, clean).await.map_err(refused)
     }
+
+    /// Lets the builder remember bases. What it does not remember is searched again, and that is all.
+    pub(crate) async fn note_bases(&self, note: &BasesNote) {
+        let _ = pproof::note_bases(self.bridge, &self.program, values_and_key(&note.probe), note).await;
+    }
 }
 
 /// Makes the mounts of values: each of these secrets as a file with its number, if the session has it.
 pub(crate) fn values(names: impl Iterator<Item = String>) -> Vec<Mount> {
     names.enumerate().map(|(number, name)| mount(name, &number.to_string())).collect()
+}
+
+/// Makes the mounts of the values that a probe asks for, and of the client's key.
+fn values_and_key(asked: &Probe) -> Vec<Mount> {
+    let values = values(asked.secrets.iter().cloned());
+    values.into_iter().chain([mount(CACHE_KEY.to_owned(), KEY)]).collect()
 }
 
 fn mount(id: String, file: &str) -> Mount {

@@ -17,7 +17,7 @@ pub struct PresentSecret {
     pub facts: Facts,
 }
 
-/// Something that the user is told when the build is over.
+/// A warning that is shown after the search, behind the result line. A build that ends with a leak does not show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// In one line.
@@ -42,12 +42,12 @@ pub struct Secrets {
 /// Why the build cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretsError {
-    /// The scanner's answer is not one to this question.
+    /// The scanner's answer does not match the question.
     #[error("the scanner's answer about the secrets is not understood")]
     NotUnderstood,
     /// The client's key is none.
     #[error(
-        "{CACHE_KEY} is no key: it must be 32 random bytes as hex or base64, for example of `openssl rand -hex 32`"
+        "{CACHE_KEY} is not a valid key: it must be 32 random bytes in hex or base64, for example from `openssl rand -hex 32`"
     )]
     Key,
     /// A value has no bytes: buildx sends such for a variable that is not set.
@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn probed(secrets: Vec<Option<Facts>>) -> ProbeAnswer {
-        ProbeAnswer { secrets, key: Key::Builder, check_key: String::new(), leaked: Vec::new() }
+        ProbeAnswer { secrets, key: Key::Builder, check_key: String::new(), leaked: Vec::new(), bases: Vec::new() }
     }
 
     fn shorts(secrets: &Secrets) -> Vec<&str> {

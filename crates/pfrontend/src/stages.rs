@@ -9,6 +9,15 @@ pub(crate) struct Stage {
     pub(crate) chain: Chain,
 }
 
+impl Stage {
+    /// Whether it is a here-document and no stage of the Dockerfile's: a file that a COPY takes, which BuildKit's frontend makes in
+    /// a state of its own (`dockerfile2llb`, by this name). It is searched like a stage, and not counted as one.
+    pub(crate) fn is_document(&self) -> bool {
+        self.chain.base.is_none()
+            && self.chain.steps.iter().all(|step| step.name.ends_with("preparing inline document"))
+    }
+}
+
 /// Finds the stages of these results beside their images, each once.
 ///
 /// They are lazy: whoever looks at them makes the engine run what its cache does not hold.

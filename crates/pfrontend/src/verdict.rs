@@ -101,7 +101,8 @@ pub(crate) fn leak(report: &Report, place: &Place<'_>, subject: Subject<'_>) -> 
 pub(crate) fn clean(proof: &Proof, names: &[String], injected: usize, stages: usize) -> String {
     let stats = proof.stats();
     let mut what = vec![counted(proof.steps(), "step")];
-    match proof.bases().count() {
+    let (before, now): (Vec<_>, Vec<_>) = proof.bases().partition(|(_, known)| *known);
+    match now.len() {
         0 => {}
         1 => what.push("the base image".to_owned()),
         bases => what.push(format!("{bases} base images")),
@@ -109,7 +110,12 @@ pub(crate) fn clean(proof: &Proof, names: &[String], injected: usize, stages: us
     if stages > 0 {
         what.push(counted(stages, "other stage"));
     }
-    let what = what.join(", ");
+    let mut what = what.join(", ");
+    match before.len() {
+        0 => {}
+        1 => what.push_str(" · the base image was clean before"),
+        bases => what.push_str(&format!(" · {bases} base images were clean before")),
+    }
     let platforms = match proof.platforms() {
         0 | 1 => String::new(),
         platforms => format!(" · {}", counted(platforms, "platform")),

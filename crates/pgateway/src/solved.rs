@@ -64,7 +64,8 @@ impl CacheEntry {
 }
 
 impl Solved {
-    /// Lists the states that were made, each with its platform; `None` when the build is for one platform only.
+    /// Lists the states that the build made, each with its platform. The platform is `None` if the build has only
+    /// one. The list is empty if the build made nothing.
     pub fn references_mut(&mut self) -> Vec<(Option<String>, &mut Reference)> {
         match &mut self.outcome {
             Outcome::Nothing => Vec::new(),

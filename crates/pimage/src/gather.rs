@@ -49,7 +49,8 @@ pub struct BlobRequest {
     pub manifest: bool,
 }
 
-/// A document that lists others, as far as it does.
+/// The parts of an index or a manifest that name other blobs. An index has `manifests`; a manifest has `layers` and
+/// `config`.
 #[derive(Deserialize)]
 struct Listing {
     manifests: Option<Vec<Listed>>,

@@ -12,7 +12,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, open};
 use serde::Deserialize;
 
 /// A piece holds headers and padding; a longer line is none.
@@ -49,7 +49,7 @@ impl SplitTar {
     /// Opens the pieces' list and the folder that the layer was unpacked into.
     pub(crate) fn open(split: &Path, folder: &Path) -> io::Result<Self> {
         let pieces = BufReader::new(MultiGzDecoder::new(File::open(split)?));
-        let folder = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let folder = open(folder, FOLDER | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { pieces, folder, line: Vec::new(), current: Piece::Bytes(io::Cursor::default()) })
     }
 
@@ -83,9 +83,8 @@ impl SplitTar {
     fn file(&self, name: &[u8], size: u64) -> io::Result<File> {
         // Without it, opening a pipe would wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let name = name.strip_prefix(b"/").unwrap_or(name);
-        let file = openat2(&self.folder, name, flags, Mode::empty(), resolve)?;
+        let file = open_in_root(&self.folder, name, flags)?;
         let stat = fstat(&file)?;
         let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         if !regular || u64::try_from(stat.st_size) != Ok(size) {
@@ -121,6 +120,26 @@ impl Read for SplitTar {
             }
         }
     }
+}
+
+/// How a folder is opened of which only files below it are wanted.
+#[cfg(target_os = "linux")]
+const FOLDER: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const FOLDER: OFlags = OFlags::RDONLY;
+
+/// Opens a file as if the folder were the root of all files.
+#[cfg(target_os = "linux")]
+fn open_in_root(folder: &OwnedFd, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+    use rustix::fs::{ResolveFlags, openat2};
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    Ok(openat2(folder, name, flags, Mode::empty(), resolve)?)
+}
+
+/// Only Linux can do this, and only there is an engine's own folder within reach: elsewhere it lies in a virtual machine.
+#[cfg(not(target_os = "linux"))]
+fn open_in_root(_folder: &OwnedFd, _name: &[u8], _flags: OFlags) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 fn damaged() -> io::Error {

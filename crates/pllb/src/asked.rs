@@ -1,12 +1,17 @@
-//! The secrets that a build may ask for, read from its operations.
+//! The things that a build may ask for, read from its operations: secrets, and images to begin with.
 
 use std::collections::BTreeSet;
 
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
 
+use crate::graph::digest;
+
 /// Attributes of sources whose value is a secret's id (BuildKit `solver/pb/attr.go`).
 const SOURCE_ATTRIBUTES: [&str; 3] = ["git.authtokensecret", "git.authheadersecret", "http.authheadersecret"];
+
+/// The kinds of sources that are images.
+const IMAGE_SCHEMES: [&str; 2] = ["docker-image://", "oci-layout://"];
 
 /// Lists the ids of all secrets that steps and sources of this build may ask for.
 ///
@@ -27,6 +32,25 @@ pub fn secret_ids(definition: &pb::Definition) -> BTreeSet<String> {
         }
     }
     ids
+}
+
+/// Lists the images that the graph begins with, by the names of [`base_name`].
+#[must_use]
+pub fn images(definition: &pb::Definition) -> BTreeSet<String> {
+    let source = |bytes: &Vec<u8>| match pb::Op::decode(bytes.as_slice()).ok()?.op? {
+        pb::op::Op::Source(source) if IMAGE_SCHEMES.iter().any(|scheme| source.identifier.starts_with(scheme)) => {
+            Some(base_name(&source.identifier, &digest(bytes)))
+        }
+        _ => None,
+    };
+    definition.def.iter().filter_map(source).collect()
+}
+
+/// Names a base image for good: by the identifier of its source, and by the digest of the operation, which has the platform in
+/// it. An index of images has one identifier for all platforms.
+#[must_use]
+pub fn base_name(identifier: &str, operation: &str) -> String {
+    format!("{identifier} {operation}")
 }
 
 #[cfg(test)]
@@ -51,5 +75,23 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(secret_ids(&definition), ["A", "B", "C"].map(str::to_owned).into());
+    }
+
+    #[test]
+    fn finds_the_images_and_no_other_source() {
+        let source = |identifier: &str| {
+            let source = pb::SourceOp { identifier: identifier.to_owned(), ..Default::default() };
+            pb::Op { op: Some(pb::op::Op::Source(source)), ..Default::default() }.encode_to_vec()
+        };
+        let names = ["docker-image://docker.io/library/debian:12", "local://context", "oci-layout://a/b@sha256:c"];
+        let definition = pb::Definition { def: names.iter().map(|name| source(name)).collect(), ..Default::default() };
+        let named = |at: usize| base_name(names[at], &digest(&definition.def[at]));
+        assert_eq!(images(&definition), [named(0), named(2)].into());
+        let mut other = pb::Op::decode(definition.def[0].as_slice()).unwrap();
+        other.platform = Some(pb::Platform { architecture: "arm64".to_owned(), ..Default::default() });
+        assert_ne!(
+            images(&pb::Definition { def: vec![other.encode_to_vec()], ..Default::default() }),
+            [named(0)].into()
+        );
     }
 }

@@ -33,7 +33,8 @@ pub struct Plan {
 /// One secret of a plan.
 #[derive(Clone, Debug)]
 pub struct PlannedSecret {
-    /// The variable's name, and the id by which BuildKit asks the session for it.
+    /// The secret's name. BuildKit asks the session for the secret by this id, and the variable or the file has this
+    /// name.
     pub name: String,
     /// In what shape steps get it.
     pub shape: SecretShape,
@@ -185,6 +186,21 @@ pub enum InjectError {
 /// When the definition is malformed, or a secret's place is taken. Then nothing may be solved: a step without its
 /// secret would run with an empty value.
 pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Injection, InjectError> {
+    inject_beyond(definition, plan, mode, &BTreeSet::new())
+}
+
+/// Gives the plan's secrets and configuration to the exec steps of a graph that builds on another one. The steps of that
+/// one, by their digests, had an injection of their own and stay as they are.
+///
+/// # Errors
+///
+/// As [`inject`].
+pub fn inject_beyond(
+    definition: pb::Definition,
+    plan: &Plan,
+    mode: Mode,
+    settled: &BTreeSet<String>,
+) -> Result<Injection, InjectError> {
     let sources = SourceMap::new(&definition);
     let names = step_names(&definition);
     let mut found: Vec<(String, Step, Vec<&'static str>)> = Vec::new();
@@ -200,7 +216,10 @@ pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Inj
         let source = sources.get(old).cloned();
         let mut step =
             Step { digest: String::new(), name, command, source, offered: Vec::new(), mounted: mounted(&read) };
-        let addition = addition(plan, mode, &read, &mut step)?;
+        let addition = match settled.contains(old) {
+            true => Addition::default(),
+            false => addition(plan, mode, &read, &mut step)?,
+        };
         let edited = if addition.is_empty() {
             None
         } else if arguments.is_empty() {
@@ -359,6 +378,18 @@ mod tests {
         assert_eq!(step.offered, ["TOKEN"]);
         assert!(injected.definition.metadata[&step.digest].caps["exec.secretenv"]);
         assert!(SourceMap::new(&injected.definition).get(&step.digest).is_some());
+    }
+
+    #[test]
+    fn a_settled_step_keeps_what_its_own_injection_gave_it() {
+        let with = |names: &[&str]| plan(names.iter().map(|name| PlannedSecret::variable(name)).collect());
+        let before = inject(definition(npm(Vec::new())), &with(&["TOKEN"]), Mode::Environment).unwrap();
+        let settled: BTreeSet<String> = before.steps.iter().map(|step| step.digest.clone()).collect();
+        let after = inject_beyond(before.definition.clone(), &with(&["OTHER"]), Mode::Environment, &settled).unwrap();
+        assert_eq!(after.definition, before.definition);
+        assert!(after.steps[0].offered.is_empty());
+        let unsettled = inject(before.definition.clone(), &with(&["OTHER"]), Mode::Environment).unwrap();
+        assert_ne!(unsettled.definition, before.definition);
     }
 
     #[test]

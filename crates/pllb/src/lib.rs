@@ -3,12 +3,12 @@
 //! Bytes enter as a [`Definition`], the form in which a frontend hands its build graph (LLB) to BuildKit: operations as
 //! opaque bytes, each named by the SHA-256 of those bytes. [`inject`] gives the secrets of a [`Plan`] to the steps
 //! (exec operations) that the plan selects, binds their cache keys to the values that they get, and links every digest
-//! that changed anew. [`wire`] edits the bytes in
-//! place, so that fields which our types do not know survive, and so that BuildKit, which encodes each operation again,
-//! arrives at the same digests. [`SourceMap`] finds the line of the Dockerfile that a step came from. [`chain`] says
-//! which step made which layer from which state, [`wrap`] lets a program run the commands of steps, and [`secret_ids`] says which secrets the graph may ask for. Bytes
-//! leave as a definition again: the changed graph, one of its states ([`state`]), or a file that we bring along
-//! ([`single_file`]).
+//! that changed anew. [`wire`] edits the bytes in place, so that fields which our types do not know survive, and so that
+//! BuildKit, which encodes each operation again, arrives at the same digests. [`SourceMap`] finds the line of the
+//! Dockerfile that a step came from. [`chain`] says which step made which layer from which state, [`wrap`] lets a
+//! program run the commands of steps, [`secret_ids`] says which secrets the graph may ask for, and [`images`] what it
+//! begins with. Bytes leave as a definition again: the changed graph, one of its states ([`state`]), or a file that we
+//! bring along ([`single_file`]).
 //!
 //! Nothing here talks to an engine, and nothing here holds a secret's value: a graph carries names and ids alone.
 //!
@@ -50,12 +50,14 @@ mod state;
 pub mod wire;
 mod wrap;
 
-pub use asked::secret_ids;
+pub use asked::{base_name, images, secret_ids};
 pub use bollard_buildkit_proto::pb::Definition;
 pub use chain::{Base, Chain, ChainError, ChainStep, Output, chain};
 pub use exec::Mode;
 pub use graph::{GraphError, digest};
-pub use inject::{InjectError, Injection, MountTarget, MountedSecret, Plan, PlannedSecret, SecretShape, Step, inject};
+pub use inject::{
+    InjectError, Injection, MountTarget, MountedSecret, Plan, PlannedSecret, SecretShape, Step, inject, inject_beyond,
+};
 pub use pattern::StepPattern;
 pub use platform::platform_text;
 pub use source::{SourceLines, SourceMap};

@@ -2,7 +2,7 @@
 //!
 //! Other builds may use the folder at the same time, and any client of the builder can remove or forge what is in it.
 //! So the key makes digests that decide what runs again, and a note makes a step run again; nothing here says that
-//! anything is clean.
+//! anything is clean. Notes of clean bases have seals ([`bases`](crate::bases)).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -34,7 +34,8 @@ pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> 
     if let Some(key) = read_key(&path) {
         return Some(key);
     }
-    // Whole or not at all: a build at the same time must not read half a key. What stands there and is none goes.
+    // Write the key to a new file and link it into place, so that a parallel build never reads half a key. If `key`
+    // exists but is no file of 32 bytes, remove it first.
     let made = folder.join(format!("key.{}", random_name()?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).ok()?;
     let written = offered.or_else(random_key).and_then(|key| file.write_all(key.as_slice()).ok());
@@ -75,7 +76,7 @@ pub fn random_key() -> Option<KeyBytes> {
     Some(bytes)
 }
 
-fn random_name() -> Option<String> {
+pub(crate) fn random_name() -> Option<String> {
     Some(random_key()?.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -10,7 +10,7 @@
 //! ([`SECRETS`]). The scanner then says which of them are there ([`probe`]), and searches for those. Facts leave the
 //! container, keyed digests and findings with every value masked; values do not. What the builder remembers from build
 //! to build lies in a folder of its own ([`kept`]); it can be lost or forged, so that it may make work and never a
-//! verdict.
+//! verdict. The one thing there that spares work, the list of clean bases ([`bases`]), is sealed with the values.
 //!
 //! The same program is mounted into steps whose output is to be masked, and runs their commands ([`mask`]).
 //!
@@ -25,6 +25,7 @@
 //! assert_eq!(mounts::layers_below(line, b"/states/0"), Some(vec!["/l/B".to_owned(), "/l/A".to_owned()]));
 //! ```
 
+pub mod bases;
 pub mod change;
 mod cursor;
 pub mod kept;

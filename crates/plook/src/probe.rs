@@ -6,7 +6,8 @@ use std::path::Path;
 use psecret::{DigestKey, LONGEST_VARIABLE, Searchability, SecretName, UserSecret};
 use zeroize::Zeroizing;
 
-use crate::wire::{Facts, Key, Probe, ProbeAnswer, Variable};
+use crate::bases::{self, Seals};
+use crate::wire::{BasesNote, Facts, Key, Probe, ProbeAnswer, Variable};
 use crate::{KEY, kept};
 
 /// The purpose of the digests, as in every other program that binds steps to values.
@@ -31,7 +32,19 @@ pub enum ProbeError {
     /// The key of the checks is none.
     #[error("the key of the build's checks is none")]
     CheckKey,
+    /// A value is another one than the probe saw.
+    #[error("a secret changed while the build ran")]
+    Changed,
+    /// The program cannot read itself.
+    #[error("failed to read the scanner's own program")]
+    Program(#[source] io::Error),
+    /// The builder keeps nothing.
+    #[error("failed to keep a note")]
+    Keep(#[source] io::Error),
 }
+
+/// A secret that is mounted.
+type Mounted = (SecretName, UserSecret);
 
 /// Looks at every secret that was asked for.
 ///
@@ -42,21 +55,81 @@ pub fn probe(asked: &Probe, secrets: &Path, kept: &Path) -> Result<ProbeAnswer, 
     let check_key = kept::random_key().ok_or(ProbeError::Random)?;
     let check_key: String = check_key.iter().map(|byte| format!("{byte:02x}")).collect();
     let checks = check(&check_key)?;
-    let facts = asked.secrets.iter().enumerate().map(|(number, name)| {
-        let name = SecretName::parse(name).map_err(|_| ProbeError::Name)?;
-        Ok(value(secrets, number)?.map(|value| Facts {
+    let mounted = mounted(asked, secrets)?;
+    let facts = mounted.iter().map(|mounted| {
+        let (name, value) = mounted.as_ref()?;
+        Some(Facts {
             bytes: value.len() as u64,
-            variable: variable(&name, &value),
-            unprotected: match Searchability::of(&value) {
+            variable: variable(name, value),
+            unprotected: match Searchability::of(value) {
                 Searchability::Unprotected(why) => Some(why.to_string()),
                 Searchability::Empty | Searchability::Weak | Searchability::Full => None,
             },
-            digest: key.digest(PURPOSE, &name, &value),
-            check: checks.digest(CHECK, &name, &value),
-        }))
+            digest: key.digest(PURPOSE, name, value),
+            check: checks.digest(CHECK, name, value),
+        })
     });
-    let secrets = facts.collect::<Result<_, ProbeError>>()?;
-    Ok(ProbeAnswer { secrets, key: whose, check_key, leaked: kept::leaked(kept) })
+    let secrets = facts.collect();
+    let bases = match bases::is_empty(kept) {
+        true => vec![None; asked.bases.len()],
+        false => {
+            let there: Vec<Mounted> = mounted.into_iter().flatten().collect();
+            let seals = seals(&key, whose, &there, asked)?;
+            let recall = |base: &String| seals.as_ref()?.recall(kept, base);
+            asked.bases.iter().map(recall).collect()
+        }
+    };
+    Ok(ProbeAnswer { secrets, key: whose, check_key, leaked: kept::leaked(kept), bases })
+}
+
+/// Notes bases as clean for exactly the values that a probe saw.
+///
+/// # Errors
+/// [`ProbeError`].
+pub fn note_bases(note: &BasesNote, secrets: &Path, kept: &Path) -> Result<(), ProbeError> {
+    let (key, whose) = key(secrets, kept)?;
+    let mounted = mounted(&note.probe, secrets)?;
+    if mounted.len() != note.checks.len() {
+        return Err(ProbeError::Changed);
+    }
+    for (mounted, check) in mounted.iter().zip(&note.checks) {
+        let is_same = match (mounted, check) {
+            (Some((name, value)), Some(check)) => is_same(name, value, check, &note.check_key)?,
+            (None, None) => true,
+            _ => false,
+        };
+        if !is_same {
+            return Err(ProbeError::Changed);
+        }
+    }
+    let there: Vec<Mounted> = mounted.into_iter().flatten().collect();
+    let Some(seals) = seals(&key, whose, &there, &note.probe)? else { return Ok(()) };
+    note.bases.iter().try_for_each(|base| seals.note(kept, base)).map_err(ProbeError::Keep)
+}
+
+/// Makes the seals of bases; `None` under a key that the next build will not have.
+fn seals<'k>(
+    key: &'k DigestKey,
+    whose: Key,
+    mounted: &[Mounted],
+    asked: &Probe,
+) -> Result<Option<Seals<'k>>, ProbeError> {
+    match whose {
+        Key::Client | Key::Builder => {
+            let program = bases::own_program().map_err(ProbeError::Program)?;
+            Ok(Seals::new(key, mounted, &asked.parts, &program))
+        }
+        Key::Unusable | Key::Passing => Ok(None),
+    }
+}
+
+/// Reads every secret that was asked for; `None` for one that the session did not have.
+fn mounted(asked: &Probe, secrets: &Path) -> Result<Vec<Option<Mounted>>, ProbeError> {
+    let one = |(number, name): (usize, &String)| {
+        let name = SecretName::parse(name).map_err(|_| ProbeError::Name)?;
+        Ok(value(secrets, number)?.map(|value| (name, value)))
+    };
+    asked.secrets.iter().enumerate().map(one).collect()
 }
 
 /// Whether a mounted value is the one of which the check was made under this key.
@@ -132,7 +205,8 @@ mod tests {
     }
 
     fn asked(names: &[&str]) -> Probe {
-        Probe { version: wire::VERSION, secrets: names.iter().map(|name| (*name).to_owned()).collect() }
+        let secrets = names.iter().map(|name| (*name).to_owned()).collect();
+        Probe { version: wire::VERSION, secrets, parts: Default::default(), bases: Vec::new() }
     }
 
     #[test]
@@ -197,5 +271,36 @@ mod tests {
             assert_eq!(same(VALUE, &other.check_key), Ok(false), "a key is one build's");
             assert_eq!(same(VALUE, "").unwrap_err(), ProbeError::CheckKey.to_string());
         }
+    }
+
+    #[test]
+    fn a_base_is_clean_for_the_values_that_were_searched_for() {
+        let (secrets, kept) = folders(&[("0", VALUE.as_bytes())]);
+        let base = "docker-image://docker.io/library/debian:12@sha256:aa";
+        let probe = || {
+            let asked = Probe { bases: vec![base.to_owned()], ..asked(&["A", "GONE"]) };
+            let answer = probe(&asked, secrets.path(), kept.path()).unwrap();
+            (asked, answer)
+        };
+        let (asked, answer) = probe();
+        assert_eq!(answer.bases, [None]);
+        let note = BasesNote {
+            version: wire::VERSION,
+            probe: asked,
+            check_key: answer.check_key,
+            checks: answer.secrets.iter().map(|facts| facts.as_ref().map(|facts| facts.check.clone())).collect(),
+            bases: vec![wire::CleanBase { identifier: base.to_owned(), layers: vec!["/1/fs".to_owned()] }],
+        };
+        fs::write(secrets.path().join("0"), "another value").unwrap();
+        let refused = note_bases(&note, secrets.path(), kept.path());
+        assert!(matches!(refused, Err(ProbeError::Changed)), "{refused:?}");
+        fs::write(secrets.path().join("0"), VALUE).unwrap();
+        fs::write(secrets.path().join("1"), "a value that came late").unwrap();
+        assert!(matches!(note_bases(&note, secrets.path(), kept.path()), Err(ProbeError::Changed)));
+        fs::remove_file(secrets.path().join("1")).unwrap();
+        note_bases(&note, secrets.path(), kept.path()).unwrap();
+        assert_eq!(probe().1.bases, [Some(vec!["/1/fs".to_owned()])]);
+        fs::write(secrets.path().join("0"), "another value").unwrap();
+        assert_eq!(probe().1.bases, [None], "it was not searched for this one");
     }
 }

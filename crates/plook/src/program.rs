@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use crate::search::{self, SearchError};
-use crate::wire::{self, Note, Probe, WholeTask, WireError};
+use crate::wire::{self, BasesNote, Note, Probe, WholeTask, WireError};
 use crate::{KEPT, SECRETS, STATES, kept, probe};
 
 /// The work of one run.
@@ -18,6 +18,8 @@ pub enum Work {
     Probe,
     /// Remembers steps.
     Note,
+    /// Remembers clean bases.
+    NoteBases,
     /// Says which steps it remembers.
     Leaked,
     /// Says the key that the builder keeps.
@@ -25,7 +27,8 @@ pub enum Work {
 }
 
 impl Work {
-    const ALL: [Self; 6] = [Self::Search, Self::SearchMounted, Self::Probe, Self::Note, Self::Leaked, Self::Key];
+    const ALL: [Self; 7] =
+        [Self::Search, Self::SearchMounted, Self::Probe, Self::Note, Self::NoteBases, Self::Leaked, Self::Key];
 
     /// The word that asks for the work.
     #[must_use]
@@ -35,6 +38,7 @@ impl Work {
             Self::SearchMounted => "search-mounted",
             Self::Probe => "probe",
             Self::Note => "note",
+            Self::NoteBases => "note-bases",
             Self::Leaked => "leaked",
             Self::Key => "key",
         }
@@ -52,7 +56,7 @@ impl Work {
 #[non_exhaustive]
 pub enum ProgramError {
     /// No work has this name.
-    #[error("the scanner does one of search, search-mounted, probe, note, leaked and key")]
+    #[error("the scanner does one of search, search-mounted, probe, note, note-bases, leaked and key")]
     Work,
     /// The search failed.
     #[error(transparent)]
@@ -68,7 +72,8 @@ pub enum ProgramError {
     Write(#[from] io::Error),
 }
 
-/// Does the work that the arguments ask for, which stand behind the program's name; without any, a search.
+/// Does the work of the scanner that a client sends into the builder, with the values on its standard input; without an
+/// argument, a search. It stays small: an old BuildKit takes no file of more than 4 MiB in a graph.
 ///
 /// # Errors
 /// [`ProgramError`]; the answers lack their end then.
@@ -77,16 +82,20 @@ pub fn run(
     input: &mut impl Read,
     out: &mut impl Write,
 ) -> Result<(), ProgramError> {
-    let work = match arguments.into_iter().next() {
-        None => Work::Search,
-        Some(word) => Work::parse(&word).ok_or(ProgramError::Work)?,
-    };
+    carry_out(work(arguments)?, input, out)
+}
+
+/// Does the work of the scanner in the frontend's image, which the values are mounted for, and that of [`run`].
+///
+/// # Errors
+/// [`ProgramError`]; the answers lack their end then.
+pub fn run_of_image(
+    arguments: impl IntoIterator<Item = String>,
+    input: &mut impl Read,
+    out: &mut impl Write,
+) -> Result<(), ProgramError> {
     let (states, secrets, kept_folder) = (Path::new(STATES), Path::new(SECRETS), Path::new(KEPT));
-    match work {
-        Work::Search => {
-            let task = wire::read_task(input).map_err(SearchError::from)?;
-            search::run(task, states, &mounts(), out)?;
-        }
+    match work(arguments)? {
         Work::SearchMounted => {
             let (task, mounted, documents) = wire::read_mounted_task(input).map_err(SearchError::from)?;
             let values = search::mounted_values(&task, &mounted, secrets)?;
@@ -95,6 +104,29 @@ pub fn run(
         Work::Probe => {
             let asked: Probe = wire::read_request(input)?;
             answer(out, &probe::probe(&asked, secrets, kept_folder)?)?;
+        }
+        Work::NoteBases => {
+            let note: BasesNote = wire::read_request(input)?;
+            probe::note_bases(&note, secrets, kept_folder)?;
+        }
+        other => carry_out(other, input, out)?,
+    }
+    Ok(())
+}
+
+fn work(arguments: impl IntoIterator<Item = String>) -> Result<Work, ProgramError> {
+    match arguments.into_iter().next() {
+        None => Ok(Work::Search),
+        Some(word) => Work::parse(&word).ok_or(ProgramError::Work),
+    }
+}
+
+fn carry_out(work: Work, input: &mut impl Read, out: &mut impl Write) -> Result<(), ProgramError> {
+    let (states, kept_folder) = (Path::new(STATES), Path::new(KEPT));
+    match work {
+        Work::Search => {
+            let task = wire::read_task(input).map_err(SearchError::from)?;
+            search::run(task, states, &mounts(), out)?;
         }
         Work::Note => {
             let note: Note = wire::read_request(input)?;
@@ -106,6 +138,7 @@ pub fn run(
             wire::write_frame(out, key.as_ref().map_or(&[][..], |key| key.as_slice()))?;
             out.flush()?;
         }
+        Work::SearchMounted | Work::Probe | Work::NoteBases => return Err(ProgramError::Work),
     }
     Ok(())
 }
@@ -129,6 +162,10 @@ mod tests {
         for work in Work::ALL {
             assert_eq!(Work::parse(work.word()), Some(work));
         }
+        for work in [Work::SearchMounted, Work::Probe, Work::NoteBases] {
+            let outcome = run([work.word().to_owned()], &mut io::empty(), &mut io::sink());
+            assert!(matches!(outcome, Err(ProgramError::Work)), "a client's scanner has no mounted values");
+        }
         assert_eq!(Work::parse("serach"), None);
         let nothing = run(["serach".to_owned()], &mut io::empty(), &mut io::sink());
         assert!(matches!(nothing, Err(ProgramError::Work)));
@@ -138,7 +175,7 @@ mod tests {
     fn a_request_that_is_none_is_refused_by_all() {
         // The question for noted steps is the word alone.
         for work in Work::ALL.into_iter().filter(|work| *work != Work::Leaked) {
-            let outcome = run([work.word().to_owned()], &mut &b"\x02\0\0\0{}"[..], &mut io::sink());
+            let outcome = run_of_image([work.word().to_owned()], &mut &b"\x02\0\0\0{}"[..], &mut io::sink());
             assert!(outcome.is_err(), "{work:?}");
         }
     }

@@ -105,7 +105,7 @@ pub struct Layer {
     pub covering: Option<Covering>,
 }
 
-/// The state that two layers were put upon which were made without each other.
+/// The state below two layers that were built independently of each other and then stacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Covering {
     /// The number of the state; `None` for nothing.
@@ -169,6 +169,12 @@ pub struct Probe {
     pub version: u32,
     /// The secrets' names; the value of each is mounted as a file that bears its number, if it is there.
     pub secrets: Vec<String>,
+    /// [`Task::parts`], as the search will have them.
+    #[serde(default)]
+    pub parts: BTreeMap<String, Vec<String>>,
+    /// The base images of the build, by the identifiers of their sources and the digests of the operations.
+    #[serde(default)]
+    pub bases: Vec<String>,
 }
 
 /// The answer to a [`Probe`].
@@ -183,6 +189,10 @@ pub struct ProbeAnswer {
     pub check_key: String,
     /// The steps whose results once held a secret, by their digests.
     pub leaked: Vec<String>,
+    /// For each base of the question the layers that it had when it was found clean for these secrets; `None` for one that
+    /// is not known.
+    #[serde(default)]
+    pub bases: Vec<Option<Vec<String>>>,
 }
 
 /// The facts that may be known of a value outside of the container.
@@ -196,7 +206,7 @@ pub struct Facts {
     pub unprotected: Option<String>,
     /// The value's keyed digest: another value has another.
     pub digest: String,
-    /// The same under the build's own key: by this a search knows the value again.
+    /// The value's digest under this build's own key. A search uses it to recognise the value.
     pub check: String,
 }
 
@@ -235,6 +245,31 @@ pub struct Note {
     pub leaked: Vec<String>,
     /// The steps whose results hold no secret any more.
     pub clean: Vec<String>,
+}
+
+/// A base image that was found clean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanBase {
+    /// The identifier of its source, and the digest of the operation.
+    pub identifier: String,
+    /// The layers that the kernel named for it, the newest first.
+    pub layers: Vec<String>,
+}
+
+/// A note about bases that the builder is to remember as clean for the secrets of a probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasesNote {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The question that the probe answered.
+    pub probe: Probe,
+    /// [`ProbeAnswer::check_key`].
+    pub check_key: String,
+    /// For each secret of the question its value's [`Facts::check`]; `None` for one that was not there. Another value is
+    /// not the one that was searched for.
+    pub checks: Vec<Option<String>>,
+    /// The bases.
+    pub bases: Vec<CleanBase>,
 }
 
 /// Reads a frame with a key, 32 bytes, or with none.
@@ -283,6 +318,12 @@ impl Request for Probe {
 }
 
 impl Request for Note {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+impl Request for BasesNote {
     fn version(&self) -> u32 {
         self.version
     }

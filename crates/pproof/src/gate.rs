@@ -108,8 +108,8 @@ pub enum Unproven {
     OtherPlatform {
         /// The builder's platform.
         platform: String,
-        /// The scanner's platform.
-        ours: &'static str,
+        /// The platforms of the scanners.
+        ours: String,
     },
     /// The build graph is not one of a Dockerfile.
     #[error("the build graph has steps of an unknown kind")]
@@ -268,24 +268,25 @@ fn prove(
 }
 
 impl Scanner {
-    /// Puts the scanner into the builder, which takes no longer than the steps that run beside it.
-    pub async fn bring(bridge: &Bridge, capabilities: &Capabilities, program: &Program) -> Self {
-        Self::brought(match check_builder(capabilities, program.platform) {
-            Ok(()) => scanner::bring(bridge, program).await.map_err(Unproven::from),
+    /// Puts the scanner for the builder's platform into it, which takes no longer than the steps that run beside it.
+    pub async fn bring(bridge: &Bridge, capabilities: &Capabilities, programs: &[Program]) -> Self {
+        Self::brought(match fitting(capabilities, programs) {
+            Ok(program) => scanner::bring(bridge, program).await.map_err(Unproven::from),
             Err(unproven) => Err(unproven),
         })
     }
 }
 
-fn check_builder(capabilities: &Capabilities, ours: &'static str) -> Result<(), Unproven> {
+fn fitting<'a>(capabilities: &Capabilities, programs: &'a [Program]) -> Result<&'a Program, Unproven> {
     if !capabilities.frontend(Capabilities::CONTAINERS) {
         return Err(Unproven::NoContainers);
     }
     let platform = capabilities.platform().unwrap_or("of an unknown kind");
-    if platform != ours {
-        return Err(Unproven::OtherPlatform { platform: platform.to_owned(), ours });
-    }
-    Ok(())
+    programs.iter().find(|program| program.platform == platform).ok_or_else(|| {
+        let ours: Vec<&str> = programs.iter().map(|program| program.platform).collect();
+        let ours = if ours.is_empty() { "no builder".to_owned() } else { ours.join(" and ") };
+        Unproven::OtherPlatform { platform: platform.to_owned(), ours }
+    })
 }
 
 /// Finds the chain of a result. A graph with operations of an unknown kind is refused.

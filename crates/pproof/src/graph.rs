@@ -72,6 +72,10 @@ pub struct Graph {
     plan: Plan,
     /// The ids that the session can answer.
     known: BTreeSet<String>,
+    /// The steps of other targets that this graph builds on, by their digests, as their own injections left them.
+    settled: BTreeMap<String, Step>,
+    /// The ids that only settled steps may mount.
+    reserved: BTreeSet<String>,
     /// The steps that the cache may not answer for.
     rerun: BTreeSet<String>,
     redactor: Redactor,
@@ -91,8 +95,32 @@ impl Graph {
     /// Makes a graph whose steps get the secrets of this plan. The session of the build knows these ids.
     #[must_use]
     pub fn new(plan: Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
-        let (rerun, places, source, steps, names, chains) = Default::default();
-        Self { plan, known, rerun, redactor, wrapper: None, places, whole: true, source, steps, names, chains }
+        let (settled, reserved, rerun, places, source) = Default::default();
+        let (wrapper, steps, names, chains) = Default::default();
+        Self {
+            plan,
+            known,
+            settled,
+            reserved,
+            rerun,
+            redactor,
+            wrapper,
+            places,
+            whole: true,
+            source,
+            steps,
+            names,
+            chains,
+        }
+    }
+
+    /// Builds on the graph of another target: its steps stay as its own injection left them, and of the secrets that it
+    /// alone knows this graph's own steps get none.
+    pub fn build_on(&mut self, base: &Self) {
+        self.settled.extend(base.settled.clone());
+        self.settled.extend(base.steps.iter().map(|step| (step.digest.clone(), step.clone())));
+        let foreign = base.known.iter().chain(&base.reserved).filter(|id| !self.known.contains(*id)).cloned();
+        self.reserved.extend(foreign.collect::<Vec<_>>());
     }
 
     /// Sets the lines of the manifest that declare the secrets, for errors.
@@ -151,7 +179,13 @@ impl Graph {
         definition: Definition,
     ) -> Result<Definition, GraphError> {
         let mode = self.mode(capabilities)?;
-        let mut injected = pllb::inject(definition, &self.plan, mode)?;
+        let settled = self.settled.keys().cloned().collect();
+        let mut injected = pllb::inject_beyond(definition, &self.plan, mode, &settled)?;
+        for step in &mut injected.steps {
+            if let Some(settled) = self.settled.get(&step.digest) {
+                step.clone_from(settled);
+            }
+        }
         if let Some(wrapper) = &self.wrapper {
             injected = pllb::wrap(injected, wrapper)?;
         }
@@ -160,7 +194,7 @@ impl Graph {
                 about.ignore_cache = true;
             }
         }
-        for step in &injected.steps {
+        for step in injected.steps.iter().filter(|step| !self.settled.contains_key(&step.digest)) {
             self.check_required(step)?;
         }
         self.source.add(&injected.definition);
@@ -286,8 +320,10 @@ impl Graph {
     }
 
     fn check_required(&self, step: &Step) -> Result<(), GraphError> {
-        let Some(missing) = step.mounted.iter().find(|secret| !secret.optional && !self.known.contains(&secret.id))
-        else {
+        let missing = |secret: &&pllb::MountedSecret| {
+            (!secret.optional && !self.known.contains(&secret.id)) || self.reserved.contains(&secret.id)
+        };
+        let Some(missing) = step.mounted.iter().find(missing) else {
             return Ok(());
         };
         Err(GraphError::Required {

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use pgateway::{Bridge, CacheMount, Mount};
 use plook::kept::KeyBytes;
 use plook::program::Work;
-use plook::wire::{self, Note};
+use plook::wire::{self, BasesNote, Note};
 use zeroize::Zeroizing;
 
 use crate::gate::scanner::{Scanner, ScannerFailure, exchange};
 
 /// The folder's name in the builder. Without a slash no Dockerfile reaches it: BuildKit puts one into every id of a
 /// Dockerfile's (`convert_runmount.go`). Every client of the builder reaches it, and the builder's garbage collection
-/// takes what was not used for two days, so that nothing there may ever make a finding clean.
+/// takes what was not used for two days, so that nothing there may ever make a finding clean, but for what is sealed with the
+/// values themselves ([`plook::bases`]).
 const ID: &str = "pbuild";
 
 /// Makes the mount of the folder for the scanner's container.
@@ -67,4 +68,22 @@ pub async fn note_steps(
     let mut input = Zeroizing::new(Vec::new());
     wire::write_frame(&mut *input, &note).map_err(|_| ScannerFailure::NotUnderstood)?;
     exchange(bridge, scanner, Work::Note, vec![kept()], input).await.map(drop)
+}
+
+/// Notes bases that were found clean, so that they are not searched again for the same secrets. `values` are the mounts of
+/// the values that the probe saw.
+///
+/// # Errors
+/// When the scanner is not there, a value is another one by now, or the builder keeps nothing.
+pub async fn note_bases(
+    bridge: &Bridge,
+    scanner: &Scanner,
+    mut values: Vec<Mount>,
+    note: &BasesNote,
+) -> Result<(), ScannerFailure> {
+    let note = serde_json::to_vec(note).map_err(|_| ScannerFailure::NotUnderstood)?;
+    let mut input = Zeroizing::new(Vec::new());
+    wire::write_frame(&mut *input, &note).map_err(|_| ScannerFailure::NotUnderstood)?;
+    values.push(kept());
+    exchange(bridge, scanner, Work::NoteBases, values, input).await.map(drop)
 }

@@ -35,7 +35,7 @@ pub use gate::lineage::Broken;
 pub use gate::scanner::{Program, Scanner, ScannerFailure, exchange};
 pub use gate::{Gate, GateOutcome, Leak, Proof, Subject, Unproven};
 pub use graph::{Graph, GraphError, Unmatched, holding};
-pub use kept::{builder_key, kept, leaked_steps, note_steps};
+pub use kept::{builder_key, kept, leaked_steps, note_bases, note_steps};
 pub use plook::kept::{KeyBytes, passing_key, random_key};
 pub use seeking::{Seeking, Values};
 pub use watch::{NoWatch, Watch};

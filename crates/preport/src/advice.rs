@@ -29,8 +29,8 @@ pub fn sentence(finding: &Finding) -> String {
     if let Some(later) = finding.deleted_in() {
         text.push_str(&format!("; deleted in layer {later}, which leaves it readable"));
     }
-    if let Some(instruction) = finding.instruction() {
-        text.push_str(&format!("; written by `{}`", shortened(instruction)));
+    if let Some(instruction) = instruction(finding) {
+        text.push_str(&format!("; written by `{}`", shortened(&instruction)));
     }
     text
 }
@@ -43,6 +43,15 @@ pub fn advice(finding: &Finding) -> String {
         Place::File { path, .. } | Place::Header { path, .. } => advice_on_file(finding, path),
         Place::Document { pointer: Some(pointer), .. } if pointer.starts_with("/config") => {
             format!("ENV, LABEL and CMD are public; use ${name} in RUN alone")
+        }
+        Place::Document { .. } if keyword(finding) == Some("ARG") => {
+            "leave the ARG and its --build-arg out; every RUN has the variable".to_owned()
+        }
+        Place::Document { .. } if matches!(keyword(finding), Some("ENV" | "LABEL")) => {
+            format!("ENV, LABEL and CMD are public; use ${name} in RUN alone")
+        }
+        Place::Document { .. } if keyword(finding) == Some("RUN") => {
+            format!("write ${name} into the Dockerfile instead of the value; every RUN has the variable")
         }
         Place::Document { .. } => {
             "leave the value out of the Dockerfile and of build arguments; RUN has the variable".to_owned()
@@ -103,8 +112,11 @@ fn advice_on_file(finding: &Finding, path: &str) -> String {
         ".bash_history" | ".ash_history" | ".python_history" | ".lesshst" => {
             format!("shell histories keep what was typed; {SAME_STEP}")
         }
-        _ if file == ".env" || file.starts_with(".env.") => {
+        _ if (file == ".env" || file.starts_with(".env.")) && matches!(keyword(finding), Some("COPY" | "ADD")) => {
             format!("list {file} in .dockerignore; at run time prun gives the variables")
+        }
+        _ if file == ".env" || file.starts_with(".env.") => {
+            format!("write no {file} in the build; at run time prun gives the variables")
         }
         _ if finding.deleted_in().is_some() => SAME_STEP.to_owned(),
         _ if is_bundle(file) => format!(
@@ -112,6 +124,23 @@ fn advice_on_file(finding: &Finding, path: &str) -> String {
         ),
         _ => format!("pass ${name} to the one command that needs it, and write nothing that holds it; {SAME_STEP}"),
     }
+}
+
+/// The instruction that wrote a finding, in the words of a Dockerfile: history puts the build arguments in front of a command.
+pub(crate) fn instruction(finding: &Finding) -> Option<String> {
+    finding.instruction().map(without_arguments)
+}
+
+/// Takes the build arguments out of a line of history.
+pub(crate) fn without_arguments(text: &str) -> String {
+    const SHELL: &str = " /bin/sh -c ";
+    let command = text.strip_prefix("RUN |").and_then(|rest| rest.split_once(SHELL)).map(|(_, command)| command);
+    command.map_or_else(|| text.to_owned(), |command| format!("RUN {command}"))
+}
+
+/// The keyword of the instruction that a finding came from.
+fn keyword(finding: &Finding) -> Option<&str> {
+    finding.instruction()?.split_whitespace().next()
 }
 
 /// Whether a folder is where git keeps the configuration of a repository or of a submodule.

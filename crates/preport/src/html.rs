@@ -5,8 +5,7 @@
 //! only the style and the script, which are ours, are written as they are.
 
 mod key;
-mod map;
-mod treemap;
+mod layers;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,12 +13,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use pscan::{Finding, LayerState, LayerSummary, Place, Report, Verdict};
-use pscreen::words::{counted, noun, seconds, size};
+use pscan::{Finding, Report, Verdict};
+use pscreen::words::{counted, seconds, size};
 use sha2::{Digest as _, Sha256};
 
-use self::key::{finding_key, layer_name};
-use crate::{advice, sentence};
+use self::key::finding_key;
+use crate::group::{Leak, Spot, leaks};
+use crate::text::spoken;
+use crate::{revocation, sentence};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
@@ -27,7 +28,14 @@ const SCRIPT: &str = include_str!("html/page.js");
 /// More rows would keep a browser busy for long; the JSON report lists more.
 const MOST_ROWS: usize = 5_000;
 
-/// Writes the report as one self-contained HTML page with a map of the layers by size.
+/// More secrets to change would push everything else off the first screen.
+const MOST_TODO: usize = 5;
+
+/// More digests of an index with many platforms are found in the JSON report.
+const MOST_IDS: usize = 4;
+
+/// Writes the report as one self-contained HTML page: the verdict, what to do now, each secret with its places, and a map of the
+/// layers by size.
 #[must_use]
 pub fn html(report: &Report) -> String {
     let subject = report.subject().unwrap_or("image");
@@ -51,10 +59,9 @@ pub fn html(report: &Report) -> String {
                 (header(report, subject))
                 main {
                     (remark("Not searched or not verified", not_searched(report)))
-                    (map::of(report))
                     (findings(report))
+                    (layers::of(report))
                     (remarks(report))
-                    (layers(report))
                 }
                 footer {
                     "Written by pbuild " (env!("CARGO_PKG_VERSION"))
@@ -76,12 +83,29 @@ fn word(report: &Report) -> &'static str {
 }
 
 fn header(report: &Report, subject: &str) -> Markup {
-    let lead = match report.verdict() {
+    let word = word(report);
+    html! {
+        header.(report.verdict().machine_name()) {
+            p.verdict { (word) }
+            h1 { (subject) }
+            p.lead { (lead(report)) }
+            (todo(report))
+            dl.facts {
+                @for (fact, label) in facts(report) {
+                    div { dt { (label) } dd { (fact) } }
+                }
+            }
+        }
+    }
+}
+
+fn lead(report: &Report) -> String {
+    match report.verdict() {
         Verdict::Clean => "Everything was searched, and no secret was found.".to_owned(),
         Verdict::Leak => {
             let names: BTreeSet<&str> = report.findings().iter().map(|finding| finding.secret().as_str()).collect();
             format!(
-                "{} in {}. Whoever can pull this image can read them: change these values.",
+                "{} in {}. Whoever can pull this image can read them.",
                 counted(names.len(), "secret"),
                 counted(report.findings().len(), "place")
             )
@@ -89,15 +113,33 @@ fn header(report: &Report, subject: &str) -> Markup {
         Verdict::Incomplete => {
             "No secret was found, but not everything could be searched. This proves nothing.".to_owned()
         }
-    };
+    }
+}
+
+/// Lists what to do about the result, before anything else.
+fn todo(report: &Report) -> Markup {
+    let leaks = leaks(report);
+    let more = leaks.len().saturating_sub(MOST_TODO);
     html! {
-        header {
-            p.verdict.(report.verdict().machine_name()) { (word(report)) }
-            h1 { (subject) }
-            p.lead { (lead) }
-            ul.facts {
-                @for (fact, label) in facts(report) {
-                    li { b { (fact) } span { (label) } }
+        @match report.verdict() {
+            Verdict::Clean => {}
+            Verdict::Incomplete => {
+                section.todo {
+                    h2 { "What to do now" }
+                    ol { li { "Make readable what is listed below, or give its secret a value, and search again." } }
+                }
+            }
+            Verdict::Leak => {
+                section.todo {
+                    h2 { "What to do now" }
+                    ol {
+                        @for leak in leaks.iter().take(MOST_TODO) {
+                            li { "Change " b { (leak.names()) } ": " (prose(revocation(leak.first()))) "." }
+                        }
+                        @if more > 0 { li { "Change " (counted(more, "more secret")) ", listed below." } }
+                        li { "Mend " a href="#findings" { "each place below" } ", and build again." }
+                        li { "Delete this image wherever it was pushed." }
+                    }
                 }
             }
         }
@@ -105,20 +147,34 @@ fn header(report: &Report, subject: &str) -> Markup {
 }
 
 /// Lists each number with its label.
-fn facts(report: &Report) -> [(String, String); 5] {
+fn facts(report: &Report) -> Vec<(String, String)> {
     let stats = report.stats();
     let platforms: BTreeSet<&str> = report.platforms().iter().map(String::as_str).collect();
     let platforms = platforms.into_iter().collect::<Vec<_>>().join(", ");
-    [
-        (stats.layers.to_string(), noun(stats.layers, "layer")),
-        (size(stats.bytes), "searched".to_owned()),
-        (stats.secrets.to_string(), format!("{}, in {}", noun(stats.secrets, "secret"), counted(stats.forms, "form"))),
-        (
-            seconds(Duration::from_millis(stats.milliseconds)),
-            report.way().map_or_else(|| "time".to_owned(), |way| format!("read from {way}")),
-        ),
-        (if platforms.is_empty() { "–".to_owned() } else { platforms }, "platforms".to_owned()),
-    ]
+    let mut facts = vec![
+        (format!("{}, {}", counted(stats.layers, "layer"), size(stats.bytes)), "Searched"),
+        (format!("{} in {}", counted(stats.secrets, "secret"), counted(stats.forms, "form")), "For"),
+    ];
+    if !platforms.is_empty() {
+        facts.push((platforms, "Platform"));
+    }
+    let time = seconds(Duration::from_millis(stats.milliseconds));
+    facts.push((report.way().map_or_else(|| time.clone(), |way| format!("from {way}, {time}")), "Read"));
+    facts.extend(report.date().map(|date| (spoken(date), "Date")));
+    facts.extend(report.image_ids().iter().take(MOST_IDS).map(|id| (id.clone(), "Image")));
+    if let more @ 1.. = report.image_ids().len().saturating_sub(MOST_IDS) {
+        facts.push((format!("and {more} more"), "Image"));
+    }
+    facts.into_iter().map(|(fact, label)| (fact, label.to_owned())).collect()
+}
+
+/// Writes one of our own sentences, with the commands between its backticks as code.
+fn prose(sentence: &'static str) -> Markup {
+    html! {
+        @for (number, piece) in sentence.split('`').enumerate() {
+            @if number % 2 == 1 { code { (piece) } } @else { (piece) }
+        }
+    }
 }
 
 /// Makes a section with these lines, or nothing where there are none.
@@ -161,25 +217,59 @@ fn remarks(report: &Report) -> Markup {
 }
 
 fn findings(report: &Report) -> Markup {
-    let more = report.findings().len().saturating_sub(MOST_ROWS) as u64 + report.not_listed();
+    let leaks = leaks(report);
+    let places: usize = leaks.iter().map(|leak| leak.spots.len()).sum();
+    let more = places.saturating_sub(MOST_ROWS) as u64 + report.not_listed();
+    let mut left = MOST_ROWS;
+    let shown: Vec<usize> = leaks
+        .iter()
+        .map(|leak| {
+            let shown = leak.spots.len().min(left);
+            left -= shown;
+            shown
+        })
+        .collect();
     html! {
-        @if !report.findings().is_empty() {
+        @if !leaks.is_empty() {
             section id="findings" {
                 h2 { "Findings" }
                 (filters(report))
-                div.card.scroll {
-                    table {
-                        (columns(["Secret", "Place", "Form", "Written by"]))
-                        tbody {
-                            @for finding in report.findings().iter().take(MOST_ROWS) {
-                                (row_of_finding(finding))
-                            }
-                        }
-                    }
+                @for (index, (leak, shown)) in leaks.iter().zip(&shown).enumerate().filter(|(_, (_, shown))| **shown > 0) {
+                    (block_of_leak(index, leak, *shown))
                 }
                 @if more > 0 {
                     p.lead { "and " (more) " more; the JSON report lists up to 10000" }
                 }
+            }
+        }
+    }
+}
+
+/// Makes the block of one secret: what to do with its value, and the first of its places.
+fn block_of_leak(index: usize, leak: &Leak<'_>, shown: usize) -> Markup {
+    let names: BTreeSet<&str> = leak.findings().flat_map(secret_names).collect();
+    let title = format!("secret-{index}");
+    html! {
+        article.card data-secret=(names.into_iter().collect::<Vec<_>>().join(" ")) aria-labelledby=(title) {
+            h3 id=(title) { (leak.names()) }
+            p.note { "Change this value. " (prose(revocation(leak.first()))) "." }
+            ul.places {
+                @for spot in leak.spots.iter().take(shown) { (row_of_spot(spot)) }
+            }
+        }
+    }
+}
+
+fn row_of_spot(spot: &Spot<'_>) -> Markup {
+    let key = finding_key(spot.first());
+    html! {
+        li data-layer=(key) {
+            span.where { (spot.container()) }
+            div {
+                code.place { (spot.place()) }
+                p.note { (spot.remarks().join(" · ")) }
+                @if let Some(cause) = spot.cause() { p.cause { code { (cause) } } }
+                p.mend { b { "Mend: " } (spot.advice()) }
             }
         }
     }
@@ -219,93 +309,8 @@ fn filters(report: &Report) -> Markup {
     }
 }
 
-fn columns(names: [&str; 4]) -> Markup {
-    html! {
-        thead {
-            tr {
-                @for name in names { th scope="col" { (name) } }
-            }
-        }
-    }
-}
-
-fn row_of_finding(finding: &Finding) -> Markup {
-    let key = finding_key(finding);
-    let place = match finding.place() {
-        Place::Document { pointer: Some(pointer), .. } => pointer.clone(),
-        place => place.to_string(),
-    };
-    html! {
-        tr data-secret=(secret_names(finding).collect::<Vec<_>>().join(" ")) data-layer=(key) {
-            td.name {
-                (finding.label())
-                @for name in finding.same_value() { " = " (name.as_str()) }
-            }
-            td {
-                code { (place) }
-                span.note {
-                    (key)
-                    @if let Some(later) = finding.deleted_in() {
-                        "; deleted in layer " (later) ", which leaves it readable"
-                    }
-                }
-            }
-            td {
-                (finding.form().to_string())
-                @if finding.is_weak() { ", weak" }
-                @if finding.times() > 1 { ", " (finding.times()) " times" }
-            }
-            td {
-                code {
-                    @if let Some(line) = finding.line() { (line.file) ":" (line.line) "  " }
-                    (finding.instruction().unwrap_or_default())
-                }
-                span.note { (advice(finding)) }
-            }
-        }
-    }
-}
-
 fn secret_names(finding: &Finding) -> impl Iterator<Item = &str> {
     [finding.secret()].into_iter().chain(finding.same_value()).map(|name| name.as_str())
-}
-
-fn layers(report: &Report) -> Markup {
-    html! {
-        @if !report.layers().is_empty() {
-            section {
-                h2 { "Layers" }
-                div.card.scroll {
-                    table {
-                        (columns(["Layer", "Size", "Result", "Made by"]))
-                        tbody {
-                            @for (index, layer) in report.layers().iter().enumerate().take(MOST_ROWS) {
-                                tr id={ "layer-" (index) } { (cells_of_layer(report, layer)) }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn cells_of_layer(report: &Report, layer: &LayerSummary) -> Markup {
-    let word = match layer.state() {
-        LayerState::Searched => "nothing found",
-        LayerState::Remembered => "searched before",
-        LayerState::Leak => "leak",
-        LayerState::NotSearched => "not searched whole",
-    };
-    html! {
-        td { (layer_name(report, layer)) }
-        td.number { (size(layer.bytes())) }
-        td { span.tag.(layer.state().machine_name()) { (word) } }
-        td {
-            code { (layer.instruction().unwrap_or_default()) }
-            span.note { (layer.diff_id().unwrap_or_default()) }
-        }
-    }
 }
 
 fn digest(text: &str) -> String {

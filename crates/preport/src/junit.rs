@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use pscan::{Finding, Report};
 use pscreen::words::counted;
 
-use crate::sentence;
+use crate::{advice, revocation, sentence};
 
 /// Writes the report as JUnit XML: a failed test for each leaked secret, an error if anything was not searched, a
 /// skipped test for each secret that was not searched for.
@@ -40,11 +40,21 @@ pub fn junit(report: &Report) -> String {
     let skipped = report.unprotected().len();
     let counts = format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\"");
     let seconds = format!("{}.{:03}", report.stats().milliseconds / 1000, report.stats().milliseconds % 1000);
+    let mut properties = String::new();
+    for id in report.image_ids() {
+        let _ = writeln!(properties, "      <property name=\"image\" value=\"{}\"/>", escape(id));
+    }
+    if !properties.is_empty() {
+        properties = format!("    <properties>\n{properties}    </properties>\n");
+    }
+    // The schema's times have no zone.
+    let date = report.date().map(|date| format!(" timestamp=\"{}\"", escape(date.trim_end_matches('Z'))));
+    let date = date.unwrap_or_default();
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <testsuites name=\"pbuild audit\" {counts} time=\"{seconds}\">\n\
-         \x20 <testsuite name=\"{subject}\" {counts} skipped=\"{skipped}\" time=\"{seconds}\">\n\
-         {cases}\
+         \x20 <testsuite name=\"{subject}\" {counts} skipped=\"{skipped}\" time=\"{seconds}\"{date}>\n\
+         {properties}{cases}\
          \x20 </testsuite>\n</testsuites>\n"
     )
 }
@@ -79,9 +89,9 @@ fn failure(name: &str, findings: &[&Finding]) -> String {
     }
     let mut lines = String::new();
     for finding in findings {
-        lines.push_str(&sentence(finding));
-        lines.push('\n');
+        lines.push_str(&format!("{}\n  help: {}\n", sentence(finding), advice(finding)));
     }
+    lines.push_str(&format!("change this value: {}\n", revocation(findings[0])));
     let message = format!("{name} is in the image, in {}", counted(findings.len(), "place"));
     format!("<failure message=\"{}\" type=\"leak\">{}</failure>", escape(&message), escape(&lines))
 }

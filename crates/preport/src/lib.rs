@@ -14,7 +14,7 @@
 //! let needles = NeedleSetBuilder::new().secret(&name, &UserSecret::new(b"hunter2-hunter2".to_vec())).build()?;
 //! let report = pscan::audit(&b"not an image"[..], &needles, &Options::default(), &mut |_| ControlFlow::Continue(()))?;
 //!
-//! assert!(preport::text(&report).starts_with("incomplete: 1 thing could not be searched or verified"));
+//! assert!(preport::text(&report, preport::Paper::PLAIN).starts_with("incomplete: 1 thing could not be searched or verified"));
 //! assert_eq!(preport::json(&report)["result"], "incomplete");
 //! assert!(preport::html(&report).contains("<h1>image</h1>"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -22,9 +22,12 @@
 
 mod advice;
 mod annotation;
+mod group;
 mod html;
 mod json;
 mod junit;
+mod paper;
+mod revoke;
 mod sarif;
 mod text;
 
@@ -33,5 +36,7 @@ pub use annotation::annotations;
 pub use html::html;
 pub use json::json;
 pub use junit::junit;
+pub use paper::Paper;
+pub use revoke::revocation;
 pub use sarif::sarif;
 pub use text::text;

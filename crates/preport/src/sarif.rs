@@ -3,10 +3,17 @@
 use std::fmt::Write as _;
 
 use pscan::{Finding, Place, Report, Verdict};
+use pscreen::words::counted;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{advice, sentence};
+use crate::annotation::capitalised;
+use crate::group::leaks;
+use crate::{advice, revocation, sentence};
+
+/// What to do about a finding of any kind.
+const HELP: &str = "Change the value: whoever can pull the image has it. Then mend the place that the result names, build again, and \
+                    delete the old image wherever it was pushed. The message of each result says how.";
 
 /// The kinds of findings: the identifier, a short sentence, a long one.
 const RULES: [(&str, &str, &str); 3] = [
@@ -27,8 +34,9 @@ const RULES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Writes the report as SARIF 2.1.0. A finding's place is the Dockerfile's line where it is known, and the path in the
-/// image.
+/// Writes the report as SARIF 2.1.0: one result for each secret and cause, such as all lines of the history together. Its place is
+/// the Dockerfile's line where that is known, and else the first line of the path in the image: code scanning pages show nothing
+/// without a line.
 #[must_use]
 pub fn sarif(report: &Report) -> Value {
     let rules: Vec<Value> = RULES
@@ -38,13 +46,17 @@ pub fn sarif(report: &Report) -> Value {
                 "id": id,
                 "shortDescription": {"text": short},
                 "fullDescription": {"text": long},
+                "help": {"text": HELP, "markdown": HELP},
                 "defaultConfiguration": {"level": "error"},
                 "properties": {"tags": ["security", "secret"], "security-severity": "8.0"},
             })
         })
         .collect();
-    let new = report.findings().iter().map(|finding| result(finding, Standing::New));
-    let accepted = report.accepted().iter().map(|finding| result(finding, Standing::Accepted));
+    let leaks = leaks(report);
+    let spots = leaks.iter().flat_map(|leak| &leak.spots);
+    let new = spots.map(|spot| result(spot.first(), spot.count(), spot.times(), Standing::New));
+    let accepted = report.accepted().iter().map(|finding| result(finding, 1, finding.times(), Standing::Accepted));
+    let invocation = invocation(report);
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -56,19 +68,28 @@ pub fn sarif(report: &Report) -> Value {
             }},
             "columnKind": "unicodeCodePoints",
             "results": new.chain(accepted).collect::<Vec<_>>(),
-            "invocations": [{
-                // SARIF asks whether the tool ran well, not what its verdict was.
-                "executionSuccessful": report.not_searched().is_empty(),
-                "toolExecutionNotifications": notifications(report),
-            }],
+            "invocations": [invocation],
             "properties": {
                 "result": report.verdict().machine_name(),
                 "image": report.subject(),
                 "platforms": report.platforms(),
+                "imageIds": report.image_ids(),
                 "notListed": report.not_listed(),
             },
         }],
     })
+}
+
+fn invocation(report: &Report) -> Value {
+    let mut invocation = json!({
+        // SARIF asks whether the tool ran well, not what its verdict was.
+        "executionSuccessful": report.not_searched().is_empty(),
+        "toolExecutionNotifications": notifications(report),
+    });
+    if let Some(date) = report.date() {
+        invocation["endTimeUtc"] = date.into();
+    }
+    invocation
 }
 
 fn notifications(report: &Report) -> Vec<Value> {
@@ -91,20 +112,27 @@ enum Standing {
     Accepted,
 }
 
-fn result(finding: &Finding, standing: Standing) -> Value {
+fn result(finding: &Finding, places: usize, times: u64, standing: Standing) -> Value {
     let (index, (rule, ..)) = match (finding.place(), finding.deleted_in()) {
         (Place::Document { .. }, _) => (2, RULES[2]),
         (_, Some(_)) => (1, RULES[1]),
         (_, None) => (0, RULES[0]),
     };
+    let others = if places > 1 { format!(", and in {} more", counted(places - 1, "place")) } else { String::new() };
+    let message = format!(
+        "{}{others}. {}. Change the value: {}.",
+        sentence(finding),
+        capitalised(&advice(finding)),
+        revocation(finding)
+    );
     let mut result = json!({
         "ruleId": rule,
         "ruleIndex": index,
         "level": "error",
-        "message": {"text": format!("{}. {}", sentence(finding), advice(finding))},
+        "message": {"text": message},
         "locations": [location(finding)],
         "partialFingerprints": {"pbuildPlace/v1": place_fingerprint(finding)},
-        "occurrenceCount": finding.times().max(1),
+        "occurrenceCount": times.max(1),
         "properties": properties(finding),
     });
     match standing {
@@ -120,7 +148,7 @@ fn location(finding: &Finding) -> Value {
     let place = finding.place();
     let in_image = json!({
         "artifactLocation": {"uri": uri(place.path().or(place.document()).unwrap_or("layer"))},
-        "region": {"byteOffset": place.offset(), "byteLength": 0},
+        "region": {"startLine": 1},
     });
     let physical = match finding.line() {
         Some(line) => json!({

@@ -1,204 +1,272 @@
-//! The report as text, for a terminal or a log.
+//! The report as text, for a terminal or a log: the verdict first, then a block for each secret with its places and their
+//! mends.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::time::Duration;
 
-use pscan::{Finding, LayerState, Place, Report, Verdict};
+use anstyle::Style;
+use pscan::{LayerState, Report, Verdict};
 use pscreen::words::{counted, noun, seconds, size};
+use unicode_width::UnicodeWidthStr as _;
 
-use crate::{advice, sentence};
+use crate::group::{Leak, Spot, leaks};
+use crate::paper::{BAD, GOOD, HELP, Paper, SOFT, STRONG, UNKNOWN};
+use crate::{revocation, sentence};
 
-/// The most lines of one kind. The JSON report lists more.
+/// The most places and remarks of one kind. The JSON report lists more.
 const MOST_LINES: usize = 200;
-
-/// The most lines of advice, which are much alike.
-const MOST_ADVICE: usize = 6;
 
 /// The most damaged archives. Most of them are the test data of some reader.
 const MOST_DAMAGED: usize = 5;
 
-/// The most characters of one cell; an instruction can be long.
-const WIDEST: usize = 56;
+/// The most columns of an instruction, which is enough to know it by.
+const WIDEST: usize = 100;
 
-/// Writes the report for people, on a terminal or in a log.
+/// How many characters of a digest docker shows, behind its kind.
+const SHORT_ID: usize = "sha256:".len() + 12;
+
+/// How wide the first column is at least, so that names and layers line up.
+const FIRST: usize = 10;
+
+/// Writes the report for people. On a terminal no line is wider than it, and the verdict has a colour; on [`Paper::PLAIN`] each
+/// fact has one line.
 #[must_use]
-pub fn text(report: &Report) -> String {
-    Text(report).to_string()
+pub fn text(report: &Report, paper: Paper) -> String {
+    let mut text = Text { report, paper, out: String::new() };
+    text.incomplete();
+    text.heading();
+    text.leaks();
+    text.remarks();
+    text.out
 }
 
-/// The report, as [`text`] shows it.
-struct Text<'a>(&'a Report);
-
-impl fmt::Display for Text<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.incomplete(f)?;
-        self.heading(f)?;
-        let rows: Vec<[String; 5]> = self.0.findings().iter().take(MOST_LINES).map(row).collect();
-        write_table(f, &rows)?;
-        self.advice(f)?;
-        let not_shown = self.0.findings().len().saturating_sub(MOST_LINES) as u64 + self.0.not_listed();
-        if not_shown > 0 {
-            writeln!(f, "  and {not_shown} more; the JSON report lists up to 10000")?;
-        }
-        for one in self.0.unprotected() {
-            writeln!(f, "unprotected  {} is not searched for: {}", one.label(), one.why())?;
-        }
-        for one in self.0.damaged().iter().take(MOST_DAMAGED) {
-            let layer = one.layer().map(|layer| format!("layer {layer}, ")).unwrap_or_default();
-            writeln!(f, "damaged      {layer}{}; searched as far as it can be unpacked", one.why())?;
-        }
-        if let more @ 1.. = self.0.damaged().len().saturating_sub(MOST_DAMAGED) {
-            writeln!(f, "damaged      and {more} more {}; the JSON report lists them", noun(more, "archive"))?;
-        }
-        for platform in self.0.absent_platforms() {
-            writeln!(f, "absent       {platform}: listed in the index, nothing of it is here")?;
-        }
-        for finding in self.0.accepted().iter().take(MOST_LINES) {
-            writeln!(f, "accepted     {}", sentence(finding))?;
-        }
-        for one in self.0.stale().iter().take(MOST_LINES) {
-            writeln!(f, "stale        {one}: in the baseline, and not in the image any more")?;
-        }
-        self.last_line(f)
-    }
+/// The report, as [`text`] writes it.
+struct Text<'a> {
+    report: &'a Report,
+    paper: Paper,
+    out: String,
 }
 
 impl Text<'_> {
+    /// Writes a line, without blanks at its end.
+    fn line(&mut self, line: &str) {
+        self.out.push_str(line.trim_end());
+        self.out.push('\n');
+    }
+
+    /// Writes text behind a first column, as many lines as it takes, in a style.
+    fn column(&mut self, first: &str, indentation: usize, style: Style, lines: &[String]) {
+        let blanks = indentation.saturating_sub(first.width());
+        for (number, line) in lines.iter().enumerate() {
+            let before = if number == 0 { format!("{first}{}", " ".repeat(blanks)) } else { " ".repeat(indentation) };
+            let line = before + &self.paper.paint(style, line);
+            self.line(&line);
+        }
+    }
+
     /// Writes the things that were not searched, which stand before anything else.
-    fn incomplete(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.not_searched().is_empty() {
-            return Ok(());
+    fn incomplete(&mut self) {
+        let not_searched = self.report.not_searched();
+        if not_searched.is_empty() {
+            return;
         }
-        let end =
-            if self.0.verdict() == Verdict::Leak { "there may be more leaks" } else { "this is not a clean result" };
-        let count = counted(self.0.not_searched().len(), "thing");
-        writeln!(f, "incomplete: {count} could not be searched or verified; {end}")?;
-        for one in self.0.not_searched().iter().take(MOST_LINES) {
-            match (one.layer(), one.member()) {
-                (Some(layer), _) => writeln!(f, "  layer {layer}: {}", one.why())?,
-                (None, Some(member)) if !one.why().contains(member) => writeln!(f, "  {member}: {}", one.why())?,
-                (None, _) => writeln!(f, "  {}", one.why())?,
+        let end = match self.report.verdict() {
+            Verdict::Leak => "there may be more leaks",
+            Verdict::Clean | Verdict::Incomplete => "this is not a clean result",
+        };
+        let count = counted(not_searched.len(), "thing");
+        let said = format!("{count} could not be searched or verified; {end}");
+        self.column("incomplete:", 12, UNKNOWN, &self.paper.broken(12, &said));
+        for one in not_searched.iter().take(MOST_LINES) {
+            let what = match (one.layer(), one.member()) {
+                (Some(layer), _) => format!("layer {layer}: {}", one.why()),
+                (None, Some(member)) if !one.why().contains(member) => format!("{member}: {}", one.why()),
+                (None, _) => one.why().to_owned(),
+            };
+            self.column("", 2, Style::new(), &self.paper.broken(2, &what));
+        }
+        if let more @ 1.. = not_searched.len().saturating_sub(MOST_LINES) {
+            self.line(&format!("  and {more} more"));
+        }
+        self.line("");
+    }
+
+    /// Writes the verdict, and what was searched.
+    fn heading(&mut self) {
+        let (word, style, found) = match self.report.verdict() {
+            Verdict::Clean => ("CLEAN", GOOD, "nothing found, nothing left unsearched".to_owned()),
+            Verdict::Incomplete => ("INCOMPLETE", UNKNOWN, "nothing found, and not everything searched".to_owned()),
+            Verdict::Leak => ("LEAK", BAD, found(self.report)),
+        };
+        let indentation = word.len() + 2;
+        let subject = self.report.subject().unwrap_or("image");
+        let (head, width) = (self.paper.paint(style, word), word.width());
+        let one = format!("{subject}  {found}");
+        let lines = match self.paper.fits(indentation, one.width()) {
+            true => vec![one],
+            false => [self.paper.broken(indentation, subject), self.paper.broken(indentation, &found)].concat(),
+        };
+        for (number, line) in lines.iter().enumerate() {
+            let before = if number == 0 { head.as_str() } else { "" };
+            let blanks = indentation - if number == 0 { width } else { 0 };
+            let line = format!("{before}{}{}", " ".repeat(blanks), self.paper.paint(STRONG, line));
+            self.line(&line);
+        }
+        let facts = self.paper.joined(indentation, &facts(self.report));
+        self.column("", indentation, Style::new(), &facts);
+        self.identity(indentation);
+    }
+
+    /// Writes which image it was, and when it was searched.
+    fn identity(&mut self, indentation: usize) {
+        let ids = self.report.image_ids();
+        let shown = |id: &String| {
+            let whole = format!("image {id}");
+            match self.paper.fits(indentation, whole.width()) {
+                true => whole,
+                false => format!("image {}…", id.chars().take(SHORT_ID).collect::<String>()),
             }
+        };
+        let mut facts: Vec<String> = ids.iter().take(4).map(shown).collect();
+        if let more @ 1.. = ids.len().saturating_sub(4) {
+            facts.push(format!("and {more} more"));
         }
-        if let more @ 1.. = self.0.not_searched().len().saturating_sub(MOST_LINES) {
-            writeln!(f, "  and {more} more")?;
-        }
-        Ok(())
+        facts.extend(self.report.date().map(|date| format!("searched {}", spoken(date))));
+        let lines = self.paper.joined(indentation, &facts);
+        self.column("", indentation, SOFT, &lines);
     }
 
-    fn heading(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut facts = Vec::new();
-        let platforms: BTreeSet<&str> = self.0.platforms().iter().map(String::as_str).collect();
-        if !platforms.is_empty() {
-            facts.push(platforms.into_iter().collect::<Vec<_>>().join(", "));
-        }
-        facts.push(counted(self.0.stats().layers, "layer"));
-        facts.push(format!("{} searched", size(self.0.stats().bytes)));
-        facts.push(format!(
-            "{} in {}",
-            counted(self.0.stats().secrets, "secret"),
-            counted(self.0.stats().forms, "form")
-        ));
-        let known = self.0.layers().iter().filter(|layer| layer.state() == LayerState::Remembered).count();
-        if known > 0 {
-            facts.push(format!("{} known from before", counted(known, "layer")));
-        }
-        if let Some(way) = self.0.way() {
-            facts.push(format!("from {way}"));
-        }
-        match self.0.subject() {
-            Some(subject) => writeln!(f, "{subject}  {}", facts.join(" · ")),
-            None => writeln!(f, "{}", facts.join(" · ")),
-        }
-    }
-
-    /// Writes the advice on all findings, each sentence once.
-    fn advice(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut given = BTreeSet::new();
-        for finding in self.0.findings() {
-            if given.len() == MOST_ADVICE {
+    /// Writes a block for each secret that was found.
+    fn leaks(&mut self) {
+        let leaks = leaks(self.report);
+        let mut left = MOST_LINES;
+        for leak in &leaks {
+            if left == 0 {
                 break;
             }
-            let advice = advice(finding);
-            if given.insert(advice.clone()) {
-                writeln!(f, "  = help: {advice}")?;
+            self.line("");
+            self.leak(leak, &mut left);
+        }
+        let places: usize = leaks.iter().map(|leak| leak.spots.len()).sum();
+        let more = places.saturating_sub(MOST_LINES) as u64 + self.report.not_listed();
+        if more > 0 {
+            self.line(&format!("  and {more} more; the JSON report lists up to 10000"));
+        }
+        if !leaks.is_empty() {
+            self.line("");
+        }
+    }
+
+    fn leak(&mut self, leak: &Leak<'_>, left: &mut usize) {
+        let shown = leak.spots.iter().take(*left);
+        let widest = shown.clone().map(|spot| spot.container().width() + 2).max().unwrap_or(0).max(FIRST);
+        let indentation = widest + 2;
+        let names = leak.names();
+        let change = "change this value: whoever can pull the image has it";
+        let beside = names.width() + 2 <= indentation;
+        let name = self.paper.paint(BAD, &names);
+        let blanks = " ".repeat(indentation.saturating_sub(names.width()));
+        if beside && self.paper.fits(indentation, change.width()) {
+            self.line(&format!("{name}{blanks}{change}"));
+        } else {
+            self.line(&name);
+            self.column("", indentation, Style::new(), &self.paper.broken(indentation, change));
+        }
+        self.column("", indentation, Style::new(), &self.paper.broken(indentation, revocation(leak.first())));
+        let spots: Vec<&Spot<'_>> = shown.collect();
+        for (number, spot) in spots.iter().enumerate() {
+            self.spot(spot, indentation);
+            // The mend of several places stands below the last of them.
+            let advice = spot.advice();
+            if spots.get(number + 1).is_none_or(|next| next.advice() != advice) {
+                let lines = self.paper.broken(indentation + 6, &advice);
+                let head = format!("{}{}", " ".repeat(indentation), self.paper.paint(HELP, "help:"));
+                for (number, line) in lines.iter().enumerate() {
+                    let before = if number == 0 { head.clone() + " " } else { " ".repeat(indentation + 6) };
+                    self.line(&(before + line));
+                }
             }
         }
-        Ok(())
+        *left -= spots.len();
     }
 
-    fn last_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let leaked: BTreeSet<&str> = self.0.findings().iter().map(|finding| finding.secret().as_str()).collect();
-        let found = match self.0.verdict() {
-            Verdict::Clean => "clean".to_owned(),
-            Verdict::Incomplete => "no leak found".to_owned(),
-            Verdict::Leak => {
-                let places = counted(self.0.findings().len(), "place");
-                format!("{} in {places}", counted(leaked.len(), "leaked secret"))
-            }
+    /// Writes a place: in one line where it fits, with the instruction that made it below.
+    fn spot(&mut self, spot: &Spot<'_>, indentation: usize) {
+        let container = format!("  {}", spot.container());
+        let (place, remarks) = (spot.place(), spot.remarks());
+        let one = format!("{place}   {}", remarks.join(" · "));
+        let lines = match self.paper.fits(indentation, one.width()) {
+            true => vec![one],
+            false => [self.paper.broken(indentation, &place), self.paper.joined(indentation, &remarks)].concat(),
         };
-        let searched = match self.0.not_searched().len() {
-            0 => "nothing left unsearched".to_owned(),
-            count => format!("{} not searched or verified", counted(count, "thing")),
-        };
-        let time = Duration::from_millis(self.0.stats().milliseconds);
-        writeln!(f, "{found} · {searched} · {}", seconds(time))
+        self.column(&container, indentation, Style::new(), &lines);
+        if let Some(cause) = spot.cause() {
+            let cause = self.paper.cut(indentation, WIDEST, &cause);
+            self.column("", indentation, SOFT, &[cause]);
+        }
+    }
+
+    /// Writes what else there is to know: what was not searched for, what a baseline did.
+    fn remarks(&mut self) {
+        for one in self.report.unprotected() {
+            self.remark("unprotected", &format!("{} is not searched for: {}", one.label(), one.why()));
+        }
+        let damaged = self.report.damaged();
+        for one in damaged.iter().take(MOST_DAMAGED) {
+            let layer = one.layer().map(|layer| format!("layer {layer}, ")).unwrap_or_default();
+            self.remark("damaged", &format!("{layer}{}; searched as far as it can be unpacked", one.why()));
+        }
+        if let more @ 1.. = damaged.len().saturating_sub(MOST_DAMAGED) {
+            self.remark("damaged", &format!("and {more} more {}; the JSON report lists them", noun(more, "archive")));
+        }
+        for platform in self.report.absent_platforms() {
+            self.remark("absent", &format!("{platform}: listed in the index, nothing of it is here"));
+        }
+        for finding in self.report.accepted().iter().take(MOST_LINES) {
+            self.remark("accepted", &sentence(finding));
+        }
+        for one in self.report.stale().iter().take(MOST_LINES) {
+            self.remark("stale", &format!("{one}: in the baseline, and not in the image any more"));
+        }
+    }
+
+    fn remark(&mut self, label: &str, text: &str) {
+        const LABELS: usize = 13;
+        self.column(label, LABELS, Style::new(), &self.paper.broken(LABELS, text));
     }
 }
 
-/// Makes the cells of a finding: the layer or document, the instruction, the place, the secret, the form with remarks.
-fn row(finding: &Finding) -> [String; 5] {
-    let platform = finding.image().map(|platform| format!(" ({platform})")).unwrap_or_default();
-    let instruction = finding.instruction().unwrap_or_default();
-    let (container, place) = match (finding.place(), finding.layer()) {
-        (Place::Document { name, pointer, offset }, _) => {
-            (name.clone(), pointer.as_deref().map_or_else(|| format!("byte {offset}"), str::to_owned))
-        }
-        (place, Some(layer)) => (format!("layer {layer}"), place.to_string()),
-        (place, None) => ("archive".to_owned(), place.to_string()),
-    };
-    let names = finding.same_value().iter().map(|name| format!(" = {name}")).collect::<String>();
-    let mut remarks = finding.form().to_string();
-    if let Some(container) = finding.container() {
-        remarks.push_str(&format!(", in {}", container.name()));
-    }
-    if finding.is_weak() {
-        remarks.push_str(", weak");
-    }
-    if finding.times() > 1 {
-        remarks.push_str(&format!(", {} times", finding.times()));
-    }
-    if let Some(later) = finding.deleted_in() {
-        remarks.push_str(&format!(", deleted in layer {later}"));
-    }
-    let instruction = match finding.line() {
-        Some(line) => format!("{}:{} {}", line.file, line.line, cut(instruction)),
-        None => cut(instruction),
-    };
-    [container + &platform, instruction, place, format!("{}{names}", finding.label()), remarks]
+/// Says how much was found: `2 secrets in 4 places`.
+fn found(report: &Report) -> String {
+    let secrets: BTreeSet<&str> = report.findings().iter().map(|finding| finding.secret().as_str()).collect();
+    let places = report.findings().len() as u64 + report.not_listed();
+    format!("{} in {}", counted(secrets.len(), "secret"), counted(places, "place"))
 }
 
-fn write_table(f: &mut fmt::Formatter<'_>, rows: &[[String; 5]]) -> fmt::Result {
-    let mut widths = [0; 5];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
+/// Lists how much was searched, where it came from and how long it took.
+fn facts(report: &Report) -> Vec<String> {
+    let stats = report.stats();
+    let mut facts = Vec::new();
+    let platforms: BTreeSet<&str> = report.platforms().iter().map(String::as_str).collect();
+    if !platforms.is_empty() {
+        facts.push(platforms.into_iter().collect::<Vec<_>>().join(", "));
     }
-    for row in rows {
-        let mut line = String::from(" ");
-        for (width, cell) in widths.iter().zip(row).filter(|(width, _)| **width > 0) {
-            line.push_str(&format!(" {cell:width$} "));
-        }
-        writeln!(f, "{}", line.trim_end())?;
+    facts.push(counted(stats.layers, "layer"));
+    facts.push(format!("{} searched", size(stats.bytes)));
+    facts.push(format!("{} in {}", counted(stats.secrets, "secret"), counted(stats.forms, "form")));
+    let known = report.layers().iter().filter(|layer| layer.state() == LayerState::Remembered).count();
+    if known > 0 {
+        facts.push(format!("{} known from before", counted(known, "layer")));
     }
-    Ok(())
+    facts.extend(report.way().map(|way| format!("from {way}")));
+    facts.push(seconds(Duration::from_millis(stats.milliseconds)));
+    facts
 }
 
-fn cut(text: &str) -> String {
-    if text.chars().count() <= WIDEST {
-        return text.to_owned();
+/// Writes a time as people read it: `2026-11-30 19:05 UTC`.
+pub(crate) fn spoken(date: &str) -> String {
+    match (date.get(..10), date.get(11..16), date.ends_with('Z')) {
+        (Some(day), Some(minute), true) => format!("{day} {minute} UTC"),
+        _ => date.to_owned(),
     }
-    text.chars().take(WIDEST - 1).chain(['…']).collect()
 }

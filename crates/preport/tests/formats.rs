@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use preport::Paper;
 use proptest::prelude::*;
 use pscan::{LayerState, NeedleSet, NeedleSetBuilder, Options, Report, Verdict};
 use psecret::{SecretName, UserSecret};
@@ -48,6 +49,8 @@ fn data(text: &str) -> Value {
         "image": text,
         "source": text,
         "platforms": [text, "linux/arm64"],
+        "image_ids": [text],
+        "date": text,
         "absent_platforms": [text],
         "findings": [
             finding("content", Some(text), None),
@@ -174,8 +177,8 @@ proptest! {
     /// A18: on a terminal, bytes from an image move no cursor and start no line.
     #[test]
     fn the_text_for_people_has_one_line_for_each_fact_a18(name in hostile(), bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-        let written = preport::text(&report(&shown(&[name.as_bytes(), &bytes].concat())));
-        prop_assert_eq!(written.lines().count(), preport::text(&report("/x")).lines().count());
+        let written = preport::text(&report(&shown(&[name.as_bytes(), &bytes].concat())), Paper::PLAIN);
+        prop_assert_eq!(written.lines().count(), preport::text(&report("/x"), Paper::PLAIN).lines().count());
         prop_assert!(written.chars().all(|c| c == '\n' || !c.is_control()));
     }
 }
@@ -221,6 +224,23 @@ fn annotations_point_at_the_dockerfile() {
 }
 
 #[test]
+fn annotations_are_one_for_a_secret_and_line_and_ten_at_most() {
+    let mut data = data("x");
+    let finding = data["findings"][0].clone();
+    let at = |line: usize| {
+        let mut finding = finding.clone();
+        finding["dockerfile"]["line"] = json!(line);
+        finding
+    };
+    data["findings"] = (0..30).map(|number| at(1 + number % 15)).collect();
+    let annotations = preport::annotations(&read(&data));
+    let errors: Vec<&str> = annotations.lines().filter(|line| line.starts_with("::error file=")).collect();
+    assert_eq!(errors.len(), 10);
+    assert!(errors.iter().all(|line| line.contains(", and in 1 place more. ")), "{annotations}");
+    assert!(annotations.contains("::error title=More leaks::and 15 more places"), "{annotations}");
+}
+
+#[test]
 fn what_a_baseline_accepts_is_no_leak_any_more() {
     let mut data = data("x");
     (data["not_listed"], data["not_searched"]) = (json!(0), json!([]));
@@ -230,7 +250,7 @@ fn what_a_baseline_accepts_is_no_leak_any_more() {
     assert!(report.layers().iter().all(|layer| layer.leaks() == 0 && layer.state() != LayerState::Leak));
     let sarif = preport::sarif(&report);
     assert_eq!(sarif["runs"][0]["results"][0]["suppressions"][0]["kind"], "external");
-    assert!(preport::text(&report).contains("stale        TOKEN in /gone"));
+    assert!(preport::text(&report, Paper::PLAIN).contains("stale        TOKEN in /gone"));
 }
 
 /// The policy of the page names the digests of exactly what is in it.

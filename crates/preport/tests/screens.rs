@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use preport::Paper;
 use pscan::{NeedleSetBuilder, Options, Report, audit};
+use pscreen::Colour;
 use psecret::{SecretName, UserSecret};
 use ptest::{Image, Layer, Oracle};
 
@@ -29,6 +31,7 @@ fn leaking() -> (Report, Oracle) {
     let report = audit(archive.tar().as_slice(), &needles, &options, &mut |_| ControlFlow::Continue(()));
     let mut data = report.expect("a report").to_json();
     data["stats"]["milliseconds"] = 1140.into();
+    data["date"] = "2026-11-30T19:05:17Z".into();
     (Report::from_json(&data, &needles).expect("the same report"), oracle)
 }
 
@@ -36,17 +39,40 @@ fn leaking() -> (Report, Oracle) {
 fn the_text_reads_well() {
     let (report, _) = leaking();
     let (size, forms) = (pscreen::words::size(report.stats().bytes), report.stats().forms);
+    let id = &report.image_ids()[0];
     let expected = format!(
         "\
-shop:1  linux/amd64 · 2 layers · {size} searched · 1 secret in {forms} forms
-  layer 1  RUN composer install  /root/.composer/auth.json, byte 0  API_TOKEN  as written, deleted in layer 2
-  config                         /config/Env/1                      API_TOKEN  percent-encoded
-  = help: pass it for one command: COMPOSER_AUTH=…$API_TOKEN… composer install
-  = help: ENV, LABEL and CMD are public; use $API_TOKEN in RUN alone
-1 leaked secret in 2 places · nothing left unsearched · 1.1s
+LEAK  shop:1  1 secret in 2 places
+      linux/amd64 · 2 layers · {size} searched · 1 secret in {forms} forms · 1.1s
+      image {id} · searched 2026-11-30 19:05 UTC
+
+API_TOKEN   change this value: whoever can pull the image has it
+            revoke it where it was made, and make a new one
+  layer 1   /root/.composer/auth.json, byte 0   as written · deleted in layer 2, still readable
+            RUN composer install
+            help: pass it for one command: COMPOSER_AUTH=…$API_TOKEN… composer install
+  config    /config/Env/1   percent-encoded
+            help: ENV, LABEL and CMD are public; use $API_TOKEN in RUN alone
+
 "
     );
-    assert_eq!(preport::text(&report), expected);
+    assert_eq!(preport::text(&report, Paper::PLAIN), expected);
+}
+
+/// Sixty columns are what half a screen has.
+#[test]
+fn on_a_narrow_terminal_nothing_is_wider_and_nothing_is_missing() {
+    let (report, _) = leaking();
+    let narrow = preport::text(&report, Paper::terminal(Some(60), Colour::Never));
+    assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
+    // Docker itself shows the first twelve digits of an ID.
+    let id = &report.image_ids()[0];
+    let short = format!("{}…", &id[.."sha256:".len() + 12]);
+    let words =
+        |text: &str| text.replace(id, &short).split_whitespace().filter(|word| *word != "·").collect::<String>();
+    assert_eq!(words(&narrow), words(&preport::text(&report, Paper::PLAIN)));
+    let coloured = preport::text(&report, Paper::terminal(Some(60), Colour::Ansi));
+    assert!(coloured.starts_with("\u{1b}[1m\u{1b}[31mLEAK\u{1b}[0m"), "{coloured}");
 }
 
 #[test]
@@ -66,7 +92,7 @@ fn json_is_the_data_with_advice_on_each_finding() {
 fn no_format_holds_a_value() {
     let (report, oracle) = leaking();
     for (format, written) in [
-        ("text", preport::text(&report)),
+        ("text", preport::text(&report, Paper::PLAIN)),
         ("JSON", preport::json(&report).to_string()),
         ("SARIF", preport::sarif(&report).to_string()),
         ("JUnit", preport::junit(&report)),

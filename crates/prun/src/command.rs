@@ -1,9 +1,11 @@
 //! The command line as clap reads it. No other folder names clap or these structs: each has a `request`, which turns
 //! the flags into one of the types of [`crate::plan::request`].
 
+pub(crate) mod guide;
 mod request;
 mod services;
 mod start;
+mod state;
 
 use std::path::PathBuf;
 
@@ -13,10 +15,11 @@ use crate::edge::Codes;
 
 pub(crate) use services::ServicesCommand;
 pub(crate) use start::{RunArguments, StartArguments};
+pub(crate) use state::{AdoptArguments, OperatorsCommand, RollbackArguments, StateCommand};
 
 /// Start images with their secrets, and with services whose credentials nobody ever typed
 #[derive(Debug, Parser)]
-#[command(name = "prun", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "prun", version, long_version = env!("PRUN_VERSION"), arg_required_else_help = true)]
 pub(crate) struct CommandLine {
     /// The command to run.
     #[command(subcommand)]
@@ -26,40 +29,85 @@ pub(crate) struct CommandLine {
 /// The commands of prun.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start the app and its services, or update the ones that run
+    /// Start or update the app and its services
     Start(Box<StartArguments>),
-    /// Stop the app and its services; their data stays
+    /// Stop the app and its services; data stays
     Stop(StopArguments),
     /// Show the instances and services that run
-    Ps(ProjectArguments),
-    /// Show the logs of instances and services, with secrets masked
+    Ps(PsArguments),
+    /// Show logs, with secrets masked
     Logs(LogsArguments),
-    /// Run a command in an instance, with the app's environment
+    /// Run a command in an instance
+    ///
+    /// It has the app's environment.
     Exec(ExecArguments),
-    /// Run a command in a container of its own, in the foreground, with the app's values and services
+    /// Run a command in a container of its own
+    ///
+    /// It runs in the foreground, has the app's values and reaches its services.
     Run(Box<RunArguments>),
-    /// Run the init commands now, in a container of their own
+    /// Run the init commands of app.toml now
+    ///
+    /// They run in a container of their own. To begin a project, `pbuild new` writes a first app.toml.
     Init(InitArguments),
-    /// Replace all instances, new ones first, with the same image and the same values
+    /// Replace all instances, new ones first
+    ///
+    /// They have the same image and the same values.
     Restart(ProjectArguments),
-    /// Bring back the values in memory after a restart of the engine, and the containers that wait for them
+    /// Bring all back after the engine's restart
+    ///
+    /// The values are in memory alone, and containers wait for them.
     Resume(ResumeArguments),
-    /// Show the variables that instances get; values stay masked
+    /// Show what was started before
+    ///
+    /// When each generation was made, of which image, and the names of what changed; the last five are kept.
+    Generations(ProjectArguments),
+    /// Go back to an earlier generation
+    ///
+    /// Its image and your values of that time come back, without a rebuild; services keep their credentials.
+    Rollback(RollbackArguments),
+    /// Show the variables that instances get
+    ///
+    /// Values stay masked.
     Injected(InjectedArguments),
-    /// Manage the services of a project: their credentials and their data
+    /// Manage databases and caches
+    ///
+    /// Add, rotate, import, reset and remove them.
     #[command(subcommand)]
     Services(ServicesCommand),
+    /// Say who may operate a project
+    ///
+    /// Its state is sealed for these users and runners.
+    #[command(subcommand)]
+    Operators(OperatorsCommand),
+    /// Operate a running project from here
+    ///
+    /// It was started from another folder or machine, and a name in app.toml alone proves nothing.
+    Adopt(AdoptArguments),
+    /// Back up what prun knows of a project
+    ///
+    /// The backup is sealed, and comes back with `prun state restore`.
+    #[command(subcommand)]
+    State(StateCommand),
     /// Show where the secrets of a project come from
     Secrets(pcli::secrets::LookArguments),
-    /// Let the manifest run its commands, read the files and variables it names and mount parts of the host; you will
-    /// be asked again if an entry changes
+    /// Let app.toml read what it names
+    ///
+    /// A manifest runs its commands, reads the files and variables it names and mounts parts of the host only if you said so; you
+    /// will be asked again if an entry changes.
     Trust(pcli::secrets::TrustArguments),
-    /// Check the setup and suggest fixes: engine, manifest, store, secrets, delivery; no value is shown
+    /// Check the setup and suggest fixes
     Doctor(pcli::arguments::DoctorArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell to write for
         shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a folder
+    ///
+    /// `man` looks into ~/.local/share/man/man1, for example.
+    Man {
+        /// The folder; it is made if it is not there
+        folder: PathBuf,
     },
 }
 
@@ -76,12 +124,18 @@ impl Command {
             | Self::Init(_)
             | Self::Restart(_)
             | Self::Resume(_)
+            | Self::Generations(_)
+            | Self::Rollback(_)
             | Self::Injected(_)
             | Self::Services(_)
+            | Self::Operators(_)
+            | Self::Adopt(_)
+            | Self::State(_)
             | Self::Secrets(_)
             | Self::Trust(_)
             | Self::Doctor(_)
-            | Self::Completions { .. } => Codes::Own,
+            | Self::Completions { .. }
+            | Self::Man { .. } => Codes::Own,
         }
     }
 }
@@ -96,6 +150,18 @@ pub(crate) struct ProjectArguments {
     /// The manifest [default: app.toml in the current directory, if there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// `prun ps`.
+#[derive(Debug, Args)]
+pub(crate) struct PsArguments {
+    /// Show every project of the engine, also those of others
+    #[arg(short, long, conflicts_with_all = ["project", "config"])]
+    pub(crate) all: bool,
+
+    /// The project.
+    #[command(flatten)]
+    pub(crate) project: ProjectArguments,
 }
 
 /// `prun stop`.

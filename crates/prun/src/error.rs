@@ -12,6 +12,7 @@ use psecret::SecretError;
 use pvault::VaultError;
 
 use crate::plan::error::PlanError;
+use crate::state::error::StateError;
 use crate::values::error::ValuesError;
 
 /// Why a command failed.
@@ -189,6 +190,9 @@ pub(crate) enum RunError {
     /// The sealed state cannot be used.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The project's state on the engine cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The sealed ledger of services cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

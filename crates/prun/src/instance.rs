@@ -125,11 +125,7 @@ impl Recipe<'_> {
                 })
             }
             VolumeSource::Host(path) => {
-                let path = self.plan.folder().join(path);
-                // Docker would create a folder that belongs to root.
-                let Ok(path) = path.canonicalize() else {
-                    return Err(PlanError::VolumeFolder { path });
-                };
+                let path = self.plan.folder_of_host(path)?;
                 Ok(Mount {
                     source: Some(path.display().to_string()),
                     target: Some(volume.target.clone()),

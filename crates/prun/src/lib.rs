@@ -31,6 +31,7 @@ mod instance;
 mod names;
 mod plan;
 mod project;
+mod rotation;
 mod service;
 mod state;
 mod tell;
@@ -39,13 +40,45 @@ mod values;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 use command::{Command, CommandLine};
-use commands::{doctor, exec, logs, resume, services, show, start, stop};
+use commands::{adopt, doctor, exec, logs, operators, resume, rollback, services, show, start, stop};
 use edge::{CommandEnd, Edge, Failure};
+use pcli::help::Refusal;
+use pcli::plugin::{Call, Plugin};
 use pcli::resolve::Purpose;
 use pscreen::stage::Stage;
-use pscreen::{Ending, Exit};
+use pscreen::{Ending, Exit, Printer};
+
+/// The plugin that prun is to docker's client: `docker prun start`.
+const PLUGIN: Plugin =
+    Plugin { program: "docker-prun", name: "prun", description: "Start containers with secrets and services" };
+
+/// Answers docker, where docker calls prun as its plugin; `None` where it does not. A command becomes a new start of this
+/// program, with docker's flags as variables.
+pub fn run_as_plugin(words: impl IntoIterator<Item = OsString>) -> Option<Exit> {
+    let mut words = words.into_iter();
+    if !PLUGIN.is_called(words.next().as_deref()) {
+        return None;
+    }
+    let answer = match PLUGIN.call(words) {
+        Ok(Call::Metadata) => Ok(PLUGIN.metadata(concat!("v", env!("CARGO_PKG_VERSION")))),
+        // In the words of docker's shell scripts: no proposals, and files instead.
+        Ok(Call::Completion) => Ok(":0".to_owned()),
+        Ok(Call::Run(start)) => Err(start.exec(PLUGIN.name).diagnostic()),
+        Err(error) => Err(error.diagnostic()),
+    };
+    match answer {
+        Ok(answer) => {
+            Printer::stdout().line(&answer);
+            Some(Exit::Done)
+        }
+        Err(diagnostic) => {
+            Printer::stderr().diagnostic(&diagnostic);
+            Some(diagnostic.exit().unwrap_or(Exit::Failed))
+        }
+    }
+}
 
 /// Runs a command line, and returns the exit code.
 ///
@@ -55,24 +88,30 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    let command_line = match CommandLine::try_parse_from(words) {
+    let words = words.into_iter().map(Into::into).collect();
+    let command_line: CommandLine = match pcli::help::parse(words, &command::guide::GUIDE) {
         Ok(command_line) => command_line,
-        Err(help) => {
+        Err(Refusal::Tip(diagnostic)) => {
+            Printer::stderr().diagnostic(&diagnostic);
+            return diagnostic.exit().unwrap_or(Exit::Usage).into();
+        }
+        Err(Refusal::Clap(help)) => {
             // If nobody reads the output any more, there is nobody to help.
             let _ = help.print();
             return u8::try_from(help.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    if let Command::Completions { shell } = command_line.command {
-        clap_complete::generate(shell, &mut CommandLine::command(), "prun", &mut std::io::stdout());
-        return ExitCode::SUCCESS;
-    }
     pscreen::stage::perform(async |stage| run_on(stage, &command_line.command).await)
 }
 
 async fn run_on(Stage { stderr, stdout, cancellation }: Stage, command: &Command) -> ExitCode {
     let edge = Edge { stderr, stdout, cancellation };
-    match outcome(command, &edge).await {
+    let outcome = outcome(command, &edge).await;
+    if let Some(fault) = edge.stdout.fault("standard output") {
+        edge.stderr.diagnostic(&fault);
+        return Exit::Failed.into();
+    }
+    match outcome {
         Ok(CommandEnd::Exit(Exit::Done)) if edge.stdout.is_closed() => Exit::Ended(Ending::ReaderGone).into(),
         Ok(CommandEnd::Exit(exit)) => exit.into(),
         Ok(CommandEnd::Command(code)) => code.into(),
@@ -81,23 +120,36 @@ async fn run_on(Stage { stderr, stdout, cancellation }: Stage, command: &Command
 }
 
 async fn outcome(command: &Command, edge: &Edge) -> Result<CommandEnd, Failure> {
-    // Relative paths among the flags of a start begin here.
+    // `prun start` and `prun run` resolve relative paths in their flags against this directory.
     let here = std::path::absolute(".").unwrap_or_default();
     Ok(match command {
         Command::Start(arguments) => start::run(&arguments.request(&here), edge).await?.into(),
         Command::Stop(arguments) => stop::run(&arguments.request(), edge).await?.into(),
-        Command::Ps(arguments) => show::ps(&arguments.choice(), edge).await?.into(),
+        Command::Ps(arguments) if arguments.all => show::all(edge).await?.into(),
+        Command::Ps(arguments) => show::ps(&arguments.project.choice(), edge).await?.into(),
         Command::Logs(arguments) => logs::logs(&arguments.request(), edge).await?.into(),
         Command::Exec(arguments) => exec::run(&arguments.request(), edge).await?,
         Command::Run(arguments) => commands::run::run(&arguments.request(&here)?, edge).await?,
         Command::Init(arguments) => commands::run::init(&arguments.request(), edge).await?,
         Command::Restart(arguments) => resume::restart(&arguments.choice(), edge).await?.into(),
         Command::Resume(arguments) => resume::resume(&arguments.request(), edge).await?.into(),
-        Command::Injected(arguments) => show::injected(&arguments.request(), edge)?.into(),
+        Command::Generations(arguments) => rollback::list(&arguments.choice(), edge).await?.into(),
+        Command::Rollback(arguments) => rollback::run(&arguments.request(), edge).await?.into(),
+        Command::Injected(arguments) => show::injected(&arguments.request(), edge).await?.into(),
         Command::Services(command) => services::run(&command.request()?, edge).await?.into(),
+        Command::Operators(command) => operators::run(&command.request(), edge).await?.into(),
+        Command::Adopt(arguments) => adopt::run(&arguments.request(), edge).await?.into(),
+        Command::State(command) => commands::state::run(&command.request(), edge).await?.into(),
         Command::Secrets(arguments) => pcli::secrets::look(arguments, &edge.desk())?.into(),
         Command::Trust(arguments) => pcli::secrets::trust(arguments, &edge.desk())?.into(),
         Command::Doctor(arguments) => doctor::run(&arguments.request(Purpose::Run), edge).await?.into(),
-        Command::Completions { .. } => CommandEnd::Exit(Exit::Done),
+        Command::Completions { shell } => {
+            pcli::manual::print_completions(CommandLine::command(), *shell, &edge.stdout);
+            Exit::Done.into()
+        }
+        Command::Man { folder } => {
+            pcli::manual::write_pages(CommandLine::command(), folder)?;
+            Exit::Done.into()
+        }
     })
 }

@@ -18,6 +18,12 @@ pub(crate) const GENERATION: &str = "io.prun.generation";
 pub(crate) const INSTANCE: &str = "io.prun.instance";
 /// The label with the digest of the configuration that the thing was made from.
 pub(crate) const CONFIGURATION: &str = "io.prun.configuration";
+/// The label with the operator who holds the lock.
+pub(crate) const HOLDER: &str = "io.prun.holder";
+/// The label with the command for which the lock is held.
+pub(crate) const COMMAND: &str = "io.prun.command";
+/// The label with the moment since when the lock is held, in seconds since 1970.
+pub(crate) const SINCE: &str = "io.prun.since";
 
 /// The role of a container, a volume or a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub(crate) enum Role {
     Data,
     /// A container of `prun run` or `prun init`.
     Run,
+    /// The volume of the sealed state, or a container that reads or changes it.
+    State,
 }
 
 impl Role {
@@ -53,6 +61,7 @@ impl Role {
             Self::Network => "network",
             Self::Data => "data",
             Self::Run => "run",
+            Self::State => "state",
         }
     }
 }
@@ -94,6 +103,12 @@ impl Project {
     #[must_use]
     pub(crate) fn home(&self) -> String {
         format!("{}.prun", self.name)
+    }
+
+    /// The volume with the sealed state, and the container that is the project's lock.
+    #[must_use]
+    pub(crate) fn state(&self) -> String {
+        format!("{}.state", self.name)
     }
 
     /// The forwarder.
@@ -180,8 +195,8 @@ mod tests {
     #[test]
     fn no_service_can_be_called_like_something_of_ours() {
         let project = Project::new("shop", "mark");
-        let ours = [project.home(), project.forwarder(), project.values(3), project.instance(3, 1)];
-        for name in ["prun", "ports", "3", "3-values", "3-1", "values"] {
+        let ours = [project.home(), project.state(), project.forwarder(), project.values(3), project.instance(3, 1)];
+        for name in ["prun", "state", "ports", "3", "3-values", "3-1", "values"] {
             assert!(!ours.contains(&project.service(name)), "{name}");
         }
     }

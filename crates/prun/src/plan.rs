@@ -12,7 +12,7 @@ use std::time::Duration;
 use papp::{Check, Deliver, Init, Manifest, Port};
 use pcredential::{ServiceKind, VariableSet};
 
-use container::ContainerFlags;
+use container::{ContainerFlags, PlannedVolume};
 use error::PlanError;
 use order::Order;
 
@@ -50,8 +50,10 @@ pub(crate) struct Plan {
     deliver: Deliver,
     /// The app's health check, if the manifest has one.
     health: Option<Check>,
-    /// How long a service or an instance may take to become ready.
+    /// How long an instance may take to become ready.
     patience: Duration,
+    /// How long a service may take for that. The first start of a database is not the app's health.
+    service_patience: Duration,
 }
 
 /// A service of the plan.
@@ -141,7 +143,57 @@ impl Plan {
             deliver: manifest.run.deliver,
             health,
             patience: order.wait.map(Duration::from_secs).or(timeout).unwrap_or(PATIENCE),
+            service_patience: order.wait.map(Duration::from_secs).unwrap_or(PATIENCE),
         })
+    }
+
+    /// Takes over what another plan of the project has besides: services, and public configuration.
+    pub(crate) fn inherit(&mut self, other: &Self) {
+        for service in &other.services {
+            if !self.wants(&service.name) {
+                self.services.push(service.clone());
+            }
+        }
+        for (name, value) in &other.environment {
+            if self.environment.iter().all(|(known, _)| known != name) {
+                self.environment.push((name.clone(), value.clone()));
+            }
+        }
+    }
+
+    /// Finds a folder of the host that is mounted; its path begins in the manifest's folder. Docker would create a missing one, for root.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::VolumeFolder`] if it is not there.
+    pub(crate) fn folder_of_host(&self, path: &str) -> Result<PathBuf, PlanError> {
+        let path = self.folder.join(path);
+        path.canonicalize().map_err(|_| PlanError::VolumeFolder { path })
+    }
+
+    /// Checks that all folders of the host are there, before anything is made for the start.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plan::folder_of_host`].
+    pub(crate) fn check_folders(&self) -> Result<(), PlanError> {
+        for volume in self.container.volumes() {
+            if let PlannedVolume::Project(volume) | PlannedVolume::Engine(volume) = volume
+                && let papp::VolumeSource::Host(path) = &volume.source
+            {
+                self.folder_of_host(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets variables to nothing, unless they have a value.
+    pub(crate) fn set_empty(&mut self, names: &[String]) {
+        for name in names {
+            if self.environment.iter().all(|(known, _)| known != name) {
+                self.environment.push((name.clone(), String::new()));
+            }
+        }
     }
 
     /// Adds services, each as `KIND[:VERSION]=NAME`. A service that the plan has already stays as it is.
@@ -242,12 +294,6 @@ impl Plan {
         &self.container
     }
 
-    /// The folder in which the host paths of the manifest's volumes begin.
-    #[must_use]
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// How values reach the app.
     #[must_use]
     pub(crate) fn deliver(&self) -> Deliver {
@@ -260,10 +306,16 @@ impl Plan {
         self.health.as_ref()
     }
 
-    /// How long a service or an instance may take to become ready.
+    /// How long an instance may take to become ready.
     #[must_use]
     pub(crate) fn patience(&self) -> Duration {
         self.patience
+    }
+
+    /// How long a service may take to become ready.
+    #[must_use]
+    pub(crate) fn service_patience(&self) -> Duration {
+        self.service_patience
     }
 
     /// Whether a service is part of the plan.

@@ -6,11 +6,14 @@ use pcli::FoundManifest;
 use pcredential::Ledger;
 use pengine::{Endpoint, Engine, Environment, Flags, Safety};
 
-use crate::edge::Edge;
+use crate::edge::{Edge, Failure};
 use crate::error::RunError;
+use crate::names::Project;
 use crate::plan;
 use crate::plan::request::{Choice, Transport};
-use crate::state::{LockedState, State};
+use crate::state::caller::Caller;
+use crate::state::document::Document;
+use crate::state::{Closed, LockedState, State};
 use crate::values::generation::Generation;
 
 /// Reads the manifest.
@@ -20,12 +23,6 @@ use crate::values::generation::Generation;
 /// If it is not valid, or the named file does not exist.
 pub(crate) fn manifest(given: Option<&Path>) -> Result<Option<FoundManifest>, RunError> {
     Ok(pcli::find_manifest(given, &[Path::new("")])?)
-}
-
-/// Returns the folder in which prun keeps the state of all projects.
-#[must_use]
-pub(crate) fn folder_of_states() -> Option<PathBuf> {
-    pvault::state_folder(&|name| std::env::var_os(name), "prun")
 }
 
 /// Connects to an engine that will get secrets.
@@ -54,38 +51,37 @@ pub(crate) async fn connect() -> Result<Engine, RunError> {
     Ok(Engine::connect(&endpoint).await?)
 }
 
+/// The project that a command line means.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedProject {
+    /// The project's name.
+    pub(crate) name: String,
+    /// The folder of the manifest that names it, unless a flag does.
+    pub(crate) folder: Option<PathBuf>,
+}
+
 /// Finds the project's name in the flags or in the manifest.
 ///
 /// # Errors
 ///
 /// If neither names a project, or the manifest is not valid.
-pub(crate) fn name_of(choice: &Choice) -> Result<String, RunError> {
+pub(crate) fn name_of(choice: &Choice) -> Result<NamedProject, RunError> {
     if let Some(name) = choice.name.as_deref() {
-        return Ok(plan::project(Some(name), None, "")?.0);
+        return Ok(NamedProject { name: plan::project(Some(name), None, "")?.0, folder: None });
     }
     let found = manifest(choice.config.as_deref())?;
     let named = found.as_ref().and_then(|found| found.manifest.name.as_deref());
     let image = found.as_ref().and_then(|found| found.manifest.image.as_deref());
     match (named, image) {
         (None, None) => Err(RunError::NoProject),
-        (named, image) => Ok(plan::project(None, named, image.unwrap_or_default())?.0),
+        (named, image) => {
+            let name = plan::project(None, named, image.unwrap_or_default())?.0;
+            Ok(NamedProject { name, folder: found.map(|found| found.directory().to_owned()) })
+        }
     }
 }
 
-/// Reads the state of a project: its services and the generation that runs.
-///
-/// # Errors
-///
-/// [`RunError::UnknownProject`] if there is none; errors of the state if it cannot be read.
-pub(crate) fn known(name: &str) -> Result<(Ledger, Option<Generation>), RunError> {
-    let state = State::of(folder_of_states(), name)?;
-    match state.ledger()? {
-        Some(ledger) => Ok((ledger, state.generation()?)),
-        None => Err(RunError::UnknownProject { project: name.to_owned() }),
-    }
-}
-
-/// A project that was started once, with its engine.
+/// A project and its engine.
 pub(crate) struct KnownProject {
     /// The project's name.
     pub(crate) name: String,
@@ -96,27 +92,73 @@ pub(crate) struct KnownProject {
 }
 
 impl KnownProject {
-    /// Finds the project's state and connects to its engine.
+    /// Connects to the engine of the project that the command line means.
     ///
     /// # Errors
     ///
     /// If nothing names a project, or no engine answers.
     pub(crate) async fn find(choice: &Choice, edge: &Edge) -> Result<Self, RunError> {
-        let name = name_of(choice)?;
-        let state = State::of(folder_of_states(), &name)?;
+        let named = name_of(choice)?;
         let host = edge.cancellation.unless_cancelled(connect()).await??;
-        Ok(Self { name, host, state })
+        let state = State::of(&host, &named.name, Caller::of_process(named.folder.as_deref()));
+        Ok(Self { name: named.name, host, state })
     }
 
-    /// Reads its services and the generation that runs.
+    /// Reads the state.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::UnknownProject`] if there is none; those of [`State::read`].
+    pub(crate) async fn read(&self) -> Result<Document, RunError> {
+        self.state.read().await?.ok_or_else(|| self.unknown())
+    }
+
+    /// Reads the state for a command that hands out values.
+    ///
+    /// # Errors
+    ///
+    /// As [`KnownProject::read`], and those of [`State::read_own`].
+    pub(crate) async fn read_own(&self) -> Result<Document, RunError> {
+        self.state.read_own().await?.ok_or_else(|| self.unknown())
+    }
+
+    /// Finds what the engine has of the project, without opening its state.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::UnknownProject`] if there is nothing.
+    pub(crate) async fn project(&self) -> Result<Project, RunError> {
+        self.state.project().await?.ok_or_else(|| self.unknown())
+    }
+
+    /// Works under the project's lock, which is given back at the end. A project that is not known gets no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::UnknownProject`]; those of [`State::locked`] and of the work.
+    pub(crate) async fn locked<T>(
+        &self,
+        edge: &Edge,
+        closed: Closed,
+        work: impl AsyncFnOnce(&LockedState<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.project().await?;
+        self.state.locked(edge, closed, work).await
+    }
+
+    /// Reads the services and the generation that runs.
     ///
     /// # Errors
     ///
     /// [`RunError::NotStarted`] if there is neither.
     pub(crate) fn open(&self, locked: &LockedState<'_>) -> Result<(Ledger, Generation), RunError> {
-        match (locked.ledger()?, self.state.generation()?) {
+        match (locked.ledger()?, locked.generation()?) {
             (Some(ledger), Some(generation)) => Ok((ledger, generation)),
             (None, _) | (_, None) => Err(RunError::NotStarted { project: self.name.clone() }),
         }
+    }
+
+    fn unknown(&self) -> RunError {
+        RunError::UnknownProject { project: self.name.clone() }
     }
 }

@@ -1,7 +1,5 @@
 //! One service: started with its credential, and proven by a login.
 
-pub(crate) mod rotation;
-
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerCreateBody, EndpointSettings, HostConfig, ImageInspect, NetworkingConfig};
@@ -236,6 +234,13 @@ pub(crate) async fn wait(
                     });
                 }
             }
+            // Data that others made has other names: it will have them in two minutes, too.
+            Ok(Ok(Login::NotYet)) if service.phase() != Phase::Sealed && lacks_a_name(&answer) => {
+                refusals += 1;
+                if refusals >= REFUSALS {
+                    break;
+                }
+            }
             Ok(Ok(Login::NotYet)) | Err(_) => refusals = 0,
             // A container that the engine is restarting cannot run commands. `look` finds out more.
             Ok(Err(RunError::Engine { .. })) => refusals = 0,
@@ -245,7 +250,17 @@ pub(crate) async fn wait(
     }
     let mut tail = containers::tail(host, &container).await;
     tail.extend(String::from_utf8_lossy(&answer).lines().rev().take(2).map(str::to_owned));
-    Err(RunError::NotReady { service: service.name().to_owned(), seconds: patience.as_secs(), tail })
+    let seconds = began.elapsed().min(patience).as_secs();
+    Err(RunError::NotReady { service: service.name().to_owned(), seconds, tail })
+}
+
+/// Whether PostgreSQL says that a role or a database is not there.
+fn lacks_a_name(answer: &[u8]) -> bool {
+    String::from_utf8_lossy(answer).lines().any(|line| {
+        line.contains("FATAL:")
+            && line.ends_with("does not exist")
+            && (line.contains("role ") || line.contains("database "))
+    })
 }
 
 /// Fails if the container ends again and again: after the second restart since the first look there is no hope.
@@ -266,6 +281,16 @@ async fn look(
         return Err(RunError::ServiceEnded { service: service.name().to_owned(), code, tail });
     }
     Ok(())
+}
+
+/// Whether a service that runs refuses the credential of its record.
+///
+/// # Errors
+///
+/// [`RunError::Engine`].
+pub(crate) async fn refuses(host: &Engine, project: &Project, service: &ServiceRecord) -> Result<bool, RunError> {
+    let container = project.service(service.name());
+    Ok(login(host, &container, service, &mut Vec::new()).await? == Login::Refused)
 }
 
 /// Logs in with the credential. During a rotation either of the two credentials is enough.

@@ -1,231 +1,544 @@
-//! The sealed state of a project: the ledger of its services, and the generation that its instances run with.
+//! The sealed state of a project: the ledger of its services, the generations that its instances run with, and who may open
+//! it.
+//!
+//! The state lies on the engine that it describes ([`place`]), sealed for its operators ([`document`]). Any operator reads it
+//! from any machine; only the holder of the [`lock`] writes it, each version whole and with the next number. What a
+//! [`caller`] remembers ([`known`]) tells whether a state is older than the last one, and whether a manifest may speak for
+//! the project at all. A state of an older prun, which lay in a folder of the user, is taken over ([`earlier`]).
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+pub(crate) mod caller;
+pub(crate) mod document;
+mod earlier;
+pub(crate) mod error;
+mod known;
+mod lock;
+mod place;
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::query_parameters::InspectNetworkOptions;
 use pcredential::Ledger;
-use pvault::{Identity, LockedFile, SealedFile, VaultError};
+use pengine::Engine;
+use pvault::{Recipient, Unopened};
 
-use crate::edge::Edge;
-use crate::error::RunError;
+use crate::edge::{Edge, Failure};
+use crate::engine::containers;
+use crate::error::{RunError, engine, is_missing};
+use crate::names::{self, Project, Role};
+use crate::state::caller::Caller;
+use crate::state::document::Document;
+use crate::state::earlier::Earlier;
+use crate::state::error::StateError;
+use crate::state::lock::Lock;
+use crate::state::place::{Place, Stored};
 use crate::values::generation::Generation;
 
-const LEDGER: &str = "services.age";
-const GENERATION: &str = "generation.age";
-const IDENTITY: &str = "identity.txt";
+/// How long a command waits for the lock, unless `--wait` says otherwise.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long a command waits for the lock.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it waits before it says so.
-const SILENCE: Duration = Duration::from_millis(500);
-/// The pause between two attempts.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// The files of a project's state, and the key that opens them.
-///
-/// Reading creates nothing. The folder and the key are created when something is sealed for the first time.
+/// The state of one project on one engine, as one caller meets it.
 pub(crate) struct State {
-    key: PathBuf,
-    ledger: SealedFile,
-    generation: SealedFile,
+    host: Engine,
+    project: String,
+    caller: Caller,
+    patience: Duration,
+}
+
+/// What happens when the state is sealed for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The command ends.
+    Refuse,
+    /// The command goes on without it.
+    GoOn,
+    /// A new state takes its place.
+    BeginAnew,
 }
 
 impl State {
-    /// Finds the state of a project in the folder of all states (`$XDG_STATE_HOME/prun`).
+    /// Names the state of a project.
+    #[must_use]
+    pub(crate) fn of(host: &Engine, project: &str, caller: Caller) -> Self {
+        Self { host: host.clone(), project: project.to_owned(), caller, patience: PATIENCE }
+    }
+
+    /// Waits this long for the lock.
+    #[must_use]
+    pub(crate) fn with_patience(self, patience: Option<u64>) -> Self {
+        Self { patience: patience.map_or(PATIENCE, Duration::from_secs), ..self }
+    }
+
+    /// Who gives the command.
+    #[must_use]
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { host: &self.host, project: &self.project }
+    }
+
+    /// Finds the project by its marks alone, without opening the state; `None` if the engine has nothing of it.
     ///
     /// # Errors
     ///
-    /// [`RunError::NoStateFolder`] if the environment names no folder; those of [`pvault`] for files of other users.
-    pub(crate) fn of(folder: Option<PathBuf>, project: &str) -> Result<Self, RunError> {
-        let Some(root) = folder else {
-            return Err(RunError::NoStateFolder);
+    /// If the engine does not answer.
+    pub(crate) async fn project(&self) -> Result<Option<Project>, RunError> {
+        let owner = match self.place().owner().await? {
+            Some(owner) => Some(owner),
+            None => self.owner_of_network().await?,
         };
-        let folder = root.join(project);
-        Ok(Self {
-            ledger: SealedFile::open(&folder.join(LEDGER))?,
-            generation: SealedFile::open(&folder.join(GENERATION))?,
-            key: root.join(IDENTITY),
-        })
+        Ok(owner.map(|owner| Project::new(&self.project, &owner)))
     }
 
-    /// Reads the ledger, without a lock.
+    /// Reads the newest version, without the lock. Creates nothing.
     ///
     /// # Errors
     ///
-    /// If it exists and cannot be read.
-    pub(crate) fn ledger(&self) -> Result<Option<Ledger>, RunError> {
-        if !self.ledger.path().exists() && !self.ledger.backup().exists() {
-            return Ok(None);
+    /// [`StateError`] if it is sealed for others, or not what follows from what was seen before.
+    pub(crate) async fn read(&self) -> Result<Option<Document>, RunError> {
+        let stored = self.place().read().await?.unwrap_or_default();
+        self.open(&stored).await
+    }
+
+    /// Reads the newest version as it lies there, sealed; `None` before the first one is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`State::read`], because what cannot be opened is no backup.
+    pub(crate) async fn read_sealed(&self) -> Result<Option<Vec<u8>>, RunError> {
+        let stored = self.place().read().await?.unwrap_or_default();
+        let document = self.open(&stored).await?;
+        Ok(document.filter(|document| document.number > 0).map(|_| stored.sealed))
+    }
+
+    /// Opens a version that was written somewhere else.
+    ///
+    /// # Errors
+    ///
+    /// If it is sealed for others, or damaged.
+    pub(crate) fn open_backup(&self, sealed: &[u8]) -> Result<Document, RunError> {
+        let closed =
+            |recipient| StateError::NotAnOperator { project: self.project.clone(), operators: Vec::new(), recipient };
+        let identity = self.caller.identity()?.ok_or_else(|| closed(None))?;
+        match pvault::open(sealed, &identity) {
+            Ok(opened) => Document::decode(&opened),
+            Err(Unopened::NotForThisIdentity) => Err(closed(Some(identity.recipient().to_string())).into()),
+            Err(Unopened::Damaged | Unopened::Newer) => Err(RunError::DamagedState),
         }
-        let sealed = self.ledger.read(&Identity::load(&self.key)?)?;
-        sealed.map(|sealed| Ledger::open(&sealed)).transpose().map_err(RunError::from)
     }
 
-    /// Reads the generation that instances run with, without a lock.
+    /// Makes the place of a state that comes from another engine, if this engine has nothing of the project.
     ///
     /// # Errors
     ///
-    /// If it exists and cannot be read.
-    pub(crate) fn generation(&self) -> Result<Option<Generation>, RunError> {
-        if !self.generation.path().exists() && !self.generation.backup().exists() {
-            return Ok(None);
+    /// If the engine refuses.
+    pub(crate) async fn make_place_for(&self, document: &Document) -> Result<(), RunError> {
+        if self.project().await?.is_none() {
+            self.place().ensure(&document.owner).await?;
         }
-        let sealed = self.generation.read(&Identity::load(&self.key)?)?;
-        sealed.map(|sealed| Generation::open(&sealed)).transpose()
+        Ok(())
     }
 
-    /// Takes the project's lock, because only one command at a time may change a project. The holder of the lock is
-    /// named during a wait, and the wait can be cancelled.
+    /// Reads the newest version for a command that hands out values.
     ///
     /// # Errors
     ///
-    /// [`pvault::VaultError::Locked`] with the holder's process after ten seconds; [`RunError::Stopped`].
-    pub(crate) async fn lock(&self, edge: &Edge) -> Result<LockedState<'_>, RunError> {
-        let began = Instant::now();
-        let mut announced = false;
-        loop {
-            let (path, holder) = match self.try_lock() {
-                Err(RunError::Vault(VaultError::Locked { path, holder, .. })) => (path, holder),
-                other => return other,
-            };
-            if began.elapsed() >= PATIENCE {
-                return Err(VaultError::Locked { path, holder, seconds: PATIENCE.as_secs() }.into());
+    /// As [`State::read`]; [`StateError::NotAdopted`].
+    pub(crate) async fn read_own(&self) -> Result<Option<Document>, RunError> {
+        let document = self.read().await?;
+        document.as_ref().map_or(Ok(()), |document| self.check_own(document))?;
+        Ok(document)
+    }
+
+    /// Takes the project's lock, because only one command at a time may change a project.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Busy`]; [`StateError::NotAdopted`]; those of [`State::read`]; [`RunError::Stopped`].
+    pub(crate) async fn lock(&self, edge: &Edge, closed: Closed) -> Result<LockedState<'_>, RunError> {
+        let owner = self.make_place().await?;
+        let lock = Lock::take(self.place(), &owner, &self.caller.holder, self.patience, edge).await?;
+        let locked = LockedState {
+            state: self,
+            lock: RefCell::new(Some(lock)),
+            document: RefCell::new(None),
+            owner,
+            stored: Cell::new(0),
+            fresh: Cell::new(false),
+            floor: Cell::new(0),
+        };
+        match locked.fill(closed, edge).await {
+            Ok(()) => Ok(locked),
+            Err(error) => {
+                locked.release().await;
+                Err(error)
             }
-            if !announced && began.elapsed() >= SILENCE {
-                let who = holder.map_or("another prun".to_owned(), |process| format!("prun, process {process},"));
-                edge.stderr.fact("waiting", &format!("{who} is at work on this project"));
-                announced = true;
-            }
-            edge.cancellation.unless_cancelled(tokio::time::sleep(PAUSE)).await?;
         }
     }
 
-    /// Takes the project's lock if it is free.
+    /// Works under the project's lock, which is given back at the end.
     ///
     /// # Errors
     ///
-    /// [`pvault::VaultError::Locked`] with the holder's process.
-    pub(crate) fn try_lock(&self) -> Result<LockedState<'_>, RunError> {
-        let lock = self.ledger.try_lock()?;
-        // A lost key is not replaced while there is a file that only this key opens.
-        let sealed = [&self.ledger, &self.generation].iter().any(|file| file.path().exists() || file.backup().exists());
-        let identity = if sealed { Identity::load(&self.key)? } else { Identity::load_or_create(&self.key)? };
-        Ok(LockedState { identity, lock, state: self })
+    /// Those of [`State::lock`] and of the work.
+    pub(crate) async fn locked<T>(
+        &self,
+        edge: &Edge,
+        closed: Closed,
+        work: impl AsyncFnOnce(&LockedState<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let locked = self.lock(edge, closed).await?;
+        let outcome = async {
+            let done = work(&locked).await?;
+            locked.take_over().await?;
+            Ok(done)
+        };
+        let outcome = outcome.await;
+        if outcome.is_err() {
+            locked.forget_what_binds_nothing().await;
+        }
+        locked.release().await;
+        outcome
+    }
+
+    /// Makes sure that there is a volume for the state, and returns the mark of its owner. A project that is there already
+    /// keeps its mark.
+    async fn make_place(&self) -> Result<String, RunError> {
+        if let Some(owner) = self.place().owner().await? {
+            return Ok(owner);
+        }
+        let owner = match self.read_earlier().await? {
+            Some(document) => document.owner,
+            None => self.owner_of_network().await?.unwrap_or_else(Ledger::fresh_owner),
+        };
+        self.place().ensure(&owner).await
+    }
+
+    async fn owner_of_network(&self) -> Result<Option<String>, RunError> {
+        match self.host.docker().inspect_network(&self.project, None::<InspectNetworkOptions>).await {
+            Ok(network) => {
+                let labels = network.labels.as_ref();
+                let ours = names::label(labels, names::PROJECT) == Some(&self.project);
+                Ok(names::label(labels, names::OWNER).filter(|_| ours).map(str::to_owned))
+            }
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(engine(|| format!("look at network {}", self.project))(error)),
+        }
+    }
+
+    async fn open(&self, stored: &Stored) -> Result<Option<Document>, RunError> {
+        if stored.number == 0 {
+            return self.read_earlier().await;
+        }
+        let document = match self.open_backup(&stored.sealed) {
+            Err(RunError::State(StateError::NotAnOperator { project, recipient, .. })) => {
+                let operators = stored.operators.clone();
+                return Err(StateError::NotAnOperator { project, operators, recipient }.into());
+            }
+            other => other?,
+        };
+        if document.number != stored.number || document.project != self.project {
+            return Err(RunError::DamagedState);
+        }
+        self.caller.memory.check(&document)?;
+        Ok(Some(document))
+    }
+
+    /// Reads the state of an older version as the document that it will be.
+    async fn read_earlier(&self) -> Result<Option<Document>, RunError> {
+        let Some(earlier) = Earlier::find(self.caller.states.as_deref(), &self.project)? else { return Ok(None) };
+        let Some(identity) = self.caller.identity()? else { return Ok(None) };
+        let Some((ledger, generation)) = earlier.read(&self.host, &identity).await? else { return Ok(None) };
+        let mut document = Document::new(&ledger, &self.caller.holder.name, &identity.recipient().to_string());
+        if let Some(generation) = &generation {
+            document.set_generation(generation)?;
+        }
+        Ok(Some(document))
+    }
+
+    /// Whether the caller has said to operate this project from here.
+    fn check_own(&self, document: &Document) -> Result<(), RunError> {
+        if self.caller.operates(&self.project, &document.owner)? {
+            return Ok(());
+        }
+        // A state that is taken over was this user's, in the folder that its last start names.
+        if document.number == 0
+            && let Some(generation) = document.generation()?
+            && self.caller.folder.as_deref().is_none_or(|folder| generation.record.is_of(folder))
+        {
+            return Ok(());
+        }
+        let folder = self.caller.folder.as_ref().map(|folder| folder.display().to_string());
+        let here = folder.unwrap_or_else(|| "this machine by this user".to_owned());
+        Err(StateError::NotAdopted { project: self.project.clone(), here }.into())
     }
 }
 
-/// A project's state under the project's lock.
+/// Lists the projects that have a state on an engine.
+///
+/// # Errors
+///
+/// If the engine does not list its volumes.
+pub(crate) async fn projects(host: &Engine) -> Result<Vec<Project>, RunError> {
+    let volumes = containers::volumes_in_role(host, Role::State).await?;
+    let project = |labels: &HashMap<String, String>| {
+        let label = |name| names::label(Some(labels), name);
+        Some(Project::new(label(names::PROJECT)?, label(names::OWNER)?))
+    };
+    let mut all: Vec<Project> = volumes.iter().filter_map(|(_, labels)| project(labels)).collect();
+    all.sort_by(|one, other| one.name().cmp(other.name()));
+    Ok(all)
+}
+
+/// A project's state under the project's lock. Whoever has it must [`LockedState::release`] it.
 pub(crate) struct LockedState<'a> {
     state: &'a State,
-    identity: Identity,
-    lock: LockedFile<'a>,
+    lock: RefCell<Option<Lock>>,
+    document: RefCell<Option<Document>>,
+    owner: String,
+    /// The number of the newest version on the engine.
+    stored: Cell<u64>,
+    /// Whether there was no state, of whatever age, when the lock was taken.
+    fresh: Cell<bool>,
+    floor: Cell<u64>,
 }
 
 impl LockedState<'_> {
-    /// Reads the ledger.
-    ///
-    /// # Errors
-    ///
-    /// If it exists and cannot be read.
-    pub(crate) fn ledger(&self) -> Result<Option<Ledger>, RunError> {
-        let sealed = self.lock.read(&self.identity)?;
-        sealed.map(|sealed| Ledger::open(&sealed)).transpose().map_err(RunError::from)
-    }
-
-    /// Seals the ledger; it is on the disk when this returns.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`LockedFile::write`].
-    pub(crate) fn seal_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
-        Ok(self.lock.write(&ledger.seal(), &self.identity, &[self.identity.recipient()])?)
-    }
-
-    /// Seals the generation that instances run with from now on.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`LockedFile::write`].
-    pub(crate) fn seal_generation(&self, generation: &Generation) -> Result<(), RunError> {
-        self.state.generation.update(&self.identity, |_| Ok::<_, RunError>(generation.seal()))?;
-        Ok(())
-    }
-
-    /// Removes the state: the services, their credentials, and the values.
-    ///
-    /// # Errors
-    ///
-    /// If a file cannot be removed.
-    pub(crate) fn forget(&self) -> Result<(), RunError> {
-        for file in [&self.state.ledger, &self.state.generation] {
-            // The backup goes first. A missing file with a backup would count as an accident, and not as a fresh start.
-            for path in [file.backup(), file.path()] {
-                remove(path)?;
+    /// Reads the newest version, now that nobody else writes one.
+    async fn fill(&self, closed: Closed, edge: &Edge) -> Result<(), RunError> {
+        let state = self.state;
+        let stored = state.place().read().await?.unwrap_or_default();
+        self.stored.set(stored.number);
+        for leftover in &stored.leftovers {
+            self.with_lock(async |lock| {
+                lock.forget(leftover).await;
+                Ok(())
+            })
+            .await?;
+        }
+        match state.open(&stored).await {
+            Ok(document) => {
+                document.as_ref().map_or(Ok(()), |document| state.check_own(document))?;
+                self.fresh.set(document.is_none());
+                *self.document.borrow_mut() = document;
+                Ok(())
             }
+            Err(RunError::State(
+                StateError::NotAnOperator { .. } | StateError::OtherOrigin { .. } | StateError::Older { .. },
+            )) if closed != Closed::Refuse => {
+                if closed == Closed::BeginAnew {
+                    edge.stderr.warning(
+                        "the state of the project cannot be used; a new one of this user alone takes its place",
+                    );
+                    self.begin_anew().await?;
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Goes on as if nothing had ever been written; what runs keeps running. The first thing that is sealed takes the place
+    /// of the state that was.
+    ///
+    /// # Errors
+    ///
+    /// If the engine does not list what runs.
+    pub(crate) async fn begin_anew(&self) -> Result<(), RunError> {
+        *self.document.borrow_mut() = None;
+        self.floor.set(self.newest_started().await?);
         Ok(())
     }
-}
 
-fn remove(path: &Path) -> Result<(), RunError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(RunError::Vault(pvault::VaultError::Io { doing: "remove", path: path.to_owned(), source: error }))
+    /// Finds the number of the newest generation that left something on the engine.
+    async fn newest_started(&self) -> Result<u64, RunError> {
+        let project = Project::new(&self.state.project, &self.owner);
+        let all = containers::list(&self.state.host, &project).await?;
+        Ok(all.iter().filter_map(names::number).max().unwrap_or(0))
+    }
+
+    /// Returns the mark of everything that belongs to the project.
+    #[must_use]
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Returns a copy of the document; `None` before the first one is written.
+    #[must_use]
+    pub(crate) fn document(&self) -> Option<Document> {
+        self.document.borrow().clone()
+    }
+
+    /// Reads the ledger; `None` before the first one is written.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub(crate) fn ledger(&self) -> Result<Option<Ledger>, RunError> {
+        self.document.borrow().as_ref().map(Document::ledger).transpose()
+    }
+
+    /// Reads the ledger, or makes one for this project.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub(crate) fn ledger_or_new(&self) -> Result<Ledger, RunError> {
+        Ok(self.ledger()?.unwrap_or_else(|| Ledger::owned_by(&self.state.project, &self.owner)))
+    }
+
+    /// Reads the generation that instances run with.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub(crate) fn generation(&self) -> Result<Option<Generation>, RunError> {
+        self.document.borrow().as_ref().map_or(Ok(None), Document::generation)
+    }
+
+    /// Returns the number of the newest generation that was started, as far as the state knows.
+    ///
+    /// # Errors
+    ///
+    /// If the state cannot be read.
+    pub(crate) fn newest_number(&self) -> Result<u64, RunError> {
+        let floor = self.document.borrow().as_ref().map_or(self.floor.get(), |document| document.floor);
+        Ok(self.generation()?.map_or(0, |generation| generation.number).max(floor))
+    }
+
+    /// Seals the ledger; it is on the engine's disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If the lock is lost, or the engine cannot write.
+    pub(crate) async fn seal_ledger(&self, ledger: &Ledger) -> Result<(), RunError> {
+        let next = match self.document() {
+            Some(mut document) => {
+                document.set_ledger(ledger);
+                document
+            }
+            None => {
+                let recipient = self.state.caller.identity_or_new()?.recipient().to_string();
+                let mut document = Document::new(ledger, &self.state.caller.holder.name, &recipient);
+                document.floor = self.floor.get();
+                document
+            }
+        };
+        self.write(next).await
+    }
+
+    /// Seals the generation that instances run with from now on. The ledger was sealed before.
+    ///
+    /// # Errors
+    ///
+    /// As [`LockedState::seal_ledger`].
+    pub(crate) async fn seal_generation(&self, generation: &Generation) -> Result<(), RunError> {
+        let mut next = self.document().ok_or(RunError::DamagedState)?;
+        next.set_generation(generation)?;
+        self.write(next).await
+    }
+
+    /// Writes a document as the next version.
+    ///
+    /// # Errors
+    ///
+    /// As [`LockedState::seal_ledger`].
+    pub(crate) async fn write(&self, mut document: Document) -> Result<(), RunError> {
+        let number = self.stored.get().max(document.number) + 1;
+        document.number = number;
+        let recipients: Vec<Recipient> = document
+            .operators
+            .iter()
+            .map(|operator| operator.recipient.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|_| RunError::DamagedState)?;
+        let names: String = document.operators.iter().map(|operator| format!("{}\n", operator.name)).collect();
+        let project = || StateError::NotWritten { project: document.project.clone() };
+        let sealed = pvault::seal(&document.encode(), &recipients).map_err(|_| project())?;
+        self.with_lock(async |lock| lock.commit(self.state.place(), number, &sealed, &names).await).await?;
+        self.stored.set(number);
+        self.state.caller.memory.remember(&document, self.state.caller.folder.as_deref())?;
+        *self.document.borrow_mut() = Some(document);
+        Ok(())
+    }
+
+    /// Writes the state of an older prun as the first version, if nothing was written yet.
+    async fn take_over(&self) -> Result<(), RunError> {
+        match self.document() {
+            Some(document) if self.stored.get() == 0 && self.lock.borrow().is_some() => self.write(document).await,
+            _ => Ok(()),
         }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use pcredential::{NewService, ServiceKind};
-
-    use super::*;
-
-    fn state(folder: &Path) -> State {
-        State::of(Some(folder.join("prun")), "shop").unwrap()
     }
 
-    #[test]
-    fn looking_creates_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
-        assert!(state.ledger().unwrap().is_none() && state.generation().unwrap().is_none());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    async fn with_lock<T>(&self, work: impl AsyncFnOnce(&Lock) -> Result<T, RunError>) -> Result<T, RunError> {
+        let lock = self.lock.borrow_mut().take();
+        let Some(lock) = lock else {
+            return Err(StateError::LockLost { project: self.state.project.clone() }.into());
+        };
+        let outcome = work(&lock).await;
+        *self.lock.borrow_mut() = Some(lock);
+        outcome
     }
 
-    #[test]
-    fn what_was_sealed_is_read_again_and_shows_no_value_on_the_disk() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
-        let mut ledger = Ledger::new("shop");
-        let (name, kind) = ("db", ServiceKind::Postgres);
-        ledger.add(NewService { name, kind, image: "i", volume: "shop-db", database: None, created: 0 });
-        state.try_lock().unwrap().seal_ledger(&ledger).unwrap();
-        assert_eq!(*state.ledger().unwrap().unwrap().seal(), *ledger.seal());
-        let sealed = std::fs::read(state.ledger.path()).unwrap();
-        assert!(!sealed.windows(7).any(|window| window == b"shop-db"));
+    /// Removes the state, after everything that it describes; the lock goes with it.
+    ///
+    /// # Errors
+    ///
+    /// If the engine refuses.
+    pub(crate) async fn forget(&self) -> Result<(), RunError> {
+        self.unlock().await;
+        self.state.place().remove().await?;
+        self.state.caller.memory.forget(&self.owner)
     }
 
-    #[test]
-    fn a_state_without_its_key_is_an_error_and_not_a_fresh_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
-        state.try_lock().unwrap().seal_ledger(&Ledger::new("shop")).unwrap();
-        std::fs::remove_file(folder.path().join("prun").join(IDENTITY)).unwrap();
-        assert!(matches!(state.ledger(), Err(RunError::Vault(_))));
-        assert!(matches!(state.try_lock(), Err(RunError::Vault(_))));
-        assert!(!state.key.exists());
+    /// Takes back the state of a first command that failed and left nothing that the state is needed for: a project that was
+    /// never started must not keep its name from others.
+    async fn forget_what_binds_nothing(&self) {
+        if !self.fresh.get() || self.stored.get() == 0 {
+            return;
+        }
+        let (host, project) = (&self.state.host, Project::new(&self.state.project, &self.owner));
+        let work = async {
+            let is_left =
+                |label: Option<&str>| label != Some(Role::State.as_str()) && label != Some(Role::Home.as_str());
+            let all = containers::list(host, &project).await?;
+            let volumes = containers::volumes(host, &project).await?;
+            let left = all.iter().any(|container| is_left(names::role(container)))
+                || volumes.iter().any(|(_, labels)| is_left(names::label(Some(labels), names::ROLE)));
+            if !left {
+                containers::remove_network(host, &project).await?;
+                containers::remove_volume(host, &project.home()).await?;
+                self.forget().await?;
+            }
+            Ok::<_, RunError>(())
+        };
+        // The command's own error is the one to tell; what stays is the caller's own project, as after a kill.
+        let _ = work.await;
     }
 
-    #[test]
-    fn forgetting_leaves_no_state() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = state(folder.path());
-        let locked = state.try_lock().unwrap();
-        locked.seal_ledger(&Ledger::new("shop")).unwrap();
-        locked.seal_ledger(&Ledger::new("shop")).unwrap();
-        locked.forget().unwrap();
-        assert!(state.ledger().unwrap().is_none());
+    /// Gives the lock back. A project of which nothing was written leaves nothing behind.
+    pub(crate) async fn release(&self) {
+        let held = self.lock.borrow().is_some();
+        self.unlock().await;
+        if held && self.stored.get() == 0 {
+            // Somebody who waits for the lock makes it again; what cannot be removed is an empty volume.
+            let name = self.state.place().name();
+            let _ = self
+                .state
+                .host
+                .docker()
+                .remove_volume(&name, None::<bollard::query_parameters::RemoveVolumeOptions>)
+                .await;
+        }
+    }
+
+    async fn unlock(&self) {
+        let lock = self.lock.borrow_mut().take();
+        if let Some(lock) = lock {
+            lock.release(self.state.place()).await;
+        }
     }
 }

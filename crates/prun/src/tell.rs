@@ -10,6 +10,7 @@ use crate::edge::{Codes, Failure};
 use crate::error::command::CommandError;
 use crate::error::{RunError, message};
 use crate::plan::error::PlanError;
+use crate::state::error::StateError;
 use crate::values::error::ValuesError;
 
 /// The code of an init command that its `timeout` ended.
@@ -86,7 +87,7 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
             .note(
                 "it was brought back from a backup; credentials that were rotated since are refused by their services",
             )
-            .help(format!("bring back the newer state: services.age and generation.age of {project}, or their .bak"))
+            .help("bring back the newer state: prun state restore FILE, with a newer backup")
             .help(format!(
                 "or go on with the older one: prun stop --project {project}, then start; use prun services reset for \
                  services that refuse its credentials"
@@ -97,7 +98,7 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
             .help("prun start continues the rotation"),
         RunError::NotReady { service, tail, .. } => plain(Exit::Failed)
             .tail(format!("the end of the log of `{service}`"), tail.clone())
-            .help("--wait SECONDS gives it more time"),
+            .help(not_ready(service, tail)),
         RunError::ServiceEnded { service, tail, .. } => {
             plain(Exit::Failed).tail(format!("the end of the log of `{service}`"), tail.clone())
         }
@@ -134,12 +135,14 @@ pub(crate) fn diagnostic(error: &RunError) -> Diagnostic {
             source.help().into_iter().fold(diagnostic, Diagnostic::help)
         }
         RunError::Ledger(_) | RunError::DamagedState => {
-            plain(Exit::Store).help("the state's backup lies beside it, in files that end in .bak")
+            plain(Exit::Store).help("prun state restore FILE brings a backup back")
         }
+        RunError::State(source) => state(source),
         RunError::NewerState { .. } => plain(Exit::Store).help("use that prun, or a newer one"),
-        RunError::UnknownProject { .. } | RunError::NotStarted { .. } | RunError::ContainerRemoved { .. } => {
-            plain(Exit::Failed).help("prun start")
+        RunError::UnknownProject { .. } => {
+            plain(Exit::Failed).help("prun start starts it; prun ps --all lists the projects of this engine")
         }
+        RunError::NotStarted { .. } | RunError::ContainerRemoved { .. } => plain(Exit::Failed).help("prun start"),
         RunError::Stopped(ending) => plain(Exit::Ended(*ending)),
     }
 }
@@ -187,6 +190,20 @@ fn plan(error: &PlanError) -> Diagnostic {
     }
 }
 
+/// Advises on a service that takes no login, by what it says.
+fn not_ready(service: &str, tail: &[String]) -> String {
+    let lacks = |what: &str| tail.iter().any(|line| line.contains(what) && line.ends_with("does not exist"));
+    if lacks("database ") {
+        format!("prun services import {service} --database NAME corrects the name of the database")
+    } else if lacks("role ") {
+        format!(
+            "the data has another administrator: prun services import {service} --user NAME, or reset with --user NAME"
+        )
+    } else {
+        "--wait SECONDS gives it more time".to_owned()
+    }
+}
+
 /// Explains values that cannot be put together.
 fn values(error: &ValuesError) -> Diagnostic {
     let plain = Diagnostic::error(error.to_string(), Exit::Usage);
@@ -202,7 +219,63 @@ fn values(error: &ValuesError) -> Diagnostic {
         ValuesError::Needs { line, .. } => {
             plain.help(format!("a secret, [env] or a service must set it; it is named in app.toml:{line}"))
         }
+        ValuesError::TooLarge { longest, .. } => plain.help(format!(
+            "deliver long values as files: {longest} = {{ as = \"file\" }} in app.toml, or deliver = \"files\" below [run] for all"
+        )),
         ValuesError::Nul { line, .. } => plain.help(format!("deliver it as = \"file\" in app.toml:{line}")),
+    }
+}
+
+/// Explains a state that cannot be opened or changed.
+fn state(error: &StateError) -> Diagnostic {
+    let store = Diagnostic::error(error.to_string(), Exit::Store);
+    let usage = Diagnostic::error(error.to_string(), Exit::Usage);
+    match error {
+        StateError::NotAnOperator { operators, recipient, .. } => {
+            let diagnostic =
+                if operators.is_empty() { store } else { store.note(format!("operators: {}", operators.join(", "))) };
+            let key = recipient.as_deref().unwrap_or("KEY");
+            let diagnostic = match recipient {
+                Some(_) => diagnostic,
+                None => diagnostic.help("prun operators key makes a key for this user, and prints its public half"),
+            };
+            diagnostic
+                .help(format!("ask an operator to run: prun operators add NAME {key}"))
+                .help("if no operator is left: prun state new, then prun services reset NAME for each service")
+        }
+        StateError::NotAdopted { project, .. } => usage
+            .note("a name in a manifest proves nothing, so it gets no value and changes nothing that runs")
+            .help(format!("if it is yours: prun adopt {project}; in CI set PRUN_PROJECT_ID"))
+            .help("else choose another name: --project, or `name` in app.toml"),
+        StateError::OtherProject { .. } => usage.help("prun operators list prints the id of a project"),
+        StateError::Older { .. } => store
+            .note("somebody brought it back from a backup, or put it there")
+            .help("prun state restore FILE, with the newest backup")
+            .help("or go on with it: prun state new"),
+        StateError::OtherOrigin { .. } => store
+            .note("somebody began it anew, or wrote it who could not read the one before")
+            .help("ask the other operators; if they know of it: prun adopt --again"),
+        StateError::Busy { seconds, .. } => store
+            .note(format!("it was waited for {seconds} s"))
+            .help("try again when it is done; prun start --wait SECONDS waits longer"),
+        StateError::LockLost { .. } => store.help("prun start goes on from what was written"),
+        StateError::Changed { .. } => store.help("run the command again"),
+        StateError::NotWritten { .. } => {
+            store.help("is the disk of the engine full? docker system df shows what is on it")
+        }
+        StateError::Identity => usage.help("prun operators key prints the public half of a key; age-keygen makes one"),
+        StateError::OtherBackup { .. } => usage.help("prun state backup FILE writes one of this project"),
+        StateError::NotAKey { .. } => usage.help("prun operators key prints it, on the other machine"),
+        StateError::OperatorName => usage.help("for example alice@laptop, or ci"),
+        StateError::OperatorExists { .. } => usage.help("prun operators list shows them"),
+        StateError::NoOperator { known, .. } => usage.help(format!("there are {}", known.join(", "))),
+        StateError::LastOperator { .. } => {
+            usage.help("add another one first, or remove the project: prun stop --purge")
+        }
+        StateError::EarlierOfAnotherEngine { .. } => Diagnostic::error(error.to_string(), Exit::Failed)
+            .note("the same project was started on two engines by an older prun, which kept one state for both")
+            .help("prun services reset NAME gives the services here new passwords")
+            .help("on the other engine nothing needs to be done"),
     }
 }
 
@@ -213,6 +286,15 @@ fn command(error: &CommandError) -> Diagnostic {
     match error {
         CommandError::NothingRuns { .. } => failed.help("prun ps shows what runs, prun start starts it"),
         CommandError::InstanceStopped { .. } => failed.help("prun ps shows the instances that run"),
+        CommandError::ValuesGone { .. } => failed
+            .help("prun resume brings them back")
+            .help("prun resume --install does so after every start of the engine"),
+        CommandError::NoGeneration { kept, .. } => {
+            let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
+            usage.help(format!("prun generations lists them; kept are {}", kept.join(", ")))
+        }
+        CommandError::FirstGeneration { .. } => usage.help("prun generations lists what is kept"),
+        CommandError::ImageGone { .. } => failed.help("build or pull it again, then prun start"),
         CommandError::NoVariable { .. } => failed.help("prun injected lists the variables"),
         CommandError::NoService { .. } => failed.help("prun services list shows the services"),
         CommandError::UnusedService { used, .. } if used.is_empty() => usage.help("it uses none at all"),
@@ -225,6 +307,7 @@ fn command(error: &CommandError) -> Diagnostic {
         CommandError::AdoptedVolume { volume } => {
             usage.help(format!("leave --purge out, then run docker volume rm {volume}"))
         }
+        CommandError::NotRemoved { .. } => failed.help("see what still uses it: docker ps --all --filter volume=NAME"),
         CommandError::NoVolumeToImport { .. } => usage.help("--volume NAME says which one has the data"),
         CommandError::NoVolumeToReset { .. } => usage.help("prun start makes it"),
         CommandError::AdministratorPassword { .. } => usage.help(

@@ -201,7 +201,15 @@ fn audit_any(
         forms: needles.forms(),
         milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     };
+    let config = |image: &pimage::Image| {
+        let blob = contents.blob(image.config()?);
+        vouched.get(blob.name()).or(blob.digest()).map(ToString::to_string)
+    };
+    let mut image_ids: Vec<String> = images.clone().filter_map(config).collect();
+    image_ids.dedup();
     Ok(Report {
+        image_ids,
+        date: None,
         subject: options.subject.as_deref().map(|subject| show::text(needles.redactor(), subject)),
         platforms: images
             .filter_map(|image| image.platform())

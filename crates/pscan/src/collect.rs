@@ -216,8 +216,8 @@ impl Track<'_> {
         }
     }
 
-    /// Keeps a final spot until its member is named: that may be a member of an archive that begins within the current
-    /// entry.
+    /// Holds a spot that no later hit can reach, until the entry it lies in is named. An archive that begins inside
+    /// the current entry may name it. If too many spots wait, the oldest is counted at once.
     fn close(&mut self, spot: Spot, found: &mut Found) {
         if self.waiting.len() == MOST_WAITING
             && let Some((_, oldest)) = self.waiting.pop_first()

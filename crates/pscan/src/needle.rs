@@ -30,20 +30,22 @@ pub struct NeedleSetBuilder {
 #[derive(Default)]
 struct Subjects {
     names: Vec<SecretName>,
+    owners: HashMap<SecretName, usize>,
     /// Indexes into `names`, with the part's name. Of one secret, the whole stands before its parts, and a part before
     /// those inside of it.
     all: Vec<(usize, Option<String>)>,
+    places: HashMap<(usize, Option<String>), usize>,
 }
 
 impl Subjects {
     fn add(&mut self, name: &SecretName, part: Option<&str>) -> usize {
-        let owner = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
+        let owner = *self.owners.entry(name.clone()).or_insert_with(|| {
             self.names.push(name.clone());
             self.names.len() - 1
         });
-        let is = |(known, known_part): &(usize, Option<String>)| *known == owner && known_part.as_deref() == part;
-        self.all.iter().position(is).unwrap_or_else(|| {
-            self.all.push((owner, part.map(str::to_owned)));
+        let subject = (owner, part.map(str::to_owned));
+        *self.places.entry(subject.clone()).or_insert_with(|| {
+            self.all.push(subject);
             self.all.len() - 1
         })
     }
@@ -272,7 +274,8 @@ fn merged(shapes: &[(usize, bool, Vec<Shape>)]) -> Vec<Wanted> {
 /// Every form of every secret, compiled; immutable, shared by all searches.
 pub struct NeedleSet {
     subjects: Subjects,
-    /// Groups of indexes of subjects: those who share a needle, whole secrets first.
+    /// Each group lists the subjects that share a needle, whole secrets before parts. A subject is a secret or a
+    /// part, as an index into `Subjects::all`. `Needle::owner` is the index of a group.
     owners: Vec<Vec<usize>>,
     longest: Vec<u64>,
     needles: Vec<Needle>,
@@ -357,7 +360,8 @@ impl NeedleSet {
         self.owners[owner].first().and_then(|subject| self.subjects.all[*subject].1.as_deref())
     }
 
-    /// Returns the secret under which a hit is reported. Overlapping hits of one secret are one sighting.
+    /// Returns the index of the secret that an owner's hits are reported under. The collector merges overlapping hits
+    /// that have one index.
     pub(crate) fn family(&self, owner: usize) -> usize {
         self.owners[owner].first().map_or(0, |subject| self.subjects.all[*subject].0)
     }

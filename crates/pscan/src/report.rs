@@ -25,6 +25,8 @@ pub struct Report {
     pub(crate) layers: Vec<LayerSummary>,
     pub(crate) searched: Vec<String>,
     pub(crate) platforms: Vec<String>,
+    pub(crate) image_ids: Vec<String>,
+    pub(crate) date: Option<String>,
     pub(crate) absent: Vec<String>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) accepted: Vec<Finding>,
@@ -198,6 +200,31 @@ impl Report {
     #[must_use]
     pub fn platforms(&self) -> &[String] {
         &self.platforms
+    }
+
+    /// The digests of the images' configurations, `sha256:…`, each once: what engines call the ID of an image. An image whose
+    /// configuration could not be read has none.
+    #[must_use]
+    pub fn image_ids(&self) -> &[String] {
+        &self.image_ids
+    }
+
+    /// Says which image it was, where the bytes of its configuration were not at hand as they are stored: the caller knows its ID.
+    pub fn set_image_id(&mut self, id: String) {
+        if self.image_ids.is_empty() {
+            self.image_ids.push(id);
+        }
+    }
+
+    /// When the search was made, as the caller says it: `2026-11-30T19:05:17Z`.
+    #[must_use]
+    pub fn date(&self) -> Option<&str> {
+        self.date.as_deref()
+    }
+
+    /// Says when the search was made.
+    pub fn set_date(&mut self, date: String) {
+        self.date = Some(date);
     }
 
     /// The platforms that an index lists, and of which the archive holds nothing.

@@ -322,7 +322,7 @@ fn the_whole_is_one_finding_and_not_one_for_each_part() {
 fn reports_name_the_part_and_never_its_value() {
     let value = format!("[default]\naws_secret_access_key = {TOKEN}\nsession_token = q7xz1k9\n");
     let report = search(value.as_bytes(), format!("key={TOKEN}\n").as_bytes());
-    let text = preport::text(&report);
+    let text = preport::text(&report, preport::Paper::PLAIN);
     assert!(text.contains("TOKEN, part aws_secret_access_key"), "{text}");
     assert!(text.contains("TOKEN, part session_token is not searched for: shorter than 8 bytes"), "{text}");
     let json = report.to_json();
@@ -357,5 +357,8 @@ fn more_parts_than_are_searched_for_is_not_clean() {
     let value: String = (0..100).map(|n| format!("TOKEN_{n}=9fKq2LmZr8Kc1Vb4{n}\n")).collect();
     let report = search(value.as_bytes(), b"nothing");
     assert_eq!(report.verdict(), Verdict::Incomplete, "{report:?}");
-    assert!(preport::text(&report).contains("TOKEN has 36 more parts than are searched for"), "{report:?}");
+    assert!(
+        preport::text(&report, preport::Paper::PLAIN).contains("TOKEN has 36 more parts than are searched for"),
+        "{report:?}"
+    );
 }

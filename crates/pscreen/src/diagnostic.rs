@@ -137,16 +137,35 @@ impl Diagnostic {
         (&self.title, help.collect())
     }
 
+    /// The title, with the first remark about it and the line of a file that it is about.
+    pub(crate) fn in_one_line(&self) -> String {
+        let title = self.title.lines().next().unwrap_or_default();
+        let note = self.parts.iter().find_map(|part| match part {
+            Part::Note(text) => Some(format!(": {}", text.lines().next().unwrap_or_default().trim())),
+            Part::Excerpt(_) | Part::Help(_) | Part::Tail { .. } => None,
+        });
+        let place = self.parts.iter().find_map(|part| match part {
+            Part::Excerpt(excerpt) => Some(format!(" ({}:{})", excerpt.file, excerpt.first)),
+            Part::Note(_) | Part::Help(_) | Part::Tail { .. } => None,
+        });
+        format!("{title}{}{}", note.unwrap_or_default(), place.unwrap_or_default())
+    }
+
     /// Renders the text with ANSI styles. Every part passes the redactor before it is styled.
     #[must_use]
     pub fn render(&self, redactor: &Redactor) -> String {
+        self.render_about("", redactor)
+    }
+
+    /// Renders it with the name of its subject in front of the title.
+    pub(crate) fn render_about(&self, subject: &str, redactor: &Redactor) -> String {
         let clean = |text: &str| visible(&redactor.redact(text));
         let (word, style) = match self.severity {
             Severity::Error => (self.label(), ERROR),
             Severity::Warning => (self.label(), WARNING),
         };
         let mut out = String::new();
-        let title = clean(&self.title);
+        let title = clean(&format!("{subject}{}", self.title));
         let (first, more) = title.split_once('\n').unwrap_or((&title, ""));
         push_labelled(&mut out, "", word, style, first);
         indented(&mut out, "  ", more);
@@ -176,7 +195,8 @@ fn push_labelled(out: &mut String, indent: &str, label: &str, style: Style, text
     lines.for_each(|line| out.push_str(&format!("{indent}  {line}\n")));
 }
 
-/// Plain text without a redactor, for tests and for errors before there is any secret.
+/// Renders the diagnostic as plain text and redacts nothing. Use it only in tests and before any secret has been
+/// read.
 impl std::fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", anstream::adapter::strip_str(&self.render(&Redactor::none())))
@@ -220,6 +240,7 @@ mod tests {
                 first: 3,
                 lines: vec!["RUN make".into()],
                 mark: Mark::default(),
+                column: None,
                 label: "this step failed".into(),
             })
             .tail("the last lines of its log", vec!["make: *** No targets.  Stop.".into()]);
@@ -249,8 +270,14 @@ mod tests {
     #[test]
     fn no_part_shows_a_value_l8() {
         let lines = vec![format!("RUN curl -u {VALUE}")];
-        let excerpt =
-            Excerpt { file: VALUE.into(), first: 1, lines: lines.clone(), mark: Mark::default(), label: VALUE.into() };
+        let excerpt = Excerpt {
+            file: VALUE.into(),
+            first: 1,
+            lines: lines.clone(),
+            mark: Mark::default(),
+            column: None,
+            label: VALUE.into(),
+        };
         let diagnostic = Diagnostic::error(format!("a {VALUE}"), Ending::Interrupt.into())
             .note(VALUE)
             .excerpt(excerpt)

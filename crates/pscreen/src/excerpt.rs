@@ -14,6 +14,8 @@ pub struct Excerpt {
     pub lines: Vec<String>,
     /// The marked characters: in the line of this index, from this character, this many characters.
     pub mark: Mark,
+    /// The column to name, from 1, where the line that is shown is not the file's own; else the mark says it.
+    pub column: Option<usize>,
     /// The text at the mark.
     pub label: String,
 }
@@ -62,7 +64,12 @@ impl Excerpt {
             .fold(self.lines.len() > MOST_LINES)
             .annotation(AnnotationKind::Primary.span(span).label(label));
         let report = [Group::with_level(Level::ERROR).element(snippet)];
-        Renderer::styled().decor_style(DecorStyle::Ascii).render(&report)
+        let drawn = Renderer::styled().decor_style(DecorStyle::Ascii).render(&report);
+        let (first, mark) = (self.first.max(1), self.mark.start.saturating_add(1));
+        match self.column {
+            Some(column) => drawn.replacen(&format!(":{first}:{mark}"), &format!(":{first}:{column}"), 1),
+            None => drawn,
+        }
     }
 }
 
@@ -96,6 +103,7 @@ mod tests {
             first: 7,
             lines: vec!["RUN pip config set \\".into(), "      global.index-url http://$INDEX_TOKEN@index".into()],
             mark: Mark::default(),
+            column: None,
             label: "this step wrote it".into(),
         };
         insta::assert_snapshot!(drawn(&excerpt), @r#"
@@ -115,6 +123,7 @@ mod tests {
             first: 2,
             lines: vec!["KEY = …".into()],
             mark: Mark { line: 0, start: 6, length: 5 },
+            column: None,
             label: "did you mean `scope`?".into(),
         };
         insta::assert_snapshot!(drawn(&excerpt), @"
@@ -131,7 +140,8 @@ mod tests {
             for mark in
                 [Mark { line: 9, start: 9, length: 9 }, Mark { line: 0, start: usize::MAX, length: 1 }, Mark::default()]
             {
-                let excerpt = Excerpt { file: "f".into(), first: 0, lines: lines.clone(), mark, label: "l".into() };
+                let excerpt =
+                    Excerpt { file: "f".into(), first: 0, lines: lines.clone(), mark, column: None, label: "l".into() };
                 assert!(drawn(&excerpt).contains("--> f"), "{excerpt:?}");
             }
         }

@@ -14,6 +14,7 @@
 //! ```
 
 mod diagnostic;
+mod docker;
 mod excerpt;
 mod exit;
 mod printer;
@@ -29,7 +30,7 @@ pub mod words;
 pub use diagnostic::Diagnostic;
 pub use excerpt::{Excerpt, Mark};
 pub use exit::{Ending, Exit};
-pub use printer::{Colour, Printer, Terminal};
+pub use printer::{Colour, Printer, Terminal, Tone};
 pub use prompt::ask;
 pub use signal::{Cancellation, listen};
 pub use size::size;

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use psecret::Redactor;
 
 use crate::visible::{one_line, visible};
-use crate::{Cancellation, Diagnostic, Ending};
+use crate::{Cancellation, Diagnostic, Ending, Exit};
 
 /// How wide the first column of facts is, so that they line up.
 const LABEL_WIDTH: usize = 10;
@@ -17,6 +17,7 @@ pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const DIMMED: Style = Style::new().dimmed();
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const HELP: Style = AnsiColor::Cyan.on_default();
 
 /// Whether colours are used. They never carry meaning alone.
@@ -28,6 +29,30 @@ pub enum Colour {
     Never,
 }
 
+/// What a word in front of a line means; the word says it, too, so that no colour carries a meaning alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Doubtful,
+    /// Wrong.
+    Bad,
+    /// What to do about it.
+    Advice,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        match self {
+            Self::Good => GOOD,
+            Self::Doubtful => WARNING,
+            Self::Bad => ERROR,
+            Self::Advice => HELP,
+        }
+    }
+}
+
 /// Where people read: standard error for what happens, standard output for results.
 ///
 /// Cheap to clone; clones share the writer and write whole lines. A printer knows whether anybody still reads.
@@ -37,6 +62,10 @@ pub struct Printer {
     colour: Colour,
     redactor: Redactor,
     form: Form,
+    /// The beginning of every message: the name of the one of several subjects that it is about.
+    subject: Arc<str>,
+    /// Whether each error ends in a line for programs that read the last one.
+    last_word: bool,
 }
 
 /// The form of what is printed.
@@ -51,6 +80,8 @@ enum Form {
 struct Sink {
     writer: Box<dyn Write + Send>,
     closed: bool,
+    /// The reason for which it takes no more bytes, where the reader did not just go away.
+    fault: Option<io::Error>,
     cancellation: Option<Cancellation>,
 }
 
@@ -70,8 +101,8 @@ impl Printer {
     /// Writes to anything.
     #[must_use]
     pub fn new(writer: Box<dyn Write + Send>, colour: Colour) -> Self {
-        let sink = Arc::new(Mutex::new(Sink { writer, closed: false, cancellation: None }));
-        Self { sink, colour, redactor: Redactor::none(), form: Form::Lines }
+        let sink = Arc::new(Mutex::new(Sink { writer, closed: false, fault: None, cancellation: None }));
+        Self { sink, colour, redactor: Redactor::none(), form: Form::Lines, subject: Arc::default(), last_word: false }
     }
 
     /// Puts this redactor before the writer, from the moment the secrets are known.
@@ -95,6 +126,20 @@ impl Printer {
         Self { form: Form::Events, ..self.clone() }
     }
 
+    /// The same writer for what is said of one of several subjects: its facts, warnings and errors begin with its name
+    /// in brackets, `audit     [web] 6 steps`.
+    #[must_use]
+    pub fn about(&self, subject: &str) -> Self {
+        Self { subject: format!("[{subject}] ").into(), ..self.clone() }
+    }
+
+    /// The same writer for readers that expect the errors of buildx: among events an error stands as text, too, and among
+    /// lines it ends in one more, `ERROR: ` and what went wrong.
+    #[must_use]
+    pub fn with_last_word(&self) -> Self {
+        Self { last_word: true, ..self.clone() }
+    }
+
     /// The redactor that everything passes.
     #[must_use]
     pub fn redactor(&self) -> &Redactor {
@@ -106,12 +151,24 @@ impl Printer {
         self.print(&format!("{}\n", self.clean(text)));
     }
 
+    /// Prints a line that begins with a word in the colour of its meaning: blanks before the word, the word itself, and the rest.
+    pub fn toned(&self, before: &str, tone: Tone, word: &str, rest: &str) {
+        let style = tone.style();
+        let rest = one_line(&self.redactor.redact(rest));
+        self.print(&format!("{before}{style}{word}{style:#}{rest}\n"));
+    }
+
     /// Prints a fact under its label, on one line: `engine    28.5.2 at unix:///var/run/docker.sock`.
     pub fn fact(&self, label: &str, text: &str) {
         match self.form {
             Form::Lines => self.print(&self.fact_line(label, text)),
-            Form::Events => self.event(label, &one_line(&self.redactor.redact(text))),
+            Form::Events => self.event(label, &self.about_subject(text)),
         }
+    }
+
+    /// The text of a fact, with the subject in front, redacted and on one line.
+    fn about_subject(&self, text: &str) -> String {
+        one_line(&self.redactor.redact(&format!("{}{text}", self.subject)))
     }
 
     /// Prints a message as an event; its text was redacted and cleaned.
@@ -123,7 +180,7 @@ impl Printer {
     }
 
     pub(crate) fn fact_line(&self, label: &str, text: &str) -> String {
-        format!("{BOLD}{label:<LABEL_WIDTH$}{BOLD:#}{}\n", one_line(&self.redactor.redact(text)))
+        format!("{BOLD}{label:<LABEL_WIDTH$}{BOLD:#}{}\n", self.about_subject(text))
     }
 
     /// Prints `warning: …`.
@@ -133,10 +190,18 @@ impl Printer {
 
     /// Prints an error or a warning with all it says.
     pub fn diagnostic(&self, diagnostic: &Diagnostic) {
-        let rendered = diagnostic.render(&self.redactor);
+        let rendered = diagnostic.render_about(&self.subject, &self.redactor);
         match self.form {
             Form::Lines => self.print(&rendered),
             Form::Events => self.event(diagnostic.label(), &rendered),
+        }
+        if self.last_word && diagnostic.exit().is_some() {
+            let plain = Self { form: Form::Lines, ..self.clone() };
+            let summary = one_line(&self.redactor.redact(&diagnostic.in_one_line()));
+            match self.form {
+                Form::Events => plain.print(&rendered),
+                Form::Lines => plain.print(&format!("ERROR: {}{summary}\n", self.subject)),
+            }
         }
     }
 
@@ -152,12 +217,29 @@ impl Printer {
         self.lock().closed
     }
 
+    /// Describes why the output takes no more bytes, as an error for another printer; `None` while it does, and where its
+    /// reader went away. A result that is not there whole must not pass for one.
+    #[must_use]
+    pub fn fault(&self, name: &str) -> Option<Diagnostic> {
+        let sink = self.lock();
+        let fault = sink.fault.as_ref()?;
+        let error = Diagnostic::error(format!("failed to write {name}: {fault}"), Exit::Failed);
+        Some(match fault.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                error.help("make room where it is written to, and run the command again")
+            }
+            _ => error,
+        })
+    }
+
     /// Cleans text from elsewhere of secrets and of control over the terminal.
     pub(crate) fn clean(&self, text: &str) -> String {
         visible(&self.redactor.redact(text))
     }
 
-    pub(crate) fn colour(&self) -> Colour {
+    /// Whether colours are used.
+    #[must_use]
+    pub fn colour(&self) -> Colour {
         self.colour
     }
 
@@ -194,8 +276,9 @@ impl Printer {
             return;
         }
         // Nothing better can be done about a terminal that takes no bytes than to stop sending them.
-        if sink.writer.write_all(bytes).and_then(|()| sink.writer.flush()).is_err() {
+        if let Err(error) = sink.writer.write_all(bytes).and_then(|()| sink.writer.flush()) {
             sink.closed = true;
+            sink.fault = Some(error).filter(|error| error.kind() != io::ErrorKind::BrokenPipe);
             if let Some(cancellation) = &sink.cancellation {
                 cancellation.cancel(Ending::ReaderGone);
             }
@@ -242,9 +325,19 @@ impl Terminal {
     /// Asks for the terminal's size at this moment; people resize their windows.
     #[must_use]
     pub fn size_of_stderr() -> Option<(usize, usize)> {
-        let (width, height) = terminal_size::terminal_size_of(io::stderr())?;
-        Some((usize::from(width.0), usize::from(height.0)))
+        size_of(io::stderr())
     }
+
+    /// Asks for the size of the terminal that standard output is; `None` where it is a pipe or a file.
+    #[must_use]
+    pub fn size_of_stdout() -> Option<(usize, usize)> {
+        size_of(io::stdout())
+    }
+}
+
+fn size_of(stream: impl std::os::fd::AsFd) -> Option<(usize, usize)> {
+    let (width, height) = terminal_size::terminal_size_of(stream)?;
+    Some((usize::from(width.0), usize::from(height.0)))
 }
 
 /// Styled lines to be drawn after a movement of the cursor.
@@ -331,22 +424,66 @@ pub(crate) mod tests {
 
     #[test]
     fn a_reader_that_went_away_is_noticed_and_not_complained_about_c14() {
-        struct Gone;
-        impl Write for Gone {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
         let cancellation = Cancellation::new();
-        let printer = Printer::new(Box::new(Gone), Colour::Never).cancelling(&cancellation);
+        let gone = Refusing(io::ErrorKind::BrokenPipe);
+        let printer = Printer::new(Box::new(gone), Colour::Never).cancelling(&cancellation);
         assert!(!printer.is_closed() && cancellation.ending().is_none());
         printer.line("one");
         printer.line("two");
         assert_eq!(cancellation.ending(), Some(Ending::ReaderGone));
         assert!(printer.is_closed() && printer.redacting(redactor()).is_closed());
+        assert!(printer.fault("standard output").is_none());
+    }
+
+    /// A writer that takes nothing.
+    struct Refusing(io::ErrorKind);
+
+    impl Write for Refusing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_has_words() {
+        let cancellation = Cancellation::new();
+        let full = Refusing(io::ErrorKind::StorageFull);
+        let printer = Printer::new(Box::new(full), Colour::Never).cancelling(&cancellation);
+        assert!(printer.fault("standard output").is_none());
+        printer.line("one");
+        assert!(printer.is_closed() && cancellation.ending().is_some(), "the work stops");
+        let shown = printer.fault("standard output").expect("an error").to_string();
+        assert!(shown.contains("failed to write standard output: ") && shown.contains("make room"), "{shown}");
+    }
+
+    #[test]
+    fn a_subject_stands_in_front_of_everything_that_is_said_of_it() {
+        let (paper, redactor) = (Paper::default(), redactor());
+        let printer = Printer::new(Box::new(paper.clone()), Colour::Never).redacting(redactor).about("web");
+        printer.fact("audit", "clean");
+        printer.diagnostic(&Diagnostic::error(format!("holds {VALUE}"), crate::Exit::Leak));
+        assert_eq!(paper.text(), "audit     [web] clean\nerror: [web] holds ***TOKEN***\nexit code 10\n");
+    }
+
+    #[test]
+    fn whoever_expects_buildx_finds_the_error_in_the_last_line_and_among_events_as_text() {
+        let error =
+            Diagnostic::error("the image would contain a secret", crate::Exit::Leak).note(format!("in {VALUE}"));
+        let said = |events: bool| {
+            let paper = Paper::default();
+            let printer = Printer::new(Box::new(paper.clone()), Colour::Never).redacting(redactor()).with_last_word();
+            let printer = if events { printer.as_events() } else { printer };
+            printer.diagnostic(&error);
+            paper.text()
+        };
+        let lines = said(false);
+        assert_eq!(lines.lines().last(), Some("ERROR: the image would contain a secret: in ***TOKEN***"));
+        let events = said(true);
+        assert!(events.starts_with('{') && !events.contains("ERROR: "), "{events}");
+        assert!(events.contains("\nerror: the image would contain a secret\n  in ***TOKEN***\n"), "{events}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::{Cancellation, Diagnostic, Exit, Printer, listen};
+use crate::{Cancellation, Diagnostic, Exit, Printer, docker, listen};
 
 /// The things through which a tool meets a person.
 #[derive(Clone, Debug)]
@@ -37,6 +37,7 @@ where
     let code = runtime.block_on(async {
         match listen() {
             Ok(cancellation) => {
+                docker::follow(&cancellation);
                 let (stderr, stdout) = (Printer::stderr(), Printer::stdout());
                 work(Stage { stderr, stdout, cancellation }).await.into()
             }

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 /// Returns the noun as it stands behind a number: `layer` behind 1, `layers` behind any other.
 #[must_use]
 pub fn noun<N: PartialEq + From<u8>>(count: N, singular: &str) -> String {
@@ -13,6 +15,42 @@ pub fn noun<N: PartialEq + From<u8>>(count: N, singular: &str) -> String {
 #[must_use]
 pub fn counted<N: Copy + Display + PartialEq + From<u8>>(count: N, singular: &str) -> String {
     format!("{count} {}", noun(count, singular))
+}
+
+/// Writes the first names of a list, and how many there are besides: `A, B and 298 more`.
+#[must_use]
+pub fn listed<N: AsRef<str>>(names: &[N], most: usize) -> String {
+    let first: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(most) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
+/// Breaks a text between words into lines of so many columns; a word that fits on no line is cut in pieces.
+#[must_use]
+pub fn broken(text: &str, columns: usize) -> Vec<String> {
+    let (mut lines, mut line, mut width) = (Vec::new(), String::new(), 0);
+    for word in text.split(' ') {
+        if !line.is_empty() && width + 1 + word.width() > columns {
+            lines.push(std::mem::take(&mut line));
+            width = 0;
+        } else if !line.is_empty() {
+            line.push(' ');
+            width += 1;
+        }
+        for character in word.chars() {
+            let wide = character.width().unwrap_or(0);
+            if width > 0 && width + wide > columns {
+                lines.push(std::mem::take(&mut line));
+                width = 0;
+            }
+            line.push(character);
+            width += wide;
+        }
+    }
+    lines.push(line);
+    lines
 }
 
 /// Writes a number of bytes, in powers of ten as docker counts, with three digits: `174 MB`, `4.96 kB`.
@@ -46,6 +84,12 @@ mod tests {
     #[test]
     fn one_is_singular_and_everything_else_is_plural() {
         assert_eq!([0_usize, 1, 2].map(|count| counted(count, "layer")), ["0 layers", "1 layer", "2 layers"]);
+    }
+
+    #[test]
+    fn a_long_list_says_how_much_is_left() {
+        let names = ["A", "B", "C"];
+        assert_eq!([2, 3, 4].map(|most| listed(&names, most)), ["A, B and 1 more", "A, B, C", "A, B, C"]);
     }
 
     #[test]

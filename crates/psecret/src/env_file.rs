@@ -193,11 +193,11 @@ impl EnvFileError {
             EnvFileFault::Export | EnvFileFault::SeveralLines => Some(
                 "--env-file-dialect dotenv reads the file as Compose does; one that app.toml names has its own `dialect`",
             ),
+            EnvFileFault::NoValue | EnvFileFault::NoName | EnvFileFault::BadName => Some(
+                "a line is NAME=VALUE, a comment begins with #; --env-file-dialect docker or dotenv reads the file the other way",
+            ),
             EnvFileFault::NotUtf8
             | EnvFileFault::Nul
-            | EnvFileFault::NoName
-            | EnvFileFault::BadName
-            | EnvFileFault::NoValue
             | EnvFileFault::OpenQuote
             | EnvFileFault::AfterQuote
             | EnvFileFault::LongLine => None,

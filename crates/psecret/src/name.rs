@@ -48,7 +48,7 @@ impl SecretName {
     /// Whether a variable of this name changes how programs run rather than what they know (D16).
     #[must_use]
     pub fn steers_programs(&self) -> bool {
-        const STEERING: [&str; 11] = [
+        const STEERING: [&str; 24] = [
             "PATH",
             "HOME",
             "IFS",
@@ -60,9 +60,24 @@ impl SecretName {
             "PERL5OPT",
             "RUBYOPT",
             "JAVA_TOOL_OPTIONS",
+            // Most `DOCKER_*` variables are registry credentials, such as DOCKER_PASSWORD. The names below change how
+            // docker's client or BuildKit runs.
+            "DOCKER_API_VERSION",
+            "DOCKER_BUILDKIT",
+            "DOCKER_CERT_PATH",
+            "DOCKER_CONFIG",
+            "DOCKER_CONTEXT",
+            "DOCKER_CUSTOM_HEADERS",
+            "DOCKER_DEFAULT_PLATFORM",
+            "DOCKER_HOST",
+            "DOCKER_TLS",
+            "DOCKER_TLS_VERIFY",
+            "BUILDKIT_COLORS",
+            "BUILDKIT_HOST",
+            "BUILDKIT_PROGRESS",
         ];
         STEERING.contains(&self.as_str())
-            || ["LD_", "DYLD_", "DOCKER_", "BUILDKIT_"].iter().any(|prefix| self.0.starts_with(prefix))
+            || ["LD_", "DYLD_", "DOCKER_CONTENT_TRUST"].iter().any(|prefix| self.0.starts_with(prefix))
     }
 }
 
@@ -110,5 +125,8 @@ mod tests {
         let steers = |text: &str| SecretName::parse(text).unwrap().steers_programs();
         assert!(steers("PATH") && steers("LD_PRELOAD") && steers("DOCKER_HOST"));
         assert!(!steers("PATHS") && !steers("NPM_TOKEN"));
+        for credential in ["DOCKER_AUTH_CONFIG", "DOCKER_PASSWORD", "DOCKER_HUB_TOKEN", "BUILDKITE_TOKEN"] {
+            assert!(!steers(credential), "{credential}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! #@ store 1
-//! #@ recipient age1…
+//! #@ recipient age1… Ana
 //! #@ key …
 //! #@ base64 KEYSTORE
 //! API_TOKEN='…'
@@ -60,7 +60,8 @@ pub enum StoreError {
 /// ```
 #[derive(Debug, Default)]
 pub struct Store {
-    recipients: BTreeSet<String>,
+    /// The names of the people, by their recipients; empty for whoever has none.
+    recipients: BTreeMap<String, String>,
     key: Option<DigestKey>,
     secrets: BTreeMap<SecretName, UserSecret>,
 }
@@ -93,7 +94,8 @@ impl Store {
                 Some(("store", VERSION)) => {}
                 Some(("store", _)) => return Err(StoreError::Newer),
                 Some(("recipient", recipient)) => {
-                    store.recipients.insert(recipient.trim().to_owned());
+                    let (recipient, name) = recipient.trim().split_once(' ').unwrap_or((recipient.trim(), ""));
+                    store.recipients.insert(recipient.to_owned(), name.trim().to_owned());
                 }
                 Some(("key", text)) => {
                     let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| fault())?);
@@ -123,10 +125,11 @@ impl Store {
         // No value grows past six bytes for one, so the buffer never moves and leaves no copy behind.
         let length: usize =
             self.secrets.iter().map(|(name, value)| name.as_str().len() * 2 + value.len() * 6 + 32).sum();
-        let mut text = Zeroizing::new(Vec::with_capacity(length + self.recipients.len() * 128 + 96));
+        let mut text = Zeroizing::new(Vec::with_capacity(length + self.recipients.len() * 256 + 96));
         text.extend_from_slice(format!("#@ store {VERSION}\n").as_bytes());
-        for recipient in &self.recipients {
-            text.extend_from_slice(format!("#@ recipient {recipient}\n").as_bytes());
+        for (recipient, name) in &self.recipients {
+            text.extend_from_slice(format!("#@ recipient {recipient} {name}").trim_end().as_bytes());
+            text.push(b'\n');
         }
         if let Some(key) = &self.key {
             text.extend_from_slice(b"#@ key ");
@@ -180,17 +183,35 @@ impl Store {
 
     /// Lists the recipients that may read the store.
     pub fn recipients(&self) -> impl Iterator<Item = &str> {
-        self.recipients.iter().map(String::as_str)
+        self.recipients.keys().map(String::as_str)
+    }
+
+    /// The name of the person behind a recipient, if somebody wrote it down.
+    #[must_use]
+    pub fn recipient_name(&self, recipient: &str) -> Option<&str> {
+        self.recipients.get(recipient).map(String::as_str).filter(|name| !name.is_empty())
+    }
+
+    /// Writes down the name of the person behind a recipient: a line of text, of which at most 60 characters are kept. A recipient
+    /// that may not read the store has none.
+    pub fn name_recipient(&mut self, recipient: &str, name: &str) {
+        if let Some(known) = self.recipients.get_mut(recipient.trim()) {
+            let name: String = name.chars().filter(|character| !character.is_control()).take(60).collect();
+            *known = name.trim().to_owned();
+        }
     }
 
     /// Adds a reader; false if it was one already.
     pub fn add_recipient(&mut self, recipient: &str) -> bool {
-        self.recipients.insert(recipient.trim().to_owned())
+        let recipient = recipient.trim();
+        let new = !self.recipients.contains_key(recipient);
+        self.recipients.entry(recipient.to_owned()).or_default();
+        new
     }
 
     /// Removes a reader; false if it was none.
     pub fn remove_recipient(&mut self, recipient: &str) -> bool {
-        self.recipients.remove(recipient.trim())
+        self.recipients.remove(recipient.trim()).is_some()
     }
 
     /// The key under which the values have digests that all readers agree on.
@@ -253,13 +274,17 @@ impl Store {
                 merged.secrets.insert(name, value);
             }
         }
-        let readers: BTreeSet<&String> = ours.recipients.union(&theirs.recipients).collect();
+        let readers: BTreeSet<&String> = ours.recipients.keys().chain(theirs.recipients.keys()).collect();
         let kept = |reader: &&&String| {
             // A recipient from the beginning stays only if neither side removed it.
-            !base.recipients.contains(**reader)
-                || (ours.recipients.contains(**reader) && theirs.recipients.contains(**reader))
+            !base.recipients.contains_key(**reader)
+                || (ours.recipients.contains_key(**reader) && theirs.recipients.contains_key(**reader))
         };
-        merged.recipients = readers.iter().filter(kept).map(|reader| (*reader).clone()).collect();
+        let named = |reader: &&String| {
+            let name = ours.recipient_name(reader).or_else(|| theirs.recipient_name(reader)).unwrap_or_default();
+            ((*reader).clone(), name.to_owned())
+        };
+        merged.recipients = readers.iter().filter(kept).map(named).collect();
         merged.key = ours.key.take().or_else(|| theirs.key.take());
         if conflicts.is_empty() { Ok(merged) } else { Err(conflicts) }
     }

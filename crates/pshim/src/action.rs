@@ -17,6 +17,11 @@ pub enum Action<'a, 'b> {
     },
     /// Keeps a tmpfs alive until it is told to end.
     Hold,
+    /// Keeps the lock of a project's state, and changes the state, for as long as standard input is open.
+    Keep {
+        /// The folder with the state.
+        folder: &'a [u8],
+    },
     /// Ends at once: the app of a container that runs init commands alone.
     Done,
     /// Hands connections on these ports to the app's instances.
@@ -59,6 +64,7 @@ impl<'a, 'b> Action<'a, 'b> {
             }
             [b"exec", b"--", command @ ..] if !command.is_empty() => Ok(Self::Exec { command }),
             [b"hold"] => Ok(Self::Hold),
+            [b"keep", folder] if folder.starts_with(b"/") => Ok(Self::Keep { folder }),
             [b"done"] => Ok(Self::Done),
             [b"forward", ports @ ..] if !ports.is_empty() && ports.iter().all(|text| port(text).is_some()) => {
                 Ok(Self::Forward { ports })
@@ -98,6 +104,7 @@ mod tests {
         );
         assert_eq!(Action::parse(&[b"exec", b"--", b"python3", b"--version"]), Ok(Action::Exec { command: &command }));
         assert_eq!(Action::parse(&[b"hold"]), Ok(Action::Hold));
+        assert_eq!(Action::parse(&[b"keep", b"/state"]), Ok(Action::Keep { folder: b"/state" }));
         assert_eq!(Action::parse(&[b"done"]), Ok(Action::Done));
         assert_eq!(Action::parse(&[b"forward", b"80", b"8443"]), Ok(Action::Forward { ports: &[&b"80"[..], b"8443"] }));
         assert_eq!(
@@ -116,6 +123,8 @@ mod tests {
             &[b"run", b"--wait", b"soon", b"--", b"true"],
             &[b"exec", b"true"],
             &[b"hold", b"on"],
+            &[b"keep"],
+            &[b"keep", b"state"],
             &[b"forward"],
             &[b"forward", b"0"],
             &[b"forward", b"80", b"65536"],

@@ -24,6 +24,7 @@ pub mod dns;
 pub mod environment;
 pub mod http;
 pub mod init;
+pub mod keep;
 mod prefix;
 pub mod program;
 pub mod target;
@@ -41,6 +42,8 @@ pub const INIT_FILE: &str = "/run/prun/init";
 pub const READY_FILE: &str = "/run/prun/ready";
 /// Where this program is mounted in the app's container; the directory is also the lock of the init commands.
 pub const HOME: &str = "/.prun";
+/// Where the sealed state of a project is mounted in the containers that read or change it.
+pub const STATE: &str = "/state";
 /// The list of instances that the forwarder reads for each connection.
 pub const TARGETS_FILE: &str = "/targets";
 

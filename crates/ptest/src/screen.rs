@@ -25,7 +25,7 @@ static MASKS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"\bage1[0-9a-z]{58}\b", "<recipient>"),
         (r"\b[0-9a-f]{12}\b|\b[0-9a-f]{16}\b", "<id>"),
         (r"\bprocess \d+\b", "process <id>"),
-        (r"\b\d{4}-\d\d-\d\d(?:T[\d:.]+Z)?", "<date>"),
+        (r"\b\d{4}-\d\d-\d\d(?:T[\d:.]+Z| \d\d:\d\d UTC)?", "<date>"),
         // A column of times is set against the right edge, so the blanks before a time count its digits.
         (r"(?m) {2,}(?:\d+m )?\d+(?:\.\d+)? ?(?:ms|s)$", "  <time>"),
         (r"\b\d+\.\d+ ?s\b|\b\d+ ms\b|\b\d+m \d+s\b", "<time>"),

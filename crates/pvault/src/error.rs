@@ -138,13 +138,16 @@ impl VaultError {
             Self::Damaged { backup: Some(backup), path } | Self::Gone { backup, path } => {
                 Some(format!("the last good state: cp {} {}", backup.display(), path.display()))
             }
+            Self::WrongPassphrase { .. } => Some(
+                "try again; without the passphrase nothing opens this file, and a reader of the store must add a new identity of yours"
+                    .to_owned(),
+            ),
             Self::Io { .. }
             | Self::NotAFile { .. }
             | Self::NoModes { .. }
             | Self::NoIdentity { .. }
             | Self::NotAnIdentity { .. }
             | Self::NeedsPassphrase { .. }
-            | Self::WrongPassphrase { .. }
             | Self::NotARecipient
             | Self::NotForThisIdentity { .. }
             | Self::Damaged { backup: None, .. }

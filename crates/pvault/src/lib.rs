@@ -45,3 +45,4 @@ pub use guard::{Access, close_to_others, private_folder};
 pub use identity::{Identity, Recipient};
 pub use list::{change_list, read_list};
 pub use passphrase::{Passphrase, SHORTEST_PASSPHRASE};
+pub use seal::{Unopened, open, seal};

@@ -9,18 +9,33 @@ use zeroize::Zeroizing;
 use crate::{Identity, Recipient};
 
 /// Why sealed bytes cannot be opened.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unopened {
-    /// Not what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unopened {
+    /// The bytes are not what was written.
+    #[error("the sealed bytes are damaged")]
     Damaged,
-    /// Sealed for others.
+    /// The bytes are sealed for others.
+    #[error("the bytes are not sealed for this identity")]
     NotForThisIdentity,
-    /// An age format of the future.
+    /// The bytes have an age format of the future.
+    #[error("the bytes are sealed in a newer format")]
     Newer,
 }
 
-/// Seals bytes for the recipients, armored.
-pub(crate) fn seal(plaintext: &[u8], recipients: &[Recipient]) -> io::Result<Vec<u8>> {
+/// Seals bytes for the recipients, armored, for a place that is no file of this machine. [`crate::SealedFile`] is for files.
+///
+/// # Errors
+///
+/// If the operating system gives no random numbers, or there is no recipient.
+///
+/// ```
+/// let identity = pvault::Identity::generate();
+/// let sealed = pvault::seal(b"state", &[identity.recipient()])?;
+/// assert_eq!(pvault::open(&sealed, &identity)?.as_slice(), b"state");
+/// assert_eq!(pvault::open(&sealed, &pvault::Identity::generate()), Err(pvault::Unopened::NotForThisIdentity));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn seal(plaintext: &[u8], recipients: &[Recipient]) -> io::Result<Vec<u8>> {
     let recipients = recipients.iter().map(|recipient| &recipient.0 as &dyn age::Recipient);
     let encryptor = Encryptor::with_recipients(recipients).map_err(io::Error::other)?;
     let mut sealed = Vec::with_capacity(plaintext.len() * 3 / 2 + 512);
@@ -32,7 +47,11 @@ pub(crate) fn seal(plaintext: &[u8], recipients: &[Recipient]) -> io::Result<Vec
 }
 
 /// Opens sealed bytes, all of them or none.
-pub(crate) fn open(sealed: &[u8], identity: &Identity) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+///
+/// # Errors
+///
+/// [`Unopened`] says why they stay closed.
+pub fn open(sealed: &[u8], identity: &Identity) -> Result<Zeroizing<Vec<u8>>, Unopened> {
     let decryptor = Decryptor::new_buffered(ArmoredReader::new(sealed)).map_err(unopened)?;
     let mut reader = decryptor.decrypt(identity.keys()).map_err(unopened)?;
     // The plaintext is shorter than what it is sealed in, so the buffer never moves and leaves no copy behind.

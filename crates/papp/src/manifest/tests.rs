@@ -159,7 +159,7 @@ fn an_unknown_key_is_placed_and_the_nearest_is_named_c8() {
         (
             "[build]\nxyzzy = 1",
             "app.toml:2:1: unknown key `xyzzy` in build",
-            "known here: dockerfile, target, args, inject",
+            "known here: context, dockerfile, target, args, inject",
         ),
         (
             "[secrets.A]\nfrom = { comand = ['x'] }",
@@ -314,4 +314,21 @@ fn a_secret_says_which_of_its_parts_count() {
     let parts = |name: &str| manifest.secret(name).unwrap().parts.clone();
     assert_eq!((parts("A"), parts("B"), parts("D")), (crate::Parts::All, crate::Parts::None, crate::Parts::All));
     assert_eq!(parts("C"), crate::Parts::Named(vec!["token".into(), "/a/b".into()]));
+}
+
+#[test]
+fn another_program_s_file_is_known_by_its_keys() {
+    for (text, key) in [
+        ("app = \"shop\"\nprimary_region = \"ams\"\n[build]\nimage = \"x\"\n", Some("app")),
+        ("[package]\nname = \"x\"\n", Some("package")),
+        // Ours, with a mistake in it.
+        ("[package]\n[secrets]\nA = {}\n", None),
+        ("[secret]\nA = {}\n", None),
+        ("nmae = \"shop\"\n", None),
+        ("name = \"shop\"\n", None),
+        ("", None),
+        ("not toml", None),
+    ] {
+        assert_eq!(foreign_key(text.as_bytes()).as_deref(), key, "{text:?}");
+    }
 }

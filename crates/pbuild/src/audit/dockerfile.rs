@@ -60,6 +60,10 @@ fn words(instruction: &str) -> String {
     if rest.starts_with(&["/bin/sh", "-c"]) {
         rest.drain(..2);
     }
+    if keyword == "ARG" {
+        // History has the values that were given, and the file at most a default.
+        rest.iter_mut().for_each(|word| *word = word.split('=').next().unwrap_or_default());
+    }
     let flags = rest.iter().take_while(|word| word.starts_with("--")).count();
     rest.drain(..flags);
     format!("{keyword} {}", rest.join(" "))
@@ -86,19 +90,21 @@ EOF
 COPY --chown=1:1 a /b
 RUN make
 ENV A=1
+ARG TOKEN
 ";
 
     #[test]
     fn what_history_says_is_found_by_its_words_from_the_end() {
         let instructions = Dockerfile::read(DOCKERFILE.as_bytes()).instructions;
         let lines: Vec<usize> = instructions.iter().map(|instruction| instruction.line).collect();
-        assert_eq!(lines, [2, 3, 4, 6, 10, 14, 15, 16]);
+        assert_eq!(lines, [2, 3, 4, 6, 10, 14, 15, 16, 17]);
         for (history, line) in [
             ("RUN apt-get update &&     apt-get install -y       curl", Some(6)),
             ("RUN make", Some(15)),
             ("RUN |1 VERSION=2 /bin/sh -c make", Some(15)),
             ("COPY a /b", Some(14)),
             ("ENV A=1", Some(16)),
+            ("ARG TOKEN=***TOKEN***", Some(17)),
             ("RUN other", None),
         ] {
             assert_eq!(find(&instructions, history), line, "{history}");

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use preport::Paper;
 use pscan::Report;
+use pscreen::Terminal;
 
 use crate::edge::Edge;
 use crate::files::replace::{beside, is_special, replace};
@@ -32,9 +34,9 @@ impl Format {
         ("html", Self::Html),
     ];
 
-    fn write(self, report: &Report) -> String {
+    fn write(self, report: &Report, paper: Paper) -> String {
         match self {
-            Self::Text => preport::text(report),
+            Self::Text => preport::text(report, paper),
             Self::Json => format!("{}\n", preport::json(report)),
             Self::Sarif => format!("{}\n", preport::sarif(report)),
             Self::Junit => preport::junit(report),
@@ -145,13 +147,15 @@ impl Reports {
         let mut failure = None;
         for (format, path) in &self.files {
             // No report holds a value; the redactor is the second lock on the same door.
-            let bytes = edge.stdout.redactor().redact_bytes(format.write(report).as_bytes());
+            let bytes = edge.stdout.redactor().redact_bytes(format.write(report, Paper::PLAIN).as_bytes());
             if let Err(error) = replace(path, &bytes) {
                 failure.get_or_insert(unwritable(path, error));
             }
         }
         if let Some(format) = self.stdout {
-            edge.stdout.bytes(format.write(report).as_bytes());
+            let columns = Terminal::size_of_stdout().map(|(columns, _)| columns);
+            let paper = Paper::terminal(columns, edge.stdout.colour());
+            edge.stdout.bytes(format.write(report, paper).as_bytes());
         }
         if self.annotations {
             edge.stdout.bytes(preport::annotations(report).as_bytes());

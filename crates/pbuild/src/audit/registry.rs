@@ -1,12 +1,15 @@
-//! An image of a registry, without an engine: the distribution protocol, as far as reading needs it.
+//! An image of a registry, without an engine: the distribution protocol, as far as reading needs it, and as far as a
+//! searched cache is written ([`upload`]).
 //!
 //! Facts: OCI distribution specification 1.1 ("Pull"), docker/distribution `spec/auth/token.md`. Manifests are fetched
 //! first, by tag or digest; their blobs stream into the search when their turn has come.
 
 mod authority;
 pub(crate) mod client;
+pub(crate) mod connection;
 pub(crate) mod error;
 mod reference;
+pub(crate) mod upload;
 
 use std::io::{self, Read};
 use std::sync::Arc;

@@ -52,26 +52,28 @@ fn tell(question: &Question, answer: &Answer, edge: &Edge) -> Result<Exit, Failu
         AnswerFormat::Text => text("result.txt").or_else(|| text("result.json")),
     };
     let shown = shown.ok_or(Unanswered)?;
+    let check = (question.is_check() && question.answer() == AnswerFormat::Text)
+        .then(|| serde_json::from_str::<Value>(&text("result.json").unwrap_or_default()).unwrap_or_default());
+    let broken = check.as_ref().and_then(BrokenDockerfile::of);
+    if let Some(document) = check.filter(|_| broken.is_none()) {
+        edge.stdout.line(&findings(&document));
+    }
     if !shown.is_empty() {
         edge.stdout.line(&shown);
     }
-    let failed = text("result.statuscode").is_some_and(|code| code != "0");
-    if question.is_check() && question.answer() == AnswerFormat::Text {
-        let document: Value = serde_json::from_str(&text("result.json").unwrap_or_default()).unwrap_or_default();
-        edge.stderr.fact("check", &findings(&document));
-        if let Some(broken) = BrokenDockerfile::of(&document) {
-            return Err(broken.into());
-        }
+    if let Some(broken) = broken {
+        return Err(broken.into());
     }
+    let failed = text("result.statuscode").is_some_and(|code| code != "0");
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
-/// Says in words how many findings a check has.
+/// Says how many findings a check has, in buildx's words: scripts look for them.
 fn findings(document: &Value) -> String {
     match document["warnings"].as_array().map_or(0, Vec::len) {
-        0 => "no warnings".to_owned(),
-        1 => "1 warning".to_owned(),
-        several => format!("{several} warnings"),
+        0 => "Check complete, no warnings found.".to_owned(),
+        1 => "Check complete, 1 warning has been found!".to_owned(),
+        several => format!("Check complete, {several} warnings have been found!"),
     }
 }
 
@@ -132,8 +134,8 @@ mod tests {
 
     #[test]
     fn findings_are_counted() {
-        assert_eq!(findings(&json!({"warnings": [{}, {}]})), "2 warnings");
-        assert_eq!(findings(&json!({"warnings": [{}]})), "1 warning");
-        assert_eq!(findings(&json!({})), "no warnings");
+        assert_eq!(findings(&json!({"warnings": [{}, {}]})), "Check complete, 2 warnings have been found!");
+        assert_eq!(findings(&json!({"warnings": [{}]})), "Check complete, 1 warning has been found!");
+        assert_eq!(findings(&json!({})), "Check complete, no warnings found.");
     }
 }

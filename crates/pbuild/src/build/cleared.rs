@@ -1,17 +1,16 @@
 //! A build that is clean: its files are written, its image gets its names and goes to its registries, and people read
 //! about it.
 
-use std::path::Path;
-
 use bollard::query_parameters::TagImageOptions;
 use pbuildkit::BuildResult;
-use pscreen::Exit;
+use serde_json::Value;
 
 use super::failure::DeliveryError;
 use super::metadata_file;
 use super::push::Push;
 use super::scene::Scene;
 use crate::audit::{Audited, Built};
+use crate::cache_export::CleanCaches;
 use crate::edge::Failure;
 use crate::output::{self, Outputs, Pending};
 use crate::plan::{Caches, ImageName};
@@ -22,9 +21,12 @@ pub(super) struct Cleared<'a> {
     /// The image in the engine's store, where the build makes one.
     image: Option<Audited>,
     places: output::Cleared,
+    caches: CleanCaches,
     engine_delivery: EngineDelivery,
     builder_delivery: BuilderDelivery,
     result: BuildResult,
+    /// Whether standard output holds a result, so that nothing else may be written there.
+    stdout_is_taken: bool,
 }
 
 /// The task of the engine for the image in its store.
@@ -48,12 +50,13 @@ enum BuilderDelivery {
 }
 
 impl<'a> Cleared<'a> {
-    /// Clears a build whose image and files were searched.
+    /// Clears a build whose image, files and caches were searched.
     pub(super) fn new(
         scene: Scene<'a>,
         outputs: &Outputs,
         image: Option<Audited>,
         places: output::Cleared,
+        caches: CleanCaches,
         result: BuildResult,
     ) -> Self {
         let engine_delivery = match outputs.store() {
@@ -65,7 +68,8 @@ impl<'a> Cleared<'a> {
             (None, true) => BuilderDelivery::Engine,
             (None, false) => BuilderDelivery::Nothing,
         };
-        Self { scene, image, places, engine_delivery, builder_delivery, result }
+        let stdout_is_taken = places.takes_standard_output();
+        Self { scene, image, places, caches, engine_delivery, builder_delivery, result, stdout_is_taken }
     }
 
     /// Clears a build without secrets: there is nothing to search for.
@@ -86,33 +90,88 @@ impl<'a> Cleared<'a> {
             Some(_) => Some(built_image(&result)?.without_secrets()),
             None => None,
         };
-        Ok(Self::new(scene, &outputs, image, places, result))
+        Ok(Self::new(scene, &outputs, image, places, CleanCaches::default(), result))
     }
 
-    /// Writes the files, names and pushes the image, and reports each of these.
+    /// Carries out one step of the delivery, and reports it.
     ///
     /// # Errors
     /// What could not be done; everything before it is done.
-    pub(super) async fn deliver(self) -> Result<Exit, Failure> {
-        let Self { scene, image, places, engine_delivery, builder_delivery, mut result } = self;
-        let stdout_is_taken = places.takes_standard_output();
-        places.commit(scene.edge).await?;
-        if let Some(image) = &image {
-            name(&scene, image).await?;
-            if engine_delivery == EngineDelivery::NameAndPush {
-                push(&scene, image, &mut result).await?;
-            }
+    pub(super) async fn deliver(&mut self, step: DeliveryStep) -> Result<(), Failure> {
+        let scene = &self.scene;
+        match step {
+            DeliveryStep::Caches => std::mem::take(&mut self.caches).deliver(scene.edge).await,
+            DeliveryStep::Files => std::mem::take(&mut self.places).commit(scene.edge).await,
+            DeliveryStep::Names => match &self.image {
+                Some(image) => Ok(name(scene, image).await?),
+                None => Ok(()),
+            },
+            DeliveryStep::Push => match &self.image {
+                Some(image) if self.engine_delivery == EngineDelivery::NameAndPush => {
+                    push(scene, image, &mut self.result).await
+                }
+                Some(_) | None => Ok(()),
+            },
         }
-        let id = printed_id(&result);
-        write_files(&scene, image.as_ref(), &result, id)?;
+    }
+
+    /// Says where everything is.
+    ///
+    /// # Errors
+    /// When the image's ID cannot be written to its file.
+    pub(super) fn finish(self) -> Result<Delivered, Failure> {
+        let Self { scene, image, builder_delivery, result, stdout_is_taken, .. } = self;
+        let id = printed_id(&result).to_owned();
+        if let Some(file) = &scene.choices.files().image_id {
+            let failed = |source| DeliveryError::ResultFile { flag: "--iidfile", file: file.clone(), source };
+            std::fs::write(file, &id).map_err(failed)?;
+        }
         if !scene.edge.quiet {
             tell(&scene, image.as_ref(), builder_delivery, &result);
-        } else if !stdout_is_taken {
-            // As docker: an archive on standard output stands there alone.
-            scene.edge.stdout.line(id);
         }
-        Ok(Exit::Done)
+        let names: Vec<String> = match image {
+            Some(_) => scene.plan.tags().iter().map(ImageName::whole).collect(),
+            None => Vec::new(),
+        };
+        let metadata = metadata_file::document(&result.exporter_response, &names);
+        Ok(Delivered { id, stdout_is_taken, metadata })
     }
+
+    /// Takes the build back, because another one of its group is not clean or could not be delivered: its files are
+    /// dropped, and its image goes unless it has a name. Cached steps stay.
+    pub(super) async fn withdraw(self) {
+        drop(self.places);
+        self.scene.remove_image(self.image.as_ref().map(Audited::id)).await;
+    }
+}
+
+/// A step of the delivery. A group takes each step with all of its builds before the next one, and a name comes after
+/// everything that can fail for another reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DeliveryStep {
+    /// The caches are exported.
+    Caches,
+    /// The files are put where the user wants them.
+    Files,
+    /// The image gets its names in the engine.
+    Names,
+    /// The engine pushes the image.
+    Push,
+}
+
+impl DeliveryStep {
+    /// The steps in their order.
+    pub(super) const ALL: [Self; 4] = [Self::Caches, Self::Files, Self::Names, Self::Push];
+}
+
+/// A build whose image has its names, and whose files are where they belong.
+pub(super) struct Delivered {
+    /// The image's ID, as docker prints it.
+    pub(super) id: String,
+    /// Whether standard output holds a result, so that nothing else may be written there.
+    pub(super) stdout_is_taken: bool,
+    /// The exporter's answer about the result, for `--metadata-file`.
+    pub(super) metadata: Value,
 }
 
 /// Gives the image its names.
@@ -135,32 +194,6 @@ async fn push(scene: &Scene<'_>, image: &Audited, result: &mut BuildResult) -> R
             // As docker: from now on the image's digest is the one that the registry has.
             result.exporter_response.insert("containerimage.digest".to_owned(), digest);
         }
-    }
-    Ok(())
-}
-
-/// Writes the files that say what was built.
-fn write_files(
-    scene: &Scene<'_>,
-    image: Option<&Audited>,
-    result: &BuildResult,
-    id: &str,
-) -> Result<(), DeliveryError> {
-    let files = scene.choices.files();
-    let failed = |flag: &'static str, file: &Path| {
-        let file = file.to_owned();
-        move |source| DeliveryError::ResultFile { flag, file, source }
-    };
-    if let Some(file) = &files.image_id {
-        std::fs::write(file, id).map_err(failed("--iidfile", file))?;
-    }
-    if let Some(file) = &files.metadata {
-        let names: Vec<String> = match image {
-            Some(_) => scene.plan.tags().iter().map(ImageName::whole).collect(),
-            None => Vec::new(),
-        };
-        let document = metadata_file::document(&result.exporter_response, &names);
-        metadata_file::write(file, &document).map_err(failed("--metadata-file", file))?;
     }
     Ok(())
 }

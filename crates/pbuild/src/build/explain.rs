@@ -10,14 +10,17 @@ use pscreen::{Diagnostic, Excerpt, Exit, Mark};
 use super::ask::{BrokenDockerfile, Unanswered};
 use super::doubt::{Doubt, Doubts};
 use super::failure::{
-    BrokenBuild, Cleanup, DeliveryError, LeakingImage, NotProvable, Origin, PreparationError, Refusal,
+    BrokenBuild, Cleanup, DeliveryError, LeakingCache, LeakingImage, NotProvable, Origin, PreparationError, Refusal,
 };
 use super::frontend::UnknownFrontend;
 use super::guard::{Author, GuardError};
 use super::injection::InjectionError;
 use super::message::quoted;
 use super::push::{self, PushError};
+use super::readings::InnerError;
 use super::report::without_prelude;
+use crate::audit::registry::RegistryError;
+use crate::cache_export::{BucketError, CacheExportError};
 use crate::edge::Explain;
 use crate::plan::LeakedCache;
 
@@ -58,6 +61,16 @@ impl Explain for UnknownFrontend {
     }
 }
 
+impl Explain for InnerError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = Diagnostic::from_error(self, Exit::Usage);
+        match self {
+            Self::Manifest => diagnostic.help("name one manifest for all targets with --config FILE"),
+            Self::Secret(name) => diagnostic.help(format!("give it once for all targets: --secret id={name}")),
+        }
+    }
+}
+
 impl Explain for PreparationError {
     fn explain(&self) -> Diagnostic {
         let usage = |title: String| Diagnostic::error(title, Exit::Usage);
@@ -74,6 +87,11 @@ impl Explain for PreparationError {
                 usage(format!("--output {archive}: not together with the engine's own store"))
                     .help("build twice; the second is cached")
             }
+            Self::CacheNotInThisStore(kind) => usage(format!(
+                "--cache-to type={kind}: this engine's image store exports no cache but type=inline"
+            ))
+            .note("docker's own client says the same")
+            .help("turn on the containerd image store, or name a builder that is none of the engine's with --builder"),
             Self::SeveralOutputs => usage("--output: this BuildKit has one output at a time".to_owned())
                 .help("build twice; the second is cached"),
             Self::NotProvable(what) => {
@@ -84,6 +102,10 @@ impl Explain for PreparationError {
                     NotProvable::Attestations => {
                         ("attestations", "they come into being after the search in the builder")
                     }
+                    NotProvable::Caches => (
+                        "--cache-to",
+                        "a cache is searched when the builder has written it, and the image has left by then",
+                    ),
                 };
                 usage(format!("{what}: not with secrets, where the builder itself keeps or pushes the image"))
                     .note(note)
@@ -119,11 +141,12 @@ impl Explain for InjectionError {
         match self {
             Self::Guard(error) => error.explain(),
             Self::Graph(error) => error.explain(),
-            Self::Leak(_) => Diagnostic::from_error(self, Exit::Leak),
+            Self::Leak(_) | Self::StageLeak(_) => Diagnostic::from_error(self, Exit::Leak),
             Self::Unproven(_) => Diagnostic::from_error(self, Exit::Incomplete)
                 .note("nothing was exported or pushed")
                 .help("--load or --output type=oci,dest=FILE brings the image here, where all of it is searched"),
             Self::Doubtful(doubts) => doubtful(doubts, "nothing was exported or pushed"),
+            Self::Withheld => Diagnostic::from_error(self, Exit::Incomplete).note("nothing was exported or pushed"),
         }
     }
 }
@@ -190,11 +213,20 @@ impl BrokenBuild {
         }
         let diagnostic = add_source(diagnostic, failure);
         match failure.kind {
+            // Our own words, of the store that a cache is written to.
+            _ if failure.message.contains("the client cannot write to ") => diagnostic
+                .help("make room there; caches are searched below ~/.cache/pbuild, or where XDG_CACHE_HOME says"),
+            _ if failure.message.contains("target stage") => {
+                diagnostic.help("`pbuild build --call targets PATH` lists the stages of the Dockerfile")
+            }
+            _ if failure.message.contains("failed to resolve source metadata") => diagnostic.help(
+                "check the image's name, and that the engine reaches its registry; `docker login HOST` for one that asks who you are",
+            ),
             FailureKind::Denied => diagnostic.help("`docker login` stores credentials that pbuild uses, too"),
             // Git's words when a server asks for a user, while the engine itself fetches; the failure of a user's step
             // has ended above.
             _ if failure.message.contains("could not read Username for") => diagnostic.help(
-                "a private repository needs a token: --secret id=GIT_AUTH_TOKEN; BuildKit gives it to no submodule",
+                "a private repository needs a token: --secret id=GIT_AUTH_TOKEN; if it has submodules, this machine must be able to reach it",
             ),
             _ => diagnostic,
         }
@@ -232,6 +264,7 @@ fn excerpt(lines: &SourceLines, label: &str) -> Excerpt {
         first: lines.first,
         lines: lines.text.clone(),
         mark: Mark::default(),
+        column: None,
         label: label.to_owned(),
     }
 }
@@ -257,6 +290,12 @@ impl Explain for Refusal {
                         diagnostic.note(found(finding))
                     });
                 diagnostic.note(removed(cleanup))
+            }
+            Self::Cache(cache) => cache.explain(),
+            Self::IncompleteCache(report) => {
+                let to = report.subject().unwrap_or_default();
+                let title = format!("--cache-to {to}: the cache could not be searched whole, so it was not exported");
+                add_not_searched(Diagnostic::error(title, Exit::Incomplete), report).note("the image was not tagged")
             }
             Self::Incomplete(report) => add_not_searched(
                 Diagnostic::error("the image could not be searched whole, so it was not tagged", Exit::Incomplete),
@@ -309,6 +348,89 @@ impl Explain for LeakingImage {
             more => diagnostic.note(format!("and {more} more")),
         };
         add_not_searched(diagnostic, report).note(removed(cleanup))
+    }
+}
+
+impl Explain for LeakingCache {
+    fn explain(&self) -> Diagnostic {
+        let Self { destination, report, origins, candidates, cleanup } = self;
+        let title = format!("--cache-to {destination} would carry a secret; nothing was exported");
+        let findings = report.findings().iter().zip(origins).zip(candidates);
+        let diagnostic =
+            findings.fold(Diagnostic::error(title, Exit::Leak), |diagnostic, ((finding, origin), candidates)| {
+                let diagnostic = add_finding(diagnostic, finding, origin);
+                match (candidates.as_slice(), finding.diff_id().filter(|digest| !digest.is_empty())) {
+                    ([], Some(layer)) if !origin.is_step() => {
+                        diagnostic.note(format!("--> layer {layer} of the cache"))
+                    }
+                    ([], _) => diagnostic,
+                    (steps, _) => {
+                        let places: Vec<String> =
+                            steps.iter().map(|lines| format!("{}:{}", lines.file, lines.first)).collect();
+                        diagnostic.note(format!("--> one of the steps that get it: {}", places.join(", ")))
+                    }
+                }
+            });
+        let diagnostic = match report.not_listed() {
+            0 => diagnostic,
+            more => diagnostic.note(format!("and {more} more")),
+        };
+        diagnostic
+            .note("a cache carries what the image is not made of: with mode=max the results of all stages")
+            .note(removed(cleanup))
+    }
+}
+
+impl Explain for CacheExportError {
+    fn explain(&self) -> Diagnostic {
+        let diagnostic = match self {
+            Self::Folder { path, source } => {
+                let diagnostic = Diagnostic::from_error(self, Exit::Failed);
+                match path {
+                    Some(path) => diagnostic
+                        .note(format!("while writing {}: {source}", path.display()))
+                        .help("make room there, or name another place with XDG_CACHE_HOME"),
+                    None => diagnostic.note(source.to_string()),
+                }
+            }
+            Self::NotUnderstood { .. } => Diagnostic::from_error(self, Exit::Incomplete)
+                .help("build again; if this error stays, use --cache-to type=inline, which stores the cache in the image"),
+            Self::Written { .. } => {
+                Diagnostic::from_error(self, Exit::Failed).help("make room there, or name another folder")
+            }
+            Self::Blob { .. } => Diagnostic::from_error(self, Exit::Failed).help("build again"),
+            Self::Bucket { error: BucketError::Denied | BucketError::NoBucket, .. } => {
+                Diagnostic::from_error(self, Exit::Failed).help(
+                    "name the bucket and the keys that may write to it, in the flag or in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                )
+            }
+            Self::Bucket { .. } => Diagnostic::from_error(self, Exit::Failed).help("this machine sends the cache; build again to go on"),
+            Self::Registry { reference, error } => {
+                let (host, diagnostic) = (reference.host(), Diagnostic::error(self.to_string(), Exit::Failed));
+                match error {
+                    RegistryError::Denied { .. } => diagnostic.help(format!(
+                        "`docker login {host}` stores credentials where pbuild finds them; they must allow to push"
+                    )),
+                    RegistryError::Tls(_) => diagnostic.help(format!(
+                        "put the registry's own authority into /etc/docker/certs.d/{host}/ca.crt on this machine, which sends the cache"
+                    )),
+                    RegistryError::Unreachable(_) | RegistryError::Silent => {
+                        diagnostic.help(format!("this machine sends the cache, and must reach {host}; build again to go on"))
+                    }
+                    RegistryError::Status(_) => diagnostic
+                        .help("the registry failed, perhaps because it has no space left; what arrived is not sent again"),
+                    RegistryError::Certificate { .. }
+                    | RegistryError::Credentials(_)
+                    | RegistryError::NotFound
+                    | RegistryError::Protocol(_)
+                    | RegistryError::SchemaOne
+                    | RegistryError::WrongDigest
+                    | RegistryError::NoSize
+                    | RegistryError::Blob(_) => diagnostic,
+                }
+            }
+        };
+        diagnostic.note("the image was not tagged; with ignore-error=true a failed cache export is only a warning")
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) enum PreparationError {
     NotInThisStore(String),
     /// An archive cannot be made together with the image of the engine's own store.
     ArchiveAndStore(String),
+    /// The engine's image store exports no cache of this kind.
+    CacheNotInThisStore(String),
     /// The engine's BuildKit has one output at a time.
     SeveralOutputs,
     /// The builder itself keeps or pushes the image, so this could not be searched.
@@ -52,6 +54,8 @@ pub(crate) enum NotProvable {
     HiddenLayers,
     /// Attestations, which come into being after the search in the builder.
     Attestations,
+    /// Caches, which are searched when the builder has delivered the image.
+    Caches,
 }
 
 /// A clean result that could not be delivered. The parts that were delivered before the error stay.
@@ -95,8 +99,12 @@ pub(crate) enum Refusal {
     Image(Box<LeakingImage>),
     /// Files that came of the build hold secrets.
     Files(Box<Report>, Cleanup),
+    /// A cache that would be exported holds secrets.
+    Cache(Box<LeakingCache>),
     /// Something could not be searched.
     Incomplete(Box<Report>),
+    /// Something of a cache could not be searched.
+    IncompleteCache(Box<Report>),
     /// Steps may have got other values, which nobody can search for.
     Doubtful(Doubts),
 }
@@ -110,6 +118,21 @@ pub(crate) struct LeakingImage {
     pub(super) platform: Option<String>,
     /// The origin of each finding, in the report's order.
     pub(super) origins: Vec<Origin>,
+    /// The end of the image and of its cache records.
+    pub(super) cleanup: Cleanup,
+}
+
+/// A cache that would be exported and holds secrets.
+#[derive(Debug)]
+pub(crate) struct LeakingCache {
+    /// Where the cache would have gone.
+    pub(super) destination: String,
+    /// The findings.
+    pub(super) report: Report,
+    /// The origin of each finding, in the report's order.
+    pub(super) origins: Vec<Origin>,
+    /// For each finding, the steps that may have written it, where it is not known which.
+    pub(super) candidates: Vec<Vec<SourceLines>>,
     /// The end of the image and of its cache records.
     pub(super) cleanup: Cleanup,
 }
@@ -162,9 +185,9 @@ impl BrokenBuild {
         Self { error: widened(error, |never| match never {}), lines: None, step: None, similar: None }
     }
 
-    /// Adds the step that the screen saw fail.
-    pub(super) fn at(self, step: Option<FailedStep>) -> Self {
-        Self { step, ..self }
+    /// Wraps the error of a build into whose graph nothing was injected, with the step that the screen saw fail.
+    pub(super) fn uninjected(error: BuildError<InjectionError>, step: Option<FailedStep>) -> Self {
+        Self { error, lines: None, step, similar: None }
     }
 
     /// Wraps the error of a build whose graph went through an injection, with the lines of the Dockerfile that made the
@@ -208,7 +231,8 @@ pub(crate) fn of_look<E: std::error::Error + 'static>(error: BuildError<E>) -> R
     }
 }
 
-fn widened(error: BuildError, never: impl Fn(Infallible) -> InjectionError) -> BuildError<InjectionError> {
+/// Widens the error of a build without a transformation.
+pub(super) fn widened(error: BuildError, never: impl Fn(Infallible) -> InjectionError) -> BuildError<InjectionError> {
     match error {
         BuildError::Transform(error) => BuildError::Transform(never(error)),
         BuildError::Failed(failure) => BuildError::Failed(failure),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pbuildkit::BuildResult;
 use pcli::BuildOutcome;
 use pcli::resolve::Strictness;
-use pscan::Report;
+use pscan::{Memory, Report};
 
 use super::cleared::Cleared;
 use super::doubt::Doubts;
@@ -16,16 +16,29 @@ use super::scene::Scene;
 use super::trace::Trace;
 use crate::audit::attached::Attached;
 use crate::audit::{AttachedVerdict, Audited, Built, ImageVerdict};
+use crate::cache_export::{CacheLeak, CacheVerdict, CleanCaches, PrivateCaches};
 use crate::edge::Failure;
+use crate::memory::LayerMemory;
 use crate::output::{self, OutputVerdict, Outputs, Pending};
 use crate::plan::{Attestations, Caches};
 use pproof::{GateOutcome, Proof};
 
-/// A build that ran to its end, and whose result nobody has searched yet.
-pub(super) struct Finished<'a> {
+/// A build that ran to its end.
+pub(super) enum Finished<'a> {
+    /// Nothing was injected, and there is nothing to search for.
+    Plain(Box<Cleared<'a>>),
+    /// Nobody has searched the result yet.
+    Unsearched(Box<Unsearched<'a>>),
+}
+
+/// A build that ran to its end with secrets or configuration, and whose result nobody has searched yet.
+pub(super) struct Unsearched<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) outputs: Outputs,
-    pub(super) caches: Caches,
+    /// The flags of the caches.
+    pub(super) flags: Caches,
+    /// The caches that nobody has searched yet.
+    pub(super) caches: PrivateCaches,
     pub(super) result: BuildResult,
     /// The image in the engine's store, where the build makes one.
     pub(super) built: Option<Built>,
@@ -59,16 +72,27 @@ enum Objection {
     LeakInImage(Box<Report>),
     /// Files that the build made hold a secret.
     LeakInFiles(Box<Report>),
+    /// A cache that would be exported holds a secret.
+    LeakInCache(CacheLeak),
     /// Something could not be searched.
     Incomplete(Box<Report>),
+    /// Something of a cache could not be searched.
+    IncompleteCache(Box<Report>),
     /// Steps may have got other values, which nobody can search for.
     Doubtful(Doubts),
 }
 
 /// The end of a search of everything that a build made.
 enum Search {
-    Clean(Option<Audited>, output::Cleared),
+    Clean(Clean),
     Objection(Objection),
+}
+
+/// Everything that a build made, searched.
+struct Clean {
+    image: Option<Audited>,
+    places: output::Cleared,
+    caches: CleanCaches,
 }
 
 /// The end of a search of the image in the engine's store.
@@ -86,16 +110,29 @@ struct Examination<'s, 'a> {
 }
 
 impl<'a> Finished<'a> {
+    /// Searches the result, where there is anything to search for.
+    ///
+    /// # Errors
+    /// When a search cannot be carried out. The image is removed then.
+    pub(super) async fn examine(self) -> Result<Examined<'a>, Failure> {
+        match self {
+            Self::Plain(cleared) => Ok(Examined::Clean(cleared)),
+            Self::Unsearched(unsearched) => unsearched.examine().await,
+        }
+    }
+}
+
+impl<'a> Unsearched<'a> {
     /// Searches the result, as far as the gate has not proven it. A build without secrets is cleared without a search;
     /// a doubtful build is refused before any search.
     ///
     /// # Errors
     /// When a search cannot be carried out. The image is removed then.
-    pub(super) async fn examine(self) -> Result<Examined<'a>, Failure> {
-        let Self { scene, mut outputs, caches, result, built, mut trace, attached, attestations, offers, doubts } =
-            self;
+    async fn examine(self) -> Result<Examined<'a>, Failure> {
+        let Self { scene, mut outputs, flags, caches, result, built, mut trace, .. } = self;
+        let Self { attached, attestations, offers, doubts, .. } = self;
         if scene.secrets.is_empty() {
-            return Ok(Examined::Clean(Box::new(Cleared::without_secrets(scene, outputs, &caches, result)?)));
+            return Ok(Examined::Clean(Box::new(Cleared::without_secrets(scene, outputs, &flags, result)?)));
         }
         let id = built.as_ref().map(|built| built.id().to_owned());
         let strict = scene.secrets.strictness == Strictness::Strict;
@@ -106,10 +143,10 @@ impl<'a> Finished<'a> {
         let proof = proof(&scene, trace.injection.take_outcome());
         let places = Pending::new(outputs.take_places());
         let examination = Examination { scene: &scene, proof, attached, attestations };
-        match examination.all(places, built).await {
-            Ok(Search::Clean(image, places)) => {
+        match examination.all(places, built, caches).await {
+            Ok(Search::Clean(Clean { image, places, caches })) => {
                 scene.remember(BuildOutcome::Clean, &offers);
-                Ok(Examined::Clean(Box::new(Cleared::new(scene, &outputs, image, places, result))))
+                Ok(Examined::Clean(Box::new(Cleared::new(scene, &outputs, image, places, caches, result))))
             }
             Ok(Search::Objection(why)) => Ok(Examined::Refused(Box::new(Refused { scene, trace, offers, id, why }))),
             Err(failure) => {
@@ -141,10 +178,19 @@ impl<'a> Examined<'a> {
                 scene.remember(BuildOutcome::Leak, &offers);
                 trace.refuse_files(&scene, report, id).await
             }
+            Objection::LeakInCache(leak) => {
+                scene.remember(BuildOutcome::Leak, &offers);
+                trace.refuse_cache(&scene, leak, id).await
+            }
             Objection::Incomplete(report) => {
                 scene.remember(BuildOutcome::Incomplete, &offers);
                 scene.remove_image(id).await;
                 Refusal::Incomplete(report)
+            }
+            Objection::IncompleteCache(report) => {
+                scene.remember(BuildOutcome::Incomplete, &offers);
+                scene.remove_image(id).await;
+                Refusal::IncompleteCache(report)
             }
             Objection::Doubtful(doubts) => {
                 scene.remember(BuildOutcome::Incomplete, &offers);
@@ -175,7 +221,7 @@ fn proof(scene: &Scene<'_>, outcome: Option<GateOutcome>) -> Option<Box<Proof>> 
 
 impl Examination<'_, '_> {
     /// Searches the files first: what they hold goes without a trace, an image has to be removed.
-    async fn all(&self, places: Pending, built: Option<Built>) -> Result<Search, Failure> {
+    async fn all(&self, places: Pending, built: Option<Built>, caches: PrivateCaches) -> Result<Search, Failure> {
         let edge = self.scene.edge;
         let attested = self.attestations.reach();
         let (places, reports) = match places.examine(self.proof.as_deref(), attested, &self.scene.needles, edge).await?
@@ -185,10 +231,22 @@ impl Examination<'_, '_> {
             OutputVerdict::Incomplete(report) => return Ok(Search::Objection(Objection::Incomplete(report))),
         };
         reports.iter().for_each(|found| edge.fact("audit", &report::clean(found)));
-        let Some(built) = built else { return Ok(Search::Clean(None, places)) };
-        Ok(match self.image(built).await? {
-            ImageSearch::Clean(image) => Search::Clean(Some(image), places),
-            ImageSearch::Objection(why) => Search::Objection(why),
+        let image = match built {
+            None => None,
+            Some(built) => match self.image(built).await? {
+                ImageSearch::Clean(image) => Some(image),
+                ImageSearch::Objection(why) => return Ok(Search::Objection(why)),
+            },
+        };
+        let memory = LayerMemory::open(&self.scene.secrets.all, &|name: &str| std::env::var_os(name));
+        let memory = memory.map(|memory| Arc::new(memory) as Arc<dyn Memory>);
+        Ok(match caches.search(memory, &self.scene.needles, edge).await? {
+            CacheVerdict::Clean(caches, reports) => {
+                reports.iter().for_each(|found| edge.fact("audit", &report::clean_cache(found)));
+                Search::Clean(Clean { image, places, caches })
+            }
+            CacheVerdict::Leak(leak) => Search::Objection(Objection::LeakInCache(leak)),
+            CacheVerdict::Incomplete(report) => Search::Objection(Objection::IncompleteCache(report)),
         })
     }
 

@@ -4,18 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
-use pbuildkit::{AskedSecret, Prepared, Refusal, Transform};
+use pbuildkit::{AskedSecret, Prepared, Refusal, TargetContext, Transform};
 use pgateway::{Bridge, Capabilities};
-use pllb::{Definition, SourceMap};
+use pllb::{ChainStep, Definition, SourceMap};
 use pproof::{Gate, GateOutcome, Graph, GraphError, Leak, Scanner, Subject, Unproven};
 use psecret::Redactor;
 
 use crate::binding::{KeyReach, PendingBinding};
+use crate::build::company::Seat;
 use crate::build::doubt::Doubts;
 use crate::build::guard;
 use crate::build::guard::GuardError;
 use crate::build::leftovers::order::Marks;
 use crate::build::search_line::SearchLine;
+use crate::build::stages::{self, Lineage, StageLeak};
 use crate::scanner;
 
 /// Why a build was ended before anything ran.
@@ -33,9 +35,27 @@ pub(crate) enum InjectionError {
     /// The search in the builder proved nothing, and the image would not come here to be searched.
     #[error("the image could not be searched in the builder: {0}")]
     Unproven(Unproven),
+    /// A stage that a cache would carry holds a secret, so nothing was exported.
+    #[error("a stage of the build holds a secret")]
+    StageLeak(Box<StageLeak>),
     /// Steps may have got other values, and the image would not come here, where it is known which of them ran.
     #[error("steps of this build may have got other values")]
     Doubtful(Doubts),
+    /// Another build of the group is not proven, and no result of the group leaves the builder without the others.
+    #[error("another build of the group is not clean")]
+    Withheld,
+}
+
+/// The caches that a build exports, as far as the search is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ExportedCaches {
+    /// None that carries a state.
+    #[default]
+    Nothing,
+    /// Caches of the image, which may carry more all the same.
+    OfImage,
+    /// Caches of all stages.
+    OfStages,
 }
 
 /// The injection of one build; afterwards the build's memory of its steps.
@@ -54,16 +74,58 @@ pub(crate) struct Injection {
     gate: Option<Gate<SearchLine>>,
     /// Whether a build of which nothing is proven may not return its result.
     needs_proof: bool,
+    /// The caches that the build will export.
+    caches: ExportedCaches,
+    lineages: Vec<Lineage>,
     outcome: Option<GateOutcome>,
     asked: Vec<AskedSecret>,
+    seat: Seat,
+    /// The graphs of the targets that the build builds on, by key.
+    targets: BTreeMap<String, Graph>,
 }
 
 impl Injection {
     /// Makes an injection into this graph, which yet does nothing else.
     pub(crate) fn new(graph: Graph, redactor: Redactor) -> Self {
         let (pending, notes_count, reach, scanner, gate) = Default::default();
-        let (needs_proof, outcome, asked) = Default::default();
-        Self { graph, redactor, pending, notes_count, reach, scanner, gate, needs_proof, outcome, asked }
+        let (needs_proof, caches, lineages, outcome, asked) = Default::default();
+        let (seat, targets) = Default::default();
+        Self {
+            graph,
+            redactor,
+            pending,
+            notes_count,
+            reach,
+            scanner,
+            gate,
+            needs_proof,
+            caches,
+            lineages,
+            outcome,
+            asked,
+            seat,
+            targets,
+        }
+    }
+
+    /// Sets the graphs of the targets that the build builds on, by key.
+    pub(crate) fn building_on(self, targets: impl IntoIterator<Item = (String, Graph)>) -> Self {
+        Self { targets: targets.into_iter().collect(), ..self }
+    }
+
+    /// Binds the steps of all graphs to the values that they get.
+    fn bind(&mut self, digests: &BTreeMap<String, String>) {
+        self.targets.values_mut().chain([&mut self.graph]).for_each(|graph| graph.bind(digests.clone()));
+    }
+
+    /// Sets the place of the build among those that run together.
+    pub(crate) fn among(self, seat: Seat) -> Self {
+        Self { seat, ..self }
+    }
+
+    /// Leaves that place: the build has ended, in whatever way.
+    pub(crate) fn leave_company(&mut self) {
+        self.seat = Seat::default();
     }
 
     /// Sets the binding of steps to values, which waits for a key.
@@ -85,6 +147,16 @@ impl Injection {
     /// Demands a proof: a result that the gate has not proven is not exported, because nobody would search it later.
     pub(crate) fn needing_proof(self) -> Self {
         Self { needs_proof: true, ..self }
+    }
+
+    /// Sets what the build exports for other builds.
+    pub(crate) fn exporting(self, caches: ExportedCaches) -> Self {
+        Self { caches, ..self }
+    }
+
+    /// The lineages of the results and of the stages beside them, where the build exports caches.
+    pub(crate) fn lineages(&self) -> &[Lineage] {
+        &self.lineages
     }
 
     /// The graph, as far as the engine has it.
@@ -116,7 +188,12 @@ impl Injection {
     /// Marks the cache records of one step of a platform's image and of the steps after it. The layer of the step is
     /// counted from the image's end, as in [`Graph::layer_lines`].
     pub(crate) fn marks_from(&self, platform: Option<&str>, from_last: usize) -> Marks {
-        let held: Vec<_> = self.graph.from_layer(platform, from_last).collect();
+        self.marks_of(self.graph.from_layer(platform, from_last))
+    }
+
+    /// Marks the cache records of these steps.
+    pub(crate) fn marks_of<'a>(&self, held: impl Iterator<Item = &'a ChainStep>) -> Marks {
+        let held: Vec<_> = held.collect();
         let of_held = |step: &&pllb::Step| held.iter().any(|held| held.digest == step.digest);
         Marks {
             names: held.iter().map(|step| step.name.clone()).collect(),
@@ -127,8 +204,11 @@ impl Injection {
 
     /// The secrets that are no part of the cache keys of steps.
     pub(crate) fn unbound(&self) -> BTreeSet<String> {
-        let bound = &self.graph.plan().bindings;
-        self.graph.known().iter().filter(|name| !bound.contains_key(*name)).cloned().collect()
+        let unbound = |graph: &Graph| -> Vec<String> {
+            let bound = &graph.plan().bindings;
+            graph.known().iter().filter(|name| !bound.contains_key(*name)).cloned().collect()
+        };
+        self.targets.values().chain([&self.graph]).flat_map(unbound).collect()
     }
 
     /// The doubts while the build still runs: a step that does not ask may be cached, or another build's.
@@ -144,16 +224,16 @@ impl Transform for Injection {
         let pending = self.pending.take();
         let remembered = pending.as_ref().and_then(PendingBinding::remembered);
         if let Some(digests) = remembered.clone() {
-            self.graph.bind(digests);
+            self.bind(&digests);
         }
         let asking = pending.filter(|_| remembered.is_none());
         if asking.is_none() && !self.notes_count {
             return;
         }
-        let scanner = Scanner::bring(bridge, capabilities, &scanner::PROGRAM).await;
+        let scanner = Scanner::bring(bridge, capabilities, scanner::PROGRAMS).await;
         if let Some(pending) = asking {
             let (digests, reach) = pending.ask(bridge, &scanner).await;
-            self.graph.bind(digests);
+            self.bind(&digests);
             self.reach = Some(reach);
         }
         if self.notes_count {
@@ -174,11 +254,38 @@ impl Transform for Injection {
         definition: Definition,
     ) -> Result<Definition, Self::Error> {
         guard::check_source(&SourceMap::new(&definition), &self.redactor)?;
-        Ok(self.graph.inject(capabilities, platform, definition)?)
+        self.targets.values().for_each(|target| self.graph.build_on(target));
+        let injected = self.graph.inject(capabilities, platform, definition)?;
+        if self.caches != ExportedCaches::Nothing {
+            self.lineages.extend(stages::lineages(&injected));
+        }
+        Ok(injected)
+    }
+
+    fn transform_target(
+        &mut self,
+        target: &TargetContext,
+        capabilities: &Capabilities,
+        platform: Option<&str>,
+        definition: Definition,
+    ) -> Result<Definition, Self::Error> {
+        guard::check_source(&SourceMap::new(&definition), &self.redactor)?;
+        // A target that nobody planned gets nothing.
+        let Some(mut graph) = self.targets.remove(&target.key) else { return Ok(definition) };
+        let below = target.targets.iter().filter_map(|below| self.targets.get(&below.key));
+        below.for_each(|below| graph.build_on(below));
+        let injected = graph.inject(capabilities, platform, definition);
+        self.targets.insert(target.key.clone(), graph);
+        Ok(injected?)
     }
 
     async fn prove(&mut self, prepared: Prepared<'_>) -> Result<(), Refusal<Self::Error>> {
-        let Some(gate) = &mut self.gate else { return Ok(()) };
+        let Some(gate) = &mut self.gate else {
+            return match self.seat.agree().await {
+                true => Ok(()),
+                false => Err(Refusal::Refused(InjectionError::Withheld)),
+            };
+        };
         // A step that fails is the build's failure, and not the search's.
         let evaluated = try_join_all(prepared.results.iter().map(|result| {
             let mut bridge = prepared.bridge.clone();
@@ -188,14 +295,27 @@ impl Transform for Injection {
         let scanner = async {
             match brought {
                 Some(scanner) => scanner,
-                None => Scanner::bring(&prepared.bridge, prepared.capabilities, &scanner::PROGRAM).await,
+                None => Scanner::bring(&prepared.bridge, prepared.capabilities, scanner::PROGRAMS).await,
             }
         };
         let (evaluated, scanner) = futures::join!(evaluated, scanner);
         evaluated?;
         self.asked = prepared.asked_secrets();
         let subject = Subject { bridge: &prepared.bridge, documents: prepared.metadata, results: &prepared.results };
+        let room = self.seat.room().await;
         let outcome = gate.search(subject, &scanner).await;
+        let stage = match &outcome {
+            GateOutcome::Clean(_) if self.caches == ExportedCaches::OfStages => {
+                stages::search(&prepared, gate, &scanner).await
+            }
+            GateOutcome::Clean(_) | GateOutcome::Leak(_) | GateOutcome::Unproven(_) => None,
+        };
+        drop(room);
+        if let Some(leak) = stage {
+            let held = pproof::holding(&leak.report, &leak.steps);
+            let _ = pproof::note_steps(&prepared.bridge, &scanner, held, Vec::new()).await;
+            return Err(Refusal::Refused(InjectionError::StageLeak(Box::new(leak))));
+        }
         let (leaked, clean) = match &outcome {
             GateOutcome::Leak(leak) => (self.graph.holding(&leak.report, leak.platform.as_deref()), Vec::new()),
             GateOutcome::Clean(_) => (Vec::new(), self.graph.ran_again()),
@@ -210,6 +330,9 @@ impl Transform for Injection {
                 Err(Refusal::Refused(InjectionError::Doubtful(self.doubts())))
             }
             outcome @ (GateOutcome::Clean(_) | GateOutcome::Unproven(_)) => {
+                if !self.seat.agree().await {
+                    return Err(Refusal::Refused(InjectionError::Withheld));
+                }
                 self.outcome = Some(outcome);
                 Ok(())
             }

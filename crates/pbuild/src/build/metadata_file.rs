@@ -38,6 +38,21 @@ pub(super) fn write(path: &Path, document: &Value) -> io::Result<()> {
     replace(path, serde_json::to_string_pretty(document)?.as_bytes())
 }
 
+/// Removes the file of an earlier build, which nobody may take for this one's. Something that is not a regular file
+/// stays, such as `/dev/stdout`.
+///
+/// # Errors
+/// When the file is there and stays.
+pub(super) fn remove(file: &Path) -> io::Result<()> {
+    if !std::fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(());
+    }
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use pbuildkit::{AskedSecret, SecretAnswer};
 use pcli::SecretUse;
 use pllb::{MountTarget, Step};
+use pscreen::words::listed;
 use serde_json::{Value, json};
 
 use crate::files::mention::mention;
+use crate::secrets::MOST_NAMED;
 
 /// The end of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,21 +87,23 @@ impl Offers {
                 parts.push(format!("{skipped} not needed"));
             }
             let asked = if first.asked > 0 { "requested by BuildKit" } else { "not requested by BuildKit" };
-            format!("{} to {steps} ({}), {asked}", names.join(", "), parts.join(", "))
+            format!("{} to {steps} ({}), {asked}", listed(&names, MOST_NAMED), parts.join(", "))
         };
         groups.into_iter().map(line).collect()
     }
 
     /// The secrets that this build could do without, for people.
     pub(crate) fn unused(&self) -> Vec<String> {
-        let remark = |secret: &SecretUse| match secret {
-            SecretUse { name, steps: 0, .. } => Some(format!("no step of this build was offered {name}")),
-            SecretUse { name, mentioned: false, .. } => {
-                Some(format!("no command of this build mentions {name}; a program may still read it"))
-            }
-            _ => None,
-        };
-        self.secrets.iter().filter_map(|(secret, _)| remark(secret)).collect()
+        let secrets = || self.secrets.iter().map(|(secret, _)| secret);
+        let names =
+            |of: &dyn Fn(&&SecretUse) -> bool| secrets().filter(of).map(|secret| secret.name.as_str()).collect();
+        let of_no_step =
+            lines(names(&|secret| secret.steps == 0), &|names, _| format!("no step of this build was offered {names}"));
+        let unmentioned = lines(names(&|secret| secret.steps > 0 && !secret.mentioned), &|names, several| {
+            let them = if several { "them" } else { "it" };
+            format!("no command of this build mentions {names}; a program may still read {them}")
+        });
+        unmentioned.into_iter().chain(of_no_step).collect()
     }
 
     /// The account for the record of builds.
@@ -110,6 +114,14 @@ impl Offers {
     /// The account for programs: one object, contract version 1, on a line of its own among BuildKit's.
     pub(crate) fn json(&self) -> String {
         json!({ "pbuild": { "version": 1, "offers": { "secrets": self.uses(), "steps": self.steps } } }).to_string()
+    }
+}
+
+/// Writes a line for each of a few names, and one for all of many: with hundreds of secrets the account is still a screen.
+fn lines(names: Vec<&str>, line: &dyn Fn(&str, bool) -> String) -> Vec<String> {
+    match names.len() {
+        0..=MOST_NAMED => names.into_iter().map(|name| line(name, false)).collect(),
+        _ => vec![line(&listed(&names, MOST_NAMED), true)],
     }
 }
 
@@ -181,6 +193,26 @@ mod tests {
             "no command of this build mentions B; a program may still read it\n\
              no command of this build mentions C; a program may still read it\n\
              no step of this build was offered NOBODY"
+        );
+    }
+
+    #[test]
+    fn with_hundreds_of_secrets_the_account_is_a_few_lines() {
+        let names: Vec<String> = (0..300).map(|number| format!("S{number}")).collect();
+        let offered: Vec<&str> = names.iter().take(200).map(String::as_str).collect();
+        let offers = Offers::new(&names, &[step(1, "make", &offered)], &Default::default(), &[]);
+        let first = "S0, S1, S2, S3, S4, S5, S6, S7";
+        assert_eq!(
+            offers.lines(),
+            [format!("{first} and 192 more to 1 step (1 not needed), not requested by BuildKit")]
+        );
+        assert_eq!(
+            offers.unused(),
+            [
+                format!("no command of this build mentions {first} and 192 more; a program may still read them"),
+                "no step of this build was offered S200, S201, S202, S203, S204, S205, S206, S207 and 92 more"
+                    .to_owned(),
+            ]
         );
     }
 

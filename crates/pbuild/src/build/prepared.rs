@@ -1,40 +1,39 @@
 //! A build of which everything is known, and nothing has run.
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use papp::{Inject, Manifest};
+use pbuildkit::status::StatusUpdate;
 use pbuildkit::{BuildRequest, Exporter, History};
 use pengine::{BuilderChoice, DockerConfiguration, Environment, ImageStore};
 use pgateway::Capabilities;
-use pllb::{Plan as InjectionPlan, PlannedSecret, SecretShape, StepPattern};
 use pproof::{Gate, Graph, KnownBases};
-use psecret::{Delivery, Secret};
+use psecret::Secret;
+use tokio::sync::mpsc;
 
-use super::cleared::Cleared;
+use super::company::{Company, Naming};
 use super::context::ContextGuard;
-use super::failure::{BrokenBuild, NotProvable, PreparationError};
-use super::injection::Injection;
+use super::failure::{NotProvable, PreparationError};
+use super::injection::{ExportedCaches, Injection};
+use super::inner::{InnerMember, InnerTarget};
 use super::leftovers::CacheBefore;
 use super::provider::BuildSecrets;
-use super::running::Running;
+use super::running::{Guarded, Running};
 use super::scene::Scene;
+use super::screen::Pane;
 use super::search_line::SearchLine;
-use super::{frontend, guard, outside, screen};
+use super::{frontend, git_context, guard, injected, metadata_file, outside, sent};
 use crate::audit::attached::Attached;
+use crate::cache_export::{Group, PrivateCaches};
 use crate::clean_bases::CleanBases;
 use crate::edge::{Edge, Failure};
-use crate::files::coverage::{Coverage, IgnoreFileError, SentEnvFile};
 use crate::memory::LayerMemory;
 use crate::output::{Destination, Outputs};
 use crate::plan::ssh::{LentAgents, is_key};
-use crate::plan::{
-    Attestations, BaseSearch, BuildOrder, BuildPlan, Extent, Extras, LateFacts, ResultFiles, SettledPlan, Tls,
-};
+use crate::plan::{Attestations, BaseSearch, BuildOrder, Extent, Extras, LateFacts, ResultFiles, SettledPlan, Tls};
 use crate::scanner::Sought;
 use crate::secrets::Secrets;
-use crate::site::{self, Site};
+use crate::site::{self, CommonSite, Site, SiteKind};
 
 /// A build that can start.
 #[derive(Debug)]
@@ -45,6 +44,8 @@ pub(super) struct Prepared<'a> {
     agents: LentAgents,
     /// The engine's own address, where an extra host of the build asks for it.
     gateway: Option<String>,
+    /// The targets that it builds on.
+    inner: Vec<InnerTarget>,
 }
 
 impl<'a> Prepared<'a> {
@@ -52,20 +53,29 @@ impl<'a> Prepared<'a> {
     ///
     /// # Errors
     /// What keeps this build from starting here.
-    pub(super) async fn new(order: BuildOrder, secrets: Secrets, edge: &'a Edge) -> Result<Self, Failure> {
-        let BuildOrder { plan, mut outputs, extras, forwarding, manifest, tls, builder, choices, .. } = order;
+    pub(super) async fn new(
+        order: BuildOrder,
+        (secrets, inner): (Secrets, Vec<InnerMember>),
+        edge: &'a Edge,
+        site: &mut CommonSite<'_>,
+    ) -> Result<Self, Failure> {
+        let BuildOrder { mut plan, mut outputs, extras, mut forwarding, manifest, tls, builder, choices, .. } = order;
         remove_stale(choices.files())?;
         let extras = extras?;
         extras.caches.left_out().iter().for_each(|why| edge.stderr.warning(why));
-        // A key reaches no step, and the files of the context are compared with it: no cache can carry it.
-        if secrets.all.iter().any(|secret| !is_key(secret)) {
-            extras.caches.check_searched()?;
+        if !secrets.is_empty() {
+            // Whatever is wrong with their flags is reported before anything is asked.
+            Group::of(&extras.caches)?;
         }
+        let clone = git_context::clone(&mut plan, &secrets, edge).await?;
         let dockerfile = plan.dockerfile_text()?;
-        warn_of_sent_env_files(&plan, edge)?;
+        sent::warn(&plan, edge)?;
         let frontend = frontend::choose(&plan, dockerfile.as_deref(), &choices, &secrets)?;
         let builder = site::choose(builder.as_deref())?;
-        let plan = plan.settle(&LateFacts { frontend, proxies: proxies(&builder)? });
+        let proxies = proxies(&builder)?;
+        inner.iter().for_each(|target| target.lend_to(&mut forwarding));
+        let inner = InnerTarget::settle(inner, "target-", &proxies, edge)?;
+        let plan = plan.settle(&LateFacts { frontend, proxies });
         guard::check(&plan, &extras, &outputs, dockerfile.as_deref(), &secrets.redactor)?;
         if let Some(text) = &dockerfile {
             warn_of_empty_references(&plan, text, &secrets, edge);
@@ -73,43 +83,64 @@ impl<'a> Prepared<'a> {
         secrets.check_searchable()?;
         let needles = secrets.needles()?;
         let agents = forwarding.lend()?;
-        let site = Site::reach(edge, builder, !secrets.is_empty(), tls).await?;
-        let gateway = gateway(&plan, &site).await?;
+        let site = site.reach(builder, !secrets.is_empty(), tls).await?;
+        let asks = plan.asks_for_gateway() || inner.iter().any(InnerTarget::asks_for_gateway);
+        let gateway = gateway(asks, &site).await?;
         fit_outputs(&mut outputs, &site, plan.tags(), tls, edge).await?;
         warn_of_narrow_key(secrets.binding.is_shared(), extras.caches.imports().is_empty(), edge);
-        secrets.announce(edge, |secret| offer(secret, manifest.as_ref().map(|found| &found.manifest)));
-        let scene = Scene { edge, site, plan, choices, found: manifest, secrets, needles };
-        let prepared = Self { scene, outputs, extras, agents, gateway };
+        secrets.announce(edge, |secret| match secrets.is_withheld(secret) {
+            true => "to other targets".to_owned(),
+            false => offer(secret, manifest.as_ref().map(|found| &found.manifest)),
+        });
+        let scene = Scene { edge, site, plan, choices, found: manifest, secrets, needles, clone };
+        let prepared = Self { scene, outputs, extras, agents, gateway, inner };
         prepared.check_store().await?;
         Ok(prepared)
     }
 
-    /// Whether the engine gets exactly what docker would send: there is no secret and no configuration.
-    pub(super) fn has_nothing_to_inject(&self) -> bool {
-        self.scene.secrets.is_empty() && self.scene.configuration().is_empty()
+    /// Whether the engine gets exactly what docker would send: there is no secret, no configuration, and no target that
+    /// the build needs.
+    fn has_nothing_to_inject(&self) -> bool {
+        !self.has_secrets() && self.scene.configuration().is_empty() && self.inner.is_empty()
     }
 
-    /// Builds as docker does. Nothing needs a proof.
-    ///
-    /// # Errors
-    /// When the build fails.
-    pub(super) async fn run_as_docker(self) -> Result<Cleared<'a>, Failure> {
-        let names: Vec<String> = self.scene.plan.tags().iter().map(ToString::to_string).collect();
-        let attestations = self.attestations(self.has_usual_attestations().await?);
-        let request = self.request(&names, &attestations);
-        let Self { scene, outputs, extras, agents: _agents, .. } = self;
-        let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
-        let building = scene.edge.cancellation.unless_cancelled(scene.site.builder.build_plain(request, updates)).await;
-        let failed = screen.finish().await.failed;
-        let result = building?.map_err(|error| BrokenBuild::unseen(error).at(failed))?;
-        Ok(Cleared::without_secrets(scene, outputs, &extras.caches, result)?)
+    /// Whether there is anything to search for.
+    pub(super) fn has_secrets(&self) -> bool {
+        !self.scene.secrets.is_empty()
     }
 
-    /// Starts the build without a name, with the secrets at hand and the search behind it.
+    /// Whether the builder itself brings the result to where others see it, so that it must be proven before.
+    pub(super) fn is_delivered_by_builder(&self) -> bool {
+        self.outputs.needs_proof()
+    }
+
+    /// Starts the build: as docker does where nothing is injected, else without a name, with the secrets at hand and
+    /// the search behind it.
     ///
     /// # Errors
     /// When the builder does not answer.
-    pub(super) async fn start(self) -> Result<Running<'a>, Failure> {
+    pub(super) async fn start(
+        mut self,
+        (updates, pane): (mpsc::Sender<StatusUpdate>, Pane),
+        company: &Company,
+    ) -> Result<Running<'a>, Failure> {
+        let (request, guarded) = match self.has_nothing_to_inject() {
+            true => {
+                let attestations = self.attestations(self.has_usual_attestations().await?);
+                let request = self.request(&self.names_before_search(company.naming), &attestations);
+                (self.exporting_caches(request), None)
+            }
+            false => {
+                let (request, guarded) = self.guard(&pane, company).await?;
+                (request, Some(guarded))
+            }
+        };
+        let Self { scene, outputs, extras, agents, .. } = self;
+        Ok(Running { scene, outputs, flags: extras.caches, agents, request, updates, pane, guarded })
+    }
+
+    /// Makes the request for a build whose steps get secrets or configuration, and everything that guards it.
+    async fn guard(&mut self, pane: &Pane, company: &Company) -> Result<(BuildRequest, Guarded), Failure> {
         let scene = &self.scene;
         // The layers that a base hides under others are in its export alone.
         let gated = !scene.secrets.is_empty() && scene.choices.base() == BaseSearch::Merged;
@@ -129,36 +160,41 @@ impl<'a> Prepared<'a> {
         let needles = Arc::clone(&scene.needles);
         let redactor = scene.secrets.redactor.clone();
         let context = Arc::new(ContextGuard::new(needles, redactor, scene.choices.allowed_context_leaks()));
-        let mut request = self.request(&self.names_before_search(), &attestations);
-        request.secrets = Arc::new(BuildSecrets::new(scene.secrets.shared()));
+        let mut request = self.request(&self.names_before_search(company.naming), &attestations);
+        let mut caches = PrivateCaches::default();
+        if scene.secrets.is_empty() {
+            request = self.exporting_caches(request);
+        } else {
+            caches = PrivateCaches::open(Group::of(&self.extras.caches)?, &self.owner())?;
+            request.cache_exports = self.extras.caches.inline().cloned().chain(caches.entries()).collect();
+            request.content.0.extend(caches.content().0);
+        }
+        let ids = self
+            .inner
+            .iter()
+            .map(InnerTarget::ids)
+            .fold(scene.secrets.ids(), |ids, more| ids.union(&more).cloned().collect());
+        request.secrets = Arc::new(BuildSecrets::new(scene.secrets.shared(), ids));
         request.observer = Some(Arc::clone(&context) as _);
         request.history = History::Nothing;
-        let (updates, screen) = screen::open(scene.choices.show(), scene.edge);
         let gate = gated.then(|| {
-            gate(scene, screen.search_line()).remembering(bases.map(|bases| Box::new(bases) as Box<dyn KnownBases>))
+            gate(scene, pane.search_line()).remembering(bases.map(|bases| Box::new(bases) as Box<dyn KnownBases>))
         });
-        let unbound = !scene.secrets.unbound().is_empty();
-        let injection = self.injection(gate).bound_by(pending).minding_notes(unbound);
-        let Self { scene, outputs, extras, agents, .. } = self;
-        Ok(Running {
-            scene,
-            outputs,
-            caches: extras.caches,
-            agents,
-            request,
-            updates,
-            screen,
-            injection,
-            context,
-            before,
-            attached,
-            attestations,
-        })
+        let unbound = !scene.secrets.unbound().is_empty() || self.inner.iter().any(InnerTarget::has_unbound);
+        let injection = self.injection(gate).bound_by(pending).minding_notes(unbound).among(company.seat());
+        let injection = injection.exporting(match (caches.is_empty(), caches.carry_stages()) {
+            (true, _) => ExportedCaches::Nothing,
+            (false, false) => ExportedCaches::OfImage,
+            (false, true) => ExportedCaches::OfStages,
+        });
+        let injection =
+            injection.building_on(std::mem::take(&mut self.inner).into_iter().flat_map(InnerTarget::graphs));
+        Ok((request, Guarded { injection, context, before, attached, attestations, caches }))
     }
 
     /// The names that the image may have at once: with public configuration alone there is nothing to prove.
-    fn names_before_search(&self) -> Vec<String> {
-        match self.scene.secrets.is_empty() {
+    fn names_before_search(&self, naming: Naming) -> Vec<String> {
+        match naming == Naming::AtOnce && self.scene.secrets.is_empty() {
             true => self.scene.plan.tags().iter().map(ToString::to_string).collect(),
             false => Vec::new(),
         }
@@ -166,8 +202,12 @@ impl<'a> Prepared<'a> {
 
     fn injection(&self, gate: Option<Gate<SearchLine>>) -> Injection {
         let scene = &self.scene;
-        let graph = Graph::new(injection_plan(scene), scene.secrets.ids(), scene.secrets.redactor.clone());
-        let graph = graph.declared_at(places(scene));
+        let graph = Graph::new(
+            injected::plan(&scene.secrets, scene.found.as_ref()),
+            scene.secrets.ids(),
+            scene.secrets.redactor.clone(),
+        );
+        let graph = graph.declared_at(injected::places(scene.found.as_ref()));
         let graph = match scene.plan.extent() {
             Extent::Whole => graph,
             Extent::Part => graph.of_a_part(),
@@ -205,9 +245,9 @@ impl<'a> Prepared<'a> {
         request.attributes.extend(attestations.attributes().clone());
         request.agents = self.agents.agents().clone();
         request.cache_imports = self.extras.caches.imports().to_vec();
-        request.cache_exports = self.extras.caches.exports().to_vec();
-        request.content.0.extend(self.extras.caches.content().0);
-        // The engine fetches a context before the graph is known that names its secrets.
+        request.content.0.extend(self.extras.caches.sources().0);
+        // The engine fetches a git context before the build graph exists. Only the graph names secrets, so the git
+        // tokens are listed here.
         let of_git = |name: &&str| name.starts_with("GIT_AUTH_TOKEN") || name.starts_with("GIT_AUTH_HEADER");
         let in_build = scene.secrets.delivered().filter(|secret| secret.scope().in_build());
         request.frontend_secrets =
@@ -223,7 +263,32 @@ impl<'a> Prepared<'a> {
         for exporter in &mut request.exporters {
             exporter.attributes.extend(attestations.annotations().clone());
         }
+        request.targets = self.inner.iter().map(|target| target.enter(self.gateway.as_deref(), &mut request)).collect();
         request
+    }
+
+    /// Whether the build exports caches that are more than names of the image's layers.
+    pub(super) fn exports_caches(&self) -> bool {
+        self.extras.caches.exports().iter().any(|entry| entry.kind != "inline")
+    }
+
+    /// Has BuildKit itself write the caches to where the user wants them, as in a build without secrets.
+    fn exporting_caches(&self, mut request: BuildRequest) -> BuildRequest {
+        request.cache_exports = self.extras.caches.exports().to_vec();
+        request.content.0.extend(self.extras.caches.destinations().0);
+        request
+    }
+
+    /// Names the project and the builder, which have private folders of their own.
+    fn owner(&self) -> String {
+        let scene = &self.scene;
+        let project = scene.project();
+        let project = std::fs::canonicalize(project).unwrap_or_else(|_| project.to_owned());
+        let builder = match &scene.site.kind {
+            SiteKind::Engine(engine) => engine.endpoint().to_string(),
+            SiteKind::Plain(plain) => plain.to_string(),
+        };
+        format!("{}\n{builder}", project.display())
     }
 
     /// Refuses what this store or this builder cannot do.
@@ -231,8 +296,11 @@ impl<'a> Prepared<'a> {
         let (scene, outputs) = (&self.scene, &self.outputs);
         let asks_for_attestations = self.extras.attestations.asked_for();
         let image = outputs.places().iter().find(|place| place.is_image());
+        let export = self.extras.caches.exports().iter().find(|entry| entry.kind != "inline");
         if scene.site.plain().is_some() {
             self.check_provable()?;
+        } else if let (Some(export), Some(ImageStore::Layers)) = (export, scene.image_store().await?) {
+            return Err(PreparationError::CacheNotInThisStore(export.kind.clone()).into());
         } else if (image.is_some() || asks_for_attestations) && scene.image_store().await? == Some(ImageStore::Layers) {
             let what = image.map_or_else(|| "attestations".to_owned(), |place| format!("--output {place}"));
             return Err(PreparationError::NotInThisStore(what).into());
@@ -263,6 +331,10 @@ impl<'a> Prepared<'a> {
         if self.extras.attestations.asked_for() {
             return Err(PreparationError::NotProvable(NotProvable::Attestations));
         }
+        // They are searched when the builder has written them, and the image has left it by then.
+        if self.outputs.registry().is_some() && self.exports_caches() {
+            return Err(PreparationError::NotProvable(NotProvable::Caches));
+        }
         Ok(())
     }
 }
@@ -270,14 +342,8 @@ impl<'a> Prepared<'a> {
 /// Removes the files of an earlier build, which nobody may take for this one's.
 fn remove_stale(files: &ResultFiles) -> Result<(), PreparationError> {
     for (flag, file) in [("--iidfile", &files.image_id), ("--metadata-file", &files.metadata)] {
-        // Something that is not a regular file stays, such as /dev/stdout.
-        let is_file = |file: &&PathBuf| std::fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_file());
-        let Some(file) = file.as_ref().filter(is_file) else { continue };
-        match std::fs::remove_file(file) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(PreparationError::Stale { flag, file: file.clone(), source }),
-        }
+        let Some(file) = file else { continue };
+        metadata_file::remove(file).map_err(|source| PreparationError::Stale { flag, file: file.clone(), source })?;
     }
     Ok(())
 }
@@ -291,22 +357,6 @@ fn warn_of_narrow_key(has_shared_key: bool, reads_no_cache: bool, edge: &Edge) {
              others' count too"
         ));
     }
-}
-
-/// Warns of env files that a rule sends: the guard of the context knows the secrets of this build, and an env file may
-/// hold others.
-fn warn_of_sent_env_files(plan: &BuildPlan, edge: &Edge) -> Result<(), IgnoreFileError> {
-    let Some(folder) = plan.context_folder() else { return Ok(()) };
-    let coverage = Coverage::of(folder, &plan.dockerfile_path())?;
-    for SentEnvFile { path, line, pattern } in coverage.sent_by_a_rule(folder) {
-        let rules = coverage.file.strip_prefix(folder).unwrap_or(&coverage.file);
-        edge.stderr.warning(&format!(
-            "{}:{line}: `!{pattern}` sends {} to the builder, where a COPY can take it into the image",
-            rules.display(),
-            path.display()
-        ));
-    }
-    Ok(())
 }
 
 /// Warns of text outside of RUN that reads a secret's variable: it is empty there.
@@ -331,8 +381,8 @@ fn proxies(builder: &BuilderChoice) -> Result<Vec<(&'static str, String)>, Failu
 }
 
 /// Asks the engine for the address of `host-gateway`, where the build needs it.
-async fn gateway(plan: &SettledPlan, site: &Site) -> Result<Option<String>, Failure> {
-    if !plan.asks_for_gateway() {
+async fn gateway(asks: bool, site: &Site) -> Result<Option<String>, Failure> {
+    if !asks {
         return Ok(None);
     }
     let label = "org.mobyproject.buildkit.worker.moby.host-gateway-ip";
@@ -398,38 +448,4 @@ fn clean_bases(scene: &Scene<'_>, builder: &str) -> Option<CleanBases> {
 fn gate(scene: &Scene<'_>, line: SearchLine) -> Gate<SearchLine> {
     let (needles, secrets) = (Arc::clone(&scene.needles), Arc::clone(&scene.secrets.all));
     Gate::new(Box::new(Sought::new(needles, secrets, scene.secrets.redactor.clone())), line)
-}
-
-/// Plans which steps get which secrets.
-fn injection_plan(scene: &Scene<'_>) -> InjectionPlan {
-    let manifest = scene.found.as_ref().map(|found| &found.manifest);
-    let injected = manifest.is_none_or(|manifest| manifest.build.inject == Inject::All);
-    let secrets = scene.secrets.delivered().filter(|secret| injected && secret.scope().in_build()).map(|secret| {
-        let name = secret.name().as_str();
-        let declared = manifest.and_then(|manifest| manifest.secret(name));
-        PlannedSecret {
-            steps: declared
-                .map(|declared| declared.steps.iter().map(|text| StepPattern::new(text)).collect())
-                .unwrap_or_default(),
-            shape: match secret.delivery() {
-                Delivery::Variable => SecretShape::Variable,
-                Delivery::File => SecretShape::File,
-            },
-            ..PlannedSecret::variable(name)
-        }
-    });
-    InjectionPlan {
-        secrets: secrets.collect(),
-        configuration: scene.configuration(),
-        bindings: scene.secrets.binding.shared_digests(scene.secrets.delivered()),
-    }
-}
-
-/// Lists the lines of the manifest that declare the secrets, for errors.
-fn places(scene: &Scene<'_>) -> std::collections::BTreeMap<String, String> {
-    let place =
-        |found: &pcli::FoundManifest, secret: &papp::Secret| format!("{}:{}", found.path.display(), secret.line);
-    let declared =
-        scene.found.iter().flat_map(|found| found.manifest.secrets.iter().map(move |secret| (found, secret)));
-    declared.map(|(found, secret)| (secret.name.clone(), place(found, secret))).collect()
 }

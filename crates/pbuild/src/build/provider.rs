@@ -1,5 +1,6 @@
 //! The build's side of the session: the values are here when a step asks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pbuildkit::SecretProvider;
@@ -9,12 +10,13 @@ use psecret::Secret;
 #[derive(Debug)]
 pub(crate) struct BuildSecrets {
     secrets: [Arc<Vec<Secret>>; 2],
+    ids: BTreeSet<String>,
 }
 
 impl BuildSecrets {
-    /// Serves these secrets; which ids may be asked for is the session's decision.
-    pub(crate) fn new(secrets: [Arc<Vec<Secret>>; 2]) -> Self {
-        Self { secrets }
+    /// Serves the secrets of these ids; which of them may be asked for is the session's decision.
+    pub(crate) fn new(secrets: [Arc<Vec<Secret>>; 2], ids: BTreeSet<String>) -> Self {
+        Self { secrets, ids }
     }
 }
 
@@ -24,6 +26,9 @@ impl SecretProvider for BuildSecrets {
         reason = "door 20: BuildKit's session hands the value to the step that mounts it"
     )]
     fn secret(&self, id: &str) -> Option<Vec<u8>> {
+        if !self.ids.contains(id) {
+            return None;
+        }
         let mut all = self.secrets.iter().flat_map(|secrets| secrets.iter());
         let secret = all.find(|secret| secret.scope().in_build() && secret.name().as_str() == id)?;
         Some(secret.value().expose().to_vec())

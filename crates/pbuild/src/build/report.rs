@@ -1,13 +1,16 @@
 //! The audit of a build in words: the amount that was searched, and the line of the Dockerfile behind a finding.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use pllb::{ChainStep, SourceLines, Step};
 use pscan::{Finding, LayerState, Report};
 use pscreen::words::{counted, seconds, size};
 
 use super::failure::Origin;
 use super::injection::Injection;
 use super::leftovers::order::Marks;
+use crate::cache_export::CacheLeak;
 use pproof::Proof;
 
 /// Reports a clean search in one line.
@@ -23,6 +26,11 @@ pub(crate) fn clean(report: &Report) -> String {
         counted(stats.forms, "form"),
         seconds(Duration::from_millis(stats.milliseconds))
     )
+}
+
+/// Reports a clean search of a cache in one line.
+pub(crate) fn clean_cache(report: &Report) -> String {
+    format!("cache of {}", clean(report))
 }
 
 /// Reports a clean search in the builder in one line.
@@ -91,6 +99,46 @@ pub(super) fn origins(report: &Report, platform: Option<&str>, injection: &Injec
         }
     };
     report.findings().iter().map(origin).collect()
+}
+
+/// Finds the origins of findings in a stage, whose steps these are, the first step first.
+pub(super) fn stage_origins(report: &Report, steps: &[ChainStep], injection: &Injection) -> Vec<Origin> {
+    let origin = |finding: &Finding| {
+        let step = Layer::of(finding, report, None).map(|layer| steps.iter().rev().nth(layer.from_last));
+        match step {
+            Some(Some(step)) => injection.graph().lines(&step.digest).cloned().map_or(Origin::Unknown, Origin::Step),
+            Some(None) => Origin::Base,
+            None => Origin::Unknown,
+        }
+    };
+    report.findings().iter().map(origin).collect()
+}
+
+/// Finds the steps that may have written each finding of a cache. A cache does not name the step that made a layer; but it
+/// says how many steps lead to it, and of those there, as a rule, one alone gets the secret.
+pub(super) fn cache_origins(leak: &CacheLeak, injection: &Injection) -> Vec<Vec<SourceLines>> {
+    let candidates = |(finding, depths): (&Finding, &BTreeSet<usize>)| {
+        let name = finding.secret().as_str();
+        let getting: Vec<&Step> = injection.graph().steps().iter().filter(|step| gets(step, name)).collect();
+        let of = |of_image: bool| -> Vec<SourceLines> {
+            let lineages = || injection.lineages().iter().filter(|lineage| lineage.of_image == of_image);
+            let is_there = |depth| depths.is_empty() || depths.contains(&depth);
+            let fits = |step: &&&Step| lineages().any(|lineage| lineage.depth_of(&step.digest).is_some_and(is_there));
+            let mut lines: Vec<_> = getting.iter().filter(fits).filter_map(|step| step.source.clone()).collect();
+            lines.sort_by_key(|lines| (lines.file.clone(), lines.first));
+            // A step of several platforms has the same lines.
+            lines.dedup();
+            lines
+        };
+        // The image is clean, so that its own steps are the last to suspect.
+        let beside = of(false);
+        if beside.is_empty() { of(true) } else { beside }
+    };
+    leak.report.findings().iter().zip(&leak.depths).map(candidates).collect()
+}
+
+fn gets(step: &Step, name: &str) -> bool {
+    step.offered.iter().any(|offered| offered == name) || step.mounted.iter().any(|mount| mount.id == name)
 }
 
 /// Takes the prelude that engines without secret environments run before a command out of an error that quotes both.

@@ -4,25 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pbuildkit::status::StatusUpdate;
-use pbuildkit::{AskedSecret, BuildError, BuildRequest, SecretAnswer};
+use pbuildkit::{AskedSecret, BuildError, BuildRequest, BuildResult, SecretAnswer};
 use pcli::BuildOutcome;
-use pscreen::progress::{FailedStep, ProgressMode};
+use pscreen::progress::{FailedStep, ProgressMode, Summary};
+use pscreen::{Cancellation, Ending};
 use tokio::sync::mpsc;
 
-use super::cleared::built_image;
+use super::cleared::{Cleared, built_image};
 use super::context::ContextGuard;
 use super::doubt::Doubts;
-use super::failure::BrokenBuild;
-use super::finished::Finished;
+use super::failure::{BrokenBuild, widened};
+use super::finished::{Finished, Unsearched};
 use super::injection::{Injection, InjectionError};
 use super::leftovers::CacheBefore;
 use super::offers::{Offers, StepState};
 use super::scene::Scene;
-use super::screen::{Screen, ScreenAccount};
+use super::screen::{Pane, ScreenAccount};
 use super::trace::Trace;
 use crate::audit::Built;
 use crate::audit::attached::Attached;
 use crate::binding::KeyReach;
+use crate::cache_export::PrivateCaches;
 use crate::edge::Failure;
 use crate::output::Outputs;
 use crate::plan::ssh::LentAgents;
@@ -32,31 +34,110 @@ use crate::plan::{Attestations, Caches};
 pub(super) struct Running<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) outputs: Outputs,
-    pub(super) caches: Caches,
+    /// The flags of the caches.
+    pub(super) flags: Caches,
     /// The agents that the build lends to its steps; they end with the build.
     pub(super) agents: LentAgents,
     pub(super) request: BuildRequest,
     pub(super) updates: mpsc::Sender<StatusUpdate>,
-    pub(super) screen: Screen,
+    pub(super) pane: Pane,
+    /// The guards of a build that gets secrets or configuration; without them docker's own request runs.
+    pub(super) guarded: Option<Guarded>,
+}
+
+/// Everything that guards a build.
+pub(super) struct Guarded {
     pub(super) injection: Injection,
     pub(super) context: Arc<ContextGuard>,
     pub(super) before: CacheBefore,
     pub(super) attached: Option<Attached>,
     pub(super) attestations: Attestations,
+    /// The caches that are searched before they are exported.
+    pub(super) caches: PrivateCaches,
+}
+
+/// A build that does not run any more, and of which nothing was reported yet: a screen may still show others.
+pub(super) struct Ended<'a> {
+    scene: Scene<'a>,
+    outputs: Outputs,
+    flags: Caches,
+    pane: Pane,
+    guarded: Option<Guarded>,
+    end: End,
+}
+
+/// The end of a build in the engine.
+enum End {
+    /// The engine's answer.
+    Answer(Result<BuildResult, BuildError<InjectionError>>),
+    /// Somebody asked for the end.
+    Cancelled(Ending),
+    /// Another build of the group failed.
+    Withdrawn,
 }
 
 impl<'a> Running<'a> {
-    /// Waits for the end of the build.
+    /// Waits for the end of the build, or until another one of its group withdraws it.
+    pub(super) async fn run(self, withdrawal: &Cancellation) -> Ended<'a> {
+        let Self { scene, outputs, flags, agents, request, updates, pane, mut guarded } = self;
+        let building = async {
+            match &mut guarded {
+                Some(guarded) => scene.site.builder.build(request, Some(&mut guarded.injection), updates).await,
+                None => scene
+                    .site
+                    .builder
+                    .build_plain(request, updates)
+                    .await
+                    .map_err(|error| widened(error, |never| match never {})),
+            }
+        };
+        let waiting = scene.edge.cancellation.unless_cancelled(withdrawal.unless_cancelled(building)).await;
+        let end = match waiting {
+            Err(ending) => End::Cancelled(ending),
+            Ok(Err(_)) => End::Withdrawn,
+            Ok(Ok(answer)) => End::Answer(answer),
+        };
+        drop(agents);
+        if let Some(guarded) = &mut guarded {
+            // Whoever waits for this build's word has to know that none comes any more.
+            guarded.injection.leave_company();
+        }
+        Ended { scene, outputs, flags, pane, guarded, end }
+    }
+}
+
+impl<'a> Ended<'a> {
+    /// Whether the other builds of the group need not go on: this one failed. After a leak they do, so that every leak
+    /// is found at once.
+    pub(super) fn ends_the_others(&self) -> bool {
+        match &self.end {
+            End::Answer(Ok(_)) | End::Withdrawn => false,
+            End::Answer(Err(BuildError::Transform(
+                InjectionError::Leak(_) | InjectionError::StageLeak(_) | InjectionError::Withheld,
+            ))) => false,
+            End::Answer(Err(_)) | End::Cancelled(_) => true,
+        }
+    }
+
+    /// Reports the build, when the screen has shown everything; `None` when only another build of the group kept this
+    /// one from its result.
     ///
     /// # Errors
-    /// When the build fails, or a secret was found before the result was returned.
-    pub(super) async fn finish(self) -> Result<Finished<'a>, Failure> {
-        let Self { scene, outputs, caches, agents, request, updates, screen, mut injection, .. } = self;
-        let building = scene.site.builder.build(request, Some(&mut injection), updates);
-        let built = scene.edge.cancellation.unless_cancelled(building).await;
-        let ScreenAccount { failed, states } = screen.finish().await;
-        drop(agents);
-        let (allowed, refused) = self.context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);
+    /// When the build failed, or a secret was found before the result was returned.
+    pub(super) async fn conclude(self, summary: &Summary) -> Result<Option<Finished<'a>>, Failure> {
+        let Self { scene, outputs, flags, pane, guarded, end } = self;
+        let ScreenAccount { failed, states } = pane.finish(summary).await;
+        let answer = match end {
+            End::Answer(Err(BuildError::Transform(InjectionError::Withheld))) | End::Withdrawn => return Ok(None),
+            End::Answer(answer) => answer,
+            End::Cancelled(ending) => return Err(ending.into()),
+        };
+        let Some(Guarded { injection, context, before, attached, attestations, caches }) = guarded else {
+            let result = answer.map_err(|error| BrokenBuild::uninjected(error, failed))?;
+            let cleared = Cleared::without_secrets(scene, outputs, &flags, result)?;
+            return Ok(Some(Finished::Plain(Box::new(cleared))));
+        };
+        let (allowed, refused) = context.leaks().into_iter().partition::<Vec<_>, _>(|leak| leak.allowed);
         allowed.iter().for_each(|leak| scene.edge.stderr.warning(&leak.to_string()));
         if injection.key_reach() == Some(KeyReach::Build) {
             scene.edge.stderr.warning(&format!(
@@ -65,11 +146,14 @@ impl<'a> Running<'a> {
                 pcli::CACHE_KEY_VARIABLE
             ));
         }
-        let trace = Trace { injection, before: self.before, context_holds: !allowed.is_empty() };
-        let result = match built? {
+        let trace = Trace { injection, before, context_holds: !allowed.is_empty() };
+        let result = match answer {
             Ok(result) => result,
             Err(BuildError::Stopped { .. }) => return Err(trace.refuse_context(&scene, refused).await.into()),
-            Err(error) => return Err(broken(&scene, &trace, error, &states, failed).await),
+            Err(error) => {
+                let exports = caches.of_stages();
+                return Err(broken(&scene, &trace, error, &states, failed, &exports).await);
+            }
         };
         let offers = tell_offers(&scene, &trace.injection, &states, &result.asked_secrets);
         let doubts =
@@ -80,8 +164,9 @@ impl<'a> Running<'a> {
             scene.remove_image(built.as_ref().map(Built::id)).await;
             return Err(error.into());
         }
-        let (attached, attestations) = (self.attached, self.attestations);
-        Ok(Finished { scene, outputs, caches, result, built, trace, attached, attestations, offers, doubts })
+        let unsearched =
+            Unsearched { scene, outputs, flags, caches, result, built, trace, attached, attestations, offers, doubts };
+        Ok(Some(Finished::Unsearched(Box::new(unsearched))))
     }
 }
 
@@ -92,12 +177,18 @@ async fn broken(
     error: BuildError<InjectionError>,
     states: &BTreeMap<String, StepState>,
     failed: Option<FailedStep>,
+    exports: &str,
 ) -> Failure {
     match error {
         BuildError::Transform(InjectionError::Leak(found)) => {
             let offers = tell_offers(scene, &trace.injection, states, trace.injection.asked());
             scene.remember(BuildOutcome::Leak, &offers);
             trace.refuse_image(scene, *found.report, found.platform, None).await.into()
+        }
+        BuildError::Transform(InjectionError::StageLeak(leak)) => {
+            let offers = tell_offers(scene, &trace.injection, states, trace.injection.asked());
+            scene.remember(BuildOutcome::Leak, &offers);
+            trace.refuse_stage(scene, *leak, exports).await.into()
         }
         error => {
             let given = scene.secrets.delivered().map(|secret| secret.name().as_str());
@@ -106,7 +197,8 @@ async fn broken(
     }
 }
 
-/// Says which steps had which secrets, and which secret nobody needs: that one is one too many.
+/// Prints which steps got which secrets, and which secrets no step used. Also warns of a pattern that matches no
+/// step, and of an id that the engine asked for and no step mounts.
 fn tell_offers(
     scene: &Scene<'_>,
     injection: &Injection,
@@ -114,8 +206,7 @@ fn tell_offers(
     asked: &[AskedSecret],
 ) -> Offers {
     let edge = scene.edge;
-    let in_build = scene.secrets.all.iter().filter(|secret| secret.scope().in_build());
-    let names: Vec<String> = in_build.map(|secret| secret.name().to_string()).collect();
+    let names: Vec<String> = scene.secrets.offered().map(|secret| secret.name().to_string()).collect();
     let offers = Offers::new(&names, injection.graph().steps(), states, asked);
     offers.lines().iter().for_each(|line| edge.fact("offered", line));
     offers.unused().iter().for_each(|line| edge.fact("unused", line));

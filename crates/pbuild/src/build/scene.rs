@@ -10,8 +10,9 @@ use pengine::ImageStore;
 use pscan::NeedleSet;
 
 use super::failure::PreparationError;
-use super::leftovers;
+use super::git_context::GitClone;
 use super::offers::Offers;
+use super::{injected, leftovers};
 use crate::edge::Edge;
 use crate::plan::{Choices, SettledPlan};
 use crate::secrets::Secrets;
@@ -27,12 +28,14 @@ pub(super) struct Scene<'a> {
     pub(super) found: Option<FoundManifest>,
     pub(super) secrets: Secrets,
     pub(super) needles: Arc<NeedleSet>,
+    /// The clone that the context is in, where this machine made one.
+    pub(super) clone: Option<GitClone>,
 }
 
 impl Scene<'_> {
     /// The public variables that the manifest gives to every step.
     pub(super) fn configuration(&self) -> Vec<(String, String)> {
-        self.found.as_ref().map(|found| found.manifest.environment.clone()).unwrap_or_default()
+        injected::configuration(self.found.as_ref())
     }
 
     /// The way the engine keeps images; `None` where there is no engine.
@@ -41,12 +44,17 @@ impl Scene<'_> {
         Ok(Some(engine.image_store().await.map_err(PreparationError::ImageStore)?))
     }
 
+    /// The folder of the project, as its records are kept.
+    pub(super) fn project(&self) -> &Path {
+        // A clone is another folder each time.
+        let context = self.plan.context_folder().filter(|_| self.clone.is_none());
+        self.found.as_ref().map_or(context.unwrap_or(Path::new(".")), FoundManifest::directory)
+    }
+
     /// Keeps a record of the build. A record that cannot be kept harms no build.
     pub(super) fn remember(&self, outcome: BuildOutcome, offers: &Offers) {
-        let here = self.plan.context_folder().unwrap_or(Path::new("."));
-        let project = self.found.as_ref().map_or(here, FoundManifest::directory);
         let record = BuildRecord::new(SystemTime::now(), outcome, offers.uses());
-        match pcli::remember_build(project, record, &|name| std::env::var_os(name)) {
+        match pcli::remember_build(self.project(), record, &|name| std::env::var_os(name)) {
             Ok(_) => {}
             // Without a home there is no place, as in many CI jobs.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

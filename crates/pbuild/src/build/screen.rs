@@ -1,4 +1,4 @@
-//! The screen of a running build, and the way of BuildKit's news to it.
+//! The screen of running builds, and the way of BuildKit's news to it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use pbuildkit::status::{self, StatusUpdate};
 use pscreen::Terminal;
 use pscreen::progress::{
-    Event, FailedStep, LogNews, LogStream, Position, Progress, ProgressMode, StepNews, TransferNews, WarningNews,
+    Event, FailedStep, LogNews, LogStream, Position, Progress, ProgressMode, StepNews, Summary, TransferNews,
+    WarningNews,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,7 +21,7 @@ use crate::scanner;
 /// How many batches of news may wait for the screen. A build that prints faster than a terminal shows waits too.
 const NEWS_IN_FLIGHT: usize = 64;
 
-/// The account that the screen gives of a build.
+/// The account that the screen gives of one build.
 #[derive(Debug, Default)]
 pub(crate) struct ScreenAccount {
     /// The step that failed, with the end of its log, redacted.
@@ -29,66 +30,128 @@ pub(crate) struct ScreenAccount {
     pub(crate) states: BTreeMap<String, StepState>,
 }
 
-/// A screen that shows a build until its sender is dropped.
+/// A screen that shows builds until it is finished and the senders of all of them are dropped.
 #[derive(Debug)]
 pub(crate) struct Screen {
-    showing: JoinHandle<ScreenAccount>,
-    events: mpsc::WeakSender<Vec<Event>>,
+    showing: JoinHandle<Summary>,
+    events: mpsc::Sender<Vec<Event>>,
+}
+
+/// The part of a screen that shows one build.
+#[derive(Debug)]
+pub(crate) struct Pane {
+    translating: JoinHandle<Record>,
+    search: SearchLine,
+}
+
+/// The record of one build's news.
+#[derive(Debug, Default)]
+struct Record {
+    states: BTreeMap<String, StepState>,
+    /// The digests of the vertices that failed, by their identities on the screen.
+    failed: BTreeMap<String, String>,
 }
 
 impl Screen {
-    /// Waits until everything is shown, and returns the account.
-    pub(crate) async fn finish(self) -> ScreenAccount {
-        // A screen that panicked gives no account; only the outcome of the build counts.
-        self.showing.await.unwrap_or_default()
+    /// Opens a screen.
+    pub(super) fn open(mode: ProgressMode, edge: &Edge) -> Self {
+        let terminal = Terminal::of_stderr(|name| std::env::var_os(name) as Option<OsString>);
+        let progress = Progress::new(mode, edge.stderr.clone(), terminal);
+        let (events, receiver) = mpsc::channel(NEWS_IN_FLIGHT);
+        Self { showing: tokio::spawn(progress.run(receiver)), events }
     }
 
-    /// The line on which the search in the builder is shown.
-    pub(crate) fn search_line(&self) -> SearchLine {
-        SearchLine::new(self.events.clone())
-    }
-}
-
-/// Opens the screen of a build.
-pub(super) fn open(mode: ProgressMode, edge: &Edge) -> (mpsc::Sender<StatusUpdate>, Screen) {
-    let terminal = Terminal::of_stderr(|name| std::env::var_os(name) as Option<OsString>);
-    let progress = Progress::new(mode, edge.stderr.clone(), terminal);
-    let (sender, mut updates) = mpsc::channel(NEWS_IN_FLIGHT);
-    let (events, receiver) = mpsc::channel(NEWS_IN_FLIGHT);
-    let of_search = events.downgrade();
-    let task = tokio::spawn(async move {
-        let translate = async move {
-            let mut states = BTreeMap::new();
+    /// Shows one build, whose news go into the sender until it is dropped. Among several builds its steps carry the
+    /// name of its target.
+    pub(super) fn pane(&self, target: Option<&str>) -> (mpsc::Sender<StatusUpdate>, Pane) {
+        let (sender, mut updates) = mpsc::channel(NEWS_IN_FLIGHT);
+        let (events, mark) = (self.events.clone(), Mark(target.map(str::to_owned)));
+        let search = SearchLine::new(events.downgrade(), target);
+        let translating = tokio::spawn(async move {
+            let mut record = Record::default();
             while let Some(update) = updates.recv().await {
-                note_states(&update, &mut states);
-                if events.send(translate(update)).await.is_err() {
+                record.note(&update, &mark);
+                if events.send(translate(update, &mark)).await.is_err() {
                     break;
                 }
             }
-            states
-        };
-        let (states, summary) = tokio::join!(translate, progress.run(receiver));
-        ScreenAccount { failed: summary.failed.into_iter().next_back(), states }
-    });
-    (sender, Screen { showing: task, events: of_search })
+            record
+        });
+        (sender, Pane { translating, search })
+    }
+
+    /// Waits until everything is shown.
+    pub(super) async fn finish(self) -> Summary {
+        let Self { showing, events } = self;
+        drop(events);
+        // A screen that panicked gives no account; only the outcome of the build counts.
+        showing.await.unwrap_or_default()
+    }
 }
 
-fn note_states(update: &StatusUpdate, states: &mut BTreeMap<String, StepState>) {
-    for vertex in update.vertices.iter().filter(|vertex| vertex.completed.is_some() && vertex.error.is_none()) {
-        let state = if vertex.cached { StepState::Cached } else { StepState::Ran };
-        states.insert(vertex.digest.clone(), state);
+impl Pane {
+    /// Takes the line on which the search in the builder is shown.
+    pub(super) fn search_line(&self) -> SearchLine {
+        self.search.clone()
+    }
+
+    /// Returns the account of the build, when the screen has shown everything.
+    pub(super) async fn finish(self, summary: &Summary) -> ScreenAccount {
+        let Record { states, failed } = self.translating.await.unwrap_or_default();
+        let own = |step: &&FailedStep| failed.contains_key(&step.id);
+        let last = summary.failed.iter().rev().find(own).cloned();
+        let failed = last.map(|step| FailedStep { id: failed[&step.id].clone(), ..step });
+        ScreenAccount { failed, states }
+    }
+}
+
+/// The mark by which the steps of one target are told from those of others.
+#[derive(Debug)]
+struct Mark(Option<String>);
+
+impl Mark {
+    /// The identity of a vertex on the screen. Each target has its own: two builds may share a step, and each hears all
+    /// of its log, which must not be mixed with itself before it is redacted.
+    fn id(&self, digest: &str) -> String {
+        match &self.0 {
+            Some(target) if !digest.is_empty() => pllb::digest(format!("{target} {digest}").as_bytes()),
+            Some(_) | None => digest.to_owned(),
+        }
+    }
+
+    /// The name of a step, in buildx's spelling for several targets: `[web 2/4] RUN make`.
+    fn name(&self, name: String) -> String {
+        match (&self.0, name.strip_prefix('[')) {
+            (None, _) => name,
+            (Some(_), _) if name.is_empty() => name,
+            (Some(target), Some(rest)) => format!("[{target} {rest}"),
+            (Some(target), None) => format!("[{target}] {name}"),
+        }
+    }
+}
+
+impl Record {
+    fn note(&mut self, update: &StatusUpdate, mark: &Mark) {
+        for vertex in &update.vertices {
+            if vertex.error.is_some() {
+                self.failed.insert(mark.id(&vertex.digest), vertex.digest.clone());
+            } else if vertex.completed.is_some() {
+                let state = if vertex.cached { StepState::Cached } else { StepState::Ran };
+                self.states.insert(vertex.digest.clone(), state);
+            }
+        }
     }
 }
 
 /// Translates one batch of BuildKit's news into events of the screen.
-fn translate(update: StatusUpdate) -> Vec<Event> {
+fn translate(update: StatusUpdate, mark: &Mark) -> Vec<Event> {
     // The scanner is no step of the build; its search has a line of its own.
-    let vertices = update.vertices.into_iter().filter(|vertex| vertex.name != scanner::PROGRAM.name);
+    let vertices = update.vertices.into_iter().filter(|vertex| vertex.name != scanner::NAME);
     let steps = vertices.map(|vertex| {
         Event::Step(StepNews {
-            id: vertex.digest,
-            name: vertex.name,
-            inputs: vertex.inputs,
+            id: mark.id(&vertex.digest),
+            name: mark.name(vertex.name),
+            inputs: vertex.inputs.iter().map(|input| mark.id(input)).collect(),
             started: vertex.started,
             completed: vertex.completed,
             cached: vertex.cached,
@@ -98,7 +161,7 @@ fn translate(update: StatusUpdate) -> Vec<Event> {
     let transfers = update.progress.into_iter().map(|progress| {
         Event::Transfer(TransferNews {
             id: progress.id,
-            step: progress.vertex,
+            step: mark.id(&progress.vertex),
             name: progress.name,
             current: u64::try_from(progress.current).unwrap_or(0),
             total: u64::try_from(progress.total).unwrap_or(0),
@@ -112,12 +175,12 @@ fn translate(update: StatusUpdate) -> Vec<Event> {
             status::LogStream::Output => LogStream::Output,
             status::LogStream::Error => LogStream::Error,
         };
-        Event::Log(LogNews { step: log.vertex, stream, at: log.timestamp, bytes: log.bytes })
+        Event::Log(LogNews { step: mark.id(&log.vertex), stream, at: log.timestamp, bytes: log.bytes })
     });
     let warnings = update.warnings.into_iter().map(|warning| {
         let range = warning.ranges.first().copied();
         Event::Warning(WarningNews {
-            step: warning.vertex,
+            step: mark.id(&warning.vertex),
             level: warning.level,
             short: warning.short,
             detail: warning.detail,
@@ -126,4 +189,26 @@ fn translate(update: StatusUpdate) -> Vec<Event> {
         })
     });
     steps.chain(transfers).chain(logs).chain(warnings).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_of_several_targets_carry_their_target_s_name() {
+        let mark = Mark(Some("web".to_owned()));
+        assert_eq!(mark.name("[internal] load .dockerignore".to_owned()), "[web internal] load .dockerignore");
+        assert_eq!(mark.name("exporting to image".to_owned()), "[web] exporting to image");
+        assert_eq!(Mark(None).name("[2/4] RUN make".to_owned()), "[2/4] RUN make");
+    }
+
+    #[test]
+    fn a_shared_step_has_an_identity_for_each_target() {
+        let [web, api, alone] = [Some("web"), Some("api"), None].map(|target| Mark(target.map(str::to_owned)));
+        assert_ne!(web.id("sha256:1"), api.id("sha256:1"));
+        assert_eq!(web.id("sha256:1"), web.id("sha256:1"));
+        assert!(web.id("sha256:1").starts_with("sha256:"));
+        assert_eq!((alone.id("sha256:1").as_str(), web.id("").as_str()), ("sha256:1", ""));
+    }
 }

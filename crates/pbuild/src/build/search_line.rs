@@ -7,31 +7,40 @@ use pscreen::progress::{Event, StepNews, TransferNews};
 use tokio::sync::mpsc;
 
 /// Shows the search in the builder as one line among the steps of the build. It does not keep the screen open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SearchLine {
     events: mpsc::WeakSender<Vec<Event>>,
+    target: Option<String>,
     began: Option<SystemTime>,
     name: String,
+    /// The number of searches so far: the image's, and those of the stages that a cache carries.
+    count: usize,
 }
 
 impl SearchLine {
-    /// Makes a line on the screen that these events reach.
-    pub(crate) fn new(events: mpsc::WeakSender<Vec<Event>>) -> Self {
-        Self { events, began: None, name: String::new() }
+    /// Makes a line on the screen that these events reach, for one target among several.
+    pub(crate) fn new(events: mpsc::WeakSender<Vec<Event>>, target: Option<&str>) -> Self {
+        Self { events, target: target.map(str::to_owned), began: None, name: String::new(), count: 0 }
     }
 
-    /// The identity among the digests of vertices.
-    const ID: &str = "pbuild:search";
+    /// The identity of this search among the digests of vertices.
+    fn id(&self) -> String {
+        let target = self.target.as_ref().map(|target| format!(":{target}")).unwrap_or_default();
+        match self.count {
+            0 | 1 => format!("pbuild:search{target}"),
+            number => format!("pbuild:search{target}:{number}"),
+        }
+    }
 
     fn step(&self, completed: Option<SystemTime>) -> Event {
-        let (id, name) = (Self::ID.to_owned(), self.name.clone());
+        let (id, name) = (self.id(), self.name.clone());
         Event::Step(StepNews { id, name, started: self.began, completed, ..StepNews::default() })
     }
 
     fn searched(&self, bytes: u64, completed: Option<SystemTime>) -> Event {
         Event::Transfer(TransferNews {
             id: "searched".to_owned(),
-            step: Self::ID.to_owned(),
+            step: self.id(),
             current: bytes,
             at: Some(SystemTime::now()),
             started: self.began,
@@ -50,7 +59,11 @@ impl SearchLine {
 
 impl Watch for SearchLine {
     async fn begin(&mut self, what: &str) {
-        self.name = format!("[audit] searching {what}");
+        self.count += 1;
+        self.name = match &self.target {
+            Some(target) => format!("[{target} audit] searching {what}"),
+            None => format!("[audit] searching {what}"),
+        };
         self.began = Some(SystemTime::now());
         self.say(vec![self.step(None)]).await;
     }

@@ -1,14 +1,17 @@
 //! The trace of a build in the engine, and its removal when the build is refused.
 
+use pllb::SourceLines;
 use pscan::Report;
 
 use super::context::ContextLeak;
-use super::failure::{Cleanup, LeakingImage, Origin, Refusal};
+use super::failure::{Cleanup, LeakingCache, LeakingImage, Origin, Refusal};
 use super::injection::Injection;
 use super::leftovers::order::Marks;
 use super::leftovers::{CacheBefore, Removed};
 use super::report;
 use super::scene::Scene;
+use super::stages::StageLeak;
+use crate::cache_export::CacheLeak;
 use crate::plan::LeakedCache;
 
 /// The trace of one build: its steps, and the cache records from before them.
@@ -42,6 +45,31 @@ impl Trace {
         let origins = report::origins(&report, None, &self.injection);
         let cleanup = self.clean_up(scene, id, &holding, &origins).await;
         Refusal::Files(report, cleanup)
+    }
+
+    /// Refuses a build because a stage holds a secret that a cache would carry, and removes the cache records that hold it.
+    pub(super) async fn refuse_stage(&self, scene: &Scene<'_>, leak: StageLeak, destination: &str) -> Refusal {
+        let StageLeak { report, steps } = leak;
+        let origins = report::stage_origins(&report, &steps, &self.injection);
+        let held = pproof::holding(&report, &steps);
+        let holding = self.injection.marks_of(steps.iter().filter(|step| held.contains(&step.digest)));
+        let candidates = origins.iter().map(|_| Vec::new()).collect();
+        let cleanup = self.clean_up(scene, None, &holding, &origins).await;
+        let destination = destination.to_owned();
+        Refusal::Cache(Box::new(LeakingCache { destination, report: *report, origins, candidates, cleanup }))
+    }
+
+    /// Refuses a cache that holds a secret. Which records of the builder hold it is not known, so all of the build go.
+    pub(super) async fn refuse_cache(&self, scene: &Scene<'_>, leak: CacheLeak, id: Option<&str>) -> Refusal {
+        let mut candidates = report::cache_origins(&leak, &self.injection);
+        let origin = |candidates: &mut Vec<SourceLines>| match candidates.as_mut_slice() {
+            [_] => candidates.pop().map_or(Origin::Unknown, Origin::Step),
+            _ => Origin::Unknown,
+        };
+        let origins: Vec<Origin> = candidates.iter_mut().map(origin).collect();
+        let destination = leak.report.subject().unwrap_or_default().to_owned();
+        let cleanup = self.clean_up(scene, id, &self.injection.marks(), &origins).await;
+        Refusal::Cache(Box::new(LeakingCache { destination, report: *leak.report, origins, candidates, cleanup }))
     }
 
     /// Refuses a context with a secret, and removes the part of it that was sent.

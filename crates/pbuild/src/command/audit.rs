@@ -7,31 +7,36 @@ use pcli::arguments::SecretArguments;
 
 /// `pbuild audit`.
 #[derive(Debug, Args)]
-#[command(after_help = SOURCES_HELP)]
+#[command(after_help = SOURCES_HELP, override_usage = "pbuild audit [OPTIONS] <IMAGE>")]
 #[command(group(clap::ArgGroup::new("source").required(true).args(["image", "archive", "layout", "registry", "directory"])))]
 pub(crate) struct AuditArguments {
     /// An image of the engine, or anything of the list below
     #[arg(value_name = "IMAGE")]
     pub(crate) image: Option<String>,
 
+    /// Where secrets come from.
+    #[command(flatten)]
+    pub(crate) secrets: SecretArguments,
+
     /// An archive as `docker save` writes it, or an OCI archive, packed or not; `-` reads standard input
-    #[arg(long, value_name = "FILE", help_heading = "Sources")]
+    #[arg(long, value_name = "FILE", help_heading = "Sources", hide_short_help = true)]
     pub(crate) archive: Option<PathBuf>,
 
     /// A folder with an OCI layout; `DIR:NAME` for one image of it
-    #[arg(long, value_name = "DIR[:NAME]", help_heading = "Sources")]
+    #[arg(long, value_name = "DIR[:NAME]", help_heading = "Sources", hide_short_help = true)]
     pub(crate) layout: Option<String>,
 
     /// An image of a registry, without an engine; credentials are docker's own
-    #[arg(long, value_name = "REFERENCE", help_heading = "Sources")]
+    #[arg(long, value_name = "REFERENCE", help_heading = "Sources", hide_short_help = true)]
     pub(crate) registry: Option<String>,
 
     /// A folder with files, such as an unpacked image
-    #[arg(long, value_name = "DIR", help_heading = "Sources")]
+    #[arg(long, value_name = "DIR", help_heading = "Sources", hide_short_help = true)]
     pub(crate) directory: Option<PathBuf>,
 
-    /// How to report, and where to: `text`, `json`, `sarif`, `junit` or `html`; without a FILE to standard output
-    /// (repeatable) [default: text]
+    /// text, json, sarif, junit or html (repeatable)
+    ///
+    /// How to report, and where to; without a FILE to standard output. [default: text]
     #[arg(long = "format", value_name = "FORMAT[=FILE]", help_heading = "Reports")]
     pub(crate) formats: Vec<String>,
 
@@ -39,11 +44,13 @@ pub(crate) struct AuditArguments {
     #[arg(long, help_heading = "Reports")]
     pub(crate) github: bool,
 
-    /// Print no report for people; files of --format are written, and errors shown
+    /// Print no report for people
+    ///
+    /// Files of --format are written, and errors shown.
     #[arg(short, long, help_heading = "Reports")]
     pub(crate) quiet: bool,
 
-    /// The Dockerfile that the image was built from, to name its lines
+    /// The Dockerfile of the image, to name its lines
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
     pub(crate) dockerfile: Option<PathBuf>,
 
@@ -52,30 +59,26 @@ pub(crate) struct AuditArguments {
     pub(crate) baseline: Option<PathBuf>,
 
     /// Write a file that accepts today's findings
-    #[arg(long, value_name = "FILE", help_heading = "Baselines")]
+    #[arg(long, value_name = "FILE", help_heading = "Baselines", hide_short_help = true)]
     pub(crate) write_baseline: Option<PathBuf>,
 
     /// Accept that this secret of the manifest has no value here, so that nothing searches for it (repeatable)
-    #[arg(long, value_name = "NAME", help_heading = "Secrets")]
+    #[arg(long, value_name = "NAME", help_heading = "Secrets", hide_short_help = true)]
     pub(crate) allow_missing: Vec<String>,
 
     /// Search every layer, also those that an earlier audit searched for the same secrets
-    #[arg(long)]
+    #[arg(long, help_heading = "Reports", hide_short_help = true)]
     pub(crate) no_cache: bool,
-
-    /// Where secrets come from.
-    #[command(flatten)]
-    pub(crate) secrets: SecretArguments,
 }
 
 /// How sources are spelled.
 const SOURCES_HELP: &str = "\
 IMAGE is one of:
-  NAME[:TAG], ID            an image of the engine, as docker names it (also docker-daemon:NAME)
-  docker-archive:FILE       what `docker save` wrote (also oci-archive:FILE); `-` reads standard input
-  oci:DIR[:NAME]            a folder with an OCI layout
-  docker://REFERENCE        an image of a registry, all its platforms (also registry:REFERENCE)
-  dir:PATH                  a folder with files
+  NAME[:TAG], ID        an image of the engine
+  docker-archive:FILE   what `docker save` wrote; `-` is a pipe
+  oci-archive:FILE      an OCI archive
+  oci:DIR[:NAME]        a folder with an OCI layout
+  docker://REFERENCE    an image of a registry
+  dir:PATH              a folder with files
 
-Exit codes: 0 clean, 10 leak, 11 something was not searched, or a declared secret has no value,
-2 nothing to search for";
+Exit codes: 0 clean, 10 leak, 11 not searched whole, 2 usage";

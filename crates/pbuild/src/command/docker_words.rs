@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use clap::{Arg, ArgAction, Command};
 
 /// Flags of docker that count as not given when their value is empty.
-const NOT_GIVEN_WHEN_EMPTY: [&str; 20] = [
+const NOT_GIVEN_WHEN_EMPTY: [&str; 21] = [
     "add-host",
     "allow",
     "annotation",
@@ -23,6 +23,7 @@ const NOT_GIVEN_WHEN_EMPTY: [&str; 20] = [
     "call",
     "file",
     "iidfile",
+    "list",
     "metadata-file",
     "network",
     "no-cache-filter",
@@ -38,11 +39,12 @@ const NOT_GIVEN_WHEN_EMPTY: [&str; 20] = [
 /// The flag that is short for a value of another one.
 const CHECK: (&str, &str) = ("check", "call");
 
-/// Translates a whole command line, the program's name first. Everything but `pbuild build` stays as it is.
+/// Translates a whole command line, the program's name first. Everything but `pbuild build` and `pbuild bake` stays as it is.
 pub(crate) fn translate(command: &Command, words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = words.into_iter();
     let mut start: Vec<OsString> = words.by_ref().take(2).collect();
-    let build = start.get(1).filter(|word| *word == "build").and_then(|_| command.find_subcommand("build"));
+    let name = ["build", "bake"].into_iter().find(|name| start.get(1).is_some_and(|word| word == name));
+    let build = name.and_then(|name| command.find_subcommand(name));
     match build {
         None => start.extend(words),
         Some(build) => {
@@ -89,6 +91,10 @@ impl Translation<'_> {
 
     /// A flag that is on or off.
     fn switch(&mut self, flag: &Arg, word: OsString, value: Option<OsString>) {
+        // The short flag has a shorter answer.
+        if matches!(flag.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong) {
+            return self.keep(None, [word]);
+        }
         let name = name(flag);
         let on = match value.as_deref().map(boolean) {
             None => true,
@@ -233,7 +239,7 @@ mod tests {
     #[test]
     fn an_empty_value_is_none_where_docker_has_it_so() {
         let none = parse(&[]).unwrap();
-        for name in NOT_GIVEN_WHEN_EMPTY {
+        for name in NOT_GIVEN_WHEN_EMPTY.into_iter().filter(|name| *name != "list") {
             let attached = parse(&[&format!("--{name}=")]).unwrap();
             let apart = parse(&[&format!("--{name}"), ""]).unwrap();
             for arguments in [attached, apart] {

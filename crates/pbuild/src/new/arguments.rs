@@ -32,6 +32,64 @@ pub(super) fn arguments(dockerfile: &[u8]) -> Vec<Argument> {
     found
 }
 
+/// Lists the ids of the secrets that the steps mount, each once, with the line of the first.
+pub(super) fn mounted(dockerfile: &[u8]) -> Vec<(String, usize)> {
+    let Dockerfile { escape, instructions } = Dockerfile::read(dockerfile);
+    let mut found: Vec<(String, usize)> = Vec::new();
+    for instruction in &instructions {
+        let (keyword, rest) = instruction.parts();
+        if keyword != "RUN" {
+            continue;
+        }
+        // Flags stand before the command, and no other words do.
+        let flags = words(rest, escape).into_iter().take_while(|word| word.starts_with("--"));
+        for id in flags.filter_map(|flag| mounted_id(flag.strip_prefix("--mount=")?)) {
+            if found.iter().all(|(known, _)| *known != id) {
+                found.push((id, instruction.line));
+            }
+        }
+    }
+    found
+}
+
+/// Lists the TCP ports that the last stage exposes, each once; ports that a variable decides are not known.
+pub(super) fn exposed(dockerfile: &[u8]) -> Vec<u16> {
+    let Dockerfile { escape, instructions } = Dockerfile::read(dockerfile);
+    let mut found = Vec::new();
+    for instruction in &instructions {
+        match instruction.parts() {
+            (keyword, _) if keyword == "FROM" => found.clear(),
+            (keyword, rest) if keyword == "EXPOSE" => {
+                let ports = words(rest, escape).into_iter();
+                let ports = ports.filter_map(|word| word.strip_suffix("/tcp").unwrap_or(&word).parse().ok());
+                ports.for_each(|port| {
+                    if !found.contains(&port) {
+                        found.push(port)
+                    }
+                });
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Reads the id of a secret's mount, as BuildKit does: `id`, else the last part of the target. `None` for another mount,
+/// and where a variable decides.
+fn mounted_id(mount: &str) -> Option<String> {
+    let field = |keys: &[&str]| {
+        mount
+            .split(',')
+            .find_map(|part| part.split_once('=').filter(|(key, _)| keys.contains(key)).map(|(_, value)| value))
+    };
+    if field(&["type"])? != "secret" {
+        return None;
+    }
+    let of_target = || field(&["target", "dst", "destination"]).and_then(|target| target.rsplit('/').next());
+    let id = field(&["id"]).or_else(of_target)?;
+    (!id.is_empty() && !id.contains('$')).then(|| id.to_owned())
+}
+
 /// Reads one word of `ARG`: the name, and whether there is a value behind it.
 fn declaration(word: &str) -> Option<(String, bool)> {
     let (name, value) = word.split_once('=').map_or((word, ""), |(name, value)| (name, value));
@@ -71,6 +129,22 @@ mod tests {
         ] {
             assert_eq!(read(text), named(expected), "{text:?}");
         }
+    }
+
+    #[test]
+    fn finds_the_secrets_that_steps_mount() {
+        let text = "FROM x\nRUN --mount=type=cache,target=/c --mount=type=secret,id=npm,required npm ci\n\
+                    RUN --network=none \\\n  --mount=type=secret,target=/home/app/.netrc,env=N make --mount=type=secret,id=no\n\
+                    RUN --mount=target=/run/pip.conf,type=secret true\nRUN --mount=type=secret,id=npm x\n\
+                    RUN --mount=type=secret,id=$ID x\nRUN --mount=type=ssh,id=s x\nCOPY --mount=type=secret,id=no . .\n";
+        let expected = [("npm", 2), (".netrc", 3), ("pip.conf", 5)].map(|(id, line)| (id.to_owned(), line));
+        assert_eq!(mounted(text.as_bytes()), expected);
+    }
+
+    #[test]
+    fn ports_are_those_of_the_last_stage() {
+        let text = b"FROM a\nEXPOSE 1\nFROM b\nEXPOSE 3000 80/tcp $PORT 53/udp\nexpose 3000\n";
+        assert_eq!(exposed(text), [3000, 80]);
     }
 
     #[test]

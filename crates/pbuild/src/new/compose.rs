@@ -1,11 +1,15 @@
 //! The app and its services, as a compose file describes them. Values of variables that could be secret are not kept.
 
-use std::path::{Component, Path};
+mod running;
 
-use papp::{Kind, Port, Volume, VolumeSource};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
+use papp::Kind;
+
+use super::apps::{App, Choice, apps, choose};
 use super::interpolation::Interpolated;
-use super::names::{Family, looks_secret};
+use super::names::{Family, kind_of, looks_secret};
 use super::yaml::{Yaml, YamlError};
 
 /// Names of compose files, the first that exists counts.
@@ -22,6 +26,17 @@ pub(super) enum VariableSource {
     Variable(String),
     /// The variable of the same name in the environment.
     Itself,
+}
+
+/// The source of a secret's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum SecretSource {
+    /// A variable of the environment.
+    Variable(String),
+    /// A file of the project.
+    File(String),
+    /// The compose file does not say.
+    Unknown,
 }
 
 /// A database or cache.
@@ -49,12 +64,20 @@ impl ServiceDraft {
 pub(super) struct Composition {
     pub(super) name: Option<String>,
     pub(super) image: Option<String>,
+    /// The services that are built from folders of the project.
+    pub(super) apps: Vec<String>,
+    /// The app's context, below the project's folder; empty for the folder itself, and where there is no app.
+    pub(super) context: PathBuf,
+    /// Relative to the context.
     pub(super) dockerfile: Option<String>,
     pub(super) target: Option<String>,
     pub(super) arguments: Vec<(String, VariableSource)>,
+    /// The secrets of the app's build, with what the compose file says of their values.
+    pub(super) secrets: Vec<(String, SecretSource)>,
     pub(super) environment: Vec<(String, VariableSource)>,
     pub(super) env_files: Vec<String>,
     pub(super) services: Vec<ServiceDraft>,
+    pub(super) replicas: Option<u32>,
     pub(super) ports: Vec<String>,
     pub(super) volumes: Vec<String>,
     pub(super) health: Option<Vec<String>>,
@@ -63,26 +86,39 @@ pub(super) struct Composition {
 }
 
 impl Composition {
-    /// Reads a compose file. `has_value` says whether an env file gives a variable a value.
-    pub(super) fn read(text: &str, has_value: &dyn Fn(&str) -> bool) -> Result<Self, YamlError> {
+    /// Reads a compose file.
+    pub(super) fn read(text: &str, choice: Choice<'_>, known: Known<'_>) -> Result<Self, YamlError> {
         let yaml = Yaml::read(text)?;
-        let mut reader = Reader { has_value, found: Self::default() };
+        let mut reader = Reader { known, of_databases: secrets_of_databases(&yaml), found: Self::default() };
         reader.found.name = yaml.get("name").and_then(|name| reader.plain(name));
         let services = yaml.get("services").map(Yaml::entries).unwrap_or_default();
-        let own = reader.own(services);
+        let apps = apps(services, &|yaml| reader.plain(yaml));
+        let own = choose(&apps, choice);
         for (name, service) in services {
-            if own == Some(name) {
-                reader.app(service);
-            } else {
-                reader.service(name, service);
+            match (own, apps.iter().find(|app| app.name == name)) {
+                (Some(own), _) if own.name == name => reader.app(own, service, yaml.get("secrets")),
+                (own, Some(other)) => reader.other_app(own, other),
+                _ => reader.service(name, service),
             }
         }
+        reader.found.apps = apps.iter().map(|app| app.name.to_owned()).collect();
         Ok(reader.found)
     }
 }
 
+/// What the env files say of variables.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Whether a variable has a value.
+    pub(super) has_value: &'a dyn Fn(&str) -> bool,
+    /// The value of a variable that is no more than a port or an address.
+    pub(super) address: &'a dyn Fn(&str) -> Option<String>,
+}
+
 struct Reader<'a> {
-    has_value: &'a dyn Fn(&str) -> bool,
+    known: Known<'a>,
+    /// The secrets that databases and caches get.
+    of_databases: BTreeSet<String>,
     found: Composition,
 }
 
@@ -90,7 +126,7 @@ impl Reader<'_> {
     /// Returns a text in which no value of a variable takes part. A NUL character, which a manifest cannot hold, makes
     /// it none.
     fn plain(&self, yaml: &Yaml) -> Option<String> {
-        Interpolated::read(&yaml.text()?).plain(self.has_value).filter(|text| !text.contains('\0'))
+        Interpolated::read(&yaml.text()?).plain(self.known.has_value).filter(|text| !text.contains('\0'))
     }
 
     /// Returns what [`Self::plain`] does, but nothing for an empty text.
@@ -102,22 +138,21 @@ impl Reader<'_> {
         self.found.left_out.push(what.into());
     }
 
-    /// Finds the service that is built from this folder; of several, a service that publishes ports.
-    fn own<'y>(&mut self, services: &'y [(String, Yaml)]) -> Option<&'y String> {
-        let here = |(_, service): &&(String, Yaml)| {
-            let build = service.get("build")?;
-            let context = build.get("context").unwrap_or(build).text().unwrap_or_else(|| ".".to_owned());
-            Path::new(&context).components().all(|part| part == Component::CurDir).then_some(())
-        };
-        let built: Vec<&(String, Yaml)> = services.iter().filter(|entry| here(entry).is_some()).collect();
-        let own = built.iter().find(|(_, service)| service.get("ports").is_some()).or(built.first())?;
-        for (name, _) in built.iter().filter(|(name, _)| *name != own.0) {
-            self.leave_out(format!("service {name} is built from this folder too; `{}` was taken for the app", own.0));
-        }
-        Some(&own.0)
+    /// Says where another app went.
+    fn other_app(&mut self, own: Option<&App<'_>>, other: &App<'_>) {
+        let name = other.name;
+        self.leave_out(match own.filter(|own| own.context == other.context) {
+            Some(own) => {
+                let folder = if own.is_here() { "this" } else { "that" };
+                format!("service {name} is built from {folder} folder too; `{}` was taken for the app", own.name)
+            }
+            None => format!("service {name} is an app of its own; `pbuild new --service {name}` begins with it"),
+        });
     }
 
-    fn app(&mut self, service: &Yaml) {
+    /// Reads the app. `known` are the secrets of the whole file.
+    fn app(&mut self, app: &App<'_>, service: &Yaml, known: Option<&Yaml>) {
+        self.found.context.clone_from(&app.context);
         self.found.image = service.get("image").and_then(|image| self.plain(image));
         if let Some(build) = service.get("build") {
             self.found.dockerfile = build.get("dockerfile").and_then(|file| self.filled(file));
@@ -126,6 +161,14 @@ impl Reader<'_> {
             if build.get("dockerfile_inline").is_some() {
                 self.leave_out("dockerfile_inline: move it to a Dockerfile");
             }
+            for secret in build.get("secrets").map(Yaml::items).unwrap_or_default() {
+                self.build_secret(secret, known);
+            }
+        }
+        for secret in service.get("secrets").map(Yaml::items).unwrap_or_default() {
+            if let Some(name) = secret.get("source").unwrap_or(secret).text() {
+                self.app_secret(&name);
+            }
         }
         self.found.environment = service.get("environment").map(|given| self.pairs(given)).unwrap_or_default();
         for file in service.get("env_file").map(Yaml::items).unwrap_or_default() {
@@ -133,20 +176,32 @@ impl Reader<'_> {
                 self.found.env_files.push(path);
             }
         }
-        for port in service.get("ports").map(Yaml::items).unwrap_or_default() {
-            self.port(port);
-        }
-        for volume in service.get("volumes").map(Yaml::items).unwrap_or_default() {
-            self.volume(volume);
-        }
-        if let Some(check) = service.get("healthcheck") {
-            self.health(check);
-        }
-        for key in ["command", "entrypoint"] {
-            if service.get(key).is_some() {
-                self.leave_out(format!("{key}: prun starts what the image says (CMD, ENTRYPOINT)"));
-            }
-        }
+        self.run(service);
+    }
+
+    /// Says where a secret went that Compose mounts into the app: the password of a database is made by prun, and any other is for
+    /// the user to declare, for the app reads a file now and gets a variable then.
+    fn app_secret(&mut self, name: &str) {
+        self.leave_out(match self.of_databases.contains(name) {
+            true => format!("secret {name}: a database has it too; prun makes its credentials, and the app gets DB_PASSWORD"),
+            false => format!(
+                "secret {name} of the app, which Compose mounts as a file: `{name} = {{ scope = \"run\", as = \"file\" }}` below [secrets] does too"
+            ),
+        });
+    }
+
+    /// Reads a secret of the build: its name, or a source and the id that the Dockerfile mounts.
+    fn build_secret(&mut self, secret: &Yaml, known: Option<&Yaml>) {
+        let Some(source) = secret.get("source").unwrap_or(secret).text() else { return };
+        let id = secret.get("target").and_then(Yaml::text).unwrap_or_else(|| source.clone());
+        let about = known.and_then(|known| known.get(&source));
+        let field = |key: &str| about.and_then(|about| self.filled(about.get(key)?));
+        let value = match (field("environment"), field("file")) {
+            (Some(variable), _) => SecretSource::Variable(variable),
+            (None, Some(file)) => SecretSource::File(file),
+            (None, None) => SecretSource::Unknown,
+        };
+        self.found.secrets.push((id, value));
     }
 
     /// Reads variables in both spellings: `NAME: value` and `- NAME=value`.
@@ -155,7 +210,7 @@ impl Reader<'_> {
             None => VariableSource::Itself,
             Some(text) => {
                 let read = Interpolated::read(&text);
-                match (read.variable(), read.plain(self.has_value)) {
+                match (read.variable(), read.plain(self.known.has_value)) {
                     (Some(variable), None) if variable == name => VariableSource::Itself,
                     (Some(variable), None) => VariableSource::Variable(variable.to_owned()),
                     (_, Some(plain)) if !looks_secret(name) && !holds_credentials(&plain) && !plain.contains('\0') => {
@@ -181,67 +236,18 @@ impl Reader<'_> {
         }
     }
 
-    fn port(&mut self, yaml: &Yaml) {
-        let field = |key: &str| yaml.get(key).and_then(|value| self.plain(value));
-        let text = match yaml {
-            Yaml::Map(_) => field("target").map(|target| {
-                let protocol = field("protocol").filter(|protocol| protocol == "udp").map_or("", |_| "/udp");
-                let host = field("published").map(|port| format!("{port}:")).unwrap_or_default();
-                let address = field("host_ip").map(|address| format!("{address}:")).unwrap_or_default();
-                format!("{address}{host}{target}{protocol}")
-            }),
-            other => self.plain(other),
-        };
-        match text {
-            Some(text) if Port::parse(&text).is_some_and(|port| !port.udp) => self.found.ports.push(text),
-            Some(text) => self.leave_out(format!("port {text:?}: prun publishes single TCP ports")),
-            None => self.leave_out("a port that an env file decides: write it below [run]"),
-        }
-    }
-
-    fn volume(&mut self, yaml: &Yaml) {
-        let field = |key: &str| yaml.get(key).and_then(|value| self.plain(value));
-        let text = match yaml {
-            Yaml::Map(_) => field("source").zip(field("target")).map(|(source, target)| format!("{source}:{target}")),
-            other => self.plain(other),
-        };
-        match text.as_deref().map(|text| (text, Volume::parse(text))) {
-            Some((text, Some(Volume { source: VolumeSource::Named(_), .. }))) => {
-                self.found.volumes.push(text.to_owned());
-            }
-            Some((text, Some(_))) => self.leave_out(format!(
-                "volume {text:?}: a folder of this machine, often for development alone; if the app needs it, write it below [run]"
-            )),
-            Some((text, None)) => self.leave_out(format!("volume {text:?}")),
-            None => self.leave_out("a volume that cannot be written as SOURCE:TARGET"),
-        }
-    }
-
-    fn health(&mut self, yaml: &Yaml) {
-        let disabled = matches!(yaml.get("disable"), Some(Yaml::Boolean(true)));
-        let Some(test) = yaml.get("test").filter(|_| !disabled) else { return };
-        let words: Option<Vec<String>> = test.items().iter().map(|word| self.plain(word)).collect();
-        let shell = |script: &str| vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
-        match (test, words.as_deref()) {
-            (Yaml::Text(_), Some([script])) => self.found.health = Some(shell(script)),
-            (_, Some([kind, script])) if kind == "CMD-SHELL" => self.found.health = Some(shell(script)),
-            (_, Some([kind, command @ ..])) if kind == "CMD" && !command.is_empty() => {
-                self.found.health = Some(command.to_vec());
-            }
-            (_, Some([kind, ..])) if kind == "NONE" => {}
-            _ => self.leave_out("healthcheck: write it below [run]"),
-        }
-    }
-
     fn service(&mut self, name: &str, service: &Yaml) {
         let image = service.get("image").and_then(Yaml::text);
         let Some(image) = image.filter(|_| service.get("build").is_none()) else {
-            self.leave_out(format!("service {name}: prun starts the app, databases and caches"));
+            self.leave_out(match service.get("build") {
+                Some(_) => format!("service {name}, which is built from elsewhere"),
+                None => format!("service {name}: prun starts the app, databases and caches"),
+            });
             return;
         };
         let read = Interpolated::read(&image);
         // The kind is known even where an env file decides the tag: the name stands before the variables.
-        let plain = read.plain(self.has_value);
+        let plain = read.plain(self.known.has_value);
         let known = plain.clone().unwrap_or_else(|| image.split("${").next().unwrap_or_default().to_owned());
         let Some((kind, official)) = kind_of(&known) else {
             self.leave_out(format!("service {name}: prun has no kind of service for its image"));
@@ -305,29 +311,14 @@ impl Reader<'_> {
     }
 }
 
-/// Tells by an image's name which kind of service it is, and whether it is the official image.
-fn kind_of(image: &str) -> Option<(Kind, bool)> {
-    let name = image.split('@').next().unwrap_or_default();
-    let (path, last) = name.rsplit_once('/').map_or(("", name), |(path, last)| (path, last));
-    let last = last.split(':').next().unwrap_or_default();
-    let kind = match last {
-        "postgres" => Kind::Postgres,
-        "mysql" => Kind::MySql,
-        "mariadb" => Kind::MariaDb,
-        "redis" => Kind::Redis,
-        "valkey" => Kind::Valkey,
-        "mongo" => Kind::MongoDb,
-        _ => return None,
-    };
-    // Images that others made under the name have other entrypoints.
-    let official = match kind {
-        Kind::Valkey => matches!(path, "valkey" | "docker.io/valkey"),
-        Kind::Postgres | Kind::MySql | Kind::MariaDb | Kind::Redis | Kind::MongoDb => {
-            matches!(path, "" | "library" | "docker.io/library" | "docker.io")
-        }
-    };
-    let is_registry = path.contains(['.', ':']) || path.starts_with("localhost");
-    (official || is_registry).then_some((kind, official))
+/// Lists the secrets of the services whose images are databases and caches.
+fn secrets_of_databases(yaml: &Yaml) -> BTreeSet<String> {
+    let services = yaml.get("services").map(Yaml::entries).unwrap_or_default();
+    let is_database =
+        |service: &Yaml| service.get("image").and_then(Yaml::text).is_some_and(|image| kind_of(&image).is_some());
+    let databases = services.iter().map(|(_, service)| service).filter(|service| is_database(service));
+    let secrets = databases.flat_map(|service| service.get("secrets").map(Yaml::items).unwrap_or_default());
+    secrets.filter_map(|secret| secret.get("source").unwrap_or(secret).text()).collect()
 }
 
 /// Whether a text is a URL with a password in it.
@@ -354,8 +345,15 @@ fn label(name: &str) -> String {
 mod tests {
     use super::*;
 
+    fn known() -> Known<'static> {
+        Known {
+            has_value: &|name| matches!(name, "SET" | "ADDRESS"),
+            address: &|name| (name == "ADDRESS").then(|| "127.0.0.1:8000".to_owned()),
+        }
+    }
+
     fn read(text: &str) -> Composition {
-        Composition::read(text, &|name| name == "SET").unwrap()
+        Composition::read(text, Choice::default(), known()).unwrap()
     }
 
     const FULL: &str = r#"
@@ -457,12 +455,66 @@ services:
     }
 
     #[test]
-    fn a_file_without_an_app_or_of_another_folder_has_no_app() {
+    fn a_file_without_an_app_has_no_app() {
         assert_eq!(read("services: {db: {image: 'mysql:8'}}").ports, [""; 0]);
-        assert!(read("services: {web: {build: ./web, ports: ['1:1']}}").ports.is_empty());
         assert!(read("services: {web: {build: './', ports: ['1:1']}}").ports.len() == 1);
+        for elsewhere in ["../web", "/srv/web", "https://git.example/web.git", "git@git.example:web.git"] {
+            let found = read(&format!("services: {{web: {{build: '{elsewhere}', ports: ['1:1']}}}}"));
+            assert!(found.ports.is_empty() && found.apps.is_empty(), "{elsewhere}");
+            assert_eq!(found.left_out, ["service web, which is built from elsewhere"]);
+        }
         assert_eq!(read(""), Composition::default());
         assert_eq!(read("- a\n- b"), Composition::default());
+    }
+
+    /// The usual layout: each app in a folder of its own, a proxy before them.
+    const FOLDERS: &str = r#"
+services:
+  proxy: { build: proxy, ports: ["80:80"], depends_on: [backend] }
+  backend:
+    build: { context: ./backend, dockerfile: prod.Dockerfile, secrets: [index_token, { source: npm, target: npmrc }] }
+    depends_on: { db: { condition: service_healthy } }
+    secrets: [db-password]
+  worker: { build: backend }
+  frontend: { build: { context: frontend, dockerfile: ../docker/front }, ports: ["3000:3000"] }
+  db: { image: "postgres:15", secrets: [root-password] }
+secrets:
+  index_token: { environment: INDEX_TOKEN }
+  npm: { file: ./npmrc.secret }
+  db-password: { file: db/password.txt }
+"#;
+
+    #[test]
+    fn an_app_in_a_folder_of_its_own_is_found() {
+        let found = read(FOLDERS);
+        assert_eq!((found.context.to_str(), found.dockerfile.as_deref()), (Some("backend"), Some("prod.Dockerfile")));
+        assert_eq!(found.apps, ["proxy", "backend", "worker", "frontend"]);
+        let secrets = [
+            ("index_token".to_owned(), SecretSource::Variable("INDEX_TOKEN".to_owned())),
+            ("npmrc".to_owned(), SecretSource::File("./npmrc.secret".to_owned())),
+        ];
+        assert_eq!(found.secrets, secrets);
+        let left_out = found.left_out.join("\n");
+        for said in ["--service proxy", "--service frontend", "service worker is built from that folder", "db-password"]
+        {
+            assert!(left_out.contains(said), "{said}: {left_out}");
+        }
+        assert_eq!(found.services.len(), 1);
+    }
+
+    #[test]
+    fn the_user_chooses_among_several_apps() {
+        let context = |choice| {
+            let found = Composition::read(FOLDERS, choice, known()).unwrap();
+            found.context.to_str().unwrap().to_owned()
+        };
+        assert_eq!(context(Choice { service: Some("frontend"), ..Choice::default() }), "frontend");
+        let of_file = |file: &'static str| Choice { dockerfile: Some(std::path::Path::new(file)), ..Choice::default() };
+        assert_eq!(context(of_file("backend/prod.Dockerfile")), "backend");
+        assert_eq!(context(of_file("docker/front")), "frontend");
+        assert_eq!(context(of_file("proxy/Dockerfile")), "proxy");
+        assert_eq!(context(of_file("Dockerfile")), "", "it belongs to none of them");
+        assert_eq!(context(Choice { service: Some("nobody"), ..Choice::default() }), "");
     }
 
     #[test]

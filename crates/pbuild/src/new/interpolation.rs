@@ -50,6 +50,16 @@ impl Interpolated {
         self.0.iter().map(piece).collect()
     }
 
+    /// Returns the text with the values of its variables, as far as `value` hands them out, and else with their defaults; `None`
+    /// when a variable has neither.
+    pub(crate) fn with(&self, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => Some(text.clone()),
+            Piece::Variable { name, default } => value(name).or_else(|| Self::read(default.as_deref()?).with(value)),
+        };
+        self.0.iter().map(piece).collect()
+    }
+
     /// The variable, when the text is nothing else.
     pub(super) fn variable(&self) -> Option<&str> {
         match self.0.as_slice() {
@@ -125,6 +135,14 @@ mod tests {
         assert_eq!(Interpolated::read("${TOKEN:-}").variable(), Some("TOKEN"));
         assert_eq!(Interpolated::read("$TOKEN").variable(), Some("TOKEN"));
         assert_eq!(Interpolated::read("x$TOKEN").variable(), None);
+    }
+
+    #[test]
+    fn values_that_are_handed_out_stand_before_defaults() {
+        let with = |text: &str| Interpolated::read(text).with(&|name| (name == "PORT").then(|| "8000".to_owned()));
+        assert_eq!(with("${HOST:-127.0.0.1}:${PORT:-1}").as_deref(), Some("127.0.0.1:8000"));
+        assert_eq!(with("${OTHER:-${PORT}}").as_deref(), Some("8000"));
+        assert_eq!(with("$OTHER:80"), None);
     }
 
     proptest! {

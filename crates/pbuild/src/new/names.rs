@@ -1,4 +1,6 @@
-//! Conclusions from a variable's name.
+//! Conclusions from names: a variable's, an image's.
+
+use papp::Kind;
 
 /// Words of names whose values are secret.
 const SECRET_WORDS: &[&str] = &[
@@ -123,6 +125,50 @@ const OF_THE_SERVICE: &[&str] = &[
     "POSTGRES_INITDB_ARGS",
 ];
 
+/// Images that are made from an official one and keep its entrypoint.
+const DERIVED: &[(&str, Kind)] = &[
+    ("postgis/postgis", Kind::Postgres),
+    ("imresamu/postgis", Kind::Postgres),
+    ("pgvector/pgvector", Kind::Postgres),
+    ("ankane/pgvector", Kind::Postgres),
+    ("timescale/timescaledb", Kind::Postgres),
+    ("timescale/timescaledb-ha", Kind::Postgres),
+    ("pgrouting/pgrouting", Kind::Postgres),
+    ("citusdata/citus", Kind::Postgres),
+    ("redis/redis-stack", Kind::Redis),
+    ("redis/redis-stack-server", Kind::Redis),
+    ("redislabs/redismod", Kind::Redis),
+];
+
+/// Tells by an image's name which kind of service it is, and whether it is the official image.
+pub(super) fn kind_of(image: &str) -> Option<(Kind, bool)> {
+    let name = image.split('@').next().unwrap_or_default();
+    let (path, last) = name.rsplit_once('/').map_or(("", name), |(path, last)| (path, last));
+    let last = last.split(':').next().unwrap_or_default();
+    let plain = path.strip_prefix("docker.io/").unwrap_or(path);
+    if let Some((_, kind)) = DERIVED.iter().find(|(known, _)| *known == format!("{plain}/{last}")) {
+        return Some((*kind, false));
+    }
+    let kind = match last {
+        "postgres" => Kind::Postgres,
+        "mysql" => Kind::MySql,
+        "mariadb" => Kind::MariaDb,
+        "redis" => Kind::Redis,
+        "valkey" => Kind::Valkey,
+        "mongo" => Kind::MongoDb,
+        _ => return None,
+    };
+    // Images that others made under the name have other entrypoints.
+    let official = match kind {
+        Kind::Valkey => matches!(path, "valkey" | "docker.io/valkey"),
+        Kind::Postgres | Kind::MySql | Kind::MariaDb | Kind::Redis | Kind::MongoDb => {
+            matches!(path, "" | "library" | "docker.io/library" | "docker.io")
+        }
+    };
+    let is_registry = path.contains(['.', ':']) || path.starts_with("localhost");
+    (official || is_registry).then_some((kind, official))
+}
+
 /// Returns the injected variable that has the meaning of this name, among those of these families of services.
 pub(crate) fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
     ALIASES
@@ -183,6 +229,21 @@ mod tests {
             "COMPASS",
         ] {
             assert!(!looks_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn images_of_a_family_are_known_by_their_whole_names() {
+        for (image, kind) in [
+            ("postgres:17", Some((Kind::Postgres, true))),
+            ("postgis/postgis:16-3.4", Some((Kind::Postgres, false))),
+            ("docker.io/pgvector/pgvector:pg17", Some((Kind::Postgres, false))),
+            ("redis/redis-stack-server", Some((Kind::Redis, false))),
+            ("registry.example:5000/postgres:17", Some((Kind::Postgres, false))),
+            ("somebody/postgres", None),
+            ("somebody/postgis", None),
+        ] {
+            assert_eq!(kind_of(image), kind, "{image}");
         }
     }
 

@@ -5,9 +5,21 @@ use std::fmt::Write as _;
 use super::compose::ServiceDraft;
 use super::plan::{Draft, PublicDraft, SecretDraft};
 
+/// The line by which editors with TOML support find the schema of manifests: they complete keys and mark mistakes. It names the
+/// schema in the repository that this program was made from, if the package says where that is.
+fn schema_line(repository: &str) -> String {
+    match repository.trim_end_matches('/') {
+        "" => String::new(),
+        repository => {
+            format!("#:schema {repository}/raw/v{}/docs/app.schema.json\n", env!("CARGO_PKG_VERSION"))
+        }
+    }
+}
+
 /// Writes the draft. A comment stands behind or above its subject.
 pub(super) fn text(draft: &Draft) -> String {
-    let mut page = String::from("# Written by `pbuild new` from this project's files: names, never values.\n");
+    let mut page = schema_line(env!("CARGO_PKG_REPOSITORY"));
+    page.push_str("# Written by `pbuild new` from this project's files: names, never values.\n");
     line(&mut page, &format!("name = {}", quoted(&draft.name)), "");
     line(&mut page, &format!("image = {}", quoted(&draft.image)), "");
     if !draft.env_files.is_empty() {
@@ -51,7 +63,7 @@ pub(super) fn text(draft: &Draft) -> String {
 }
 
 fn build(page: &mut String, draft: &Draft) {
-    let settings = [("dockerfile", &draft.dockerfile), ("target", &draft.target)];
+    let settings = [("context", &draft.context), ("dockerfile", &draft.dockerfile), ("target", &draft.target)];
     let settings: Vec<String> =
         settings.iter().filter_map(|(key, value)| Some(format!("{key} = {}", quoted(value.as_deref()?)))).collect();
     if !settings.is_empty() {
@@ -76,10 +88,13 @@ fn service(page: &mut String, service: &ServiceDraft) {
 }
 
 fn run(page: &mut String, draft: &Draft) {
-    if draft.ports.is_empty() && draft.volumes.is_empty() && draft.health.is_none() {
+    if draft.replicas.is_none() && draft.ports.is_empty() && draft.volumes.is_empty() && draft.health.is_none() {
         return;
     }
     page.push_str("\n[run]\n");
+    if let Some(count) = draft.replicas {
+        line(page, &format!("replicas = {count}"), "");
+    }
     for (key, items) in [("ports", &draft.ports), ("volumes", &draft.volumes)] {
         if !items.is_empty() {
             line(page, &format!("{key} = [{}]", list(items)), "");
@@ -122,4 +137,19 @@ fn quoted(text: &str) -> String {
 /// Makes a text fit for a comment, which ends with its line and holds no control characters.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_that_of_this_version() {
+        let line = schema_line("https://git.example/pbuild/");
+        assert!(
+            line.starts_with("#:schema https://git.example/pbuild/raw/v0.")
+                && line.ends_with("/docs/app.schema.json\n")
+        );
+        assert_eq!(schema_line(""), "");
+    }
 }

@@ -4,20 +4,29 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::arguments::Argument;
-use super::compose::{Composition, ServiceDraft, VariableSource};
+use super::compose::{Composition, SecretSource, ServiceDraft, VariableSource};
 use super::names::{Family, alias, is_injected, is_of_the_service, is_predefined_argument, looks_secret};
 use super::variables::Variables;
 use crate::files::mention::{holds_word, is_read_by_a_program_of};
+
+/// The word for every variable that does not look secret.
+const ALL: &str = "all";
 
 /// The facts that the project's files hold.
 pub(super) struct ProjectFiles<'a> {
     /// A name for the project where no file says one.
     pub(super) folder_name: String,
+    /// The build's context below the folder, if it is not the folder itself.
+    pub(super) context: Option<String>,
     /// The Dockerfile's text; empty if there is none.
     pub(super) dockerfile: &'a str,
     /// The Dockerfile, if it is not at the usual place.
     pub(super) dockerfile_path: Option<String>,
     pub(super) arguments: Vec<Argument>,
+    /// The ports that the Dockerfile exposes, published on this machine alone.
+    pub(super) exposed: Vec<String>,
+    /// The ids of the secrets that the Dockerfile mounts, with the lines.
+    pub(super) mounted: Vec<(String, usize)>,
     /// The text of `.npmrc` and the like, which name variables for programs.
     pub(super) tool_files: String,
     pub(super) variables: &'a Variables,
@@ -26,6 +35,8 @@ pub(super) struct ProjectFiles<'a> {
     pub(super) public: &'a BTreeSet<String>,
     /// Whether the process environment has a value.
     pub(super) in_environment: &'a dyn Fn(&str) -> bool,
+    /// Whether a path leads to a file in the project's folder. What a stranger's compose file names elsewhere is not read.
+    pub(super) is_file: &'a dyn Fn(&Path) -> bool,
 }
 
 /// A secret of the draft.
@@ -53,6 +64,7 @@ pub(super) struct PublicDraft {
 pub(super) struct Draft {
     pub(super) name: String,
     pub(super) image: String,
+    pub(super) context: Option<String>,
     pub(super) dockerfile: Option<String>,
     pub(super) target: Option<String>,
     pub(super) arguments: Vec<PublicDraft>,
@@ -60,6 +72,7 @@ pub(super) struct Draft {
     pub(super) environment: Vec<PublicDraft>,
     pub(super) secrets: Vec<SecretDraft>,
     pub(super) services: Vec<ServiceDraft>,
+    pub(super) replicas: Option<u32>,
     pub(super) ports: Vec<String>,
     pub(super) volumes: Vec<String>,
     pub(super) health: Option<Vec<String>>,
@@ -81,19 +94,27 @@ impl Draft {
             draft: Self {
                 image: plain_image.unwrap_or_else(|| format!("{name}:latest")),
                 name,
+                context: found.context.clone(),
                 dockerfile: found
                     .dockerfile_path
                     .clone()
                     .or(composition.dockerfile.filter(|file| file != "Dockerfile")),
                 target: composition.target,
                 services: composition.services,
-                ports: composition.ports,
+                replicas: composition.replicas,
+                ports: if composition.ports.is_empty() { found.exposed.clone() } else { composition.ports },
                 volumes: composition.volumes,
                 health: composition.health,
                 left_out: composition.left_out,
                 ..Self::default()
             },
         };
+        for (id, source) in &composition.secrets {
+            planner.compose_secret(id, source);
+        }
+        for (id, line) in &found.mounted {
+            planner.mounted(id, *line);
+        }
         for (name, given) in &composition.arguments {
             planner.compose_argument(name, given);
         }
@@ -122,8 +143,10 @@ impl Planner<'_> {
             || self.draft.environment.iter().chain(&self.draft.arguments).any(|public| public.name == name)
     }
 
+    /// Whether the user called a variable public: by its name, or because none that looks secret was meant.
     fn is_public(&self, name: &str) -> bool {
-        self.found.public.contains(name)
+        let is_hidden = || self.found.variables.get(name).is_some_and(|variable| !variable.looks_public());
+        self.found.public.contains(name) || (self.found.public.contains(ALL) && !looks_secret(name) && !is_hidden())
     }
 
     /// Whether a variable is secret, by its name or because its value is a URL with a password.
@@ -143,6 +166,48 @@ impl Planner<'_> {
             Some(VariableSource::Variable(other)) => self.found.variables.get(other)?.public_text(),
             Some(VariableSource::Hidden) => None,
             Some(VariableSource::Itself) | None => self.found.variables.get(name)?.public_text(),
+        }
+    }
+
+    /// Adds a secret that the compose file gives to the build.
+    fn compose_secret(&mut self, id: &str, source: &SecretSource) {
+        if self.is_known(id) || psecret::SecretName::parse(id).is_err() {
+            return;
+        }
+        let why = "a secret of the build in the compose file";
+        match source {
+            SecretSource::Variable(variable) if variable == id => self.secret(id, Some(why.to_owned())),
+            SecretSource::Variable(variable) => self.secret_from(id, "env", variable, why),
+            SecretSource::File(file) => self.secret_from(id, "file", file, why),
+            SecretSource::Unknown => self.secret(id, Some(why.to_owned())),
+        }
+    }
+
+    /// Adds a secret of the build whose value lies elsewhere: a variable of another name, or a file.
+    fn secret_from(&mut self, id: &str, kind: &str, place: &str, why: &str) {
+        let entry = format!("{{ scope = \"build\", from = {{ {kind} = {} }} }}", toml_edit::Value::from(place));
+        let there = match kind {
+            "env" => (self.found.in_environment)(place),
+            _ => (self.found.is_file)(Path::new(place)),
+        };
+        let missing = match (there, kind) {
+            (true, _) => String::new(),
+            (false, "env") => format!("; {place} has no value here yet, and builds go on without it"),
+            (false, _) => format!("; there is no {place} in this folder yet, and builds go on without it"),
+        };
+        let entry = if there { entry } else { optional(&entry) };
+        self.draft.secrets.push(SecretDraft {
+            name: id.to_owned(),
+            entry,
+            why: format!("{why}{missing}"),
+            active: true,
+        });
+    }
+
+    /// Adds a secret that a step of the Dockerfile mounts.
+    fn mounted(&mut self, id: &str, line: usize) {
+        if !self.is_known(id) && psecret::SecretName::parse(id).is_ok() {
+            self.secret(id, Some(format!("line {line} of the Dockerfile mounts it")));
         }
     }
 
@@ -239,28 +304,26 @@ impl Planner<'_> {
         };
         let entry = if scope.is_empty() { "{}".to_owned() } else { format!("{{ scope = \"{scope}\" }}") };
         let at_hand = self.found.variables.has_value(name) || (self.found.in_environment)(name);
-        let why = if at_hand {
-            why
-        } else {
-            format!(
-                "{why}; no value is at hand: put it into .env or `pbuild secrets set {name}`, and uncomment the line"
-            )
+        let (entry, why) = match at_hand {
+            true => (entry, why),
+            false => {
+                (optional(&entry), format!("{why}; without a value until `pbuild secrets set {name}` gives it one"))
+            }
         };
-        self.draft.secrets.push(SecretDraft { name: name.to_owned(), entry, why, active: at_hand });
+        self.draft.secrets.push(SecretDraft { name: name.to_owned(), entry, why, active: true });
     }
 
     fn finish(mut self) -> Draft {
         // A build whose secrets can all not be searched for is refused, so such a draft would not build.
         let variables = self.found.variables;
+        let counts = |secret: &SecretDraft| {
+            secret.active && !secret.entry.contains("value =") && !secret.entry.contains(OPTIONAL)
+        };
         let is_searched = |secret: &SecretDraft| {
-            secret.active
-                && !secret.entry.contains("value =")
-                && variables.get(&secret.name).is_none_or(|variable| variable.searchability().is_searched())
+            counts(secret) && variables.get(&secret.name).is_none_or(|variable| variable.searchability().is_searched())
         };
         if !self.draft.secrets.iter().any(is_searched) {
-            for secret in
-                self.draft.secrets.iter_mut().filter(|secret| secret.active && !secret.entry.contains("value ="))
-            {
+            for secret in self.draft.secrets.iter_mut().filter(|secret| counts(secret)) {
                 secret.active = false;
                 secret.why.push_str(
                     "; its value is too short or too common to be searched for: change it, and uncomment the line",
@@ -275,6 +338,17 @@ impl Planner<'_> {
         self.draft.env_files =
             files.into_iter().filter(|file| used.contains(file.as_path()) && seen.insert(file.clone())).collect();
         self.draft
+    }
+}
+
+/// The setting of a secret that may have no value.
+const OPTIONAL: &str = "optional = true";
+
+/// Lets the secret of an entry have no value.
+fn optional(entry: &str) -> String {
+    match entry.strip_suffix(" }") {
+        Some(settings) => format!("{settings}, {OPTIONAL} }}"),
+        None => format!("{{ {OPTIONAL} }}"),
     }
 }
 

@@ -9,12 +9,14 @@ fn draft_of(files: &[(&str, &str)], public: &[&str]) -> String {
     let project = folder.path().join("Shop App");
     fs::create_dir(&project).unwrap();
     for (name, text) in files {
+        fs::create_dir_all(project.join(name).parent().unwrap()).unwrap();
         fs::write(project.join(name), text).unwrap();
     }
     let order = DraftOrder {
         folder: project.clone(),
         path: project.display().to_string(),
         dockerfile: None,
+        service: None,
         target: DraftTarget::StandardOutput,
         open_env_files: OpenEnvFileCare::Warn,
         public: public.iter().map(|name| (*name).to_owned()).collect(),
@@ -71,7 +73,7 @@ fn a_node_project_with_a_database() {
     NPM_TOKEN = { scope = "build" } # ARG of line 3 of the Dockerfile
     STRIPE_SECRET_KEY = { scope = "run" } # nothing in the Dockerfile mentions it
     DB_USER = { value = "${DB_USERNAME}" } # from the service that prun starts
-    # EMPTY_TOKEN = { scope = "run" } # nothing in the Dockerfile mentions it; no value is at hand: put it into .env or `pbuild secrets set EMPTY_TOKEN`, and uncomment the line
+    EMPTY_TOKEN = { scope = "run", optional = true } # nothing in the Dockerfile mentions it; without a value until `pbuild secrets set EMPTY_TOKEN` gives it one
     MAIL_URL = { scope = "run" }   # nothing in the Dockerfile mentions it
 
     [services.db]
@@ -168,7 +170,7 @@ fn a_python_project_without_a_compose_file() {
     # DEBUG = "…"
 
     [secrets]
-    PIP_INDEX_URL = { scope = "build" } # a program that the Dockerfile runs reads it
+    PIP_INDEX_URL = { scope = "build" } # line 2 of the Dockerfile mounts it
     SECRET_KEY = { scope = "run" } # nothing in the Dockerfile mentions it
     "#);
 }
@@ -183,7 +185,109 @@ fn values_that_cannot_be_searched_for_do_not_stop_the_first_build() {
 fn a_dockerfile_alone_is_enough() {
     let text = draft_of(&[("Dockerfile", "FROM x\nARG DEPLOY_TOKEN\n")], &[]);
     assert!(
-        text.contains("name = \"shop-app\"") && text.contains("\n# DEPLOY_TOKEN = { scope = \"build\" }"),
+        text.contains("name = \"shop-app\"")
+            && text.contains("\nDEPLOY_TOKEN = { scope = \"build\", optional = true }"),
         "{text}"
     );
+}
+
+/// The layout of most samples of docker/awesome-compose.
+#[test]
+fn a_project_whose_app_lies_in_a_folder() {
+    let files = [
+        (
+            "compose.yaml",
+            "services:\n  backend:\n    build:\n      context: backend\n      target: builder\n      secrets: [index_token, npmrc]\n    ports: ['8080:8080']\n    environment: { STRIPE_KEY: \"${STRIPE_KEY}\" }\n    depends_on: [db]\n  frontend: { build: frontend, ports: ['80:80'] }\n  db:\n    image: postgres:15\n    environment: { POSTGRES_DB: shop, POSTGRES_PASSWORD: c4n4ry-1 }\nsecrets:\n  index_token: { environment: INDEX_TOKEN_OF_NOBODY }\n  npmrc: { file: ./npmrc.secret }\n",
+        ),
+        (
+            "backend/Dockerfile",
+            "FROM busybox AS builder\nARG GITHUB_TOKEN\nRUN --mount=type=secret,id=npmrc,target=/home/app/.npmrc --mount=type=secret,id=pip npm ci\n",
+        ),
+        ("npmrc.secret", "//r/:_authToken=c4n4ry-2"),
+        (".env", "STRIPE_KEY=c4n4ry-3-c4n4ry\nGITHUB_TOKEN=c4n4ry-4-c4n4ry\n"),
+    ];
+    let text = draft_of(&files, &[]);
+    assert!(!text.contains("c4n4ry"), "{text}");
+    insta::assert_snapshot!(text, @r#"
+    # Written by `pbuild new` from this project's files: names, never values.
+    name = "shop-app"
+    image = "shop-app:latest"
+
+    # Where the values of the secrets below lie on this machine.
+    env_files = [{ path = ".env" }]
+
+    [build]
+    context = "backend"
+    target = "builder"
+
+    [secrets]
+    index_token = { scope = "build", from = { env = "INDEX_TOKEN_OF_NOBODY" }, optional = true } # a secret of the build in the compose file; INDEX_TOKEN_OF_NOBODY has no value here yet, and builds go on without it
+    npmrc = { scope = "build", from = { file = "./npmrc.secret" } } # a secret of the build in the compose file
+    pip = { scope = "build", optional = true } # line 3 of the Dockerfile mounts it; without a value until `pbuild secrets set pip` gives it one
+    GITHUB_TOKEN = { scope = "build" } # ARG of line 2 of the Dockerfile
+    STRIPE_KEY = { scope = "run" } # nothing in the Dockerfile mentions it
+
+    [services.db]
+    kind = "postgres"
+    version = "15"
+    database = "shop"
+
+    [run]
+    ports = ["8080:8080"]
+
+    # Left out:
+    #   service frontend is an app of its own; `pbuild new --service frontend` begins with it
+    "#);
+}
+
+/// A Django project: ports of `.env`, a database with an extension, settings that have no place in a manifest.
+#[test]
+fn what_env_files_decide_of_ports_is_followed_and_what_has_no_place_is_told() {
+    let compose = "services:\n  web:\n    build: { context: ., args: [UID=1000] }\n    \
+                   ports: ['${WEB_FORWARD:-127.0.0.1:8000}:${PORT:-8000}']\n    user: '1000'\n    mem_limit: 512m\n    \
+                   extra_hosts: ['host:1.2.3.4']\n    deploy: { replicas: 3, resources: {} }\n    env_file: .env\n  \
+                   postgres: { image: 'postgis/postgis:16-3.4', environment: { POSTGRES_DB: shop } }\n";
+    let env =
+        "PORT=9000\nPOSTGRES_USER=shop\nPOSTGRES_PASSWORD=c4n4ry-55-c4n4ry\nPOSTGRES_DB=shop\nPOSTGRES_HOST=postgres\n";
+    let text =
+        draft_of(&[("Dockerfile", "FROM python:3\nEXPOSE 8000\n"), ("compose.yaml", compose), (".env", env)], &[]);
+    assert!(!text.contains("c4n4ry"), "{text}");
+    for line in [
+        "ports = [\"127.0.0.1:8000:9000\"]",
+        "replicas = 3",
+        "image = \"postgis/postgis:16-3.4\"",
+        "database = \"shop\"",
+        "POSTGRES_DB = { value = \"${DB_DATABASE}\" }",
+        "POSTGRES_HOST = { value = \"${DB_HOST}\" }",
+        "POSTGRES_PASSWORD = { value = \"${DB_PASSWORD}\" }",
+        "POSTGRES_USER = { value = \"${DB_USERNAME}\" }",
+        "#   user: `prun start --user`",
+        "#   mem_limit: `prun start --memory`",
+        "#   extra_hosts: prun has nothing like it",
+        "#   deploy: resources:",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
+
+/// A Next.js project without a compose file: the port is the Dockerfile's.
+#[test]
+fn a_port_that_the_dockerfile_exposes_is_published_on_this_machine() {
+    let dockerfile = "FROM node:22 AS build\nEXPOSE 9\nFROM node:22\nEXPOSE 3000\nCMD [\"node\", \"server.js\"]\n";
+    let text = draft_of(&[("Dockerfile", dockerfile)], &[]);
+    assert!(text.contains("[run]\nports = [\"127.0.0.1:3000:3000\"]\n"), "{text}");
+}
+
+/// A Laravel project: dozens of public settings, and nobody lists them.
+#[test]
+fn everything_that_looks_like_no_secret_is_public_at_once() {
+    let env = "APP_NAME=Shop\nAPP_ENV=local\nAPP_KEY=base64:c4n4ryc4n4ryc4n4ryc4n4ry=\nLOG_CHANNEL=stack\n\
+               HANDLE=9fKq2LmZr8Kc1Vb4NyT9\nMAIL_URL=smtp://u:c4n4ry-2@mail\n";
+    let text = draft_of(&[("Dockerfile", "FROM php:8\n"), (".env", env)], &["all"]);
+    assert!(!text.contains("c4n4ry") && !text.contains("9fKq2LmZr8"), "{text}");
+    for line in
+        ["APP_NAME = \"Shop\"", "APP_ENV = \"local\"", "LOG_CHANNEL = \"stack\"", "\nAPP_KEY = {", "\nMAIL_URL = {"]
+    {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::names::looks_secret;
 use psecret::{Dialect, EnvFile, EnvValue, Inputs, Searchability, SecretError, SecretName, UserSecret};
 
 /// One name of an env file.
@@ -28,6 +29,11 @@ impl Variable {
     #[expect(clippy::disallowed_methods, reason = "door 62: a URL with a password is a secret whatever its name")]
     pub(super) fn holds_credentials(&self) -> bool {
         std::str::from_utf8(self.value.expose()).is_ok_and(super::compose::holds_credentials)
+    }
+
+    /// Whether neither the name nor the value says that it is confidential.
+    pub(super) fn looks_public(&self) -> bool {
+        psecret::looks_public(self.name.as_str(), &self.value)
     }
 
     /// Returns the value as text for the manifest: the user called it public.
@@ -65,6 +71,21 @@ impl Variables {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Variable> {
         self.0.iter()
+    }
+
+    /// Returns the value of a variable that can be nothing but a port or an address to publish one at: digits, dots and colons, and
+    /// no more of them than an address has.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "door 72: a port is public, and nothing but digits, dots and colons gets out"
+    )]
+    pub(super) fn address(&self, name: &str) -> Option<String> {
+        const LONGEST: usize = "255.255.255.255:65535".len();
+        let value = self.get(name)?.value.expose();
+        let fits = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b':');
+        let is_address = !value.is_empty() && value.len() <= LONGEST && value.iter().all(fits);
+        // A number that is called a secret is one.
+        (is_address && !looks_secret(name)).then(|| String::from_utf8_lossy(value).into_owned())
     }
 
     /// Whether a name has a value.

@@ -8,7 +8,7 @@ use psecret::{SecretError, SecretFlag, SecretName};
 
 use super::build::OrderError;
 use super::build_plan::BuildPlan;
-use super::context::context_directory;
+use super::context::{context_directory, context_of};
 use crate::command::AdviseArguments;
 use crate::command::build::BuildArguments;
 
@@ -75,6 +75,7 @@ pub(crate) fn parse(
 ) -> Result<AdviseOrder, AdviseOrderError> {
     let context = context_directory(&arguments.path).map_err(OrderError::from)?;
     let manifest = find_manifest(arguments.config.as_deref(), &[&context, Path::new(".")]).map_err(OrderError::from)?;
+    let context = context_of(context, manifest.as_ref()).map_err(OrderError::from)?;
     if arguments.write && manifest.is_none() {
         return Err(AdviseOrderError::NoManifest);
     }

@@ -10,11 +10,12 @@ use super::attestation::{AttestationError, Attestations};
 use super::build_plan::BuildPlan;
 use super::cache::{CacheError, Caches};
 use super::choices::{Choices, ProgressError, Tls};
-use super::context::{context_directory, is_elsewhere};
+use super::context::{context_directory, context_of, is_elsewhere};
 use super::error::PlanError;
 use super::image_name::{ImageName, ImageNameError};
 use super::question::{Question, QuestionError};
 use super::ssh::{Forwarding, SshError};
+use crate::command::boolean;
 use crate::command::build::BuildArguments;
 use crate::output::{OutputError, Outputs, Shorthand};
 
@@ -122,6 +123,37 @@ pub(crate) fn parse(
     environment: impl Fn(&str) -> Option<String>,
     stdin: impl Read + Send + 'static,
 ) -> Result<Order, OrderError> {
+    order(arguments, environment, stdin, Defaults::OfManifest)
+}
+
+/// Turns a target of a bake file into a build. The manifest says which steps get which secrets, and nothing else: the
+/// file has the names, the stage and the arguments of each of its targets.
+///
+/// # Errors
+/// [`OrderError`] names the flag of `pbuild build` that the attribute stands for.
+pub(super) fn target(
+    arguments: &BuildArguments,
+    environment: impl Fn(&str) -> Option<String>,
+    stdin: impl Read + Send + 'static,
+) -> Result<Order, OrderError> {
+    order(arguments, environment, stdin, Defaults::None)
+}
+
+/// Where a recipe comes from, as far as no flag says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Defaults {
+    /// The manifest.
+    OfManifest,
+    /// Nowhere.
+    None,
+}
+
+fn order(
+    arguments: &BuildArguments,
+    environment: impl Fn(&str) -> Option<String>,
+    stdin: impl Read + Send + 'static,
+    defaults: Defaults,
+) -> Result<Order, OrderError> {
     let choices = Choices::parse(arguments, &environment)?;
     let directory = match is_elsewhere(&arguments.context) {
         true => None,
@@ -129,7 +161,9 @@ pub(crate) fn parse(
     };
     let places: Vec<&Path> = directory.iter().map(PathBuf::as_path).chain([Path::new(".")]).collect();
     let found = find_manifest(arguments.secrets.config.as_deref(), &places)?;
-    let manifest = found.as_ref().map(|found| &found.manifest);
+    let defaulting = found.as_ref().filter(|_| defaults == Defaults::OfManifest);
+    let directory = directory.map(|folder| context_of(folder, defaulting)).transpose()?;
+    let manifest = defaulting.map(|found| &found.manifest);
     let mut plan = BuildPlan::new(arguments, directory, manifest, &environment, stdin)?;
     let (builder, tls) = (arguments.builder.clone(), Tls::of_flag(arguments.secrets.require_tls));
     if let Some(question) = Question::parse(&arguments.call)? {
@@ -141,7 +175,13 @@ pub(crate) fn parse(
         (false, true) => Shorthand::Load,
         (false, false) => Shorthand::None,
     };
-    let mut outputs = Outputs::parse(&arguments.output.outputs, shorthand, terminal)?;
+    // As docker's client: without a flag the variable leaves the result where it was made.
+    let stays = arguments.output.outputs.is_empty()
+        && shorthand == Shorthand::None
+        && environment("BUILDX_NO_DEFAULT_LOAD").is_some_and(|word| boolean(word.as_ref()) == Some(true));
+    let in_cache = ["type=cacheonly".to_owned()];
+    let asked = if stays { &in_cache[..] } else { &arguments.output.outputs };
+    let mut outputs = Outputs::parse(asked, shorthand, terminal)?;
     let names: Vec<ImageName> =
         outputs.take_names().iter().map(|name| ImageName::parse(name)).collect::<Result<_, _>>()?;
     plan.add_tags(names);

@@ -8,6 +8,7 @@ use papp::Manifest;
 use pbuildkit::SourcePolicy;
 
 use super::checkout;
+use super::comma_separated::truth;
 use super::context::{Context, Dockerfile, dockerfile, elsewhere};
 use super::error::PlanError;
 use super::image_name::ImageName;
@@ -45,6 +46,11 @@ pub(crate) struct BuildPlan {
     /// How much of the Dockerfile is built.
     pub(super) extent: Extent,
 }
+
+/// A part of a context that its repository does not hold.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not in the repository")]
+pub(crate) struct OutsideOfClone(&'static str);
 
 /// The address behind a name of `--add-host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +168,53 @@ impl BuildPlan {
             // Else the frontend looks for it in the context.
             self.set("dockerfilekey", Some("dockerfile"));
         }
+    }
+
+    /// The address of the context, where the engine would fetch it.
+    pub(crate) fn context_address(&self) -> Option<&str> {
+        match &self.context {
+            Context::Remote(address) => Some(address),
+            Context::Directory(_) | Context::Archive(_) | Context::Empty => None,
+        }
+    }
+
+    /// Whether a build argument of this name is true in BuildKit's words.
+    pub(crate) fn has_switch(&self, name: &str) -> bool {
+        self.build_arguments.get(name).and_then(|value| truth(value)) == Some(true)
+    }
+
+    /// Takes a clone of the context in place of its address: the folder in it, and the Dockerfile there.
+    ///
+    /// # Errors
+    /// When the folder or the Dockerfile is not in the clone; nothing is changed then.
+    pub(crate) fn adopt(&mut self, clone: &Path, folder: Option<&str>) -> Result<(), OutsideOfClone> {
+        let inside = |path: &Path| {
+            // A link may lead anywhere.
+            let whole = path.canonicalize().ok()?;
+            whole.starts_with(clone.canonicalize().ok()?).then_some(whole)
+        };
+        let context = folder.map_or_else(|| clone.to_owned(), |folder| clone.join(folder));
+        let context = inside(&context).filter(|context| context.is_dir()).ok_or(OutsideOfClone("its folder"))?;
+        let mut dockerfile = None;
+        if let Dockerfile::InContext { name } = &self.dockerfile {
+            let wrong = || OutsideOfClone("its Dockerfile");
+            let path = context.join(name);
+            inside(&path).ok_or_else(wrong)?;
+            let directory = path.parent().ok_or_else(wrong)?.to_owned();
+            let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(wrong)?.to_owned();
+            dockerfile = Some(Dockerfile::Disk { directory, name });
+        }
+        self.dockerfile =
+            dockerfile.unwrap_or_else(|| std::mem::replace(&mut self.dockerfile, Dockerfile::Memory(Vec::new())));
+        self.context = Context::Directory(context);
+        for name in ["context", "dockerfilekey"] {
+            self.attributes.remove(name);
+        }
+        self.name_context();
+        self.describe_checkout(|name| std::env::var(name).ok());
+        let labels = self.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone()));
+        self.attributes.extend(labels.collect::<Vec<_>>());
+        Ok(())
     }
 
     /// The frontend image that a build argument chooses, whatever the Dockerfile says.

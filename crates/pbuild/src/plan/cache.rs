@@ -3,7 +3,8 @@
 //! An imported cache may be anybody's: it answers for steps, and the gate searches states and not keys. An exported
 //! cache leaves the builder, and the gate has not searched it: BuildKit's exporter takes the newest result that it
 //! knows under each key, which another build may have made, and with `mode=max` those of all stages. So a build with
-//! secrets exports none but the inline cache, which names the image's own layers and carries no state.
+//! secrets has its caches brought here and searches them first ([`crate::cache_export`]). The inline cache alone goes its
+//! way at once: it names the image's own layers and carries no state.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +15,7 @@ use pgateway::CacheEntry;
 use serde_json::Value;
 
 use crate::command::build::CacheOptions;
-use crate::oci_layout;
+use crate::oci_layout::{self, DEFAULT_TAG};
 use crate::plan::comma_separated;
 
 /// A cache that is not possible. Each message names the flag.
@@ -36,7 +37,34 @@ pub(crate) enum CacheError {
         /// `src` or `dest`.
         attribute: &'static str,
     },
-    /// States that the search of a build with secrets does not see.
+    /// A cache in a registry without its name.
+    #[error("--cache-to type=registry: ref is required")]
+    NoReference,
+    /// The name of a cache in a registry is none.
+    #[error("--cache-to type=registry,ref={text}: {problem}")]
+    Reference {
+        /// The name.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A bucket without something that it needs.
+    #[error("--cache-to type=s3: {attribute} is required, or the variable {variable}")]
+    Bucket {
+        /// The attribute.
+        attribute: &'static str,
+        /// The variable that stands in for it.
+        variable: &'static str,
+    },
+    /// An attribute that an export by this tool itself cannot follow.
+    #[error("--cache-to type={kind}: {name} is not possible in a build with secrets")]
+    Attribute {
+        /// The kind of cache.
+        kind: String,
+        /// The attribute.
+        name: String,
+    },
+    /// A cache that BuildKit alone can write, which nobody could search before.
     #[error("--cache-to type={kind} would carry results that are not searched for secrets")]
     Unsearched {
         /// The kind of cache.
@@ -57,8 +85,6 @@ pub(crate) struct Caches {
 const SOURCE: &str = "src";
 /// The attribute that names a folder to write to.
 const DESTINATION: &str = "dest";
-/// The tag of a cache in a folder where the flag names no other.
-const TAG: &str = "latest";
 /// The answer of the builder that describes the cache that it wrote (BuildKit `exporter/containerimage/exptypes`).
 const WRITTEN: &str = "cache.manifest";
 
@@ -104,17 +130,6 @@ impl Caches {
         Ok(Self { imports, exports, left_out })
     }
 
-    /// Checks that a build with secrets writes no cache of states that nobody searched.
-    ///
-    /// # Errors
-    /// [`CacheError::Unsearched`].
-    pub(crate) fn check_searched(&self) -> Result<(), CacheError> {
-        match self.exports.iter().find(|entry| entry.kind != "inline") {
-            Some(entry) => Err(CacheError::Unsearched { kind: entry.kind.clone() }),
-            None => Ok(()),
-        }
-    }
-
     /// The caches that are read.
     pub(crate) fn imports(&self) -> &[CacheEntry] {
         &self.imports
@@ -125,20 +140,26 @@ impl Caches {
         &self.exports
     }
 
+    /// The caches that are written into the image itself.
+    pub(crate) fn inline(&self) -> impl Iterator<Item = &CacheEntry> {
+        self.exports.iter().filter(|entry| entry.kind == "inline")
+    }
+
     /// The reasons for which caches in folders are not read, a sentence for each.
     pub(crate) fn left_out(&self) -> &[String] {
         &self.left_out
     }
 
-    /// The folders that the engine reads from and writes to.
-    pub(crate) fn content(&self) -> ContentStores {
-        let reads = self.imports.iter().filter_map(|entry| folder(entry, SOURCE).map(|path| (path, false)));
-        let writes = self.exports.iter().filter_map(|entry| folder(entry, DESTINATION).map(|path| (path, true)));
-        // The engine names a folder as the flag does; one that is written to may be read as well.
-        let named = |(path, writable): (&str, bool)| {
-            (format!("local:{path}"), ContentStore { folder: PathBuf::from(path), writable })
-        };
-        ContentStores(reads.chain(writes).map(named).collect())
+    /// The folders that the engine reads from.
+    pub(crate) fn sources(&self) -> ContentStores {
+        let reads = self.imports.iter().filter_map(|entry| folder(entry, SOURCE));
+        ContentStores(reads.map(|path| named(path, ContentStore::readable(PathBuf::from(path)))).collect())
+    }
+
+    /// The folders that the engine writes to; one that it reads as well is one of them.
+    pub(crate) fn destinations(&self) -> ContentStores {
+        let writes = self.exports.iter().filter_map(|entry| folder(entry, DESTINATION));
+        ContentStores(writes.map(|path| named(path, ContentStore::writable(PathBuf::from(path)))).collect())
     }
 
     /// Gives the caches in folders their tags, when the build has ended well. `answer` is the builder's.
@@ -151,7 +172,7 @@ impl Caches {
         };
         for entry in &self.exports {
             let Some(path) = folder(entry, DESTINATION) else { continue };
-            let tag = entry.attributes.get("tag").map_or(TAG, String::as_str);
+            let tag = entry.attributes.get("tag").map_or(DEFAULT_TAG, String::as_str);
             oci_layout::put(Path::new(path), written.clone(), tag).map_err(|error| (PathBuf::from(path), error))?;
         }
         Ok(())
@@ -166,6 +187,11 @@ impl Caches {
 
 /// Attributes that are credentials.
 const CREDENTIALS: [&str; 4] = ["token", "secret_access_key", "session_token", "account_key"];
+
+/// Names a folder as the flag does, which is how the engine asks for it.
+fn named(path: &str, store: ContentStore) -> (String, ContentStore) {
+    (format!("local:{path}"), store)
+}
 
 fn is_local(entry: &CacheEntry) -> bool {
     entry.kind == "local"
@@ -188,7 +214,7 @@ fn settle_folder(entry: &mut CacheEntry) -> Result<Option<String>, CacheError> {
     if entry.attributes.get("digest").is_some_and(|digest| !digest.is_empty()) {
         return Ok(None);
     }
-    let tag = entry.attributes.get("tag").map_or(TAG, String::as_str);
+    let tag = entry.attributes.get("tag").map_or(DEFAULT_TAG, String::as_str);
     let why = match oci_layout::digest_of(Path::new(&path), tag) {
         Ok(Some(digest)) => {
             entry.attributes.insert("digest".to_owned(), digest);
@@ -291,14 +317,14 @@ mod tests {
         let (from, to) = (format!("type=local,src={path}"), format!("type=local,dest={path},tag=main"));
         let before = parse(&[&from], &[&to]).unwrap();
         assert_eq!((before.imports.len(), before.left_out.len()), (0, 1), "nothing is there yet");
-        assert!(before.content().0[&format!("local:{path}")].writable);
+        assert!(before.destinations().0[&format!("local:{path}")].writable);
         let answer =
             |digest: &str| BTreeMap::from([(WRITTEN.to_owned(), json!({"digest": digest, "size": 2}).to_string())]);
         before.tag_folders(&answer("sha256:1")).unwrap();
         assert_eq!(parse(&[&from], &[]).unwrap().left_out.len(), 1, "it has another tag");
         let found = parse(&[&format!("{from},tag=main")], &[]).unwrap();
         assert_eq!(found.imports[0].attributes["digest"], "sha256:1");
-        assert!(!found.content().0[&format!("local:{path}")].writable);
+        assert!(!found.sources().0[&format!("local:{path}")].writable);
         assert!(matches!(
             parse(&["type=local"], &[]),
             Err(CacheError::NoFolder { flag: "--cache-from", attribute: "src" })
@@ -316,13 +342,10 @@ mod tests {
     }
 
     #[test]
-    fn with_secrets_a_cache_stays_in_the_image() {
+    fn a_build_argument_asks_for_a_cache_in_the_image() {
         let argument = [("BUILDKIT_INLINE_CACHE".to_owned(), "1".to_owned())].into();
         let inline = Caches::parse(&CacheOptions::default(), &argument, |_| None).unwrap();
-        assert_eq!((shown(&inline.exports), inline.check_searched()), (vec!["inline".to_owned()], Ok(())));
-        assert_eq!(parse(&["a"], &[]).unwrap().check_searched(), Ok(()));
-        let registry = parse(&[], &["type=inline", "a"]).unwrap().check_searched();
-        assert_eq!(registry, Err(CacheError::Unsearched { kind: "registry".to_owned() }));
+        assert_eq!(shown(&inline.exports), ["inline"]);
     }
 
     #[test]

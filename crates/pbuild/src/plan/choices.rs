@@ -101,13 +101,13 @@ impl Choices {
             flags::ProgressMode::Quiet => ProgressMode::Quiet,
         };
         Ok(Self {
-            base: match arguments.audit_base {
+            base: match arguments.search.audit_base {
                 AuditBase::Merged => BaseSearch::Merged,
                 AuditBase::Full => BaseSearch::Full,
             },
-            leaked_cache: if arguments.keep_leaked_cache { LeakedCache::Kept } else { LeakedCache::Removed },
-            allowed_context_leaks: arguments.allow_context_leak.clone(),
-            allowed_frontends: arguments.allow_frontend.clone(),
+            leaked_cache: if arguments.search.keep_leaked_cache { LeakedCache::Kept } else { LeakedCache::Removed },
+            allowed_context_leaks: arguments.search.allow_context_leak.clone(),
+            allowed_frontends: arguments.search.allow_frontend.clone(),
             files: ResultFiles { image_id: arguments.iidfile.clone(), metadata: arguments.metadata_file.clone() },
             show,
         })
@@ -141,11 +141,6 @@ impl Choices {
     /// How progress is shown.
     pub(crate) fn show(&self) -> ProgressMode {
         self.show
-    }
-
-    /// Whether the image's ID is all that is printed.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.show == ProgressMode::Quiet
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use pbuildkit::Archive;
+use pcli::FoundManifest;
 
 use super::error::PlanError;
 use super::stdin::{self, DOCKERFILE_LIMIT, Input};
@@ -94,6 +95,31 @@ pub(crate) fn context_directory(context: &str) -> Result<PathBuf, PlanError> {
         return Err(PlanError::ContextNotDirectory { path: context.to_owned() });
     }
     std::path::absolute(path).map_err(|_| PlanError::ContextMissing { path: context.to_owned() })
+}
+
+/// Returns the context of a build of a folder: the one that the folder's own manifest names, else the folder itself.
+///
+/// # Errors
+/// When the manifest names a folder that is not there.
+pub(super) fn context_of(folder: PathBuf, found: Option<&FoundManifest>) -> Result<PathBuf, PlanError> {
+    let of_manifest = found.and_then(|found| Some((found, found.manifest.build.context.as_deref()?)));
+    let Some((found, context)) = of_manifest.filter(|(found, _)| lies_in(&found.path, &folder)) else {
+        return Ok(folder);
+    };
+    let context = folder.join(context);
+    // A link that leads out would send away what the manifest may not name.
+    let stays = |path: &Path| fs::canonicalize(path).ok().zip(fs::canonicalize(&folder).ok());
+    match stays(&context).is_some_and(|(context, folder)| context.starts_with(folder)) && context.is_dir() {
+        true => Ok(context),
+        false => Err(PlanError::ContextOfManifest { manifest: found.path.clone(), path: context }),
+    }
+}
+
+/// Whether a file lies in a folder itself.
+fn lies_in(file: &Path, folder: &Path) -> bool {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let canonical = |path: &Path| fs::canonicalize(path).ok();
+    canonical(parent).is_some_and(|parent| Some(parent) == canonical(folder))
 }
 
 /// Reads a context that is not a directory of this machine.

@@ -15,6 +15,8 @@ pub(crate) struct DraftOrder {
     pub(crate) path: String,
     /// The Dockerfile that was named.
     pub(crate) dockerfile: Option<PathBuf>,
+    /// The service of the compose file that is the app.
+    pub(crate) service: Option<String>,
     /// The place of the draft.
     pub(crate) target: DraftTarget,
     /// The treatment of env files that could get into the image.
@@ -52,6 +54,7 @@ pub(crate) fn parse(arguments: &NewArguments) -> Result<DraftOrder, PlanError> {
         folder: context_directory(&arguments.path)?,
         path: arguments.path.clone(),
         dockerfile: arguments.file.as_deref().map(PathBuf::from),
+        service: arguments.service.clone(),
         target: match (arguments.stdout, arguments.force) {
             (true, _) => DraftTarget::StandardOutput,
             (false, true) => DraftTarget::AnyFile,

@@ -21,6 +21,14 @@ pub(crate) enum PlanError {
         /// The path as given.
         path: String,
     },
+    /// The manifest names a context that is no folder below its own.
+    #[error("build.context of {}: there is no folder {} below it", manifest.display(), path.display())]
+    ContextOfManifest {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The folder that it names.
+        path: PathBuf,
+    },
     /// Standard input is asked for twice: as the context, and as the Dockerfile.
     #[error("standard input cannot be both the context and the Dockerfile")]
     InputTwice,

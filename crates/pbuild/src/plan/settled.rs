@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pbuildkit::{BuildRequest, ContentStore, Local, Registries, shared_key};
+use pbuildkit::{BuildRequest, ContentStore, Local, Registries, TargetContext, shared_key};
 
 use super::build_plan::{BuildPlan, Extent, HostAddress};
 use super::context::{Context, Dockerfile};
@@ -148,11 +148,35 @@ impl SettledPlan {
             request.locals.insert(name.clone(), Local::Directory(path.clone()));
         }
         for (name, folder) in &plan.layouts {
-            let store = ContentStore { folder: folder.clone(), writable: false };
+            let store = ContentStore::readable(folder.clone());
             request.content.0.insert(format!("oci:{name}"), store);
         }
         request.registries = Registries::of_docker(folder);
         request
+    }
+
+    /// Makes the part that the frontend gets of this build where another one builds on it, under a key that no other
+    /// target has; and puts the images that it reads of this machine, and its permissions, into the request of the other
+    /// one.
+    pub(crate) fn context_of(
+        &self,
+        (name, key): (String, String),
+        (docker_folder, gateway): (Option<PathBuf>, Option<&str>),
+        request: &mut BuildRequest,
+    ) -> TargetContext {
+        let own = self.request(docker_folder, gateway);
+        let mut attributes = own.attributes;
+        for (store, folder) in own.content.0 {
+            let Some(layout) = store.strip_prefix("oci:") else { continue };
+            let (old, new) = (format!("oci-layout://{layout}@"), format!("oci-layout://{key}-{layout}@"));
+            for value in attributes.values_mut().filter(|value| value.starts_with(&old)) {
+                *value = value.replacen(&old, &new, 1);
+            }
+            request.content.0.insert(format!("oci:{key}-{layout}"), folder);
+        }
+        let entitlements = own.entitlements.into_iter().filter(|name| !request.entitlements.contains(name));
+        request.entitlements.extend(entitlements.collect::<Vec<_>>());
+        TargetContext { name, key, attributes, locals: own.locals, shared_key: own.shared_key, targets: Vec::new() }
     }
 }
 
@@ -187,6 +211,26 @@ mod tests {
         let plain = plan(&[], &["b=1.2.3.4"]).settle(&LateFacts::default());
         assert!(!plain.asks_for_gateway());
         assert_eq!(plain.request(None, None).attributes["add-hosts"], "b=1.2.3.4");
+    }
+
+    #[test]
+    fn the_layouts_of_a_target_that_another_builds_on_have_names_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().display().to_string();
+        let digest = format!("sha256:{}", "1".repeat(64));
+        let with_layout = || {
+            let mut arguments = BuildArguments { context: "-".to_owned(), ..BuildArguments::default() };
+            arguments.steps.contexts = vec![format!("image=oci-layout://{place}@{digest}")];
+            arguments.steps.entitlements = vec!["network.host".to_owned()];
+            BuildPlan::new(&arguments, None, None, |_| None, &b"FROM scratch"[..]).unwrap()
+        };
+        let mut request = with_layout().settle(&LateFacts::default()).request(None, None);
+        let base = with_layout().settle(&LateFacts::default());
+        let base = base.context_of(("b".into(), "t0".into()), (None, None), &mut request);
+        assert_eq!(base.attributes["context:image"], format!("oci-layout://t0-layout-0@{digest}"));
+        assert_eq!(request.content.0.keys().collect::<Vec<_>>(), ["oci:layout-0", "oci:t0-layout-0"]);
+        assert_eq!(base.locals.keys().collect::<Vec<_>>(), ["context", "dockerfile"]);
+        assert_eq!(request.entitlements, ["network.host"]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn paths(keys: &[PathBuf]) -> String {
 }
 
 /// The agents that a build will lend to its steps, as the flags name them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarding(BTreeMap<String, Agent>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +127,13 @@ impl Forwarding {
             agents.insert(id, agent);
         }
         Ok(Self(agents))
+    }
+
+    /// Adds the agents of another build, as far as their ids are free.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (id, agent) in &other.0 {
+            self.0.entry(id.clone()).or_insert_with(|| agent.clone());
+        }
     }
 
     /// Makes secrets of the keys in files. No step gets them, and they are searched for: `ssh:ID`, and `ssh:ID:2` for a

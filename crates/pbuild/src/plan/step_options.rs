@@ -138,12 +138,8 @@ fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionErr
     let wrong = || StepOptionError::Context(text.to_owned());
     let (name, source) =
         text.split_once('=').filter(|(name, source)| !name.is_empty() && !source.is_empty()).ok_or_else(wrong)?;
-    // The frontend asks for names as docker writes them: in lower case, without the tag that everything has.
-    let name = name.to_lowercase();
-    let name = name.strip_suffix(":latest").unwrap_or(&name);
-    if name.contains(|c: char| c.is_whitespace() || c == ',') {
-        return Err(wrong());
-    }
+    let name = context_name(name).ok_or_else(wrong)?;
+    let name = name.as_str();
     let target = "target:";
     if source.starts_with(target) {
         return Err(StepOptionError::ContextKind { name: name.to_owned(), source_kind: target });
@@ -165,6 +161,14 @@ fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionErr
     };
     checked.attributes.insert(format!("context:{name}"), source);
     Ok(())
+}
+
+/// The name of a further context as the frontend asks for it: in lower case, without the tag that everything has. `None`
+/// for what can be no name.
+pub(super) fn context_name(name: &str) -> Option<String> {
+    let name = name.to_lowercase();
+    let name = name.strip_suffix(":latest").unwrap_or(&name);
+    (!name.contains(|c: char| c.is_whitespace() || c == ',')).then(|| name.to_owned())
 }
 
 /// Finds an image of an OCI layout, `FOLDER[:TAG][@DIGEST]`, by its digest: the engine asks us for its blobs.

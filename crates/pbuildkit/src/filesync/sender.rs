@@ -169,7 +169,12 @@ impl Transfer {
 
     /// Sends one file, on a thread that may block.
     fn send_file(&self, id: u32, file: &Offered) -> Result<(), FileError> {
-        let mut source = self.tree.open(&file.path).map_err(FileError::Read)?;
+        let mut source = match self.tree.open(&file.path) {
+            Ok(source) => source,
+            // As with docker's clients: what was listed and is gone by now arrives empty.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
+            Err(error) => return Err(FileError::Read(error)),
+        };
         let path = Path::new(std::ffi::OsStr::from_bytes(&file.path));
         let mut observer = self.shared.observer.as_ref().map(|observer| observer.open(&self.local, path));
         self.shared.sent.files.fetch_add(1, Ordering::Relaxed);

@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::{ffi::OsStr, fs};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
@@ -107,16 +108,8 @@ impl Tree for DiskTree {
     /// asked for cannot lead out of the directory; and without waiting, should it have become a pipe.
     fn open(&self, path: &[u8]) -> io::Result<Box<dyn Read + Send>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let root = rustix::fs::open(&self.root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let file = match openat2(&root, path, flags, Mode::empty(), resolve) {
-            // Linux before 5.6, or a sandbox that does not know the call.
-            Err(Errno::NOSYS | Errno::PERM) => {
-                rustix::fs::openat(CWD, self.whole(path), flags, Mode::empty()).map(File::from)
-            }
-            other => other.map(File::from),
-        };
-        let file = match file {
+        let root = rustix::fs::open(&self.root, FOLDER | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let file = match open_beneath(&root, path, flags).map(File::from) {
             // A socket: an empty file, as docker's clients send it.
             Err(Errno::NXIO) => return Ok(Box::new(io::empty())),
             other => other?,
@@ -131,6 +124,45 @@ impl Tree for DiskTree {
     fn display(&self, path: &[u8]) -> PathBuf {
         self.whole(path)
     }
+}
+
+/// How a folder is opened of which only files below it are wanted.
+#[cfg(target_os = "linux")]
+const FOLDER: OFlags = OFlags::PATH;
+#[cfg(not(target_os = "linux"))]
+const FOLDER: OFlags = OFlags::RDONLY;
+
+/// Opens a file of a folder in one step. No part of its path is a link.
+#[cfg(target_os = "linux")]
+fn open_beneath(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    use rustix::fs::{ResolveFlags, openat2};
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match openat2(root, path, flags, Mode::empty(), resolve) {
+        // Linux before 5.6, or a sandbox that does not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => open_part_by_part(root, path, flags),
+        other => other,
+    }
+}
+
+/// Opens a file of a folder. No part of its path is a link.
+#[cfg(not(target_os = "linux"))]
+fn open_beneath(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    open_part_by_part(root, path, flags)
+}
+
+/// Goes down folder by folder, so that no link is followed on the way; a path never leads up.
+fn open_part_by_part(root: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+    if parts.iter().any(|part| matches!(*part, b"" | b"." | b"..")) {
+        return Err(Errno::XDEV);
+    }
+    let (name, folders) = parts.split_last().ok_or(Errno::NOENT)?;
+    let down = FOLDER | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut below: Option<OwnedFd> = None;
+    for folder in folders {
+        below = Some(openat(below.as_ref().unwrap_or(root), *folder, down, Mode::empty())?);
+    }
+    openat(below.as_ref().unwrap_or(root), *name, flags, Mode::empty())
 }
 
 fn go_mode(metadata: &fs::Metadata) -> u32 {
@@ -241,5 +273,35 @@ impl Tree for MemoryTree {
 
     fn display(&self, path: &[u8]) -> PathBuf {
         PathBuf::from(OsStr::from_bytes(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    /// The way of systems that cannot do it in one step, which is there on each.
+    #[test]
+    fn no_part_of_a_path_is_a_link_also_part_by_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("file"), "outside").unwrap();
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        fs::write(folder.path().join("a/b/file"), "inside").unwrap();
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("b", folder.path().join("a/beside")).unwrap();
+        std::os::unix::fs::symlink("file", folder.path().join("a/b/other")).unwrap();
+
+        let root = rustix::fs::open(folder.path(), FOLDER | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut text = String::new();
+        let file = open_part_by_part(&root, b"a/b/file", flags).unwrap();
+        File::from(file).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "inside");
+        for path in ["link/file", "a/beside/file", "a/b/other", "../x", "a/../a/b/file", "a//b/file", "", "/a/b/file"] {
+            assert!(open_part_by_part(&root, path.as_bytes(), flags).is_err(), "{path}");
+        }
     }
 }

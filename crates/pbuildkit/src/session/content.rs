@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -42,9 +42,40 @@ pub struct ContentStore {
     pub folder: PathBuf,
     /// Whether the engine may add blobs to it.
     pub writable: bool,
+    /// The blobs that the engine wrote, or would have written if they were not there.
+    pub written: WrittenBlobs,
+}
+
+/// The digests of the blobs that an engine wrote to a store, in the order in which they were complete. An exporter writes
+/// a manifest last.
+#[derive(Clone, Debug, Default)]
+pub struct WrittenBlobs(Arc<Mutex<Vec<String>>>);
+
+impl WrittenBlobs {
+    /// The digests so far.
+    #[must_use]
+    pub fn list(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, digest: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(digest.to_owned());
+    }
 }
 
 impl ContentStore {
+    /// A folder that the engine only reads from.
+    #[must_use]
+    pub fn readable(folder: PathBuf) -> Self {
+        Self { folder, writable: false, written: WrittenBlobs::default() }
+    }
+
+    /// A folder that the engine reads from and writes to.
+    #[must_use]
+    pub fn writable(folder: PathBuf) -> Self {
+        Self { folder, writable: true, written: WrittenBlobs::default() }
+    }
+
     /// Returns the file that a blob is in, or would be. A digest in another form could name any file, so it is refused.
     fn blob(&self, digest: &str) -> Result<PathBuf, Status> {
         let wrong = || Status::invalid_argument("the digest is none");
@@ -333,6 +364,7 @@ fn write(
     let folder = store.folder.join("blobs/sha256");
     let wrong = |error: io::Error| failed("write to", &folder, &error);
     if !request.expected.is_empty() && store.blob(&request.expected)?.is_file() {
+        store.written.note(&request.expected);
         return Err(Status::already_exists(format!("blob with expected digest {} exists", request.expected)));
     }
     let mut blob = match blob {
@@ -374,6 +406,7 @@ fn write(
         return Err(Status::failed_precondition(format!("unexpected commit size {}", answer.offset)));
     }
     blob.file.persist(folder.join(hex)).map_err(|error| wrong(error.error))?;
+    store.written.note(&answer.digest);
     Ok((None, answer))
 }
 
@@ -383,7 +416,7 @@ mod tests {
 
     fn store(writable: bool) -> (tempfile::TempDir, ContentStore) {
         let folder = tempfile::tempdir().unwrap();
-        let store = ContentStore { folder: folder.path().to_owned(), writable };
+        let store = ContentStore { writable, ..ContentStore::writable(folder.path().to_owned()) };
         (folder, store)
     }
 
@@ -419,6 +452,7 @@ mod tests {
         assert_eq!(store.open(&promised).unwrap().1, 7);
         let again = write(&store, None, &request(STAT, 0, b"", &promised)).err().unwrap();
         assert_eq!(again.code(), tonic::Code::AlreadyExists);
+        assert_eq!(store.written.list(), [promised.clone(), promised], "a blob that is there is as good as written");
 
         // Another digest, a hole, a file given up: nothing is left of these transfers.
         let (blob, _) = write(&store, None, &request(1, 0, b"other", "")).unwrap();

@@ -170,8 +170,16 @@ fn acts_of<'a>(diagnostic: Diagnostic, path: &Path, acts: impl Iterator<Item = &
     acts.fold(diagnostic, |diagnostic, act| diagnostic.note(format!("{}:{}: {}", path.display(), act.line, act.told)))
 }
 
+/// Finds an env file beside the manifest that nobody asked to read.
+fn unread_env_file(manifest: &Path, files: &[PathBuf]) -> Option<&'static str> {
+    let folder = manifest.parent().unwrap_or(Path::new(""));
+    let is_read = |name: &str| files.iter().any(|file| file == Path::new(name));
+    [".env", ".env.local"].into_iter().find(|name| !is_read(name) && folder.join(name).is_file())
+}
+
 impl ResolveError {
-    /// Explains the error to people: where the secret is declared, which places were tried, what to do.
+    /// Turns the error into a diagnostic for people. A missing secret also shows where it is declared and where we
+    /// looked. A trust error lists the lines of the manifest. Most errors end with what to do.
     #[must_use]
     pub fn diagnostic(&self) -> Diagnostic {
         let diagnostic = Diagnostic::from_error(self, self.exit());
@@ -192,8 +200,9 @@ impl ResolveError {
                 let way = match (files.first(), *store) {
                     (_, true) => format!("pbuild secrets set {example}"),
                     (Some(file), false) => format!("write it into {}", file.display()),
-                    (None, false) => format!("--secret id={example},src=FILE"),
+                    (None, false) => format!("`pbuild secrets init`, then `pbuild secrets set {example}`; or --secret id={example},src=FILE"),
                 };
+                let unread = unread_env_file(path, files);
                 let files = files.iter().map(|file| file.display().to_string());
                 let places: Vec<String> = ["--secret", "--env-file"]
                     .map(str::to_owned)
@@ -210,8 +219,15 @@ impl ResolveError {
                     )),
                     None => diagnostic,
                 });
+                let declared = declared.note(format!("looked in: {places}"));
+                let declared = match unread {
+                    Some(file) => declared.help(format!(
+                        "{file} was not read: --env-file {file}, or env_files = [{{ path = \"{file}\" }}] in app.toml and `{} trust`",
+                        purpose.tool()
+                    )),
+                    None => declared,
+                };
                 declared
-                    .note(format!("looked in: {places}"))
                     .help(format!("{way}, or scope = \"{other}\" if the {rest} does not need it"))
             }
             Self::Untrusted { path, entries, purpose, danger } => {
@@ -238,6 +254,14 @@ impl ResolveError {
             Self::Secret(SecretError::Read { name, path, .. }) if path.as_os_str() == name.as_str() => diagnostic.help(
                 format!("set {name} in the environment of this command, or name the file: --secret id={name},src=FILE"),
             ),
+            Self::Secret(SecretError::Read { name, source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                diagnostic.help(format!(
+                    "name a file that is there, from the folder where you stand; --secret id={name},env=VARIABLE takes a variable"
+                ))
+            }
+            Self::Secret(SecretError::ReadEnvFile { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                diagnostic.help("name a file that is there, from the folder where you stand: ls -a shows them")
+            }
             Self::Secret(SecretError::Unset { variable, .. }) => {
                 diagnostic.help(format!("set {variable} in the environment of this command"))
             }
@@ -265,6 +289,8 @@ impl ResolveError {
             Self::NeverComposed { path, line, needs, .. } => diagnostic
                 .note(format!("declared in {}:{line}, with scope = \"build\"", path.display()))
                 .help(format!("declare `{needs}` in [secrets] or [env], or scope = \"run\" if a service sets it")),
+            Self::Secret(SecretError::TooManyForms { .. }) => diagnostic
+                .help("some 8,000 tokens fit; leave out what is public, or search for one env file after the other"),
             Self::Secret(_) | Self::Ended(_) => diagnostic,
         }
     }

@@ -19,6 +19,8 @@ pub(super) enum Answer {
     Nothing,
     /// A file is there, and the manifest may not read it for this secret yet.
     Refused(Act),
+    /// A file sets the name to nothing.
+    Empty,
     /// The value, the value that the other dialect reads in its place, and the source.
     Value(UserSecret, Option<UserSecret>, Source),
 }
@@ -78,9 +80,10 @@ impl<'a> ProjectFiles<'a> {
             let State::Read(entries) = state else { continue };
             let Some(entry) = entries.remove(&secret.name) else { continue };
             // A bare name would be the process environment's, which is asked for last.
-            if let EnvValue::Literal(value) = entry.value
-                && !value.is_empty()
-            {
+            if let EnvValue::Literal(value) = entry.value {
+                if value.is_empty() {
+                    return Ok(Answer::Empty);
+                }
                 if entry.other.is_some() {
                     self.split.push((file.path.clone(), entry.name, entry.line));
                 }
@@ -137,5 +140,5 @@ fn warnings(file: &papp::EnvFile, read: &EnvFile) -> Vec<String> {
                 | EnvFileWarning::QuotesKept { .. }
         )
     };
-    read.warnings().iter().filter(counts).map(|warning| format!("{}: {warning}", file.path.display())).collect()
+    read.warnings().iter().filter(counts).map(|warning| readings::warned(&file.path, warning)).collect()
 }

@@ -1,11 +1,20 @@
-//! Warnings about values that the two dialects of env files read differently.
+//! Warnings about env files, such as values that the two dialects read differently.
 
 use std::path::Path;
 
-use psecret::{Dialect, SecretName};
+use psecret::{Dialect, EnvFileWarning, SecretName};
 
 /// How many names one line holds; a file may have a hundred thousand.
 const NAMED: usize = 20;
+
+/// Says a warning about a file, with the command that mends it where there is one.
+pub(super) fn warned(path: &Path, warning: &EnvFileWarning) -> String {
+    let path = path.display();
+    match warning {
+        EnvFileWarning::ReadableByOthers => format!("{path}: {warning}; chmod 600 {path}"),
+        _ => format!("{path}: {warning}"),
+    }
+}
 
 /// Warns in one line about all values of a file that the other dialect reads differently; `None` where there are none.
 pub(super) fn both(path: &Path, dialect: Dialect, split: &[(SecretName, usize)]) -> Option<String> {

@@ -152,7 +152,7 @@ fn what_is_found_nowhere_is_told_with_the_places_tried() {
     error: secret `NPM_TOKEN` has no value
       declared in /shop/app.toml:9, needed by this build
       looked in: --secret, --env-file, environment
-      help: --secret id=NPM_TOKEN,src=FILE, or scope = "run" if the build does not need it
+      help: `pbuild secrets init`, then `pbuild secrets set NPM_TOKEN`; or --secret id=NPM_TOKEN,src=FILE, or scope = "run" if the build does not need it
     exit code 40
     "#);
     assert_eq!(error.exit().code(), 40);
@@ -164,7 +164,7 @@ fn what_is_found_nowhere_is_told_with_the_places_tried() {
       `ONE` declared in /shop/app.toml:2, needed by this start
       `TWO` declared in /shop/app.toml:3, needed by this start
       looked in: --secret, --env-file, environment
-      help: --secret id=ONE,src=FILE, or scope = "build" if the start does not need it
+      help: `pbuild secrets init`, then `pbuild secrets set ONE`; or --secret id=ONE,src=FILE, or scope = "build" if the start does not need it
     exit code 40
     "#);
 }

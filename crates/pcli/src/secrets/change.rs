@@ -12,7 +12,7 @@ use super::{
     Desk, ExportArguments, ImportArguments, InitArguments, Project, SecretsError, SetArguments, UnsetArguments,
     environment,
 };
-use crate::{identity, identity_or_new, identity_path, new_wrapped_identity};
+use crate::{git, identity, identity_or_new, identity_path, new_wrapped_identity};
 use pscreen::Exit;
 
 pub(super) fn init(project: &Project, arguments: &InitArguments, desk: &Desk) -> Result<Exit, SecretsError> {
@@ -34,7 +34,25 @@ pub(super) fn init(project: &Project, arguments: &InitArguments, desk: &Desk) ->
         );
     }
     desk.stderr.fact("recipient", &identity.recipient().to_string());
+    prepare_git(project, desk);
     Ok(Exit::Done)
+}
+
+/// Sets what git needs to merge and compare the store. A store without it is a store all the same, so a failure is a warning.
+fn prepare_git(project: &Project, desk: &Desk) {
+    let folder = project.store.path().parent().unwrap_or(Path::new("."));
+    match git::set(folder) {
+        Ok(done) => {
+            for (lack, path) in done {
+                let what = match lack {
+                    git::Lack::Attributes => "says that git merges and compares the store with pbuild; commit it",
+                    git::Lack::Driver => "knows how; every clone needs it once: pbuild secrets init",
+                };
+                desk.stderr.fact("git", &format!("{} {what}", path.display()));
+            }
+        }
+        Err(error) => desk.stderr.warning(&format!("git is not set up to merge the store: {error}")),
+    }
 }
 
 pub(super) fn set(project: &Project, arguments: &SetArguments, desk: &Desk) -> Result<Exit, SecretsError> {

@@ -40,36 +40,49 @@ pub struct TrustArguments {
 /// What `pbuild secrets` can do.
 #[derive(Debug, Subcommand)]
 pub enum SecretsCommand {
-    /// Show names, scopes and where the values come from; never a value
+    /// Show names and sources; never a value
     List(ListArguments),
-    /// Make a sealed store, secrets.age, and an identity that opens it
+    /// Make a store, and an identity that opens it
+    ///
+    /// The store is secrets.age beside app.toml. In a git repository the attributes and the merge driver that the store needs are
+    /// set, too.
     Init(InitArguments),
-    /// Set a secret in the store; its value is asked for, or read from standard input
+    /// Set a secret; its value is asked for
+    ///
+    /// Where standard input is no terminal, it is read from there. It is never an argument.
     Set(SetArguments),
     /// Remove secrets from the store
     Unset(UnsetArguments),
     /// Set the secrets of an env file
     Import(ImportArguments),
-    /// Write the secrets to a new env file that its owner alone may read
+    /// Write the secrets to a new file for you alone
     Export(ExportArguments),
-    /// Change the secrets in $EDITOR, in a file that is in memory alone
+    /// Change the secrets in $EDITOR, in memory alone
     Edit(ProjectFlag),
-    /// Show which names changed since the last commit, or since another store
+    /// Show which names changed since the last commit
     Diff(DiffArguments),
-    /// Make a new key for your identity, and seal the store for it
+    /// Make a new key for your identity
+    ///
+    /// The store is sealed for it, and no more for the old one.
     RotateKey(ProjectFlag),
     /// Who can open the store
     Recipients(RecipientsArguments),
     /// How your identity is kept
     Identity(IdentityArguments),
-    /// Print a new key for PBUILD_CACHE_KEY, so that several people or runners share cached steps
+    /// Print a new PBUILD_CACHE_KEY
+    ///
+    /// Several people or runners with the same key share cached steps.
     CacheKey,
-    /// For git: print a store as names and keyed digests (diff.DRIVER.textconv)
+    /// Print a store as names and keyed digests
+    ///
+    /// Git runs it (diff.DRIVER.textconv).
     Textconv {
         /// The sealed file
         file: PathBuf,
     },
-    /// For git: merge two stores that grew from a common one (merge.DRIVER.driver, `%O %A %B`)
+    /// Merge two stores that grew from a common one
+    ///
+    /// Git runs it (merge.DRIVER.driver, `%O %A %B`).
     Merge {
         /// The common one
         base: PathBuf,
@@ -215,17 +228,33 @@ pub enum RecipientsCommand {
     /// Print your own recipient, for somebody who adds it; makes an identity if you have none
     Mine,
     /// Seal the store for one more reader
-    Add(RecipientArguments),
+    Add(AddRecipientArguments),
     /// Seal the store and its backup without this reader
     Remove(RecipientArguments),
 }
 
-/// `secrets recipients add` and `remove`.
+/// `secrets recipients remove`.
 #[derive(Debug, Args)]
 pub struct RecipientArguments {
     /// The reader's age recipient, age1…
     #[arg(value_name = "RECIPIENT")]
     pub recipient: String,
+
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectFlag,
+}
+
+/// `secrets recipients add`.
+#[derive(Debug, Args)]
+pub struct AddRecipientArguments {
+    /// The reader's age recipient, age1…
+    #[arg(value_name = "RECIPIENT")]
+    pub recipient: String,
+
+    /// Whose it is, for `recipients list`: a name, kept in the store
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
 
     /// Which project.
     #[command(flatten)]

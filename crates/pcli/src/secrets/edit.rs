@@ -2,14 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use psecret::Store;
+use psecret::{Store, StoreError};
 use pvault::Environment;
 use rustix::process::{Pid, Signal, kill_process};
 use zeroize::Zeroizing;
@@ -29,6 +29,15 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// How long an editor may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// What the editor's file says of itself.
+const EXPLANATION: &str = "\
+# The secrets of this project: NAME='value', one below the other. Save and close the editor to seal them.
+# Lines that begin with #@ belong to the store and stay as they are: its version, its readers, its key.
+";
+
+/// The beginning of a line that says what is wrong with the next one.
+const REMARK: &str = "# cannot be read:";
 
 /// The most that is read back, in bytes.
 const LONGEST: u64 = 8 << 20;
@@ -86,22 +95,85 @@ fn edited(store: &Store, editor: &OsString, folder: &Path, cancellation: &Cancel
         .mode(0o600)
         .open(&path)
         .map_err(failed("make the editor's file"))?;
-    file.write_all(&store.to_bytes()).map_err(failed("write the editor's file"))?;
+    file.write_all(&with_explanation(&store.to_bytes())).map_err(failed("write the editor's file"))?;
     drop(file);
+    let mut last = Zeroizing::new(Vec::new());
+    loop {
+        edit(editor, &path, cancellation)?;
+        let content = Zeroizing::new(without_remarks(&content_of(&path)?));
+        match Store::parse(&content) {
+            Ok(store) => return Ok(store),
+            // Whoever leaves the text as it was does not want to go on; a script would go on forever.
+            Err(error) if *content == *last || !std::io::stdin().is_terminal() => {
+                return Err(SecretsError::Edited(error));
+            }
+            Err(error) => {
+                fs::write(&path, with_remark(&content, &error)).map_err(failed("write the editor's file"))?;
+                last = content;
+            }
+        }
+    }
+}
+
+/// Runs the editor on a file.
+fn edit(editor: &OsString, path: &Path, cancellation: &Cancellation) -> Result<(), SecretsError> {
+    let failed = |source| SecretsError::Io { doing: "start the editor".to_owned(), source };
     // As git does: the variable holds a shell's words, the file is an argument of its own.
     let mut words = editor.clone();
     words.push(" \"$@\"");
     let mut command = Command::new("sh");
     scrub(&mut command).arg("-c").arg(words).args([editor.as_os_str(), path.as_os_str()]);
-    let status = wait(command.spawn().map_err(failed("start the editor"))?, cancellation)?;
-    if !status.success() {
-        return Err(SecretsError::Editor { status });
-    }
-    let file = fs::File::open(&path).map_err(failed("read the editor's file"))?;
-    let length = file.metadata().map_err(failed("read the editor's file"))?.len().min(LONGEST);
+    let status = wait(command.spawn().map_err(failed)?, cancellation)?;
+    if status.success() { Ok(()) } else { Err(SecretsError::Editor { status }) }
+}
+
+fn content_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
+    let failed = |source| SecretsError::Io { doing: "read the editor's file".to_owned(), source };
+    let file = fs::File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len().min(LONGEST);
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1));
-    file.take(LONGEST).read_to_end(&mut content).map_err(failed("read the editor's file"))?;
-    Store::parse(&content).map_err(SecretsError::Edited)
+    file.take(LONGEST).read_to_end(&mut content).map_err(failed)?;
+    Ok(content)
+}
+
+/// Puts a word on what the lines are between the head of a store and its secrets.
+fn with_explanation(content: &[u8]) -> Zeroizing<Vec<u8>> {
+    let head: usize = content
+        .split_inclusive(|byte| *byte == b'\n')
+        .take_while(|line| line.starts_with(b"#@"))
+        .map(<[u8]>::len)
+        .sum();
+    let mut text = Zeroizing::new(Vec::with_capacity(content.len() + EXPLANATION.len()));
+    text.extend_from_slice(&content[..head]);
+    text.extend_from_slice(EXPLANATION.as_bytes());
+    text.extend_from_slice(&content[head..]);
+    text
+}
+
+/// Puts the error above the line that it is about, or above everything.
+fn with_remark(content: &[u8], error: &StoreError) -> Zeroizing<Vec<u8>> {
+    let line = match error {
+        StoreError::Line(error) => error.line,
+        StoreError::Head { line } => *line,
+        StoreError::Newer | StoreError::NotBase64 { .. } => 1,
+    };
+    let remark = format!("{REMARK} {error}; mend it below, or leave the file as it is to give up\n");
+    let mut text = Zeroizing::new(Vec::with_capacity(content.len() + remark.len()));
+    for (index, one) in content.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        if index + 1 == line {
+            text.extend_from_slice(remark.as_bytes());
+        }
+        text.extend_from_slice(one);
+    }
+    text
+}
+
+/// Takes our remarks out again.
+fn without_remarks(content: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(content.len());
+    let lines = content.split_inclusive(|byte| *byte == b'\n');
+    lines.filter(|line| !line.starts_with(REMARK.as_bytes())).for_each(|line| text.extend_from_slice(line));
+    text
 }
 
 /// Waits for the editor. While it runs, Ctrl-C is its own: editors give it a meaning, and its file must not vanish
@@ -141,6 +213,19 @@ mod tests {
         let path = folder.path().to_owned();
         drop(folder);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_remark_stands_above_its_line_and_goes_again() {
+        let content = b"#@ store 1\nA='x'\nB C='y'\n";
+        let error = Store::parse(content).unwrap_err();
+        let marked = with_remark(content, &error);
+        let lines: Vec<&[u8]> = marked.split(|byte| *byte == b'\n').collect();
+        assert!(lines[2].starts_with(b"# cannot be read: line 3") && lines[3] == b"B C='y'");
+        assert_eq!(without_remarks(&marked), content);
+        let explained = with_explanation(b"#@ store 1\nA='x'\n");
+        assert!(explained.starts_with(b"#@ store 1\n# The secrets of") && explained.ends_with(b"\nA='x'\n"));
+        assert_eq!(Store::parse(&explained).unwrap().names().count(), 1);
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub enum SecretsError {
     #[error("this recipient is not on the list")]
     NoSuchRecipient,
     /// There is nothing to compare with.
-    #[error("the last commit of this repository has no {}", path.display())]
+    #[error("there is no commit of git that has {}", path.display())]
     NotCommitted {
         /// The store.
         path: PathBuf,
@@ -121,13 +121,20 @@ impl SecretsError {
             Self::Secret(_) | Self::Value { .. } => plain(Exit::SecretMissing),
             Self::NotThere { .. } => plain(Exit::SecretMissing).help("pbuild secrets list"),
             Self::Binary { .. } => plain(Exit::Usage).help("age -d -i identity.txt secrets.age shows them as base64"),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                plain(Exit::Failed).help("an export replaces nothing: name a new file, or remove the old one first")
+            }
             Self::Io { .. } => plain(Exit::Failed),
             Self::NoMemory => plain(Exit::Failed).help("pbuild secrets set NAME needs none"),
             Self::NoEditor => plain(Exit::Usage).help("EDITOR=vi pbuild secrets edit"),
-            Self::Editor { .. } | Self::Edited(_) => plain(Exit::Failed),
+            Self::Editor { .. } => plain(Exit::Failed).help("EDITOR or VISUAL names another editor"),
+            Self::Edited(_) => plain(Exit::Failed)
+                .help("a line is NAME='value'; run `pbuild secrets edit` again, or `pbuild secrets set NAME`"),
             Self::EditedRecipients => plain(Exit::Usage).help("pbuild secrets recipients add, or remove"),
             Self::NoSuchRecipient => plain(Exit::Usage).help("pbuild secrets recipients list"),
-            Self::NotCommitted { .. } => plain(Exit::Usage).help("name an older store: pbuild secrets diff FILE"),
+            Self::NotCommitted { .. } => {
+                plain(Exit::Usage).help("commit the store, or name an older one: pbuild secrets diff FILE")
+            }
             Self::Conflict { .. } => {
                 plain(Exit::Failed).help("take one side (git checkout --ours or --theirs), then set these names again")
             }

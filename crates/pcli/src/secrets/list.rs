@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Desk, ListArguments, environment};
 use crate::resolve::{Purpose, Resolution, resolve};
-use crate::{FoundManifest, ProjectStore, find_manifest, identity};
+use crate::{FoundManifest, ProjectStore, find_manifest, foreign_manifest, identity};
 use pscreen::{Diagnostic, Exit};
 
 /// One line of the list.
@@ -63,8 +63,9 @@ struct List {
 }
 
 pub(super) fn run(arguments: &ListArguments, dialect: Dialect, desk: &Desk) -> Result<Exit, Diagnostic> {
-    let found =
-        find_manifest(arguments.secrets.config.as_deref(), &[Path::new("")]).map_err(|error| error.diagnostic())?;
+    let (given, places) = (arguments.secrets.config.as_deref(), [Path::new("")]);
+    let found = find_manifest(given, &places).map_err(|error| error.diagnostic())?;
+    foreign_manifest(given, &places).iter().for_each(|said| desk.stderr.warning(said));
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
     let sources = arguments.secrets.sources(dialect);
@@ -72,7 +73,7 @@ pub(super) fn run(arguments: &ListArguments, dialect: Dialect, desk: &Desk) -> R
         .map_err(|error| error.diagnostic())?;
     resolution.warnings.iter().for_each(|warning| desk.stderr.warning(warning));
     let mut rows = rows(found.as_ref(), &resolution);
-    rows.extend(undeclared(found.as_ref(), &rows));
+    rows.extend(undeclared(found.as_ref(), &rows)?);
     if arguments.json {
         let list = List { version: 1, secrets: rows };
         let json = serde_json::to_string(&list).map_err(|error| Diagnostic::from_error(&error, Exit::Failed))?;
@@ -132,11 +133,18 @@ fn present(secret: &Secret) -> Row {
 }
 
 /// Makes the rows of names that the store has and nothing declares.
-fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Vec<Row> {
+///
+/// # Errors
+/// Where no manifest asked for the store before, and it cannot be opened.
+fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Result<Vec<Row>, Diagnostic> {
     let directory = found.map(FoundManifest::directory).unwrap_or(Path::new(""));
-    let Ok(store) = ProjectStore::beside(directory, &environment) else { return Vec::new() };
-    // The reason for which the store stays closed has been printed before.
-    let Ok(content) = identity(&environment).and_then(|identity| store.read(&identity)) else { return Vec::new() };
+    let Ok(store) = ProjectStore::beside(directory, &environment) else { return Ok(Vec::new()) };
+    let content = match identity(&environment).and_then(|identity| store.read(&identity)) {
+        Ok(content) => content,
+        Err(error) if found.is_none() && store.exists() => return Err(error.diagnostic()),
+        // Without a store there is nothing to say, and with a manifest it has been said.
+        Err(_) => return Ok(Vec::new()),
+    };
     let row = |name: &psecret::SecretName| Row {
         name: name.to_string(),
         scope: "none",
@@ -147,7 +155,7 @@ fn undeclared(found: Option<&FoundManifest>, rows: &[Row]) -> Vec<Row> {
         parts: Vec::new(),
     };
     let known: HashSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-    content.names().filter(|name| !known.contains(name.as_str())).map(row).collect()
+    Ok(content.names().filter(|name| !known.contains(name.as_str())).map(row).collect())
 }
 
 fn scope(scope: papp::Scope) -> &'static str {
@@ -240,6 +248,7 @@ mod tests {
                 secret("EXTRA", "q7x", Source::EnvFile { path: ".env".into(), line: 3 }),
             ],
             deferred: vec!["URL".to_owned()],
+            empty: Vec::new(),
             untrusted: vec![Untrusted { name: op.name.clone(), act: Act::of(op).unwrap(), needed: false }],
             danger: None,
             warnings: Vec::new(),

@@ -2,7 +2,7 @@
 
 use pvault::{Identity, Recipient};
 
-use super::{Desk, Project, RecipientArguments, SecretsError, environment};
+use super::{AddRecipientArguments, Desk, Project, RecipientArguments, SecretsError, environment};
 use crate::{IDENTITY_VARIABLE, Wrapping, identity, identity_or_new, identity_path, renew_identity, rewrap_identity};
 use pscreen::Exit;
 
@@ -14,21 +14,33 @@ pub(super) fn mine(desk: &Desk) -> Result<Exit, SecretsError> {
 pub(super) fn list(project: &Project, desk: &Desk) -> Result<Exit, SecretsError> {
     let identity = identity(&environment)?;
     let own: Vec<String> = identity.recipients().map(|recipient| recipient.to_string()).collect();
-    for recipient in project.store.read(&identity)?.recipients() {
-        let mark = if own.iter().any(|known| known == recipient) { "  you" } else { "" };
-        desk.stdout.line(&format!("{recipient}{mark}"));
+    let store = project.store.read(&identity)?;
+    for recipient in store.recipients() {
+        let you = own.iter().any(|known| known == recipient);
+        let name = match (store.recipient_name(recipient), you) {
+            (Some(name), true) => format!("  {name} (you)"),
+            (Some(name), false) => format!("  {name}"),
+            (None, true) => "  you".to_owned(),
+            (None, false) => String::new(),
+        };
+        desk.stdout.line(&format!("{recipient}{name}"));
     }
     Ok(Exit::Done)
 }
 
-pub(super) fn add(project: &Project, arguments: &RecipientArguments, desk: &Desk) -> Result<Exit, SecretsError> {
+pub(super) fn add(project: &Project, arguments: &AddRecipientArguments, desk: &Desk) -> Result<Exit, SecretsError> {
     let recipient: Recipient = arguments.recipient.parse()?;
     let recipient = recipient.to_string();
-    let new = project
-        .store
-        .change(&identity(&environment)?, |store| Ok::<_, SecretsError>(store.add_recipient(&recipient)))?;
+    let new = project.store.change(&identity(&environment)?, |store| {
+        let new = store.add_recipient(&recipient);
+        if let Some(name) = &arguments.name {
+            store.name_recipient(&recipient, name);
+        }
+        Ok::<_, SecretsError>(new)
+    })?;
     let what = if new { "can open the store now" } else { "could open the store already" };
-    desk.stderr.fact("recipient", &format!("{recipient} {what}"));
+    let who = arguments.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+    desk.stderr.fact("recipient", &format!("{recipient}{who} {what}"));
     Ok(Exit::Done)
 }
 
@@ -58,10 +70,15 @@ pub(super) fn rotate(project: &Project, desk: &Desk) -> Result<Exit, SecretsErro
         known = renew_identity(&environment)?;
     }
     project.store.change(&known, |store| {
+        let mut name = String::new();
         for own in known.recipients() {
-            store.remove_recipient(&own.to_string());
+            let own = own.to_string();
+            name = store.recipient_name(&own).map_or(name, str::to_owned);
+            store.remove_recipient(&own);
         }
-        store.add_recipient(&known.recipient().to_string());
+        let newest = known.recipient().to_string();
+        store.add_recipient(&newest);
+        store.name_recipient(&newest, &name);
         Ok::<_, SecretsError>(())
     })?;
     desk.stderr.fact("recipient", &format!("{}; your older key opens this store no more", known.recipient()));

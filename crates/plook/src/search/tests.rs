@@ -165,7 +165,12 @@ fn no_answer_holds_a_value_not_even_in_a_path() {
 fn mounted_values_are_those_that_were_probed() {
     let (secrets, kept) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     fs::write(secrets.path().join("0"), VALUE).unwrap();
-    let asked = wire::Probe { version: wire::VERSION, secrets: vec!["TOKEN".into()] };
+    let asked = wire::Probe {
+        version: wire::VERSION,
+        secrets: vec!["TOKEN".into()],
+        parts: Default::default(),
+        bases: Vec::new(),
+    };
     let probed = probe::probe(&asked, secrets.path(), kept.path()).unwrap();
     let mounted =
         MountedValues { check_key: probed.check_key.clone(), checks: vec![probed.secrets[0].clone().unwrap().check] };

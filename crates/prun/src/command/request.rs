@@ -101,9 +101,11 @@ impl ServicesCommand {
                 database: arguments.database.clone(),
                 administrator: arguments.user.clone(),
             }),
-            Self::Reset(arguments) => {
-                ServicesRequest::Reset { project: arguments.project.choice(), service: arguments.service.clone() }
-            }
+            Self::Reset(arguments) => ServicesRequest::Reset {
+                project: arguments.project.choice(),
+                service: arguments.service.clone(),
+                administrator: arguments.user.clone(),
+            },
         })
     }
 }

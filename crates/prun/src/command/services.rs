@@ -84,6 +84,10 @@ pub(crate) struct ResetArguments {
     #[arg(value_name = "SERVICE")]
     pub(crate) service: String,
 
+    /// The administrator's name in the data, if it is not the usual one [default: postgres or root]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
     /// The project.
     #[command(flatten)]
     pub(crate) project: ProjectArguments,

@@ -21,24 +21,36 @@ pub(crate) struct StartArguments {
     #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
 
-    /// The project [default: `name` of the manifest, else the image's name]
-    #[arg(long, visible_alias = "name", value_name = "NAME")]
+    /// Where secrets come from.
+    #[command(flatten)]
+    pub(crate) secrets: SecretArguments,
+
+    /// The project [default: `name` of app.toml]
+    ///
+    /// Without a manifest it is the image's name.
+    #[arg(long, visible_alias = "name", value_name = "NAME", help_heading = "App")]
     pub(crate) project: Option<String>,
 
-    /// A service: `KIND[:VERSION][=NAME]`; kinds are postgres, mysql, mariadb, redis, valkey, mongodb (repeatable)
-    #[arg(long = "service", value_name = "KIND[=NAME]")]
+    /// A database or a cache: `KIND[:VERSION][=NAME]`
+    ///
+    /// Kinds are postgres, mysql, mariadb, redis, valkey, mongodb (repeatable).
+    #[arg(long = "service", value_name = "KIND[=NAME]", help_heading = "App")]
     pub(crate) services: Vec<String>,
 
-    /// Publish a port: `[ADDRESS:][HOST:]CONTAINER`, as docker spells it (repeatable)
-    #[arg(short, long = "publish", value_name = "PORT")]
+    /// Publish a port: `[ADDRESS:][HOST:]CONTAINER`
+    ///
+    /// As docker spells it (repeatable).
+    #[arg(short, long = "publish", value_name = "PORT", help_heading = "App")]
     pub(crate) ports: Vec<String>,
 
     /// How many instances to run
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "App")]
     pub(crate) replicas: Option<u32>,
 
-    /// How many seconds a service or an instance may take to become ready [default: 120]
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    /// How long it may take to be ready [default: 120]
+    ///
+    /// In seconds, for each service and each instance.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400), help_heading = "App")]
     pub(crate) wait: Option<u64>,
 
     /// The flags of docker run about the container.
@@ -46,27 +58,23 @@ pub(crate) struct StartArguments {
     pub(crate) container: ContainerArguments,
 
     /// Show what would be done, and do nothing
-    #[arg(long)]
+    #[arg(long, help_heading = "App")]
     pub(crate) dry_run: bool,
-
-    /// Where secrets come from.
-    #[command(flatten)]
-    pub(crate) secrets: SecretArguments,
 }
 
 /// `prun run`: docker's foreground run.
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// Pass standard input on to the command
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Container, as docker run has it")]
     pub(crate) interactive: bool,
 
     /// Give the command a terminal
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "Container, as docker run has it")]
     pub(crate) tty: bool,
 
     /// Remove the container when it ends, as prun run always does
-    #[arg(long)]
+    #[arg(long, help_heading = "Container, as docker run has it")]
     pub(crate) rm: bool,
 
     /// The flags that prun start has too.
@@ -82,61 +90,65 @@ pub(crate) struct ContainerArguments {
     #[arg(short, long)]
     pub(crate) detach: bool,
 
-    /// Mount a volume or a folder: `SOURCE:TARGET[:ro]` (repeatable)
+    /// A volume or a folder: `SOURCE:TARGET[:ro]`
+    ///
+    /// Repeatable.
     #[arg(short, long = "volume", value_name = "VOLUME")]
     pub(crate) volumes: Vec<String>,
 
-    /// Public configuration: `NAME=VALUE`, shown by docker inspect; a secret is given as --secret id=NAME (repeatable)
+    /// A public value; a secret is `--secret id=NAME`
+    ///
+    /// `NAME=VALUE` (repeatable): docker inspect shows it.
     #[arg(short, long = "env", value_name = "NAME=VALUE")]
     pub(crate) environment: Vec<String>,
 
     /// The working directory
-    #[arg(short, long, value_name = "PATH")]
+    #[arg(short, long, value_name = "PATH", hide_short_help = true)]
     pub(crate) workdir: Option<String>,
 
     /// The user: `NAME|ID[:GROUP]`
-    #[arg(short, long, value_name = "USER")]
+    #[arg(short, long, value_name = "USER", hide_short_help = true)]
     pub(crate) user: Option<String>,
 
     /// When the engine starts instances again: no, always, unless-stopped, on-failure or on-failure:COUNT [default:
     /// unless-stopped]
-    #[arg(long, value_name = "POLICY")]
+    #[arg(long, value_name = "POLICY", hide_short_help = true)]
     pub(crate) restart: Option<String>,
 
     /// Join a further network, beside the project's own (repeatable)
-    #[arg(long = "network", visible_alias = "net", value_name = "NETWORK")]
+    #[arg(long = "network", visible_alias = "net", value_name = "NETWORK", hide_short_help = true)]
     pub(crate) networks: Vec<String>,
 
     /// The memory limit: bytes, or with b, k, m, g
-    #[arg(short, long, value_name = "SIZE")]
+    #[arg(short, long, value_name = "SIZE", hide_short_help = true)]
     pub(crate) memory: Option<String>,
 
     /// The number of processors, for example 1.5
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", hide_short_help = true)]
     pub(crate) cpus: Option<String>,
 
     /// Replace the image's entrypoint; its CMD is dropped too
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", hide_short_help = true)]
     pub(crate) entrypoint: Option<String>,
 
     /// A label: `NAME=VALUE` (repeatable)
-    #[arg(short, long = "label", value_name = "NAME=VALUE")]
+    #[arg(short, long = "label", value_name = "NAME=VALUE", hide_short_help = true)]
     pub(crate) labels: Vec<String>,
 
     /// Forbid writing to the container's root
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) read_only: bool,
 
     /// Take a capability away (repeatable)
-    #[arg(long = "cap-drop", value_name = "CAPABILITY")]
+    #[arg(long = "cap-drop", value_name = "CAPABILITY", hide_short_help = true)]
     pub(crate) cap_drop: Vec<String>,
 
     /// Give a capability (repeatable)
-    #[arg(long = "cap-add", value_name = "CAPABILITY")]
+    #[arg(long = "cap-add", value_name = "CAPABILITY", hide_short_help = true)]
     pub(crate) cap_add: Vec<String>,
 
     /// A small init as process 1, which forwards signals and reaps processes
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) init: bool,
 }
 

@@ -10,6 +10,8 @@ use pscreen::Exit;
 
 use crate::edge::{Edge, Failure};
 use crate::error::RunError;
+use crate::plan::request::Choice;
+use crate::project::KnownProject;
 use crate::tell;
 
 /// Runs the command.
@@ -18,14 +20,32 @@ use crate::tell;
 ///
 /// When the command is cancelled, or the report cannot be written.
 pub(crate) async fn run(request: &DoctorRequest, edge: &Edge) -> Result<Exit, Failure> {
-    let mut findings = edge.cancellation.unless_cancelled(engine()).await?;
+    let (mut findings, engine) = edge.cancellation.unless_cancelled(engine()).await?;
     let (found, project) = doctor::look(request, &edge.desk());
     findings.extend(project);
     findings.extend(found.as_ref().map(delivery));
+    if engine.is_some() && found.is_some() {
+        let choice = Choice { name: None, config: request.config.clone() };
+        findings.extend(edge.cancellation.unless_cancelled(state(&choice, edge)).await?);
+    }
     Ok(doctor::report(&findings, request.json, &edge.stdout)?)
 }
 
-async fn engine() -> Vec<Observation> {
+/// Looks at the state of the project that the manifest names; nothing is said where there is none.
+async fn state(choice: &Choice, edge: &Edge) -> Option<Observation> {
+    let known = KnownProject::find(choice, edge).await.ok()?;
+    match known.state.read_own().await {
+        Ok(Some(document)) => {
+            let operators = pscreen::words::counted(document.operators.len(), "operator");
+            Some(Observation::ok("state", format!("of `{}` on the engine, for {operators}", known.name)))
+        }
+        Ok(None) => None,
+        Err(error) => Some(Observation::problem("state", &tell::diagnostic(&error))),
+    }
+}
+
+/// Looks at the engine, and returns it if it answers.
+async fn engine() -> (Vec<Observation>, Option<Engine>) {
     let resolved = Endpoint::resolve(&Environment::of_process(), &Flags::default());
     let connected = match resolved {
         Ok(endpoint) => Engine::connect(&endpoint).await,
@@ -33,14 +53,16 @@ async fn engine() -> Vec<Observation> {
     };
     let engine = match connected {
         Ok(engine) => engine,
-        Err(error) => return vec![Observation::problem("engine", &tell::diagnostic(&RunError::Connect(error)))],
+        Err(error) => {
+            return (vec![Observation::problem("engine", &tell::diagnostic(&RunError::Connect(error)))], None);
+        }
     };
     let mut findings = vec![Observation::ok("engine", engine.describe())];
     if engine.endpoint().safety() == Safety::Plaintext {
         let text = "the engine is reached over plain TCP: everybody on the way can read the secrets";
         findings.push(Observation::warning("engine", text, "use ssh:// or TLS"));
     }
-    findings
+    (findings, Some(engine))
 }
 
 /// Says how values reach the app, and who else can see them.

@@ -10,10 +10,10 @@ use crate::engine::containers;
 use crate::engine::lines::Lines;
 use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
-use crate::instance;
+use crate::instance::{self, holder};
 use crate::names::Project;
 use crate::plan::request::ExecRequest;
-use crate::project::{connect, known, name_of};
+use crate::project::KnownProject;
 use crate::values::masks;
 
 /// Runs a command in an instance, with the app's environment, and passes on its exit code.
@@ -22,19 +22,24 @@ use crate::values::masks;
 ///
 /// When there is no such instance, or the engine cannot run the command.
 pub(crate) async fn run(request: &ExecRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
-    let name = name_of(&request.project)?;
-    let (ledger, generation) = known(&name)?;
-    let Some(generation) = generation else {
+    attached::check_terminal(request.attachment)?;
+    let known = KnownProject::find(&request.project, edge).await?;
+    let document = edge.cancellation.unless_cancelled(known.read_own()).await??;
+    let (name, host) = (known.name, known.host);
+    let ledger = document.ledger()?;
+    let Some(generation) = document.generation()? else {
         return Err(RunError::NotStarted { project: name }.into());
     };
     let redactor = masks::redactor(Some(&ledger), &generation.variables, &generation.record).map_err(RunError::from)?;
-    let host = edge.cancellation.unless_cancelled(connect()).await??;
     let project = Project::new(&name, ledger.owner());
     let container = project.instance(generation.number, request.instance);
     let running = containers::inspect(&host, &project, &container).await?;
     let Some(running) = running.filter(containers::is_running) else {
         return Err(CommandError::InstanceStopped { instance: request.instance, project: name }.into());
     };
+    if instance::has_entrypoint(&running) && !holder::is_filled(&host, &project.values(generation.number)).await {
+        return Err(CommandError::ValuesGone { project: name }.into());
+    }
     let mut command =
         if instance::has_entrypoint(&running) { instance::entrypoint(&["exec", "--"]) } else { Vec::new() };
     command.extend(request.command.iter().cloned());

@@ -14,7 +14,7 @@ use crate::error::{RunError, engine};
 use crate::names::{self, Project, Role, number, role};
 use crate::plan::record::Record;
 use crate::plan::request::LogsRequest;
-use crate::project::{connect, known, name_of};
+use crate::project::KnownProject;
 use crate::values::masks;
 
 /// The name that stands for the app among the names of services.
@@ -28,14 +28,15 @@ const APP: &str = "app";
 ///
 /// When there is no such project or service, or the engine keeps no log.
 pub(crate) async fn logs(request: &LogsRequest, edge: &Edge) -> Result<Exit, Failure> {
-    let name = name_of(&request.project)?;
-    let (ledger, generation) = known(&name)?;
-    let (variables, record) = match generation {
+    let known = KnownProject::find(&request.project, edge).await?;
+    let document = edge.cancellation.unless_cancelled(known.read()).await??;
+    let (name, host) = (known.name, known.host);
+    let ledger = document.ledger()?;
+    let (variables, record) = match document.generation()? {
         Some(generation) => (generation.variables, generation.record),
         None => (Vec::new(), Record::default()),
     };
     let redactor = masks::redactor(Some(&ledger), &variables, &record).map_err(RunError::from)?;
-    let host = edge.cancellation.unless_cancelled(connect()).await??;
     let project = Project::new(&name, ledger.owner());
     let chosen = chosen(&host, &project, &request.services).await?;
     let prefixed = chosen.len() > 1;

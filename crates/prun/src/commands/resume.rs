@@ -1,17 +1,19 @@
 //! `prun restart` and `prun resume`: repeat the last start from the sealed state, without flags, manifest and secrets.
 
-use std::path::Path;
-
+use pengine::Engine;
 use pscreen::Exit;
 
 use crate::commands::start::Start;
 use crate::commands::unit::Unit;
 use crate::edge::{Edge, Failure};
 use crate::engine::containers;
+use crate::error::RunError;
 use crate::instance::roll::Instances;
 use crate::names::{Project, Role, role};
 use crate::plan::request::{Choice, ResumeRequest};
-use crate::project::{KnownProject, folder_of_states};
+use crate::project::{KnownProject, connect};
+use crate::state::caller::Caller;
+use crate::state::{self, Closed, LockedState};
 
 /// Replaces all instances, new ones first, with the same values and the same configuration.
 ///
@@ -20,11 +22,13 @@ use crate::project::{KnownProject, folder_of_states};
 /// As for a start. The old instances still run then.
 pub(crate) async fn restart(project: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(project, edge).await?;
-    let locked = known.state.lock(edge).await?;
-    let (ledger, current) = known.open(&locked)?;
-    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
-    start.instances = Instances::Replace;
-    start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+    let work = async |locked: &LockedState<'_>| {
+        let (ledger, current) = known.open(locked)?;
+        let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+        start.instances = Instances::Replace;
+        start.run(locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+    };
+    known.locked(edge, Closed::Refuse, work).await
 }
 
 /// Brings back the values that a restart of the engine took from one project, or from every project that was running.
@@ -49,7 +53,8 @@ pub(crate) async fn resume(request: &ResumeRequest, edge: &Edge) -> Result<Exit,
 
 async fn all(edge: &Edge) -> Result<Exit, Failure> {
     let mut failed = None;
-    for name in folder_of_states().map(|folder| names_in(&folder)).unwrap_or_default() {
+    let host = edge.cancellation.unless_cancelled(connect()).await??;
+    for name in own(&host).await? {
         match one(&name, edge).await {
             Ok(_) => {}
             Err(Failure::Ended(ending)) => return Err(Failure::Ended(ending)),
@@ -62,26 +67,31 @@ async fn all(edge: &Edge) -> Result<Exit, Failure> {
     failed.map_or(Ok(Exit::Done), Err)
 }
 
-fn names_in(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir())
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
+/// Lists the projects of this engine that this user operates.
+async fn own(host: &Engine) -> Result<Vec<String>, RunError> {
+    let caller = Caller::of_process(None);
+    let known = |project: &Project| caller.operates(project.name(), project.owner()).unwrap_or(false);
+    let all = state::projects(host).await?;
+    let own = all.iter().filter(|project| known(project)).map(|project| project.name().to_owned());
+    let mut names: Vec<String> = own.chain(caller.earlier_projects()).collect();
     names.sort();
-    names
+    names.dedup();
+    Ok(names)
 }
 
 async fn one(name: &str, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&Choice { name: Some(name.to_owned()), config: None }, edge).await?;
-    let locked = known.state.lock(edge).await?;
-    let Ok((ledger, current)) = known.open(&locked) else { return Ok(Exit::Done) };
+    let Some(project) = known.state.project().await? else { return Ok(Exit::Done) };
     // A stopped project has no containers, and stays stopped.
-    let all = containers::list(&known.host, &Project::new(name, ledger.owner())).await?;
+    let all = containers::list(&known.host, &project).await?;
     if !all.iter().any(|container| role(container) == Some(Role::App.as_str())) {
         return Ok(Exit::Done);
     }
-    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
-    start.edge.stderr.fact("app", &format!("{name} ({})", start.plan.image()));
-    start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+    let work = async |locked: &LockedState<'_>| {
+        let (ledger, current) = known.open(locked)?;
+        let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+        start.edge.stderr.fact("app", &format!("{name} ({})", start.plan.image()));
+        start.run(locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+    };
+    known.locked(edge, Closed::Refuse, work).await
 }

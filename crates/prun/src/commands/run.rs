@@ -24,6 +24,7 @@ use crate::instance::{self, Recipe};
 use crate::names::Role;
 use crate::plan::request::{Attachment, InitRequest, RunRequest};
 use crate::project::KnownProject;
+use crate::state::{Closed, LockedState};
 use crate::values::generation::Generation;
 
 /// The pause between two checks whether a container has ended.
@@ -36,18 +37,19 @@ const PAUSE: Duration = Duration::from_millis(30);
 /// Everything that can go wrong before the command runs.
 pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let attachment = request.attachment;
-    if attachment.tty && attachment.interactive && !attached::has_terminal() {
-        return Err(CommandError::NoTerminal.into());
-    }
-    let (mut start, state) = Start::read(&request.start, edge, Goal::Command).await?;
+    attached::check_terminal(attachment)?;
+    let (mut start, state, _) = Start::read(&request.start, edge, Goal::Command).await?;
     let outcome = async {
         // The init commands belong to the start of the app, and the manifest's ports to the app itself, which may be
         // running.
         let ports = start.plan.run_command();
         let ports = if request.start.order.ports.is_empty() { Vec::new() } else { ports };
-        let locked = state.lock(edge).await?;
-        let (image, variables) = start.prepare(&locked).await?;
-        foreground(&start, &image, variables, &ports, attachment, move || drop(locked)).await
+        let work = async |locked: &LockedState<'_>| {
+            start.take(locked)?;
+            let (image, variables) = start.prepare(locked).await?;
+            foreground(&start, &image, variables, &ports, attachment, locked).await
+        };
+        state.locked(edge, Closed::Refuse, work).await
     };
     let outcome = outcome.await;
     outcome.map_err(|failure: Failure| failure.behind(&start.edge))
@@ -60,18 +62,20 @@ pub(crate) async fn run(request: &RunRequest, edge: &Edge) -> Result<CommandEnd,
 /// When the project or the init command does not exist, or the engine refuses a request.
 pub(crate) async fn init(request: &InitRequest, edge: &Edge) -> Result<CommandEnd, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
-    let locked = known.state.lock(edge).await?;
-    let (ledger, current) = known.open(&locked)?;
-    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
-    let outcome = async {
-        let init = chosen(&request.names, start.plan.init())?;
-        start.plan.run_init(init, vec![crate::instance::shim::path(), "done".to_owned()]);
-        let (image, variables) = start.prepare(&locked).await?;
-        let attachment = Attachment { interactive: false, tty: false };
-        foreground(&start, &image, variables, &[], attachment, move || drop(locked)).await
+    let work = async |locked: &LockedState<'_>| {
+        let (ledger, current) = known.open(locked)?;
+        let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+        let outcome = async {
+            let init = chosen(&request.names, start.plan.init())?;
+            start.plan.run_init(init, vec![crate::instance::shim::path(), "done".to_owned()]);
+            let (image, variables) = start.prepare(locked).await?;
+            let attachment = Attachment { interactive: false, tty: false };
+            foreground(&start, &image, variables, &[], attachment, locked).await
+        };
+        let outcome = outcome.await;
+        outcome.map_err(|failure: Failure| failure.behind(&start.edge))
     };
-    let outcome = outcome.await;
-    outcome.map_err(|failure: Failure| failure.behind(&start.edge))
+    known.locked(edge, Closed::Refuse, work).await
 }
 
 /// Chooses the init commands of these names, in the order of the manifest.
@@ -92,7 +96,7 @@ async fn foreground(
     variables: Vec<crate::values::generation::Variable>,
     ports: &[Port],
     attachment: Attachment,
-    unlock: impl FnOnce(),
+    locked: &LockedState<'_>,
 ) -> Result<CommandEnd, Failure> {
     let (host, project) = (&start.host, &start.project);
     let name = project.one_off(std::process::id());
@@ -103,8 +107,8 @@ async fn foreground(
         home: Some(project.home()),
     };
     sweep(host, project).await?;
-    let generation =
-        Generation { number: 0, created: now(), digest: String::new(), variables, record: start.record.clone() };
+    let record = start.record.clone();
+    let generation = Generation { number: 0, created: now(), digest: String::new(), image: None, variables, record };
     let recipe =
         Recipe { project, plan: &start.plan, image, generation: &generation, values: Some(holder.name.clone()) };
     let work = async {
@@ -122,7 +126,7 @@ async fn foreground(
     };
     let prepared = start.edge.cancellation.unless_cancelled(work).await.map_err(RunError::from).and_then(|done| done);
     let outcome = match prepared {
-        Ok(()) => watch(start, &name, attachment, unlock).await,
+        Ok(()) => watch(start, &name, attachment, locked).await,
         Err(error) => Err(error),
     };
     containers::remove(host, &name, GRACE).await?;
@@ -156,7 +160,7 @@ fn attach_to(body: ContainerCreateBody, ports: &[Port], attachment: Attachment) 
 }
 
 /// Starts the container, shows its output until it ends, and returns its exit code.
-async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl FnOnce()) -> Result<i64, RunError> {
+async fn watch(start: &Start, name: &str, attachment: Attachment, locked: &LockedState<'_>) -> Result<i64, RunError> {
     let docker = start.host.docker();
     let doing = format!("run {name}");
     let options = AttachContainerOptionsBuilder::new()
@@ -169,7 +173,7 @@ async fn watch(start: &Start, name: &str, attachment: Attachment, unlock: impl F
     let mut lines = Lines::plain(&start.edge);
     containers::start(&start.host, name).await?;
     // The command may take hours. Other commands may change the project meanwhile.
-    unlock();
+    locked.release().await;
     let raw = (attachment.tty && attachment.interactive).then(Raw::enter);
     let ends = Ends { output: attached.output, input: attached.input };
     let resize = attached::follow_size(|rows, columns| async move {

@@ -20,7 +20,7 @@ use crate::plan::request::{Choice, Data, ImportRequest, Rotated, ServicesRequest
 use crate::plan::{self, PlannedService};
 use crate::project::{KnownProject, manifest};
 use crate::service;
-use crate::state::LockedState;
+use crate::state::{Closed, LockedState};
 use crate::values::generation::Generation;
 
 /// Carries out a request.
@@ -35,22 +35,27 @@ pub(crate) async fn run(request: &ServicesRequest, edge: &Edge) -> Result<Exit, 
         ServicesRequest::Remove { project, service, data } => remove(project, service, *data, edge).await,
         ServicesRequest::List(project) => list(project, edge).await,
         ServicesRequest::Import(request) => import(request, edge).await,
-        ServicesRequest::Reset { project, service } => reset(project, service, edge).await,
+        ServicesRequest::Reset { project, service, administrator } => {
+            reset(project, service, administrator.clone(), edge).await
+        }
     }
 }
 
 async fn rotate(project: &Choice, services: &Rotated, edge: &Edge) -> Result<Exit, Failure> {
     let began = Instant::now();
     let known = KnownProject::find(project, edge).await?;
-    let locked = known.state.lock(edge).await?;
-    let (ledger, current) = known.open(&locked)?;
-    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
-    let outcome =
-        rotate_in(services, &mut start, &locked, current).await.map_err(|failure| failure.behind(&start.edge));
-    if outcome? == Exit::Done {
-        start.edge.stderr.fact("done", &format!("no image was rebuilt; {}", pscreen::words::seconds(began.elapsed())));
-    }
-    Ok(Exit::Done)
+    let work = async |locked: &LockedState<'_>| {
+        let (ledger, current) = known.open(locked)?;
+        let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+        let outcome =
+            rotate_in(services, &mut start, locked, current).await.map_err(|failure| failure.behind(&start.edge));
+        if outcome? == Exit::Done {
+            let took = pscreen::words::seconds(began.elapsed());
+            start.edge.stderr.fact("done", &format!("no image was rebuilt; {took}"));
+        }
+        Ok(Exit::Done)
+    };
+    known.locked(edge, Closed::Refuse, work).await
 }
 
 async fn rotate_in(
@@ -61,11 +66,11 @@ async fn rotate_in(
 ) -> Result<Exit, Failure> {
     let names = chosen(services, start)?;
     // This must fail before anything is sealed.
-    roll::check_age(&start.host, &start.project, Some(&current)).await?;
+    roll::check_age(&start.host, &start.project, locked.newest_number()?).await?;
     for name in &names {
         start.ledger.begin_rotation(name);
     }
-    locked.seal_ledger(&start.ledger)?;
+    locked.seal_ledger(&start.ledger).await?;
     fault::point("rotation.sealed");
     if containers::running(&start.host, &start.project, Role::App).await?.is_empty() {
         let before = containers::running(&start.host, &start.project, Role::Service).await?;
@@ -100,18 +105,20 @@ async fn change(
     known: &KnownProject,
     next: impl FnOnce(Record) -> Result<Record, RunError>,
 ) -> Result<Exit, Failure> {
-    let locked = known.state.lock(edge).await?;
-    let (ledger, mut current) = known.open(&locked)?;
-    let record = next(current.record.clone())?;
-    let before = std::mem::replace(&mut current.record, record);
-    let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
-    if containers::running(&start.host, &start.project, Role::App).await?.is_empty() {
-        locked.seal_generation(&Generation { digest: String::new(), ..current })?;
-        edge.stderr.line("the app does not run; the next prun start applies the change");
-        return Ok(Exit::Done);
-    }
-    current.record = before;
-    start.run(&locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+    let work = async |locked: &LockedState<'_>| {
+        let (ledger, mut current) = known.open(locked)?;
+        let record = next(current.record.clone())?;
+        let before = std::mem::replace(&mut current.record, record);
+        let mut start = Start::again(known.host.clone(), ledger, &current, edge)?;
+        if containers::running(&start.host, &start.project, Role::App).await?.is_empty() {
+            locked.seal_generation(&Generation { digest: String::new(), ..current }).await?;
+            edge.stderr.line("the app does not run; the next prun start applies the change");
+            return Ok(Exit::Done);
+        }
+        current.record = before;
+        start.run(locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+    };
+    known.locked(edge, Closed::Refuse, work).await
 }
 
 async fn add(project: &Choice, planned: &PlannedService, edge: &Edge) -> Result<Exit, Failure> {
@@ -129,9 +136,8 @@ async fn add(project: &Choice, planned: &PlannedService, edge: &Edge) -> Result<
 
 async fn remove(choice: &Choice, name: &str, data: Data, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(choice, edge).await?;
-    let Some(ledger) = known.state.ledger()? else {
-        return Err(RunError::UnknownProject { project: known.name }.into());
-    };
+    let document = known.read_own().await?;
+    let ledger = document.ledger()?;
     let Some(service) = ledger.service(name) else {
         return Err(CommandError::NoService { project: known.name, service: name.to_owned() }.into());
     };
@@ -144,7 +150,7 @@ async fn remove(choice: &Choice, name: &str, data: Data, edge: &Edge) -> Result<
             &format!("the data in volume {} and the credential of {name} will be removed for ever", service.volume()),
         )?;
     }
-    let record = known.state.generation()?.map(|generation| generation.record);
+    let record = document.generation()?.map(|generation| generation.record);
     match record.as_ref().and_then(|record| record.origin(name)) {
         Some(ServiceOrigin::Manifest(line)) => {
             return Err(CommandError::ServiceDeclared { service: name.to_owned(), line }.into());
@@ -158,27 +164,27 @@ async fn remove(choice: &Choice, name: &str, data: Data, edge: &Edge) -> Result<
         edge.stderr.fact("kept", &format!("volume {} and the credential of {name}", service.volume()));
         return Ok(Exit::Done);
     }
-    let locked = known.state.lock(edge).await?;
-    let Some(mut ledger) = locked.ledger()? else { return Ok(Exit::Done) };
-    let project = Project::new(&known.name, ledger.owner());
-    service::stop(&known.host, &project, name).await?;
-    if containers::volume_exists(&known.host, service.volume()).await? {
-        // This fails for a volume that is not of this project.
-        let labels = project.labels(Role::Service, &[]);
-        containers::ensure_volume(&known.host, &project, service.volume(), labels, &[]).await?;
-        containers::remove_volume(&known.host, service.volume()).await?;
-    }
-    ledger.forget(name);
-    locked.seal_ledger(&ledger)?;
-    edge.stderr.fact("removed", &format!("volume {} and the credential of {name}", service.volume()));
-    Ok(Exit::Done)
+    let work = async |locked: &LockedState<'_>| {
+        let Some(mut ledger) = locked.ledger()? else { return Ok(Exit::Done) };
+        let project = Project::new(&known.name, ledger.owner());
+        service::stop(&known.host, &project, name).await?;
+        if containers::volume_exists(&known.host, service.volume()).await? {
+            // This fails for a volume that is not of this project.
+            let labels = project.labels(Role::Service, &[]);
+            containers::ensure_volume(&known.host, &project, service.volume(), labels, &[]).await?;
+            containers::remove_volume(&known.host, service.volume()).await?;
+        }
+        ledger.forget(name);
+        locked.seal_ledger(&ledger).await?;
+        edge.stderr.fact("removed", &format!("volume {} and the credential of {name}", service.volume()));
+        Ok(Exit::Done)
+    };
+    known.locked(edge, Closed::Refuse, work).await
 }
 
 async fn list(choice: &Choice, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(choice, edge).await?;
-    let Some(ledger) = known.state.ledger()? else {
-        return Err(RunError::UnknownProject { project: known.name }.into());
-    };
+    let ledger = known.read().await?.ledger()?;
     let project = Project::new(&known.name, ledger.owner());
     let running = containers::running(&known.host, &project, Role::Service).await?;
     let mut rows = vec![["NAME", "KIND", "IMAGE", "STATE", "VOLUME", "CREDENTIAL"].map(str::to_owned)];
@@ -212,8 +218,17 @@ fn find_service(text: &str, choice: &Choice, ledger: &Ledger) -> Result<PlannedS
 
 async fn import(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(&request.project, edge).await?;
-    let locked = known.state.lock(edge).await?;
-    let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
+    let work = async |locked: &LockedState<'_>| import_locked(request, &known, locked, edge).await;
+    known.state.locked(edge, Closed::BeginAnew, work).await
+}
+
+async fn import_locked(
+    request: &ImportRequest,
+    known: &KnownProject,
+    locked: &LockedState<'_>,
+    edge: &Edge,
+) -> Result<Exit, Failure> {
+    let mut ledger = locked.ledger_or_new()?;
     let planned = find_service(&request.service, &request.project, &ledger)?;
     let project = Project::new(&known.name, ledger.owner());
     let volume = match (&request.volume, ledger.service(&planned.name)) {
@@ -229,7 +244,6 @@ async fn import(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
         ServiceKind::Postgres | ServiceKind::Redis | ServiceKind::Valkey => ServiceCredential::generate(),
         ServiceKind::Mysql | ServiceKind::Mariadb | ServiceKind::Mongodb => administrator_password(&planned.name)?,
     };
-    service::stop(&known.host, &project, &planned.name).await?;
     ledger.import(
         NewService {
             name: &planned.name,
@@ -241,7 +255,7 @@ async fn import(request: &ImportRequest, edge: &Edge) -> Result<Exit, Failure> {
         },
         Administrator { name: request.administrator.clone(), credential },
     );
-    locked.seal_ledger(&ledger)?;
+    locked.seal_ledger(&ledger).await?;
     edge.stderr.fact(
         "imported",
         &format!("{} with volume {volume}; prun start makes the app's login and proves it", planned.name),
@@ -267,10 +281,22 @@ fn administrator_password(service: &str) -> Result<ServiceCredential, CommandErr
     ServiceCredential::given(text).ok_or_else(|| CommandError::AdministratorPassword { service: service.to_owned() })
 }
 
-async fn reset(choice: &Choice, service: &str, edge: &Edge) -> Result<Exit, Failure> {
+async fn reset(choice: &Choice, service: &str, administrator: Option<String>, edge: &Edge) -> Result<Exit, Failure> {
     let known = KnownProject::find(choice, edge).await?;
-    let locked = known.state.lock(edge).await?;
-    let mut ledger = locked.ledger()?.unwrap_or_else(|| Ledger::new(&known.name));
+    let work =
+        async |locked: &LockedState<'_>| reset_locked(choice, service, administrator, &known, locked, edge).await;
+    known.state.locked(edge, Closed::BeginAnew, work).await
+}
+
+async fn reset_locked(
+    choice: &Choice,
+    service: &str,
+    administrator: Option<String>,
+    known: &KnownProject,
+    locked: &LockedState<'_>,
+    edge: &Edge,
+) -> Result<Exit, Failure> {
+    let mut ledger = locked.ledger_or_new()?;
     let planned = find_service(service, choice, &ledger)?;
     if planned.kind == ServiceKind::Mongodb {
         return Err(CommandError::ResetOfMongodb { service: planned.name }.into());
@@ -295,9 +321,8 @@ async fn reset(choice: &Choice, service: &str, edge: &Edge) -> Result<Exit, Fail
     if foreign {
         ledger.import(new, Administrator { name: None, credential: ServiceCredential::generate() });
     }
-    service::stop(&known.host, &project, &planned.name).await?;
-    ledger.reset(&planned.name, now());
-    locked.seal_ledger(&ledger)?;
+    ledger.reset(&planned.name, administrator, now());
+    locked.seal_ledger(&ledger).await?;
     edge.stderr
         .fact("reset", &format!("{}: prun start lets the server set new passwords; its data stays", planned.name));
     Ok(Exit::Done)

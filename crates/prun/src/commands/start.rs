@@ -6,11 +6,11 @@ use std::path::Path;
 use bollard::models::ImageInspect;
 use papp::Manifest;
 use pcli::FoundManifest;
-use pcli::resolve::{Purpose, SecretSources};
+use pcli::resolve::{Purpose, Resolution, SecretSources};
 use pcredential::{Ledger, NewService, Phase, ServiceRecord};
 use pengine::Engine;
 use pscreen::Exit;
-use psecret::{Inputs, RedactorBuilder, Secret};
+use psecret::{Inputs, RedactorBuilder};
 
 use crate::edge::{Edge, Failure, now};
 use crate::engine::containers;
@@ -25,10 +25,12 @@ use crate::plan::Plan;
 use crate::plan::error::PlanError;
 use crate::plan::record::Record;
 use crate::plan::request::StartRequest;
-use crate::project::{connect_to_deliver, folder_of_states, manifest};
-use crate::service::rotation::Rotation;
+use crate::project::{connect_to_deliver, manifest};
+use crate::rotation::Rotation;
 use crate::service::{self, Effect};
-use crate::state::{LockedState, State};
+use crate::state::caller::Caller;
+use crate::state::document::Document;
+use crate::state::{Closed, LockedState, State};
 use crate::values::composition;
 use crate::values::generation::{Generation, Origin, Variable};
 use crate::values::masks;
@@ -39,19 +41,17 @@ use crate::values::masks;
 ///
 /// Everything that can go wrong on the way. The old instances still run then.
 pub(crate) async fn run(request: &StartRequest, edge: &Edge) -> Result<Exit, Failure> {
-    let (mut start, state) = Start::read(request, edge, Goal::Instances).await?;
+    let (mut start, state, current) = Start::read(request, edge, Goal::Instances).await?;
     let outcome = async {
         if request.preview {
-            return start.preview(state.generation()?.as_ref()).await;
+            return start.preview(current.as_ref()).await;
         }
-        let locked = state.lock(edge).await?;
-        // Another command may have changed the state while this one waited for the lock.
-        if let Some(ledger) = locked.ledger()? {
-            start.project = Project::new(start.plan.project(), ledger.owner());
-            start.ledger = ledger;
-        }
-        let current = state.generation()?;
-        start.run(&locked, current).await
+        let work = async |locked: &LockedState<'_>| {
+            start.take(locked)?;
+            let current = locked.generation()?;
+            start.run(locked, current).await
+        };
+        state.locked(edge, Closed::Refuse, work).await
     };
     let outcome = outcome.await;
     outcome.map_err(|failure| failure.behind(&start.edge))
@@ -72,7 +72,7 @@ fn secrets(
     manifest: Option<&FoundManifest>,
     plan: &mut Plan,
     edge: &Edge,
-) -> Result<(Vec<Secret>, Edge), Failure> {
+) -> Result<(Resolution, Edge), Failure> {
     let environment = |name: &str| std::env::var_os(name);
     let mut stdin = std::io::stdin();
     let mut inputs = Inputs::new(&environment, &mut stdin);
@@ -81,6 +81,7 @@ fn secrets(
     })
     .map_err(RunError::from)?;
     plan.compose_only(&resolution.deferred);
+    plan.set_empty(&resolution.empty);
     let redactor = resolution
         .secrets
         .iter()
@@ -94,7 +95,14 @@ fn secrets(
     }
     let edge = edge.redacting(&redactor);
     resolution.warnings.iter().for_each(|warning| edge.stderr.warning(warning));
-    Ok((resolution.secrets, edge))
+    Ok((resolution, edge))
+}
+
+/// Copies the user's secrets that a generation has, without those that are made of others.
+fn kept(current: &Generation, plan: &Plan) -> Vec<Variable> {
+    let is_composed = |name: &str| plan.composed().iter().any(|secret| secret.name == name);
+    let user = current.variables.iter().filter(|variable| matches!(variable.origin, Origin::User(_)));
+    user.filter(|variable| !is_composed(&variable.name)).map(Variable::again).collect()
 }
 
 /// A start in progress: what was planned, and everything that the steps need.
@@ -112,13 +120,50 @@ pub(crate) struct Start {
 
 impl Start {
     /// Reads the manifest and the user's secrets, and plans a start; nothing is started yet.
-    pub(crate) async fn read(request: &StartRequest, edge: &Edge, goal: Goal) -> Result<(Self, State), Failure> {
+    pub(crate) async fn read(
+        request: &StartRequest,
+        edge: &Edge,
+        goal: Goal,
+    ) -> Result<(Self, State, Option<Generation>), Failure> {
         let found = manifest(request.config.as_deref())?;
         let nothing = Manifest::default();
         let declared = found.as_ref().map_or(&nothing, |found| &found.manifest);
         let folder = found.as_ref().map_or(Path::new("."), FoundManifest::directory);
         let mut plan = Plan::new(&request.order, declared, folder)?;
-        let (secrets, edge) = secrets(&request.sources, found.as_ref(), &mut plan, edge)?;
+        let caller = Caller::of_process(found.as_ref().map(FoundManifest::directory));
+        let connected = match Self::connect(request, &plan, caller, edge).await {
+            // These are told first: nothing is read, and no command is run, for a project that is not the user's.
+            Err(failure @ (Failure::Ended(_) | Failure::Shared(_))) => return Err(failure),
+            Err(Failure::Error { error, printer }) if matches!(*error, RunError::State(_)) => {
+                return Err(Failure::Error { error, printer });
+            }
+            connected => connected,
+        };
+        let document = connected.as_ref().ok().and_then(|(_, _, document)| document.as_ref());
+        let current = document.map_or(Ok(None), Document::generation)?;
+        let (before, kept) = match (goal, &current) {
+            (_, None) => (None, Vec::new()),
+            // A command of its own gets what the app has, also what came by the flags of its start.
+            (Goal::Command, Some(current)) => {
+                let before = current.record.plan()?;
+                let kept = kept(current, &before);
+                (Some(before), kept)
+            }
+            // Instances get what is declared for them and must have a value; what only a flag gave goes with the flag.
+            (Goal::Instances, Some(current)) => {
+                let mut kept = kept(current, &plan);
+                let is_needed = |name: &str| {
+                    declared.secrets.iter().any(|secret| secret.name == name && secret.in_run() && !secret.optional)
+                };
+                kept.retain(|variable| is_needed(&variable.name));
+                (None, kept)
+            }
+        };
+        let names = kept.iter().map(|variable| variable.name.clone()).collect();
+        let sources = SecretSources { kept: names, ..request.sources.clone() };
+        let (resolution, edge) = secrets(&sources, found.as_ref(), &mut plan, edge)?;
+        let (host, state, document) = connected?;
+        let secrets = resolution.secrets;
         let deferred = plan.composed().iter().map(|secret| secret.name.clone()).collect();
         let text = found.as_ref().map(|found| found.text.clone());
         let origin = found.as_ref().map_or(plan.project_from(), |_| "from app.toml");
@@ -129,24 +174,61 @@ impl Start {
         };
         edge.stderr.fact("app", &format!("{} ({}, {extent})  {origin}", plan.project(), plan.image()));
 
-        let connection = connect_to_deliver(request.transport, &edge);
-        let host = edge.cancellation.unless_cancelled(connection).await??;
-        let state = State::of(folder_of_states(), plan.project())?;
-        let ledger = state.ledger()?.unwrap_or_else(|| Ledger::new(plan.project()));
-        let current = state.generation()?;
+        let ledger = document.as_ref().map(Document::ledger).transpose()?;
+        let ledger = ledger.unwrap_or_else(|| Ledger::new(plan.project()));
         let added = current.as_ref().map(|current| current.record.added().to_vec()).unwrap_or_default();
         plan.add(&added)?;
-        let record = Record::new(request.order.clone(), text, folder, deferred).with_added(&added);
-        let (project, user) = (Project::new(plan.project(), ledger.owner()), composition::of_user(&secrets));
-        Ok((Self { project, host, plan, record, user, ledger, edge, instances: Instances::Keep }, state))
+        let mut user = composition::of_user(&secrets);
+        if let Some(before) = &before {
+            plan.inherit(before);
+        }
+        if !kept.is_empty() {
+            let is_set = |name: &String| {
+                user.iter().any(|variable| variable.name == *name)
+                    || plan.composed().iter().any(|secret| secret.name == *name)
+                    || plan.environment().iter().any(|(known, _)| known == name)
+            };
+            let besides: Vec<Variable> = kept.into_iter().filter(|variable| !is_set(&variable.name)).collect();
+            if goal == Goal::Instances && !besides.is_empty() {
+                let names: Vec<String> = besides.iter().map(|variable| variable.name.clone()).collect();
+                edge.stderr.fact("kept", &format!("{}, as the last start had it", names.join(", ")));
+            }
+            user.extend(besides);
+        }
+        let record = Record::new(request.order.clone(), text, folder, deferred);
+        let record = record.with_added(&added).with_empty(&resolution.empty);
+        let project = Project::new(plan.project(), ledger.owner());
+        let start = Self { project, host, plan, record, user, ledger, edge, instances: Instances::Keep };
+        Ok((start, state, current))
+    }
+
+    /// Connects to the engine, and reads the state of a project that this user may start from here.
+    async fn connect(
+        request: &StartRequest,
+        plan: &Plan,
+        caller: Caller,
+        edge: &Edge,
+    ) -> Result<(Engine, State, Option<Document>), Failure> {
+        let work = async {
+            let host = connect_to_deliver(request.transport, edge).await?;
+            let state = State::of(&host, plan.project(), caller).with_patience(request.order.wait);
+            let document = state.read_own().await?;
+            Ok::<_, RunError>((host, state, document))
+        };
+        Ok(edge.cancellation.unless_cancelled(work).await??)
+    }
+
+    /// Takes the ledger of the locked state: another command may have changed it while this one waited for the lock.
+    pub(crate) fn take(&mut self, locked: &LockedState<'_>) -> Result<(), RunError> {
+        self.ledger = locked.ledger_or_new()?;
+        self.project = Project::new(self.plan.project(), locked.owner());
+        Ok(())
     }
 
     /// Makes the last start again from its sealed record.
     pub(crate) fn again(host: Engine, ledger: Ledger, current: &Generation, edge: &Edge) -> Result<Self, RunError> {
         let plan = current.record.plan()?;
-        let composed = |variable: &&Variable| plan.composed().iter().any(|secret| secret.name == variable.name);
-        let user = current.variables.iter().filter(|variable| matches!(variable.origin, Origin::User(_)));
-        let user = user.filter(|variable| !composed(variable)).map(Variable::again).collect();
+        let user = kept(current, &plan);
         let redactor = masks::redactor(Some(&ledger), &current.variables, &current.record)?;
         let (edge, project) = (edge.redacting(&redactor), Project::new(plan.project(), ledger.owner()));
         Ok(Self { host, project, plan, record: current.record.clone(), user, ledger, edge, instances: Instances::Keep })
@@ -168,13 +250,14 @@ impl Start {
     pub(crate) async fn prepare(&mut self, locked: &LockedState<'_>) -> Result<(ImageInspect, Vec<Variable>), Failure> {
         let cancellation = self.edge.cancellation.clone();
         // Every error of the plan is found here, before anything is started.
+        self.plan.check_folders()?;
         let changed = cancellation.unless_cancelled(self.add_services()).await??;
         self.masked_variables()?;
         let image =
             containers::image(&self.host, self.plan.image(), || self.edge.stderr.fact("pull", self.plan.image()));
         let image = cancellation.unless_cancelled(image).await??;
         if changed {
-            locked.seal_ledger(&self.ledger)?;
+            locked.seal_ledger(&self.ledger).await?;
         }
         cancellation.unless_cancelled(self.services(locked)).await??;
         cancellation.unless_cancelled(self.enable(locked)).await??;
@@ -185,7 +268,7 @@ impl Start {
     /// Brings services and instances to the plan, and finishes a rotation that an earlier command began.
     pub(crate) async fn run(&mut self, locked: &LockedState<'_>, current: Option<Generation>) -> Result<Exit, Failure> {
         let cancellation = self.edge.cancellation.clone();
-        roll::check_age(&self.host, &self.project, current.as_ref()).await?;
+        roll::check_age(&self.host, &self.project, locked.newest_number()?).await?;
         let (image, variables) = self.prepare(locked).await?;
         sweep(&self.host, &self.project).await?;
         let roll = Roll {
@@ -236,7 +319,8 @@ impl Start {
         let variables = self.masked_variables()?;
         let number = current.number + 1;
         // An empty digest equals none, so the next start makes a generation of its own.
-        locked.seal_generation(&Generation { number, digest: String::new(), variables, created: now(), ..current })?;
+        let next = Generation { number, digest: String::new(), variables, created: now(), ..current };
+        locked.seal_generation(&next).await?;
         cancellation.unless_cancelled(self.revoke(locked)).await??;
         Ok(())
     }
@@ -255,11 +339,11 @@ impl Start {
         }
         let waited_for: RefCell<Vec<&str>> = RefCell::new(planned.iter().map(|service| service.name()).collect());
         let waits = planned.iter().map(|service| async {
-            let took = service::wait(&self.host, &self.project, service, self.plan.patience()).await?;
+            let took = service::wait(&self.host, &self.project, service, self.plan.service_patience()).await?;
             waited_for.borrow_mut().retain(|name| *name != service.name());
             Ok::<_, RunError>(format!("{} {}", service.name(), pscreen::words::seconds(took)))
         });
-        let seconds = self.plan.patience().as_secs();
+        let seconds = self.plan.service_patience().as_secs();
         let what = || format!("{} until a login works, at most {seconds}s", waited_for.borrow().join(", "));
         let ready = self.edge.patiently(what, futures::future::try_join_all(waits)).await?;
         if !ready.is_empty() {
@@ -279,12 +363,12 @@ impl Start {
             .map(|service| service.name().to_owned())
             .collect();
         proven.iter().for_each(|name| self.ledger.prove(name));
-        locked.seal_ledger(&self.ledger)?;
+        locked.seal_ledger(&self.ledger).await?;
         // A service that set new passwords was started in a special way for that; it is started again in the usual way.
         for service in self.ledger.services().iter().filter(|service| reset.contains(&service.name().to_owned())) {
             let image = containers::image(&self.host, service.image(), || {}).await?;
             service::start(&self.host, &self.project, &self.ledger, service, &image).await?;
-            service::wait(&self.host, &self.project, service, self.plan.patience()).await?;
+            service::wait(&self.host, &self.project, service, self.plan.service_patience()).await?;
         }
         Ok(())
     }

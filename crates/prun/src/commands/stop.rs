@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
+use pcredential::Ledger;
 use pengine::Engine;
 use pscreen::Exit;
 
 use crate::edge::{Edge, Failure, confirm};
 use crate::engine::containers;
 use crate::error::RunError;
+use crate::error::command::CommandError;
 use crate::instance::holder;
 use crate::names::{self, Project, Role, role};
 use crate::plan::request::{Data, StopRequest};
-use crate::project::{connect, folder_of_states, name_of};
+use crate::project::KnownProject;
 use crate::service;
-use crate::state::State;
+use crate::state::{Closed, LockedState};
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -23,39 +25,57 @@ const GRACE: Duration = Duration::from_secs(10);
 ///
 /// When the project does not exist, or the engine refuses a request.
 pub(crate) async fn run(request: &StopRequest, edge: &Edge) -> Result<Exit, Failure> {
-    let name = name_of(&request.project)?;
+    let known = KnownProject::find(&request.project, edge).await?;
+    known.project().await?;
     if request.data == Data::RemovedOnConfirmation {
-        confirm(&name, &format!("all data of project {name} and its credentials will be removed forever"))?;
+        let name = &known.name;
+        confirm(name, &format!("all data of project {name} and its credentials will be removed forever"))?;
     }
-    let host = edge.cancellation.unless_cancelled(connect()).await??;
-    let state = State::of(folder_of_states(), &name)?;
-    if state.ledger()?.is_none() {
-        return Err(RunError::UnknownProject { project: name }.into());
-    }
-    let locked = state.lock(edge).await?;
-    let Some(ledger) = locked.ledger()? else { return Ok(Exit::Done) };
-    let project = Project::new(&name, ledger.owner());
-    let stopped = edge.cancellation.unless_cancelled(stop(&host, &project)).await??;
+    // Whoever may use the engine can stop what runs there. What is removed for good wants its operator.
+    let closed = if request.data == Data::Kept { Closed::GoOn } else { Closed::Refuse };
+    let work = async |locked: &LockedState<'_>| stop_locked(request, &known, locked, edge).await;
+    known.state.locked(edge, closed, work).await
+}
+
+async fn stop_locked(
+    request: &StopRequest,
+    known: &KnownProject,
+    locked: &LockedState<'_>,
+    edge: &Edge,
+) -> Result<Exit, Failure> {
+    let (name, host) = (&known.name, &known.host);
+    let project = Project::new(name, locked.owner());
+    let stopped = edge.cancellation.unless_cancelled(stop(host, &project)).await??;
     if stopped > 0 {
         edge.stderr.fact("stopped", &format!("{stopped} containers of {name}"));
     } else {
         edge.stderr.line(&format!("no container of {name} runs"));
     }
     if request.data != Data::Kept {
-        let volumes = containers::volumes(&host, &project).await?;
-        for (volume, _) in &volumes {
-            containers::remove_volume(&host, volume).await?;
+        for volume in data(host, &project).await? {
+            containers::remove_volume(host, &volume).await?;
             edge.stderr.fact("removed", &format!("volume {volume}"));
         }
-        holder::remove_image(&host).await;
-        locked.forget()?;
+        // What would open the data goes after the data, and only if that is gone.
+        if let Some(name) = data(host, &project).await?.into_iter().next() {
+            return Err(CommandError::NotRemoved { name }.into());
+        }
+        locked.forget().await?;
+        holder::remove_image(host).await;
         edge.stderr.fact("removed", "the credentials of its services");
     } else {
-        for service in ledger.services() {
+        let ledger = locked.ledger()?;
+        for service in ledger.iter().flat_map(Ledger::services) {
             edge.stderr.fact("kept", &format!("{:<7} volume {}, credential", service.name(), service.volume()));
         }
     }
     Ok(Exit::Done)
+}
+
+/// Lists the volumes of a project but the one with its state.
+async fn data(host: &Engine, project: &Project) -> Result<Vec<String>, RunError> {
+    let volumes = containers::volumes(host, project).await?;
+    Ok(volumes.into_iter().map(|(name, _)| name).filter(|name| *name != project.state()).collect())
 }
 
 /// Stops and removes all containers, the values in memory, the entrypoint's volume and the network. The app goes before

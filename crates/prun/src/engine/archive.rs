@@ -72,14 +72,23 @@ fn append(archive: &mut tar::Builder<&mut Vec<u8>>, header: &mut tar::Header, na
     archive.append_data(header, name, content).expect("memory takes every byte, and names are plain");
 }
 
-/// Returns the content of the first file of an archive that the engine sent.
+/// Returns the regular files of an archive that the engine sent, each with its path. What is behind a damage is left out.
 #[must_use]
-pub(crate) fn first_file(archive: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn files(archive: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut archive = tar::Archive::new(archive);
-    let mut entry = archive.entries().ok()?.next()?.ok()?;
-    let mut content = Vec::new();
-    std::io::Read::read_to_end(&mut entry, &mut content).ok()?;
-    Some(content)
+    let mut files = Vec::new();
+    for entry in archive.entries().into_iter().flatten() {
+        let Ok(mut entry) = entry else { break };
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let mut content = Vec::new();
+        if std::io::Read::read_to_end(&mut entry, &mut content).is_err() {
+            break;
+        }
+        files.push((String::from_utf8_lossy(&entry.path_bytes()).into_owned(), content));
+    }
+    files
 }
 
 #[cfg(test)]
@@ -104,7 +113,9 @@ mod tests {
         let expected: [(&str, u32, u64); 4] =
             [("env", 0o400, 1000), ("files/", 0o755, 0), ("files/KEY", 0o400, 1000), ("ready", 0o400, 1000)];
         assert_eq!(entries, expected.map(|(path, mode, owner)| (path.to_owned(), mode, owner)));
-        assert_eq!(first_file(packed.as_ref()).unwrap(), b"A=1\0");
-        assert_eq!(first_file(b"no archive"), None);
+        let read = files(packed.as_ref());
+        let read: Vec<(&str, &[u8])> = read.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
+        assert_eq!(read, [("env", &b"A=1\0"[..]), ("files/KEY", b"key"), ("ready", b"")]);
+        assert!(files(b"no archive").is_empty());
     }
 }

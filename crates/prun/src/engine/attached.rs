@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::engine::lines::Lines;
+use crate::error::command::CommandError;
 use crate::error::{RunError, engine};
+use crate::plan::request::Attachment;
 
 /// The caller's terminal in raw mode; dropping this restores it.
 pub(crate) struct Raw(Termios);
@@ -35,9 +37,15 @@ impl Drop for Raw {
     }
 }
 
-/// Whether standard input is a terminal.
-pub(crate) fn has_terminal() -> bool {
-    std::io::stdin().is_terminal()
+/// Refuses a terminal for a command whose standard input comes from elsewhere, as docker does: nobody could type there.
+///
+/// # Errors
+/// [`CommandError::NoTerminal`].
+pub(crate) fn check_terminal(attachment: Attachment) -> Result<(), CommandError> {
+    match attachment.tty && attachment.interactive && !std::io::stdin().is_terminal() {
+        true => Err(CommandError::NoTerminal),
+        false => Ok(()),
+    }
 }
 
 /// Returns the terminal's rows and columns.

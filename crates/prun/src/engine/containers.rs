@@ -42,6 +42,17 @@ pub(crate) async fn list(host: &Engine, project: &Project) -> Result<Vec<Contain
     host.docker().list_containers(Some(options)).await.map_err(engine(|| "list containers"))
 }
 
+/// Lists the containers of all projects, running or not.
+///
+/// # Errors
+///
+/// If the engine does not list them.
+pub(crate) async fn of_all_projects(host: &Engine) -> Result<Vec<ContainerSummary>, RunError> {
+    let filters = HashMap::from([("label".to_owned(), vec![names::OWNER.to_owned()])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    host.docker().list_containers(Some(options)).await.map_err(engine(|| "list containers"))
+}
+
 /// Lists the names of the project's running containers of a role.
 pub(crate) async fn running(host: &Engine, project: &Project, role: Role) -> Result<Vec<String>, RunError> {
     let all = list(host, project).await?;
@@ -60,10 +71,28 @@ pub(crate) async fn volumes(
     host: &Engine,
     project: &Project,
 ) -> Result<Vec<(String, HashMap<String, String>)>, RunError> {
-    let filters = HashMap::from([(
-        "label".to_owned(),
-        vec![format!("{}={}", names::PROJECT, project.name()), format!("{}={}", names::OWNER, project.owner())],
-    )]);
+    let marks = [(names::PROJECT, project.name()), (names::OWNER, project.owner())];
+    labelled_volumes(host, &marks).await
+}
+
+/// Lists the names of the volumes of all projects in a role, each with its labels.
+///
+/// # Errors
+///
+/// If the engine does not list them.
+pub(crate) async fn volumes_in_role(
+    host: &Engine,
+    role: Role,
+) -> Result<Vec<(String, HashMap<String, String>)>, RunError> {
+    labelled_volumes(host, &[(names::ROLE, role.as_str())]).await
+}
+
+async fn labelled_volumes(
+    host: &Engine,
+    labels: &[(&str, &str)],
+) -> Result<Vec<(String, HashMap<String, String>)>, RunError> {
+    let labels = labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+    let filters = HashMap::from([("label".to_owned(), labels)]);
     let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
     let answer = host.docker().list_volumes(Some(options)).await.map_err(engine(|| "list volumes"))?;
     Ok(answer.volumes.unwrap_or_default().into_iter().map(|volume| (volume.name, volume.labels)).collect())
@@ -332,6 +361,19 @@ pub(crate) async fn tail(host: &Engine, name: &str) -> Vec<String> {
 
 /// Reads a file in a container, whether that runs or not.
 pub(crate) async fn file(host: &Engine, container: &str, path: &str) -> Option<Vec<u8>> {
+    files(host, container, path).await.ok()?.into_iter().next().map(|(_, content)| content)
+}
+
+/// Reads a file, or all files of a folder, in a container that runs or not, each with its path.
+///
+/// # Errors
+///
+/// The engine's own, also when there is no such container or path.
+pub(crate) async fn files(
+    host: &Engine,
+    container: &str,
+    path: &str,
+) -> Result<Vec<(String, Vec<u8>)>, bollard::errors::Error> {
     let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
     let pieces = host.docker().download_from_container(container, Some(options));
     let archive: Vec<u8> = pieces
@@ -339,9 +381,43 @@ pub(crate) async fn file(host: &Engine, container: &str, path: &str) -> Option<V
             all.extend_from_slice(&piece);
             Ok(all)
         })
-        .await
-        .ok()?;
-    archive::first_file(&archive)
+        .await?;
+    Ok(archive::files(&archive))
+}
+
+/// Finds a running container of the project, in this role, that mounts a volume.
+///
+/// # Errors
+///
+/// If the engine does not list containers.
+pub(crate) async fn mounting(
+    host: &Engine,
+    project: &Project,
+    volume: &str,
+    role: Role,
+) -> Result<Option<String>, RunError> {
+    let all = list(host, project).await?;
+    let mounts = |container: &&ContainerSummary| {
+        container.mounts.iter().flatten().any(|mount| mount.name.as_deref() == Some(volume))
+    };
+    let running = |container: &&ContainerSummary| container.state == Some(ContainerSummaryStateEnum::RUNNING);
+    let mut found = all.iter().filter(|container| names::role(container) == Some(role.as_str()));
+    Ok(found.find(|container| running(container) && mounts(container)).and_then(|container| container.id.clone()))
+}
+
+/// Removes a container at once, whatever it does. One that is gone, or about to go, is no error.
+///
+/// # Errors
+///
+/// [`RunError::Engine`] if the engine refuses.
+pub(crate) async fn discard(host: &Engine, id: &str) -> Result<(), RunError> {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    match host.docker().remove_container(id, Some(options)).await {
+        Err(error) if !is_missing(&error) && !is_conflict(&error) => {
+            Err(engine(|| format!("remove container {id}"))(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Mounts a volume of the engine into a container.

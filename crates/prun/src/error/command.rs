@@ -24,6 +24,36 @@ pub(crate) enum CommandError {
         /// The project.
         project: String,
     },
+    /// The instances wait for their values.
+    #[error("the instances of project `{project}` wait for their values, which a restart of the engine took")]
+    ValuesGone {
+        /// The project.
+        project: String,
+    },
+    /// The project has no other generation of this number.
+    #[error("project `{project}` keeps no generation {number} to go back to")]
+    NoGeneration {
+        /// The project.
+        project: String,
+        /// The number.
+        number: u64,
+        /// The numbers that there are.
+        kept: Vec<u64>,
+    },
+    /// The project has had one generation.
+    #[error("project `{project}` has no generation before the one that runs")]
+    FirstGeneration {
+        /// The project.
+        project: String,
+    },
+    /// The image of a generation is gone.
+    #[error("the image of generation {number}, {image}, is no longer in the engine")]
+    ImageGone {
+        /// The generation.
+        number: u64,
+        /// The image's id.
+        image: String,
+    },
     /// `prun injected --reveal` names a variable that does not exist.
     #[error("instances have no variable `{name}`")]
     NoVariable {
@@ -79,6 +109,12 @@ pub(crate) enum CommandError {
     AdoptedVolume {
         /// The volume.
         volume: String,
+    },
+    /// Data is still there after it was removed.
+    #[error("volume {name} is still there, so the credentials of the project stay")]
+    NotRemoved {
+        /// The volume.
+        name: String,
     },
     /// There is no data to take over.
     #[error("there is no volume `{volume}`")]

@@ -24,6 +24,8 @@ const VALUES: &str = "/values";
 const HOME: &str = "/home";
 /// The file in the home volume with the number of the generation that was sealed last.
 const SEALED: &str = "sealed";
+/// The file that is written last: all values are there.
+const READY: &str = "ready";
 /// The program in the holder's image.
 pub(crate) const PROGRAM: &str = "/shim";
 
@@ -41,17 +43,19 @@ pub(crate) async fn image(host: &Engine) -> Result<String, RunError> {
         Err(error) if !is_missing(&error) => return Err(engine(|| "look at the image of the holder")(error)),
         Err(_) => {}
     }
-    let version = host.docker().version().await.map_err(engine(|| "ask the engine for its architecture"))?;
-    let architecture = version.arch.unwrap_or_default();
-    if !shim::runs_on(&architecture) {
-        return Err(RunError::Architecture { architecture });
-    }
-    let file = File { name: "shim".to_owned(), content: shim::PROGRAM, mode: 0o555, owner: 0 };
+    let file = File { name: "shim".to_owned(), content: entrypoint(host).await?, mode: 0o555, owner: 0 };
     let archive = archive::pack(&[file]);
     let options = CreateImageOptionsBuilder::new().from_src("-").repo("prun/shim").tag(&shim::digest()).build();
     let import = host.docker().create_image(Some(options), Some(bollard::body_full(archive.into_bytes())), None);
     import.try_for_each(|_| async { Ok(()) }).await.map_err(engine(|| "import the image of the holder"))?;
     Ok(name)
+}
+
+/// Chooses the entrypoint for the engine's machine.
+async fn entrypoint(host: &Engine) -> Result<&'static [u8], RunError> {
+    let version = host.docker().version().await.map_err(engine(|| "ask the engine for its architecture"))?;
+    let architecture = version.arch.unwrap_or_default();
+    shim::program(&architecture).ok_or(RunError::Architecture { architecture })
 }
 
 /// Removes the image. If another project uses it, the engine refuses, which is right.
@@ -99,7 +103,11 @@ impl Holder {
         let labels = project.labels(Role::Values, &self.labels);
         let tmpfs = [("type", "tmpfs"), ("device", "tmpfs"), ("o", options)];
         containers::ensure_volume(host, project, &self.name, labels.clone(), &tmpfs).await?;
-        let mut mounts = vec![containers::mount(&self.name, VALUES, Access::Write)];
+        // A volume that a running container mounts is not pruned.
+        let mut mounts = vec![
+            containers::mount(&self.name, VALUES, Access::Write),
+            containers::mount(&project.state(), pshim::STATE, Access::Read),
+        ];
         if let Some(home) = &self.home {
             mounts.push(containers::mount(home, HOME, Access::Write));
         }
@@ -123,21 +131,16 @@ impl Holder {
         upload(host, &self.name, VALUES, files).await
     }
 
-    /// Whether a file is in the volume. After a restart of the engine there is none.
-    pub(crate) async fn has(&self, host: &Engine, file: &str) -> bool {
-        has(host, &self.name, &format!("{VALUES}/{file}")).await
-    }
-
     /// Puts the entrypoint into the home volume, if it is not there.
     ///
     /// # Errors
     ///
-    /// [`RunError::Engine`].
+    /// As [`image`].
     pub(crate) async fn furnish(&self, host: &Engine) -> Result<(), RunError> {
         if has(host, &self.name, &format!("{HOME}/{}", shim::file_name())).await {
             return Ok(());
         }
-        let file = File { name: shim::file_name(), content: shim::PROGRAM, mode: 0o555, owner: 0 };
+        let file = File { name: shim::file_name(), content: entrypoint(host).await?, mode: 0o555, owner: 0 };
         upload(host, &self.name, HOME, &[file]).await
     }
 
@@ -167,6 +170,11 @@ impl Holder {
 pub(crate) async fn noted(host: &Engine, holder: &str) -> Option<u64> {
     let file = containers::file(host, holder, &format!("{HOME}/{SEALED}")).await?;
     String::from_utf8_lossy(&file).parse().ok()
+}
+
+/// Whether all values are in the volume of a holder. After a restart of the engine none is.
+pub(crate) async fn is_filled(host: &Engine, holder: &str) -> bool {
+    has(host, holder, &format!("{VALUES}/{READY}")).await
 }
 
 async fn has(host: &Engine, container: &str, path: &str) -> bool {

@@ -27,8 +27,6 @@ use crate::values::generation::{Generation, Variable};
 
 /// How long an instance may take to end.
 const GRACE: Duration = Duration::from_secs(10);
-/// The file in the holder's volume that says that all values are there.
-const READY: &str = "ready";
 
 /// The change that a roll made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,23 +102,26 @@ impl Roll<'_> {
             .as_ref()
             .filter(|current| current.digest == digest && self.instances == Instances::Keep)
             .map(|current| current.number);
-        self.remove_others(current.as_ref().map(|current| current.number)).await?;
+        // Where a lost state began anew, the instances of before serve until the new ones do.
+        let newest = locked.newest_number()?;
+        self.remove_others((newest > 0).then_some(newest)).await?;
         if let (Some(number), Some(generation)) = (same, &current)
             && self.runs(number, instance::is_delivered(self.plan, &generation.variables)).await?
         {
             forwarder::ensure(self.host, self.project, self.ledger, self.plan.ports()).await?;
             forwarder::point(self.host, self.project, self.plan.ports(), &self.names(generation.number)).await?;
             if let Some(current) = current.filter(|current| current.record != *self.record) {
-                locked.seal_generation(&Generation { record: self.record.clone(), ..current })?;
+                locked.seal_generation(&Generation { record: self.record.clone(), ..current }).await?;
             }
             return Ok(Replacement::None);
         }
         let record = self.record.clone();
         let (generation, change) = match (same, current) {
             (Some(_), Some(current)) => (Generation { record, ..current }, Replacement::Restored),
-            (_, current) => {
-                let number = current.map_or(0, |current| current.number) + 1;
-                (Generation { number, created: now(), digest, variables, record }, Replacement::Replaced)
+            _ => {
+                let number = newest + 1;
+                let image = self.image.id.clone();
+                (Generation { number, created: now(), digest, image, variables, record }, Replacement::Replaced)
             }
         };
         // Whether the new generation may still be taken back.
@@ -137,7 +138,7 @@ impl Roll<'_> {
             // The new generation is sealed before the old instances go. If prun is killed here, the next start finds
             // it.
             fault::point("roll.up");
-            locked.seal_generation(&generation)?;
+            locked.seal_generation(&generation).await?;
             fresh.set(false);
             fault::point("roll.sealed");
             if instance::is_delivered(self.plan, &generation.variables) {
@@ -169,7 +170,7 @@ impl Roll<'_> {
                 return Ok(false);
             }
         }
-        Ok(!delivered || self.holder(generation).has(self.host, READY).await)
+        Ok(!delivered || holder::is_filled(self.host, &self.project.values(generation)).await)
     }
 
     fn holder(&self, generation: u64) -> Holder {
@@ -316,8 +317,7 @@ impl Roll<'_> {
 /// # Errors
 ///
 /// [`RunError::OlderState`].
-pub(crate) async fn check_age(host: &Engine, project: &Project, sealed: Option<&Generation>) -> Result<(), RunError> {
-    let sealed = sealed.map_or(0, |generation| generation.number);
+pub(crate) async fn check_age(host: &Engine, project: &Project, sealed: u64) -> Result<(), RunError> {
     let all = containers::list(host, project).await?;
     let newer = all.iter().find(|container| {
         role(container) == Some(Role::Values.as_str()) && number(container).is_some_and(|number| number > sealed)

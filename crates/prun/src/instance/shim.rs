@@ -2,17 +2,34 @@
 
 use sha2::{Digest, Sha256};
 
-/// The program: a static file that runs in every Linux image of its architecture.
-pub(crate) const PROGRAM: &[u8] = include_bytes!(env!("PRUN_SHIM"));
+/// The program for one platform: a static file that runs in every Linux image of its architecture.
+struct Entrypoint {
+    program: &'static [u8],
+    platform: &'static str,
+}
 
-/// The shim's architecture, by Rust's name.
-const ARCHITECTURE: &str = env!("PRUN_SHIM_ARCHITECTURE");
+/// The program, for each platform that this prun was given one for.
+static ENTRYPOINTS: &[Entrypoint] = include!(concat!(env!("OUT_DIR"), "/entrypoints.rs"));
 
-/// Returns twelve hex digits of its digest. They are part of its file name, so that a newer prun puts its own beside
-/// it.
+/// Returns the program for an architecture, by the engine's name; `None` if this prun has none.
+#[must_use]
+pub(crate) fn program(architecture: &str) -> Option<&'static [u8]> {
+    let architecture = match architecture {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let runs = |entrypoint: &&Entrypoint| entrypoint.platform.strip_prefix("linux/") == Some(architecture);
+    ENTRYPOINTS.iter().find(runs).map(|entrypoint| entrypoint.program)
+}
+
+/// Returns twelve hex digits of the digest of all of them. They are part of the file name, so that a newer prun puts its own
+/// beside it; an engine has one architecture.
 #[must_use]
 pub(crate) fn digest() -> String {
-    base16ct::lower::encode_string(&Sha256::digest(PROGRAM)[..6])
+    let mut digest = Sha256::new();
+    ENTRYPOINTS.iter().for_each(|entrypoint| digest.update(entrypoint.program));
+    base16ct::lower::encode_string(&digest.finalize()[..6])
 }
 
 /// Returns its file name in the home volume.
@@ -27,31 +44,33 @@ pub(crate) fn path() -> String {
     format!("{}/{}", pshim::HOME, file_name())
 }
 
-/// Whether the shim runs in images of an architecture, by the engine's name.
-#[must_use]
-pub(crate) fn runs_on(architecture: &str) -> bool {
-    match ARCHITECTURE {
-        "x86_64" => matches!(architecture, "amd64" | "x86_64"),
-        "aarch64" => matches!(architecture, "arm64" | "aarch64"),
-        other => architecture == other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_entrypoint_is_a_small_static_program() {
-        assert!(PROGRAM.starts_with(b"\x7fELF"));
-        assert!(PROGRAM.len() <= 500 * 1024, "{} bytes", PROGRAM.len());
-        // Type EXEC: neither shared nor position independent, so that it needs no loader.
-        assert_eq!(PROGRAM[16], 2);
+    fn the_entrypoints_are_small_static_programs_that_name_no_folder_of_this_machine() {
+        for Entrypoint { program, platform } in ENTRYPOINTS {
+            assert!(program.starts_with(b"\x7fELF"), "{platform}");
+            assert!(program.len() <= 500 * 1024, "{platform}: {} bytes", program.len());
+            // Type EXEC: neither shared nor position independent, so that it needs no loader.
+            assert_eq!(program[16], 2, "{platform}");
+            let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
+            assert!(!program.windows(folder.len()).any(|window| window == folder), "{platform}");
+        }
     }
 
     #[test]
-    fn it_names_no_folder_of_the_machine_that_built_it() {
-        let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
-        assert!(!PROGRAM.windows(folder.len()).any(|window| window == folder));
+    #[cfg(target_os = "linux")]
+    fn there_is_an_entrypoint_for_engines_of_this_programs_own_kind_by_both_names() {
+        let names = match std::env::consts::ARCH {
+            "x86_64" => ["amd64", "x86_64"],
+            "aarch64" => ["arm64", "aarch64"],
+            other => [other; 2],
+        };
+        for name in names {
+            assert!(program(name).is_some(), "{name}");
+        }
+        assert!(program("unheard-of").is_none());
     }
 }

@@ -11,6 +11,13 @@ use crate::plan::error::PlanError;
 use crate::plan::order::Order;
 use crate::plan::{Plan, PlannedService};
 
+/// Returns a folder's path from the root on and without links; the empty path is the current folder.
+#[must_use]
+pub(crate) fn whole(folder: &Path) -> PathBuf {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
+}
+
 /// The order and the manifest of the last start, sealed with the generation that it made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +31,9 @@ pub(crate) struct Record {
     deferred: Vec<String>,
     /// Services that `prun services add` added, as `KIND[:VERSION]=NAME`.
     added: Vec<String>,
+    /// Variables that were set to nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    empty: Vec<String>,
 }
 
 /// Where a service of the plan comes from.
@@ -39,8 +49,7 @@ impl Record {
     /// Records a start. The paths of the manifest begin in `folder`.
     #[must_use]
     pub(crate) fn new(order: Order, manifest: Option<String>, folder: &Path, deferred: Vec<String>) -> Self {
-        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        Self { order, manifest, folder, deferred, added: Vec::new() }
+        Self { order, manifest, folder: whole(folder), deferred, added: Vec::new(), empty: Vec::new() }
     }
 
     /// Makes the same plan again.
@@ -58,7 +67,14 @@ impl Record {
         let mut plan = Plan::new(&self.order, &manifest, &self.folder)?;
         plan.compose_only(&self.deferred);
         plan.add(&self.added)?;
+        plan.set_empty(&self.empty);
         Ok(plan)
+    }
+
+    /// Whether the start was made from a manifest in this folder. An older prun did not always know which one it was.
+    #[must_use]
+    pub(crate) fn is_of(&self, folder: &Path) -> bool {
+        !self.folder.as_os_str().is_empty() && whole(&self.folder) == folder
     }
 
     /// Which parts of the declared secrets count, by name.
@@ -97,6 +113,20 @@ impl Record {
         let other = |text: &String| PlannedService::of_flag(text).is_ok_and(|planned| planned.name != service);
         self.added.retain(other);
         self.order.services.retain(other);
+        self
+    }
+
+    /// Returns the record with these variables that are set to nothing.
+    #[must_use]
+    pub(crate) fn with_empty(mut self, empty: &[String]) -> Self {
+        self.empty = empty.to_vec();
+        self
+    }
+
+    /// Returns the record of the same start with this image, whatever its name means today.
+    #[must_use]
+    pub(crate) fn with_image(mut self, image: &str) -> Self {
+        self.order.image = Some(image.to_owned());
         self
     }
 

@@ -211,5 +211,78 @@ pub(crate) enum ServicesRequest {
         project: Choice,
         /// The service: its name, or `KIND[:VERSION][=NAME]`.
         service: String,
+        /// The administrator's name in the data.
+        administrator: Option<String>,
     },
+}
+
+/// A change of a project's operators, or a look at them.
+#[derive(Clone, Debug)]
+pub(crate) enum OperatorsRequest {
+    /// A list of all operators.
+    List(Choice),
+    /// One more.
+    Add {
+        /// The project.
+        project: Choice,
+        /// The operator's name.
+        name: String,
+        /// The public half of the operator's key.
+        key: String,
+    },
+    /// One less.
+    Remove {
+        /// The project.
+        project: Choice,
+        /// The operator's name.
+        name: String,
+    },
+    /// The public half of the caller's own key.
+    Key,
+}
+
+/// A project that is operated from here from now on.
+#[derive(Clone, Debug)]
+pub(crate) struct AdoptRequest {
+    /// The project's name.
+    pub(crate) name: Option<String>,
+    /// The manifest that names it.
+    pub(crate) config: Option<PathBuf>,
+    /// Whether a state of another origin is believed.
+    pub(crate) again: bool,
+}
+
+/// A backup of the state, or what is done where it is lost.
+#[derive(Clone, Debug)]
+pub(crate) enum StateRequest {
+    /// The sealed state goes to a file.
+    Backup {
+        /// The project.
+        project: Choice,
+        /// The file; `-` is standard output.
+        file: PathBuf,
+    },
+    /// A file becomes the newest version.
+    Restore {
+        /// The project.
+        project: Choice,
+        /// The file.
+        file: PathBuf,
+    },
+    /// A new state takes the place of one that nobody can open.
+    New {
+        /// The project.
+        project: Choice,
+        /// Whether the user has agreed already.
+        confirmed: bool,
+    },
+}
+
+/// A way back to an earlier generation.
+#[derive(Clone, Debug)]
+pub(crate) struct RollbackRequest {
+    /// The project.
+    pub(crate) project: Choice,
+    /// The generation's number; the one before the newest if absent.
+    pub(crate) number: Option<u64>,
 }

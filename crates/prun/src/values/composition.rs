@@ -1,6 +1,6 @@
 //! Puts the variables of a generation together from services, secrets and configuration.
 
-use papp::{Composed, Composition, Deferred};
+use papp::{Composed, Composition, Deferred, Deliver};
 use pcredential::{InjectedValue, Ledger};
 use psecret::{Delivery, Secret, Source};
 use zeroize::Zeroizing;
@@ -58,7 +58,25 @@ pub(crate) fn variables(ledger: &Ledger, plan: &Plan, user: Vec<Variable>) -> Re
         });
     }
     compose_all(&mut variables, plan.composed())?;
+    if plan.deliver() != Deliver::Files {
+        check_size(&variables)?;
+    }
     Ok(variables)
+}
+
+/// The most bytes of arguments and environment together: a quarter of the stack (execve(2)), which is 8 MiB in a container.
+const ENVIRONMENT_LIMIT: usize = 2 << 20;
+
+/// Refuses variables that no process could start with; it would end with 126, and nobody would know why.
+fn check_size(variables: &[Variable]) -> Result<(), ValuesError> {
+    let variables = || variables.iter().filter(|variable| variable.shape == Shape::Variable);
+    // `NAME=value`, the byte at its end, and a pointer to it.
+    let bytes = variables().map(|variable| variable.name.len() + length(variable) + 2 + size_of::<usize>()).sum();
+    if bytes < ENVIRONMENT_LIMIT {
+        return Ok(());
+    }
+    let longest = variables().max_by_key(|variable| length(variable)).map(|variable| variable.name.clone());
+    Err(ValuesError::TooLarge { bytes, limit: ENVIRONMENT_LIMIT, longest: longest.unwrap_or_default() })
 }
 
 /// Makes variables of the user's secrets that the app gets.
@@ -167,6 +185,7 @@ mod tests {
             number: 1,
             created: 0,
             digest: String::new(),
+            image: None,
             record: crate::plan::record::Record::default(),
             variables: vec![Variable {
                 name: variable.name.clone(),
@@ -226,6 +245,18 @@ mod tests {
         let variables = compose(&manifest, &[secret("KEY", "k-1234-5678", Scope::Run)]).unwrap();
         let url = variables.iter().find(|variable| variable.name == "URL").unwrap();
         assert!(is(url, "x://k-1234-5678@db:5432/${ZONE}/eu"));
+    }
+
+    #[test]
+    fn more_than_the_kernel_takes_is_refused_before_anything_starts() {
+        let long = "x".repeat(120_000);
+        let secrets = |count: usize| -> Vec<Secret> {
+            (0..count).map(|number| secret(&format!("V{number}"), &long, Scope::Run)).collect()
+        };
+        assert!(compose("", &secrets(17)).is_ok());
+        let error = compose("", &secrets(31)).unwrap_err();
+        assert_eq!(error.to_string(), "the app's environment has 3.72 MB, and Linux takes 2.09 MB together");
+        assert!(compose("[run]\ndeliver = \"files\"\n", &secrets(31)).is_ok());
     }
 
     #[test]

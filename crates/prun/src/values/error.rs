@@ -38,6 +38,16 @@ pub(crate) enum ValuesError {
         /// The line of the manifest that declares the secret.
         line: usize,
     },
+    /// All variables together are more than the kernel takes.
+    #[error("the app's environment has {}, and Linux takes {} together", pscreen::words::size(*bytes as u64), pscreen::words::size(*limit as u64))]
+    TooLarge {
+        /// The length of all variables.
+        bytes: usize,
+        /// The most bytes that the kernel takes.
+        limit: usize,
+        /// The variable with the longest value.
+        longest: String,
+    },
     /// A variable cannot hold the byte 0.
     #[error("secret `{secret}` holds a NUL, which no variable can")]
     Nul {

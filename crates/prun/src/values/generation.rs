@@ -10,8 +10,9 @@ use crate::plan::record::Record;
 use crate::values::delivered::Delivered;
 
 /// The version of the sealed form, the record in it included.
-const VERSION: u32 = 3;
-/// The oldest version that is still read: its record has other names, and no folder in which flags were typed.
+const VERSION: u32 = 4;
+/// The oldest version that is still read: its record has other names, and no folder in which flags were typed. Version 3
+/// has neither the image nor variables that are set to nothing.
 const OLDEST: u32 = 2;
 
 /// One variable of an instance.
@@ -69,6 +70,8 @@ pub(crate) struct Generation {
     pub(crate) digest: String,
     /// The variables, in the order of their origins.
     pub(crate) variables: Vec<Variable>,
+    /// The id of its image; version 3 did not keep it.
+    pub(crate) image: Option<String>,
     /// The order and the manifest that made it.
     pub(crate) record: Record,
 }
@@ -89,13 +92,22 @@ impl Generation {
     /// Writes the sealed form.
     #[must_use]
     pub(crate) fn seal(&self) -> Zeroizing<Vec<u8>> {
-        seal(self.number, self.created, &self.digest, &self.variables, &self.record)
+        seal(Sealed {
+            version: VERSION,
+            number: self.number,
+            created: self.created,
+            digest: self.digest.clone(),
+            image: self.image.clone(),
+            variables: self.variables.iter().map(SealedVariable::of).collect(),
+            record: self.record.clone(),
+        })
     }
 
     /// Writes the sealed form of the variables alone, for a digest.
     #[must_use]
     pub(crate) fn seal_variables(variables: &[Variable]) -> Zeroizing<Vec<u8>> {
-        seal(0, 0, "", variables, &Record::default())
+        let variables = variables.iter().map(SealedVariable::of).collect();
+        seal(Sealed { version: VERSION, variables, ..Sealed::default() })
     }
 
     /// Reads what [`Generation::seal`] wrote.
@@ -115,6 +127,7 @@ impl Generation {
             number: sealed.number,
             created: sealed.created,
             digest: std::mem::take(&mut sealed.digest),
+            image: sealed.image.take(),
             variables: variables.collect::<Result<_, _>>()?,
             record: std::mem::take(&mut sealed.record),
         })
@@ -127,29 +140,8 @@ impl Generation {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "door 43: the sealed generation must hold what it is to bring back")]
-fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], record: &Record) -> Zeroizing<Vec<u8>> {
-    let variables = variables.iter().map(|variable| {
-        let (value, confidential) = match &variable.value {
-            Value::Public(text) => (text.clone(), false),
-            Value::Confidential(value) => (STANDARD.encode(value.expose()), true),
-        };
-        SealedVariable {
-            name: variable.name.clone(),
-            origin: variable.origin.clone(),
-            shape: variable.shape,
-            value,
-            confidential,
-        }
-    });
-    let sealed = Sealed {
-        version: VERSION,
-        number,
-        created,
-        digest: digest.to_owned(),
-        variables: variables.collect(),
-        record: record.clone(),
-    };
+#[expect(clippy::needless_pass_by_value, reason = "the sealed values are wiped with it")]
+fn seal(sealed: Sealed) -> Zeroizing<Vec<u8>> {
     // The final size from the start, so that the buffer never leaves a copy behind when it grows.
     let length: usize = sealed.variables.iter().map(|variable| 256 + 2 * variable.value.len()).sum();
     let mut bytes = Zeroizing::new(Vec::with_capacity(1024 + length));
@@ -157,13 +149,15 @@ fn seal(number: u64, created: u64, digest: &str, variables: &[Variable], record:
     bytes
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sealed {
     version: u32,
     number: u64,
     created: u64,
     digest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
     variables: Vec<SealedVariable>,
     /// Version 2 called it `told`.
     #[serde(alias = "told")]
@@ -181,6 +175,21 @@ struct SealedVariable {
 }
 
 impl SealedVariable {
+    #[expect(clippy::disallowed_methods, reason = "door 43: the sealed generation must hold what it is to bring back")]
+    fn of(variable: &Variable) -> Self {
+        let (value, confidential) = match &variable.value {
+            Value::Public(text) => (text.clone(), false),
+            Value::Confidential(value) => (STANDARD.encode(value.expose()), true),
+        };
+        Self {
+            name: variable.name.clone(),
+            origin: variable.origin.clone(),
+            shape: variable.shape,
+            value,
+            confidential,
+        }
+    }
+
     fn open(mut self) -> Result<Variable, RunError> {
         let value = if self.confidential {
             let bytes = STANDARD.decode(&self.value).map_err(|_| RunError::DamagedState)?;
@@ -211,6 +220,7 @@ mod tests {
             number: 3,
             created: 1_790_000_000,
             digest: "00ff".to_owned(),
+            image: Some("sha256:1".to_owned()),
             record: Record::default(),
             variables: vec![
                 variable("DB_HOST", Origin::Service("db".to_owned()), Value::Public("db".to_owned())),
@@ -232,7 +242,7 @@ mod tests {
     const OF_VERSION_2: &str = include_str!("../../testdata/generation-2.json");
 
     #[test]
-    fn what_version_2_sealed_is_read_and_sealed_anew_as_version_3() {
+    fn what_version_2_sealed_is_read_and_sealed_anew() {
         let old = Generation::open(OF_VERSION_2.as_bytes()).unwrap();
         assert_eq!((old.number, old.variables.len()), (3, 3));
         let plan = old.record.plan().unwrap();
@@ -244,7 +254,7 @@ mod tests {
         let again = Generation::open(&old.seal()).unwrap();
         assert_eq!(again.record, old.record);
         let value: serde_json::Value = serde_json::from_slice(&old.seal()).unwrap();
-        assert!(value["version"] == 3 && value["record"]["order"]["container"]["init"] == true, "{value}");
+        assert!(value["version"] == VERSION && value["record"]["order"]["container"]["init"] == true, "{value}");
     }
 
     #[test]

@@ -29,17 +29,16 @@ impl Engine {
     /// Lists the engines that this processor has, the fastest last.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        let mut engines = vec![Self::Scalar];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") {
-                engines.push(Self::Avx2);
-            }
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
-                engines.push(Self::Avx512);
-            }
-        }
-        engines
+        [
+            Some(Self::Scalar),
+            #[cfg(target_arch = "x86_64")]
+            is_x86_feature_detected!("avx2").then_some(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")).then_some(Self::Avx512),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// The fastest engine of this processor.

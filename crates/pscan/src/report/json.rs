@@ -70,6 +70,8 @@ impl Report {
             "image": self.subject,
             "source": self.way,
             "platforms": self.platforms,
+            "image_ids": self.image_ids,
+            "date": self.date,
             "absent_platforms": self.absent,
             "findings": self.findings.iter().map(Line::new).collect::<Vec<_>>(),
             "not_listed": self.not_listed,

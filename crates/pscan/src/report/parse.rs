@@ -107,6 +107,11 @@ fn read<S: Searcher + ?Sized>(
         layers: fields.list("layers")?.iter().map(layer).collect::<Result<_, _>>()?,
         searched,
         platforms: fields.texts("platforms")?,
+        image_ids: match report.get("image_ids") {
+            None => Vec::new(),
+            Some(_) => fields.texts("image_ids")?,
+        },
+        date: fields.optional_text("date")?,
         absent: fields.texts("absent_platforms")?,
         findings: findings("findings")?,
         accepted: findings("accepted")?,

@@ -10,6 +10,7 @@ extern crate alloc;
 mod forward;
 mod hold;
 mod init;
+mod keep;
 mod memory;
 mod network;
 mod probe;
@@ -41,6 +42,7 @@ pub(crate) fn main(given: &Input) -> u8 {
         Action::Run { patience, command } => run::run(patience, command, &given.environment),
         Action::Exec { command } => run::exec(command, &given.environment),
         Action::Hold => hold::hold(),
+        Action::Keep { folder } => keep::keep(folder),
         Action::Done => 0,
         Action::Forward { ports } => forward::forward(ports),
         Action::Http { host, port, path } => probe::http(host, port, path),

@@ -9,7 +9,9 @@ use crate::{init, process, say, system};
 /// Waits for the values, runs the init commands, becomes the app.
 pub(crate) fn run(patience: u32, command: &[&[u8]], inherited: &[&'static [u8]]) -> u8 {
     if !wait_for_values(patience) {
-        say(&[b"the values of this container are gone; `prun start` brings them back"]);
+        say(&[
+            b"the values of this container are gone, as after a restart of the engine; `prun resume` brings them back",
+        ]);
         return pshim::FAILED;
     }
     let Some(environment) = merged(inherited) else { return pshim::FAILED };
@@ -62,7 +64,7 @@ fn merged(inherited: &[&'static [u8]]) -> Option<Vec<&'static [u8]>> {
             return None;
         }
         Err(_) => {
-            say(&[b"the values of the app are missing"]);
+            say(&[b"the values of this container are gone, as after a restart of the engine; `prun resume` brings them back"]);
             return None;
         }
     };

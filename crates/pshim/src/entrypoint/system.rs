@@ -16,6 +16,7 @@ pub(crate) const ENOENT: Errno = Errno(2);
 pub(crate) const EINTR: Errno = Errno(4);
 pub(crate) const EAGAIN: Errno = Errno(11);
 pub(crate) const EACCES: Errno = Errno(13);
+pub(crate) const EEXIST: Errno = Errno(17);
 pub(crate) const ENOTDIR: Errno = Errno(20);
 pub(crate) const EINPROGRESS: Errno = Errno(115);
 
@@ -39,10 +40,13 @@ mod number {
     pub(crate) const KILL: usize = 62;
     pub(crate) const FCNTL: usize = 72;
     pub(crate) const FLOCK: usize = 73;
+    pub(crate) const FSYNC: usize = 74;
     pub(crate) const SETPGID: usize = 109;
     pub(crate) const CLOCK_GETTIME: usize = 228;
     pub(crate) const EXIT_GROUP: usize = 231;
     pub(crate) const OPENAT: usize = 257;
+    pub(crate) const UNLINKAT: usize = 263;
+    pub(crate) const LINKAT: usize = 265;
     pub(crate) const PPOLL: usize = 271;
     pub(crate) const ACCEPT4: usize = 288;
     pub(crate) const SIGNALFD4: usize = 289;
@@ -55,6 +59,8 @@ mod number {
     pub(crate) const DUP3: usize = 24;
     pub(crate) const FCNTL: usize = 25;
     pub(crate) const FLOCK: usize = 32;
+    pub(crate) const UNLINKAT: usize = 35;
+    pub(crate) const LINKAT: usize = 37;
     pub(crate) const OPENAT: usize = 56;
     pub(crate) const CLOSE: usize = 57;
     pub(crate) const PIPE2: usize = 59;
@@ -62,6 +68,7 @@ mod number {
     pub(crate) const WRITE: usize = 64;
     pub(crate) const PPOLL: usize = 73;
     pub(crate) const SIGNALFD4: usize = 74;
+    pub(crate) const FSYNC: usize = 82;
     pub(crate) const EXIT_GROUP: usize = 94;
     pub(crate) const CLOCK_GETTIME: usize = 113;
     pub(crate) const KILL: usize = 129;
@@ -167,9 +174,11 @@ pub(crate) fn write_all(file: i32, mut bytes: &[u8]) {
     }
 }
 
+/// The folder in which relative paths begin.
+const CURRENT_DIRECTORY: isize = -100;
+
 /// Opens a file or directory for reading; `path` ends with a NUL. It is closed when another program begins.
 pub(crate) fn open(path: &[u8]) -> Result<i32, Errno> {
-    const CURRENT_DIRECTORY: isize = -100;
     const CLOSE_ON_EXEC: usize = 0o2_000_000;
     debug_assert!(path.ends_with(b"\0"));
     kernel!(OPENAT, CURRENT_DIRECTORY, path.as_ptr(), CLOSE_ON_EXEC).map(|file| file as i32)
@@ -194,6 +203,26 @@ pub(crate) fn read_file(path: &str) -> Result<Vec<u8>, Errno> {
     };
     close(file);
     result
+}
+
+/// Writes what the kernel still holds of a file or directory to the disk; `path` ends with a NUL.
+pub(crate) fn sync(path: &[u8]) -> Result<(), Errno> {
+    let file = open(path)?;
+    let result = kernel!(FSYNC, file).map(drop);
+    close(file);
+    result
+}
+
+/// Gives a file a second name, which nothing has yet; both paths end with a NUL.
+pub(crate) fn link(path: &[u8], second: &[u8]) -> Result<(), Errno> {
+    debug_assert!(path.ends_with(b"\0") && second.ends_with(b"\0"));
+    kernel!(LINKAT, CURRENT_DIRECTORY, path.as_ptr(), CURRENT_DIRECTORY, second.as_ptr(), 0).map(drop)
+}
+
+/// Removes a file's name; `path` ends with a NUL.
+pub(crate) fn unlink(path: &[u8]) -> Result<(), Errno> {
+    debug_assert!(path.ends_with(b"\0"));
+    kernel!(UNLINKAT, CURRENT_DIRECTORY, path.as_ptr(), 0).map(drop)
 }
 
 /// Takes the lock of an open file or directory; the kernel frees it when the process ends or becomes another program.

@@ -1,34 +1,23 @@
 //! Requests to one registry: transport, credentials, redirections.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use pbuildkit::Registries;
 use pengine::Environment;
 use pimage::BlobRequest;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use super::authority;
+use super::connection::{Connections, Plain, Upload};
 use super::error::RegistryError;
 use super::reference::ImageReference;
 
-/// How long a connection and the head of an answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Storage behind a registry is one redirection away; more are a circle.
 const MOST_REDIRECTIONS: usize = 5;
 /// The longest answer that is read whole: a token, or the text of a refusal.
@@ -37,15 +26,11 @@ const LARGEST_ANSWER: usize = 1 << 20;
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
-/// A stream of either sort.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 /// Speaks with one registry about one image.
 pub(super) struct Client {
     reference: ImageReference,
     registries: Registries,
-    tls: Arc<ClientConfig>,
+    connections: Connections,
     /// The value of the header that the registry accepted last.
     authorization: Mutex<Option<Zeroizing<String>>>,
 }
@@ -53,10 +38,11 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(reference: &ImageReference) -> Result<Self, RegistryError> {
         let folder = Environment::of_process().docker_folder();
+        let plain = if reference.is_loopback() { Plain::OfThisMachine } else { Plain::Never };
         Ok(Self {
             reference: reference.clone(),
             registries: Registries::of_docker(folder),
-            tls: authority::configuration(reference.host(), &authority::folders())?,
+            connections: Connections::new(reference.host(), plain)?,
             authorization: Mutex::new(None),
         })
     }
@@ -96,18 +82,68 @@ impl Client {
         checked(self.follow(&path).await?, known)
     }
 
+    /// Sends a request that may write, with the credentials so far, and once more with those that the registry asks for.
+    /// Redirections are answers like others. Our credentials stay with the registry's own host.
+    pub(super) async fn exchange(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &[(HeaderName, String)],
+        mut upload: impl FnMut() -> Upload,
+    ) -> Result<Response<Incoming>, RegistryError> {
+        let response = self.write(method, uri, headers, upload()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED || !self.is_own(uri) {
+            return Ok(response);
+        }
+        let known = self.log_in(&response).await?;
+        let response = self.write(method, uri, headers, upload()).await?;
+        match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(RegistryError::Denied { known }),
+            _ => Ok(response),
+        }
+    }
+
+    async fn write(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &[(HeaderName, String)],
+        Upload { body, taken }: Upload,
+    ) -> Result<Response<Incoming>, RegistryError> {
+        let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        if let Some(authorization) = authorization.filter(|_| self.is_own(uri)) {
+            request = request.header(AUTHORIZATION, secret_header(&authorization)?);
+        }
+        let request = request.body(body).map_err(|_| RegistryError::Protocol("a name"))?;
+        self.connections.send_upload(uri, request, &taken).await
+    }
+
+    fn is_own(&self, uri: &Uri) -> bool {
+        uri.authority().is_some_and(|authority| authority.as_str() == self.reference.host())
+    }
+
+    /// The reference that this client speaks about.
+    pub(super) fn reference(&self) -> &ImageReference {
+        &self.reference
+    }
+
     /// Follows redirections. Our credentials stay with the registry's own host.
     async fn follow(&self, path: &str) -> Result<Response<Incoming>, RegistryError> {
         let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut uri = self.uri(path)?;
         for _ in 0..MOST_REDIRECTIONS {
-            let own = uri.authority().is_some_and(|authority| authority.as_str() == self.reference.host());
             let mut request = Request::get(&uri).header(ACCEPT, MANIFESTS);
-            if let Some(authorization) = authorization.as_ref().filter(|_| own) {
+            if let Some(authorization) = authorization.as_ref().filter(|_| self.is_own(&uri)) {
                 request = request.header(AUTHORIZATION, secret_header(authorization)?);
             }
-            let response =
-                self.send(&uri, request.body(Full::default()).map_err(|_| RegistryError::Protocol("a name"))?).await?;
+            let response = self
+                .connections
+                .send(&uri, request.body(Full::default()).map_err(|_| RegistryError::Protocol("a name"))?)
+                .await?;
             if !response.status().is_redirection() {
                 return Ok(response);
             }
@@ -171,7 +207,7 @@ impl Client {
             request = request.header(AUTHORIZATION, secret_header(&basic(user, secret))?);
         }
         let request = request.body(body).map_err(|_| RegistryError::Protocol("a realm that is no address"))?;
-        let response = self.send(&uri, request).await?;
+        let response = self.connections.send(&uri, request).await?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => {
@@ -188,63 +224,11 @@ impl Client {
         token.map(|token| Zeroizing::new(token.to_owned())).ok_or(RegistryError::Protocol("an answer without a token"))
     }
 
-    fn uri(&self, path: &str) -> Result<Uri, RegistryError> {
+    /// Makes the address of a path of this registry.
+    pub(super) fn uri(&self, path: &str) -> Result<Uri, RegistryError> {
         let address = format!("https://{}{path}", self.reference.host());
         address.parse().map_err(|_| RegistryError::Protocol("a name that is no address"))
     }
-
-    /// Sends one request on a connection of its own. Only a host that is this machine may be spoken with without TLS.
-    async fn send(&self, uri: &Uri, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, RegistryError> {
-        let host = uri.authority().ok_or(RegistryError::Protocol("an address without a host"))?.clone();
-        let path = uri.path_and_query().cloned().unwrap_or_else(|| http::uri::PathAndQuery::from_static("/"));
-        *request.uri_mut() = Uri::from(path);
-        let name = HeaderValue::from_str(host.as_str()).map_err(|_| RegistryError::Protocol("a host's name"))?;
-        request.headers_mut().insert(HOST, name);
-        let agent = HeaderValue::from_static(concat!("pbuild/", env!("CARGO_PKG_VERSION")));
-        request.headers_mut().insert(USER_AGENT, agent);
-        let work = async {
-            let stream = self.connect(uri, &host).await?;
-            let lost = |_| RegistryError::Unreachable(io::ErrorKind::ConnectionAborted);
-            let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-            // The task ends with the connection; an error of the connection reaches the reader of the answer.
-            tokio::spawn(async move { drop(driver.await) });
-            sender.send_request(request).await.map_err(lost)
-        };
-        tokio::time::timeout(PATIENCE, work).await.map_err(|_| RegistryError::Silent)?
-    }
-
-    async fn connect(&self, uri: &Uri, authority: &http::uri::Authority) -> Result<Box<dyn Stream>, RegistryError> {
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let is_this_machine = self.reference.is_loopback() && is_loopback(host);
-        let plain = uri.scheme_str() == Some("http");
-        if plain && !is_this_machine {
-            return Err(RegistryError::Protocol("an address without TLS"));
-        }
-        let port = authority.port_u16().unwrap_or(if plain { 80 } else { 443 });
-        let dial = async || {
-            let stream = TcpStream::connect((host, port)).await;
-            stream.map_err(|error| RegistryError::Unreachable(error.kind()))
-        };
-        if plain {
-            return Ok(Box::new(dial().await?));
-        }
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| RegistryError::Tls(error.to_string()))?;
-        match TlsConnector::from(Arc::clone(&self.tls)).connect(name, dial().await?).await {
-            Ok(stream) => Ok(Box::new(stream)),
-            // As docker does: a registry of this machine may speak plainly, if it does not speak TLS at all.
-            Err(error) if is_this_machine && speaks_no_tls(&error) => Ok(Box::new(dial().await?)),
-            Err(error) => Err(RegistryError::Tls(error.to_string())),
-        }
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn speaks_no_tls(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidMessage(_)))
 }
 
 fn checked(response: Response<Incoming>, known: bool) -> Result<Response<Incoming>, RegistryError> {
@@ -258,7 +242,7 @@ fn checked(response: Response<Incoming>, known: bool) -> Result<Response<Incomin
 
 /// Resolves the target of a redirection against the address that redirects. An address without TLS is refused later, by
 /// the connection.
-fn resolved(from: &Uri, target: &str) -> Result<Uri, RegistryError> {
+pub(super) fn resolved(from: &Uri, target: &str) -> Result<Uri, RegistryError> {
     let nowhere = || RegistryError::Protocol("a redirection to nowhere");
     let target: Uri = target.parse().map_err(|_| nowhere())?;
     if target.authority().is_some() {

@@ -1,9 +1,11 @@
-//! Why a registry gives no image.
+//! Why a registry gives or takes no image.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a registry gives no image. No message holds a credential or anything the registry said.
+use crate::files::blob::BlobError;
+
+/// Why a registry gives or takes no image. No message holds a credential or anything the registry said.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistryError {
     #[error("the registry cannot be reached: {0}")]
@@ -33,4 +35,6 @@ pub(crate) enum RegistryError {
     WrongDigest,
     #[error("a manifest lists a blob without its size")]
     NoSize,
+    #[error(transparent)]
+    Blob(#[from] BlobError),
 }

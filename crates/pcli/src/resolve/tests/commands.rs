@@ -86,7 +86,7 @@ fn a_complaint_is_masked_before_it_is_cut_c12() {
 #[test]
 fn what_a_command_inherits_is_the_environment_without_our_own_keys_c12() {
     let mut command = std::process::Command::new("env");
-    let ours = ["PBUILD_IDENTITY", "PBUILD_PASSPHRASE", "PBUILD_NEW_PASSPHRASE", "PBUILD_CACHE_KEY"];
+    let ours = ["PBUILD_IDENTITY", "PRUN_IDENTITY", "PBUILD_PASSPHRASE", "PBUILD_NEW_PASSPHRASE", "PBUILD_CACHE_KEY"];
     command.envs(ours.map(|name| (name, VALUE))).env("VAULT_TOKEN", "a provider's own");
     let printed = crate::scrub(&mut command).output().unwrap().stdout;
     let printed = String::from_utf8(printed).unwrap();

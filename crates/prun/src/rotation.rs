@@ -50,7 +50,7 @@ impl Rotation<'_> {
         }
         if !names.is_empty() {
             names.iter().for_each(|name| ledger.advance(name, Stage::Publishing));
-            self.locked.seal_ledger(ledger)?;
+            self.locked.seal_ledger(ledger).await?;
             fault::point("rotation.published");
         }
         Ok(())
@@ -68,7 +68,7 @@ impl Rotation<'_> {
             return Ok(());
         }
         names.iter().for_each(|name| ledger.advance(name, Stage::Revoking));
-        self.locked.seal_ledger(ledger)?;
+        self.locked.seal_ledger(ledger).await?;
         fault::point("rotation.revoking");
         for name in &names {
             let Some(service) = ledger.service(name) else { continue };
@@ -81,7 +81,7 @@ impl Rotation<'_> {
             self.edge.stderr.fact(name, "old credential revoked, login refused");
         }
         names.iter().for_each(|name| ledger.finish_rotation(name, now()));
-        self.locked.seal_ledger(ledger)?;
+        self.locked.seal_ledger(ledger).await?;
         fault::point("rotation.finished");
         Ok(())
     }

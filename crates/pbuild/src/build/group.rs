@@ -1,0 +1,292 @@
+//! Builds that run together: one screen, one verdict. A build by itself is a group of one.
+//!
+//! The row of states of [`super`] makes the group: all builds are prepared before any runs, all run at once, all are
+//! examined, and only when every one is clean are they delivered.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use pscreen::progress::{ProgressMode, Summary};
+use pscreen::{Cancellation, Ending, Exit};
+use serde_json::{Map, Value};
+
+use super::cleared::{Cleared, Delivered, DeliveryStep};
+use super::company::{Company, Naming};
+use super::failure::{DeliveryError, PreparationError};
+use super::inner::InnerMember;
+use super::metadata_file;
+use super::prepared::Prepared;
+use super::readings::{Member, Readings};
+use super::running::Ended;
+use super::screen::Screen;
+use crate::edge::{Edge, Failure};
+use crate::plan::BuildOrder;
+use crate::site::CommonSite;
+
+/// Builds that run together.
+#[derive(Debug)]
+pub(crate) struct Group {
+    members: Vec<Member>,
+    account: Account,
+}
+
+/// What is said of the whole when it is delivered.
+#[derive(Debug)]
+enum Account {
+    /// One build. With `--quiet` its image ID is printed. The metadata goes to this file, if there is one.
+    OfBuild(Option<PathBuf>),
+    /// A file with what is known of each target.
+    OfTargets(Option<PathBuf>),
+}
+
+impl Group {
+    /// Makes a group of one build.
+    pub(crate) fn of_one(order: BuildOrder) -> Self {
+        let metadata = order.choices.files().metadata.clone();
+        let member = Member { target: None, order, secrets: BTreeMap::new(), inner: Vec::new() };
+        Self { members: vec![member], account: Account::OfBuild(metadata) }
+    }
+
+    /// Makes a group of these targets; what is known of each goes into one file.
+    pub(crate) fn of_targets(members: Vec<Member>, metadata: Option<PathBuf>) -> Self {
+        Self { members, account: Account::OfTargets(metadata) }
+    }
+
+    /// Runs the builds.
+    ///
+    /// # Errors
+    /// When the secrets cannot be read; everything later is reported behind the redactor.
+    pub(crate) async fn run(self, edge: &Edge) -> Result<Exit, Failure> {
+        let Self { members, account } = self;
+        let (readings, places) = Readings::read(&members, edge)?;
+        let show = members.first().map_or(ProgressMode::Auto, |member| member.order.choices.show());
+        let edge = &Edge { quiet: show == ProgressMode::Quiet, ..edge.redacting(&readings.redactor()?) };
+        // From here on an error may quote the engine, so it is explained behind the redactor.
+        let outcome = async {
+            if let Account::OfTargets(Some(file)) = &account {
+                let stale = |source| PreparationError::Stale { flag: "--metadata-file", file: file.clone(), source };
+                metadata_file::remove(file).map_err(stale)?;
+            }
+            let named = members.len() > 1;
+            let edges: Vec<Edge> = members.iter().map(|member| edge.about(member.subject(named))).collect();
+            let mut site = CommonSite::new(edge);
+            let mut prepared = Vec::new();
+            for ((member, edge), place) in members.into_iter().zip(&edges).zip(places) {
+                let subject = member.subject(named).map(str::to_owned);
+                let target = member.target.clone();
+                let secrets = readings.of(&place, &member);
+                let inner = InnerMember::of(member.inner, &|inner| readings.of(&place, inner));
+                match Prepared::new(member.order, (secrets, inner), edge, &mut site).await {
+                    Ok(build) => prepared.push(Part { target, subject, edge, build }),
+                    Err(failure) => return Ok(failure.report(&edge.stderr)),
+                }
+            }
+            match clear(prepared, show, edge).await? {
+                Decision::Clean(cleared) => deliver(cleared, &account, edge).await,
+                Decision::Refused(exit) => Ok(exit),
+            }
+        };
+        match outcome.await {
+            Ok(exit) => Ok(exit),
+            Err(failure) => Ok(failure.report(&edge.stderr)),
+        }
+    }
+}
+
+/// One build of a group, in one of its states.
+struct Part<'a, State> {
+    target: Option<String>,
+    /// The target's name, where there are several.
+    subject: Option<String>,
+    edge: &'a Edge,
+    build: State,
+}
+
+/// The verdict over a group.
+enum Decision<'a> {
+    /// Every build is clean.
+    Clean(Vec<Part<'a, Cleared<'a>>>),
+    /// Nothing of the group is delivered; the reasons were reported.
+    Refused(Exit),
+}
+
+/// Builds that run at the same time. Those that can be looked at here go first: what the builder itself brings to a
+/// registry leaves when all the others are clean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Wave {
+    /// The result comes to where it is examined.
+    Examined,
+    /// The builder delivers the result, when all builds of the wave are proven.
+    Proven,
+    /// The builder delivers the result, and there is nothing to prove.
+    Unsearched,
+}
+
+/// Runs and examines all builds.
+async fn clear<'a>(
+    prepared: Vec<Part<'a, Prepared<'a>>>,
+    show: ProgressMode,
+    edge: &Edge,
+) -> Result<Decision<'a>, Failure> {
+    let searched = prepared.iter().any(|part| part.build.has_secrets());
+    let naming = if searched && prepared.len() > 1 { Naming::Later } else { Naming::AtOnce };
+    let mut waves: BTreeMap<Wave, Vec<Part<'a, Prepared<'a>>>> = BTreeMap::new();
+    for part in prepared {
+        // A build without secrets has nothing to be searched for, and its cache is the builder's to export.
+        let exports = part.build.exports_caches() && !part.build.has_secrets();
+        let leaves_the_builder = part.build.is_delivered_by_builder() || exports;
+        let wave = match (leaves_the_builder && searched, part.build.has_secrets()) {
+            (false, _) => Wave::Examined,
+            (true, true) => Wave::Proven,
+            (true, false) => Wave::Unsearched,
+        };
+        waves.entry(wave).or_default().push(part);
+    }
+    let mut clean = Vec::new();
+    for (wave, parts) in waves {
+        let company = match wave {
+            Wave::Proven => Company::in_accord(naming, parts.len()),
+            Wave::Examined | Wave::Unsearched => Company::new(naming),
+        };
+        let mut refusals = Vec::new();
+        let mut withdrawn = Vec::new();
+        for Part { target, subject, edge, build } in run(parts, &company, show, edge).await? {
+            let name = target.clone().unwrap_or_default();
+            match examine(build.0, &build.1).await {
+                Ok(Some(build)) => clean.push(Part { target, subject, edge, build }),
+                Ok(None) => withdrawn.push(name),
+                Err(failure) => refusals.push((edge, failure)),
+            }
+        }
+        if !refusals.is_empty() || !withdrawn.is_empty() {
+            withdrawn.extend(clean.iter().filter_map(|part| part.target.clone()));
+            for part in clean {
+                part.build.withdraw().await;
+            }
+            return Ok(Decision::Refused(report(&refusals, &withdrawn, edge)));
+        }
+    }
+    Ok(Decision::Clean(clean))
+}
+
+/// A build that does not run any more, and the summary of the screen that showed it.
+type Shown<'a> = (Ended<'a>, Arc<Summary>);
+
+/// Runs builds at the same time, and shows them on one screen. A build that fails ends the others.
+async fn run<'a>(
+    parts: Vec<Part<'a, Prepared<'a>>>,
+    company: &Company,
+    show: ProgressMode,
+    edge: &Edge,
+) -> Result<Vec<Part<'a, Shown<'a>>>, Failure> {
+    let screen = Screen::open(show, edge);
+    let mut started = Vec::new();
+    for Part { target, subject, edge, build } in parts {
+        let pane = screen.pane(subject.as_deref());
+        let build = build.start(pane, company).await?;
+        started.push(Part { target, subject, edge, build });
+    }
+    let withdrawal = &Cancellation::new();
+    let mut running: FuturesUnordered<_> = (0..)
+        .zip(started)
+        .map(|(number, Part { target, subject, edge, build })| async move {
+            (number, Part { target, subject, edge, build: build.run(withdrawal).await })
+        })
+        .collect();
+    let mut ended: BTreeMap<usize, Part<'a, Ended<'a>>> = BTreeMap::new();
+    while let Some((number, part)) = running.next().await {
+        if part.build.ends_the_others() {
+            withdrawal.cancel(Ending::Terminate);
+        }
+        ended.insert(number, part);
+    }
+    let summary = Arc::new(screen.finish().await);
+    let shown =
+        |Part { target, subject, edge, build }| Part { target, subject, edge, build: (build, Arc::clone(&summary)) };
+    Ok(ended.into_values().map(shown).collect())
+}
+
+/// Reports a build, searches its result, and lets it pass if it is clean; `None` when another build kept it from its
+/// result.
+async fn examine<'a>(build: Ended<'a>, summary: &Summary) -> Result<Option<Cleared<'a>>, Failure> {
+    match build.conclude(summary).await? {
+        Some(finished) => Ok(Some(finished.examine().await?.clear().await?)),
+        None => Ok(None),
+    }
+}
+
+/// Reports why nothing of the group is delivered, and chooses the exit code: a leak counts most, then a failure, then
+/// what could not be searched.
+fn report(refusals: &[(&Edge, Failure)], withdrawn: &[String], edge: &Edge) -> Exit {
+    if !withdrawn.is_empty() {
+        edge.fact(
+            "withheld",
+            &format!(
+                "{}: not named, because another image of the group is not clean or failed to build",
+                withdrawn.join(", ")
+            ),
+        );
+    }
+    let mut exits = Vec::new();
+    let mut stopped = false;
+    for (edge, failure) in refusals {
+        // One word about the end that somebody asked for is enough.
+        if matches!(failure, Failure::Ending(_)) && std::mem::replace(&mut stopped, true) {
+            continue;
+        }
+        exits.push(failure.report(&edge.stderr));
+    }
+    let first = |kind: &dyn Fn(&Exit) -> bool| exits.iter().copied().find(|exit| kind(exit));
+    let failed = first(&|exit| *exit != Exit::Incomplete);
+    first(&|exit| *exit == Exit::Leak).or(failed).or(first(&|_| true)).unwrap_or(Exit::Failed)
+}
+
+/// Delivers every build, each step with all of them before the next one, and says what is known of them. Where a step
+/// fails, no build goes on to a later one: an image that has no name by then goes.
+async fn deliver(mut parts: Vec<Part<'_, Cleared<'_>>>, account: &Account, edge: &Edge) -> Result<Exit, Failure> {
+    for step in DeliveryStep::ALL {
+        let mut failed = None;
+        for part in &mut parts {
+            if let Err(failure) = part.build.deliver(step).await {
+                failed = Some(failure.report(&part.edge.stderr));
+                break;
+            }
+        }
+        if let Some(exit) = failed {
+            for part in parts {
+                part.build.withdraw().await;
+            }
+            return Ok(exit);
+        }
+    }
+    let mut documents = Map::new();
+    for Part { target, edge: own, build, .. } in parts {
+        let Delivered { id, stdout_is_taken, metadata } = match build.finish() {
+            Ok(delivered) => delivered,
+            Err(failure) => return Ok(failure.report(&own.stderr)),
+        };
+        match account {
+            Account::OfTargets(_) => drop(documents.insert(target.unwrap_or_default(), metadata)),
+            Account::OfBuild(file) => {
+                write_metadata(file.as_ref(), &metadata)?;
+                // As docker: an archive on standard output stands there alone.
+                if edge.quiet && !stdout_is_taken {
+                    edge.stdout.line(&id);
+                }
+            }
+        }
+    }
+    if let Account::OfTargets(file) = account {
+        write_metadata(file.as_ref(), &Value::Object(documents))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn write_metadata(file: Option<&PathBuf>, document: &Value) -> Result<(), DeliveryError> {
+    let Some(file) = file else { return Ok(()) };
+    let failed = |source| DeliveryError::ResultFile { flag: "--metadata-file", file: file.clone(), source };
+    metadata_file::write(file, document).map_err(failed)
+}

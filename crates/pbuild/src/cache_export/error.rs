@@ -1,0 +1,78 @@
+//! Why a cache is not exported.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::bucket::BucketError;
+use super::folder::PrivateFolder;
+use crate::audit::registry::{ImageReference, RegistryError};
+use crate::files::blob::BlobError;
+
+/// Why a cache is not exported. No message holds a credential.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CacheExportError {
+    /// The private folder cannot be made or written to.
+    #[error("the private folder for caches cannot be used")]
+    Folder {
+        /// The folder; `None` where the user has none for caches.
+        path: Option<PathBuf>,
+        /// Why.
+        source: io::Error,
+    },
+    /// The builder wrote something else than a cache.
+    #[error("--cache-to {destination}: what the builder wrote is no cache that can be searched: {problem}")]
+    NotUnderstood {
+        /// The flag's destinations.
+        destination: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A folder of the user's does not take the cache.
+    #[error("--cache-to {destination}: the cache cannot be written")]
+    Written {
+        /// The flag's destination.
+        destination: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A blob of the private folder cannot be read, or is not what was searched.
+    #[error("--cache-to {destination}: {source}")]
+    Blob {
+        /// The flag's destination.
+        destination: String,
+        /// Why.
+        source: BlobError,
+    },
+    /// A registry does not take the cache.
+    #[error("--cache-to type=registry,ref={reference}: {error}")]
+    Registry {
+        /// The name of the cache.
+        reference: Box<ImageReference>,
+        /// Why.
+        error: RegistryError,
+    },
+    /// A bucket does not take the cache.
+    #[error("--cache-to {destination}: {error}")]
+    Bucket {
+        /// The flag's destination.
+        destination: String,
+        /// Why.
+        error: BucketError,
+    },
+}
+
+impl CacheExportError {
+    pub(super) fn folder(folder: &PrivateFolder, source: io::Error) -> Self {
+        Self::Folder { path: Some(folder.path().to_owned()), source }
+    }
+
+    /// The error with its cause in one line, for a warning.
+    pub(super) fn in_a_line(&self) -> String {
+        match self {
+            Self::Folder { source, .. } | Self::Written { source, .. } => format!("{self}: {source}"),
+            Self::NotUnderstood { .. } | Self::Blob { .. } | Self::Registry { .. } | Self::Bucket { .. } => {
+                self.to_string()
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The record of what stood in the places of the entrances before the first install.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::InstallError;
+use super::config::AliasBefore;
+use crate::buildx::RECORD;
+use crate::files::replace::replace;
+
+/// Our folder below docker's, and the record in it.
+pub(super) const FOLDER: &str = RECORD[0];
+const FILE: &str = RECORD[1];
+
+/// What stood in the place of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Before {
+    /// Nothing.
+    Nothing,
+    /// A link that led there.
+    Link(PathBuf),
+    /// A program, which lies in our folder under its name.
+    Moved,
+}
+
+/// The record.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    #[serde(default)]
+    plugins: BTreeMap<String, Before>,
+    #[serde(default)]
+    alias: Option<AliasBefore>,
+    /// Whether the folder of plugins is new.
+    #[serde(default)]
+    folder_is_new: bool,
+}
+
+impl Record {
+    /// Reads the record; without one nothing is installed.
+    pub(super) fn read(docker_folder: &Path) -> Result<Self, InstallError> {
+        let path = path(docker_folder);
+        let failed = |source| InstallError::File { path: path.clone(), source };
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Writes the record; an empty one is removed, with our folder if nothing else is in it.
+    pub(super) fn write(&self, docker_folder: &Path) -> Result<(), InstallError> {
+        let path = path(docker_folder);
+        let failed = |source| InstallError::File { path: path.clone(), source };
+        let folder = docker_folder.join(FOLDER);
+        if self.is_empty() {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                Ok(()) | Err(_) => {}
+            }
+            // Something that an uninstall left behind keeps the folders.
+            let _ = fs::remove_dir(folder);
+            if self.folder_is_new {
+                let _ = fs::remove_dir(docker_folder.join("cli-plugins"));
+            }
+            return Ok(());
+        }
+        fs::create_dir_all(folder).map_err(failed)?;
+        let text = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
+        replace(&path, &text).map_err(failed)
+    }
+
+    /// Whether nothing is installed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.plugins.is_empty() && self.alias.is_none()
+    }
+
+    /// Notes whether the folder of plugins was there before the first install.
+    pub(super) fn note_folder(&mut self, exists: bool) {
+        if self.is_empty() {
+            self.folder_is_new = !exists;
+        }
+    }
+
+    /// What stood in a plugin's place.
+    pub(super) fn place(&self, name: &str) -> Option<Before> {
+        self.plugins.get(name).cloned()
+    }
+
+    /// All places.
+    pub(super) fn places(&self) -> Vec<(String, Before)> {
+        self.plugins.iter().map(|(name, before)| (name.clone(), before.clone())).collect()
+    }
+
+    pub(super) fn set_place(&mut self, name: &str, before: Before) {
+        self.plugins.insert(name.to_owned(), before);
+    }
+
+    pub(super) fn forget_place(&mut self, name: &str) {
+        self.plugins.remove(name);
+    }
+
+    /// What docker's alias was.
+    pub(super) fn alias(&self) -> Option<AliasBefore> {
+        self.alias.clone()
+    }
+
+    /// Keeps what docker's alias was. What somebody has set since an earlier install counts from now on.
+    pub(super) fn keep_alias(&mut self, before: AliasBefore) {
+        self.alias = Some(before);
+    }
+
+    pub(super) fn forget_alias(&mut self) {
+        self.alias = None;
+    }
+}
+
+fn path(docker_folder: &Path) -> PathBuf {
+    docker_folder.join(FOLDER).join(FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_is_what_was_kept_last_and_goes_with_the_last_entrance() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::read(folder.path()).unwrap();
+        assert!(record.is_empty());
+        record.set_place("docker-pbuild", Before::Link("/x".into()));
+        record.keep_alias(AliasBefore::NoAlias);
+        record.keep_alias(AliasBefore::NoFile);
+        record.write(folder.path()).unwrap();
+        let mut read = Record::read(folder.path()).unwrap();
+        assert_eq!(read, record);
+        assert_eq!(read.alias(), Some(AliasBefore::NoFile));
+        read.forget_place("docker-pbuild");
+        read.forget_alias();
+        read.write(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,165 @@
+//! Targets that a build has for named contexts: each is solved by the frontend within the build, changed, and handed on as an
+//! input of the frontend that builds on it (BuildKit `frontend/dockerui`: `input:NAME` and `input-metadata:NAME`).
+//!
+//! The frontend asks for the files of every target under the same names, so each has a session of its own
+//! (`local-sessionid:NAME`), as with docker's own client.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pgateway::{Bridge, Capabilities};
+use pllb::Definition;
+
+use crate::control::Control;
+use crate::error::BuildkitError;
+use crate::request::TargetContext;
+use crate::session::{Services, Session};
+use crate::transform::Transform;
+use crate::transport::Transport;
+
+/// The inputs of a frontend, and the attributes that name them.
+#[derive(Debug, Default)]
+pub(crate) struct Inputs {
+    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) definitions: BTreeMap<String, Definition>,
+}
+
+/// Why the way over the bridge ended.
+pub(crate) enum DriveError<E> {
+    /// The engine's error, with its details.
+    Status(tonic::Status),
+    Transform(E),
+}
+
+impl<E> From<tonic::Status> for DriveError<E> {
+    fn from(status: tonic::Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+/// An ability of the BuildKit that brought named contexts (0.10). An older one would look for an image of that name.
+pub(crate) const NAMED_CONTEXTS: &str = "gateway.warnings";
+
+/// The metadata under which a result has its image's configuration.
+const CONFIGURATION: &str = "containerimage.config";
+
+/// The frontends that know these inputs say so; one that does not refuses.
+const ABILITY: (&str, &str) = ("frontend.caps", "moby.buildkit.frontend.contexts+forward");
+
+/// Opens a session for the files of each target, and tells the frontend which one it is. The sessions last as long as the
+/// result is kept.
+///
+/// # Errors
+///
+/// The connection fails, or BuildKit refuses.
+pub(crate) async fn open(
+    transport: &Transport,
+    control: &Control,
+    targets: &mut [TargetContext],
+    services: impl Fn(&TargetContext) -> Services,
+) -> Result<Vec<Session>, BuildkitError> {
+    let mut sessions = Vec::new();
+    let mut left: Vec<&mut TargetContext> = targets.iter_mut().collect();
+    while let Some(target) = left.pop() {
+        let session = Session::open(transport, control, &target.shared_key, services(target)).await?;
+        for name in target.locals.keys() {
+            target.attributes.insert(format!("local-sessionid:{name}"), session.id.clone());
+        }
+        sessions.push(session);
+        left.extend(&mut target.targets);
+    }
+    Ok(sessions)
+}
+
+type Solving<'s, E> = Pin<Box<dyn Future<Output = Result<Inputs, DriveError<E>>> + Send + 's>>;
+
+/// Solves targets, those that they build on first, and makes inputs of them.
+pub(crate) fn inputs<'s, T: Transform>(
+    bridge: &'s mut Bridge,
+    frontend: &'s str,
+    targets: &'s [TargetContext],
+    transform: &'s mut T,
+    capabilities: &'s Capabilities,
+) -> Solving<'s, T::Error> {
+    Box::pin(async move {
+        let mut all = Inputs::default();
+        for target in targets {
+            let below = inputs(bridge, frontend, &target.targets, transform, capabilities).await?;
+            let mut attributes = target.attributes.clone();
+            attributes.extend(below.attributes);
+            let mut solved = bridge.solve_frontend(frontend, &attributes, below.definitions).await?;
+            transform.inspect(&solved.metadata).map_err(DriveError::Transform)?;
+            let configurations = solved.metadata.clone();
+            for (platform, reference) in solved.references_mut() {
+                let definition = reference.definition.take().unwrap_or_default();
+                let definition = match definition.def.is_empty() {
+                    // `FROM scratch` and nothing more.
+                    true => definition,
+                    false => transform
+                        .transform_target(target, capabilities, platform.as_deref(), definition)
+                        .map_err(DriveError::Transform)?,
+                };
+                all.add(target, platform.as_deref(), definition, &configurations);
+            }
+        }
+        Ok(all)
+    })
+}
+
+impl Inputs {
+    /// Adds what a target made for one platform; `None` when it is for one platform only.
+    fn add(
+        &mut self,
+        target: &TargetContext,
+        platform: Option<&str>,
+        definition: Definition,
+        metadata: &BTreeMap<String, Vec<u8>>,
+    ) {
+        let of_platform = |name: &str, sign: &str| {
+            platform.map_or_else(|| name.to_owned(), |platform| format!("{name}{sign}{platform}"))
+        };
+        let input = of_platform(&target.key, "::");
+        self.attributes.insert(of_platform(&format!("context:{}", target.name), "::"), format!("input:{input}"));
+        if let Some(configuration) = metadata.get(&of_platform(CONFIGURATION, "/")) {
+            // Go writes bytes in base64.
+            let document = serde_json::json!({ CONFIGURATION: STANDARD.encode(configuration) });
+            self.attributes.insert(format!("input-metadata:{input}"), document.to_string());
+        }
+        let (ability, value) = ABILITY;
+        self.attributes.insert(ability.to_owned(), value.to_owned());
+        self.definitions.insert(input, definition);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_named_by_its_context_and_brings_its_configuration() {
+        let target = TargetContext {
+            name: "base".into(),
+            key: "t0".into(),
+            attributes: BTreeMap::new(),
+            locals: BTreeMap::new(),
+            shared_key: String::new(),
+            targets: Vec::new(),
+        };
+        let metadata = [
+            ("containerimage.config".to_owned(), b"{}".to_vec()),
+            ("containerimage.config/linux/arm64".to_owned(), b"[]".to_vec()),
+        ];
+        let metadata = BTreeMap::from(metadata);
+        let mut inputs = Inputs::default();
+        inputs.add(&target, None, Definition::default(), &metadata);
+        inputs.add(&target, Some("linux/arm64"), Definition::default(), &metadata);
+        assert_eq!(inputs.attributes["context:base"], "input:t0");
+        assert_eq!(inputs.attributes["context:base::linux/arm64"], "input:t0::linux/arm64");
+        assert_eq!(inputs.attributes["input-metadata:t0"], r#"{"containerimage.config":"e30="}"#);
+        assert_eq!(inputs.attributes["input-metadata:t0::linux/arm64"], r#"{"containerimage.config":"W10="}"#);
+        assert_eq!(inputs.definitions.keys().collect::<Vec<_>>(), ["t0", "t0::linux/arm64"]);
+    }
+}

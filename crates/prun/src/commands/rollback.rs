@@ -1,0 +1,166 @@
+//! `prun generations` and `prun rollback`: what was started before, and the way back to it.
+
+use bollard::models::ImageInspect;
+use pengine::Engine;
+use pscreen::Exit;
+use zeroize::Zeroizing;
+
+use crate::commands::show;
+use crate::commands::start::Start;
+use crate::edge::{Edge, Failure, now};
+use crate::error::command::CommandError;
+use crate::error::{RunError, engine, is_missing};
+use crate::plan::request::{Choice, RollbackRequest};
+use crate::project::KnownProject;
+use crate::state::{Closed, LockedState};
+use crate::values::generation::{Generation, Origin, Variable};
+
+/// Lists the generations that are kept, the newest first. No value is shown.
+///
+/// # Errors
+///
+/// When the project does not exist, or this user is no operator of it.
+pub(crate) async fn list(project: &Choice, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(project, edge).await?;
+    let generations = known.read().await?.generations()?;
+    let mut rows = vec![["GENERATION", "MADE", "IMAGE", "CHANGED"].map(str::to_owned)];
+    for (place, generation) in generations.iter().enumerate() {
+        let image = generation.record.plan()?.image().to_owned();
+        let made = show::ago(now().saturating_sub(generation.created));
+        let changed = generations.get(place + 1).map_or_else(String::new, |before| changes(before, generation));
+        rows.push([generation.number.to_string(), made, image, changed]);
+    }
+    edge.stdout.bytes(show::table(&rows).as_bytes());
+    Ok(Exit::Done)
+}
+
+/// Names what is new, other or gone between two generations: the image, and the variables that do not come from services.
+fn changes(before: &Generation, after: &Generation) -> String {
+    let own = |generation: &'_ Generation| -> Vec<(String, Zeroizing<Vec<u8>>)> {
+        let variables = generation.variables.iter().filter(|variable| !matches!(variable.origin, Origin::Service(_)));
+        variables.map(|variable| (variable.name.clone(), content(variable))).collect()
+    };
+    let (old, new) = (own(before), own(after));
+    let find = |name: &str| old.iter().find(|(known, _)| known == name).map(|(_, content)| content);
+    let mut words = Vec::new();
+    if before.image != after.image {
+        words.push("image".to_owned());
+    }
+    for (name, content) in &new {
+        match find(name) {
+            None => words.push(format!("+{name}")),
+            Some(other) if other != content => words.push(name.clone()),
+            Some(_) => {}
+        }
+    }
+    let is_gone = |name: &str| new.iter().all(|(known, _)| known != name);
+    words.extend(old.iter().filter(|(name, _)| is_gone(name)).map(|(name, _)| format!("-{name}")));
+    words.join(" ")
+}
+
+/// Returns what a variable holds in the form in which it is sealed, wherever its value was read.
+fn content(variable: &Variable) -> Zeroizing<Vec<u8>> {
+    Generation::seal_variables(&[Variable { origin: Origin::Configuration, ..variable.again() }])
+}
+
+/// Starts an earlier generation again: its image, its order and the user's values of that time. Services keep the
+/// credentials that they have now, so nothing that was revoked comes back.
+///
+/// # Errors
+///
+/// When no such generation is kept, its image is gone, or the start fails; what runs stays as it is then.
+pub(crate) async fn run(request: &RollbackRequest, edge: &Edge) -> Result<Exit, Failure> {
+    let known = KnownProject::find(&request.project, edge).await?;
+    let work = async |locked: &LockedState<'_>| {
+        let (ledger, current) = known.open(locked)?;
+        let document = locked.document().ok_or_else(|| RunError::NotStarted { project: known.name.clone() })?;
+        let chosen = chosen(&known.name, request.number, document.generations()?)?;
+        let chosen = with_its_image(&known.host, chosen, edge).await?;
+        let mut start = Start::again(known.host.clone(), ledger, &chosen, edge)?;
+        start
+            .edge
+            .stderr
+            .fact("app", &format!("{} ({}) as generation {} was", known.name, start.plan.image(), chosen.number));
+        start.run(locked, Some(current)).await.map_err(|failure| failure.behind(&start.edge))
+    };
+    known.locked(edge, Closed::Refuse, work).await
+}
+
+/// Chooses a generation among those that are kept; without a number the one before the newest.
+fn chosen(project: &str, number: Option<u64>, kept: Vec<Generation>) -> Result<Generation, CommandError> {
+    let numbers: Vec<u64> = kept.iter().map(|generation| generation.number).collect();
+    let project = || project.to_owned();
+    let Some(number) = number else {
+        return kept.into_iter().nth(1).ok_or_else(|| CommandError::FirstGeneration { project: project() });
+    };
+    let found = kept.into_iter().find(|generation| generation.number == number);
+    found.ok_or_else(|| CommandError::NoGeneration { project: project(), number, kept: numbers })
+}
+
+/// Makes sure that the generation starts with the image that it had, also if that image's name means another one now.
+async fn with_its_image(host: &Engine, generation: Generation, edge: &Edge) -> Result<Generation, RunError> {
+    let Some(id) = generation.image.clone() else { return Ok(generation) };
+    let name = generation.record.plan()?.image().to_owned();
+    if look(host, &name).await?.is_some_and(|image| image.id.as_deref() == Some(&id)) {
+        return Ok(generation);
+    }
+    if look(host, &id).await?.is_none() {
+        return Err(CommandError::ImageGone { number: generation.number, image: id }.into());
+    }
+    edge.stderr.fact("image", &format!("{id}, because {name} is another one now"));
+    let record = generation.record.clone().with_image(&id);
+    Ok(Generation { record, ..generation })
+}
+
+async fn look(host: &Engine, image: &str) -> Result<Option<ImageInspect>, RunError> {
+    match host.docker().inspect_image(image).await {
+        Ok(image) => Ok(Some(image)),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(engine(|| format!("look at image {image}"))(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::record::Record;
+    use crate::values::delivered::Delivered;
+    use crate::values::generation::{Shape, Value};
+
+    fn generation(number: u64, image: &str, variables: &[(&str, &str)]) -> Generation {
+        let variable = |(name, value): &(&str, &str)| Variable {
+            name: (*name).to_owned(),
+            origin: Origin::User(format!("line {number}")),
+            shape: Shape::Variable,
+            value: Value::Confidential(Delivered::new(Zeroizing::new(value.as_bytes().to_vec()))),
+        };
+        Generation {
+            number,
+            created: 0,
+            digest: String::new(),
+            image: Some(image.to_owned()),
+            variables: variables.iter().map(variable).collect(),
+            record: Record::default(),
+        }
+    }
+
+    #[test]
+    fn a_change_is_told_by_names() {
+        let before = generation(1, "sha256:1", &[("SAME", "a"), ("OTHER", "b"), ("GONE", "c")]);
+        let after = generation(2, "sha256:2", &[("SAME", "a"), ("OTHER", "B"), ("NEW", "d")]);
+        assert_eq!(changes(&before, &after), "image OTHER +NEW -GONE");
+        assert_eq!(changes(&after, &after), "");
+    }
+
+    #[test]
+    fn the_generation_before_is_chosen_or_the_one_of_a_number() {
+        let kept = || vec![generation(7, "i", &[]), generation(5, "i", &[])];
+        assert_eq!(chosen("shop", None, kept()).unwrap().number, 5);
+        assert_eq!(chosen("shop", Some(7), kept()).unwrap().number, 7);
+        assert!(matches!(chosen("shop", Some(6), kept()), Err(CommandError::NoGeneration { .. })));
+        assert!(matches!(
+            chosen("shop", None, vec![generation(1, "i", &[])]),
+            Err(CommandError::FirstGeneration { .. })
+        ));
+    }
+}

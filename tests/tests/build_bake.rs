@@ -1,0 +1,223 @@
+//! `pbuild bake`: the real buildx reads the files, and the images of a group get their names together or not at all.
+
+use acceptance::{BuilderRelay, ImageName, Plugins, Registry, on_every_engine};
+use ptest::{Canary, Engine, Flavour, Tool};
+use serde_json::Value;
+
+on_every_engine!(a_group_gets_all_of_its_names_or_none, a_target_builds_on_another_one_and_each_has_its_own_secrets);
+
+struct Bakery<'engine> {
+    plugins: Plugins<'engine>,
+    token: Canary,
+    web: ImageName<'engine>,
+    api: ImageName<'engine>,
+    mark: String,
+}
+
+impl<'engine> Bakery<'engine> {
+    /// Two targets, of which one names a secret.
+    fn new(engine: &'engine Engine, what: &str) -> Self {
+        let plugins = Plugins::new(engine);
+        let token = plugins.scene.oracle().token("TOKEN");
+        let [web, api] = ["web", "api"].map(|name| ImageName::new(engine, &format!("{what}-{name}")));
+        let mark = format!("{what}-{}-{:?}", std::process::id(), engine.flavour());
+        let bakery = Self { plugins, token, web, api, mark };
+        let (web, api) = (bakery.web.as_str(), bakery.api.as_str());
+        let targets = format!(
+            "target \"web\" {{\n  context = \"web\"\n  tags = [\"{web}\"]\n  secret = [\"id=TOKEN\"]\n}}\n\
+             target \"api\" {{\n  context = \"api\"\n  tags = [\"{api}\"]\n  args = {{ WORD = WORD }}\n}}\n"
+        );
+        let group = "variable \"WORD\" { default = \"none\" }\ngroup \"default\" { targets = [\"web\", \"api\"] }\n";
+        bakery.plugins.scene.write("docker-bake.hcl", format!("{group}{targets}"));
+        bakery.write("$WORD");
+        bakery.write_web("");
+        bakery
+    }
+
+    fn write(&self, word: &str) {
+        let text = format!("FROM busybox\nARG WORD\nRUN echo {} {word} ${{#TOKEN}} > /made\n", self.mark);
+        self.plugins.scene.write("api/Dockerfile", text);
+    }
+
+    fn write_web(&self, leak: &str) {
+        let text = format!("FROM busybox\nRUN echo {} ${{#TOKEN}} {leak}> /made\n", self.mark);
+        self.plugins.scene.write("web/Dockerfile", text);
+    }
+
+    fn bake(&self, words: &[&str]) -> Tool<'_> {
+        let tool = self.plugins.scene.pbuild().arg("bake").args(words).env("TOKEN", self.token.text());
+        self.plugins.with_path(tool)
+    }
+}
+
+fn a_group_gets_all_of_its_names_or_none(engine: &Engine) {
+    let bakery = Bakery::new(engine, "group");
+    bakery.write_web("$TOKEN ");
+    let outcome = bakery.bake(&["--progress", "plain", "--metadata-file", "built.json"]).run();
+    outcome.expect_code(10).expect_stderr("error: [web] the image would contain a secret; it was not tagged");
+    outcome.expect_stderr("--> Dockerfile:2:1").expect_stderr("withheld  api");
+    assert!(!bakery.web.exists() && !bakery.api.exists());
+    assert!(!bakery.plugins.scene.project().join("built.json").exists());
+
+    bakery.write_web("");
+    let outcome = bakery.bake(&["--progress", "plain", "--metadata-file", "built.json"]).env("WORD", "given").run();
+    outcome.expect_code(0).expect_stderr("[web 2/2] RUN").expect_stderr("[api 2/2] RUN");
+    outcome.expect_stderr("secrets   [api] TOKEN to other targets");
+    // The length of the value, and of none: only the target that names the secret gets it.
+    let length = bakery.token.text().len();
+    assert_eq!(bakery.web.run(&["cat", "/made"]), format!("{} {length}\n", bakery.mark));
+    assert_eq!(bakery.api.run(&["cat", "/made"]), format!("{} given 0\n", bakery.mark));
+    let built = std::fs::read(bakery.plugins.scene.project().join("built.json")).expect("a metadata file");
+    let built: Value = serde_json::from_slice(&built).expect("JSON");
+    for (target, image) in [("web", &bakery.web), ("api", &bakery.api)] {
+        let name = built[target]["image.name"].as_str().expect("a name");
+        assert!(name.contains(image.as_str()), "{built}");
+        assert!(built[target]["containerimage.digest"].is_string(), "{built}");
+    }
+}
+
+/// The base is built within the build that needs it, from its own files and with its own secrets.
+fn a_target_builds_on_another_one_and_each_has_its_own_secrets(engine: &Engine) {
+    let bakery = Bakery::new(engine, "bases");
+    let other = bakery.plugins.scene.oracle().token("OTHER");
+    let (web, mark) = (bakery.web.as_str(), &bakery.mark);
+    bakery.plugins.scene.write(
+        "docker-bake.hcl",
+        format!(
+            "target \"web\" {{\n  context = \"web\"\n  contexts = {{ \"example.com/base\" = \"target:base\" }}\n  \
+             tags = [\"{web}\"]\n  secret = [\"id=TOKEN\"]\n}}\n\
+             target \"base\" {{\n  context = \"base\"\n  secret = [\"id=OTHER\"]\n}}\n"
+        ),
+    );
+    bakery.plugins.scene.write("base/file", format!("of the base {mark}\n"));
+    bakery.plugins.scene.write("base/.dockerignore", "ignored\n");
+    bakery.plugins.scene.write_secret("base/ignored", other.value());
+    let step = |file: &str, leak: &str| format!("RUN echo {mark} ${{#TOKEN}} ${{#OTHER}} {leak} > /{file}\n");
+    let write = |base: &str, web: &str| {
+        let scene = &bakery.plugins.scene;
+        let text = format!("FROM busybox\nENV FROM_BASE=yes\nCOPY . /files/\n{}", step("base", base));
+        scene.write("base/Dockerfile", text);
+        scene.write("web/Dockerfile", format!("FROM example.com/base\n{}", step("web", &format!("$FROM_BASE {web}"))));
+    };
+    let bake = || bakery.bake(&["--progress", "plain", "web"]).env("OTHER", other.text()).run();
+    let (token, length) = (bakery.token.text().len(), other.text().len());
+
+    write("$OTHER", "");
+    if engine.flavour() == Flavour::Old {
+        // It would look for an image of that name.
+        bake().expect_code(1).expect_stderr("a context that another target makes");
+        return;
+    }
+    bake().expect_code(10).expect_stderr("OTHER  in /base, byte").expect_stderr("RUN echo");
+    assert!(!bakery.web.exists());
+    write("", "$TOKEN");
+    bake().expect_code(10).expect_stderr("TOKEN  in /web, byte");
+    assert!(!bakery.web.exists());
+    write("", "");
+    bake().expect_code(0);
+    assert_eq!(
+        bakery.web.run(&["cat", "/files/file", "/base", "/web"]),
+        format!("of the base {mark}\n{mark} 0 {length}\n{mark} {token} 0 yes\n")
+    );
+}
+
+/// The builder pushes by itself when it returns a result, so it returns none before all are proven.
+#[test]
+fn a_builder_pushes_all_images_of_a_group_or_none() {
+    let engine = Engine::get(Flavour::Containerd);
+    let bakery = Bakery::new(&engine, "pushed");
+    let registry = Registry::plain_inside(&engine);
+    let relay = BuilderRelay::unix(&engine);
+    let names = ["web", "api"].map(|name| format!("team/{name}"));
+    let tags: Vec<String> = ["web", "api"]
+        .iter()
+        .zip(&names)
+        .map(|(target, name)| format!("--set={target}.tags={}/{name}:1", registry.inside()))
+        .collect();
+    let push = || {
+        let words =
+            [&["--builder", relay.address(), "--push", "--progress", "plain"][..], &[&tags[0], &tags[1]]].concat();
+        bakery.bake(&words).run()
+    };
+    bakery.write_web("$TOKEN ");
+    push().expect_code(10).expect_stderr("withheld  api");
+    assert!(names.iter().all(|name| registry.digest(name, "1").is_none()));
+    bakery.write_web("");
+    push().expect_code(0);
+    assert!(names.iter().all(|name| registry.digest(name, "1").is_some()));
+}
+
+#[test]
+fn without_a_secret_bake_makes_the_images_that_buildx_makes() {
+    let engine = Engine::get(Flavour::Modern);
+    let bakery = Bakery::new(&engine, "same");
+    let (web, api, mark) = (bakery.web.as_str(), bakery.api.as_str(), &bakery.mark);
+    let targets = format!(
+        "group \"default\" {{ targets = [\"web\", \"api\"] }}\n\
+         target \"web\" {{\n  contexts = {{ base = \"target:api\" }}\n  tags = [\"{web}\"]\n  \
+         dockerfile-inline = \"FROM base\\nRUN echo web > /web\"\n  labels = {{ a = \"b c\" }}\n}}\n\
+         target \"api\" {{\n  tags = [\"{api}\"]\n  args = {{ WORD = \"x\" }}\n  \
+         dockerfile-inline = \"FROM busybox\\nARG WORD\\nRUN echo {mark} $WORD > /api\"\n}}\n"
+    );
+    bakery.plugins.scene.write("docker-bake.hcl", targets);
+    let ids = || {
+        let outcome = [&bakery.web, &bakery.api].map(|image| {
+            let id = engine.docker(&["image", "inspect", "--format", "{{.Id}}", image.as_str()]);
+            engine.docker(&["image", "rm", image.as_str()]);
+            String::from_utf8_lossy(&id).into_owned()
+        });
+        outcome.to_vec()
+    };
+    bakery.bake(&["--progress", "plain"]).run().expect_code(0).expect_stderr("this build has no secrets");
+    let ours = ids();
+    bakery.plugins.docker(&["buildx", "bake"]).run().expect_code(0);
+    assert_eq!(ours, ids());
+}
+
+#[test]
+fn every_line_of_rawjson_is_an_object_and_steps_carry_their_target() {
+    let engine = Engine::get(Flavour::Modern);
+    let bakery = Bakery::new(&engine, "events");
+    let outcome = bakery.bake(&["--progress", "rawjson"]).run();
+    outcome.expect_code(0);
+    let lines: Vec<Value> = outcome
+        .stderr()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let vertexes = || lines.iter().filter_map(|line| line["vertexes"].as_array()).flatten();
+    for target in ["web", "api"] {
+        let started = format!("[{target} 2/2] RUN echo");
+        assert!(vertexes().any(|vertex| vertex["name"].as_str().is_some_and(|name| name.starts_with(&started))));
+    }
+}
+
+#[test]
+fn a_target_that_fails_ends_the_others_and_nothing_gets_a_name() {
+    let engine = Engine::get(Flavour::Modern);
+    let bakery = Bakery::new(&engine, "fails");
+    bakery.plugins.scene.write("api/Dockerfile", "FROM busybox\nRUN exit 7\n");
+    let outcome = bakery.bake(&["--progress", "plain"]).run();
+    outcome.expect_code(1).expect_stderr("error: [api] process \"/bin/sh -c exit 7\" did not complete successfully");
+    assert!(!bakery.web.exists() && !bakery.api.exists());
+}
+
+#[test]
+fn what_a_file_may_not_reach_is_named_with_the_flag_that_allows_it() {
+    let engine = Engine::get(Flavour::Modern);
+    let bakery = Bakery::new(&engine, "reach");
+    let far = bakery.plugins.scene.temporary();
+    let place = far.display().to_string();
+    let text = format!(
+        "target \"default\" {{\n  context = \"{place}\"\n  dockerfile-inline = \"FROM scratch\"\n  network = \"host\"\n}}\n"
+    );
+    bakery.plugins.scene.write("far.hcl", text);
+    let outcome = bakery.bake(&["--file", "far.hcl"]).run();
+    outcome.expect_code(2).expect_stderr(&format!("--allow=fs.read={place} --allow=network.host"));
+    // What is no build is buildx's: it prints what it made of the file.
+    let printed = bakery.bake(&["--file", "far.hcl", "--print"]).run();
+    printed.expect_code(0);
+    assert_eq!(printed.json()["target"]["default"]["context"], place.as_str());
+    let unknown = bakery.bake(&["nowhere"]).run();
+    unknown.expect_code(2).expect_stderr("failed to find target nowhere");
+}
