@@ -153,11 +153,20 @@ fn points() -> Vec<String> {
     list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
+/// The points around which the server itself is told of a credential. All others are the same for every kind of service.
+const POINTS_OF_THE_SERVER: [&str; 4] =
+    ["rotation.sealed", "rotation.enabled", "rotation.revoking", "rotation.revoked"];
+
 fn killed_at_every_point(busy: &Busy<'_>) {
     let (app, service) = (&busy.app, busy.service);
     let binaries = std::env::var("PBUILD_TEST_BINARIES").expect("PBUILD_TEST_BINARIES: run scripts/test");
-    let points = points();
+    let mut points = points();
     assert!(points.len() > 10);
+    // MongoDB's client takes seconds to start, and each point needs a dozen of them.
+    if service.kind == "mongodb" {
+        points.retain(|point| POINTS_OF_THE_SERVER.contains(&point.as_str()));
+        assert_eq!(points, POINTS_OF_THE_SERVER);
+    }
     let mut old = service.login(app);
     for point in points {
         let killed = app

@@ -78,7 +78,7 @@ fn the_shop_is_built_with_its_private_dependency_and_its_leaking_twin_is_refused
         .env("APP_KEY", key.text())
         .run()
         .expect_code(0)
-        .expect_stdout("clean");
+        .expect_stdout("CLEAN");
 
     let leaking = ImageName::new(engine, "shop-leaking");
     let outcome = build("Dockerfile.leak", token.text(), &leaking);

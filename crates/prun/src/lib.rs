@@ -16,9 +16,9 @@
 //! ```
 //! use std::process::ExitCode;
 //!
-//! // A project that was never started has nothing to show; standard error says so, and the exit code is 1.
-//! let code = prun::run(["prun", "injected", "--project", "never-started"]);
-//! assert_eq!(code, ExitCode::from(1));
+//! // No engine is asked for what the command line alone decides: standard error names the flag, and the exit code is 2.
+//! let code = prun::run(["prun", "start", "--replicas", "many"]);
+//! assert_eq!(code, ExitCode::from(2));
 //! ```
 
 mod command;
