@@ -1,8 +1,8 @@
 //! The places of a build's result: `--output`, `--load`, `--push`.
 //!
 //! A result first lands where nobody finds it: an archive in a file without a name, a tree in a folder of its own
-//! beside its destination. It is written to where the user wants it by [`Cleared::commit`], and the ways to a
-//! [`Cleared`] are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves
+//! beside its destination. It is written to where the user wants it by [`CleanOutputs::commit`], and the ways to a
+//! [`CleanOutputs`] are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves
 //! nothing behind.
 
 mod destination;
@@ -28,13 +28,13 @@ pub(crate) struct Pending(Vec<Destination>);
 
 /// Results that were received and hold no secret.
 #[derive(Debug, Default)]
-pub(crate) struct Cleared(Vec<Destination>);
+pub(crate) struct CleanOutputs(Vec<Destination>);
 
 /// The outcome of a look at results.
 #[derive(Debug)]
 pub(crate) enum OutputVerdict {
     /// The files are clean; with the report of each search.
-    Clean(Cleared, Vec<Report>),
+    Clean(CleanOutputs, Vec<Report>),
     /// The files hold a secret.
     Leak(Box<Report>),
     /// Something could not be searched.
@@ -48,8 +48,8 @@ impl Pending {
     }
 
     /// A build without secrets has nothing to search for.
-    pub(crate) fn without_secrets(self) -> Cleared {
-        Cleared(self.0)
+    pub(crate) fn without_secrets(self) -> CleanOutputs {
+        CleanOutputs(self.0)
     }
 
     /// Searches the results. Those that the proof covers are not searched again.
@@ -81,11 +81,11 @@ impl Pending {
                 Verdict::Incomplete => return Ok(OutputVerdict::Incomplete(Box::new(report))),
             }
         }
-        Ok(OutputVerdict::Clean(Cleared(self.0), reports))
+        Ok(OutputVerdict::Clean(CleanOutputs(self.0), reports))
     }
 }
 
-impl Cleared {
+impl CleanOutputs {
     /// Whether standard output belongs to a result, so that nothing else may be written there.
     pub(crate) fn takes_standard_output(&self) -> bool {
         self.0.iter().any(Destination::is_standard_output)

@@ -17,20 +17,20 @@ pub(crate) const NAME: &str = "[internal] scanner of pbuild";
 pub(crate) static PROGRAMS: &[Program] = include!(concat!(env!("OUT_DIR"), "/scanners.rs"));
 
 /// The secrets of one build, with the values that the scanner needs to find them.
-pub(crate) struct Sought {
+pub(crate) struct ScannerSecrets {
     needles: Arc<NeedleSet>,
     secrets: Arc<Vec<Secret>>,
     redactor: Redactor,
 }
 
-impl Sought {
+impl ScannerSecrets {
     /// Takes these secrets, from which the needles were made.
     pub(crate) fn new(needles: Arc<NeedleSet>, secrets: Arc<Vec<Secret>>, redactor: Redactor) -> Self {
         Self { needles, secrets, redactor }
     }
 }
 
-impl Seeking for Sought {
+impl Seeking for ScannerSecrets {
     fn secrets(&self) -> Vec<String> {
         self.secrets.iter().flat_map(|secret| secret.readings().map(|_| secret.name().to_string())).collect()
     }
@@ -59,9 +59,9 @@ impl Seeking for Sought {
     }
 }
 
-impl fmt::Debug for Sought {
+impl fmt::Debug for ScannerSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sought({:?})", self.needles)
+        write!(f, "ScannerSecrets({:?})", self.needles)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use papp::Manifest;
-use pgateway::{Bridge, Capabilities, Outcome, PreparedResult, Reference, Solved, Status};
+use pgateway::{Bridge, Capabilities, Files, PreparedResult, Reference, Solved, Status};
 use pllb::{Definition, Plan};
 use pproof::{Gate, GateOutcome, Graph, GraphError, KnownBases, NoWatch, Subject};
 use psecret::Redactor;
@@ -36,7 +36,7 @@ pub async fn build(bridge: &Bridge, options: &Options) -> Result<Solved, Status>
     let line = if handed_on { SyntaxLine::default() } else { options.syntax().map_err(refused)? };
     let inputs = asked.inputs().await?;
     let mut solved = asked.solve_frontend(DOCKERFILE, &options.forwarded(), inputs).await?;
-    if handed_on || matches!(solved.outcome, Outcome::Nothing) {
+    if handed_on || matches!(solved.files, Files::Nothing) {
         return Ok(solved);
     }
     let capabilities = asked.capabilities().await?;

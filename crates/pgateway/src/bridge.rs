@@ -19,7 +19,7 @@ use tower::{BoxError, Service, ServiceExt as _};
 
 use crate::capability::Capabilities;
 use crate::channel::MESSAGE_LIMIT;
-use crate::solved::{CacheEntry, Outcome, Reference, Solved};
+use crate::solved::{CacheEntry, Files, Reference, Solved};
 
 /// The header that says which build a client's call belongs to (BuildKit `control/gateway`).
 const BUILD_ID: &str = "buildkit-controlapi-buildid";
@@ -156,9 +156,9 @@ impl Bridge {
             cache_imports: caches.iter().map(CacheEntry::to_option).collect(),
             ..solve_request()
         };
-        match Solved::from_response(self.0.solve(request).await?.into_inner())?.outcome {
-            Outcome::Single(reference) => Ok(reference),
-            Outcome::Nothing | Outcome::Platforms(_) => {
+        match Solved::from_response(self.0.solve(request).await?.into_inner())?.files {
+            Files::Single(reference) => Ok(reference),
+            Files::Nothing | Files::Platforms(_) => {
                 Err(tonic::Status::internal("a definition was solved to something that is not one state"))
             }
         }

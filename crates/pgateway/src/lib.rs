@@ -51,5 +51,5 @@ pub use bridge::{Bridge, BuildId};
 pub use capability::Capabilities;
 pub use container::{CacheMount, Container, Mount, Process, ProcessNews, SecretMount, StateMount};
 pub use place::{error_at, reworded};
-pub use solved::{CacheEntry, Outcome, PreparedResult, Reference, Solved};
+pub use solved::{CacheEntry, Files, PreparedResult, Reference, Solved};
 pub use tonic::Status;

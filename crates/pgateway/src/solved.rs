@@ -11,14 +11,14 @@ pub struct Solved {
     /// The facts that the exporter needs beside the files: `containerimage.config`, `refs.platforms`, …
     pub metadata: BTreeMap<String, Vec<u8>>,
     /// The files.
-    pub outcome: Outcome,
+    pub files: Files,
     /// Lists of parts and the like, handed on as they came.
     attestations: HashMap<String, frontend::Attestations>,
 }
 
 /// The files that a frontend made.
 #[derive(Clone, Debug, Default)]
-pub enum Outcome {
+pub enum Files {
     /// No files, for example for a check.
     #[default]
     Nothing,
@@ -67,10 +67,10 @@ impl Solved {
     /// Lists the states that the build made, each with its platform. The platform is `None` if the build has only
     /// one. The list is empty if the build made nothing.
     pub fn references_mut(&mut self) -> Vec<(Option<String>, &mut Reference)> {
-        match &mut self.outcome {
-            Outcome::Nothing => Vec::new(),
-            Outcome::Single(reference) => vec![(None, reference)],
-            Outcome::Platforms(platforms) => {
+        match &mut self.files {
+            Files::Nothing => Vec::new(),
+            Files::Single(reference) => vec![(None, reference)],
+            Files::Platforms(platforms) => {
                 platforms.iter_mut().map(|(platform, reference)| (Some(platform.clone()), reference)).collect()
             }
         }
@@ -79,33 +79,33 @@ impl Solved {
     pub(crate) fn from_response(response: frontend::SolveResponse) -> Result<Self, tonic::Status> {
         let result = response.result.ok_or_else(|| tonic::Status::internal("a solve has no result"))?;
         let reference = |reference: frontend::Ref| Reference { id: reference.id, definition: reference.def };
-        let outcome = match result.result {
-            None => Outcome::Nothing,
-            Some(result::Result::Ref(single)) => Outcome::Single(reference(single)),
-            Some(result::Result::Refs(map)) => Outcome::Platforms(
-                map.refs.into_iter().map(|(platform, single)| (platform, reference(single))).collect(),
-            ),
+        let files = match result.result {
+            None => Files::Nothing,
+            Some(result::Result::Ref(single)) => Files::Single(reference(single)),
+            Some(result::Result::Refs(map)) => {
+                Files::Platforms(map.refs.into_iter().map(|(platform, single)| (platform, reference(single))).collect())
+            }
             Some(result::Result::RefDeprecated(_) | result::Result::RefsDeprecated(_)) => {
                 let message = "the engine's BuildKit returns results in a form of before 2019";
                 return Err(tonic::Status::unimplemented(message));
             }
         };
-        Ok(Self { metadata: result.metadata.into_iter().collect(), outcome, attestations: result.attestations })
+        Ok(Self { metadata: result.metadata.into_iter().collect(), files, attestations: result.attestations })
     }
 
     pub(crate) fn into_result(self) -> frontend::Result {
         let reference = |reference: Reference| frontend::Ref { id: reference.id, def: None };
-        let outcome = match self.outcome {
-            Outcome::Nothing => None,
-            Outcome::Single(single) => Some(result::Result::Ref(reference(single))),
-            Outcome::Platforms(platforms) => Some(result::Result::Refs(frontend::RefMap {
+        let files = match self.files {
+            Files::Nothing => None,
+            Files::Single(single) => Some(result::Result::Ref(reference(single))),
+            Files::Platforms(platforms) => Some(result::Result::Refs(frontend::RefMap {
                 refs: platforms.into_iter().map(|(platform, single)| (platform, reference(single))).collect(),
             })),
         };
         frontend::Result {
             metadata: self.metadata.into_iter().collect(),
             attestations: self.attestations,
-            result: outcome,
+            result: files,
         }
     }
 }

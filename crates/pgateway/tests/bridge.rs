@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fake::Fake;
 use pgateway::{
-    Bridge, BuildId, CacheEntry, CacheMount, Container, Mount, Outcome, ProcessNews, Reference, SecretMount,
-    StateMount, channel, error_at,
+    Bridge, BuildId, CacheEntry, CacheMount, Container, Files, Mount, ProcessNews, Reference, SecretMount, StateMount,
+    channel, error_at,
 };
 use pllb::SourceLines;
 use serde_json::json;
@@ -175,12 +175,12 @@ async fn an_old_builder_evaluates_by_looking() {
     assert_eq!(fake.asked(|asked| asked.stats.clone()), ["/"]);
 }
 
-/// An [`Outcome`] that no solve made: a check returns nothing.
+/// A result without [`Files`], which no solve made: a check returns nothing.
 #[tokio::test]
 async fn a_build_without_files_returns_nothing() {
     let fake = Fake::default();
     let nothing = pgateway::Solved::default();
-    assert!(matches!(nothing.outcome, Outcome::Nothing));
+    assert!(matches!(nothing.files, Files::Nothing));
     Bridge::of_frontend(fake.server()).finish(nothing).await.unwrap();
     assert!(fake.asked(|asked| asked.returns[0].result.as_ref().unwrap().result.is_none()));
 }

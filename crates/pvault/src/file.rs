@@ -17,7 +17,7 @@ const LONGEST: usize = 16 * 1024 * 1024;
 
 /// The effect of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Updated {
+pub enum Effect {
     /// The file has a new content, and the backup the one before.
     Written,
     /// The content was the same already; nothing was touched.
@@ -132,15 +132,15 @@ impl SealedFile {
         &self,
         identity: &Identity,
         change: impl FnOnce(Option<&[u8]>) -> Result<Zeroizing<Vec<u8>>, E>,
-    ) -> Result<Updated, E> {
+    ) -> Result<Effect, E> {
         let locked = self.lock()?;
         let old = locked.read(identity)?;
         let new = change(old.as_ref().map(|old| old.as_slice()))?;
         if old.is_some_and(|old| old == new) {
-            return Ok(Updated::Unchanged);
+            return Ok(Effect::Unchanged);
         }
         locked.write(&new, identity, &[identity.recipient()])?;
-        Ok(Updated::Written)
+        Ok(Effect::Written)
     }
 
     /// Takes the writers' lock, for as long as the result lives.
@@ -249,16 +249,16 @@ impl LockedFile<'_> {
     ///
     /// As [`LockedFile::write`]. When it fails in between, the backup is the newer of the two and holds the same
     /// content.
-    pub fn reseal(&self, identity: &Identity, recipients: &[Recipient]) -> Result<Updated, VaultError> {
+    pub fn reseal(&self, identity: &Identity, recipients: &[Recipient]) -> Result<Effect, VaultError> {
         let file = self.file;
         let Some(content) = self.read(identity)? else {
-            return Ok(Updated::Unchanged);
+            return Ok(Effect::Unchanged);
         };
         let sealed = seal::seal(&content, recipients).map_err(io_error("seal", &file.path))?;
         let access = if file.is_beside(&file.backup) { file.access } else { Access::Private };
         replace::replace(&file.backup, &sealed, access)?;
         replace::replace(&file.path, &sealed, file.access)?;
-        Ok(Updated::Written)
+        Ok(Effect::Written)
     }
 }
 

@@ -39,7 +39,7 @@ mod replace;
 mod seal;
 
 pub use error::VaultError;
-pub use file::{LockedFile, SealedFile, Updated};
+pub use file::{Effect, LockedFile, SealedFile};
 pub use folder::{Environment, configuration_folder, state_folder};
 pub use guard::{Access, close_to_others, private_folder};
 pub use identity::{Identity, Recipient};

@@ -20,7 +20,7 @@ pub(super) struct Cleared<'a> {
     scene: Scene<'a>,
     /// The image in the engine's store, where the build makes one.
     image: Option<Audited>,
-    places: output::Cleared,
+    places: output::CleanOutputs,
     caches: CleanCaches,
     engine_delivery: EngineDelivery,
     builder_delivery: BuilderDelivery,
@@ -55,7 +55,7 @@ impl<'a> Cleared<'a> {
         scene: Scene<'a>,
         outputs: &Outputs,
         image: Option<Audited>,
-        places: output::Cleared,
+        places: output::CleanOutputs,
         caches: CleanCaches,
         result: BuildResult,
     ) -> Self {
@@ -191,7 +191,7 @@ async fn push(scene: &Scene<'_>, image: &Audited, result: &mut BuildResult) -> R
     for name in scene.plan.tags() {
         if let Some(digest) = push.send(name).await? {
             scene.edge.fact("pushed", &format!("{name}  {digest}"));
-            // As docker: from now on the image's digest is the one that the registry has.
+            // Docker does the same: from now on the image's digest is the one that the registry has.
             result.exporter_response.insert("containerimage.digest".to_owned(), digest);
         }
     }

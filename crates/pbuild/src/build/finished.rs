@@ -91,7 +91,7 @@ enum Search {
 /// Everything that a build made, searched.
 struct Clean {
     image: Option<Audited>,
-    places: output::Cleared,
+    places: output::CleanOutputs,
     caches: CleanCaches,
 }
 

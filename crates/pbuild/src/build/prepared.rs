@@ -31,7 +31,7 @@ use crate::memory::LayerMemory;
 use crate::output::{Destination, Outputs};
 use crate::plan::ssh::{LentAgents, is_key};
 use crate::plan::{Attestations, BaseSearch, BuildOrder, Extent, Extras, LateFacts, ResultFiles, SettledPlan, Tls};
-use crate::scanner::Sought;
+use crate::scanner::ScannerSecrets;
 use crate::secrets::Secrets;
 use crate::site::{self, CommonSite, Site, SiteKind};
 
@@ -447,5 +447,5 @@ fn clean_bases(scene: &Scene<'_>, builder: &str) -> Option<CleanBases> {
 
 fn gate(scene: &Scene<'_>, line: SearchLine) -> Gate<SearchLine> {
     let (needles, secrets) = (Arc::clone(&scene.needles), Arc::clone(&scene.secrets.all));
-    Gate::new(Box::new(Sought::new(needles, secrets, scene.secrets.redactor.clone())), line)
+    Gate::new(Box::new(ScannerSecrets::new(needles, secrets, scene.secrets.redactor.clone())), line)
 }

@@ -37,7 +37,7 @@ fn an_update_sees_the_old_content_and_keeps_it_as_backup() {
             content("one")
         })
         .unwrap(),
-        Updated::Written
+        Effect::Written
     );
     assert!(!file.backup().exists());
     assert_eq!(
@@ -46,9 +46,9 @@ fn an_update_sees_the_old_content_and_keeps_it_as_backup() {
             content("two")
         })
         .unwrap(),
-        Updated::Written
+        Effect::Written
     );
-    assert_eq!(file.update(&identity, |_| content("two")).unwrap(), Updated::Unchanged);
+    assert_eq!(file.update(&identity, |_| content("two")).unwrap(), Effect::Unchanged);
     assert_eq!(text(&file, &identity), "two");
     let backup = SealedFile::open(file.backup()).unwrap();
     assert_eq!(text(&backup, &identity), "one");
