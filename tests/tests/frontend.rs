@@ -152,7 +152,7 @@ fn chosen_from_outside_it_injects_too(engine: &Engine) {
     let argument = format!("BUILDKIT_SYNTAX={IMAGE} TOKEN require");
     let mark = docker.mark("outside");
     let text = format!("FROM busybox\nRUN echo {mark} ${{#TOKEN}} > /length\n");
-    // Also where the Dockerfile names ours itself: then ours inside ours hands the build on.
+    // The Dockerfile may name our frontend itself: then the inner one hands the build on.
     for own in ["", &format!("# syntax={IMAGE} OTHER require\n")] {
         docker.scene.write("Dockerfile", format!("{own}{text}"));
         let said = docker.build(&["--build-arg", &argument, "-t", image.as_str()], &[("TOKEN", &token)]).passes();

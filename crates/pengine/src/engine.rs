@@ -137,7 +137,7 @@ impl Engine {
     /// Whatever the REST client reports for `/info`.
     pub async fn image_store(&self) -> Result<ImageStore, bollard::errors::Error> {
         let status = self.docker.info().await?.driver_status.unwrap_or_default();
-        // As docker's own client does: driver-type io.containerd.snapshotter.v1.
+        // Docker's own client looks at the same field: driver-type io.containerd.snapshotter.v1.
         let containerd = status.iter().any(|pair| match pair.as_slice() {
             [name, value] => name == "driver-type" && value.starts_with("io.containerd.snapshotter"),
             _ => false,

@@ -272,7 +272,7 @@ async fn deliver(mut parts: Vec<Part<'_, Cleared<'_>>>, account: &Account, edge:
             Account::OfTargets(_) => drop(documents.insert(target.unwrap_or_default(), metadata)),
             Account::OfBuild(file) => {
                 write_metadata(file.as_ref(), &metadata)?;
-                // As docker: an archive on standard output stands there alone.
+                // Docker does the same: an archive on standard output stands there alone.
                 if edge.quiet && !stdout_is_taken {
                     edge.stdout.line(&id);
                 }

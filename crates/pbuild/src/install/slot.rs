@@ -93,7 +93,7 @@ impl Slot {
             Standing::Nothing => Some(known.unwrap_or(Before::Nothing)),
             // An older link of ours says nothing about what was there before it.
             Standing::Link(target) if leads_to_a_tool_of_ours(&target) => Some(known.unwrap_or(Before::Nothing)),
-            // Also a newer link or program that somebody put over ours: that one counts from now on.
+            // A newer link or program may have been put over ours: that one counts from now on.
             Standing::Link(target) => Some(Before::Link(target)),
             Standing::File => Some(Before::Moved),
         })

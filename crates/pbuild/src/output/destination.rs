@@ -308,7 +308,7 @@ impl Destination {
                 Buffer::Folder(scratch),
                 Target::Folder(path) | Target::Layout(path) | Target::File(path) | Target::Stream(path),
             ) => {
-                // As docker: a folder that is made for the result is private.
+                // Docker, too, makes a private folder for the result.
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
                 merge(&scratch.0, &path)
             }

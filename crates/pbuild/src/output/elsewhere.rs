@@ -1,6 +1,6 @@
 //! Outputs of a builder that stands by itself: there is no store in which an image lies until it was searched.
 //!
-//! As docker: `--load` brings the image here as an archive, and the engine of the docker context loads exactly what was
+//! Docker does the same: `--load` brings the image here as an archive, and the engine of the docker context loads exactly what was
 //! searched; `--push` is the builder's own work; without an output the result stays in the builder's cache.
 
 use pengine::{Engine, PlainBuilder};

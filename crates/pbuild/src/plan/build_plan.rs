@@ -115,7 +115,7 @@ impl BuildPlan {
             source_policy: source_policy(&environment)?,
             extent: if arguments.recipe.target.is_some() { Extent::Part } else { Extent::Whole },
         };
-        // As docker's client: the variable stands where no flag does.
+        // Docker's client does the same: the variable stands where no flag does.
         let of_environment = || environment("DOCKER_DEFAULT_PLATFORM").unwrap_or_default();
         let platforms = if arguments.platforms.is_empty() { of_environment() } else { arguments.platforms.join(",") };
         let platforms = platforms_in_full(&platforms);
@@ -299,7 +299,7 @@ fn build_arguments(
     for argument in &arguments.recipe.build_arguments {
         let (name, value) = match argument.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
-            // As docker: a name alone takes the value from the environment, and vanishes when there is none.
+            // Docker does the same: a name alone takes the value from the environment, and vanishes when there is none.
             None => (argument.as_str(), environment(argument)),
         };
         if name.is_empty() {
@@ -310,7 +310,7 @@ fn build_arguments(
             None => drop(build_arguments.remove(name)),
         }
     }
-    // As docker: a reproducible build has its date from one variable, for every tool.
+    // Docker does the same: a reproducible build has its date from one variable, for every tool.
     if let Some(date) = environment(SOURCE_DATE_EPOCH).filter(|date| !date.is_empty()) {
         build_arguments.entry(SOURCE_DATE_EPOCH.to_owned()).or_insert(date);
     }
@@ -319,7 +319,7 @@ fn build_arguments(
 
 fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, PlanError> {
     let label = |text: &String| {
-        // As docker: a label without value is an empty label.
+        // Docker does the same: a label without value is an empty label.
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         if name.is_empty() { Err(PlanError::Label) } else { Ok((name.to_owned(), value.to_owned())) }
     };

@@ -242,7 +242,7 @@ fn entry(
     let kind = attributes.remove("type").ok_or_else(wrong)?;
     match kind.as_str() {
         "gha" => {
-            // As docker's client, so that a step of a workflow need not repeat the runner's variables.
+            // Docker's client reads them too, so that a step of a workflow need not repeat the runner's variables.
             let mut add = |name: &str, variables: &[&str]| {
                 let value = variables.iter().find_map(|variable| environment(variable));
                 if let (false, Some(value)) = (attributes.contains_key(name), value) {

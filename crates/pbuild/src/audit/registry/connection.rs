@@ -37,7 +37,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub(crate) enum Plain {
     /// With other machines never.
     Never,
-    /// As docker does: with a registry of this machine, also when its address does not say so.
+    /// Docker allows the same with a registry of this machine, even when its address does not say so.
     OfThisMachine,
     /// Where the address says so, which the user wrote.
     Asked,
@@ -137,7 +137,7 @@ impl Connections {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| RegistryError::Tls(error.to_string()))?;
         match TlsConnector::from(Arc::clone(&self.tls)).connect(name, dial().await?).await {
             Ok(stream) => Ok(Box::new(stream)),
-            // As docker does: a registry of this machine may speak plainly, if it does not speak TLS at all.
+            // Docker allows the same: a registry of this machine may speak plainly, if it does not speak TLS at all.
             Err(error) if is_this_machine && speaks_no_tls(&error) => Ok(Box::new(dial().await?)),
             Err(error) => Err(RegistryError::Tls(error.to_string())),
         }
