@@ -78,6 +78,17 @@ impl<'engine> Registry<'engine> {
         self
     }
 
+    /// Makes the name by which the registry's own engine reaches it count for this machine too.
+    ///
+    /// # Panics
+    ///
+    /// When another program has the port here.
+    #[must_use]
+    pub fn at_home_too(self) -> Self {
+        forward_at(&self.inside(), &self.host);
+        self
+    }
+
     /// The service that gives tokens for the registry.
     ///
     /// # Panics
@@ -212,6 +223,7 @@ impl<'engine> Registry<'engine> {
     #[must_use]
     pub fn digest(&self, name: &str, tag: &str) -> Option<String> {
         let kinds = "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+                     application/vnd.docker.distribution.manifest.list.v2+json, \
                      application/vnd.docker.distribution.manifest.v2+json";
         let path = format!("/v2/{name}/manifests/{tag}");
         self.curl(&["-H", kinds, &path], &[]).map(|manifest| ptest::sha256(&manifest))
@@ -327,7 +339,12 @@ fn certificates(folder: &Path, address: &str) {
 
 /// Hands connections to a port of this machine on to another address, as long as the test runs.
 fn forward(target: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    forward_at("127.0.0.1:0", target)
+}
+
+/// Forwards connections of one address of this machine to a target, and returns the address.
+fn forward_at(address: &str, target: &str) -> String {
+    let listener = TcpListener::bind(address).expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let target = target.to_owned();
     std::thread::spawn(move || {

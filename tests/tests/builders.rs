@@ -2,7 +2,7 @@
 //! and another engine that keeps the images (B17).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use acceptance::{BuilderRelay, ImageName, Registry, SERVER};
@@ -243,4 +243,132 @@ fn a_builder_that_cannot_be_used_is_named_with_the_reason() {
     // Its files are gone with it.
     with("far").expect_code(2).expect_stderr("ca.pem");
     with(&address).expect_code(30).expect_stderr("no BuildKit answers");
+}
+
+/// A builder of two nodes, each a real BuildKit of another engine: the second one is for arm64.
+struct Pair<'shop> {
+    shop: &'shop Shop,
+    relays: [BuilderRelay; 2],
+}
+
+impl<'shop> Pair<'shop> {
+    fn create(shop: &'shop Shop, name: &str, engines: [&Engine; 2]) -> Self {
+        let relays = engines.map(BuilderRelay::unix);
+        let create = ["create", "--name", name, "--driver", "remote"];
+        let first = ["--node", "near", "--platform", "linux/amd64", relays[0].address()];
+        let _ = shop.buildx(&[&create[..], &first].concat());
+        let second = ["--append", "--node", "far", "--platform", "linux/arm64", relays[1].address()];
+        let _ = shop.buildx(&[&create[..], &second].concat());
+        Self { shop, relays: relays }
+    }
+
+    /// Builds for both platforms. The programs are those of this machine, which run whatever an image says they are.
+    fn build(&self, more: &[&str]) -> Tool<'_> {
+        self.shop.build(&[&["--platform", "linux/amd64,linux/arm64"], more].concat())
+    }
+}
+
+/// Returns the digest of the only image of an OCI layout, and the platforms that the image is for.
+fn image_of(folder: &Path) -> (String, Vec<String>) {
+    let read = |path: &str| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(folder.join(path)).expect("a file of the layout")).expect("JSON")
+    };
+    let digest = read("index.json")["manifests"][0]["digest"].as_str().expect("an image").to_owned();
+    let index = read(&format!("blobs/{}", digest.replacen(':', "/", 1)));
+    let platform = |manifest: &serde_json::Value| manifest["platform"]["architecture"].as_str().map(str::to_owned);
+    (digest, index["manifests"].as_array().expect("an index").iter().filter_map(platform).collect())
+}
+
+#[test]
+fn each_node_builds_its_platforms_and_the_parts_become_one_image_when_all_are_clean() {
+    let mut shop = Shop::new();
+    shop.keeper = Engine::get(Flavour::Containerd);
+    let pair = Pair::create(&shop, "pair", [&Engine::get(Flavour::Modern), &shop.maker]);
+    let with = |more: &[&str]| pair.build(&[&["--builder", "pair"], more].concat()).run();
+    // Docker's own store makes no archives, so that those come of two ways to the other engine.
+    let archiving = Pair::create(&shop, "archiving", [&shop.maker, &shop.maker]);
+    let archive = |more: &[&str]| archiving.build(&[&["--builder", "archiving"], more].concat()).run();
+    let image = ImageName::new(&shop.keeper, "nodes");
+
+    // A leak for one platform keeps the other platform's part from every place.
+    shop.dockerfile("nodes", "; test $(cat /arch) = amd64 || echo $TOKEN > /leak");
+    let text = fs::read_to_string(shop.scene.project().join("Dockerfile")).expect("a Dockerfile");
+    shop.scene.write(
+        "Dockerfile",
+        text.replace("ADD base.tar /\n", "ARG TARGETARCH\nADD base.tar /\nRUN echo $TARGETARCH > /arch\n"),
+    );
+    for refused in [archive(&["-o", "type=oci,dest=image.tar"]), with(&["-o", "type=local,dest=out"])] {
+        refused.expect_code(10).expect_stderr("TOKEN").expect_stderr("withheld").expect_stderr("linux/amd64");
+        assert!(!shop.has("image.tar") && !shop.has("out"), "{refused:?}");
+    }
+
+    let text = fs::read_to_string(shop.scene.project().join("Dockerfile")).expect("a Dockerfile");
+    shop.scene.write("Dockerfile", text.replace("> /leak", "| wc -c > /leak"));
+    archive(&["-o", "type=oci,dest=image.tar", "-t", "pair:1"]).expect_code(0).expect_stderr("clean");
+    let built = archive(&["-o", "type=oci,tar=false,dest=layout", "--metadata-file", "metadata.json", "-t", "pair:1"]);
+    built.expect_code(0).expect_stderr("clean");
+    let (digest, platforms) = image_of(&shop.scene.project().join("layout"));
+    assert_eq!(platforms, ["amd64", "arm64"]);
+    let metadata = fs::read(shop.scene.project().join("metadata.json")).expect("the metadata");
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata).expect("JSON");
+    assert_eq!(metadata["containerimage.digest"], digest);
+    shop.scene.oracle().check_bytes("the archive", &fs::read(shop.scene.project().join("image.tar")).expect("a file"));
+    with(&["-o", "type=local,dest=out"]).expect_code(0);
+    for platform in ["linux_amd64", "linux_arm64"] {
+        let made = fs::read_to_string(shop.scene.project().join("out").join(platform).join("arch")).expect("a file");
+        assert_eq!(format!("linux_{}", made.trim()), platform);
+    }
+    fs::remove_dir_all(shop.scene.project().join("out")).expect("the files are ours");
+
+    let loaded = |engine: &Engine| {
+        let tool = archiving.build(&["--builder", "archiving", "--load", "-t", image.as_str()]);
+        tool.env("DOCKER_HOST", engine.docker_host()).run()
+    };
+    loaded(&Engine::get(Flavour::Modern)).expect_code(2).expect_stderr("--load of several platforms");
+    loaded(&shop.keeper).expect_code(0).expect_stderr("clean");
+    assert!(image.run(&["cat", "/arch"]).starts_with("amd64"));
+
+    // One node by name builds everything, and a node that does not answer is left out.
+    let alone = with(&["--builder-node", "far", "-o", "type=cacheonly"]);
+    alone.expect_code(0).expect_stderr("pair at unix://");
+    assert_eq!(alone.stderr().matches("pair at unix://").count(), 1, "{alone:?}");
+    with(&["--builder-node", "none"]).expect_code(2).expect_stderr("--builder-node").expect_stderr("near, far");
+    with(&["-o", "type=tar,dest=x.tar"]).expect_code(2).expect_stderr("type=tar");
+    with(&["--cache-to", "type=local,dest=cache"]).expect_code(2).expect_stderr("--builder-node");
+    let stored = shop.store().join("instances/archiving");
+    let text = fs::read_to_string(&stored).expect("a builder");
+    let address = archiving.relays[0].address();
+    fs::write(&stored, text.replace(address, "unix:///nowhere.sock")).expect("the builder is ours");
+    let rest = archive(&["-o", "type=oci,tar=false,dest=rest"]);
+    rest.expect_code(0).expect_stderr("node near is left out").expect_stderr("clean");
+    assert_eq!(image_of(&shop.scene.project().join("rest")).1, ["amd64", "arm64"]);
+}
+
+#[test]
+fn nodes_push_by_digest_and_the_name_comes_last() {
+    let shop = Shop::new();
+    let registry = Registry::plain_inside(&shop.maker).at_home_too();
+    let pair = Pair::create(&shop, "pushing", [&shop.maker, &shop.maker]);
+    let name = format!("{}/team/pair:1", registry.inside());
+    let push = |more: &[&str]| {
+        let words = ["--builder", "pushing", "--push", "-t", &name, "--metadata-file", "metadata.json"];
+        pair.build(&[&words, more].concat()).run()
+    };
+    shop.dockerfile("pushing", "; echo $TOKEN > /leak");
+    push(&[]).expect_code(10);
+    assert!(registry.catalogue().is_empty(), "{:?}", registry.catalogue());
+    shop.dockerfile("pushing", "");
+    let pushed = push(&[]);
+    pushed.expect_code(0).expect_stderr("clean").expect_stderr("pushed");
+    let digest = registry.digest("team/pair", "1").expect("the registry has it");
+    pushed.expect_stderr(&digest);
+    assert_eq!(registry.catalogue(), ["team/pair:1"]);
+    let metadata = fs::read(shop.scene.project().join("metadata.json")).expect("the metadata");
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata).expect("JSON");
+    assert_eq!((&metadata["containerimage.digest"], &metadata["image.name"]), (&digest.into(), &name.into()));
+    shop.scene.oracle().check_bytes("the registry", &registry.files());
+    // The real buildx reads it as one image for both platforms.
+    let seen = shop.buildx(&["imagetools", "inspect", metadata["image.name"].as_str().expect("a name")]);
+    let seen = String::from_utf8_lossy(&seen.stdout).into_owned();
+    assert!(seen.contains("linux/amd64") && seen.contains("linux/arm64"), "{seen}");
 }

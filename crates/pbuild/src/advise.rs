@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use crate::build::of_look;
 use crate::edge::{Edge, Failure};
 use crate::files::mention::{Mention, mention};
-use crate::plan::{AdviceFormat, AdviseOrder, BuildPlan, Effect, LateFacts, Tls};
+use crate::plan::{AdviceFormat, AdviseOrder, BuildPlan, BuilderName, Effect, LateFacts, Tls};
 use crate::site::{self, Site};
 use advice::{Advice, AdviceConclusion};
 pub(crate) use rewrite::RewriteError;
@@ -81,7 +81,7 @@ fn offered(order: &AdviseOrder) -> Vec<OfferedSecret> {
 
 /// Asks the frontend for the steps of the build, and runs none of them.
 async fn steps(plan: BuildPlan, edge: &Edge) -> Result<Vec<Step>, Failure> {
-    let Site { builder, .. } = Site::reach(edge, site::choose(None)?, false, Tls::Optional).await?;
+    let Site { builder, .. } = Site::reach_any(edge, &site::choose(&BuilderName::default())?, Tls::Optional).await?;
     let plan = plan.settle(&LateFacts::default());
     let request = plan.request(Environment::of_process().docker_folder(), None);
     let request = BuildRequest { history: History::Nothing, ..request };

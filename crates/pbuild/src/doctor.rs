@@ -7,7 +7,7 @@ use pbuildkit::{Builder, Transport};
 use pcli::arguments::DoctorRequest;
 use pcli::doctor::{self, Observation};
 use pcli::{FoundManifest, STORE_NAME};
-use pengine::{BuilderChoice, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
+use pengine::{BuilderChoice, BuilderNode, Endpoint, Engine, Environment, Flags, ImageStore, PlainBuilder, Safety};
 use pgateway::Capabilities;
 use pscreen::Exit;
 
@@ -49,11 +49,18 @@ pub(crate) fn door(json: bool, edge: &Edge) -> Result<Exit, Failure> {
 
 /// Finds the builder that a build would use, and reports what it can do.
 async fn builder() -> Vec<Observation> {
-    match BuilderChoice::resolve(&Environment::of_process(), &Flags::default()) {
-        Ok(BuilderChoice::Engine(endpoint)) => engine(&endpoint).await,
-        Ok(BuilderChoice::Plain(builder)) => plain(&builder).await,
-        Err(error) => vec![Observation::problem("builder", &error.explain())],
+    let nodes = match BuilderNode::resolve(&Environment::of_process(), &Flags::default()) {
+        Ok(nodes) => nodes,
+        Err(error) => return vec![Observation::problem("builder", &error.explain())],
+    };
+    let mut observations = Vec::new();
+    for node in nodes {
+        observations.extend(match node.choice {
+            BuilderChoice::Engine(endpoint) => engine(&endpoint).await,
+            BuilderChoice::Plain(builder) => plain(&builder).await,
+        });
     }
+    observations
 }
 
 /// Connects to an engine, and reports its image store and its BuildKit.

@@ -79,6 +79,22 @@ impl From<Ending> for Failure {
 }
 
 impl Failure {
+    /// Whether a builder or an engine did not answer, so that another one may be asked.
+    pub(crate) fn is_silence(&self) -> bool {
+        match self {
+            Self::Error(error) => error.explain().exit() == Some(Exit::EngineUnreachable),
+            Self::Ending(_) => false,
+        }
+    }
+
+    /// The first line of the error for people; empty where somebody asked for the end.
+    pub(crate) fn title(&self) -> String {
+        match self {
+            Self::Error(error) => error.explain().title_and_help().0.to_owned(),
+            Self::Ending(_) => String::new(),
+        }
+    }
+
     /// Prints the failure, and gives the code to end with.
     pub(crate) fn report(&self, printer: &Printer) -> Exit {
         match self {

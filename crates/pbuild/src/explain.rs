@@ -236,6 +236,7 @@ impl Explain for OutputError {
             | Self::Destination { .. }
             | Self::NoName
             | Self::NoStore(_)
+            | Self::NotJoined(_)
             | Self::ByDigest => Diagnostic::from_error(self, Exit::Usage),
         }
     }

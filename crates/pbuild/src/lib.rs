@@ -43,6 +43,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod install;
+mod joined;
 mod memory;
 mod new;
 mod oci_layout;

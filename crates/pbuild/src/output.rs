@@ -8,17 +8,20 @@
 mod destination;
 mod elsewhere;
 mod error;
+mod extent;
 mod registry;
 mod spec;
 
 use std::sync::Arc;
 
 use pscan::{NeedleSet, Report, Verdict};
+use serde_json::Value;
 
 use crate::edge::{Edge, Failure};
 use crate::plan::AttestationReach;
 pub(crate) use destination::Destination;
 pub(crate) use error::OutputError;
+pub(crate) use extent::Extent;
 use pproof::Proof;
 pub(crate) use spec::{Outputs, Shorthand};
 
@@ -89,6 +92,33 @@ impl CleanOutputs {
     /// Whether standard output belongs to a result, so that nothing else may be written there.
     pub(crate) fn takes_standard_output(&self) -> bool {
         self.0.iter().any(Destination::is_standard_output)
+    }
+
+    /// Joins the results of several nodes of a builder, which were received for the same places, in one order.
+    ///
+    /// Returns the descriptor of the joined image too, if one of the places receives it.
+    ///
+    /// # Errors
+    /// Returns an error if a part cannot be read, or if there is no room for the whole.
+    pub(crate) fn join(parts: Vec<Self>) -> Result<(Self, Option<Value>), OutputError> {
+        let mut columns: Vec<Vec<Destination>> = Vec::new();
+        for part in parts {
+            for (at, place) in part.0.into_iter().enumerate() {
+                match columns.get_mut(at) {
+                    Some(column) => column.push(place),
+                    None => columns.push(vec![place]),
+                }
+            }
+        }
+        let (mut joined, mut image) = (Vec::new(), None);
+        for column in columns {
+            let place = column.first().map(ToString::to_string).unwrap_or_default();
+            let (places, described) =
+                Destination::join(column).map_err(|source| OutputError::Write { place, source })?;
+            joined.extend(places);
+            image = image.or(described);
+        }
+        Ok((Self(joined), image))
     }
 
     /// Puts everything where the user wants it.

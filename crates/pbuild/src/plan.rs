@@ -37,7 +37,7 @@ pub(crate) use bake::{
 pub(crate) use build::{BuildOrder, Extras, ExtrasError, Order, OrderError, QuestionOrder, parse as build};
 pub(crate) use build_plan::{BuildPlan, Extent};
 pub(crate) use cache::{CacheError, Caches};
-pub(crate) use choices::{BaseSearch, Choices, LeakedCache, ResultFiles, Tls};
+pub(crate) use choices::{BaseSearch, BuilderName, Choices, LeakedCache, ResultFiles, Tls};
 pub(crate) use draft::{DraftOrder, DraftTarget, OpenEnvFileCare, parse as draft};
 pub(crate) use entrances::parse as entrances;
 pub(crate) use error::PlanError;

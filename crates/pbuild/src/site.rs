@@ -1,10 +1,12 @@
 //! The place where a build runs and images are kept: an engine does both, a builder by itself only builds.
 
+use std::collections::BTreeMap;
+
 use pbuildkit::Builder;
-use pengine::{BuilderChoice, Endpoint, Engine, EngineError, Environment, Flags, PlainBuilder, Safety};
+use pengine::{BuilderChoice, BuilderNode, Endpoint, Engine, EngineError, Environment, Flags, PlainBuilder, Safety};
 
 use crate::edge::{Edge, Failure};
-use crate::plan::Tls;
+use crate::plan::{BuilderName, Tls};
 
 /// A builder that answers. Clones share the connection.
 #[derive(Clone, Debug)]
@@ -25,17 +27,27 @@ pub(crate) enum SiteKind {
 }
 
 impl Site {
-    /// Reaches the builder of a choice, and says which one that is.
+    /// Reaches the first of these nodes that answers, and says which one that is. A question has the same answer on each.
     ///
     /// # Errors
-    /// When it does not answer.
-    pub(crate) async fn reach(
-        edge: &Edge,
-        choice: BuilderChoice,
-        with_secrets: bool,
-        tls: Tls,
-    ) -> Result<Self, Failure> {
-        match choice {
+    /// Returns the error of the last node if none answers.
+    pub(crate) async fn reach_any(edge: &Edge, nodes: &[BuilderNode], tls: Tls) -> Result<Self, Failure> {
+        let Some((last, others)) = nodes.split_last() else { unreachable!("a builder has a node") };
+        for node in others {
+            match Self::reach(edge, node, false, tls).await {
+                Err(failure) if failure.is_silence() => warn_of_silence(edge, node, &failure),
+                reached => return reached,
+            }
+        }
+        Self::reach(edge, last, false, tls).await
+    }
+
+    /// Reaches the builder of a node, and says which one that is.
+    ///
+    /// # Errors
+    /// Returns an error if the builder does not answer.
+    pub(crate) async fn reach(edge: &Edge, node: &BuilderNode, with_secrets: bool, tls: Tls) -> Result<Self, Failure> {
+        match node.choice.clone() {
             BuilderChoice::Engine(endpoint) => {
                 let engine = engine_at(&endpoint, edge, with_secrets, tls).await?;
                 let connecting = edge.cancellation.unless_cancelled(Builder::connect(&engine));
@@ -83,40 +95,76 @@ impl Site {
     }
 }
 
-/// The site of builds that run together: it is reached once.
+/// The sites of builds that run together: each node is reached once.
 #[derive(Debug)]
-pub(crate) struct CommonSite<'a> {
+pub(crate) struct CommonSites<'a> {
     edge: &'a Edge,
-    site: Option<Site>,
+    /// The nodes that were reached, by their names.
+    sites: BTreeMap<String, Site>,
 }
 
-impl<'a> CommonSite<'a> {
-    /// Makes a site that nobody has reached; this edge says which one it is.
+impl<'a> CommonSites<'a> {
+    /// Begins without any site; `edge` says later which ones are reached.
     pub(crate) fn new(edge: &'a Edge) -> Self {
-        Self { edge, site: None }
+        Self { edge, sites: BTreeMap::new() }
     }
 
-    /// Reaches the builder of a choice, or returns the site if it was reached before.
+    /// Reaches the builder of a node, or returns its site if it was reached before.
     ///
     /// # Errors
-    /// When it does not answer.
-    pub(crate) async fn reach(&mut self, choice: BuilderChoice, with_secrets: bool, tls: Tls) -> Result<Site, Failure> {
-        let site = match self.site.take() {
-            Some(site) => site,
-            None => Site::reach(self.edge, choice, with_secrets, tls).await?,
-        };
-        self.site = Some(site.clone());
+    /// Returns an error if the builder does not answer.
+    pub(crate) async fn reach(&mut self, node: &BuilderNode, with_secrets: bool, tls: Tls) -> Result<Site, Failure> {
+        if let Some(site) = self.sites.get(&node.name) {
+            return Ok(site.clone());
+        }
+        let site = Site::reach(self.edge, node, with_secrets, tls).await?;
+        self.sites.insert(node.name.clone(), site.clone());
         Ok(site)
+    }
+
+    /// Reaches those of these nodes that answer, and warns of the others.
+    ///
+    /// # Errors
+    /// Returns an error if no node answers, or if one must not be used.
+    pub(crate) async fn reach_all(
+        &mut self,
+        nodes: Vec<BuilderNode>,
+        with_secrets: bool,
+        tls: Tls,
+    ) -> Result<Vec<(BuilderNode, Site)>, Failure> {
+        let (mut reached, mut silent) = (Vec::new(), Vec::new());
+        for node in nodes {
+            match self.reach(&node, with_secrets, tls).await {
+                Ok(site) => reached.push((node, site)),
+                Err(failure) if failure.is_silence() => {
+                    silent.push((node, failure));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        if reached.is_empty()
+            && let Some((_, failure)) = silent.pop()
+        {
+            return Err(failure);
+        }
+        silent.iter().for_each(|(node, failure)| warn_of_silence(self.edge, node, failure));
+        Ok(reached)
     }
 }
 
-/// Chooses the builder that the flag, the variables and docker's files mean. Nothing is asked yet.
+/// Warns of a node that does not answer, while others may.
+fn warn_of_silence(edge: &Edge, node: &BuilderNode, failure: &Failure) {
+    edge.stderr.warning(&format!("node {} is left out: {}", node.name, failure.title()));
+}
+
+/// Chooses the builder that the flags, the variables and docker's files mean, and returns its nodes: at least one. Nothing is
+/// asked yet.
 ///
 /// # Errors
-/// When there is no such builder, or docker's files are not valid.
-pub(crate) fn choose(builder: Option<&str>) -> Result<BuilderChoice, EngineError> {
-    let flags = Flags { builder: builder.map(str::to_owned), ..Flags::default() };
-    BuilderChoice::resolve(&Environment::of_process(), &flags)
+/// Returns an error if there is no such builder or node, or if docker's files are not valid.
+pub(crate) fn choose(name: &BuilderName) -> Result<Vec<BuilderNode>, EngineError> {
+    let flags = Flags { builder: name.builder.clone(), node: name.node.clone(), ..Flags::default() };
+    BuilderNode::resolve(&Environment::of_process(), &flags)
 }
 
 /// Returns the address that docker's settings for builds are kept under: that of the engine of the docker context.

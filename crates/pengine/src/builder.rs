@@ -25,8 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The command that connects to BuildKit in a container.
 const DIAL: [&str; 2] = ["buildctl", "dial-stdio"];
 
-/// The builder that runs the build.
-#[derive(Debug)]
+/// One of the machines of a builder. Nearly every builder has one; `docker buildx create --append` adds others.
+#[derive(Clone, Debug)]
+pub struct BuilderNode {
+    /// Its name, by which `--builder-node` chooses it; for a builder without nodes the builder's own name or address.
+    pub name: String,
+    /// The platforms that its owner set for it, such as `linux/arm64`, in their usual spelling. There may be none: the
+    /// node itself says for what it can build.
+    pub platforms: Vec<String>,
+    /// How it is reached.
+    pub choice: BuilderChoice,
+}
+
+/// A place that runs a build.
+#[derive(Clone, Debug)]
 pub enum BuilderChoice {
     /// BuildKit of an engine, which keeps the image too.
     Engine(Endpoint),
@@ -54,22 +66,35 @@ enum Way {
 /// The flag or the variable that named a builder, for errors.
 type NamedBy = &'static str;
 
-impl BuilderChoice {
-    /// Finds the builder that docker itself would use.
+impl BuilderNode {
+    /// Finds the machines of the builder that docker itself would use, in the order in which docker keeps them. There is at
+    /// least one; with a node in the flags there is this one.
     ///
     /// # Errors
     ///
-    /// A builder that does not exist, or is of a kind that we cannot speak with; files of docker that are not valid;
-    /// unusable certificates.
-    pub fn resolve(environment: &Environment, flags: &Flags) -> Result<Self, EngineError> {
+    /// A builder or a node that does not exist, or is of a kind that we cannot speak with; files of docker that are not
+    /// valid; unusable certificates.
+    pub fn resolve(environment: &Environment, flags: &Flags) -> Result<Vec<Self>, EngineError> {
         let finder = Finder { environment, flags, store: environment.builders_folder().map(BuilderStore::new) };
-        if let Some(name) = flags.builder.as_deref().filter(|name| !name.is_empty()) {
-            return finder.named(name, "--builder");
+        let named = flags.builder.as_deref().filter(|name| !name.is_empty()).map(|name| (name, "--builder"));
+        let named = named.or(environment.buildx_builder.as_deref().map(|name| (name, "BUILDX_BUILDER")));
+        let mut nodes = match named {
+            Some((name, by)) => finder.named(name, by)?,
+            None => finder.current()?,
+        };
+        if let Some(name) = flags.node.as_deref().filter(|name| !name.is_empty()) {
+            let known = nodes.iter().map(|node| node.name.clone()).collect();
+            nodes.retain(|node| node.name == name);
+            if nodes.is_empty() {
+                return Err(EngineError::NodeMissing { name: name.to_owned(), known });
+            }
         }
-        if let Some(name) = &environment.buildx_builder {
-            return finder.named(name, "BUILDX_BUILDER");
-        }
-        finder.current()
+        Ok(nodes)
+    }
+
+    /// Makes the one node of a builder that has no list of them.
+    fn only(name: impl Into<String>, choice: BuilderChoice) -> Vec<Self> {
+        vec![Self { name: name.into(), platforms: Vec::new(), choice }]
     }
 }
 
@@ -80,16 +105,17 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    fn named(&self, name: &str, by: NamedBy) -> Result<BuilderChoice, EngineError> {
+    fn named(&self, name: &str, by: NamedBy) -> Result<Vec<BuilderNode>, EngineError> {
         if name.contains("://") {
-            return self.listening(name, name, &TlsOptions::default()).map(BuilderChoice::Plain);
+            let plain = self.listening(name, name, &TlsOptions::default())?;
+            return Ok(BuilderNode::only(name, BuilderChoice::Plain(plain)));
         }
         if let Some(instance) = self.store.as_ref().map(|store| store.instance(name)).transpose()?.flatten() {
             return self.instance(&instance);
         }
         let docker = self.environment.docker_folder();
         if name == "default" || docker.as_deref().is_some_and(|folder| Context::exists(folder, name)) {
-            return self.context(name).map(BuilderChoice::Engine);
+            return Ok(BuilderNode::only(name, BuilderChoice::Engine(self.context(name)?)));
         }
         Err(EngineError::BuilderMissing {
             name: name.to_owned(),
@@ -99,9 +125,10 @@ impl Finder<'_> {
         })
     }
 
-    fn current(&self) -> Result<BuilderChoice, EngineError> {
+    fn current(&self) -> Result<Vec<BuilderNode>, EngineError> {
         let endpoint = Endpoint::resolve(self.environment, self.flags)?;
-        let Some(store) = &self.store else { return Ok(BuilderChoice::Engine(endpoint)) };
+        let engine = |endpoint| BuilderNode::only("default", BuilderChoice::Engine(endpoint));
+        let Some(store) = &self.store else { return Ok(engine(endpoint)) };
         let context = match endpoint.origin() {
             Origin::Context(name) => name.clone(),
             // Docker's name for its default context, wherever a rootless engine was found.
@@ -110,25 +137,28 @@ impl Finder<'_> {
         };
         match store.current(&context)? {
             Some(instance) => self.instance(&instance),
-            None => Ok(BuilderChoice::Engine(endpoint)),
+            None => Ok(engine(endpoint)),
         }
     }
 
-    fn instance(&self, instance: &Instance) -> Result<BuilderChoice, EngineError> {
+    fn instance(&self, instance: &Instance) -> Result<Vec<BuilderNode>, EngineError> {
         let unsupported = |problem: String| EngineError::BuilderUnsupported { name: instance.name.clone(), problem };
         let driver = instance.driver.as_str();
         if !["docker", "docker-container", "remote"].contains(&driver) {
             return Err(unsupported(format!("its driver `{driver}` is none of docker, docker-container and remote")));
         }
-        let node = match instance.nodes.as_slice() {
-            [node] => node,
-            [] => return Err(unsupported("it has no node".to_owned())),
-            several => {
-                let problem = format!("it has {} nodes, and a build runs on one", several.len());
-                return Err(unsupported(problem));
-            }
+        if instance.nodes.is_empty() {
+            return Err(unsupported("it has no node".to_owned()));
+        }
+        let node = |node: &Node| {
+            let choice = self.node(instance, node)?;
+            Ok(BuilderNode { name: node.name.clone(), platforms: node.platforms(), choice })
         };
-        match driver {
+        instance.nodes.iter().map(node).collect()
+    }
+
+    fn node(&self, instance: &Instance, node: &Node) -> Result<BuilderChoice, EngineError> {
+        match instance.driver.as_str() {
             "docker" => self.engine(&node.endpoint).map(BuilderChoice::Engine),
             "docker-container" => {
                 let container = format!("buildx_buildkit_{}", node.name);
@@ -340,25 +370,44 @@ mod tests {
         builder("boxed", "docker-container", "unix:///e.sock", "null");
         builder("plain", "docker", "unix:///e.sock", "null");
         builder("pods", "kubernetes", "", "null");
-        let node = r#"{"Name":"n","Endpoint":"tcp://h:1"}"#;
-        write("instances/both", &format!(r#"{{"Name":"both","Driver":"remote","Nodes":[{node},{node}]}}"#));
+        let arm = r#"[{"architecture":"arm64","os":"linux","variant":"v8"},{"architecture":"arm","os":"linux"}]"#;
+        let first = format!(r#"{{"Name":"n0","Endpoint":"tcp://h:1","Platforms":{arm}}}"#);
+        let second = r#"{"Name":"n1","Endpoint":"tcp://h:2","Platforms":null}"#;
+        write("instances/both", &format!(r#"{{"Name":"both","Driver":"remote","Nodes":[{first},{second}]}}"#));
         let environment = Environment { home: Some(home.path().into()), ..Environment::default() };
         (home, environment)
     }
 
     fn shown(environment: &Environment, builder: Option<&str>) -> Result<String, String> {
         let flags = Flags { builder: builder.map(str::to_owned), ..Flags::default() };
-        match BuilderChoice::resolve(environment, &flags) {
-            Ok(BuilderChoice::Engine(endpoint)) => Ok(format!("engine {endpoint}")),
-            Ok(BuilderChoice::Plain(plain)) => Ok(format!("{plain}{}", if plain.loads() { ", loads" } else { "" })),
-            Err(error) => Err(error.to_string()),
-        }
+        let nodes = BuilderNode::resolve(environment, &flags).map_err(|error| error.to_string())?;
+        let node = |node: BuilderNode| match node.choice {
+            BuilderChoice::Engine(endpoint) => format!("engine {endpoint}"),
+            BuilderChoice::Plain(plain) => format!("{plain}{}", if plain.loads() { ", loads" } else { "" }),
+        };
+        Ok(nodes.into_iter().map(node).collect::<Vec<_>>().join("; "))
+    }
+
+    #[test]
+    fn a_builder_of_several_nodes_has_them_in_their_order_with_their_platforms() {
+        let (_home, environment) = home();
+        let of = |node: Option<&str>| {
+            let flags = Flags { builder: Some("both".into()), node: node.map(str::to_owned), ..Flags::default() };
+            BuilderNode::resolve(&environment, &flags)
+        };
+        let nodes = of(None).unwrap();
+        let seen: Vec<_> = nodes.iter().map(|node| (node.name.as_str(), node.platforms.join(" "))).collect();
+        assert_eq!(seen, [("n0", "linux/arm64 linux/arm/v7".to_owned()), ("n1", String::new())]);
+        assert_eq!(of(Some("n1")).unwrap()[0].name, "n1");
+        let error = of(Some("n2")).unwrap_err().to_string();
+        assert!(error.contains("`n2`") && error.contains("n0, n1"), "{error}");
     }
 
     #[test]
     fn every_driver_is_reached_in_its_own_way() {
         let (_home, environment) = home();
         for (name, expected) in [
+            ("both", "both at tcp://h:1; both at tcp://h:2"),
             ("far", "far at tcp://h:1234, loads"),
             ("FAR", "far at tcp://h:1234, loads"),
             ("boxed", "boxed in container buildx_buildkit_boxed0 at unix:///e.sock"),
@@ -378,7 +427,6 @@ mod tests {
         let (_home, environment) = home();
         for (name, says) in [
             ("pods", "`pods` cannot be used: its driver `kubernetes`"),
-            ("both", "2 nodes"),
             ("portless", "no port"),
             ("half", "driver option key"),
             ("kube-pod://p", "none of tcp://"),
@@ -410,7 +458,9 @@ mod tests {
     fn c16_a_builder_over_plain_tcp_is_readable_by_others() {
         let (_home, environment) = home();
         let flags = |name: &str| Flags { builder: Some(name.to_owned()), ..Flags::default() };
-        let BuilderChoice::Plain(far) = BuilderChoice::resolve(&environment, &flags("far")).unwrap() else {
+        let [BuilderNode { choice: BuilderChoice::Plain(far), .. }] =
+            &BuilderNode::resolve(&environment, &flags("far")).unwrap()[..]
+        else {
             panic!("a plain builder")
         };
         assert_eq!(far.safety(), Safety::Plaintext);

@@ -67,4 +67,6 @@ pub struct Flags {
     pub context: Option<String>,
     /// A builder's name or address, as in `docker buildx build --builder`.
     pub builder: Option<String>,
+    /// The name of one of the builder's nodes.
+    pub node: Option<String>,
 }

@@ -103,6 +103,14 @@ pub enum EngineError {
         /// The builder's driver, or another obstacle.
         problem: String,
     },
+    /// The node that `--builder-node` names is none of the builder's.
+    #[error("the builder has no node `{name}` (--builder-node); it has {}", known.join(", "))]
+    NodeMissing {
+        /// The name.
+        name: String,
+        /// The builder's nodes.
+        known: Vec<String>,
+    },
     /// The container or the engine of a builder is not there, or not running.
     #[error("builder `{name}` does not run: {problem}")]
     BuilderStopped {
@@ -204,6 +212,7 @@ impl EngineError {
             | Self::UncheckedTls { .. }
             | Self::BuilderMissing { .. }
             | Self::BuilderUnsupported { .. }
+            | Self::NodeMissing { .. }
             | Self::Plaintext { .. } => true,
             Self::Unreachable { .. }
             | Self::NoBuilder { .. }
@@ -226,7 +235,9 @@ impl EngineError {
         let text = match self {
             Self::Unreachable { .. } => "start Docker, or name another engine with DOCKER_HOST or `docker context use`",
             Self::NoBuilder { .. } => "start the builder, or choose another with --builder or `docker buildx use`",
-            Self::BuilderMissing { .. } => "`docker buildx ls` lists the builders that exist",
+            Self::BuilderMissing { .. } | Self::NodeMissing { .. } => {
+                "`docker buildx ls` lists the builders that exist, and their nodes"
+            }
             Self::BuilderUnsupported { .. } => {
                 "choose another with --builder: one of the drivers docker, docker-container or remote, or an address"
             }

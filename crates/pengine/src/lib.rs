@@ -3,7 +3,7 @@
 //! Where bytes enter: the environment, the command line and `~/.docker` ([`Endpoint::resolve`]). What happens: one
 //! kind of connection is opened, whatever the transport ([`Endpoint::dial`]), and the engine is asked who it is
 //! ([`Engine::connect`]). Where bytes leave: REST calls through [`Engine::docker`], raw connections through
-//! [`Engine::hijack`]. A builder may be BuildKit of an engine or one by itself ([`BuilderChoice`]). Everything uses the
+//! [`Engine::hijack`]. A builder may be BuildKit of an engine or one by itself ([`BuilderNode`]). Everything uses the
 //! same transport, so that what works for one works for all.
 //!
 //! ```no_run
@@ -32,13 +32,14 @@ mod last_words;
 mod local;
 #[cfg(feature = "mock")]
 pub mod mock;
+pub mod platform;
 mod refusal;
 mod ssh;
 mod store;
 mod tls;
 mod version;
 
-pub use builder::{BuilderChoice, PlainBuilder};
+pub use builder::{BuilderChoice, BuilderNode, PlainBuilder};
 pub use configuration::{DockerConfiguration, RegistryEntry};
 pub use connection::{ByteStream, Connection};
 pub use endpoint::{Endpoint, Origin, Safety};

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::configuration::read_json;
 use crate::error::EngineError;
+use crate::platform;
 
 /// The folder in which builders are described.
 #[derive(Debug)]
@@ -36,9 +37,29 @@ pub(crate) struct Node {
     pub(crate) endpoint: String,
     // Null where there are none.
     pub(crate) driver_opts: Option<BTreeMap<String, String>>,
+    // Null where the owner has set none.
+    platforms: Option<Vec<Platform>>,
+}
+
+/// A platform as OCI's image specification writes it.
+#[derive(Debug, Deserialize)]
+struct Platform {
+    os: String,
+    architecture: String,
+    #[serde(default)]
+    variant: String,
 }
 
 impl Node {
+    /// The platforms that the owner set, in their usual spelling.
+    pub(crate) fn platforms(&self) -> Vec<String> {
+        let text = |platform: &Platform| {
+            let Platform { os, architecture, variant } = platform;
+            platform::normal(&[os, architecture, variant].map(String::as_str).join("/"))
+        };
+        self.platforms.iter().flatten().map(text).collect()
+    }
+
     pub(crate) fn option(&self, name: &str) -> Option<&str> {
         let value = self.driver_opts.as_ref()?.get(name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())

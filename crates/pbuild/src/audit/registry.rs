@@ -26,7 +26,7 @@ pub(crate) use error::RegistryError;
 pub(crate) use reference::ImageReference;
 
 /// The largest document that is fetched whole.
-const LARGEST_DOCUMENT: usize = 8 << 20;
+pub(crate) const LARGEST_DOCUMENT: usize = 8 << 20;
 
 /// Fetches the documents of an image, and lists them with its layers, which are fetched when they are read.
 ///

@@ -25,7 +25,7 @@ use crate::site::{self, Site};
 /// the question.
 pub(super) async fn run(order: QuestionOrder, edge: &Edge) -> Result<Exit, Failure> {
     let QuestionOrder { question, plan, builder, tls } = order;
-    let Site { builder, .. } = Site::reach(edge, site::choose(builder.as_deref())?, false, tls).await?;
+    let Site { builder, .. } = Site::reach_any(edge, &site::choose(&builder)?, tls).await?;
     let plan = plan.settle(&LateFacts::default());
     let request = plan.request(Environment::of_process().docker_folder(), None);
     let mut request = BuildRequest { history: History::Nothing, ..request };

@@ -1,14 +1,16 @@
 //! A build that is clean: its files are written, its image gets its names and goes to its registries, and people read
 //! about it.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bollard::query_parameters::TagImageOptions;
 use pbuildkit::BuildResult;
 use serde_json::Value;
 
 use super::failure::DeliveryError;
-use super::metadata_file;
 use super::push::Push;
 use super::scene::Scene;
+use super::{joined_push, metadata_file};
 use crate::audit::{Audited, Built};
 use crate::cache_export::CleanCaches;
 use crate::edge::Failure;
@@ -25,6 +27,8 @@ pub(super) struct Cleared<'a> {
     engine_delivery: EngineDelivery,
     builder_delivery: BuilderDelivery,
     result: BuildResult,
+    /// The digests of the parts of an image that several nodes built; empty where one node built all of it.
+    parts: Vec<String>,
     /// Whether standard output holds a result, so that nothing else may be written there.
     stdout_is_taken: bool,
 }
@@ -69,7 +73,43 @@ impl<'a> Cleared<'a> {
             (None, false) => BuilderDelivery::Nothing,
         };
         let stdout_is_taken = places.takes_standard_output();
-        Self { scene, image, places, caches, engine_delivery, builder_delivery, result, stdout_is_taken }
+        let parts = Vec::new();
+        Self { scene, image, places, caches, engine_delivery, builder_delivery, result, parts, stdout_is_taken }
+    }
+
+    /// Joins this part of an image with those that other nodes built.
+    ///
+    /// # Errors
+    /// Returns an error if the files of the parts cannot be joined, or if a node did not say what it built.
+    pub(super) fn join(mut self, others: Vec<Self>) -> Result<Self, Failure> {
+        if others.is_empty() {
+            return Ok(self);
+        }
+        let mut places = vec![std::mem::take(&mut self.places)];
+        let digest = |result: &BuildResult| result.image_digest().map(str::to_owned);
+        let mut parts = vec![digest(&self.result)];
+        for other in others {
+            parts.push(digest(&other.result));
+            places.push(other.places);
+        }
+        if self.builder_delivery == BuilderDelivery::Registry {
+            self.parts = parts.into_iter().collect::<Option<_>>().ok_or(DeliveryError::NoImage)?;
+        }
+        let (places, image) = output::CleanOutputs::join(places)?;
+        self.places = places;
+        self.describe(image.as_ref());
+        Ok(self)
+    }
+
+    /// Puts the joined image in place of this part in what is said of the result.
+    fn describe(&mut self, image: Option<&Value>) {
+        let response = &mut self.result.exporter_response;
+        response.retain(|key, _| !key.starts_with("containerimage.") && key != "image.name");
+        if let Some(image) = image {
+            let digest = image["digest"].as_str().unwrap_or_default().to_owned();
+            response.insert("containerimage.digest".to_owned(), digest);
+            response.insert("containerimage.descriptor".to_owned(), BASE64_STANDARD.encode(image.to_string()));
+        }
     }
 
     /// Clears a build without secrets: there is nothing to search for.
@@ -110,6 +150,11 @@ impl<'a> Cleared<'a> {
                 Some(image) if self.engine_delivery == EngineDelivery::NameAndPush => {
                     push(scene, image, &mut self.result).await
                 }
+                None if !self.parts.is_empty() => {
+                    let index = joined_push::push(scene.plan.tags(), &self.parts, scene.edge).await?;
+                    self.describe(Some(&index));
+                    Ok(())
+                }
                 Some(_) | None => Ok(()),
             },
         }
@@ -120,7 +165,11 @@ impl<'a> Cleared<'a> {
     /// # Errors
     /// When the image's ID cannot be written to its file.
     pub(super) fn finish(self) -> Result<Delivered, Failure> {
-        let Self { scene, image, builder_delivery, result, stdout_is_taken, .. } = self;
+        let Self { scene, image, mut builder_delivery, result, parts, stdout_is_taken, .. } = self;
+        if !parts.is_empty() {
+            // The push of the index was reported.
+            builder_delivery = BuilderDelivery::Nothing;
+        }
         let id = printed_id(&result).to_owned();
         if let Some(file) = &scene.choices.files().image_id {
             let failed = |source| DeliveryError::ResultFile { flag: "--iidfile", file: file.clone(), source };
@@ -129,9 +178,9 @@ impl<'a> Cleared<'a> {
         if !scene.edge.quiet {
             tell(&scene, image.as_ref(), builder_delivery, &result);
         }
-        let names: Vec<String> = match image {
-            Some(_) => scene.plan.tags().iter().map(ImageName::whole).collect(),
-            None => Vec::new(),
+        let names: Vec<String> = match image.is_some() || !parts.is_empty() {
+            true => scene.plan.tags().iter().map(ImageName::whole).collect(),
+            false => Vec::new(),
         };
         let metadata = metadata_file::document(&result.exporter_response, &names);
         Ok(Delivered { id, stdout_is_taken, metadata })

@@ -16,6 +16,7 @@ use super::frontend::UnknownFrontend;
 use super::guard::{Author, GuardError};
 use super::injection::InjectionError;
 use super::message::quoted;
+use super::nodes::NotDivisible;
 use super::push::{self, PushError};
 use super::readings::InnerError;
 use super::report::without_prelude;
@@ -119,6 +120,22 @@ impl Explain for PreparationError {
     }
 }
 
+impl Explain for NotDivisible {
+    fn explain(&self) -> Diagnostic {
+        let title = match self {
+            Self::StandardInput => {
+                "-: standard input is read once, and several nodes of the builder need its files".to_owned()
+            }
+            Self::Caches(kind) => {
+                format!(
+                    "--cache-to type={kind}: several nodes of the builder would write it, each without the others' steps"
+                )
+            }
+        };
+        Diagnostic::error(title, Exit::Usage).help("name one node with --builder-node; it builds all platforms")
+    }
+}
+
 impl Explain for DeliveryError {
     fn explain(&self) -> Diagnostic {
         match self {
@@ -130,6 +147,9 @@ impl Explain for DeliveryError {
             Self::ResultFile { flag, file, source } => {
                 Diagnostic::from_error(source, Exit::Failed).note(format!("while writing {flag} {}", file.display()))
             }
+            Self::Index { name, source } => Diagnostic::from_error(source, Exit::Failed).note(format!(
+                "while writing the index of {name}; its parts were pushed by digest, and the name is as before"
+            )),
             Self::CacheFolder { folder, source } => Diagnostic::from_error(source, Exit::Failed)
                 .note(format!("while writing --cache-to type=local,dest={}", folder.display())),
         }

@@ -14,6 +14,7 @@ use super::context::ContextLeak;
 use super::doubt::Doubts;
 use super::injection::{Injection, InjectionError};
 use super::leftovers::Removed;
+use crate::audit::registry::RegistryError;
 use crate::output::OutputError;
 use crate::plan::{ImageName, LeakedCache};
 
@@ -80,6 +81,13 @@ pub(crate) enum DeliveryError {
         file: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// The index of an image that several nodes built could not be written.
+    Index {
+        /// The image's name.
+        name: ImageName,
+        /// Why.
+        source: RegistryError,
     },
     /// A cache in a folder got no tag.
     CacheFolder {

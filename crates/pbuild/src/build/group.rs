@@ -4,6 +4,7 @@
 //! examined, and only when every one is clean are they delivered.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,13 +19,15 @@ use super::company::{Company, Naming};
 use super::failure::{DeliveryError, PreparationError};
 use super::inner::InnerMember;
 use super::metadata_file;
+use super::nodes::{self, NodeShare};
 use super::prepared::Prepared;
 use super::readings::{Member, Readings};
 use super::running::Ended;
 use super::screen::Screen;
 use crate::edge::{Edge, Failure};
 use crate::plan::BuildOrder;
-use crate::site::CommonSite;
+use crate::secrets::Secrets;
+use crate::site::{self, CommonSites};
 
 /// Builds that run together.
 #[derive(Debug)]
@@ -70,22 +73,28 @@ impl Group {
                 let stale = |source| PreparationError::Stale { flag: "--metadata-file", file: file.clone(), source };
                 metadata_file::remove(file).map_err(stale)?;
             }
-            let named = members.len() > 1;
-            let edges: Vec<Edge> = members.iter().map(|member| edge.about(member.subject(named))).collect();
-            let mut site = CommonSite::new(edge);
+            let mut sites = CommonSites::new(edge);
+            let mut pieces = Vec::new();
+            for (number, member) in members.into_iter().enumerate() {
+                let secrets = readings.of(&places[number], &member);
+                pieces.extend(divide(number, member, &secrets, &mut sites).await?);
+            }
+            let named = places.len() > 1;
+            let subjects: Vec<Option<String>> = pieces.iter().map(|piece| piece.subject(named)).collect();
+            let edges: Vec<Edge> = subjects.iter().map(|subject| edge.about(subject.as_deref())).collect();
             let mut prepared = Vec::new();
-            for ((member, edge), place) in members.into_iter().zip(&edges).zip(places) {
-                let subject = member.subject(named).map(str::to_owned);
+            for ((piece, edge), subject) in pieces.into_iter().zip(&edges).zip(subjects) {
+                let Piece { number, member, share } = piece;
                 let target = member.target.clone();
-                let secrets = readings.of(&place, &member);
-                let inner = InnerMember::of(member.inner, &|inner| readings.of(&place, inner));
-                match Prepared::new(member.order, (secrets, inner), edge, &mut site).await {
-                    Ok(build) => prepared.push(Part { target, subject, edge, build }),
+                let secrets = readings.of(&places[number], &member);
+                let inner = InnerMember::of(member.inner, &|inner| readings.of(&places[number], inner));
+                match Prepared::new(member.order, (secrets, inner), edge, (&share.node, &mut sites)).await {
+                    Ok(build) => prepared.push(Part { number, target, subject, edge, build }),
                     Err(failure) => return Ok(failure.report(&edge.stderr)),
                 }
             }
             match clear(prepared, show, edge).await? {
-                Decision::Clean(cleared) => deliver(cleared, &account, edge).await,
+                Decision::Clean(cleared) => deliver(joined(cleared)?, &account, edge).await,
                 Decision::Refused(exit) => Ok(exit),
             }
         };
@@ -96,13 +105,84 @@ impl Group {
     }
 }
 
+/// The part of a member that one node carries out: nearly always the whole.
+struct Piece {
+    /// The member's place in the group.
+    number: usize,
+    member: Member,
+    share: NodeShare,
+}
+
+impl Piece {
+    /// The words by which the part is known among others; `None` where it is the only one. `named` is whether there are
+    /// several members.
+    fn subject(&self, named: bool) -> Option<String> {
+        let platforms = self.share.of_several.then(|| self.share.platforms.join(","));
+        let words: Vec<String> = self.member.target.clone().filter(|_| named).into_iter().chain(platforms).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+}
+
+/// Divides a member among the nodes of its builder.
+async fn divide(
+    number: usize,
+    member: Member,
+    secrets: &Secrets,
+    sites: &mut CommonSites<'_>,
+) -> Result<Vec<Piece>, Failure> {
+    let plan = &member.order.plan;
+    let nodes = site::choose(&member.order.builder)?;
+    let conditions = (!secrets.is_empty(), member.order.tls);
+    let mut shares = nodes::divide(nodes, &plan.platforms(), &plan.identity(), sites, conditions).await?;
+    if shares.len() > 1 {
+        nodes::check(&member.order)?;
+        let parts: Result<Vec<_>, _> = shares.iter().map(|share| member.part(&share.platforms)).collect();
+        // A flag that cannot be followed is reported when the build is prepared.
+        if let Some(parts) = parts?.into_iter().collect::<Option<Vec<Member>>>() {
+            let piece = |(member, share)| Piece { number, member, share };
+            return Ok(parts.into_iter().zip(shares).map(piece).collect());
+        }
+    }
+    let share = shares.swap_remove(0);
+    Ok(vec![Piece { number, member, share }])
+}
+
 /// One build of a group, in one of its states.
 struct Part<'a, State> {
+    /// The place in the group of the member that this is, or that this is a part of.
+    number: usize,
     target: Option<String>,
-    /// The target's name, where there are several.
+    /// The words by which the build is known among others, where there are several.
     subject: Option<String>,
     edge: &'a Edge,
     build: State,
+}
+
+impl<'a, State> Part<'a, State> {
+    /// Takes the build to its next state.
+    async fn with<Next, E, F>(self, go: impl FnOnce(State) -> F) -> Result<Part<'a, Next>, E>
+    where
+        F: Future<Output = Result<Next, E>>,
+    {
+        let Self { number, target, subject, edge, build } = self;
+        Ok(Part { number, target, subject, edge, build: go(build).await? })
+    }
+}
+
+/// Joins the parts of each member that several nodes built.
+fn joined<'a>(parts: Vec<Part<'a, Cleared<'a>>>) -> Result<Vec<Part<'a, Cleared<'a>>>, Failure> {
+    let mut members: BTreeMap<usize, Vec<Part<'a, Cleared<'a>>>> = BTreeMap::new();
+    for part in parts {
+        members.entry(part.number).or_default().push(part);
+    }
+    let mut whole = Vec::new();
+    for parts in members.into_values() {
+        let mut parts = parts.into_iter();
+        let Some(Part { number, target, subject, edge, build }) = parts.next() else { continue };
+        let build = build.join(parts.map(|part| part.build).collect())?;
+        whole.push(Part { number, target, subject, edge, build });
+    }
+    Ok(whole)
 }
 
 /// The verdict over a group.
@@ -153,16 +233,16 @@ async fn clear<'a>(
         };
         let mut refusals = Vec::new();
         let mut withdrawn = Vec::new();
-        for Part { target, subject, edge, build } in run(parts, &company, show, edge).await? {
-            let name = target.clone().unwrap_or_default();
+        for Part { number, target, subject, edge, build } in run(parts, &company, show, edge).await? {
+            let name = subject.clone().unwrap_or_default();
             match examine(build.0, &build.1).await {
-                Ok(Some(build)) => clean.push(Part { target, subject, edge, build }),
+                Ok(Some(build)) => clean.push(Part { number, target, subject, edge, build }),
                 Ok(None) => withdrawn.push(name),
                 Err(failure) => refusals.push((edge, failure)),
             }
         }
         if !refusals.is_empty() || !withdrawn.is_empty() {
-            withdrawn.extend(clean.iter().filter_map(|part| part.target.clone()));
+            withdrawn.extend(clean.iter().filter_map(|part| part.subject.clone()));
             for part in clean {
                 part.build.withdraw().await;
             }
@@ -184,29 +264,31 @@ async fn run<'a>(
 ) -> Result<Vec<Part<'a, Shown<'a>>>, Failure> {
     let screen = Screen::open(show, edge);
     let mut started = Vec::new();
-    for Part { target, subject, edge, build } in parts {
-        let pane = screen.pane(subject.as_deref());
-        let build = build.start(pane, company).await?;
-        started.push(Part { target, subject, edge, build });
+    for part in parts {
+        let pane = screen.pane(part.subject.as_deref());
+        started.push(part.with(|build| build.start(pane, company)).await?);
     }
     let withdrawal = &Cancellation::new();
     let mut running: FuturesUnordered<_> = (0..)
         .zip(started)
-        .map(|(number, Part { target, subject, edge, build })| async move {
-            (number, Part { target, subject, edge, build: build.run(withdrawal).await })
+        .map(|(at, part)| async move {
+            let Ok(part) = part.with(|build| async { Ok::<_, Infallible>(build.run(withdrawal).await) }).await;
+            (at, part)
         })
         .collect();
     let mut ended: BTreeMap<usize, Part<'a, Ended<'a>>> = BTreeMap::new();
-    while let Some((number, part)) = running.next().await {
+    while let Some((at, part)) = running.next().await {
         if part.build.ends_the_others() {
             withdrawal.cancel(Ending::Terminate);
         }
-        ended.insert(number, part);
+        ended.insert(at, part);
     }
     let summary = Arc::new(screen.finish().await);
-    let shown =
-        |Part { target, subject, edge, build }| Part { target, subject, edge, build: (build, Arc::clone(&summary)) };
-    Ok(ended.into_values().map(shown).collect())
+    let mut shown = Vec::new();
+    for part in ended.into_values() {
+        shown.push(part.with(|build| async { Ok::<_, Failure>((build, Arc::clone(&summary))) }).await?);
+    }
+    Ok(shown)
 }
 
 /// Reports a build, searches its result, and lets it pass if it is clean; `None` when another build kept it from its

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use papp::{Inject, Manifest};
 use pbuildkit::status::StatusUpdate;
 use pbuildkit::{BuildRequest, Exporter, History};
-use pengine::{BuilderChoice, DockerConfiguration, Environment, ImageStore};
+use pengine::{BuilderChoice, BuilderNode, DockerConfiguration, Environment, ImageStore};
 use pgateway::Capabilities;
 use pproof::{Gate, Graph, KnownBases};
 use psecret::Secret;
@@ -28,12 +28,12 @@ use crate::cache_export::{Group, PrivateCaches};
 use crate::clean_bases::CleanBases;
 use crate::edge::{Edge, Failure};
 use crate::memory::LayerMemory;
-use crate::output::{Destination, Outputs};
+use crate::output::{self, Destination, Outputs};
 use crate::plan::ssh::{LentAgents, is_key};
 use crate::plan::{Attestations, BaseSearch, BuildOrder, Extent, Extras, LateFacts, ResultFiles, SettledPlan, Tls};
 use crate::scanner::ScannerSecrets;
 use crate::secrets::Secrets;
-use crate::site::{self, CommonSite, Site, SiteKind};
+use crate::site::{self, CommonSites, Site, SiteKind};
 
 /// A build that can start.
 #[derive(Debug)]
@@ -57,9 +57,9 @@ impl<'a> Prepared<'a> {
         order: BuildOrder,
         (secrets, inner): (Secrets, Vec<InnerMember>),
         edge: &'a Edge,
-        site: &mut CommonSite<'_>,
+        (node, sites): (&BuilderNode, &mut CommonSites<'_>),
     ) -> Result<Self, Failure> {
-        let BuildOrder { mut plan, mut outputs, extras, mut forwarding, manifest, tls, builder, choices, .. } = order;
+        let BuildOrder { mut plan, mut outputs, extras, mut forwarding, manifest, tls, choices, .. } = order;
         remove_stale(choices.files())?;
         let extras = extras?;
         extras.caches.left_out().iter().for_each(|why| edge.stderr.warning(why));
@@ -71,8 +71,7 @@ impl<'a> Prepared<'a> {
         let dockerfile = plan.dockerfile_text()?;
         sent::warn(&plan, edge)?;
         let frontend = frontend::choose(&plan, dockerfile.as_deref(), &choices, &secrets)?;
-        let builder = site::choose(builder.as_deref())?;
-        let proxies = proxies(&builder)?;
+        let proxies = proxies(&node.choice)?;
         inner.iter().for_each(|target| target.lend_to(&mut forwarding));
         let inner = InnerTarget::settle(inner, "target-", &proxies, edge)?;
         let plan = plan.settle(&LateFacts { frontend, proxies });
@@ -83,7 +82,7 @@ impl<'a> Prepared<'a> {
         secrets.check_searchable()?;
         let needles = secrets.needles()?;
         let agents = forwarding.lend()?;
-        let site = site.reach(builder, !secrets.is_empty(), tls).await?;
+        let site = sites.reach(node, !secrets.is_empty(), tls).await?;
         let asks = plan.asks_for_gateway() || inner.iter().any(InnerTarget::asks_for_gateway);
         let gateway = gateway(asks, &site).await?;
         fit_outputs(&mut outputs, &site, plan.tags(), tls, edge).await?;
@@ -403,6 +402,10 @@ async fn fit_outputs(
     outputs.leave_store(builder)?;
     if outputs.loads() {
         let engine = site::engine(edge, false, tls).await?;
+        let joined = outputs.extent() == output::Extent::Part;
+        if joined && engine.image_store().await.map_err(PreparationError::ImageStore)? == ImageStore::Layers {
+            return Err(PreparationError::NotInThisStore("--load of several platforms".to_owned()).into());
+        }
         outputs.load_into(engine).map_err(PreparationError::NoRoom)?;
         outputs.name(tags)?;
     }

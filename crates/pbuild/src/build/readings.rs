@@ -6,6 +6,7 @@ use std::path::Path;
 use psecret::{Redactor, Secret};
 
 use crate::edge::{Edge, Failure};
+use crate::output::OutputError;
 use crate::plan::BuildOrder;
 use crate::plan::ssh::{Forwarding, SshError};
 use crate::secrets::{Secrets, SecretsError};
@@ -35,9 +36,19 @@ pub(super) enum InnerError {
 }
 
 impl Member {
-    /// The name under which the build is spoken of, where there are several.
-    pub(super) fn subject(&self, named: bool) -> Option<&str> {
-        self.target.as_deref().filter(|_| named)
+    /// Makes the part of the build, and of all that it builds on, that a node carries out.
+    ///
+    /// # Errors
+    /// Returns an error if the parts could not be joined.
+    pub(super) fn part(&self, platforms: &[String]) -> Result<Option<Self>, OutputError> {
+        let Ok(extras) = &self.order.extras else { return Ok(None) };
+        let order = self.order.part(extras, platforms)?;
+        let mut inner = Vec::new();
+        for (context, base) in &self.inner {
+            let Some(base) = base.part(platforms)? else { return Ok(None) };
+            inner.push((context.clone(), base));
+        }
+        Ok(Some(Self { target: self.target.clone(), order, secrets: self.secrets.clone(), inner }))
     }
 
     /// The target and all that it builds on.

@@ -81,6 +81,10 @@ pub(crate) struct BakeArguments {
     #[arg(long, value_name = "NAME", help_heading = "Result")]
     pub(crate) builder: Option<String>,
 
+    /// The node of the builder, as for `pbuild build`
+    #[arg(long, value_name = "NAME", help_heading = "Result")]
+    pub(crate) builder_node: Option<String>,
+
     /// How to show progress: auto, plain, tty, rawjson, quiet
     ///
     /// [default: BUILDKIT_PROGRESS, else auto]

@@ -80,6 +80,10 @@ pub(crate) struct BuildArguments {
     #[arg(long, value_name = "NAME", help_heading = "Result")]
     pub(crate) builder: Option<String>,
 
+    /// The one node of the builder that builds everything [default: for each platform a node that has it]
+    #[arg(long, value_name = "NAME", help_heading = "Result")]
+    pub(crate) builder_node: Option<String>,
+
     /// How to show progress: auto, plain, tty, rawjson, quiet
     ///
     /// `auto` is `tty` on a terminal, which redraws the running part, and `plain` elsewhere, one line for each fact. `rawjson` prints the

@@ -20,7 +20,7 @@ use pengine::Engine;
 use pimage::LooseBlob;
 use pscan::{NeedleSet, Options, Report};
 use rustix::fs::{Access, AtFlags, CWD, OFlags, Timestamps, UTIME_OMIT, linkat, utimensat};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
 use super::error::OutputError;
@@ -28,8 +28,8 @@ use crate::audit;
 use crate::audit::source;
 use crate::edge::{Edge, Failure};
 use crate::files::replace::folder_of;
-use crate::oci_layout;
 use crate::oci_layout::umask;
+use crate::{joined, oci_layout};
 
 /// The format of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Format {
 }
 
 /// The destination of a result, checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Target {
     /// A file that is, or will be, a regular one: it is replaced whole.
     File(PathBuf),
@@ -203,6 +203,37 @@ impl Destination {
             Buffer::File(file) => Receiver::file(file.try_clone().map_err(wrong)?, &path()),
         };
         Ok(Self { format, target, attributes, buffer: received, receiver })
+    }
+
+    /// Makes the same destination for the result of another node. An archive of docker's own format holds one platform, so
+    /// the parts are archives in the format of the OCI.
+    pub(super) fn part(&self) -> Result<Self, OutputError> {
+        let format = if self.format == Format::Docker { Format::Oci } else { self.format };
+        Self::new(format, self.target.clone(), self.attributes.clone())
+    }
+
+    /// Whether the results of several nodes can be joined: a tree in one archive cannot.
+    pub(super) fn can_be_joined(&self) -> bool {
+        self.format != Format::Tar && !matches!(self.target, Target::Stream(_))
+    }
+
+    /// Joins the results of several nodes, each received for the same destination, into one image, and describes it.
+    pub(super) fn join(parts: Vec<Self>) -> io::Result<(Vec<Self>, Option<Value>)> {
+        if !parts.iter().all(Self::is_image) {
+            // Folders are merged when they are written: each part has a folder of its own in there.
+            return Ok((parts, None));
+        }
+        let mut parts = parts.into_iter();
+        let Some(first) = parts.next() else { return Ok((Vec::new(), None)) };
+        let archive = |part: &Self| match &part.buffer {
+            Buffer::File(file) => opened_again(file),
+            Buffer::Folder(_) => Err(io::ErrorKind::Unsupported.into()),
+        };
+        let archives = std::iter::once(archive(&first)).chain(parts.map(|part| archive(&part)));
+        let archives: Vec<File> = archives.collect::<Result<_, _>>()?;
+        let whole = tempfile::tempfile()?;
+        let image = joined::archive(archives, &whole)?;
+        Ok((vec![Self { buffer: Buffer::File(whole), ..first }], Some(image)))
     }
 
     fn path(&self) -> &Path {

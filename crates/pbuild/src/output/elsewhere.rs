@@ -7,6 +7,7 @@ use pengine::{Engine, PlainBuilder};
 
 use super::destination::{Destination, Format, Target};
 use super::error::OutputError;
+use super::extent::Extent;
 use super::registry::RegistryOutput;
 use super::spec::{Outputs, Store};
 
@@ -17,7 +18,9 @@ impl Outputs {
     /// [`OutputError::NoStore`].
     pub(crate) fn leave_store(&mut self, builder: &PlainBuilder) -> Result<(), OutputError> {
         match self.store.take() {
-            Some(Store { attributes, push: true, .. }) => self.registry = Some(RegistryOutput::new(attributes)),
+            Some(Store { attributes, push: true, .. }) => {
+                self.registry = Some(RegistryOutput::new(attributes, self.extent));
+            }
             Some(Store { of_builder: true, .. }) => return Err(OutputError::NoStore(builder.name().to_owned())),
             Some(Store { attributes, .. }) => {
                 self.loads = self.asked || builder.loads();
@@ -34,7 +37,11 @@ impl Outputs {
     /// When there is no room for the archive.
     pub(crate) fn load_into(&mut self, engine: Engine) -> Result<(), OutputError> {
         let attributes = std::mem::take(&mut self.load_attributes);
-        self.places.push(Destination::new(Format::Docker, Target::Engine(Box::new(engine)), attributes)?);
+        let format = match self.extent {
+            Extent::Whole => Format::Docker,
+            Extent::Part => Format::Oci,
+        };
+        self.places.push(Destination::new(format, Target::Engine(Box::new(engine)), attributes)?);
         Ok(())
     }
 

@@ -43,6 +43,9 @@ pub(crate) enum OutputError {
     /// The engine pushes under names alone.
     #[error("--output push-by-digest=true: a docker engine pushes under a name only")]
     ByDigest,
+    /// A result that several nodes make in parts, which cannot be joined.
+    #[error("--output {0}: what several nodes of the builder make cannot be joined there")]
+    NotJoined(String),
     /// A result that was received cannot be searched.
     #[error("failed to search --output {place}")]
     Search {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::destination::{Destination, Format, Target};
 use super::error::OutputError;
+use super::extent::Extent;
 use super::registry::RegistryOutput;
 use crate::plan::ImageName;
 use crate::plan::comma_separated;
@@ -42,6 +43,8 @@ pub(crate) struct Outputs {
     pub(super) load_attributes: BTreeMap<String, String>,
     /// Whether anybody asked for a place.
     pub(super) asked: bool,
+    /// How much of the image these outputs receive.
+    pub(super) extent: Extent,
 }
 
 impl Store {
@@ -72,6 +75,7 @@ impl Outputs {
             loads: false,
             load_attributes: BTreeMap::new(),
             asked: shorthand != Shorthand::None,
+            extent: Extent::Whole,
         };
         for text in texts {
             outputs.add(text, terminal)?;
@@ -93,9 +97,34 @@ impl Outputs {
         Ok(outputs)
     }
 
+    /// Makes the outputs of one part of a build that several nodes carry out.
+    ///
+    /// # Errors
+    /// Returns [`OutputError::NotJoined`] for a kind of output whose parts cannot be joined.
+    pub(crate) fn part(&self) -> Result<Self, OutputError> {
+        if let Some(place) = self.places.iter().find(|place| !place.can_be_joined()) {
+            return Err(OutputError::NotJoined(place.to_string()));
+        }
+        Ok(Self {
+            store: self.store.clone(),
+            places: self.places.iter().map(Destination::part).collect::<Result<_, _>>()?,
+            names: self.names.clone(),
+            registry: self.registry.clone(),
+            loads: self.loads,
+            load_attributes: self.load_attributes.clone(),
+            asked: self.asked,
+            extent: Extent::Part,
+        })
+    }
+
     /// The engine's store, unless only other places are named.
     pub(crate) fn store(&self) -> Option<&Store> {
         self.store.as_ref()
+    }
+
+    /// How much of the image these outputs receive.
+    pub(crate) fn extent(&self) -> Extent {
+        self.extent
     }
 
     /// The files, folders and streams that receive a result.

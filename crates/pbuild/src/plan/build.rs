@@ -9,7 +9,7 @@ use pcli::{FindError, FoundManifest, find_manifest};
 use super::attestation::{AttestationError, Attestations};
 use super::build_plan::BuildPlan;
 use super::cache::{CacheError, Caches};
-use super::choices::{Choices, ProgressError, Tls};
+use super::choices::{BuilderName, Choices, ProgressError, Tls};
 use super::context::{context_directory, context_of, is_elsewhere};
 use super::error::PlanError;
 use super::image_name::{ImageName, ImageNameError};
@@ -36,7 +36,7 @@ pub(crate) struct QuestionOrder {
     /// The recipe.
     pub(crate) plan: BuildPlan,
     /// The builder that was named.
-    pub(crate) builder: Option<String>,
+    pub(crate) builder: BuilderName,
     /// Whether the way to the engine must be encrypted.
     pub(crate) tls: Tls,
 }
@@ -61,9 +61,29 @@ pub(crate) struct BuildOrder {
     /// Whether the way to the engine must be encrypted.
     pub(crate) tls: Tls,
     /// The builder that was named.
-    pub(crate) builder: Option<String>,
+    pub(crate) builder: BuilderName,
     /// The choices about the course of the build.
     pub(crate) choices: Choices,
+}
+
+impl BuildOrder {
+    /// Makes the order of the part that one of several nodes carries out: these platforms alone.
+    ///
+    /// # Errors
+    /// Returns an error if the outputs of several nodes cannot be joined, or if there is no room for them.
+    pub(crate) fn part(&self, extras: &Extras, platforms: &[String]) -> Result<Self, OutputError> {
+        Ok(Self {
+            plan: self.plan.part(platforms),
+            outputs: self.outputs.part()?,
+            extras: Ok(extras.clone()),
+            forwarding: self.forwarding.clone(),
+            manifest: self.manifest.clone(),
+            sources: self.sources.clone(),
+            tls: self.tls,
+            builder: self.builder.clone(),
+            choices: self.choices.clone(),
+        })
+    }
 }
 
 /// The things that leave the builder beside the image.
@@ -165,7 +185,8 @@ fn order(
     let directory = directory.map(|folder| context_of(folder, defaulting)).transpose()?;
     let manifest = defaulting.map(|found| &found.manifest);
     let mut plan = BuildPlan::new(arguments, directory, manifest, &environment, stdin)?;
-    let (builder, tls) = (arguments.builder.clone(), Tls::of_flag(arguments.secrets.require_tls));
+    let builder = BuilderName { builder: arguments.builder.clone(), node: arguments.builder_node.clone() };
+    let tls = Tls::of_flag(arguments.secrets.require_tls);
     if let Some(question) = Question::parse(&arguments.call)? {
         return Ok(Order::Ask(Box::new(QuestionOrder { question, plan, builder, tls })));
     }
@@ -175,7 +196,7 @@ fn order(
         (false, true) => Shorthand::Load,
         (false, false) => Shorthand::None,
     };
-    // As docker's client: without a flag the variable leaves the result where it was made.
+    // Docker's client does the same: without a flag the variable leaves the result where it was made.
     let stays = arguments.output.outputs.is_empty()
         && shorthand == Shorthand::None
         && environment("BUILDX_NO_DEFAULT_LOAD").is_some_and(|word| boolean(word.as_ref()) == Some(true));

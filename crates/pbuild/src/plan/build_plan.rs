@@ -19,7 +19,7 @@ use crate::command::build::BuildArguments;
 use crate::files;
 
 /// The recipe of a build, checked as far as that needs no engine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BuildPlan {
     /// The files that COPY and ADD read.
     pub(super) context: Context,
@@ -215,6 +215,33 @@ impl BuildPlan {
         let labels = self.labels.iter().map(|(name, value)| (format!("label:{name}"), value.clone()));
         self.attributes.extend(labels.collect::<Vec<_>>());
         Ok(())
+    }
+
+    /// The platforms that are built, as the flags name them; none for the builder's own.
+    pub(crate) fn platforms(&self) -> Vec<String> {
+        let list = self.attributes.get("platform").map(String::as_str).unwrap_or_default();
+        list.split(',').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Makes the recipe of a part that one of several nodes carries out: these platforms alone, as an index that can be
+    /// joined with others.
+    pub(super) fn part(&self, platforms: &[String]) -> Self {
+        let mut part = self.clone();
+        part.attributes.insert("platform".to_owned(), platforms.join(","));
+        // The frontend makes an index for a single platform too (BuildKit's `frontend/dockerui`), as buildx asks it to.
+        part.attributes.insert("multi-platform".to_owned(), "true".to_owned());
+        part
+    }
+
+    /// Stands for the folder and the Dockerfile: builds of the same ones have the same text.
+    pub(crate) fn identity(&self) -> String {
+        let folder = self.context_folder().unwrap_or(Path::new("")).display();
+        format!("{folder}\n{}", self.dockerfile_path().display())
+    }
+
+    /// Whether the files come on standard input, which can be sent once.
+    pub(crate) fn is_sent_once(&self) -> bool {
+        matches!(self.context, Context::Archive(_))
     }
 
     /// The frontend image that a build argument chooses, whatever the Dockerfile says.

@@ -51,6 +51,15 @@ pub(crate) struct ResultFiles {
     pub(crate) metadata: Option<PathBuf>,
 }
 
+/// The builder, and the one of its nodes, that the flags name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BuilderName {
+    /// The builder; `None` for the one that docker uses.
+    pub(crate) builder: Option<String>,
+    /// The node; `None` for all of them.
+    pub(crate) node: Option<String>,
+}
+
 /// All choices about the course of a build.
 #[derive(Clone, Debug)]
 pub(crate) struct Choices {

@@ -103,6 +103,11 @@ impl ImageName {
         if self.host().is_some() { self.to_string() } else { format!("{HUB}/{}:{}", self.path(), self.tag) }
     }
 
+    /// The name with everything that docker adds in thought, but without the tag.
+    pub(crate) fn whole_repository(&self) -> String {
+        if self.host().is_some() { self.repository.clone() } else { format!("{HUB}/{}", self.path()) }
+    }
+
     /// The tag.
     pub(crate) fn tag(&self) -> &str {
         &self.tag

@@ -17,6 +17,7 @@ use hyper::body::{Frame, Incoming};
 use pimage::Digest;
 use tokio::sync::mpsc;
 
+use super::LARGEST_DOCUMENT;
 use super::client::{Client, resolved};
 use super::connection::Upload;
 use super::error::RegistryError;
@@ -96,6 +97,14 @@ impl Uploader {
             failures.pause_after(error).await?;
         }
         Ok(())
+    }
+
+    /// Reads a manifest or an index of the repository.
+    ///
+    /// # Errors
+    /// Returns an error if the registry does not give it.
+    pub(crate) async fn document(&self, digest: &str) -> Result<Vec<u8>, RegistryError> {
+        Ok(self.0.manifest(digest, LARGEST_DOCUMENT).await?.0)
     }
 
     async fn has(&self, digest: &Digest) -> Result<bool, RegistryError> {

@@ -88,6 +88,7 @@ impl Recipe {
             },
             ssh: ssh(&mut target)?,
             builder: given.builder.clone(),
+            builder_node: given.builder_node.clone(),
             progress: given.progress,
             output: OutputOptions { outputs: target.specifications("output")?, ..OutputOptions::default() },
             attestations: AttestationOptions {
