@@ -27,7 +27,7 @@ use crate::site::{self, Site};
 use advice::{Advice, AdviceConclusion};
 pub(crate) use rewrite::RewriteError;
 
-/// Runs the command.
+/// Runs `pbuild secrets advise`.
 ///
 /// # Errors
 /// Returns an error if the frontend gives no graph, or if `--write` cannot change the manifest.

@@ -46,7 +46,7 @@ pub(crate) struct Audited {
 /// The outcome of a search of a built image.
 #[derive(Debug)]
 pub(crate) enum ImageVerdict {
-    /// All of it was searched, and nothing was found.
+    /// The whole image was searched, and nothing was found.
     Clean(Audited, Report),
     /// The image holds a secret.
     Leak(Report),
@@ -75,7 +75,7 @@ impl Built {
         Self { id: id.to_owned() }
     }
 
-    /// The image's ID in the engine.
+    /// Returns the image's ID in the engine.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -135,7 +135,7 @@ impl Built {
 }
 
 impl Audited {
-    /// The image's ID in the engine.
+    /// Returns the image's ID in the engine.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -152,7 +152,7 @@ pub(crate) enum AuditError {
     Engine {
         /// The image.
         name: String,
-        /// Why.
+        /// The cause.
         source: bollard::errors::Error,
     },
     /// The bytes cannot be searched.

@@ -10,11 +10,11 @@ use crate::edge::{Edge, Failure};
 use crate::plan::{BakeOrder, InnerOrder, Order, TargetOrder, Worker};
 use crate::secrets::Secrets;
 
-/// Runs the command.
+/// Runs `pbuild bake`.
 ///
 /// # Errors
-/// Returns an error if there is no buildx. Every later failure is printed here, except where a build itself returns
-/// it.
+/// Returns an error if there is no buildx, or if the secrets cannot be read. An error in the bake files is printed
+/// here, by a printer that masks the secrets.
 pub(crate) async fn run(order: BakeOrder, edge: &Edge) -> Result<Exit, Failure> {
     let buildx = Buildx::find(Environment::of_process().docker_folder().as_deref())?;
     if order.worker() == Worker::Buildx {

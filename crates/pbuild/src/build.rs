@@ -49,7 +49,7 @@ pub(crate) use group::Group;
 pub(crate) use message::quoted;
 pub(crate) use readings::Member;
 
-/// Runs the command.
+/// Runs `pbuild build`.
 ///
 /// # Errors
 /// Returns an error if the build has no result; in this case nothing is tagged.

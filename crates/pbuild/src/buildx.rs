@@ -56,7 +56,7 @@ pub(crate) enum BuildxError {
     Start {
         /// The program.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The program ended with an error.

@@ -96,7 +96,7 @@ impl PrivateCaches {
         self.0.iter().map(|cache| cache.group.entry(cache.folder.path()))
     }
 
-    /// The folders that BuildKit writes to.
+    /// Returns the folders that BuildKit writes to.
     pub(crate) fn content(&self) -> ContentStores {
         let store = |cache: &PrivateCache| {
             let path = cache.folder.path();

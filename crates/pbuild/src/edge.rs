@@ -13,7 +13,7 @@ pub(crate) struct Edge {
     pub(crate) stderr: Printer,
     /// The printer of results.
     pub(crate) stdout: Printer,
-    /// Whether the work should stop.
+    /// Tells whether the command is cancelled.
     pub(crate) cancellation: Cancellation,
     /// Whether facts about a successful run are left out. Warnings and errors are always printed.
     pub(crate) quiet: bool,

@@ -26,7 +26,7 @@ use slot::Slot;
 /// The name of prun's program as a plugin of docker.
 const PRUN: &str = "docker-prun";
 
-/// Which entrances are installed.
+/// The set of entrances to install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entrances {
     /// The plugins `docker pbuild` and `docker prun`, and `docker build`.
@@ -56,7 +56,7 @@ pub(crate) enum InstallError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }

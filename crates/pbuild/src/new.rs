@@ -59,7 +59,7 @@ pub(crate) enum NewError {
     EnvFile(SecretError),
     /// The compose file cannot be read.
     Compose {
-        /// Its name.
+        /// The file's name.
         name: &'static str,
         /// The place of the mistake, without the file's text.
         problem: String,
@@ -68,7 +68,7 @@ pub(crate) enum NewError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The new text is not a valid manifest.
@@ -77,14 +77,14 @@ pub(crate) enum NewError {
     Write {
         /// The manifest.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Lines cannot be added to the ignore file.
     Ignore {
         /// The ignore file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -98,7 +98,7 @@ pub(crate) struct OpenEnvFiles {
     pub(crate) ignore_file: String,
 }
 
-/// Runs the command.
+/// Runs `pbuild new`.
 ///
 /// # Errors
 /// Returns an error if there is no Dockerfile, if a file cannot be read or written, or if a manifest exists already.

@@ -2,8 +2,8 @@
 //!
 //! A result first goes to a place where no other program finds it: an archive to a file without a name, a tree to a
 //! folder of its own beside its destination. [`Cleared::commit`] writes it to the destination that the user wants. A
-//! [`Cleared`] is made only from a proof or from a search of exactly the bytes that were received. A result that is
-//! dropped before leaves no files.
+//! [`Cleared`] is made only from a proof, from a search of exactly the bytes that were received, or from the results
+//! of a build without secrets. A result that is dropped before leaves no files.
 
 mod destination;
 mod elsewhere;

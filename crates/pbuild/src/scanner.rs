@@ -1,4 +1,4 @@
-//! The scanner that this program brings to builders, and the values that it sends there.
+//! The scanner that pbuild brings to builders, and the values that it sends to the scanner.
 
 use std::collections::BTreeMap;
 use std::fmt;

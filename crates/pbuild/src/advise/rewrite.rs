@@ -21,7 +21,7 @@ pub(crate) enum RewriteError {
     Write {
         /// The manifest.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The file has changed and no longer has the entries that were read from it.

@@ -69,7 +69,7 @@ pub(crate) enum BaselineError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }

@@ -22,7 +22,7 @@ const LONGEST: usize = 16 << 20;
 pub(crate) struct DockerfileError {
     /// The file.
     pub(crate) path: PathBuf,
-    /// Why.
+    /// The cause.
     pub(crate) source: io::Error,
 }
 

@@ -73,7 +73,7 @@ pub(crate) enum RegistryFailure {
     Registry {
         /// The image.
         reference: ImageReference,
-        /// Why.
+        /// The cause.
         error: RegistryError,
     },
     /// The documents of the image cannot be understood.

@@ -23,7 +23,7 @@ pub(crate) enum SourceReadError {
     Archive {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The path of an archive is a directory.
@@ -35,7 +35,7 @@ pub(crate) enum SourceReadError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The folder is not an OCI layout, or has no such image.

@@ -10,7 +10,7 @@ use pbuildkit::{ContextObserver, FileObserver, Permission};
 use pscan::{NeedleSet, Searcher};
 use psecret::Redactor;
 
-/// The name of the sealed store. Its files are not searched: they hold every secret, but encrypted.
+/// The name of the sealed store. Its file is not searched, because it holds the secrets only encrypted.
 const SEALED: &str = "secrets.age";
 
 /// Searches each packet of a file before it is sent on, together with the end of the packet before. A hit ends the

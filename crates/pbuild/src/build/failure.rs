@@ -42,7 +42,7 @@ pub(crate) enum PreparationError {
         flag: &'static str,
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -69,7 +69,7 @@ pub(crate) enum DeliveryError {
     Naming {
         /// The name.
         name: ImageName,
-        /// Why.
+        /// The cause.
         source: bollard::errors::Error,
     },
     /// A file that describes the result cannot be written.
@@ -78,14 +78,14 @@ pub(crate) enum DeliveryError {
         flag: &'static str,
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The tag of a cache could not be written into its folder.
     CacheFolder {
         /// The folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }

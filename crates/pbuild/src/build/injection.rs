@@ -327,7 +327,7 @@ impl Transform for Injection {
             GateOutcome::Clean(_) => (Vec::new(), self.graph.ran_again()),
             GateOutcome::Unproven(_) => (Vec::new(), Vec::new()),
         };
-        // An error of writing notes is ignored: without a note no image counts as clean, because every returned
+        // An error of writing notes is ignored. A missing note cannot make an image pass, because every returned
         // result is searched.
         let _ = pproof::note_steps(&prepared.bridge, &scanner, leaked, clean).await;
         match outcome {

@@ -16,7 +16,7 @@ pub(crate) enum CacheExportError {
     Folder {
         /// The folder; `None` if the user has no folder for caches.
         path: Option<PathBuf>,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The builder has not written a cache that pbuild understands.
@@ -32,7 +32,7 @@ pub(crate) enum CacheExportError {
     Written {
         /// The flag's destination.
         destination: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// A blob of the private folder cannot be read, or has changed since it was searched.
@@ -40,7 +40,7 @@ pub(crate) enum CacheExportError {
     Blob {
         /// The flag's destination.
         destination: String,
-        /// Why.
+        /// The cause.
         source: BlobError,
     },
     /// A registry does not accept the cache.
@@ -48,7 +48,7 @@ pub(crate) enum CacheExportError {
     Registry {
         /// The name of the cache.
         reference: Box<ImageReference>,
-        /// Why.
+        /// The cause.
         error: RegistryError,
     },
     /// A bucket does not accept the cache.
@@ -56,7 +56,7 @@ pub(crate) enum CacheExportError {
     Bucket {
         /// The flag's destination.
         destination: String,
-        /// Why.
+        /// The cause.
         error: BucketError,
     },
 }

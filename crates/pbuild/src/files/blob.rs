@@ -31,7 +31,7 @@ pub(crate) enum BlobError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }

@@ -15,7 +15,7 @@ const LONGEST: usize = 16 << 20;
 pub(crate) struct IgnoreFileError {
     /// The file.
     path: PathBuf,
-    /// Why.
+    /// The cause.
     source: io::Error,
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum ConfigError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The file does not have docker's format.

@@ -28,7 +28,7 @@ pub(super) enum Before {
     Moved,
 }
 
-/// The record.
+/// The record of what was there before the first install.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     #[serde(default)]

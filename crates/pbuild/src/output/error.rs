@@ -31,7 +31,7 @@ pub(crate) enum OutputError {
     Destination {
         /// The path as the user wrote it.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// An image is to be pushed, and it has no name.
@@ -48,7 +48,7 @@ pub(crate) enum OutputError {
     Search {
         /// The destination.
         place: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// A result cannot be written to its destination.
@@ -56,7 +56,7 @@ pub(crate) enum OutputError {
     Write {
         /// The destination.
         place: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }

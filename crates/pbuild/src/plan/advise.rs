@@ -21,9 +21,9 @@ pub(crate) struct AdviseOrder {
     pub(crate) manifest: Option<FoundManifest>,
     /// The secrets that the build gets by flags.
     pub(crate) secrets: Vec<SecretName>,
-    /// The form of the advice.
+    /// The format of the advice.
     pub(crate) format: AdviceFormat,
-    /// The effect on the manifest.
+    /// Whether the advice is written into the manifest.
     pub(crate) effect: Effect,
 }
 

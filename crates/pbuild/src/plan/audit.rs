@@ -39,7 +39,7 @@ pub(crate) struct AuditOrder {
 /// Whether an audit leaves out layers that an earlier audit found clean for the same secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LayerMemoryUse {
-    /// The memory is used.
+    /// Layers that are known as clean are left out.
     Used,
     /// Every layer is searched (`--no-cache`).
     Ignored,

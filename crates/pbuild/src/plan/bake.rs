@@ -78,7 +78,7 @@ pub(crate) enum BakeError {
     Target {
         /// The target.
         target: String,
-        /// Why.
+        /// The cause.
         source: OrderError,
     },
 }
@@ -174,8 +174,8 @@ impl BakeOrder {
         let recipe = |name| Recipe::new(definition.attributes(name)?, &self.arguments);
         let recipes: Vec<Recipe> = definition.requested()?.into_iter().map(recipe).collect::<Result<_, _>>()?;
         let targets = |recipe| self.target(recipe, &definition, &environment, &mut Vec::new());
-        // In this mode the caller is Compose, which asks its user for the permissions itself and reads only JSON.
-        // buildx leaves out the check, too.
+        // Compose uses this mode. It asks its user for the permissions itself, and it reads only JSON. buildx leaves
+        // out the check, too.
         if self.show != ProgressMode::RawJson {
             self.entitlements.check(recipes.iter().map(Recipe::needs))?;
         }

@@ -27,7 +27,7 @@ pub(crate) enum CacheError {
     Format {
         /// The flag.
         flag: &'static str,
-        /// Its value.
+        /// The flag's value.
         text: String,
     },
     /// A cache in a folder has no folder.

@@ -45,9 +45,9 @@ pub(crate) enum LeakedCache {
 /// The files that describe the result of a build.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResultFiles {
-    /// `--iidfile`.
+    /// The file of `--iidfile`.
     pub(crate) image_id: Option<PathBuf>,
-    /// `--metadata-file`.
+    /// The file of `--metadata-file`.
     pub(crate) metadata: Option<PathBuf>,
 }
 

@@ -12,13 +12,13 @@ pub(crate) enum PlanError {
     /// The context is not a directory of this machine.
     #[error("unable to prepare context: path {path:?} not found")]
     ContextMissing {
-        /// The path as given.
+        /// The path as the user wrote it.
         path: String,
     },
     /// The context is a file.
     #[error("unable to prepare context: {path:?} is not a directory")]
     ContextNotDirectory {
-        /// The path as given.
+        /// The path as the user wrote it.
         path: String,
     },
     /// The manifest names a context that is not a folder below the manifest's own folder.
@@ -44,7 +44,7 @@ pub(crate) enum PlanError {
     /// Standard input cannot be read.
     #[error("failed to read standard input")]
     Input {
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The source policy is wrong.
@@ -64,7 +64,7 @@ pub(crate) enum PlanError {
     DockerfileUnreadable {
         /// The path that was tried.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The value of `-t` is not an image name.

@@ -107,7 +107,7 @@ impl ImageName {
         if self.host().is_some() { self.to_string() } else { format!("{HUB}/{}:{}", self.path(), self.tag) }
     }
 
-    /// The tag.
+    /// Returns the tag.
     pub(crate) fn tag(&self) -> &str {
         &self.tag
     }

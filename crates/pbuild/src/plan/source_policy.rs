@@ -19,7 +19,7 @@ pub(crate) enum SourcePolicyError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The file is not a policy.

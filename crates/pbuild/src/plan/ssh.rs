@@ -37,7 +37,7 @@ pub(crate) enum SshError {
     Neither {
         /// The agent's ID.
         id: String,
-        /// The path as given.
+        /// The path as the user wrote it.
         path: PathBuf,
     },
     /// The agent for keys did not start.
@@ -45,7 +45,7 @@ pub(crate) enum SshError {
     Start {
         /// The agent's ID.
         id: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// `ssh-add` refused a key.
@@ -53,7 +53,7 @@ pub(crate) enum SshError {
     Key {
         /// The agent's ID.
         id: String,
-        /// The files as given.
+        /// The files as the user wrote them.
         keys: Vec<PathBuf>,
         /// One line of the error output of `ssh-add`.
         said: String,
@@ -63,9 +63,9 @@ pub(crate) enum SshError {
     Unreadable {
         /// The agent's ID.
         id: String,
-        /// The file as given.
+        /// The file as the user wrote it.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Two agents have the same ID.
@@ -210,8 +210,8 @@ struct KeyAgent {
     keeper: Child,
 }
 
-/// The script that runs under the agent. It ends when this process closes its end of the script's standard input,
-/// which also happens when this process is killed, and it then ends the agent.
+/// The script that `ssh-agent` starts. It ends when this process closes its end of the script's standard input, which
+/// also happens when this process is killed, and it then ends the agent.
 const KEEPER: &str = "echo; cat >/dev/null; kill \"$SSH_AGENT_PID\"";
 
 impl KeyAgent {
@@ -225,7 +225,7 @@ impl KeyAgent {
         // In a process group of its own, the keeper does not receive Ctrl-C; this process ends it.
         let keeper = command.process_group(0).spawn().map_err(failed)?;
         let mut agent = Self { folder, keeper };
-        // The keeper prints a line when it runs, and then the agent's socket exists.
+        // The keeper prints a line when it starts, and it starts only after the agent's socket exists.
         let mut ready = [0];
         let stdout = agent.keeper.stdout.take();
         stdout.map_or(Ok(()), |mut stdout| stdout.read_exact(&mut ready)).map_err(failed)?;

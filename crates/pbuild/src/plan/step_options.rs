@@ -27,7 +27,7 @@ pub(crate) enum StepOptionError {
     ContextMissing {
         /// The context's name.
         name: String,
-        /// The path as given.
+        /// The path as the user wrote it.
         path: String,
     },
     /// The folder of a `--build-context` is not an OCI layout, or has no image with this tag.
@@ -35,7 +35,7 @@ pub(crate) enum StepOptionError {
     Layout {
         /// The context's name.
         name: String,
-        /// The folder as given.
+        /// The folder as the user wrote it.
         path: String,
         /// The problem of the folder.
         problem: String,
