@@ -164,7 +164,8 @@ pub(crate) enum AuditError {
 /// Runs `pbuild audit`.
 ///
 /// # Errors
-/// Returns an error if there is no report.
+/// Returns an error if the secrets cannot be read. Every later failure is printed here, because its text must be
+/// masked.
 pub(crate) async fn run(order: AuditOrder, edge: &Edge) -> Result<Exit, Failure> {
     let secrets = Secrets::read_at_hand(&order.sources, order.manifest.as_ref(), edge)?;
     let edge = &edge.redacting(&secrets.redactor);

@@ -13,8 +13,8 @@ use crate::secrets::Secrets;
 /// Runs `pbuild bake`.
 ///
 /// # Errors
-/// Returns an error if there is no buildx, or if the secrets cannot be read. An error in the bake files is printed
-/// here, by a printer that masks the secrets.
+/// Returns an error if there is no buildx, if the secrets cannot be read, or if the frontend does not answer a
+/// question. An error in the bake files is printed here, because its text must be masked.
 pub(crate) async fn run(order: BakeOrder, edge: &Edge) -> Result<Exit, Failure> {
     let buildx = Buildx::find(Environment::of_process().docker_folder().as_deref())?;
     if order.worker() == Worker::Buildx {

@@ -52,7 +52,8 @@ pub(crate) use readings::Member;
 /// Runs `pbuild build`.
 ///
 /// # Errors
-/// Returns an error if the build has no result; in this case nothing is tagged.
+/// Returns an error if the secrets cannot be read, or if the frontend does not answer a question. A build prints
+/// every later failure itself, because its text must be masked.
 pub(crate) async fn run(order: Order, edge: &Edge) -> Result<Exit, Failure> {
     match order {
         Order::Ask(order) => ask::run(*order, edge).await,

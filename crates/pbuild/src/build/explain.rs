@@ -213,7 +213,7 @@ impl BrokenBuild {
         }
         let diagnostic = add_source(diagnostic, failure);
         match failure.kind {
-            // pbuild's own store of exported caches fails with these words.
+            // These words come from pbuild's own store, into which the builder writes exported caches.
             _ if failure.message.contains("the client cannot write to ") => diagnostic
                 .help("make room there; caches are searched below ~/.cache/pbuild, or where XDG_CACHE_HOME says"),
             _ if failure.message.contains("target stage") => {

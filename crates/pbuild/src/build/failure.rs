@@ -131,7 +131,7 @@ pub(crate) struct LeakingCache {
     pub(super) report: Report,
     /// The origin of each finding, in the report's order.
     pub(super) origins: Vec<Origin>,
-    /// For each finding, the steps that may have written it, if the step is not known.
+    /// For each finding, the steps that may have written it, if it is not known which of them did.
     pub(super) candidates: Vec<Vec<SourceLines>>,
     /// What was removed of the image and of its cache records.
     pub(super) cleanup: Cleanup,

@@ -256,7 +256,8 @@ impl Examination<'_, '_> {
     async fn image(&self, built: Built) -> Result<ImageSearch, Failure> {
         let (scene, edge) = (self.scene, self.scene.edge);
         if let Some(proof) = &self.proof {
-            // If the engine's store holds no attestations and none were asked for, there is nothing to read back.
+            // If this process cannot read the engine's store although documents were asked for, it is not known what
+            // they hold. If no documents were asked for, there is nothing to read.
             let unreadable = self.attached.is_none() && self.attestations.asked_for();
             let verdict = match unreadable {
                 true => AttachedVerdict::Unknown,

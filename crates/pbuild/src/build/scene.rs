@@ -44,7 +44,7 @@ impl Scene<'_> {
         Ok(Some(engine.image_store().await.map_err(PreparationError::ImageStore)?))
     }
 
-    /// Returns the folder under which the project's records are kept.
+    /// Returns the folder that identifies the project in the records of builds.
     pub(super) fn project(&self) -> &Path {
         // A clone is in a different folder for each build, so it cannot stand for the project.
         let context = self.plan.context_folder().filter(|_| self.clone.is_none());

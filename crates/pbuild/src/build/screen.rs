@@ -85,7 +85,7 @@ impl Screen {
     pub(super) async fn finish(self) -> Summary {
         let Self { showing, events } = self;
         drop(events);
-        // A screen that panicked returns an empty summary, because only the outcome of the build counts.
+        // If the screen has panicked, the summary is empty, because only the outcome of the build counts.
         showing.await.unwrap_or_default()
     }
 }

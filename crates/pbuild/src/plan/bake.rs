@@ -48,7 +48,7 @@ pub(crate) struct TargetOrder {
 pub(crate) struct InnerOrder {
     /// The name of the context.
     pub(crate) context: String,
-    /// The target. Its outputs belong only to its own build and are not made here.
+    /// The target. Its outputs are not made in the outer target's build.
     pub(crate) target: TargetOrder,
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum CacheError {
         /// The flag's value.
         text: String,
     },
-    /// A cache in a folder has no folder.
+    /// The flag of a cache in a folder does not name the folder.
     #[error("{flag} type=local: {attribute} is required")]
     NoFolder {
         /// The flag.
@@ -38,7 +38,7 @@ pub(crate) enum CacheError {
         /// `src` or `dest`.
         attribute: &'static str,
     },
-    /// A cache in a registry has no name.
+    /// The flag of a cache in a registry does not name the cache.
     #[error("--cache-to type=registry: ref is required")]
     NoReference,
     /// The name of a cache in a registry is not valid.

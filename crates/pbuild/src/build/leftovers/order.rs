@@ -1,9 +1,9 @@
 //! The cache records of a leaking build: which records to drop, and in which order.
 //!
-//! The engine does not say which cache record belongs to a step. A record is taken for the build's own if it appeared
-//! between two looks at the cache and its description fits one of the build's steps; so are all records that build on
-//! it. A record in use stays: another build may be using it, or the engine still uses it for some time after the
-//! build.
+//! The engine does not say which cache record belongs to a step. A record counts as the build's own if it appeared
+//! between two looks at the cache and its description fits one of the build's steps. All records that build on such a
+//! record count as the build's own, too. A record in use stays: another build may be using it, or the engine still
+//! uses it for some time after the build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
