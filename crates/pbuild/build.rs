@@ -1,11 +1,11 @@
-//! Compiles the scanner that runs inside builders, for each target that is asked for, and embeds it.
+//! Compiles the scanner that runs inside builders, for each target that the build asks for, and embeds it.
 //!
-//! It must run in an empty container, so it is linked statically, by a cargo of its own with flags of its own and a
-//! target folder of its own. That folder lies beside the one of this script's other outputs: the script's own folder
-//! changes its name with every dependency of `pbuild`, and the scanner would be compiled from nothing each time.
+//! The scanner must run in an empty container, so it is linked statically, by a separate cargo with its own flags and
+//! its own target folder. That folder lies outside of this script's own output folder, because the name of the output
+//! folder changes with every dependency of `pbuild`, and then the scanner would be compiled from nothing.
 //!
-//! It also names the search, by a digest of the sources that decide what it finds: what another search left out or saw
-//! is searched again, without anybody having to count versions.
+//! The script also names the search, by a digest of the sources that decide what the search finds. A layer that a
+//! different version of the search skipped or found clean is searched again, and nobody has to count versions.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,11 +14,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The most that the scanner may weigh. It is sent to the builder in one message, and the gateway of Docker 20.10 takes
-/// 4 MiB; something of the message is not the scanner.
+/// The largest scanner, in bytes. The scanner is sent to the builder in one message, and the gateway of Docker 20.10
+/// accepts messages of 4 MiB; 64 KiB are kept for the rest of the message.
 const LARGEST: u64 = (4 << 20) - (64 << 10);
 
-/// The crates of forms, formats and the search.
+/// The crates that decide what the search finds: forms, formats and the search itself.
 const SEARCH: [&str; 4] = ["psecret", "pimage", "pscan", "plook"];
 
 fn main() {
@@ -42,20 +42,20 @@ fn main() {
     fs::write(output.join("scanners.rs"), format!("&[{scanners}]")).expect("the build script's folder is writable");
 }
 
-/// Chooses the scanner's own target folder. Where tools for several targets are built side by side they share it.
+/// Chooses the scanner's own target folder. Builds of the tools for several targets side by side share this folder.
 fn folder(output: &Path, own: &str) -> PathBuf {
     let beside = output.ancestors().nth(3).unwrap_or(output);
     let shared = beside.parent().filter(|folder| folder.ends_with(own)).and_then(Path::parent);
     shared.unwrap_or(beside).join("scanner")
 }
 
-/// Compiles the scanner for one target, and writes the expression that embeds it.
+/// Compiles the scanner for one target, and returns the Rust expression that embeds it.
 fn scanner(root: &Path, folder: &Path, output: &Path, target: &str) -> String {
     build(root, folder, target);
     let program = folder.join(target).join("scanner/plook");
     let size = std::fs::metadata(&program).map_or(u64::MAX, |metadata| metadata.len());
     assert!(size <= LARGEST, "the scanner for {target} has {size} bytes; it may have {LARGEST}");
-    // The shared folder's program may be another tomorrow; what was embedded stays.
+    // A later build may replace the program in the shared folder, so the embedded program is a copy.
     let embedded = output.join(format!("plook-{target}"));
     std::fs::copy(&program, &embedded).expect("the build script's folder is writable");
     let platform = pmake::platform(target).unwrap_or_else(|| panic!("{} names {target}, no Linux", pmake::EMBED));
@@ -67,7 +67,7 @@ fn digest_of_search(root: &Path) -> u64 {
     for name in SEARCH {
         collect(root, &root.join("crates").join(name).join("src"), &mut sources);
     }
-    // Decoders are dependencies.
+    // The decoders are dependencies, so the digest covers their versions, too.
     sources.insert(PathBuf::from("Cargo.lock"), fs::read(root.join("Cargo.lock")).unwrap_or_default());
     let mut hasher = DefaultHasher::new();
     sources.hash(&mut hasher);
@@ -103,7 +103,7 @@ fn build(root: &Path, folder: &Path, target: &str) {
         .args(["--target", target, "--target-dir"])
         .arg(folder)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    // What the outer cargo says of itself is not meant for this one.
+    // The outer cargo sets these variables for its own build, and they must not change the scanner's.
     for name in [
         "RUSTC",
         "RUSTDOC",

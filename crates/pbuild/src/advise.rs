@@ -1,7 +1,8 @@
-//! `pbuild secrets advise`: the narrowest `steps` for each secret, from what the commands of the build mention.
+//! `pbuild secrets advise`: proposes the narrowest `steps` for each secret, from the names that the commands of the
+//! build mention.
 //!
-//! The commands are those of the build graph, so every shape of RUN counts. The frontend reads the Dockerfile and the
-//! configurations of base images; then the build is given up, and nothing of it runs. No value is read.
+//! The commands are those of the build graph, so every form of RUN counts. The frontend reads the Dockerfile and the
+//! configurations of base images. Then pbuild ends the build before any step runs. No value is read.
 
 mod advice;
 mod pattern;
@@ -26,10 +27,10 @@ use crate::site::{self, Site};
 use advice::{Advice, AdviceConclusion};
 pub(crate) use rewrite::RewriteError;
 
-/// Runs the command.
+/// Runs `pbuild secrets advise`.
 ///
 /// # Errors
-/// When the graph cannot be had, or `--write` cannot change the manifest.
+/// Returns an error if the frontend gives no graph, or if `--write` cannot change the manifest.
 pub(crate) async fn run(order: AdviseOrder, edge: &Edge) -> Result<Exit, Failure> {
     let offered = offered(&order);
     let AdviseOrder { plan, manifest, format, effect, .. } = order;
@@ -61,7 +62,7 @@ struct OfferedSecret {
     entry: Option<papp::Secret>,
 }
 
-/// Lists the build secrets that the manifest declares, and those that only the flags name.
+/// Lists the build secrets that the manifest declares, and the secrets that only the flags name.
 fn offered(order: &AdviseOrder) -> Vec<OfferedSecret> {
     let declared = order.manifest.iter().flat_map(|found| found.manifest.build_secrets());
     let mut offered: Vec<OfferedSecret> = declared
@@ -92,23 +93,23 @@ async fn steps(plan: BuildPlan, edge: &Edge) -> Result<Vec<Step>, Failure> {
     let outcome = edge.cancellation.unless_cancelled(building).await?;
     ignore.abort();
     match outcome.map_err(of_look) {
-        // `FROM scratch` and nothing more has no graph, so that the look did not end it.
+        // `FROM scratch` alone has no graph, so `transform` was not called and did not end the build.
         Ok(_) | Err(Err(LookEnd::Enough)) => Ok(look.steps),
         Err(Ok(broken)) => Err(broken.into()),
         Err(Err(LookEnd::Graph(error))) => Err(LookEnd::Graph(error).into()),
     }
 }
 
-/// Takes the graph down and ends the build.
+/// Notes the steps of the build graph and ends the build.
 #[derive(Debug, Default)]
 struct Look {
     steps: Vec<Step>,
 }
 
-/// Why a look at the graph ended.
+/// The reasons why a [`Look`] at the graph ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LookEnd {
-    /// Everything was seen.
+    /// All steps were noted.
     #[error("the graph was looked at")]
     Enough,
     /// The graph cannot be read.
@@ -141,7 +142,8 @@ fn reading<'step>(step: &'step Step, name: &str) -> Vec<&'step str> {
     let commands: Vec<&str> = StepPattern::commands(&step.command).collect();
     let by_name: Vec<&str> =
         commands.iter().copied().filter(|command| mention(command, name) == Some(Mention::Name)).collect();
-    // A program that is known to read it counts where the step does not say it more plainly.
+    // A program that is known to read the variable counts only if no command of the step mentions the variable's
+    // name.
     if by_name.is_empty() {
         commands.into_iter().filter(|command| mention(command, name).is_some()).collect()
     } else {

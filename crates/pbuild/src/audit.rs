@@ -1,4 +1,4 @@
-//! The search of a finished image: by `pbuild audit`, and by `pbuild build` before the image has a name.
+//! The search of a finished image: for `pbuild audit`, and for `pbuild build` before the image has a name.
 
 pub(crate) mod attached;
 pub(crate) mod baseline;
@@ -30,13 +30,13 @@ use baseline::Baselines;
 use pproof::Proof;
 use source::Bytes;
 
-/// An image that was built and not searched yet. It has no way to a name.
+/// An image that was built and not searched yet. This type has no method that names the image.
 #[derive(Debug)]
 pub(crate) struct Built {
     id: String,
 }
 
-/// An image that was searched, in the builder or to the last byte of its export, and holds no secret: only this can be
+/// An image that holds no secret, searched in the builder or to the last byte of its export. Only this type can be
 /// tagged.
 #[derive(Debug)]
 pub(crate) struct Audited {
@@ -46,18 +46,18 @@ pub(crate) struct Audited {
 /// The outcome of a search of a built image.
 #[derive(Debug)]
 pub(crate) enum ImageVerdict {
-    /// All of it was searched, and nothing was found.
+    /// The whole image was searched, and nothing was found.
     Clean(Audited, Report),
     /// The image holds a secret.
     Leak(Report),
-    /// Something was not searched, so nothing is proven.
+    /// Something was not searched, so the image is not proven clean.
     Incomplete(Report),
 }
 
 /// The outcome of a search of the documents that are attached to an image.
 #[derive(Debug)]
 pub(crate) enum AttachedVerdict {
-    /// Nothing is attached that holds a secret.
+    /// No attached document holds a secret.
     Clean(NothingUnseen),
     /// The documents hold a secret.
     Leak(Box<Report>),
@@ -65,37 +65,37 @@ pub(crate) enum AttachedVerdict {
     Unknown,
 }
 
-/// Nothing came to an image after the gate that was not searched.
+/// Proves that every document that was attached to an image after the gate was searched.
 #[derive(Debug)]
 pub(crate) struct NothingUnseen(());
 
 impl Built {
-    /// Takes the digest of the image that the engine says it built.
+    /// Takes the digest of the image that the engine reports as built.
     pub(crate) fn new(id: &str) -> Self {
         Self { id: id.to_owned() }
     }
 
-    /// The image's ID in the engine.
+    /// Returns the image's ID in the engine.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    /// Accepts the image as audited, because the build was searched before its result was returned, and everything
-    /// attached to the image since was searched too.
+    /// Accepts the image as audited, because the gate searched the build before the result was returned, and every
+    /// document that was attached to the image since was searched too.
     pub(crate) fn proven(self, _: &Proof, _: NothingUnseen) -> Audited {
         Audited { id: self.id }
     }
 
-    /// The image of a build without secrets: there is nothing to search for.
+    /// Accepts the image of a build without secrets, in which there is nothing to search for.
     pub(crate) fn without_secrets(self) -> Audited {
         Audited { id: self.id }
     }
 
-    /// Searches the documents that the engine attached to the image when it exported it; `attached` is `None` where the
+    /// Searches the documents that the engine attached to the image when it exported it; `attached` is `None` if the
     /// engine attaches none.
     ///
     /// # Errors
-    /// When the work should stop.
+    /// Returns an error if the command is cancelled.
     pub(crate) async fn audit_attached(
         &self,
         attached: Option<&Attached>,
@@ -112,10 +112,11 @@ impl Built {
         })
     }
 
-    /// Searches exactly this image. Layers that an audit for the same secrets searched before are not searched again.
+    /// Searches exactly this image. A layer that an earlier audit searched for the same secrets is not searched
+    /// again.
     ///
     /// # Errors
-    /// When the engine does not hand it out, or the work should stop.
+    /// Returns an error if the engine does not export the image, or if the command is cancelled.
     pub(crate) async fn audit(
         self,
         engine: &Engine,
@@ -134,24 +135,24 @@ impl Built {
 }
 
 impl Audited {
-    /// The image's ID in the engine.
+    /// Returns the image's ID in the engine.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 }
 
-/// Why an image cannot be searched.
+/// The reasons why an image cannot be searched.
 #[derive(Debug)]
 pub(crate) enum AuditError {
     /// There is no secret to search for.
     NoSecrets,
     /// The engine has no image of this name.
     NoImage(String),
-    /// The engine does not answer about an image.
+    /// The engine does not answer a question about an image.
     Engine {
         /// The image.
         name: String,
-        /// Why.
+        /// The cause.
         source: bollard::errors::Error,
     },
     /// The bytes cannot be searched.
@@ -163,7 +164,8 @@ pub(crate) enum AuditError {
 /// Runs `pbuild audit`.
 ///
 /// # Errors
-/// When there is no report.
+/// Returns an error if the secrets cannot be read. Every later failure is printed here, because its text must be
+/// masked.
 pub(crate) async fn run(order: AuditOrder, edge: &Edge) -> Result<Exit, Failure> {
     let secrets = Secrets::read_at_hand(&order.sources, order.manifest.as_ref(), edge)?;
     let edge = &edge.redacting(&secrets.redactor);
@@ -179,7 +181,7 @@ async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exi
         return Err(AuditError::NoSecrets.into());
     }
     order.reports.check()?;
-    // The key of the baselines is asked for before the search, which may take long.
+    // The key of the baselines may need a passphrase, so pbuild asks for it before the search, which may take long.
     let needs_baselines = order.baseline.is_some() || order.new_baseline.is_some();
     let baselines = match needs_baselines {
         true => Some(Baselines::new(order.manifest.as_ref(), &secrets.all)?),
@@ -211,7 +213,7 @@ async fn audit(order: &AuditOrder, secrets: &Secrets, edge: &Edge) -> Result<Exi
     })
 }
 
-/// Opens the memory of earlier audits for these secrets; `None` where every layer shall be searched.
+/// Opens the memory of earlier audits for these secrets. Returns `None` if every layer must be searched.
 fn memory(order: &AuditOrder, secrets: &Secrets) -> Option<Arc<dyn Memory>> {
     match order.memory {
         LayerMemoryUse::Used => remembered(secrets),
@@ -224,7 +226,7 @@ fn remembered(secrets: &Secrets) -> Option<Arc<dyn Memory>> {
     Some(Arc::new(memory))
 }
 
-/// Searches the source.
+/// Searches the source that the order names.
 async fn report(
     order: &AuditOrder,
     memory: Option<Arc<dyn Memory>>,
@@ -262,7 +264,8 @@ async fn report(
     }
 }
 
-/// Searches an image of the engine: in the engine's own files where they are at hand, else as the engine exports it.
+/// Searches an image of the engine: in the engine's own files if this process can read them, otherwise as the engine
+/// exports the image.
 async fn engine_image(
     engine: &Engine,
     id: &str,
@@ -270,7 +273,7 @@ async fn engine_image(
     needles: Arc<NeedleSet>,
     edge: &Edge,
 ) -> Result<Report, Failure> {
-    // The export of an image that does not exist is an empty archive on some engines.
+    // For an image that does not exist, some engines export an empty archive, so the image is looked up first.
     let known = edge.cancellation.unless_cancelled(engine.docker().inspect_image(id)).await?;
     let known = known.map_err(|error| no_image(id, error))?;
     let mut report = searched(engine, id, &known, options, needles, edge).await?;
@@ -278,7 +281,7 @@ async fn engine_image(
     Ok(report)
 }
 
-/// Searches an image that the engine knows.
+/// Searches an image that the engine has.
 async fn searched(
     engine: &Engine,
     id: &str,
@@ -293,7 +296,7 @@ async fn searched(
     let own = known.id.as_deref().unwrap_or_default();
     if let Some(blobs) = edge.cancellation.unless_cancelled(store::blobs(engine, own, name.as_deref())).await? {
         let mut options = Options { way: Some("the engine's own files".to_owned()), ..options.clone() };
-        // The store compared every digest when the bytes came in.
+        // The engine's store compared every digest when it received the bytes.
         options.reading.verify = Verify::Nothing;
         let report = search(Bytes::Blobs(blobs), options, Arc::clone(&needles), edge).await?;
         if report.not_searched().is_empty() {
@@ -310,14 +313,15 @@ async fn searched(
     let (reader, forward) = chunks::channel(engine.docker().export_image(id));
     let options = Options { way: Some("the engine's export".to_owned()), ..options };
     let mut searching = std::pin::pin!(search(Bytes::Archive(Box::new(reader)), options, needles, edge));
-    // A search that has to stop does not wait for an engine that sends nothing more.
+    // If the search must stop, nothing waits for an engine that sends no more data.
     tokio::select! {
         outcome = &mut searching => outcome,
         () = forward => searching.await,
     }
 }
 
-/// Whether the user meant this name, and not an id of the image: then the engine exports it under that name.
+/// Returns whether the user gave this name, and not an ID of the image: then the engine exports the image under that
+/// name.
 fn is_name_of(tag: &str, given: &str) -> bool {
     tag == given || tag.strip_suffix(":latest") == Some(given)
 }
@@ -331,7 +335,7 @@ fn no_image(name: &str, error: bollard::errors::Error) -> AuditError {
     }
 }
 
-/// Runs the search on a thread of its own; it stops at the next chunk when the work should stop.
+/// Runs the search on its own thread. The search stops at the next chunk if the command is cancelled.
 pub(crate) async fn search(
     bytes: Bytes,
     options: Options,

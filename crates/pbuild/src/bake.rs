@@ -1,4 +1,4 @@
-//! `pbuild bake`: the real buildx resolves files, variables, matrices and groups, and the targets are built here,
+//! `pbuild bake`: the real buildx resolves files, variables, matrices and groups, and pbuild builds the targets
 //! together.
 
 use pengine::Environment;
@@ -10,10 +10,11 @@ use crate::edge::{Edge, Failure};
 use crate::plan::{BakeOrder, InnerOrder, Order, TargetOrder, Worker};
 use crate::secrets::Secrets;
 
-/// Runs the command.
+/// Runs `pbuild bake`.
 ///
 /// # Errors
-/// When there is no buildx, or the files cannot be followed; everything later is reported.
+/// Returns an error if there is no buildx, if the secrets cannot be read, or if the frontend does not answer a
+/// question. An error in the bake files is printed here, because its text must be masked.
 pub(crate) async fn run(order: BakeOrder, edge: &Edge) -> Result<Exit, Failure> {
     let buildx = Buildx::find(Environment::of_process().docker_folder().as_deref())?;
     if order.worker() == Worker::Buildx {
@@ -21,7 +22,7 @@ pub(crate) async fn run(order: BakeOrder, edge: &Edge) -> Result<Exit, Failure> 
     }
     let targets = match resolve(&buildx, &order, edge).await {
         Ok(targets) => targets,
-        // The words of buildx and of the definition may hold a value that the command line gives.
+        // The messages of buildx, and those about the definition, may hold a value that the command line gives.
         Err(failure) => {
             let secrets = Secrets::read_at_hand(&order.sources(), None, edge)?;
             return Ok(failure.report(&edge.redacting(&secrets.redactor).stderr));
@@ -43,7 +44,7 @@ pub(crate) async fn run(order: BakeOrder, edge: &Edge) -> Result<Exit, Failure> 
     }
 }
 
-/// Makes a member of a target, with those that it builds on; `None` for a question.
+/// Makes a group member of a target and of its inner targets. Returns `None` for a target that only asks a question.
 fn member(target: TargetOrder) -> Option<Member> {
     let TargetOrder { name, secrets, order, inner } = target;
     let Order::Build(order) = order else { return None };

@@ -1,8 +1,9 @@
 //! The binding of cached steps to the values that they got.
 //!
-//! BuildKit's cache does not look at values. So each step that gets secrets carries a digest of them in its graph, made
-//! under a key, because provenance shows it; a result that was made with another value is then another step's. A new
-//! key makes work and never a verdict: the steps run again.
+//! BuildKit's cache does not look at values. So each step that gets secrets carries a digest of their values in the
+//! graph. The digest is made under a key, because provenance shows it. If a value changes, the digest changes, so
+//! BuildKit does not use the result that was made with the old value. A new key never changes a verdict; it only
+//! makes the steps run again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -15,18 +16,18 @@ use psecret::{DigestKey, Rebuild, Secret};
 
 use crate::own_key::{RememberedKey, own_key};
 
-/// How far the key of the digests reaches, and with it the cached steps.
+/// How many builds share the key of the digests, and with it the cached steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyReach {
-    /// The key reaches everybody who builds on this builder, which keeps it.
+    /// The builder keeps the key, so everybody who builds on this builder shares it.
     Builder,
-    /// To this user on this machine: the builder keeps none.
+    /// The builder keeps no key, so this user's builds on this machine share one.
     User,
-    /// To this build alone: there is no place to keep a key.
+    /// There is no place to keep a key, so only this build uses it.
     Build,
 }
 
-/// The secrets whose new value runs steps again, and the key of their digests if there is one at hand.
+/// The secrets whose steps run again after their value changes, and the key of the digests if it is at hand.
 #[derive(Debug, Default)]
 pub(crate) struct Binding {
     bound: BTreeSet<String>,
@@ -34,10 +35,10 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
-    /// Finds the secrets among these that bind steps, and the key that is at hand for them.
+    /// Finds the secrets that bind steps, and the key that is at hand for their digests.
     ///
     /// # Errors
-    /// When the key of the variable or of the sealed store cannot be used.
+    /// Returns an error if the key of the variable or of the sealed store cannot be used.
     pub(crate) fn of(
         secrets: &[Secret],
         manifest: Option<&FoundManifest>,
@@ -51,23 +52,23 @@ impl Binding {
         Ok(Self { bound, shared: pcli::digest_key_at_hand(manifest, environment)? })
     }
 
-    /// The secrets.
+    /// Returns the names of the secrets that bind steps.
     pub(crate) fn bound(&self) -> &BTreeSet<String> {
         &self.bound
     }
 
-    /// Whether the key is that of the variable or of the sealed store, or none is needed.
+    /// Returns whether the key comes from the variable or from the sealed store, or no key is needed.
     pub(crate) fn is_shared(&self) -> bool {
         self.shared.is_some() || self.bound.is_empty()
     }
 
-    /// Computes the digests of these values under the shared key, by name; none without such a key.
+    /// Computes the digests of these values under the shared key, by name. Without a shared key, the map is empty.
     pub(crate) fn shared_digests<'a>(&self, secrets: impl Iterator<Item = &'a Secret>) -> BTreeMap<String, String> {
         self.shared.as_ref().map(|key| digests(&self.bound, secrets, key)).unwrap_or_default()
     }
 
-    /// Takes the secrets whose digests need a key that is not at hand yet; `None` where the key is at hand, or none is
-    /// needed.
+    /// Returns the binding whose key the builder must be asked for. Returns `None` if the key is at hand, or if no
+    /// key is needed.
     pub(crate) fn pending(&self, secrets: [Arc<Vec<Secret>>; 2], builder: Option<&str>) -> Option<PendingBinding> {
         if self.is_shared() {
             return None;
@@ -82,7 +83,7 @@ impl Binding {
     }
 }
 
-/// A binding whose key the builder keeps.
+/// A binding whose key is kept by the builder.
 #[derive(Debug)]
 pub(crate) struct PendingBinding {
     bound: BTreeSet<String>,
@@ -92,14 +93,14 @@ pub(crate) struct PendingBinding {
 }
 
 impl PendingBinding {
-    /// The digests, if the builder told its key not long ago.
+    /// Returns the digests under the key that this user remembers, if the builder gave the key not long ago.
     pub(crate) fn remembered(&self) -> Option<BTreeMap<String, String>> {
         let key = self.builder.as_ref()?.recall_fresh()?;
         Some(self.digests(&DigestKey::new(*key)))
     }
 
-    /// Asks the builder for its key, and makes the digests: under a key of this user's, or a passing one, where it
-    /// keeps none.
+    /// Asks the builder for its key, and makes the digests. If the builder keeps no key, the digests are made under a
+    /// key of this user, or else under a key that is used once.
     pub(crate) async fn ask(&self, bridge: &Bridge, scanner: &Scanner) -> (BTreeMap<String, String>, KeyReach) {
         let offered = self.builder.as_ref().and_then(RememberedKey::recall);
         if let Ok(Some(key)) = pproof::builder_key(bridge, scanner, offered).await {
@@ -111,7 +112,7 @@ impl PendingBinding {
         if let Some(key) = self.state.as_deref().and_then(|state| own_key(state, "steps.key")) {
             return (self.digests(&key), KeyReach::User);
         }
-        // Without random bytes nothing is bound, and every step that is cached is doubted.
+        // Without random bytes there is no key: no step is bound, and every cached step is doubted.
         (passing_key().map(|key| self.digests(&key)).unwrap_or_default(), KeyReach::Build)
     }
 

@@ -1,10 +1,11 @@
-//! `pbuild build`: the build without a name, the search, the name.
+//! `pbuild build`: builds an image without a name, searches it, and names it.
 //!
-//! One build is a row of states, and each makes the next. [`Prepared`](prepared::Prepared) knows everything and has
-//! started nothing; [`Running`](running::Running) is in the engine's hands; [`Ended`](running::Ended) is not any more;
-//! [`Finished`](finished::Finished) has a result that nobody has looked at; [`Examined`](finished::Examined) knows what
-//! the search found; only [`Cleared`](cleared::Cleared) can give the image its names and the files their places.
-//! Several builds walk together, state by state ([`group`]), so that nothing of them leaves before all are clean.
+//! One build is a row of states, and each state makes the next one. [`Prepared`](prepared::Prepared) knows everything
+//! and has started nothing. [`Running`](running::Running) is a build that the engine carries out, and
+//! [`Ended`](running::Ended) one that the engine has ended. [`Finished`](finished::Finished) has a result that was
+//! not searched yet. [`Examined`](finished::Examined) knows what the search found. Only [`Cleared`](cleared::Cleared)
+//! can give the image its names and the files their places. Several builds go from state to state together
+//! ([`group`]), so that no result leaves before all results are clean.
 
 pub(crate) mod ask;
 mod cleared;
@@ -50,10 +51,11 @@ pub(crate) use group::Group;
 pub(crate) use message::quoted;
 pub(crate) use readings::Member;
 
-/// Runs the command.
+/// Runs `pbuild build`.
 ///
 /// # Errors
-/// When the build has no result; nothing is tagged then.
+/// Returns an error if the secrets cannot be read, or if the frontend does not answer a question. A build prints
+/// every later failure itself, because its text must be masked.
 pub(crate) async fn run(order: Order, edge: &Edge) -> Result<Exit, Failure> {
     match order {
         Order::Ask(order) => ask::run(*order, edge).await,

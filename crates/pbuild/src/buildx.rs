@@ -1,7 +1,8 @@
-//! The real buildx: docker's own plugin, for everything that pbuild does not do itself.
+//! The real buildx: docker's own plugin, which does everything that pbuild does not do itself.
 //!
-//! It is looked for where docker looks for its plugins, in docker's order. A `docker-buildx` that is pbuild, because
-//! `pbuild install --buildx` made it so, is passed over; where that command has moved the real one to, it says itself.
+//! [`Buildx::find`] searches the folders where docker looks for its plugins, in docker's order. It passes over a
+//! `docker-buildx` that is pbuild, which `pbuild install --buildx` makes. That command moves the real buildx to
+//! [`moved`].
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,7 +14,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// The name under which docker finds buildx.
+/// The name of buildx's program in docker's plugin folders.
 pub(crate) const PROGRAM: &str = "docker-buildx";
 
 /// The folders of docker's own plugins, in docker's order (docker/cli `cli-plugins/manager`).
@@ -24,11 +25,12 @@ const SYSTEM_FOLDERS: [&str; 4] = [
     "/usr/libexec/docker/cli-plugins",
 ];
 
-/// Set for the program that we take for the real buildx: if that is another pbuild, it must not look for one again.
+/// The variable that is set for the program that pbuild takes for the real buildx. If that program is another pbuild,
+/// the variable stops it from searching again.
 pub(crate) const HANDED_ON: &str = "PBUILD_HANDED_ON";
 
-/// Docker's variables for its plugins (docker/cli `cli-plugins/manager`, `cli-plugins/socket`): with the first a plugin
-/// expects docker's words, and when the socket of the second closes, it ends.
+/// Docker's variables for its plugins (docker/cli `cli-plugins/manager`, `cli-plugins/socket`). A plugin that has the
+/// first one expects docker's command line; a plugin that has the second one ends when that socket closes.
 const OF_PLUGINS: [&str; 2] = ["DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND", "DOCKER_CLI_PLUGIN_SOCKET"];
 
 /// The real buildx.
@@ -37,39 +39,39 @@ pub(crate) struct Buildx {
     program: PathBuf,
 }
 
-/// Why buildx cannot do its part.
+/// The reasons why the real buildx cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildxError {
-    /// There is none.
+    /// There is no buildx.
     #[error("docker's own buildx was not found")]
     Absent {
         /// The folders that were searched.
         folders: Vec<PathBuf>,
     },
-    /// Another pbuild takes itself for buildx, and hands its work back.
+    /// Another pbuild was taken for the real buildx, and would hand the command back.
     #[error("the buildx that was found is another pbuild")]
     Circle,
-    /// It did not start.
+    /// The program did not start.
     #[error("failed to start {}", program.display())]
     Start {
         /// The program.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It ended with an error.
+    /// The program ended with an error.
     #[error("buildx could not read the bake definition")]
     Failed {
-        /// Its own words.
+        /// What the program printed to standard error.
         said: String,
     },
 }
 
 impl Buildx {
-    /// Finds it. `docker_folder` is docker's own folder of this user.
+    /// Finds the real buildx. `docker_folder` is docker's own folder of this user.
     ///
     /// # Errors
-    /// When there is none.
+    /// Returns an error if no real buildx is found.
     pub(crate) fn find(docker_folder: Option<&Path>) -> Result<Self, BuildxError> {
         if std::env::var_os(HANDED_ON).is_some() {
             return Err(BuildxError::Circle);
@@ -88,10 +90,10 @@ impl Buildx {
         command
     }
 
-    /// Runs it to its end beside everything else, as [`Self::ask`] does.
+    /// Runs buildx to its end on a thread of its own, as [`Self::ask`] does.
     ///
     /// # Errors
-    /// When it does not start, or fails.
+    /// Returns an error if buildx does not start, or if it fails.
     pub(crate) async fn answer(&self, words: Vec<OsString>) -> Result<Vec<u8>, BuildxError> {
         let buildx = self.clone();
         let asking = tokio::task::spawn_blocking(move || buildx.ask(words)).await;
@@ -100,10 +102,11 @@ impl Buildx {
         })
     }
 
-    /// Runs it to its end with our standard input, by itself and not as docker's plugin, and returns what it printed.
+    /// Runs buildx to its end with this process's standard input, as a program and not as docker's plugin, and
+    /// returns what it printed.
     ///
     /// # Errors
-    /// When it does not start, or fails.
+    /// Returns an error if buildx does not start, or if it fails.
     pub(crate) fn ask(&self, words: Vec<OsString>) -> Result<Vec<u8>, BuildxError> {
         let mut command = self.command(words);
         command.stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -118,7 +121,7 @@ impl Buildx {
         Err(BuildxError::Failed { said: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
     }
 
-    /// Becomes it, by itself and not as docker's plugin. Returns when that fails.
+    /// Replaces this process by buildx, as a program and not as docker's plugin. Returns only if that fails.
     pub(crate) fn become_itself(&self, words: impl IntoIterator<Item = OsString>) -> BuildxError {
         let mut command = self.command(words);
         for variable in OF_PLUGINS {
@@ -127,32 +130,33 @@ impl Buildx {
         BuildxError::Start { program: self.program.clone(), source: command.exec() }
     }
 
-    /// Becomes it, with the words and the variables that docker gave. Returns when that fails.
+    /// Replaces this process by buildx, with the arguments and the variables that docker gave. Returns only if that
+    /// fails.
     pub(crate) fn become_it(&self, words: impl IntoIterator<Item = OsString>) -> BuildxError {
         let source = self.command(words).exec();
         BuildxError::Start { program: self.program.clone(), source }
     }
 }
 
-/// The place to which `pbuild install` moves a buildx that is in its way: outside of every plugin folder, because docker
-/// takes everything there for a plugin.
+/// Returns the path to which `pbuild install` moves a buildx that is in its way. The path is outside of every plugin
+/// folder, because docker takes every program in those folders for a plugin.
 pub(crate) fn moved(docker_folder: &Path) -> PathBuf {
     docker_folder.join(RECORD[0]).join(PROGRAM)
 }
 
-/// Our record of what stood in the places of the plugins before `pbuild install`, below docker's folder.
+/// The file, below docker's folder, that records what was in the places of the plugins before `pbuild install`.
 pub(crate) const RECORD: [&str; 2] = ["pbuild", "installed.json"];
 
-/// The program to which a link led that `pbuild install` has replaced.
+/// Returns the target of the link that `pbuild install` has replaced.
 fn linked(docker_folder: &Path) -> Option<PathBuf> {
     let record = fs::read(docker_folder.join(RECORD[0]).join(RECORD[1])).ok()?;
     let record: Value = serde_json::from_slice(&record).ok()?;
     let target = record["plugins"][PROGRAM]["link"].as_str()?;
-    // A link is meant from where it lies.
+    // A link's relative target starts at the link's own folder.
     Some(docker_folder.join("cli-plugins").join(target))
 }
 
-/// The folders in which docker looks for plugins, in docker's order.
+/// Returns the folders in which docker looks for plugins, in docker's order.
 pub(crate) fn plugin_folders(docker_folder: Option<&Path>) -> Vec<PathBuf> {
     let configuration = docker_folder.and_then(|folder| fs::read(folder.join("config.json")).ok());
     let configuration: Value = configuration.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
@@ -162,12 +166,12 @@ pub(crate) fn plugin_folders(docker_folder: Option<&Path>) -> Vec<PathBuf> {
     extra.chain(own).chain(SYSTEM_FOLDERS.map(PathBuf::from)).collect()
 }
 
-/// Whether a program that can be started is there, and is not `own`.
+/// Returns whether `program` can be started and is not `own`.
 fn is_real(program: &Path, own: Option<&Path>) -> bool {
     let executable = |metadata: &fs::Metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0;
     let Ok(real) = program.canonicalize() else { return false };
     fs::metadata(&real).is_ok_and(|metadata| executable(&metadata)) && own != Some(real.as_path())
-        // Another build of pbuild, to which a link leads.
+        // A link may lead to another copy of pbuild, whose path is not `own`.
         && real.file_name() != Some(OsStr::new("pbuild"))
 }
 

@@ -1,10 +1,11 @@
 //! The caches that a build with secrets exports (`--cache-to`).
 //!
-//! BuildKit writes into a cache the results that it knows under the keys of the steps: with `mode=max` those of all
-//! stages, and at times what another build made. So nothing that it writes leaves this machine unseen. Each export goes
-//! into a private folder of ours (`folder`), the cache there is searched whole, and only a clean one is written or
-//! sent to where the user wants it (`delivery`), its manifest last. The folder stays for the next build, so that
-//! BuildKit sends each blob once; what was not found clean goes with the build.
+//! BuildKit writes into a cache the results that it finds under the keys of the steps. With `mode=max` these are the
+//! results of all stages, and sometimes results of another build. So nothing that BuildKit writes leaves this machine
+//! without a search. Each export goes into a private folder of pbuild (`folder`), and pbuild searches the whole cache
+//! there. Only a clean cache is written or sent to its destinations (`delivery`), with its manifest last. The folder
+//! stays for the next build, so that BuildKit sends each blob once; if the cache was not found clean, the folder is
+//! emptied.
 
 mod bucket;
 mod delivery;
@@ -30,7 +31,7 @@ use folder::PrivateFolder;
 pub(crate) use group::Group;
 use manifest::CacheManifest;
 
-/// The caches of a build with secrets, each on its way into a private folder.
+/// The caches of a build with secrets. BuildKit exports each of them into a private folder.
 #[derive(Debug, Default)]
 pub(crate) struct PrivateCaches(Vec<PrivateCache>);
 
@@ -48,7 +49,7 @@ pub(crate) struct CleanCaches(Vec<Searched>);
 /// The outcome of a search of the caches.
 #[derive(Debug)]
 pub(crate) enum CacheVerdict {
-    /// Nothing was found; with the report of each search.
+    /// Nothing was found. The list holds the report of each search.
     Clean(CleanCaches, Vec<Report>),
     /// A cache holds a secret.
     Leak(CacheLeak),
@@ -60,16 +61,16 @@ pub(crate) enum CacheVerdict {
 #[derive(Debug)]
 pub(crate) struct CacheLeak {
     pub(crate) report: Box<Report>,
-    /// For each finding of the report, the numbers of steps that may lead to its layer.
+    /// For each finding of the report, the numbers of the steps that may have made the finding's layer.
     pub(crate) depths: Vec<BTreeSet<usize>>,
 }
 
 impl PrivateCaches {
-    /// Opens a folder for each group. `owner` tells the builds apart that have folders of their own: the project and the
-    /// builder.
+    /// Opens a folder for each group. `owner` names the project and the builder, so that different builds get
+    /// different folders.
     ///
     /// # Errors
-    /// When there is no place for a folder.
+    /// Returns an error if a folder cannot be made.
     pub(crate) fn open(groups: Vec<Group>, owner: &str) -> Result<Self, CacheExportError> {
         let root = folder::root(&|name: &str| std::env::var_os(name));
         let open = |group: Group| {
@@ -80,22 +81,22 @@ impl PrivateCaches {
         groups.into_iter().map(open).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no caches.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether stages are exported that the image is not made of.
+    /// Returns whether a cache holds stages that are not part of the image.
     pub(crate) fn carry_stages(&self) -> bool {
         self.0.iter().any(|cache| cache.group.is_max())
     }
 
-    /// The exports in BuildKit's words.
+    /// Returns the exports as BuildKit's cache entries.
     pub(crate) fn entries(&self) -> impl Iterator<Item = CacheEntry> {
         self.0.iter().map(|cache| cache.group.entry(cache.folder.path()))
     }
 
-    /// The folders that BuildKit writes to.
+    /// Returns the folders that BuildKit writes to.
     pub(crate) fn content(&self) -> ContentStores {
         let store = |cache: &PrivateCache| {
             let path = cache.folder.path();
@@ -105,17 +106,17 @@ impl PrivateCaches {
         ContentStores(self.0.iter().map(store).collect())
     }
 
-    /// The destinations of the caches that carry stages, for people.
+    /// Names the destinations of the caches that carry stages, in a text for people.
     pub(crate) fn of_stages(&self) -> String {
         let names: Vec<String> =
             self.0.iter().filter(|cache| cache.group.is_max()).map(|cache| cache.group.to_string()).collect();
         names.join(", ")
     }
 
-    /// Searches each cache whole. The folder of a cache that is not clean is emptied.
+    /// Searches each whole cache, and empties the folder of a cache that is not clean.
     ///
     /// # Errors
-    /// When a cache cannot be read, or the work should stop.
+    /// Returns an error if a cache cannot be read, or if the command is cancelled.
     pub(crate) async fn search(
         self,
         memory: Option<Arc<dyn Memory>>,
@@ -129,7 +130,8 @@ impl PrivateCaches {
                 Some(Err(problem)) if !group.ignores_errors() => {
                     return Err(CacheExportError::NotUnderstood { destination: group.to_string(), problem }.into());
                 }
-                // An export that failed and may fail has written some layers, or none.
+                // The user ignores the errors of this cache, and the export failed: it has written some layers, or
+                // none.
                 Some(Err(_)) | None => {
                     edge.stderr.warning(&format!("--cache-to {group}: the builder wrote no cache there"));
                     continue;
@@ -165,10 +167,11 @@ impl PrivateCaches {
 }
 
 impl CleanCaches {
-    /// Writes and sends the caches to where the user wants them.
+    /// Delivers each cache to its destinations.
     ///
     /// # Errors
-    /// The first destination that takes no cache, unless its failures are to be ignored; those before it have theirs.
+    /// Returns the error of the first destination that the cache could not be written to, unless the user ignores the
+    /// errors of that cache. Earlier destinations keep what they received.
     pub(crate) async fn deliver(self, edge: &Edge) -> Result<(), Failure> {
         for searched in self.0 {
             for destination in searched.destinations() {

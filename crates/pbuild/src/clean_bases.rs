@@ -1,4 +1,4 @@
-//! Base images that earlier builds of this user found clean, kept with what audits remember.
+//! Base images that earlier builds of this user found clean. They are kept in the memory of audits.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub(crate) struct CleanBases {
 }
 
 impl CleanBases {
-    /// Takes from a memory the bases that belong to the engine with this identity.
+    /// Takes the memory that holds the bases, and the identity of the engine that they belong to.
     pub(crate) fn new(memory: LayerMemory, engine: String) -> Self {
         Self { memory, engine }
     }

@@ -1,4 +1,4 @@
-//! The command line, flat, as clap reads it. [`crate::plan`] turns it into something checked.
+//! The command line as clap reads it, without checks. [`crate::plan`] turns it into checked types.
 
 pub(crate) mod audit;
 pub(crate) mod bake;
@@ -30,8 +30,8 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Reads a command line, the program's name first; the flags of `pbuild build` and `pbuild bake` may be written in any of docker's ways. Ends
-    /// the process with help or with an error, as [`Parser::parse_from`] does.
+    /// Reads a command line, the program's name first. The flags of `pbuild build` and `pbuild bake` may be written
+    /// in any of docker's ways. Ends the process with the help text or with an error, as [`Parser::parse_from`] does.
     #[must_use]
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Self {
         let mut command = Self::command();
@@ -46,7 +46,8 @@ impl CommandLine {
         }
     }
 
-    /// Whether standard error is for programs: each of its lines is a JSON object (`--progress rawjson`).
+    /// Returns whether standard error is read by a program: each of its lines is then a JSON object (`--progress
+    /// rawjson`).
     pub(crate) fn asks_for_events(&self, environment: impl Fn(&str) -> Option<String>) -> bool {
         let (quiet, progress) = match &self.command {
             Command::Build(arguments) => (arguments.quiet, arguments.progress),

@@ -1,31 +1,32 @@
-//! The edge between the tool and a person: two printers, the wish to stop, and errors on their way out.
+//! The boundary between pbuild and a person: two printers, the person's wish to stop, and the errors that a command
+//! reports.
 
 use std::fmt;
 
 use pscreen::{Cancellation, Diagnostic, Ending, Exit, Printer};
 use psecret::Redactor;
 
-/// The way of every command to a person.
+/// The printers and the cancellation that every command gets.
 #[derive(Clone, Debug)]
 pub(crate) struct Edge {
     /// The printer of news, warnings and errors.
     pub(crate) stderr: Printer,
     /// The printer of results.
     pub(crate) stdout: Printer,
-    /// Whether the work should stop.
+    /// Tells whether the command is cancelled.
     pub(crate) cancellation: Cancellation,
-    /// Whether the facts about a run that goes well stay unsaid; warnings and errors never do.
+    /// Whether facts about a successful run are left out. Warnings and errors are always printed.
     pub(crate) quiet: bool,
 }
 
 impl Edge {
-    /// Makes the edge for the commands that both tools share.
+    /// Makes the [`pcli::secrets::Desk`] for the commands that pbuild and prun share.
     pub(crate) fn desk(&self) -> pcli::secrets::Desk {
         let (stdout, stderr) = (self.stdout.clone(), self.stderr.clone());
         pcli::secrets::Desk { stdout, stderr, cancellation: self.cancellation.clone() }
     }
 
-    /// Puts this edge behind a redactor, from the moment the secrets are known.
+    /// Returns an edge whose printers mask the values of the secrets.
     pub(crate) fn redacting(&self, redactor: &Redactor) -> Self {
         Self {
             stderr: self.stderr.redacting(redactor.clone()),
@@ -34,13 +35,13 @@ impl Edge {
         }
     }
 
-    /// The same edge for one of several subjects, whose name stands in everything that is said.
+    /// Returns the same edge for one of several subjects. Every message then carries the subject's name.
     pub(crate) fn about(&self, subject: Option<&str>) -> Self {
         let stderr = subject.map_or_else(|| self.stderr.clone(), |subject| self.stderr.about(subject));
         Self { stderr, ..self.clone() }
     }
 
-    /// Prints a fact under its label, unless facts stay unsaid.
+    /// Prints a fact under its label, unless the edge is quiet.
     pub(crate) fn fact(&self, label: &str, text: &str) {
         if !self.quiet {
             self.stderr.fact(label, text);
@@ -50,19 +51,19 @@ impl Edge {
 
 /// An error in words for people.
 ///
-/// The modules of this crate return enums that say what went wrong. The words for people, and the code that the tool
-/// ends with, stand in `explain` and `build/explain` alone, with one exhaustive match for each enum.
+/// The modules of this crate return enums that say what went wrong. Only `explain` and `build/explain` give them
+/// their words for people and their exit code, with one exhaustive match for each enum.
 pub(crate) trait Explain: fmt::Debug {
-    /// The words, the help and the exit code.
+    /// Returns the words, the help and the exit code.
     fn explain(&self) -> Diagnostic;
 }
 
-/// Why a command ended without its result.
+/// The reason why a command ended without its result.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// An error, which is explained where the command ends: behind the redactor, if there is one by then.
+    /// An error. It is explained where the command ends, so that the redactor masks its text if there is one by then.
     Error(Box<dyn Explain>),
-    /// Somebody asked for the end.
+    /// The command was cancelled.
     Ending(Ending),
 }
 
@@ -95,7 +96,7 @@ impl Failure {
         }
     }
 
-    /// Prints the failure, and gives the code to end with.
+    /// Prints the failure, and returns the exit code.
     pub(crate) fn report(&self, printer: &Printer) -> Exit {
         match self {
             Self::Error(error) => {

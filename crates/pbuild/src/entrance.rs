@@ -1,8 +1,9 @@
-//! The entrances through which docker's own commands come here: the plugin `docker-pbuild`, with `docker build` behind it by
-//! an alias of docker's, and a `docker-buildx` that is a link to pbuild.
+//! The entrances through which docker's own commands reach pbuild.
 //!
-//! Both build with pbuild, and hand every other command on to the real buildx: with the same words, variables and
-//! standard input.
+//! There are two: the plugin `docker-pbuild`, which `docker build` also calls if docker's alias is installed, and a
+//! `docker-buildx` that is a link to pbuild. Both run builds with pbuild and refuse commands that would build without
+//! a search. They pass other commands to the real buildx, with arguments, variables and standard input unchanged;
+//! only `docker buildx version` is answered by pbuild.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -15,29 +16,29 @@ use serde_json::Value;
 use crate::buildx::{self, Buildx, BuildxError};
 use crate::edge::Explain;
 
-/// Our own plugin.
+/// pbuild's own plugin.
 pub(crate) const OWN: Plugin =
     Plugin { program: "docker-pbuild", name: "pbuild", description: "Build with secrets that stay out of the image" };
 
-/// Buildx, where pbuild stands in its place.
+/// The plugin buildx, if pbuild is installed in its place.
 pub(crate) const BUILDX: Plugin =
     Plugin { program: buildx::PROGRAM, name: "buildx", description: "Build with BuildKit, through pbuild" };
 
-/// Docker's variable by which a plugin knows that docker's client started it (docker/cli `cli-plugins/manager`).
+/// Docker's variable that tells a plugin that docker's client started it (docker/cli `cli-plugins/manager`).
 const STARTED_BY_DOCKER: &str = "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND";
 
-/// Tells the program that starts once more that whoever reads its errors expects those of buildx.
+/// The variable that tells the restarted pbuild that the caller expects the error messages of buildx.
 pub(crate) const IN_PLACE_OF_BUILDX: &str = "PBUILD_IN_PLACE_OF_BUILDX";
 
-/// Why a call cannot be carried out.
+/// The reasons why a call cannot be carried out.
 #[derive(Debug)]
 enum EntranceError {
     Plugin(PluginError),
     Start(StartError),
     Buildx(BuildxError),
-    /// A command of buildx's that builds in its own way.
+    /// A command of buildx that builds without a search.
     Unguarded(String),
-    /// A flag before a command that may be a build.
+    /// An unknown flag, after which a build may follow.
     Unclear(String),
 }
 
@@ -78,8 +79,9 @@ impl EntranceError {
     }
 }
 
-/// Answers docker, where docker calls pbuild as one of its plugins; `None` where it does not. A command becomes a new
-/// start of this program, with docker's flags as variables, or the real buildx. `own_commands` are those of pbuild.
+/// Answers docker if docker started pbuild as one of its plugins. Returns `None` if docker did not. For a command,
+/// this process becomes pbuild itself, with docker's flags as variables, or the real buildx. `own_commands` are the
+/// names of pbuild's commands.
 pub(crate) fn answer(words: impl IntoIterator<Item = OsString>, own_commands: &[&str]) -> Option<Exit> {
     let mut words = words.into_iter();
     let program = words.next();
@@ -102,18 +104,18 @@ pub(crate) fn answer(words: impl IntoIterator<Item = OsString>, own_commands: &[
     Some(diagnostic.exit().unwrap_or(Exit::Failed))
 }
 
-/// Answers a call of our own plugin. With the alias, `docker builder prune` comes here as `pbuild prune`.
+/// Answers a call of pbuild's own plugin. With the alias, docker calls `pbuild prune` for `docker builder prune`.
 fn own(words: Vec<OsString>, own_commands: &[&str]) -> Result<String, EntranceError> {
     let start = match OWN.call(words.iter().cloned())? {
         Call::Metadata => return Ok(OWN.metadata(concat!("v", env!("CARGO_PKG_VERSION")))),
-        // In the words of docker's shell scripts: no proposals, and files instead.
+        // Docker's completion scripts read `:0` as "no proposals, complete files instead".
         Call::Completion => return Ok(":0".to_owned()),
         Call::Run(start) => start,
     };
     let command = start.arguments().first();
     let is_own = command.is_none_or(|word| starts_like_a_flag(word) || own_commands.iter().any(|own| word == own));
     match Request::of(start.arguments()) {
-        // Buildx's short names of the builds, too.
+        // `Request::of` also knows buildx's short names of builds.
         Request::Build(arguments) if !is_own => return Err(start.calling(arguments).exec(OWN.name).into()),
         Request::Unguarded(command) if !is_own => return Err(EntranceError::Unguarded(command)),
         _ => {}
@@ -123,11 +125,11 @@ fn own(words: Vec<OsString>, own_commands: &[&str]) -> Result<String, EntranceEr
         handed_on[start.name_at()] = BUILDX.name.into();
         return Err(buildx.become_it(handed_on).into());
     }
-    // Without a buildx pbuild itself says that it does not know the command.
+    // If there is no buildx, pbuild itself reports that it does not know the command.
     Err(start.exec(OWN.name).into())
 }
 
-/// Answers a call of buildx.
+/// Answers a call of buildx, if pbuild is installed in its place.
 fn in_place_of_buildx(words: Vec<OsString>) -> Result<String, EntranceError> {
     if words.first().is_some_and(|word| word == METADATA) {
         return Ok(BUILDX.metadata(&metadata_version(real(&Start::default()).ok().as_ref())));
@@ -157,31 +159,32 @@ fn in_place_of_buildx(words: Vec<OsString>) -> Result<String, EntranceError> {
     }
 }
 
-/// Reads a command line of docker's with a global flag that only the real buildx follows. The name may stand there as the
-/// value of such a flag as well: where any reading is a build, it is one.
+/// Reads a command line of docker that has a global flag which only the real buildx knows. The word `buildx` may be
+/// the value of such a flag, so every occurrence is tried as the command's name; if any of these readings is a build,
+/// the command line counts as a build.
 fn behind_the_name(words: &[OsString]) -> Request {
     let names = words.iter().enumerate().filter(|(_, word)| *word == BUILDX.name);
     let mut readings = names.map(|(at, _)| Request::of(&words[at + 1..]));
     readings.find(|request| *request != Request::Other).unwrap_or(Request::Other)
 }
 
-/// The request of a command line of buildx.
+/// What a command line asks buildx to do.
 #[derive(Debug, PartialEq, Eq)]
 enum Request {
-    /// A build, in the words of pbuild.
+    /// A build, as the arguments of pbuild.
     Build(Vec<OsString>),
-    /// Which buildx it is.
+    /// The question which version of buildx this is.
     Version,
     /// A build that only buildx can do, without a search.
     Unguarded(String),
-    /// Perhaps a build: it stands behind this flag, which pbuild does not know.
+    /// Perhaps a build: the command follows this flag, which pbuild does not know.
     Unclear(String),
-    /// Everything else.
+    /// Any other command.
     Other,
 }
 
 impl Request {
-    /// Reads the words behind buildx's name: its own flags, a command, and the words of that.
+    /// Reads the arguments after buildx's name: buildx's own flags, a command, and that command's arguments.
     fn of(words: &[OsString]) -> Self {
         let mut builder: Vec<OsString> = Vec::new();
         let mut at = 0;
@@ -205,7 +208,7 @@ impl Request {
                 }
                 "version" if words.len() == at + 1 => return Self::Version,
                 "debug" | "dap" => return Self::Unguarded(text.to_owned()),
-                // Its value may be a word of its own, so that nobody here knows which word is the command.
+                // The flag may take the next word as its value, so pbuild cannot tell which word is the command.
                 _ if text.starts_with('-') && words[at..].iter().any(is_build) => {
                     return Self::Unclear(text.to_owned());
                 }
@@ -216,7 +219,7 @@ impl Request {
     }
 }
 
-/// Whether a word could be a command of buildx's that builds.
+/// Returns whether a word could be a command of buildx that builds.
 fn is_build(word: &OsString) -> bool {
     ["build", "b", "bake", "f", "debug", "dap"].iter().any(|command| word == command)
 }
@@ -225,13 +228,14 @@ fn starts_like_a_flag(word: &OsStr) -> bool {
     word.as_encoded_bytes().starts_with(b"-")
 }
 
-/// Finds the real buildx, for the docker that a call means.
+/// Finds the real buildx for the docker folder of a call.
 fn real(start: &Start) -> Result<Buildx, BuildxError> {
     let named = start.variable("DOCKER_CONFIG").map(PathBuf::from);
     Buildx::find(named.or_else(|| Environment::of_process().docker_folder()).as_deref())
 }
 
-/// The answer to `buildx version`: that of the real one, in whose form programs look for a number, and our name.
+/// Returns the answer to `buildx version`: the answer of the real buildx, in which programs look for a number, and
+/// pbuild's name.
 pub(crate) fn version(buildx: &Buildx) -> Result<String, BuildxError> {
     let answer = buildx.ask(["version".into()].into())?;
     let answer = String::from_utf8_lossy(&answer);
@@ -239,8 +243,8 @@ pub(crate) fn version(buildx: &Buildx) -> Result<String, BuildxError> {
     Ok(format!("{first} (through pbuild {})", env!("CARGO_PKG_VERSION")))
 }
 
-/// The version of the plugin that stands in the place of buildx. Programs compare it, so it begins with that of the real
-/// one.
+/// Returns the version of the plugin that is installed in the place of buildx. Programs compare this version, so it
+/// begins with the version of the real buildx.
 fn metadata_version(buildx: Option<&Buildx>) -> String {
     let described = buildx.and_then(|buildx| buildx.ask([METADATA.into()].into()).ok());
     let described: Value = described.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
@@ -279,7 +283,7 @@ mod tests {
         assert_eq!(request(&["--new", "build", "."]), flag("--new"));
         assert_eq!(request(&["--new=1", "--builder", "x", "f"]), flag("--new=1"));
         assert_eq!(request(&["--new", "ls"]), Request::Other);
-        // The name as the value of a flag of docker's.
+        // Here the name `buildx` is also the value of a flag of docker.
         let words = ["--config", "buildx", "--tls", "buildx", "build", "."].map(OsString::from);
         assert_ne!(behind_the_name(&words), Request::Other);
         assert_eq!(behind_the_name(&["--tls", "buildx", "ls"].map(OsString::from)), Request::Other);

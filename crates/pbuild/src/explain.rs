@@ -1,4 +1,4 @@
-//! From an error to what a person can do about it: the words, the help and the exit code, with one match for each enum.
+//! Turns each error into the words, the help and the exit code for a person, with one match for each enum.
 
 use pbuildkit::BuildkitError;
 use pcli::FindError;
@@ -28,7 +28,7 @@ use crate::plan::{
 };
 use crate::secrets::SecretsError;
 
-/// The crates below have explained some of their errors already.
+/// Other crates of the workspace have already explained some of their errors.
 impl Explain for Diagnostic {
     fn explain(&self) -> Diagnostic {
         self.clone()

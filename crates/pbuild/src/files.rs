@@ -9,11 +9,12 @@ pub(crate) mod dockerfile;
 pub(crate) mod mention;
 pub(crate) mod replace;
 
-/// Reads a file of the project, or a pipe, within a bound. A signal ends the process while it waits.
+/// Reads a file of the project, or a pipe, up to `limit` bytes. While the function waits for a pipe, a signal ends
+/// the process.
 ///
 /// # Errors
 ///
-/// As [`psecret::read_bounded`].
+/// Returns the same errors as [`psecret::read_bounded`].
 pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let _waiting = pscreen::waiting();
     psecret::read_bounded(path, limit)

@@ -1,7 +1,7 @@
-//! The readers of text that strangers write, for the fuzz targets of `pfuzz` and for nobody else.
+//! The parsers of text that strangers write, for the fuzz targets of `pfuzz` only.
 //!
-//! Their modules are private, so that the compiler finds what nobody calls. Each function here hands bytes to the code
-//! that a build, an audit or a first hour runs, and returns plain values; none does work of its own.
+//! The parsers' modules are private, so that the compiler reports unused functions. Each function of this module
+//! passes bytes to the code that a build, an audit or `pbuild new` runs, and returns plain values.
 
 use std::collections::BTreeMap;
 
@@ -12,43 +12,43 @@ use crate::new;
 use crate::new::interpolation::Interpolated;
 use crate::plan::{Attestations, Caches, comma_separated};
 
-/// Reads a Dockerfile: the character that continues its lines, and its instructions, each with the line that it begins
-/// in.
+/// Reads a Dockerfile. Returns the character that continues its lines, and its instructions, each with the number of
+/// its first line.
 #[must_use]
 pub fn dockerfile(bytes: &[u8]) -> (char, Vec<(usize, String)>) {
     let Dockerfile { escape, instructions } = Dockerfile::read(bytes);
     (escape, instructions.into_iter().map(|instruction| (instruction.line, instruction.text)).collect())
 }
 
-/// Writes the manifest that `pbuild new` would for a project of these files.
+/// Writes the manifest that `pbuild new` would write for a project of these files.
 ///
 /// # Errors
-/// The name of the file that cannot be read.
+/// Returns the name of the file that cannot be read.
 pub fn manifest(dockerfile: &str, env_file: &[u8], compose: &str) -> Result<String, &'static str> {
     new::draft_of(dockerfile, env_file, compose)
 }
 
-/// Fills in the defaults of the variables in a text of a compose file; `None` where a variable has no default, or a
-/// value by `has_value`.
+/// Fills in the defaults of the variables in a text of a compose file. Returns `None` if a variable has no default,
+/// or if `has_value` reports a value for it.
 #[must_use]
 pub fn interpolated(text: &str, has_value: &dyn Fn(&str) -> bool) -> Option<String> {
     Interpolated::read(text).plain(has_value)
 }
 
-/// Splits comma-separated values into fields; `None` where a quote stands where none may.
+/// Splits comma-separated values into fields. Returns `None` if a quote is in a place where it is not allowed.
 #[must_use]
 pub fn fields(text: &str) -> Option<Vec<String>> {
     comma_separated::fields(text)
 }
 
-/// Writes a field as it stands among others.
+/// Writes a field with the quotes that it needs in a comma-separated list.
 #[must_use]
 pub fn field(text: &str) -> String {
     comma_separated::field(text)
 }
 
-/// Reads these values of `--attest`, `--provenance`, `--sbom` and `--cache-to`, and returns the attributes that
-/// BuildKit gets for those that are valid.
+/// Reads these values as `--attest`, `--provenance`, `--sbom` and `--cache-to`, and returns the attributes that
+/// BuildKit gets for the valid ones.
 #[must_use]
 pub fn attributes(text: &str) -> Vec<BTreeMap<String, String>> {
     let attest = AttestationOptions { attestations: vec![text.to_owned()], ..Default::default() };
@@ -61,7 +61,8 @@ pub fn attributes(text: &str) -> Vec<BTreeMap<String, String>> {
     attestations.map(|attestations| attestations.attributes().clone()).chain(caches).collect()
 }
 
-/// Parses the challenges of one `WWW-Authenticate` header of a registry: scheme and parameters.
+/// Parses the challenges of one `WWW-Authenticate` header of a registry. Returns the scheme and the parameters of
+/// each.
 #[must_use]
 pub fn challenges(header: &str) -> Vec<(String, Vec<(String, String)>)> {
     Challenge::parse(header).into_iter().map(|challenge| (challenge.scheme, challenge.parameters)).collect()

@@ -1,8 +1,8 @@
-//! `pbuild install` and `uninstall`: the entrances that docker's own commands come through, and the record of what was there
-//! before.
+//! `pbuild install` and `uninstall`: the entrances through which docker's own commands reach pbuild, and the record
+//! of the plugins that were there before.
 //!
-//! Everything lies in docker's folder of this user. A second install changes nothing that is as it should be; the record
-//! keeps what stood there before the first one.
+//! Everything is in docker's folder of this user. A second install leaves every entrance that is already right; the
+//! record keeps what was there before the first install.
 
 mod config;
 mod record;
@@ -23,31 +23,32 @@ pub(crate) use config::ConfigError;
 use record::Record;
 use slot::Slot;
 
-/// The plugin that prun is to docker.
+/// The name of prun's program as a plugin of docker.
 const PRUN: &str = "docker-prun";
 
-/// Which entrances are installed.
+/// The set of entrances to install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entrances {
     /// The plugins `docker pbuild` and `docker prun`, and `docker build`.
     Usual,
-    /// A `docker-buildx` too, which compose, bake and docker's own actions call.
+    /// Also a `docker-buildx`, which compose, bake and docker's own actions call.
     WithBuildx,
 }
 
-/// Why the entrances cannot be installed or removed. What was done before the error is in the record.
+/// The reasons why the entrances cannot be installed or removed. The record holds everything that was done before the
+/// error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
-    /// Nobody says where docker's folder is.
+    /// Docker's folder is not known.
     #[error("docker's folder is not known: neither DOCKER_CONFIG nor HOME is set")]
     NoFolder,
-    /// A folder that docker looks into first has a buildx.
+    /// A folder that docker searches before its own folder has a buildx.
     #[error("docker would go on to use {}", path.display())]
     Before {
         /// The program.
         path: PathBuf,
     },
-    /// Docker's configuration.
+    /// Docker's configuration cannot be read or changed.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A file cannot be read or changed.
@@ -55,7 +56,7 @@ pub(crate) enum InstallError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }
@@ -77,7 +78,7 @@ impl House {
         self.folder.join("cli-plugins").join(name)
     }
 
-    /// The plugins to install, each with the program that it leads to.
+    /// Returns the plugins to install, each with the program that it leads to.
     fn plugins(&self, entrances: Entrances) -> Vec<(&'static str, PathBuf)> {
         let mut plugins = vec![(entrance::OWN.program, self.pbuild.clone())];
         plugins.extend(sibling(&self.pbuild, "prun").map(|prun| (PRUN, prun)));
@@ -91,12 +92,12 @@ impl House {
 /// Installs the entrances.
 ///
 /// # Errors
-/// [`InstallError`] names the file.
+/// Returns an [`InstallError`], which names the file.
 pub(crate) fn install(entrances: Entrances, edge: &Edge) -> Result<Exit, Failure> {
     let house = House::of_user()?;
     if entrances == Entrances::WithBuildx {
         nothing_before(&house)?;
-        // Without a real one there would be nobody for all other commands.
+        // Without a real buildx, no program could carry out the commands that pbuild passes on.
         Buildx::find(Some(&house.folder))?;
     }
     let mut record = Record::read(&house.folder)?;
@@ -104,7 +105,7 @@ pub(crate) fn install(entrances: Entrances, edge: &Edge) -> Result<Exit, Failure
     for (name, target) in house.plugins(entrances) {
         let place = Slot { path: house.plugin(name), target, aside: house.folder.join(record::FOLDER).join(name) };
         let known = record.place(name);
-        // The record comes first: whatever happens then, uninstall knows what stood there.
+        // The record is written first, so that uninstall knows what was there, whatever happens next.
         if let Some(before) = place.before(known.clone())? {
             record.set_place(name, before);
             record.write(&house.folder)?;
@@ -131,10 +132,10 @@ pub(crate) fn install(entrances: Entrances, edge: &Edge) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// Removes the entrances, and puts back what stood in their places.
+/// Removes the entrances, and restores what was in their places before.
 ///
 /// # Errors
-/// [`InstallError`] names the file.
+/// Returns an [`InstallError`], which names the file.
 pub(crate) fn uninstall(edge: &Edge) -> Result<Exit, Failure> {
     let house = House::of_user()?;
     let mut record = Record::read(&house.folder)?;
@@ -162,8 +163,8 @@ pub(crate) fn uninstall(edge: &Edge) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Asks docker which buildx it has, and looks at the alias. Docker itself decides which plugin it takes: another
-/// `DOCKER_CONFIG`, `--config`, or an action that sets up a buildx can put one before ours.
+/// Asks docker which buildx it uses, and checks the alias. Only docker knows which plugin it takes: another
+/// `DOCKER_CONFIG`, `--config`, or an action that installs a buildx can put a different one first.
 pub(crate) fn look() -> Vec<Observation> {
     let folder = Environment::of_process().docker_folder();
     let alias = folder.as_deref().and_then(|folder| Alias::at(folder).ok()).and_then(|alias| alias.present());
@@ -198,7 +199,7 @@ fn not_ours(line: &str) -> Diagnostic {
         .help("run `pbuild install --buildx` after everything that sets up buildx, with the same DOCKER_CONFIG")
 }
 
-/// Refuses where docker finds another buildx before ours, in silence.
+/// Returns an error if docker finds another buildx before pbuild's, because docker would use that one without a word.
 fn nothing_before(house: &House) -> Result<(), InstallError> {
     let own = house.folder.join("cli-plugins");
     let folders = buildx::plugin_folders(Some(&house.folder));
@@ -214,7 +215,7 @@ fn own_program() -> Result<PathBuf, InstallError> {
     std::env::current_exe().map_err(failed)
 }
 
-/// The name of a program that stays when it is upgraded: where `PATH` has a link to it, the link.
+/// Returns a path of the program that stays the same after an upgrade: if `PATH` has a link to the program, the link.
 fn lasting(program: PathBuf) -> PathBuf {
     let Some(name) = program.file_name().map(ToOwned::to_owned) else { return program };
     let real = program.canonicalize().ok();
@@ -222,7 +223,7 @@ fn lasting(program: PathBuf) -> PathBuf {
     found.unwrap_or(program)
 }
 
-/// Finds a program beside another one, else in `PATH`.
+/// Finds a program in the same folder as another program, or else in `PATH`.
 fn sibling(program: &Path, name: &str) -> Option<PathBuf> {
     let beside = program.parent().map(|folder| folder.join(name));
     beside.into_iter().chain(in_path(Path::new(name))).find(|path| path.is_file())

@@ -1,22 +1,23 @@
 //! Builds container images with secrets that stay out of them.
 //!
-//! Everything enters through the command line: the flags, and with them a Dockerfile and its context, the manifest
-//! `app.toml`, and the values of the secrets. `command` holds the flags as they are, and `plan` turns them, once, into
-//! types that hold only what can be carried out. From there on three walks lead through the folders, in this order:
+//! Everything enters through the command line: the flags, a Dockerfile and its context, the manifest `app.toml`, and
+//! the values of the secrets. `command` holds the flags as the user wrote them. `plan` turns the flags, once, into
+//! types that can only hold what pbuild can carry out. From `plan`, three paths lead through the modules:
 //!
-//! - **A build** (`build`): the recipe is settled with the builder that docker itself would use (`site`), the guard
-//!   looks at everything that will be public, each step of the graph gets the secrets that it may have, and while the
-//!   steps run, every file of the context is compared with them. Before the result leaves the builder, the `gate`
-//!   searches what the build made. Whatever the gate cannot prove comes without a name, into files that nobody else
-//!   finds (`output`) or into the engine's store, and is searched there. Only a clean result gets its names and places.
-//!   Several targets (`bake`) walk this way together, and leave together or not at all.
-//! - **An audit** (`audit`): an image of an engine, a registry or a file streams through the search, and leaves as a
-//!   report.
-//! - **A first hour** (`new`, `advise`, `doctor`): the project's files become a manifest, a build graph becomes
-//!   narrower steps, an engine becomes a list of findings.
+//! - **A build** (`build`): `site` finds the builder that docker itself would use. The guard checks everything that
+//!   will be public. Each step of the build graph gets the secrets that it may have, and while the steps run, pbuild
+//!   compares every file of the context with the secrets. Before the result leaves the builder, the `gate` searches
+//!   what the build made. If the gate cannot prove that a result is clean, the result comes without a name, into
+//!   files that no other program finds (`output`) or into the engine's store, and pbuild searches it there. Only a
+//!   clean result gets its names and its destinations. Several targets (`bake`) are built and searched together, and
+//!   are delivered together or not at all.
+//! - **An audit** (`audit`): the bytes of an image from an engine, a registry or a file stream through the search,
+//!   which makes a report.
+//! - **The first steps of a project** (`new`, `advise`, `doctor`): `new` writes a manifest from the project's files,
+//!   `advise` reads a build graph and proposes narrower `steps` for the secrets, and `doctor` checks the setup.
 //!
-//! Words for people leave through `edge` alone, behind a redactor that knows the values; errors are plain enums until
-//! `explain` gives them their words and their exit code. Values leave through the numbered doors of `docs/doors.md`.
+//! Text for people leaves through `edge` alone, which redacts the values in it. Errors are plain enums; `explain`
+//! gives them their words and their exit code. Values leave through the numbered doors of `docs/doors.md`.
 //!
 //! ```no_run
 //! use clap::Parser as _;
@@ -66,10 +67,11 @@ pub use command::CommandLine;
 use command::{Command, SecretsArguments, SecretsCommand};
 use edge::{Edge, Failure};
 
-/// Carries out a command line, and says how the tool ends.
+/// Carries out a command line, and returns the code to exit with.
 pub async fn run(command_line: &CommandLine, stage: Stage) -> Exit {
     let Stage { stderr, stdout, cancellation } = stage;
-    // Nobody reads any more, as after `| head`: the build must end in the engine too.
+    // If a printer's reader is gone, as after `| head`, the command is cancelled, so that the build ends in the
+    // engine too.
     let (stderr, stdout) = (stderr.cancelling(&cancellation), stdout.cancelling(&cancellation));
     let environment = |name: &str| std::env::var(name).ok();
     let stderr = if command_line.asks_for_events(environment) { stderr.as_events() } else { stderr };
@@ -126,7 +128,8 @@ async fn carry_out(command: &Command, edge: &Edge) -> Result<Exit, Failure> {
     }
 }
 
-/// Warns of an `app.toml` of another program: whoever takes it for ours would miss its secrets.
+/// Warns if an `app.toml` seems to belong to another program and is not read as the manifest. Without the warning, a
+/// user who meant the file as the manifest would not notice that the build lacks the secrets in it.
 fn warn_of_foreign_manifest(given: Option<&Path>, places: &[&Path], edge: &Edge) {
     pcli::foreign_manifest(given, places).iter().for_each(|said| edge.stderr.warning(said));
 }
@@ -145,10 +148,11 @@ async fn secrets_command(arguments: &SecretsArguments, edge: &Edge) -> Result<Ex
     }
 }
 
-/// Answers docker, where docker calls pbuild as one of its plugins (`docker pbuild …`, or `docker buildx …` where pbuild
-/// stands in the place of buildx); `None` where it does not.
+/// Answers docker if docker started pbuild as one of its plugins: as `docker pbuild …`, or as `docker buildx …` where
+/// pbuild is installed in the place of buildx. Returns `None` if docker did not.
 ///
-/// A command of docker's becomes a new start of this program, with docker's flags as variables, or of the real buildx.
+/// For a command of docker's, this process becomes pbuild itself, with docker's flags as variables, or the real
+/// buildx.
 pub fn run_as_plugin(words: impl IntoIterator<Item = OsString>) -> Option<Exit> {
     let command = CommandLine::command();
     let own: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).chain(["help"]).collect();

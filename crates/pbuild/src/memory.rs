@@ -1,9 +1,9 @@
 //! Layers that an earlier audit searched for the same secrets and found clean.
 //!
-//! The files of the memory hold no value, and nothing that could be compared with one: their names are digests under a
-//! key of the user's own, of the layer, of all values that were searched for, and of the scanner that searched. Each
-//! carries a digest of its content under the same key, so that a file that somebody else wrote does not
-//! count. docs/decisions says which facts are kept, and why.
+//! The files of the memory hold no value, and nothing that could be compared with a value. Their names are digests,
+//! under a key of the user's own, of the layer, of all values that were searched for, and of the scanner that
+//! searched. Each file carries a digest of its content under the same key, so that a file written by another user
+//! does not count. docs/decisions lists the facts that are kept, with the reasons.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,18 +17,19 @@ use crate::files;
 use crate::files::replace::replace;
 use crate::own_key::{own_key, private_folder};
 
-/// The name of this very search: a digest of its sources, made by the build script. Other searches do not count.
+/// The name of this version of the search: a digest of its sources, made by the build script. What another version
+/// found does not count.
 const SEARCH: &str = env!("PBUILD_SEARCH");
-/// Layers past this number push out the oldest.
+/// The largest number of files. Beyond this number, the oldest tenth is removed.
 const MOST_LAYERS: usize = 20_000;
-/// A layer's file is small.
+/// The largest file that is read, in bytes.
 const LARGEST_FILE: usize = 16 << 20;
 
 /// The memory of one set of secrets.
 pub(crate) struct LayerMemory {
     folder: PathBuf,
     key: DigestKey,
-    /// A keyed digest of each value that is searched for, in order.
+    /// A keyed digest of each value that is searched for, sorted.
     needles: String,
     nothing: UserSecret,
     name: SecretName,
@@ -40,7 +41,7 @@ struct Entry {
     seal: String,
 }
 
-/// Lines that were noted under a name.
+/// The lines that were noted under a name.
 #[derive(Serialize, Deserialize)]
 struct Note {
     lines: Vec<String>,
@@ -48,15 +49,16 @@ struct Note {
 }
 
 impl LayerMemory {
-    /// Opens the memory of these secrets; `None` where it has no place, in which case everything is searched.
+    /// Opens the memory of these secrets. Returns `None` if there is no folder for the memory; then every layer is
+    /// searched.
     pub(crate) fn open(secrets: &[Secret], environment: &pvault::Environment<'_>) -> Option<Self> {
         let key = own_key(&pvault::state_folder(environment, "pbuild")?, "layers.key")?;
         let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
         let folder = cache.join("pbuild/layers");
         private_folder(&folder)?;
-        // The parts and the other readings count as the value does: a layer may hold anything that an earlier audit did
-        // not search for.
+        // A secret's parts and its other readings count like its value: if they change, a layer may hold something
+        // that an earlier audit did not search for.
         let digest = |secret: &Secret| {
             let purpose = format!("layers {:?}", secret.part_choice());
             secret.readings().map(|reading| key.digest(&purpose, secret.name(), reading)).collect::<Vec<_>>().join("+")
@@ -67,7 +69,7 @@ impl LayerMemory {
         Some(Self { folder, key, needles: needles.join(" "), nothing: UserSecret::new(Vec::new()), name })
     }
 
-    /// Computes a digest of text that is no secret.
+    /// Computes a digest of a text that is not secret.
     fn digest(&self, purpose: &str) -> String {
         self.key.digest(purpose, &self.name, &self.nothing)
     }
@@ -76,7 +78,8 @@ impl LayerMemory {
         self.folder.join(self.digest(&format!("layer {SEARCH} {layer} {}", self.needles)))
     }
 
-    /// Reads the lines that were noted under a name for the same secrets and by the same search.
+    /// Reads the lines that were noted under a name for the same secrets and by the same search. Returns `None` if
+    /// there are none.
     pub(crate) fn recall_note(&self, name: &str) -> Option<Vec<String>> {
         let path = self.note_path(name);
         let text = files::read(&path, LARGEST_FILE).ok()?;
@@ -84,7 +87,7 @@ impl LayerMemory {
         (self.seal(&path, &note.lines)? == note.seal).then_some(note.lines)
     }
 
-    /// Notes lines under a name. A note that cannot be written costs time alone.
+    /// Notes lines under a name. An error of writing is ignored, because a missing note costs only time.
     pub(crate) fn note(&self, name: &str, lines: &[String]) {
         let path = self.note_path(name);
         let Some(seal) = self.seal(&path, &lines) else { return };
@@ -117,7 +120,7 @@ impl pscan::Memory for LayerMemory {
         let Some(seal) = self.seal(&path, layer) else { return };
         let Ok(text) = serde_json::to_vec(&Entry { layer: layer.clone(), seal }) else { return };
         make_room(&self.folder);
-        // A memory that cannot be written costs time alone.
+        // An error of writing is ignored, because a missing entry costs only time.
         let _ = replace(&path, &text);
     }
 }
@@ -128,7 +131,7 @@ impl std::fmt::Debug for LayerMemory {
     }
 }
 
-/// Removes the oldest tenth when there are too many files.
+/// Removes the oldest tenth of the files if there are [`MOST_LAYERS`] or more.
 fn make_room(folder: &Path) {
     let files: Vec<PathBuf> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     if files.len() < MOST_LAYERS {
@@ -139,7 +142,7 @@ fn make_room(folder: &Path) {
     let mut files: Vec<(SystemTime, PathBuf)> = files.into_iter().map(|path| (age(&path), path)).collect();
     files.sort_unstable();
     for (_, path) in files.iter().take(MOST_LAYERS / 10) {
-        // Somebody else may have removed it in the same moment.
+        // Another process may have removed the file at the same moment.
         let _ = fs::remove_file(path);
     }
 }

@@ -1,7 +1,8 @@
-//! `pbuild new`: a first `app.toml`, from the Dockerfile, the env files and the compose file of a project.
+//! `pbuild new`: writes a first `app.toml`, from the Dockerfile, the env files and the compose file of a project.
 //!
-//! Names are taken over, values are not: those stay in the env files that the manifest names. Whatever the files do not
-//! decide stands in the manifest as a comment that says what to do, so that the first build works as it is.
+//! The manifest gets names and no values: the values stay in the env files that the manifest names. Where the files
+//! leave something open, the manifest has a comment that says what to do, so that the first build works without a
+//! change.
 
 mod apps;
 mod arguments;
@@ -40,7 +41,7 @@ const LARGEST: usize = 4 << 20;
 /// Files of the project that name variables for the programs of a build.
 const TOOL_FILES: [&str; 5] = [".npmrc", ".yarnrc.yml", "bunfig.toml", "pip.conf", ".pypirc"];
 
-/// Why no manifest can be drafted.
+/// The reasons why no manifest can be written.
 #[derive(Debug)]
 pub(crate) enum NewError {
     /// There is a manifest already.
@@ -49,46 +50,46 @@ pub(crate) enum NewError {
     NoDockerfile(PathBuf),
     /// The compose file has no app of that name.
     NoService {
-        /// The name that was asked for.
+        /// The name that the user gave.
         name: String,
-        /// The names that there are.
+        /// The names of the apps in the compose file.
         known: Vec<String>,
     },
     /// An env file cannot be read.
     EnvFile(SecretError),
     /// The compose file cannot be read.
     Compose {
-        /// Its name.
+        /// The file's name.
         name: &'static str,
-        /// Where it is wrong; never its text.
+        /// The place of the mistake, without the file's text.
         problem: String,
     },
     /// Another file cannot be read.
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The draft breaks a rule of manifests.
+    /// The new text is not a valid manifest.
     Draft(ManifestError),
     /// The manifest cannot be written.
     Write {
         /// The manifest.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// Lines cannot be added to the ignore file.
     Ignore {
         /// The ignore file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Env files that a COPY could put into the image; a warning.
+/// Env files that a COPY could put into the image, for a warning.
 #[derive(Debug)]
 pub(crate) struct OpenEnvFiles {
     /// The env files.
@@ -97,10 +98,10 @@ pub(crate) struct OpenEnvFiles {
     pub(crate) ignore_file: String,
 }
 
-/// Runs the command.
+/// Runs `pbuild new`.
 ///
 /// # Errors
-/// When there is nothing to draft from, a file cannot be read, or a manifest is there already.
+/// Returns an error if there is no Dockerfile, if a file cannot be read or written, or if a manifest exists already.
 pub(crate) fn run(order: &DraftOrder, edge: &Edge) -> Result<Exit, Failure> {
     let target = Path::new(&order.path).join(MANIFEST_NAME);
     if order.target == DraftTarget::NewFile && fs::symlink_metadata(&target).is_ok() {
@@ -109,7 +110,7 @@ pub(crate) fn run(order: &DraftOrder, edge: &Edge) -> Result<Exit, Failure> {
     let project = Project::read(order, edge)?;
     let draft = project.draft(&order.public);
     let text = page::text(&draft);
-    // The draft must be a manifest: a name that breaks a rule must not be found by the first build.
+    // The text is parsed as a manifest, so that a name that breaks a rule is reported now and not by the first build.
     let manifest = Manifest::parse(&target, text.as_bytes()).map_err(NewError::Draft)?;
     if order.target == DraftTarget::StandardOutput {
         edge.stdout.line(text.trim_end());
@@ -127,10 +128,10 @@ pub(crate) fn run(order: &DraftOrder, edge: &Edge) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The files of a project, as far as they matter here.
+/// The files of a project that the command reads.
 struct Project {
     folder: PathBuf,
-    /// The build's context, below the folder; empty for the folder itself.
+    /// The build's context, as a path below the folder. It is empty for the folder itself.
     context: PathBuf,
     dockerfile: PathBuf,
     dockerfile_text: String,
@@ -167,7 +168,7 @@ impl Project {
                 let read = Composition::read(&text, choice, known);
                 read.map_err(|error| NewError::Compose { name, problem: error.to_string() })
             };
-            // The env files of the app are known only now, and Compose interpolates from `.env` alone.
+            // Only this first reading tells which env files the app has, and Compose interpolates from `.env` alone.
             let found = read(&variables)?;
             for file in &found.env_files {
                 match below(Path::new(file)) {
@@ -223,8 +224,8 @@ impl Project {
         })
     }
 
-    /// Finds the env files that a `COPY . .` would put into the image. They are added to the ignore file if the user
-    /// asked for that; else a warning names them.
+    /// Finds the env files that a `COPY . .` would put into the image. Adds them to the ignore file if the user asked
+    /// for that; otherwise prints a warning that names them.
     fn guard_env_files(&self, order: &DraftOrder, edge: &Edge) -> Result<(), Failure> {
         let context = self.folder.join(&self.context);
         let coverage = Coverage::of(&context, &self.dockerfile)?;
@@ -249,7 +250,8 @@ impl Project {
     }
 }
 
-/// Reads a file's text; `None` when there is no such file. Bytes that are not UTF-8 are replaced: only names matter.
+/// Reads a file's text. Returns `None` if there is no such file. Bytes that are not UTF-8 are replaced, because only
+/// names matter.
 fn text(path: &Path) -> Result<Option<String>, NewError> {
     match files::read(path, LARGEST) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -258,12 +260,13 @@ fn text(path: &Path) -> Result<Option<String>, NewError> {
     }
 }
 
-/// Shortens a path below the folder; `None` for the folder itself and for a path that leads out of it.
+/// Normalises a path relative to the folder. Returns `None` for the folder itself and for a path that leads out of
+/// it.
 fn below(path: &Path) -> Option<PathBuf> {
     below_or_at(path).filter(|path| !path.as_os_str().is_empty())
 }
 
-/// Shortens a path to the folder or below it; `None` for a path that leads out of it.
+/// Normalises a path relative to the folder. Returns `None` for a path that leads out of the folder.
 fn below_or_at(path: &Path) -> Option<PathBuf> {
     let mut clean = PathBuf::new();
     for part in path.components() {
@@ -277,7 +280,7 @@ fn below_or_at(path: &Path) -> Option<PathBuf> {
     Some(clean)
 }
 
-/// Writes the file whole or not at all, with the mode of any file that the user makes.
+/// Writes the whole file or nothing, with the mode that a new file of the user would have.
 fn write(path: &Path, text: &str, target: DraftTarget) -> Result<(), NewError> {
     let failed = |source| NewError::Write { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -292,7 +295,8 @@ fn write(path: &Path, text: &str, target: DraftTarget) -> Result<(), NewError> {
     Ok(())
 }
 
-/// Trusts the entries that were just written: the user asked for exactly these, so the first build need not ask again.
+/// Trusts the entries that were just written. The user asked for exactly these entries, so the first build need not
+/// ask again.
 fn trust_what_was_written(path: &Path, edge: &Edge) -> Result<(), Failure> {
     let Some(found) = find_manifest(Some(path), &[])? else { return Ok(()) };
     if let Err(error) = trust::remember(&found, &|name| std::env::var_os(name)) {
@@ -301,11 +305,11 @@ fn trust_what_was_written(path: &Path, edge: &Edge) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the manifest of a project with these files. The fuzz target calls this: it has no folder that they could lie
-/// in.
+/// Writes the manifest of a project with these files. The fuzz target calls this function, because it has no folder
+/// for the files.
 ///
 /// # Errors
-/// The name of the file that cannot be read.
+/// Returns the name of the file that cannot be read.
 pub(crate) fn draft_of(dockerfile: &str, env_file: &[u8], compose: &str) -> Result<String, &'static str> {
     let mut variables = Variables::default();
     variables.take(EnvFile::parse(env_file, Dialect::Dotenv).map_err(|_| ".env")?, Path::new(".env"));
@@ -324,7 +328,7 @@ pub(crate) fn draft_of(dockerfile: &str, env_file: &[u8], compose: &str) -> Resu
     Ok(page::text(&project.draft(&[])))
 }
 
-/// Shows the manifest in a few lines.
+/// Prints a summary of the manifest in a few lines.
 fn tell(manifest: &Manifest, edge: &Edge) {
     let names = |scope: papp::Scope| {
         let of_scope = manifest.secrets.iter().filter(|secret| secret.scope == scope && secret.value.is_none());

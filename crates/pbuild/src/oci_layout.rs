@@ -1,8 +1,9 @@
-//! OCI layouts in folders (OCI image layout 1.0): `tar=false` and caches are written there, and `oci-layout://` and
-//! caches are read from there.
+//! OCI layouts in folders (OCI image layout 1.0). `tar=false` and caches write them, and `oci-layout://` and caches
+//! read them.
 //!
-//! A folder that is a layout already keeps its content: blobs are added, and the index gets the new image in place of
-//! the one that had its name. The index comes last, so that a reader sees the old images or all of the new one.
+//! A folder that is already a layout keeps its content: blobs are added, and in the index a new image replaces the
+//! old image of the same name. The index is written last, so that a reader sees either the old images or the complete
+//! new one.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -11,18 +12,19 @@ use std::path::{Component, Path};
 
 use serde_json::{Value, json};
 
-/// The largest index.
+/// The largest index that is read, in bytes.
 const LARGEST_DOCUMENT: u64 = 8 << 20;
-/// The tag of a cache where the user names no other.
+/// The tag of a cache for which the user names no tag.
 pub(crate) const DEFAULT_TAG: &str = "latest";
-/// The annotations by which readers of layouts know an image; the second one is its tag, or stands for it.
+/// The annotations by which programs find an image in a layout. The second one holds its tag, or a name that replaces
+/// the tag.
 const NAMES: [&str; 2] = ["io.containerd.image.name", TAG];
 const TAG: &str = "org.opencontainers.image.ref.name";
 
-/// Finds the digest under a tag; `None` where no image has the tag.
+/// Finds the digest of the image with this tag. Returns `None` if no image has the tag.
 ///
 /// # Errors
-/// When the folder has no index that can be read.
+/// Returns an error if the folder has no readable index.
 pub(crate) fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> {
     let index = document(File::open(folder.join("index.json"))?)?;
     let mut manifests = index["manifests"].as_array().into_iter().flatten();
@@ -30,10 +32,10 @@ pub(crate) fn digest_of(folder: &Path, tag: &str) -> io::Result<Option<String>> 
     Ok(found.and_then(|manifest| manifest["digest"].as_str()).map(str::to_owned))
 }
 
-/// Finds the digest of the only image in a layout; `None` where the layout has several, or none.
+/// Finds the digest of the only image in a layout. Returns `None` if the layout has several images, or none.
 ///
 /// # Errors
-/// As [`digest_of`].
+/// Returns the same errors as [`digest_of`].
 pub(crate) fn only_digest(folder: &Path) -> io::Result<Option<String>> {
     let index = document(File::open(folder.join("index.json"))?)?;
     Ok(match index["manifests"].as_array().map(Vec::as_slice) {
@@ -42,10 +44,10 @@ pub(crate) fn only_digest(folder: &Path) -> io::Result<Option<String>> {
     })
 }
 
-/// Gives a tag to something whose blobs are in the folder.
+/// Adds an image or a cache, whose blobs are already in the folder, to the index under a tag.
 ///
 /// # Errors
-/// When the folder's index cannot be read or written.
+/// Returns an error if the folder's index cannot be read or written.
 pub(crate) fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result<()> {
     let annotations = descriptor.as_object_mut().map(|descriptor| descriptor.entry("annotations").or_insert(json!({})));
     match annotations.and_then(Value::as_object_mut) {
@@ -59,10 +61,10 @@ pub(crate) fn put(folder: &Path, mut descriptor: Value, tag: &str) -> io::Result
     add(folder, json!({"schemaVersion": 2, "manifests": [descriptor]}), mode)
 }
 
-/// Unpacks a layout's archive into a folder that is there.
+/// Unpacks the archive of a layout into an existing folder.
 ///
 /// # Errors
-/// When the archive is no layout, or the folder cannot be written to.
+/// Returns an error if the archive is not a layout, or if the folder cannot be written to.
 pub(crate) fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
     let mode = 0o666 & !umask();
     let mut index = None;
@@ -85,13 +87,14 @@ pub(crate) fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
                 let size = entry.size();
                 let blobs = folder.join("blobs").join(algorithm);
                 fs::create_dir_all(&blobs)?;
-                // The name of a blob is the digest of its content.
+                // A blob's name is the digest of its content, so a file of this name and size need not be written
+                // again.
                 if fs::metadata(blobs.join(digest)).is_ok_and(|there| there.is_file() && there.len() == size) {
                     continue;
                 }
                 write(entry, &blobs, digest, mode)?;
             }
-            // A list of names for docker's own reader of archives.
+            // Docker's own loader of archives uses this list of names; a layout has no use for it.
             Some(["manifest.json"]) => {}
             _ => return Err(invalid(format!("the archive holds {path:?}, which no layout has"))),
         }
@@ -100,7 +103,7 @@ pub(crate) fn unpack(archive: &File, folder: &Path) -> io::Result<()> {
     add(folder, index, mode)
 }
 
-/// Adds the entries of an index to the folder's own.
+/// Adds the entries of an index to the index of the folder.
 fn add(folder: &Path, index: Value, mode: u32) -> io::Result<()> {
     let index = match File::open(folder.join("index.json")) {
         Ok(old) => merged(document(old)?, &index),
@@ -110,7 +113,7 @@ fn add(folder: &Path, index: Value, mode: u32) -> io::Result<()> {
     write(index.to_string().as_bytes(), folder, "index.json", mode)
 }
 
-/// Reads the process's file mode mask from `/proc`. The system call that returns the mask would change it too.
+/// Reads the process's file mode mask from `/proc`, because the system call that returns the mask changes it, too.
 pub(crate) fn umask() -> u32 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
@@ -134,7 +137,7 @@ fn document(reader: impl Read) -> io::Result<Value> {
     }
 }
 
-/// Puts a file into its place in one step.
+/// Writes a file under a temporary name, and then renames it in one step.
 fn write(mut content: impl Read, folder: &Path, name: &str, mode: u32) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".pbuild-").tempfile_in(folder)?;
     io::copy(&mut content, &mut file)?;
@@ -142,7 +145,8 @@ fn write(mut content: impl Read, folder: &Path, name: &str, mode: u32) -> io::Re
     Ok(file.persist(folder.join(name)).map(drop)?)
 }
 
-/// Merges the images of the new index into the old one. An old image that lost its name to a new one leaves the list.
+/// Merges the images of the new index into the old one. An old image whose name a new image has taken leaves the
+/// list.
 fn merged(mut old: Value, new: &Value) -> Value {
     let name_of = |manifest: &Value| NAMES.map(|name| manifest["annotations"][name].as_str().map(str::to_owned));
     let added = new["manifests"].as_array().cloned().unwrap_or_default();

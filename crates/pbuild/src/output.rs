@@ -1,9 +1,9 @@
-//! The places of a build's result: `--output`, `--load`, `--push`.
+//! The destinations of a build's result: `--output`, `--load`, `--push`.
 //!
-//! A result first lands where nobody finds it: an archive in a file without a name, a tree in a folder of its own
-//! beside its destination. It is written to where the user wants it by [`CleanOutputs::commit`], and the ways to a
-//! [`CleanOutputs`] are a proof or a search of exactly the bytes that were received. Whatever is dropped before leaves
-//! nothing behind.
+//! A result first goes to a place where no other program finds it: an archive to a file without a name, a tree to a
+//! folder of its own beside its destination. [`CleanOutputs::commit`] writes it to the destination that the user wants. A
+//! [`CleanOutputs`] is made only from a proof, from a search of exactly the bytes that were received, or from the results
+//! of a build without secrets. A result that is dropped before leaves no files.
 
 mod destination;
 mod elsewhere;
@@ -25,7 +25,7 @@ pub(crate) use extent::Extent;
 use pproof::Proof;
 pub(crate) use spec::{Outputs, Shorthand};
 
-/// Results on their way here, which nobody has looked at.
+/// Results that arrive from the builder and were not searched yet.
 #[derive(Debug)]
 pub(crate) struct Pending(Vec<Destination>);
 
@@ -33,10 +33,10 @@ pub(crate) struct Pending(Vec<Destination>);
 #[derive(Debug, Default)]
 pub(crate) struct CleanOutputs(Vec<Destination>);
 
-/// The outcome of a look at results.
+/// The outcome of a search of results.
 #[derive(Debug)]
 pub(crate) enum OutputVerdict {
-    /// The files are clean; with the report of each search.
+    /// The files are clean. The list holds the report of each search.
     Clean(CleanOutputs, Vec<Report>),
     /// The files hold a secret.
     Leak(Box<Report>),
@@ -45,20 +45,20 @@ pub(crate) enum OutputVerdict {
 }
 
 impl Pending {
-    /// Takes the places that will receive results.
+    /// Takes the destinations that will receive results.
     pub(crate) fn new(places: Vec<Destination>) -> Self {
         Self(places)
     }
 
-    /// A build without secrets has nothing to search for.
+    /// Accepts the results of a build without secrets, in which there is nothing to search for.
     pub(crate) fn without_secrets(self) -> CleanOutputs {
         CleanOutputs(self.0)
     }
 
-    /// Searches the results. Those that the proof covers are not searched again.
+    /// Searches the results. A result that the proof covers completely is not searched again.
     ///
     /// # Errors
-    /// When the work should stop, or a result cannot be read.
+    /// Returns an error if the command is cancelled, or if a result cannot be read.
     pub(crate) async fn examine(
         self,
         proof: Option<&Proof>,
@@ -68,7 +68,8 @@ impl Pending {
     ) -> Result<OutputVerdict, Failure> {
         let mut reports = Vec::new();
         for place in &self.0 {
-            // The exporter attaches its documents after the proof.
+            // The exporter attaches its documents after the gate has made the proof, so the proof does not cover
+            // them.
             let is_whole = match attested {
                 AttestationReach::Nothing => true,
                 AttestationReach::Images => !place.is_image(),
@@ -89,7 +90,7 @@ impl Pending {
 }
 
 impl CleanOutputs {
-    /// Whether standard output belongs to a result, so that nothing else may be written there.
+    /// Returns whether a result goes to standard output, so that nothing else may be written there.
     pub(crate) fn takes_standard_output(&self) -> bool {
         self.0.iter().any(Destination::is_standard_output)
     }
@@ -121,10 +122,10 @@ impl CleanOutputs {
         Ok((Self(joined), image))
     }
 
-    /// Puts everything where the user wants it.
+    /// Writes every result to the destination that the user wants.
     ///
     /// # Errors
-    /// The first result that cannot be written; those before it are written.
+    /// Returns the error of the first result that cannot be written; the results before it stay written.
     pub(crate) async fn commit(self, edge: &Edge) -> Result<(), Failure> {
         for place in self.0 {
             let name = place.to_string();

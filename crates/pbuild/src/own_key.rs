@@ -1,4 +1,4 @@
-//! Keys of the user's own, in private files of the state folder: each is made when it is first needed.
+//! Keys of the user, in private files of the state folder. Each key is made when it is first needed.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -10,8 +10,8 @@ use pproof::{KeyBytes, random_key};
 use psecret::DigestKey;
 use tempfile::NamedTempFile;
 
-/// Reads the key in this file of the folder, or makes one. `None` where there is no place for it; a key that others may
-/// read or write does not count.
+/// Reads the key in this file of the folder, or makes one. Returns `None` if there is no place for the key, or if
+/// other users may read or write the file.
 pub(crate) fn own_key(state: &Path, file_name: &str) -> Option<DigestKey> {
     private_folder(state)?;
     let path = state.join(file_name);
@@ -30,7 +30,7 @@ pub(crate) fn own_key(state: &Path, file_name: &str) -> Option<DigestKey> {
     Some(DigestKey::new(*bytes))
 }
 
-/// The key of a builder, which all who build there have in common, as this user remembers it.
+/// The key of a builder, which everybody who builds there shares, as this user remembers it.
 #[derive(Debug)]
 pub(crate) struct RememberedKey {
     state: PathBuf,
@@ -38,11 +38,11 @@ pub(crate) struct RememberedKey {
 }
 
 impl RememberedKey {
-    /// How long a remembered key is used before the builder is asked again: the builder removes a key that nobody used
-    /// for two days.
+    /// The time for which a remembered key is used before the builder is asked again. The builder removes a key that
+    /// was not used for two days.
     const FRESH: Duration = Duration::from_hours(12);
 
-    /// Opens the key of the builder with this identity; `None` where there is no place for it.
+    /// Opens the remembered key of the builder with this identity. Returns `None` if there is no place for it.
     pub(crate) fn of(state: &Path, builder: &str) -> Option<Self> {
         private_folder(state)?;
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
@@ -50,18 +50,18 @@ impl RememberedKey {
         Some(Self { state: state.to_owned(), path: state.join(format!("builder-{name}.key")) })
     }
 
-    /// The key, however old the memory is.
+    /// Returns the remembered key, however old it is.
     pub(crate) fn recall(&self) -> Option<KeyBytes> {
         read_private(&self.path).map(|(bytes, _)| bytes)
     }
 
-    /// The key, if the builder told it not long ago.
+    /// Returns the remembered key if the builder gave it within [`Self::FRESH`].
     pub(crate) fn recall_fresh(&self) -> Option<KeyBytes> {
         let (bytes, told) = read_private(&self.path)?;
         told.elapsed().is_ok_and(|age| age < Self::FRESH).then_some(bytes)
     }
 
-    /// Remembers what the builder told. A memory that cannot be written costs time alone.
+    /// Remembers the builder's key. An error of writing is ignored, because a forgotten key costs only time.
     pub(crate) fn remember(&self, bytes: &KeyBytes) {
         if let Some(file) = write_private(&self.state, bytes) {
             let _ = file.persist(&self.path);
@@ -69,7 +69,7 @@ impl RememberedKey {
     }
 }
 
-/// Reads a file of 32 bytes that its owner alone may read, and the time when it was written.
+/// Reads a file of 32 bytes that only its owner may read, and the time when the file was written.
 fn read_private(path: &Path) -> Option<(KeyBytes, SystemTime)> {
     let mut file = OpenOptions::new().read(true).custom_flags(as_it_lies()).open(path).ok()?;
     let metadata = file.metadata().ok()?;
@@ -79,15 +79,16 @@ fn read_private(path: &Path) -> Option<(KeyBytes, SystemTime)> {
     Some((bytes, metadata.modified().ok()?))
 }
 
-/// Writes a new file without a name. The file gets its name when it is whole: two first runs at once must not read half
-/// a key.
+/// Writes a new file with a temporary name. The caller renames it when it is complete, so that two first runs at once
+/// never read half a key.
 fn write_private(state: &Path, bytes: &KeyBytes) -> Option<NamedTempFile> {
     let mut file = tempfile::Builder::new().prefix(".key-").tempfile_in(state).ok()?;
     file.write_all(bytes.as_slice()).ok()?;
     Some(file)
 }
 
-/// Makes a folder for its owner alone. `None` when the folder there is another user's, or others may write to it.
+/// Makes a folder that only its owner may use. Returns `None` if the folder belongs to another user, or if others may
+/// write to it.
 pub(crate) fn private_folder(path: &Path) -> Option<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).ok()?;
     let metadata = fs::symlink_metadata(path).ok()?;
@@ -95,7 +96,7 @@ pub(crate) fn private_folder(path: &Path) -> Option<()> {
         .then_some(())
 }
 
-/// Returns the flags to open a file as it lies: no link is followed, and no pipe waited for.
+/// Returns flags that make `open` neither follow a link nor wait for a pipe.
 fn as_it_lies() -> i32 {
     (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed()
 }

@@ -1,8 +1,10 @@
-//! What the flags mean: flags over the manifest over defaults, checked. Nothing here talks to an engine.
+//! Decides what the flags mean: flags take precedence over the manifest, and the manifest over defaults. All of them
+//! are checked. Nothing in this module talks to an engine.
 //!
-//! The structs of [`crate::command`] end here. [`build()`](build::parse) and its sisters turn them, with the
-//! environment, into types that can only hold what can be carried out; whatever comes after knows those types alone.
-//! What an engine must be asked for is settled later, by [`BuildPlan::settle`], which makes a type of its own.
+//! The structs of [`crate::command`] are not used beyond this module. [`build()`](build::parse) and the other parsers
+//! turn them, with the environment, into types that can only hold what pbuild can carry out; all later code knows
+//! only those types. What only the engine can answer is added later, by [`BuildPlan::settle`], which makes a type of
+//! its own.
 
 mod advise;
 mod attestation;

@@ -1,4 +1,4 @@
-//! The scanner that this program brings to builders, and the values that it sends there.
+//! The scanner that pbuild brings to builders, and the values that it sends to the scanner.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,10 +10,10 @@ use psecret::{PartChoice, Redactor, Secret};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// The scanner's name among the steps of a build.
+/// The name that the scanner has among the steps of a build.
 pub(crate) const NAME: &str = "[internal] scanner of pbuild";
 
-/// The scanner, for each platform that this program was given one for.
+/// The scanner's programs, one for each platform that the build script embedded.
 pub(crate) static PROGRAMS: &[Program] = include!(concat!(env!("OUT_DIR"), "/scanners.rs"));
 
 /// The secrets of one build, with the values that the scanner needs to find them.
@@ -24,7 +24,7 @@ pub(crate) struct ScannerSecrets {
 }
 
 impl ScannerSecrets {
-    /// Takes these secrets, from which the needles were made.
+    /// Takes the secrets and the needles that were made from them.
     pub(crate) fn new(needles: Arc<NeedleSet>, secrets: Arc<Vec<Secret>>, redactor: Redactor) -> Self {
         Self { needles, secrets, redactor }
     }
@@ -73,7 +73,7 @@ mod tests {
     fn the_scanner_is_a_static_program_that_names_no_folder_of_this_machine() {
         for Program { bytes, platform, .. } in PROGRAMS {
             assert!(bytes.starts_with(b"\x7fELF"), "{platform}");
-            // Type EXEC: it needs no loader and runs where there is nothing else.
+            // The type is EXEC: the program needs no loader and runs in an empty file system.
             assert_eq!(bytes[16], 2, "{platform}");
             let folder = env!("CARGO_MANIFEST_DIR").as_bytes();
             assert!(!bytes.windows(folder.len()).any(|window| window == folder), "{platform}");

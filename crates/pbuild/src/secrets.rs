@@ -1,4 +1,4 @@
-//! The secrets of one command: they are read once, and kept together with the redactor that masks them.
+//! The secrets of one command. They are read once, and kept together with the redactor that masks them.
 
 mod public;
 
@@ -16,10 +16,10 @@ use crate::audit::missing::MissingSecret;
 use crate::binding::Binding;
 use crate::edge::Edge;
 
-/// The most secrets that one line of an account names; of more it says how many.
+/// The largest number of secrets that one line of output names. For more secrets, the line says how many they are.
 pub(crate) const MOST_NAMED: usize = 8;
 
-/// Why the secrets of a command cannot be used. No message holds a value.
+/// The reasons why the secrets of a command cannot be used. No message holds a value.
 #[derive(Debug)]
 pub(crate) enum SecretsError {
     /// A value cannot be read.
@@ -28,7 +28,7 @@ pub(crate) enum SecretsError {
     Masks(SecretError),
     /// The values have more forms than can be searched for.
     Needles(ScanError),
-    /// Not one of these secrets can be searched for.
+    /// None of these secrets can be searched for.
     NotSearchable(Vec<String>),
     /// The key of digests cannot be read.
     Key(SealedError),
@@ -58,32 +58,33 @@ impl From<SealedError> for SecretsError {
     }
 }
 
-/// Every secret at hand, also those that a build does not need: the search knows more with them. Clones share the values.
+/// Every secret at hand, even one that the build does not need, so that the search covers more. Clones share the
+/// values.
 #[derive(Clone, Debug)]
 pub(crate) struct Secrets {
     /// The secrets that are searched for and masked, shared with the session.
     pub(crate) all: Arc<Vec<Secret>>,
-    /// Variables of env files that look public: steps get them like secrets, and they are not masked.
+    /// Variables of env files that look public. Steps get them like secrets, and they are not masked.
     public: Arc<Vec<Secret>>,
-    /// The redactor that masks them.
+    /// The redactor that masks the secrets.
     pub(crate) redactor: Redactor,
-    /// The declared ones that have no value here.
+    /// The declared secrets that have no value on this machine.
     pub(crate) missing: Arc<Vec<MissingSecret>>,
     /// The digests that bind cached steps to the values.
     pub(crate) binding: Arc<Binding>,
-    /// Whether a doubt ends the work.
+    /// Whether a doubt makes the command fail (`--strict`).
     pub(crate) strictness: Strictness,
-    /// The secrets of other targets of the same group: this build searches for them and masks them, and its steps get
-    /// none of them.
+    /// The secrets that belong only to other targets of the same group. This build searches for them and masks them,
+    /// but its steps do not get them.
     withheld: BTreeSet<String>,
 }
 
 impl Secrets {
-    /// Reads the secrets that the flags and the manifest name. The keys are searched for as well, and no step gets
+    /// Reads the secrets that the flags and the manifest name. The `keys` are searched for as well, but no step gets
     /// them.
     ///
     /// # Errors
-    /// [`SecretsError`] names the flag, the file and the line.
+    /// Returns a [`SecretsError`] that names the flag, the file and the line.
     pub(crate) fn read(
         keys: Vec<Secret>,
         sources: &SecretSources,
@@ -93,11 +94,11 @@ impl Secrets {
         Self::read_for(Purpose::Build, keys, sources, manifest, edge)
     }
 
-    /// Reads the secrets that are at hand and requires none: an audit searches for the values that it is given, and
+    /// Reads the secrets that are at hand and requires none. An audit searches for the values that it is given, and
     /// for those of the manifest's trusted commands.
     ///
     /// # Errors
-    /// [`SecretsError`], about a flag, a file, or a command that a build would run.
+    /// Returns a [`SecretsError`] about a flag, a file, or a command that a build would run, too.
     pub(crate) fn read_at_hand(
         sources: &SecretSources,
         manifest: Option<&FoundManifest>,
@@ -137,13 +138,13 @@ impl Secrets {
         };
         let (mut secrets, public) = public::split(secrets, manifest, sources.strictness);
         secrets.extend(keys);
-        // The report of a search lists them.
+        // A search lists these secrets in its report instead.
         if let Some(line) = public::line(&public).filter(|_| purpose == Purpose::Build) {
             edge.stderr.warning(&line);
         }
         if purpose == Purpose::Search {
             let declared = manifest.map(|found| found.manifest.secrets.as_slice()).unwrap_or_default();
-            // Those that the manifest may not read have a warning already.
+            // The secrets that the manifest may not read have a warning already.
             let known = untrusted.iter().map(|entry| entry.name.as_str());
             let known: HashSet<&str> = known.chain(secrets.iter().map(|secret| secret.name().as_str())).collect();
             for secret in declared.iter().filter(|secret| !known.contains(secret.name.as_str())) {
@@ -155,7 +156,7 @@ impl Secrets {
         Ok(Self { all, public, redactor, binding, missing, strictness: sources.strictness, withheld: BTreeSet::new() })
     }
 
-    /// The same secrets for a build whose steps get all of them but these.
+    /// Returns the same secrets for a build whose steps get all of them except `withheld`.
     pub(crate) fn withholding(&self, withheld: BTreeSet<String>) -> Self {
         Self { withheld, ..self.clone() }
     }
@@ -163,16 +164,16 @@ impl Secrets {
     /// Makes one redactor that masks the values of several readings.
     ///
     /// # Errors
-    /// When there are more forms than one redactor holds.
+    /// Returns an error if there are more forms than one redactor holds.
     pub(crate) fn common_redactor<'a>(readings: impl IntoIterator<Item = &'a Self>) -> Result<Redactor, SecretsError> {
         let secrets = readings.into_iter().flat_map(|secrets| secrets.all.iter());
         Ok(masking(secrets).build()?)
     }
 
-    /// Returns the needles of all values, compiled once.
+    /// Returns the needles of all values, compiled.
     ///
     /// # Errors
-    /// When there are more forms than one search holds.
+    /// Returns an error if there are more forms than one search holds.
     pub(crate) fn needles(&self) -> Result<Arc<NeedleSet>, SecretsError> {
         let builder = self.all.iter().fold(NeedleSetBuilder::new(), |builder, secret| {
             builder.taken_apart(secret.name(), secret.value(), secret.parts())
@@ -180,56 +181,57 @@ impl Secrets {
         Ok(Arc::new(builder.build()?))
     }
 
-    /// All values that steps may get, also those that look public.
+    /// Returns all values that steps may get, including those that look public.
     pub(crate) fn delivered(&self) -> impl Iterator<Item = &Secret> {
         self.all.iter().chain(self.public.iter()).filter(|secret| !self.withheld.contains(secret.name().as_str()))
     }
 
-    /// The secrets that steps may get: [`Self::delivered`] without the values that look public.
+    /// Returns the secrets that steps may get: those of [`Self::delivered`] that do not look public.
     pub(crate) fn offered(&self) -> impl Iterator<Item = &Secret> {
         let own = |secret: &&Secret| !self.withheld.contains(secret.name().as_str());
         self.all.iter().filter(|secret| secret.scope().in_build()).filter(own)
     }
 
-    /// Whether the steps of this build get nothing of this secret, because it belongs to other targets.
+    /// Returns whether the steps of this build do not get this secret, because it belongs to other targets.
     pub(crate) fn is_withheld(&self, secret: &Secret) -> bool {
         self.withheld.contains(secret.name().as_str())
     }
 
-    /// All values at hand, shared: those of [`Self::delivered`] and of other targets.
+    /// Returns all values at hand, shared: those of [`Self::delivered`] and those of other targets.
     pub(crate) fn shared(&self) -> [Arc<Vec<Secret>>; 2] {
         [Arc::clone(&self.all), Arc::clone(&self.public)]
     }
 
-    /// Tells a report of the variables that nobody searched for because they look public.
+    /// Adds to a report the variables that were not searched for because they look public.
     pub(crate) fn tell_public(&self, report: &mut Report) {
         for secret in self.public.iter() {
             report.add_unprotected(secret.name().clone(), public::WHY);
         }
     }
 
-    /// Whether there are no secrets to search for.
+    /// Returns whether there are no secrets to search for.
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Whether steps of a build may get any.
+    /// Returns whether steps of a build may get any secret or public value.
     pub(crate) fn offered_to_builds(&self) -> bool {
         self.delivered().any(|secret| secret.scope().in_build())
     }
 
-    /// The ids that the session can answer.
+    /// Returns the IDs of the secrets that the session gives to BuildKit on request.
     pub(crate) fn ids(&self) -> BTreeSet<String> {
         let in_build = self.delivered().filter(|secret| secret.scope().in_build());
         in_build.map(|secret| secret.name().as_str().to_owned()).collect()
     }
 
-    /// The secrets of a build that are to be no part of the cache keys of its steps.
+    /// Returns the secrets of a build that must not be part of the cache keys of its steps.
     pub(crate) fn unbound(&self) -> BTreeSet<String> {
         self.ids().into_iter().filter(|name| !self.binding.bound().contains(name)).collect()
     }
 
-    /// Says of each secret where it goes; of many, of each group that goes the same way.
+    /// Says for each secret which steps get it. If there are many secrets, says it once for each group with the same
+    /// answer.
     fn offers(&self, offered: impl Fn(&Secret) -> String) -> String {
         if self.all.len() <= MOST_NAMED {
             let of_each = |secret: &Secret| format!("{}{} {}", secret.name(), named_parts(secret), offered(secret));
@@ -247,7 +249,7 @@ impl Secrets {
         groups.into_iter().map(group).collect::<Vec<_>>().join(" · ")
     }
 
-    /// Lists the secrets, the steps that get them, and those that cannot be protected.
+    /// Prints the secrets and the steps that get them, and warns of the secrets that cannot be protected completely.
     pub(crate) fn announce(&self, edge: &Edge, offered: impl Fn(&Secret) -> String) {
         if self.is_empty() {
             return;
@@ -272,10 +274,10 @@ impl Secrets {
         }
     }
 
-    /// Refuses secrets of which not one can be searched for: no audit could prove anything.
+    /// Refuses a set of secrets if none of them can be searched for, because then no audit could prove anything.
     ///
     /// # Errors
-    /// When there are secrets, and all are unprotected.
+    /// Returns an error if there are secrets, and all of them are unprotected.
     pub(crate) fn check_searchable(&self) -> Result<(), SecretsError> {
         if self.is_empty() || self.judged().any(|(_, searchability)| searchability.is_searched()) {
             return Ok(());
@@ -283,7 +285,7 @@ impl Secrets {
         Err(SecretsError::NotSearchable(self.judged().map(|(name, _)| name.to_string()).collect()))
     }
 
-    /// Whether every secret is searched for in every form and place (`--strict` asks).
+    /// Returns whether every secret is searched for in every form and place, which `--strict` demands.
     pub(crate) fn all_searchable(&self) -> bool {
         self.judged().all(|(_, searchability)| searchability == Searchability::Full)
     }
@@ -293,14 +295,15 @@ impl Secrets {
     }
 }
 
-/// Begins a redactor that masks these secrets.
+/// Returns the builder of a redactor that masks these secrets.
 fn masking<'a>(secrets: impl Iterator<Item = &'a Secret>) -> RedactorBuilder {
     secrets.fold(RedactorBuilder::new(), |builder, secret| {
         builder.taken_apart(secret.name(), secret.value(), secret.parts())
     })
 }
 
-/// Lists in brackets the parts of a secret that are protected with it.
+/// Names in parentheses the parts of a secret that are protected with it: three at most, and the number of the
+/// others.
 fn named_parts(secret: &Secret) -> String {
     const MOST_NAMED: usize = 3;
     let names = secret.parts().names();

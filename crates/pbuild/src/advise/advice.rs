@@ -1,4 +1,4 @@
-//! The advice for a secret, and the line of `app.toml` that follows it.
+//! The advice for a secret, and the line of `app.toml` that puts the advice into effect.
 
 use serde::Serialize;
 use toml_edit::{Array, InlineTable, Value};
@@ -6,34 +6,35 @@ use toml_edit::{Array, InlineTable, Value};
 /// The advice for one secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Advice {
-    /// The secret.
+    /// The name of the secret.
     pub(super) name: String,
-    /// Patterns that match exactly the steps that read it; empty when nothing does, or when the Dockerfile mounts it.
+    /// The patterns that match exactly the steps that read the secret. The list is empty if no step reads it, or if
+    /// the Dockerfile mounts it.
     pub(super) steps: Vec<String>,
-    /// The patterns of the manifest now.
+    /// The patterns that the manifest has now.
     pub(super) now: Vec<String>,
-    /// The steps that read it, by name.
+    /// The names of the steps that read the secret.
     pub(super) read_by: Vec<String>,
-    /// The steps that mount it by themselves.
+    /// The names of the steps that mount the secret themselves.
     pub(super) mounted_by: Vec<String>,
-    /// The judgement.
+    /// The conclusion.
     pub(super) verdict: AdviceConclusion,
     /// The line of `app.toml` to write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) line: Option<String>,
 }
 
-/// The judgement of a secret's steps.
+/// The conclusion about a secret's steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum AdviceConclusion {
-    /// The secret goes to no step that could do without it.
+    /// No step gets the secret that could do without it.
     Good,
-    /// These steps should have it and no others.
+    /// Only the proposed steps should get the secret.
     Narrow,
-    /// The Dockerfile mounts it where it is read; `steps` would add nothing.
+    /// The Dockerfile mounts the secret where it is read, so `steps` would change nothing.
     Mounted,
-    /// Nothing of the build mentions it.
+    /// No step mentions the secret.
     Unmentioned,
 }
 

@@ -1,13 +1,14 @@
-//! Patterns that choose some steps and no others, as short and as steady as they can be.
+//! Makes patterns that match some steps and no others, and that are as short and as durable as possible.
 
 use pllb::StepPattern;
 
 use crate::files::mention::words_before_program;
 
-/// Makes patterns, one or more, that match every needed step and none of the others. Each needed step comes with those
+/// Makes one or more patterns that match every needed step and none of the others. Each needed step comes with those
 /// of its commands that need the secret.
 ///
-/// No pattern can distinguish two steps of the same text; such steps are never among the others.
+/// A pattern cannot distinguish two steps with the same text; the caller never passes the text of a needed step as
+/// one of the others.
 pub(super) fn narrowest(needed: &[(&str, Vec<&str>)], others: &[&str]) -> Vec<String> {
     let mut chosen: Vec<StepPattern> = Vec::new();
     for (step, commands) in needed {
@@ -16,20 +17,21 @@ pub(super) fn narrowest(needed: &[(&str, Vec<&str>)], others: &[&str]) -> Vec<St
         }
         let candidates = commands.iter().flat_map(|command| candidates(command)).chain([StepPattern::literal(step)]);
         let fits = |pattern: &StepPattern| pattern.matches(step) && !others.iter().any(|other| pattern.matches(other));
-        // The step's own text is the last candidate: it matches the step, and by the caller's word no other.
+        // The last candidate is the step's own text. It matches the step, and the caller makes sure that it matches
+        // no other.
         chosen.extend(candidates.map(|text| StepPattern::new(&text)).find(fits));
     }
     chosen.iter().map(|pattern| pattern.as_str().to_owned()).collect()
 }
 
-/// Makes patterns for a command, the shortest first: the program and anything behind it, then more and more of its
-/// words.
+/// Makes patterns for a command, the shortest first: the program with any arguments, then with more and more of the
+/// command's words.
 fn candidates(command: &str) -> Vec<String> {
     let command = command.trim();
     let words: Vec<&str> = command.split_whitespace().collect();
     let before = words_before_program(&words);
     let mut patterns = Vec::new();
-    // Assignments for one command may hold the variable: their names say enough.
+    // An assignment in front of a command may hold the variable, so its name is enough for a pattern.
     if let Some((name, _)) = words.first().filter(|_| before > 0).and_then(|word| word.split_once('=')) {
         patterns.push(format!("{}=*", StepPattern::literal(name)));
     }
@@ -78,7 +80,7 @@ mod tests {
     }
 
     proptest! {
-        /// The claim that matters: exactly the needed steps are matched, whatever the commands are.
+        /// The most important property: exactly the needed steps are matched, whatever the commands are.
         #[test]
         fn the_patterns_match_the_needed_steps_and_no_others(
             steps in proptest::collection::btree_set("[a-c*?\\\\$=&;]{1,3}( [a-c*?&;]{1,3}){0,3}", 1..8),
@@ -89,7 +91,8 @@ mod tests {
             let text = |needed: bool| steps.iter().enumerate().filter(move |(at, _)| is_needed(*at) == needed).map(|(_, step)| *step);
             let needed: Vec<(&str, Vec<&str>)> = text(true).map(|step| (step, StepPattern::commands(step).take(1).collect())).collect();
             let others: Vec<&str> = text(false).collect();
-            // A step's own text may be one of the commands of another; then no pattern can distinguish them.
+            // The text of a step may also be one of the commands of another step. No pattern can distinguish these
+            // two, so such cases are left out.
             prop_assume!(needed.iter().all(|(step, _)| !others.iter().any(|other| StepPattern::new(&StepPattern::literal(step)).matches(other))));
             let patterns: Vec<StepPattern> = narrowest(&needed, &others).iter().map(|text| StepPattern::new(text)).collect();
             for (step, _) in &needed {

@@ -1,4 +1,4 @@
-//! Writes the advice into `app.toml`. Comments, order and everything else stay as they are.
+//! Writes the advice into `app.toml`. Comments, the order and all other text stay unchanged.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,29 +11,29 @@ use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 use super::advice::{Advice, AdviceConclusion};
 use crate::files;
 
-/// The longest manifest that anybody reads.
+/// The largest manifest that is read, in bytes.
 const LONGEST: usize = 1 << 20;
 
-/// Why the manifest was not changed.
+/// The reasons why the manifest was not changed.
 #[derive(Debug)]
 pub(crate) enum RewriteError {
     /// The manifest cannot be read or written.
     Write {
         /// The manifest.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file's text does not have the entries that were read from it.
+    /// The file has changed and no longer has the entries that were read from it.
     NoEntry {
         /// The manifest.
         path: PathBuf,
     },
-    /// The new text would not be a manifest any more.
+    /// The new text would not be a valid manifest.
     Broken(ManifestError),
 }
 
-/// Writes the advice into the manifest, and names the secrets that changed.
+/// Writes the advice into the manifest, and returns the names of the secrets whose entries changed.
 pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<String>, RewriteError> {
     let failed = |source| RewriteError::Write { path: found.path.clone(), source };
     let before = files::read(&found.path, LONGEST).map_err(failed)?;
@@ -44,7 +44,7 @@ pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<Stri
     if changed.is_empty() {
         return Ok(changed);
     }
-    // A text that is no manifest would be our mistake, and is not written.
+    // If the new text is not a manifest, that is a mistake of pbuild, so the text is not written.
     Manifest::parse(&found.path, after.as_bytes()).map_err(RewriteError::Broken)?;
     let path = fs::canonicalize(&found.path).map_err(failed)?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -56,13 +56,13 @@ pub(super) fn write(found: &FoundManifest, advice: &[Advice]) -> Result<Vec<Stri
     Ok(changed)
 }
 
-/// Writes the advice into the manifest's text, and lists the names whose entries changed. `None` when the text is not
-/// the manifest that was read.
+/// Writes the advice into the manifest's text, and lists the names whose entries changed. Returns `None` if the text
+/// is not the manifest that was read.
 fn changed(text: &str, advice: &[Advice]) -> Option<(String, Vec<String>)> {
     let mut document: DocumentMut = text.parse().ok()?;
     let mut changed = Vec::new();
     for one in advice.iter().filter(|one| one.verdict == AdviceConclusion::Narrow) {
-        // A secret of a flag alone has no entry, and gets none.
+        // A secret that only a flag names has no entry, and does not get one.
         let Some(entry) =
             document.get_mut("secrets").and_then(|secrets| secrets.as_table_like_mut()?.get_mut(&one.name))
         else {

@@ -1,4 +1,4 @@
-//! From steps to verdicts.
+//! Tests of the conclusions that steps lead to.
 
 use super::*;
 

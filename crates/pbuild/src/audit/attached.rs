@@ -1,9 +1,10 @@
-//! The documents that an engine attaches to an image when it exports it, such as provenance: they are read back and
-//! searched before the image has a name.
+//! The documents that an engine attaches to an image when it exports it, such as provenance. pbuild reads and
+//! searches them before the image has a name.
 //!
-//! They come into being after the gate let the build pass. Engines with containerd's store keep them as small documents
-//! that the image's index lists; they are read from the engine's own files. Where those cannot be read, as on another
-//! machine, the build asks for none.
+//! The engine makes these documents after the gate has let the build pass. Engines with containerd's store keep them
+//! as small documents that the image's index lists, and pbuild reads them from the engine's own files. If this
+//! process cannot read those files, for example because the engine is on another machine, the build does not ask for
+//! documents.
 
 use std::io::{self, Read as _};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use pengine::{Engine, ImageStore};
 use pimage::{BlobFolder, BlobRequest, BlobStore as _, Digest, LooseBlob, Vouching};
 use serde_json::{Value, json};
 
-/// The longest document that is read.
+/// The longest document that is read, in bytes.
 const LONGEST: u64 = 64 << 20;
 
 /// The content store of an engine on this machine.
@@ -22,7 +23,7 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// Opens the engine's content store, where this process may read it.
+    /// Opens the engine's content store, if this process may read it.
     pub(crate) async fn of(engine: &Engine) -> Option<Self> {
         let folder = engine.data_folder().await.filter(|folder| folder.store == ImageStore::Containerd)?;
         let folders: Vec<PathBuf> =
@@ -30,10 +31,11 @@ impl Attached {
         (!folders.is_empty()).then_some(Self { folders })
     }
 
-    /// Collects everything that is attached to an image, as the documents of an image without layers.
+    /// Collects everything that is attached to an image, in the form of an image without layers.
     ///
     /// # Errors
-    /// When something of it cannot be read or understood: then nothing is known of it.
+    /// Returns an error if any of the documents cannot be read or understood, because then nothing is proven about
+    /// the image.
     pub(crate) fn documents(&self, image: &str) -> io::Result<Vec<LooseBlob>> {
         let mut blobs = vec![
             LooseBlob::of_bytes("config.json".to_owned(), br#"{"rootfs":{"type":"layers","diff_ids":[]}}"#.to_vec()),
@@ -80,7 +82,7 @@ fn digest_of(descriptor: &Value) -> io::Result<&str> {
     descriptor.get("digest").and_then(Value::as_str).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Whether an entry of an index is a document about an image, and not an image.
+/// Returns whether an entry of an index is a document about an image, and not an image itself.
 fn is_attestation(manifest: &Value) -> bool {
     manifest.pointer("/annotations/vnd.docker.reference.type").is_some()
 }

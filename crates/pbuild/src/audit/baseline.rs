@@ -1,9 +1,9 @@
-//! Findings that somebody looked at and accepted.
+//! Findings that a user has examined and accepted.
 //!
-//! A baseline holds keyed fingerprints: of the secret's name, its value, the part that was seen and the place, under
-//! the project's digest key.
-//! Without the key a fingerprint says nothing, not even of a short value (S21). Layers and offsets are no part of it,
-//! so that a rebuilt image is still known; a new value is a new finding.
+//! A baseline holds fingerprints under the project's digest key: of the secret's name, its value, the part that was
+//! found, and the place. Without the key, a fingerprint reveals nothing, not even about a short value (S21). Layers
+//! and offsets are left out, so that a rebuilt image still matches. After a change of the value, the finding counts
+//! as new.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,20 +17,20 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::files::replace::replace;
 
-/// More is not ours.
+/// The largest baseline that is read, in bytes.
 const LARGEST_FILE: usize = 64 << 20;
 
-/// The file.
+/// The content of a baseline file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
-    /// Tells whether a key is the one that the fingerprints were made with.
+    /// A digest that shows whether the fingerprints were made with the present key.
     key: String,
     accepted: Vec<Entry>,
 }
 
-/// One accepted finding. The names and the place are there for a review of the file.
+/// One accepted finding. The names and the place are only for a person who reviews the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -42,7 +42,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Describes an accepted finding in a line for people.
+    /// Describes an accepted finding in one line for people.
     fn told(&self) -> String {
         match &self.part {
             Some(part) => format!("{}, part {part}, in {}", self.secret, self.place),
@@ -51,7 +51,7 @@ impl Entry {
     }
 }
 
-/// Why a baseline cannot be used.
+/// The reasons why a baseline cannot be used.
 #[derive(Debug)]
 pub(crate) enum BaselineError {
     /// The key of the fingerprints cannot be read.
@@ -69,7 +69,7 @@ pub(crate) enum BaselineError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -80,7 +80,7 @@ impl From<SealedError> for BaselineError {
     }
 }
 
-/// A reason for which a file of accepted findings is no use.
+/// The reasons why a baseline file is not usable.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BaselineProblem {
     /// The file cannot be read.
@@ -89,13 +89,13 @@ pub(crate) enum BaselineProblem {
     /// The file is longer than any baseline.
     #[error("too long for a baseline")]
     TooLong,
-    /// The file holds something else.
+    /// The file is not a baseline.
     #[error("not a baseline, at line {line}")]
     NotABaseline {
         /// The first line that does not fit.
         line: usize,
     },
-    /// Another version of this tool wrote it.
+    /// The file has a version that this pbuild does not know.
     #[error("version {0} is not known to this pbuild")]
     Version(u32),
     /// The fingerprints in the file were made with another key.
@@ -103,7 +103,7 @@ pub(crate) enum BaselineProblem {
     OtherKey,
 }
 
-/// Recognises findings that were accepted.
+/// Recognises findings that a user has accepted.
 #[derive(Debug)]
 pub(crate) struct Baselines<'a> {
     key: DigestKey,
@@ -111,20 +111,20 @@ pub(crate) struct Baselines<'a> {
 }
 
 impl<'a> Baselines<'a> {
-    /// Takes the project's digest key: from its sealed store, or from the variable that CI sets.
+    /// Takes the project's digest key from its sealed store, or from the variable that CI sets.
     ///
     /// # Errors
-    /// When there is no key.
+    /// Returns an error if there is no key.
     pub(crate) fn new(manifest: Option<&FoundManifest>, secrets: &'a [Secret]) -> Result<Self, BaselineError> {
         let environment = |name: &str| std::env::var_os(name);
         let key = pcli::digest_key(manifest, &environment)?.ok_or(BaselineError::NoKey)?;
         Ok(Self { key, secrets })
     }
 
-    /// Moves the findings that the file knows to the accepted ones, and reports the entries that fit no finding.
+    /// Marks the findings that the file lists as accepted, and reports the entries of the file that match no finding.
     ///
     /// # Errors
-    /// When the file cannot be read, or was written with another key.
+    /// Returns an error if the file cannot be read, or if it was written with another key.
     pub(crate) fn apply(&self, path: &Path, report: &mut Report) -> Result<(), BaselineError> {
         let document = self.read(path)?;
         let mut stale: BTreeMap<&str, &Entry> =
@@ -143,10 +143,10 @@ impl<'a> Baselines<'a> {
         Ok(())
     }
 
-    /// Writes a file that accepts everything found, also what another baseline accepted.
+    /// Writes a file that accepts all findings, including those that another baseline has accepted.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Returns an error if the file cannot be written.
     pub(crate) fn write(&self, path: &Path, report: &Report) -> Result<(), BaselineError> {
         let mut accepted = BTreeMap::new();
         for finding in report.findings().iter().chain(report.accepted()) {
@@ -182,7 +182,8 @@ impl<'a> Baselines<'a> {
     fn fingerprint(&self, finding: &Finding) -> Option<String> {
         let secret = self.secrets.iter().find(|secret| secret.name() == finding.secret())?;
         let mut purpose = format!("finding\0{}", place_of(finding));
-        // A user who accepted one part at a place accepted no other part there, and not the whole.
+        // A user who accepted one part at a place has accepted neither another part nor the whole value at this
+        // place.
         if let Some(part) = finding.part() {
             purpose.push_str("\0part\0");
             purpose.push_str(part);
@@ -190,15 +191,15 @@ impl<'a> Baselines<'a> {
         Some(self.key.digest(&purpose, secret.name(), secret.value()))
     }
 
-    /// A digest of something that everybody knows.
+    /// Returns a keyed digest of a fixed text, which shows whether a file was written with this key.
     fn key_check(&self) -> String {
         let name = SecretName::parse("BASELINE").expect("a valid name");
         self.key.digest("baseline key", &name, &UserSecret::new(b"baseline".to_vec()))
     }
 }
 
-/// Describes the place of a finding without the parts that change when the image is built again: layers, platforms,
-/// offsets.
+/// Describes the place of a finding without the details that change when the image is built again: layers, platforms
+/// and offsets.
 fn place_of(finding: &Finding) -> String {
     let place = finding.place();
     let parts = [Some(place.machine_name()), place.document(), place.path(), place.pointer()];

@@ -1,4 +1,5 @@
-//! From an async stream of bytes to a blocking reader: the engine speaks async, the search is plain code on a thread.
+//! Turns an async stream of bytes into a blocking reader: the engine's client is async, and the search is blocking
+//! code on its own thread.
 
 use std::io;
 
@@ -6,11 +7,11 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
-/// Chunks on their way between the two sides. A chunk is at most what one HTTP frame held, so this bounds memory to a
-/// few hundred kilobytes while the search keeps up, and stops the engine while it does not.
+/// The number of chunks that wait between the stream and the reader. A chunk is at most the content of one HTTP
+/// frame, so at most a few hundred kilobytes wait; if the search is slower than the engine, the engine has to wait.
 const CHUNKS_IN_FLIGHT: usize = 16;
 
-/// A blocking reader over chunks that somebody else sends.
+/// A blocking reader of the chunks that [`channel`] forwards.
 #[derive(Debug)]
 pub(crate) struct ChunkReader {
     receiver: mpsc::Receiver<io::Result<Bytes>>,
@@ -31,9 +32,9 @@ impl io::Read for ChunkReader {
     }
 }
 
-/// Forwards a stream into a reader: await the future while the reader is read on a blocking thread.
+/// Forwards a stream into a reader. The caller awaits the future while a blocking thread reads from the reader.
 ///
-/// The future ends with the stream, at its first error, or when the reader is dropped.
+/// The future ends with the stream, at the stream's first error, or when the reader is dropped.
 pub(crate) fn channel<S, E>(stream: S) -> (ChunkReader, impl Future<Output = ()>)
 where
     S: Stream<Item = Result<Bytes, E>>,

@@ -1,8 +1,9 @@
-//! The line of a Dockerfile that made a layer, found by the words of the image's history.
+//! Finds the line of a Dockerfile that made a layer, by the words of the image's history.
 //!
-//! The history holds instructions as BuildKit or the classic builder wrote them: continuation lines joined, flags left
-//! out, variables of `ENV`, `COPY` and the like replaced. So an instruction is looked for by its words, from the last
-//! line up, as the layers of the final stage come last. An instruction that is not found has no line; none is guessed.
+//! The history holds instructions as BuildKit or the classic builder wrote them: continuation lines are joined, flags
+//! are left out, and variables of `ENV`, `COPY` and some others are replaced. So an instruction is found by its
+//! words. The search begins at the last line, because the layers of the final stage come last. If an instruction is
+//! not found, it gets no line.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,23 +14,23 @@ use psecret::Redactor;
 use crate::files;
 use crate::files::dockerfile::{Dockerfile, Instruction};
 
-/// The longest Dockerfile; BuildKit's frontend takes no more of a file.
+/// The longest Dockerfile, in bytes. BuildKit's frontend reads no more of the file.
 const LONGEST: usize = 16 << 20;
 
-/// The file of `--dockerfile` cannot be read.
+/// The error about a file of `--dockerfile` that cannot be read.
 #[derive(Debug)]
 pub(crate) struct DockerfileError {
     /// The file.
     pub(crate) path: PathBuf,
-    /// Why.
+    /// The cause.
     pub(crate) source: io::Error,
 }
 
-/// Gives the report the lines of this Dockerfile. The history in a report is masked, so the file's text is masked before
-/// the two are compared: a value may stand in the Dockerfile itself.
+/// Adds the lines of this Dockerfile to the report. The history in a report is masked, so the Dockerfile's text is
+/// masked, too, before the two are compared: the Dockerfile itself may hold a value.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// Returns an error if the file cannot be read.
 pub(crate) fn locate(report: &mut Report, path: &Path, redactor: &Redactor) -> Result<(), DockerfileError> {
     let text = files::read(path, LONGEST).map_err(|source| DockerfileError { path: path.to_owned(), source })?;
     let mut instructions = Dockerfile::read(&text).instructions;
@@ -40,20 +41,20 @@ pub(crate) fn locate(report: &mut Report, path: &Path, redactor: &Redactor) -> R
     Ok(())
 }
 
-/// Finds the line of the last instruction with the same words as an entry of the history.
+/// Finds the line of the last instruction that has the same words as an entry of the history.
 fn find(instructions: &[Instruction], history: &str) -> Option<u32> {
     let wanted = words(history);
     let found = instructions.iter().rev().find(|instruction| words(&instruction.text) == wanted)?;
     u32::try_from(found.line).ok()
 }
 
-/// Reduces an instruction to its keyword in capitals and its words: flags, build arguments and the marks of builders
-/// are dropped.
+/// Reduces an instruction to its keyword in capitals and its words. Flags, build arguments and the additions of
+/// builders are removed.
 fn words(instruction: &str) -> String {
     let mut words = instruction.split_whitespace();
     let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
     let mut rest: Vec<&str> = words.collect();
-    // History writes the values of build arguments as `|2 A=1 B=2 /bin/sh -c …`.
+    // The history writes the values of build arguments as `|2 A=1 B=2 /bin/sh -c …`.
     if let Some(count) = rest.first().and_then(|word| word.strip_prefix('|')?.parse::<usize>().ok()) {
         rest.drain(..(count + 1).min(rest.len()));
     }
@@ -61,7 +62,7 @@ fn words(instruction: &str) -> String {
         rest.drain(..2);
     }
     if keyword == "ARG" {
-        // History has the values that were given, and the file at most a default.
+        // The history has the values that the build was given, and the file has at most a default.
         rest.iter_mut().for_each(|word| *word = word.split('=').next().unwrap_or_default());
     }
     let flags = rest.iter().take_while(|word| word.starts_with("--")).count();

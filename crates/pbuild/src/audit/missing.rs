@@ -1,5 +1,5 @@
-//! The secrets that a manifest declares and for which an audit has no value. An image that nobody searched for them is
-//! not clean.
+//! The secrets that a manifest declares and for which an audit has no value. An image that was not searched for them
+//! is not clean.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,12 +18,12 @@ pub(crate) struct MissingSecret {
     why: String,
 }
 
-/// Where a declared secret would have been.
+/// The places that a declared secret reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
-    /// Steps of a build get the secret, so that an image can hold it.
+    /// Steps of a build get the secret, so an image can hold it.
     Build,
-    /// The running app alone gets it.
+    /// Only the running app gets the secret.
     Run,
 }
 
@@ -36,16 +36,16 @@ pub(crate) struct MissingRules<'a> {
     pub(crate) demand: Demand,
 }
 
-/// Which secrets have to have a value.
+/// The secrets that must have a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Demand {
-    /// Those of the build.
+    /// The secrets of the build.
     Build,
-    /// All (`--strict`).
+    /// All secrets (`--strict`).
     All,
 }
 
-/// Lists the secrets that a manifest declares and that have no value among these.
+/// Lists the secrets that a manifest declares and that are not among `secrets`.
 pub(crate) fn of(manifest: Option<&FoundManifest>, secrets: &[Secret], untrusted: &[Untrusted]) -> Vec<MissingSecret> {
     let Some(found) = manifest else { return Vec::new() };
     let given: HashSet<&str> = secrets.iter().map(|secret| secret.name().as_str()).collect();
@@ -68,7 +68,8 @@ pub(crate) fn of(manifest: Option<&FoundManifest>, secrets: &[Secret], untrusted
     found.manifest.secrets.iter().filter_map(missing).collect()
 }
 
-/// Adds the missing secrets to a report: some make it incomplete, the others are listed as unprotected.
+/// Adds the missing secrets to a report. Some of them make the report incomplete; the others are listed as
+/// unprotected.
 pub(crate) fn tell(missing: &[MissingSecret], rules: &MissingRules<'_>, report: &mut Report, edge: &Edge) {
     for MissingSecret { name, reach, why } in missing {
         let is_allowed = rules.allowed.iter().any(|allowed| allowed == name.as_str());

@@ -1,4 +1,4 @@
-//! The places of a report: several formats at once, each on standard output or in a file.
+//! The destinations of a report: several formats at once, each on standard output or in a file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,18 @@ use pscreen::Terminal;
 use crate::edge::Edge;
 use crate::files::replace::{beside, is_special, replace};
 
-/// The shapes of a report.
+/// The formats of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs: one object, contract version 1.
+    /// JSON for programs: one object, contract version 1.
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
     /// JUnit XML, for test pages.
     Junit,
-    /// One page for a browser.
+    /// One HTML page for a browser.
     Html,
 }
 
@@ -45,10 +45,10 @@ impl Format {
     }
 }
 
-/// Why a report cannot be written.
+/// The reasons why a report cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReportError {
-    /// A `--format` that cannot be followed.
+    /// The value of `--format` is not valid.
     #[error("--format {spec}: {problem}")]
     Format {
         /// The flag's value.
@@ -61,29 +61,29 @@ pub(crate) enum ReportError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// A reason for which a `--format` is refused.
+/// The reasons why a `--format` is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormatProblem {
     /// There is no such format.
     #[error("no such format")]
     Unknown,
-    /// There is nothing behind the `=`.
+    /// No file name follows the `=`.
     #[error("names no file")]
     NoFile,
-    /// Two formats for standard output.
+    /// Two formats are for standard output.
     #[error("standard output has a format already")]
     StandardOutputTwice,
-    /// Two formats for one file.
+    /// Two formats are for the same file.
     #[error("this file has a format already")]
     FileTwice,
 }
 
-/// Everything that a report is written to.
+/// All destinations of a report.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     stdout: Option<Format>,
@@ -92,11 +92,12 @@ pub(crate) struct Reports {
 }
 
 impl Reports {
-    /// Reads any number of `--format FORMAT[=FILE]`. Without one for standard output people get text there, unless they
-    /// want nothing.
+    /// Reads any number of `--format FORMAT[=FILE]`. If no format is for standard output, text for people is written
+    /// to it, unless `quiet` is set.
     ///
     /// # Errors
-    /// An unknown format, two for standard output, two for one file.
+    /// Returns an error about an unknown format, about two formats for standard output, or about two formats for one
+    /// file.
     pub(crate) fn parse(formats: &[String], quiet: bool, annotations: bool) -> Result<Self, ReportError> {
         let mut outputs = Self { annotations, ..Self::default() };
         for spec in formats {
@@ -123,10 +124,10 @@ impl Reports {
         Ok(outputs)
     }
 
-    /// Finds out before the search whether the files can be written: an audit may take long.
+    /// Checks before the search whether the files can be written, because an audit may take long.
     ///
     /// # Errors
-    /// A folder that is not there or not ours to write to.
+    /// Returns an error about the first file that is a folder, or whose folder this process cannot write to.
     pub(crate) fn check(&self) -> Result<(), ReportError> {
         for (_, path) in &self.files {
             if path.is_dir() {
@@ -139,14 +140,14 @@ impl Reports {
         Ok(())
     }
 
-    /// Writes the report everywhere. A file that cannot be written does not keep the others.
+    /// Writes the report to all destinations. If one file cannot be written, the others still are.
     ///
     /// # Errors
-    /// The first file that could not be written; its old content is still there, whole.
+    /// Returns an error about the first file that could not be written; its old content stays complete.
     pub(crate) fn write(&self, report: &Report, edge: &Edge) -> Result<(), ReportError> {
         let mut failure = None;
         for (format, path) in &self.files {
-            // No report holds a value; the redactor is the second lock on the same door.
+            // A report holds no values. It is redacted only as a second protection.
             let bytes = edge.stdout.redactor().redact_bytes(format.write(report, Paper::PLAIN).as_bytes());
             if let Err(error) = replace(path, &bytes) {
                 failure.get_or_insert(unwritable(path, error));

@@ -1,8 +1,8 @@
-//! An image of a registry, without an engine: the distribution protocol, as far as reading needs it, and as far as a
-//! searched cache is written ([`upload`]).
+//! Reads an image from a registry, without an engine. Only the parts of the distribution protocol are implemented
+//! that are needed to read an image and to write a searched cache ([`upload`]).
 //!
-//! Facts: OCI distribution specification 1.1 ("Pull"), docker/distribution `spec/auth/token.md`. Manifests are fetched
-//! first, by tag or digest; their blobs stream into the search when their turn has come.
+//! Sources: OCI distribution specification 1.1 ("Pull"), docker/distribution `spec/auth/token.md`. Manifests are
+//! fetched first, by tag or digest. Each blob is fetched when the search reads it.
 
 mod authority;
 pub(crate) mod client;
@@ -25,13 +25,14 @@ use client::Client;
 pub(crate) use error::RegistryError;
 pub(crate) use reference::ImageReference;
 
-/// The largest document that is fetched whole.
+/// The largest document that is fetched, in bytes.
 pub(crate) const LARGEST_DOCUMENT: usize = 8 << 20;
 
-/// Fetches the documents of an image, and lists them with its layers, which are fetched when they are read.
+/// Fetches the documents of an image. Returns them together with the image's layers, each of which is fetched when it
+/// is read.
 ///
 /// # Errors
-/// [`RegistryFailure`].
+/// Returns a [`RegistryFailure`].
 pub(super) async fn blobs(name: &str) -> Result<Vec<LooseBlob>, RegistryFailure> {
     let reference = ImageReference::parse(name)
         .map_err(|problem| RegistryFailure::Name { name: name.to_owned(), problem: problem.to_string() })?;
@@ -58,21 +59,21 @@ pub(super) async fn blobs(name: &str) -> Result<Vec<LooseBlob>, RegistryFailure>
     }
 }
 
-/// Why an image cannot be had from a registry.
+/// The reasons why an image cannot be read from a registry.
 #[derive(Debug)]
 pub(crate) enum RegistryFailure {
-    /// The name is no name of an image.
+    /// The name is not the name of an image.
     Name {
         /// The name.
         name: String,
         /// The problem of the name.
         problem: String,
     },
-    /// The registry gives no image.
+    /// The registry does not return the image.
     Registry {
         /// The image.
         reference: ImageReference,
-        /// Why.
+        /// The cause.
         error: RegistryError,
     },
     /// The documents of the image cannot be understood.
@@ -81,11 +82,11 @@ pub(crate) enum RegistryFailure {
     Unread,
 }
 
-/// A registry as a store of blobs. It is used from threads that may wait.
+/// A registry as a store of blobs. Its methods block, so only threads that may wait call them.
 struct Remote {
     client: Arc<Client>,
     runtime: Handle,
-    /// The manifest that the reference named: it was fetched already.
+    /// The manifest that the reference names. It was fetched already.
     root: (Digest, Vec<u8>),
 }
 
@@ -95,14 +96,15 @@ impl BlobStore for Remote {
             return Ok(Some(self.root.1.len() as u64));
         }
         match wanted.size {
-            // The size of the documents; a blob of another length does not match its digest.
+            // The documents give this size. A blob of another length does not match its digest.
             Some(size) => Ok(Some(size)),
             None => Err(io::Error::other(RegistryError::NoSize)),
         }
     }
 
     fn vouching(&self) -> Option<Vouching> {
-        // To compute a digest, a layer must be fetched whole.
+        // The digest of a layer is known only after the whole layer was fetched, so nothing is vouched for in
+        // advance.
         None
     }
 

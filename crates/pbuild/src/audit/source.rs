@@ -1,4 +1,4 @@
-//! How the bytes of a source are reached.
+//! Opens the bytes of an audit's source.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,25 +8,25 @@ use pimage::{LayoutError, LooseBlob, Unread};
 
 /// The bytes of a source.
 pub(crate) enum Bytes {
-    /// One archive, from its first byte to its last.
+    /// One archive that is read from its first byte to its last.
     Archive(Box<dyn Read + Send>),
-    /// One archive, wherever its blobs lie.
+    /// One archive in a file, in which blobs are found wherever they are.
     File(File),
-    /// Blobs, each on its own.
+    /// Separate blobs.
     Blobs(Vec<LooseBlob>),
 }
 
-/// Why a source cannot be read.
+/// The reasons why a source cannot be read.
 #[derive(Debug)]
 pub(crate) enum SourceReadError {
     /// The archive cannot be read.
     Archive {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// There is a directory where an archive should be.
+    /// The path of an archive is a directory.
     NotAnArchive {
         /// The directory.
         path: PathBuf,
@@ -35,7 +35,7 @@ pub(crate) enum SourceReadError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The folder is not an OCI layout, or has no such image.
@@ -50,13 +50,13 @@ pub(crate) enum SourceReadError {
 /// Opens an archive.
 ///
 /// # Errors
-/// When it is no file or cannot be read.
+/// Returns an error if the path is a directory, or if the file cannot be read.
 pub(crate) fn archive(path: &Path) -> Result<Bytes, SourceReadError> {
     if path == Path::new("-") {
         return Ok(Bytes::Archive(Box::new(std::io::stdin())));
     }
     let unreadable = |source| SourceReadError::Archive { path: path.to_owned(), source };
-    // A pipe is opened when somebody writes to it.
+    // Opening a pipe waits until another process opens it to write.
     let waiting = pscreen::waiting();
     let file = File::open(path).map_err(unreadable)?;
     drop(waiting);
@@ -66,18 +66,18 @@ pub(crate) fn archive(path: &Path) -> Result<Bytes, SourceReadError> {
     Ok(Bytes::File(file))
 }
 
-/// Opens a folder with files, and lists the ones that could not be read.
+/// Opens a folder with files. Returns also a list of the files that could not be read.
 ///
 /// # Errors
-/// When it is not a folder, or cannot be read.
+/// Returns an error if the path is not a folder, or if the folder cannot be read.
 pub(crate) fn directory(folder: &Path) -> Result<(Vec<LooseBlob>, Unread), SourceReadError> {
     pimage::tree(folder).map_err(|source| SourceReadError::Folder { path: folder.to_owned(), source })
 }
 
-/// Opens a layout.
+/// Opens an OCI layout.
 ///
 /// # Errors
-/// When it is not a layout, or has no such image.
+/// Returns an error if the folder is not a layout, or if it has no such image.
 pub(crate) fn layout(folder: &Path, name: Option<&str>) -> Result<Bytes, SourceReadError> {
     let blobs = pimage::layout(folder, name);
     blobs.map(Bytes::Blobs).map_err(|error| SourceReadError::Layout { path: folder.to_owned(), error })

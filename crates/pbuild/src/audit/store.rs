@@ -1,7 +1,8 @@
-//! The shortest way to an engine's image: the engine's own files, where they are on this machine and may be read.
+//! Reads an image from the engine's own files, if they are on this machine and this process may read them. This is
+//! the fastest way to an engine's image.
 //!
-//! The files there are the image, whoever owns the folder: the configuration or the manifest must have the digest that
-//! is the image's id, and everything else is found by digests from there.
+//! It does not matter who owns the folder: the configuration or the manifest must have the digest that is the image's
+//! ID, and everything else is found by digests from there.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,15 +12,15 @@ use pengine::{DataFolder, Engine, ImageStore};
 use pimage::{BlobFolder, BlobRequest, BlobStore, Digest, LooseBlob, Vouching};
 use serde_json::{Value, json};
 
-/// The driver whose folders are known.
+/// The only storage driver whose folders pbuild can read.
 const DRIVER: &str = "overlay2";
 
-/// Opens the blobs of an image in the engine's own store; `None` when that is not possible.
+/// Opens the blobs of an image in the engine's own store. Returns `None` if that is not possible.
 pub(crate) async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Option<Vec<LooseBlob>> {
     let folder = engine.data_folder().await?;
     let id = Digest::parse(id)?;
     let name = name.map(str::to_owned);
-    // Whatever fails in the folder, the engine itself can still be asked.
+    // If the folder cannot be read, the engine is asked for the image instead, so errors are dropped.
     tokio::task::spawn_blocking(move || match folder.store {
         ImageStore::Layers if folder.driver == DRIVER => pimage::overlay_image(&folder.path, &id, name.as_deref()).ok(),
         ImageStore::Layers => None,
@@ -29,11 +30,11 @@ pub(crate) async fn blobs(engine: &Engine, id: &str, name: Option<&str>) -> Opti
     .ok()?
 }
 
-/// Asks the engine for the configuration and the history of an image without layers, and makes documents of them.
-/// Docker's own store cannot export such an image.
+/// Asks the engine for the configuration and the history of an image without layers, and makes documents of them,
+/// because docker's own store cannot export such an image.
 ///
 /// # Errors
-/// When the engine does not tell the history.
+/// Returns an error if the engine does not return the history.
 pub(crate) async fn described(
     engine: &Engine,
     image: &ImageInspect,
@@ -56,10 +57,11 @@ pub(crate) async fn described(
         .into())
 }
 
-/// The name of the description among the blobs.
+/// The name of the configuration among the blobs.
 const CONFIG: &str = "config.json";
 
-/// Opens the blobs of an image in a content store. The store compared each blob with its digest when it came in.
+/// Opens the blobs of an image in a content store. The store compared each blob with its digest when it received the
+/// blob.
 fn content(folder: &DataFolder, id: &Digest, name: Option<&str>) -> Option<Vec<LooseBlob>> {
     let wanted = BlobRequest { digest: id.clone(), size: None, manifest: true };
     let at = |folder: &&std::path::PathBuf| size(folder, &wanted).is_some();

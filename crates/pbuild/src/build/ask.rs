@@ -1,7 +1,7 @@
 //! `--call` and `--check`: questions to the frontend about a Dockerfile. Nothing is built, and no secret is read.
 //!
-//! BuildKit's Dockerfile frontend answers them in the metadata of an empty result: `result.json`, `result.txt`, and
-//! `result.statuscode` where the answer is a failure (`frontend/subrequests`).
+//! BuildKit's Dockerfile frontend answers a question in the metadata of an empty result: in `result.json` and
+//! `result.txt`, and in `result.statuscode` if the answer is a failure (`frontend/subrequests`).
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use crate::site::{self, Site};
 /// Asks the frontend, and prints the answer on standard output.
 ///
 /// # Errors
-/// When there is no answer: the engine cannot be reached, the Dockerfile is not valid, or its frontend is older than
-/// the question.
+/// Returns an error if there is no answer: the engine cannot be reached, the Dockerfile is not valid, or its frontend
+/// is too old for the question.
 pub(super) async fn run(order: QuestionOrder, edge: &Edge) -> Result<Exit, Failure> {
     let QuestionOrder { question, plan, builder, tls } = order;
     let Site { builder, .. } = Site::reach_any(edge, &site::choose(&builder)?, tls).await?;
@@ -30,7 +30,7 @@ pub(super) async fn run(order: QuestionOrder, edge: &Edge) -> Result<Exit, Failu
     let request = plan.request(Environment::of_process().docker_folder(), None);
     let mut request = BuildRequest { history: History::Nothing, ..request };
     request.attributes.insert("requestid".to_owned(), question.request().to_owned());
-    // A frontend that knows no questions refuses; without this it would build.
+    // With this attribute, a frontend that answers no questions returns an error; otherwise it would build.
     request.attributes.insert("frontend.caps".to_owned(), "moby.buildkit.frontend.subrequests".to_owned());
     let mut answer = Answer::default();
     let (updates, mut news) = mpsc::channel(64);
@@ -68,7 +68,7 @@ fn tell(question: &Question, answer: &Answer, edge: &Edge) -> Result<Exit, Failu
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
-/// Says how many findings a check has, in buildx's words: scripts look for them.
+/// Says how many findings a check has, in buildx's words, because scripts look for those words.
 fn findings(document: &Value) -> String {
     match document["warnings"].as_array().map_or(0, Vec::len) {
         0 => "Check complete, no warnings found.".to_owned(),
@@ -77,12 +77,12 @@ fn findings(document: &Value) -> String {
     }
 }
 
-/// A Dockerfile that cannot be built at all, as a check found.
+/// A Dockerfile that cannot be built at all, according to a check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BrokenDockerfile {
-    /// The frontend's words.
+    /// The frontend's message.
     pub(super) message: String,
-    /// The file and the line, where the frontend says them.
+    /// The file and the line, if the frontend names them.
     pub(super) place: Option<(String, u64)>,
 }
 
@@ -103,12 +103,13 @@ impl BrokenDockerfile {
 #[error("the frontend that reads this Dockerfile does not know the question")]
 pub(super) struct Unanswered;
 
-/// Whether the frontend refused the question itself (BuildKit's words, for the request and for the capability).
+/// Returns whether the frontend refused the question itself. These are BuildKit's messages about the request and
+/// about the capability.
 fn is_refusal(message: &str) -> bool {
     message.contains("unsupported request") || message.contains("unsupported frontend capability")
 }
 
-/// The metadata that the frontend answers with, in place of operations.
+/// The metadata of the frontend's answer. There are no operations in it.
 #[derive(Debug, Default)]
 struct Answer(BTreeMap<String, Vec<u8>>);
 
@@ -121,7 +122,7 @@ impl Transform for Answer {
     }
 
     fn transform(&mut self, _: &Capabilities, _: Option<&str>, _: Definition) -> Result<Definition, Self::Error> {
-        // The frontend has taken the question for a build.
+        // The frontend has returned a build graph, so it took the question for a build.
         Err(Unanswered)
     }
 }

@@ -1,24 +1,24 @@
-//! What builds that run together have in common: when they give names, how many are searched at once, and the accord of
-//! those whose results leave the builder by themselves.
+//! What builds that run together share: when their images get names, how many are searched at once, and the common
+//! decision about results that leave the builder without passing through pbuild.
 
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, watch};
 
-/// How many builds of a group are searched at the same time. Each search is a process in the builder that unpacks
-/// archives and reads whole states; more of them take memory and are no faster.
+/// The number of builds of a group that are searched at the same time. Each search is a process in the builder that
+/// unpacks archives and reads whole states; more of them at once take memory and are not faster.
 const SEARCHES_AT_ONCE: usize = 2;
 
-/// When an image of a build without secrets gets its names.
+/// The time at which the image of a build without secrets gets its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// By the builder, as docker does.
+    /// The builder names the image when it is built, as docker does.
     AtOnce,
-    /// When all builds of the group are clean.
+    /// The image gets its names when all builds of the group are clean.
     Later,
 }
 
-/// The things that builds share which run together.
+/// What the builds of a group share.
 #[derive(Debug)]
 pub(super) struct Company {
     pub(super) naming: Naming,
@@ -26,7 +26,7 @@ pub(super) struct Company {
     accord: Option<Accord>,
 }
 
-/// The place of one build in its company.
+/// The share of one build in its company: the permits for searches, and its vote.
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
     searches: Option<Arc<Semaphore>>,
@@ -34,31 +34,32 @@ pub(crate) struct Seat {
 }
 
 impl Company {
-    /// Makes a company whose builds are looked at here before anything of them leaves.
+    /// Makes a company whose results pbuild itself searches before any of them leaves.
     pub(super) fn new(naming: Naming) -> Self {
         Self { naming, searches: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)), accord: None }
     }
 
-    /// Makes a company of so many builds whose results leave the builder by themselves: none does before all are
-    /// proven.
+    /// Makes a company of this number of builds whose results the builder itself delivers: no result leaves before
+    /// all builds are proven clean.
     pub(super) fn in_accord(naming: Naming, builds: usize) -> Self {
         Self { accord: Some(Accord::new(builds)), ..Self::new(naming) }
     }
 
-    /// Takes a place for one build.
+    /// Makes the seat of one build.
     pub(super) fn seat(&self) -> Seat {
         Seat { searches: Some(Arc::clone(&self.searches)), vote: self.accord.as_ref().map(Accord::vote) }
     }
 }
 
 impl Seat {
-    /// Waits until there is room for one more search, which lasts until the result is dropped.
+    /// Waits until one more search may run. The search counts until the returned permit is dropped.
     pub(super) async fn room(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        // Nobody closes it.
+        // The semaphore is never closed, so `acquire_owned` does not fail.
         Arc::clone(self.searches.as_ref()?).acquire_owned().await.ok()
     }
 
-    /// Says that this build may leave, and waits for the others; whether all of them may.
+    /// Votes that the result of this build may leave, and waits for the other builds. Returns whether all results may
+    /// leave.
     pub(super) async fn agree(&mut self) -> bool {
         match self.vote.take() {
             Some(vote) => vote.agree().await,
@@ -67,7 +68,7 @@ impl Seat {
     }
 }
 
-/// The common decision of builds: all leave, or none does.
+/// The common decision of the builds: all results leave, or none does.
 #[derive(Clone, Debug)]
 struct Accord {
     tally: watch::Sender<Tally>,
@@ -80,7 +81,7 @@ struct Tally {
     refused: bool,
 }
 
-/// The vote of one build; a build that ends without having agreed refuses.
+/// The vote of one build. A build that ends without having agreed has refused.
 #[derive(Debug)]
 struct Vote {
     accord: Accord,
@@ -104,7 +105,7 @@ impl Vote {
         self.accord.tally.send_modify(|tally| tally.agreed += 1);
         let builds = self.accord.builds;
         let decided = tally.wait_for(|tally| tally.refused || tally.agreed >= builds).await;
-        // The sender is ours, so the decision comes.
+        // `self.accord` holds the sender, so the channel stays open until there is a decision.
         decided.is_ok_and(|tally| !tally.refused)
     }
 }

@@ -1,5 +1,5 @@
-//! The guard of the build context, which compares every file with the secrets while it is sent: the commonest real leak
-//! is an `.env` that COPY takes.
+//! The guard of the build context. It compares every file with the secrets while the file is sent, because the most
+//! common real leak is an `.env` file that COPY takes.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,11 +10,11 @@ use pbuildkit::{ContextObserver, FileObserver, Permission};
 use pscan::{NeedleSet, Searcher};
 use psecret::Redactor;
 
-/// The sealed store, a file that may hold every secret.
+/// The name of the sealed store. Its file is not searched, because it holds the secrets only encrypted.
 const SEALED: &str = "secrets.age";
 
-/// Matches each packet of a file before it is sent on, together with the end of the packet before; a hit ends the build
-/// before that file's last packet.
+/// Searches each packet of a file before it is sent on, together with the end of the packet before. A hit ends the
+/// build before the file's last packet is sent.
 #[derive(Debug)]
 pub(crate) struct ContextGuard(Arc<Shared>);
 
@@ -33,9 +33,9 @@ pub(crate) struct ContextLeak {
     pub(crate) path: String,
     /// The secret's name.
     pub(crate) secret: String,
-    /// The form of the value, for people.
+    /// The form of the value, as a text for people.
     pub(crate) form: String,
-    /// The offset in the file.
+    /// The offset of the value in the file.
     pub(crate) offset: u64,
     /// Whether `--allow-context-leak` names the secret.
     pub(crate) allowed: bool,
@@ -49,13 +49,14 @@ impl fmt::Display for ContextLeak {
 }
 
 impl ContextGuard {
-    /// Watches for these needles; leaks of the allowed secrets are remembered and let through.
+    /// Makes a guard that searches for these needles. A leak of an allowed secret is noted, and the file is still
+    /// sent.
     pub(crate) fn new(needles: Arc<NeedleSet>, redactor: Redactor, allowed: &[String]) -> Self {
         let allowed = allowed.iter().cloned().collect();
         Self(Arc::new(Shared { needles, redactor, allowed, leaks: Mutex::default() }))
     }
 
-    /// The leaks, in the order of paths.
+    /// Returns the leaks, sorted by path.
     pub(crate) fn leaks(&self) -> Vec<ContextLeak> {
         let mut leaks = self.0.leaks.lock().unwrap_or_else(PoisonError::into_inner).clone();
         leaks.sort();
@@ -66,19 +67,19 @@ impl ContextGuard {
 impl ContextObserver for ContextGuard {
     fn open(&self, _local: &str, path: &Path) -> Box<dyn FileObserver> {
         let sealed = path.file_name().is_some_and(|name| name == SEALED);
-        // A searcher borrows its needles and an observer outlives this call, so a file keeps bytes instead of a
+        // A `Searcher` borrows its needles, and an observer outlives this call, so a file keeps bytes instead of a
         // searcher.
         Box::new(FileGuard { shared: Arc::clone(&self.0), path: path.to_owned(), kept: Vec::new(), offset: 0, sealed })
     }
 }
 
-/// One file on its way.
+/// The guard of one file while the file is sent.
 struct FileGuard {
     shared: Arc<Shared>,
     path: PathBuf,
-    /// The end of the searched bytes, so that a value cut by two packets is seen whole.
+    /// The end of the searched bytes, so that a value that two packets share is found.
     kept: Vec<u8>,
-    /// Where `kept` begins in the file.
+    /// The offset of `kept` in the file.
     offset: u64,
     sealed: bool,
 }
@@ -92,7 +93,7 @@ impl FileGuard {
             searcher.finish(&mut |hit| found.push(hit));
         }
         let mut permission = Permission::Continue;
-        // A hit at the very start of the kept bytes was seen before, together with the byte in front of it.
+        // A hit at the very start of the kept bytes was found before, together with the byte before it.
         for hit in found.into_iter().filter(|hit| hit.start() > 0 || self.offset == 0) {
             for name in hit.names() {
                 let allowed = self.shared.allowed.contains(name.as_str());
@@ -123,7 +124,7 @@ impl FileObserver for FileGuard {
         }
         self.kept.extend_from_slice(bytes);
         let permission = self.search(false);
-        // One byte more shows whether a short value stands alone.
+        // One byte more than the longest needle shows whether a short value is a whole word.
         let drop = self.kept.len().saturating_sub(self.shared.needles.longest() + 1);
         self.kept.drain(..drop);
         self.offset += drop as u64;
@@ -137,7 +138,7 @@ impl FileObserver for FileGuard {
 
 impl Drop for FileGuard {
     fn drop(&mut self) {
-        // These bytes may belong to a file that holds a value.
+        // These bytes may come from a file that holds a value, so they are overwritten.
         self.kept.fill(0);
     }
 }

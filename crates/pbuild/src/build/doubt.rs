@@ -1,5 +1,5 @@
-//! Steps that may have got another value than this build's: a secret with `rebuild = false` is no part of their cache
-//! key.
+//! Steps that may have got another value than this build's. This happens with a secret that has `rebuild = false`,
+//! because it is not part of the cache keys of its steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,17 +8,17 @@ use pllb::Step;
 
 use super::offers::StepState;
 
-/// A step and the secrets whose value in it is unknown.
+/// A step, and the secrets of which the step may have got another value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Doubt {
     /// The step's name.
     pub(crate) step: String,
-    /// The secrets.
+    /// The names of the secrets.
     pub(crate) secrets: Vec<String>,
 }
 
 impl Doubt {
-    /// Says for people that the step's result came from the cache, and another value may have made it.
+    /// Says for people that the step's result came from the cache, so another value may have made it.
     pub(crate) fn of_cached(&self) -> String {
         let Self { step, secrets } = self;
         format!(
@@ -27,7 +27,7 @@ impl Doubt {
         )
     }
 
-    /// Says for people that the step ran, and did not ask this build for the values.
+    /// Says for people that the step ran without asking this build for the values.
     pub(crate) fn of_unasked(&self) -> String {
         let Self { step, secrets } = self;
         format!("{step} ran, and did not ask this build for {} (rebuild = false)", secrets.join(", "))
@@ -37,23 +37,24 @@ impl Doubt {
 /// All doubts about one build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Doubts {
-    /// Steps that did not run. Another value may have made their results: that of another build today, or an older one.
+    /// Steps that did not run. The value of another build, today's or an older one, may have made their results.
     cached: Vec<Doubt>,
-    /// Steps that ran, although this build served a value less often than they must have asked for it: another build at
-    /// the same time answered them.
+    /// Steps that ran, although this build served a value less often than its steps must have asked for it. Another
+    /// build that ran at the same time answered the steps.
     unasked: Vec<Doubt>,
 }
 
 impl Doubts {
-    /// Finds the doubts. A step that did not run is in doubt, and so is a step that ran while this build served a value
-    /// less often than the steps must have asked for it. `unbound` names the secrets that are no part of cache keys.
+    /// Finds the doubts. A step that did not run is in doubt. A step that ran is in doubt if this build served a
+    /// value less often than the steps must have asked for it. `unbound` names the secrets that are not part of cache
+    /// keys.
     pub(crate) fn new(
         unbound: &BTreeSet<String>,
         steps: &[Step],
         states: &BTreeMap<String, StepState>,
         asked: &[AskedSecret],
     ) -> Self {
-        // Images of several platforms share stages.
+        // Images of several platforms share stages, so one step may be listed twice.
         let steps: BTreeMap<&str, &Step> = steps.iter().map(|step| (step.digest.as_str(), step)).collect();
         let ran = |step: &Step| states.get(&step.digest) == Some(&StepState::Ran);
         let starved = |name: &&String| {
@@ -76,25 +77,24 @@ impl Doubts {
         doubts
     }
 
-    /// Finds the doubts before anybody knows which steps ran: it takes all of them for steps that ran and must have
-    /// asked.
+    /// Finds the doubts before it is known which steps ran, by assuming that every step ran and must have asked.
     pub(crate) fn of_unknown_states(unbound: &BTreeSet<String>, steps: &[Step], asked: &[AskedSecret]) -> Self {
         let states = steps.iter().map(|step| (step.digest.clone(), StepState::Ran)).collect();
         Self::new(unbound, steps, &states, asked)
     }
 
-    /// The steps that did not run.
+    /// Returns the steps that did not run.
     pub(crate) fn cached(&self) -> &[Doubt] {
         &self.cached
     }
 
-    /// The steps that ran with somebody else's value, as far as anybody knows.
+    /// Returns the steps that ran and may have got a value from another build.
     pub(crate) fn unasked(&self) -> &[Doubt] {
         &self.unasked
     }
 }
 
-/// Counts the requests of a step for a secret, if the step runs: one for each mount, and one where the step gets the
+/// Counts how often a step asks for a secret when it runs: once for each mount, and once if the step gets the
 /// variable.
 fn requests(step: &Step, name: &str) -> usize {
     let offered = step.offered.iter().filter(|offered| *offered == name).count();
@@ -125,7 +125,7 @@ mod tests {
             step(1, &["CI", "BOUND"], &[]),
             step(2, &["BOUND"], &["CI"]),
             step(3, &["BOUND"], &[]),
-            // The same stage for another platform.
+            // The same stage, built for another platform.
             step(1, &["CI", "BOUND"], &[]),
         ];
         let states = states.iter().map(|(number, state)| (format!("sha256:{number}"), *state)).collect();

@@ -1,4 +1,4 @@
-//! Turns the failure of a build into the text that a person reads, and the exit code of the tool.
+//! Turns the failure of a build into the text that a person reads, and into the exit code.
 
 use pbuildkit::{BuildError, BuildFailure, FailureKind};
 use pllb::SourceLines;
@@ -25,7 +25,7 @@ use crate::cache_export::{BucketError, CacheExportError};
 use crate::edge::Explain;
 use crate::plan::LeakedCache;
 
-/// The way out of a value that a base image brings.
+/// What a user can do about a value that is in a base image.
 const BASE_HELP: &str = "build the base image anew without the value, or change the value: everybody who has the base has \
                          it; if the value is public, declare it in [env] of app.toml";
 
@@ -233,7 +233,7 @@ impl BrokenBuild {
         }
         let diagnostic = add_source(diagnostic, failure);
         match failure.kind {
-            // Our own words, of the store that a cache is written to.
+            // These words come from pbuild's own store, into which the builder writes exported caches.
             _ if failure.message.contains("the client cannot write to ") => diagnostic
                 .help("make room there; caches are searched below ~/.cache/pbuild, or where XDG_CACHE_HOME says"),
             _ if failure.message.contains("target stage") => {
@@ -243,8 +243,8 @@ impl BrokenBuild {
                 "check the image's name, and that the engine reaches its registry; `docker login HOST` for one that asks who you are",
             ),
             FailureKind::Denied => diagnostic.help("`docker login` stores credentials that pbuild uses, too"),
-            // Git's words when a server asks for a user, while the engine itself fetches; the failure of a user's step
-            // has ended above.
+            // Git prints these words when a server asks for a user name and the engine itself fetches. A failed step
+            // of the user does not get here, because its error has `lines`.
             _ if failure.message.contains("could not read Username for") => diagnostic.help(
                 "a private repository needs a token: --secret id=GIT_AUTH_TOKEN; if it has submodules, this machine must be able to reach it",
             ),
@@ -253,9 +253,9 @@ impl BrokenBuild {
     }
 }
 
-/// Adds the lines that the engine says the error is about.
+/// Adds the lines of the Dockerfile that the engine's error names.
 fn add_source(diagnostic: Diagnostic, failure: &BuildFailure) -> Diagnostic {
-    // BuildKit adds the same range once for every one of its layers that passed the error on.
+    // BuildKit repeats the same range for each of its layers that passed the error on, so the first one is enough.
     let Some(source) = failure.sources.first() else {
         return match parse_error_line(&failure.message) {
             Some(line) => diagnostic.note(format!("Dockerfile:{line}")),
@@ -270,14 +270,14 @@ fn add_source(diagnostic: Diagnostic, failure: &BuildFailure) -> Diagnostic {
     diagnostic.excerpt(excerpt(&lines, "here"))
 }
 
-/// Engines without source details put the line into the text: `dockerfile parse error line 3: …`.
+/// Finds the line that engines without source details put into the message: `dockerfile parse error line 3: …`.
 fn parse_error_line(message: &str) -> Option<usize> {
     let (_, rest) = message.split_once("parse error ")?;
     let digits = rest.trim_start_matches("on ").strip_prefix("line ")?;
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// Shows the lines with their first word marked.
+/// Makes an excerpt of the lines, with the first word of the first line marked.
 fn excerpt(lines: &SourceLines, label: &str) -> Excerpt {
     Excerpt {
         file: lines.file.clone(),
@@ -326,7 +326,7 @@ impl Explain for Refusal {
     }
 }
 
-/// Explains that the values in some steps are unknown, and what that means for the result.
+/// Explains that steps may have got other values, and what this means for the result.
 fn doubtful(doubts: &Doubts, outcome: &str) -> Diagnostic {
     let (title, notes): (String, Vec<String>) = match doubts.unasked() {
         [] => (
@@ -454,7 +454,7 @@ impl Explain for CacheExportError {
     }
 }
 
-/// Adds a finding with its line and its mend.
+/// Adds a finding with its line of the Dockerfile and the advice for it.
 fn add_finding(diagnostic: Diagnostic, finding: &Finding, origin: &Origin) -> Diagnostic {
     let diagnostic = diagnostic.note(found(finding));
     let diagnostic = match (origin, finding.instruction()) {
@@ -493,7 +493,7 @@ fn remarks(finding: &Finding) -> String {
     remarks
 }
 
-/// Says in a sentence what was removed after a refusal.
+/// Says in one sentence what was removed after a refusal.
 fn removed(Cleanup { removed, cache }: &Cleanup) -> String {
     let image = if removed.images > 0 { "the unnamed image was removed" } else { "no image was made" };
     if *cache == LeakedCache::Kept {

@@ -1,4 +1,4 @@
-//! The ways in which a build ends without its result, as plain facts.
+//! The reasons for which a build ends without its result, as plain facts.
 
 use std::convert::Infallible;
 use std::io;
@@ -18,24 +18,24 @@ use crate::audit::registry::RegistryError;
 use crate::output::OutputError;
 use crate::plan::{ImageName, LeakedCache};
 
-/// A build that cannot begin on this engine.
+/// The reasons why a build cannot begin on this engine.
 #[derive(Debug)]
 pub(crate) enum PreparationError {
     /// The engine does not know the address of `host-gateway`.
     NoGateway,
     /// The engine did not say how it keeps images.
     ImageStore(bollard::errors::Error),
-    /// The engine's image store cannot do this.
+    /// The engine's image store does not support this feature.
     NotInThisStore(String),
-    /// An archive cannot be made together with the image of the engine's own store.
+    /// The engine cannot make an archive while it also stores the image.
     ArchiveAndStore(String),
-    /// The engine's image store exports no cache of this kind.
+    /// The engine's image store does not export caches of this kind.
     CacheNotInThisStore(String),
-    /// The engine's BuildKit has one output at a time.
+    /// The engine's BuildKit makes only one output at a time.
     SeveralOutputs,
-    /// The builder itself keeps or pushes the image, so this could not be searched.
+    /// The builder itself keeps or pushes the image, so pbuild could not search this part of the result.
     NotProvable(NotProvable),
-    /// There is no room for the archive that the engine loads.
+    /// There is no space for the archive that the engine loads.
     NoRoom(OutputError),
     /// A file of an earlier build cannot be removed.
     Stale {
@@ -43,43 +43,43 @@ pub(crate) enum PreparationError {
         flag: &'static str,
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// Something that only an export could be searched for.
+/// A part of a result that can only be searched in an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotProvable {
-    /// The layers that a base hides.
+    /// Layers whose files are hidden below later layers of a base.
     HiddenLayers,
-    /// Attestations, which come into being after the search in the builder.
+    /// Attestations, which the builder makes after the search in the builder.
     Attestations,
-    /// Caches, which are searched when the builder has delivered the image.
+    /// Caches, which pbuild searches after the builder has already delivered the image.
     Caches,
 }
 
-/// A clean result that could not be delivered. The parts that were delivered before the error stay.
+/// The reasons why a clean result could not be delivered. The parts that were delivered before the error stay.
 #[derive(Debug)]
 pub(crate) enum DeliveryError {
-    /// The image has no engine that could name it.
+    /// There is no engine that could give the image its name.
     NoEngine,
-    /// The engine did not say which image it built.
+    /// The engine did not report the ID of the image that it built.
     NoImage,
-    /// The engine did not take a name.
+    /// The engine did not accept a name for the image.
     Naming {
         /// The name.
         name: ImageName,
-        /// Why.
+        /// The cause.
         source: bollard::errors::Error,
     },
-    /// A file that says what was built cannot be written.
+    /// A file that describes the result cannot be written.
     ResultFile {
         /// The flag that names the file.
         flag: &'static str,
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The index of an image that several nodes built could not be written.
@@ -89,31 +89,31 @@ pub(crate) enum DeliveryError {
         /// Why.
         source: RegistryError,
     },
-    /// A cache in a folder got no tag.
+    /// The tag of a cache could not be written into its folder.
     CacheFolder {
         /// The folder.
         folder: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// A result that goes nowhere, because of what the search found.
+/// The reasons why a result is not delivered after a search.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// Files of the context hold secrets.
     Context(Vec<ContextLeak>),
     /// The image holds secrets.
     Image(Box<LeakingImage>),
-    /// Files that came of the build hold secrets.
+    /// Files that the build made hold secrets.
     Files(Box<Report>, Cleanup),
     /// A cache that would be exported holds secrets.
     Cache(Box<LeakingCache>),
     /// Something could not be searched.
     Incomplete(Box<Report>),
-    /// Something of a cache could not be searched.
+    /// A part of a cache could not be searched.
     IncompleteCache(Box<Report>),
-    /// Steps may have got other values, which nobody can search for.
+    /// Steps may have got other values. No search is possible for values that this build does not know.
     Doubtful(Doubts),
 }
 
@@ -122,42 +122,42 @@ pub(crate) enum Refusal {
 pub(crate) struct LeakingImage {
     /// The findings.
     pub(super) report: Report,
-    /// The image's platform, where the build makes several images and the report is about one.
+    /// The image's platform, if the build makes several images and the report is about one of them.
     pub(super) platform: Option<String>,
     /// The origin of each finding, in the report's order.
     pub(super) origins: Vec<Origin>,
-    /// The end of the image and of its cache records.
+    /// What was removed of the image and of its cache records.
     pub(super) cleanup: Cleanup,
 }
 
 /// A cache that would be exported and holds secrets.
 #[derive(Debug)]
 pub(crate) struct LeakingCache {
-    /// Where the cache would have gone.
+    /// The destination of the cache.
     pub(super) destination: String,
     /// The findings.
     pub(super) report: Report,
     /// The origin of each finding, in the report's order.
     pub(super) origins: Vec<Origin>,
-    /// For each finding, the steps that may have written it, where it is not known which.
+    /// For each finding, the steps that may have written it, if it is not known which of them did.
     pub(super) candidates: Vec<Vec<SourceLines>>,
-    /// The end of the image and of its cache records.
+    /// What was removed of the image and of its cache records.
     pub(super) cleanup: Cleanup,
 }
 
 /// The origin of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A step of this build, by its lines of the Dockerfile.
+    /// The step of this build that has these lines of the Dockerfile.
     Step(SourceLines),
     /// The base image.
     Base,
-    /// Nothing that this build knows of.
+    /// The origin is not known.
     Unknown,
 }
 
 impl Origin {
-    /// Whether a step of this build wrote it.
+    /// Returns whether a step of this build is the origin.
     pub(super) fn is_step(&self) -> bool {
         match self {
             Self::Step(_) => true,
@@ -166,42 +166,43 @@ impl Origin {
     }
 }
 
-/// The end of the leftovers of a refused build.
+/// What was removed of a refused build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cleanup {
-    /// How many leftovers were removed.
+    /// The numbers of removed leftovers.
     pub(super) removed: Removed,
     /// Whether the user wanted to keep the cache records.
     pub(super) cache: LeakedCache,
 }
 
-/// A build that the engine or the guard ended, and what is known of the step that failed.
+/// A build that the engine or the guard ended, with the facts about the step that failed.
 #[derive(Debug)]
 pub(crate) struct BrokenBuild {
     pub(super) error: BuildError<InjectionError>,
-    /// The lines of the Dockerfile that made the step.
+    /// The lines of the Dockerfile that the step was made from.
     pub(super) lines: Option<SourceLines>,
-    /// The step as the screen saw it, with the end of its log.
+    /// The failed step as the screen showed it, with the end of its log.
     pub(super) step: Option<FailedStep>,
-    /// A name among the given secrets that differs from the missing secret's in case alone.
+    /// The name of a given secret that differs from the name of the missing secret only in upper and lower case.
     pub(super) similar: Option<String>,
 }
 
 impl BrokenBuild {
-    /// Wraps the error of a build of which nobody saw the steps.
+    /// Wraps the error of a build whose steps were not observed.
     pub(crate) fn unseen(error: BuildError) -> Self {
         Self { error: widened(error, |never| match never {}), lines: None, step: None, similar: None }
     }
 
-    /// Wraps the error of a build into whose graph nothing was injected, with the step that the screen saw fail.
+    /// Wraps the error of a build without an injection. `step` is the step that failed on the screen.
     pub(super) fn uninjected(error: BuildError<InjectionError>, step: Option<FailedStep>) -> Self {
         Self { error, lines: None, step, similar: None }
     }
 
-    /// Wraps the error of a build whose graph went through an injection, with the lines of the Dockerfile that made the
-    /// failed step.
+    /// Wraps the error of a build with an injection, and adds the lines of the Dockerfile that the failed step was
+    /// made from.
     pub(super) fn injected(error: BuildError<InjectionError>, injection: &Injection, step: Option<FailedStep>) -> Self {
-        // Engines of before 2021 do not say which step an error is about; the screen saw it fail.
+        // Engines from before 2021 do not name the step that an error is about, so the step that failed on the screen
+        // is used.
         let of_error = match &error {
             BuildError::Failed(failure) => failure.vertex.as_deref(),
             BuildError::Source { .. }
@@ -224,10 +225,10 @@ impl BrokenBuild {
     }
 }
 
-/// Splits an error of a build whose graph was only looked at: its own error, or one of the build.
+/// Separates the errors of a look at a build graph: an error of the build is wrapped as a [`BrokenBuild`].
 ///
 /// # Errors
-/// The error of the look.
+/// Returns the error of the look itself.
 pub(crate) fn of_look<E: std::error::Error + 'static>(error: BuildError<E>) -> Result<BrokenBuild, E> {
     match error {
         BuildError::Transform(error) => Err(error),
@@ -239,7 +240,7 @@ pub(crate) fn of_look<E: std::error::Error + 'static>(error: BuildError<E>) -> R
     }
 }
 
-/// Widens the error of a build without a transformation.
+/// Converts the error of a build without a transformation. `never` converts the error that cannot happen.
 pub(super) fn widened(error: BuildError, never: impl Fn(Infallible) -> InjectionError) -> BuildError<InjectionError> {
     match error {
         BuildError::Transform(error) => BuildError::Transform(never(error)),

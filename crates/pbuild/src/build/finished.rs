@@ -1,4 +1,4 @@
-//! A build that ran to its end: its result is searched, and then cleared or refused.
+//! A build that ran to its end. Its result is searched, and then cleared or refused.
 
 use std::sync::Arc;
 
@@ -25,22 +25,22 @@ use pproof::{GateOutcome, Proof};
 
 /// A build that ran to its end.
 pub(super) enum Finished<'a> {
-    /// Nothing was injected, and there is nothing to search for.
+    /// A build without an injection, in which there is nothing to search for.
     Plain(Box<Cleared<'a>>),
-    /// Nobody has searched the result yet.
+    /// A build whose result was not searched yet.
     Unsearched(Box<Unsearched<'a>>),
 }
 
-/// A build that ran to its end with secrets or configuration, and whose result nobody has searched yet.
+/// A build that ran to its end with secrets or configuration, and whose result was not searched yet.
 pub(super) struct Unsearched<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) outputs: Outputs,
-    /// The flags of the caches.
+    /// The caches that the user's flags name.
     pub(super) flags: Caches,
-    /// The caches that nobody has searched yet.
+    /// The caches that were not searched yet.
     pub(super) caches: PrivateCaches,
     pub(super) result: BuildResult,
-    /// The image in the engine's store, where the build makes one.
+    /// The image in the engine's store, if the build makes one.
     pub(super) built: Option<Built>,
     pub(super) trace: Trace,
     pub(super) attached: Option<Attached>,
@@ -49,15 +49,15 @@ pub(super) struct Unsearched<'a> {
     pub(super) doubts: Doubts,
 }
 
-/// A build whose result may leave the builder, or may not.
+/// A build whose result may leave the builder, or was refused.
 pub(super) enum Examined<'a> {
     /// The result may go to its destinations: its search found nothing, or there were no secrets to search for.
     Clean(Box<Cleared<'a>>),
-    /// The result goes nowhere.
+    /// The result must not be delivered.
     Refused(Box<Refused<'a>>),
 }
 
-/// A build whose result goes nowhere, with everything that has to be taken back.
+/// A build whose result is refused, with everything that has to be removed.
 pub(super) struct Refused<'a> {
     scene: Scene<'a>,
     trace: Trace,
@@ -66,7 +66,7 @@ pub(super) struct Refused<'a> {
     why: Objection,
 }
 
-/// The reason for which a result is refused.
+/// The reasons why a result is refused.
 enum Objection {
     /// The image holds a secret.
     LeakInImage(Box<Report>),
@@ -76,26 +76,26 @@ enum Objection {
     LeakInCache(CacheLeak),
     /// Something could not be searched.
     Incomplete(Box<Report>),
-    /// Something of a cache could not be searched.
+    /// A part of a cache could not be searched.
     IncompleteCache(Box<Report>),
-    /// Steps may have got other values, which nobody can search for.
+    /// Steps may have got other values. No search is possible for values that this build does not know.
     Doubtful(Doubts),
 }
 
-/// The end of a search of everything that a build made.
+/// The outcome of the search of everything that a build made.
 enum Search {
     Clean(Clean),
     Objection(Objection),
 }
 
-/// Everything that a build made, searched.
+/// Everything that a build made, after a search that found nothing.
 struct Clean {
     image: Option<Audited>,
     places: output::CleanOutputs,
     caches: CleanCaches,
 }
 
-/// The end of a search of the image in the engine's store.
+/// The outcome of the search of the image in the engine's store.
 enum ImageSearch {
     Clean(Audited),
     Objection(Objection),
@@ -110,10 +110,10 @@ struct Examination<'s, 'a> {
 }
 
 impl<'a> Finished<'a> {
-    /// Searches the result, where there is anything to search for.
+    /// Searches the result if there is anything to search for.
     ///
     /// # Errors
-    /// When a search cannot be carried out. The image is removed then.
+    /// Returns an error if a search cannot be carried out; in this case the image is removed.
     pub(super) async fn examine(self) -> Result<Examined<'a>, Failure> {
         match self {
             Self::Plain(cleared) => Ok(Examined::Clean(cleared)),
@@ -123,11 +123,11 @@ impl<'a> Finished<'a> {
 }
 
 impl<'a> Unsearched<'a> {
-    /// Searches the result, as far as the gate has not proven it. A build without secrets is cleared without a search;
-    /// a doubtful build is refused before any search.
+    /// Searches everything in the result that the gate has not proven. A build without secrets is cleared without a
+    /// search; a doubtful build is refused before any search.
     ///
     /// # Errors
-    /// When a search cannot be carried out. The image is removed then.
+    /// Returns an error if a search cannot be carried out; in this case the image is removed.
     async fn examine(self) -> Result<Examined<'a>, Failure> {
         let Self { scene, mut outputs, flags, caches, result, built, mut trace, .. } = self;
         let Self { attached, attestations, offers, doubts, .. } = self;
@@ -158,11 +158,11 @@ impl<'a> Unsearched<'a> {
 }
 
 impl<'a> Examined<'a> {
-    /// Lets a clean result pass. Of a refused build it removes what may hold a secret; an image whose steps another
-    /// build may have answered for stays, since that build may be about to name it.
+    /// Returns a clean result. For a refused build, removes what may hold a secret. One image stays: if another build
+    /// may have served values to its steps, that build may be about to name the image.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// Returns a [`Refusal`] if the result was refused.
     pub(super) async fn clear(self) -> Result<Cleared<'a>, Refusal> {
         let Refused { scene, trace, offers, id, why } = match self {
             Self::Clean(cleared) => return Ok(*cleared),
@@ -194,7 +194,7 @@ impl<'a> Examined<'a> {
             }
             Objection::Doubtful(doubts) => {
                 scene.remember(BuildOutcome::Incomplete, &offers);
-                // The build that answered for the value may have made this very image, and be about to name it.
+                // The build that served the value may have made this same image, and may be about to name it.
                 if doubts.unasked().is_empty() {
                     scene.remove_image(id).await;
                 }
@@ -204,7 +204,7 @@ impl<'a> Examined<'a> {
     }
 }
 
-/// Shows the outcome of the gate, and returns its proof if there is one.
+/// Prints whether the gate proved the build clean, and returns its proof if there is one.
 fn proof(scene: &Scene<'_>, outcome: Option<GateOutcome>) -> Option<Box<Proof>> {
     match outcome {
         Some(GateOutcome::Clean(proof)) => {
@@ -220,7 +220,8 @@ fn proof(scene: &Scene<'_>, outcome: Option<GateOutcome>) -> Option<Box<Proof>> 
 }
 
 impl Examination<'_, '_> {
-    /// Searches the files first: what they hold goes without a trace, an image has to be removed.
+    /// Searches the files first. Files of a refused build disappear when they are dropped, but an image has to be
+    /// removed.
     async fn all(&self, places: Pending, built: Option<Built>, caches: PrivateCaches) -> Result<Search, Failure> {
         let edge = self.scene.edge;
         let attested = self.attestations.reach();
@@ -250,11 +251,13 @@ impl Examination<'_, '_> {
         })
     }
 
-    /// Searches the image in the engine's store: what was attached to it since the proof, or all of it.
+    /// Searches the image in the engine's store: with a proof, only the documents that the engine attached since;
+    /// otherwise the whole image.
     async fn image(&self, built: Built) -> Result<ImageSearch, Failure> {
         let (scene, edge) = (self.scene, self.scene.edge);
         if let Some(proof) = &self.proof {
-            // Without a store that holds attestations, nothing was asked for that could be one.
+            // If this process cannot read the engine's store although documents were asked for, it is not known what
+            // they hold. If no documents were asked for, there is nothing to read.
             let unreadable = self.attached.is_none() && self.attestations.asked_for();
             let verdict = match unreadable {
                 true => AttachedVerdict::Unknown,

@@ -1,9 +1,10 @@
-//! Which frontend may read a Dockerfile of a build with secrets.
+//! The choice of the frontend that may read the Dockerfile of a build with secrets.
 
 use crate::plan::{BuildPlan, Choices, Frontend, syntax};
 use crate::secrets::Secrets;
 
-/// A frontend image decides which commands the graph holds, and nobody knows this one.
+/// The error about an unknown frontend image. A frontend decides which commands the graph holds, so an unknown one
+/// could use the secrets for its own ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnknownFrontend {
     /// The image.
@@ -13,7 +14,8 @@ pub(super) struct UnknownFrontend {
 /// Chooses the frontend. An unknown image gets no secrets.
 ///
 /// # Errors
-/// When the Dockerfile names an unknown image, and the build has secrets for its steps.
+/// Returns an error if the Dockerfile or the command line names an unknown image, and the build has secrets for its
+/// steps.
 pub(super) fn choose(
     plan: &BuildPlan,
     dockerfile: Option<&[u8]>,

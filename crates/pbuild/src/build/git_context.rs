@@ -1,9 +1,11 @@
-//! A git context whose submodules need the token that is given for it: BuildKit has the token for the repository alone,
-//! so this machine clones both, and the files are sent like those of a folder.
+//! A git context that has submodules and for which the user gives a token. BuildKit uses the token only for the
+//! repository itself, so this machine clones the repository with its submodules, and the files are sent like those of
+//! a folder.
 //!
-//! Git reads the credentials, for the hosts that they are meant for and for no other, from a file of this process's
-//! memory that it inherits; they are in no argument, no variable, and on no disk. Nothing of a repository runs here: no hook, no filter, no helper of the
-//! user's. A repository without submodules, or one that this machine does not reach, is left to the engine.
+//! Git reads the credentials from a file in this process's memory, which git inherits. Git sends them only to the
+//! hosts that they are for. They are not in an argument, not in a variable and not on a disk. Nothing of a repository
+//! runs on this machine: no hook, no filter, and no helper of the user. A repository without submodules, or one that
+//! this machine cannot reach, is left to the engine.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -27,22 +29,22 @@ use crate::edge::{Edge, Failure};
 use crate::plan::BuildPlan;
 use crate::secrets::Secrets;
 
-/// How long this machine may take to reach the host; the engine may be the only one that does.
+/// How long this machine tries to reach the host. Perhaps only the engine can reach it.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The build argument by which BuildKit leaves the repository itself in the context.
+/// The build argument with which BuildKit keeps the `.git` folder in the context.
 const KEEP_GIT: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
-/// The variables of proxies, behind which no host is reached at once.
+/// The variables that name a proxy. With a proxy, a direct connection to the host says nothing, so it is not tried.
 const PROXIES: [&str; 6] = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 
-/// A repository on this machine, for as long as the build needs its files.
+/// A cloned repository on this machine. Its folder is removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct GitClone(#[expect(dead_code, reason = "the folder goes when it is dropped")] TempDir);
 
-/// The address of a git context, taken apart.
+/// The parts of a git context's address.
 #[derive(Debug, PartialEq, Eq)]
 struct Address {
     repository: String,
-    /// The scheme and the host, with a slash behind.
+    /// The scheme and the host, followed by a slash.
     origin: String,
     host: String,
     port: u16,
@@ -51,7 +53,8 @@ struct Address {
 }
 
 impl Address {
-    /// Reads `https://HOST/PATH.git[#REFERENCE[:FOLDER]]`; `None` for what BuildKit alone understands.
+    /// Reads `https://HOST/PATH.git[#REFERENCE[:FOLDER]]`. Returns `None` for an address that only BuildKit
+    /// understands.
     fn parse(text: &str) -> Option<Self> {
         let (repository, fragment) = text.split_once('#').map_or((text, ""), |(repository, rest)| (repository, rest));
         let (scheme, rest) = repository.split_once("://")?;
@@ -65,7 +68,7 @@ impl Address {
         }
         let authority = rest.split('/').next()?;
         let is_usual = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
-        // With a login in the address there is nothing to add.
+        // An address with a login needs no credentials from pbuild.
         if authority.is_empty() || !authority.chars().all(is_usual) {
             return None;
         }
@@ -74,7 +77,7 @@ impl Address {
             None => (authority, usual),
         };
         let (reference, folder) = fragment.split_once(':').map_or((fragment, ""), |(one, other)| (one, other));
-        // Git would take it for a flag, or for two references.
+        // Git would read such a reference as a flag, or as two references.
         if reference.starts_with('-') || reference.contains([':', '\n', ' ']) {
             return None;
         }
@@ -90,15 +93,15 @@ impl Address {
     }
 }
 
-/// Clones the context of a build, where it is a git repository with submodules and a token is given for it. The plan then
-/// has the folder of the clone for its context.
+/// Clones the context of a build if it is a git repository with submodules and the user gives a token for it. The
+/// folder of the clone then becomes the context of `plan`.
 ///
 /// # Errors
-/// When the work should stop.
+/// Returns an error if the command is cancelled.
 pub(super) async fn clone(plan: &mut BuildPlan, secrets: &Secrets, edge: &Edge) -> Result<Option<GitClone>, Failure> {
     let Some(address) = plan.context_address().and_then(Address::parse) else { return Ok(None) };
     let credentials = credentials(&address, secrets.delivered());
-    // Do not clone from an address that contains a secret's value: the guard refuses that build later.
+    // pbuild does not clone from an address that contains a secret's value: the guard refuses that build later.
     if credentials.is_empty() || secrets.redactor.redact(&address.repository) != address.repository {
         return Ok(None);
     }
@@ -131,14 +134,14 @@ pub(super) async fn clone(plan: &mut BuildPlan, secrets: &Secrets, edge: &Edge) 
     Ok(Some(GitClone(clone)))
 }
 
-/// A header that git sends to an origin.
+/// A header that git sends to one origin.
 struct Credential {
     origin: String,
     header: Zeroizing<String>,
 }
 
-/// The headers of the secrets: for the repository's own origin, and for the hosts that the names of the secrets end in.
-/// BuildKit's names and forms are followed.
+/// Makes the headers of the secrets: for the repository's own origin, and for the hosts with which the names of
+/// secrets end. The names and forms are BuildKit's.
 fn credentials<'a>(address: &Address, secrets: impl Iterator<Item = &'a Secret>) -> Vec<Credential> {
     let credential = |secret: &Secret| {
         let name = secret.name().as_str();
@@ -158,7 +161,7 @@ fn credentials<'a>(address: &Address, secrets: impl Iterator<Item = &'a Secret>)
     secrets.filter(|secret| secret.scope().in_build()).filter_map(credential).collect()
 }
 
-/// Writes git's configuration into a file that is in memory alone.
+/// Writes git's configuration into a file that exists only in memory.
 fn settings(credentials: &[Credential]) -> io::Result<File> {
     let escaped = |text: &str| Zeroizing::new(text.replace('\\', "\\\\").replace('"', "\\\""));
     let mut file = File::from(memfd_create("git-settings", MemfdFlags::CLOEXEC)?);
@@ -183,21 +186,22 @@ fn basic(secret: &Secret) -> Option<Zeroizing<String>> {
     Some(Zeroizing::new(format!("Authorization: basic {}", *encoded)))
 }
 
-/// A value that fits into one line of a header; with another one the engine has to make do.
+/// Returns a value that fits into one line of a header. Returns `None` for any other value, which is left to the
+/// engine.
 fn line(value: &[u8]) -> Option<Zeroizing<String>> {
     let text = std::str::from_utf8(value).ok()?.trim_end_matches('\n');
     (!text.is_empty() && !text.chars().any(char::is_control)).then(|| Zeroizing::new(text.to_owned()))
 }
 
-/// Fetches a repository and, if it has some, its submodules. `None` where the engine can do it as well, or where this
-/// machine cannot even begin.
+/// Fetches a repository and its submodules. Returns `None` if the repository has no submodules, which the engine can
+/// fetch as well, or if this machine cannot fetch the repository itself.
 async fn fetched(address: &Address, settings: &File) -> Result<Option<TempDir>, String> {
     let proxied = PROXIES.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
     let reaching = TcpStream::connect((address.host.as_str(), address.port));
     if !proxied && !matches!(tokio::time::timeout(PATIENCE, reaching).await, Ok(Ok(_))) {
         return Ok(None);
     }
-    // For the user alone, like everything that the system keeps in such a place.
+    // Only the user may read the folder.
     let mut builder = tempfile::Builder::new();
     builder.prefix("pbuild-git-").permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
     let Ok(place) = builder.tempdir() else { return Ok(None) };
@@ -218,18 +222,18 @@ async fn fetched(address: &Address, settings: &File) -> Result<Option<TempDir>, 
     Ok(Some(place))
 }
 
-/// Git in a folder, with settings of ours and without anything of the user's configuration.
+/// Git in a folder, with pbuild's settings and without the user's configuration.
 struct Git<'a> {
     folder: &'a Path,
     settings: &'a File,
 }
 
 impl Git<'_> {
-    /// Runs git, and returns what it prints; its last line of errors where it fails.
+    /// Runs git, and returns what it prints. If git fails, returns the last line of its error output.
     async fn run(&self, words: &[&str]) -> Result<String, String> {
         let mut program = Program::new("git");
         pengine::scrub(&mut program);
-        // In a hook, variables of git's lead to another repository and its files.
+        // Inside of a git hook, git's variables point to another repository and its files.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GIT_")) {
             program.env_remove(name);
         }
@@ -244,8 +248,8 @@ impl Git<'_> {
             .env_remove("SSH_ASKPASS");
         program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let told = |error: io::Error| error.to_string();
-        // The settings file can be inherited only until git has started. Nothing else may be started in between, or
-        // it would inherit the file as well.
+        // A child process inherits the settings file only between these two calls of `fcntl_setfd`. No other program
+        // may be started in between, because it would inherit the file, too.
         fcntl_setfd(self.settings, FdFlags::empty()).map_err(|error| told(error.into()))?;
         let started = Command::from(program).kill_on_drop(true).spawn();
         fcntl_setfd(self.settings, FdFlags::CLOEXEC).map_err(|error| told(error.into()))?;
@@ -258,7 +262,7 @@ impl Git<'_> {
     }
 }
 
-/// Removes what git keeps of a repository and of its submodules: a context has the files alone.
+/// Removes the `.git` folders of a repository and of its submodules, because a context has only the files.
 fn forget_git(folder: &Path) {
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {

@@ -1,6 +1,6 @@
-//! The guard looks at everything that becomes part of the image by itself, before anything runs: build arguments,
-//! labels, the text of the steps, the image's configuration. A secret in any of them is a slip of the user's, and not a
-//! step's.
+//! The guard checks everything that becomes part of the image without a step, before anything runs: build arguments,
+//! labels, the text of the steps, and the image's configuration. A secret in any of these is a mistake of the user,
+//! and not of a step.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,10 +11,10 @@ use psecret::Redactor;
 use crate::output::Outputs;
 use crate::plan::{Extras, SettledPlan};
 
-/// A secret's value stands where it would end up in the image.
+/// The places where a secret's value would end up in the image.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum GuardError {
-    /// In a build argument, which history and provenance keep.
+    /// A build argument, which history and provenance keep.
     #[error("the value of --build-arg {argument} holds secret {}", list(secrets))]
     BuildArgument {
         /// The argument's name.
@@ -22,7 +22,7 @@ pub(crate) enum GuardError {
         /// The secrets' names.
         secrets: Vec<String>,
     },
-    /// In a label.
+    /// A label.
     #[error("the value of --label {label} holds secret {}", list(secrets))]
     Label {
         /// The label's name, redacted.
@@ -30,7 +30,7 @@ pub(crate) enum GuardError {
         /// The secrets' names.
         secrets: Vec<String>,
     },
-    /// In an attribute of an output, a cache, an attestation, or in an annotation.
+    /// An attribute of an output, of a cache or of an attestation, or an annotation.
     #[error("the value of {name} in {flag} holds secret {}", list(secrets))]
     Attribute {
         /// The flag.
@@ -40,7 +40,7 @@ pub(crate) enum GuardError {
         /// The secrets' names.
         secrets: Vec<String>,
     },
-    /// In the address of a context, which the engine shows and provenance keeps.
+    /// The address of a context, which the engine shows and provenance keeps.
     #[error("the address of {context} holds secret {}", list(secrets))]
     Address {
         /// The context, redacted.
@@ -48,7 +48,7 @@ pub(crate) enum GuardError {
         /// The secrets' names.
         secrets: Vec<String>,
     },
-    /// In an instruction of the Dockerfile.
+    /// An instruction of the Dockerfile.
     #[error("{file}:{line} holds the value of secret {}", list(secrets))]
     Instruction {
         /// The Dockerfile's name.
@@ -58,7 +58,7 @@ pub(crate) enum GuardError {
         /// The secrets' names.
         secrets: Vec<String>,
     },
-    /// In the image's configuration: ENV, LABEL, CMD …
+    /// The image's configuration: ENV, LABEL, CMD …
     #[error("{} the value of secret {} ({})", author.holds(), list(secrets), pointers.join(", "))]
     Configuration {
         /// The author of the text.
@@ -88,7 +88,7 @@ impl Author {
     }
 }
 
-/// The configuration of the base image beside that of the image, as the frontend returns both.
+/// The key of the base image's configuration; the frontend returns it beside the configuration of the image.
 const BASE_CONFIGURATION: &str = "containerimage.base.config";
 
 fn list(names: &[String]) -> String {
@@ -101,10 +101,10 @@ fn labels(redactor: &Redactor, bytes: &[u8]) -> Option<Vec<String>> {
 }
 
 /// Checks everything that is about to be sent and that others can read: build arguments, labels, addresses, the
-/// attributes of outputs, caches and attestations, and the text of the Dockerfile where it is on this machine.
+/// attributes of outputs, caches and attestations, and the text of the Dockerfile if it is on this machine.
 ///
 /// # Errors
-/// The first place that holds a secret's value in any form.
+/// Returns an error about the first place that holds a secret's value in any form.
 pub(super) fn check(
     plan: &SettledPlan,
     Extras { attestations, caches }: &Extras,
@@ -135,8 +135,8 @@ fn check_plan(plan: &SettledPlan, redactor: &Redactor) -> Result<(), GuardError>
     check_addresses(plan.attributes(), redactor)
 }
 
-/// Refuses attributes of outputs, caches and annotations that hold a value: they stand in images, caches and
-/// provenance.
+/// Refuses attributes of outputs, caches and annotations that hold a value, because images, caches and provenance
+/// show these attributes.
 fn check_attributes<'a>(
     flag: &'static str,
     attributes: impl IntoIterator<Item = (&'a String, &'a String)>,
@@ -150,7 +150,7 @@ fn check_attributes<'a>(
     Ok(())
 }
 
-/// Checks the addresses of the main context, of the named ones and of the checkout's remote.
+/// Checks the addresses of the main context, of the named contexts and of the checkout's git remote.
 fn check_addresses(attributes: &BTreeMap<String, String>, redactor: &Redactor) -> Result<(), GuardError> {
     for (key, address) in attributes {
         let context = match key.strip_prefix("context") {
@@ -166,19 +166,19 @@ fn check_addresses(attributes: &BTreeMap<String, String>, redactor: &Redactor) -
     Ok(())
 }
 
-/// Checks the Dockerfile's text: history and provenance show it, comments too.
+/// Checks the whole text of the Dockerfile, with its comments, because history and provenance show it.
 fn check_dockerfile(path: &Path, text: &[u8], redactor: &Redactor) -> Result<(), GuardError> {
     let Some(secrets) = labels(redactor, text) else { return Ok(()) };
-    // A value of several lines stands on no line by itself; the file's first line is named then.
+    // No single line holds a value of several lines; in this case the error names the file's first line.
     let inner = text.split(|byte| *byte == b'\n').position(|line| !redactor.labels_in(line).is_empty());
     let file = redactor.redact(&path.display().to_string());
     Err(GuardError::Instruction { file, line: inner.unwrap_or(0) + 1, secrets })
 }
 
-/// Checks the lines that made steps, for a Dockerfile that is not on this machine.
+/// Checks the lines that the steps were made from, for a Dockerfile that is not on this machine.
 ///
 /// # Errors
-/// The first instruction that holds a secret's value in any form.
+/// Returns an error about the first instruction that holds a secret's value in any form.
 pub(crate) fn check_source(source: &SourceMap, redactor: &Redactor) -> Result<(), GuardError> {
     for (_, lines) in source.iter() {
         if let Some(secrets) = labels(redactor, lines.text.join("\n").as_bytes()) {
@@ -193,7 +193,7 @@ pub(crate) fn check_source(source: &SourceMap, redactor: &Redactor) -> Result<()
 /// Checks the image configurations that the frontend returned, one for each platform.
 ///
 /// # Errors
-/// When one of them holds a secret's value in any form.
+/// Returns an error if one of them holds a secret's value in any form.
 pub(crate) fn check_metadata(metadata: &BTreeMap<String, Vec<u8>>, redactor: &Redactor) -> Result<(), GuardError> {
     for (key, bytes) in metadata.iter().filter(|(key, _)| key.starts_with("containerimage.config")) {
         let Some(mut secrets) = labels(redactor, bytes) else { continue };
@@ -205,7 +205,7 @@ pub(crate) fn check_metadata(metadata: &BTreeMap<String, Vec<u8>>, redactor: &Re
             pointers.push(key.clone());
         }
         secrets.sort();
-        // For several platforms both keys end in the platform.
+        // In a build for several platforms, both keys end with the platform.
         let platform = key.trim_start_matches("containerimage.config");
         let base = metadata.get(&format!("{BASE_CONFIGURATION}{platform}"));
         let is_of_base = base

@@ -1,4 +1,4 @@
-//! What the manifest and the secrets mean for the steps of one graph.
+//! Decides, from the manifest and the secrets, what the steps of one graph get.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) fn plan(secrets: &Secrets, found: Option<&FoundManifest>) -> Plan {
     }
 }
 
-/// The public variables that the manifest gives to every step.
+/// Returns the public variables that the manifest gives to every step.
 pub(super) fn configuration(found: Option<&FoundManifest>) -> Vec<(String, String)> {
     found.map(|found| found.manifest.environment.clone()).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
-//! The part of `pbuild` in a build that is being prepared: its graph is checked and gets the secrets, and its results
-//! are searched before they are returned.
+//! What pbuild does in a build while the builder prepares it: it checks the graph, gives the steps their secrets, and
+//! has the results searched before they are returned.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,59 +20,62 @@ use crate::build::search_line::SearchLine;
 use crate::build::stages::{self, Lineage, StageLeak};
 use crate::scanner;
 
-/// Why a build was ended before anything ran.
+/// The reasons why pbuild ended a build before its result was returned.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InjectionError {
-    /// A value stands where it would end up in the image.
+    /// The guard found a value in a place that would end up in the image.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// The graph does not take the secrets.
+    /// The secrets cannot be injected into the graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// The search in the builder found a secret, so nothing was exported.
     #[error("the image would contain a secret")]
     Leak(Leak),
-    /// The search in the builder proved nothing, and the image would not come here to be searched.
+    /// The search in the builder proved nothing, and pbuild would not receive the image to search it.
     #[error("the image could not be searched in the builder: {0}")]
     Unproven(Unproven),
     /// A stage that a cache would carry holds a secret, so nothing was exported.
     #[error("a stage of the build holds a secret")]
     StageLeak(Box<StageLeak>),
-    /// Steps may have got other values, and the image would not come here, where it is known which of them ran.
+    /// Steps may have got other values, and pbuild would not receive the image. Only after the build is it known
+    /// which steps ran.
     #[error("steps of this build may have got other values")]
     Doubtful(Doubts),
-    /// Another build of the group is not proven, and no result of the group leaves the builder without the others.
+    /// Another build of the group is not proven clean, and no result of the group leaves the builder without the
+    /// others.
     #[error("another build of the group is not clean")]
     Withheld,
 }
 
-/// The caches that a build exports, as far as the search is concerned.
+/// The kinds of caches that a build exports, as far as they matter to the search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ExportedCaches {
-    /// None that carries a state.
+    /// No cache that carries a state.
     #[default]
     Nothing,
-    /// Caches of the image, which may carry more all the same.
+    /// Caches of the image. They may carry other states as well.
     OfImage,
     /// Caches of all stages.
     OfStages,
 }
 
-/// The injection of one build; afterwards the build's memory of its steps.
+/// The injection of one build. After the build, it still holds the facts about the steps.
 #[derive(Debug)]
 pub(crate) struct Injection {
     graph: Graph,
     redactor: Redactor,
-    /// The digests that need a key of the builder's.
+    /// The digests that need a key from the builder.
     pending: Option<PendingBinding>,
-    /// Whether the builder's notes of steps count: a step may have a cached result that another value made.
+    /// Whether the builder's notes about leaking steps are used: a step may have a cached result that another value
+    /// made.
     notes_count: bool,
-    /// How far a key reaches that was not at hand before.
+    /// How many builds share the key, if the key had to be asked for.
     reach: Option<KeyReach>,
-    /// The scanner, where it was needed before the search.
+    /// The scanner, if it was needed before the search.
     scanner: Option<Scanner>,
     gate: Option<Gate<SearchLine>>,
-    /// Whether a build of which nothing is proven may not return its result.
+    /// Whether a result without a proof must not be returned.
     needs_proof: bool,
     /// The caches that the build will export.
     caches: ExportedCaches,
@@ -80,12 +83,12 @@ pub(crate) struct Injection {
     outcome: Option<GateOutcome>,
     asked: Vec<AskedSecret>,
     seat: Seat,
-    /// The graphs of the targets that the build builds on, by key.
+    /// The graphs of the inner targets of this build, by key.
     targets: BTreeMap<String, Graph>,
 }
 
 impl Injection {
-    /// Makes an injection into this graph, which yet does nothing else.
+    /// Makes an injection into this graph that does nothing else until more is set.
     pub(crate) fn new(graph: Graph, redactor: Redactor) -> Self {
         let (pending, notes_count, reach, scanner, gate) = Default::default();
         let (needs_proof, caches, lineages, outcome, asked) = Default::default();
@@ -108,7 +111,7 @@ impl Injection {
         }
     }
 
-    /// Sets the graphs of the targets that the build builds on, by key.
+    /// Sets the graphs of the inner targets of this build, by key.
     pub(crate) fn building_on(self, targets: impl IntoIterator<Item = (String, Graph)>) -> Self {
         Self { targets: targets.into_iter().collect(), ..self }
     }
@@ -118,22 +121,22 @@ impl Injection {
         self.targets.values_mut().chain([&mut self.graph]).for_each(|graph| graph.bind(digests.clone()));
     }
 
-    /// Sets the place of the build among those that run together.
+    /// Sets the seat of the build among the builds that run together.
     pub(crate) fn among(self, seat: Seat) -> Self {
         Self { seat, ..self }
     }
 
-    /// Leaves that place: the build has ended, in whatever way.
+    /// Gives up the seat, because the build has ended, with or without a result.
     pub(crate) fn leave_company(&mut self) {
         self.seat = Seat::default();
     }
 
-    /// Sets the binding of steps to values, which waits for a key.
+    /// Sets the binding of steps to values that still needs a key.
     pub(crate) fn bound_by(self, pending: Option<PendingBinding>) -> Self {
         Self { pending, ..self }
     }
 
-    /// Sets whether steps run again whose results once held a secret, as is needed when some secrets are no part of
+    /// Sets whether steps whose results once held a secret run again. This is needed if some secrets are not part of
     /// cache keys.
     pub(crate) fn minding_notes(self, notes_count: bool) -> Self {
         Self { notes_count, ..self }
@@ -144,54 +147,54 @@ impl Injection {
         Self { gate: Some(gate), ..self }
     }
 
-    /// Demands a proof: a result that the gate has not proven is not exported, because nobody would search it later.
+    /// Demands a proof. A result that the gate has not proven is not exported, because nothing would search it later.
     pub(crate) fn needing_proof(self) -> Self {
         Self { needs_proof: true, ..self }
     }
 
-    /// Sets what the build exports for other builds.
+    /// Sets which caches the build exports.
     pub(crate) fn exporting(self, caches: ExportedCaches) -> Self {
         Self { caches, ..self }
     }
 
-    /// The lineages of the results and of the stages beside them, where the build exports caches.
+    /// Returns the lineages of the results and of the other stages. They are known only if the build exports caches.
     pub(crate) fn lineages(&self) -> &[Lineage] {
         &self.lineages
     }
 
-    /// The graph, as far as the engine has it.
+    /// Returns the graph, with everything that was injected so far.
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
     }
 
-    /// How far the key reaches that binds steps to values, where it was not at hand before the build.
+    /// Returns how many builds share the key that binds steps to values, if the key was not at hand before the build.
     pub(crate) fn key_reach(&self) -> Option<KeyReach> {
         self.reach
     }
 
-    /// Takes the outcome of the search in the builder, if there was one and it let the build pass.
+    /// Takes the outcome of the search in the builder, if there was a search and it let the build pass.
     pub(crate) fn take_outcome(&mut self) -> Option<GateOutcome> {
         self.outcome.take()
     }
 
-    /// The secrets that the engine had asked for when the build was searched.
+    /// Returns the secrets that the engine had asked for before the search.
     pub(crate) fn asked(&self) -> &[AskedSecret] {
         &self.asked
     }
 
-    /// The marks of the cache records of this build.
+    /// Returns the marks by which the cache records of this build are recognised.
     pub(crate) fn marks(&self) -> Marks {
         let commands = self.graph.steps().iter().map(|step| step.command.clone()).collect();
         Marks { names: self.graph.names().clone(), commands, contexts: false }
     }
 
-    /// Marks the cache records of one step of a platform's image and of the steps after it. The layer of the step is
-    /// counted from the image's end, as in [`Graph::layer_lines`].
+    /// Returns the marks of the cache records of one step of a platform's image and of the steps after it. The layer
+    /// of the step is counted from the image's end, as in [`Graph::layer_lines`].
     pub(crate) fn marks_from(&self, platform: Option<&str>, from_last: usize) -> Marks {
         self.marks_of(self.graph.from_layer(platform, from_last))
     }
 
-    /// Marks the cache records of these steps.
+    /// Returns the marks of the cache records of these steps.
     pub(crate) fn marks_of<'a>(&self, held: impl Iterator<Item = &'a ChainStep>) -> Marks {
         let held: Vec<_> = held.collect();
         let of_held = |step: &&pllb::Step| held.iter().any(|held| held.digest == step.digest);
@@ -202,7 +205,7 @@ impl Injection {
         }
     }
 
-    /// The secrets that are no part of the cache keys of steps.
+    /// Returns the secrets that are not part of the cache keys of steps.
     pub(crate) fn unbound(&self) -> BTreeSet<String> {
         let unbound = |graph: &Graph| -> Vec<String> {
             let bound = &graph.plan().bindings;
@@ -211,7 +214,8 @@ impl Injection {
         self.targets.values().chain([&self.graph]).flat_map(unbound).collect()
     }
 
-    /// The doubts while the build still runs: a step that does not ask may be cached, or another build's.
+    /// Finds the doubts while the build still runs. A step that did not ask may be cached, or another build may have
+    /// answered it.
     fn doubts(&self) -> Doubts {
         Doubts::of_unknown_states(&self.unbound(), self.graph.steps(), &self.asked)
     }
@@ -237,7 +241,8 @@ impl Transform for Injection {
             self.reach = Some(reach);
         }
         if self.notes_count {
-            // Without notes a step may be another value's, which is told.
+            // Without the notes, a cached step may have been made with another value; the doubts about the build
+            // report such a step.
             self.graph.run_again(pproof::leaked_steps(bridge, &scanner).await.unwrap_or_default());
         }
         self.scanner = Some(scanner);
@@ -270,7 +275,7 @@ impl Transform for Injection {
         definition: Definition,
     ) -> Result<Definition, Self::Error> {
         guard::check_source(&SourceMap::new(&definition), &self.redactor)?;
-        // A target that nobody planned gets nothing.
+        // A target without a planned graph gets no secrets.
         let Some(mut graph) = self.targets.remove(&target.key) else { return Ok(definition) };
         let below = target.targets.iter().filter_map(|below| self.targets.get(&below.key));
         below.for_each(|below| graph.build_on(below));
@@ -286,7 +291,8 @@ impl Transform for Injection {
                 false => Err(Refusal::Refused(InjectionError::Withheld)),
             };
         };
-        // A step that fails is the build's failure, and not the search's.
+        // The steps are evaluated before the search, so that a step that fails is reported as the build's failure and
+        // not as the search's.
         let evaluated = try_join_all(prepared.results.iter().map(|result| {
             let mut bridge = prepared.bridge.clone();
             async move { bridge.evaluate(&result.reference).await }
@@ -321,7 +327,8 @@ impl Transform for Injection {
             GateOutcome::Clean(_) => (Vec::new(), self.graph.ran_again()),
             GateOutcome::Unproven(_) => (Vec::new(), Vec::new()),
         };
-        // A note that is not kept makes no image clean: what is returned is searched.
+        // An error of writing notes is ignored. A missing note cannot make an image pass, because every returned
+        // result is searched.
         let _ = pproof::note_steps(&prepared.bridge, &scanner, leaked, clean).await;
         match outcome {
             GateOutcome::Leak(leak) => Err(Refusal::Refused(InjectionError::Leak(leak))),

@@ -1,5 +1,5 @@
-//! The targets that a build builds on: each is solved by the frontend within the build, gets its own secrets, and is handed
-//! on as a named context.
+//! The inner targets of a build. The frontend solves each inner target within the build, the target's steps get the
+//! target's own secrets, and the result becomes a named context.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,11 @@ use crate::plan::ssh::Forwarding;
 use crate::plan::{BuildOrder, LateFacts, SettledPlan};
 use crate::secrets::Secrets;
 
-/// A target that another one builds on, settled and checked.
+/// An inner target, settled and checked.
 #[derive(Debug)]
 pub(super) struct InnerTarget {
     context: String,
-    /// Its key among all targets of the build.
+    /// The key of this target among all targets of the build.
     key: String,
     plan: SettledPlan,
     secrets: Secrets,
@@ -26,7 +26,7 @@ pub(super) struct InnerTarget {
     inner: Vec<InnerTarget>,
 }
 
-/// A target that another one builds on, as it was ordered: the name of the context, the build, and its secrets.
+/// An inner target as the user ordered it: the name of the context, the build, and its secrets.
 pub(super) struct InnerMember {
     context: String,
     order: BuildOrder,
@@ -35,13 +35,14 @@ pub(super) struct InnerMember {
 }
 
 impl InnerMember {
-    /// Lends the agents of the target to the build that builds on it; one that has the same id there stays.
+    /// Lends the SSH agents of the target to the outer build. If the outer build has an agent of the same ID, that
+    /// agent stays.
     pub(super) fn lend_to(&self, forwarding: &mut Forwarding) {
         forwarding.add(&self.order.forwarding);
         self.inner.iter().for_each(|base| base.lend_to(forwarding));
     }
 
-    /// Gives each target its part of the secrets.
+    /// Makes the members, and gives each of them its part of the secrets.
     pub(super) fn of(inner: Vec<(String, Member)>, secrets_of: &dyn Fn(&Member) -> Secrets) -> Vec<Self> {
         let base = |(context, member): (String, Member)| {
             let secrets = secrets_of(&member);
@@ -52,10 +53,10 @@ impl InnerMember {
 }
 
 impl InnerTarget {
-    /// Settles targets as they will be sent, and checks what will be public of them.
+    /// Settles the targets as they will be sent, and checks everything of them that will be public.
     ///
     /// # Errors
-    /// What keeps one from being built.
+    /// Returns an error if one of the targets cannot be built.
     pub(super) fn settle(
         inner: Vec<InnerMember>,
         above: &str,
@@ -74,7 +75,7 @@ impl InnerTarget {
             let key = format!("{above}{number}");
             let inner = Self::settle(inner, &format!("{key}-"), proxies, edge)?;
             let injected = injected::plan(&secrets, manifest.as_ref());
-            // A build that needs only some files of it may leave out the step that a pattern means.
+            // A build that needs only some files of the target may leave out the step that a pattern matches.
             let graph = Graph::new(injected, secrets.ids(), secrets.redactor.clone()).of_a_part();
             let graph = graph.declared_at(injected::places(manifest.as_ref()));
             settled.push(Self { context, key, plan, secrets, graph, inner });
@@ -82,12 +83,12 @@ impl InnerTarget {
         Ok(settled)
     }
 
-    /// Whether the engine must be asked for the address of its gateway.
+    /// Returns whether the engine must be asked for the address of its gateway.
     pub(super) fn asks_for_gateway(&self) -> bool {
         self.plan.asks_for_gateway() || self.inner.iter().any(Self::asks_for_gateway)
     }
 
-    /// The ids of the secrets that its steps, and those of the targets below it, may ask for.
+    /// Returns the IDs of the secrets that the steps of this target, and of its inner targets, may ask for.
     pub(super) fn ids(&self) -> BTreeSet<String> {
         self.inner.iter().fold(self.secrets.ids(), |mut ids, base| {
             ids.extend(base.ids());
@@ -95,12 +96,12 @@ impl InnerTarget {
         })
     }
 
-    /// The secrets of its steps, and of those below it, that are to be no part of cache keys.
+    /// Returns whether this target, or one of its inner targets, has secrets that must not be part of cache keys.
     pub(super) fn has_unbound(&self) -> bool {
         !self.secrets.unbound().is_empty() || self.inner.iter().any(Self::has_unbound)
     }
 
-    /// Puts the target into the request of the build that builds on it.
+    /// Adds the target to the request of the outer build, and returns its context.
     pub(super) fn enter(&self, gateway: Option<&str>, request: &mut BuildRequest) -> TargetContext {
         let names = (self.context.clone(), self.key.clone());
         let mut context = self.plan.context_of(names, (Environment::of_process().docker_folder(), gateway), request);
@@ -108,7 +109,7 @@ impl InnerTarget {
         context
     }
 
-    /// Takes the graphs that its steps, and those below it, will be injected into, by key.
+    /// Returns the graphs of this target and of its inner targets, by key.
     pub(super) fn graphs(self) -> Vec<(String, Graph)> {
         let below = self.inner.into_iter().flat_map(Self::graphs);
         below.chain([(self.key, self.graph)]).collect()

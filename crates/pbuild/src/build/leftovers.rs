@@ -15,14 +15,15 @@ use super::message::quoted;
 use listing::Listing;
 use order::Marks;
 
-/// The records of the builder's cache before a build; or why they are not known, which matters after a leak alone.
+/// The records in the builder's cache before a build, or the reason why they are not known. The reason matters only
+/// after a leak.
 #[derive(Debug)]
 pub(crate) struct CacheBefore(Result<BTreeSet<String>, BuildkitError>);
 
-/// Why the leftovers of a build stay.
+/// The reasons why the leftovers of a build stay.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LeftoverError {
-    /// Without the list from before the build nobody knows which records are its own.
+    /// There is no list from before the build, so it is not known which records this build has made.
     #[error("the builder did not list its cache before the build: {0}")]
     NothingKnownBefore(String),
     /// The builder does not answer.
@@ -30,39 +31,40 @@ pub(crate) enum LeftoverError {
     NoAnswer(String),
 }
 
-/// Returns the builder's own words in one line, or those of the error where the builder has none.
+/// Returns the builder's own message in one line, or that of the error if the builder gave no message.
 fn words_of(error: &BuildkitError) -> String {
     quoted(&error.source().map_or_else(|| error.to_string(), ToString::to_string))
 }
 
-/// The longest wait for records that hold a value. The engine lets go of them in its own time after a build has
-/// ended: in milliseconds on an idle machine, in seconds on a busy one.
+/// The longest wait for records that hold a value. After a build has ended, the engine stops using its records at its
+/// own pace: within milliseconds on an idle machine, within seconds on a busy one.
 const HOLDING: Duration = Duration::from_secs(30);
 
-/// The longest wait for the build's other records: another build may share them, and keep them for as long as it runs.
+/// The longest wait for the build's other records. Another build may share them and use them for as long as it runs.
 const SHARED: Duration = Duration::from_secs(2);
 
-/// The pause between two looks at records that are in use.
+/// The pause between two looks at the records that are in use.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The things that were removed, for the report.
+/// What was removed, for the report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Removed {
-    /// Cache records.
+    /// The number of removed cache records.
     pub(crate) records: usize,
-    /// Cache records that hold a value and stay, because something still uses them.
+    /// The number of cache records that hold a value and stay, because something still uses them.
     pub(crate) kept: usize,
-    /// Cache records that hold a value, as far as they are known: those that were removed and those that stay.
+    /// The number of known cache records that hold a value, both removed and kept.
     pub(crate) holding: usize,
-    /// Cache records from the time of the build that the builder cannot look at: one of them may hold a value.
+    /// The number of cache records from the time of the build that the builder cannot measure. One of them may hold a
+    /// value.
     pub(crate) unknown: usize,
-    /// Images without a name.
+    /// The number of removed images without a name.
     pub(crate) images: usize,
 }
 
 impl CacheBefore {
-    /// Lists the cache records that are there before the build. A build does without the list, so a builder that gives
-    /// no answer does not end the build.
+    /// Lists the cache records that exist before the build. If the builder gives no answer, the build goes on without
+    /// the list.
     pub(crate) async fn look(builder: &Builder) -> Self {
         let ids = |Listing { records, mut left_out }: Listing| {
             left_out.extend(records.into_iter().map(|record| record.id));
@@ -71,12 +73,12 @@ impl CacheBefore {
         Self(Listing::ask(builder).await.map(ids))
     }
 
-    /// Drops the records that one build has added since, leaves first. It waits for records in use: up to half a minute
-    /// for those that hold a value, and two seconds for the others.
+    /// Drops the records that one build has added, and begins with those on which no other record builds. Waits for
+    /// records in use: up to half a minute for those that hold a value, and two seconds for the others.
     ///
     /// # Errors
-    /// When the builder does not answer, or did not before the build; the records that were dropped until then stay
-    /// dropped.
+    /// Returns an error if the builder does not answer, or if it did not answer before the build. Records that were
+    /// dropped before the error stay dropped.
     pub(crate) async fn restore(
         &self,
         builder: &Builder,
@@ -88,7 +90,8 @@ impl CacheBefore {
         let began = Instant::now();
         let mut removed = Removed::default();
         let mut seen = BTreeSet::new();
-        // Dropping one record can free another that it used, so look again until nothing moves.
+        // Dropping one record can free another one that it used, so the list is read again until no record is
+        // dropped.
         loop {
             let Listing { records, left_out } = Listing::ask(builder).await.map_err(no_answer)?;
             seen.extend(order::made(before, &records, holding));
@@ -114,9 +117,10 @@ impl CacheBefore {
     }
 }
 
-/// Removes an image by its ID, unless somebody gave it a name.
+/// Removes an image by its ID, unless it has a name.
 ///
-/// The same content may have been built and named before, by docker for example: then the image is somebody else's.
+/// The same content may have been built and named before, for example by docker. Then the image belongs to that
+/// earlier build.
 pub(crate) async fn remove_unnamed_image(engine: &Engine, id: &str) -> bool {
     let Ok(image) = engine.docker().inspect_image(id).await else { return false };
     if image.repo_tags.is_some_and(|tags| !tags.is_empty()) {

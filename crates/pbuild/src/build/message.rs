@@ -1,14 +1,15 @@
-//! The messages of an engine, as people can read them.
+//! The messages of an engine, shortened so that people can read them.
 
-/// The longest message of an engine that is shown, in characters: a path alone can have 4,096.
+/// The longest message of an engine that is shown, in characters. A path alone can have 4,096 characters.
 const LONGEST_MESSAGE: usize = 400;
 
-/// The longest word of a message that is shown.
+/// The longest word of a message that is shown, in characters.
 const LONGEST_WORD: usize = 150;
 
-/// Shortens an engine's message to one line of bounded length; its beginning and its end stay, since they say most.
+/// Shortens an engine's message to one line of bounded length. The beginning and the end of the message stay, because
+/// they say most.
 ///
-/// Words are left out as a whole: half a value would be no value for the redactor that the line has yet to pass.
+/// Only whole words are left out. The redactor masks the line later, and it would not recognise half a value.
 pub(crate) fn quoted(message: &str) -> String {
     let short = |word| if str::chars(word).count() > LONGEST_WORD { "…" } else { word };
     let words: Vec<&str> = message.split_whitespace().map(short).collect();

@@ -1,4 +1,4 @@
-//! `--metadata-file`: the exporter's answer about the result, as docker writes it.
+//! `--metadata-file`: the exporter's answer about the result, in the form in which docker writes it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,13 +10,15 @@ use serde_json::{Map, Value};
 
 use crate::files::replace::replace;
 
-/// Makes the document of the file. BuildKit sends some answers as base64 of JSON; those are unpacked, as docker does.
+/// Makes the document of the file. BuildKit sends some answers as JSON in base64; the function decodes them, as
+/// docker does.
 pub(crate) fn document(exporter_response: &BTreeMap<String, String>, names: &[String]) -> Value {
     let mut document = Map::new();
     for (key, text) in exporter_response {
         document.insert(key.clone(), structured(text).unwrap_or_else(|| Value::String(text.clone())));
     }
-    // The engine did not know the names before the search; docker writes them whole.
+    // The engine did not know the names when it answered, so the function adds them. Docker writes the complete
+    // names.
     if !names.is_empty() {
         document.insert("image.name".to_owned(), Value::String(names.join(",")));
     }
@@ -30,19 +32,19 @@ fn structured(text: &str) -> Option<Value> {
     filled.then_some(value)
 }
 
-/// Writes the file whole or not at all. Something that is not a regular file, such as `/dev/stdout`, is written to.
+/// Writes the whole file or nothing. If the path is not a regular file, such as `/dev/stdout`, writes into it.
 ///
 /// # Errors
-/// When the folder or the file cannot be written.
+/// Returns an error if the folder or the file cannot be written.
 pub(super) fn write(path: &Path, document: &Value) -> io::Result<()> {
     replace(path, serde_json::to_string_pretty(document)?.as_bytes())
 }
 
-/// Removes the file of an earlier build, which nobody may take for this one's. Something that is not a regular file
-/// stays, such as `/dev/stdout`.
+/// Removes the file of an earlier build, so that nobody takes it for the file of this build. A path that is not a
+/// regular file, such as `/dev/stdout`, stays.
 ///
 /// # Errors
-/// When the file is there and stays.
+/// Returns an error if the file exists and cannot be removed.
 pub(super) fn remove(file: &Path) -> io::Result<()> {
     if !std::fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_file()) {
         return Ok(());
@@ -64,7 +66,7 @@ mod tests {
         let response = BTreeMap::from([
             ("containerimage.digest".to_owned(), "sha256:12".to_owned()),
             ("containerimage.descriptor".to_owned(), BASE64_STANDARD.encode(r#"{"size":7}"#)),
-            // Words that happen to be base64 stay words.
+            // A word that happens to be valid base64 stays as it is.
             ("word".to_owned(), "abcd".to_owned()),
         ]);
         let document = document(&response, &["docker.io/library/a:1".to_owned(), "b.example/c:2".to_owned()]);

@@ -1,4 +1,5 @@
-//! The account of a build's secrets: the steps that were offered each, those that ran, and the requests of the engine.
+//! The account of a build's secrets: the steps that were offered each secret, the steps that ran, and the engine's
+//! requests.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use crate::files::mention::mention;
 use crate::secrets::MOST_NAMED;
 
-/// The end of a step.
+/// Whether a step of a finished build ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StepState {
     /// The step ran.
@@ -20,7 +21,7 @@ pub(crate) enum StepState {
     Cached,
 }
 
-/// The whole account.
+/// The account of all secrets and steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Offers {
     secrets: Vec<(SecretUse, Vec<usize>)>,
@@ -28,7 +29,7 @@ pub(crate) struct Offers {
 }
 
 impl Offers {
-    /// Puts the facts of the graph, the screen and the session together, for the secrets of these names.
+    /// Combines the facts of the graph, the screen and the session, for the secrets with these names.
     pub(crate) fn new(
         secrets: &[String],
         steps: &[Step],
@@ -61,7 +62,8 @@ impl Offers {
         Self { secrets: secrets.iter().map(account).collect(), steps: steps.iter().map(document).collect() }
     }
 
-    /// The account for people: a line for each group of secrets that went the same way, without those that no step has.
+    /// Returns the account for people: one line for each group of secrets with the same steps and requests. Secrets
+    /// that no step has are left out.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut groups: Vec<(Vec<&str>, &SecretUse, &[usize])> = Vec::new();
         for (secret, steps) in self.secrets.iter().filter(|(secret, _)| secret.steps > 0) {
@@ -92,7 +94,7 @@ impl Offers {
         groups.into_iter().map(line).collect()
     }
 
-    /// The secrets that this build could do without, for people.
+    /// Returns lines for people about the secrets that this build could do without.
     pub(crate) fn unused(&self) -> Vec<String> {
         let secrets = || self.secrets.iter().map(|(secret, _)| secret);
         let names =
@@ -106,18 +108,19 @@ impl Offers {
         unmentioned.into_iter().chain(of_no_step).collect()
     }
 
-    /// The account for the record of builds.
+    /// Returns the account for the record of builds.
     pub(crate) fn uses(&self) -> Vec<SecretUse> {
         self.secrets.iter().map(|(secret, _)| secret.clone()).collect()
     }
 
-    /// The account for programs: one object, contract version 1, on a line of its own among BuildKit's.
+    /// Returns the account for programs: one JSON object, contract version 1, on its own line among BuildKit's lines.
     pub(crate) fn json(&self) -> String {
         json!({ "pbuild": { "version": 1, "offers": { "secrets": self.uses(), "steps": self.steps } } }).to_string()
     }
 }
 
-/// Writes a line for each of a few names, and one for all of many: with hundreds of secrets the account is still a screen.
+/// Writes one line for each name if there are few, and one line for all names if there are many, so that even the
+/// account of hundreds of secrets fits on a screen.
 fn lines(names: Vec<&str>, line: &dyn Fn(&str, bool) -> String) -> Vec<String> {
     match names.len() {
         0..=MOST_NAMED => names.into_iter().map(|name| line(name, false)).collect(),
@@ -125,7 +128,7 @@ fn lines(names: Vec<&str>, line: &dyn Fn(&str, bool) -> String) -> Vec<String> {
     }
 }
 
-/// Whether a step has a secret, by the injection or by its own mount.
+/// Returns whether a step has a secret, by the injection or by its own mount.
 fn has(step: &Step, name: &str) -> bool {
     step.offered.iter().any(|offered| offered == name) || own_mount(step, name)
 }
@@ -137,7 +140,8 @@ fn own_mount(step: &Step, name: &str) -> bool {
     })
 }
 
-/// Whether a step asks for a secret by itself: with a mount, by its name, or by a program that is known to read it.
+/// Returns whether a step itself uses a secret: it mounts the secret, mentions its name, or runs a program that is
+/// known to read it.
 fn reads(step: &Step, name: &str) -> bool {
     own_mount(step, name) || pllb::StepPattern::commands(&step.command).any(|command| mention(command, name).is_some())
 }

@@ -1,8 +1,8 @@
-//! Finds text outside of RUN that names a secret's variable. Only RUN has the variable, so the text is empty there.
+//! Finds text outside of RUN that uses a secret's variable. Only RUN has the variable, so elsewhere it is empty.
 //!
-//! The Dockerfile's frontend replaces variables in COPY, ADD, LABEL, ENV and some others, and in the here-documents of
-//! COPY and ADD, by what ARG and ENV say. A secret is neither, and a file with an empty token builds well and fails
-//! later.
+//! The Dockerfile's frontend replaces variables in COPY, ADD, LABEL, ENV and some other instructions, and in the
+//! here-documents of COPY and ADD. It takes the values from ARG and ENV, which do not have the secret. The build with
+//! an empty token succeeds, and the file with the empty token fails later.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::files::dockerfile::{Dockerfile, words};
 /// The instructions in which the frontend replaces variables.
 const EXPANDED: &[&str] = &["COPY", "ADD", "LABEL", "ENV", "WORKDIR", "USER", "EXPOSE", "VOLUME", "STOPSIGNAL"];
 
-/// A line outside of RUN that reads a variable of a secret.
+/// A line outside of RUN that reads the variable of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EmptyReference {
-    /// The secret.
+    /// The name of the secret.
     pub(super) name: String,
     /// The line of the Dockerfile, from 1.
     pub(super) line: usize,
@@ -22,8 +22,8 @@ pub(super) struct EmptyReference {
     pub(super) keyword: String,
 }
 
-/// Finds the first such line of each name, in the order of the text. `given` are the names of build arguments, which
-/// have values.
+/// Finds the first such line for each name, in the order of the text. `given` are the names of build arguments, whose
+/// variables have values.
 pub(super) fn references(dockerfile: &[u8], names: &BTreeSet<&str>, given: &BTreeSet<&str>) -> Vec<EmptyReference> {
     let text = String::from_utf8_lossy(dockerfile);
     let lines: Vec<&str> = text.lines().collect();
@@ -45,7 +45,7 @@ pub(super) fn references(dockerfile: &[u8], names: &BTreeSet<&str>, given: &BTre
                 }
             }
         }
-        // From here on the variable has a value.
+        // In the instructions that follow, the variable has a value.
         if matches!(keyword.as_str(), "ARG" | "ENV") {
             let set: Vec<String> = words(rest, escape);
             open.retain(|name| !set.iter().any(|word| word.split_once('=').is_some_and(|(set, _)| set == *name)));
@@ -54,7 +54,7 @@ pub(super) fn references(dockerfile: &[u8], names: &BTreeSet<&str>, given: &BTre
     found
 }
 
-/// Whether a line reads a variable, as `$NAME` or `${NAME…}`.
+/// Returns whether a line reads a variable, as `$NAME` or `${NAME…}`.
 fn reads(line: &str, name: &str, escape: char) -> bool {
     let part = |c: char| c == '_' || c.is_ascii_alphanumeric();
     line.match_indices('$').any(|(at, _)| {

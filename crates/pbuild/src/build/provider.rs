@@ -1,4 +1,4 @@
-//! The build's side of the session: the values are here when a step asks.
+//! Gives the values of the secrets to the BuildKit session when a step asks for them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pbuildkit::SecretProvider;
 use psecret::Secret;
 
-/// The user's secrets, by their names. Nobody answers the ids that bind steps to values.
+/// The user's secrets, by their names. The IDs that bind steps to values are not names of secrets and get no answer.
 #[derive(Debug)]
 pub(crate) struct BuildSecrets {
     secrets: [Arc<Vec<Secret>>; 2],
@@ -14,7 +14,7 @@ pub(crate) struct BuildSecrets {
 }
 
 impl BuildSecrets {
-    /// Serves the secrets of these ids; which of them may be asked for is the session's decision.
+    /// Serves the secrets with these IDs. The session decides which of them a step may ask for.
     pub(crate) fn new(secrets: [Arc<Vec<Secret>>; 2], ids: BTreeSet<String>) -> Self {
         Self { secrets, ids }
     }

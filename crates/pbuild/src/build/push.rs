@@ -1,4 +1,4 @@
-//! The way of a clean image to its registries: the engine sends it, as `docker push` does, with docker's credentials.
+//! Pushes a clean image to its registries: the engine sends it, as `docker push` does, with docker's credentials.
 
 use std::collections::HashMap;
 
@@ -13,13 +13,13 @@ use crate::audit::Audited;
 use crate::edge::{Edge, Failure};
 use crate::plan::ImageName;
 
-/// The number of times that a push whose connection breaks is begun. The parts that arrived are not sent again.
+/// The number of attempts at a push whose connection breaks. Parts that have arrived are not sent again.
 const ATTEMPTS: usize = 2;
 
-/// Docker Hub, as credentials know it.
+/// The name of Docker Hub in docker's credentials.
 const HUB: &str = "registry-1.docker.io";
 
-/// Sends a clean image to the registries of its names. Each registry's credentials are read once.
+/// The push of a clean image to the registries of its names. The credentials of each registry are read once.
 #[derive(Debug)]
 pub(crate) struct Push<'a> {
     engine: &'a Engine,
@@ -38,12 +38,14 @@ impl<'a> Push<'a> {
     }
 
     /// Pushes the image under a name that it has in the engine, and returns the digest of the image in the registry,
-    /// where the engine says it.
+    /// if the engine reports it.
     ///
-    /// The registry writes the name last, when it has everything.
+    /// The registry writes the name last, after it has received everything.
     ///
-    /// # Errors When the registry or the engine does not take part. Also when the engine sent another image, because
-    /// somebody gave the name to that one meanwhile: an engine pushes names, not images.
+    /// # Errors
+    /// Returns an error if the registry or the engine fails or refuses the push. Also returns an error if the engine
+    /// sent another image because the name was given to that image in the meantime: an engine pushes names, not
+    /// images.
     pub(crate) async fn send(&mut self, name: &ImageName) -> Result<Option<String>, Failure> {
         let host = name.registry().to_owned();
         let credentials = self.login(&host).await?;
@@ -64,8 +66,9 @@ impl<'a> Push<'a> {
         }
     }
 
-    /// Whether a registry's digest is that of the image that was searched: its own with the containerd image store, and
-    /// with others one that the engine notes at the image that it pushed (`RepoDigests`).
+    /// Returns whether a registry's digest belongs to the image that was searched. With the containerd image store,
+    /// the digest is the image's ID. With other stores, the engine notes the digest at the image that it pushed
+    /// (`RepoDigests`).
     async fn is_ours(&self, digest: &str) -> Result<bool, Failure> {
         if digest == self.image.id() {
             return Ok(true);
@@ -87,7 +90,7 @@ impl<'a> Push<'a> {
             .unless_cancelled(asking)
             .await?
             .map_err(|problem| PushError::Credentials { host: host.to_owned(), problem })?;
-        // A secret without a user is a token that the registry's token service takes.
+        // A secret without a user name is a token for the registry's token service.
         let credentials = if user.is_empty() {
             DockerCredentials { identitytoken: (!secret.is_empty()).then_some(secret), ..DockerCredentials::default() }
         } else {
@@ -113,7 +116,7 @@ async fn send(engine: &Engine, name: &ImageName, credentials: DockerCredentials)
             Error::DockerResponseServerError { message, .. } => message,
             error => error.to_string(),
         })?;
-        // `1: digest: sha256:… size: 527` is the last word.
+        // The last message of a push is `1: digest: sha256:… size: 527`.
         let named = said.status.as_deref().and_then(|status| status.split_once("digest: "));
         let named = named.and_then(|(_, rest)| rest.split(' ').next()).filter(|digest| digest.starts_with("sha256:"));
         digest = named.map(str::to_owned).or(digest);
@@ -121,9 +124,9 @@ async fn send(engine: &Engine, name: &ImageName, credentials: DockerCredentials)
     Ok(digest)
 }
 
-/// Whether a second attempt may succeed. A decision of the registry stays.
+/// Returns whether a second attempt may succeed. If the registry itself decided, it does not.
 fn is_broken_connection(problem: &str) -> bool {
-    // Go's network library has these words for a connection that the other side, or a failed write, ended.
+    // Go's network library uses these words for a connection that broke or that the other side closed.
     let words = [
         "EOF",
         "connection reset",
@@ -137,7 +140,7 @@ fn is_broken_connection(problem: &str) -> bool {
     words.iter().any(|word| problem.contains(word))
 }
 
-/// Why a registry does not have an image after a push.
+/// The reasons why a registry does not have an image after a push.
 #[derive(Debug)]
 pub(super) enum PushError {
     /// Docker's credentials for the registry cannot be read.
@@ -155,32 +158,33 @@ pub(super) enum PushError {
         name: ImageName,
         /// The registry.
         host: String,
-        /// The first line of the engine's words.
+        /// The first line of the engine's message.
         problem: String,
         /// The kind of the refusal.
         refusal: Refusal,
     },
 }
 
-/// The kind of a refusal, by the engine's words. The engine keeps the status of the registry's answer or the registry's
-/// own message, according to its version and to the request that failed.
+/// The kind of a refusal, read from the engine's message. Depending on its version and on the request that failed,
+/// the engine passes on the registry's HTTP status or the registry's own message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Docker has no credentials for this registry, and it wants some.
+    /// Docker has no credentials for this registry, and the registry demands some.
     NoCredentials,
     /// The registry does not accept docker's credentials.
     Access,
-    /// The engine trusts no authority that signed the registry's certificate.
+    /// The engine does not trust the authority that signed the registry's certificate.
     Certificate,
-    /// The registry could not do it: it failed, or has no room.
+    /// The registry failed, or has no space left.
     Registry,
-    /// Something else, which the words themselves say.
+    /// Another reason, which only the message itself explains.
     Other,
 }
 
 impl Refusal {
-    /// Recognises an error by the texts of the registry's errors: distribution specification 1.1, "Error Codes", as
-    /// docker's registry words them (`registry/api/errcode`), of which `unknown error` is every failure of its storage.
+    /// Recognises an error by the texts of the registry's errors: distribution specification 1.1, "Error Codes", in
+    /// the words of docker's registry (`registry/api/errcode`). That registry reports every failure of its storage as
+    /// `unknown error`.
     fn of(problem: &str, has_credentials: bool) -> Self {
         let access = if has_credentials { Self::Access } else { Self::NoCredentials };
         let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
@@ -212,11 +216,11 @@ impl Refusal {
     }
 }
 
-/// Finds the status of an HTTP answer in the words of an engine: `unexpected status code 503`, `HTTP status: 500
-/// Internal …`, `unexpected status from PUT request to https://…: 507 …`.
+/// Finds the HTTP status in an engine's message: `unexpected status code 503`, `HTTP status: 500 Internal …`,
+/// `unexpected status from PUT request to https://…: 507 …`.
 fn http_status(problem: &str) -> Option<u16> {
     let (_, rest) = problem.split_once("status")?;
-    // A word of its own: a number inside of an address is a port or a part of a name.
+    // Only a number that is a whole word counts: a number inside of an address is a port or a part of a name.
     let mut words = rest.split_whitespace().map(|word| word.trim_end_matches([',', ';', '.', ':']));
     words.find_map(|word| word.parse().ok().filter(|status| (400..600).contains(status)))
 }

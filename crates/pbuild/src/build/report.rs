@@ -1,4 +1,5 @@
-//! The audit of a build in words: the amount that was searched, and the line of the Dockerfile behind a finding.
+//! Describes the audit of a build: the amount that was searched, and the lines of the Dockerfile that a finding comes
+//! from.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -53,7 +54,7 @@ pub(crate) fn clean_in_builder(proof: &Proof) -> String {
     )
 }
 
-/// Names a base image as people do: `debian:stable` and the beginning of its digest.
+/// Names a base image for people: `debian:stable` and the beginning of its digest.
 fn base_name(identifier: &str) -> String {
     let name = identifier.strip_prefix("docker-image://").unwrap_or(identifier);
     let name = name.strip_prefix("docker.io/").unwrap_or(name);
@@ -64,7 +65,7 @@ fn base_name(identifier: &str) -> String {
     }
 }
 
-/// The layer of a finding, counted from the image's end, where the chain of steps ends too.
+/// The layer of a finding, counted from the image's end, because the chain of steps is counted from its end, too.
 struct Layer {
     from_last: usize,
 }
@@ -77,8 +78,8 @@ impl Layer {
     }
 }
 
-/// Marks the cache records that hold a finding: those of the first step with a finding, and of all steps after it,
-/// which build upon it. Where a finding has no layer, all records of the build are marked.
+/// Returns the marks of the cache records that hold a finding: those of the first step with a finding, and of all
+/// later steps, which build on it. If a finding has no layer, these are the marks of all records of the build.
 pub(crate) fn holding(report: &Report, platform: Option<&str>, injection: &Injection) -> Marks {
     let layers = report.findings().iter().map(|finding| Layer::of(finding, report, platform));
     let layers: Option<Vec<usize>> = layers.map(|layer| layer.map(|layer| layer.from_last)).collect();
@@ -101,7 +102,7 @@ pub(super) fn origins(report: &Report, platform: Option<&str>, injection: &Injec
     report.findings().iter().map(origin).collect()
 }
 
-/// Finds the origins of findings in a stage, whose steps these are, the first step first.
+/// Finds the origins of findings in a stage. `steps` are the steps of this stage, the first step first.
 pub(super) fn stage_origins(report: &Report, steps: &[ChainStep], injection: &Injection) -> Vec<Origin> {
     let origin = |finding: &Finding| {
         let step = Layer::of(finding, report, None).map(|layer| steps.iter().rev().nth(layer.from_last));
@@ -114,8 +115,8 @@ pub(super) fn stage_origins(report: &Report, steps: &[ChainStep], injection: &In
     report.findings().iter().map(origin).collect()
 }
 
-/// Finds the steps that may have written each finding of a cache. A cache does not name the step that made a layer; but it
-/// says how many steps lead to it, and of those there, as a rule, one alone gets the secret.
+/// Finds the steps that may have written each finding of a cache. A cache does not name the step that made a layer,
+/// but it says how many steps lead to the layer. Usually only one of the steps at that depth gets the secret.
 pub(super) fn cache_origins(leak: &CacheLeak, injection: &Injection) -> Vec<Vec<SourceLines>> {
     let candidates = |(finding, depths): (&Finding, &BTreeSet<usize>)| {
         let name = finding.secret().as_str();
@@ -126,11 +127,11 @@ pub(super) fn cache_origins(leak: &CacheLeak, injection: &Injection) -> Vec<Vec<
             let fits = |step: &&&Step| lineages().any(|lineage| lineage.depth_of(&step.digest).is_some_and(is_there));
             let mut lines: Vec<_> = getting.iter().filter(fits).filter_map(|step| step.source.clone()).collect();
             lines.sort_by_key(|lines| (lines.file.clone(), lines.first));
-            // A step of several platforms has the same lines.
+            // Steps that differ only in the platform have the same lines.
             lines.dedup();
             lines
         };
-        // The image is clean, so that its own steps are the last to suspect.
+        // The image itself was found clean, so its own steps are suspected last.
         let beside = of(false);
         if beside.is_empty() { of(true) } else { beside }
     };
@@ -141,9 +142,10 @@ fn gets(step: &Step, name: &str) -> bool {
     step.offered.iter().any(|offered| offered == name) || step.mounted.iter().any(|mount| mount.id == name)
 }
 
-/// Takes the prelude that engines without secret environments run before a command out of an error that quotes both.
+/// Removes the prelude that pbuild runs before a command on engines without secret environments from an error that
+/// quotes both.
 ///
-/// The Dockerfile has the command alone; the prelude ends in `exec "$@" sh` and the command follows.
+/// The Dockerfile has only the command. The prelude ends with `exec "$@" sh`, and the command follows.
 pub(crate) fn without_prelude(message: &str) -> String {
     let (start, end) = ("[/bin/sh -c ", "exec \"$@\" sh ");
     match (message.find(start), message.find(end)) {

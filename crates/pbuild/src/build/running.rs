@@ -1,4 +1,4 @@
-//! A build in the engine's hands.
+//! A build that the engine carries out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,22 +30,23 @@ use crate::output::Outputs;
 use crate::plan::ssh::LentAgents;
 use crate::plan::{Attestations, Caches};
 
-/// A build that runs as soon as it is waited for.
+/// A build that starts when [`Running::run`] is awaited.
 pub(super) struct Running<'a> {
     pub(super) scene: Scene<'a>,
     pub(super) outputs: Outputs,
-    /// The flags of the caches.
+    /// The caches that the user's flags name.
     pub(super) flags: Caches,
-    /// The agents that the build lends to its steps; they end with the build.
+    /// The SSH agents that the build lends to its steps. They end with the build.
     pub(super) agents: LentAgents,
     pub(super) request: BuildRequest,
     pub(super) updates: mpsc::Sender<StatusUpdate>,
     pub(super) pane: Pane,
-    /// The guards of a build that gets secrets or configuration; without them docker's own request runs.
+    /// The guards of a build that gets secrets or configuration. Without guards, the same request runs that docker
+    /// would send.
     pub(super) guarded: Option<Guarded>,
 }
 
-/// Everything that guards a build.
+/// Everything that guards a build with secrets or configuration.
 pub(super) struct Guarded {
     pub(super) injection: Injection,
     pub(super) context: Arc<ContextGuard>,
@@ -56,7 +57,8 @@ pub(super) struct Guarded {
     pub(super) caches: PrivateCaches,
 }
 
-/// A build that does not run any more, and of which nothing was reported yet: a screen may still show others.
+/// A build that has ended in the engine, and of which nothing was reported yet, because a screen may still show other
+/// builds.
 pub(super) struct Ended<'a> {
     scene: Scene<'a>,
     outputs: Outputs,
@@ -68,16 +70,16 @@ pub(super) struct Ended<'a> {
 
 /// The end of a build in the engine.
 enum End {
-    /// The engine's answer.
+    /// The engine answered.
     Answer(Result<BuildResult, BuildError<InjectionError>>),
-    /// Somebody asked for the end.
+    /// The command was cancelled.
     Cancelled(Ending),
     /// Another build of the group failed.
     Withdrawn,
 }
 
 impl<'a> Running<'a> {
-    /// Waits for the end of the build, or until another one of its group withdraws it.
+    /// Waits until the build ends, or until another build of its group withdraws it.
     pub(super) async fn run(self, withdrawal: &Cancellation) -> Ended<'a> {
         let Self { scene, outputs, flags, agents, request, updates, pane, mut guarded } = self;
         let building = async {
@@ -99,7 +101,7 @@ impl<'a> Running<'a> {
         };
         drop(agents);
         if let Some(guarded) = &mut guarded {
-            // Whoever waits for this build's word has to know that none comes any more.
+            // A build that waits for this build's vote must learn that no vote will come.
             guarded.injection.leave_company();
         }
         Ended { scene, outputs, flags, pane, guarded, end }
@@ -107,8 +109,8 @@ impl<'a> Running<'a> {
 }
 
 impl<'a> Ended<'a> {
-    /// Whether the other builds of the group need not go on: this one failed. After a leak they do, so that every leak
-    /// is found at once.
+    /// Returns whether this build failed in such a way that the other builds of the group need not go on. After a
+    /// leak they go on, so that every leak is found at once.
     pub(super) fn ends_the_others(&self) -> bool {
         match &self.end {
             End::Answer(Ok(_)) | End::Withdrawn => false,
@@ -119,11 +121,11 @@ impl<'a> Ended<'a> {
         }
     }
 
-    /// Reports the build, when the screen has shown everything; `None` when only another build of the group kept this
-    /// one from its result.
+    /// Reports the build after the screen has shown everything. Returns `None` if the build has no result only
+    /// because of another build of the group.
     ///
     /// # Errors
-    /// When the build failed, or a secret was found before the result was returned.
+    /// Returns an error if the build failed, or if a secret was found before the result was returned.
     pub(super) async fn conclude(self, summary: &Summary) -> Result<Option<Finished<'a>>, Failure> {
         let Self { scene, outputs, flags, pane, guarded, end } = self;
         let ScreenAccount { failed, states } = pane.finish(summary).await;
@@ -170,7 +172,7 @@ impl<'a> Ended<'a> {
     }
 }
 
-/// Explains a build that the engine, the guard or the gate ended.
+/// Explains a build that was ended by the engine, the guard or the gate.
 async fn broken(
     scene: &Scene<'_>,
     trace: &Trace,
@@ -198,7 +200,7 @@ async fn broken(
 }
 
 /// Prints which steps got which secrets, and which secrets no step used. Also warns of a pattern that matches no
-/// step, and of an id that the engine asked for and no step mounts.
+/// step, and of an ID that the engine asked for although no step mounts it.
 fn tell_offers(
     scene: &Scene<'_>,
     injection: &Injection,

@@ -1,4 +1,4 @@
-//! The screen of running builds, and the way of BuildKit's news to it.
+//! The screen of running builds, and the translation of BuildKit's news for it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,19 +18,20 @@ use super::search_line::SearchLine;
 use crate::edge::Edge;
 use crate::scanner;
 
-/// How many batches of news may wait for the screen. A build that prints faster than a terminal shows waits too.
+/// The number of batches of news that may wait for the screen. A build that prints faster than the terminal shows has
+/// to wait.
 const NEWS_IN_FLIGHT: usize = 64;
 
-/// The account that the screen gives of one build.
+/// What the screen has learned about one build.
 #[derive(Debug, Default)]
 pub(crate) struct ScreenAccount {
     /// The step that failed, with the end of its log, redacted.
     pub(crate) failed: Option<FailedStep>,
-    /// The ends of the steps, by the digests of their vertices.
+    /// How the steps ended, by the digests of their vertices.
     pub(crate) states: BTreeMap<String, StepState>,
 }
 
-/// A screen that shows builds until it is finished and the senders of all of them are dropped.
+/// A screen that shows builds until [`Screen::finish`] is called and the senders of all builds are dropped.
 #[derive(Debug)]
 pub(crate) struct Screen {
     showing: JoinHandle<Summary>,
@@ -44,11 +45,11 @@ pub(crate) struct Pane {
     search: SearchLine,
 }
 
-/// The record of one build's news.
+/// The facts that are kept from one build's news.
 #[derive(Debug, Default)]
 struct Record {
     states: BTreeMap<String, StepState>,
-    /// The digests of the vertices that failed, by their identities on the screen.
+    /// The digests of the vertices that failed, by their IDs on the screen.
     failed: BTreeMap<String, String>,
 }
 
@@ -61,8 +62,8 @@ impl Screen {
         Self { showing: tokio::spawn(progress.run(receiver)), events }
     }
 
-    /// Shows one build, whose news go into the sender until it is dropped. Among several builds its steps carry the
-    /// name of its target.
+    /// Shows one build. Its news go into the returned sender, until the sender is dropped. If there are several
+    /// builds, the steps carry the name of their target.
     pub(super) fn pane(&self, target: Option<&str>) -> (mpsc::Sender<StatusUpdate>, Pane) {
         let (sender, mut updates) = mpsc::channel(NEWS_IN_FLIGHT);
         let (events, mark) = (self.events.clone(), Mark(target.map(str::to_owned)));
@@ -84,18 +85,18 @@ impl Screen {
     pub(super) async fn finish(self) -> Summary {
         let Self { showing, events } = self;
         drop(events);
-        // A screen that panicked gives no account; only the outcome of the build counts.
+        // If the screen has panicked, the summary is empty, because only the outcome of the build counts.
         showing.await.unwrap_or_default()
     }
 }
 
 impl Pane {
-    /// Takes the line on which the search in the builder is shown.
+    /// Returns the line that shows the search in the builder.
     pub(super) fn search_line(&self) -> SearchLine {
         self.search.clone()
     }
 
-    /// Returns the account of the build, when the screen has shown everything.
+    /// Returns the account of the build after the screen has shown everything.
     pub(super) async fn finish(self, summary: &Summary) -> ScreenAccount {
         let Record { states, failed } = self.translating.await.unwrap_or_default();
         let own = |step: &&FailedStep| failed.contains_key(&step.id);
@@ -105,13 +106,14 @@ impl Pane {
     }
 }
 
-/// The mark by which the steps of one target are told from those of others.
+/// The mark that distinguishes the steps of one target from those of the others.
 #[derive(Debug)]
 struct Mark(Option<String>);
 
 impl Mark {
-    /// The identity of a vertex on the screen. Each target has its own: two builds may share a step, and each hears all
-    /// of its log, which must not be mixed with itself before it is redacted.
+    /// Returns the ID of a vertex on the screen. Each target has its own ID for a vertex, because two builds may
+    /// share a step and each of them receives the step's whole log. The two copies must not be mixed before they are
+    /// redacted.
     fn id(&self, digest: &str) -> String {
         match &self.0 {
             Some(target) if !digest.is_empty() => pllb::digest(format!("{target} {digest}").as_bytes()),
@@ -119,7 +121,7 @@ impl Mark {
         }
     }
 
-    /// The name of a step, in buildx's spelling for several targets: `[web 2/4] RUN make`.
+    /// Returns the name of a step, in buildx's spelling for several targets: `[web 2/4] RUN make`.
     fn name(&self, name: String) -> String {
         match (&self.0, name.strip_prefix('[')) {
             (None, _) => name,
@@ -145,7 +147,7 @@ impl Record {
 
 /// Translates one batch of BuildKit's news into events of the screen.
 fn translate(update: StatusUpdate, mark: &Mark) -> Vec<Event> {
-    // The scanner is no step of the build; its search has a line of its own.
+    // The scanner is not a step of the user's build, and its search has its own line.
     let vertices = update.vertices.into_iter().filter(|vertex| vertex.name != scanner::NAME);
     let steps = vertices.map(|vertex| {
         Event::Step(StepNews {

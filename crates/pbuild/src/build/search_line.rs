@@ -6,24 +6,25 @@ use pproof::Watch;
 use pscreen::progress::{Event, StepNews, TransferNews};
 use tokio::sync::mpsc;
 
-/// Shows the search in the builder as one line among the steps of the build. It does not keep the screen open.
+/// Shows the search in the builder as one line among the steps of the build. The line holds only a weak sender, so it
+/// does not keep the screen open.
 #[derive(Clone, Debug)]
 pub(crate) struct SearchLine {
     events: mpsc::WeakSender<Vec<Event>>,
     target: Option<String>,
     began: Option<SystemTime>,
     name: String,
-    /// The number of searches so far: the image's, and those of the stages that a cache carries.
+    /// The number of searches so far: of the image, and of the stages that a cache carries.
     count: usize,
 }
 
 impl SearchLine {
-    /// Makes a line on the screen that these events reach, for one target among several.
+    /// Makes a line on the screen that receives `events`, for one of several targets.
     pub(crate) fn new(events: mpsc::WeakSender<Vec<Event>>, target: Option<&str>) -> Self {
         Self { events, target: target.map(str::to_owned), began: None, name: String::new(), count: 0 }
     }
 
-    /// The identity of this search among the digests of vertices.
+    /// Returns the ID of this search, which differs from the digests of all vertices.
     fn id(&self) -> String {
         let target = self.target.as_ref().map(|target| format!(":{target}")).unwrap_or_default();
         match self.count {
@@ -51,7 +52,7 @@ impl SearchLine {
 
     async fn say(&self, events: Vec<Event>) {
         if let Some(screen) = self.events.upgrade() {
-            // A screen that is gone shows nothing.
+            // If the screen is already closed, the error is ignored.
             let _ = screen.send(events).await;
         }
     }

@@ -4,8 +4,8 @@ use crate::edge::Edge;
 use crate::files::coverage::{Coverage, IgnoreFileError, SentEnvFile};
 use crate::plan::BuildPlan;
 
-/// Warns of env files that a rule sends: the guard of the context knows the secrets of this build, and an env file may
-/// hold others.
+/// Warns of env files that a rule of the ignore file sends. The guard of the context knows only the secrets of this
+/// build, and an env file may hold others.
 pub(super) fn warn(plan: &BuildPlan, edge: &Edge) -> Result<(), IgnoreFileError> {
     let Some(folder) = plan.context_folder() else { return Ok(()) };
     let coverage = Coverage::of(folder, &plan.dockerfile_path())?;

@@ -1,6 +1,6 @@
-//! The stages of a build that its image is not made of: a cache with `mode=max` carries them all the same, so they are
-//! searched before anything is exported. Here it is known which step made what; the cache itself, which is searched
-//! whatever happens here, does not say it.
+//! The stages of a build that are not part of its image. A cache with `mode=max` carries them, so pbuild searches
+//! them before anything is exported. At this point it is known which step made what. The cache, which is always
+//! searched as well, does not name the steps.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ use super::search_line::SearchLine;
 #[derive(Debug)]
 pub(crate) struct StageLeak {
     pub(crate) report: Box<Report>,
-    /// The steps of the stage, the first one first.
+    /// The steps of the stage, the first step first.
     pub(crate) steps: Vec<ChainStep>,
 }
 
-/// The steps of a result, or of a stage beside it, by their digests, the first one first.
+/// The steps of a result, or of a stage that is not part of it, by their digests, the first step first.
 #[derive(Debug)]
 pub(crate) struct Lineage {
     pub(crate) of_image: bool,
@@ -28,13 +28,13 @@ pub(crate) struct Lineage {
 }
 
 impl Lineage {
-    /// Counts the steps that lead to a step, with itself.
+    /// Counts the steps that lead to a step, including the step itself.
     pub(crate) fn depth_of(&self, step: &str) -> Option<usize> {
         Some(self.steps.iter().position(|one| one == step)? + 1)
     }
 }
 
-/// Lists the lineage of a result and those of the stages beside it.
+/// Lists the lineage of a result and the lineages of the stages that are not part of it.
 pub(crate) fn lineages(definition: &Definition) -> Vec<Lineage> {
     let lineage = |definition: &Definition, of_image| {
         let chain = pllb::chain(definition).unwrap_or_default();
@@ -45,10 +45,10 @@ pub(crate) fn lineages(definition: &Definition) -> Vec<Lineage> {
     [lineage(definition, true)].into_iter().chain(beside).collect()
 }
 
-/// Searches the stages beside a build's results, each once, until one holds a secret. A stage that cannot be searched in
-/// the builder is searched in the cache alone.
+/// Searches the stages that are not part of a build's results, each once, until one holds a secret. A stage that
+/// cannot be searched in the builder is searched only in the cache.
 ///
-/// The builder runs or fetches whatever of them it does not have, as it would for the cache.
+/// The builder runs or fetches every stage that it does not have yet, as it would for the cache.
 pub(crate) async fn search(
     prepared: &Prepared<'_>,
     gate: &mut Gate<SearchLine>,
@@ -57,7 +57,7 @@ pub(crate) async fn search(
     let mut seen: Vec<Output> = Vec::new();
     for result in &prepared.results {
         for output in pllb::stages(&result.definition).unwrap_or_default() {
-            // Platforms share stages that are for the builder's own.
+            // Several platforms share a stage that is built for the builder's own platform.
             if seen.contains(&output) {
                 continue;
             }

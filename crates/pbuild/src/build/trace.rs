@@ -1,4 +1,4 @@
-//! The trace of a build in the engine, and its removal when the build is refused.
+//! What a build leaves in the engine, and its removal if the build is refused.
 
 use pllb::SourceLines;
 use pscan::Report;
@@ -14,18 +14,18 @@ use super::stages::StageLeak;
 use crate::cache_export::CacheLeak;
 use crate::plan::LeakedCache;
 
-/// The trace of one build: its steps, and the cache records from before them.
+/// What one build leaves in the engine: its steps, and the list of cache records from before the build.
 #[derive(Debug)]
 pub(super) struct Trace {
     pub(super) injection: Injection,
     pub(super) before: CacheBefore,
-    /// Whether files with a value were sent, because `--allow-context-leak` let them.
+    /// Whether files with a secret were sent, because `--allow-context-leak` allowed them.
     pub(super) context_holds: bool,
 }
 
 impl Trace {
-    /// Refuses an image that holds a secret. The cache records that hold the secret are removed, and the image if one
-    /// was exported.
+    /// Refuses an image that holds a secret. Removes the cache records that hold the secret, and the image if it was
+    /// exported.
     pub(super) async fn refuse_image(
         &self,
         scene: &Scene<'_>,
@@ -39,7 +39,7 @@ impl Trace {
         Refusal::Image(Box::new(LeakingImage { report, platform, origins, cleanup }))
     }
 
-    /// Refuses files that hold a secret, and removes the cache records that hold it.
+    /// Refuses files that hold a secret, and removes the cache records that hold the secret.
     pub(super) async fn refuse_files(&self, scene: &Scene<'_>, report: Box<Report>, id: Option<&str>) -> Refusal {
         let holding = report::holding(&report, None, &self.injection);
         let origins = report::origins(&report, None, &self.injection);
@@ -47,7 +47,8 @@ impl Trace {
         Refusal::Files(report, cleanup)
     }
 
-    /// Refuses a build because a stage holds a secret that a cache would carry, and removes the cache records that hold it.
+    /// Refuses a build because a cache would carry a stage that holds a secret, and removes the cache records that
+    /// hold the secret.
     pub(super) async fn refuse_stage(&self, scene: &Scene<'_>, leak: StageLeak, destination: &str) -> Refusal {
         let StageLeak { report, steps } = leak;
         let origins = report::stage_origins(&report, &steps, &self.injection);
@@ -59,7 +60,8 @@ impl Trace {
         Refusal::Cache(Box::new(LeakingCache { destination, report: *report, origins, candidates, cleanup }))
     }
 
-    /// Refuses a cache that holds a secret. Which records of the builder hold it is not known, so all of the build go.
+    /// Refuses a cache that holds a secret. It is not known which of the builder's records hold the secret, so all
+    /// records of the build are removed.
     pub(super) async fn refuse_cache(&self, scene: &Scene<'_>, leak: CacheLeak, id: Option<&str>) -> Refusal {
         let mut candidates = report::cache_origins(&leak, &self.injection);
         let origin = |candidates: &mut Vec<SourceLines>| match candidates.as_mut_slice() {
@@ -72,10 +74,10 @@ impl Trace {
         Refusal::Cache(Box::new(LeakingCache { destination, report: *leak.report, origins, candidates, cleanup }))
     }
 
-    /// Refuses a context with a secret, and removes the part of it that was sent.
+    /// Refuses a context that holds a secret, and removes the records of this build.
     pub(super) async fn refuse_context(&self, scene: &Scene<'_>, leaks: Vec<ContextLeak>) -> Refusal {
-        // The file itself was never sent, so that no record holds the value, and the builder drops by itself what came
-        // of a transfer that did not end.
+        // The last packet of the file was never sent, so no record holds the value. The builder itself drops what it
+        // received in a transfer that did not end.
         let marks = self.injection.marks();
         if let Err(error) = self.before.restore(&scene.site.builder, &marks, &Marks::default()).await {
             scene.edge.stderr.warning(&format!(
@@ -95,8 +97,8 @@ impl Trace {
             let what = "cache records that hold the value could not be removed";
             scene.edge.stderr.warning(&format!("{what}: {why}; run `docker builder prune`"));
         };
-        // Nothing tells the files of this build from those of another one that were sent at the same time, so they are
-        // left alone where no value was among them.
+        // The builder does not tell the files of this build from files that another build sent at the same time, so
+        // the records of contexts are removed only if a sent file held a value.
         let contexts = self.context_holds;
         let marks = Marks { contexts, ..self.injection.marks() };
         let holding = &Marks { contexts, ..holding.clone() };

@@ -1,9 +1,9 @@
 //! A cache in a bucket of an object store that speaks Amazon's protocol.
 //!
-//! Facts: BuildKit `cache/remotecache/s3` (names of objects, attributes) and `cache/remotecache/v1` (what the document of
-//! a cache says of its layers); the API reference of Amazon's object store, "Authenticating Requests: Using the
-//! Authorization Header (AWS Signature Version 4)". Blobs are objects under their digests, and the document comes last,
-//! under each of its names.
+//! Sources: BuildKit `cache/remotecache/s3` (names of objects, attributes) and `cache/remotecache/v1` (what the
+//! document of a cache says of its layers); the API reference of Amazon's object store, "Authenticating Requests:
+//! Using the Authorization Header (AWS Signature Version 4)". Blobs are objects that are named by their digests. The
+//! document is written last, under each of its names.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,22 +26,23 @@ use crate::audit::registry::upload::{self, Arrival, Fault};
 use crate::files::blob::{BlobError, FileBlob};
 use crate::plan::{CacheError, comma_separated};
 
-/// An object that is sent in one piece may not be larger.
+/// The largest object that can be sent in one piece, in bytes.
 const LARGEST_OBJECT: u64 = 5 << 30;
-/// The age past which an object is written again, so that a rule that removes old ones keeps it: BuildKit's own.
+/// The age after which an object is written again, so that a rule that removes old objects does not remove it. The
+/// value is BuildKit's.
 const TOUCHED: Duration = Duration::from_hours(24);
-/// The number of times that a request which may pass is sent.
+/// The number of attempts at a request whose failure may be temporary.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
-/// The bytes of a path that stand there as they are.
+/// The bytes of a path that are not percent-encoded.
 const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
-/// A bucket, and the names under which a cache is kept there.
+/// A bucket, and the names under which a cache is kept in it.
 #[derive(PartialEq, Eq)]
 pub(super) struct Bucket {
     name: String,
     region: String,
-    /// The address of the store, without a path at its end; `None` for Amazon's.
+    /// The address of the store, without a slash at its end; `None` for Amazon's own store.
     endpoint: Option<String>,
     path_style: bool,
     blobs: String,
@@ -57,10 +58,10 @@ struct Keys {
     session: Option<Zeroizing<String>>,
 }
 
-/// Why a bucket does not take a cache. No message holds a key.
+/// The reasons why a bucket does not accept a cache. No message holds a key.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BucketError {
-    /// The store is not reached, or its answer is none.
+    /// The store cannot be reached, or its answer is not valid.
     #[error("{0}")]
     Connection(RegistryError),
     /// The store does not accept the keys.
@@ -69,16 +70,16 @@ pub(crate) enum BucketError {
     /// The store has no such bucket.
     #[error("there is no such bucket")]
     NoBucket,
-    /// The store answers with another status.
+    /// The store answers with another HTTP status.
     #[error("the bucket answers with HTTP {0}")]
     Status(u16),
     /// A blob is too large for one request.
     #[error("a layer of {0} bytes is larger than what is sent in one piece")]
     TooLarge(u64),
-    /// The address of the bucket is none.
+    /// The address of the bucket is not valid.
     #[error("the endpoint is no address")]
     Address,
-    /// A blob is not what was searched.
+    /// A blob has changed since it was searched.
     #[error(transparent)]
     Blob(BlobError),
 }
@@ -96,10 +97,10 @@ impl fmt::Display for Bucket {
 }
 
 impl Bucket {
-    /// Reads the attributes, with those of the environment that BuildKit would read from its own.
+    /// Reads the attributes. For missing ones, reads the variables that BuildKit would read from its own environment.
     ///
     /// # Errors
-    /// The attribute that is missing.
+    /// Returns an error about the first attribute that is missing.
     pub(super) fn of(
         attributes: &BTreeMap<String, String>,
         environment: impl Fn(&str) -> Option<String>,
@@ -127,10 +128,10 @@ impl Bucket {
         })
     }
 
-    /// Writes a blob, unless the bucket has it and wrote it not long ago.
+    /// Writes a blob, unless the bucket has it and it was written not long ago.
     ///
     /// # Errors
-    /// When the bucket does not take it, or the file is not what it was.
+    /// Returns an error if the bucket does not accept the blob, or if the file has changed.
     pub(super) async fn blob(&self, blob: &FileBlob) -> Result<Arrival, BucketError> {
         let key = format!("{}{}", self.blobs, blob.digest);
         let nothing = || (Upload::of_bytes(Bytes::new()), Fault::default());
@@ -151,10 +152,11 @@ impl Bucket {
         accepted(&answer).map(|()| Arrival::Sent)
     }
 
-    /// Writes the document of a cache under all of its names. Whatever it lists must be there.
+    /// Writes the document of a cache under all of its names. Every blob that the document lists must be in the
+    /// bucket already.
     ///
     /// # Errors
-    /// When the bucket does not take it.
+    /// Returns an error if the bucket does not accept the document.
     pub(super) async fn document(&self, document: &[u8]) -> Result<(), BucketError> {
         for name in &self.names {
             let key = format!("{}{name}", self.manifests);
@@ -205,7 +207,7 @@ impl Bucket {
         let amazon = || format!("https://s3.{}.amazonaws.com", self.region);
         let endpoint = self.endpoint.clone().unwrap_or_else(amazon);
         let key = utf8_percent_encode(key, KEPT);
-        // BuildKit looks at the style for stores with an address of their own alone.
+        // BuildKit uses the path style only for stores with their own address.
         let address = match (self.path_style && self.endpoint.is_some(), endpoint.split_once("://")) {
             (true, _) => format!("{endpoint}/{}/{key}", self.name),
             (false, Some((scheme, host))) => format!("{scheme}://{}.{host}/{key}", self.name),
@@ -214,7 +216,7 @@ impl Bucket {
         address.parse().map_err(|_| BucketError::Address)
     }
 
-    /// Makes the headers that say who asks, and sign it.
+    /// Makes the headers that name the sender and sign the request.
     fn signed(
         &self,
         method: &Method,
@@ -260,7 +262,7 @@ fn keyed(key: &[u8], text: &str) -> Zeroizing<[u8; 32]> {
     Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
-/// Whether an object was written not long ago. One whose time is not told is written again.
+/// Returns whether an object was written not long ago. An object without a time is not fresh, so it is written again.
 fn is_fresh(answer: &Response<Incoming>) -> bool {
     let written = answer.headers().get(LAST_MODIFIED).and_then(|value| value.to_str().ok());
     let written = written.and_then(|text| jiff::fmt::rfc2822::parse(text).ok());
@@ -297,7 +299,7 @@ mod tests {
         Bucket::of(&all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(), |_| None)
     }
 
-    /// The signature is the one that Python's botocore makes of the same request.
+    /// The expected signature was made by Python's botocore for the same request.
     #[test]
     fn a_request_is_signed_as_others_sign_it() {
         let bucket = bucket(&[]).unwrap();
@@ -344,7 +346,7 @@ mod tests {
     /// The objects of a store, by their paths.
     type Objects = Mutex<BTreeMap<String, Vec<u8>>>;
 
-    /// A store that serves one request after the other, and takes whatever is signed.
+    /// Starts a store that serves one request after the other and accepts everything that is signed.
     fn store() -> (String, Arc<Objects>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -1,5 +1,5 @@
-//! The way of a clean cache to its destinations. The manifest comes last, so that a reader sees the old cache or all of
-//! the new one.
+//! Delivers a clean cache to its destinations. The manifest is written last, so that a reader sees either the old
+//! cache or the complete new one.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write as _};
@@ -21,10 +21,10 @@ use crate::audit::registry::upload::{Arrival, Uploader};
 use crate::files::blob::{BlobError, FileBlob};
 use crate::oci_layout::{self, umask};
 
-/// The number of blobs that are sent at once.
+/// The number of blobs that are sent at the same time.
 const AT_ONCE: usize = 3;
 
-/// A cache that was searched and is clean, in the folder that no other build uses.
+/// A cache that was found clean, in a folder that no other build uses.
 #[derive(Debug)]
 pub(super) struct Searched {
     pub(super) group: Group,
@@ -33,7 +33,7 @@ pub(super) struct Searched {
     pub(super) manifest: CacheManifest,
 }
 
-/// What a blob's way took.
+/// The numbers of blobs that were sent or were already at the destination.
 #[derive(Default)]
 struct Tally {
     sent: usize,
@@ -71,10 +71,11 @@ impl Searched {
         self.group.ignores_errors()
     }
 
-    /// Brings the cache to one of its destinations, and says how in words.
+    /// Delivers the cache to one of its destinations, and says in words what was sent.
     ///
     /// # Errors
-    /// When the destination does not take it; it has the cache from before then.
+    /// Returns an error if the destination does not accept the cache; the destination then keeps the cache that it
+    /// had before.
     pub(super) async fn deliver(&self, destination: &Destination) -> Result<String, CacheExportError> {
         match destination {
             Destination::Registry(reference) => self.send(reference).await,
@@ -113,7 +114,7 @@ impl Searched {
     }
 }
 
-/// Brings blobs on their way, some at once.
+/// Delivers blobs, several at the same time.
 async fn all<E>(blobs: Vec<&FileBlob>, bring: impl AsyncFn(&FileBlob) -> Result<Arrival, E>) -> Result<Tally, E> {
     let bring = &bring;
     let bringing = blobs.into_iter().map(|blob| async move { bring(blob).await.map(|arrival| (blob, arrival)) });
@@ -125,7 +126,7 @@ async fn all<E>(blobs: Vec<&FileBlob>, bring: impl AsyncFn(&FileBlob) -> Result<
     arrivals.try_fold(Tally::default(), add).await
 }
 
-/// Adds the blobs of a cache to a layout, and gives the cache its tag there.
+/// Adds the blobs of a cache to a layout, and gives the cache its tag in the layout.
 fn write(files: &[FileBlob], descriptor: Value, folder: &Path, tag: &str) -> Result<String, WriteError> {
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs)?;
@@ -148,7 +149,8 @@ impl From<io::Error> for WriteError {
     }
 }
 
-/// Copies a blob into a folder under its name, unless it is there. The name of a blob is the digest of its content.
+/// Copies a blob into a folder under its name, unless the folder has it. The name of a blob is the digest of its
+/// content.
 fn copy(blob: &FileBlob, folder: &Path) -> Result<Arrival, WriteError> {
     let target = folder.join(blob.digest.hex());
     if fs::metadata(&target).is_ok_and(|there| there.is_file() && there.len() == blob.size) {
@@ -193,7 +195,7 @@ mod tests {
         assert!(matches!(copy(&blob, to.path()), Ok(Arrival::WasThere)));
         let target = to.path().join(blob.digest.hex());
         assert_eq!(fs::read(&target).unwrap(), b"content");
-        // Half a blob, which somebody's copy left there, is replaced; other content than the searched one is not written.
+        // Half a blob, left by an earlier copy, is replaced. Content other than the searched one is not written.
         fs::write(&target, b"con").unwrap();
         assert!(matches!(copy(&blob, to.path()), Ok(Arrival::Sent)));
         fs::write(&target, b"con").unwrap();

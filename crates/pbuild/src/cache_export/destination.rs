@@ -1,4 +1,4 @@
-//! The places that a cache can be brought to.
+//! The destinations of a cache.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use crate::audit::registry::ImageReference;
 use crate::oci_layout;
 use crate::plan::CacheError;
 
-/// The destination of a cache, checked.
+/// A destination of a cache, checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Destination {
     /// A folder that becomes an OCI layout, or is one already.
     Folder {
         /// The folder.
         path: PathBuf,
-        /// The tag of the cache there.
+        /// The tag of the cache in the folder.
         tag: String,
     },
     /// A repository of a registry.
@@ -37,10 +37,10 @@ impl fmt::Display for Destination {
 }
 
 impl Destination {
-    /// Reads where an export goes.
+    /// Reads the destination of an export.
     ///
     /// # Errors
-    /// What is wrong with the flag.
+    /// Returns an error about the mistake in the flag.
     pub(super) fn of(entry: &CacheEntry) -> Result<Self, CacheError> {
         let value = |name: &str| entry.attributes.get(name).map(String::as_str).filter(|value| !value.is_empty());
         match entry.kind.as_str() {

@@ -1,4 +1,4 @@
-//! Why a cache is not exported.
+//! The reasons why a cache is not exported.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,55 +8,55 @@ use super::folder::PrivateFolder;
 use crate::audit::registry::{ImageReference, RegistryError};
 use crate::files::blob::BlobError;
 
-/// Why a cache is not exported. No message holds a credential.
+/// The reasons why a cache is not exported. No message holds a credential.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CacheExportError {
     /// The private folder cannot be made or written to.
     #[error("the private folder for caches cannot be used")]
     Folder {
-        /// The folder; `None` where the user has none for caches.
+        /// The folder; `None` if the user has no folder for caches.
         path: Option<PathBuf>,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The builder wrote something else than a cache.
+    /// The builder has not written a cache that pbuild understands.
     #[error("--cache-to {destination}: what the builder wrote is no cache that can be searched: {problem}")]
     NotUnderstood {
         /// The flag's destinations.
         destination: String,
-        /// What is wrong with it.
+        /// The problem of the cache.
         problem: String,
     },
-    /// A folder of the user's does not take the cache.
+    /// The cache cannot be written into the user's folder.
     #[error("--cache-to {destination}: the cache cannot be written")]
     Written {
         /// The flag's destination.
         destination: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// A blob of the private folder cannot be read, or is not what was searched.
+    /// A blob of the private folder cannot be read, or has changed since it was searched.
     #[error("--cache-to {destination}: {source}")]
     Blob {
         /// The flag's destination.
         destination: String,
-        /// Why.
+        /// The cause.
         source: BlobError,
     },
-    /// A registry does not take the cache.
+    /// A registry does not accept the cache.
     #[error("--cache-to type=registry,ref={reference}: {error}")]
     Registry {
         /// The name of the cache.
         reference: Box<ImageReference>,
-        /// Why.
+        /// The cause.
         error: RegistryError,
     },
-    /// A bucket does not take the cache.
+    /// A bucket does not accept the cache.
     #[error("--cache-to {destination}: {error}")]
     Bucket {
         /// The flag's destination.
         destination: String,
-        /// Why.
+        /// The cause.
         error: BucketError,
     },
 }
@@ -66,7 +66,7 @@ impl CacheExportError {
         Self::Folder { path: Some(folder.path().to_owned()), source }
     }
 
-    /// The error with its cause in one line, for a warning.
+    /// Returns the error with its cause in one line, for a warning.
     pub(super) fn in_a_line(&self) -> String {
         match self {
             Self::Folder { source, .. } | Self::Written { source, .. } => format!("{self}: {source}"),

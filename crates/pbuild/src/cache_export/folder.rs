@@ -1,7 +1,7 @@
-//! The private folder of a cache: an OCI layout that stays between builds, and that one build has for itself.
+//! The private folder of a cache: an OCI layout that stays between builds, and that only one build uses at a time.
 //!
-//! A note in the folder lists the blobs that the last search found clean. Whatever else lies there, because a build was
-//! refused, stopped or killed, goes when the folder is let go or taken the next time.
+//! A note in the folder lists the blobs that the last search found clean. Other blobs, which are left from a build
+//! that was refused, stopped or killed, are removed when a build ends its use of the folder or opens it again.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -15,17 +15,18 @@ use pimage::Digest;
 use crate::files::replace::replace;
 use crate::own_key::private_folder;
 
-/// The most bytes of all folders together. The folders that were not used for longest go first.
+/// The largest size of all folders together, in bytes. The folders that were not used for the longest time are
+/// removed first.
 const MOST_BYTES: u64 = 20 << 30;
-/// The number of builds of one project that have folders to come back to at the same time. Others have one that goes
-/// with them.
+/// The number of kept folders for builds of one project that run at the same time. Further builds get temporary
+/// folders.
 const MOST_AT_ONCE: usize = 4;
 
-/// The name of the note with the blobs that were found clean.
+/// The name of the note that lists the blobs that were found clean.
 const NOTE: &str = "clean";
 const LOCK: &str = "lock";
 
-/// Returns the folder of all private folders; `None` where the user has no place for caches.
+/// Returns the folder that holds all private folders. Returns `None` if the user has no place for caches.
 pub(super) fn root(environment: &pvault::Environment<'_>) -> Option<PathBuf> {
     let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
@@ -36,8 +37,8 @@ pub(super) fn root(environment: &pvault::Environment<'_>) -> Option<PathBuf> {
 #[derive(Debug)]
 pub(super) struct PrivateFolder {
     path: PathBuf,
-    /// The folder that holds all cache folders, if this one is kept for later builds. `None` for a temporary folder,
-    /// which is removed at the end.
+    /// The folder that holds all private folders, if this one is kept for later builds. `None` for a temporary
+    /// folder, which is removed at the end.
     root: Option<PathBuf>,
     #[expect(dead_code, reason = "it is held and not used")]
     lock: File,
@@ -46,10 +47,11 @@ pub(super) struct PrivateFolder {
 }
 
 impl PrivateFolder {
-    /// Takes the folder of a key below the root, or a temporary one where there is no root.
+    /// Opens a free folder for this key below the root. If there is no root, or if all folders of the key are in use,
+    /// makes a temporary folder.
     ///
     /// # Errors
-    /// When no folder can be made.
+    /// Returns an error if no folder can be made.
     pub(super) fn open(root: Option<&Path>, key: &str) -> io::Result<Self> {
         let Some(root) = root.filter(|root| private_folder(root).is_some()) else {
             return Self::temporary(for_us_alone("pbuild-cache-").tempdir()?);
@@ -81,7 +83,7 @@ impl PrivateFolder {
     /// Notes the blobs that were found clean, and removes all others.
     ///
     /// # Errors
-    /// When the note cannot be written.
+    /// Returns an error if the note cannot be written.
     pub(super) fn keep(&mut self, digests: BTreeSet<Digest>) -> io::Result<()> {
         let note: String = digests.iter().map(|digest| format!("{}\n", digest.hex())).collect();
         replace(&self.path.join(NOTE), note.as_bytes())?;
@@ -89,7 +91,7 @@ impl PrivateFolder {
         Ok(())
     }
 
-    /// Removes all blobs: one of them holds a value, or cannot be searched.
+    /// Removes all blobs, because one of them holds a value or cannot be searched.
     pub(super) fn forget(&mut self) {
         let _ = fs::remove_file(self.path.join(NOTE));
         sweep(&self.path);
@@ -105,14 +107,14 @@ impl Drop for PrivateFolder {
     }
 }
 
-/// Makes temporary folders that their owner alone may read.
+/// Returns a builder of temporary folders that only their owner may read.
 fn for_us_alone(prefix: &str) -> tempfile::Builder<'_, 'static> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).permissions(fs::Permissions::from_mode(0o700));
     builder
 }
 
-/// Locks a folder; `None` where another build has it, or removed it just now.
+/// Locks a folder. Returns `None` if another build holds the lock, or has just removed the folder.
 fn locked(folder: &Path) -> io::Result<Option<File>> {
     let path = folder.join(LOCK);
     let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -124,10 +126,11 @@ fn locked(folder: &Path) -> io::Result<Option<File>> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(None),
-        // A file system without locks: nobody could tell one build's folder from another's.
+        // On a file system without locks, two builds could use the same folder, so this is an error.
         Err(TryLockError::Error(error)) => return Err(error),
     }
-    // The file may be that of a folder that was removed while we waited to open it.
+    // The opened file may belong to a folder that was removed in the meantime, so it is compared with the present
+    // file.
     let is_there =
         fs::metadata(&path).is_ok_and(|there| Some(there.ino()) == file.metadata().map(|own| own.ino()).ok());
     Ok(is_there.then_some(file))
@@ -144,7 +147,8 @@ fn sweep(folder: &Path) {
     }
 }
 
-/// Sweeps the folders that nobody uses, and removes those that were not used for longest until the others fit.
+/// Sweeps the folders that no build uses, and removes those that were not used for the longest time until the others
+/// fit.
 fn tidy(root: &Path, most: u64) {
     let mut folders = Vec::new();
     let mut total = 0;
@@ -162,7 +166,7 @@ fn tidy(root: &Path, most: u64) {
     }
     folders.sort_by_key(|(used, ..)| *used);
     for (used, path, size, _lock) in folders {
-        // A folder without a note holds nothing.
+        // A folder without a note holds no clean blobs, so it is removed.
         if total > most || used == SystemTime::UNIX_EPOCH {
             let _ = fs::remove_dir_all(&path);
             total -= size;
@@ -205,7 +209,7 @@ mod tests {
         drop(folder);
         let mut folder = PrivateFolder::open(Some(&root), "a").unwrap();
         assert_eq!(blobs(&folder), 1);
-        // As when this process is killed: nothing is dropped, and the kernel frees the lock.
+        // Imitates a killed process: nothing is dropped, and the kernel releases the lock.
         put(&folder, b"not searched");
         sweep(folder.path());
         assert_eq!(blobs(&folder), 1);

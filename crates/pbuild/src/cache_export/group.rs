@@ -1,4 +1,4 @@
-//! The exports that a user asked for, those together that are one and the same for BuildKit.
+//! The cache exports that a user asked for, grouped by what BuildKit can write in one export.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,9 +9,9 @@ use pgateway::CacheEntry;
 use super::destination::Destination;
 use crate::plan::{CacheError, Caches, comma_separated};
 
-/// Attributes that say where a cache goes, and not what is in it.
+/// The attributes that say where a cache goes, and nothing about its content.
 const OF_PLACE: [&str; 3] = ["dest", "ref", "tag"];
-/// Attributes that say what is in a cache. BuildKit has the same for folders and registries.
+/// The attributes that say what is in a cache. BuildKit has the same ones for folders and registries.
 const OF_CONTENT: [&str; 8] = [
     "mode",
     "compression",
@@ -23,7 +23,7 @@ const OF_CONTENT: [&str; 8] = [
     "ignore-error",
 ];
 
-/// One export of BuildKit, and the destinations of the cache that it makes.
+/// One export of BuildKit, and the destinations of the cache that it writes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Group {
     attributes: BTreeMap<String, String>,
@@ -31,7 +31,7 @@ pub(crate) struct Group {
 }
 
 impl fmt::Display for Group {
-    /// Names the destinations as the flags do.
+    /// Names the destinations in the spelling of the flags.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, destination) in self.destinations.iter().enumerate() {
             write!(f, "{}{destination}", if at == 0 { "" } else { ", " })?;
@@ -41,15 +41,16 @@ impl fmt::Display for Group {
 }
 
 impl Group {
-    /// Groups the exports that carry states; an inline cache carries none.
+    /// Groups the exports that carry states. An inline cache carries none and is left out.
     ///
     /// # Errors
-    /// The flag of a cache that cannot be searched first, or has no place.
+    /// Returns an error about the first flag whose cache cannot be searched before it is exported, or that has no
+    /// destination.
     pub(crate) fn of(caches: &Caches) -> Result<Vec<Self>, CacheError> {
         let mut groups: Vec<Self> = Vec::new();
         for entry in caches.exports().iter().filter(|entry| entry.kind != "inline") {
             let destination = Destination::of(entry)?;
-            // For a bucket only these two attributes describe the cache's content. Every other attribute says where
+            // For a bucket, only these two attributes describe the cache's content. Every other attribute says where
             // the bucket is.
             let is_bucket = matches!(destination, Destination::Bucket(_));
             let of_content = |name: &str| match is_bucket {
@@ -70,7 +71,7 @@ impl Group {
         Ok(groups)
     }
 
-    /// The text by which a folder for this export is found again.
+    /// Returns the text by which a later build finds the folder of this export again.
     pub(super) fn key(&self) -> String {
         self.attributes.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
     }
@@ -87,7 +88,7 @@ impl Group {
         &self.destinations
     }
 
-    /// The export in BuildKit's words: into a folder that the client lends.
+    /// Returns BuildKit's cache entry for this export: into a folder of this process.
     pub(super) fn entry(&self, folder: &Path) -> CacheEntry {
         let mut attributes = self.attributes.clone();
         attributes.insert("dest".to_owned(), folder.display().to_string());

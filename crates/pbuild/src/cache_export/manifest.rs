@@ -1,7 +1,7 @@
-//! The manifest of a cache: its layers, and the configuration that says which step has which of them.
+//! The manifest of a cache: its layers, and the configuration that says which step has which layers.
 //!
-//! Facts: BuildKit `cache/remotecache/export.go`. A cache is an index that lists its layers and its configuration like
-//! manifests, or with `image-manifest=true` an image whose configuration is the cache's.
+//! Source: BuildKit `cache/remotecache/export.go`. A cache is an index that lists its layers and its configuration as
+//! if they were manifests. With `image-manifest=true`, it is an image whose configuration is the cache's.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,19 +16,20 @@ use crate::files::blob::FileBlob;
 
 /// The media type of a cache's configuration.
 const CONFIGURATION: &str = "application/vnd.buildkit.cacheconfig.v0";
-/// Registries take no longer manifests.
+/// The largest manifest that is read, in bytes. Registries do not accept longer manifests.
 const LARGEST_MANIFEST: u64 = 4 << 20;
-/// The annotation that has the digest of a layer's unpacked bytes.
+/// The annotation that holds the digest of a layer's unpacked bytes.
 const UNPACKED: &str = "containerd.io/uncompressed";
-/// The annotation that has the time of a layer.
+/// The annotation that holds the time at which a layer was made.
 const MADE: &str = "buildkit/createdat";
 
-/// A configuration past this size does not say which step made a layer.
+/// The largest configuration that is read, in bytes. If a configuration is longer, it is not known which step made a
+/// layer.
 const LARGEST_CONFIGURATION: u64 = 64 << 20;
-/// A chain of records past this length, or a circle, is none.
+/// The longest chain of records that is followed, so that a circle of records ends.
 const LONGEST_CHAIN: usize = 10_000;
 
-/// A cache in a folder, with all that it is made of.
+/// A cache in a folder, with all of its parts.
 #[derive(Debug)]
 pub(super) struct CacheManifest {
     bytes: Vec<u8>,
@@ -43,7 +44,7 @@ struct CacheLayer {
     blob: FileBlob,
     kind: String,
     unpacked: String,
-    /// When the layer was made, in BuildKit's words.
+    /// The time at which the layer was made, as BuildKit wrote it.
     made: Option<String>,
 }
 
@@ -66,7 +67,7 @@ struct Descriptor {
     annotations: std::collections::BTreeMap<String, String>,
 }
 
-/// The configuration of a cache: which record, by the key of a step, has which layer.
+/// The configuration of a cache. It says which record, by the key of a step, has which layer.
 #[derive(Deserialize)]
 struct Configuration {
     #[serde(default)]
@@ -84,7 +85,7 @@ struct ListedLayer {
 struct Record {
     #[serde(default)]
     layers: Vec<RecordLayer>,
-    /// Several layers for one result, the last of which is the step's own.
+    /// Several layers for one result. The last layer is the step's own.
     #[serde(default)]
     chains: Vec<RecordChain>,
     #[serde(default)]
@@ -107,7 +108,8 @@ struct Link {
 }
 
 impl Configuration {
-    /// Counts the steps upon its source that lead to a record: through its first input, as the file system does.
+    /// Counts the steps that lead to a record from its source. The first input of each record is followed, because
+    /// the file system comes from it.
     fn depth(&self, mut record: usize) -> Option<usize> {
         for depth in 0..LONGEST_CHAIN {
             match self.records.get(record)?.inputs.first().and_then(|links| links.first()) {
@@ -146,7 +148,7 @@ impl Descriptor {
     }
 }
 
-/// Returns the file of a blob in a layout.
+/// Returns the path of a blob in a layout.
 fn blob_path(folder: &Path, digest: &Digest) -> PathBuf {
     folder.join("blobs/sha256").join(digest.hex())
 }
@@ -155,7 +157,7 @@ impl CacheManifest {
     /// Reads the cache whose manifest has this digest.
     ///
     /// # Errors
-    /// What keeps it from being one that can be searched.
+    /// Returns a text that says why the cache cannot be searched.
     pub(super) fn read(folder: &Path, digest: &str) -> Result<Self, String> {
         let digest = Digest::parse(digest).ok_or("its digest is not SHA-256")?;
         let path = blob_path(folder, &digest);
@@ -165,7 +167,7 @@ impl CacheManifest {
         if bytes.len() as u64 > LARGEST_MANIFEST {
             return Err("its manifest is too long".to_owned());
         }
-        // These are the bytes that will be sent.
+        // These bytes are sent later, so they must have the digest.
         if Digest::of(&bytes) != digest {
             return Err("its manifest is not the one that was written".to_owned());
         }
@@ -194,27 +196,27 @@ impl CacheManifest {
         Ok(Self { bytes, kind, own, layers, configuration })
     }
 
-    /// The bytes of the manifest.
+    /// Returns the bytes of the manifest.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The media type of the manifest.
+    /// Returns the media type of the manifest.
     pub(super) fn kind(&self) -> &str {
         &self.kind
     }
 
-    /// The layers, each once.
+    /// Returns the layers, each once.
     pub(super) fn layers(&self) -> Vec<&FileBlob> {
         let mut seen = BTreeSet::new();
         self.layers.iter().map(|layer| &layer.blob).filter(|blob| seen.insert(&blob.digest)).collect()
     }
 
-    /// Makes the document of a cache in a bucket: the configuration, which there has the facts about its layers that
-    /// otherwise are the manifest's.
+    /// Makes the document of a cache in a bucket: the configuration, completed with the facts about layers that
+    /// elsewhere are in the manifest.
     ///
     /// # Errors
-    /// When the configuration cannot be read, or is not what was searched.
+    /// Returns an error if the configuration cannot be read, or if it has changed since it was searched.
     pub(super) fn document(&self) -> io::Result<Vec<u8>> {
         let bytes = fs::read(&self.configuration.path)?;
         if Digest::of(&bytes) != self.configuration.digest {
@@ -224,7 +226,7 @@ impl CacheManifest {
         let layers = document.get_mut("layers").and_then(Value::as_array_mut);
         for entry in layers.into_iter().flatten().filter(|entry| entry.is_object()) {
             let layer = self.layers.iter().find(|layer| entry["blob"] == layer.blob.digest.as_str());
-            // BuildKit reads no layer of a bucket whose unpacked digest it does not know.
+            // BuildKit does not read a layer from a bucket without the digest of the layer's unpacked bytes.
             let layer = layer.filter(|layer| !layer.unpacked.is_empty()).ok_or(io::ErrorKind::InvalidData)?;
             entry["annotations"] = json!({"mediaType": layer.kind, "diffID": layer.unpacked, "size": layer.blob.size});
             if let Some(made) = &layer.made {
@@ -234,25 +236,26 @@ impl CacheManifest {
         Ok(document.to_string().into_bytes())
     }
 
-    /// The manifest as an index of a layout lists it.
+    /// Returns the entry for this manifest in the index of a layout.
     pub(super) fn descriptor(&self) -> Value {
         json!({"mediaType": self.kind, "digest": self.own.digest.as_str(), "size": self.own.size})
     }
 
-    /// The blobs that the manifest lists, each once, the configuration last.
+    /// Returns the blobs that the manifest lists, each once, the configuration last.
     pub(super) fn listed(&self) -> Vec<&FileBlob> {
         let mut seen = BTreeSet::new();
         let all = self.layers.iter().map(|layer| &layer.blob).chain([&self.configuration]);
         all.filter(|blob| seen.insert(&blob.digest)).collect()
     }
 
-    /// All blobs of the cache, the manifest last.
+    /// Returns all blobs of the cache, the manifest last.
     pub(super) fn files(&self) -> impl Iterator<Item = &FileBlob> {
         self.listed().into_iter().chain([&self.own])
     }
 
-    /// Counts, for a layer by its number from one on, the steps that lead to it from a base image or from nothing. A layer
-    /// may be the result of several steps; nothing is known where the configuration does not say it.
+    /// Counts the steps that lead to a layer from a base image or from nothing. `layer` is the layer's number, from
+    /// 1. The set has several counts if several steps made the layer, and it is empty if the configuration does not
+    /// say which step did.
     pub(super) fn depths_of(&self, layer: usize) -> BTreeSet<usize> {
         let Some(layer) = layer.checked_sub(1).and_then(|at| self.layers.get(at)) else { return BTreeSet::new() };
         let Ok(file) = File::open(&self.configuration.path) else { return BTreeSet::new() };
@@ -262,8 +265,9 @@ impl CacheManifest {
             .unwrap_or_default()
     }
 
-    /// The blobs as those of an image that has the cache's layers, with its documents beside them: readers of images would
-    /// make none of a cache. The digests of all are computed while they are read.
+    /// Returns the blobs in the form of an image that has the cache's layers, together with the cache's documents,
+    /// because readers of images do not understand a cache. The digests of all blobs are computed while they are
+    /// read.
     pub(super) fn blobs(&self) -> Vec<LooseBlob> {
         let name = |blob: &FileBlob| format!("blobs/sha256/{}", blob.digest.hex());
         let layers: Vec<String> = self.layers.iter().map(|layer| name(&layer.blob)).collect();

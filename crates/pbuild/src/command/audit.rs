@@ -1,4 +1,4 @@
-//! The flags of `pbuild audit`, flat, as clap reads them.
+//! The flags of `pbuild audit`, unchecked, as clap reads them.
 
 use std::path::PathBuf;
 
@@ -71,7 +71,7 @@ pub(crate) struct AuditArguments {
     pub(crate) no_cache: bool,
 }
 
-/// How sources are spelled.
+/// The help text about the spellings of sources.
 const SOURCES_HELP: &str = "\
 IMAGE is one of:
   NAME[:TAG], ID        an image of the engine

@@ -1,4 +1,4 @@
-//! The flags of `pbuild bake`, flat, as clap reads them.
+//! The flags of `pbuild bake`, unchecked, as clap reads them.
 
 use std::path::PathBuf;
 

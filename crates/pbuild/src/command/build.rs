@@ -1,4 +1,4 @@
-//! The flags of `pbuild build`, flat, as clap reads them.
+//! The flags of `pbuild build`, unchecked, as clap reads them.
 
 use std::path::PathBuf;
 
@@ -305,12 +305,12 @@ pub(crate) enum ProgressMode {
 }
 
 impl ProgressMode {
-    /// Finds the mode of this name, as the flag takes it.
+    /// Finds the mode with this name, in the spelling of the flag.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
         Self::from_str(word, true).ok()
     }
 
-    /// The word for it, as docker's client takes it.
+    /// Returns the mode's name, in the spelling of docker's client.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Auto => "auto",

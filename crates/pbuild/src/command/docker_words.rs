@@ -1,8 +1,9 @@
-//! Docker's way to write flags, turned into clap's.
+//! Translates docker's ways to write flags into clap's.
 //!
-//! Scripts and CI templates write `--no-cache=$NO_CACHE`, `--push=false`, `--target ""`, and append a flag that stands there
-//! already. Docker's client takes a boolean word behind a flag (Go's `strconv.ParseBool`), takes an empty value for a flag that
-//! was not given, and follows the last of several. Clap knows none of the first two; the last is [`args_override_self`].
+//! Scripts and CI templates write `--no-cache=$NO_CACHE`, `--push=false` and `--target ""`, and append a flag that is
+//! already there. Docker's client accepts a truth value after a flag (Go's `strconv.ParseBool`), reads an empty value
+//! as if the flag were not given, and uses the last of several values. Clap does not support the first two; the last
+//! is [`args_override_self`].
 //!
 //! [`args_override_self`]: clap::Command::args_override_self
 
@@ -11,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use clap::{Arg, ArgAction, Command};
 
-/// Flags of docker that count as not given when their value is empty.
+/// The flags of docker that count as not given if their value is empty.
 const NOT_GIVEN_WHEN_EMPTY: [&str; 21] = [
     "add-host",
     "allow",
@@ -36,10 +37,11 @@ const NOT_GIVEN_WHEN_EMPTY: [&str; 21] = [
     "ssh",
 ];
 
-/// The flag that is short for a value of another one.
+/// The flag that is short for a value of another flag, and that other flag.
 const CHECK: (&str, &str) = ("check", "call");
 
-/// Translates a whole command line, the program's name first. Everything but `pbuild build` and `pbuild bake` stays as it is.
+/// Translates a whole command line, the program's name first. All commands except `pbuild build` and `pbuild bake`
+/// stay unchanged.
 pub(crate) fn translate(command: &Command, words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = words.into_iter();
     let mut start: Vec<OsString> = words.by_ref().take(2).collect();
@@ -56,7 +58,7 @@ pub(crate) fn translate(command: &Command, words: impl IntoIterator<Item = OsStr
     start
 }
 
-/// Words of the command line that belong together: a flag with its value, or a word that is no flag.
+/// Words of the command line that belong together: a flag with its value, or a word that is not a flag.
 struct Given {
     flag: Option<String>,
     words: Vec<OsString>,
@@ -89,9 +91,9 @@ impl Translation<'_> {
         }
     }
 
-    /// A flag that is on or off.
+    /// Translates a flag that is on or off.
     fn switch(&mut self, flag: &Arg, word: OsString, value: Option<OsString>) {
-        // The short flag has a shorter answer.
+        // `-h` prints a shorter help text than `--help`, so the word stays.
         if matches!(flag.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong) {
             return self.keep(None, [word]);
         }
@@ -99,11 +101,11 @@ impl Translation<'_> {
         let on = match value.as_deref().map(boolean) {
             None => true,
             Some(Some(on)) => on,
-            // Not docker's either: clap says so.
+            // Docker does not accept this value either, so the word stays and clap reports it.
             Some(None) => return self.keep(None, [word]),
         };
         if name == CHECK.0 {
-            // Docker sets the other flag's value with it, and `--check=false` sets nothing.
+            // Like docker, `--check` sets the value of `--call`, and `--check=false` sets nothing.
             if on {
                 self.forget(CHECK.1);
                 self.keep(Some(CHECK.1), [format!("--{}={name}", CHECK.1).into()]);
@@ -116,7 +118,7 @@ impl Translation<'_> {
         }
     }
 
-    /// A flag with its value, which clap takes in one word even where it looks like a flag.
+    /// Translates a flag with a value into one word, because clap then accepts even a value that looks like a flag.
     fn value(&mut self, flag: &Arg, value: &OsStr) {
         let name = name(flag);
         let given = !value.is_empty() || !NOT_GIVEN_WHEN_EMPTY.contains(&name.as_str());
@@ -139,7 +141,7 @@ impl Translation<'_> {
     }
 }
 
-/// The flag of a word, and the value that is attached to it.
+/// Finds the flag that a word names, and the value that is attached with `=`.
 fn find<'command>(build: &'command Command, word: &OsStr) -> Option<(&'command Arg, Option<OsString>)> {
     let bytes = word.as_bytes();
     let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
@@ -156,7 +158,7 @@ fn find<'command>(build: &'command Command, word: &OsStr) -> Option<(&'command A
         None => {
             let mut letters = name.strip_prefix('-')?.chars();
             let letter = letters.next()?;
-            // A cluster of letters, or a value that is attached without a sign, is clap's.
+            // Clap itself reads several letters in one word, and a value that is attached without `=`.
             letters.next().is_none().then(|| flags.find(|flag| flag.get_short() == Some(letter)))?
         }
     };
@@ -167,13 +169,14 @@ fn name(flag: &Arg) -> String {
     flag.get_long().unwrap_or(flag.get_id().as_str()).to_owned()
 }
 
-/// Whether the next word belongs to the flag. One whose value can be left out (`--rm`) is a boolean of docker's.
+/// Returns whether the next word is the flag's value. A flag whose value is optional (`--rm`) is a boolean flag of
+/// docker.
 fn takes_a_value(flag: &Arg) -> bool {
     let optional = flag.get_num_args().is_some_and(|range| range.min_values() == 0);
     matches!(flag.get_action(), ArgAction::Set | ArgAction::Append) && !optional
 }
 
-/// Reads the words of Go's `strconv.ParseBool`.
+/// Reads a truth value as Go's `strconv.ParseBool` does. Returns `None` for any other text.
 pub(crate) fn boolean(word: &OsStr) -> Option<bool> {
     match word.to_str()? {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),

@@ -41,16 +41,16 @@ const SECRETS: &str = "  \
   pbuild secrets list                    names and sources, no value
   pbuild secrets recipients add age1…    let a colleague open it";
 
-/// The tip for everything that starts an app.
+/// The tip for commands that start an app, which belong to prun.
 const START: &str = "prun starts apps: `prun start` the app and its services, `prun run` one command";
-/// The tip for values that somebody would like to see.
+/// The tip for commands that would show values.
 const VALUES: &str = "values are not printed: `pbuild secrets export --out FILE` writes them to a file, and \
                       `prun injected --reveal NAME` shows one that the app gets";
-/// The tip for values on the command line.
+/// The tip for a value on the command line.
 const NO_VALUE: &str = "the value is never an argument, where the shell's history and `ps` would show it: type it when asked, or \
                         `pbuild secrets set NAME < FILE`";
 
-/// What people see of pbuild's command line.
+/// The groups, examples and tips of pbuild's help texts.
 pub(crate) const GUIDE: Guide = Guide {
     tool: "pbuild",
     groups: &[

@@ -1,5 +1,5 @@
-//! Flags of the builder before BuildKit, which docker still takes and which mean nothing to BuildKit; and docker's flag
-//! for its client's own log, which pbuild does not have.
+//! Flags of the builder before BuildKit, which docker still accepts and which have no effect with BuildKit, and
+//! docker's flag for the log of its client, which pbuild does not have.
 
 use clap::Args;
 
@@ -37,7 +37,7 @@ pub(crate) struct IgnoredOptions {
 }
 
 impl IgnoredOptions {
-    /// The flags that were given and change nothing.
+    /// Returns the flags that were given and have no effect.
     pub(crate) fn given(&self) -> Vec<&'static str> {
         let Self { debug, compress, squash, rm, force_rm, isolation, security_opt, memory, memory_swap, .. } = self;
         let Self { cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems, .. } = self;

@@ -1,4 +1,4 @@
-//! A file whose bytes have a digest, read again to be written elsewhere.
+//! A file that was searched and is read again to be written elsewhere. Its digest shows whether it has changed.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -9,10 +9,10 @@ use bytes::Bytes;
 use pimage::Digest;
 use sha2::{Digest as _, Sha256};
 
-/// The largest piece that is read at once.
+/// The largest piece that is read at once, in bytes.
 const PIECE: usize = 256 << 10;
 
-/// A file that was searched, and the digest that its bytes had.
+/// A file that was searched, and the digest of the searched bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FileBlob {
     pub(crate) path: PathBuf,
@@ -20,28 +20,28 @@ pub(crate) struct FileBlob {
     pub(crate) size: u64,
 }
 
-/// Why a file does not go elsewhere.
+/// The reasons why a file is not written elsewhere.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BlobError {
-    /// Its bytes are not those that were searched.
+    /// The file has changed since it was searched.
     #[error("{} has changed since it was searched", .0.display())]
     Changed(PathBuf),
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{}: {}", path.display(), source.kind())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl FileBlob {
-    /// Reads the bytes behind an offset in pieces, until `give` wants no more. All bytes are hashed from the first one on,
-    /// and the last piece is given when they are those that were searched.
+    /// Reads the bytes after an offset in pieces, until `give` returns false. The whole file is hashed, from its
+    /// first byte. The last piece is given only if the file has not changed since it was searched.
     ///
     /// # Errors
-    /// [`BlobError`].
+    /// Returns a [`BlobError`].
     pub(crate) fn read(&self, offset: u64, mut give: impl FnMut(Bytes) -> bool) -> Result<(), BlobError> {
         let unreadable = |source| BlobError::Unreadable { path: self.path.clone(), source };
         let mut file = open(&self.path).map_err(unreadable)?;
@@ -80,7 +80,7 @@ impl FileBlob {
     }
 }
 
-/// Opens a file as it lies: no link is followed.
+/// Opens a file without following a link.
 fn open(path: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(path)
 }

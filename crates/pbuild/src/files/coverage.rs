@@ -6,30 +6,31 @@ use std::path::{Path, PathBuf};
 
 use pbuildkit::ignore::Matcher;
 
-/// The longest ignore file; BuildKit's frontend takes no more of a file.
+/// The longest ignore file, in bytes. BuildKit's frontend reads no more of the file.
 const LONGEST: usize = 16 << 20;
 
-/// The ignore file cannot be read.
+/// The error about an ignore file that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read {}", path.display())]
 pub(crate) struct IgnoreFileError {
     /// The file.
     path: PathBuf,
-    /// Why.
+    /// The cause.
     source: io::Error,
 }
 
 /// The ignore file of a context.
 #[derive(Debug)]
 pub(crate) struct Coverage {
-    /// The file that counts: the Dockerfile's own, else the context's.
+    /// The ignore file that docker uses: the Dockerfile's own, or else the context's.
     pub(crate) file: PathBuf,
     matcher: Option<Matcher>,
-    /// Patterns that take something back in, without their `!`, each with its line.
+    /// The patterns that start with `!`, which means that their files are sent after all. Each pattern is stored
+    /// without the `!`, together with its line.
     exceptions: Vec<(usize, String)>,
 }
 
-/// An env file that is sent because a rule says so.
+/// An env file that is sent because of a rule with `!`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SentEnvFile {
     /// The env file.
@@ -41,12 +42,12 @@ pub(crate) struct SentEnvFile {
 }
 
 impl Coverage {
-    /// Reads the ignore file that docker would use. None at all covers nothing; one that has a pattern which is not
-    /// valid covers nothing either, because docker would refuse the build.
+    /// Reads the ignore file that docker would use. If there is no such file, nothing is covered. Nothing is covered
+    /// either if a pattern is not valid, because docker would refuse the build.
     ///
     /// # Errors
     ///
-    /// When there is one that cannot be read.
+    /// Returns an error if the ignore file exists and cannot be read.
     pub(crate) fn of(context: &Path, dockerfile: &Path) -> Result<Self, IgnoreFileError> {
         let mut own = dockerfile.as_os_str().to_owned();
         own.push(".dockerignore");
@@ -67,7 +68,7 @@ impl Coverage {
         Ok(Self { file, matcher, exceptions })
     }
 
-    /// Lists the env files of a folder that are sent because a rule with `!` takes them back in.
+    /// Lists the env files of a folder that are sent because of a rule with `!`.
     pub(crate) fn sent_by_a_rule(&self, folder: &Path) -> Vec<SentEnvFile> {
         let sent = env_files(folder).into_iter().filter(|path| !self.covers(path));
         sent.filter_map(|path| {
@@ -81,16 +82,16 @@ impl Coverage {
         .collect()
     }
 
-    /// Whether a path, relative to the context, is not sent.
+    /// Returns whether a path, relative to the context, is not sent.
     pub(crate) fn covers(&self, path: &Path) -> bool {
         self.matcher.as_ref().is_some_and(|matcher| matcher.matches(path.as_os_str().as_encoded_bytes()))
     }
 
-    /// Adds lines to the end of the file.
+    /// Adds lines to the end of the ignore file.
     ///
     /// # Errors
     ///
-    /// When it cannot be read or written.
+    /// Returns an error if the file cannot be read or written.
     pub(crate) fn add(&self, lines: &[String]) -> io::Result<()> {
         let mut text = match super::read(&self.file, LONGEST) {
             Ok(bytes) => String::from_utf8(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?,
@@ -108,8 +109,8 @@ impl Coverage {
     }
 }
 
-/// Reads the patterns of an ignore file (moby `patternmatcher/ignorefile`): comments begin in the first column, a byte
-/// order mark may come first, a leading `/` means nothing.
+/// Reads the patterns of an ignore file (moby `patternmatcher/ignorefile`). Comments begin in the first column, a
+/// byte order mark may come first, and a leading `/` is dropped.
 fn patterns(text: &str) -> Vec<(usize, String)> {
     let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().zip(1..);
     let lines = lines.filter(|(line, _)| !line.starts_with('#')).map(|(line, number)| (number, line.trim()));
@@ -123,9 +124,10 @@ fn patterns(text: &str) -> Vec<(usize, String)> {
         .collect()
 }
 
-/// Lists the env files of a folder that may hold values, without examples and templates.
+/// Lists the env files of a folder that may hold values. Examples and templates are left out.
 ///
-/// Deeper folders are left to the build itself, which compares every file that it sends.
+/// Only the folder itself is listed. For deeper folders, the guard of the context compares every file that the build
+/// sends.
 pub(crate) fn env_files(folder: &Path) -> Vec<PathBuf> {
     let is_example = |name: &str| {
         ["example", "sample", "template", "dist", "tmpl"]

@@ -1,29 +1,29 @@
 //! The instructions of a Dockerfile.
 //!
-//! A small reader that knows where instructions begin and end: byte order mark, CRLF, the `escape` directive, comments,
-//! continuations and heredocs, as BuildKit's parser has them.
+//! A small parser that finds where instructions begin and end. It handles the byte order mark, CRLF, the `escape`
+//! directive, comments, continuations and heredocs in the same way as BuildKit's parser.
 
 /// A Dockerfile, cut into instructions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dockerfile {
-    /// The character that continues a line: `\`, or the one of `# escape=`.
+    /// The character that continues a line: `\`, or the one that `# escape=` sets.
     pub(crate) escape: char,
-    /// In the order of the text.
+    /// The instructions, in the order of the text.
     pub(crate) instructions: Vec<Instruction>,
 }
 
-/// One instruction: its lines joined, without comments, blank lines and the bodies of its heredocs.
+/// One instruction. Its lines are joined, and comments, blank lines and the bodies of its heredocs are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Instruction {
-    /// The line that it begins in, from 1.
+    /// The number of its first line, from 1.
     pub(crate) line: usize,
-    /// The text, keyword first.
+    /// The text, with the keyword first.
     pub(crate) text: String,
 }
 
 impl Dockerfile {
-    /// Reads any bytes: those that are not text are replaced, and a line that is not an instruction becomes one with an
-    /// odd keyword.
+    /// Reads any bytes. Bytes that are not UTF-8 are replaced, and a line that is not an instruction becomes one with
+    /// an unknown keyword.
     pub(crate) fn read(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -41,7 +41,7 @@ impl Dockerfile {
 }
 
 impl Instruction {
-    /// The keyword in capitals, and the rest.
+    /// Returns the keyword in capitals, and the rest of the text.
     pub(crate) fn parts(&self) -> (String, &str) {
         split_keyword(&self.text)
     }
@@ -62,7 +62,7 @@ fn takes_heredocs(instruction: &Instruction) -> Option<&str> {
     matches!(keyword.as_str(), "RUN" | "COPY" | "ADD").then_some(rest)
 }
 
-/// Reads `# escape=`, which counts among the directives at the very top alone.
+/// Reads `# escape=`, which counts only among the directives at the top of the file.
 fn escape_character(lines: &[&str]) -> char {
     for line in lines {
         let Some((name, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else { break };
@@ -77,7 +77,8 @@ fn escape_character(lines: &[&str]) -> char {
     '\\'
 }
 
-/// Joins lines to the next instruction, without comments and blank lines; `at` then is behind it.
+/// Joins lines into the next instruction, without comments and blank lines. Moves `at` to the line after the
+/// instruction.
 fn next_instruction(lines: &[&str], at: &mut usize, escape: char) -> Option<Instruction> {
     let is_nothing = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
     while lines.get(*at).is_some_and(|line| is_nothing(line)) {
@@ -88,7 +89,7 @@ fn next_instruction(lines: &[&str], at: &mut usize, escape: char) -> Option<Inst
     let mut began = false;
     while let Some(next) = lines.get(*at) {
         *at += 1;
-        // Comments and blank lines within a continuation vanish.
+        // Comments and blank lines inside of a continuation are left out.
         if began && is_nothing(next) {
             continue;
         }
@@ -104,14 +105,14 @@ fn next_instruction(lines: &[&str], at: &mut usize, escape: char) -> Option<Inst
     began.then(|| Instruction { text: text.trim().to_owned(), line })
 }
 
-/// Returns the line without the escape that ends it; a doubled escape does not count (BuildKit: `([^\\])\\[ \t]*$|^\\[
-/// \t]*$`).
+/// Returns the line without the escape character at its end, if there is one. A doubled escape character does not
+/// count (BuildKit: `([^\\])\\[ \t]*$|^\\[ \t]*$`).
 fn continued(line: &str, escape: char) -> Option<&str> {
     let before = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     (!before.ends_with(escape)).then_some(before)
 }
 
-/// Splits a text into words as a shell does; quotes stay part of a word.
+/// Splits a text into words as a shell does. Quotes stay part of a word.
 pub(crate) fn words(text: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -142,7 +143,7 @@ pub(crate) fn words(text: &str, escape: char) -> Vec<String> {
     words
 }
 
-/// Goes behind the heredocs that an instruction opens.
+/// Moves `at` past the heredocs that an instruction opens.
 fn skip_heredocs(lines: &[&str], at: &mut usize, rest: &str, escape: char) {
     for word in words(rest, escape) {
         let Some((tabs, end)) = heredoc(&word) else { continue };
@@ -156,7 +157,7 @@ fn skip_heredocs(lines: &[&str], at: &mut usize, rest: &str, escape: char) {
     }
 }
 
-/// Reads `<<END` or `3<<-"END"`: whether tabs before the end are allowed, and the end (BuildKit:
+/// Reads `<<END` or `3<<-"END"`. Returns whether tabs before the end word are allowed, and the end word (BuildKit:
 /// `^(\d*)<<(-?)\s*([^<]*)$`).
 fn heredoc(word: &str) -> Option<(bool, String)> {
     let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;

@@ -1,8 +1,8 @@
-//! The commands that read a variable, as far as their text shows it.
+//! Finds the commands that read a variable, as far as their text shows it.
 
-/// Programs that read a variable although their command line does not name it, as their manuals say.
+/// Programs that, according to their manuals, read a variable although the command line does not name it.
 const READERS: &[(&str, &[&str])] = &[
-    // Through `${NPM_TOKEN}` in .npmrc, or as setup-node writes it.
+    // npm reads it through `${NPM_TOKEN}` in `.npmrc`; GitHub's setup-node writes such a file.
     ("NPM_TOKEN", NODE),
     ("NODE_AUTH_TOKEN", NODE),
     ("NPM_CONFIG_*", NODE),
@@ -37,7 +37,7 @@ const READERS: &[(&str, &[&str])] = &[
 
 const NODE: &[&str] = &["npm", "npx", "yarn", "pnpm", "pnpx", "bun", "bunx"];
 
-/// Words that stand before a program without being it.
+/// The words that may come before a program in a command.
 const BEFORE_PROGRAMS: &[&str] = &[
     "!", "(", "{", "if", "then", "else", "elif", "while", "until", "do", "exec", "sudo", "env", "time", "command",
     "nice",
@@ -48,7 +48,7 @@ const BEFORE_PROGRAMS: &[&str] = &[
 pub(crate) enum Mention<'command> {
     /// The command's text holds the name.
     Name,
-    /// The command runs a program that looks for the variable.
+    /// The command runs a program that reads the variable from its environment.
     Program(&'command str),
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn mention<'command>(command: &'command str, variable: &str) -> Optio
     readers(variable).any(|readers| readers.contains(&program)).then_some(Mention::Program(program))
 }
 
-/// Whether any program of the table reads the variable, and the text names that program.
+/// Returns whether the text names a program that the table lists as a reader of the variable.
 pub(crate) fn is_read_by_a_program_of(text: &str, variable: &str) -> bool {
     readers(variable).flatten().any(|program| holds_word(text, program))
 }
@@ -74,7 +74,7 @@ fn readers(variable: &str) -> impl Iterator<Item = &'static [&'static str]> {
     READERS.iter().filter(move |(pattern, _)| is_meant(pattern)).map(|(_, programs)| *programs)
 }
 
-/// Whether a text holds a word that is not part of a longer name.
+/// Returns whether a text holds a word that is not part of a longer name.
 pub(crate) fn holds_word(text: &str, word: &str) -> bool {
     let part = |c: char| c == '_' || c.is_ascii_alphanumeric();
     !word.is_empty()
@@ -83,7 +83,7 @@ pub(crate) fn holds_word(text: &str, word: &str) -> bool {
             .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
 }
 
-/// Counts the words of a simple command before its program: shell keywords, and assignments for this program alone.
+/// Counts the words of a simple command before its program: shell keywords, and assignments for this command.
 pub(crate) fn words_before_program(words: &[&str]) -> usize {
     words.iter().take_while(|word| BEFORE_PROGRAMS.contains(word) || is_assignment(word)).count()
 }
@@ -95,9 +95,9 @@ fn is_assignment(word: &str) -> bool {
     })
 }
 
-/// Finds the program that a simple command runs, without its folder; for `python -m` the module.
+/// Returns the program that a simple command runs, without its folder. For `python -m`, returns the module.
 fn program(command: &str) -> Option<&str> {
-    // `(`, `$(` and the like may touch the word behind them.
+    // `(`, `$(` and similar signs may be attached to the next word.
     let words = command.split_whitespace().map(|word| word.trim_start_matches(['(', '{', '$', '`']));
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
     let rest = words.get(words_before_program(&words)..)?;

@@ -1,14 +1,14 @@
-//! Files that are replaced in one step: a reader sees the old one or the new one, whole.
+//! Replaces files in one step: a reader sees either the complete old file or the complete new one.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-/// Replaces a file by these bytes (B8). A device or a pipe is written to.
+/// Replaces a file by these bytes (B8). If the path is a device or a pipe, writes into it.
 ///
 /// # Errors
-/// When the file or its folder cannot be written to; the old file is there then.
+/// Returns an error if the file or its folder cannot be written to; the old file then stays.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if is_special(path) {
         return File::options().write(true).open(path)?.write_all(bytes);
@@ -20,17 +20,17 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a device or a pipe stands there, such as `/dev/stderr`, which is written to and not replaced.
+/// Returns whether the path is a device or a pipe, such as `/dev/stderr`, which is written to and not replaced.
 pub(crate) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
-/// Makes a new file in the folder of a path, to take the place of the file there.
+/// Makes a new temporary file in the folder of a path. The caller renames it to the path.
 ///
 /// # Errors
-/// When the folder is not there, or not ours to write to.
+/// Returns an error if the folder does not exist, or if this process cannot write to it.
 pub(crate) fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
-    // As readable as any file that a tool writes; the user's umask has the last word.
+    // The mode is the same as for other new files; the user's umask reduces it.
     tempfile::Builder::new()
         .prefix(".pbuild-")
         .permissions(fs::Permissions::from_mode(0o666))

@@ -1,5 +1,5 @@
-//! The alias in docker's `config.json`. The file is the user's: it is changed as text, so that order, blanks and unknown
-//! keys stay, and what was put in can be taken out again to the byte.
+//! The alias in docker's `config.json`. The file belongs to the user. It is changed as text, so that the order,
+//! blanks and unknown keys stay, and so that an uninstall restores every byte.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,22 +11,22 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Docker's names for the alias by which `docker build` is another plugin's.
+/// The keys of docker's alias that passes `docker build` to a plugin.
 const ALIASES: &str = "aliases";
 const BUILDER: &str = "builder";
 
-/// Why docker's configuration cannot be changed.
+/// The reasons why docker's configuration cannot be changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("failed to change {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// It is not what docker writes.
+    /// The file does not have docker's format.
     #[error("{} is not a JSON object whose {ALIASES:?} are one too", path.display())]
     Form {
         /// The file.
@@ -34,25 +34,25 @@ pub(crate) enum ConfigError {
     },
 }
 
-/// What the alias was.
+/// The state of the alias before the install.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum AliasBefore {
-    /// There was no file.
+    /// There was no `config.json`.
     NoFile,
-    /// There were no aliases.
+    /// The file had no aliases.
     NoAliases,
-    /// There were others.
+    /// The file had only other aliases.
     NoAlias,
-    /// It was another plugin's, as JSON wrote it.
+    /// The alias named another plugin. The field holds this value as it was written in JSON.
     Was(String),
 }
 
-/// The alias of one docker folder.
+/// The alias in one docker folder.
 #[derive(Debug)]
 pub(super) struct Alias {
     path: PathBuf,
-    /// The text; `None` without a file.
+    /// The text of `config.json`; `None` if there is no file.
     text: Option<String>,
 }
 
@@ -60,7 +60,7 @@ impl Alias {
     /// Reads the configuration of a docker folder.
     pub(super) fn at(docker_folder: &Path) -> Result<Self, ConfigError> {
         let path = docker_folder.join("config.json");
-        // A link to where somebody keeps it stays one.
+        // If `config.json` is a link, its target is changed and the link stays.
         let path = path.canonicalize().unwrap_or(path);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Self { path, text: Some(text) }),
@@ -69,18 +69,19 @@ impl Alias {
         }
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The plugin that the alias names.
+    /// Returns the plugin that the alias names.
     pub(super) fn present(&self) -> Option<String> {
         let text: Value = serde_json::from_str(self.text.as_deref()?).ok()?;
         text[ALIASES][BUILDER].as_str().map(str::to_owned)
     }
 
-    /// Gives the alias to a plugin, and returns what it was; `None` when it is there already.
+    /// Sets the alias to a plugin, and returns its state from before. Returns `None` if the alias already names the
+    /// plugin.
     pub(super) fn install(&self, plugin: &str) -> Result<Option<AliasBefore>, ConfigError> {
         if self.present().as_deref() == Some(plugin) {
             return Ok(None);
@@ -117,7 +118,8 @@ impl Alias {
         Ok(Some(before))
     }
 
-    /// Takes the alias from a plugin and puts back what was there; whether it was still the plugin's.
+    /// Removes the plugin's alias and restores the state from before. Returns false, and changes nothing, if the
+    /// alias names another plugin.
     pub(super) fn uninstall(&self, plugin: &str, before: &AliasBefore) -> Result<bool, ConfigError> {
         if self.present().as_deref() != Some(plugin) {
             return Ok(false);
@@ -129,7 +131,7 @@ impl Alias {
         let builder = inner.member(BUILDER).ok_or_else(wrong)?;
         let text = match before {
             AliasBefore::Was(was) => put(text, builder.value.clone(), was),
-            // Docker, or somebody, has added another alias since.
+            // Docker or the user has added another alias since, so the other aliases stay.
             _ if inner.members.len() > 1 => put(text, inner.without(builder), ""),
             AliasBefore::NoAlias => put(text, inner.without(builder), ""),
             AliasBefore::NoFile if whole.members.len() == 1 => {
@@ -150,7 +152,7 @@ impl Alias {
         ConfigError::File { path: self.path.clone(), source }
     }
 
-    /// Writes the file in one step, with the mode and the owner that it has.
+    /// Writes the file in one step, with the mode and the owner of the old file.
     fn write(&self, text: &str) -> Result<(), ConfigError> {
         if !serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object()) {
             return Err(self.wrong());
@@ -158,7 +160,8 @@ impl Alias {
         let write = || {
             let folder = self.path.parent().unwrap_or(Path::new("."));
             fs::create_dir_all(folder)?;
-            // Docker keeps credentials in it: for its owner alone, unless it says otherwise itself.
+            // Docker keeps credentials in this file, so a new one is readable only by its owner. An existing file
+            // keeps its mode.
             let mut file = tempfile::Builder::new().prefix(".config-").tempfile_in(folder)?;
             file.write_all(text.as_bytes())?;
             if let Ok(old) = fs::metadata(&self.path) {
@@ -180,10 +183,10 @@ fn put(text: &str, place: Range<usize>, new: &str) -> String {
     format!("{}{new}{}", &text[..place.start], &text[place.end..])
 }
 
-/// Where the members of an object stand in a text.
+/// The positions of an object's members in a text.
 #[derive(Debug)]
 struct Object {
-    /// The byte behind the opening brace.
+    /// The position after the opening brace, in bytes.
     inside: usize,
     members: Vec<Member>,
 }
@@ -196,7 +199,8 @@ struct Member {
 }
 
 impl Object {
-    /// Reads the object that begins at or behind a byte. Of a name that stands twice the last one counts, as in docker.
+    /// Reads the object that begins at a position, or after white space that follows it. If a name occurs twice, the
+    /// last one counts, as in docker.
     fn read(text: &str, from: usize) -> Option<Self> {
         let mut at = from + text[from..].find(|c: char| !c.is_whitespace())?;
         if !text[at..].starts_with('{') {
@@ -232,13 +236,14 @@ impl Object {
         self.members.iter().rev().find(|member| member.name == name)
     }
 
-    /// The comma behind a member that is put in front of all others.
+    /// Returns the comma that must follow a member that is inserted before all others.
     fn comma(&self) -> &'static str {
         if self.members.is_empty() { "" } else { "," }
     }
 
-    /// The text of a member, with the comma that goes with it. The first one goes with everything up to the comma behind
-    /// it, as it was put in; another one with the comma before it.
+    /// Returns the range of a member and of the comma that must be removed with it. For the first member, the range
+    /// goes from the opening brace to the comma after the member, because `install` inserts a member there. For any
+    /// other member, it begins at the comma before the member.
     fn without(&self, member: &Member) -> Range<usize> {
         let position = self.members.iter().position(|other| other.name_at == member.name_at).unwrap_or(0);
         match (position.checked_sub(1).and_then(|at| self.members.get(at)), self.members.get(position + 1)) {

@@ -1,4 +1,4 @@
-//! The record of what stood in the places of the entrances before the first install.
+//! The record of what was in the places of the entrances before the first install.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,36 +12,36 @@ use super::config::AliasBefore;
 use crate::buildx::RECORD;
 use crate::files::replace::replace;
 
-/// Our folder below docker's, and the record in it.
+/// pbuild's own folder below docker's folder, and the name of the record in it.
 pub(super) const FOLDER: &str = RECORD[0];
 const FILE: &str = RECORD[1];
 
-/// What stood in the place of a plugin.
+/// What was in the place of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Before {
-    /// Nothing.
+    /// Nothing was there.
     Nothing,
-    /// A link that led there.
+    /// A link was there, with this target.
     Link(PathBuf),
-    /// A program, which lies in our folder under its name.
+    /// A program was there. It is now in pbuild's folder, under the same name.
     Moved,
 }
 
-/// The record.
+/// The record of what was there before the first install.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     #[serde(default)]
     plugins: BTreeMap<String, Before>,
     #[serde(default)]
     alias: Option<AliasBefore>,
-    /// Whether the folder of plugins is new.
+    /// Whether the install has made the folder of plugins.
     #[serde(default)]
     folder_is_new: bool,
 }
 
 impl Record {
-    /// Reads the record; without one nothing is installed.
+    /// Reads the record. If there is no file, returns an empty record, which means that nothing is installed.
     pub(super) fn read(docker_folder: &Path) -> Result<Self, InstallError> {
         let path = path(docker_folder);
         let failed = |source| InstallError::File { path: path.clone(), source };
@@ -52,7 +52,7 @@ impl Record {
         }
     }
 
-    /// Writes the record; an empty one is removed, with our folder if nothing else is in it.
+    /// Writes the record. Removes an empty record, together with pbuild's folder if nothing else is in it.
     pub(super) fn write(&self, docker_folder: &Path) -> Result<(), InstallError> {
         let path = path(docker_folder);
         let failed = |source| InstallError::File { path: path.clone(), source };
@@ -62,7 +62,7 @@ impl Record {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
                 Ok(()) | Err(_) => {}
             }
-            // Something that an uninstall left behind keeps the folders.
+            // Removing a folder fails if an uninstall has left a file in it, so that folder stays.
             let _ = fs::remove_dir(folder);
             if self.folder_is_new {
                 let _ = fs::remove_dir(docker_folder.join("cli-plugins"));
@@ -74,24 +74,24 @@ impl Record {
         replace(&path, &text).map_err(failed)
     }
 
-    /// Whether nothing is installed.
+    /// Returns whether nothing is installed.
     pub(super) fn is_empty(&self) -> bool {
         self.plugins.is_empty() && self.alias.is_none()
     }
 
-    /// Notes whether the folder of plugins was there before the first install.
+    /// Notes whether the folder of plugins existed before the first install.
     pub(super) fn note_folder(&mut self, exists: bool) {
         if self.is_empty() {
             self.folder_is_new = !exists;
         }
     }
 
-    /// What stood in a plugin's place.
+    /// Returns what was in a plugin's place.
     pub(super) fn place(&self, name: &str) -> Option<Before> {
         self.plugins.get(name).cloned()
     }
 
-    /// All places.
+    /// Returns all plugins, and what was in the place of each.
     pub(super) fn places(&self) -> Vec<(String, Before)> {
         self.plugins.iter().map(|(name, before)| (name.clone(), before.clone())).collect()
     }
@@ -104,12 +104,13 @@ impl Record {
         self.plugins.remove(name);
     }
 
-    /// What docker's alias was.
+    /// Returns the state of docker's alias before the install.
     pub(super) fn alias(&self) -> Option<AliasBefore> {
         self.alias.clone()
     }
 
-    /// Keeps what docker's alias was. What somebody has set since an earlier install counts from now on.
+    /// Keeps the state of docker's alias before this install. If the user has changed the alias since an earlier
+    /// install, the newer state replaces the older one.
     pub(super) fn keep_alias(&mut self, before: AliasBefore) {
         self.alias = Some(before);
     }

@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 use super::InstallError;
 use super::record::Before;
 
-/// The place of a plugin.
+/// The place of one plugin.
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// The place itself.
+    /// The path of the plugin.
     pub(super) path: PathBuf,
-    /// The program that a link there is to lead to.
+    /// The program to which the plugin's link must lead.
     pub(super) target: PathBuf,
-    /// The place for what is in the way: no plugin folder, where docker would call it an invalid plugin.
+    /// The path to which a program in the way is moved. It is outside of the plugin folders, where docker would
+    /// report an invalid plugin.
     pub(super) aside: PathBuf,
 }
 
-/// What was changed at a place.
+/// What was changed in a plugin's place.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Adjustment {
     path: PathBuf,
@@ -29,19 +30,20 @@ pub(super) struct Adjustment {
 
 #[derive(Debug, PartialEq, Eq)]
 enum What {
-    /// The link is there already.
+    /// The link was there already.
     Nothing,
-    /// The link was made now, and this stood there before.
+    /// The link was made. The fields hold what was there before, and the link's target.
     Installed(Option<Before>, PathBuf),
-    /// The link is gone, and what was there before is back.
+    /// The link was removed, and what was there before is restored.
     Restored,
-    /// Something else has taken the place since; the program from before lies aside, if there was one.
+    /// Another program has taken the place since. The field holds the path of the program from before, if it was
+    /// moved aside.
     Left(Option<PathBuf>),
-    /// The link is gone, and so is the program from before, which lay here.
+    /// The link was removed, but the program from before is no longer at this path.
     Lost(PathBuf),
 }
 
-/// What stands at a place.
+/// What is in a plugin's place now.
 enum Standing {
     Nothing,
     Link(PathBuf),
@@ -64,7 +66,7 @@ impl Slot {
         }
     }
 
-    /// Puts the link there. `known` is what the record says was there before an earlier install.
+    /// Installs the link. `known` is what the record says was there before an earlier install.
     pub(super) fn install(&self, known: Option<Before>) -> Result<Adjustment, InstallError> {
         let change = |what| Adjustment { path: self.path.clone(), what };
         let Some(before) = self.before(known.clone())? else {
@@ -85,21 +87,22 @@ impl Slot {
         Ok(change(What::Installed(Some(before), self.target.clone())))
     }
 
-    /// Says what an install will have found there, and changes nothing: the record is written first. `None` where our
-    /// link is there already.
+    /// Returns what an install would replace, without a change, because the record is written before the install.
+    /// Returns `None` if the link is there already.
     pub(super) fn before(&self, known: Option<Before>) -> Result<Option<Before>, InstallError> {
         Ok(match self.standing()? {
             Standing::Link(target) if target == self.target => None,
             Standing::Nothing => Some(known.unwrap_or(Before::Nothing)),
-            // An older link of ours says nothing about what was there before it.
+            // An older link to pbuild or prun is not what was there before the first install.
             Standing::Link(target) if leads_to_a_tool_of_ours(&target) => Some(known.unwrap_or(Before::Nothing)),
-            // A newer link or program may have been put over ours: that one counts from now on.
+            // This also holds for a link or a program that was put over pbuild's link: the record keeps the newer
+            // one.
             Standing::Link(target) => Some(Before::Link(target)),
             Standing::File => Some(Before::Moved),
         })
     }
 
-    /// Takes the link away, and puts back what was there before.
+    /// Removes the link, and restores what was there before.
     pub(super) fn uninstall(&self, before: &Before) -> Result<Adjustment, InstallError> {
         let change = |what| Adjustment { path: self.path.clone(), what };
         let left = || match before {
@@ -117,7 +120,7 @@ impl Slot {
         let failed = |error| self.failed(error);
         match before {
             Before::Link(target) => self.link_to(target)?,
-            // It takes the place of the link in one step.
+            // The rename replaces the link in one step.
             Before::Moved if self.aside.exists() => fs::rename(&self.aside, &self.path).map_err(failed)?,
             Before::Nothing | Before::Moved => {
                 if is_link {
@@ -131,10 +134,10 @@ impl Slot {
         Ok(change(What::Restored))
     }
 
-    /// Makes the link in one step, whatever link is there.
+    /// Makes the link in one step, and replaces any link that is there.
     fn link_to(&self, target: &Path) -> Result<(), InstallError> {
-        // Make the new link outside of the plugin folder. Inside it, docker would take the link for a plugin until
-        // the rename.
+        // Make the new link outside of the plugin folder. In that folder, docker would take the link for a plugin
+        // until the rename.
         let new = self.aside.with_extension("new");
         make_folder_of(&new)?;
         let _ = fs::remove_file(&new);
@@ -145,12 +148,12 @@ impl Slot {
 fn known_or_nothing(known: Option<Before>, target: &Path) -> What {
     match known {
         Some(_) => What::Nothing,
-        // Somebody linked it by hand: uninstall takes it away, as it says.
+        // A user made this link by hand. It is recorded, so uninstall removes it.
         None => What::Installed(Some(Before::Nothing), target.to_owned()),
     }
 }
 
-/// Whether a link leads to pbuild or prun, wherever they are.
+/// Returns whether a link leads to a pbuild or a prun, in any folder.
 fn leads_to_a_tool_of_ours(target: &Path) -> bool {
     target.file_name().is_some_and(|name| name == "pbuild" || name == "prun")
 }
@@ -161,7 +164,7 @@ fn make_folder_of(path: &Path) -> Result<(), InstallError> {
 }
 
 impl Adjustment {
-    /// What was there before, where the record is to keep it.
+    /// Returns what was there before, if the record must keep it.
     pub(super) fn before(&self) -> Option<Before> {
         match &self.what {
             What::Installed(before, _) => before.clone(),
@@ -233,7 +236,7 @@ mod tests {
         fs::write(&place.path, "buildx 1").unwrap();
         assert_eq!(installed(&place, None), Some(Before::Moved));
         assert_eq!(fs::read_to_string(&place.aside).unwrap(), "buildx 1");
-        // An upgrade that replaces the link.
+        // An upgrade of buildx has replaced the link.
         fs::remove_file(&place.path).unwrap();
         fs::write(&place.path, "buildx 2").unwrap();
         assert_eq!(installed(&place, Some(Before::Moved)), Some(Before::Moved));
@@ -248,13 +251,13 @@ mod tests {
         let place = place(folder.path());
         fs::create_dir_all(place.path.parent().unwrap()).unwrap();
         fs::write(&place.path, "buildx").unwrap();
-        // Something that is no file stands where the new link is made.
+        // A folder is in the way of the new link.
         fs::create_dir_all(place.aside.with_extension("new").join("x")).unwrap();
         assert!(place.install(None).is_err());
         assert_eq!(fs::read_to_string(&place.path).unwrap(), "buildx");
         fs::remove_dir_all(place.aside.with_extension("new")).unwrap();
         installed(&place, None);
-        // Somebody removes the program that lies aside: uninstall comes to its end all the same.
+        // The program that was moved aside is removed; uninstall still succeeds.
         fs::remove_file(&place.aside).unwrap();
         assert_eq!(place.uninstall(&Before::Moved).unwrap().what, What::Lost(place.aside.clone()));
         assert!(fs::symlink_metadata(&place.path).is_err());

@@ -1,16 +1,16 @@
-//! The services of a compose file that are built from the project's files: which of them is the app.
+//! Chooses the app among the services of a compose file that are built from the project's files.
 
 use std::path::{Path, PathBuf};
 
 use super::names::kind_of;
 use super::yaml::Yaml;
 
-/// What the user said about the app, where there are several.
+/// The user's choice of the app, for a project with several apps.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Choice<'a> {
-    /// The name of its service.
+    /// The name of the app's service.
     pub(super) service: Option<&'a str>,
-    /// Its Dockerfile, below the project's folder.
+    /// The app's Dockerfile, below the project's folder.
     pub(super) dockerfile: Option<&'a Path>,
 }
 
@@ -18,15 +18,16 @@ pub(super) struct Choice<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct App<'y> {
     pub(super) name: &'y str,
-    /// The context, below the project's folder; empty for the folder itself.
+    /// The context, below the project's folder. It is empty for the folder itself.
     pub(super) context: PathBuf,
-    /// The Dockerfile, below the project's folder too, where it can be known.
+    /// The Dockerfile, also below the project's folder; `None` if its path is not known.
     dockerfile: Option<PathBuf>,
     has_ports: bool,
     has_database: bool,
 }
 
-/// Lists the services that are built from folders of the project. `plain` reads a text without values of variables.
+/// Lists the services that are built from folders of the project. `plain` returns a text if no value of a variable
+/// takes part in it.
 pub(super) fn apps<'y>(services: &'y [(String, Yaml)], plain: &dyn Fn(&Yaml) -> Option<String>) -> Vec<App<'y>> {
     let is_database = |name: &String| {
         let service = services.iter().find(|(known, _)| known == name).map(|(_, service)| service);
@@ -51,8 +52,9 @@ pub(super) fn apps<'y>(services: &'y [(String, Yaml)], plain: &dyn Fn(&Yaml) -> 
     services.iter().filter_map(app).collect()
 }
 
-/// Finds the app: the one that was chosen; else one that is built from the project's own folder; else one that uses a
-/// database; of those that are alike in this, one that people can reach. The first in the file counts.
+/// Finds the app: the one that the user chose; or else one that is built from the project's own folder; or else one
+/// that uses a database. Among equal candidates, an app that publishes ports comes first, and then the first one in
+/// the file.
 pub(super) fn choose<'a, 'y>(apps: &'a [App<'y>], choice: Choice<'_>) -> Option<&'a App<'y>> {
     if let Some(name) = choice.service {
         return apps.iter().find(|app| app.name == name);
@@ -60,7 +62,7 @@ pub(super) fn choose<'a, 'y>(apps: &'a [App<'y>], choice: Choice<'_>) -> Option<
     let named = choice.dockerfile.map(|file| apps.iter().find(|app| app.dockerfile.as_deref() == Some(file)));
     match named {
         Some(Some(app)) => Some(app),
-        // A Dockerfile that no service has belongs to the project's own folder.
+        // A Dockerfile that belongs to no service is taken for the app in the project's own folder.
         Some(None) => best(apps.iter().filter(|app| app.is_here())),
         None => best(apps.iter()),
     }
@@ -71,20 +73,20 @@ fn best<'a, 'y: 'a>(apps: impl Iterator<Item = &'a App<'y>>) -> Option<&'a App<'
         true => (true, app.has_ports, app.has_database),
         false => (false, app.has_database, app.has_ports),
     };
-    // Of equals `max_by_key` takes the last.
+    // Among equal elements, `max_by_key` returns the last one, so the list is reversed.
     let mut apps: Vec<&App<'y>> = apps.collect();
     apps.reverse();
     apps.into_iter().max_by_key(|app| rank(app))
 }
 
 impl App<'_> {
-    /// Whether it is built from the project's folder itself.
+    /// Returns whether the app is built from the project's own folder.
     pub(super) fn is_here(&self) -> bool {
         self.context.as_os_str().is_empty()
     }
 }
 
-/// Lists the services that one waits for, in both spellings.
+/// Lists the services that a service depends on, in either of Compose's spellings.
 fn depends_on(service: &Yaml) -> Vec<String> {
     match service.get("depends_on") {
         Some(Yaml::Map(entries)) => entries.iter().map(|(name, _)| name.clone()).collect(),
@@ -93,7 +95,7 @@ fn depends_on(service: &Yaml) -> Vec<String> {
     }
 }
 
-/// Shortens a path below the project's folder, without `.`; `None` for one that leads out of it, and for an address.
+/// Normalises a path below the project's folder. Returns `None` for a path that leads out of it, and for an address.
 fn inside(path: &Path) -> Option<PathBuf> {
     if path.to_str().is_some_and(|text| text.contains("://") || text.starts_with("git@")) {
         return None;

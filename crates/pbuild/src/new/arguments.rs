@@ -1,19 +1,20 @@
-//! The `ARG` lines of a Dockerfile.
+//! The `ARG` lines and other declarations of a Dockerfile.
 
 use crate::files::dockerfile::{Dockerfile, words};
 
-/// One declared build argument.
+/// A build argument that the Dockerfile declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Argument {
-    /// Its name.
+    /// The name of the argument.
     pub(super) name: String,
-    /// Whether the Dockerfile gives it a value that is not empty.
+    /// Whether the Dockerfile gives the argument a value that is not empty.
     pub(super) has_default: bool,
-    /// The line of its instruction, from 1.
+    /// The line of the instruction, from 1.
     pub(super) line: usize,
 }
 
-/// Lists the arguments, each once, in the order of the text. An argument that has a default anywhere has a default.
+/// Lists the arguments, each once, in the order of the text. An argument counts as one with a default if any of its
+/// declarations has a default.
 pub(super) fn arguments(dockerfile: &[u8]) -> Vec<Argument> {
     let Dockerfile { escape, instructions } = Dockerfile::read(dockerfile);
     let mut found: Vec<Argument> = Vec::new();
@@ -32,7 +33,7 @@ pub(super) fn arguments(dockerfile: &[u8]) -> Vec<Argument> {
     found
 }
 
-/// Lists the ids of the secrets that the steps mount, each once, with the line of the first.
+/// Lists the IDs of the secrets that the steps mount, each once, with the line of the first mount.
 pub(super) fn mounted(dockerfile: &[u8]) -> Vec<(String, usize)> {
     let Dockerfile { escape, instructions } = Dockerfile::read(dockerfile);
     let mut found: Vec<(String, usize)> = Vec::new();
@@ -41,7 +42,7 @@ pub(super) fn mounted(dockerfile: &[u8]) -> Vec<(String, usize)> {
         if keyword != "RUN" {
             continue;
         }
-        // Flags stand before the command, and no other words do.
+        // All flags come before the command.
         let flags = words(rest, escape).into_iter().take_while(|word| word.starts_with("--"));
         for id in flags.filter_map(|flag| mounted_id(flag.strip_prefix("--mount=")?)) {
             if found.iter().all(|(known, _)| *known != id) {
@@ -52,7 +53,7 @@ pub(super) fn mounted(dockerfile: &[u8]) -> Vec<(String, usize)> {
     found
 }
 
-/// Lists the TCP ports that the last stage exposes, each once; ports that a variable decides are not known.
+/// Lists the TCP ports that the last stage exposes, each once. A port that a variable decides is left out.
 pub(super) fn exposed(dockerfile: &[u8]) -> Vec<u16> {
     let Dockerfile { escape, instructions } = Dockerfile::read(dockerfile);
     let mut found = Vec::new();
@@ -74,8 +75,8 @@ pub(super) fn exposed(dockerfile: &[u8]) -> Vec<u16> {
     found
 }
 
-/// Reads the id of a secret's mount, as BuildKit does: `id`, else the last part of the target. `None` for another mount,
-/// and where a variable decides.
+/// Reads the ID of a secret's mount, as BuildKit does: `id`, or else the last part of the target. Returns `None` for
+/// another kind of mount, or if a variable decides the ID.
 fn mounted_id(mount: &str) -> Option<String> {
     let field = |keys: &[&str]| {
         mount
@@ -90,7 +91,7 @@ fn mounted_id(mount: &str) -> Option<String> {
     (!id.is_empty() && !id.contains('$')).then(|| id.to_owned())
 }
 
-/// Reads one word of `ARG`: the name, and whether there is a value behind it.
+/// Reads one word of `ARG`. Returns the name, and whether the word gives a value that is not empty.
 fn declaration(word: &str) -> Option<(String, bool)> {
     let (name, value) = word.split_once('=').map_or((word, ""), |(name, value)| (name, value));
     let plain = |c: char| c == '_' || c.is_ascii_alphanumeric();
@@ -154,8 +155,8 @@ mod tests {
         assert_eq!(lines, [3, 5]);
     }
 
-    /// Whether the characters of a name stand in the text in this order: a name that goes on over a line end is joined,
-    /// and none is invented.
+    /// Returns whether the characters of a name occur in the text in this order. A name that continues on the next
+    /// line is joined, and no other name may appear.
     fn holds(text: &str, name: &str) -> bool {
         let mut characters = text.chars();
         name.chars().all(|wanted| characters.any(|found| found == wanted))

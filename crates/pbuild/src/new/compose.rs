@@ -1,4 +1,4 @@
-//! The app and its services, as a compose file describes them. Values of variables that could be secret are not kept.
+//! Reads the app and its services from a compose file. Values of variables that could be secret are not kept.
 
 mod running;
 
@@ -12,15 +12,15 @@ use super::interpolation::Interpolated;
 use super::names::{Family, kind_of, looks_secret};
 use super::yaml::{Yaml, YamlError};
 
-/// Names of compose files, the first that exists counts.
+/// The names of compose files. The first one that exists is read.
 pub(super) const FILES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
 
 /// The source of a variable's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum VariableSource {
-    /// A text of the compose file itself, of a name that does not look secret.
+    /// A text of the compose file itself; the variable's name does not look secret.
     Text(String),
-    /// A text of the compose file that may be secret; it is not kept.
+    /// A text of the compose file that may be secret, so the text is not kept.
     Hidden,
     /// The value of another variable.
     Variable(String),
@@ -35,11 +35,11 @@ pub(super) enum SecretSource {
     Variable(String),
     /// A file of the project.
     File(String),
-    /// The compose file does not say.
+    /// The compose file does not name a source.
     Unknown,
 }
 
-/// A database or cache.
+/// A database or a cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServiceDraft {
     pub(super) name: String,
@@ -59,20 +59,20 @@ impl ServiceDraft {
     }
 }
 
-/// The parts of a compose file that were understood.
+/// The parts of a compose file that `pbuild new` understands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Composition {
     pub(super) name: Option<String>,
     pub(super) image: Option<String>,
     /// The services that are built from folders of the project.
     pub(super) apps: Vec<String>,
-    /// The app's context, below the project's folder; empty for the folder itself, and where there is no app.
+    /// The app's context, below the project's folder. It is empty for the folder itself, and if there is no app.
     pub(super) context: PathBuf,
-    /// Relative to the context.
+    /// The Dockerfile's path, relative to the context.
     pub(super) dockerfile: Option<String>,
     pub(super) target: Option<String>,
     pub(super) arguments: Vec<(String, VariableSource)>,
-    /// The secrets of the app's build, with what the compose file says of their values.
+    /// The secrets of the app's build, each with the source that the compose file names.
     pub(super) secrets: Vec<(String, SecretSource)>,
     pub(super) environment: Vec<(String, VariableSource)>,
     pub(super) env_files: Vec<String>,
@@ -81,7 +81,7 @@ pub(super) struct Composition {
     pub(super) ports: Vec<String>,
     pub(super) volumes: Vec<String>,
     pub(super) health: Option<Vec<String>>,
-    /// The things that were not taken over, with the reasons.
+    /// What was not taken over, with the reasons.
     pub(super) left_out: Vec<String>,
 }
 
@@ -106,12 +106,12 @@ impl Composition {
     }
 }
 
-/// What the env files say of variables.
+/// The facts about variables from the env files.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
-    /// Whether a variable has a value.
+    /// Returns whether a variable has a value.
     pub(super) has_value: &'a dyn Fn(&str) -> bool,
-    /// The value of a variable that is no more than a port or an address.
+    /// Returns the value of a variable if the value is only a port or an address.
     pub(super) address: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -123,13 +123,13 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Returns a text in which no value of a variable takes part. A NUL character, which a manifest cannot hold, makes
-    /// it none.
+    /// Returns a text if no value of a variable takes part in it. Returns `None` also for a text with a NUL
+    /// character, which a manifest cannot hold.
     fn plain(&self, yaml: &Yaml) -> Option<String> {
         Interpolated::read(&yaml.text()?).plain(self.known.has_value).filter(|text| !text.contains('\0'))
     }
 
-    /// Returns what [`Self::plain`] does, but nothing for an empty text.
+    /// Returns the same text as [`Self::plain`], or `None` if the text is empty.
     fn filled(&self, yaml: &Yaml) -> Option<String> {
         self.plain(yaml).filter(|text| !text.is_empty())
     }
@@ -138,7 +138,7 @@ impl Reader<'_> {
         self.found.left_out.push(what.into());
     }
 
-    /// Says where another app went.
+    /// Says why another app was left out.
     fn other_app(&mut self, own: Option<&App<'_>>, other: &App<'_>) {
         let name = other.name;
         self.leave_out(match own.filter(|own| own.context == other.context) {
@@ -179,8 +179,9 @@ impl Reader<'_> {
         self.run(service);
     }
 
-    /// Says where a secret went that Compose mounts into the app: the password of a database is made by prun, and any other is for
-    /// the user to declare, for the app reads a file now and gets a variable then.
+    /// Says why a secret was left out that Compose mounts into the app. If a database has the secret too, prun makes
+    /// the credential. Any other secret must be declared by the user, because the app reads it as a file and would
+    /// get a variable.
     fn app_secret(&mut self, name: &str) {
         self.leave_out(match self.of_databases.contains(name) {
             true => format!("secret {name}: a database has it too; prun makes its credentials, and the app gets DB_PASSWORD"),
@@ -190,7 +191,7 @@ impl Reader<'_> {
         });
     }
 
-    /// Reads a secret of the build: its name, or a source and the id that the Dockerfile mounts.
+    /// Reads a secret of the build. An entry is either a name, or a source with the ID that the Dockerfile mounts.
     fn build_secret(&mut self, secret: &Yaml, known: Option<&Yaml>) {
         let Some(source) = secret.get("source").unwrap_or(secret).text() else { return };
         let id = secret.get("target").and_then(Yaml::text).unwrap_or_else(|| source.clone());
@@ -204,7 +205,7 @@ impl Reader<'_> {
         self.found.secrets.push((id, value));
     }
 
-    /// Reads variables in both spellings: `NAME: value` and `- NAME=value`.
+    /// Reads variables in either spelling: `NAME: value` or `- NAME=value`.
     fn pairs(&self, yaml: &Yaml) -> Vec<(String, VariableSource)> {
         let given = |name: &str, text: Option<String>| match text {
             None => VariableSource::Itself,
@@ -246,7 +247,8 @@ impl Reader<'_> {
             return;
         };
         let read = Interpolated::read(&image);
-        // The kind is known even where an env file decides the tag: the name stands before the variables.
+        // The kind is known even if an env file decides the tag, because the image's name comes before the first
+        // variable.
         let plain = read.plain(self.known.has_value);
         let known = plain.clone().unwrap_or_else(|| image.split("${").next().unwrap_or_default().to_owned());
         let Some((kind, official)) = kind_of(&known) else {
@@ -283,8 +285,8 @@ impl Reader<'_> {
         self.found.services.push(ServiceDraft { name: label, kind, version, image: other, database });
     }
 
-    /// Makes a host name for a service that no other service has yet: different names in Compose may lead to the same
-    /// host name.
+    /// Makes a host name for a service that no other service has yet. Two different names in Compose may lead to the
+    /// same host name, so a number is added if needed.
     fn free_label(&self, name: &str) -> String {
         let label = label(name);
         let is_free = |label: &String| self.found.services.iter().all(|service| service.name != *label);
@@ -311,7 +313,7 @@ impl Reader<'_> {
     }
 }
 
-/// Lists the secrets of the services whose images are databases and caches.
+/// Lists the secrets of the services whose images are databases or caches.
 fn secrets_of_databases(yaml: &Yaml) -> BTreeSet<String> {
     let services = yaml.get("services").map(Yaml::entries).unwrap_or_default();
     let is_database =
@@ -321,7 +323,7 @@ fn secrets_of_databases(yaml: &Yaml) -> BTreeSet<String> {
     secrets.filter_map(|secret| secret.get("source").unwrap_or(secret).text()).collect()
 }
 
-/// Whether a text is a URL with a password in it.
+/// Returns whether a text is a URL with a password.
 pub(super) fn holds_credentials(text: &str) -> bool {
     let Some((_, rest)) = text.split_once("://") else { return false };
     rest.split(['/', '?', '#'])
@@ -330,7 +332,7 @@ pub(super) fn holds_credentials(text: &str) -> bool {
         .is_some_and(|(user, _)| user.contains(':'))
 }
 
-/// Turns a name into one that a host can have.
+/// Turns a name into a valid host name.
 fn label(name: &str) -> String {
     let lower = name.to_ascii_lowercase();
     let text: String =
@@ -467,7 +469,7 @@ services:
         assert_eq!(read("- a\n- b"), Composition::default());
     }
 
-    /// The usual layout: each app in a folder of its own, a proxy before them.
+    /// A common layout: each app in its own folder, with a proxy in front of them.
     const FOLDERS: &str = r#"
 services:
   proxy: { build: proxy, ports: ["80:80"], depends_on: [backend] }

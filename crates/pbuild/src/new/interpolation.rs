@@ -1,4 +1,4 @@
-//! Compose's `$NAME` and `${NAME:-default}`, followed only as far as that needs no value.
+//! Compose's `$NAME` and `${NAME:-default}`, replaced only as far as possible without secret values.
 
 /// One piece of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,7 +7,7 @@ enum Piece {
     Variable { name: String, default: Option<String> },
 }
 
-/// A text of a compose file.
+/// A text of a compose file, split into plain text and variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interpolated(Vec<Piece>);
 
@@ -40,7 +40,8 @@ impl Interpolated {
         Self(pieces)
     }
 
-    /// Returns the text with the defaults of its variables; `None` when a variable that has a value takes part.
+    /// Returns the text with the defaults of its variables. Returns `None` if one of the variables has a value, or
+    /// has no default.
     pub(crate) fn plain(&self, has_value: &dyn Fn(&str) -> bool) -> Option<String> {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => Some(text.clone()),
@@ -50,8 +51,8 @@ impl Interpolated {
         self.0.iter().map(piece).collect()
     }
 
-    /// Returns the text with the values of its variables, as far as `value` hands them out, and else with their defaults; `None`
-    /// when a variable has neither.
+    /// Returns the text with the values that `value` gives for its variables, and with the defaults of all other
+    /// variables. Returns `None` if a variable has neither.
     pub(crate) fn with(&self, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => Some(text.clone()),
@@ -60,7 +61,7 @@ impl Interpolated {
         self.0.iter().map(piece).collect()
     }
 
-    /// The variable, when the text is nothing else.
+    /// Returns the variable, if the text is only that variable.
     pub(super) fn variable(&self) -> Option<&str> {
         match self.0.as_slice() {
             [Piece::Variable { name, .. }] => Some(name),
@@ -80,7 +81,7 @@ fn bare(text: &str) -> Option<(Piece, &str)> {
     (length > 0).then(|| (Piece::Variable { name: name.to_owned(), default: None }, rest))
 }
 
-/// Reads `{NAME}`, `{NAME:-default}` or `{NAME-default}`; the words of `:?`, `?`, `:+` and `+` are no values.
+/// Reads `{NAME}`, `{NAME:-default}` or `{NAME-default}`. The words after `:?`, `?`, `:+` and `+` are not defaults.
 fn braced(text: &str) -> Option<(Piece, &str)> {
     let inner = text.strip_prefix('{')?;
     let mut depth = 1_usize;

@@ -1,8 +1,8 @@
-//! Conclusions from names: a variable's, an image's.
+//! Conclusions from the names of variables and images.
 
 use papp::Kind;
 
-/// Words of names whose values are secret.
+/// The words in a variable's name that show that its value is secret.
 const SECRET_WORDS: &[&str] = &[
     "TOKEN",
     "KEY",
@@ -29,14 +29,14 @@ const SECRET_WORDS: &[&str] = &[
     "JWT",
 ];
 
-/// Ends of names that say that the value is public although a word of it sounds secret.
+/// The endings of names whose values are public although one of their words sounds secret.
 const PUBLIC_ENDS: &[&str] =
     &["_PUBLIC_KEY", "_KEY_ID", "_TTL", "_EXPIRY", "_LENGTH", "_FILE", "_PATH", "_URL_PATH", "_ENABLED"];
 
-/// Starts of names whose values a front end ships to every browser.
+/// The beginnings of names whose values a front end sends to every browser.
 const PUBLIC_STARTS: &[&str] = &["NEXT_PUBLIC_", "VITE_", "REACT_APP_", "NUXT_PUBLIC_", "PUBLIC_"];
 
-/// Whether a name promises a secret.
+/// Returns whether a variable's name suggests that its value is secret.
 pub(crate) fn looks_secret(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let is_public = PUBLIC_STARTS.iter().any(|start| upper.starts_with(start))
@@ -50,7 +50,7 @@ pub(crate) fn looks_secret(name: &str) -> bool {
     }
 }
 
-/// Whether BuildKit knows an argument of this name without a declaration, or sets it by itself.
+/// Returns whether BuildKit accepts an argument of this name without a declaration, or sets it itself.
 pub(crate) fn is_predefined_argument(name: &str) -> bool {
     const PROXIES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
     const PLATFORMS: &[&str] = &["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT", "STAGE"];
@@ -62,18 +62,18 @@ pub(crate) fn is_predefined_argument(name: &str) -> bool {
         || name == "SOURCE_DATE_EPOCH"
 }
 
-/// The injected names that services share.
+/// The groups of services that share the names of injected variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
-    /// PostgreSQL, MySQL, MariaDB.
+    /// PostgreSQL, MySQL and MariaDB.
     Sql,
-    /// Redis, Valkey.
+    /// Redis and Valkey.
     Redis,
     /// MongoDB.
     Mongo,
 }
 
-/// Lists the variables that prun sets for the service that owns a family's standard names.
+/// Lists the variables that prun sets for a service that has the standard names of its family.
 pub(crate) fn injected(family: Family) -> &'static [&'static str] {
     match family {
         Family::Sql => {
@@ -86,7 +86,8 @@ pub(crate) fn injected(family: Family) -> &'static [&'static str] {
     }
 }
 
-/// Names that apps use for the same thing, each with the injected variable that has the same meaning.
+/// Other names that apps use for the injected variables: the family, the app's name, and the injected variable with
+/// the same meaning.
 const ALIASES: &[(Family, &str, &str)] = &[
     (Family::Sql, "DB_USER", "DB_USERNAME"),
     (Family::Sql, "DB_NAME", "DB_DATABASE"),
@@ -115,7 +116,7 @@ const ALIASES: &[(Family, &str, &str)] = &[
     (Family::Mongo, "MONGO_URI", "MONGO_URL"),
 ];
 
-/// Names that only the service's own container reads in a compose file.
+/// The names that in a compose file only the service's own container reads.
 const OF_THE_SERVICE: &[&str] = &[
     "MYSQL_ROOT_PASSWORD",
     "MARIADB_ROOT_PASSWORD",
@@ -125,7 +126,7 @@ const OF_THE_SERVICE: &[&str] = &[
     "POSTGRES_INITDB_ARGS",
 ];
 
-/// Images that are made from an official one and keep its entrypoint.
+/// Images that are made from an official image and keep its entrypoint.
 const DERIVED: &[(&str, Kind)] = &[
     ("postgis/postgis", Kind::Postgres),
     ("imresamu/postgis", Kind::Postgres),
@@ -140,7 +141,7 @@ const DERIVED: &[(&str, Kind)] = &[
     ("redislabs/redismod", Kind::Redis),
 ];
 
-/// Tells by an image's name which kind of service it is, and whether it is the official image.
+/// Returns the kind of service that an image's name stands for, and whether the image is the official one.
 pub(super) fn kind_of(image: &str) -> Option<(Kind, bool)> {
     let name = image.split('@').next().unwrap_or_default();
     let (path, last) = name.rsplit_once('/').map_or(("", name), |(path, last)| (path, last));
@@ -158,7 +159,7 @@ pub(super) fn kind_of(image: &str) -> Option<(Kind, bool)> {
         "mongo" => Kind::MongoDb,
         _ => return None,
     };
-    // Images that others made under the name have other entrypoints.
+    // Images of the same name from other publishers have other entrypoints.
     let official = match kind {
         Kind::Valkey => matches!(path, "valkey" | "docker.io/valkey"),
         Kind::Postgres | Kind::MySql | Kind::MariaDb | Kind::Redis | Kind::MongoDb => {
@@ -169,7 +170,7 @@ pub(super) fn kind_of(image: &str) -> Option<(Kind, bool)> {
     (official || is_registry).then_some((kind, official))
 }
 
-/// Returns the injected variable that has the meaning of this name, among those of these families of services.
+/// Returns the injected variable that has the same meaning as this name in one of these families.
 pub(crate) fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
     ALIASES
         .iter()
@@ -177,12 +178,12 @@ pub(crate) fn alias(name: &str, families: &[Family]) -> Option<&'static str> {
         .map(|(_, _, injected)| *injected)
 }
 
-/// Whether `prun` itself sets a variable of this name for a service of these families.
+/// Returns whether prun itself sets a variable of this name for a service of these families.
 pub(crate) fn is_injected(name: &str, families: &[Family]) -> bool {
     families.iter().any(|family| injected(*family).contains(&name))
 }
 
-/// Whether a name configures the container of a service and nothing else.
+/// Returns whether a name configures only the container of a service.
 pub(crate) fn is_of_the_service(name: &str) -> bool {
     OF_THE_SERVICE.contains(&name)
 }

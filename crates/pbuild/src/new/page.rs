@@ -1,12 +1,13 @@
-//! The draft as the text of `app.toml`.
+//! Writes the new manifest as the text of `app.toml`.
 
 use std::fmt::Write as _;
 
 use super::compose::ServiceDraft;
 use super::plan::{Draft, PublicDraft, SecretDraft};
 
-/// The line by which editors with TOML support find the schema of manifests: they complete keys and mark mistakes. It names the
-/// schema in the repository that this program was made from, if the package says where that is.
+/// Returns the line by which editors with TOML support find the schema of manifests, so that they complete keys and
+/// mark mistakes. The line names the schema in the repository that this program was built from; it is empty if the
+/// package names no repository.
 fn schema_line(repository: &str) -> String {
     match repository.trim_end_matches('/') {
         "" => String::new(),
@@ -16,7 +17,7 @@ fn schema_line(repository: &str) -> String {
     }
 }
 
-/// Writes the draft. A comment stands behind or above its subject.
+/// Writes the manifest. A comment is on the line of its subject, or above it.
 pub(super) fn text(draft: &Draft) -> String {
     let mut page = schema_line(env!("CARGO_PKG_REPOSITORY"));
     page.push_str("# Written by `pbuild new` from this project's files: names, never values.\n");
@@ -117,7 +118,7 @@ fn secret_line(page: &mut String, secret: &SecretDraft) {
     line(page, &format!("{mark}{} = {}", secret.name, secret.entry), &secret.why);
 }
 
-/// Writes one setting, with a comment behind it.
+/// Writes one setting, with a comment at the end of the line.
 fn line(page: &mut String, setting: &str, comment: &str) {
     let _ = if comment.is_empty() {
         writeln!(page, "{setting}")
@@ -134,7 +135,7 @@ fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
 
-/// Makes a text fit for a comment, which ends with its line and holds no control characters.
+/// Makes a text fit for a comment, which ends at the end of the line and must not hold control characters.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! The decisions about a first manifest: name by name, from the project's files.
+//! Decides what a first manifest says about each name, from the project's files.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,49 +9,51 @@ use super::names::{Family, alias, is_injected, is_of_the_service, is_predefined_
 use super::variables::Variables;
 use crate::files::mention::{holds_word, is_read_by_a_program_of};
 
-/// The word for every variable that does not look secret.
+/// The word in `--public` for all variables that do not look secret.
 const ALL: &str = "all";
 
 /// The facts that the project's files hold.
 pub(super) struct ProjectFiles<'a> {
-    /// A name for the project where no file says one.
+    /// The name of the project's folder. It is used if no file gives the project a name.
     pub(super) folder_name: String,
     /// The build's context below the folder, if it is not the folder itself.
     pub(super) context: Option<String>,
-    /// The Dockerfile's text; empty if there is none.
+    /// The Dockerfile's text. It is empty if there is no Dockerfile.
     pub(super) dockerfile: &'a str,
-    /// The Dockerfile, if it is not at the usual place.
+    /// The Dockerfile's path, if it is not the default one.
     pub(super) dockerfile_path: Option<String>,
     pub(super) arguments: Vec<Argument>,
-    /// The ports that the Dockerfile exposes, published on this machine alone.
+    /// A port mapping such as `127.0.0.1:3000:3000` for each port that the Dockerfile exposes. The address keeps the
+    /// port on this machine.
     pub(super) exposed: Vec<String>,
-    /// The ids of the secrets that the Dockerfile mounts, with the lines.
+    /// The IDs of the secrets that the Dockerfile mounts, with the lines.
     pub(super) mounted: Vec<(String, usize)>,
-    /// The text of `.npmrc` and the like, which name variables for programs.
+    /// The text of `.npmrc` and similar files, which name variables for programs.
     pub(super) tool_files: String,
     pub(super) variables: &'a Variables,
     pub(super) composition: Option<Composition>,
-    /// Names that the user called public.
+    /// The names that the user declares public.
     pub(super) public: &'a BTreeSet<String>,
-    /// Whether the process environment has a value.
+    /// Returns whether a variable has a value in the process environment.
     pub(super) in_environment: &'a dyn Fn(&str) -> bool,
-    /// Whether a path leads to a file in the project's folder. What a stranger's compose file names elsewhere is not read.
+    /// Returns whether a path leads to a file in the project's folder. Other paths are not read, because the compose
+    /// file may come from a stranger.
     pub(super) is_file: &'a dyn Fn(&Path) -> bool,
 }
 
-/// A secret of the draft.
+/// A secret of the new manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SecretDraft {
     pub(super) name: String,
-    /// `{ scope = "build" }`.
+    /// The entry's value in TOML, such as `{ scope = "build" }`.
     pub(super) entry: String,
-    /// Why it stands there so.
+    /// The reason for the entry, for a comment.
     pub(super) why: String,
-    /// Whether the entry is in force; else it is written as a comment that says what to do.
+    /// Whether the entry is in force. Otherwise it is written as a comment that says what to do.
     pub(super) active: bool,
 }
 
-/// A public variable or argument: with a value when it may be written, else as a comment.
+/// A public variable or argument. If it has no value, it is written as a comment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PublicDraft {
     pub(super) name: String,
@@ -59,7 +61,7 @@ pub(super) struct PublicDraft {
     pub(super) why: String,
 }
 
-/// The whole draft.
+/// The whole new manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Draft {
     pub(super) name: String,
@@ -76,7 +78,7 @@ pub(super) struct Draft {
     pub(super) ports: Vec<String>,
     pub(super) volumes: Vec<String>,
     pub(super) health: Option<Vec<String>>,
-    /// Names and things that were left out on purpose, and why.
+    /// What was left out on purpose, with the reasons.
     pub(super) left_out: Vec<String>,
 }
 
@@ -143,13 +145,14 @@ impl Planner<'_> {
             || self.draft.environment.iter().chain(&self.draft.arguments).any(|public| public.name == name)
     }
 
-    /// Whether the user called a variable public: by its name, or because none that looks secret was meant.
+    /// Returns whether the user declares a variable public: by its name, or with `all`, which covers every variable
+    /// that does not look secret.
     fn is_public(&self, name: &str) -> bool {
         let is_hidden = || self.found.variables.get(name).is_some_and(|variable| !variable.looks_public());
         self.found.public.contains(name) || (self.found.public.contains(ALL) && !looks_secret(name) && !is_hidden())
     }
 
-    /// Whether a variable is secret, by its name or because its value is a URL with a password.
+    /// Returns whether a variable is secret, by its name or because its value is a URL with a password.
     fn is_secret(&self, name: &str) -> bool {
         let holds_credentials =
             || self.found.variables.get(name).is_some_and(super::variables::Variable::holds_credentials);
@@ -183,7 +186,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Adds a secret of the build whose value lies elsewhere: a variable of another name, or a file.
+    /// Adds a secret of the build whose value comes from a variable of another name or from a file.
     fn secret_from(&mut self, id: &str, kind: &str, place: &str, why: &str) {
         let entry = format!("{{ scope = \"build\", from = {{ {kind} = {} }} }}", toml_edit::Value::from(place));
         let there = match kind {
@@ -211,8 +214,9 @@ impl Planner<'_> {
         }
     }
 
-    /// Adds a build argument that the compose file gives: a secret if its name looks like one, and else configuration.
-    /// Docker writes build arguments into the image's history, so the value of a plain one is public already.
+    /// Adds a build argument that the compose file gives: as a secret if its name looks secret, and otherwise as
+    /// configuration. Docker writes build arguments into the image's history, so the value of such an argument is
+    /// already public.
     fn compose_argument(&mut self, name: &str, given: &VariableSource) {
         if self.is_known(name) || !is_variable(name) {
             return;
@@ -256,7 +260,7 @@ impl Planner<'_> {
         self.draft.arguments.push(PublicDraft { name: name.clone(), value, why });
     }
 
-    /// Adds a variable of the app, or of an env file.
+    /// Adds a variable of the app or of an env file.
     fn variable(&mut self, name: &str) {
         if self.is_known(name) {
             return;
@@ -288,7 +292,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Adds a secret: for the build when an argument or a command asks for it, else for the app.
+    /// Adds a secret: for the build if an argument or a command needs it, and otherwise for the app.
     fn secret(&mut self, name: &str, argument: Option<String>) {
         let dockerfile = self.found.dockerfile;
         let mentioned = holds_word(dockerfile, name) || holds_word(&self.found.tool_files, name);
@@ -314,7 +318,7 @@ impl Planner<'_> {
     }
 
     fn finish(mut self) -> Draft {
-        // A build whose secrets can all not be searched for is refused, so such a draft would not build.
+        // A build is refused if none of its secrets can be searched for, so such secrets are written as comments.
         let variables = self.found.variables;
         let counts = |secret: &SecretDraft| {
             secret.active && !secret.entry.contains("value =") && !secret.entry.contains(OPTIONAL)
@@ -341,10 +345,10 @@ impl Planner<'_> {
     }
 }
 
-/// The setting of a secret that may have no value.
+/// The setting of a secret that may lack a value.
 const OPTIONAL: &str = "optional = true";
 
-/// Lets the secret of an entry have no value.
+/// Adds [`OPTIONAL`] to an entry, so that its secret may lack a value.
 fn optional(entry: &str) -> String {
     match entry.strip_suffix(" }") {
         Some(settings) => format!("{settings}, {OPTIONAL} }}"),
@@ -356,7 +360,7 @@ fn is_variable(name: &str) -> bool {
     psecret::SecretName::parse(name).is_ok_and(|name| name.is_variable())
 }
 
-/// Turns a text into a project's name that a manifest takes.
+/// Turns a text into a project name that is valid in a manifest.
 fn project_name(text: &str) -> String {
     let text: String = text
         .to_ascii_lowercase()

@@ -1,4 +1,4 @@
-//! Whole manifests, from the files of small projects.
+//! Tests of whole manifests, made from the files of small projects.
 
 use std::fs;
 
@@ -240,7 +240,7 @@ fn a_project_whose_app_lies_in_a_folder() {
     "#);
 }
 
-/// A Django project: ports of `.env`, a database with an extension, settings that have no place in a manifest.
+/// A Django project: ports from `.env`, a database with an extension, and settings that have no place in a manifest.
 #[test]
 fn what_env_files_decide_of_ports_is_followed_and_what_has_no_place_is_told() {
     let compose = "services:\n  web:\n    build: { context: ., args: [UID=1000] }\n    \
@@ -270,7 +270,7 @@ fn what_env_files_decide_of_ports_is_followed_and_what_has_no_place_is_told() {
     }
 }
 
-/// A Next.js project without a compose file: the port is the Dockerfile's.
+/// A Next.js project without a compose file. The port is the one that the Dockerfile exposes.
 #[test]
 fn a_port_that_the_dockerfile_exposes_is_published_on_this_machine() {
     let dockerfile = "FROM node:22 AS build\nEXPOSE 9\nFROM node:22\nEXPOSE 3000\nCMD [\"node\", \"server.js\"]\n";
@@ -278,7 +278,7 @@ fn a_port_that_the_dockerfile_exposes_is_published_on_this_machine() {
     assert!(text.contains("[run]\nports = [\"127.0.0.1:3000:3000\"]\n"), "{text}");
 }
 
-/// A Laravel project: dozens of public settings, and nobody lists them.
+/// A Laravel project with dozens of public settings, which nobody wants to list by name.
 #[test]
 fn everything_that_looks_like_no_secret_is_public_at_once() {
     let env = "APP_NAME=Shop\nAPP_ENV=local\nAPP_KEY=base64:c4n4ryc4n4ryc4n4ryc4n4ry=\nLOG_CHANNEL=stack\n\

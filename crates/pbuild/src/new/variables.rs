@@ -1,49 +1,50 @@
-//! The names that a project's env files give values to.
+//! The names and values in a project's env files.
 
 use std::path::{Path, PathBuf};
 
 use super::names::looks_secret;
 use psecret::{Dialect, EnvFile, EnvValue, Inputs, Searchability, SecretError, SecretName, UserSecret};
 
-/// One name of an env file.
+/// One variable of an env file.
 #[derive(Debug)]
 pub(super) struct Variable {
     pub(super) name: SecretName,
-    /// The file, as the manifest will call it.
+    /// The path of the env file, as the manifest will name it.
     pub(super) file: PathBuf,
     value: UserSecret,
 }
 
 impl Variable {
-    /// Whether the variable has a value that is not empty.
+    /// Returns whether the value is not empty.
     pub(super) fn is_set(&self) -> bool {
         !self.value.is_empty()
     }
 
-    /// How far a search could protect the value.
+    /// Returns how far a search could protect the value.
     pub(super) fn searchability(&self) -> Searchability {
         Searchability::of(&self.value)
     }
 
-    /// Whether the value is a URL with a password in it, whatever the name says.
+    /// Returns whether the value is a URL with a password, whatever the name is.
     #[expect(clippy::disallowed_methods, reason = "door 62: a URL with a password is a secret whatever its name")]
     pub(super) fn holds_credentials(&self) -> bool {
         std::str::from_utf8(self.value.expose()).is_ok_and(super::compose::holds_credentials)
     }
 
-    /// Whether neither the name nor the value says that it is confidential.
+    /// Returns whether neither the name nor the value looks confidential.
     pub(super) fn looks_public(&self) -> bool {
         psecret::looks_public(self.name.as_str(), &self.value)
     }
 
-    /// Returns the value as text for the manifest: the user called it public.
+    /// Returns the value as text for the manifest. The user has declared it public.
     #[expect(clippy::disallowed_methods, reason = "door 63: the user called the value public, so the manifest gets it")]
     pub(super) fn public_text(&self) -> Option<String> {
         String::from_utf8(self.value.expose().to_vec()).ok()
     }
 }
 
-/// The names and values of a project's env files; a name in a later file replaces that of an earlier one.
+/// The variables of a project's env files. A variable of a later file replaces one of the same name in an earlier
+/// file.
 #[derive(Debug, Default)]
 pub(super) struct Variables(Vec<Variable>);
 
@@ -73,8 +74,8 @@ impl Variables {
         self.0.iter()
     }
 
-    /// Returns the value of a variable that can be nothing but a port or an address to publish one at: digits, dots and colons, and
-    /// no more of them than an address has.
+    /// Returns the value of a variable that can only be a port, or an address at which a port is published: digits,
+    /// dots and colons, and not more of them than an address has.
     #[expect(
         clippy::disallowed_methods,
         reason = "door 72: a port is public, and nothing but digits, dots and colons gets out"
@@ -84,11 +85,11 @@ impl Variables {
         let value = self.get(name)?.value.expose();
         let fits = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'.' | b':');
         let is_address = !value.is_empty() && value.len() <= LONGEST && value.iter().all(fits);
-        // A number that is called a secret is one.
+        // A number whose name looks secret counts as secret.
         (is_address && !looks_secret(name)).then(|| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// Whether a name has a value.
+    /// Returns whether a variable has a value that is not empty.
     pub(super) fn has_value(&self, name: &str) -> bool {
         self.get(name).is_some_and(Variable::is_set)
     }

@@ -1,19 +1,20 @@
-//! YAML as a plain tree in the order of the text, read within a budget.
+//! YAML as a plain tree in the order of the text, read within limits.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A node.
+/// A node of the tree.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Yaml {
     Nothing,
     Boolean(bool),
-    /// Text, or a number as text.
+    /// A text, or a number as text.
     Text(String),
     List(Vec<Yaml>),
     Map(Vec<(String, Yaml)>),
 }
 
-/// Why a text is no YAML. The reader's own words may quote the text, so the place is all that is kept.
+/// The error about a text that is not YAML. It holds only the position, because the parser's own message may quote
+/// the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: not YAML that can be read here")]
 pub(super) struct YamlError {
@@ -22,7 +23,7 @@ pub(super) struct YamlError {
 }
 
 impl Yaml {
-    /// Reads one document. Anchors and merge keys are followed, within the reader's budgets.
+    /// Reads one document. Anchors and merge keys are resolved within the parser's limits.
     pub(super) fn read(text: &str) -> Result<Self, YamlError> {
         serde_saphyr::from_str(text).map_err(|error| {
             let place = error.location();
@@ -33,12 +34,12 @@ impl Yaml {
         })
     }
 
-    /// Returns the value under a key of a map.
+    /// Returns the value of a key in a map.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The entries of a map; none of anything else.
+    /// Returns the entries of a map. For any other node, returns no entries.
     pub(super) fn entries(&self) -> &[(String, Self)] {
         match self {
             Self::Map(entries) => entries,
@@ -46,7 +47,8 @@ impl Yaml {
         }
     }
 
-    /// The items of a list; anything else is a list of itself, as Compose has it in many places.
+    /// Returns the items of a list. Any other node is returned as a list of one item, because Compose accepts a
+    /// single value for a list in many places.
     pub(super) fn items(&self) -> &[Self] {
         match self {
             Self::List(items) => items,
@@ -55,7 +57,7 @@ impl Yaml {
         }
     }
 
-    /// A scalar as text.
+    /// Returns a scalar as text.
     pub(super) fn text(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.clone()),

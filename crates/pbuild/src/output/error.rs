@@ -1,65 +1,65 @@
-//! Why a result cannot go where the flags send it.
+//! The reasons why a result cannot go to the destinations of the flags.
 
 use std::path::PathBuf;
 
-/// An output that is not possible. Each message names the flag.
+/// The reasons why an output is not possible. Each message names the flag.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutputError {
     /// The value does not follow the grammar.
     #[error("invalid --output {0:?}: write a folder, `-`, or type=TYPE with NAME=VALUE pairs between commas")]
     Format(String),
-    /// No such type.
+    /// There is no such type.
     #[error("invalid --output: there is no type {0:?}")]
     Kind(String),
-    /// Pairs without `type=`.
+    /// The value has pairs but no `type=`.
     #[error("invalid --output {0:?}: type is required")]
     NoKind(String),
-    /// A type that needs a destination has none.
+    /// The type needs a destination, and there is none.
     #[error("--output type={0}: dest is required")]
     NoDestination(&'static str),
-    /// A tree cannot be standard output.
+    /// The result of this type is a tree, which cannot go to standard output.
     #[error("--output type={0}: dest cannot be standard output")]
     NotToOutput(&'static str),
-    /// A terminal is no place for an archive.
+    /// Standard output is a terminal, which must not get an archive.
     #[error("--output type={0}: standard output is a terminal; write dest=FILE")]
     Terminal(&'static str),
-    /// Two outputs, one standard output.
+    /// Two results would go to standard output.
     #[error("--output: two results cannot both go to standard output")]
     OutputTwice,
-    /// The destination's folder is missing, or it cannot be written to.
+    /// The destination's folder does not exist, or the destination cannot be written to.
     #[error("--output dest={}", path.display())]
     Destination {
-        /// The path as given.
+        /// The path as the user wrote it.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A push without a name.
+    /// An image is to be pushed, and it has no name.
     #[error("tag is needed when pushing to registry")]
     NoName,
-    /// A builder without an engine is asked to keep an image.
+    /// The builder has no engine that could keep the image.
     #[error("--output type=image: builder `{0}` has no engine that keeps the image; add push=true, or use --load")]
     NoStore(String),
-    /// The engine pushes under names alone.
+    /// A docker engine pushes an image only under a name.
     #[error("--output push-by-digest=true: a docker engine pushes under a name only")]
     ByDigest,
     /// A result that several nodes make in parts, which cannot be joined.
     #[error("--output {0}: what several nodes of the builder make cannot be joined there")]
     NotJoined(String),
-    /// A result that was received cannot be searched.
+    /// A result that was received cannot be read for the search.
     #[error("failed to search --output {place}")]
     Search {
-        /// The place.
+        /// The destination.
         place: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A result cannot be written to its place.
+    /// A result cannot be written to its destination.
     #[error("failed to write --output {place}")]
     Write {
-        /// The place.
+        /// The destination.
         place: String,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! The order of an advice: the one way from the flags of `pbuild secrets advise` to checked types.
+//! The order of an advice: turns the flags of `pbuild secrets advise` into checked types.
 
 use std::io::Read;
 use std::path::Path;
@@ -17,57 +17,57 @@ use crate::command::build::BuildArguments;
 pub(crate) struct AdviseOrder {
     /// The recipe of the build that the advice is about.
     pub(crate) plan: BuildPlan,
-    /// The manifest, where there is one.
+    /// The manifest, if there is one.
     pub(crate) manifest: Option<FoundManifest>,
     /// The secrets that the build gets by flags.
     pub(crate) secrets: Vec<SecretName>,
-    /// The form of the advice.
+    /// The format of the advice.
     pub(crate) format: AdviceFormat,
-    /// The effect on the manifest.
+    /// Whether the advice is written into the manifest.
     pub(crate) effect: Effect,
 }
 
-/// The form of an advice.
+/// The format of an advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AdviceFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
-/// The effect of an advice on the manifest.
+/// Whether the advice changes the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// Nothing.
+    /// The advice is only shown.
     Show,
     /// The advice is written into the manifest.
     Write,
 }
 
-/// Why no advice can be given like this.
+/// The reasons why the flags are not a valid order.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdviseOrderError {
-    /// The build.
+    /// The recipe of the build is wrong.
     #[error(transparent)]
     Build(#[from] OrderError),
-    /// `--write` without a manifest.
+    /// `--write` was given, and there is no manifest.
     #[error("there is no app.toml to write to")]
     NoManifest,
-    /// A `--secret` that names none.
+    /// A `--secret` flag does not name a secret.
     #[error("{source}")]
     Secret {
         /// The number of the flag, from 1.
         number: usize,
-        /// The problem of the flag.
+        /// The mistake in the flag.
         source: SecretError,
     },
 }
 
-/// Turns the flags, with the environment, into a question for advice.
+/// Turns the flags, with the environment, into the order of an advice.
 ///
 /// # Errors
-/// [`AdviseOrderError`] names the flag or the file to change.
+/// Returns an [`AdviseOrderError`] that names the flag or the file to change.
 pub(crate) fn parse(
     arguments: &AdviseArguments,
     environment: impl Fn(&str) -> Option<String>,

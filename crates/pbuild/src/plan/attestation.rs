@@ -1,26 +1,26 @@
-//! The documents that an engine attaches to an image: provenance, lists of parts, annotations.
+//! The documents that an engine attaches to an image: provenance, lists of packages (SBOM) and annotations.
 
 use std::collections::BTreeMap;
 
 use crate::command::build::AttestationOptions;
 use crate::plan::comma_separated;
 
-/// A flag that is not possible. Each message names it.
+/// The mistakes in a flag. Each message names the flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum AttestationError {
-    /// `--attest` that is not a list of pairs.
+    /// The value of `--attest` is not a list of pairs.
     #[error("invalid --attest {0:?}: write type=TYPE with NAME=VALUE pairs between commas")]
     Format(String),
-    /// `--attest` without a type.
+    /// `--attest` has no type.
     #[error("invalid --attest {0:?}: attestation type not specified")]
     NoKind(String),
-    /// `disabled=` that is neither true nor false.
+    /// The value of `disabled=` is neither true nor false.
     #[error("invalid --attest {0:?}: disabled is true or false")]
     Disabled(String),
-    /// `--annotation` that is not a pair.
+    /// The value of `--annotation` is not a pair.
     #[error("invalid --annotation {0:?}: write [TYPE:]NAME=VALUE")]
     Annotation(String),
-    /// `--annotation` of a type that does not exist.
+    /// `--annotation` has a type that does not exist.
     #[error("invalid --annotation: unknown annotation type {0:?}")]
     AnnotationKind(String),
 }
@@ -30,7 +30,7 @@ pub(crate) enum AttestationError {
 pub(crate) struct Attestations {
     /// The frontend's attributes (`attest:TYPE`) of the documents.
     wanted: BTreeMap<String, String>,
-    /// Whether a flag says yes or no to provenance.
+    /// Whether a flag asks for provenance or refuses it.
     provenance_settled: bool,
     /// The exporters' attributes of annotations.
     annotations: BTreeMap<String, String>,
@@ -39,11 +39,11 @@ pub(crate) struct Attestations {
 /// The results to which the engine attaches documents when it exports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AttestationReach {
-    /// Nothing.
+    /// No result.
     Nothing,
-    /// Documents in images (`inline-only`).
+    /// Only images (`inline-only`).
     Images,
-    /// Documents everywhere: as files beside the files, too.
+    /// All results. If a result is files, the documents become files beside them.
     Everything,
 }
 
@@ -51,10 +51,10 @@ pub(crate) enum AttestationReach {
 const USUAL: &str = "mode=min,inline-only=true";
 
 impl Attestations {
-    /// Reads the flags; a later one of a type replaces an earlier one.
+    /// Reads the flags. A later flag replaces an earlier flag of the same type.
     ///
     /// # Errors
-    /// [`AttestationError`] names the flag.
+    /// Returns an [`AttestationError`] that names the flag.
     pub(crate) fn parse(options: &AttestationOptions) -> Result<Self, AttestationError> {
         let mut attestations = Self::default();
         let short = |kind: &str, text: &Option<String>| {
@@ -119,13 +119,13 @@ impl Attestations {
         Ok(())
     }
 
-    /// Whether somebody asked for an attestation, which not every store can hold.
+    /// Returns whether any attestation was asked for. Not every image store can hold attestations.
     pub(crate) fn asked_for(&self) -> bool {
         !self.wanted.is_empty()
     }
 
-    /// Asks for the provenance that docker's own client asks for by default, unless a flag says something about
-    /// provenance or the environment refuses it: `refused` is the value of `BUILDX_NO_DEFAULT_ATTESTATIONS`.
+    /// Adds the provenance that docker's own client asks for by default, unless a flag asks for provenance or refuses
+    /// it, or the environment refuses it: `refused` is the value of `BUILDX_NO_DEFAULT_ATTESTATIONS`.
     pub(crate) fn use_usual(&mut self, refused: Option<&str>) {
         let refused = refused.and_then(comma_separated::truth).unwrap_or(false);
         if !self.provenance_settled && !refused {
@@ -133,17 +133,17 @@ impl Attestations {
         }
     }
 
-    /// The frontend's attributes.
+    /// Returns the frontend's attributes of the documents.
     pub(crate) fn attributes(&self) -> &BTreeMap<String, String> {
         &self.wanted
     }
 
-    /// The exporters' attributes of annotations.
+    /// Returns the exporters' attributes of annotations.
     pub(crate) fn annotations(&self) -> &BTreeMap<String, String> {
         &self.annotations
     }
 
-    /// Where documents will be attached.
+    /// Returns the results to which the engine will attach documents.
     pub(crate) fn reach(&self) -> AttestationReach {
         match self.wanted.values().map(|value| value.contains("inline-only=true")).collect::<Vec<_>>().as_slice() {
             [] => AttestationReach::Nothing,

@@ -1,4 +1,4 @@
-//! The order of an audit: the one way from the flags of `pbuild audit` to checked types.
+//! The order of an audit: turns the flags of `pbuild audit` into checked types.
 
 use std::path::{Path, PathBuf};
 
@@ -16,53 +16,53 @@ use crate::command::audit::AuditArguments;
 pub(crate) struct AuditOrder {
     /// The source of the bytes.
     pub(crate) source: Source,
-    /// Where the report goes.
+    /// The formats and the files of the report.
     pub(crate) reports: Reports,
-    /// The Dockerfile whose lines the report names.
+    /// The Dockerfile in which the report looks up lines.
     pub(crate) dockerfile: Option<PathBuf>,
     /// The file with accepted findings.
     pub(crate) baseline: Option<PathBuf>,
-    /// The file that will accept today's findings.
+    /// The file that is written to accept the findings of this audit.
     pub(crate) new_baseline: Option<PathBuf>,
-    /// Whether layers are left out that an earlier audit searched.
+    /// Whether the audit leaves out layers that an earlier audit found clean.
     pub(crate) memory: LayerMemoryUse,
     /// The names of declared secrets that need no value.
     pub(crate) allowed_missing: Vec<String>,
-    /// The manifest, where there is one.
+    /// The manifest, if there is one.
     pub(crate) manifest: Option<FoundManifest>,
-    /// Where the values of the secrets come from.
+    /// The sources of the secrets' values.
     pub(crate) sources: SecretSources,
-    /// Whether the way to the engine must be encrypted.
+    /// Whether the connection to the engine must be encrypted.
     pub(crate) tls: Tls,
 }
 
-/// Whether an audit leaves out layers that an earlier one searched for the same secrets.
+/// Whether an audit leaves out layers that an earlier audit found clean for the same secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LayerMemoryUse {
-    /// The memory is used.
+    /// Layers that are known as clean are left out.
     Used,
     /// Every layer is searched (`--no-cache`).
     Ignored,
 }
 
-/// Why an audit cannot be ordered like this.
+/// The reasons why the flags are not a valid order.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuditOrderError {
-    /// The manifest.
+    /// The manifest cannot be found or read.
     #[error(transparent)]
     Manifest(#[from] FindError),
-    /// The source.
+    /// The source is wrong.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A report.
+    /// The format of a report is wrong.
     #[error(transparent)]
     Report(#[from] ReportError),
 }
 
-/// Turns the flags into an audit.
+/// Turns the flags into the order of an audit.
 ///
 /// # Errors
-/// [`AuditOrderError`] names the flag or the file to change.
+/// Returns an [`AuditOrderError`] that names the flag or the file to change.
 pub(crate) fn parse(arguments: &AuditArguments) -> Result<AuditOrder, AuditOrderError> {
     Ok(AuditOrder {
         manifest: find_manifest(arguments.secrets.config.as_deref(), &[Path::new(".")])?,
@@ -88,7 +88,7 @@ impl AuditOrder {
         MissingRules { allowed: &self.allowed_missing, demand }
     }
 
-    /// Whether every secret must be searched for in every form and place.
+    /// Returns whether every secret must be searched for in every form and place.
     pub(crate) fn is_strict(&self) -> bool {
         self.sources.strictness == Strictness::Strict
     }

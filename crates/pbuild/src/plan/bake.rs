@@ -1,4 +1,4 @@
-//! The order of `pbuild bake`: the flags, and what buildx makes of the files, as builds.
+//! The order of `pbuild bake`: turns the flags, and the definition that buildx makes of the files, into builds.
 
 mod definition;
 mod entitlement;
@@ -21,7 +21,7 @@ pub(crate) use entitlement::EntitlementError;
 use entitlement::Entitlements;
 use target::Recipe;
 
-/// The work of `pbuild bake`, as far as it is known before buildx has read the files.
+/// The order of `pbuild bake`, as far as it is known before buildx has read the files.
 #[derive(Debug)]
 pub(crate) struct BakeOrder {
     arguments: BakeArguments,
@@ -29,55 +29,56 @@ pub(crate) struct BakeOrder {
     show: ProgressMode,
 }
 
-/// The work on one target.
+/// The order of one target.
 #[derive(Debug)]
 pub(crate) struct TargetOrder {
     /// The target's name.
     pub(crate) name: String,
-    /// The secrets that the target itself names: `--secret` words by id. Those of the command line go before them.
+    /// The secrets that the target itself names: the values of `--secret`, by ID. Secrets of the command line take
+    /// precedence over them.
     pub(crate) secrets: BTreeMap<String, String>,
-    /// The build, or the question.
+    /// The build, or the question to the frontend.
     pub(crate) order: Order,
-    /// The targets that it builds on.
+    /// The inner targets of this target.
     pub(crate) inner: Vec<InnerOrder>,
 }
 
-/// A target that another one builds on: its result is a named context there.
+/// An inner target: its result is a named context of the outer target.
 #[derive(Debug)]
 pub(crate) struct InnerOrder {
     /// The name of the context.
     pub(crate) context: String,
-    /// The target. Its outputs are its own build's.
+    /// The target. Its outputs are not made in the outer target's build.
     pub(crate) target: TargetOrder,
 }
 
-/// Who does the work.
+/// The program that carries out the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Worker {
-    /// We build.
+    /// pbuild builds.
     Ours,
-    /// Buildx itself: it only shows something, and no secret is read.
+    /// Buildx only shows something. No secret is read.
     Buildx,
 }
 
-/// Why a bake cannot be ordered like this.
+/// The reasons why the flags and files are not a valid order.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BakeError {
-    /// The way to show progress.
+    /// The mode of the progress is wrong.
     #[error(transparent)]
     Progress(#[from] ProgressError),
-    /// The definition that buildx made of the files.
+    /// The definition that buildx made of the files is not supported.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
-    /// Something that needs a permission.
+    /// A target needs a permission that it does not have.
     #[error(transparent)]
     Permission(#[from] EntitlementError),
-    /// The order of one target.
+    /// The order of one target is wrong.
     #[error("target {target}: {source}")]
     Target {
         /// The target.
         target: String,
-        /// Why.
+        /// The cause.
         source: OrderError,
     },
 }
@@ -85,7 +86,7 @@ pub(crate) enum BakeError {
 /// Checks the flags.
 ///
 /// # Errors
-/// [`BakeError`] names the flag.
+/// Returns a [`BakeError`] that names the flag.
 pub(crate) fn parse(
     arguments: &BakeArguments,
     environment: impl Fn(&str) -> Option<String>,
@@ -98,21 +99,21 @@ pub(crate) fn parse(
 }
 
 impl BakeOrder {
-    /// Who does the work.
+    /// Returns the program that carries out the order.
     pub(crate) fn worker(&self) -> Worker {
         let BakeArguments { print, list, check, call, .. } = &self.arguments;
         let asks = call.as_deref().is_some_and(|call| !call.is_empty() && call != "build");
         if *print || list.is_some() || *check || asks { Worker::Buildx } else { Worker::Ours }
     }
 
-    /// The words by which buildx shows its definition of the targets and does nothing else.
+    /// Returns the arguments with which buildx prints its definition of the targets and does nothing else.
     pub(crate) fn question(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = ["bake", "--print", "--progress", "quiet"].map(OsString::from).into();
         words.extend(self.definition_words());
         words
     }
 
-    /// The words by which buildx does the work.
+    /// Returns the arguments with which buildx carries out the whole order.
     pub(crate) fn whole(&self) -> Vec<OsString> {
         let BakeArguments { print, list, check, call, builder, progress, metadata_file, allowed, .. } = &self.arguments;
         let mut words: Vec<OsString> = vec!["bake".into()];
@@ -131,7 +132,7 @@ impl BakeOrder {
         words
     }
 
-    /// The flags that decide what the targets are, and the targets.
+    /// Returns the flags that decide what the targets are, and the names of the targets.
     fn definition_words(&self) -> Vec<OsString> {
         let BakeArguments { files, changes, variables, provenance, sbom, targets, .. } = &self.arguments;
         let BakeArguments { no_cache, pull, push, load, .. } = &self.arguments;
@@ -150,20 +151,20 @@ impl BakeOrder {
         words
     }
 
-    /// The file that says what was built.
+    /// Returns the path of the file that describes the results.
     pub(crate) fn metadata_file(&self) -> Option<PathBuf> {
         self.arguments.metadata_file.clone()
     }
 
-    /// Where the secrets of the command line come from.
+    /// Returns the sources of the secrets on the command line.
     pub(crate) fn sources(&self) -> SecretSources {
         self.arguments.secrets.sources(psecret::Dialect::Dotenv)
     }
 
-    /// Turns the definition that buildx printed into builds, in the order of their names.
+    /// Turns the definition that buildx printed into the orders of the targets, sorted by name.
     ///
     /// # Errors
-    /// [`BakeError`] names the target and its attribute.
+    /// Returns a [`BakeError`] that names the target and its attribute.
     pub(crate) fn targets(
         &self,
         printed: &[u8],
@@ -173,15 +174,16 @@ impl BakeOrder {
         let recipe = |name| Recipe::new(definition.attributes(name)?, &self.arguments);
         let recipes: Vec<Recipe> = definition.requested()?.into_iter().map(recipe).collect::<Result<_, _>>()?;
         let targets = |recipe| self.target(recipe, &definition, &environment, &mut Vec::new());
-        // Compose asks for its entitlements by itself, and reads nothing but JSON; as with buildx.
+        // Compose uses this mode. It asks its user for the permissions itself, and it reads only JSON. buildx leaves
+        // out the check, too.
         if self.show != ProgressMode::RawJson {
             self.entitlements.check(recipes.iter().map(Recipe::needs))?;
         }
         recipes.into_iter().map(targets).collect()
     }
 
-    /// Turns one recipe into a build, with those of the targets that it builds on. `above` are the targets on the way
-    /// here.
+    /// Turns one recipe into the order of a target and of its inner targets. `above` are the names of the outer
+    /// targets.
     fn target(
         &self,
         recipe: Recipe,

@@ -1,4 +1,4 @@
-//! The recipe of a build, put together from the flags and the manifest.
+//! The recipe of a build, made from the flags and the manifest.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,41 +18,41 @@ use super::step_options::StepAttributes;
 use crate::command::build::BuildArguments;
 use crate::files;
 
-/// The recipe of a build, checked as far as that needs no engine.
+/// The recipe of a build, checked as far as possible without an engine.
 #[derive(Clone, Debug)]
 pub(crate) struct BuildPlan {
     /// The files that COPY and ADD read.
     pub(super) context: Context,
     /// The Dockerfile.
     pub(super) dockerfile: Dockerfile,
-    /// The names that the image gets when it is clean; there may be none.
+    /// The names that the image gets when it is found clean. The list may be empty.
     pub(super) tags: Vec<ImageName>,
     /// BuildKit's frontend attributes for everything that the flags set.
     pub(super) attributes: BTreeMap<String, String>,
     /// The build arguments, which the guard compares with the secrets.
     pub(super) build_arguments: BTreeMap<String, String>,
-    /// The labels, which the guard compares with the secrets too.
+    /// The labels, which the guard compares with the secrets, too.
     pub(super) labels: BTreeMap<String, String>,
     /// The extra lines of `/etc/hosts`: a name and its address.
     pub(super) hosts: Vec<(String, HostAddress)>,
-    /// Further directories of this machine, by the name under which the frontend asks for them.
+    /// More directories of this machine, by the name under which the frontend asks for them.
     pub(super) locals: BTreeMap<String, PathBuf>,
     /// OCI layouts for `--build-context`, by the name under which the frontend asks for them.
     pub(super) layouts: BTreeMap<String, PathBuf>,
-    /// The permissions beyond the usual ones, which BuildKit takes separately.
+    /// The permissions beyond the default ones, which BuildKit expects outside of the attributes.
     pub(super) entitlements: Vec<String>,
-    /// The policy that the sources of the build are held against.
+    /// The policy for the sources of the build.
     pub(super) source_policy: Option<SourcePolicy>,
     /// How much of the Dockerfile is built.
     pub(super) extent: Extent,
 }
 
-/// A part of a context that its repository does not hold.
+/// The error about a part of a git context that is not in its repository.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is not in the repository")]
 pub(crate) struct OutsideOfClone(&'static str);
 
-/// The address behind a name of `--add-host`.
+/// The address that a name of `--add-host` gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HostAddress {
     /// An IP address.
@@ -66,19 +66,20 @@ pub(super) enum HostAddress {
 pub(crate) enum Extent {
     /// All stages that lead to the last one.
     Whole,
-    /// The stages up to the one that `--target` names: the steps of the others are missing, and that is no mistake.
+    /// Only the stages up to the one that `--target` names. A secret whose step is in another stage is then not a
+    /// mistake.
     Part,
 }
 
 impl BuildPlan {
-    /// Puts flags over the manifest.
+    /// Combines the flags with the manifest; flags take precedence.
     ///
-    /// `directory` is the context where it is one of this machine, see [`super::context::context_directory`];
-    /// `environment` answers for build arguments that are given by name alone; `stdin` is read for `-f -` and for the
-    /// context `-`.
+    /// `directory` is the context if it is a directory of this machine, see [`super::context::context_directory`].
+    /// `environment` returns the values of build arguments that are given only by name. `stdin` is read for `-f -`
+    /// and for the context `-`.
     ///
     /// # Errors
-    /// [`PlanError`] names the flag or the file to change.
+    /// Returns a [`PlanError`] that names the flag or the file to change.
     pub(super) fn new(
         arguments: &BuildArguments,
         directory: Option<PathBuf>,
@@ -115,7 +116,7 @@ impl BuildPlan {
             source_policy: source_policy(&environment)?,
             extent: if arguments.recipe.target.is_some() { Extent::Part } else { Extent::Whole },
         };
-        // Docker's client does the same: the variable stands where no flag does.
+        // As in docker's client, the variable is used only if no flag is given.
         let of_environment = || environment("DOCKER_DEFAULT_PLATFORM").unwrap_or_default();
         let platforms = if arguments.platforms.is_empty() { of_environment() } else { arguments.platforms.join(",") };
         let platforms = platforms_in_full(&platforms);
@@ -140,7 +141,8 @@ impl BuildPlan {
         }
     }
 
-    /// Tells provenance, and labels on request, which checkout the context is.
+    /// Adds the git checkout of the context to the attributes for provenance, and to the labels if the environment
+    /// asks for labels.
     fn describe_checkout(&mut self, environment: impl Fn(&str) -> Option<String>) {
         let Context::Directory(context) = &self.context else { return };
         let dockerfile = match &self.dockerfile {
@@ -154,7 +156,7 @@ impl BuildPlan {
         self.labels.extend(told.labels);
     }
 
-    /// Tells the frontend where the context and the Dockerfile are.
+    /// Sets the attributes that tell the frontend where the context and the Dockerfile are.
     fn name_context(&mut self) {
         let name = self.dockerfile.name().to_owned();
         self.set("filename", Some(&name));
@@ -165,12 +167,12 @@ impl BuildPlan {
         };
         self.set("context", address.as_deref());
         if matches!((&self.context, &self.dockerfile), (Context::Remote(_), Dockerfile::Memory(_))) {
-            // Else the frontend looks for it in the context.
+            // Without this attribute, the frontend would look for the Dockerfile in the context.
             self.set("dockerfilekey", Some("dockerfile"));
         }
     }
 
-    /// The address of the context, where the engine would fetch it.
+    /// Returns the address of the context, if the engine fetches the context.
     pub(crate) fn context_address(&self) -> Option<&str> {
         match &self.context {
             Context::Remote(address) => Some(address),
@@ -178,18 +180,19 @@ impl BuildPlan {
         }
     }
 
-    /// Whether a build argument of this name is true in BuildKit's words.
+    /// Returns whether a build argument of this name has a value that BuildKit reads as true.
     pub(crate) fn has_switch(&self, name: &str) -> bool {
         self.build_arguments.get(name).and_then(|value| truth(value)) == Some(true)
     }
 
-    /// Takes a clone of the context in place of its address: the folder in it, and the Dockerfile there.
+    /// Replaces the address of the context by a clone: by `folder` in the clone, and by the Dockerfile in that
+    /// folder.
     ///
     /// # Errors
-    /// When the folder or the Dockerfile is not in the clone; nothing is changed then.
+    /// Returns an error if the folder or the Dockerfile is not in the clone; in this case the plan is unchanged.
     pub(crate) fn adopt(&mut self, clone: &Path, folder: Option<&str>) -> Result<(), OutsideOfClone> {
         let inside = |path: &Path| {
-            // A link may lead anywhere.
+            // The real path is compared, because a link may lead out of the clone.
             let whole = path.canonicalize().ok()?;
             whole.starts_with(clone.canonicalize().ok()?).then_some(whole)
         };
@@ -244,25 +247,25 @@ impl BuildPlan {
         matches!(self.context, Context::Archive(_))
     }
 
-    /// The frontend image that a build argument chooses, whatever the Dockerfile says.
+    /// Returns the frontend image that a build argument chooses. It takes precedence over the Dockerfile's.
     pub(crate) fn chosen_frontend(&self) -> Option<&str> {
         self.build_arguments.get("BUILDKIT_SYNTAX").map(String::as_str)
     }
 
-    /// The folder whose files are sent, where the context is one of this machine.
+    /// Returns the folder whose files are sent, if the context is on this machine.
     pub(crate) fn context_folder(&self) -> Option<&Path> {
         self.context.directory()
     }
 
-    /// Adds names that the outputs give.
+    /// Adds the names that the outputs give to the image.
     pub(super) fn add_tags(&mut self, tags: impl IntoIterator<Item = ImageName>) {
         self.tags.extend(tags);
     }
 
-    /// The Dockerfile's text, where it is on this machine.
+    /// Returns the Dockerfile's text, if the Dockerfile is on this machine.
     ///
     /// # Errors
-    /// When the file cannot be read any more.
+    /// Returns an error if the file can no longer be read.
     pub(crate) fn dockerfile_text(&self) -> Result<Option<Vec<u8>>, PlanError> {
         match &self.dockerfile {
             Dockerfile::Memory(text) => Ok(Some(text.clone())),
@@ -275,7 +278,7 @@ impl BuildPlan {
         }
     }
 
-    /// The Dockerfile as errors name it.
+    /// Returns the path under which errors name the Dockerfile.
     pub(crate) fn dockerfile_path(&self) -> PathBuf {
         match &self.dockerfile {
             Dockerfile::Disk { directory, name } => directory.join(name),
@@ -285,7 +288,7 @@ impl BuildPlan {
     }
 }
 
-/// The platforms of a list between commas, with docker's word for the one of this client, `local`, written out.
+/// Returns the platforms of a comma-separated list. docker's word `local` is replaced by the platform of this client.
 fn platforms_in_full(list: &str) -> String {
     let words = list.split(',').map(str::trim).filter(|word| !word.is_empty());
     let platforms: Vec<String> =
@@ -293,7 +296,7 @@ fn platforms_in_full(list: &str) -> String {
     platforms.join(",")
 }
 
-/// The platform of this program, in the words of the OCI's image specification.
+/// Returns the platform of this program, in the spelling of the OCI image specification.
 fn local_platform() -> String {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -306,16 +309,17 @@ fn local_platform() -> String {
     format!("linux/{architecture}")
 }
 
-/// The variable, and the build argument, of the date that a reproducible image has.
+/// The variable, and the build argument, that sets the date of a reproducible image.
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// Returns the names of the flags, else the manifest's.
+/// Returns the names that the flags give, or the manifest's name if there are none.
 fn tags(texts: &[String], manifest: Option<&Manifest>) -> Result<Vec<ImageName>, PlanError> {
     let of_manifest = manifest.and_then(|manifest| manifest.image.as_ref()).filter(|_| texts.is_empty());
     Ok(texts.iter().chain(of_manifest).map(|text| ImageName::parse(text)).collect::<Result<_, _>>()?)
 }
 
-/// Merges the build arguments of the manifest, those of the flags over them, and the date of reproducible builds.
+/// Merges the build arguments of the manifest with those of the flags, which take precedence, and adds the date of
+/// reproducible builds.
 fn build_arguments(
     arguments: &BuildArguments,
     manifest: Option<&Manifest>,
@@ -326,7 +330,8 @@ fn build_arguments(
     for argument in &arguments.recipe.build_arguments {
         let (name, value) = match argument.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
-            // Docker does the same: a name alone takes the value from the environment, and vanishes when there is none.
+            // As in docker, a name without a value takes the value from the environment. If there is none, the
+            // argument is removed.
             None => (argument.as_str(), environment(argument)),
         };
         if name.is_empty() {
@@ -337,7 +342,7 @@ fn build_arguments(
             None => drop(build_arguments.remove(name)),
         }
     }
-    // Docker does the same: a reproducible build has its date from one variable, for every tool.
+    // As in docker, the date of a reproducible build comes from the variable that all tools share.
     if let Some(date) = environment(SOURCE_DATE_EPOCH).filter(|date| !date.is_empty()) {
         build_arguments.entry(SOURCE_DATE_EPOCH.to_owned()).or_insert(date);
     }
@@ -346,14 +351,14 @@ fn build_arguments(
 
 fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, PlanError> {
     let label = |text: &String| {
-        // Docker does the same: a label without value is an empty label.
+        // As in docker, a label without a value is an empty label.
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         if name.is_empty() { Err(PlanError::Label) } else { Ok((name.to_owned(), value.to_owned())) }
     };
     texts.iter().map(label).collect()
 }
 
-/// Translates the network of steps into BuildKit's word, and the permission that the host's network needs.
+/// Translates the network of steps into BuildKit's word, and returns the permission that the host's network needs.
 fn network(mode: Option<&str>) -> Result<(Option<&'static str>, Option<String>), PlanError> {
     match mode {
         None | Some("default") => Ok((None, None)),

@@ -1,10 +1,11 @@
-//! Caches beside the engine's own: `--cache-from`, `--cache-to`.
+//! Caches outside of the engine: `--cache-from`, `--cache-to`.
 //!
-//! An imported cache may be anybody's: it answers for steps, and the gate searches states and not keys. An exported
-//! cache leaves the builder, and the gate has not searched it: BuildKit's exporter takes the newest result that it
-//! knows under each key, which another build may have made, and with `mode=max` those of all stages. So a build with
-//! secrets has its caches brought here and searches them first ([`crate::cache_export`]). The inline cache alone goes its
-//! way at once: it names the image's own layers and carries no state.
+//! Anybody may have written an imported cache. Its results are used for steps, and the gate searches the states that
+//! come of them, not their cache keys. An exported cache leaves the builder, and the gate has not searched it:
+//! BuildKit's exporter takes the newest result that it knows under each key, which another build may have made, and
+//! with `mode=max` it takes the results of all stages. So a build with secrets fetches its caches to this machine and
+//! searches them first ([`crate::cache_export`]). Only the inline cache is exported at once: it names the image's own
+//! layers and carries no state.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,7 +19,7 @@ use crate::command::build::CacheOptions;
 use crate::oci_layout::{self, DEFAULT_TAG};
 use crate::plan::comma_separated;
 
-/// A cache that is not possible. Each message names the flag.
+/// The mistakes in a flag of a cache. Each message names the flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum CacheError {
     /// The value does not follow the grammar.
@@ -26,10 +27,10 @@ pub(crate) enum CacheError {
     Format {
         /// The flag.
         flag: &'static str,
-        /// Its value.
+        /// The flag's value.
         text: String,
     },
-    /// A cache in a folder without the folder.
+    /// The flag of a cache in a folder does not name the folder.
     #[error("{flag} type=local: {attribute} is required")]
     NoFolder {
         /// The flag.
@@ -37,26 +38,26 @@ pub(crate) enum CacheError {
         /// `src` or `dest`.
         attribute: &'static str,
     },
-    /// A cache in a registry without its name.
+    /// The flag of a cache in a registry does not name the cache.
     #[error("--cache-to type=registry: ref is required")]
     NoReference,
-    /// The name of a cache in a registry is none.
+    /// The name of a cache in a registry is not valid.
     #[error("--cache-to type=registry,ref={text}: {problem}")]
     Reference {
         /// The name.
         text: String,
-        /// What is wrong with it.
+        /// The mistake in the name.
         problem: String,
     },
-    /// A bucket without something that it needs.
+    /// A bucket lacks an attribute that it needs.
     #[error("--cache-to type=s3: {attribute} is required, or the variable {variable}")]
     Bucket {
         /// The attribute.
         attribute: &'static str,
-        /// The variable that stands in for it.
+        /// The variable that can replace the attribute.
         variable: &'static str,
     },
-    /// An attribute that an export by this tool itself cannot follow.
+    /// An attribute is not supported where pbuild itself exports the cache.
     #[error("--cache-to type={kind}: {name} is not possible in a build with secrets")]
     Attribute {
         /// The kind of cache.
@@ -64,7 +65,7 @@ pub(crate) enum CacheError {
         /// The attribute.
         name: String,
     },
-    /// A cache that BuildKit alone can write, which nobody could search before.
+    /// Only BuildKit can write a cache of this kind, so pbuild could not search it first.
     #[error("--cache-to type={kind} would carry results that are not searched for secrets")]
     Unsearched {
         /// The kind of cache.
@@ -77,7 +78,7 @@ pub(crate) enum CacheError {
 pub(crate) struct Caches {
     imports: Vec<CacheEntry>,
     exports: Vec<CacheEntry>,
-    /// Folders that cannot be read, each with the reason: as with docker, such a cache is left out with a warning.
+    /// A sentence for each folder that cannot be read. As with docker, such a cache is left out with a warning.
     left_out: Vec<String>,
 }
 
@@ -85,14 +86,14 @@ pub(crate) struct Caches {
 const SOURCE: &str = "src";
 /// The attribute that names a folder to write to.
 const DESTINATION: &str = "dest";
-/// The answer of the builder that describes the cache that it wrote (BuildKit `exporter/containerimage/exptypes`).
+/// The key of the builder's answer that describes the written cache (BuildKit `exporter/containerimage/exptypes`).
 const WRITTEN: &str = "cache.manifest";
 
 impl Caches {
-    /// Reads the flags; `environment` has the variables of GitHub's runners about their cache.
+    /// Reads the flags. `environment` returns the variables of GitHub's runners about their cache.
     ///
     /// # Errors
-    /// [`CacheError`] names the flag.
+    /// Returns a [`CacheError`] that names the flag.
     pub(crate) fn parse(
         options: &CacheOptions,
         build_arguments: &BTreeMap<String, String>,
@@ -101,7 +102,7 @@ impl Caches {
         let entries = |flag: &'static str, texts: &[String]| -> Result<Vec<CacheEntry>, CacheError> {
             let mut entries = Vec::new();
             for text in texts {
-                // Names of images alone may stand in one value, between commas.
+                // One value may hold several comma-separated fields if all of them are names of images.
                 match comma_separated::fields(text) {
                     Some(names) if !text.is_empty() && names.iter().all(|name| !name.contains('=')) => {
                         entries.extend(names.into_iter().map(|name| registry(&name)));
@@ -130,42 +131,42 @@ impl Caches {
         Ok(Self { imports, exports, left_out })
     }
 
-    /// The caches that are read.
+    /// Returns the caches that are read.
     pub(crate) fn imports(&self) -> &[CacheEntry] {
         &self.imports
     }
 
-    /// The caches that are written.
+    /// Returns the caches that are written.
     pub(crate) fn exports(&self) -> &[CacheEntry] {
         &self.exports
     }
 
-    /// The caches that are written into the image itself.
+    /// Returns the caches that are written into the image itself.
     pub(crate) fn inline(&self) -> impl Iterator<Item = &CacheEntry> {
         self.exports.iter().filter(|entry| entry.kind == "inline")
     }
 
-    /// The reasons for which caches in folders are not read, a sentence for each.
+    /// Returns a sentence for each cache in a folder that is not read.
     pub(crate) fn left_out(&self) -> &[String] {
         &self.left_out
     }
 
-    /// The folders that the engine reads from.
+    /// Returns the folders that the engine reads from.
     pub(crate) fn sources(&self) -> ContentStores {
         let reads = self.imports.iter().filter_map(|entry| folder(entry, SOURCE));
         ContentStores(reads.map(|path| named(path, ContentStore::readable(PathBuf::from(path)))).collect())
     }
 
-    /// The folders that the engine writes to; one that it reads as well is one of them.
+    /// Returns the folders that the engine writes to, including those that it also reads.
     pub(crate) fn destinations(&self) -> ContentStores {
         let writes = self.exports.iter().filter_map(|entry| folder(entry, DESTINATION));
         ContentStores(writes.map(|path| named(path, ContentStore::writable(PathBuf::from(path)))).collect())
     }
 
-    /// Gives the caches in folders their tags, when the build has ended well. `answer` is the builder's.
+    /// Adds the tags to the caches in folders after a successful build. `answer` is the builder's answer.
     ///
     /// # Errors
-    /// The folder, and why it cannot be written to.
+    /// Returns the folder that cannot be written to, and the cause.
     pub(crate) fn tag_folders(&self, answer: &BTreeMap<String, String>) -> Result<(), (PathBuf, io::Error)> {
         let Some(Ok(written)) = answer.get(WRITTEN).map(|text| serde_json::from_str::<Value>(text)) else {
             return Ok(());
@@ -178,17 +179,17 @@ impl Caches {
         Ok(())
     }
 
-    /// The attributes of all caches without the credentials, which are secret on purpose.
+    /// Returns the attributes of all caches without the credentials, which may hold secrets.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (&String, &String)> {
         let all = self.imports.iter().chain(&self.exports).flat_map(|entry| &entry.attributes);
         all.filter(|(name, _)| !CREDENTIALS.contains(&name.as_str()))
     }
 }
 
-/// Attributes that are credentials.
+/// The attributes that are credentials.
 const CREDENTIALS: [&str; 4] = ["token", "secret_access_key", "session_token", "account_key"];
 
-/// Names a folder as the flag does, which is how the engine asks for it.
+/// Names a folder by the path in the flag, because the engine asks for it by that name.
 fn named(path: &str, store: ContentStore) -> (String, ContentStore) {
     (format!("local:{path}"), store)
 }
@@ -197,13 +198,14 @@ fn is_local(entry: &CacheEntry) -> bool {
     entry.kind == "local"
 }
 
-/// Returns the folder of a cache that is in a folder.
+/// Returns the folder of a cache, if the cache is in a folder.
 fn folder<'entry>(entry: &'entry CacheEntry, attribute: &str) -> Option<&'entry str> {
     let path = entry.attributes.get(attribute).filter(|_| is_local(entry));
     path.map(String::as_str).filter(|path| !path.is_empty())
 }
 
-/// Finds the digest to read in a folder: the engine takes no tag. Returns the reason where there is none.
+/// Finds the digest of the cache in a folder and adds it to the entry, because the engine does not accept a tag.
+/// Returns a sentence with the reason if there is no digest.
 fn settle_folder(entry: &mut CacheEntry) -> Result<Option<String>, CacheError> {
     if !is_local(entry) {
         return Ok(None);
@@ -230,7 +232,7 @@ fn registry(name: &str) -> CacheEntry {
     CacheEntry { kind: "registry".to_owned(), attributes: [("ref".to_owned(), name.to_owned())].into() }
 }
 
-/// Parses one entry; `None` where it would do nothing, as GitHub's cache outside of its runners.
+/// Parses one entry. Returns `None` if the entry would have no effect, as GitHub's cache outside of its runners.
 fn entry(
     flag: &'static str,
     text: &str,
@@ -242,7 +244,7 @@ fn entry(
     let kind = attributes.remove("type").ok_or_else(wrong)?;
     match kind.as_str() {
         "gha" => {
-            // Docker's client reads them too, so that a step of a workflow need not repeat the runner's variables.
+            // docker's client adds the runner's variables, too, so that a step of a workflow need not repeat them.
             let mut add = |name: &str, variables: &[&str]| {
                 let value = variables.iter().find_map(|variable| environment(variable));
                 if let (false, Some(value)) = (attributes.contains_key(name), value) {

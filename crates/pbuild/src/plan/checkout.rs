@@ -1,20 +1,21 @@
-//! The git checkout of a context: provenance names its revision and where it came from, and so do labels on request.
+//! The git checkout of a context. Provenance names the checkout's revision and its remote address, and labels do so
+//! on request.
 //!
-//! Facts and variables are buildx's (0.29, `build/git.go` and `util/gitutil`): `BUILDX_GIT_INFO` (on by default),
-//! `BUILDX_GIT_LABELS` and `BUILDX_GIT_CHECK_DIRTY` (off).
+//! The facts and the variables are the same as in buildx (0.29, `build/git.go` and `util/gitutil`): `BUILDX_GIT_INFO`
+//! (on by default), `BUILDX_GIT_LABELS` and `BUILDX_GIT_CHECK_DIRTY` (both off by default).
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The label with the path of the Dockerfile in its checkout.
+/// The label for the path of the Dockerfile in its checkout.
 const ENTRYPOINT: &str = "com.docker.image.source.entrypoint";
-/// The labels of the OCI's image specification.
+/// The labels of the OCI image specification.
 const REVISION: &str = "org.opencontainers.image.revision";
 const SOURCE: &str = "org.opencontainers.image.source";
 
-/// A folder's checkout.
+/// The git checkout of a folder.
 #[derive(Debug)]
 pub(super) struct Checkout {
     root: PathBuf,
@@ -22,7 +23,7 @@ pub(super) struct Checkout {
     source: Option<String>,
 }
 
-/// The wishes of the environment.
+/// What the environment asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wishes {
     info: bool,
@@ -35,7 +36,7 @@ impl Wishes {
         let switch = |name: &str| environment(name).and_then(|word| crate::command::boolean(OsStr::new(&word)));
         Self {
             info: switch("BUILDX_GIT_INFO").unwrap_or(true),
-            // `full` is the older word.
+            // `full` is the older spelling.
             labels: environment("BUILDX_GIT_LABELS").is_some_and(|word| word == "full")
                 || switch("BUILDX_GIT_LABELS").unwrap_or(false),
             dirty: switch("BUILDX_GIT_CHECK_DIRTY").unwrap_or(false),
@@ -43,7 +44,7 @@ impl Wishes {
     }
 }
 
-/// What a build tells of the checkout.
+/// The facts about a checkout that a build records.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Description {
     /// Frontend attributes, which provenance keeps.
@@ -52,9 +53,9 @@ pub(super) struct Description {
     pub(super) labels: BTreeMap<String, String>,
 }
 
-/// Describes the checkout of a context; nothing is told of a folder that is in none.
+/// Describes the checkout of a context. The description of a folder that is not in a checkout is empty.
 ///
-/// `folders` are those that are sent, by the names under which the frontend asks for them.
+/// `folders` are the folders that are sent, by the names under which the frontend asks for them.
 pub(super) fn describe<'a>(
     context: &Path,
     dockerfile: &Path,
@@ -90,14 +91,14 @@ pub(super) fn describe<'a>(
 }
 
 impl Checkout {
-    /// Looks for the checkout; `None` where there is none, or no git that tells of it.
+    /// Finds the checkout of a folder. Returns `None` if there is no checkout, or if git cannot be run.
     fn of(directory: &Path, check_dirty: bool) -> Option<Self> {
         let git = |words: &[&str]| git(directory, words);
         if git(&["rev-parse", "--is-inside-work-tree"])? != "true" {
             return None;
         }
         let root = PathBuf::from(git(&["rev-parse", "--show-toplevel"])?);
-        // A repository without a commit has a root and nothing else.
+        // A repository without a commit has a root, and possibly no revision.
         let mut revision =
             git(&["show", "--format=%H", "HEAD", "--quiet", "--"]).filter(|revision| !revision.is_empty());
         if let Some(revision) = &mut revision
@@ -114,7 +115,7 @@ impl Checkout {
         Some(Self { root, revision, source: source.map(|address| without_login(&address)) })
     }
 
-    /// The path in the checkout; `None` for what lies outside.
+    /// Returns the path relative to the checkout's root, or `None` if the path is outside of it.
     fn path_of(&self, path: &Path) -> Option<String> {
         let path = path.canonicalize().ok()?;
         let inside = path.strip_prefix(self.root.canonicalize().ok()?).ok()?;
@@ -123,7 +124,8 @@ impl Checkout {
     }
 }
 
-/// Asks git. A repository may come from anywhere, so nothing that its configuration names is run.
+/// Runs git and returns its output. A repository may come from anybody, so git runs no program that the repository's
+/// configuration names.
 fn git(directory: &Path, words: &[&str]) -> Option<String> {
     let mut command = Command::new("git");
     pengine::scrub(&mut command);
@@ -142,7 +144,7 @@ fn git(directory: &Path, words: &[&str]) -> Option<String> {
     Some(String::from_utf8(text).ok()?.trim().to_owned())
 }
 
-/// The address of a remote without the user and the password that may stand in it.
+/// Returns the address of a remote without the user and the password that it may hold.
 fn without_login(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

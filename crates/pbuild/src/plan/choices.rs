@@ -1,4 +1,4 @@
-//! The choices about the course of a build, which change neither its recipe nor its result.
+//! The choices about how a build runs. They change neither its recipe nor its result.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,12 @@ use pscreen::progress::ProgressMode;
 
 use crate::command::build::{self as flags, AuditBase, BuildArguments};
 
-/// Whether an engine that is reached without encryption is refused.
+/// Whether an unencrypted connection to an engine is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tls {
-    /// Somebody asked for it (`--require-tls`).
+    /// The user demands encryption (`--require-tls`).
     Required,
-    /// Plain TCP is a warning.
+    /// Plain TCP only leads to a warning.
     Optional,
 }
 
@@ -25,29 +25,29 @@ impl Tls {
 /// How much of the base image is searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BaseSearch {
-    /// The files that a container of the base would see; they are searched inside the builder.
+    /// The files that a container of the base would see. They are searched in the builder.
     #[default]
     Merged,
-    /// Every layer of the base; the built image is exported and searched whole.
+    /// Every layer of the base. The built image is exported, and the whole export is searched.
     Full,
 }
 
-/// The fate of the cache records of a leaking build.
+/// What happens to the cache records of a leaking build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LeakedCache {
     /// The cache records are removed.
     #[default]
     Removed,
-    /// The cache records stay, so that somebody can look into them (`--keep-leaked-cache`).
+    /// The cache records stay, so that the user can examine them (`--keep-leaked-cache`).
     Kept,
 }
 
 /// The files that describe the result of a build.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ResultFiles {
-    /// `--iidfile`.
+    /// The file of `--iidfile`.
     pub(crate) image_id: Option<PathBuf>,
-    /// `--metadata-file`.
+    /// The file of `--metadata-file`.
     pub(crate) metadata: Option<PathBuf>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct BuilderName {
     pub(crate) node: Option<String>,
 }
 
-/// All choices about the course of a build.
+/// All choices about how a build runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Choices {
     base: BaseSearch,
@@ -71,22 +71,22 @@ pub(crate) struct Choices {
     show: ProgressMode,
 }
 
-/// A wish for the progress that cannot be followed.
+/// The mistakes in the choice of the progress.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProgressError {
-    /// `BUILDKIT_PROGRESS` with a word that is no way to show progress.
+    /// `BUILDKIT_PROGRESS` holds an unknown word.
     #[error("invalid BUILDKIT_PROGRESS {0:?}: write auto, plain, tty, rawjson or quiet")]
     Variable(String),
-    /// `--quiet` beside a `--progress` that shows something.
+    /// `--quiet` is given with a `--progress` that shows something.
     #[error("--progress shows what --quiet hides: leave one of them out")]
     Quiet,
 }
 
 impl Choices {
-    /// Reads the flags; `BUILDKIT_PROGRESS` stands where no flag does, as with docker's client.
+    /// Reads the flags. As in docker's client, `BUILDKIT_PROGRESS` is used if there is no flag.
     ///
     /// # Errors
-    /// [`ProgressError`].
+    /// Returns a [`ProgressError`].
     pub(super) fn parse(
         arguments: &BuildArguments,
         environment: impl Fn(&str) -> Option<String>,
@@ -122,32 +122,32 @@ impl Choices {
         })
     }
 
-    /// How much of the base image is searched.
+    /// Returns how much of the base image is searched.
     pub(crate) fn base(&self) -> BaseSearch {
         self.base
     }
 
-    /// The fate of the cache records of a leaking build.
+    /// Returns what happens to the cache records of a leaking build.
     pub(crate) fn leaked_cache(&self) -> LeakedCache {
         self.leaked_cache
     }
 
-    /// The secrets that files of the context may hold.
+    /// Returns the names of the secrets that files of the context may hold.
     pub(crate) fn allowed_context_leaks(&self) -> &[String] {
         &self.allowed_context_leaks
     }
 
-    /// Whether somebody lets this frontend image have the secrets.
+    /// Returns whether the user allows this frontend image to have the secrets.
     pub(crate) fn allows_frontend(&self, image: &str) -> bool {
         self.allowed_frontends.iter().any(|allowed| allowed == image)
     }
 
-    /// The files that describe the result of the build.
+    /// Returns the files that describe the result of the build.
     pub(crate) fn files(&self) -> &ResultFiles {
         &self.files
     }
 
-    /// How progress is shown.
+    /// Returns how progress is shown.
     pub(crate) fn show(&self) -> ProgressMode {
         self.show
     }

@@ -1,9 +1,9 @@
-//! Fields between commas, as docker's flags take them: `type=oci,dest=a.tar`, with quotes where a field holds a comma.
+//! Comma-separated fields, as in docker's flags: `type=oci,dest=a.tar`. A field that holds a comma is in quotes.
 
-/// Splits one line into fields; `None` when a quote is where none may be.
+/// Splits one line into fields. Returns `None` if a quote is in a place where it is not allowed.
 ///
-/// Facts: Go's `encoding/csv`, which docker reads these flags with: a field may stand in double quotes, and a double
-/// quote in it is written twice.
+/// Docker reads these flags with Go's `encoding/csv`: a field may be in double quotes, and a double quote inside of
+/// such a field is written twice.
 pub(crate) fn fields(text: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = text;
@@ -27,7 +27,7 @@ pub(crate) fn fields(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Reads a quoted field without its quotes, and returns the rest of the text.
+/// Reads the rest of a quoted field, after its first quote. Returns the field without quotes, and the text after it.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut field = String::new();
     let mut rest = text;
@@ -45,10 +45,11 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// Splits a line into names and values of fields `NAME=VALUE`, the names in small letters without blanks.
+/// Splits a line into the names and values of its fields `NAME=VALUE`. The names are in lower case and without
+/// blanks.
 ///
 /// # Errors
-/// The text that is no pair.
+/// Returns the text that is not a pair.
 pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let fields = fields(text).ok_or_else(|| text.to_owned())?;
     let pair = |field: String| match field.split_once('=') {
@@ -58,12 +59,12 @@ pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     fields.into_iter().map(pair).collect()
 }
 
-/// Writes a field as it stands in a line: in quotes where it holds a comma or a quote.
+/// Writes a field for a comma-separated line, in quotes if it holds a comma or a quote.
 pub(crate) fn field(text: &str) -> String {
     if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
-/// Reads a truth value as Go does.
+/// Reads a truth value as Go does. Returns `None` for any other text.
 pub(crate) fn truth(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),

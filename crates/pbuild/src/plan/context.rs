@@ -1,4 +1,4 @@
-//! Where a build reads its files and its Dockerfile from: a directory, an address, or standard input.
+//! The places from which a build reads its files and its Dockerfile: a directory, an address, or standard input.
 
 use std::fs;
 use std::io::Read;
@@ -13,21 +13,21 @@ use super::step_options::is_remote;
 use crate::command::build::BuildArguments;
 use crate::files;
 
-/// Where the Dockerfile is.
+/// The place of the Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Dockerfile {
     /// A file of this machine.
     Disk {
-        /// The directory that holds the Dockerfile; also where `NAME.dockerignore` is looked for.
+        /// The directory that holds the Dockerfile. `NAME.dockerignore` is looked for in the same directory.
         directory: PathBuf,
         /// The Dockerfile's name in that directory.
         name: String,
     },
-    /// Read from standard input, once.
+    /// The text of a Dockerfile that was read from standard input or from a pipe.
     Memory(Vec<u8>),
-    /// In the context, which the engine alone sees.
+    /// A file of the context, which only the engine reads.
     InContext {
-        /// The Dockerfile's path there.
+        /// The Dockerfile's path in the context.
         name: String,
     },
 }
@@ -41,12 +41,12 @@ pub(crate) enum Context {
     Remote(String),
     /// An archive on standard input.
     Archive(Archive),
-    /// No files: the Dockerfile came on standard input.
+    /// No files, because standard input was the Dockerfile.
     Empty,
 }
 
 impl Context {
-    /// The directory, where there is one on this machine.
+    /// Returns the directory, if the context is a directory of this machine.
     pub(crate) fn directory(&self) -> Option<&Path> {
         match self {
             Self::Directory(path) => Some(path),
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Context {
 }
 
 impl Dockerfile {
-    /// The name that the frontend asks for.
+    /// Returns the Dockerfile's name for the frontend.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Disk { name, .. } | Self::InContext { name } => name,
@@ -77,15 +77,16 @@ impl Dockerfile {
     }
 }
 
-/// Whether a context is read from standard input or fetched by the engine: then it holds no manifest for us.
+/// Returns whether a context is read from standard input or fetched by the engine. pbuild reads no manifest from such
+/// a context.
 pub(crate) fn is_elsewhere(context: &str) -> bool {
     context == "-" || is_remote(context)
 }
 
-/// Looks at a context of this machine before anything else, because the manifest lies in it.
+/// Checks that a context is a directory of this machine. This comes first, because the manifest is in the context.
 ///
 /// # Errors
-/// When it is not a directory of this machine.
+/// Returns an error if the context is not a directory of this machine.
 pub(crate) fn context_directory(context: &str) -> Result<PathBuf, PlanError> {
     let path = Path::new(context);
     let Ok(metadata) = fs::metadata(path) else {
@@ -97,17 +98,18 @@ pub(crate) fn context_directory(context: &str) -> Result<PathBuf, PlanError> {
     std::path::absolute(path).map_err(|_| PlanError::ContextMissing { path: context.to_owned() })
 }
 
-/// Returns the context of a build of a folder: the one that the folder's own manifest names, else the folder itself.
+/// Returns the context for the build of a folder: the one that the folder's own manifest names, or else the folder
+/// itself.
 ///
 /// # Errors
-/// When the manifest names a folder that is not there.
+/// Returns an error if the manifest names a folder that does not exist, or one that is outside of `folder`.
 pub(super) fn context_of(folder: PathBuf, found: Option<&FoundManifest>) -> Result<PathBuf, PlanError> {
     let of_manifest = found.and_then(|found| Some((found, found.manifest.build.context.as_deref()?)));
     let Some((found, context)) = of_manifest.filter(|(found, _)| lies_in(&found.path, &folder)) else {
         return Ok(folder);
     };
     let context = folder.join(context);
-    // A link that leads out would send away what the manifest may not name.
+    // A link that leads out of the folder would send files that the manifest may not name.
     let stays = |path: &Path| fs::canonicalize(path).ok().zip(fs::canonicalize(&folder).ok());
     match stays(&context).is_some_and(|(context, folder)| context.starts_with(folder)) && context.is_dir() {
         true => Ok(context),
@@ -115,7 +117,7 @@ pub(super) fn context_of(folder: PathBuf, found: Option<&FoundManifest>) -> Resu
     }
 }
 
-/// Whether a file lies in a folder itself.
+/// Returns whether a file is directly in a folder.
 fn lies_in(file: &Path, folder: &Path) -> bool {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let canonical = |path: &Path| fs::canonicalize(path).ok();
@@ -167,7 +169,7 @@ pub(super) fn dockerfile(
     if arguments.recipe.file.as_deref() == Some("-") {
         return dockerfile_of(stdin);
     }
-    // A flag is relative to where the user stands, the manifest's word to the manifest's directory.
+    // The flag's path is relative to the current directory, the manifest's path to the context.
     let path = match (&arguments.recipe.file, manifest) {
         (Some(file), _) => PathBuf::from(file),
         (None, Some(file)) => context.join(file),
@@ -182,7 +184,8 @@ pub(super) fn dockerfile(
             return Err(PlanError::DockerfileUnreadable { path, source: std::io::ErrorKind::IsADirectory.into() });
         }
         Ok(metadata) if metadata.is_file() => {}
-        // A pipe gives its bytes once, and nothing that is no file can be sent under its name.
+        // A pipe can be read only once, and only a regular file can be sent under its name, so the text is kept in
+        // memory.
         Ok(_) => {
             let text = files::read(&path, DOCKERFILE_LIMIT);
             return text.map(Dockerfile::Memory).map_err(|source| PlanError::DockerfileUnreadable { path, source });

@@ -1,4 +1,4 @@
-//! The order of a first manifest: the one way from the flags of `pbuild new` to checked types.
+//! The order of a first manifest: turns the flags of `pbuild new` into checked types.
 
 use std::path::PathBuf;
 
@@ -11,44 +11,44 @@ use crate::command::NewArguments;
 pub(crate) struct DraftOrder {
     /// The project's folder, absolute.
     pub(crate) folder: PathBuf,
-    /// The project's folder as it was given, for people.
+    /// The project's folder as the user wrote it, for messages.
     pub(crate) path: String,
-    /// The Dockerfile that was named.
+    /// The Dockerfile that the user named.
     pub(crate) dockerfile: Option<PathBuf>,
     /// The service of the compose file that is the app.
     pub(crate) service: Option<String>,
-    /// The place of the draft.
+    /// The destination of the new manifest.
     pub(crate) target: DraftTarget,
-    /// The treatment of env files that could get into the image.
+    /// What to do with env files that could get into the image.
     pub(crate) open_env_files: OpenEnvFileCare,
-    /// The names of variables that are public.
+    /// The names of variables that the user declares public.
     pub(crate) public: Vec<String>,
 }
 
-/// The place of a draft.
+/// The destination of a new manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DraftTarget {
     /// Standard output.
     StandardOutput,
-    /// A new `app.toml`.
+    /// `app.toml`, which must not exist yet.
     NewFile,
-    /// `app.toml`, also over one that is there.
+    /// `app.toml`, which is replaced if it exists.
     AnyFile,
 }
 
-/// The treatment of env files that could get into the image.
+/// What to do with env files that could get into the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenEnvFileCare {
-    /// Open env files lead to a warning.
+    /// A warning names the files.
     Warn,
-    /// Open env files are added to the ignore file.
+    /// The files are added to the ignore file.
     Ignore,
 }
 
 /// Turns the flags into the order of a first manifest.
 ///
 /// # Errors
-/// When the folder is not one.
+/// Returns an error if the project's folder is not a directory.
 pub(crate) fn parse(arguments: &NewArguments) -> Result<DraftOrder, PlanError> {
     Ok(DraftOrder {
         folder: context_directory(&arguments.path)?,

@@ -1,4 +1,4 @@
-//! Which of docker's commands shall build with pbuild.
+//! The choice of docker's commands that should build with pbuild.
 
 use crate::command::InstallArguments;
 use crate::install::Entrances;

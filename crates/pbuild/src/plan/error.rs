@@ -1,4 +1,4 @@
-//! Why a build command cannot be carried out.
+//! The reasons why a build command cannot be carried out.
 
 use std::path::PathBuf;
 
@@ -6,22 +6,22 @@ use super::image_name::ImageNameError;
 use super::source_policy::SourcePolicyError;
 use super::step_options::StepOptionError;
 
-/// Why the recipe of a build cannot be followed.
+/// The reasons why the recipe of a build is not valid.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PlanError {
     /// The context is not a directory of this machine.
     #[error("unable to prepare context: path {path:?} not found")]
     ContextMissing {
-        /// The path as given.
+        /// The path as the user wrote it.
         path: String,
     },
     /// The context is a file.
     #[error("unable to prepare context: {path:?} is not a directory")]
     ContextNotDirectory {
-        /// The path as given.
+        /// The path as the user wrote it.
         path: String,
     },
-    /// The manifest names a context that is no folder below its own.
+    /// The manifest names a context that is not a folder below the manifest's own folder.
     #[error("build.context of {}: there is no folder {} below it", manifest.display(), path.display())]
     ContextOfManifest {
         /// The manifest.
@@ -29,31 +29,31 @@ pub(crate) enum PlanError {
         /// The folder that it names.
         path: PathBuf,
     },
-    /// Standard input is asked for twice: as the context, and as the Dockerfile.
+    /// Standard input would have to be both the context and the Dockerfile.
     #[error("standard input cannot be both the context and the Dockerfile")]
     InputTwice,
-    /// Standard input is a Dockerfile, and `-f` names another.
+    /// Standard input is a Dockerfile, and `-f` names another one.
     #[error("standard input is a Dockerfile, and -f {file} names another")]
     DockerfileTwice {
         /// The flag's value.
         file: String,
     },
-    /// Standard input should be a Dockerfile or an archive, and is nothing.
+    /// Standard input should be a Dockerfile or an archive, and it is empty.
     #[error("failed to read dockerfile: standard input is empty")]
     InputEmpty,
     /// Standard input cannot be read.
     #[error("failed to read standard input")]
     Input {
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The source policy.
+    /// The source policy is wrong.
     #[error(transparent)]
     SourcePolicy(#[from] SourcePolicyError),
-    /// A flag about steps or further contexts.
+    /// A flag about steps or more contexts is wrong.
     #[error(transparent)]
     Step(#[from] StepOptionError),
-    /// The Dockerfile does not exist; docker's wording.
+    /// The Dockerfile does not exist. The message is docker's.
     #[error("failed to read dockerfile: open {}: no such file or directory", path.display())]
     DockerfileMissing {
         /// The path that was tried.
@@ -64,25 +64,25 @@ pub(crate) enum PlanError {
     DockerfileUnreadable {
         /// The path that was tried.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A name after `-t` is not one.
+    /// The value of `-t` is not an image name.
     #[error(transparent)]
     Tag(#[from] ImageNameError),
-    /// `--build-arg` without a name.
+    /// `--build-arg` has no name.
     #[error("invalid --build-arg: there is no name before `=`")]
     BuildArgument,
-    /// `--label` without `=` or name.
+    /// `--label` has no name.
     #[error("invalid --label: write NAME=VALUE")]
     Label,
-    /// `--add-host` that is not `NAME:IP`.
+    /// The value of `--add-host` is not `NAME:IP`.
     #[error("invalid --add-host {text:?}: write NAME:IP")]
     ExtraHost {
         /// The flag's value.
         text: String,
     },
-    /// `--network` with a mode that BuildKit does not have.
+    /// `--network` names a mode that BuildKit does not have.
     #[error("invalid --network {mode:?}: BuildKit knows `default`, `none` and `host`")]
     Network {
         /// The flag's value.

@@ -1,27 +1,27 @@
-//! Image names as docker accepts them after `-t`.
+//! Image names, as docker accepts them after `-t`.
 
 use std::fmt;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A name that an image can be tagged with: repository and tag, never a digest.
+/// A name that an image can be tagged with: a repository and a tag, without a digest.
 ///
-/// The grammar is that of the distribution project's `reference` package: an optional registry host, lower-case path
-/// components, and a tag of at most 128 characters.
+/// The grammar comes from the `reference` package of the distribution project: an optional registry host, path
+/// components in lower case, and a tag of at most 128 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageName {
     repository: String,
     tag: String,
 }
 
-/// Why a text is not an image name.
+/// The reasons why a text is not an image name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum ImageNameError {
     /// The text does not follow the grammar.
     #[error("invalid tag {0:?}: invalid reference format")]
     Format(String),
-    /// The repository has a capital letter, the commonest slip.
+    /// The repository has a capital letter, which is the most common mistake.
     #[error("invalid tag {0:?}: repository name must be lowercase")]
     Uppercase(String),
 }
@@ -35,9 +35,9 @@ static NAME: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&pattern).expect("the pattern is a constant")
 });
 
-/// Docker Hub, as names of images call it.
+/// The host of Docker Hub in image names.
 const HUB: &str = "docker.io";
-/// All the names of Docker Hub.
+/// All host names of Docker Hub.
 const IS_HUB: [&str; 3] = [HUB, "index.docker.io", "registry-1.docker.io"];
 
 fn host(repository: &str) -> Option<&str> {
@@ -46,10 +46,10 @@ fn host(repository: &str) -> Option<&str> {
 }
 
 impl ImageName {
-    /// Parses `REPOSITORY[:TAG]`; the tag is `latest` when there is none.
+    /// Parses `REPOSITORY[:TAG]`. The tag is `latest` if there is none.
     ///
     /// # Errors
-    /// When the text does not follow the grammar; the wording is docker's.
+    /// Returns an error if the text does not follow the grammar. The messages are docker's.
     pub(crate) fn parse(text: &str) -> Result<Self, ImageNameError> {
         let wrong = || ImageNameError::Format(text.to_owned());
         let Some(parts) = NAME.captures(text) else {
@@ -57,11 +57,12 @@ impl ImageName {
             return Err(if NAME.is_match(&lower) { ImageNameError::Uppercase(text.to_owned()) } else { wrong() });
         };
         let repository = parts.get(1).ok_or_else(wrong)?.as_str();
-        // 64 hex digits alone are an image ID to every engine.
+        // Every engine takes a name of 64 hex digits for an image ID.
         if repository.len() > 255 || (repository.len() == 64 && repository.bytes().all(|b| b.is_ascii_hexdigit())) {
             return Err(wrong());
         }
-        // Without a dot the first part is no host, and the grammar of hosts was too kind to it.
+        // The pattern accepts capital letters in the first part, as in a host. If that part is not a host, capital
+        // letters are not allowed in it.
         let path = host(repository).map_or(repository, |host| &repository[host.len()..]);
         if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(ImageNameError::Uppercase(text.to_owned()));
@@ -70,12 +71,13 @@ impl ImageName {
         Ok(Self { repository: repository.to_owned(), tag: tag.to_owned() })
     }
 
-    /// The registry that the image belongs to: the first part of the name where that is a host, else Docker's own.
+    /// Returns the host of the image's registry: the first part of the name if that part is a host, or else Docker
+    /// Hub.
     pub(crate) fn registry(&self) -> &str {
         self.host().unwrap_or(HUB)
     }
 
-    /// The image's path in its registry; Docker's own images without an owner are in `library`.
+    /// Returns the image's path in its registry. Images of Docker Hub without an owner are in `library`.
     pub(crate) fn path(&self) -> String {
         let path = match self.host() {
             Some(host) => &self.repository[host.len() + 1..],
@@ -88,17 +90,19 @@ impl ImageName {
         }
     }
 
-    /// The host in front of the path. Without a dot or a port it is no host, unless it is this machine.
+    /// Returns the host at the beginning of the name. The first part is a host if it has a dot or a port, or if it is
+    /// `localhost`.
     fn host(&self) -> Option<&str> {
         host(&self.repository)
     }
 
-    /// The part before the tag, as the user wrote it.
+    /// Returns the part before the tag, as the user wrote it.
     pub(crate) fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// The name with everything that docker adds in thought: the registry, and for its own images `library`.
+    /// Returns the complete name, with everything that docker adds: the host of Docker Hub, and `library` for images
+    /// without an owner.
     pub(crate) fn whole(&self) -> String {
         if self.host().is_some() { self.to_string() } else { format!("{HUB}/{}:{}", self.path(), self.tag) }
     }
@@ -108,7 +112,7 @@ impl ImageName {
         if self.host().is_some() { self.repository.clone() } else { format!("{HUB}/{}", self.path()) }
     }
 
-    /// The tag.
+    /// Returns the tag.
     pub(crate) fn tag(&self) -> &str {
         &self.tag
     }

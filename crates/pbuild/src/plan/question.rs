@@ -1,4 +1,4 @@
-//! `--call` and `--check`: questions about a Dockerfile, as docker spells them.
+//! `--call` and `--check`: questions about a Dockerfile, in docker's spelling.
 
 use super::comma_separated;
 use crate::command::build::CallOptions;
@@ -10,30 +10,30 @@ pub(crate) struct Question {
     answer: AnswerFormat,
 }
 
-/// The form of an answer.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For programs.
+    /// JSON for programs.
     Json,
 }
 
-/// A `--call` that asks nothing.
+/// The error about a value of `--call` that names no question.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid --call {text:?}: write check, outline or targets, with ,format=json for JSON")]
 pub(crate) struct QuestionError {
     text: String,
 }
 
-/// The question for findings about style and mistakes.
+/// The name of the question for mistakes and bad style in a Dockerfile.
 const LINT: &str = "frontend.lint";
 
 impl Question {
-    /// Reads the question from the flags; `None` to build.
+    /// Reads the question from the flags. Returns `None` if the flags ask for a build.
     ///
     /// # Errors
-    /// [`QuestionError`].
+    /// Returns a [`QuestionError`].
     pub(super) fn parse(options: &CallOptions) -> Result<Option<Self>, QuestionError> {
         if options.check {
             return Ok(Some(Self { request: LINT, answer: AnswerFormat::Text }));
@@ -60,17 +60,17 @@ impl Question {
         Ok(request.map(|request| Self { request, answer }))
     }
 
-    /// The request, in the frontend's words.
+    /// Returns the request, as the frontend names it.
     pub(crate) fn request(&self) -> &'static str {
         self.request
     }
 
-    /// The form of the answer.
+    /// Returns the format of the answer.
     pub(crate) fn answer(&self) -> AnswerFormat {
         self.answer
     }
 
-    /// Whether the question asks for mistakes.
+    /// Returns whether the question asks for mistakes.
     pub(crate) fn is_check(&self) -> bool {
         self.request == LINT
     }

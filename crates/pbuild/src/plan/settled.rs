@@ -1,7 +1,7 @@
-//! The recipe of a build with the facts that are known only when the builder has been chosen.
+//! The recipe of a build, completed with the facts that are known only after the builder has been chosen.
 //!
-//! A [`SettledPlan`] will be sent as it is: the guard looks at it, and nothing changes it afterwards. Only the engine's
-//! own address, for `host-gateway`, enters the request later: the engine gives it itself.
+//! A [`SettledPlan`] is sent as it is: the guard checks it, and nothing changes it afterwards. Only the engine's own
+//! address, for `host-gateway`, is added to the request later, because the engine itself reports it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,36 +12,37 @@ use super::build_plan::{BuildPlan, Extent, HostAddress};
 use super::context::{Context, Dockerfile};
 use super::image_name::ImageName;
 
-/// The attribute by which the frontend image of this project knows that somebody else injects and searches.
+/// The attribute that tells this project's frontend image not to inject and search, because pbuild itself does so.
 const INNER: &str = "dev.pbuild.inner";
 
-/// Which frontend reads the Dockerfile.
+/// The frontend that reads the Dockerfile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Frontend {
-    /// The image that the Dockerfile or a build argument names, else the engine's own.
+    /// The image that the Dockerfile or a build argument names, or else the engine's own frontend.
     #[default]
     Named,
     /// An image that the user allowed by name.
     Allowed,
-    /// The engine's own, whatever image the Dockerfile names: nobody here has seen which one that is.
+    /// The engine's own frontend, whatever image the Dockerfile names. It is used if pbuild cannot read the
+    /// Dockerfile, and so does not know the image.
     EngineOwn,
 }
 
-/// The facts about a build that are known only when the builder has been chosen.
+/// The facts about a build that are known only after the builder has been chosen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LateFacts {
-    /// Which frontend reads the Dockerfile.
+    /// The frontend that reads the Dockerfile.
     pub(crate) frontend: Frontend,
-    /// Docker's proxies for this engine, by the names of their build arguments.
+    /// Docker's proxies for this engine, by the names of the build arguments that hold them.
     pub(crate) proxies: Vec<(&'static str, String)>,
 }
 
-/// A build as it will be sent.
+/// A recipe in the form in which it is sent.
 #[derive(Debug)]
 pub(crate) struct SettledPlan(BuildPlan);
 
 impl BuildPlan {
-    /// Settles what was open. A build argument of the user stays before a proxy of docker's configuration.
+    /// Completes the recipe. A build argument of the user takes precedence over a proxy of docker's configuration.
     pub(crate) fn settle(mut self, facts: &LateFacts) -> SettledPlan {
         for (name, value) in &facts.proxies {
             if !self.build_arguments.contains_key(*name) {
@@ -52,12 +53,13 @@ impl BuildPlan {
         match facts.frontend {
             Frontend::Named => {}
             Frontend::Allowed => {
-                // Our own frontend image hands the build on: the injection and the search are this program's.
+                // With this attribute, the project's own frontend image passes the build on, because this program
+                // injects and searches.
                 self.attributes.insert(INNER.to_owned(), "1".to_owned());
             }
             Frontend::EngineOwn => {
-                // The frontend looks for `# syntax=` unless this attribute says that it was called because of it
-                // (BuildKit's `frontend/dockerfile/builder`).
+                // A frontend follows `# syntax=` unless this attribute says that it was itself called because of that
+                // line (BuildKit's `frontend/dockerfile/builder`).
                 self.attributes.insert("cmdline".to_owned(), String::new());
             }
         }
@@ -66,47 +68,47 @@ impl BuildPlan {
 }
 
 impl SettledPlan {
-    /// The names that the image gets when it is clean; there may be none.
+    /// Returns the names that the image gets when it is found clean. The list may be empty.
     pub(crate) fn tags(&self) -> &[ImageName] {
         &self.0.tags
     }
 
-    /// Every attribute that the frontend gets.
+    /// Returns every attribute that the frontend gets.
     pub(crate) fn attributes(&self) -> &BTreeMap<String, String> {
         &self.0.attributes
     }
 
-    /// The build arguments, those of docker's proxies among them.
+    /// Returns the build arguments, including those for docker's proxies.
     pub(crate) fn build_arguments(&self) -> &BTreeMap<String, String> {
         &self.0.build_arguments
     }
 
-    /// The labels of the image.
+    /// Returns the labels of the image.
     pub(crate) fn labels(&self) -> &BTreeMap<String, String> {
         &self.0.labels
     }
 
-    /// How much of the Dockerfile is built.
+    /// Returns how much of the Dockerfile is built.
     pub(crate) fn extent(&self) -> Extent {
         self.0.extent
     }
 
-    /// The folder whose files are sent, where the context is one of this machine.
+    /// Returns the folder whose files are sent, if the context is on this machine.
     pub(crate) fn context_folder(&self) -> Option<&Path> {
         self.0.context_folder()
     }
 
-    /// The Dockerfile as errors name it.
+    /// Returns the path under which errors name the Dockerfile.
     pub(crate) fn dockerfile_path(&self) -> PathBuf {
         self.0.dockerfile_path()
     }
 
-    /// Whether the engine must be asked for the address of its gateway.
+    /// Returns whether the engine must be asked for the address of its gateway.
     pub(crate) fn asks_for_gateway(&self) -> bool {
         self.0.hosts.iter().any(|(_, address)| *address == HostAddress::Gateway)
     }
 
-    /// Writes the extra lines of `/etc/hosts` in BuildKit's words.
+    /// Writes the extra lines of `/etc/hosts` in BuildKit's spelling.
     fn hosts(&self, gateway: Option<&str>) -> Option<String> {
         let host = |(name, address): &(String, HostAddress)| match address {
             HostAddress::Ip(address) => format!("{name}={address}"),
@@ -116,10 +118,10 @@ impl SettledPlan {
         (!hosts.is_empty()).then(|| hosts.join(","))
     }
 
-    /// Makes the request to BuildKit: a build without an exporter and without secrets.
+    /// Makes the request to BuildKit for a build without an exporter and without secrets.
     ///
-    /// `docker_folder` holds docker's credentials, and names this machine's contexts to the engine; `gateway` is the
-    /// address that the engine itself gave for `host-gateway`.
+    /// `docker_folder` holds docker's credentials, and the key by which the engine recognises this machine's
+    /// contexts. `gateway` is the address that the engine itself reported for `host-gateway`.
     pub(crate) fn request(&self, docker_folder: Option<PathBuf>, gateway: Option<&str>) -> BuildRequest {
         let plan = &self.0;
         let folder = docker_folder;
@@ -155,9 +157,8 @@ impl SettledPlan {
         request
     }
 
-    /// Makes the part that the frontend gets of this build where another one builds on it, under a key that no other
-    /// target has; and puts the images that it reads of this machine, and its permissions, into the request of the other
-    /// one.
+    /// Makes the frontend's part of an inner target. `key` is different for every target of the build. Adds the OCI
+    /// layouts that the target reads from this machine, and its permissions, to the request of the outer build.
     pub(crate) fn context_of(
         &self,
         (name, key): (String, String),

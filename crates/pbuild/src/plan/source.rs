@@ -1,4 +1,4 @@
-//! How the source of an audit is named.
+//! The names of an audit's source.
 
 use std::path::{Path, PathBuf};
 
@@ -7,11 +7,11 @@ use crate::command::audit::AuditArguments;
 /// The source of an audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// An image of the engine, by name or id.
+    /// An image of the engine, by name or ID.
     Engine(String),
     /// An archive; `-` is standard input.
     Archive(PathBuf),
-    /// A folder with an OCI layout, and the name of one image of it.
+    /// A folder with an OCI layout, and the name of one of its images.
     Layout(PathBuf, Option<String>),
     /// An image of a registry.
     Registry(String),
@@ -19,28 +19,28 @@ pub(crate) enum Source {
     Directory(PathBuf),
 }
 
-/// A source that names nothing.
+/// The reasons why the flags and the argument name no source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SourceError {
-    /// Neither an image nor anything else is named.
+    /// There is neither an image nor another source.
     #[error("name an image, or an archive with --archive FILE")]
     Nothing,
-    /// The part for a file is empty.
+    /// The prefix is not followed by a path.
     #[error("{0}: names no file")]
     NoFile(String),
-    /// The part for an image is empty.
+    /// The prefix is not followed by the name of an image.
     #[error("{0}: names no image")]
     NoImage(String),
 }
 
-/// The spellings of sources, as skopeo's users know them.
+/// The prefixes of archives, as skopeo spells them.
 const ARCHIVES: [&str; 2] = ["docker-archive:", "oci-archive:"];
 
 impl Source {
     /// Reads the flags and the argument.
     ///
     /// # Errors
-    /// [`SourceError`].
+    /// Returns a [`SourceError`].
     pub(super) fn parse(arguments: &AuditArguments) -> Result<Self, SourceError> {
         let AuditArguments { image, archive, layout, registry, directory, .. } = arguments;
         if let Some(path) = archive {
@@ -74,7 +74,8 @@ impl Source {
         if let Some(reference) = name.strip_prefix("docker://") {
             return Self::Registry(reference.to_owned());
         }
-        // `registry:2` is an image that many engines have; a tag holds no slash.
+        // `registry:2` is a common image of engines. A tag holds no slash, so a slash makes the text an image of a
+        // registry.
         if let Some(reference) = name.strip_prefix("registry:").filter(|rest| rest.contains('/')) {
             return Self::Registry(reference.to_owned());
         }
@@ -90,12 +91,12 @@ impl Source {
         Self::Engine(name.strip_prefix("docker-daemon:").unwrap_or(name).to_owned())
     }
 
-    /// Reads `DIR[:NAME]`: a folder may have a colon in its name, so the file system decides.
+    /// Reads `DIR[:NAME]`. A folder's name may hold a colon, so a folder that exists is taken whole.
     fn layout(text: &str) -> Self {
         if Path::new(text).is_dir() {
             return Self::Layout(text.into(), None);
         }
-        // A digest has a colon of its own.
+        // A digest has its own colon.
         let at = text.find("@sha256:").or_else(|| text.find(':'));
         match at.map(|at| text.split_at(at)) {
             Some((folder, name)) => Self::Layout(folder.into(), Some(name[1..].to_owned())),
@@ -103,7 +104,7 @@ impl Source {
         }
     }
 
-    /// The source in a report.
+    /// Returns the name of the source for a report.
     pub(crate) fn subject(&self) -> String {
         match self {
             Self::Engine(name) | Self::Registry(name) => name.clone(),

@@ -1,4 +1,4 @@
-//! The source policy that `EXPERIMENTAL_BUILDKIT_SOURCE_POLICY` names, as docker's client reads it.
+//! The source policy that `EXPERIMENTAL_BUILDKIT_SOURCE_POLICY` names, read as docker's client reads it.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,11 @@ use pbuildkit::{PolicyError, SourcePolicy};
 /// The variable that names the policy's file.
 const VARIABLE: &str = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY";
 
-/// The longest policy that is read.
+/// The longest policy that is read, in bytes.
 const LONGEST: usize = 4 << 20;
 
-/// A policy that cannot be followed. Nothing is built then: it may forbid what the build needs.
+/// The reasons why a policy cannot be used. Nothing is built then, because the policy may forbid what the build
+/// needs.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourcePolicyError {
     /// The file cannot be read.
@@ -18,23 +19,23 @@ pub(crate) enum SourcePolicyError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file is no policy.
+    /// The file is not a policy.
     #[error("{VARIABLE}: {path:?} is no source policy: {problem}")]
     Wrong {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The mistake, and its place.
         problem: PolicyError,
     },
 }
 
-/// Reads the policy; `None` where the variable is not set.
+/// Reads the policy. Returns `None` if the variable is not set.
 ///
 /// # Errors
-/// [`SourcePolicyError`] names the variable and the file.
+/// Returns a [`SourcePolicyError`] that names the variable and the file.
 pub(super) fn source_policy(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<SourcePolicy>, SourcePolicyError> {

@@ -1,7 +1,7 @@
-//! `--ssh`: which agents steps may use.
+//! `--ssh`: the SSH agents that steps may use.
 //!
-//! A key file gets an agent of its own: OpenSSH's, which knows every kind of key and asks for a passphrase. A step can
-//! have something signed then, and never sees the key.
+//! For a key file, pbuild starts a separate agent: OpenSSH's, which knows every kind of key and asks for a
+//! passphrase. A step can then have data signed, and never sees the key.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
@@ -15,63 +15,63 @@ use psecret::{Delivery, LONGEST_SECRET, PartChoice, Parts, Place, Scope, Secret,
 
 use crate::files;
 
-/// The beginning of a key's name.
+/// The beginning of the name of a secret that is an agent's key.
 const KEY: &str = "ssh:";
 
-/// Whether a secret is the key of an agent: steps can use it, and never get it.
+/// Returns whether a secret is the key of an agent. Steps can use such a key, but they never get it.
 pub(crate) fn is_key(secret: &Secret) -> bool {
     secret.name().as_str().starts_with(KEY) && matches!(secret.source(), Source::Flag(_)) && !secret.scope().in_build()
 }
 
-/// A `--ssh` that names no agent.
+/// The reasons why `--ssh` names no usable agent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SshError {
-    /// No socket is given, and none is in the environment.
+    /// The flag names no socket, and `SSH_AUTH_SOCK` is not set.
     #[error("--ssh {id}: no agent: SSH_AUTH_SOCK is not set")]
     NoAgent {
-        /// The agent's id.
+        /// The agent's ID.
         id: String,
     },
-    /// The path leads neither to an agent nor to a key.
+    /// The path is neither the socket of an agent nor a file.
     #[error("--ssh {id}: {} is neither the socket of an agent nor a file with a key", path.display())]
     Neither {
-        /// The agent's id.
+        /// The agent's ID.
         id: String,
-        /// The path as given.
+        /// The path as the user wrote it.
         path: PathBuf,
     },
     /// The agent for keys did not start.
     #[error("--ssh {id}: ssh-agent cannot be started")]
     Start {
-        /// The agent's id.
+        /// The agent's ID.
         id: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The agent does not take a key.
+    /// `ssh-add` refused a key.
     #[error("--ssh {id}: ssh-add does not take {}", paths(keys))]
     Key {
-        /// The agent's id.
+        /// The agent's ID.
         id: String,
-        /// The files as given.
+        /// The files as the user wrote them.
         keys: Vec<PathBuf>,
-        /// One line of ssh-add's answer.
+        /// One line of the error output of `ssh-add`.
         said: String,
     },
-    /// A key cannot be read, so that nobody could search for it.
+    /// A key cannot be read, so it could not be searched for.
     #[error("--ssh {id}: failed to read {}", path.display())]
     Unreadable {
-        /// The agent's id.
+        /// The agent's ID.
         id: String,
-        /// The file as given.
+        /// The file as the user wrote it.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Two agents of one id.
+    /// Two agents have the same ID.
     #[error("--ssh {id} is given twice")]
     Twice {
-        /// The id.
+        /// The ID.
         id: String,
     },
 }
@@ -80,19 +80,19 @@ fn paths(keys: &[PathBuf]) -> String {
     keys.iter().map(|key| key.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The agents that a build will lend to its steps, as the flags name them.
+/// The agents that a build will lend to its steps, as the user's flags name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarding(BTreeMap<String, Agent>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Agent {
-    /// An agent that runs already, by its socket.
+    /// The socket of an agent that is already running.
     Running(PathBuf),
-    /// An agent of the build's own, with these keys.
+    /// The keys for an agent that is started for the build.
     OfKeys(Vec<PathBuf>),
 }
 
-/// The agents that a build lends to its steps. The agents that were started for keys end with the build.
+/// The agents that a build lends to its steps. Agents that were started for keys end with the build.
 #[derive(Debug, Default)]
 pub(crate) struct LentAgents {
     agents: Agents,
@@ -100,10 +100,10 @@ pub(crate) struct LentAgents {
 }
 
 impl Forwarding {
-    /// Reads `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY…]`; `socket` is the agent of the environment.
+    /// Reads `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY…]`. `socket` is the agent of the environment.
     ///
     /// # Errors
-    /// [`SshError`] names the id.
+    /// Returns an [`SshError`] that names the ID.
     pub(super) fn parse(words: &[String], socket: Option<String>) -> Result<Self, SshError> {
         let socket = socket.filter(|path| !path.is_empty()).map(PathBuf::from);
         let mut agents = BTreeMap::new();
@@ -129,18 +129,18 @@ impl Forwarding {
         Ok(Self(agents))
     }
 
-    /// Adds the agents of another build, as far as their ids are free.
+    /// Adds the agents of another build, except those whose ID is already in use.
     pub(crate) fn add(&mut self, other: &Self) {
         for (id, agent) in &other.0 {
             self.0.entry(id.clone()).or_insert_with(|| agent.clone());
         }
     }
 
-    /// Makes secrets of the keys in files. No step gets them, and they are searched for: `ssh:ID`, and `ssh:ID:2` for a
-    /// second one. Nobody can read the keys of an agent that runs already.
+    /// Makes secrets of the keys in files, so that they are searched for; no step gets them. Their names are
+    /// `ssh:ID`, and `ssh:ID:2` for a second key. The keys of an agent that is already running cannot be read.
     ///
     /// # Errors
-    /// When a file cannot be read.
+    /// Returns an error if a file cannot be read.
     pub(crate) fn keys(&self) -> Result<Vec<Secret>, SshError> {
         let mut keys = Vec::new();
         for (id, agent) in &self.0 {
@@ -149,7 +149,7 @@ impl Forwarding {
                 let failed = |source| SshError::Unreadable { id: id.clone(), path: path.clone(), source };
                 let unfit = |_| failed(io::ErrorKind::InvalidData.into());
                 let file = UserSecret::new(files::read(path, LONGEST_SECRET).map_err(failed)?);
-                // A file without a private number is for ssh-add, which will say that it is no key.
+                // A file without a private number is left to `ssh-add`, which reports that it is not a key.
                 let Some((value, others)) = private_numbers(&file) else { continue };
                 let name = if number == 1 { format!("{KEY}{id}") } else { format!("{KEY}{id}:{number}") };
                 let name = SecretName::parse(&name).map_err(unfit)?;
@@ -161,10 +161,10 @@ impl Forwarding {
         Ok(keys)
     }
 
-    /// Starts the agents of keys.
+    /// Starts the agents for keys.
     ///
     /// # Errors
-    /// When one does not start, or takes no key.
+    /// Returns an error if an agent does not start, or if `ssh-add` refuses a key.
     pub(crate) fn lend(&self) -> Result<LentAgents, SshError> {
         let (mut sockets, mut started) = (BTreeMap::new(), Vec::new());
         for (id, agent) in &self.0 {
@@ -183,8 +183,8 @@ impl Forwarding {
     }
 }
 
-/// Reads the private numbers of a key: the file holds the public key too, which may stand anywhere. `None` for a file
-/// without private numbers.
+/// Reads the private numbers of a key. The whole file is not a secret, because it also holds the public key, which
+/// may be public anywhere. Returns `None` for a file without private numbers.
 #[expect(clippy::disallowed_methods, reason = "door 67: of a key's file the private numbers are searched for")]
 fn private_numbers(file: &UserSecret) -> Option<(UserSecret, Vec<UserSecret>)> {
     let parts = Parts::of(file, &PartChoice::All);
@@ -193,7 +193,7 @@ fn private_numbers(file: &UserSecret) -> Option<(UserSecret, Vec<UserSecret>)> {
 }
 
 impl LentAgents {
-    /// The sockets of the agents, by id.
+    /// Returns the sockets of the agents, by ID.
     pub(crate) fn agents(&self) -> &Agents {
         &self.agents
     }
@@ -203,28 +203,29 @@ fn is_socket(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
-/// An agent that holds keys for one build.
+/// A running agent that holds keys for one build.
 #[derive(Debug)]
 struct KeyAgent {
     folder: tempfile::TempDir,
     keeper: Child,
 }
 
-/// Lives as long as our end of its standard input is open, even when we are killed, and takes the agent along.
+/// The script that `ssh-agent` starts. It ends when this process closes its end of the script's standard input, which
+/// also happens when this process is killed, and it then ends the agent.
 const KEEPER: &str = "echo; cat >/dev/null; kill \"$SSH_AGENT_PID\"";
 
 impl KeyAgent {
     fn start(id: &str, keys: &[PathBuf]) -> Result<Self, SshError> {
         let failed = |source: io::Error| SshError::Start { id: id.to_owned(), source };
-        // Nobody else can look into it.
+        // `tempdir` makes a folder that only this user may read.
         let folder = tempfile::Builder::new().prefix("pbuild-ssh-").tempdir().map_err(failed)?;
         let mut command = Command::new("ssh-agent");
         command.arg("-a").arg(folder.path().join(SOCKET)).args(["sh", "-c", KEEPER]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // Ctrl-C reaches this tool, which ends the keeper.
+        // In a process group of its own, the keeper does not receive Ctrl-C; this process ends it.
         let keeper = command.process_group(0).spawn().map_err(failed)?;
         let mut agent = Self { folder, keeper };
-        // The keeper runs when the socket is there.
+        // The keeper prints a line when it starts, and it starts only after the agent's socket exists.
         let mut ready = [0];
         let stdout = agent.keeper.stdout.take();
         stdout.map_or(Ok(()), |mut stdout| stdout.read_exact(&mut ready)).map_err(failed)?;
@@ -237,7 +238,7 @@ impl KeyAgent {
     }
 
     fn add(&self, id: &str, keys: &[PathBuf]) -> Result<(), SshError> {
-        // Where there is a terminal, it asks there for a passphrase.
+        // If there is a terminal, `ssh-add` asks for a passphrase on it.
         let mut command = Command::new("ssh-add");
         command.arg("-q").arg("--").args(keys).env("SSH_AUTH_SOCK", self.socket());
         let added = command.env("SSH_ASKPASS_REQUIRE", "never").stdin(Stdio::null()).output();
@@ -255,7 +256,7 @@ impl KeyAgent {
     }
 }
 
-/// The socket's name in the agent's folder.
+/// The name of the socket in the agent's folder.
 const SOCKET: &str = "agent";
 
 impl Drop for KeyAgent {

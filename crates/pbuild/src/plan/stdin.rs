@@ -1,27 +1,28 @@
-//! `pbuild build -`: standard input is a Dockerfile, or an archive with one in it.
+//! `pbuild build -`: standard input is a Dockerfile, or an archive that holds one.
 
 use std::io::{self, Cursor, Read};
 
 use pbuildkit::Archive;
 
-/// The largest Dockerfile, in bytes: BuildKit's frontend takes no more of a file.
+/// The largest Dockerfile, in bytes. BuildKit's frontend reads no more of the file.
 pub(crate) const DOCKERFILE_LIMIT: usize = 16 << 20;
 
-/// The header of a tar entry, in bytes.
+/// The length of a tar entry's header, in bytes.
 const HEADER: usize = 512;
 
 /// The content of standard input.
 pub(crate) enum Input {
-    /// A Dockerfile, whole.
+    /// A complete Dockerfile.
     Dockerfile(Vec<u8>),
-    /// An archive, not read yet.
+    /// An archive that was not read yet.
     Archive(Archive),
 }
 
-/// Looks at the beginning, as docker does: tar, or anything packed that docker unpacks, is an archive.
+/// Decides by the beginning of the input, as docker does: a tar, or data that is compressed in a way that docker
+/// unpacks, is an archive; everything else is a Dockerfile.
 ///
 /// # Errors
-/// When it cannot be read.
+/// Returns an error if the input cannot be read.
 pub(crate) fn read(mut input: impl Read + Send + 'static) -> io::Result<Input> {
     let mut beginning = Vec::with_capacity(HEADER);
     let _waiting = pscreen::waiting();
@@ -38,7 +39,8 @@ fn is_archive(beginning: &[u8]) -> bool {
     packed.iter().any(|magic| beginning.starts_with(magic)) || is_tar(beginning)
 }
 
-/// Whether a tar header's checksum is right: old archives have no magic word.
+/// Returns whether the checksum of a tar header is right. The checksum is used because old archives have no magic
+/// bytes.
 fn is_tar(header: &[u8]) -> bool {
     let Some((header, _)) = header.split_first_chunk::<HEADER>() else { return false };
     let (before, rest) = header.split_at(148);

@@ -1,4 +1,5 @@
-//! Docker's flags that BuildKit takes as it gets them: how steps run, which stages run again, further contexts.
+//! Docker's flags that go to BuildKit almost unchanged: how steps run, which stages run again, and additional
+//! contexts.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,40 +7,40 @@ use std::path::{Path, PathBuf};
 use crate::command::build::StepOptions;
 use crate::oci_layout as oci;
 
-/// A flag that BuildKit would not understand. Its message names the flag.
+/// The reasons why BuildKit would not understand a flag. Each message names the flag.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum StepOptionError {
-    /// `--shm-size` that is no size.
+    /// The value of `--shm-size` is not a size.
     #[error("invalid --shm-size {0:?}: write a number with b, k, m or g, for example 64m or 1.5g")]
     SharedMemory(String),
-    /// `--ulimit` that is no limit, or one below itself.
+    /// The value of `--ulimit` is not a limit, or its soft limit is above its hard limit.
     #[error("invalid --ulimit {0:?}: write NAME=SOFT[:HARD], for example nofile=1024:2048, with SOFT at most HARD")]
     Limit(String),
-    /// `--allow` of something that BuildKit does not have.
+    /// `--allow` names a permission that BuildKit does not have.
     #[error("invalid --allow {0:?}: BuildKit knows network.host, security.insecure and device[=NAME]")]
     Entitlement(String),
-    /// `--build-context` without a name, or with one that cannot be one.
+    /// `--build-context` has no name, or a name that is not valid.
     #[error("invalid --build-context {0:?}: write NAME=SOURCE, for example assets=../assets")]
     Context(String),
-    /// `--build-context` whose directory is not there.
+    /// The directory of a `--build-context` does not exist.
     #[error("failed to get build context {name}: {path:?} is not a directory")]
     ContextMissing {
         /// The context's name.
         name: String,
-        /// The path as given.
+        /// The path as the user wrote it.
         path: String,
     },
-    /// `--build-context` of a folder that is no OCI layout, or has no image of that name.
+    /// The folder of a `--build-context` is not an OCI layout, or has no image with this tag.
     #[error("failed to get build context {name}: {path:?} {problem}")]
     Layout {
         /// The context's name.
         name: String,
-        /// The folder as given.
+        /// The folder as the user wrote it.
         path: String,
-        /// The problem of the flag.
+        /// The problem of the folder.
         problem: String,
     },
-    /// `--build-context` of a kind that needs more than this build can send.
+    /// The source of a `--build-context` is of a kind that pbuild does not support.
     #[error("--build-context {name}: {source_kind} is not supported")]
     ContextKind {
         /// The context's name.
@@ -49,24 +50,24 @@ pub(crate) enum StepOptionError {
     },
 }
 
-/// The flags in BuildKit's words.
+/// The flags, translated for BuildKit.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct StepAttributes {
     /// Frontend attributes.
     pub(crate) attributes: BTreeMap<String, String>,
-    /// Directories of this machine by the name under which the frontend asks for them.
+    /// Directories of this machine, by the names under which the frontend asks for them.
     pub(crate) locals: BTreeMap<String, PathBuf>,
-    /// OCI layouts of this machine by the name under which the frontend asks for them.
+    /// OCI layouts of this machine, by the names under which the frontend asks for them.
     pub(crate) layouts: BTreeMap<String, PathBuf>,
-    /// The permissions beyond the usual ones.
+    /// The permissions beyond the default ones.
     pub(crate) entitlements: Vec<String>,
 }
 
 impl StepAttributes {
-    /// Checks the flags; directories are looked at.
+    /// Checks the flags, and the directories that they name.
     ///
     /// # Errors
-    /// [`StepOptionError`] names the flag.
+    /// Returns a [`StepOptionError`] that names the flag.
     pub(crate) fn parse(options: &StepOptions) -> Result<Self, StepOptionError> {
         let mut checked = Self::default();
         let mut set = |name: &str, value: String| drop(checked.attributes.insert(name.to_owned(), value));
@@ -75,7 +76,7 @@ impl StepAttributes {
         }
         if let Some(text) = &options.shm_size {
             let bytes = pscreen::size(text).ok_or_else(|| StepOptionError::SharedMemory(text.clone()))?;
-            // Nothing is docker's word for the usual size.
+            // For docker, a size of 0 means the default size.
             if bytes > 0 {
                 set("shm-size", bytes.to_string());
             }
@@ -101,7 +102,7 @@ impl StepAttributes {
     }
 }
 
-/// The limits that Linux has, by docker's names for them.
+/// The limits of Linux, by docker's names for them.
 const LIMITS: [&str; 15] = [
     "core",
     "cpu",
@@ -120,7 +121,7 @@ const LIMITS: [&str; 15] = [
     "stack",
 ];
 
-/// Reads `NAME=SOFT:HARD`; a missing hard limit is the soft one, and -1 means no limit.
+/// Reads `NAME=SOFT:HARD`. If there is no hard limit, it is the soft limit; -1 means no limit.
 fn limit(text: &str) -> Result<String, StepOptionError> {
     let wrong = || StepOptionError::Limit(text.to_owned());
     let (name, numbers) = text.split_once('=').ok_or_else(wrong)?;
@@ -133,7 +134,8 @@ fn limit(text: &str) -> Result<String, StepOptionError> {
     Ok(format!("{name}={soft}:{hard}"))
 }
 
-/// Adds a named context: a directory of this machine is sent, and everything else is named to the frontend.
+/// Adds a named context. A directory of this machine is sent; for any other source, only the name is passed to the
+/// frontend.
 fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionError> {
     let wrong = || StepOptionError::Context(text.to_owned());
     let (name, source) =
@@ -154,7 +156,7 @@ fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionErr
         if !path.is_dir() {
             return Err(missing());
         }
-        // Two names are the build's own.
+        // The build itself uses the names `context` and `dockerfile`.
         let local = if ["context", "dockerfile"].contains(&name) { format!("_{name}") } else { name.to_owned() };
         checked.locals.insert(local.clone(), std::path::absolute(path).map_err(|_| missing())?);
         format!("local:{local}")
@@ -163,15 +165,16 @@ fn context(text: &str, checked: &mut StepAttributes) -> Result<(), StepOptionErr
     Ok(())
 }
 
-/// The name of a further context as the frontend asks for it: in lower case, without the tag that everything has. `None`
-/// for what can be no name.
+/// Returns the name under which the frontend asks for an additional context: in lower case, and without the default
+/// tag. Returns `None` if the name is not valid.
 pub(super) fn context_name(name: &str) -> Option<String> {
     let name = name.to_lowercase();
     let name = name.strip_suffix(":latest").unwrap_or(&name);
     (!name.contains(|c: char| c.is_whitespace() || c == ',')).then(|| name.to_owned())
 }
 
-/// Finds an image of an OCI layout, `FOLDER[:TAG][@DIGEST]`, by its digest: the engine asks us for its blobs.
+/// Finds the digest of an image of an OCI layout, `FOLDER[:TAG][@DIGEST]`, because the engine asks this process for
+/// blobs by digest.
 fn layout(name: &str, place: &str, checked: &mut StepAttributes) -> Result<String, StepOptionError> {
     let (place, digest) = place.split_once('@').map_or((place, None), |(place, digest)| (place, Some(digest)));
     let (folder, tag) = match place.rsplit_once(':') {
@@ -183,7 +186,7 @@ fn layout(name: &str, place: &str, checked: &mut StepAttributes) -> Result<Strin
     let digest = match digest {
         Some(digest) => digest.to_owned(),
         None => {
-            // Without a tag the one image that there is; as docker does.
+            // As in docker, a layout that has only one image needs no tag.
             let found = oci::digest_of(path, tag.unwrap_or("latest")).and_then(|found| match (found, tag) {
                 (None, None) => oci::only_digest(path),
                 (found, _) => Ok(found),
@@ -192,13 +195,13 @@ fn layout(name: &str, place: &str, checked: &mut StepAttributes) -> Result<Strin
             found.ok_or_else(|| wrong(format!("has no image with the tag {:?}", tag.unwrap_or("latest"))))?
         }
     };
-    // A name as the frontend reads one; it means the folder for this build alone.
+    // The frontend reads this as the name of an image. It stands for the folder only in this build.
     let store = format!("layout-{}", checked.layouts.len());
     checked.layouts.insert(store.clone(), std::path::absolute(path).map_err(|error| wrong(error.to_string()))?);
     Ok(format!("oci-layout://{store}@{digest}"))
 }
 
-/// Whether a context is fetched by the engine: docker's own test for URLs.
+/// Returns whether the engine fetches a context, by docker's own test for URLs.
 pub(crate) fn is_remote(context: &str) -> bool {
     let schemes = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
     schemes.iter().any(|start| context.starts_with(start))

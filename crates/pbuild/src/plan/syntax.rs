@@ -1,13 +1,13 @@
-//! The frontend that a Dockerfile asks for. A frontend image is code from somewhere, and its graph decides which
-//! commands get the secrets, so only known images get any.
+//! The frontend that a Dockerfile asks for. A frontend image may come from anywhere, and its graph decides which
+//! commands get the secrets, so only known frontend images get any.
 
-/// Frontends that Docker itself publishes, by repository.
+/// The repositories of the frontends that Docker itself publishes.
 const KNOWN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
 
 /// Reads the image after `# syntax=`, if the Dockerfile names one.
 ///
-/// As BuildKit's `parser.DetectSyntax`: directives stand at the top, before anything else; a `#!` line may come first;
-/// `//` works as well as `#`; a JSON object may hold the key instead.
+/// The rules are those of BuildKit's `parser.DetectSyntax`: directives are at the top, before anything else, except
+/// that a `#!` line may come first. `//` works as well as `#`. A JSON object with the key `syntax` is also accepted.
 pub(crate) fn frontend_image(dockerfile: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(dockerfile);
     let text = text.trim_start_matches('\u{feff}');
@@ -25,7 +25,7 @@ pub(crate) fn frontend_image(dockerfile: &[u8]) -> Option<String> {
                 break;
             }
             if name.eq_ignore_ascii_case("syntax") {
-                // Whatever follows the image's name is a command line for it.
+                // The words after the image's name are arguments for the image.
                 return value.split_whitespace().next().map(str::to_owned);
             }
         }
@@ -34,7 +34,7 @@ pub(crate) fn frontend_image(dockerfile: &[u8]) -> Option<String> {
     document.get("syntax")?.as_str()?.split_whitespace().next().map(str::to_owned)
 }
 
-/// Whether Docker publishes the frontend.
+/// Returns whether Docker publishes the frontend.
 pub(crate) fn is_known(image: &str) -> bool {
     let image = image.strip_prefix("docker.io/").or_else(|| image.strip_prefix("index.docker.io/")).unwrap_or(image);
     let repository = image.split(['@', ':']).next().unwrap_or(image);

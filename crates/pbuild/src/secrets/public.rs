@@ -1,5 +1,5 @@
-//! The variables of an env file that look public: most names of an application's `.env` are no secrets, and their
-//! values (`Laravel`, `stack`, `local`) stand in its own source.
+//! The variables of an env file that look public. Most variables of an application's `.env` are not secret, and their
+//! values (`Laravel`, `stack`, `local`) also occur in the application's own source.
 
 use std::collections::HashSet;
 
@@ -9,14 +9,15 @@ use psecret::{Secret, Source, looks_public};
 
 use crate::new::names::looks_secret;
 
-/// The reason for which nobody searches for these variables, for reports.
+/// The reason why these variables are not searched for, as a text for reports.
 pub(super) const WHY: &str = "looks public; declared in [secrets] or given with --secret, it is searched for";
 
-/// The most names that the line lists.
+/// The largest number of names that the warning lists.
 const MOST_LISTED: usize = 12;
 
-/// Takes out what looks public: variables of `--env-file` that the manifest does not declare. Under `--strict` nothing
-/// does, and neither where nothing would be left to search for.
+/// Separates the variables that look public from the secrets. Only variables of `--env-file` that the manifest does
+/// not declare can look public. Under `--strict`, or if nothing would be left to search for, all variables stay
+/// secrets.
 pub(super) fn split(
     secrets: Vec<Secret>,
     manifest: Option<&FoundManifest>,
@@ -36,12 +37,12 @@ pub(super) fn split(
 
 fn is_public_variable(secret: &Secret) -> bool {
     let name = secret.name().as_str();
-    // A name that promises a secret is believed, unless the value is something that another program fills in.
+    // A name that looks secret is trusted, unless the value is a placeholder that another program replaces.
     let judged_as = if looks_secret(name) { "PASSWORD" } else { name };
     secret.readings().all(|value| looks_public(judged_as, value))
 }
 
-/// Says which they are and what makes them so, in one line.
+/// Returns one line that lists the variables and says how to declare them.
 pub(super) fn line(public: &[Secret]) -> Option<String> {
     let Some(Source::EnvFile { path, .. }) = public.first().map(Secret::source) else { return None };
     let mut names: Vec<&str> = public.iter().map(|secret| secret.name().as_str()).collect();

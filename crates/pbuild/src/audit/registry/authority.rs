@@ -1,7 +1,8 @@
 //! The certificate authorities that docker would trust for a registry.
 //!
-//! Facts: docker/docs "Verify repository client with certificates": `certs.d/HOST[:PORT]/` with `*.crt` authorities and
-//! `*.cert` and `*.key` pairs, below `/etc/docker`, or `~/.config/docker` for rootless engines.
+//! Source: docker/docs "Verify repository client with certificates". Authorities are in `certs.d/HOST[:PORT]/*.crt`,
+//! and pairs of a client certificate and a key in `*.cert` and `*.key`, below `/etc/docker`, or `~/.config/docker`
+//! for rootless engines.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ pub(super) fn configuration(host: &str, folders: &[PathBuf]) -> Result<Arc<Clien
     Ok(Arc::new(configuration))
 }
 
-/// Lists the folders where docker keeps certificates by host.
+/// Lists the folders in which docker keeps certificates by host.
 pub(super) fn folders() -> Vec<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let own = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));

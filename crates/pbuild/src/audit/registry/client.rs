@@ -1,4 +1,4 @@
-//! Requests to one registry: transport, credentials, redirections.
+//! Requests to one registry: connections, credentials and redirections.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,20 +18,21 @@ use super::connection::{Connections, Plain, Upload};
 use super::error::RegistryError;
 use super::reference::ImageReference;
 
-/// Storage behind a registry is one redirection away; more are a circle.
+/// The largest number of redirections. A registry redirects once to its storage; more redirections than this are a
+/// circle.
 const MOST_REDIRECTIONS: usize = 5;
-/// The longest answer that is read whole: a token, or the text of a refusal.
+/// The longest answer with a token that is read, in bytes.
 const LARGEST_ANSWER: usize = 1 << 20;
 
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
 
-/// Speaks with one registry about one image.
+/// A client of one registry, for one image.
 pub(super) struct Client {
     reference: ImageReference,
     registries: Registries,
     connections: Connections,
-    /// The value of the header that the registry accepted last.
+    /// The value of the `Authorization` header that the last login gave.
     authorization: Mutex<Option<Zeroizing<String>>>,
 }
 
@@ -60,18 +61,19 @@ impl Client {
         }
         let body = Limited::new(response.into_body(), most).collect().await;
         let bytes = body.map_err(|_| RegistryError::Protocol("a manifest that is cut or too long"))?;
-        // A list of parameters may follow.
+        // Parameters may follow the media type after a semicolon.
         let kind = kind.and_then(|kind| kind.split(';').next().map(|kind| kind.trim().to_owned()));
         Ok((bytes.to_bytes().to_vec(), kind.filter(|kind| kind.contains("manifest") || kind.contains("index"))))
     }
 
-    /// Requests a blob, whose bytes are read from the response as they come.
+    /// Requests a blob. The caller reads its bytes from the response as they arrive.
     pub(super) async fn blob(&self, wanted: &BlobRequest) -> Result<Response<Incoming>, RegistryError> {
         let kind = if wanted.manifest { "manifests" } else { "blobs" };
         self.fetch(&format!("{kind}/{}", wanted.digest)).await
     }
 
-    /// Asks with the credentials so far, and once more with those that the registry asks for.
+    /// Sends a request with the present credentials. If the registry demands a login, logs in and sends the request
+    /// once more.
     async fn fetch(&self, path: &str) -> Result<Response<Incoming>, RegistryError> {
         let path = format!("/v2/{}/{path}", self.reference.repository());
         let response = self.follow(&path).await?;
@@ -82,8 +84,9 @@ impl Client {
         checked(self.follow(&path).await?, known)
     }
 
-    /// Sends a request that may write, with the credentials so far, and once more with those that the registry asks for.
-    /// Redirections are answers like others. Our credentials stay with the registry's own host.
+    /// Sends a request that may write, with the present credentials. If the registry demands a login, logs in and
+    /// sends the request once more. Does not follow redirections. Credentials are sent only to the registry's own
+    /// host.
     pub(super) async fn exchange(
         &self,
         method: &Method,
@@ -126,12 +129,12 @@ impl Client {
         uri.authority().is_some_and(|authority| authority.as_str() == self.reference.host())
     }
 
-    /// The reference that this client speaks about.
+    /// Returns the reference that this client reads or writes.
     pub(super) fn reference(&self) -> &ImageReference {
         &self.reference
     }
 
-    /// Follows redirections. Our credentials stay with the registry's own host.
+    /// Sends a request and follows redirections. Credentials are sent only to the registry's own host.
     async fn follow(&self, path: &str) -> Result<Response<Incoming>, RegistryError> {
         let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut uri = self.uri(path)?;
@@ -154,7 +157,7 @@ impl Client {
         Err(RegistryError::Protocol("redirections in a circle"))
     }
 
-    /// Gets what the registry's challenge asks for, and says whether there were credentials for it.
+    /// Logs in as the registry's challenge demands, and returns whether docker had credentials for the registry.
     async fn log_in(&self, refusal: &Response<Incoming>) -> Result<bool, RegistryError> {
         let (user, secret) = self.registries.login(self.reference.host()).await.map_err(RegistryError::Credentials)?;
         let (user, secret) = (Zeroizing::new(user), Zeroizing::new(secret));
@@ -173,7 +176,8 @@ impl Client {
         Ok(known)
     }
 
-    /// Asks the registry's token service. A user without a name has a refresh token.
+    /// Gets a token from the registry's token service. If the credentials have no user name, the secret is a refresh
+    /// token.
     async fn token(
         &self,
         challenge: &Challenge,
@@ -224,7 +228,7 @@ impl Client {
         token.map(|token| Zeroizing::new(token.to_owned())).ok_or(RegistryError::Protocol("an answer without a token"))
     }
 
-    /// Makes the address of a path of this registry.
+    /// Makes the URI of a path of this registry.
     pub(super) fn uri(&self, path: &str) -> Result<Uri, RegistryError> {
         let address = format!("https://{}{path}", self.reference.host());
         address.parse().map_err(|_| RegistryError::Protocol("a name that is no address"))
@@ -240,8 +244,8 @@ fn checked(response: Response<Incoming>, known: bool) -> Result<Response<Incomin
     }
 }
 
-/// Resolves the target of a redirection against the address that redirects. An address without TLS is refused later, by
-/// the connection.
+/// Resolves the target of a redirection against the address that redirects. The connection later refuses an address
+/// without TLS.
 pub(super) fn resolved(from: &Uri, target: &str) -> Result<Uri, RegistryError> {
     let nowhere = || RegistryError::Protocol("a redirection to nowhere");
     let target: Uri = target.parse().map_err(|_| nowhere())?;
@@ -265,7 +269,7 @@ fn secret_header(value: &str) -> Result<HeaderValue, RegistryError> {
     Ok(header)
 }
 
-/// Encodes pairs as `application/x-www-form-urlencoded`, in a buffer that is wiped and leaves no copies of the values.
+/// Encodes pairs as `application/x-www-form-urlencoded`, in a buffer that is erased and never copied.
 fn encoded(pairs: &[(&str, &str)]) -> Zeroizing<String> {
     let most = pairs.iter().map(|(key, value)| key.len() + 3 * value.len() + 2).sum();
     let mut form = form_urlencoded::Serializer::new(String::with_capacity(most));
@@ -275,14 +279,14 @@ fn encoded(pairs: &[(&str, &str)]) -> Zeroizing<String> {
 /// One challenge of `WWW-Authenticate`: a scheme and its parameters.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Challenge {
-    /// In small letters.
+    /// The scheme, in lower case.
     pub(crate) scheme: String,
-    /// The names, in small letters, and the values.
+    /// The names of the parameters, in lower case, and their values.
     pub(crate) parameters: Vec<(String, String)>,
 }
 
 impl Challenge {
-    /// Parses all challenges of one header; a header that does not follow the grammar has none.
+    /// Parses all challenges of one header. Returns none if the header does not follow the grammar.
     pub(crate) fn parse(header: &str) -> Vec<Self> {
         let parameter =
             |(name, value): (&str, http_auth::ParamValue<'_>)| (name.to_ascii_lowercase(), value.to_unescaped());

@@ -1,5 +1,5 @@
-//! Connections to the hosts of registries and buckets: TLS with the authorities that docker would trust, and plain HTTP
-//! where that harms nobody.
+//! Connections to the hosts of registries and buckets: with TLS and the authorities that docker would trust, or with
+//! plain HTTP to this machine or to a store whose address the user gave with `http://`.
 
 use std::io;
 use std::sync::Arc;
@@ -23,51 +23,51 @@ use tokio_rustls::TlsConnector;
 use super::authority;
 use super::error::RegistryError;
 
-/// How long a connection and the head of an answer may take.
+/// The longest wait for a connection and the head of an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long nothing of an upload may move. A server that has all of a blob may take its time to store it.
+/// The longest time without progress in an upload. A server that has received a whole blob may need time to store it.
 const UPLOAD_PATIENCE: Duration = Duration::from_mins(2);
 
-/// A stream of either sort.
+/// A connection, with or without TLS.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Where plain HTTP is spoken.
+/// The cases in which plain HTTP is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plain {
-    /// With other machines never.
+    /// Plain HTTP is never allowed.
     Never,
-    /// Docker allows the same with a registry of this machine, even when its address does not say so.
+    /// As in docker, plain HTTP is allowed with a registry of this machine, even if its address does not say `http`.
     OfThisMachine,
-    /// Where the address says so, which the user wrote.
+    /// Plain HTTP is allowed if the address that the user wrote says `http`.
     Asked,
 }
 
-/// The body of a request that writes, with a count of the pieces that were taken of it.
+/// The body of a request that writes, with a counter of the pieces that were read from it.
 pub(crate) struct Upload {
     pub(crate) body: UnsyncBoxBody<Bytes, io::Error>,
     pub(crate) taken: Arc<AtomicU64>,
 }
 
 impl Upload {
-    /// A body that is at hand.
+    /// Makes a body of bytes in memory.
     pub(crate) fn of_bytes(bytes: Bytes) -> Self {
         let body = Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
         Self { body, taken: Arc::default() }
     }
 }
 
-/// Makes connections to one host, and to those that it redirects to.
+/// Makes connections to one host, and to the hosts that it redirects to.
 pub(crate) struct Connections {
     tls: Arc<ClientConfig>,
     plain: Plain,
 }
 
 impl Connections {
-    /// Reads the certificates that count for a host.
+    /// Reads the certificates that apply to a host.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// Returns an error if the certificates cannot be read.
     pub(crate) fn new(host: &str, plain: Plain) -> Result<Self, RegistryError> {
         Ok(Self { tls: authority::configuration(host, &authority::folders())?, plain })
     }
@@ -82,10 +82,10 @@ impl Connections {
         answer.map_err(|_| RegistryError::Silent)?
     }
 
-    /// Sends a request with a body of any length, as long as something moves.
+    /// Sends a request with a body of any length. The request is given up when nothing moves for [`UPLOAD_PATIENCE`].
     ///
     /// # Errors
-    /// When there is no answer.
+    /// Returns an error if there is no answer.
     pub(crate) async fn send_upload(
         &self,
         uri: &Uri,
@@ -98,7 +98,7 @@ impl Connections {
         }
     }
 
-    /// Sends one request on a connection of its own.
+    /// Sends one request on a new connection.
     async fn transmit<B>(&self, uri: &Uri, mut request: Request<B>) -> Result<Response<Incoming>, RegistryError>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -114,7 +114,7 @@ impl Connections {
         let stream = self.connect(uri, &host).await?;
         let lost = |_| RegistryError::Unreachable(io::ErrorKind::ConnectionAborted);
         let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-        // The task ends with the connection; an error of the connection reaches the reader of the answer.
+        // The task ends with the connection. An error of the connection is also returned to the reader of the answer.
         tokio::spawn(async move { drop(driver.await) });
         sender.send_request(request).await.map_err(lost)
     }
@@ -137,14 +137,14 @@ impl Connections {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| RegistryError::Tls(error.to_string()))?;
         match TlsConnector::from(Arc::clone(&self.tls)).connect(name, dial().await?).await {
             Ok(stream) => Ok(Box::new(stream)),
-            // Docker allows the same: a registry of this machine may speak plainly, if it does not speak TLS at all.
+            // As in docker, plain HTTP is used with a registry of this machine that does not answer with TLS.
             Err(error) if is_this_machine && speaks_no_tls(&error) => Ok(Box::new(dial().await?)),
             Err(error) => Err(RegistryError::Tls(error.to_string())),
         }
     }
 }
 
-/// Returns when nothing has been taken of an upload for too long.
+/// Returns when no piece of an upload was read for [`UPLOAD_PATIENCE`].
 async fn stalled(taken: &AtomicU64) {
     loop {
         let before = taken.load(Ordering::Relaxed);

@@ -1,11 +1,12 @@
-//! Why a registry gives or takes no image.
+//! The reasons why a registry does not return or accept an image.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::files::blob::BlobError;
 
-/// Why a registry gives or takes no image. No message holds a credential or anything the registry said.
+/// The reasons why a registry does not return or accept an image. No message holds a credential or text of the
+/// registry.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RegistryError {
     #[error("the registry cannot be reached: {0}")]

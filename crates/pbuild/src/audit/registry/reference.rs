@@ -1,4 +1,4 @@
-//! Names of images in registries.
+//! The names of images in registries.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,10 +20,10 @@ pub(crate) struct ImageReference {
     digest: Option<Digest>,
 }
 
-/// Why a text is no reference.
+/// The reasons why a text is not a reference.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReferenceError {
-    /// The part before the digest is no name of an image.
+    /// The part before the digest is not the name of an image.
     #[error(transparent)]
     Name(#[from] ImageNameError),
     /// The digest is not valid.
@@ -35,7 +35,7 @@ impl ImageReference {
     /// Parses a reference as docker does.
     ///
     /// # Errors
-    /// [`ReferenceError`].
+    /// Returns a [`ReferenceError`].
     pub(crate) fn parse(text: &str) -> Result<Self, ReferenceError> {
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(Digest::parse(digest).ok_or(ReferenceError::Digest)?)),
@@ -50,27 +50,27 @@ impl ImageReference {
         Ok(Self { text: text.to_owned(), host, repository, tag, digest })
     }
 
-    /// Host and port: docker keeps credentials and certificates under this name.
+    /// Returns the host and the port. Docker keeps credentials and certificates under this name.
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
-    /// The image's name in the registry.
+    /// Returns the image's name in the registry.
     pub(crate) fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// The version to ask the registry for: the digest, else the tag.
+    /// Returns the version to request from the registry: the digest, or else the tag.
     pub(crate) fn version(&self) -> &str {
         self.digest.as_ref().map_or(&self.tag, Digest::as_str)
     }
 
-    /// The digest that the name demands.
+    /// Returns the digest that the name demands, if any.
     pub(crate) fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// Whether the registry is this machine: as for docker, it may then speak without TLS.
+    /// Returns whether the registry is on this machine. As in docker, such a registry may be used without TLS.
     pub(crate) fn is_loopback(&self) -> bool {
         let end = if self.host.ends_with(']') { None } else { self.host.rfind(':') };
         let host = &self.host[..end.unwrap_or(self.host.len())];

@@ -1,8 +1,8 @@
-//! Writing to a registry: the blobs that it lacks, and after them a manifest.
+//! Writes to a registry: first the blobs that the registry lacks, then a manifest.
 //!
-//! Facts: OCI distribution specification 1.1 ("Push"). A blob is sent in one piece, as docker does, and from where the
-//! registry says that it stopped when the connection breaks. The bytes are hashed again while they leave, and the last
-//! of them stay here when they are not those that were searched.
+//! Source: OCI distribution specification 1.1 ("Push"). A blob is sent in one piece, as docker does it. If the
+//! connection breaks, the upload goes on from the offset that the registry reports. The bytes are hashed again while
+//! they are sent; if they are not the bytes that were searched, the last of them are not sent.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,17 +24,17 @@ use super::error::RegistryError;
 use super::reference::ImageReference;
 use crate::files::blob::{BlobError, FileBlob};
 
-/// The number of times in a row that nothing more arrives before a blob is given up.
+/// The number of failures in a row, without progress between them, after which a blob is given up.
 const ATTEMPTS: u32 = 5;
-/// The pause before the second attempt; it grows with each.
+/// The pause after the first failure. It grows with each further failure.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Pieces that wait to be sent.
+/// The number of pieces that wait to be sent.
 const WAITING: usize = 4;
 
-/// The way of a blob into a registry.
+/// The way in which a blob got into a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// It was sent.
+    /// The blob was sent.
     Sent,
     /// The registry had it already.
     WasThere,
@@ -43,17 +43,17 @@ pub(crate) enum Arrival {
 /// Writes to one repository of a registry.
 pub(crate) struct Uploader(Client);
 
-/// An upload that has begun: where it goes on, and after how many bytes.
+/// An upload that has begun: the address at which it goes on, and the number of bytes that have arrived.
 struct Begun {
     address: Uri,
     offset: u64,
 }
 
 impl Uploader {
-    /// Prepares to write under a name, with docker's credentials. Nothing is asked yet.
+    /// Prepares to write under a name, with docker's credentials. No request is sent yet.
     ///
     /// # Errors
-    /// When the certificates for the registry cannot be read.
+    /// Returns an error if the certificates for the registry cannot be read.
     pub(crate) fn new(reference: &ImageReference) -> Result<Self, RegistryError> {
         Client::new(reference).map(Self)
     }
@@ -61,7 +61,7 @@ impl Uploader {
     /// Writes a blob, unless the registry has it.
     ///
     /// # Errors
-    /// When the registry does not take it, or the file is not what it was.
+    /// Returns an error if the registry does not accept the blob, or if the file has changed.
     pub(crate) async fn blob(&self, blob: &FileBlob) -> Result<Arrival, RegistryError> {
         if self.has(&blob.digest).await? {
             return Ok(Arrival::WasThere);
@@ -75,7 +75,7 @@ impl Uploader {
                 Some(begun) => self.resumed(&begun).await,
                 None => None,
             };
-            // Whatever moves, however slowly, arrives.
+            // After any progress, however slow, the count of failures begins again.
             if begun.as_ref().is_some_and(|begun| begun.offset > before) {
                 failures = Failures(0);
             }
@@ -83,10 +83,11 @@ impl Uploader {
         Ok(Arrival::Sent)
     }
 
-    /// Writes a manifest under the tag of the name. Whatever it lists must be there.
+    /// Writes a manifest under the tag of the name. Every blob that the manifest lists must be in the registry
+    /// already.
     ///
     /// # Errors
-    /// When the registry does not take it.
+    /// Returns an error if the registry does not accept the manifest.
     pub(crate) async fn manifest(&self, bytes: &[u8], kind: &str) -> Result<(), RegistryError> {
         let uri = self.uri(&format!("manifests/{}", self.0.reference().version()))?;
         let headers = [(CONTENT_TYPE, kind.to_owned()), (CONTENT_LENGTH, bytes.len().to_string())];
@@ -110,7 +111,7 @@ impl Uploader {
     async fn has(&self, digest: &Digest) -> Result<bool, RegistryError> {
         let uri = self.uri(&format!("blobs/{digest}"))?;
         let response = self.0.exchange(&Method::HEAD, &uri, &[], nothing).await?;
-        // A registry redirects to its storage for what is there.
+        // For a blob that exists, a registry may redirect to its storage.
         Ok(response.status().is_success() || response.status().is_redirection())
     }
 
@@ -149,7 +150,7 @@ impl Uploader {
         Ok(Begun { address: location(&answer, &uri)?, offset: 0 })
     }
 
-    /// Asks where an upload stopped; `None` where it has to begin anew.
+    /// Asks the registry where an upload stopped. Returns `None` if the upload has to begin again.
     async fn resumed(&self, begun: &Begun) -> Option<Begun> {
         let answer = self.0.exchange(&Method::GET, &begun.address, &[], nothing).await.ok()?;
         if !answer.status().is_success() {
@@ -181,7 +182,7 @@ fn location(response: &Response<Incoming>, from: &Uri) -> Result<Uri, RegistryEr
     }
 }
 
-/// Reads how many bytes have arrived from `0-LAST`. Registries say `0-0` when there are none.
+/// Reads from `0-LAST` how many bytes have arrived. Registries answer `0-0` if no bytes have arrived.
 fn end_of_range(range: &str) -> Option<u64> {
     let last: u64 = range.trim().trim_start_matches("bytes=").strip_prefix("0-")?.parse().ok()?;
     Some(if last == 0 { 0 } else { last + 1 })
@@ -201,7 +202,8 @@ fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, Registry
     }
 }
 
-/// Takes the answer to a part of an upload. A registry that does not know the upload any more gets all of it again.
+/// Checks the answer to a part of an upload. If the registry no longer knows the upload, the whole blob is sent
+/// again.
 fn continued(response: Response<Incoming>, begun: &mut Option<Begun>) -> Result<Response<Incoming>, RegistryError> {
     if is_forgotten(response.status()) {
         *begun = None;
@@ -213,14 +215,14 @@ fn is_forgotten(status: StatusCode) -> bool {
     [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::RANGE_NOT_SATISFIABLE].contains(&status)
 }
 
-/// How many attempts in a row have failed.
+/// The number of attempts in a row that have failed.
 struct Failures(u32);
 
 impl Failures {
     /// Pauses before the next attempt.
     ///
     /// # Errors
-    /// The error itself, where another attempt is no use or was the last one.
+    /// Returns the given error if another attempt cannot succeed, or if this was the last attempt.
     async fn pause_after(&mut self, error: RegistryError) -> Result<(), RegistryError> {
         self.0 += 1;
         if self.0 == ATTEMPTS || !may_pass(&error) {
@@ -231,7 +233,7 @@ impl Failures {
     }
 }
 
-/// Whether another attempt may succeed. A decision of the registry stays.
+/// Returns whether another attempt may succeed. If the registry itself decided, it does not.
 fn may_pass(error: &RegistryError) -> bool {
     match error {
         RegistryError::Unreachable(kind) => *kind != io::ErrorKind::ConnectionRefused,
@@ -250,7 +252,7 @@ fn may_pass(error: &RegistryError) -> bool {
     }
 }
 
-/// Why a file did not go out whole.
+/// The reason why a file was not sent completely, if it was not.
 #[derive(Clone, Default)]
 pub(crate) struct Fault(Arc<Mutex<Option<BlobError>>>);
 
@@ -261,7 +263,7 @@ impl Fault {
     }
 }
 
-/// Makes a body of the bytes of a file from an offset on. The file is hashed from its first byte.
+/// Makes a body of the bytes of a file from an offset on. The whole file is hashed, from its first byte.
 pub(crate) fn body(blob: &FileBlob, offset: u64, fault: &Fault) -> Upload {
     let (pieces, receiver) = mpsc::channel(WAITING);
     let taken = Arc::new(AtomicU64::new(0));
@@ -273,7 +275,7 @@ pub(crate) fn body(blob: &FileBlob, offset: u64, fault: &Fault) -> Upload {
         };
         if let Err(error) = blob.read(offset, give) {
             *fault.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            // An error of the body ends the request in its middle.
+            // An error in the body aborts the request before its end.
             let _ = pieces.blocking_send(Err(io::Error::from(io::ErrorKind::InvalidData)));
         }
     });
@@ -292,16 +294,17 @@ mod tests {
 
     use super::*;
 
-    /// A registry with one repository, which ends the connection in the middle of a blob as often as it is told to.
+    /// A registry with one repository, which breaks the connection in the middle of a blob for the first `breaks`
+    /// parts.
     #[derive(Default)]
     struct FakeRegistry {
         breaks: usize,
-        /// Whether it knows afterwards how much of the blob arrived.
+        /// Whether the registry knows how much of the blob had arrived before a break.
         remembers: bool,
         upload: Vec<u8>,
         blobs: BTreeMap<String, Vec<u8>>,
         manifests: BTreeMap<String, (String, Vec<u8>)>,
-        /// The offsets from which parts of blobs came.
+        /// The offsets at which parts of blobs began.
         offsets: Vec<u64>,
     }
 
@@ -324,7 +327,7 @@ mod tests {
     fn serve(mut stream: TcpStream, state: &Shared) -> Option<()> {
         let mut reader = BufReader::new(stream.try_clone().ok()?);
         if reader.fill_buf().ok()?.first() == Some(&0x16) {
-            // Somebody tries TLS first.
+            // The client tries TLS first.
             return stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").ok();
         }
         let mut head = Vec::new();

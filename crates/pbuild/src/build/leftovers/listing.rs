@@ -1,36 +1,36 @@
-//! The list of the builder's cache records, around those that the builder cannot look at.
+//! The list of the builder's cache records, without the records that the builder cannot measure.
 //!
-//! BuildKit measures every record that it lists, and the whole list fails with the first record that it cannot measure:
-//! a layer with a path of more than 4,096 bytes is enough, no matter whose it is. The error names the record, and what
-//! a filter leaves out is not measured.
+//! BuildKit measures every record that it lists, and the whole list fails at the first record that cannot be
+//! measured. A layer with a path of more than 4,096 bytes is enough, no matter which build made it. The error names
+//! the record, and BuildKit does not measure records that a filter leaves out.
 
 use std::collections::BTreeSet;
 
 use pbuildkit::{Builder, BuildkitError, CacheRecord};
 
-/// The words before the name of a record that cannot be measured (`cache/refs.go`).
+/// The words of the error before the name of a record that cannot be measured (`cache/refs.go`).
 const NOT_MEASURED: &str = "failed to get usage for ";
 
-/// The folder of the engine's own snapshots in the error's path.
+/// The folder of the engine's own snapshots, in the path that the error names.
 const SNAPSHOTS: &str = "/overlay2/";
 
-/// The most records that are left out; past them the builder is in such a state that its list says nothing.
+/// The largest number of records that are left out. If more records cannot be measured, the list is given up.
 const MOST_LEFT_OUT: usize = 32;
 
 /// The cache records of a builder.
 #[derive(Debug)]
 pub(super) struct Listing {
-    /// Those that could be listed.
+    /// The records that could be listed.
     pub(super) records: Vec<CacheRecord>,
-    /// The ids of those that the builder cannot measure.
+    /// The IDs of the records that the builder cannot measure.
     pub(super) left_out: BTreeSet<String>,
 }
 
 impl Listing {
-    /// Asks for the list, again without each record that makes it fail.
+    /// Asks for the list. If a record makes the list fail, asks again without that record.
     ///
     /// # Errors
-    /// When the builder does not answer, or fails for another reason.
+    /// Returns an error if the builder does not answer, or if it fails for another reason.
     pub(super) async fn ask(builder: &Builder) -> Result<Self, BuildkitError> {
         let mut left_out = BTreeSet::new();
         loop {
@@ -39,7 +39,7 @@ impl Listing {
                 Err(error) => {
                     let known = left_out.len();
                     left_out.extend(failing(&error).into_iter().map(str::to_owned));
-                    // The builder names the same records once more: its filter does not help.
+                    // The builder names the same records once more, so its filter has no effect.
                     if left_out.len() == known || known >= MOST_LEFT_OUT {
                         return Err(error);
                     }
@@ -49,13 +49,13 @@ impl Listing {
     }
 }
 
-/// Makes a filter that leaves out these records: conditions between commas all hold.
+/// Makes a filter that leaves out these records. Conditions that are separated by commas must all hold.
 fn without(left_out: &BTreeSet<String>) -> Vec<String> {
     let conditions: Vec<String> = left_out.iter().map(|id| format!("id!={id}")).collect();
     if conditions.is_empty() { Vec::new() } else { vec![conditions.join(",")] }
 }
 
-/// Finds the records that an error of the list is about.
+/// Finds the records that an error of the list names.
 fn failing(error: &BuildkitError) -> Vec<&str> {
     match error {
         BuildkitError::Refused { source } => records_in(&source.message),
@@ -68,9 +68,9 @@ fn failing(error: &BuildkitError) -> Vec<&str> {
     }
 }
 
-/// Finds the ids of records in BuildKit's words: the id of the record, and the id of its snapshot, under which the
-/// record is listed as long as it can be written to. They become parts of a filter, so they are letters and digits and
-/// nothing else.
+/// Finds the IDs of records in BuildKit's message: the ID of the record, and the ID of its snapshot, under which the
+/// record is listed while it can be written to. The IDs become parts of a filter, so only letters and digits are
+/// accepted.
 fn records_in(message: &str) -> Vec<&str> {
     let Some((_, rest)) = message.split_once(NOT_MEASURED) else { return Vec::new() };
     let record = rest.split_once(':').map(|(id, _)| id);

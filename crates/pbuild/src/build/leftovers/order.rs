@@ -1,34 +1,35 @@
-//! The cache records of a leaking build: which ones to drop, and in which order.
+//! The cache records of a leaking build: which records to drop, and in which order.
 //!
-//! The engine has no way from a step to its cache record. A record that appeared between two looks at the cache, and
-//! whose description is that of one of the build's own steps, is the build's own, with everything that builds on it. A
-//! record in use stays: another build may be using it, or the engine has not let go of it yet, which it does some time
-//! after a build.
+//! The engine does not say which cache record belongs to a step. A record counts as the build's own if it appeared
+//! between two looks at the cache and its description fits one of the build's steps. All records that build on such a
+//! record count as the build's own, too. A record in use stays: another build may be using it, or the engine still
+//! uses it for some time after the build.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pbuildkit::CacheRecord;
 
-/// The marks by which the records of one build are recognised.
+/// The marks by which the cache records of one build are recognised.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marks {
-    /// The names of its operations.
+    /// The names of the build's operations.
     pub(crate) names: BTreeSet<String>,
-    /// The commands of its steps.
+    /// The commands of the build's steps.
     pub(crate) commands: BTreeSet<String>,
-    /// Whether the files that were sent of contexts since then are taken for its own, whoever sent them.
+    /// Whether files of a context that were sent since then count as the build's own, although another build may have
+    /// sent them.
     pub(crate) contexts: bool,
 }
 
 impl Marks {
-    /// Whether a record may be of this build.
+    /// Returns whether a record may belong to this build.
     ///
-    /// BuildKit describes the result of a command as `mount / from exec ARGUMENTS` and that of a file operation by its
-    /// name; before 2021 every file operation was a `fileop target`. A file that was sent of a context has no name at
-    /// all.
+    /// BuildKit describes the result of a command as `mount / from exec ARGUMENTS`, and the result of a file
+    /// operation by the operation's name. Before 2021, every file operation was a `fileop target`. A file of a
+    /// context has no name at all.
     ///
-    /// A here-document and an exec form keep the line end that the command ends in, and so does the description; blanks
-    /// tell no commands apart.
+    /// For a here-document and an exec form, the description keeps the line end of the command. So commands are
+    /// compared word by word, without regard to white space.
     fn fit(&self, record: &CacheRecord) -> bool {
         let description = words(&record.description);
         let of_command = |command: &String| {
@@ -42,26 +43,27 @@ impl Marks {
     }
 }
 
-/// Joins the words of a command with single blanks, without its line ends.
+/// Joins the words of a command with single blanks, without line ends.
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Lists the ids of the records that have appeared since and fit the marks.
+/// Lists the IDs of the records that are not in `before` and fit the marks.
 pub(crate) fn made(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> BTreeSet<String> {
     let made = after.iter().filter(|record| !before.contains(&record.id) && marks.fit(record));
     made.map(|record| record.id.clone()).collect()
 }
 
-/// Counts the records that have appeared since and fit the marks. The records that stay after the removal are in use:
-/// by the engine, which has not let go of them yet, or by another build.
+/// Counts the records that are not in `before` and fit the marks. Records that stay after the removal are in use, by
+/// another build or still by the engine.
 pub(crate) fn remaining(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> usize {
     made(before, after, marks).len()
 }
 
-/// Lists the records to drop: every record comes after all records that build on it, as the engine demands.
+/// Lists the records to drop. Every record comes after all records that build on it, because the engine demands this
+/// order.
 ///
-/// A record is kept when something that stays builds on it.
+/// A record is kept if a record that stays builds on it.
 pub(crate) fn removal_order(before: &BTreeSet<String>, after: &[CacheRecord], marks: &Marks) -> Vec<String> {
     let mut children: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for record in after {

@@ -1,5 +1,5 @@
-//! How the app of a compose file runs: ports, volumes, its health, the number of instances, and all that has no place in a
-//! manifest.
+//! Reads how the app of a compose file runs: ports, volumes, the health check, the number of instances, and settings
+//! that have no place in a manifest.
 
 use papp::{Port, Volume, VolumeSource};
 
@@ -7,7 +7,7 @@ use super::super::interpolation::Interpolated;
 use super::super::yaml::Yaml;
 use super::Reader;
 
-/// Keys of a service that are read, or that say nothing about how the app runs.
+/// The keys of a service that are read, or that do not matter for how the app runs.
 const READ: &[&str] = &[
     "build",
     "image",
@@ -20,7 +20,7 @@ const READ: &[&str] = &[
     "depends_on",
     "deploy",
     "scale",
-    // What prun does by itself, or Compose's own matter.
+    // prun does the same without a setting, or only Compose needs the key.
     "container_name",
     "restart",
     "networks",
@@ -35,7 +35,7 @@ const READ: &[&str] = &[
     "platform",
 ];
 
-/// Keys that have no place in a manifest, and what there is instead.
+/// The keys that have no place in a manifest, each with what replaces it.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("command", "prun starts what the image says (CMD); another command stands behind `prun start IMAGE`"),
     ("entrypoint", "prun starts what the image says (ENTRYPOINT); `prun start --entrypoint` replaces it"),
@@ -51,7 +51,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 impl Reader<'_> {
-    /// Reads how the app runs.
+    /// Reads how the app runs, and lists what cannot be taken over.
     pub(super) fn run(&mut self, service: &Yaml) {
         for port in service.get("ports").map(Yaml::items).unwrap_or_default() {
             self.port(port);
@@ -83,7 +83,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns a text in which ports and addresses of variables take part, and no other values.
+    /// Returns a text if the only values of variables in it are ports and addresses.
     fn address(&self, yaml: &Yaml) -> Option<String> {
         Interpolated::read(&yaml.text()?).with(self.known.address).filter(|text| !text.contains('\0'))
     }

@@ -1,4 +1,4 @@
-//! The definition of targets and groups, as `buildx bake --print` prints it.
+//! The definition of targets and groups that `buildx bake --print` prints.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,16 @@ use serde_json::{Map, Value};
 
 use crate::plan::comma_separated;
 
-/// A definition that cannot be followed. No message quotes a value.
+/// The reasons why a definition is not supported. No message quotes a value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DefinitionError {
-    /// Buildx printed something else.
+    /// The output of buildx is not a definition.
     #[error("`buildx bake --print` printed no definition that pbuild can read")]
     Json(#[source] serde_json::Error),
-    /// No target is left to build.
+    /// There is no target to build.
     #[error("there is no target to build")]
     Nothing,
-    /// An attribute that pbuild does not know.
+    /// A target has an attribute that pbuild does not know.
     #[error("target {target}: pbuild does not know the attribute {name:?}")]
     Unknown {
         /// The target.
@@ -24,7 +24,7 @@ pub(crate) enum DefinitionError {
         /// The attribute.
         name: String,
     },
-    /// An attribute of another kind than bake's.
+    /// An attribute's value has the wrong type.
     #[error("target {target}: {name} is not what bake takes")]
     Kind {
         /// The target.
@@ -32,19 +32,19 @@ pub(crate) enum DefinitionError {
         /// The attribute.
         name: &'static str,
     },
-    /// A target that another one builds on is not there.
+    /// A target builds on another target that does not exist.
     #[error("there is no target {target}, and another one builds on it")]
     Absent {
         /// The target.
         target: String,
     },
-    /// Targets that build on each other.
+    /// A target builds on itself, possibly through other targets.
     #[error("target {target} builds on itself")]
     Circle {
         /// The target.
         target: String,
     },
-    /// A Dockerfile that is an address.
+    /// A target's Dockerfile is an address.
     #[error("target {target}: a Dockerfile from an address is not supported")]
     RemoteDockerfile {
         /// The target.
@@ -52,7 +52,7 @@ pub(crate) enum DefinitionError {
     },
 }
 
-/// The definition.
+/// The groups and the targets.
 #[derive(Debug, Deserialize)]
 pub(super) struct Definition {
     #[serde(default)]
@@ -67,17 +67,17 @@ struct GroupDefinition {
     targets: Vec<String>,
 }
 
-/// The group that holds everything that was asked for.
+/// The name of the group that holds all requested targets.
 const ASKED_FOR: &str = "default";
 
 impl Definition {
-    /// Reads what buildx printed.
+    /// Reads the output of buildx.
     pub(super) fn read(printed: &[u8]) -> Result<Self, DefinitionError> {
         serde_json::from_slice(printed).map_err(DefinitionError::Json)
     }
 
-    /// Lists the targets that were asked for. The others are there because a target builds on them, which builds them
-    /// itself.
+    /// Lists the requested targets. The definition also has targets that are only inner targets of others; those are
+    /// left out, because the outer target builds them.
     pub(super) fn requested(&self) -> Result<Vec<&str>, DefinitionError> {
         let Self { group, target } = self;
         let mut names = BTreeSet::new();
@@ -85,7 +85,7 @@ impl Definition {
         let mut seen = BTreeSet::new();
         while let Some(name) = open.pop() {
             match group.get(name) {
-                // A group may be called as one of its targets.
+                // A group may have the name of one of its own targets.
                 Some(members) if seen.insert(name) => {
                     open.extend(members.targets.iter().map(String::as_str));
                 }
@@ -97,14 +97,14 @@ impl Definition {
         if targets.is_empty() { Err(DefinitionError::Nothing) } else { Ok(targets) }
     }
 
-    /// The attributes of a target.
+    /// Returns the attributes of a target.
     pub(super) fn attributes<'n>(&self, name: &'n str) -> Result<Attributes<'n>, DefinitionError> {
         let absent = || DefinitionError::Absent { target: name.to_owned() };
         Ok(Attributes::new(name, self.target.get(name).ok_or_else(absent)?.clone()))
     }
 }
 
-/// The attributes of one target; each is taken once, and what is left is not known.
+/// The attributes of one target. Each attribute is taken once; an attribute that is left at the end is unknown.
 pub(super) struct Attributes<'a> {
     pub(super) target: &'a str,
     left: Map<String, Value>,
@@ -123,7 +123,7 @@ impl<'a> Attributes<'a> {
         self.left.remove(name).filter(|value| !value.is_null())
     }
 
-    /// Takes a text.
+    /// Takes a string; `None` if the attribute is missing.
     pub(super) fn text(&mut self, name: &'static str) -> Result<Option<String>, DefinitionError> {
         match self.take(name) {
             None => Ok(None),
@@ -132,7 +132,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Takes a truth value.
+    /// Takes a truth value; false if the attribute is missing.
     pub(super) fn truth(&mut self, name: &'static str) -> Result<bool, DefinitionError> {
         match self.take(name) {
             None => Ok(false),
@@ -141,7 +141,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Takes a list of texts.
+    /// Takes a list of strings.
     pub(super) fn texts(&mut self, name: &'static str) -> Result<Vec<String>, DefinitionError> {
         let values = self.list(name)?;
         let text = |value| match value {
@@ -151,7 +151,8 @@ impl<'a> Attributes<'a> {
         values.into_iter().map(text).collect()
     }
 
-    /// Takes a list of specifications, which bake prints as objects or as docker's words, and returns the words.
+    /// Takes a list of specifications, each of which bake prints as an object or in docker's spelling. Returns them
+    /// in docker's spelling.
     pub(super) fn specifications(&mut self, name: &'static str) -> Result<Vec<String>, DefinitionError> {
         let values = self.list(name)?;
         let word = |value| match value {
@@ -162,7 +163,7 @@ impl<'a> Attributes<'a> {
         values.into_iter().map(word).collect()
     }
 
-    /// Takes a list of anything.
+    /// Takes a list of any values.
     pub(super) fn list(&mut self, name: &'static str) -> Result<Vec<Value>, DefinitionError> {
         match self.take(name) {
             None => Ok(Vec::new()),
@@ -171,7 +172,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Takes names and their texts. A name without a text is left out, as bake does.
+    /// Takes a map of strings. A name without a value is left out, as bake does it.
     pub(super) fn map(&mut self, name: &'static str) -> Result<Vec<(String, String)>, DefinitionError> {
         let entries = match self.take(name) {
             None => Map::new(),
@@ -186,7 +187,7 @@ impl<'a> Attributes<'a> {
         entries.into_iter().filter_map(entry).collect()
     }
 
-    /// Refuses attributes that nobody took: whoever ignores one builds something else.
+    /// Returns an error if an attribute was not taken, because without it pbuild would build something else.
     pub(super) fn end(self) -> Result<(), DefinitionError> {
         match self.left.into_iter().next() {
             None => Ok(()),
@@ -195,7 +196,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Writes an object in docker's words, the type first: `type=local,dest=out`.
+/// Writes an object in docker's spelling, the type first: `type=local,dest=out`.
 fn specification(mut pairs: Map<String, Value>) -> Option<String> {
     let kind = pairs.remove("type").map(|kind| ("type".to_owned(), kind));
     let pair = |(name, value): (String, Value)| {

@@ -1,8 +1,8 @@
-//! What a bake file may reach: by itself the files below the folder where bake runs, and more with `--allow`.
+//! The permissions of a bake file. Without `--allow`, it may use only the files below the folder in which bake runs.
 
 use std::path::{Path, PathBuf};
 
-/// The entitlements of the command line.
+/// The permissions that the command line gives.
 #[derive(Debug)]
 pub(super) struct Entitlements {
     network_host: bool,
@@ -10,11 +10,11 @@ pub(super) struct Entitlements {
     ssh: bool,
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
-    /// Whether files are looked at; the agent counts among them, as with buildx.
+    /// Whether paths and SSH agents are checked. As with buildx, one setting decides about both.
     files: bool,
 }
 
-/// What a target needs a permission for.
+/// The permissions that a target needs.
 #[derive(Debug, Default)]
 pub(super) struct Needs {
     pub(super) network_host: bool,
@@ -24,27 +24,27 @@ pub(super) struct Needs {
     pub(super) write: Vec<PathBuf>,
 }
 
-/// A permission that is missing, or none.
+/// The mistakes in permissions: an unknown or a missing one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EntitlementError {
-    /// `--allow` of something that bake does not have.
+    /// `--allow` names a permission that bake does not have.
     #[error(
         "invalid --allow {0:?}: bake knows network.host, security.insecure, ssh, fs=PATH, fs.read=PATH, fs.write=PATH"
     )]
     Unknown(String),
-    /// The file asks for more than it may have.
+    /// The bake file needs permissions that were not given.
     #[error("the bake file asks for more than it may have")]
     Missing {
-        /// The flags that would allow it.
+        /// The flags that would give the missing permissions.
         flags: Vec<String>,
     },
 }
 
-/// Any path.
+/// The path in `--allow` that stands for every path.
 const EVERYTHING: &str = "*";
 
 impl Entitlements {
-    /// Reads the words of `--allow`. `files` is whether paths and agents need a permission at all.
+    /// Reads the values of `--allow`. `files` says whether paths and agents need a permission at all.
     pub(super) fn parse(words: &[String], files: bool) -> Result<Self, EntitlementError> {
         let here = PathBuf::from(".");
         let (read, write) = (vec![here.clone()], vec![here]);
@@ -60,7 +60,7 @@ impl Entitlements {
                 }
                 ("fs.read", path) => entitlements.read.push(path.into()),
                 ("fs.write", path) => entitlements.write.push(path.into()),
-                // The names of images are no limit with buildx either.
+                // buildx accepts the names of images too, and does not check them.
                 ("image" | "image.push" | "image.load", _) => {}
                 _ => return Err(EntitlementError::Unknown(word.clone())),
             }
@@ -68,7 +68,7 @@ impl Entitlements {
         Ok(entitlements)
     }
 
-    /// Checks the needs of all targets.
+    /// Checks that the given permissions cover the needs of all targets.
     pub(super) fn check(&self, needs: impl IntoIterator<Item = Needs>) -> Result<(), EntitlementError> {
         let mut flags = Vec::new();
         for needs in needs {
@@ -97,7 +97,7 @@ impl Entitlements {
     }
 }
 
-/// Whether a path leads into one of the allowed folders, with every link followed.
+/// Returns whether a path is in one of the allowed folders after all links are resolved.
 fn is_below(path: &Path, allowed: &[PathBuf]) -> bool {
     if allowed.iter().any(|allowed| allowed == Path::new(EVERYTHING)) {
         return true;
@@ -106,10 +106,10 @@ fn is_below(path: &Path, allowed: &[PathBuf]) -> bool {
     allowed.iter().filter_map(|allowed| allowed.canonicalize().ok()).any(|allowed| path.starts_with(allowed))
 }
 
-/// The real path of the part of a path that exists.
+/// Returns the real path of the longest existing part of a path.
 fn existing(path: &Path) -> Option<PathBuf> {
     let absolute = std::path::absolute(path).ok()?;
-    // A `..` below something that does not exist leads nowhere that could be checked.
+    // A `..` after a part that does not exist cannot be resolved, so `/` stands for such a path.
     absolute.ancestors().find_map(|ancestor| {
         let real = ancestor.canonicalize().ok()?;
         let rest = absolute.strip_prefix(ancestor).ok()?;

@@ -1,4 +1,5 @@
-//! One target, as the flat arguments that the command line gives: from here on it is a build like any other.
+//! Turns one target into the arguments of a build, in the form in which the command line gives them. From then on,
+//! the target is built like any other build.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,19 +19,19 @@ use crate::plan::step_options::{context_name, is_remote};
 #[derive(Clone, Debug)]
 pub(super) struct Recipe {
     pub(super) name: String,
-    /// The secrets that the target names: `--secret` words by id, without those that the command line gives.
+    /// The secrets that the target names: the values of `--secret`, by ID, without those that the command line gives.
     pub(super) secrets: BTreeMap<String, String>,
     pub(super) arguments: BuildArguments,
-    /// The text of a Dockerfile that stands in the bake file.
+    /// The text of a Dockerfile that is written in the bake file.
     pub(super) inline: Option<Vec<u8>>,
-    /// The targets whose results are named contexts: the context's name and the target's.
+    /// The inner targets: the name of each context, and the name of the target whose result it is.
     pub(super) inner: Vec<(String, String)>,
 }
 
-/// In front of a path that is meant from where bake runs.
+/// The prefix of a path that is relative to the folder in which bake runs.
 const HERE: &str = "cwd://";
 
-/// In front of a target whose result is a context.
+/// The prefix of a target whose result is a context.
 const TARGET: &str = "target:";
 
 impl Recipe {
@@ -78,7 +79,7 @@ impl Recipe {
             network: target.text("network")?.filter(|mode| !mode.is_empty()),
             extra_hosts: pairs(hosts).collect(),
             steps: StepOptions {
-                // All steps run again anyway.
+                // With `no-cache`, all steps run again anyway.
                 no_cache_filters: if no_cache { Vec::new() } else { filters },
                 contexts: pairs(named).collect(),
                 shm_size: target.text("shm-size")?.filter(|size| !size.is_empty()),
@@ -108,7 +109,7 @@ impl Recipe {
         let mut secrets = BTreeMap::new();
         for word in target.specifications("secret")? {
             let id = id(&word);
-            // The command line goes before the file.
+            // A secret of the command line takes precedence over the target's.
             if !given.secrets.secrets.iter().any(|other| self::id(other) == id) {
                 secrets.insert(id, word);
             }
@@ -117,7 +118,7 @@ impl Recipe {
         Ok(Self { name: name.to_owned(), secrets, arguments, inline: inline.map(String::into_bytes), inner })
     }
 
-    /// Says what the target needs a permission for.
+    /// Returns the permissions that the target needs.
     pub(super) fn needs(&self) -> Needs {
         let arguments = &self.arguments;
         let mut needs = Needs::default();
@@ -155,13 +156,15 @@ impl Recipe {
     }
 }
 
-/// The id of a `--secret` word: `id=NAME,…`; other spellings are their own id here, and errors later.
+/// Returns the ID in a value of `--secret`: `id=NAME,…`. Any other text is returned whole; it is reported as an error
+/// when the flags are parsed.
 fn id(word: &str) -> String {
     let pairs = comma_separated::pairs(word).unwrap_or_default();
     pairs.into_iter().find(|(name, _)| name == "id").map_or_else(|| word.to_owned(), |(_, id)| id)
 }
 
-/// The Dockerfile's path from here; bake means it from the context. `None` where the build finds it by itself.
+/// Returns the Dockerfile's path relative to the current directory; in a bake file it is relative to the context.
+/// Returns `None` for a plain `Dockerfile` that does not exist there, so that the build looks for its default.
 fn dockerfile_path(context: &str, dockerfile: &str) -> Option<String> {
     if let Some(here) = dockerfile.strip_prefix(HERE) {
         return Some(here.to_owned());
@@ -169,12 +172,12 @@ fn dockerfile_path(context: &str, dockerfile: &str) -> Option<String> {
     if is_remote(context) || Path::new(dockerfile).is_absolute() {
         return Some(dockerfile.to_owned());
     }
-    // Without a word about it, docker also takes `dockerfile`.
+    // If the target names no Dockerfile, docker also accepts `dockerfile`.
     let path = Path::new(context).join(dockerfile);
     (dockerfile != "Dockerfile" || path.exists()).then(|| path.display().to_string())
 }
 
-/// Takes the SSH agents: `{"id": …, "paths": […]}`, or docker's words.
+/// Takes the SSH agents, written as `{"id": …, "paths": […]}` or in docker's spelling.
 fn ssh(target: &mut Attributes<'_>) -> Result<Vec<String>, DefinitionError> {
     let name = "ssh";
     let values = target.list(name)?;
