@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// A18.
+    /// A18 (`docs/cases.md`): a name from an image is shown without values and terminal control.
     #[test]
     fn a_path_is_shown_without_values_and_without_control_characters() {
         let name = SecretName::parse("TOKEN").unwrap();

@@ -113,7 +113,7 @@ fn archives_inside_cut_and_damaged_anywhere_keep_what_they_gave() {
     }
 }
 
-/// A3, A4, A5, A6.
+/// A3, A4, A5, A6 (`docs/cases.md`): gzip files with several members, no content, bytes after them or long headers.
 #[test]
 fn odd_gzip_files_are_read_as_far_as_they_are_gzip() {
     is_nothing("empty gzip", &pack::gzip(b""));
@@ -132,7 +132,7 @@ fn odd_gzip_files_are_read_as_far_as_they_are_gzip() {
     );
 }
 
-/// A7.
+/// A7 (`docs/cases.md`): each bomb ends at a limit, which the report names.
 #[test]
 fn bombs_end_at_a_limit() {
     is_told("zeros", &pack::zeros(100), "unpacked bytes for each packed one");

@@ -126,7 +126,7 @@ fn names_links_attributes_padding_and_what_follows_the_end_are_searched() {
     }
 }
 
-/// A17.
+/// A17 (`docs/cases.md`): a value in the configuration is found, and reported with its JSON pointer.
 #[test]
 fn every_field_of_the_configuration_is_searched_and_named_by_its_pointer() {
     let oracle = Oracle::new();

@@ -43,7 +43,7 @@ fn values_inside_values_are_found_both() {
     assert_eq!(seen, [("ACROSS".to_owned(), 8), ("LONG".to_owned(), 2), ("SHORT".to_owned(), 2)]);
 }
 
-/// S8.
+/// S8 (`docs/cases.md`): if two names have one value, a hit shows both.
 #[test]
 fn two_names_with_one_value_are_one_needle() {
     let set = needles(&[("A", b"the same value"), ("B", b"the same value")]);
@@ -51,7 +51,7 @@ fn two_names_with_one_value_are_one_needle() {
     assert_eq!(set.forms(), needles(&[("A", b"the same value")]).forms());
 }
 
-/// S4.
+/// S4 (`docs/cases.md`): a value of four to seven bytes is found as a whole token only.
 #[test]
 fn a_weak_value_counts_as_a_whole_token_alone() {
     let set = needles(&[("PIN", b"48217")]);
@@ -71,7 +71,7 @@ fn a_weak_value_counts_as_a_whole_token_alone() {
     }
 }
 
-/// S1, S2, S5.
+/// S1, S2, S5 (`docs/cases.md`): empty values, short values and common words are not searched for.
 #[test]
 fn what_is_not_searched_is_said() {
     let set = needles(&[("EMPTY", b""), ("SHORT", b"abc"), ("WORD", b"password")]);
