@@ -1,7 +1,7 @@
 //! Reads the files that a user names to their end, but never past a limit.
 //!
 //! A manifest, an ignore file or an env file comes with a repository, and may be a link to a device without an end or
-//! a pipe to which nobody writes. Every reader of such files calls [`read_bounded`].
+//! a pipe to which no program writes. Every reader of such files calls [`read_bounded`].
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// How long a pipe may stay silent.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The first size of the buffer, because nobody knows how many bytes will come.
+/// The first size of the buffer, because the number of bytes is not known.
 const FIRST_ROOM: usize = 64 * 1024;
 
 /// Reads a file whole, or a pipe to its end.
@@ -27,7 +27,7 @@ const FIRST_ROOM: usize = 64 * 1024;
 ///
 /// Returns the error of the system, such as [`NotFound`](io::ErrorKind::NotFound) for a missing file. Three more
 /// errors have a message for people: [`FileTooLarge`](io::ErrorKind::FileTooLarge) for a file longer than the limit,
-/// [`TimedOut`](io::ErrorKind::TimedOut) for a pipe to which nobody writes for 30 seconds, and
+/// [`TimedOut`](io::ErrorKind::TimedOut) for a pipe to which no program writes for 30 seconds, and
 /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a directory, a socket or a block device.
 ///
 /// ```
@@ -53,7 +53,7 @@ pub(crate) fn open(path: &Path) -> io::Result<Opened> {
     if let Ok(metadata) = std::fs::metadata(path) {
         check(&metadata)?;
     }
-    // Opening a pipe to which nobody writes would block forever; `NONBLOCK` prevents this.
+    // Opening a pipe to which no program writes would block forever; `NONBLOCK` prevents this.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;

@@ -103,7 +103,7 @@ impl SecretFlag {
         Ok(Self { name, place, parts, rebuild, optional })
     }
 
-    /// The secret's name.
+    /// Returns the name of the secret.
     #[must_use]
     pub fn name(&self) -> &SecretName {
         &self.name

@@ -260,7 +260,7 @@ impl Parts {
     }
 
     /// Makes every byte string by which the whole value can be recognized. If the value contains public text too, a
-    /// single line is no evidence, because this line may occur anywhere.
+    /// single line proves nothing, because this line may occur anywhere.
     #[must_use]
     pub fn forms_of_whole(&self, value: &UserSecret) -> Vec<Shape> {
         told_by(form::forms(value), !self.structured)

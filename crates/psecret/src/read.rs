@@ -57,7 +57,7 @@ impl Place {
     /// # Errors
     ///
     /// Returns [`SecretError::Unset`], [`SecretError::Read`], [`SecretError::NotReadable`],
-    /// [`SecretError::SilentPipe`] if nobody writes to the pipe, [`SecretError::Stdin`], [`SecretError::Empty`], or
+    /// [`SecretError::SilentPipe`] if no program writes to the pipe, [`SecretError::Stdin`], [`SecretError::Empty`], or
     /// [`SecretError::TooLong`] for a variable or standard input of more than 500 KiB.
     pub fn read(&self, name: &SecretName, inputs: &mut Inputs<'_>) -> Result<UserSecret, SecretError> {
         let value = match self {

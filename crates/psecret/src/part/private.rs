@@ -22,7 +22,8 @@ pub(crate) fn without_public_half<'a>(value: &[u8], lines: Vec<&'a [u8]>) -> Vec
     lines.into_iter().filter(holds_piece).collect()
 }
 
-/// Reads the numbers of all private keys of a text. Returns `None` if there is no key, or one that cannot be read.
+/// Reads the numbers of all private keys of a text. Returns `None` if there is no key, or if one cannot
+/// be read.
 fn numbers(value: &[u8]) -> Option<Vec<Number>> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.contains("PRIVATE KEY-----"))?;
     let mut all = Vec::new();

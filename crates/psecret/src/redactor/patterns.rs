@@ -103,7 +103,8 @@ impl Patterns {
         if most > most_bytes {
             return Err(SecretError::TooManyForms { forms: heads.len(), bytes: most });
         }
-        // The buffer has its final size, because a buffer that grows would leave copies in memory that nobody wipes.
+        // The buffer has its final size, because a buffer that grows would leave copies in memory that are
+        // never wiped.
         let all = Zeroizing::new(Vec::with_capacity(owners.keys().map(|bytes| bytes.len()).sum()));
         let mut patterns = Self { bytes: all, skim: Skim::new(&heads), ..Self::default() };
         let mut marks = HashMap::new();

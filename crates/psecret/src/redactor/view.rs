@@ -158,7 +158,7 @@ impl View {
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {
-        // A buffer that grows would leave a copy in memory that nobody wipes.
+        // A buffer that grows would leave a copy in memory that is never wiped.
         if self.text.capacity() - self.text.len() < bytes.len() {
             let mut larger = Zeroizing::new(Vec::with_capacity((self.text.len() + bytes.len()) * 2));
             larger.extend_from_slice(&self.text);
