@@ -1,7 +1,7 @@
 //! Base64 of a text that may spell a value with escapes, such as JSON in a Kubernetes secret, a cookie or a token.
 //!
 //! Such base64 differs from base64 of the value itself at each character that is escaped. So the search looks for
-//! base64 of a piece that nobody escapes. From there, it decodes the text in both directions and compares the decoded
+//! base64 of a piece that is never escaped. From there, it decodes the text in both directions and compares the decoded
 //! text with the value.
 
 use base64::Engine as _;

@@ -363,7 +363,7 @@ impl std::io::Read for Pieces<'_> {
     }
 }
 
-/// A hit may be told when the next header was read already; it still belongs to the file that it stands in.
+/// A hit may be reported when the next header was already read. It still belongs to the file that contains it.
 #[test]
 fn however_an_archive_arrives_each_finding_belongs_to_its_own_file() {
     let oracle = Oracle::new();
