@@ -137,7 +137,8 @@ fn open_in_root(folder: &OwnedFd, name: &[u8], flags: OFlags) -> io::Result<Owne
     Ok(openat2(folder, name, flags, Mode::empty(), resolve)?)
 }
 
-/// Only Linux has this function. On other systems, the engine's folder is in a virtual machine and cannot be reached.
+/// Returns an error, because only Linux has this function. On other systems, the engine's folder is in a virtual
+/// machine and cannot be reached.
 #[cfg(not(target_os = "linux"))]
 fn open_in_root(_folder: &OwnedFd, _name: &[u8], _flags: OFlags) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
