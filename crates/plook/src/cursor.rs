@@ -1,4 +1,4 @@
-//! A position in a tree of folders that nobody changes. It needs one open folder, however deep the position is.
+//! A position in a tree of folders that no program changes. It needs one open folder, however deep the position is.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;

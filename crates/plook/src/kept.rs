@@ -36,7 +36,7 @@ pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> 
         return Some(key);
     }
     // Write the key to a new file and link it into place, so that a parallel build never reads half a key. If `key`
-    // exists but is no file of 32 bytes, remove it first.
+    // exists but is not a file of 32 bytes, remove it first.
     let made = folder.join(format!("key.{}", random_name()?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).ok()?;
     let written = offered.or_else(random_key).and_then(|key| file.write_all(key.as_slice()).ok());

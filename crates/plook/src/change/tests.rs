@@ -324,7 +324,7 @@ fn no_depth_exhausts_the_walk() {
     assert_eq!(longest, depth * "folder/".len());
 }
 
-/// Opening a pipe that nobody writes to would wait forever.
+/// Opening a pipe to which no program writes would wait forever.
 #[test]
 fn pipes_sockets_and_devices_are_named_and_never_opened() {
     let folder = TempDir::new().unwrap();
