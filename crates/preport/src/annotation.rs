@@ -2,7 +2,6 @@
 //!
 //! The syntax is that of `core/src/command.ts` in actions/toolkit: `%`, CR and LF are escaped in data, and in
 //! properties `:` and `,` as well.
-//! as well in properties.
 
 use std::fmt::Write as _;
 
@@ -14,9 +13,10 @@ use crate::{advice, revocation, sentence};
 /// The maximal number of annotations of one kind. GitHub shows ten per step; more lines would only fill its log.
 const MOST: usize = 10;
 
-/// Writes the report as annotation lines. Each pair of a secret and a line of the Dockerfile gets one `::error`. Each thing that
-/// was not searched gets one line: an error if the result is incomplete, otherwise a warning. Secrets that were not searched for,
-/// and stale entries of the baseline, get a `::notice` each. Each kind stops after ten lines, and one more says how many are left.
+/// Writes the report as annotation lines. Each pair of a secret and a line of the Dockerfile gets one `::error`. Each
+/// thing that was not searched gets one line: an error if the result is incomplete, otherwise a warning. Secrets that
+/// were not searched for, and stale entries of the baseline, get a `::notice` each. Each kind stops after ten lines,
+/// and one more says how many are left.
 #[must_use]
 pub fn annotations(report: &Report) -> String {
     let mut out = String::new();

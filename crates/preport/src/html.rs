@@ -34,8 +34,8 @@ const MOST_TODO: usize = 5;
 /// The maximal number of image IDs. An index with many platforms has more; the JSON report lists all.
 const MOST_IDS: usize = 4;
 
-/// Writes the report as one self-contained HTML page: the verdict, what to do now, each secret with its places, and a map of the
-/// layers by size.
+/// Writes the report as one self-contained HTML page: the verdict, what to do now, each secret with its places, and a
+/// map of the layers by size.
 #[must_use]
 pub fn html(report: &Report) -> String {
     let subject = report.subject().unwrap_or("image");
