@@ -28,7 +28,7 @@ pub const CONNECTION_WINDOW: u32 = 64 << 20;
 /// like a broken connection.
 const HEADER_LIMIT: u32 = 16 << 20;
 
-/// The times by which a dead engine is told from a busy one (B5).
+/// The times that distinguish a dead engine from a busy one (B5).
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
     /// After this time of silence, the engine is pinged.
