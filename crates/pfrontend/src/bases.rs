@@ -1,7 +1,8 @@
-//! The base images of a build: which of them the builder knows as clean for these secrets, and which are clean since.
+//! The base images of a build: those that the builder knows as clean for these secrets, and those that this build
+//! found clean.
 //!
-//! The builder's notes are sealed with the values, so that a container reads and writes them where the values are
-//! mounted. This process hands lists of layers from one to the other.
+//! The builder's notes are sealed with the values, so a container with the mounted values reads and writes them. This
+//! process only passes lists of layers between these containers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use psecret::PartChoice;
 
 use crate::requests::SecretRequest;
 
-/// Makes the question for the secrets of a build, and for its base images.
+/// Makes the request to probe the secrets of a build and its base images.
 pub(crate) fn question<'a>(requests: &[SecretRequest], definitions: impl IntoIterator<Item = &'a Definition>) -> Probe {
     let bases: BTreeSet<String> = definitions.into_iter().flat_map(pllb::images).collect();
     let parts = requests.iter().filter_map(|request| {
@@ -32,7 +33,7 @@ pub(crate) fn question<'a>(requests: &[SecretRequest], definitions: impl IntoIte
     }
 }
 
-/// The base images of one build. Clones share what is found.
+/// The base images of one build. Clones share the bases that are found clean.
 #[derive(Clone)]
 pub(crate) struct Bases(Arc<Shared>);
 
@@ -47,7 +48,7 @@ struct Shared {
 }
 
 impl Bases {
-    /// Reads what the builder knows from the answer to a question.
+    /// Reads the bases that the builder knows from the answer to a probe.
     pub(crate) fn new(probe: Probe, answer: &ProbeAnswer) -> Self {
         let known = probe.bases.iter().zip(&answer.bases);
         let before = known.filter_map(|(name, layers)| Some((name.clone(), layers.clone()?))).collect();
@@ -56,7 +57,7 @@ impl Bases {
         Self(Arc::new(Shared { probe, check_key, checks, before, since: Mutex::default() }))
     }
 
-    /// Makes the note of the bases that are clean since; `None` where there is nothing new.
+    /// Makes the note of the bases that this build found clean. Returns `None` if there are none.
     pub(crate) fn note(&self) -> Option<BasesNote> {
         let bases = std::mem::take(&mut *self.0.since.lock().unwrap_or_else(PoisonError::into_inner));
         let Shared { probe, check_key, checks, .. } = &*self.0;
@@ -79,7 +80,7 @@ impl KnownBases for Bases {
         let identifier = pllb::base_name(&base.identifier, &base.output.digest);
         let clean = CleanBase { identifier, layers: layers.to_vec() };
         let mut since = self.0.since.lock().unwrap_or_else(PoisonError::into_inner);
-        // Stages begin with the image's base as often as not.
+        // A stage often begins with the same base as the image.
         if !since.contains(&clean) {
             since.push(clean);
         }

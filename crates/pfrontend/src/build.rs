@@ -1,4 +1,4 @@
-//! One build: the Dockerfile's own frontend, the secrets, the steps, the search, and the result.
+//! Runs one build: the Dockerfile's own frontend, the secrets, the steps, the search, and the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,17 +19,18 @@ use crate::syntax::SyntaxLine;
 use crate::verdict::{self, Place};
 use crate::{context, masking, refused, requests};
 
-/// The frontend of Dockerfiles that is part of every BuildKit. It follows a `# syntax=` line by itself.
+/// The Dockerfile frontend that is part of every BuildKit. It follows a `# syntax=` line on its own.
 const DOCKERFILE: &str = "dockerfile.v0";
 
-/// The name of the build's options among the documents that are searched.
+/// The name of the document with the build's options, which is searched, too.
 const OPTIONS_DOCUMENT: &str = "build-options";
 
-/// Builds, and lets nothing out in which a secret was found.
+/// Builds, and returns no result in which a secret was found.
 ///
 /// # Errors
 ///
-/// The engine's errors as they came, a leak, and whatever else makes the result unfit to be returned.
+/// Returns the engine's errors unchanged, the error of a leak, or any other reason why the result must not be
+/// returned.
 pub async fn build(bridge: &Bridge, options: &Options) -> Result<Solved, Status> {
     let mut asked = bridge.clone();
     let handed_on = options.is_inner() || options.is_question();
@@ -71,7 +72,7 @@ pub async fn build(bridge: &Bridge, options: &Options) -> Result<Solved, Status>
     Ok(solved)
 }
 
-/// Lists the ids that the Dockerfile mounts by itself.
+/// Lists the ids of the secrets that the Dockerfile itself mounts.
 fn mounted(solved: &mut Solved) -> BTreeSet<String> {
     definitions(solved).flat_map(pllb::secret_ids).collect()
 }
@@ -91,7 +92,7 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Hands the secrets to the steps; the results are then those of the new graph.
+    /// Gives the secrets to the steps, and replaces the results by those of the new graph.
     async fn inject(
         &self,
         solved: &mut Solved,
@@ -120,7 +121,7 @@ impl Build<'_> {
         let mut results = Vec::new();
         let mut bridge = self.bridge.clone();
         for (platform, reference) in solved.references_mut() {
-            // `FROM scratch` and nothing more has no graph.
+            // `FROM scratch` without further steps has no graph.
             let Some(definition) = reference.definition.take().filter(|_| !reference.id.is_empty()) else { continue };
             let definition = graph.inject(capabilities, platform.as_deref(), definition).map_err(not_injected)?;
             let new = bridge.solve_definition(definition.clone(), &[]).await?;
@@ -131,7 +132,7 @@ impl Build<'_> {
         Ok((graph, results))
     }
 
-    /// Searches the images, then the other stages, and tells the user.
+    /// Searches the images, then the other stages, and reports the result to the user.
     async fn search(&self, solved: &Solved, graph: &Graph, results: &[PreparedResult]) -> Result<(), Status> {
         let sought = SeekingByName::new(self.secrets);
         let names: Vec<String> = self.secrets.sought().map(|one| one.request.name.to_string()).collect();
@@ -139,7 +140,7 @@ impl Build<'_> {
             return self.nothing_to_search().await;
         }
         let mut documents = solved.metadata.clone();
-        // Provenance shows them, also a build argument that no step reads.
+        // Provenance lists all build options, even a build argument that no step reads, so the search covers them.
         documents.insert(OPTIONS_DOCUMENT.to_owned(), self.options.document());
         let proof = match self.gate(&sought, &documents, results).await? {
             GateOutcome::Clean(proof) => proof,
@@ -176,10 +177,10 @@ impl Build<'_> {
         Ok(gate.search(Subject { bridge: self.bridge, documents, results }, &self.scanner.program).await)
     }
 
-    /// Searches the stages that are no part of an image. Returns how many were.
+    /// Searches the stages that are not part of an image. Returns the number of stages that were searched.
     ///
-    /// To look at them makes the builder fetch or run whatever its own cache does not hold. With a cache that is
-    /// imported, that may be all of them, so they are searched where the line asks for it.
+    /// For this, the builder must fetch or run all steps that its own cache does not have. With an imported cache,
+    /// this may be all of them, so the stages are then only searched if the syntax line requires it.
     async fn stages(
         &self,
         sought: &SeekingByName,
@@ -203,7 +204,7 @@ impl Build<'_> {
                     detail: "do not export it with --cache-to mode=max".to_owned(),
                 }),
                 GateOutcome::Leak(found) => {
-                    // The definition of a state has no source map; the graph remembers it.
+                    // The definition of a state has no source map, but `graph` has the lines of its steps.
                     let definition = results.iter().find(|of| of.platform == result.platform);
                     let definition = definition.map(|of| &of.definition);
                     let place = Place { graph, definition, steps: &chain.steps };
@@ -225,8 +226,8 @@ impl Build<'_> {
         Ok(searched)
     }
 
-    /// Warns of steps that did not run: a secret whose value is no part of cache keys may have had another value there,
-    /// and nobody here knows which steps ran.
+    /// Warns of steps whose results may come from the cache. If a secret's value is not part of their cache keys,
+    /// they may have run with another value, and this process does not know which steps ran.
     fn doubts(&self, graph: &Graph, warnings: &mut Vec<Warning>) {
         let unbound = self.secrets.unbound();
         let gets = |step: &&pllb::Step| {
@@ -244,8 +245,8 @@ impl Build<'_> {
         }
     }
 
-    /// Warns that nothing was searched, or refuses: secrets were meant, and none can be searched for, which is no
-    /// proof.
+    /// Warns that nothing was searched, or refuses the build: if the client brought secrets but none of them can be
+    /// searched for, nothing is proven.
     async fn nothing_to_search(&self) -> Result<(), Status> {
         if self.secrets.brought.is_empty() {
             return tell(self.bridge, "[pbuild] no secret was brought: nothing was searched", &self.secrets.warnings)
@@ -256,7 +257,8 @@ impl Build<'_> {
     }
 }
 
-/// Shows a line among the steps of the build, and warnings behind it. An engine without warnings gets lines instead.
+/// Shows a line among the steps of the build, followed by warnings. If the engine does not support warnings, they are
+/// shown as lines.
 async fn tell(bridge: &Bridge, line: &str, warnings: &[Warning]) -> Result<(), Status> {
     let mut bridge = bridge.clone();
     let step = say(&mut bridge, line).await?;
@@ -268,8 +270,9 @@ async fn tell(bridge: &Bridge, line: &str, warnings: &[Warning]) -> Result<(), S
     Ok(())
 }
 
-/// Shows a line among the steps. It is a step that makes a file which nobody uses; a result of the cache would be shown
-/// as one. The file holds the line: builds at the same time share steps that are the same, names and all.
+/// Shows a line among the steps. The line is the name of a step that makes a file for this purpose only. The step
+/// ignores the cache, because a cached step would be shown as such. The file contains the line, because builds at the
+/// same time share identical steps, including their names.
 async fn say(bridge: &mut Bridge, line: &str) -> Result<String, Status> {
     let mut definition = pllb::single_file(line, "/pbuild", 0o444, line.as_bytes());
     for about in definition.metadata.values_mut() {

@@ -1,4 +1,5 @@
-//! The manifest in the build's context: a folder of the client's, of which that one file is asked for.
+//! Reads the manifest in the build's context. The context is a folder of the client, of which only this file is
+//! requested.
 
 use std::path::Path;
 

@@ -1,14 +1,15 @@
-//! The frontend image's program: injection and proof without a client of ours.
+//! The frontend image's program. It injects secrets and proves that none stays, without a client of ours.
 //!
-//! BuildKit starts it for a Dockerfile whose syntax line names its image, or where `BUILDKIT_SYNTAX` does, and speaks
-//! with it over standard input and output. The words behind the image say which secrets are meant ([`syntax`],
-//! [`requests`]). The Dockerfile's own frontend makes the graph ([`options`]); a container says which secrets the
-//! client brought ([`secrets`]); the graph gets them, runs, and is searched before it is returned ([`build`]). Where a
-//! secret would be in the image, the build ends with an error that names the line.
+//! BuildKit starts the program for a Dockerfile whose syntax line names its image, or if `BUILDKIT_SYNTAX` does, and
+//! talks to it over standard input and output. The words after the image name the secrets ([`syntax`], [`requests`]).
+//! The Dockerfile's own frontend makes the graph ([`options`]). A container reports which secrets the client brought
+//! ([`secrets`]). The graph gets these secrets, runs, and is searched before it is returned ([`build`]). If the image
+//! would contain a secret, the build ends with an error that names the line.
 //!
-//! This process never has a value. The engine mounts secrets into containers of the same image, where the same program
-//! is the scanner ([`plook::program`]); facts, keyed digests and masked findings come out. Where the line says so, the
-//! same program is mounted into the steps too, and masks what they print ([`masking`]).
+//! This process never has a value. The engine mounts the secrets into containers of the same image, in which the same
+//! program is the scanner ([`plook::program`]); only facts, keyed digests and masked findings leave these containers.
+//! If the syntax line requires it, the same program is also mounted into the steps, and masks their output
+//! ([`masking`]).
 //!
 //! ```
 //! use pfrontend::syntax::SyntaxLine;
@@ -35,7 +36,8 @@ mod verdict;
 
 use pgateway::Status;
 
-/// Makes an error of ours, for people. Its code is *unknown*: clients print every other code before the message.
+/// Makes an error of ours, for people. Its code is *unknown*, because clients print every other code before the
+/// message.
 fn refused(message: impl std::fmt::Display) -> Status {
     Status::unknown(format!("pbuild: {message}"))
 }

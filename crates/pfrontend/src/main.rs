@@ -1,5 +1,5 @@
-//! The program of the frontend image. Without a word it is the frontend of a build; with one, the scanner, or the wrapper of a
-//! step.
+//! The program of the frontend image. Without arguments, it is the frontend of a build; with arguments, it is the
+//! scanner or the wrapper of a step.
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -16,7 +16,8 @@ fn main() {
         Some(word) if word == plook::mask::WORD => wrapper(words.split_off(1)),
         Some(_) => scanner(words.iter().map(|word| word.to_string_lossy().into_owned()).collect()),
     };
-    // What is left of the runtime waits for standard input, which BuildKit closes only after this process has ended.
+    // A thread of the runtime still waits for standard input, which BuildKit closes only after this process has
+    // ended.
     std::process::exit(code);
 }
 
@@ -24,11 +25,12 @@ fn frontend() -> i32 {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return 1 };
     let outcome = runtime.block_on(answer());
     runtime.shutdown_background();
-    // The engine writes our standard error into its own log, which is no place for words about a build.
+    // Nothing is written to standard error, because the engine writes it into its own log, which is not for messages
+    // about a build.
     if outcome.is_ok() { 0 } else { 1 }
 }
 
-/// Builds, and gives BuildKit the result or the error.
+/// Builds, and gives the result or the error to BuildKit.
 async fn answer() -> Result<(), Status> {
     let options = Options::new(started::options_of(std::env::vars()));
     let stdio = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
@@ -43,14 +45,15 @@ fn scanner(words: Vec<String>) -> i32 {
     match plook::program::run_of_image(words, &mut io::stdin().lock(), &mut io::stdout().lock()) {
         Ok(()) => 0,
         Err(error) => {
-            // The scanner's own words; they hold nothing of what it read.
+            // The scanner's messages contain nothing of its input.
             let _ = writeln!(io::stderr(), "{error}");
             1
         }
     }
 }
 
-/// Runs the command of a step, whose output it masks. The step's signals are this process's, because it is the step's first.
+/// Runs the command of a step, and masks its output. The wrapper is the step's first process, so it receives the
+/// step's signals.
 fn wrapper(words: Vec<OsString>) -> i32 {
     match Signals::caught() {
         Ok(signals) => plook::mask::run(words, |running| signals.pass_on(running)),

@@ -1,7 +1,7 @@
-//! Masked output: the wrapper that runs the commands of steps with secrets.
+//! Masks the output of steps with secrets, by a wrapper that runs their commands.
 //!
-//! The wrapper is this very program, mounted read-only from the frontend's own image, and told by name which secrets the
-//! step was given. It reads their values in the step; nothing of them passes through here.
+//! The wrapper is this very program, mounted read-only from the frontend's own image. It gets the names of the step's
+//! secrets as an argument, and reads the values in the step; this process never sees them.
 
 use std::io;
 use std::thread;
@@ -17,13 +17,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::scanner::PROGRAM;
 use crate::secrets::Secrets;
 
-/// The wrapper for steps that get any of the secrets which the client brought.
+/// Makes the wrapper for steps that get any of the secrets that the client brought.
 pub(crate) fn wrapper(image: Definition, secrets: &Secrets) -> Wrapper {
     let ids = secrets.brought.iter().map(|one| one.request.name.to_string()).collect();
     Wrapper { image, program: PROGRAM.to_owned(), ids, words }
 }
 
-/// The words between the wrapper and a step's command.
+/// Returns the arguments between the wrapper and a step's command.
 fn words(held: &[MountedSecret]) -> Vec<String> {
     let held = held.iter().filter_map(|one| {
         let holder = match &one.target {
@@ -35,7 +35,7 @@ fn words(held: &[MountedSecret]) -> Vec<String> {
     vec![WORD.to_owned(), held::word(&held.collect::<Vec<_>>()), END.to_owned()]
 }
 
-/// An error in which a step's command stands as the Dockerfile has it, without the wrapper before it.
+/// Returns an error in which a step's command is written as in the Dockerfile, without the wrapper before it.
 #[must_use]
 pub fn given_back(status: &Status) -> Status {
     reworded(status, &without_wrapper)
@@ -49,7 +49,7 @@ fn without_wrapper(text: &str) -> String {
     while let Some((before, after)) = rest.split_once(&begin) {
         out.push_str(before);
         rest = match after.split_once(&end) {
-            // The word for the secrets has no blank.
+            // The argument that lists the secrets has no blank.
             Some((word, command)) if !word.contains(' ') => command,
             _ => {
                 out.push_str(&begin);
@@ -60,7 +60,7 @@ fn without_wrapper(text: &str) -> String {
     out + rest
 }
 
-/// The signals that the wrapper passes on: those that people and programs send to the first process of a container.
+/// The signals that the wrapper forwards: those that people and programs send to the first process of a container.
 const PASSED_ON: [SignalKind; 7] = [
     SignalKind::hangup(),
     SignalKind::interrupt(),
@@ -71,7 +71,7 @@ const PASSED_ON: [SignalKind; 7] = [
     SignalKind::window_change(),
 ];
 
-/// Signals that end nothing any more, and wait for somebody who wants them.
+/// The signals that are caught, so that they no longer end the process. They wait until they are forwarded.
 #[derive(Debug)]
 pub struct Signals {
     runtime: Runtime,
@@ -79,11 +79,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Catches the signals from now on.
     ///
     /// # Errors
     ///
-    /// When the kernel has no room for the handlers.
+    /// Returns an error if the handlers cannot be installed.
     pub fn caught() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let inside = runtime.enter();
@@ -93,7 +93,7 @@ impl Signals {
         Ok(Self { runtime, caught })
     }
 
-    /// Passes on what came and what will come, in a thread that ends with the program.
+    /// Forwards the signals that have arrived and those that will arrive, in a thread that ends with the program.
     pub fn pass_on(self, running: Running) {
         let Self { runtime, caught } = self;
         let each = move |(number, mut signal): (i32, Signal)| async move {

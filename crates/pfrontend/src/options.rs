@@ -1,17 +1,18 @@
-//! The options of a build as BuildKit hands them to this frontend, and what of them the Dockerfile's own one gets.
+//! The options of a build as BuildKit passes them to this frontend, and those that are passed on to the Dockerfile's
+//! own frontend.
 
 use std::collections::BTreeMap;
 
 use crate::syntax::{SyntaxError, SyntaxLine};
 
-/// Marks the build that this frontend hands on. A frontend of this kind that sees it hands it on as it is: the outer
-/// one injects and searches, and steps run under one graph alone.
+/// The option that marks a build which this frontend passes on. If another frontend of this kind gets it, it passes
+/// the build on unchanged: only the outer one injects and searches, so that the steps run in only one graph.
 const INNER: &str = "dev.pbuild.inner";
 
-/// The build argument that chooses a frontend from outside.
+/// The build argument that chooses a frontend outside of the Dockerfile.
 const CHOSEN_OUTSIDE: &str = "build-arg:BUILDKIT_SYNTAX";
 
-/// The syntax line, or what stands in `BUILDKIT_SYNTAX`: the image and the words behind it.
+/// The option with the syntax line or the value of `BUILDKIT_SYNTAX`: the image and the words after it.
 const LINE: &str = "cmdline";
 
 /// The options of one build.
@@ -19,43 +20,44 @@ const LINE: &str = "cmdline";
 pub struct Options(BTreeMap<String, String>);
 
 impl Options {
-    /// Takes the options as BuildKit gave them.
+    /// Makes the options from those that BuildKit gave.
     #[must_use]
     pub fn new(options: BTreeMap<String, String>) -> Self {
         Self(options)
     }
 
-    /// The words of the syntax line.
+    /// Returns the words of the syntax line.
     ///
     /// # Errors
     ///
-    /// [`SyntaxError`].
+    /// Returns a [`SyntaxError`].
     pub fn syntax(&self) -> Result<SyntaxLine, SyntaxError> {
         SyntaxLine::parse(self.0.get(LINE).map_or("", String::as_str))
     }
 
-    /// The image that this frontend came in, as it was named.
+    /// Returns the image that contains this frontend, under the name in the build.
     #[must_use]
     pub fn image(&self) -> Option<&str> {
         self.0.get("source").map(String::as_str)
     }
 
-    /// Whether another frontend of this kind called this one, and does the work.
+    /// Whether another frontend of this kind called this one, so that the other one injects and searches.
     #[must_use]
     pub fn is_inner(&self) -> bool {
         self.0.contains_key(INNER)
     }
 
-    /// Whether nothing is to be built: a check, an outline, a list of targets.
+    /// Whether the request is not for a build, but for a check, an outline or a list of targets.
     #[must_use]
     pub fn is_question(&self) -> bool {
         self.0.contains_key("requestid")
     }
 
-    /// The options for `dockerfile.v0`.
+    /// Returns the options for `dockerfile.v0`.
     ///
-    /// It follows a `# syntax=` line unless `cmdline` says that somebody did. Where this frontend was chosen by that
-    /// very line, `cmdline` stays; where it was chosen from outside, the Dockerfile may name a frontend of its own.
+    /// That frontend follows a `# syntax=` line unless the option `cmdline` says that this was done. If this frontend
+    /// was chosen by that very line, `cmdline` stays. If it was chosen outside of the Dockerfile, `cmdline` is
+    /// removed, because the Dockerfile may name another frontend.
     #[must_use]
     pub fn forwarded(&self) -> BTreeMap<String, String> {
         let mut options = self.0.clone();
@@ -67,13 +69,14 @@ impl Options {
         options
     }
 
-    /// All options as a document, to be searched: provenance shows them, also a build argument that no step reads.
+    /// Returns all options as a document for the search. Provenance shows all of them, even a build argument that no
+    /// step reads.
     #[must_use]
     pub fn document(&self) -> Vec<u8> {
         serde_json::json!(self.0).to_string().into_bytes()
     }
 
-    /// The name of the local folder that is the context; `None` for a context that is no folder of the client's.
+    /// Returns the name of the local folder that is the context; `None` if the context is not a folder of the client.
     #[must_use]
     pub fn local_context(&self) -> Option<&str> {
         match self.0.get("context") {
@@ -82,13 +85,13 @@ impl Options {
         }
     }
 
-    /// Whether the build ends at a named stage.
+    /// Whether the build ends at a given stage of the Dockerfile.
     #[must_use]
     pub fn has_target(&self) -> bool {
         self.0.get("target").is_some_and(|target| !target.is_empty())
     }
 
-    /// Whether results of other builders' caches are used.
+    /// Whether the build uses results from other builders' caches.
     #[must_use]
     pub fn imports_cache(&self) -> bool {
         ["cache-imports", "cache-from"]

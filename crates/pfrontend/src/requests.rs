@@ -1,5 +1,5 @@
-//! Which secrets a build means. A frontend cannot list those of the session, so it must be told, or see it in the
-//! graph.
+//! Finds out which secrets a build uses. A frontend cannot list the secrets of the session, so they must be named, or
+//! be mounted in the graph.
 
 use std::collections::BTreeSet;
 
@@ -9,30 +9,31 @@ use psecret::{PartChoice, SecretName};
 
 use crate::syntax::SyntaxLine;
 
-/// The client's key of digests. It is no secret of the build, and no step gets it.
+/// The name of the client's key for digests. It is not a secret of the build, and no step gets it.
 pub const CACHE_KEY: &str = "PBUILD_CACHE_KEY";
 
 /// One secret of a build.
 #[derive(Clone, Debug)]
 pub struct SecretRequest {
-    /// The secret's name, which is the session's id too.
+    /// The secret's name, which is also its id in the session.
     pub name: SecretName,
-    /// How steps get it; `None` when only the Dockerfile's own mounts do, or nothing does.
+    /// The plan by which steps get the secret; `None` if only mounts of the Dockerfile use it, or no step does.
     pub planned: Option<PlannedSecret>,
-    /// Whether somebody asked for it by name, so that the build is not what was meant when it is missing.
+    /// Whether the secret was requested by name. If it is missing, the build then lacks something that the user
+    /// wanted.
     pub asked_for: bool,
-    /// Whether another value runs its steps again.
+    /// Whether steps run again if the secret's value is new.
     pub bound: bool,
-    /// Which of its parts count.
+    /// The choice of the secret's parts that count.
     pub parts: PartChoice,
-    /// Where the manifest declares it: the line.
+    /// The line of the manifest that declares the secret.
     pub declared: Option<usize>,
 }
 
-/// Why it is not clear which secrets are meant.
+/// The reason why the secrets of a build cannot be determined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// `parts=off` names no secret of the build.
+    /// `parts=off` names a secret that the build does not have.
     #[error("parts=off:{name} names no secret of this build")]
     Undivided {
         /// The name.
@@ -48,13 +49,13 @@ pub enum RequestError {
     Id,
 }
 
-/// Collects the secrets of the line, of the manifest, and of the Dockerfile's own mounts, each once.
+/// Collects the secrets of the syntax line, of the manifest, and of the Dockerfile's own mounts, each once.
 ///
-/// What the manifest says of a secret counts, also when the line names it.
+/// If both the manifest and the line name a secret, it is used as the manifest declares it.
 ///
 /// # Errors
 ///
-/// [`RequestError`].
+/// Returns a [`RequestError`].
 pub fn requests(
     line: &SyntaxLine,
     manifest: Option<&Manifest>,
@@ -139,7 +140,8 @@ mod tests {
         requests(&line, manifest.as_ref(), &mounted.iter().map(|id| (*id).to_owned()).collect())
     }
 
-    /// Lists each request: name, whether steps get it, whether somebody asked for it, whether it is bound.
+    /// Lists for each request its name, whether steps get it, whether it was requested by name, and whether it is
+    /// bound.
     fn told(requests: &[SecretRequest]) -> Vec<(&str, bool, bool, bool)> {
         requests.iter().map(|one| (one.name.as_str(), one.planned.is_some(), one.asked_for, one.bound)).collect()
     }

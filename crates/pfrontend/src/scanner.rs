@@ -1,4 +1,4 @@
-//! The scanner: this very program, in containers of its own image, where the engine mounts the secrets for it.
+//! Runs the scanner: this very program, in containers of its own image, into which the engine mounts the secrets.
 
 use std::path::Path;
 
@@ -14,23 +14,23 @@ use crate::options::Options;
 use crate::refused;
 use crate::requests::CACHE_KEY;
 
-/// Where the program lies in its image.
+/// The path of the program in its image.
 pub(crate) const PROGRAM: &str = "/pfrontend";
 
 /// The scanner in the builder.
 pub(crate) struct Scanner<'a> {
     bridge: &'a Bridge,
-    /// The program, in the image that it came in.
+    /// The program, in the frontend's image.
     pub(crate) program: pproof::Scanner,
-    /// How that image is made.
+    /// The graph that makes this image.
     pub(crate) image: Definition,
 }
 
 impl<'a> Scanner<'a> {
-    /// Finds the image that this program came in.
+    /// Finds the image that contains this program.
     ///
-    /// BuildKit 0.10 and later say how it is made. Before that it is solved by its name and read back: a tag may have
-    /// moved.
+    /// BuildKit 0.10 and later store its graph in a file. For earlier versions, the image is solved by its name, and
+    /// its program is compared with this one, because a tag may have moved.
     pub(crate) async fn new(bridge: &'a Bridge, options: &Options) -> Result<Self, Status> {
         let mut asked = bridge.clone();
         if let Some(definition) = started::own_image(Path::new(started::OWN_IMAGE)) {
@@ -51,7 +51,7 @@ impl<'a> Scanner<'a> {
         Self { bridge, program: pproof::Scanner::of_image(reference, PROGRAM), image }
     }
 
-    /// Asks which secrets the client brought, and which bases the builder knows as clean.
+    /// Requests which secrets the client brought, and which bases the builder knows as clean.
     pub(crate) async fn probe(&self, asked: &Probe) -> Result<ProbeAnswer, Status> {
         let mut input = Zeroizing::new(Vec::new());
         let question = serde_json::to_vec(asked).map_err(|_| not_understood())?;
@@ -63,23 +63,23 @@ impl<'a> Scanner<'a> {
         serde_json::from_slice(&frame).map_err(|_| not_understood())
     }
 
-    /// Lets the builder remember steps.
+    /// Notes steps in the builder as leaked or clean.
     pub(crate) async fn note(&self, leaked: Vec<String>, clean: Vec<String>) -> Result<(), Status> {
         pproof::note_steps(self.bridge, &self.program, leaked, clean).await.map_err(refused)
     }
 
-    /// Lets the builder remember bases. What it does not remember is searched again, and that is all.
+    /// Notes clean bases in the builder. If this fails, these bases are only searched again in the next build.
     pub(crate) async fn note_bases(&self, note: &BasesNote) {
         let _ = pproof::note_bases(self.bridge, &self.program, values_and_key(&note.probe), note).await;
     }
 }
 
-/// Makes the mounts of values: each of these secrets as a file with its number, if the session has it.
+/// Makes the mounts of values: each of these secrets is a file with its number, if the session has it.
 pub(crate) fn values(names: impl Iterator<Item = String>) -> Vec<Mount> {
     names.enumerate().map(|(number, name)| mount(name, &number.to_string())).collect()
 }
 
-/// Makes the mounts of the values that a probe asks for, and of the client's key.
+/// Makes the mounts of the values that a probe is for, and of the client's key.
 fn values_and_key(asked: &Probe) -> Vec<Mount> {
     let values = values(asked.secrets.iter().cloned());
     values.into_iter().chain([mount(CACHE_KEY.to_owned(), KEY)]).collect()

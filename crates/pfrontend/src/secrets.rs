@@ -1,4 +1,4 @@
-//! Finds out which secrets the client brought, and whether the build can go on with them.
+//! Finds out which secrets the client brought, and whether the build can continue with them.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,11 @@ pub struct PresentSecret {
     pub facts: Facts,
 }
 
-/// A warning that is shown after the search, behind the result line. A build that ends with a leak does not show it.
+/// A warning that is shown after the search, following the result line. A build that ends with a leak does not show
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// In one line.
+    /// The warning in one line.
     pub short: String,
     /// The advice on it.
     pub detail: String,
@@ -35,28 +36,28 @@ pub struct Secrets {
     pub warnings: Vec<Warning>,
     /// The steps whose results once held a secret.
     pub leaked: Vec<String>,
-    /// The key of this build's checks, see [`ProbeAnswer::check_key`].
+    /// The key of this build's checks; see [`ProbeAnswer::check_key`].
     pub check_key: String,
 }
 
-/// Why the build cannot go on.
+/// The reason why the build cannot continue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretsError {
-    /// The scanner's answer does not match the question.
+    /// The scanner's answer does not match the request.
     #[error("the scanner's answer about the secrets is not understood")]
     NotUnderstood,
-    /// The client's key is none.
+    /// The client's key is not a valid key.
     #[error(
         "{CACHE_KEY} is not a valid key: it must be 32 random bytes in hex or base64, for example from `openssl rand -hex 32`"
     )]
     Key,
-    /// A value has no bytes: buildx sends such for a variable that is not set.
+    /// A value has no bytes. buildx sends such a value for a variable that is not set.
     #[error("secret {} is empty: is the variable or file set where docker was called?", .names.join(", "))]
     Empty {
         /// The secrets.
         names: Vec<String>,
     },
-    /// A secret that was asked for did not come, and the line says `require`.
+    /// A secret that was requested by name was not brought, and the syntax line has `require`.
     #[error("secret {} was not brought, and the syntax line says `require`: docker build {}", .names.join(", "), flags(.names))]
     Missing {
         /// The secrets.
@@ -67,22 +68,22 @@ pub enum SecretsError {
     NoVariable {
         /// The secret.
         name: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-/// Writes the flags that bring secrets.
+/// Writes the flags that bring these secrets.
 fn flags(names: &[String]) -> String {
     names.iter().map(|name| format!("--secret id={name}")).collect::<Vec<_>>().join(" ")
 }
 
 impl Secrets {
-    /// Puts the probe's answer beside the question.
+    /// Matches the answer of a probe with the secrets of its request.
     ///
     /// # Errors
     ///
-    /// [`SecretsError`].
+    /// Returns a [`SecretsError`].
     pub fn new(requests: Vec<SecretRequest>, probed: ProbeAnswer, require: bool) -> Result<Self, SecretsError> {
         if probed.key == Key::Unusable {
             return Err(SecretsError::Key);
@@ -145,26 +146,26 @@ impl Secrets {
         self.brought.iter().filter(|one| one.facts.unprotected.is_none())
     }
 
-    /// How steps get them.
+    /// Returns the plan by which steps get the secrets.
     #[must_use]
     pub fn planned(&self) -> Vec<PlannedSecret> {
         self.brought.iter().filter_map(|one| one.request.planned.clone()).collect()
     }
 
-    /// The digests that bind steps to values, by name.
+    /// Returns the digests that bind steps to values, by the secrets' names.
     #[must_use]
     pub fn bindings(&self) -> BTreeMap<String, String> {
         let bound = self.brought.iter().filter(|one| one.request.bound);
         bound.map(|one| (one.request.name.to_string(), one.facts.digest.clone())).collect()
     }
 
-    /// The secrets that steps get and whose values are no part of their cache keys.
+    /// Returns the names of the secrets that steps get but whose values are not part of cache keys.
     #[must_use]
     pub fn unbound(&self) -> Vec<String> {
         self.brought.iter().filter(|one| !one.request.bound).map(|one| one.request.name.to_string()).collect()
     }
 
-    /// Lists by name the parts that count of a secret of which not all do.
+    /// Lists, for each secret of which only some parts count, the names of these parts.
     #[must_use]
     pub fn parts(&self) -> BTreeMap<String, Vec<String>> {
         let chosen = |one: &PresentSecret| match &one.request.parts {

@@ -1,4 +1,4 @@
-//! The secrets of a build, as the proof asks for them: by name, with values that the engine mounts.
+//! The secrets of a build in the form that the proof needs: their names, with values that the engine mounts.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,8 @@ impl Seeking for SeekingByName {
         Report::from_json_by_names(report, &self.names)
     }
 
-    /// Returns the text as it is: the scanner masks its own words, and nobody else has seen a value.
+    /// Returns the text unchanged: the scanner masks its own messages, and no other process of the build's search has
+    /// a value.
     fn redact(&self, text: &str) -> String {
         text.to_owned()
     }

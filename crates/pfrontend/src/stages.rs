@@ -1,4 +1,4 @@
-//! The stages of a build that are no part of its image: a cache export with `mode=max` carries them all the same.
+//! The stages of a build that are not part of its image. A cache export with `mode=max` contains them anyway.
 
 use pgateway::{Bridge, PreparedResult, Status};
 use pllb::Chain;
@@ -10,24 +10,25 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Whether it is a here-document and no stage of the Dockerfile's: a file that a COPY takes, which BuildKit's frontend makes in
-    /// a state of its own (`dockerfile2llb`, by this name). It is searched like a stage, and not counted as one.
+    /// Whether the stage is a here-document and not a stage of the Dockerfile: BuildKit's frontend makes a file that
+    /// a COPY needs in a state of its own (`dockerfile2llb`, with this name). It is searched like a stage, but not
+    /// counted as one.
     pub(crate) fn is_document(&self) -> bool {
         self.chain.base.is_none()
             && self.chain.steps.iter().all(|step| step.name.ends_with("preparing inline document"))
     }
 }
 
-/// Finds the stages of these results beside their images, each once.
+/// Finds the stages of these results that are not part of their images, each once.
 ///
-/// They are lazy: whoever looks at them makes the engine run what its cache does not hold.
+/// The stages are lazy: evaluating them makes the engine run the steps that its cache does not have.
 pub(crate) async fn beside(bridge: &Bridge, results: &[PreparedResult]) -> Result<Vec<Stage>, Status> {
     let mut stages: Vec<Stage> = Vec::new();
     for result in results {
         let unread = |_| crate::refused("the build graph cannot be read");
         for output in pllb::stages(&result.definition).map_err(unread)? {
             if stages.iter().any(|known| known.chain.result.as_ref() == Some(&output)) {
-                // Platforms share stages that are for the builder's own.
+                // Platforms share stages that are built for the builder's own platform.
                 continue;
             }
             let definition = pllb::state(&result.definition, &output);

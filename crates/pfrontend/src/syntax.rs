@@ -1,13 +1,13 @@
-//! The words behind the image on the syntax line: which secrets are meant, and what is to be done about them.
+//! Parses the words after the image on the syntax line, which name the secrets and have options.
 //!
-//! `# syntax=IMAGE NPM_TOKEN,APP_KEY require` in the Dockerfile, or the same behind `BUILDKIT_SYNTAX=`. The words are
-//! one list of names and options, in any order.
+//! The line is `# syntax=IMAGE NPM_TOKEN,APP_KEY require` in the Dockerfile, or the same text in `BUILDKIT_SYNTAX=`.
+//! The words are one list of names, and options, in any order.
 
 use std::collections::BTreeSet;
 
 use psecret::SecretName;
 
-/// Every option, as it is written, and as a mistyped one is corrected to.
+/// The options, as they are written, and as they are suggested for misspelled words.
 const OPTIONS: [&str; 6] = ["app.toml", "mask", "no-rebuild", "parts=off", "require", "stages=all"];
 
 /// The meaning of the words of a syntax line.
@@ -15,29 +15,29 @@ const OPTIONS: [&str; 6] = ["app.toml", "mask", "no-rebuild", "parts=off", "requ
 pub struct SyntaxLine {
     /// The secrets that every step gets, each once.
     pub names: Vec<SecretName>,
-    /// Whether the manifest `app.toml` of the context names secrets too.
+    /// Whether the manifest `app.toml` of the context names secrets, too.
     pub manifest: bool,
-    /// Whether a secret that is named and was not brought is an error.
+    /// Whether it is an error if a secret that is named was not brought.
     pub require: bool,
-    /// Whether what steps with secrets print is masked.
+    /// Whether the output of steps with secrets is masked.
     pub mask: bool,
-    /// Whether steps keep their cached results when a value changes.
+    /// Whether steps keep their cached results if a value changes.
     pub no_rebuild: bool,
-    /// Whether a leak in a stage that is no part of the image is an error too.
+    /// Whether a leak in a stage that is not part of the image is an error, too.
     pub all_stages: bool,
-    /// The secrets that are searched for as a whole alone.
+    /// The secrets that are searched for only as a whole, without their parts.
     pub undivided: BTreeSet<String>,
 }
 
-/// Why a syntax line is not understood. Nothing behind a `=` is repeated: a value may have been put there.
+/// The reason why a syntax line is not valid. The messages do not repeat text after a `=`, because it may be a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SyntaxError {
-    /// A word is none of the line's.
+    /// A word is neither an option nor a list of names.
     #[error("the syntax line has no word `{word}`{}", help(*.nearest))]
     Unknown {
         /// The word.
         word: String,
-        /// The known one that looks most like it.
+        /// The option that is most similar to the word.
         nearest: Option<&'static str>,
     },
     /// A second list of names.
@@ -46,15 +46,15 @@ pub enum SyntaxError {
         /// The first name of the second list.
         name: String,
     },
-    /// Something in the list of names cannot be a secret's name.
+    /// An entry in the list of names cannot be a secret's name.
     #[error("the syntax line's list of secrets has an entry that cannot be a secret's name")]
     Name,
-    /// A value where a name belongs.
+    /// A value is written in the place of a name.
     #[error(
         "the syntax line has something like a value: `{name}=…`; name the secret there, and bring it with --secret id={name}"
     )]
     Value {
-        /// The text before the sign.
+        /// The text before the `=`.
         name: String,
     },
 }
@@ -71,7 +71,7 @@ impl SyntaxLine {
     ///
     /// # Errors
     ///
-    /// [`SyntaxError`], for the first word that is not understood.
+    /// Returns the [`SyntaxError`] of the first word that is not valid.
     pub fn parse(line: &str) -> Result<Self, SyntaxError> {
         let mut parsed = Self::default();
         let mut listed = false;
@@ -87,7 +87,7 @@ impl SyntaxLine {
                     Some(names) => parsed.undivided.extend(self::names(names)?.iter().map(ToString::to_string)),
                     None => {
                         let mut list = word.to_owned();
-                        // `A, B` is one list.
+                        // `A, B` is one list, although it has a blank.
                         while list.ends_with(',') {
                             match words.next() {
                                 Some(next) => list.push_str(next),
@@ -103,10 +103,11 @@ impl SyntaxLine {
     }
 
     fn list(&mut self, list: &str, listed: &mut bool) -> Result<(), SyntaxError> {
-        // Several names are no mistyped option, and a secret named like one is written with a comma behind it.
+        // A list of several names is not a misspelled option. A secret whose name looks like an option is written
+        // with a comma after it.
         let nearest = if list.contains(',') { None } else { papp::nearest(list, &OPTIONS) };
         if let Some((name, _)) = list.split_once('=') {
-            // An option with another value, or a secret with its value.
+            // This is an option with another value, or a secret with its value.
             let known = OPTIONS.iter().copied().find(|option| option.split('=').next() == Some(name));
             return Err(match known.or_else(|| papp::nearest(name, &["parts", "stages"])) {
                 Some(nearest) => SyntaxError::Unknown { word: format!("{name}=…"), nearest: Some(nearest) },
@@ -177,7 +178,7 @@ mod tests {
             let error = parsed(word).unwrap_err();
             assert!(error.contains(&format!("did you mean `{nearest}`?")), "{word}: {error}");
         }
-        // A secret may have such a name all the same.
+        // A secret may still have such a name.
         assert_eq!(names("requre,"), ["requre"]);
     }
 

@@ -1,4 +1,5 @@
-//! The verdict in words: the error that ends a build, and the line among its steps that says it is clean.
+//! Writes the result for people: the error that ends a build, or the line among the steps that says that the image is
+//! clean.
 
 use pgateway::{Status, error_at};
 use pllb::{ChainStep, Definition};
@@ -9,10 +10,10 @@ use pscreen::words::{counted, size};
 
 use crate::refused;
 
-/// The most findings that are listed.
+/// The maximal number of findings that are listed.
 const MOST: usize = 10;
 
-/// Where a finding was made: the steps of the chain that it was found in, and the graph's memory of their lines.
+/// The place of a finding: the steps of the chain in which it was found, and the graph that has their lines.
 pub(crate) struct Place<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) definition: Option<&'a Definition>,
@@ -20,18 +21,18 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Finds the step that made a finding's layer; `None` for the base image's and for documents.
+    /// Returns the step that made the layer of a finding; `None` for a layer of the base image and for documents.
     fn step(&self, report: &Report, finding: &Finding) -> Option<&ChainStep> {
         let from_last = report.stats().layers.checked_sub(finding.layer()?)?;
         self.steps.iter().rev().nth(from_last)
     }
 
-    /// Lists the steps whose results hold the findings: the steps that made them and all after these.
+    /// Lists the steps whose results contain the findings: the steps that made them, and all steps after these.
     pub(crate) fn held(&self, report: &Report) -> Vec<String> {
         pproof::holding(report, self.steps)
     }
 
-    /// Finds the lines of the Dockerfile, `Dockerfile:4`, where they are known.
+    /// Returns the lines of the Dockerfile, such as `Dockerfile:4`, if they are known.
     fn lines(&self, report: &Report, finding: &Finding) -> Option<&pllb::SourceLines> {
         self.graph.lines(&self.step(report, finding)?.digest)
     }
@@ -45,17 +46,17 @@ impl Place<'_> {
     }
 }
 
-/// The thing that a secret was found in.
+/// The thing that contains a secret.
 #[derive(Clone, Copy)]
 pub(crate) enum Subject<'a> {
-    /// An image; its platform, when there are several.
+    /// An image, with its platform if there are several.
     Image(Option<&'a str>),
-    /// A stage that is no part of the image.
+    /// A stage that is not part of the image.
     Stage,
 }
 
-/// Makes the error of a leak. Its last line says everything, because docker/build-push-action shows that line alone;
-/// docker itself marks the Dockerfile's lines.
+/// Makes the error of a leak. Its last line is complete in itself, because docker/build-push-action shows only that
+/// line; docker marks the Dockerfile's lines.
 pub(crate) fn leak(report: &Report, place: &Place<'_>, subject: Subject<'_>) -> Status {
     let (what, because) = match subject {
         Subject::Image(None) => ("the image would contain a secret".to_owned(), "it would contain"),
@@ -73,7 +74,7 @@ pub(crate) fn leak(report: &Report, place: &Place<'_>, subject: Subject<'_>) -> 
     if more > 0 {
         text.push_str(&format!("\n  and {more} more"));
     }
-    // A leak is a finding, or places that were too many to list.
+    // If a leak has no finding, there were too many places to list.
     let Some(first) = findings.first() else { return refused("the image would contain secrets; no image was made") };
     let line = place.lines(report, first);
     let at = line.map(|line| format!(" ({}:{})", line.file, line.first)).unwrap_or_default();

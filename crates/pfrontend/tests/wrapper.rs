@@ -1,4 +1,4 @@
-//! The wrapper as a process: the program of the frontend image, with the words that a step gets.
+//! Tests the wrapper as a process: the program of the frontend image, with the arguments that a step gets.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// A value that this test made up; no assertion shows it.
+/// A value that is made for this test; no assertion shows it.
 const VALUE: &str = "t0ken-of-the-wrapper";
 
 fn wrapper(held: &str, command: &[&str]) -> Command {
@@ -19,7 +19,7 @@ fn ran(held: &str, script: &str) -> Output {
     wrapper(held, &["sh", "-c", script]).output().expect("the wrapper")
 }
 
-/// The two streams, where no value is in them.
+/// Returns the two output streams, after checking that they contain no value.
 fn shown(output: &Output) -> [String; 2] {
     [&output.stdout, &output.stderr].map(|stream| {
         let text = String::from_utf8_lossy(stream).into_owned();
@@ -39,7 +39,7 @@ fn each_stream_is_masked_by_itself() {
 fn only_what_the_step_holds_is_masked() {
     let output = ran("OTHER:PATH", "echo \"$TOKEN\"");
     assert_eq!(output.stdout, [VALUE.as_bytes(), b"\n"].concat(), "nobody named it");
-    // Absent where it should be, and told.
+    // The secret is not where it should be, which is reported.
     let output = ran("GONE:GONE,TOKEN:TOKEN,gone:/no/such/file", "echo \"$TOKEN\"");
     let [out, error] = shown(&output);
     assert_eq!(out, "***TOKEN***\n");
@@ -108,7 +108,7 @@ fn signals_reach_the_command() {
     }
 }
 
-/// In a container the kernel ends everything with its first process. Elsewhere the closed pipe does.
+/// In a container, the kernel ends all processes with the first one. In this test, the closed pipe ends the command.
 #[test]
 fn a_wrapper_that_is_killed_takes_the_output_with_it() {
     let file = std::env::temp_dir().join(format!("pbuild-wrapper-{}", std::process::id()));
@@ -122,7 +122,7 @@ fn a_wrapper_that_is_killed_takes_the_output_with_it() {
     child.kill().expect("the wrapper runs");
     child.wait().expect("an end");
     let mut rest = Vec::new();
-    // It ends, since nobody but the wrapper had this pipe.
+    // The reading ends, because only the wrapper had this pipe.
     out.read_to_end(&mut rest).expect("the end");
     let all = String::from_utf8([&first[..], &rest].concat()).expect("text");
     assert!(all.contains("more ***TOKEN***") && !all.contains(VALUE), "output is masked to its end");

@@ -1,4 +1,4 @@
-//! Image archives, and the documents that say what they hold.
+//! Fuzzes the reader of image archives, and of the documents that describe their content.
 
 use std::io::Read;
 
@@ -6,10 +6,10 @@ use pimage::{Contents, Kind, LooseBlob, Options};
 
 use crate::inside::Trace;
 
-/// The data is an archive as engines save them, packed or not.
+/// Reads the data as an archive that an engine saved, packed or not.
 ///
-/// - Whatever it holds, and however it arrives, the same is shown and told.
-/// - What is told of images is true of the blobs.
+/// - The bytes that are shown and the reports do not depend on how the data arrive.
+/// - The descriptions of images agree with the blobs.
 pub(crate) fn archive(data: &[u8]) {
     let options = Options { largest_blob: 4 << 20, ..Options::default() };
     let read = |chunk| {
@@ -27,8 +27,8 @@ pub(crate) fn archive(data: &[u8]) {
     }
 }
 
-/// The data are documents, each behind a line with its name in the layout or archive: an index, manifests,
-/// configurations.
+/// Reads the data as documents: an index, manifests, configurations. Each follows a line with its name in the layout
+/// or archive.
 pub(crate) fn documents(data: &[u8]) {
     let blobs = data.split(|byte| *byte == 0).take(12).filter_map(|part| {
         let end = part.iter().position(|byte| *byte == b'\n')?;
@@ -48,7 +48,7 @@ fn check(contents: &Contents) {
         for (nth, layer) in image.layers().iter().enumerate() {
             match layer.blob() {
                 Some(blob) => assert!(contents.uses(blob).contains(&(at, nth)), "a layer knows its image"),
-                // Nothing is quietly left out.
+                // A layer without a blob is always reported.
                 None => assert!(!contents.problems().is_empty() || image.kind() != Kind::Image),
             }
             let deleted = contents.deleted_in(at, nth, b"file");
@@ -68,7 +68,7 @@ fn told(contents: &Contents) -> String {
     problems.map(|problem| format!("{problem}\n")).collect::<String>() + &format!("{:?}", contents.images())
 }
 
-/// Gives at most so many bytes at a time.
+/// A reader that returns at most this many bytes at a time.
 struct Drip<'a>(&'a [u8], usize);
 
 impl Read for Drip<'_> {

@@ -1,9 +1,9 @@
-//! The header `WWW-Authenticate`, by which a registry answers a client that is not logged in.
+//! Fuzzes the reader of the header `WWW-Authenticate`, which a registry sends to a client that is not logged in.
 
 use pbuild::fuzzing;
 
-/// No header makes the reader panic, and what it reads is a scheme with names in small letters. A challenge that is
-/// written by the grammar, from the lines of the input, is read as what it was written from.
+/// Checks that no header makes the reader panic, and that the scheme and the names that it reads are in lower case. A
+/// challenge that is written from the lines of the input, by the grammar, must be read as these lines.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for (scheme, parameters) in fuzzing::challenges(&text) {
@@ -24,7 +24,7 @@ pub(crate) fn run(data: &[u8]) {
     assert_eq!(read, [(scheme, parameters)], "{header:?}");
 }
 
-/// Takes a token of the grammar out of the text, in small letters behind a letter.
+/// Makes a token of the grammar from the text: an `x`, followed by the text's valid characters in lower case.
 fn token(text: &str) -> String {
     let good = |c: &char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(*c);
     format!("x{}", text.chars().filter(good).collect::<String>()).to_ascii_lowercase()

@@ -1,9 +1,10 @@
-//! Comma-separated values, in which docker's flags are written.
+//! Fuzzes the reader of comma-separated values, in which docker's flags are written.
 
 use pbuild::fuzzing;
 
-/// Every line is one value. A second, naive reader reads it the same way; a value that is written anew is read again;
-/// and no flag with such a value makes its own reader panic or shows a credential.
+/// Reads every line as one value. A second, naive reader must read it in the same way. If the value is written again,
+/// it must be read again with the same result. No flag with such a value may make its reader panic or show a
+/// credential.
 pub(crate) fn run(data: &[u8]) {
     for line in String::from_utf8_lossy(data).split('\n') {
         let read = fuzzing::fields(line);
@@ -18,12 +19,12 @@ pub(crate) fn run(data: &[u8]) {
     }
 }
 
-/// Where the naive reader stands.
+/// The state of the naive reader.
 enum At {
     Start,
     Plain,
     Quoted,
-    /// Behind a quote that closed the field, or is the first of two.
+    /// After a quote that closed the field, or that is the first of two.
     Quote,
 }
 

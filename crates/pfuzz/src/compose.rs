@@ -1,24 +1,24 @@
-//! Reads compose files, and checks the first manifest that is made of one: `pbuild new`.
+//! Fuzzes the reader of compose files, and checks the manifest that `pbuild new` makes of one.
 
 use std::path::Path;
 
 use papp::Manifest;
 use pbuild::fuzzing;
 
-/// The values of the project's env file. The manifest may name their variables, and must not hold them.
+/// The project's env file. The manifest may contain the names of its variables, but not their values.
 const ENV_FILE: &str = "TOKEN=c4n4ry-3f9a17c2e5\nDB_URL=postgres://u:c4n4ry-77aa00bb@db/x\nPORT=c4n4ry-5150\nEMPTY=\n";
 const CANARY: &str = "c4n4ry";
 
-/// The name that has a value where a text alone is interpolated.
+/// The only name that has a value when a text is interpolated.
 const SET: &str = "SET";
 
-/// The input is a compose file; below a line `===`, a Dockerfile. Whatever they say, the draft is a manifest, and no
-/// value of an env file is in it. Every line of the input is also a text to interpolate, which a second, naive reader
-/// reads the same way.
+/// Reads the input as a compose file; below a line `===`, it may have a Dockerfile. Whatever the two contain, the
+/// result must be a valid manifest without any value of the env file. Every line of the input is also interpolated,
+/// and a second, naive reader must read it in the same way.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (compose, dockerfile) = text.split_once("\n===\n").unwrap_or((&text, "FROM x\n"));
-    // A canary in the files themselves is no value that was taken from elsewhere.
+    // A canary in the input itself is not a value of the env file.
     if !text.contains(CANARY)
         && let Ok(manifest) = fuzzing::manifest(dockerfile, ENV_FILE.as_bytes(), compose)
     {
@@ -32,7 +32,7 @@ pub(crate) fn run(data: &[u8]) {
     }
 }
 
-/// Reads a text from left to right; where a variable begins, the rest is read by the grammar of Compose.
+/// Reads a text from left to right. Where a variable begins, it is read by the grammar of Compose.
 fn naive(text: &str) -> Option<String> {
     let mut read = String::new();
     let mut rest = text;
@@ -56,7 +56,7 @@ fn naive(text: &str) -> Option<String> {
     Some(read)
 }
 
-/// Reads a variable behind a dollar sign: its name, its default, and the text behind it.
+/// Reads a variable after a dollar sign. Returns its name, its default, and the text after it.
 fn variable(text: &str) -> Option<(&str, Option<&str>, &str)> {
     let name = |text: &str| {
         let good = |(at, c): &(usize, char)| *c == '_' || c.is_ascii_alphabetic() || (*at > 0 && c.is_ascii_digit());

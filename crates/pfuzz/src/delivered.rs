@@ -1,9 +1,10 @@
-//! The entrypoint's inputs: delivered variables, init commands, and the answers of a name server, an app and a command.
+//! Fuzzes the readers of the entrypoint: delivered variables, init commands, and the answers of a name server, an app
+//! and a command.
 
 use pshim::{Prefixer, dns, environment, http, init};
 
-/// No bytes make a reader panic. What is delivered is whole or refused: the entries of a file, each with its NUL, are
-/// the file.
+/// Checks that no bytes make a reader panic. Delivered variables are either read completely or refused: the entries,
+/// each with its NUL, together are the whole file.
 pub(crate) fn run(data: &[u8]) {
     if let Some(entries) = environment::parse(data) {
         let joined: Vec<u8> = entries.iter().flat_map(|entry| [entry, &b"\0"[..]].concat()).collect();

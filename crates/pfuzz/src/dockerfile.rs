@@ -1,10 +1,10 @@
-//! Dockerfiles, as far as the product reads them itself.
+//! Fuzzes our own reader of Dockerfiles.
 
 use pbuild::fuzzing;
 
-/// Instructions begin in lines of the text, one after the other, and hold nothing that the text does not hold. The ends
-/// of lines and a byte order mark change nothing, and instructions that are written anew, a line each, are the same
-/// instructions.
+/// Checks that instructions begin on lines of the text, in order, and contain no character that the text does not
+/// contain. Other line ends or a byte order mark must change nothing. Instructions that are written again, one per
+/// line, must be read as the same instructions.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (escape, instructions) = fuzzing::dockerfile(data);
@@ -24,8 +24,8 @@ pub(crate) fn run(data: &[u8]) {
     again(escape, &instructions);
 }
 
-/// Writes the instructions anew and reads them again. A heredoc's body is gone, and an escape that ended the text would
-/// continue the line, so these cannot be written anew.
+/// Writes the instructions again, and reads them. Instructions with a heredoc are left out, because its body is lost,
+/// and so are those that end in an escape, which would continue the line.
 fn again(escape: char, instructions: &[(usize, String)]) {
     let mut texts: Vec<&str> = instructions.iter().map(|(_, text)| text.as_str()).collect();
     texts.retain(|text| !text.is_empty());

@@ -1,9 +1,10 @@
-//! Env files in both dialects.
+//! Fuzzes the reader of env files in both dialects.
 
 use psecret::{Dialect, DigestKey, EnvFile, EnvFileError, EnvValue, SecretName, Store, UserSecret};
 
-/// No bytes make the reader panic, places lie within the text, docker's values are the text right of the `=`, and what
-/// was read from a `dotenv` file is read again from what the store writes of it.
+/// Checks that no bytes make the reader panic, that the places of errors are within the text, and that docker's
+/// values are the text after the `=`. Entries of a `dotenv` file must stay the same if the store writes and reads
+/// them.
 pub(crate) fn run(data: &[u8]) {
     match EnvFile::parse(data, Dialect::Docker) {
         Ok(file) => docker(data, &file),
@@ -41,7 +42,7 @@ fn dotenv(file: EnvFile) {
     let mut store = Store::default();
     for entry in file.into_entries() {
         let EnvValue::Literal(value) = entry.value else { panic!("dotenv looks nothing up") };
-        // An empty value and a name with brackets have no place in a store.
+        // A store cannot contain an empty value, or a name with brackets.
         let _ = store.set(entry.name, value);
     }
     let again = Store::parse(&store.to_bytes()).expect("the store reads what it wrote");

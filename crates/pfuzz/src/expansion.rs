@@ -1,4 +1,4 @@
-//! `${NAME}` in the manifest: the template itself, and secrets made of one another.
+//! Fuzzes `${NAME}` in the manifest: single templates, and secrets that are composed of each other.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,14 +11,14 @@ use pcli::resolve::{Purpose, ResolveError, SecretSources, Trust, resolve};
 use pscreen::Cancellation;
 use psecret::{DigestKey, Inputs, LONGEST_VARIABLE, SecretError, SecretName, UserSecret};
 
-/// The names beside the composed secrets `V0`, `V1` …: a secret and a public name.
+/// The names that templates may use besides the composed secrets `V0`, `V1` …: a secret and a public name.
 const KNOWN: [(&str, &str); 2] = [("S", "a secret ${P}"), ("P", "public $${S}")];
 
-/// So many secrets and bytes are enough to show anything.
+/// The limits for the number and the length of the lines, which are enough for all cases.
 const MOST_LINES: usize = 24;
 const LONGEST_LINE: usize = 256;
 
-/// Every line is the template of one secret. What the product makes of them is what a second, naive reading makes.
+/// Reads every line as the template of one secret. The product's result must be that of a second, naive reader.
 pub(crate) fn run(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let lines: Vec<&str> = text.split('\n').take(MOST_LINES).filter(|line| line.len() <= LONGEST_LINE).collect();
@@ -42,7 +42,7 @@ fn template(text: &str) {
     }
 }
 
-/// Splits a template into pieces, byte by byte: text, or (as an error) a name.
+/// Splits a template into pieces, byte by byte. `Ok` is a text, `Err` is a name.
 fn pieces(text: &str) -> Option<Vec<Result<String, String>>> {
     let (mut pieces, mut rest) = (Vec::new(), text);
     while !rest.is_empty() {
@@ -67,15 +67,15 @@ fn pieces(text: &str) -> Option<Vec<Result<String, String>>> {
     Some(pieces)
 }
 
-/// The value of a secret after its composition.
+/// The expected value of a secret after its composition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Meant {
     Text(String),
-    /// The secret needs a name that nobody has.
+    /// The secret needs a name that has no value.
     Deferred,
     /// The secret needs itself.
     Circle,
-    /// The secret grows past what a variable can be.
+    /// The secret becomes longer than a variable can be.
     Endless,
 }
 
@@ -120,8 +120,9 @@ fn v(number: usize) -> String {
     format!("V{number}")
 }
 
-/// Whether any secret is made of others more than 16 deep; one that is made of itself is, without end. Depths are taken
-/// level by level: after so many rounds, what still grows is too deep.
+/// Whether any secret is composed of others more than 16 levels deep. A secret that is composed of itself has endless
+/// levels. Each round finds the secrets that are one level deeper; those that are left after the last round are too
+/// deep.
 fn too_deep(lines: &[&str]) -> bool {
     let mut deep: Vec<bool> = vec![true; lines.len()];
     for _ in 0..=16 {
@@ -146,7 +147,7 @@ fn composition(lines: &[&str]) {
     let manifest = match Manifest::parse(path, text.as_bytes()) {
         Ok(manifest) => manifest,
         Err(error) => {
-            // A template without a name would be a value in the manifest.
+            // A template without a name is a value, which the manifest must not contain.
             let refused = |line: &&str| pieces(line).is_none_or(|pieces| pieces.iter().all(Result::is_ok));
             assert!(lines.iter().any(refused), "{error}");
             return;

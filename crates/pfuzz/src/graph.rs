@@ -1,12 +1,13 @@
-//! BuildKit's graph as it stands on the wire.
+//! Fuzzes the reader and editor of BuildKit's graph, on the level of bytes.
 
 use pllb::Definition;
 use pllb::wire::{self, Edit, WireError};
 use pllb::{Mode, Plan, PlannedSecret, SecretShape, StepPattern, chain, inject};
 use prost::Message as _;
 
-/// Fields of any bytes are the bytes again up to the first error, an edit that keeps everything changes nothing, and a
-/// graph of any shape is injected whole, in either way, or refused.
+/// Checks that the fields of any bytes together are these bytes, up to the first error; that an edit that keeps
+/// everything changes nothing; and that a graph of any shape is either injected completely or refused, in each of the
+/// two modes.
 pub(crate) fn run(data: &[u8]) {
     fields(data);
     let Ok(definition) = Definition::decode(data) else { return };

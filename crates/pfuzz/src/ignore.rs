@@ -1,9 +1,9 @@
-//! Patterns of ignore files.
+//! Fuzzes the matcher for the patterns of ignore files.
 
 use pbuildkit::ignore::{Matcher, ParentMatch};
 
-/// The first line is a path, every further one a pattern. No text makes the matcher panic, and without patterns that
-/// turn a match back a path that is asked for alone is answered as one that a walk comes to.
+/// Reads the first line as a path, and every further line as a pattern. No text may make the matcher panic. If no
+/// pattern begins with `!`, the answer for a single path must be the same as during a walk.
 pub(crate) fn run(data: &[u8]) {
     let Some((path, patterns)) = std::str::from_utf8(data).ok().and_then(|text| text.split_once('\n')) else { return };
     let patterns: Vec<&str> = patterns.lines().collect();

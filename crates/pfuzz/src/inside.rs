@@ -1,4 +1,4 @@
-//! Archives and packed files inside of layers, of every format: the readers of `pimage::inside`.
+//! Fuzzes the readers of archives and packed files inside of layers, of every format: `pimage::inside`.
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;
@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use pimage::{Contents, Entry, Limits, LooseBlob, Options, Stream, Verify, Visitor};
 
-/// How many bytes a decoder gives at once; limits are checked after them.
+/// The number of bytes that a decoder returns at a time. Limits are checked after each such chunk.
 const CHUNK: usize = 256 << 10;
 
-/// The data is a file of a layer, whatever it is.
+/// Reads the data as a file of a layer, whatever its format is.
 ///
-/// - Every byte of the layer is shown, once, in order, and streams end in the order in which they began.
-/// - An entry is named behind its headers.
-/// - However the layer arrives, the same is shown and told, unless something in it is damaged.
-/// - No more is unpacked than the limits say.
+/// - Every byte of the layer is shown, once and in order, and streams end in the reverse order of their beginnings.
+/// - An entry is named after its headers.
+/// - The bytes that are shown and the reports do not depend on how the layer arrives, unless a part of it is damaged.
+/// - No more is unpacked than the limits allow.
 pub(crate) fn run(data: &[u8]) {
     let layer: Arc<[u8]> = layer_of(data).into();
     let (whole, contents) = read(&layer, usize::MAX);
@@ -24,7 +24,8 @@ pub(crate) fn run(data: &[u8]) {
     let most = usize::try_from(limits().layer_bytes).unwrap_or(usize::MAX);
     assert!(unpacked <= most + CHUNK, "{unpacked} bytes");
     let told = told(&contents);
-    // A limit is reached, and damage met, a chunk sooner or later; what comes behind it is named from there on.
+    // The place where a limit is reached or damage is found depends on the chunks, and so do the names of the bytes
+    // after it.
     if !told.contains("limit") && contents.damaged().is_empty() {
         for chunk in [1, 2 + data.len() % 61, 700] {
             let (trace, contents) = read(&layer, chunk);
@@ -56,7 +57,7 @@ fn read(layer: &Arc<[u8]>, chunk: usize) -> (Trace, Contents) {
     (trace, contents)
 }
 
-/// Says what was not read.
+/// Returns the reports about content that was not read.
 fn told(contents: &Contents) -> String {
     let problems = contents.problems().iter().chain(contents.damaged());
     problems.map(|problem| format!("{problem}\n")).collect()
@@ -78,7 +79,7 @@ fn layer_of(data: &[u8]) -> Vec<u8> {
     layer
 }
 
-/// Gives at most so many bytes at a time.
+/// A reader that returns at most this many bytes at a time.
 struct Drip {
     bytes: Arc<[u8]>,
     at: usize,
@@ -94,7 +95,7 @@ impl Read for Drip {
     }
 }
 
-/// Everything that is shown.
+/// Everything that was shown to the visitor.
 #[derive(Default, PartialEq, Eq)]
 pub(crate) struct Trace {
     pub(crate) streams: Vec<Shown>,
@@ -102,7 +103,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Describes the first stream that differs in another trace.
+    /// Describes the first stream that differs between two traces.
     fn difference(&self, other: &Self) -> String {
         let told = |stream: Option<&Shown>| {
             stream.map(|shown| format!("{}, {} bytes, {:?}", shown.head, shown.bytes.len(), shown.entries))

@@ -1,11 +1,11 @@
-//! The bodies of the fuzz targets, run by the fuzzer and by the tests alike.
+//! The bodies of the fuzz targets, which both the fuzzer and the tests run.
 //!
-//! A body takes any bytes and panics when a promise is broken. The package `fuzz/` hands it what libFuzzer makes up
-//! (`scripts/fuzz`); the test `tests/corpus.rs` hands it every file of `fuzz/corpus/NAME`, in the normal test run. Both
-//! call the same function, so neither can drift from the other.
+//! A body accepts any bytes, and panics if a promise is broken. The package `fuzz/` calls it with the inputs that
+//! libFuzzer generates (`scripts/fuzz`); the test `tests/corpus.rs` calls it with every file of `fuzz/corpus/NAME` in
+//! each test run.
 //!
-//! A new target is a module here, a row in [`TARGETS`], a file `fuzz/fuzz_targets/NAME.rs` and a few small files in
-//! `fuzz/corpus/NAME`; the test tells what is missing.
+//! A new target needs a module in this crate, a row in [`TARGETS`], a file `fuzz/fuzz_targets/NAME.rs` and a few
+//! small files in `fuzz/corpus/NAME`. The test reports which of these is missing.
 
 mod archive;
 mod challenge;
@@ -28,13 +28,14 @@ mod store;
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// The target's name: that of the binary in `fuzz/fuzz_targets` and of the folder in `fuzz/corpus`.
+    /// The target's name, which is also the name of the binary in `fuzz/fuzz_targets` and of the folder in
+    /// `fuzz/corpus`.
     pub name: &'static str,
     /// The target's body.
     pub run: fn(&[u8]),
 }
 
-/// Every target, by name. The formats of archives have one body, and a corpus each.
+/// Every target, by name. All archive formats have the same body, but a corpus of their own.
 pub const TARGETS: &[Target] = &[
     Target { name: "ar", run: inside::run },
     Target { name: "archive", run: archive::archive },
@@ -66,11 +67,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "zstd", run: inside::run },
 ];
 
-/// Runs the target of that name.
+/// Runs the target with this name.
 ///
 /// # Panics
 ///
-/// When a promise is broken, which is what a fuzzer looks for; and when there is no such target.
+/// Panics if a promise is broken, which is what a fuzzer looks for, or if there is no such target.
 pub fn run(name: &str, data: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of that name");
     (target.run)(data);

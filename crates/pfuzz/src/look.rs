@@ -1,8 +1,8 @@
-//! The messages between a build and the scanner inside the builder.
+//! Fuzzes the messages between a build and the scanner inside the builder.
 
 use plook::wire::{Answer, Answers, Note, Probe, read_mounted_task, read_request, read_task};
 
-/// A task of any bytes is read or refused, and answers are the same however their stream is cut.
+/// Checks that a task of any bytes is read or refused, and that the answers do not depend on how their stream is cut.
 pub(crate) fn run(data: &[u8]) {
     let _ = read_task(&mut &*data);
     let _ = read_mounted_task(&mut &*data);
@@ -15,7 +15,7 @@ pub(crate) fn run(data: &[u8]) {
     assert_eq!(whole, answers(data.chunks(1)), "byte by byte");
 }
 
-/// Reads the answers up to the first error, and says whether there was one.
+/// Reads the answers up to the first error. Returns true with them if there was an error.
 fn answers<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Answer>, bool) {
     let (mut stream, mut seen) = (Answers::default(), Vec::new());
     for part in parts {

@@ -1,14 +1,14 @@
-//! The matcher: every engine, under any chunking, against a naive search.
+//! Fuzzes the matcher: it compares every engine, with any chunks, with a naive search.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pscan::{Engine, NeedleSet, NeedleSetBuilder, Searcher};
 use psecret::{Form, Searchability, SecretName, UserSecret};
 
-/// Values and text made up from the data: see [`Scenario::parse`].
+/// Makes values and text from the data; see [`Scenario::parse`].
 ///
-/// - Whatever engine searches and however the text is cut, the hits are the same.
-/// - Every place of a value that is searched for in full is among them.
+/// - The hits do not depend on the engine or on how the text is cut.
+/// - They include every occurrence of a value that is searched for in full.
 pub(crate) fn run(data: &[u8]) {
     let scenario = Scenario::parse(data);
     let mut engines = Engine::available().into_iter();
@@ -39,7 +39,7 @@ fn hits(needles: &NeedleSet, text: &[u8], chunk: usize) -> Hits {
     let mut hits: Hits = Vec::new();
     let mut searcher = Searcher::new(needles);
     let mut note = |hit: pscan::Hit<'_>| {
-        // Where something packed was seen depends on when it was unpacked.
+        // The place of a hit in a packed text depends on when the text was unpacked.
         if hit.form() != Form::Base64OfGzip {
             let names: Vec<&str> = hit.names().map(SecretName::as_str).collect();
             hits.push((names.join("+"), hit.form(), hit.start(), hit.end()));
@@ -53,7 +53,7 @@ fn hits(needles: &NeedleSet, text: &[u8], chunk: usize) -> Hits {
     hits
 }
 
-/// Finds where a value stands in a text.
+/// Finds the occurrences of a value in a text.
 fn places<'a>(text: &'a [u8], value: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     text.windows(value.len()).enumerate().filter(move |(_, window)| *window == value).map(|(at, _)| at)
 }
@@ -66,14 +66,15 @@ struct Scenario {
 }
 
 impl Scenario {
-    /// The data: seed; number of values (1 to 3), for each its length (1 to 64) and its bytes; then the text, in which
+    /// Reads the data: a seed; the number of values (1 to 3), for each its length (1 to 64) and its bytes; then the
+    /// text, in which these bytes have a meaning:
     ///
     /// - 255, value: the value;
-    /// - 254, value, alignment: base64 of so many bytes and the value;
-    /// - 253, value: hex of it;
-    /// - 252, value, length: its beginning;
-    /// - 251, value, width: base64 of it in lines of that width, indented;
-    /// - anything else: itself.
+    /// - 254, value, alignment: base64 of this many bytes and the value;
+    /// - 253, value: hex of the value;
+    /// - 252, value, length: the value's beginning;
+    /// - 251, value, width: base64 of the value in lines of this width, indented;
+    /// - any other byte: the byte itself.
     fn parse(data: &[u8]) -> Self {
         let mut bytes = data.iter().copied();
         let mut scenario = Self { seed: bytes.next().unwrap_or_default(), ..Self::default() };

@@ -1,15 +1,15 @@
-//! Values taken apart.
+//! Fuzzes the division of values into parts.
 
 use psecret::{PartChoice, Parts, UserSecret};
 
-/// The most parts that one value has.
+/// The maximal number of parts of one value.
 const MOST: usize = 64;
 
-/// The longest input: what a fuzzer makes up beyond that is more of the same.
+/// The maximal length of an input that is used; longer ones test nothing more.
 const LONGEST: usize = 64 * 1024;
 
-/// No bytes make it panic, it is the same twice, and its results are bounded: their number, what their names hold, and
-/// that each is one that can be searched for.
+/// Checks that no bytes cause a panic, that the same value has the same parts, and that the result is limited: there
+/// are not too many parts, their names are printable, and each part is long enough to be searched for.
 pub(crate) fn run(data: &[u8]) {
     let data = &data[..data.len().min(LONGEST)];
     let value = UserSecret::new(data.to_vec());

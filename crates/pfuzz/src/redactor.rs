@@ -1,14 +1,14 @@
-//! The redactor, under any chunking.
+//! Fuzzes the redactor with any chunks.
 
 use psecret::{Form, Redactor, RedactorBuilder, SecretName, Shape, UserSecret, forms};
 
-/// Terminal control put between the bytes of a form.
+/// A terminal control sequence that is inserted between the bytes of a form.
 const CONTROL: &[u8] = b"\x1b[1m";
 
-/// Text and secrets made up from the data: see [`Scenario::parse`].
+/// Makes text and secrets from the data; see [`Scenario::parse`].
 ///
-/// - However the text is cut into pieces, what comes out is the same.
-/// - No form of any secret is left in it, nor in what a terminal shows of it.
+/// - The output does not depend on how the text is cut into pieces.
+/// - No form of any secret is left in the output, or in what a terminal shows of it.
 pub(crate) fn run(data: &[u8]) {
     let scenario = Scenario::parse(data);
     let Some(redactor) = scenario.redactor() else { return };
@@ -37,22 +37,23 @@ pub(crate) fn run(data: &[u8]) {
 #[derive(Default)]
 struct Scenario {
     secrets: Vec<UserSecret>,
-    /// The forms that a mark cannot be part of.
+    /// The forms that cannot be a part of a mark.
     shapes: Vec<Shape>,
     text: Vec<u8>,
     seed: u8,
-    /// Whether all terminal control in text and forms is [`CONTROL`], put between the bytes of a form.
+    /// Whether all terminal control in text and forms is [`CONTROL`], inserted between the bytes of a form.
     controls_are_ours: bool,
 }
 
 impl Scenario {
-    /// The data: seed; number of secrets (1 to 3), for each its length (1 to 64) and its bytes; then the text, in which
+    /// Reads the data: a seed; the number of secrets (1 to 3), for each its length (1 to 64) and its bytes; then the
+    /// text, in which these bytes have a meaning:
     ///
     /// - 255, secret, form: the form;
-    /// - 254, secret, form, length: its beginning;
-    /// - 253, secret, form, length: the form with terminal control behind that many bytes;
-    /// - 252, count: that many times the last byte;
-    /// - anything else: itself.
+    /// - 254, secret, form, length: the form's beginning;
+    /// - 253, secret, form, length: the form, with terminal control after this many bytes;
+    /// - 252, count: the last byte, this many times;
+    /// - any other byte: the byte itself.
     fn parse(data: &[u8]) -> Self {
         let mut bytes = data.iter().copied();
         let mut next = || bytes.next();
@@ -89,8 +90,8 @@ impl Scenario {
                 }
             }
         }
-        // A mark is made of stars and a letter; with its neighbours it could make such a form anew.
-        // Lists of numbers are not masked.
+        // A mark consists of stars and a letter, so together with its neighbours it could make a form with a star
+        // again. Lists of numbers are left out, because they are not masked.
         let masked = |shape: &Shape| !bytes_of(shape).contains(&b'*') && shape.form() != Form::Decimal;
         scenario.shapes = all.into_iter().flatten().filter(masked).collect();
         scenario.controls_are_ours &=

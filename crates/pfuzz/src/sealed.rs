@@ -1,4 +1,4 @@
-//! The opener of sealed files.
+//! Fuzzes the opener of sealed files.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -6,17 +6,17 @@ use std::os::unix::fs::OpenOptionsExt as _;
 
 use pvault::{Identity, SealedFile, VaultError};
 
-/// A key made for this target; it opens nothing else.
+/// A key that was made for this target and opens nothing else.
 const IDENTITY: &str = "AGE-SECRET-KEY-1W6DCW9CJWS2J4UJN4A646WAXQKXHX6K8MEWSQFQLWU7K4FDHT3ASZACNMD";
 
-/// A file that was sealed for that key.
+/// A file that was sealed for this key.
 const SEALED: &[u8] = include_bytes!("sealed.age");
 const OPENED: &[u8] = b"API_TOKEN=opened\n";
 
-/// Whatever lies in the file, it opens to exactly what was sealed or not at all, and no error shows its bytes.
+/// Checks that any file opens to exactly the sealed content or not at all, and that no error shows the file's bytes.
 ///
-/// An odd first byte makes the rest a list of changes to the sealed file, three bytes each: place, place, new byte. An
-/// even one makes the rest the file, and an identity.
+/// If the first byte is odd, the rest is a list of changes to the sealed file, with three bytes each: two for the
+/// place, and the new byte. If it is even, the rest is the file. In both cases, the rest is also read as an identity.
 pub(crate) fn run(data: &[u8]) {
     let Some((how, rest)) = data.split_first() else { return };
     let content = if how % 2 == 1 { changed(rest) } else { rest.to_vec() };

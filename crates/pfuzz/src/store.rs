@@ -1,8 +1,9 @@
-//! The opened content of the sealed store.
+//! Fuzzes the parser of the sealed store's content.
 
 use psecret::Store;
 
-/// No bytes make the parser panic, what it read is what it writes, and a merge takes what only one side changed.
+/// Checks that no bytes make the parser panic, that a store is read as it was written, and that a merge takes the
+/// changes of the only side that has any.
 ///
 /// The data are up to two stores with a line `---` between them.
 pub(crate) fn run(data: &[u8]) {

@@ -1,4 +1,4 @@
-//! Every input that the fuzzer ever found worth keeping, run again.
+//! Runs every input again that the fuzzer found and that was worth keeping.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,7 +30,7 @@ fn every_input_of_every_corpus_keeps_the_promises() {
         let inputs = files_in(&folder);
         for path in &inputs {
             let data = fs::read(path).unwrap();
-            // The test's own output names the input that broke it.
+            // The test's output names the input, in case it breaks a promise.
             println!("{}", path.display());
             (target.run)(&data);
         }

@@ -1,8 +1,8 @@
-//! The bridge itself: the calls that BuildKit answers for a frontend (`LLBBridge`).
+//! The bridge: the calls that BuildKit answers for a frontend (`LLBBridge`).
 //!
-//! A frontend that BuildKit started speaks them on its own standard input and output. A client may speak them too, for
-//! a build that waits for its result (BuildKit `control/gateway`); its calls carry the build's id. Either way nothing
-//! runs until the result is returned, a state is evaluated, or a file of it is read.
+//! A frontend that BuildKit started makes these calls over its own standard input and output. A client may make them,
+//! too, for a build that waits for its result (BuildKit `control/gateway`); its calls carry the build's id. In both
+//! cases, no step runs until the result is returned, a state is evaluated, or a file of a state is read.
 
 use std::collections::BTreeMap;
 
@@ -21,15 +21,15 @@ use crate::capability::Capabilities;
 use crate::channel::MESSAGE_LIMIT;
 use crate::solved::{CacheEntry, Files, Reference, Solved};
 
-/// The header that says which build a client's call belongs to (BuildKit `control/gateway`).
+/// The header with the id of the build that a client's call belongs to (BuildKit `control/gateway`).
 const BUILD_ID: &str = "buildkit-controlapi-buildid";
 
-/// The service that carries the calls. It is boxed, so that code with a bridge need not know whether a client's
-/// connection or a frontend's standard input lies behind it.
+/// The service that carries the calls. It is boxed, so that code with a bridge does not depend on whether the service
+/// is a client's connection or a frontend's standard input.
 pub(crate) type Carrier = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, CarrierError>;
 
-/// Why a call was not carried. A type of its own, because the compiler cannot tell that futures over a boxed error are
-/// `Send`.
+/// The error that a call was not carried. It is a type of its own, because the compiler cannot prove that futures
+/// over a boxed error are `Send`.
 #[derive(Debug)]
 pub(crate) struct CarrierError(BoxError);
 
@@ -60,7 +60,7 @@ impl BuildId {
         Self(uuid::Uuid::new_v4().simple().to_string())
     }
 
-    /// The id as BuildKit gets it.
+    /// Returns the id as BuildKit gets it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -68,8 +68,8 @@ impl BuildId {
 }
 
 impl Bridge {
-    /// Makes the bridge of the frontend that this process is: [`open`](crate::channel::open) makes a channel of
-    /// standard input and output. Any other carrier of gRPC will do.
+    /// Makes the bridge of the frontend that this process is. [`open`](crate::channel::open) makes a channel of
+    /// standard input and output; any other carrier of gRPC works, too.
     pub fn of_frontend<S, B>(carrier: S) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
@@ -101,31 +101,31 @@ impl Bridge {
         }))
     }
 
-    /// Asks what the engine can do.
+    /// Requests the engine's capabilities.
     ///
     /// # Errors
     ///
-    /// The engine's error, for example when the build is over.
+    /// Returns the engine's error, for example if the build is over.
     pub async fn capabilities(&mut self) -> Result<Capabilities, tonic::Status> {
         Ok(Capabilities::from(self.0.ping(frontend::PingRequest {}).await?.into_inner()))
     }
 
-    /// Asks for the graphs that this frontend was called with beside its options: named contexts that another target of
-    /// the same build makes, by name.
+    /// Requests the graphs that this frontend was called with in addition to its options: the named contexts that
+    /// another target of the same build makes, by name.
     ///
     /// # Errors
     ///
-    /// The engine's error, for example when the build is over.
+    /// Returns the engine's error, for example if the build is over.
     pub async fn inputs(&mut self) -> Result<BTreeMap<String, Definition>, tonic::Status> {
         let inputs = self.0.inputs(frontend::InputsRequest {}).await?.into_inner();
         Ok(inputs.definitions.into_iter().collect())
     }
 
-    /// Lets a frontend turn its input into operations. Nothing but the frontend runs.
+    /// Lets a frontend turn its input into operations. Only the frontend runs.
     ///
     /// # Errors
     ///
-    /// The engine's error as it came: a syntax error in the Dockerfile has its place in the details.
+    /// Returns the engine's error unchanged. For a syntax error in the Dockerfile, its details contain the place.
     pub async fn solve_frontend(
         &mut self,
         name: &str,
@@ -141,11 +141,11 @@ impl Bridge {
         Solved::from_response(self.0.solve(request).await?.into_inner())
     }
 
-    /// Registers operations as a lazy state that may use these caches.
+    /// Registers operations as a lazy state, which may use these caches.
     ///
     /// # Errors
     ///
-    /// The engine's error, for example when an operation is not valid.
+    /// Returns the engine's error, for example if an operation is not valid.
     pub async fn solve_definition(
         &mut self,
         definition: Definition,
@@ -164,22 +164,23 @@ impl Bridge {
         }
     }
 
-    /// Gives the build its result. The solve that waits for it goes on, runs whatever is still lazy, and exports.
+    /// Gives the build its result. The solve that waits for it then continues, runs all steps that have not run yet,
+    /// and exports.
     ///
     /// # Errors
     ///
-    /// The engine's error, for example when the build is over.
+    /// Returns the engine's error, for example if the build is over.
     pub async fn finish(&mut self, solved: Solved) -> Result<(), tonic::Status> {
         self.0.r#return(frontend::ReturnRequest { result: Some(solved.into_result()), error: None }).await?;
         Ok(())
     }
 
-    /// Ends the build with an error, details and all; the solve that waits reports it. [`error_at`](crate::error_at)
-    /// makes an error that names a line of the Dockerfile.
+    /// Ends the build with an error, including its details. The solve that waits for the result reports the error.
+    /// [`error_at`](crate::error_at) makes an error that names a line of the Dockerfile.
     ///
     /// # Errors
     ///
-    /// The engine's error, for example when the build is over.
+    /// Returns the engine's error, for example if the build is over.
     pub async fn fail(&mut self, status: &tonic::Status) -> Result<(), tonic::Status> {
         let error = rpc::Status::decode(status.details()).ok().filter(|error| error.code != 0);
         let error = error.unwrap_or_else(|| rpc::Status {
@@ -191,12 +192,12 @@ impl Bridge {
         Ok(())
     }
 
-    /// Warns the user of something, in one line and perhaps more. Clients show a warning only when they know the step
-    /// (the vertex's digest) that it belongs to.
+    /// Warns the user, in one line and optional further lines. Clients show a warning only if they know the step that
+    /// it belongs to, which is given by the vertex's digest.
     ///
     /// # Errors
     ///
-    /// The engine's error: BuildKit before 0.10 has no warnings.
+    /// Returns the engine's error. BuildKit before 0.10 does not support warnings.
     pub async fn warn(&mut self, step: &str, short: &str, detail: &[&str]) -> Result<(), tonic::Status> {
         let request = frontend::WarnRequest {
             digest: step.to_owned(),
@@ -208,11 +209,11 @@ impl Bridge {
         self.0.warn(request).await.map(drop)
     }
 
-    /// Runs whatever is lazy of a state.
+    /// Runs all steps of a state that have not run yet.
     ///
     /// # Errors
     ///
-    /// The engine's error as it came: which step failed, and how.
+    /// Returns the engine's error unchanged: which step failed, and how.
     pub async fn evaluate(&mut self, reference: &Reference) -> Result<(), tonic::Status> {
         if reference.id.is_empty() {
             return Ok(());
@@ -220,7 +221,7 @@ impl Bridge {
         let request = frontend::EvaluateRequest { r#ref: reference.id.clone() };
         match self.0.evaluate(request).await {
             Ok(_) => Ok(()),
-            // BuildKit before 2022 has no such call, and runs a lazy state for everybody who looks at it.
+            // BuildKit before 2022 does not have this call, but runs a lazy state if a file of it is read.
             Err(status) if status.code() == tonic::Code::Unimplemented => {
                 self.stat_file(reference, "/").await.map(drop)
             }
@@ -228,17 +229,17 @@ impl Bridge {
         }
     }
 
-    /// Whether a file of a state is exactly this, read piece by piece.
+    /// Whether a file of a state has exactly this content. The file is read piece by piece.
     ///
     /// # Errors
     ///
-    /// The engine's error: the file does not exist, or a step on the way failed.
+    /// Returns the engine's error if the file does not exist, or if a step of the state failed.
     pub async fn file_is(&mut self, reference: &Reference, path: &str, expected: &[u8]) -> Result<bool, tonic::Status> {
         const PIECE: usize = 1 << 20;
         let mut at = 0;
         loop {
             let left = &expected[at..];
-            // One byte more than there should be.
+            // The last piece is read with one byte more than expected, to see whether the file is longer.
             let read = self.read_range(reference, path, at, left.len().min(PIECE) + 1).await?;
             if !left.starts_with(&read) || (read.is_empty() && !left.is_empty()) {
                 return Ok(false);
@@ -250,11 +251,11 @@ impl Bridge {
         }
     }
 
-    /// Reads a file of a state, at most 16 MiB of it; runs the steps that make the state.
+    /// Reads up to 16 MiB of a file of a state. Runs the steps that make the state.
     ///
     /// # Errors
     ///
-    /// The engine's error: the file does not exist, or a step on the way failed.
+    /// Returns the engine's error if the file does not exist, or if a step of the state failed.
     pub async fn read_file(&mut self, reference: &Reference, path: &str) -> Result<Vec<u8>, tonic::Status> {
         self.read_range(reference, path, 0, 16 << 20).await
     }
@@ -276,12 +277,12 @@ impl Bridge {
         Ok(self.0.read_file(request).await?.into_inner().data)
     }
 
-    /// Returns the size of a file of a state, in bytes, and its mode as Go counts it; runs the steps that make the
+    /// Returns the size in bytes of a file of a state, and its mode in Go's encoding. Runs the steps that make the
     /// state.
     ///
     /// # Errors
     ///
-    /// The engine's error: the file does not exist, or a step on the way failed.
+    /// Returns the engine's error if the file does not exist, or if a step of the state failed.
     pub async fn stat_file(&mut self, reference: &Reference, path: &str) -> Result<(i64, u32), tonic::Status> {
         let request = frontend::StatFileRequest {
             r#ref: reference.id.clone(),
@@ -292,13 +293,13 @@ impl Bridge {
         Ok((stat.size, stat.mode))
     }
 
-    /// The client itself, for the calls of [`Container`](crate::Container).
+    /// Returns the client, for the calls of [`Container`](crate::Container).
     pub(crate) fn client(&self) -> LlbBridgeClient<Carrier> {
         self.0.clone()
     }
 }
 
-/// Makes the part that all solve requests share: results are references, and there may be several.
+/// Makes the part that all solve requests have in common: results are references, and there may be several.
 fn solve_request() -> frontend::SolveRequest {
     frontend::SolveRequest {
         allow_result_return: true,

@@ -1,4 +1,4 @@
-//! The abilities of an engine's BuildKit: asked for, never guessed from versions.
+//! The capabilities of an engine's BuildKit. They are requested, never derived from versions.
 
 use std::collections::BTreeSet;
 
@@ -19,28 +19,28 @@ impl Capabilities {
     pub const SECRET_ENVIRONMENT: &str = "exec.secretenv";
     /// Secrets can be files of a step.
     pub const SECRET_MOUNT: &str = "exec.mount.secret";
-    /// A result can go to several exporters at once.
+    /// A result can be given to several exporters at once.
     pub const SEVERAL_EXPORTERS: &str = "exporter.multiple";
-    /// The bridge can run containers over states.
+    /// The bridge can run containers with states mounted into them.
     pub const CONTAINERS: &str = "gateway.exec";
-    /// An operation: sources are held against a policy.
+    /// An operation: sources are checked against a policy.
     pub const SOURCE_POLICY: &str = "source.policy";
 
-    /// Whether operations (LLB) may use this, for example [`Capabilities::SECRET_ENVIRONMENT`].
+    /// Whether operations (LLB) may use this capability, for example [`Capabilities::SECRET_ENVIRONMENT`].
     ///
-    /// What is not listed is silently ignored by the engine, so ask before every use.
+    /// The engine silently ignores capabilities that it does not list, so check before every use.
     #[must_use]
     pub fn operation(&self, id: &str) -> bool {
         self.operations.contains(id)
     }
 
-    /// Whether the bridge (gateway) offers this.
+    /// Whether the bridge (gateway) has this capability.
     #[must_use]
     pub fn frontend(&self, id: &str) -> bool {
         self.frontend.contains(id)
     }
 
-    /// The builder's own platform, such as `linux/amd64`; `None` when it does not say.
+    /// Returns the builder's own platform, such as `linux/amd64`; `None` if the builder does not report it.
     #[must_use]
     pub fn platform(&self) -> Option<&str> {
         self.platform.as_deref()

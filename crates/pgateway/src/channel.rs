@@ -1,4 +1,5 @@
-//! One gRPC channel over one connection: a hijacked connection of an engine, or a frontend's standard input and output.
+//! Makes one gRPC channel over one connection: a hijacked connection of an engine, or a frontend's standard input and
+//! output.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,30 +9,31 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::transport::{Channel, Endpoint};
 
-/// The largest message we take: definitions and results of large builds pass gRPC's usual 4 MiB.
+/// The largest accepted message. Definitions and results of large builds exceed gRPC's usual 4 MiB.
 pub const MESSAGE_LIMIT: usize = 64 << 20;
 
-/// HTTP/2 windows, in bytes, for both directions of a connection.
+/// The HTTP/2 window of a stream, in bytes, in both directions.
 ///
-/// The HTTP/2 library (h2) gives a connection up when too many small frames wait to be read, counting about 250 bytes
-/// for each against half the connection's window; BuildKit sends a frame for every file it asks for and every line of a
-/// log. A stream's window bounds how many can wait: 64 KiB hold at most some 9000 frames of seven bytes, which is far
-/// from what a connection's window of 64 MiB allows for many streams. That window costs nothing until it is used.
+/// The HTTP/2 library (h2) ends a connection if too many small frames wait to be read: it counts about 250 bytes for
+/// each, up to half the connection's window. BuildKit sends a frame for every file that it requests and every line of
+/// a log. A stream's window limits how many frames can wait: in 64 KiB there are at most some 9000 frames of seven
+/// bytes. A connection's window of 64 MiB ([`CONNECTION_WINDOW`]) allows far more than this, even for many streams,
+/// and uses no memory until it is needed.
 pub const STREAM_WINDOW: u32 = 64 << 10;
-/// See [`STREAM_WINDOW`].
+/// The HTTP/2 window of a connection, in bytes, in both directions; see [`STREAM_WINDOW`].
 pub const CONNECTION_WINDOW: u32 = 64 << 20;
 
-/// The longest headers we take: what the Go client of gRPC takes. An error's details come as a header and hold the
-/// whole Dockerfile; with the library's own limit of 16 KiB, a mistake in a long Dockerfile would look like a broken
-/// connection.
+/// The longest accepted headers, which is the limit of gRPC's Go client. The details of an error are a header that
+/// contains the whole Dockerfile. With the library's own limit of 16 KiB, an error in a long Dockerfile would look
+/// like a broken connection.
 const HEADER_LIMIT: u32 = 16 << 20;
 
-/// How a silent engine is told from a busy one (B5).
+/// The times that distinguish a dead engine from a busy one (B5).
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
-    /// An engine that is silent for this long is asked whether it lives,
+    /// After this time of silence, the engine is pinged.
     pub after: Duration,
-    /// and given up when it says nothing for this long.
+    /// If the ping is not answered within this time, the connection is ended.
     pub patience: Duration,
 }
 
@@ -41,13 +43,13 @@ impl Default for Probe {
     }
 }
 
-/// Opens a channel. It never reconnects: what was under way on a lost connection is lost.
+/// Opens a channel. It never reconnects: calls that were under way when the connection was lost fail.
 ///
-/// A frontend needs no probe: its standard input ends with the builder that started it.
+/// A frontend needs no probe, because its standard input ends together with the builder that started it.
 ///
 /// # Errors
 ///
-/// The connection ends at once, or what answers does not speak HTTP/2.
+/// Returns an error if the connection ends at once, or if the other side does not speak HTTP/2.
 pub async fn open<C>(connection: C, probe: Option<Probe>) -> Result<Channel, tonic::Status>
 where
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,

@@ -1,7 +1,9 @@
-//! A container beside the steps of a build, over states that the build made (BuildKit's gateway containers).
+//! Runs a container beside the steps of a build, with states of the build mounted into it (BuildKit's gateway
+//! containers).
 //!
-//! It has no vertex, no cache record, no place in provenance and no network. Each state is mounted below a throw-away
-//! layer, so that nothing which the container writes reaches the build. A container ends with its build at the latest.
+//! The container has no vertex, no cache record, no entry in provenance and no network. Each state is mounted below a
+//! temporary layer, so nothing that the container writes reaches the build. A container ends with its build at the
+//! latest.
 
 use bollard_buildkit_proto::moby::buildkit::v1::frontend;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::exec_message::Input;
@@ -12,13 +14,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::bridge::Bridge;
 use crate::solved::Reference;
 
-/// How much of the standard input goes into one message.
+/// The number of bytes of standard input in one message.
 const PIECE: usize = 64 << 10;
 
-/// The only process of a container.
+/// The name of the only process of a container.
 const PROCESS: &str = "main";
 
-/// A state and the folder where a container sees it.
+/// A state that is mounted into a container, and the folder where it is mounted.
 #[derive(Clone, Debug)]
 pub struct StateMount {
     /// The state.
@@ -27,34 +29,34 @@ pub struct StateMount {
     pub at: String,
 }
 
-/// A secret of the client's session, and the file where a container sees it. The value goes from the session into the
-/// container; the process that makes the container never has it.
+/// A secret of the client's session that is mounted into a container, and the file where it is mounted. The value
+/// goes from the session into the container; the process that makes the container never has it.
 #[derive(Clone, Debug)]
 pub struct SecretMount {
     /// The id by which BuildKit asks the session for the secret.
     pub id: String,
-    /// The file. It is not there when the session has no such secret.
+    /// The path of the file. The file does not exist if the session does not have the secret.
     pub at: String,
 }
 
-/// A folder that the builder keeps from build to build.
+/// A folder that the builder keeps from build to build, and the place where it is mounted into a container.
 #[derive(Clone, Debug)]
 pub struct CacheMount {
-    /// The folder's name in the builder. The ids of a Dockerfile always hold a slash there, so that no `RUN` reaches a
-    /// name without one (BuildKit `convert_runmount.go`).
+    /// The folder's name in the builder. The ids in a Dockerfile always get a slash, so a `RUN` can never use a name
+    /// without one (BuildKit `convert_runmount.go`).
     pub id: String,
-    /// The folder.
+    /// The folder where it is mounted.
     pub at: String,
 }
 
-/// Something that a container sees at a path.
+/// A mount of a container.
 #[derive(Clone, Debug)]
 pub enum Mount {
     /// A state.
     State(StateMount),
     /// A secret.
     Secret(SecretMount),
-    /// A folder of the builder's own.
+    /// A folder of the builder.
     Cache(CacheMount),
 }
 
@@ -66,10 +68,11 @@ impl From<&StateMount> for Mount {
 
 impl Mount {
     fn into_message(self) -> pb::Mount {
-        // Neither built on an input nor an output of a step.
+        // The mount is not built on an input, and is not an output of a step.
         let nothing = pb::Mount { input: -1, output: -1, ..pb::Mount::default() };
         match self {
-            // A read-only mount of a single layer is no overlay on every engine.
+            // State mounts are not read-only, because a read-only mount of a single layer is not an overlay on every
+            // engine.
             Self::State(StateMount { reference, at }) => {
                 pb::Mount { dest: at, result_id: reference.id, readonly: false, ..nothing }
             }
@@ -83,8 +86,9 @@ impl Mount {
             Self::Cache(CacheMount { id, at }) => pb::Mount {
                 dest: at,
                 mount_type: pb::MountType::Cache.into(),
-                // BuildKit makes a second folder when one container asks while another gives the mount back. `Locked` would
-                // not, and would let one client that waits stop everybody else's builds.
+                // With `Shared`, BuildKit makes a second folder if one container requests it while another one
+                // releases it. `Locked` would prevent this, but then one client that waits could stop everybody
+                // else's builds.
                 cache_opt: Some(pb::CacheOpt { id, sharing: pb::CacheSharingOpt::Shared.into() }),
                 ..nothing
             },
@@ -99,7 +103,7 @@ pub struct Container {
     released: bool,
 }
 
-/// One piece of news about a process.
+/// One event of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProcessNews {
     /// The process wrote to standard output.
@@ -118,16 +122,16 @@ pub struct Process {
 }
 
 impl Container {
-    /// Makes a container. Lazy states of its mounts run first.
+    /// Makes a container. The steps of its mounted states run first if they have not run yet.
     ///
     /// # Errors
     ///
-    /// The engine's error: a step on the way failed, or it can make no such container.
+    /// Returns the engine's error: a step failed, or the engine cannot make such a container.
     pub async fn new<M>(bridge: &Bridge, mounts: impl IntoIterator<Item = M>) -> Result<Self, tonic::Status>
     where
         M: Into<Mount>,
     {
-        // BuildKit takes letters and digits alone.
+        // BuildKit accepts only letters and digits.
         let id = format!("pbuild{}", uuid::Uuid::new_v4().simple());
         let request = frontend::NewContainerRequest {
             container_id: id.clone(),
@@ -135,7 +139,7 @@ impl Container {
             network: pb::NetMode::None.into(),
             ..frontend::NewContainerRequest::default()
         };
-        // From here on there may be a container to release, whether or not we hear of it.
+        // From now on, there may be a container to release, even if its creation is not confirmed.
         let container = Self { bridge: bridge.clone(), id, released: false };
         container.bridge.client().new_container(request).await?;
         Ok(container)
@@ -145,7 +149,7 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// The engine's error. A program that cannot be started is told by [`Process::next`].
+    /// Returns the engine's error. If the program cannot be started, [`Process::next`] returns the error.
     pub async fn run(&self, arguments: &[&str], input: Vec<u8>) -> Result<Process, tonic::Status> {
         let init = frontend::InitMessage {
             container_id: self.id.clone(),
@@ -158,7 +162,7 @@ impl Container {
             fds: vec![0, 1, 2],
             ..frontend::InitMessage::default()
         };
-        // Room for everything that will ever be sent, so that sending never waits.
+        // The channel has room for everything that will be sent, so sending never waits.
         let (to_engine, messages) = mpsc::channel(input.len() / PIECE + 4);
         send(&to_engine, Input::Init(init))?;
         let news = self.bridge.client().exec_process(ReceiverStream::new(messages)).await?.into_inner();
@@ -169,7 +173,7 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// The engine's error; it ends with the build then.
+    /// Returns the engine's error. The container then ends with the build.
     pub async fn release(mut self) -> Result<(), tonic::Status> {
         self.released = true;
         self.bridge.client().release_container(self.request()).await?;
@@ -181,8 +185,8 @@ impl Container {
     }
 }
 
-/// A container that nobody waits for any more is released in the background. If that does not happen in time, the end
-/// of the build releases it.
+/// Releases the container in the background, unless it was released before. If the background task does not run in
+/// time, the end of the build releases the container.
 impl Drop for Container {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -194,11 +198,11 @@ impl Drop for Container {
 }
 
 impl Process {
-    /// Waits for the next news; `None` when nothing follows any more.
+    /// Waits for the next event. Returns `None` if no more events follow.
     ///
     /// # Errors
     ///
-    /// The engine's error: the program could not be started, or the connection broke.
+    /// Returns the engine's error: the program could not be started, or the connection broke.
     pub async fn next(&mut self) -> Result<Option<ProcessNews>, tonic::Status> {
         while let Some(message) = self.news.message().await? {
             match message.input {
@@ -219,7 +223,7 @@ impl Process {
         Ok(None)
     }
 
-    /// Sends the input that waits. An engine takes input only for a process that has started.
+    /// Sends the program's input. The engine accepts input only for a process that has started.
     fn send_input(&mut self) -> Result<(), tonic::Status> {
         let input = std::mem::take(&mut self.input);
         let file = |eof, data: &[u8]| Input::File(frontend::FdMessage { fd: 0, eof, data: data.to_vec() });

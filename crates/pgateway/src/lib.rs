@@ -1,19 +1,21 @@
-//! BuildKit's gateway: solve, read back, run containers; over a client's session or a frontend's own stdio.
+//! Talks to BuildKit's gateway, which solves graphs, reads files and runs containers, over a client's session or a
+//! frontend's own standard input and output.
 //!
-//! Bytes enter as a gRPC channel, whatever carries it. A frontend that BuildKit started has one on its standard input
-//! and output ([`channel::open`], [`Bridge::of_frontend`]); a client has one to the control service, and names the
-//! build that waits for its result ([`Bridge::of_build`]). Over it a [`Bridge`] lets another frontend make a graph,
-//! solves a graph that was changed ([`pllb`] changes it), reads files of states, and runs a [`Container`] beside the
+//! Bytes enter as a gRPC channel over any carrier. A frontend that BuildKit started has one on its standard input and
+//! output ([`channel::open`], [`Bridge::of_frontend`]). A client has one to the control service, and names the build
+//! that waits for its result ([`Bridge::of_build`]). Over this channel, a [`Bridge`] lets another frontend make a
+//! graph, solves a changed graph ([`pllb`] changes it), reads files of states, and runs a [`Container`] beside the
 //! build. Bytes leave as the build's result ([`Bridge::finish`]) or as an error, which may name a line of the
 //! Dockerfile ([`Bridge::fail`], [`error_at`]).
 //!
-//! A frontend finds its options in its environment and the graph of its own image in a file ([`started`]).
+//! A frontend finds its options in its environment, and the graph of its own image in a file ([`started`]).
 //!
-//! What a builder can do is asked ([`Capabilities`]); no version decides anything. Nothing here knows an engine, a
-//! session or a secret's value: a [`SecretMount`] goes from the client's session into the container.
+//! What a builder can do is read from its capabilities ([`Capabilities`]), never derived from its version. This crate
+//! knows no engine, no session and no secret's value: a [`SecretMount`] goes from the client's session into the
+//! container.
 //!
-//! The example is a frontend that runs another one and hands on its result. Here its standard input and output are one
-//! end of a pipe, at whose other end BuildKit has already gone.
+//! The example is a frontend that runs another one and returns its result. Its standard input and output are one end
+//! of a pipe; BuildKit has already closed the other end.
 //!
 //! ```
 //! use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
-//! An error that names a place in the Dockerfile, so that docker itself marks the lines.
+//! Makes an error that names a place in the Dockerfile, so that docker itself marks the lines.
 //!
-//! A gRPC error carries a `google.rpc.Status` whose details are JSON in `Any` values (BuildKit `util/grpcerrors`); the
-//! detail named `errdefs.Source` holds a file and lines of it (BuildKit `solver/errdefs/source.go`).
+//! A gRPC error carries a `google.rpc.Status` whose details are JSON in `Any` values (BuildKit `util/grpcerrors`).
+//! The detail `errdefs.Source` contains a file and line numbers in it (BuildKit `solver/errdefs/source.go`).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,9 +11,9 @@ use pllb::SourceLines;
 use prost::Message as _;
 use serde_json::json;
 
-/// Makes an error about these lines; `file` is the whole text of the file that they are in.
+/// Makes an error about these lines. `file` is the whole text of the file that contains them.
 ///
-/// Its code is always *unknown*: clients print every other code before the message.
+/// The error's code is always *unknown*, because clients print every other code before the message.
 #[must_use]
 pub fn error_at(message: &str, lines: &SourceLines, file: &[u8]) -> tonic::Status {
     let detail = json!({
@@ -29,7 +29,8 @@ pub fn error_at(message: &str, lines: &SourceLines, file: &[u8]) -> tonic::Statu
     tonic::Status::with_details(code, message, status.encode_to_vec().into())
 }
 
-/// The same error with another message: also in the details, which is where BuildKit reads it.
+/// Returns the same error with another message. The details have the new message, too, because BuildKit reads it from
+/// there.
 #[must_use]
 pub fn reworded(status: &tonic::Status, words: &dyn Fn(&str) -> String) -> tonic::Status {
     let message = words(status.message());

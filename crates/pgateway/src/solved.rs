@@ -1,4 +1,4 @@
-//! The results of a solve: lazy states, and the facts that an exporter must know of them.
+//! The results of a solve: lazy states, and the metadata that an exporter needs.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,11 +8,11 @@ use pllb::Definition;
 /// The results that a frontend made of its input.
 #[derive(Clone, Debug, Default)]
 pub struct Solved {
-    /// The facts that the exporter needs beside the files: `containerimage.config`, `refs.platforms`, …
+    /// The metadata that the exporter needs besides the files: `containerimage.config`, `refs.platforms`, …
     pub metadata: BTreeMap<String, Vec<u8>>,
     /// The files.
     pub files: Files,
-    /// Lists of parts and the like, handed on as they came.
+    /// The attestations, such as lists of parts, which are passed on unchanged.
     attestations: HashMap<String, frontend::Attestations>,
 }
 
@@ -28,32 +28,32 @@ pub enum Files {
     Platforms(BTreeMap<String, Reference>),
 }
 
-/// A state of files, known to the engine by its identity.
+/// A state of files, which the engine knows by its identity.
 #[derive(Clone, Debug)]
 pub struct Reference {
-    /// The state's identity; empty for an empty state (`FROM scratch` and nothing more).
+    /// The state's identity; empty for an empty state (`FROM scratch` without further steps).
     pub id: String,
-    /// How it is made, while it is lazy.
+    /// The graph that makes the state, as long as the state is lazy.
     pub definition: Option<Definition>,
 }
 
-/// The files of one platform, about to be returned.
+/// The files of one platform, which will be returned as a part of the result.
 #[derive(Clone, Debug)]
 pub struct PreparedResult {
-    /// The platform; `None` when the build is for one platform only.
+    /// The platform; `None` if the build is for one platform only.
     pub platform: Option<String>,
-    /// The very state that is returned.
+    /// The very state that will be returned.
     pub reference: Reference,
-    /// How it is made.
+    /// The graph that makes the state.
     pub definition: Definition,
 }
 
-/// A cache beside the engine's own, as `--cache-from` and `--cache-to` describe it.
+/// A cache other than the engine's own, as `--cache-from` and `--cache-to` describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheEntry {
-    /// `registry`, `inline`, `gha`, …
+    /// The kind: `registry`, `inline`, `gha`, …
     pub kind: String,
-    /// For example `ref`.
+    /// The attributes of the kind, for example `ref`.
     pub attributes: BTreeMap<String, String>,
 }
 

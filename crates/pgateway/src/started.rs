@@ -1,5 +1,5 @@
-//! The facts that BuildKit hands to a frontend beside the bridge: options in the environment, and the graph of the
-//! frontend's own image, in a file (BuildKit `frontend/gateway/gateway.go`).
+//! Reads the data that BuildKit gives to a frontend in addition to the bridge: the options in the environment, and
+//! the graph of the frontend's own image in a file (BuildKit `frontend/gateway/gateway.go`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,13 +7,13 @@ use std::path::Path;
 use pllb::Definition;
 use prost::Message as _;
 
-/// Before this, a number and `=NAME=VALUE`.
+/// The prefix of the variables with options. A number and `=NAME=VALUE` follow.
 const OPTION: &str = "BUILDKIT_FRONTEND_OPT_";
 
-/// Where BuildKit 0.10 and later say how the frontend's image is made.
+/// The file in which BuildKit 0.10 and later store the graph of the frontend's image.
 pub const OWN_IMAGE: &str = "/run/config/buildkit/metadata/frontend.bin";
 
-/// Reads the options of the build, by name, out of the environment of a frontend.
+/// Reads the options of the build, by name, from the environment of a frontend.
 #[must_use]
 pub fn options_of(environment: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
     environment
@@ -22,8 +22,8 @@ pub fn options_of(environment: impl Iterator<Item = (String, String)>) -> BTreeM
         .collect()
 }
 
-/// Reads the graph that makes the frontend's own image, by digest; `None` where BuildKit does not say it, or says
-/// something that is no graph. `path` is [`OWN_IMAGE`].
+/// Reads the graph that makes the frontend's own image, by digest. Returns `None` if BuildKit did not write the file,
+/// or if the file contains no graph. `path` is [`OWN_IMAGE`].
 #[must_use]
 pub fn own_image(path: &Path) -> Option<Definition> {
     let definition = Definition::decode(std::fs::read(path).ok()?.as_slice()).ok()?;

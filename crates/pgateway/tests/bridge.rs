@@ -1,4 +1,5 @@
-//! The bridge against a BuildKit that answers from memory, over a pipe as a frontend has it and without any connection.
+//! Tests the bridge with a BuildKit that answers from memory: over a pipe, as a frontend has it, and without any
+//! connection.
 
 mod fake;
 
@@ -17,7 +18,7 @@ fn state(id: &str) -> Reference {
     Reference { id: id.to_owned(), definition: None }
 }
 
-/// What a frontend does: run another one, change what that made, return it. All of it over one pipe.
+/// A frontend runs another one, changes its graph, and returns it, all over one pipe.
 #[tokio::test]
 async fn a_frontend_on_a_pipe_changes_a_graph_and_returns_it() {
     let fake = Fake::default();
@@ -82,7 +83,7 @@ async fn a_container_sees_states_secrets_and_a_folder_of_the_builder() {
         Mount::Cache(CacheMount { id: at("pbuild-gate"), at: at("/var/pbuild") }),
     ];
     let container = Container::new(&bridge, mounts).await.unwrap();
-    // More than one message holds.
+    // The input is longer than one message.
     let input = vec![b'x'; 200_000];
     let mut process = container.run(&["/plook"], input.clone()).await.unwrap();
     let mut news = Vec::new();
@@ -175,7 +176,7 @@ async fn an_old_builder_evaluates_by_looking() {
     assert_eq!(fake.asked(|asked| asked.stats.clone()), ["/"]);
 }
 
-/// A result without [`Files`], which no solve made: a check returns nothing.
+/// The [`Outcome`] is not that of a solve: a check returns nothing.
 #[tokio::test]
 async fn a_build_without_files_returns_nothing() {
     let fake = Fake::default();

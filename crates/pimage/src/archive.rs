@@ -1,4 +1,4 @@
-//! The one pass over an archive.
+//! Reads an archive in one pass.
 
 mod member;
 mod together;
@@ -25,25 +25,26 @@ use member::{Broken, Member};
 
 pub use together::{read_file, read_loose_together};
 
-/// Members past this number are not read.
+/// The maximal number of members that are read.
 const MOST_MEMBERS: usize = 100_000;
-/// Members and links with longer names are read, but no document can name them.
+/// The maximal length of a name that documents can refer to. A member or link with a longer name is read, but not
+/// found by its name.
 const LONGEST_NAME: usize = 512;
-/// The largest dictionary of xz that is allowed: `xz -9` needs 64 MiB.
+/// The largest dictionary of xz that is allowed, in bytes: `xz -9` needs 64 MiB.
 const LARGEST_XZ_DICTIONARY: u64 = 65 << 20;
-/// The name of the bytes behind an archive's end.
+/// The name of the bytes after an archive's end.
 const BEHIND: &str = "behind the archive's end";
-/// All documents together.
+/// The maximal size of all documents together.
 const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 
 /// Reads an archive from its first byte to its last.
 ///
-/// There is no error but cancellation: whatever is wrong is in [`Contents::problems`], and what was read before it
-/// stays.
+/// The only error is cancellation: faults of the archive are in [`Contents::problems`], and everything that was read
+/// before a fault is kept.
 ///
 /// # Errors
 ///
-/// [`Cancelled`] when the visitor asked for it.
+/// Returns [`Cancelled`] if the visitor ended the reading.
 pub fn read<V: Visitor>(source: impl Read, options: &Options, visitor: &mut V) -> Result<Contents, Cancelled> {
     let mut pass = Pass::new(options, visitor);
     let mut stored = Window::new(source);
@@ -61,22 +62,22 @@ pub fn read<V: Visitor>(source: impl Read, options: &Options, visitor: &mut V) -
     Ok(pass.finish())
 }
 
-/// How the walk over an archive ended.
+/// The place where the walk over an archive ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ArchiveEnd {
-    /// At the archive's end.
+    /// The archive's end.
     Whole,
-    /// Before it.
+    /// A place before the archive's end.
     Broken,
 }
 
-/// Reads the blobs of an image that are no archive, each from its own source, in the order given. They are named as the
-/// members of an archive are: `index.json`, `manifest.json`, `blobs/sha256/…`. One that cannot be opened or read is a
-/// problem, and the next one is read.
+/// Reads the blobs of an image that is not an archive, each from its own source, in the given order. Their names are
+/// those that members of an archive would have: `index.json`, `manifest.json`, `blobs/sha256/…`. A blob that cannot
+/// be opened or read is reported as a problem, and the next one is read.
 ///
 /// # Errors
 ///
-/// [`Cancelled`] when the visitor asked for it.
+/// Returns [`Cancelled`] if the visitor ended the reading.
 pub fn read_loose<V: Visitor>(
     blobs: impl IntoIterator<Item = LooseBlob>,
     options: &Options,
@@ -105,11 +106,11 @@ fn unpacked<'a, R: Read>(window: &'a mut Window<R>) -> io::Result<Window<Box<dyn
 struct Pass<'a, V> {
     options: &'a Options,
     visitor: &'a mut V,
-    /// The number of the first blob.
+    /// The index of this pass's first blob among all blobs.
     first: usize,
     blobs: Vec<Blob>,
-    /// The blob of each name. Of members with one name the last counts, as it does for a tool that extracts the
-    /// archive.
+    /// The blob of each name. If several members have the same name, the last one counts, as for a tool that extracts
+    /// the archive.
     names: HashMap<String, BlobId>,
     links: HashMap<String, String>,
     problems: Vec<Problem>,
@@ -164,7 +165,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
                     break None;
                 }
                 Ok(Err(End::Regular | End::Lost)) if archive.position() == 0 => break Some(Fault::NotAnArchive),
-                // A stream that stops between two members has lost the rest of them.
+                // A stream that stops between two members has lost the remaining members.
                 Ok(Err(End::Regular | End::Cut)) => break Some(Fault::ArchiveEndsEarly { at: archive.position() }),
                 Ok(Err(End::Lost)) => break Some(Fault::ArchiveDamaged { at: archive.position() }),
                 Err(error) => break Some(Fault::SourceFailed { at: archive.position(), kind: error.kind() }),
@@ -174,13 +175,13 @@ impl<'a, V: Visitor> Pass<'a, V> {
             self.problem(None, fault);
             return Ok(ArchiveEnd::Broken);
         }
-        // The rest is read to its end: a program that writes into the other end of a pipe wants to finish.
+        // The rest is read to its end, because a program that writes to a pipe would otherwise fail.
         drop(io::copy(archive, &mut io::sink()));
         Ok(ArchiveEnd::Whole)
     }
 
-    /// Reads the bytes behind the archive's end, where there are some: no tool unpacks them, but everybody who has the
-    /// file has them.
+    /// Shows the bytes after the archive's end to the visitor, if there are any. No tool unpacks them, but everybody
+    /// who has the file has them.
     fn behind<R: Read>(&mut self, rest: &mut Window<R>) -> Result<(), Cancelled> {
         if rest.peek(1).is_ok_and(<[u8]>::is_empty) {
             return Ok(());
@@ -198,7 +199,8 @@ impl<'a, V: Visitor> Pass<'a, V> {
         match entry.kind {
             EntryKind::File => {}
             EntryKind::Link => {
-                // A hard link names a member from the archive's root, a symbolic one from where it stands.
+                // The target of a hard link is a path from the archive's root, that of a symbolic link a path from
+                // the link itself.
                 if name.len().max(entry.link.len()) <= LONGEST_NAME && self.links.len() < MOST_MEMBERS {
                     self.links.insert(name, String::from_utf8_lossy(&entry.link).into_owned());
                 }
@@ -243,7 +245,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
         Ok(())
     }
 
-    /// Reads one member to its end and keeps what it was. Without a size, as long as it is.
+    /// Reads one member to its end, and adds it to the blobs. Without a size, the member is as long as its source.
     fn whole_member<R: Read>(
         &mut self,
         name: &str,
@@ -259,7 +261,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
             blob.diff_id.clone_from(&blob.digest);
         }
         blob.whole = broken.is_none() && fault.is_none();
-        // A member that is cut with its archive needs no report of its own.
+        // A member that is cut together with its archive is not reported again.
         if let (None, Some(fault)) = (broken, fault) {
             self.problem(Some(id), fault);
         }
@@ -271,7 +273,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
         Ok(broken)
     }
 
-    /// Reads one member to its end.
+    /// Reads one member to its end, and returns it with its fault, if it has one.
     fn blob<R: Read>(
         &mut self,
         id: BlobId,
@@ -281,7 +283,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
     ) -> Result<(Blob, Option<Fault>), Cancelled> {
         let mut blob = Blob::unread(name, self.whiteout_room);
         let mut stored = Window::new(member);
-        // An error of the source stays known to the member.
+        // The member remembers an error of the source.
         let head = stored.peek(HEAD).unwrap_or_default();
         blob.packing = sniff(head);
         let is_document = blob.packing == Packing::Plain && decode::looks_like_json(head);
@@ -315,7 +317,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
         Ok((blob, fault.or(behind).or(too_long.then_some(Fault::Limit { what: "size of a JSON document" }))))
     }
 
-    /// Shows the visitor what a decoder makes of a blob, up to the decoder's end or failure.
+    /// Shows the visitor the decoded content of a blob, up to the decoder's end or failure.
     fn content(
         &mut self,
         id: BlobId,
@@ -344,7 +346,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
             (_, Some(Stopped::Limit(what))) => Ok(Some(Fault::Limit { what })),
             (Ok(()), None) => Ok(cut.then_some(Fault::LayerEndsEarly { at: count })),
             (Err(_), None) if shared.is_cancelled() => Err(Cancelled),
-            // Without a decoder only the source can fail, and that is the archive's problem.
+            // Without a decoder, only the source can fail, and this is reported for the archive.
             (Err(_), None) if format.is_empty() => Ok(None),
             (Err(error), None) => Ok(Some(match error.kind() {
                 io::ErrorKind::UnexpectedEof => Fault::EndsEarly { format, at: count },
@@ -354,7 +356,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
         }
     }
 
-    /// Shows the visitor the stored bytes that no decoder took, and returns where they begin.
+    /// Shows the visitor the stored bytes that no decoder read, and returns the offset where they begin.
     fn rest<R: Read>(
         &mut self,
         id: BlobId,
@@ -365,10 +367,10 @@ impl<'a, V: Visitor> Pass<'a, V> {
         Ok(self.aside(id, name, Part::Rest { at }, stored)?.then_some(at))
     }
 
-    /// Shows the visitor bytes beside a blob's content; `false` if there are none.
+    /// Shows the visitor bytes beside a blob's content. Returns false if there are none.
     fn aside(&mut self, id: BlobId, name: &str, part: Part, bytes: impl Read) -> Result<bool, Cancelled> {
         let mut bytes = Window::new(bytes);
-        // The member remembers how it ended.
+        // The member remembers an error of the source.
         if bytes.peek(1).is_ok_and(<[u8]>::is_empty) {
             return Ok(false);
         }
@@ -382,7 +384,7 @@ impl<'a, V: Visitor> Pass<'a, V> {
     }
 }
 
-/// Writes a member's name as other documents spell it.
+/// Normalizes a member's name to the form that documents use.
 fn member_name(path: &[u8]) -> String {
     let mut name = &*String::from_utf8_lossy(path);
     while let Some(rest) = name.strip_prefix("./").or_else(|| name.strip_prefix('/')) {

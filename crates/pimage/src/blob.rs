@@ -3,14 +3,14 @@
 use crate::digest::Digest;
 use crate::whiteout::Whiteouts;
 
-/// Names a blob of one archive: its place in reading order.
+/// The identity of a blob within its archive: its index in the order of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobId(pub(crate) usize);
 
 /// How a blob is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// Not at all.
+    /// The blob is not packed.
     Plain,
     /// gzip, all members.
     Gzip,
@@ -20,7 +20,7 @@ pub enum Packing {
     Xz,
     /// bzip2, all streams.
     Bzip2,
-    /// A known format that is not opened: its bytes were seen as they are stored.
+    /// The blob has a known format that is not opened, so its bytes are shown as they are stored.
     Unopened(&'static str),
 }
 
@@ -33,7 +33,7 @@ pub struct Blob {
     pub(crate) packing: Packing,
     pub(crate) is_tar: bool,
     pub(crate) whole: bool,
-    /// The digest of the bytes as stored.
+    /// The digest of the stored bytes.
     pub(crate) digest: Option<Digest>,
     /// The digest of the unpacked bytes.
     pub(crate) diff_id: Option<Digest>,
@@ -43,7 +43,7 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// Makes a blob of which nothing was read yet. `whiteout_room` is how many bytes its whiteouts may take.
+    /// Makes a blob that is not read yet. Its whiteouts may take up to `whiteout_room` bytes.
     pub(crate) fn unread(name: &str, whiteout_room: usize) -> Self {
         Self {
             name: printable(name),
@@ -60,19 +60,19 @@ impl Blob {
         }
     }
 
-    /// The member's name in the archive, made printable.
+    /// Returns the member's name in the archive, made printable.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How many bytes it has unpacked, as far as it was read.
+    /// Returns the number of unpacked bytes that were read.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How it is packed.
+    /// Returns how the blob is packed.
     #[must_use]
     pub fn packing(&self) -> Packing {
         self.packing
@@ -84,19 +84,19 @@ impl Blob {
         self.is_tar
     }
 
-    /// The digest of the bytes as stored, where it was computed.
+    /// Returns the digest of the stored bytes, if it was computed.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// Whether the blob was not read now, because an earlier reading is known.
+    /// Whether the blob was not read this time, because the result of an earlier reading is known.
     #[must_use]
     pub fn is_recalled(&self) -> bool {
         self.recalled
     }
 
-    /// The JSON document it is, kept whole.
+    /// Returns the whole JSON document, if the blob is one.
     #[must_use]
     pub fn document(&self) -> Option<&[u8]> {
         self.document.as_deref()

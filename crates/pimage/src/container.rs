@@ -1,4 +1,4 @@
-//! The formats that hold other content, and how far each is looked into.
+//! The formats that contain other content.
 
 /// A format that holds other content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,7 +11,7 @@ pub enum Container {
     Zstd,
     /// xz, all streams.
     Xz,
-    /// lzma alone, the format before xz.
+    /// The bare LZMA format, which is older than xz.
     Lzma,
     /// lzip, all members.
     Lzip,
@@ -19,11 +19,11 @@ pub enum Container {
     Bzip2,
     /// tar: ustar, GNU, PAX and v7.
     Tar,
-    /// A zip, or a format made of it: jar, war, whl, docx.
+    /// zip, and formats based on it: jar, war, whl, docx.
     Zip,
-    /// ar: deb packages, static libraries.
+    /// ar, for deb packages and static libraries.
     Ar,
-    /// cpio: initial file systems, the payload of rpm.
+    /// cpio, for initial file systems and the payload of rpm packages.
     Cpio,
     /// 7z.
     SevenZip,
@@ -49,13 +49,13 @@ impl Container {
         Self::GitPack,
     ];
 
-    /// Finds the container of a name.
+    /// Finds the container with this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|container| container.name() == name)
     }
 
-    /// The container's name in reports and in the JSON contract.
+    /// Returns the container's name in reports and in the JSON contract.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

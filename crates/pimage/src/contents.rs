@@ -1,4 +1,4 @@
-//! The contents of an archive, after it was read.
+//! The contents of an archive that was read.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::problem::Problem;
 use crate::remembered::Remembered;
 
-/// The contents of an archive, known after its last byte.
+/// The contents of an archive. They are known only after its last byte.
 #[derive(Debug)]
 pub struct Contents {
     pub(crate) images: Vec<Image>,
@@ -19,13 +19,13 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// The images, attestations and other artifacts, each once.
+    /// Returns the images, attestations and other artifacts, each once.
     #[must_use]
     pub fn images(&self) -> &[Image] {
         &self.images
     }
 
-    /// Every member that was read, in reading order.
+    /// Returns every member that was read, in the order of reading.
     pub fn blobs(&self) -> impl Iterator<Item = (BlobId, &Blob)> {
         self.blobs.iter().enumerate().map(|(at, blob)| (BlobId(at), blob))
     }
@@ -34,51 +34,53 @@ impl Contents {
     ///
     /// # Panics
     ///
-    /// When the id is another archive's.
+    /// Panics if the id belongs to another archive.
     #[must_use]
     pub fn blob(&self, id: BlobId) -> &Blob {
         &self.blobs[id.0]
     }
 
-    /// The problems for which the reading is not complete; empty when it is.
+    /// Returns the problems that make the reading incomplete; there are none if the reading is complete.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// Archives inside of layers that end early or are damaged. The bytes before the damage were unpacked, and nobody
-    /// can unpack the bytes behind it. All packed bytes were searched, so the reading is complete.
+    /// Returns the archives inside of layers that end early or are damaged. The bytes before the damage were
+    /// unpacked; the bytes after it cannot be unpacked by anybody. All packed bytes were shown, too, so the reading
+    /// is complete.
     #[must_use]
     pub fn damaged(&self) -> &[Problem] {
         &self.damaged
     }
 
-    /// Returns what can be remembered of a blob; only a layer that was read whole can be.
+    /// Returns the result for a blob that can be remembered for later readings. Only a layer that was read whole has
+    /// one.
     ///
     /// # Panics
     ///
-    /// When the id is another archive's.
+    /// Panics if the id belongs to another archive.
     #[must_use]
     pub fn remembered(&self, id: BlobId) -> Option<Remembered> {
         let damaged = self.damaged.iter().filter(|problem| problem.blob == Some(id));
         Remembered::of(self.blob(id), damaged.map(ToString::to_string).collect())
     }
 
-    /// Platforms that an index lists and of which the archive holds nothing. Engines save the platforms that they have
-    /// under the index of all.
+    /// Returns the platforms that an index lists but whose images the archive does not contain. Engines save the
+    /// platforms that they have together with the index of all platforms.
     #[must_use]
     pub fn absent_platforms(&self) -> &[String] {
         &self.absent
     }
 
-    /// Lists the layers as which a blob is used: pairs of an index into [`Contents::images`] and one into
+    /// Lists the layers that a blob is used as: pairs of an index into [`Contents::images`] and one into
     /// [`Image::layers`].
     #[must_use]
     pub fn uses(&self, blob: BlobId) -> &[(usize, usize)] {
         self.uses.get(&blob).map_or(&[], Vec::as_slice)
     }
 
-    /// Finds the first layer after `layer` that deletes the path, so that nobody sees the path in the finished image.
+    /// Finds the first layer after `layer` that deletes the path, so that the finished image does not show it.
     #[must_use]
     pub fn deleted_in(&self, image: usize, layer: usize, path: &[u8]) -> Option<usize> {
         let layers = &self.images.get(image)?.layers;
@@ -89,7 +91,7 @@ impl Contents {
     }
 }
 
-/// One image of an archive, or what is kept like one.
+/// One image of an archive, or an artifact that is stored like an image.
 #[derive(Debug)]
 pub struct Image {
     pub(crate) kind: Kind,
@@ -102,43 +104,43 @@ pub struct Image {
 }
 
 impl Image {
-    /// The kind of artifact that the manifest describes.
+    /// Returns the kind of artifact that the manifest describes.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The names it was saved under.
+    /// Returns the names that the image was saved under.
     #[must_use]
     pub fn tags(&self) -> &[String] {
         &self.tags
     }
 
-    /// The image's platform, such as `linux/amd64`.
+    /// Returns the image's platform, such as `linux/amd64`.
     #[must_use]
     pub fn platform(&self) -> Option<&str> {
         self.platform.as_deref()
     }
 
-    /// The digest of the image's manifest, where it has one.
+    /// Returns the digest of the image's manifest, if it has one.
     #[must_use]
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// The image's manifest.
+    /// Returns the image's manifest.
     #[must_use]
     pub fn manifest(&self) -> Option<BlobId> {
         self.manifest
     }
 
-    /// The image's configuration.
+    /// Returns the image's configuration.
     #[must_use]
     pub fn config(&self) -> Option<BlobId> {
         self.config
     }
 
-    /// The image's layers, lowest first.
+    /// Returns the image's layers, lowest first.
     #[must_use]
     pub fn layers(&self) -> &[Layer] {
         &self.layers
@@ -152,7 +154,7 @@ pub enum Kind {
     Image,
     /// Statements about an image: provenance, a list of its parts.
     Attestation,
-    /// Something else that is kept like an image.
+    /// Another artifact that is stored like an image.
     Artifact,
 }
 
@@ -165,19 +167,19 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Where its bytes are; `None` when the archive lacks them.
+    /// Returns the blob with the layer's bytes; `None` if the archive lacks it.
     #[must_use]
     pub fn blob(&self) -> Option<BlobId> {
         self.blob
     }
 
-    /// The digest of its unpacked bytes, as the configuration claims it.
+    /// Returns the digest of the layer's unpacked bytes, as the configuration states it.
     #[must_use]
     pub fn diff_id(&self) -> Option<&Digest> {
         self.diff_id.as_ref()
     }
 
-    /// The instruction that made it, as the image's history tells it. Anybody may have written anything there.
+    /// Returns the instruction that made the layer, as the image's history states it. The history is not verified.
     #[must_use]
     pub fn created_by(&self) -> Option<&str> {
         self.created_by.as_deref()

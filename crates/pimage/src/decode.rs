@@ -1,16 +1,16 @@
-//! The packing of a stream, known by its first bytes.
+//! Recognizes the packing of a stream by its first bytes.
 
 use crate::blob::Packing;
 use crate::tar;
 use crate::unpack;
 
-/// How many bytes [`sniff`] wants to see: one tar block.
+/// The number of bytes that [`sniff`] needs: one tar block.
 pub(crate) const HEAD: usize = tar::BLOCK;
 
 /// The largest window of a zstd frame that is decoded: 128 MiB, which `zstd --ultra --long=27` needs.
 pub(crate) const LARGEST_ZSTD_WINDOW_LOG: u32 = 27;
 
-/// Formats that are told from other content and not opened.
+/// The formats that are recognized but not opened.
 const UNOPENED: [(&[u8], &str); 5] = [
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
@@ -19,9 +19,9 @@ const UNOPENED: [(&[u8], &str); 5] = [
     (b"\x5d\0\0", "lzma"),
 ];
 
-/// Judges a stream by its first [`HEAD`] bytes, or by fewer if it has no more.
+/// Recognizes a stream's packing by its first [`HEAD`] bytes, or by fewer if the stream is shorter.
 pub(crate) fn sniff(head: &[u8]) -> Packing {
-    // A tar whose first name happens to begin like another format is a tar.
+    // A tar's first name may begin like another format, so tar is checked first.
     if tar::is_header(head) {
         return Packing::Plain;
     }
@@ -48,7 +48,7 @@ pub(crate) fn looks_like_json(head: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// A13.
+    /// A13 (`docs/cases.md`): the first name of a tar may look like the beginning of another format.
     #[test]
     fn a_tar_is_a_tar_whatever_its_first_name_begins_with() {
         for name in ["BZh", "\u{1f}", "PK\u{3}\u{4}"] {

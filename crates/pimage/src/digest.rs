@@ -1,10 +1,10 @@
-//! Digests: those that an archive claims, and those of the bytes that were read.
+//! The digests that an archive states, and those of the bytes that were read.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// `sha256:` and 64 lower-case hex digits.
+/// A digest: `sha256:` and 64 hex digits in lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(String);
 
@@ -15,27 +15,27 @@ impl Digest {
         Self(format!("sha256:{}", base16ct::lower::encode_string(&Sha256::digest(bytes))))
     }
 
-    /// Parses a digest; other algorithms are none.
+    /// Parses a digest. Returns `None` for other algorithms.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let hex = text.strip_prefix("sha256:")?;
         Self::from_hex(hex)
     }
 
-    /// Parses the digits alone.
+    /// Parses the hex digits of a digest.
     #[must_use]
     pub fn from_hex(hex: &str) -> Option<Self> {
         let lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         (hex.len() == 64 && hex.bytes().all(lower_hex)).then(|| Self(format!("sha256:{hex}")))
     }
 
-    /// The whole text.
+    /// Returns the whole text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The digits alone.
+    /// Returns only the hex digits.
     #[must_use]
     pub fn hex(&self) -> &str {
         self.0.split_at("sha256:".len()).1
@@ -54,7 +54,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Digests bytes as they pass, or does nothing.
+/// A hasher of bytes that are read, or one that does nothing.
 pub(crate) struct Hasher(Option<Sha256>);
 
 impl Hasher {

@@ -1,4 +1,4 @@
-//! The blobs of a store that make up an image.
+//! Finds the blobs of a store that belong to an image.
 
 use std::collections::HashSet;
 use std::io::{self, Read};
@@ -9,41 +9,42 @@ use serde::Deserialize;
 use crate::digest::Digest;
 use crate::loose::{LooseBlob, Vouching};
 
-/// Manifests past this number are left out, which the reading then tells.
+/// The maximal number of manifests. Further ones are left out, and the reading then reports them as missing.
 const MOST_MANIFESTS: usize = 10_000;
-/// An index that lists an index that lists …
+/// The maximal depth of indexes that list indexes.
 const DEEPEST_INDEX: usize = 8;
-/// A longer document is not followed.
+/// The size of the largest document whose list is followed.
 const LARGEST_DOCUMENT: u64 = 8 << 20;
-/// All documents together; what is past it is not followed.
+/// The maximal size of all documents together whose lists are followed.
 const MOST_DOCUMENT_BYTES: u64 = 64 << 20;
 
-/// Blobs by digest: a layout's folder, an engine's content store, a registry.
+/// A store that has blobs by their digests: a layout's folder, an engine's content store, a registry.
 pub trait BlobStore: Send + Sync + 'static {
-    /// Returns the length of a blob; `None` when the store does not have it.
+    /// Returns the length of a blob, or `None` if the store does not have it.
     ///
     /// # Errors
     ///
-    /// When the store cannot be asked.
+    /// Returns an error if the store cannot be read.
     fn size(&self, wanted: &BlobRequest) -> io::Result<Option<u64>>;
 
-    /// Returns who vouches that the blobs have their digests; `None` where comparing costs as much as reading.
+    /// Returns who vouches that the blobs have their digests. Returns `None` if comparing a digest costs as much as
+    /// reading the blob.
     fn vouching(&self) -> Option<Vouching>;
 
     /// Opens a blob.
     ///
     /// # Errors
     ///
-    /// When it is not there or cannot be read.
+    /// Returns an error if the store does not have the blob, or if it cannot be read.
     fn open(&self, wanted: &BlobRequest) -> io::Result<Box<dyn Read + Send>>;
 }
 
-/// A blob that some document lists.
+/// A blob that a document lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobRequest {
     /// The blob's digest.
     pub digest: Digest,
-    /// How long the document says it is.
+    /// The length that the document states.
     pub size: Option<u64>,
     /// Whether the blob is listed as an index or a manifest, which registries keep apart from other blobs.
     pub manifest: bool,
@@ -64,12 +65,12 @@ struct Listed {
     size: Option<u64>,
 }
 
-/// Lists the blobs that lead from these documents to an image's last layer, each once. A blob that the store does not
-/// have is left out: the reading reports that it is missing.
+/// Lists the blobs that belong to an image, from these documents to its last layer, each once. A blob that the store
+/// does not have is left out; the reading then reports that it is missing.
 ///
 /// # Errors
 ///
-/// When the store cannot be asked.
+/// Returns an error if the store cannot be read.
 pub fn gather(store: &Arc<dyn BlobStore>, roots: Vec<BlobRequest>) -> io::Result<Vec<LooseBlob>> {
     let mut gatherer = Gatherer { store, seen: HashSet::new(), blobs: Vec::new(), manifests: 0, document_bytes: 0 };
     for root in roots {
@@ -137,7 +138,7 @@ impl Listed {
     }
 }
 
-/// Returns the name under which archives keep a blob.
+/// Returns the name that a blob has in archives.
 fn blob_name(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }

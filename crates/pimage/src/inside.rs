@@ -1,10 +1,11 @@
-//! One walk for everything that lies inside other content, from a layer's tar to the archive in an archive in a file.
+//! Walks through content that is inside other content, from a layer's tar to an archive in an archive in a file.
 //!
-//! A [`Span`] is looked at from its beginning. What begins there like a container is opened: a container of members
-//! names each and has its span looked at in turn, in the same bytes; one that is packed gives a new stream, shown to
-//! the visitor in full and looked at in turn. Behind a container's end the next bytes are looked at again, so that
-//! archives behind archives are found. Whatever is left is passed over, and so every byte was shown once. Nothing goes
-//! backwards, nothing is written down, and what a format would need its end for is read from its front.
+//! The walk looks at a [`Span`] from its beginning. If a container begins there, it is opened. If its members are
+//! stored unpacked, each is named, and the walk looks at the member's span, in the same bytes. If the container is
+//! packed, its content is a new stream; all of it is shown to the visitor, and the walk looks at it in the same way.
+//! After a container's end, the walk looks at the next bytes again, so that archives after archives are found. The
+//! remaining bytes are skipped. So every byte is shown exactly once. The walk never goes backwards and writes nothing
+//! to disk, and a format whose directory is at its end is read from its front.
 
 mod members;
 mod pack;
@@ -31,20 +32,20 @@ pub use shared::Limits;
 pub(crate) use shared::Shared;
 pub(crate) use tap::{Passage, Stopped, Tap};
 
-/// The number of faults of one blob that are reported one by one.
+/// The maximal number of faults of one blob that are reported one by one.
 const MOST_TOLD: usize = 1000;
 
-/// Looks into one blob.
+/// The walk through one blob.
 pub(crate) struct Look<'v> {
     shared: &'v Shared<'v>,
     blob: BlobId,
     name: &'v str,
-    /// The file of the layer's own tar that the walk is in, and the members inside it.
+    /// The path in the layer's own tar of the current file; `inside` names the members within it.
     path: Vec<u8>,
     inside: Vec<u8>,
-    /// The entries and streams that the walk is in, outermost first.
+    /// The current entries and streams, outermost first.
     here: Vec<Here>,
-    /// Containers that are open, and streams.
+    /// The number of open containers; `level` is that of open streams.
     depth: usize,
     level: usize,
     buffers: Vec<Box<[u8]>>,
@@ -55,7 +56,7 @@ pub(crate) struct Look<'v> {
     damaged: Vec<Fault>,
 }
 
-/// An entry, or a stream, which is one that has no header.
+/// An entry of a container, or a stream, which has no header.
 #[derive(Clone, Copy)]
 struct Here {
     container: Option<Container>,
@@ -73,15 +74,15 @@ struct Header<'h> {
     size: u64,
 }
 
-/// The results of a look.
+/// The results of a walk.
 pub(crate) struct LookResult {
     pub(crate) is_tar: bool,
-    /// The blob's own tar ended in the middle of an entry.
+    /// Whether the blob's own tar ended in the middle of an entry.
     pub(crate) cut: bool,
     pub(crate) whiteouts: Whiteouts,
-    /// Content that was not searched.
+    /// The faults of content that was not searched.
     pub(crate) faults: Vec<Fault>,
-    /// Content that nobody can unpack further.
+    /// The faults of content that cannot be unpacked further by anybody.
     pub(crate) damaged: Vec<Fault>,
 }
 
@@ -110,25 +111,26 @@ impl<'v> Look<'v> {
         LookResult { is_tar, cut, whiteouts, faults, damaged }
     }
 
-    /// Looks at a whole blob.
+    /// Walks through a whole blob.
     ///
     /// # Errors
     ///
-    /// Those of its stream, and any once the visitor has cancelled.
+    /// Returns an error of the blob's stream, or any error if the visitor has cancelled.
     pub(crate) fn blob(&mut self, span: &mut Span<'_>) -> io::Result<()> {
-        // A layer without a change is two blocks of zeros; peeking may show both.
+        // A layer without a change consists of two blocks of zeros. The first is read here, because it makes the blob
+        // a tar.
         let head = span.peek(HEAD)?;
         self.is_tar = head.get(..HEAD).is_some_and(|block| block.iter().all(|byte| *byte == 0));
         self.content(span)
     }
 
-    /// Looks at everything in a span, to its end.
+    /// Walks through a span to its end.
     ///
     /// # Errors
     ///
-    /// Those of the span's own stream, and any once the visitor has cancelled.
+    /// Returns an error of the span's own stream, or any error if the visitor has cancelled.
     fn content(&mut self, span: &mut Span<'_>) -> io::Result<()> {
-        // Behind a stub archives are looked for anywhere.
+        // After a stub, an archive may begin anywhere.
         let mut hunting = false;
         loop {
             let begin = span.position();
@@ -136,7 +138,7 @@ impl<'v> Look<'v> {
                 Beginning::Plain if hunting && !self.shared.is_exhausted() && stub::seek_archive(span)? => continue,
                 Beginning::Plain => break,
                 Beginning::Container(container) => self.open(container, span)?,
-                // Behind a header the content proper begins.
+                // The content proper begins after the header.
                 Beginning::Header(length) => {
                     span.skip(length)?;
                     continue;
@@ -147,7 +149,7 @@ impl<'v> Look<'v> {
                     continue;
                 }
                 Beginning::Unopened(format) => {
-                    // The reader of the archive speaks of the blob itself.
+                    // For the blob itself, the reader of the archive reports this.
                     if !self.here.is_empty() {
                         self.tell(Fault::NotOpened { format });
                     }
@@ -166,7 +168,7 @@ impl<'v> Look<'v> {
         span.drain()
     }
 
-    /// Opens a container, unless there are enough.
+    /// Opens a container, unless a limit is reached.
     fn open(&mut self, container: Container, span: &mut Span<'_>) -> io::Result<()> {
         let own = self.here.is_empty();
         if self.depth >= self.shared.limits().depth && !own {
@@ -197,7 +199,7 @@ impl<'v> Look<'v> {
         opened
     }
 
-    /// Goes into an entry; `false` when there were enough.
+    /// Enters an entry. Returns false if the maximal number of entries is reached.
     fn enter(&mut self, container: Container, header: &Header<'_>) -> bool {
         let own = self.here.is_empty();
         if !own && !self.shared.count_entry() {
@@ -223,7 +225,8 @@ impl<'v> Look<'v> {
         true
     }
 
-    /// Shows an entry's content, looks at it, and goes back out of it. `mark` is how long `inside` was before.
+    /// Enters an entry, walks through its content, and leaves it. Returns false if the maximal number of entries is
+    /// reached.
     fn member(&mut self, container: Container, header: &Header<'_>, span: &mut Span<'_>) -> io::Result<bool> {
         let mark = self.inside.len();
         if !self.enter(container, header) {
@@ -239,7 +242,7 @@ impl<'v> Look<'v> {
         self.inside.truncate(mark);
     }
 
-    /// Names the entries and streams that the walk is in, for the bytes from an offset on.
+    /// Tells the visitor which entries and streams the bytes from an offset on belong to.
     fn resume(&self, at: u64) {
         let Some(Here { container, kind, content_at, size }) = self.here.last().copied() else { return };
         self.shared.entry(&Entry {
@@ -258,7 +261,7 @@ impl<'v> Look<'v> {
         self.shared.begin(&Stream { blob: *blob, name, part, path, inside });
     }
 
-    /// Where the walk is, for people.
+    /// Returns the current path for people.
     fn place(&self) -> String {
         let inside = if self.inside.is_empty() { Vec::new() } else { [b"!", self.inside.as_slice()].concat() };
         let path = self.path.strip_prefix(b"./").unwrap_or(&self.path);
@@ -284,7 +287,7 @@ fn note(faults: &mut Vec<Fault>, fault: Fault) {
     }
 }
 
-/// Passes over the zeros between one archive and the next.
+/// Skips the zeros between two archives.
 fn skip_zeros(span: &mut Span<'_>) -> io::Result<()> {
     use std::io::BufRead as _;
     loop {

@@ -1,4 +1,5 @@
-//! An OCI layout in a folder, and any other folder of blobs by digest (OCI image specification, image-layout.md).
+//! Reads an OCI layout in a folder, or any other folder of blobs by digest (OCI image specification,
+//! image-layout.md).
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -13,12 +14,12 @@ use crate::loose::{LooseBlob, Vouching};
 
 /// The annotations that name an image of a layout.
 const NAMES: [&str; 2] = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
-/// An index is a small document.
+/// The maximal size of an index, which is a small document.
 const LARGEST_INDEX: u64 = 8 << 20;
-/// A folder of more files is no layout.
+/// The maximal number of files of a layout.
 const MOST_FILES: usize = 100_000;
 
-/// A folder of files that are named by their digests: `blobs` of a layout, or of containerd's content store.
+/// A folder of files that are named by their digests: `blobs` of a layout or of containerd's content store.
 #[derive(Debug)]
 pub struct BlobFolder {
     folder: PathBuf,
@@ -26,14 +27,14 @@ pub struct BlobFolder {
 }
 
 impl BlobFolder {
-    /// Takes the folder that holds `sha256/`.
+    /// Makes the store of the folder that contains `sha256/`.
     #[must_use]
     pub fn new(folder: &Path, vouching: Vouching) -> Self {
         Self { folder: folder.to_owned(), vouching }
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        // A digest holds hex digits alone, so no name leads out of the folder.
+        // A digest consists of hex digits only, so the path cannot leave the folder.
         self.folder.join("sha256").join(digest.hex())
     }
 }
@@ -57,14 +58,14 @@ impl BlobStore for BlobFolder {
     }
 }
 
-/// Why a folder is not read as a layout.
+/// The reason why a folder is not read as a layout.
 #[derive(Debug)]
 pub enum LayoutError {
     /// The layout cannot be read.
     Io(io::Error),
-    /// The folder has no `index.json`, so it is no layout.
+    /// The folder has no `index.json`, so it is not a layout.
     NotALayout,
-    /// No image of it has this name; these it has, made printable.
+    /// No image of the layout has this name. The names that it has are listed, made printable.
     NoSuchImage(Vec<String>),
 }
 
@@ -87,12 +88,13 @@ impl From<io::Error> for LayoutError {
     }
 }
 
-/// Opens the blobs of a layout: those of one image by its name or digest, or every file that the layout holds, listed
-/// or not.
+/// Opens the blobs of a layout. With a name or digest, opens the blobs of this image; without one, opens every file
+/// of the layout, even if no document lists it.
 ///
 /// # Errors
 ///
-/// [`LayoutError`]; a layout that is broken is not one, the reading tells what is wrong with it.
+/// Returns a [`LayoutError`] if the folder is not a layout, cannot be read, or has no image of this name. A damaged
+/// blob is not an error here: reading it reports the damage later.
 pub fn layout(folder: &Path, name: Option<&str>) -> Result<Vec<LooseBlob>, LayoutError> {
     let index = folder.join("index.json");
     match fs::metadata(&index) {
@@ -119,7 +121,7 @@ fn every_file(folder: &Path) -> io::Result<Vec<LooseBlob>> {
     while let Some((directory, prefix)) = open.pop() {
         let entries = match fs::read_dir(&directory) {
             Ok(entries) => entries,
-            // An index without blobs: what it lists is missing, and is told.
+            // If there are no blobs, the reading reports the blobs that the index lists as missing.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -169,11 +171,11 @@ fn one_image(folder: &Path, index: &Path, name: &str) -> Result<Vec<LooseBlob>, 
     Ok(image(&store, chosen)?)
 }
 
-/// Opens the blobs of an image of a store, under an index of these descriptors.
+/// Opens the blobs of an image of a store, under a new index of these descriptors.
 ///
 /// # Errors
 ///
-/// When the store cannot be asked.
+/// Returns an error if the store cannot be read.
 pub fn image(store: &Arc<dyn BlobStore>, descriptors: Vec<Value>) -> io::Result<Vec<LooseBlob>> {
     let wanted = |descriptor: &Value| {
         let digest = Digest::parse(descriptor["digest"].as_str()?)?;
@@ -269,7 +271,7 @@ mod tests {
         assert_eq!(names, ["shop"]);
     }
 
-    /// A16: what is listed and not there, a link instead of a blob, a folder that is no layout.
+    /// A16: a layout may lack a listed blob, have a link in place of a blob, or have no index.
     #[test]
     fn a_broken_layout_is_told_and_no_link_is_followed_a16() {
         let archive = index();

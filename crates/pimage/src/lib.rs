@@ -1,16 +1,16 @@
-//! An image archive as ordered, verified layers and metadata, read in one pass.
+//! Reads an image archive in one pass, as ordered, verified layers and metadata.
 //!
-//! Bytes enter through [`read()`], from a file, a pipe or an engine's stream. They are what `docker save` writes (in
-//! the old form with one folder for each layer, or in the new one with an OCI layout) or an OCI archive. The blobs of
-//! an image that is no archive enter one by one, through [`read_loose()`]. Each blob is unpacked while it streams, and
-//! every byte of it is shown to a [`Visitor`] exactly once, together with the places that tar headers name. The result
-//! is [`Contents`]: images with their layers in order, each with its digest and the instruction that made it, the JSON
-//! documents, and a list of [`Problem`]s. An archive without problems was read to the last byte, and everything in it
-//! is what its digests claim.
+//! Bytes enter through [`read()`], from a file, a pipe or an engine's stream. They are an archive of `docker save`
+//! (in the old form with one folder for each layer, or in the new form with an OCI layout) or an OCI archive. The
+//! blobs of an image that is not an archive enter one by one, through [`read_loose()`]. Each blob is unpacked while
+//! it streams, and every byte of it is shown to a [`Visitor`] exactly once, together with the paths in tar headers.
+//! The result is [`Contents`]: the images with their layers in order, each with its digest and the instruction that
+//! made it; the JSON documents; and a list of [`Problem`]s. An archive without problems was read to the last byte,
+//! and all its content has the stated digests.
 //!
-//! Tar headers are trusted with names alone. Whatever they say about sizes and ends, the visitor sees all bytes: those
-//! in headers, in padding and after the archive's end too. Nothing is written to disk, and memory is bounded whatever
-//! the archive holds.
+//! Of tar headers, only the names are trusted. Whatever a header says about sizes and ends, the visitor sees all
+//! bytes, even those in headers, in padding and after the archive's end. Nothing is written to disk, and memory is
+//! limited whatever the archive contains.
 //!
 //! ```
 //! use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! Blobs that do not lie in an archive: files of a layout, downloads from a registry.
+//! Blobs outside of an archive: files of a layout, downloads from a registry.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::digest::{Digest, Hasher};
 use crate::remembered::Remembered;
 
-/// Opens a blob's bytes, when its turn has come, from their beginning.
+/// A function that opens a blob's bytes at their beginning. It is called when the blob is to be read.
 pub(crate) type Open = Box<dyn Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync>;
 
-/// One blob with its own source. Readers may open several at once.
+/// One blob with a source of its own. Readers may open several blobs at the same time.
 pub struct LooseBlob {
     pub(crate) name: String,
     pub(crate) size: Option<u64>,
@@ -19,12 +19,12 @@ pub struct LooseBlob {
     pub(crate) remembered: Option<Remembered>,
 }
 
-/// Who says that a blob has its digest.
+/// Who vouches that a blob has its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vouching {
-    /// The store of an engine on this machine, which compared them when the blob came in.
+    /// The store of an engine on this machine, which compared the digest when it received the blob.
     Store,
-    /// Only the blob's name. Somebody must compute it before it counts.
+    /// Only the blob's name. The digest must be computed before it counts.
     Name,
 }
 
@@ -35,7 +35,7 @@ impl LooseBlob {
         Self { name, size: None, open: Box::new(open), identity: None, remembered: None }
     }
 
-    /// Makes a blob of so many bytes. Further bytes of its source are not read, and a source that ends before is a
+    /// Makes a blob of `size` bytes. Further bytes of its source are not read, and a source that ends earlier is a
     /// problem.
     #[must_use]
     pub fn sized(
@@ -53,27 +53,27 @@ impl LooseBlob {
         Self::sized(name, bytes.len() as u64, move || Ok(Box::new(io::Cursor::new(Arc::clone(&bytes)))))
     }
 
-    /// Sets the digest of the stored bytes, and says who vouches for it.
+    /// Sets the digest of the stored bytes, and who vouches for it.
     #[must_use]
     pub fn identified(mut self, digest: Digest, vouching: Vouching) -> Self {
         self.identity = Some((digest, vouching));
         self
     }
 
-    /// The blob's digest, and who vouches for it.
+    /// Returns the blob's digest, and who vouches for it.
     #[must_use]
     pub fn identity(&self) -> Option<(&Digest, Vouching)> {
         self.identity.as_ref().map(|(digest, vouching)| (digest, *vouching))
     }
 
-    /// Leaves out its reading: this is what an earlier one came to.
+    /// Replaces the reading of this blob by the result of an earlier one.
     #[must_use]
     pub fn recalled(mut self, remembered: Remembered) -> Self {
         self.remembered = Some(remembered);
         self
     }
 
-    /// Computes the digest of the stored bytes and compares it. Bytes that cannot be read have none.
+    /// Computes the digest of the stored bytes, and compares it. Returns false if the bytes cannot be read.
     #[must_use]
     pub fn holds(&self, digest: &Digest) -> bool {
         let Ok(mut source) = (self.open)() else { return false };
@@ -89,7 +89,7 @@ impl LooseBlob {
         }
     }
 
-    /// The name that documents know it by.
+    /// Returns the blob's name, by which documents refer to it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

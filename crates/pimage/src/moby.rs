@@ -1,4 +1,4 @@
-//! An engine's own image store on this machine: `overlay2` layers with their metadata (moby `image/fs.go`,
+//! Reads an engine's own image store on this machine: `overlay2` layers with their metadata (moby `image/fs.go`,
 //! `layer/filestore.go`, `daemon/graphdriver/overlay2`).
 
 use std::fs::{self, File};
@@ -12,9 +12,9 @@ use crate::digest::Digest;
 use crate::loose::{LooseBlob, Vouching};
 use crate::split::{SplitTar, is_open_folder};
 
-/// A configuration is a small document.
+/// The maximal size of a configuration, which is a small document.
 const LARGEST_CONFIG: u64 = 8 << 20;
-/// Digests and ids.
+/// The maximal size of a file with a digest or an id.
 const LONGEST_NOTE: u64 = 1024;
 
 #[derive(Deserialize)]
@@ -24,19 +24,19 @@ struct Config {
 
 #[derive(Deserialize)]
 struct RootFs {
-    /// An image without layers has none or `null`.
+    /// The digests of the layers. An image without layers has no such field, or `null`.
     #[serde(default)]
     diff_ids: Option<Vec<String>>,
 }
 
-/// Opens the blobs of an image that lies in the data folder of an engine: the same bytes that its export would have.
+/// Opens the blobs of an image in the data folder of an engine. They have the same bytes as the engine's export.
 ///
-/// The image's configuration must have the digest that is its id, and each layer's metadata must name the digest that
-/// the configuration lists: so the folder holds that image, whoever's it is.
+/// The image's configuration must have the digest that is the image's id, and each layer's metadata must state the
+/// digest that the configuration lists. So the folder contains this image, even if it belongs to another engine.
 ///
 /// # Errors
 ///
-/// When anything is not there, not readable or not as it should be.
+/// Returns an error if a file is missing, cannot be read, or does not have the expected content.
 pub fn overlay_image(data: &Path, id: &Digest, name: Option<&str>) -> io::Result<Vec<LooseBlob>> {
     let store = data.join("image/overlay2");
     let config = read(&store.join("imagedb/content/sha256").join(id.hex()), LARGEST_CONFIG)?;
@@ -69,7 +69,7 @@ pub fn overlay_image(data: &Path, id: &Digest, name: Option<&str>) -> io::Result
     Ok(blobs)
 }
 
-/// Finds the pieces of a layer by the digest of the chain that ends with it.
+/// Finds the files of a layer by the digest of the chain that ends with this layer.
 fn layer_of(store: &Path, data: &Path, chain: &Digest, diff: &Digest) -> io::Result<(PathBuf, PathBuf)> {
     let notes = store.join("layerdb/sha256").join(chain.hex());
     if read_note(&notes.join("diff"))? != diff.as_str() {
@@ -104,7 +104,7 @@ fn unexpected() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
 
-/// Whether a data folder is one that [`overlay_image`] could read.
+/// Whether this is a data folder that [`overlay_image`] can read.
 #[must_use]
 pub fn has_overlay_store(data: &Path) -> bool {
     fs::read_dir(data.join("image/overlay2/imagedb/content/sha256")).is_ok()
@@ -122,7 +122,7 @@ mod tests {
     use crate::tests::Bytes;
     use crate::{Contents, Options, Verify, read as read_archive, read_loose};
 
-    /// Stores one layer with one file as an engine does: headers in the list, content in the folder.
+    /// Stores one layer with one file as an engine does: the headers in the list, the content in the folder.
     fn store(content: &[u8]) -> (tempfile::TempDir, Digest, Vec<u8>) {
         let layer = Layer::new().file("etc/app", content);
         let tar = layer.tar();
@@ -165,7 +165,7 @@ mod tests {
         Ok((seen, contents))
     }
 
-    /// The digest of what was put together is the layer's own: headers, padding and all.
+    /// The assembled bytes have the layer's own digest, so they include the headers and the padding.
     #[test]
     fn a_layer_is_put_together_byte_for_byte() {
         let (data, id, archive) = store(b"the content of a file");

@@ -1,17 +1,17 @@
-//! How an archive is read.
+//! The options for reading an archive.
 
 use crate::inside::Limits;
 
-/// How an archive is read.
+/// The options for reading an archive.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whether claimed digests are compared with the bytes.
+    /// Whether the stated digests are compared with the bytes.
     pub verify: Verify,
     /// The most unpacked bytes of one blob. Default: 64 GiB.
     pub largest_blob: u64,
     /// The most bytes of one JSON document. Default: 8 MiB.
     pub largest_document: u64,
-    /// How far content inside of layers is opened.
+    /// The limits for opening content inside of layers.
     pub inside: Limits,
 }
 
@@ -21,11 +21,11 @@ impl Default for Options {
     }
 }
 
-/// Whether claimed digests are compared with the bytes.
+/// Whether the stated digests are compared with the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verify {
-    /// Every digest that the archive claims is compared.
+    /// Every digest that the archive states is compared.
     Digests,
-    /// Nothing is compared: the local engine itself has just written the archive.
+    /// Nothing is compared, because the local engine itself has just written the archive.
     Nothing,
 }

@@ -1,11 +1,11 @@
-//! The reasons why an archive could not be read completely, or is not what it claims to be.
+//! The reasons why an archive could not be read completely, or differs from its own description.
 
 use std::fmt;
 use std::io;
 
 use crate::blob::BlobId;
 
-/// One reason why an archive's reading is not complete.
+/// One reason why the reading of an archive is not complete.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     pub(crate) blob: Option<BlobId>,
@@ -13,13 +13,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The blob it concerns, if one.
+    /// Returns the blob that has the problem, if it belongs to a blob.
     #[must_use]
     pub fn blob(&self) -> Option<BlobId> {
         self.blob
     }
 
-    /// The fault of the archive.
+    /// Returns the fault of the archive.
     #[must_use]
     pub fn fault(&self) -> &Fault {
         &self.fault
@@ -32,47 +32,47 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The fault of an archive. Names and numbers alone, never content.
+/// The fault of an archive. It contains only names and numbers, never content.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// The source is no tar, packed or not.
+    /// The source is not a tar, packed or not.
     NotAnArchive,
     /// The archive ends in the middle of a member.
     ArchiveEndsEarly {
-        /// How many bytes it has.
+        /// The length of the archive.
         at: u64,
     },
-    /// A member of the archive has a header that is none.
+    /// The header of a member is not a tar header.
     ArchiveDamaged {
         /// The offset of the header.
         at: u64,
     },
     /// The source failed.
     SourceFailed {
-        /// After so many bytes.
+        /// The number of bytes that were read before.
         at: u64,
         /// The kind of failure.
         kind: io::ErrorKind,
     },
-    /// A blob with a source of its own could not be opened, or not be read to its end.
+    /// A blob with a source of its own could not be opened, or not read to its end.
     Unreadable {
         /// The member's name, made printable.
         name: String,
         /// The kind of failure.
         kind: io::ErrorKind,
     },
-    /// A packed stream ends before its end.
+    /// A packed stream ends before its regular end.
     EndsEarly {
         /// The format.
         format: &'static str,
-        /// After so many unpacked bytes.
+        /// The number of unpacked bytes before the end.
         at: u64,
     },
     /// A packed stream cannot be decoded further, or its checksum is wrong.
     Damaged {
         /// The format.
         format: &'static str,
-        /// After so many unpacked bytes.
+        /// The number of unpacked bytes before the damage.
         at: u64,
     },
     /// A layer is packed in a format that is not opened.
@@ -82,17 +82,17 @@ pub enum Fault {
     },
     /// A layer's tar ends in the middle of an entry.
     LayerEndsEarly {
-        /// After so many unpacked bytes.
+        /// The number of unpacked bytes before the end.
         at: u64,
     },
-    /// A layer is no tar.
+    /// A layer is not a tar.
     NotATar,
-    /// The archive lists something that is not in it.
+    /// The archive lists a blob that it does not contain.
     Missing {
         /// The listed name, made printable.
         name: String,
     },
-    /// A layer is kept elsewhere, at URLs that are not followed.
+    /// A layer is stored elsewhere, at URLs that are not followed.
     Foreign {
         /// The listed digest, made printable.
         digest: String,
@@ -102,48 +102,48 @@ pub enum Fault {
         /// The digest, made printable.
         digest: String,
     },
-    /// A blob's bytes are not those that its name or its manifest claims.
+    /// A blob's bytes do not have the digest in its name or its manifest.
     WrongDigest,
-    /// A layer's unpacked bytes are not those that the image's configuration claims.
+    /// A layer's unpacked bytes do not have the digest in the image's configuration.
     WrongDiffId,
-    /// A blob is not as long as its manifest claims.
+    /// A blob does not have the length in its manifest.
     WrongSize,
-    /// Neither `manifest.json` nor `index.json` is there: which layers make an image is not said.
+    /// The archive has neither `manifest.json` nor `index.json`, so nothing says which layers make an image.
     NoManifest,
     /// `manifest.json` and `index.json` list no image.
     NoImage,
-    /// A document cannot be understood.
+    /// A document cannot be parsed.
     BrokenDocument {
         /// The document's name, made printable.
         name: String,
     },
     /// An image's configuration lists more or fewer layers than its manifest.
     LayerCount,
-    /// Bytes follow the end of a packed stream. They were seen as they are.
+    /// Bytes follow the end of a packed stream. They were shown as they are.
     Behind {
-        /// The offset in the blob as stored.
+        /// The offset in the stored blob.
         at: u64,
     },
-    /// Something about an archive inside of a layer.
+    /// A fault of an archive inside of a layer.
     Inside {
-        /// The file, and the members that lead to the archive.
+        /// The file's path, and the members that lead to the archive.
         path: String,
-        /// The fault there.
+        /// The fault of the archive.
         fault: Box<Fault>,
     },
-    /// Objects of a git pack are given as differences to objects out of reach. The differences themselves were seen.
+    /// Objects of a git pack are differences to objects that are not in memory. Only the differences were shown.
     Unresolved {
-        /// How many.
+        /// The number of such objects.
         objects: u64,
     },
     /// A fault that an earlier reading reported.
     Earlier {
-        /// In its words.
+        /// The message of the earlier report.
         told: String,
     },
-    /// A limit was reached; what is past it was not read.
+    /// A limit was reached; the content beyond it was not read.
     Limit {
-        /// Which, with its number.
+        /// The name of the limit, with its number.
         what: &'static str,
     },
 }
@@ -182,7 +182,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A number of bytes for people: decimal units, one digit behind the point.
+/// Writes a number of bytes for people, in decimal units with one digit after the point.
 pub(crate) struct Size(pub(crate) u64);
 
 impl fmt::Display for Size {

@@ -7,13 +7,12 @@ use crate::digest::Digest;
 use crate::problem::Fault;
 use crate::whiteout::Whiteouts;
 
-/// A layer with more to remember is read again.
+/// The maximal size of the paths and messages that are remembered. A layer with more is read again.
 const MOST_BYTES: usize = 1 << 20;
 
-/// A layer that was read whole: its measures, the paths that it deletes from the layers below, and what is damaged in
-/// it.
+/// A layer that was read whole: its sizes, the paths that it deletes from the layers below, and the damage in it.
 ///
-/// It holds names of files and no content. Whoever keeps it answers for the digest that it is kept under.
+/// It contains names of files but no content. The program that stores it must store it under the right digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     pub(crate) stored: u64,
@@ -22,7 +21,7 @@ pub struct Remembered {
     diff_id: Option<String>,
     removed: Vec<Vec<u8>>,
     opaque: Vec<Vec<u8>>,
-    /// The damage in the layer that nobody can unpack further, in the words of its report.
+    /// The messages about damage in the layer that cannot be unpacked further.
     damaged: Vec<String>,
 }
 
@@ -36,7 +35,7 @@ enum Packed {
 }
 
 impl Remembered {
-    /// Takes what can be remembered of a blob: only a tar that was read whole can be.
+    /// Returns the result for a blob that can be remembered. Only a tar that was read whole has one.
     pub(crate) fn of(blob: &Blob, damaged: Vec<String>) -> Option<Self> {
         let packing = match blob.packing {
             Packing::Plain => Packed::Plain,
@@ -57,12 +56,12 @@ impl Remembered {
         (bytes <= MOST_BYTES).then_some(all)
     }
 
-    /// The damage in the layer.
+    /// Returns the faults of the damage in the layer.
     pub(crate) fn damaged(&self) -> impl Iterator<Item = Fault> + use<> {
         self.damaged.clone().into_iter().map(|told| Fault::Earlier { told })
     }
 
-    /// Makes the blob as if it had been read again. The digest is the one that it was remembered under.
+    /// Makes the blob that a reading would make. `digest` is the one that the result was stored under.
     pub(crate) fn into_blob(self, name: String, digest: Option<Digest>) -> Blob {
         Blob {
             name,

@@ -1,4 +1,4 @@
-//! The step from documents to images: it finds the blobs that are the layers of each image.
+//! Finds the images that an archive's documents describe, and the blobs of their layers.
 
 mod documents;
 mod verify;
@@ -12,16 +12,16 @@ use crate::options::Verify;
 use crate::problem::{Fault, Problem};
 use documents::{Config, Descriptor, Document, Saved, parse};
 
-/// Manifests past this number are not looked at.
+/// The maximal number of manifests that are read.
 const MOST_MANIFESTS: usize = 10_000;
-/// Layers of one image past this number are not looked at, and of all images together past ten times it.
+/// The maximal number of layers of one image that are read; ten times as many of all images together.
 const MOST_LAYERS: usize = 10_000;
-/// The number of problems that are reported one by one.
+/// The maximal number of problems that are reported one by one.
 const MOST_PROBLEMS: usize = 10_000;
-/// An index that lists an index that lists …
+/// The maximal depth of indexes that list indexes.
 const DEEPEST_INDEX: usize = 8;
 
-/// Makes sense of what was read.
+/// Makes the contents of the blobs that were read.
 pub(crate) fn contents(
     blobs: Vec<Blob>,
     names: HashMap<String, BlobId>,
@@ -63,7 +63,7 @@ struct Resolver<'a> {
     problems: Vec<Problem>,
     told: HashSet<Problem>,
     images: Vec<Image>,
-    /// The number of layers of all images.
+    /// The number of layers of all images so far.
     layers: usize,
     absent: Vec<String>,
     followed: HashSet<String>,
@@ -73,7 +73,7 @@ impl Resolver<'_> {
     fn images(&mut self) {
         let (index, saved) = (self.find("index.json"), self.find("manifest.json"));
         if index.is_none() && saved.is_none() {
-            // An archive that could not be read at all has said so.
+            // An archive that could not be read at all has a problem already.
             if !self.blobs.is_empty() || self.problems.is_empty() {
                 self.problem(None, Fault::NoManifest);
             }
@@ -85,7 +85,7 @@ impl Resolver<'_> {
         if let Some(saved) = saved {
             self.saved(saved);
         }
-        // Anything else that is wrong says why there is none.
+        // If there are other problems, they explain why there is no image.
         if self.images.is_empty() && self.problems.is_empty() {
             self.problem(None, Fault::NoImage);
         }
@@ -101,10 +101,10 @@ impl Resolver<'_> {
         }
     }
 
-    /// Finds the blob of a name, and follows links.
+    /// Finds the blob with a name, and follows links.
     fn find(&self, name: &str) -> Option<BlobId> {
         let mut name = name.to_owned();
-        // Old engines save a layer that occurs twice as a link to the first.
+        // Old engines save a layer that occurs twice as a link to the first one.
         for _ in 0..8 {
             if let Some(blob) = self.names.get(&name) {
                 return Some(*blob);
@@ -120,7 +120,7 @@ impl Resolver<'_> {
         self.find(&format!("blobs/sha256/{}", digest.hex()))
     }
 
-    /// Follows an index or a manifest.
+    /// Reads an index or a manifest, and adds its images.
     fn document(&mut self, name: &str, blob: BlobId, from: Option<&Descriptor>, depth: usize) {
         if self.followed.len() >= MOST_MANIFESTS || depth > DEEPEST_INDEX {
             return self.problem(Some(blob), Fault::Limit { what: "10000 manifests, 8 deep" });
@@ -128,7 +128,7 @@ impl Resolver<'_> {
         let document: Option<Document> = parse(&self.blobs[blob.0]);
         match document {
             Some(Document { manifests: Some(manifests), .. }) => self.index(&manifests, depth),
-            // An image without layers may list none or say `null`, which Docker does.
+            // The list of an image without layers may be missing, or `null` as Docker writes it.
             Some(Document { layers, config, annotations, .. }) if layers.is_some() || config.is_some() => {
                 let mut layers = layers.unwrap_or_default();
                 self.limit_layers(blob, &mut layers);
@@ -154,7 +154,7 @@ impl Resolver<'_> {
         for descriptor in manifests {
             let Some(digest) = self.digest(descriptor) else { continue };
             match self.find_digest(&digest) {
-                // The same manifest may be listed twice, and in a circle of indexes endlessly.
+                // The same manifest may be listed twice, or again and again in a circle of indexes.
                 Some(_) if !self.followed.insert(digest.to_string()) => {}
                 Some(blob) => {
                     self.size(blob, descriptor);
@@ -163,7 +163,8 @@ impl Resolver<'_> {
                 None => absent.push((digest, descriptor)),
             }
         }
-        // Of a platform that the engine does not have, nothing is there; of no platform at all, something is missing.
+        // If some platforms of an index are present, the engine does not have the others. If none is present, a blob
+        // is missing.
         let some_present = self.images.len() > before && depth > 0;
         for (digest, descriptor) in absent {
             match descriptor.platform_text() {
@@ -218,7 +219,7 @@ impl Resolver<'_> {
             let same = |image: &&mut Image| {
                 image.config == config && image.layers.iter().map(Layer::blob).eq(layers.iter().copied())
             };
-            // The OCI layout that newer engines write holds every image a second time.
+            // In archives of newer engines, the OCI layout lists the same images again.
             if let Some(image) = self.images.iter_mut().find(same) {
                 for tag in tags {
                     if !image.tags.contains(&tag) {
@@ -240,7 +241,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// Adds an image whose layers are these blobs, as its configuration lists them.
+    /// Adds an image with these blobs as its layers, in the order of its configuration.
     fn image(&mut self, mut image: Image, blobs: Vec<Option<BlobId>>) {
         let config: Option<Config> = image.config.and_then(|blob| parse(&self.blobs[blob.0]));
         if let (Kind::Image, Some(blob), None) = (image.kind, image.config, &config) {
@@ -271,8 +272,8 @@ impl Resolver<'_> {
         self.images.push(image);
     }
 
-    /// Reports a layer that could not be unpacked, or is no tar: it was not searched as a container of the image would
-    /// see it.
+    /// Reports a layer that could not be unpacked or is not a tar, because the search did not see the files that a
+    /// container would see.
     fn must_be_a_layer(&mut self, id: BlobId) {
         let blob = &self.blobs[id.0];
         match blob.packing {
@@ -318,7 +319,7 @@ impl Resolver<'_> {
     }
 }
 
-/// An image manifest on its way in.
+/// An image manifest that is being added.
 struct Manifest<'a> {
     blob: BlobId,
     layers: Vec<Descriptor>,
@@ -326,7 +327,7 @@ struct Manifest<'a> {
     from: Option<&'a Descriptor>,
 }
 
-/// Resolves the link `target` of the member `name`; `None` when it leads out of the archive (A16).
+/// Resolves the link `target` of the member `name`. Returns `None` if the link leaves the archive (A16).
 fn beside(name: &str, target: &str) -> Option<String> {
     let mut parts: Vec<&str> = name.split('/').collect();
     parts.pop();

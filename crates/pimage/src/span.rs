@@ -1,4 +1,4 @@
-//! A part of a stream. Bytes that are read from the part are gone from the stream.
+//! A part of a stream. Bytes that are read from the part are consumed in the stream, too.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
@@ -6,35 +6,35 @@ use std::rc::Rc;
 
 use crate::window::Ahead;
 
-/// A reader that ends where a part of a stream ends, or where the stream does.
+/// A reader that ends where a part of a stream ends, or where the stream itself ends.
 pub(crate) struct Span<'a> {
     source: &'a mut dyn Ahead,
     end: u64,
 }
 
 impl<'a> Span<'a> {
-    /// Takes all bytes that follow.
+    /// Makes a span of all bytes that follow.
     pub(crate) fn rest(source: &'a mut dyn Ahead) -> Self {
         Self { source, end: u64::MAX }
     }
 
-    /// Takes the next `count` bytes of this span as a span of its own.
+    /// Makes a span of the next `count` bytes of this span.
     pub(crate) fn part(&mut self, count: u64) -> Span<'_> {
         let end = self.source.position().saturating_add(count).min(self.end);
         Span { source: &mut *self.source, end }
     }
 
-    /// How many bytes may follow: fewer if the stream ends before.
+    /// Returns how many bytes may follow. If the stream ends earlier, fewer follow.
     pub(crate) fn left(&self) -> u64 {
         self.end - self.source.position().min(self.end)
     }
 
-    /// Passes over everything.
+    /// Skips all bytes of the span.
     pub(crate) fn drain(&mut self) -> io::Result<()> {
         self.skip(u64::MAX).map(|_| ())
     }
 
-    /// Reads the next bytes as an array; `None` where there are fewer.
+    /// Returns the next bytes as an array without consuming them, or `None` if there are fewer.
     pub(crate) fn next<const N: usize>(&mut self) -> io::Result<Option<[u8; N]>> {
         Ok(self.peek(N)?.first_chunk::<N>().copied())
     }

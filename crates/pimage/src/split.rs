@@ -1,8 +1,9 @@
-//! A layer's tar, byte for byte, from the folder that an engine unpacked it into.
+//! Restores a layer's tar, byte for byte, from the folder that an engine unpacked it into.
 //!
-//! A tar has headers and padding that a file system does not have. The engine keeps them in `tar-split.json.gz`: one
-//! line for each piece, which is either the bytes themselves or the name of a file whose content belongs here
-//! (github.com/vbatts/tar-split, `tar/storage`). `docker save` makes its archives from it.
+//! A tar has headers and padding that a file system does not store. The engine stores them in `tar-split.json.gz`, as
+//! one line for each piece of the tar. A line contains either the bytes of the piece, or the name of the file whose
+//! content is the piece (github.com/vbatts/tar-split, `tar/storage`). `docker save` makes its archives in the same
+//! way.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -15,10 +16,10 @@ use flate2::read::MultiGzDecoder;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, open};
 use serde::Deserialize;
 
-/// A piece holds headers and padding; a longer line is none.
+/// The maximal length of a line; a piece contains only headers and padding.
 const LONGEST_LINE: u64 = 64 << 20;
 
-/// The bytes of one layer.
+/// A reader of the tar of one layer.
 pub(crate) struct SplitTar {
     pieces: BufReader<MultiGzDecoder<File>>,
     folder: OwnedFd,
@@ -35,7 +36,7 @@ enum Piece {
 struct Line {
     r#type: u8,
     name: Option<String>,
-    /// The name where it is no UTF-8, in base64.
+    /// The name in base64, if it is not UTF-8.
     name_raw: Option<String>,
     #[serde(default)]
     size: u64,
@@ -46,14 +47,14 @@ const FILE: u8 = 1;
 const SEGMENT: u8 = 2;
 
 impl SplitTar {
-    /// Opens the pieces' list and the folder that the layer was unpacked into.
+    /// Opens the list of pieces, and the folder that the layer was unpacked into.
     pub(crate) fn open(split: &Path, folder: &Path) -> io::Result<Self> {
         let pieces = BufReader::new(MultiGzDecoder::new(File::open(split)?));
         let folder = open(folder, FOLDER | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { pieces, folder, line: Vec::new(), current: Piece::Bytes(io::Cursor::default()) })
     }
 
-    /// Goes to the next piece; `false` behind the last.
+    /// Goes to the next piece. Returns false after the last one.
     fn advance(&mut self) -> io::Result<bool> {
         self.line.clear();
         let read = self.pieces.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.line)?;
@@ -78,10 +79,10 @@ impl SplitTar {
         Ok(true)
     }
 
-    /// Opens a file of the layer. No name and no link leads out of its folder, and the file must be as long as the
-    /// layer said: else somebody changed it, and it is not the layer any more.
+    /// Opens a file of the layer. Neither its name nor a link can lead out of the folder. The file must have the
+    /// length in the list; otherwise it was changed, and the folder no longer has the layer's content.
     fn file(&self, name: &[u8], size: u64) -> io::Result<File> {
-        // Without it, opening a pipe would wait for its other end.
+        // Without `NONBLOCK`, opening a pipe would wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let name = name.strip_prefix(b"/").unwrap_or(name);
         let file = open_in_root(&self.folder, name, flags)?;
@@ -122,13 +123,13 @@ impl Read for SplitTar {
     }
 }
 
-/// How a folder is opened of which only files below it are wanted.
+/// The flags for opening a folder of which only the files below it are read.
 #[cfg(target_os = "linux")]
 const FOLDER: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 const FOLDER: OFlags = OFlags::RDONLY;
 
-/// Opens a file as if the folder were the root of all files.
+/// Opens a file as if the folder were the root of the file system.
 #[cfg(target_os = "linux")]
 fn open_in_root(folder: &OwnedFd, name: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     use rustix::fs::{ResolveFlags, openat2};
@@ -136,7 +137,8 @@ fn open_in_root(folder: &OwnedFd, name: &[u8], flags: OFlags) -> io::Result<Owne
     Ok(openat2(folder, name, flags, Mode::empty(), resolve)?)
 }
 
-/// Only Linux can do this, and only there is an engine's own folder within reach: elsewhere it lies in a virtual machine.
+/// Returns an error, because only Linux has this function. On other systems, the engine's folder is in a virtual
+/// machine and cannot be reached.
 #[cfg(not(target_os = "linux"))]
 fn open_in_root(_folder: &OwnedFd, _name: &[u8], _flags: OFlags) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::Unsupported.into())
@@ -146,7 +148,7 @@ fn damaged() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
 
-/// Whether a folder is there and can be looked into.
+/// Whether a folder exists and can be listed.
 pub(crate) fn is_open_folder(path: &Path) -> bool {
     rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).is_ok()
 }

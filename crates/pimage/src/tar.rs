@@ -1,7 +1,7 @@
-//! A walk over a tar that names places and loses no byte.
+//! Walks through a tar to name the files in it.
 //!
-//! The walk reads through a [`Window`], under which every byte has been shown to whoever searches it. So nothing here
-//! can hide a byte: where headers lie, only names go wrong.
+//! The walk reads through a [`Window`], which has already shown every byte to the visitor. So a wrong header can only
+//! give bytes a wrong name; it cannot hide them from the search.
 
 mod header;
 
@@ -13,9 +13,9 @@ use header::Header;
 
 pub(crate) use header::BLOCK;
 
-/// A name, a link or a set of PAX records is kept up to this length; what is longer is passed over unnamed.
+/// The maximal length of a name or a link. A longer one is skipped, and the entry has no such name.
 const LONGEST_NAME: usize = 64 << 10;
-/// PAX records can hold large attributes beside the name.
+/// The maximal length of a set of PAX records, which may contain large attributes beside the name.
 const LONGEST_RECORDS: usize = 1 << 20;
 
 /// Whether a block is a tar header.
@@ -23,29 +23,29 @@ pub(crate) fn is_header(block: &[u8]) -> bool {
     header::parse(block).is_some()
 }
 
-/// Why a walk ended.
+/// The reason why a walk ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// After the last entry; bytes may follow.
+    /// The last entry was read; more bytes may follow.
     Regular,
-    /// In the middle of an entry.
+    /// The stream ended in the middle of an entry.
     Cut,
-    /// At a block that is no header.
+    /// A block is not a header.
     Lost,
 }
 
-/// The place of a walk through one tar.
+/// The state of a walk through one tar.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     header_at: u64,
     long: Names,
     entry: TarEntry,
-    /// Where the entry's content and its padding end.
+    /// The offset after the entry's content and its padding.
     end: u64,
     saw_end: bool,
 }
 
-/// Names that stand before the header they belong to.
+/// The names and the size that extension headers state for the next header.
 #[derive(Debug, Default)]
 struct Names {
     path: Option<Vec<u8>>,
@@ -53,7 +53,7 @@ struct Names {
     size: Option<u64>,
 }
 
-/// The entry a walk stands at.
+/// The current entry of a walk.
 #[derive(Debug)]
 pub(crate) struct TarEntry {
     pub(crate) path: Vec<u8>,
@@ -70,11 +70,12 @@ impl Default for TarEntry {
 }
 
 impl Walk {
-    /// Goes to the next entry, passing over what is left of the one before. `Err` within is why the walk ended.
+    /// Goes to the next entry, and skips the rest of the current one. The inner `Err` is the reason why the walk
+    /// ended.
     ///
     /// # Errors
     ///
-    /// The reader's own.
+    /// Returns an error of the reader.
     pub(crate) fn next(&mut self, window: &mut dyn Ahead) -> io::Result<Result<(), End>> {
         let left = std::mem::take(&mut self.end).saturating_sub(window.position());
         if window.skip(left)? < left {
@@ -92,7 +93,7 @@ impl Walk {
                 return Ok(Err(if zeros { End::Regular } else { End::Lost }));
             }
             if block[..BLOCK].iter().all(|byte| *byte == 0) {
-                // Two such blocks are the end, but some writers leave one, and concatenated tars go on behind them.
+                // A tar ends with two such blocks. But some writers leave only one, and more tars may be appended.
                 window.skip(BLOCK as u64)?;
                 self.saw_end = true;
                 self.header_at = window.position();
@@ -111,11 +112,11 @@ impl Walk {
         }
     }
 
-    /// Looks for another header behind a block that is none; `false` at the stream's end.
+    /// Searches for the next header after a block that is not a header. Returns false at the stream's end.
     ///
     /// # Errors
     ///
-    /// The reader's own.
+    /// Returns an error of the reader.
     pub(crate) fn recover(&mut self, window: &mut dyn Ahead) -> io::Result<bool> {
         loop {
             window.skip(BLOCK as u64)?;
@@ -129,17 +130,17 @@ impl Walk {
         }
     }
 
-    /// The entry that the walk stands at.
+    /// Returns the current entry.
     pub(crate) fn entry(&self) -> &TarEntry {
         &self.entry
     }
 
-    /// Where the entry's headers begin.
+    /// Returns the offset where the entry's headers begin.
     pub(crate) fn header_at(&self) -> u64 {
         self.header_at
     }
 
-    /// Whether the mark of a tar's end was passed.
+    /// Whether the mark of a tar's end was read.
     pub(crate) fn saw_end(&self) -> bool {
         self.saw_end
     }
@@ -173,7 +174,7 @@ impl Walk {
         Ok(Ok(()))
     }
 
-    /// Reads a header's extension; `false` when the stream ends in it.
+    /// Reads an extension header. Returns false if the stream ends within it.
     fn extension(&mut self, window: &mut dyn Ahead, header: &Header) -> io::Result<bool> {
         let limit = if matches!(header.kind, b'L' | b'K') { LONGEST_NAME } else { LONGEST_RECORDS };
         let whole = header.size.next_multiple_of_block();
@@ -193,7 +194,7 @@ impl Walk {
         Ok(true)
     }
 
-    /// Reads PAX records: a length, a blank, a key, `=`, a value, a line end. A broken one ends the reading of its set.
+    /// Reads PAX records: a length, a blank, a key, `=`, a value, a line end. The reading stops at a broken record.
     fn records(&mut self, mut rest: &[u8]) {
         while let Some((length, record)) = record(rest) {
             rest = &rest[length..];
@@ -210,7 +211,7 @@ impl Walk {
     }
 }
 
-/// Reads the first record: its whole length, and the text between the blank and the line end.
+/// Reads the first record. Returns its whole length, and the text between the blank and the line end.
 fn record(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let blank = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let length: usize = std::str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;
@@ -228,7 +229,8 @@ trait Blocks {
 }
 
 impl Blocks for u64 {
-    /// Sizes near the end of the number's range stay as they are: no stream is that long.
+    /// Rounds up to whole blocks. A size near the end of the number's range stays as it is, because no stream is that
+    /// long.
     fn next_multiple_of_block(self) -> u64 {
         self.checked_next_multiple_of(BLOCK as u64).unwrap_or(self)
     }

@@ -5,7 +5,7 @@ use ptest::{Archive, Compression, Index, Layer as Tar};
 
 use super::*;
 
-/// Remembers every byte.
+/// A visitor that remembers every byte.
 #[derive(Default)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
@@ -19,7 +19,7 @@ impl Visitor for Bytes {
     fn end(&mut self) {}
 }
 
-/// Keeps everything it is shown.
+/// A visitor that remembers everything that it is shown.
 #[derive(Default)]
 struct Recorder {
     streams: Vec<StreamRecord>,
@@ -104,7 +104,7 @@ fn image(compression: Compression) -> ptest::Image {
     )
 }
 
-/// Makes every kind of archive with both layers in it.
+/// Makes an archive of every kind with both layers.
 fn archives() -> Vec<(String, Archive)> {
     let mut all = vec![
         ("legacy".to_owned(), image(Compression::Plain).docker_legacy("shop:latest")),
@@ -188,11 +188,11 @@ fn a_platform_that_the_engine_does_not_have_is_absent_and_no_problem() {
     assert_eq!((faults(&contents), contents.absent_platforms()), (Vec::new(), &["linux/arm64".to_owned()][..]));
 }
 
-/// A1: whatever the offset, what was there before the cut is seen, and the reading is not complete.
+/// A1: whatever the offset of the cut, the bytes before it are seen, and the reading is not complete.
 #[test]
 fn a_cut_archive_is_never_complete_and_loses_nothing_before_the_cut() {
     let tar = image(Compression::Gzip).docker_legacy("shop").tar();
-    // Of the end's two blocks of zeros the first is enough.
+    // The archive ends with two blocks of zeros, of which the first is enough.
     for at in (0..=tar.len() - 1024).step_by(101) {
         let (recorder, contents) = read_all(&tar[..at]);
         assert!(!contents.problems().is_empty(), "cut at {at}");
@@ -204,7 +204,7 @@ fn a_cut_archive_is_never_complete_and_loses_nothing_before_the_cut() {
     }
 }
 
-/// A1, A2: a layer's stream cut or damaged anywhere.
+/// A1, A2: a layer's stream may be cut or damaged anywhere.
 #[test]
 fn a_layer_cut_or_damaged_anywhere_is_told_and_read_as_far_as_it_goes() {
     let noise: Vec<u8> = (0..40_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
@@ -237,7 +237,7 @@ fn a_layer_cut_or_damaged_anywhere_is_told_and_read_as_far_as_it_goes() {
     }
 }
 
-/// A4: bytes behind the end of a packed layer.
+/// A4: bytes after the end of a packed layer are seen and reported.
 #[test]
 fn garbage_behind_a_packed_layer_is_seen_and_told() {
     let (lower, _) = two_layers();
@@ -257,7 +257,7 @@ fn garbage_behind_a_packed_layer_is_seen_and_told() {
     }
 }
 
-/// B20, A16: digests, sizes and diff_ids that do not match.
+/// B20, A16: digests, sizes and diff_ids that do not match are reported.
 #[test]
 fn what_does_not_match_its_digest_is_told() {
     let (lower, upper) = two_layers();
@@ -282,7 +282,7 @@ fn what_does_not_match_its_digest_is_told() {
     assert_eq!(faults(&contents), [Fault::WrongSize], "nothing is hashed for a source that is trusted");
 }
 
-/// A16.
+/// A16 (`docs/cases.md`): a blob that a document lists and the archive does not have is reported.
 #[test]
 fn what_is_listed_and_not_there_is_told() {
     let archive = image(Compression::Plain).docker_legacy("shop");
@@ -335,7 +335,7 @@ fn an_image_without_layers_is_an_image() {
     assert_eq!((contents.images().len(), contents.images()[0].layers().len()), (1, 0));
 }
 
-/// From a pipe and from a file, packed or not.
+/// The archive is read from a pipe and from a file, packed or not.
 #[test]
 fn bytes_behind_an_archive_are_seen() {
     use std::io::Write as _;
@@ -365,7 +365,7 @@ fn bytes_behind_an_archive_are_seen() {
     }
 }
 
-/// A16, B18: unknown documents, digests of other algorithms, layers kept elsewhere, packings that are not opened.
+/// A16, B18: documents may be unknown, digests of other algorithms, layers stored elsewhere, and packings not opened.
 #[test]
 fn what_is_not_understood_is_told() {
     let descriptor = |kind: &str, digest: &str| serde_json::json!({"mediaType": kind, "digest": digest});
@@ -404,7 +404,7 @@ fn what_is_not_understood_is_told() {
     assert_eq!(faults(&contents(&schema_1)), [Fault::BrokenDocument { name: digest }]);
 }
 
-/// A16: an index that lists itself by another index, and one that lists a thousand times the same.
+/// A16: an index may list itself through another index, or the same manifest a thousand times.
 #[test]
 fn circles_and_repetitions_of_indexes_end() {
     let mut archive = Archive::new();
@@ -422,7 +422,7 @@ fn circles_and_repetitions_of_indexes_end() {
     assert!(faults(&contents(&deep)).iter().any(|fault| matches!(fault, Fault::Limit { .. })));
 }
 
-/// Old engines save a repeated layer as a link to the first.
+/// Old engines save a repeated layer as a link to the first one.
 #[test]
 fn a_layer_that_is_a_link_is_the_layer_it_links_to() {
     let (lower, _) = two_layers();
@@ -438,7 +438,7 @@ fn a_layer_that_is_a_link_is_the_layer_it_links_to() {
     assert_eq!(layers, [true, false, false]);
 }
 
-/// B19, A7: limits are told, and what is past them is not taken for read.
+/// B19, A7: limits are reported, and content beyond them does not count as read.
 #[test]
 fn limits_are_told() {
     let archive = image(Compression::Gzip).oci();
@@ -455,7 +455,7 @@ fn limits_are_told() {
     );
 }
 
-/// B19: lists without end cost no memory of their size, and are told.
+/// B19: very long lists do not need memory for their length, and are reported.
 #[test]
 fn an_image_of_too_many_layers_is_told() {
     let mut archive = Archive::new();
@@ -470,7 +470,7 @@ fn an_image_of_too_many_layers_is_told() {
     assert_eq!(told, [missing("c.json"), missing("nowhere"), limit]);
 }
 
-/// A7: a bomb is read to its end in the memory of one chunk, and its size is the only cost.
+/// A7: a bomb is read to its end with the memory of one chunk, so it only costs time.
 #[test]
 fn a_bomb_costs_time_alone() {
     let zeros = vec![0; 1 << 20];
@@ -528,7 +528,7 @@ fn what_is_no_archive_is_told() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 64, ..Default::default() })]
 
-    /// Whatever is changed in an archive, reading ends without a panic.
+    /// Reading ends without a panic, whatever is changed in an archive.
     #[test]
     fn no_bytes_break_a_reading(changes in proptest::collection::vec((0_usize..20_000, proptest::prelude::any::<u8>()), 1..20)) {
         let mut tar = image(Compression::Gzip).docker_oci("shop").tar();
@@ -540,7 +540,7 @@ proptest::proptest! {
     }
 }
 
-/// What BuildKit writes for a WORKDIR that exists already: the end of a tar and nothing else.
+/// BuildKit writes only the end of a tar for a WORKDIR that exists already.
 #[test]
 fn a_layer_without_a_change_is_an_empty_tar() {
     for blocks in [1, 2, 20] {

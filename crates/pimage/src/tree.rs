@@ -1,8 +1,8 @@
-//! A folder with files, shown as one layer.
+//! Presents a folder with files as one layer.
 //!
-//! The reader writes a tar of the folder on the fly, so that names, link targets, attributes and contents pass the same
-//! way as a layer's. Nothing is written to disk. A file that cannot be read is left out and remembered, and the caller
-//! reports it.
+//! The reader makes a tar of the folder while it is read, so names, link targets, attributes and contents are
+//! searched in the same way as a layer's. Nothing is written to disk. A file that cannot be read is left out and
+//! listed in [`Unread`], and the caller reports it.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
@@ -16,9 +16,9 @@ use serde_json::json;
 use crate::loose::LooseBlob;
 
 const BLOCK: usize = 512;
-/// The number of unread paths that are listed.
+/// The maximal number of unread paths that are listed.
 const MOST_UNREAD: usize = 10_000;
-/// A value of an extended attribute is at most this long on Linux (`XATTR_SIZE_MAX`).
+/// The maximal length of an extended attribute's value on Linux (`XATTR_SIZE_MAX`).
 const LARGEST_ATTRIBUTE: usize = 64 << 10;
 
 /// The paths of a folder that were not read, each with the reason.
@@ -26,7 +26,7 @@ const LARGEST_ATTRIBUTE: usize = 64 << 10;
 pub struct Unread(Arc<Mutex<Vec<(PathBuf, &'static str)>>>);
 
 impl Unread {
-    /// The list so far; all of it when the reading is over.
+    /// Returns the list so far. It is complete when the reading is over.
     #[must_use]
     pub fn list(&self) -> Vec<(PathBuf, &'static str)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -40,13 +40,13 @@ impl Unread {
     }
 }
 
-/// Presents a folder as an image of one layer. [`Unread`] will list what was not read of it.
+/// Presents a folder as an image of one layer. After the reading, [`Unread`] lists the paths that were not read.
 ///
-/// Links are not followed, and other file systems that are mounted below the folder are left out and told.
+/// Links are not followed. Other file systems that are mounted below the folder are left out and listed.
 ///
 /// # Errors
 ///
-/// When the folder itself cannot be read.
+/// Returns an error if the folder itself cannot be read.
 pub fn tree(folder: &Path) -> io::Result<(Vec<LooseBlob>, Unread)> {
     let metadata = fs::metadata(folder)?;
     if !metadata.is_dir() {
@@ -69,7 +69,7 @@ struct TreeTar {
     root: PathBuf,
     device: u64,
     unread: Unread,
-    /// The paths that are still to be told, the next one last.
+    /// The paths that are not read yet, the next one last.
     todo: Vec<PathBuf>,
     head: io::Cursor<Vec<u8>>,
     content: Option<(File, PathBuf, u64)>,
@@ -93,7 +93,7 @@ impl TreeTar {
         Ok(reader)
     }
 
-    /// Puts a folder's entries on the list, so that they are told in order.
+    /// Adds a folder's entries to the list, so that they are read in order.
     fn list(&mut self, folder: &Path) -> io::Result<()> {
         let entries = fs::read_dir(folder)?;
         let mut paths: Vec<PathBuf> =
@@ -103,7 +103,7 @@ impl TreeTar {
         Ok(())
     }
 
-    /// Prepares the next entry; `false` behind the last.
+    /// Prepares the next entry. Returns false after the last one.
     fn advance(&mut self) -> bool {
         let Some(path) = self.todo.pop() else { return false };
         let Ok(metadata) = fs::symlink_metadata(&path) else {
@@ -137,7 +137,8 @@ impl TreeTar {
     }
 
     fn file(&mut self, path: PathBuf, metadata: &Metadata) {
-        // Between two looks a file may have become something else; nothing is followed, and no pipe waited for.
+        // The file may have been replaced since `metadata` was read, so no link is followed, and no pipe is waited
+        // for.
         let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
         let opened = File::options().read(true).custom_flags(flags.cast_signed()).open(&path);
         let file =
@@ -152,7 +153,7 @@ impl TreeTar {
         self.content = Some((file, path, size));
     }
 
-    /// Writes PAX records for everything, then a header: names of any length and bytes, and all attributes.
+    /// Writes PAX records, and then a header. The records carry names of any length and bytes, and all attributes.
     fn header(&self, path: &Path, metadata: &Metadata, mark: u8, size: u64, target: &[u8]) -> Vec<u8> {
         let name = path.strip_prefix(&self.root).unwrap_or(path).as_os_str().as_bytes();
         let mut records = Vec::new();
@@ -190,7 +191,7 @@ impl Read for TreeTar {
                         ended => {
                             let why = if ended.is_ok() { "the file became shorter" } else { "the file cannot be read" };
                             self.unread.note(path, why);
-                            // The header promised so many bytes: missing bytes are reported, and their place is empty.
+                            // The header states the size, so missing bytes are reported and replaced by zeros.
                             out[..most].fill(0);
                             most
                         }
@@ -212,7 +213,7 @@ impl Read for TreeTar {
     }
 }
 
-/// Writes `LENGTH KEY=VALUE\n`, where the length counts itself.
+/// Writes `LENGTH KEY=VALUE\n`. The length includes its own digits.
 fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + rest.to_string().len();
@@ -227,7 +228,7 @@ fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.push(b'\n');
 }
 
-/// Makes one header block (POSIX.1-2001 ustar); a field that does not fit stands in the records before it.
+/// Makes one header block (POSIX.1-2001 ustar). Fields that do not fit into it are in the PAX records before it.
 fn block(name: &[u8], mode: u32, size: u64, mark: u8, target: &[u8]) -> Vec<u8> {
     let mut block = vec![0; BLOCK];
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
@@ -235,7 +236,7 @@ fn block(name: &[u8], mode: u32, size: u64, mark: u8, target: &[u8]) -> Vec<u8> 
     put(100, format!("{mode:07o}\0").as_bytes());
     put(108, b"0000000\0");
     put(116, b"0000000\0");
-    // Eleven octal digits hold 8 GiB; the record says the rest.
+    // Eleven octal digits are enough for 8 GiB; the record has the exact size.
     put(124, format!("{:011o}\0", size.min(0o77_777_777_777)).as_bytes());
     put(136, b"00000000000\0");
     put(148, b"        ");
@@ -247,7 +248,7 @@ fn block(name: &[u8], mode: u32, size: u64, mark: u8, target: &[u8]) -> Vec<u8> 
     block
 }
 
-/// Reads the extended attributes of a path, not of the target of a link.
+/// Reads the extended attributes of a path; those of a link itself, not of its target.
 fn attributes(path: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut names = vec![0; LARGEST_ATTRIBUTE];
     let Ok(length) = rustix::fs::llistxattr(path, &mut names) else { return Vec::new() };

@@ -1,8 +1,8 @@
-//! Decoders: packed bytes in, unpacked bytes out. A decoder takes no byte beyond the end of its own stream.
+//! Decoders of packed bytes. A decoder consumes no byte after the end of its own stream.
 //!
-//! A decoder's reading fails with [`io::ErrorKind::UnexpectedEof`] where its input ends early, with
-//! [`io::ErrorKind::OutOfMemory`] where it would need more memory than it may have, and with anything else where the
-//! input is damaged. Whatever was decoded up to that point has been returned.
+//! Reading from a decoder fails with [`io::ErrorKind::UnexpectedEof`] if its input ends early, with
+//! [`io::ErrorKind::OutOfMemory`] if it would need more memory than it may use, and with any other error if the input
+//! is damaged. All bytes that were decoded before are returned first.
 
 mod bzip2;
 mod gzip;

@@ -11,25 +11,25 @@ pub(crate) struct Whiteouts {
     forgot: bool,
 }
 
-/// Paths of all layers past this total are forgotten: a deletion is a remark in a report, the search does not depend on
-/// it.
+/// The maximal size of the paths of all layers together. Further paths are forgotten: deletions are only remarks in a
+/// report, and the search does not depend on them.
 pub(crate) const MOST_BYTES: usize = 32 << 20;
 
 const PREFIX: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
 impl Whiteouts {
-    /// Remembers paths of so many bytes.
+    /// Makes an empty set for paths of up to `room` bytes.
     pub(crate) fn with_room(room: usize) -> Self {
         Self { room, ..Self::default() }
     }
 
-    /// Takes the whiteouts of a layer that was read before.
+    /// Makes the set from the whiteouts of a layer that was read earlier.
     pub(crate) fn from_paths(removed: Vec<Vec<u8>>, opaque: Vec<Vec<u8>>) -> Self {
         Self { removed: removed.into_iter().collect(), opaque: opaque.into_iter().collect(), ..Self::default() }
     }
 
-    /// Whether every path found room.
+    /// Whether no path was forgotten.
     pub(crate) fn is_complete(&self) -> bool {
         !self.forgot
     }
@@ -44,12 +44,12 @@ impl Whiteouts {
         (sorted(&self.removed), sorted(&self.opaque))
     }
 
-    /// How much room is left.
+    /// Returns the number of bytes that are left for paths.
     pub(crate) fn room(&self) -> usize {
         self.room
     }
 
-    /// Takes note of an entry's path, if it is a whiteout.
+    /// Adds an entry's path, if it is a whiteout.
     pub(crate) fn note(&mut self, path: &[u8]) {
         let path = normal(path);
         let at = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
@@ -88,7 +88,7 @@ impl Whiteouts {
     }
 }
 
-/// Returns the path without `./` or `/` before and `/` behind it.
+/// Returns the path without `./` or `/` before it, and without `/` after it.
 fn normal(mut path: &[u8]) -> &[u8] {
     while let Some(rest) = path.strip_prefix(b"./").or_else(|| path.strip_prefix(b"/")) {
         path = rest;
@@ -103,7 +103,7 @@ fn normal(mut path: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    /// A10.
+    /// A10 (`docs/cases.md`): a whiteout hides its path and everything below the path.
     #[test]
     fn a_whiteout_hides_the_path_and_what_lies_below_it() {
         let mut layer = Whiteouts::with_room(MOST_BYTES);

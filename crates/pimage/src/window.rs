@@ -4,26 +4,26 @@ use std::cell::Cell;
 use std::io::{self, BufRead, Read, Seek};
 use std::rc::Rc;
 
-/// How much is read at once. Larger reads bring nothing measurable, smaller ones cost.
+/// The number of bytes that are read at a time. Larger reads are not measurably faster, smaller ones are slower.
 pub(crate) const CHUNK: usize = 256 << 10;
 
-/// A reader that shows the next bytes without consuming them, and knows where it stands.
+/// A reader that shows the next bytes without consuming them, and knows its position.
 pub(crate) trait Ahead: BufRead {
-    /// Shows the next bytes: at least `count` of them unless the stream ends before. `count` is at most [`CHUNK`].
+    /// Returns the next bytes: at least `count` of them, unless the stream ends before. `count` is at most [`CHUNK`].
     fn peek(&mut self, count: usize) -> io::Result<&[u8]>;
 
-    /// Returns the count of consumed bytes, which can be looked at while somebody else reads.
+    /// Returns the counter of consumed bytes, which can be read while another reader uses this one.
     fn meter(&self) -> &Rc<Cell<u64>>;
 
-    /// How many bytes were consumed.
+    /// Returns the number of bytes that were consumed.
     fn position(&self) -> u64 {
         self.meter().get()
     }
 
-    /// Whether the source itself has failed; it gives nothing any more.
+    /// Whether the source itself has failed, after which no more bytes come.
     fn has_failed(&self) -> bool;
 
-    /// Passes over up to `count` bytes and returns how many there were.
+    /// Skips up to `count` bytes, and returns how many there were.
     fn skip(&mut self, count: u64) -> io::Result<u64> {
         let mut left = count;
         while left > 0 {
@@ -32,7 +32,7 @@ pub(crate) trait Ahead: BufRead {
                 break;
             }
             let step = there.min(left);
-            // At most the buffer's length.
+            // The step is at most the buffer's length.
             self.consume(usize::try_from(step).unwrap_or(CHUNK));
             left -= step;
         }
@@ -64,12 +64,12 @@ impl<R: Read> Window<R> {
         self.inner
     }
 
-    /// The source and the buffer, for the next window.
+    /// Returns the source, and the buffer for the next window.
     pub(crate) fn into_parts(self) -> (R, Box<[u8]>) {
         (self.inner, self.buffer)
     }
 
-    /// Fills the buffer. A source that failed once is not read again: decoders may not survive it.
+    /// Fills the buffer. A source that has failed is not read again, because decoders may not support this.
     fn load(&mut self) -> io::Result<usize> {
         if let Some(kind) = self.failed {
             return Err(kind.into());
@@ -84,11 +84,11 @@ impl<R: Read> Window<R> {
 }
 
 impl<R: Read + Seek> Window<R> {
-    /// Passes over bytes without reading them.
+    /// Skips bytes without reading them.
     pub(crate) fn leap(&mut self, count: u64) -> io::Result<()> {
         let there = (self.end - self.start) as u64;
         let unread = count.saturating_sub(there);
-        // No more than the buffer holds.
+        // The buffer does not hold more than `CHUNK` bytes.
         self.consume(usize::try_from(count.min(there)).unwrap_or(CHUNK));
         if unread > 0 {
             self.inner.seek_relative(i64::try_from(unread).map_err(io::Error::other)?)?;
@@ -123,7 +123,7 @@ impl<R: Read> Ahead for Window<R> {
 
 impl<R: Read> Read for Window<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        // Large reads go past the buffer: each byte less is copied once less.
+        // Large reads bypass the buffer, so that these bytes are not copied twice.
         if self.start == self.end && out.len() >= CHUNK && self.failed.is_none() {
             let read = retried(|| self.inner.read(out));
             match &read {
@@ -156,7 +156,7 @@ impl<R: Read> BufRead for Window<R> {
     }
 }
 
-/// Reads, and tries again when a signal interrupted the read.
+/// Reads, and tries again if a signal interrupted the read.
 fn retried(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match read() {
@@ -170,7 +170,7 @@ fn retried(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 mod tests {
     use super::*;
 
-    /// Gives one byte at a time, as a slow pipe may.
+    /// A reader of one byte at a time, like a slow pipe.
     struct Drip<'a>(&'a [u8]);
 
     impl Read for Drip<'_> {

@@ -1,4 +1,4 @@
-//! The things that a build may ask for, read from its operations: secrets, and images to begin with.
+//! Lists the secrets and base images that a build may request, from its operations.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use prost::Message as _;
 
 use crate::graph::digest;
 
-/// Attributes of sources whose value is a secret's id (BuildKit `solver/pb/attr.go`).
+/// The attributes of sources whose value is a secret's id (BuildKit `solver/pb/attr.go`).
 const SOURCE_ATTRIBUTES: [&str; 3] = ["git.authtokensecret", "git.authheadersecret", "http.authheadersecret"];
 
 /// The kinds of sources that are images.
 const IMAGE_SCHEMES: [&str; 2] = ["docker-image://", "oci-layout://"];
 
-/// Lists the ids of all secrets that steps and sources of this build may ask for.
+/// Lists the ids of all secrets that the steps and sources of this build may request.
 ///
-/// Operations that do not parse ask for nothing: the engine will not run them either.
+/// Operations that cannot be parsed are left out, because the engine will not run them either.
 #[must_use]
 pub fn secret_ids(definition: &pb::Definition) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
@@ -34,7 +34,7 @@ pub fn secret_ids(definition: &pb::Definition) -> BTreeSet<String> {
     ids
 }
 
-/// Lists the images that the graph begins with, by the names of [`base_name`].
+/// Lists the images that the graph begins with, by their names from [`base_name`].
 #[must_use]
 pub fn images(definition: &pb::Definition) -> BTreeSet<String> {
     let source = |bytes: &Vec<u8>| match pb::Op::decode(bytes.as_slice()).ok()?.op? {
@@ -46,8 +46,9 @@ pub fn images(definition: &pb::Definition) -> BTreeSet<String> {
     definition.def.iter().filter_map(source).collect()
 }
 
-/// Names a base image for good: by the identifier of its source, and by the digest of the operation, which has the platform in
-/// it. An index of images has one identifier for all platforms.
+/// Makes a unique name for a base image: the identifier of its source, followed by the digest of the operation, which
+/// includes the platform. The identifier alone is not unique, because an index of images has the same one for all
+/// platforms.
 #[must_use]
 pub fn base_name(identifier: &str, operation: &str) -> String {
     format!("{identifier} {operation}")

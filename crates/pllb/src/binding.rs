@@ -1,8 +1,9 @@
-//! The binding of a step to the values that it gets.
+//! Binds a step to the values that it gets.
 //!
-//! A value is no part of BuildKit's cache key, but the id of a secret mount is, also that of an optional mount which
-//! nobody answers and which leaves no trace in the step. So each step that gets secrets mounts one more: its id is a
-//! digest of the keyed digests of all values, and another value makes another step.
+//! A value is not part of BuildKit's cache key, but the id of a secret mount is. This is also true for an optional
+//! mount whose secret the session does not have, and such a mount leaves no trace in the step. So each step that gets
+//! secrets has one more mount: its id is a digest of the keyed digests of all values, so another value makes another
+//! step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +11,14 @@ use bollard_buildkit_proto::pb;
 
 use crate::graph;
 
-/// Where the mount would be, if anybody answered it.
+/// The path of the mount, which never exists, because no session has its secret.
 const PATH: &str = "/run/pbuild-binding";
 
-/// How the id begins.
+/// The prefix of the id.
 const PREFIX: &str = "pbuild.";
 
-/// Makes the id of the binding for a step that gets these secrets; `None` when no digest is known for any of them.
+/// Makes the id of the binding for a step that gets these secrets. Returns `None` if there is no digest for any of
+/// them.
 pub(crate) fn id<'a>(got: impl Iterator<Item = &'a str>, digests: &BTreeMap<String, String>) -> Option<String> {
     let bound: BTreeSet<(&str, &str)> = got.filter_map(|name| Some((name, digests.get(name)?.as_str()))).collect();
     if bound.is_empty() {

@@ -1,8 +1,9 @@
-//! The chain of the final image: its layers in order, and the op that made each.
+//! Finds the chain of the final image: its layers in order, and the operation that made each.
 //!
-//! BuildKit's exporters write one layer for each snapshot between the base image and the result. Following the result
-//! downwards (an exec by the mount that its output index names, a file op by its actions, a merge by all its inputs)
-//! gives these snapshots in the order of the layers, so the n-th op from the end made the n-th layer from the end.
+//! BuildKit's exporters write one layer for each snapshot between the base image and the result. These snapshots are
+//! found by following the result downwards: an exec by the mount that its output index refers to, a file operation by
+//! its actions, a merge by all its inputs. They are in the order of the layers, so the n-th operation from the end
+//! made the n-th layer from the end.
 
 use std::collections::HashMap;
 
@@ -14,11 +15,11 @@ use crate::graph::digest;
 /// The states that a result is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
-    /// The result itself; `None` for nothing at all.
+    /// The result itself; `None` for an empty result.
     pub result: Option<Output>,
-    /// The state below the first step: a base image. `None` when the first step begins with nothing.
+    /// The state below the first step, which is a base image; `None` if the first step begins with nothing.
     pub base: Option<Base>,
-    /// The ops that made the layers above the base, first layer first.
+    /// The operations that made the layers above the base, first layer first.
     pub steps: Vec<ChainStep>,
     /// Whether the graph has a shape that this chain does not describe completely.
     pub unusual: bool,
@@ -33,29 +34,29 @@ pub struct Base {
     pub identifier: String,
 }
 
-/// One op whose snapshot is a layer of the final image.
+/// One operation whose snapshot is a layer of the final image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainStep {
-    /// The vertex digest, the key of metadata and source map.
+    /// The digest of the vertex, which is the key of metadata and source map.
     pub digest: String,
-    /// The name that the frontend gave it, for example `[2/4] RUN pip install …`.
+    /// The name that the frontend gave to the step, for example `[2/4] RUN pip install …`.
     pub name: String,
-    /// The state that it began with; `None` for nothing.
+    /// The state that the step began with; `None` if it began with nothing.
     pub before: Option<Output>,
-    /// The state that it made.
+    /// The state that the step made.
     pub after: Output,
-    /// Whether the step is a linked copy (`COPY --link`), put upon the state before it. BuildKit puts several linked
-    /// copies in a row together into one snapshot upon the state before the first of them.
+    /// Whether the step is a linked copy (`COPY --link`), which is stacked on the state before it. If there are
+    /// several linked copies in a row, BuildKit merges each of them with the state before the first.
     pub linked: bool,
 }
 
-/// Why a definition has no readable chain.
+/// The reason why a definition has no readable chain.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
-    /// An op is not protobuf.
+    /// An operation is not protobuf.
     #[error("failed to decode an op of the build graph")]
     Decode(#[from] prost::DecodeError),
-    /// An input or output index points at nothing.
+    /// An input or output index refers to nothing.
     #[error("failed to follow the build graph at {digest}")]
     Broken {
         /// The vertex where the graph ends.
@@ -63,20 +64,21 @@ pub enum ChainError {
     },
 }
 
-/// An output of an op: a state.
+/// An output of an operation, which is a state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Output {
-    /// The op's digest.
+    /// The operation's digest.
     pub digest: String,
-    /// Which of its outputs.
+    /// The index of the output.
     pub index: i64,
 }
 
-/// Finds the operations that made the layers above the base image, and the states between them. Empty for
-/// `FROM scratch` without steps.
+/// Finds the operations that made the layers above the base image, and the states between them. The chain is empty
+/// for `FROM scratch` without steps.
 ///
 /// # Errors
-/// When the definition is not a graph that BuildKit could have made.
+///
+/// Returns an error if the definition is not a graph that BuildKit could have made.
 pub fn chain(definition: &pb::Definition) -> Result<Chain, ChainError> {
     let mut ops = HashMap::new();
     let mut terminal = None;
@@ -94,7 +96,8 @@ pub fn chain(definition: &pb::Definition) -> Result<Chain, ChainError> {
         metadata.and_then(|metadata| metadata.description.get("llb.customname")).cloned().unwrap_or_default()
     };
     let mut chain = Chain { result: Some(result.clone()), ..Chain::default() };
-    // Newest first: a stack of outputs still to follow, so that a thousand steps need no thousand frames.
+    // The outputs that are still to be followed, the newest last. With this stack, a thousand steps do not need a
+    // thousand calls.
     let mut open = vec![result];
     while let Some(output) = open.pop() {
         let find = |digest: &String| ops.get(digest).ok_or_else(|| ChainError::Broken { digest: digest.clone() });
@@ -115,7 +118,8 @@ pub fn chain(definition: &pb::Definition) -> Result<Chain, ChainError> {
             Some(pb::op::Op::Exec(_) | pb::op::Op::File(_)) => {
                 chain.steps.push(step(&output.digest, below.first().cloned(), output.clone()));
             }
-            // `COPY --link` begins with nothing and is put upon what is there: together they are one step.
+            // `COPY --link` begins with nothing and is merged with the state before it. The two operations are one
+            // step.
             Some(pb::op::Op::Merge(_)) if linked_step(&below, &ops).is_some() => {
                 if let Some(linked) = below.pop() {
                     let copied = step(&linked.digest, below.first().cloned(), output.clone());
@@ -134,7 +138,7 @@ pub fn chain(definition: &pb::Definition) -> Result<Chain, ChainError> {
     Ok(chain)
 }
 
-/// Finds the second of two merged states, where it is one step upon nothing.
+/// Returns the second of two merged states, if it is one step that begins with nothing.
 fn linked_step<'a>(merged: &'a [Output], ops: &HashMap<String, pb::Op>) -> Option<&'a Output> {
     let [_, linked] = merged else { return None };
     let op = ops.get(&linked.digest)?;
@@ -142,7 +146,7 @@ fn linked_step<'a>(merged: &'a [Output], ops: &HashMap<String, pb::Op>) -> Optio
     (is_step && below(op, linked).ok()?.is_empty()).then_some(linked)
 }
 
-/// Finds the outputs that lie directly below this output, lowest first.
+/// Returns the outputs directly below this output, lowest first.
 fn below(op: &pb::Op, output: &Output) -> Result<Vec<Output>, ChainError> {
     let broken = || ChainError::Broken { digest: output.digest.clone() };
     let input = |index: i64| -> Result<Option<Output>, ChainError> {
@@ -169,9 +173,9 @@ fn below(op: &pb::Op, output: &Output) -> Result<Vec<Output>, ChainError> {
     Ok(found.into_iter().flatten().collect())
 }
 
-/// Finds the input of the operation on which a file operation's output is built, or -1 for scratch.
+/// Returns the index of the input that a file operation's output is built on, or -1 for scratch.
 ///
-/// An action's input counts the op's inputs first and the earlier actions after them.
+/// The input index of an action counts the operation's inputs first, and then its earlier actions.
 fn file_root(file: &pb::FileOp, inputs: usize, output: i64) -> Option<i64> {
     let inputs = i64::try_from(inputs).ok()?;
     let mut action = file.actions.iter().find(|action| action.output == output)?;
@@ -181,7 +185,7 @@ fn file_root(file: &pb::FileOp, inputs: usize, output: i64) -> Option<i64> {
         }
         action = file.actions.get(usize::try_from(action.input - inputs).ok()?)?;
     }
-    // Actions that name each other in a circle.
+    // The actions refer to each other in a circle.
     None
 }
 
@@ -214,7 +218,7 @@ mod tests {
             self.add(name, &[on], Some(pb::op::Op::Exec(pb::ExecOp { meta, mounts, ..Default::default() })))
         }
 
-        /// Adds a COPY of two actions: the second builds on the first.
+        /// Adds a COPY of two actions, of which the second builds on the first.
         fn copy(&mut self, name: &str, inputs: &[&str], root: i64) -> String {
             let action = |input, output, path: &str| pb::FileAction {
                 input,

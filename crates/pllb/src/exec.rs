@@ -1,4 +1,4 @@
-//! One exec operation: reads its bytes, and adds secrets and plain configuration to them.
+//! Reads the bytes of one exec operation, and adds secrets and plain configuration to them.
 
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
@@ -6,9 +6,9 @@ use prost::Message as _;
 use crate::binding;
 use crate::wire::{self, Edit, WireError};
 
-/// Fields of an Op: one of them says what kind it is.
+/// The field numbers of an Op that determine its kind; an Op has one of them.
 pub(crate) const OP_KINDS: std::ops::RangeInclusive<u32> = 2..=7;
-/// Field of an Op that holds the exec operation.
+/// The field number of an Op's exec operation.
 pub(crate) const OP_EXEC: u32 = 2;
 pub(crate) const EXEC_META: u32 = 1;
 pub(crate) const EXEC_MOUNTS: u32 = 2;
@@ -16,32 +16,33 @@ const EXEC_SECRET_ENVIRONMENT: u32 = 5;
 pub(crate) const META_ARGUMENTS: u32 = 1;
 const META_ENVIRONMENT: u32 = 2;
 
-/// The directory of the mounts that the prelude reads from.
+/// The folder of the mounts that the prelude reads.
 const PRELUDE_DIRECTORY: &str = "/run/pbuild";
 
-/// How a step gets a secret as a variable.
+/// The way in which a step gets a secret as a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// By BuildKit itself (`ExecOp.secretenv`, capability `exec.secretenv`). An engine without the capability ignores
-    /// the field without a word, so the capability must be asked for.
+    /// BuildKit itself sets the variable (`ExecOp.secretenv`, capability `exec.secretenv`). An engine without the
+    /// capability silently ignores the field, so the caller must check the capability first.
     Environment,
-    /// By a secret mount and a prelude that a `/bin/sh` of the step's own image runs before the step's command: for
-    /// engines that have `exec.mount.secret` alone. Exec form works too, as long as there is a `/bin/sh`.
+    /// A secret mount, with a prelude that the `/bin/sh` of the step's own image runs before the step's command. This
+    /// is for engines that only have `exec.mount.secret`. It also works for commands in exec form, if the image has a
+    /// `/bin/sh`.
     Mounts,
 }
 
-/// The things to be added to one exec operation.
+/// The additions to one exec operation.
 #[derive(Debug, Default)]
 pub(crate) struct Addition {
-    /// Variables that hold a secret: id and name.
+    /// The variables with secrets, by id and name.
     pub(crate) variables: Vec<(String, String)>,
-    /// Files that hold a secret: id and path.
+    /// The files with secrets, by id and path.
     pub(crate) files: Vec<(String, String)>,
-    /// Variables that are no secret and replace any of the same name.
+    /// The variables that are not secret and replace variables of the same name.
     pub(crate) paths: Vec<(String, String)>,
-    /// Variables that are no secret; the caller left out those that exist.
+    /// The variables that are not secret; the caller has left out those that exist.
     pub(crate) configuration: Vec<(String, String)>,
-    /// The id that binds the step to its values.
+    /// The id of the mount that binds the step to its values.
     pub(crate) binding: Option<String>,
 }
 
@@ -64,15 +65,15 @@ impl Addition {
         capabilities
     }
 
-    /// Lists the paths at which something will be mounted.
+    /// Lists the paths where secrets will be mounted.
     pub(crate) fn targets(&self, mode: Mode) -> Vec<String> {
         let private = self.variables.iter().filter(|_| mode == Mode::Mounts).map(|(_, name)| prelude_path(name));
         self.files.iter().map(|(_, path)| path.clone()).chain(private).collect()
     }
 
-    /// Adds to the bytes of an ExecOp.
+    /// Adds the additions to the bytes of an ExecOp.
     ///
-    /// New entries of repeated fields stand behind the existing ones; only the prelude stands before the arguments.
+    /// New entries of repeated fields follow the existing ones; only the prelude precedes the arguments.
     pub(crate) fn apply(&self, exec: &[u8], mode: Mode) -> Result<Vec<u8>, WireError> {
         let prelude = (mode == Mode::Mounts && !self.variables.is_empty()).then(|| prelude(&self.variables));
         let with_meta = wire::rewrite(exec, |field| {
@@ -100,7 +101,7 @@ impl Addition {
 
     fn meta(&self, meta: &[u8], prelude: Option<&str>) -> Result<Vec<u8>, WireError> {
         let mut out = Vec::new();
-        // The words before the step's own: `sh` is what the prelude's shell calls itself in messages.
+        // These words precede the step's own. `sh` is the name that the prelude's shell uses in its messages.
         for word in prelude.iter().flat_map(|prelude| ["/bin/sh", "-c", prelude, "sh"]) {
             wire::append_bytes(&mut out, META_ARGUMENTS, word.as_bytes());
         }
@@ -115,7 +116,7 @@ impl Addition {
     }
 }
 
-/// Checks that an exec operation has no more than one meta.
+/// Checks that an exec operation has at most one meta.
 pub(crate) fn check(exec: &[u8]) -> Result<(), WireError> {
     wire::single(exec, EXEC_META).map(drop)
 }
@@ -129,12 +130,12 @@ fn prelude_path(name: &str) -> String {
     format!("{PRELUDE_DIRECTORY}/{name}")
 }
 
-/// Makes a secret's mount that everybody in the step may read: the step may run as any user, and the mount exists for
-/// this step alone.
+/// Makes the mount of a secret. Everybody in the step may read it, because the step may run as any user, and the
+/// mount exists only in this step.
 fn secret_mount(id: &str, path: &str) -> Vec<u8> {
     let secret = pb::SecretOpt { id: id.to_owned(), mode: 0o444, ..Default::default() };
     let mount = pb::Mount {
-        // Neither built on an input nor an output of the step.
+        // The mount is not built on an input, and is not an output of the step.
         input: -1,
         output: -1,
         dest: path.to_owned(),
@@ -145,10 +146,11 @@ fn secret_mount(id: &str, path: &str) -> Vec<u8> {
     mount.encode_to_vec()
 }
 
-/// Writes a POSIX script that exports every variable from its file and becomes the step's command.
+/// Writes a POSIX script that exports every variable from its file, and then executes the step's command.
 ///
-/// It uses the shell alone: `$(cat …)` would need a `cat` in the image and lose trailing line ends. A file that is
-/// missing ends the step, rather than running it without the value. Names are shell names, checked by the caller.
+/// The script uses only the shell: `$(cat …)` would need a `cat` in the image, and would lose line ends at a value's
+/// end. If a file is missing, the step fails instead of running without the value. The names are shell names; the
+/// caller has checked this.
 fn prelude(variables: &[(String, String)]) -> String {
     let mut script = String::new();
     for (_, name) in variables {
@@ -186,7 +188,7 @@ mod tests {
         pb::ExecOp::decode(addition.apply(&exec(environment), mode).unwrap().as_slice()).unwrap()
     }
 
-    /// The engine encodes operations again and speaks of them by the digest of that.
+    /// The engine encodes operations again, and refers to them by the digest of the new bytes.
     #[test]
     fn an_ordered_operation_stays_ordered() {
         let meta = pb::Meta {
@@ -277,7 +279,7 @@ mod tests {
         assert_eq!(op.mounts[0].dest, "/run/secrets/KEY");
     }
 
-    /// Runs the script as it is in this machine's own shells, over files at another place.
+    /// Runs the script in this machine's own shells, with the files in another folder.
     #[test]
     fn the_prelude_carries_every_value_byte_for_byte() {
         let directory = std::env::temp_dir().join(format!("prelude-{}", std::process::id()));

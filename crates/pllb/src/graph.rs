@@ -1,4 +1,4 @@
-//! The graph as a whole: operations are rewritten one by one, and everything that names them by digest follows.
+//! Rewrites the operations of a graph one by one, and updates everything that refers to them by digest.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::wire::{self, Edit, WireError};
 
-/// Field of an Op that holds one input.
+/// The field number of an Op's inputs.
 pub(crate) const OP_INPUTS: u32 = 1;
-/// Field of an Input that holds the digest.
+/// The field number of an Input's digest.
 const INPUT_DIGEST: u32 = 1;
 
-/// Why a definition is not a graph.
+/// The reason why a definition is not a valid graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
     /// An operation is not protobuf.
@@ -23,7 +23,7 @@ pub enum GraphError {
         /// The cause.
         source: WireError,
     },
-    /// An operation builds on one that is not in the definition.
+    /// An operation has an input that is not in the definition.
     #[error("operation {digest} has an input that is not in the build graph: {input}")]
     UnknownInput {
         /// The operation.
@@ -42,14 +42,14 @@ pub fn digest(operation: &[u8]) -> String {
 /// A definition whose operations were rewritten.
 pub(crate) struct Rewrite {
     pub(crate) definition: pb::Definition,
-    /// From each operation's old digest to its new one, also where they are equal.
+    /// The new digest of each operation by its old one; the two may be equal.
     pub(crate) digests: BTreeMap<String, String>,
 }
 
-/// Rewrites every operation, inputs before what builds on them, and links inputs, metadata and source map anew.
+/// Rewrites every operation, each after its inputs, and updates the digests in inputs, metadata and source map.
 ///
-/// `edit` gets an operation's old digest and its bytes with inputs already linked; `None` leaves them as they are.
-/// Operations keep their places: BuildKit takes the last one for the result.
+/// `edit` gets an operation's old digest, and its bytes with updated inputs. If it returns `None`, the bytes stay.
+/// Operations keep their places, because BuildKit treats the last one as the result.
 pub(crate) fn relink<E: From<GraphError>>(
     definition: pb::Definition,
     mut edit: impl FnMut(&str, &[u8]) -> Result<Option<Vec<u8>>, E>,
@@ -68,7 +68,8 @@ pub(crate) fn relink<E: From<GraphError>>(
         digests.insert(old.clone(), digest(&def[index]));
     }
     let follow = |old: String| digests.get(&old).cloned().unwrap_or(old);
-    // Two operations can become one when the first got what the second already had: nothing of either is lost.
+    // Two operations can become equal if the first gets what the second already had. Then the metadata and locations
+    // of both are kept.
     let mut new_metadata: BTreeMap<String, pb::OpMetadata> = BTreeMap::new();
     for (old, described) in metadata {
         let ignore_cache = described.ignore_cache;
@@ -105,7 +106,7 @@ fn input_digest(input: &[u8]) -> Result<&str, WireError> {
     wire::single(input, INPUT_DIGEST)?.map_or(Ok(""), |digest| digest.text())
 }
 
-/// Replaces the digests of inputs that changed; `None` when none did.
+/// Replaces the digests of inputs that have changed. Returns `None` if none has.
 fn link_inputs(operation: &[u8], digests: &BTreeMap<String, String>) -> Result<Option<Vec<u8>>, WireError> {
     let mut changed = false;
     let linked = wire::rewrite(operation, |field| {
@@ -128,10 +129,10 @@ fn link_inputs(operation: &[u8], digests: &BTreeMap<String, String>) -> Result<O
     Ok(changed.then_some(linked))
 }
 
-/// Orders the positions of all operations so that each comes after its inputs, whatever order the definition has them
-/// in.
+/// Orders the indexes of all operations so that each comes after its inputs, in whatever order the definition has
+/// them.
 ///
-/// A circle would need an operation that holds its own digest, so there is none.
+/// There can be no circle, because an operation would have to contain its own digest.
 fn inputs_first(operations: &[Vec<u8>], names: &[String]) -> Result<Vec<usize>, GraphError> {
     let places: BTreeMap<&str, usize> = names.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     let mut waiting: Vec<usize> = vec![0; operations.len()];

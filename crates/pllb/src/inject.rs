@@ -1,4 +1,4 @@
-//! Secrets and plain configuration for the steps of a build graph.
+//! Gives secrets and plain configuration to the steps of a build graph.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,21 +12,21 @@ use crate::pattern::{StepPattern, command_text};
 use crate::source::{SourceLines, SourceMap};
 use crate::wire::{self, Edit, WireError};
 
-/// The directory in which Docker mounts secrets.
+/// The folder in which Docker mounts secrets.
 const SECRETS_DIRECTORY: &str = "/run/secrets";
 
-/// The secrets that every step, or the steps that match, should get. Names and digests, never a value.
+/// The secrets and the configuration for the steps. It contains names and digests, but never a secret's value.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The secrets, in the order in which steps get them.
     pub secrets: Vec<PlannedSecret>,
-    /// Public variables for every step: name and value. They are written into the graph, so they are part of cache
-    /// keys; a variable that the step already has (ENV, ARG) stays as it is, and a secret's name is never plain
-    /// configuration.
+    /// The public variables for every step, by name and value. They are written into the graph, so they are part of
+    /// cache keys. A variable that the step already has (ENV, ARG) stays as it is, and a variable with a secret's
+    /// name is left out.
     pub configuration: Vec<(String, String)>,
-    /// By name, a digest of each value that is to be part of the cache keys of the steps that get the secret, by this
-    /// plan or by a mount of the Dockerfile's own. It must be made under a key, because provenance shows an id that is
-    /// made of it.
+    /// For each secret that is bound, a digest of its value, which becomes part of the cache keys of all steps that
+    /// get the secret, from this plan or by a mount of the Dockerfile. The digest must be made with a key, because
+    /// provenance shows an id that is derived from it.
     pub bindings: BTreeMap<String, String>,
 }
 
@@ -36,14 +36,14 @@ pub struct PlannedSecret {
     /// The secret's name. BuildKit asks the session for the secret by this id, and the variable or the file has this
     /// name.
     pub name: String,
-    /// In what shape steps get it.
+    /// The shape in which steps get the secret.
     pub shape: SecretShape,
-    /// The steps that get it; every step when there is no pattern.
+    /// The steps that get the secret. Without a pattern, every step gets it.
     pub steps: Vec<StepPattern>,
 }
 
 impl PlannedSecret {
-    /// Plans a secret for every step, as a variable.
+    /// Plans a secret as a variable for every step.
     #[must_use]
     pub fn variable(name: &str) -> Self {
         Self { name: name.to_owned(), shape: SecretShape::Variable, steps: Vec::new() }
@@ -53,20 +53,21 @@ impl PlannedSecret {
         self.steps.is_empty() || self.steps.iter().any(|pattern| pattern.matches(command))
     }
 
-    /// Whether the Dockerfile's own mount or variable takes this secret's place.
+    /// Whether a mount or variable of the Dockerfile replaces this secret in a step.
     fn is_replaced_by(&self, own: &MountedSecret) -> bool {
         let same_variable = matches!(&own.target, MountTarget::Variable(name) if *name == self.name);
         same_variable || own.id == self.name
     }
 
-    /// A shell can read the variable; a secret of another name is a file that no variable points at (F16).
+    /// Whether a shell can read a variable with the secret's name. Another name gets a file, without a variable that
+    /// has its path (F16).
     fn is_variable(&self) -> bool {
         let mut bytes = self.name.bytes();
         bytes.next().is_some_and(|byte| byte == b'_' || byte.is_ascii_alphabetic())
             && bytes.all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
     }
 
-    /// Finds the path of a mount. Without a target it is the last part of the id below `/run/secrets`, as in docker.
+    /// Returns the path of the secret's file. As in docker, it is the last part of the id, in `/run/secrets`.
     fn path(&self) -> Result<String, InjectError> {
         match self.name.rsplit('/').next() {
             None | Some("" | "." | "..") => Err(InjectError::FileName { name: self.name.clone() }),
@@ -75,7 +76,7 @@ impl PlannedSecret {
     }
 }
 
-/// In what shape a step gets a secret.
+/// The shape in which a step gets a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecretShape {
     /// A variable that holds the value.
@@ -87,60 +88,60 @@ pub enum SecretShape {
 /// The graph that [`inject`] made.
 #[derive(Clone, Debug)]
 pub struct Injection {
-    /// The graph to solve. Byte for byte the given one when the plan selected nothing.
+    /// The graph that is to be solved. It is unchanged, byte for byte, if the plan selects no step.
     pub definition: pb::Definition,
-    /// Every exec step of the graph, in the graph's order, also those that got nothing.
+    /// Every exec step of the graph, in the graph's order, also those that get no secret.
     pub steps: Vec<Step>,
 }
 
 /// One exec step, for the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The vertex digest in the new graph, which status events and errors use.
+    /// The digest of the vertex in the new graph, which status events and errors use.
     pub digest: String,
-    /// The name that the frontend gave it, for example `[2/4] RUN npm ci`; the command when it gave none.
+    /// The name that the frontend gave to the step, for example `[2/4] RUN npm ci`. If it gave no name, this is the
+    /// command.
     pub name: String,
-    /// The text of the command, which patterns are matched against.
+    /// The text of the command, with which patterns are compared.
     pub command: String,
     /// The lines of the Dockerfile that made the step, if known.
     pub source: Option<SourceLines>,
-    /// The names of the plan's secrets that it got.
+    /// The names of the plan's secrets that the step gets.
     pub offered: Vec<String>,
-    /// The secrets that the Dockerfile itself mounts. The session must answer these ids too. A binding is not among
-    /// them.
+    /// The secrets that the Dockerfile itself mounts, whose ids the session must serve, too. A binding is not listed.
     pub mounted: Vec<MountedSecret>,
 }
 
-/// A secret that the Dockerfile asks for with `RUN --mount=type=secret`.
+/// A secret that the Dockerfile mounts with `RUN --mount=type=secret`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountedSecret {
     /// The id by which BuildKit will ask the session for the secret.
     pub id: String,
-    /// Whether the step runs without it.
+    /// Whether the step also runs without the secret.
     pub optional: bool,
-    /// Where the step finds it.
+    /// The place of the secret in the step.
     pub target: MountTarget,
 }
 
-/// Where a step finds a secret that the Dockerfile mounts.
+/// The place in a step of a secret that the Dockerfile mounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountTarget {
-    /// In a variable of this name.
+    /// A variable with this name.
     Variable(String),
-    /// In a file at this path.
+    /// A file with this path.
     File(String),
 }
 
-/// Why nothing was injected. The graph is then not fit to be solved with secrets at all.
+/// The reason why nothing was injected. The graph must then not be solved with secrets at all.
 #[derive(Debug, thiserror::Error)]
 pub enum InjectError {
-    /// The definition is not a graph.
+    /// The definition is not a valid graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
     /// An exec operation cannot be read.
     #[error("failed to read the exec operation {digest}")]
     Exec {
-        /// The operation, by its digest before the injection.
+        /// The operation's digest before the injection.
         digest: String,
         /// The cause.
         source: prost::DecodeError,
@@ -151,19 +152,19 @@ pub enum InjectError {
         /// The step's name.
         step: String,
     },
-    /// Something else is mounted where a secret should be (F10).
+    /// The path of a secret is in use by another mount (F10).
     #[error("step `{step}` already mounts something at {path}, where secret `{name}` belongs")]
     Target {
         /// The secret.
         name: String,
-        /// The path wanted twice.
+        /// The path that both would use.
         path: String,
         /// The step's name.
         step: String,
         /// The lines of the Dockerfile that made the step, if known.
         source_lines: Option<Box<SourceLines>>,
     },
-    /// The program that is to run the steps' commands is in no image, or something else is mounted where it belongs.
+    /// The wrapper cannot be added to a step: its image is empty, or its path is in use by another mount.
     #[error("the program that masks a step's output cannot be mounted into it")]
     Wrapper,
     /// A secret's name cannot be a file's name.
@@ -176,25 +177,25 @@ pub enum InjectError {
 
 /// Gives the plan's secrets and configuration to the exec steps of a graph.
 ///
-/// A secret that a step already mounts or has as a secret variable stays as the Dockerfile says. All digests that
-/// change are followed in inputs, metadata and source map. Injecting the same plan again changes nothing.
+/// A secret that the Dockerfile already gives to a step, as a mount or a secret variable, stays as it is. All digests
+/// that change are updated in inputs, metadata and source map. A second injection of the same plan changes nothing.
 ///
-/// Not covered: the graph inside a build operation (`BuildOp`), which no Dockerfile makes.
+/// The graph inside a build operation (`BuildOp`) is not covered; a Dockerfile never makes one.
 ///
 /// # Errors
 ///
-/// When the definition is malformed, or a secret's place is taken. Then nothing may be solved: a step without its
-/// secret would run with an empty value.
+/// Returns an error if the definition is malformed, or a secret's path is in use. The graph must then not be solved,
+/// because a step without its secret would run with an empty value.
 pub fn inject(definition: pb::Definition, plan: &Plan, mode: Mode) -> Result<Injection, InjectError> {
     inject_beyond(definition, plan, mode, &BTreeSet::new())
 }
 
-/// Gives the plan's secrets and configuration to the exec steps of a graph that builds on another one. The steps of that
-/// one, by their digests, had an injection of their own and stay as they are.
+/// Gives the plan's secrets and configuration to the exec steps of a graph that builds on another graph. The steps of
+/// the other graph, whose digests are in `settled`, had an injection of their own and stay as they are.
 ///
 /// # Errors
 ///
-/// As [`inject`].
+/// Returns the same errors as [`inject`].
 pub fn inject_beyond(
     definition: pb::Definition,
     plan: &Plan,
@@ -241,7 +242,7 @@ pub fn inject_beyond(
     for (old, mut step, capabilities) in found {
         step.digest = relinked.digests.get(&old).cloned().unwrap_or(old);
         if !capabilities.is_empty() {
-            // An engine that lacks one refuses the graph instead of ignoring the field.
+            // An engine without one of these capabilities refuses the graph instead of ignoring the field.
             let caps = &mut relinked.definition.metadata.entry(step.digest.clone()).or_default().caps;
             caps.extend(capabilities.into_iter().map(|capability| (capability.to_owned(), true)));
         }
@@ -250,7 +251,7 @@ pub fn inject_beyond(
     Ok(Injection { definition: relinked.definition, steps })
 }
 
-/// Lists the names that a frontend gave to operations.
+/// Lists the names that the frontend gave to operations.
 fn step_names(definition: &pb::Definition) -> BTreeMap<String, String> {
     let name = |metadata: &pb::OpMetadata| metadata.description.get("llb.customname").cloned();
     definition.metadata.iter().filter_map(|(digest, metadata)| Some((digest.clone(), name(metadata)?))).collect()
@@ -258,8 +259,8 @@ fn step_names(definition: &pb::Definition) -> BTreeMap<String, String> {
 
 /// Returns the bytes of the exec operation, if the operation is one.
 ///
-/// The kinds of operation exclude each other. Bytes that hold two would be one thing to this reader and another to the
-/// engine, so they are refused.
+/// An operation has exactly one kind. Bytes with two kinds are refused, because this reader and the engine could each
+/// use another one.
 pub(crate) fn exec_of(operation: &[u8]) -> Result<Option<&[u8]>, WireError> {
     let Some(exec) = wire::single(operation, exec::OP_EXEC)? else { return Ok(None) };
     for field in wire::fields(operation) {
@@ -287,7 +288,7 @@ pub(crate) fn mounted(exec: &pb::ExecOp) -> Vec<MountedSecret> {
     variables.chain(files).collect()
 }
 
-/// Decides what a step gets, and writes it into the step's report.
+/// Decides what a step gets, and records it in `step`.
 fn addition(plan: &Plan, mode: Mode, exec: &pb::ExecOp, step: &mut Step) -> Result<Addition, InjectError> {
     let mut addition = Addition::default();
     let mut taken: BTreeSet<&str> = exec.mounts.iter().map(|mount| mount.dest.trim_end_matches('/')).collect();
@@ -410,7 +411,7 @@ mod tests {
         assert_eq!(injected.steps[0].mounted, [own]);
         assert!(injected.steps[0].offered.is_empty());
 
-        // The value of the mounted secret is bound all the same, and a second injection changes nothing.
+        // The value of the mounted secret is bound, too, and a second injection changes nothing.
         let bound = Plan { bindings: [("TOKEN".to_owned(), "1".to_owned())].into(), ..plan };
         let injected = inject(before, &bound, Mode::Environment).unwrap();
         assert_eq!(mount_ids(&injected)[0], "TOKEN");

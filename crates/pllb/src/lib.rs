@@ -1,16 +1,16 @@
-//! A BuildKit graph read, changed and linked anew, on the wire.
+//! Reads a BuildKit graph, changes it, and updates its digests, on the level of protobuf bytes.
 //!
-//! Bytes enter as a [`Definition`], the form in which a frontend hands its build graph (LLB) to BuildKit: operations as
-//! opaque bytes, each named by the SHA-256 of those bytes. [`inject`] gives the secrets of a [`Plan`] to the steps
-//! (exec operations) that the plan selects, binds their cache keys to the values that they get, and links every digest
-//! that changed anew. [`wire`] edits the bytes in place, so that fields which our types do not know survive, and so that
-//! BuildKit, which encodes each operation again, arrives at the same digests. [`SourceMap`] finds the line of the
-//! Dockerfile that a step came from. [`chain`] says which step made which layer from which state, [`wrap`] lets a
-//! program run the commands of steps, [`secret_ids`] says which secrets the graph may ask for, and [`images`] what it
-//! begins with. Bytes leave as a definition again: the changed graph, one of its states ([`state`]), or a file that we
-//! bring along ([`single_file`]).
+//! Bytes enter as a [`Definition`], the format in which a frontend passes its build graph (LLB) to BuildKit:
+//! operations as opaque bytes, each referred to by the SHA-256 of these bytes. [`inject`] gives the secrets of a
+//! [`Plan`] to the steps (exec operations) that the plan selects, binds the steps' cache keys to the values that they
+//! get, and updates every digest that changes. [`wire`] edits the bytes in place, so that fields that our types do
+//! not know survive, and so that BuildKit, which encodes each operation again, computes the same digests.
+//! [`SourceMap`] finds the line of the Dockerfile that a step came from. [`chain`] returns which step made which
+//! layer from which state, [`wrap`] lets a program run the commands of steps, [`secret_ids`] returns the secrets that
+//! the graph may request, and [`images`] the images that it begins with. Bytes leave as a definition: the changed
+//! graph, one of its states ([`state`]), or a file that we add ([`single_file`]).
 //!
-//! Nothing here talks to an engine, and nothing here holds a secret's value: a graph carries names and ids alone.
+//! Nothing in this crate talks to an engine or has a secret's value, because a graph contains only names and ids.
 //!
 //! ```
 //! use bollard_buildkit_proto::pb;

@@ -1,11 +1,11 @@
 //! Patterns on the text of a step's command, which select the steps that get a secret.
 
-/// A pattern such as `npm *`: `*` stands for any text, `?` for one character, and a backslash takes the next character
-/// as it is. Everything else stands for itself, brackets too.
+/// A pattern such as `npm *`: `*` stands for any text, `?` for one character, and a backslash removes the meaning of
+/// the next character. All other characters, even brackets, stand for themselves.
 ///
-/// A step matches when the pattern matches its whole command, or one of the commands that it strings together with
-/// `&&`, `||`, `|`, `;`, `&` or line ends. Quotes are not looked at: a pattern only ever chooses among steps, and a
-/// step chosen once too often is named in the report.
+/// A step matches if the pattern matches its whole command, or one of the commands in it, which are separated by
+/// `&&`, `||`, `|`, `;`, `&` or line ends. Quotes are ignored: a pattern only selects steps, and if a step is
+/// selected needlessly, the report lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepPattern {
     text: String,
@@ -20,7 +20,7 @@ enum Part {
 }
 
 impl StepPattern {
-    /// Reads a pattern; every text is one.
+    /// Reads a pattern. Every text is a valid pattern.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let mut parts = Vec::new();
@@ -36,31 +36,32 @@ impl StepPattern {
         Self { text: text.to_owned(), parts }
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether a step with this command is meant.
+    /// Whether the pattern matches a step with this command.
     #[must_use]
     pub fn matches(&self, command: &str) -> bool {
         self.matches_whole(command) || Self::commands(command).any(|single| self.matches_whole(single))
     }
 
-    /// Splits the command of a step into the commands that it strings together, as patterns see them.
+    /// Splits the command of a step into the single commands that patterns are compared with.
     pub fn commands(command: &str) -> impl Iterator<Item = &str> {
         command.split(['&', '|', ';', '\n']).map(str::trim).filter(|single| !single.is_empty())
     }
 
-    /// Writes the pattern that means this text alone.
+    /// Returns the pattern that matches only this text.
     #[must_use]
     pub fn literal(text: &str) -> String {
         let escaped = text.chars().flat_map(|c| matches!(c, '*' | '?' | '\\').then_some('\\').into_iter().chain([c]));
         escaped.collect()
     }
 
-    /// Backtracks to the last `*` alone, which is enough and keeps the work at pattern times text.
+    /// Whether the pattern matches the whole text. It backtracks only to the last `*`. This is enough, and limits the
+    /// work to the pattern's length times the text's length.
     fn matches_whole(&self, text: &str) -> bool {
         let text: Vec<char> = text.trim().chars().collect();
         let (mut at, mut part) = (0, 0);
@@ -84,10 +85,10 @@ impl StepPattern {
     }
 }
 
-/// Returns the text of a step's command: the word after `-c` in shell form, the words joined by blanks in exec form.
+/// Returns the text of a step's command: in shell form the word after `-c`, in exec form the words joined by blanks.
 pub(crate) fn command_text(arguments: &[&str]) -> String {
     match arguments {
-        // `/bin/sh -c`, `/bin/bash -o pipefail -c`, `/bin/ash -eo pipefail -c`, `sh -ec`.
+        // This matches `/bin/sh -c`, `/bin/bash -o pipefail -c`, `/bin/ash -eo pipefail -c` and `sh -ec`.
         [.., flags, script] if flags.starts_with('-') && !flags.starts_with("--") && flags.ends_with('c') => {
             (*script).to_owned()
         }
@@ -151,7 +152,7 @@ mod tests {
         #[test]
         fn an_escaped_text_matches_itself(text in "[a-z*?\\\\ ]{0,20}") {
             let escaped: String = text.chars().flat_map(|c| ['\\', c]).collect();
-            // Blanks around a command do not count, and neither do those around a pattern.
+            // Blanks around a command and around a pattern do not count.
             prop_assume!(text.trim() == text);
             prop_assert!(matches(&escaped, &text));
         }

@@ -1,8 +1,8 @@
-//! Platforms as people write them.
+//! Writes platforms as docker does.
 
 use bollard_buildkit_proto::pb;
 
-/// Writes a platform as people do, such as `linux/amd64` or `linux/arm/v7`.
+/// Writes a platform as docker does, such as `linux/amd64` or `linux/arm/v7`.
 #[must_use]
 pub fn platform_text(platform: &pb::Platform) -> String {
     let mut text = format!("{}/{}", platform.os, platform.architecture);

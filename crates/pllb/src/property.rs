@@ -1,4 +1,4 @@
-//! Properties of injection over random graphs with unknown fields at every level.
+//! Tests properties of the injection with random graphs, which have unknown fields at every level.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use crate::binding;
 use crate::wire::{self, Value};
 use crate::{Mode, Plan, PlannedSecret, SecretShape, StepPattern, digest, inject};
 
-/// Fields from this number on are unknown to every type.
+/// The number from which on fields are unknown to every type.
 const UNKNOWN: u32 = 1000;
 
-/// One operation before it has bytes: inputs are positions of earlier ones, folded into range.
+/// One operation before it is encoded. Its inputs are indexes of earlier operations, modulo their number.
 #[derive(Clone, Debug)]
 struct Node {
     inputs: Vec<usize>,
@@ -24,7 +24,7 @@ struct Node {
     unknown: [Vec<u8>; 5],
 }
 
-/// Makes an unknown field of any wire type, groups and overlong varints among them.
+/// Makes an unknown field of any wire type, including groups and varints that are longer than needed.
 fn unknown_field() -> impl Strategy<Value = Vec<u8>> {
     let tag = |kind: u64| move |number: u32| varint(u64::from(number + UNKNOWN) << 3 | kind);
     let number = 0..5000_u32;
@@ -83,7 +83,7 @@ fn node() -> impl Strategy<Value = Node> {
 }
 
 impl Node {
-    /// Encodes the operation. Unknown fields stand before, between and behind the known ones.
+    /// Encodes the operation, with unknown fields before, between and after the known ones.
     fn encode(&self, position: usize, digests: &[String]) -> Vec<u8> {
         let [of_op, of_input, of_exec, of_meta, of_mount] = &self.unknown;
         let mut op = of_op.clone();
@@ -164,7 +164,7 @@ fn plan() -> Plan {
     }
 }
 
-/// Collects all unknown fields of an operation, in order, with the path of known fields that leads to them.
+/// Collects all unknown fields of an operation, in order, each with the path of known fields that leads to it.
 fn unknown_fields(message: &[u8], path: &[u32], found: &mut Vec<(Vec<u32>, Vec<u8>)>) {
     for field in wire::fields(message) {
         let field = field.expect("a message");
@@ -234,7 +234,7 @@ proptest! {
             prop_assert_eq!(locations, &new_source.locations[moved[name]]);
         }
 
-        // Every exec is reported once, under a digest that exists.
+        // Every exec operation is reported once, with a digest that exists.
         let execs = after.definition.def.iter().filter(|bytes| exec_of(bytes).is_some());
         let reported: BTreeSet<String> = after.steps.iter().map(|step| step.digest.clone()).collect();
         prop_assert_eq!(execs.map(|bytes| digest(bytes)).collect::<BTreeSet<_>>(), reported);
@@ -299,7 +299,7 @@ proptest! {
 
     #[test]
     fn injecting_again_changes_nothing_f20(nodes in prop::collection::vec(node(), 0..8), reversed in any::<bool>(), mode in modes()) {
-        // A pattern no longer sees the command of a step that got a prelude, so this one is for all steps.
+        // A pattern no longer matches the command of a step that got a prelude, so this plan is for all steps.
         let mut plan = plan();
         plan.secrets.iter_mut().for_each(|secret| secret.steps.clear());
         let once = inject(definition(&nodes, reversed), &plan, mode).unwrap().definition;
@@ -327,7 +327,7 @@ proptest! {
             last[position] ^= flip.1;
             last.truncate(cut.index(last.len()) + 1);
         }
-        // No panic is the claim; what comes out must still be linked.
+        // The test proves that there is no panic. If there is a result, its digests must be right.
         if let Ok(after) = inject(broken, &plan(), mode) {
             let names: BTreeSet<String> = after.definition.def.iter().map(|bytes| digest(bytes)).collect();
             for operation in &after.definition.def {

@@ -7,26 +7,26 @@ use bollard_buildkit_proto::pb;
 /// The lines of a file that made a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceLines {
-    /// The file's name as the frontend knows it, for example `Dockerfile`.
+    /// The file's name in the frontend, for example `Dockerfile`.
     pub file: String,
     /// The first line, from 1.
     pub first: usize,
     /// The last line, from 1.
     pub last: usize,
-    /// The lines' text without line ends; empty when the frontend did not send the file.
+    /// The text of the lines without line ends; empty if the frontend did not send the file.
     pub text: Vec<String>,
 }
 
-/// The steps of one or more definitions with their place in the source.
+/// The lines of the source for the steps of one or more definitions.
 ///
-/// BuildKit's own errors carry no place when the graph was handed in by a client, so the map is kept here.
+/// If a client sent the graph, BuildKit's own errors do not name the lines, so this map keeps them.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     lines: BTreeMap<String, SourceLines>,
 }
 
 impl SourceMap {
-    /// Reads the source map of a definition. Entries that point at no file or no line are left out.
+    /// Reads the source map of a definition. Entries without a valid file or line are left out.
     #[must_use]
     pub fn new(definition: &pb::Definition) -> Self {
         let mut map = Self::default();
@@ -44,13 +44,13 @@ impl SourceMap {
         }
     }
 
-    /// Finds the place of a step, by its vertex digest.
+    /// Returns the lines of a step, by the digest of its vertex.
     #[must_use]
     pub fn get(&self, digest: &str) -> Option<&SourceLines> {
         self.lines.get(digest)
     }
 
-    /// All steps that have a place, by vertex digest.
+    /// Returns all steps with known lines, by the digest of the vertex.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &SourceLines)> {
         self.lines.iter().map(|(digest, lines)| (digest.as_str(), lines))
     }
@@ -63,7 +63,7 @@ fn lines(location: &pb::Location, infos: &[pb::SourceInfo]) -> Option<SourceLine
     };
     let first = location.ranges.iter().filter_map(|range| line(&range.start)).min()?;
     let last = location.ranges.iter().filter_map(|range| line(&range.end)).max().unwrap_or(first).max(first);
-    // As BuildKit's parser: a line ends with "\n", and a byte order mark is no part of the first.
+    // As in BuildKit's parser, a line ends with "\n", and a byte order mark is not part of the first line.
     let text = String::from_utf8_lossy(&info.data);
     let text = text.trim_start_matches('\u{feff}');
     let text = text.lines().skip(first - 1).take(last - first + 1).map(str::to_owned).collect();

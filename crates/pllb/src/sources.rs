@@ -1,4 +1,4 @@
-//! Definitions of what comes from outside: an image by its name, a file of the client's.
+//! Makes definitions of sources: an image by its name, or a file of the client.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,26 @@ pub fn image(name: &str) -> pb::Definition {
     source(format!("docker-image://{}", complete(name)), BTreeMap::new())
 }
 
-/// Makes the graph of one file of a local folder that the client offers under this name.
+/// Makes the graph of one file in a local folder that the client offers under this name.
 #[must_use]
 pub fn local_file(folder: &str, file: &str) -> pb::Definition {
     let attributes = [
         ("local.followpaths".to_owned(), serde_list(file)),
-        // Another hint than that of the whole folder, so that neither transfer undoes what the other one left.
+        // The hint differs from that of the whole folder, because each transfer would otherwise remove the files of
+        // the other one.
         ("local.sharedkeyhint".to_owned(), format!("{folder}-{file}")),
     ];
     source(format!("local://{folder}"), attributes.into())
 }
 
-/// Writes a JSON list of one text.
+/// Writes a JSON list with one text.
 fn serde_list(text: &str) -> String {
     let escaped: String =
         text.chars().flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect();
     format!("[\"{escaped}\"]")
 }
 
-/// Completes a reference with the parts that docker lets people leave out.
+/// Completes an image name with the parts that docker lets users leave out.
 fn complete(name: &str) -> String {
     let first = name.split('/').next().unwrap_or_default();
     let has_host = name.contains('/') && (first.contains(['.', ':']) || first == "localhost");

@@ -1,5 +1,5 @@
-//! The stages of a graph that are no part of its result: what they made is in no image, and in a cache export all the
-//! same.
+//! Finds the stages of a graph that are not part of its result. Their files are not in the image, but may be in a
+//! cache export.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -10,13 +10,14 @@ use crate::chain::{ChainError, Output, chain};
 use crate::graph::digest;
 use crate::state::state;
 
-/// Finds the last state of every stage beside the result's own, the last stage first.
+/// Finds the last state of every stage other than the result's own, the last stage first.
 ///
-/// A stage is told by its last step. What others branched off from an earlier step of a stage is a stage of its own.
+/// A stage is represented by its last step. If a branch starts at an earlier step of a stage, it is a stage of its
+/// own.
 ///
 /// # Errors
 ///
-/// When the definition is not a graph that BuildKit could have made.
+/// Returns an error if the definition is not a graph that BuildKit could have made.
 pub fn stages(definition: &pb::Definition) -> Result<Vec<Output>, ChainError> {
     let mut steps = Vec::new();
     let mut used: BTreeMap<String, BTreeSet<i64>> = BTreeMap::new();
@@ -32,7 +33,7 @@ pub fn stages(definition: &pb::Definition) -> Result<Vec<Output>, ChainError> {
     let mut seen = HashSet::new();
     look(definition, &mut seen)?;
     let mut stages = Vec::new();
-    // The inputs of an operation stand before it.
+    // The inputs of an operation precede it, so the last operations come first here.
     for step in steps.iter().rev() {
         for index in used.get(step).into_iter().flatten() {
             let output = Output { digest: step.clone(), index: *index };
@@ -45,11 +46,11 @@ pub fn stages(definition: &pb::Definition) -> Result<Vec<Output>, ChainError> {
     Ok(stages)
 }
 
-/// Adds the states that a result is made of.
+/// Adds the states that a result consists of.
 fn look(definition: &pb::Definition, seen: &mut HashSet<Output>) -> Result<(), ChainError> {
     let chain = chain(definition)?;
     for step in chain.steps {
-        // A linked copy's own operation is a part of the step that puts it upon the state before.
+        // The operation of a linked copy belongs to the step that merges it with the state before.
         if step.digest != step.after.digest {
             seen.insert(Output { digest: step.digest, index: 0 });
         }
@@ -64,7 +65,7 @@ fn look(definition: &pb::Definition, seen: &mut HashSet<Output>) -> Result<(), C
 mod tests {
     use super::*;
 
-    /// A graph to which steps are added; each returns its digest.
+    /// A graph to which steps can be added; each call returns the step's digest.
     #[derive(Default)]
     struct Graph(pb::Definition);
 
@@ -82,7 +83,7 @@ mod tests {
             self.add(&[], Some(pb::op::Op::Source(source)))
         }
 
-        /// Adds a step upon the first input, which also mounts or copies from the others.
+        /// Adds a step that builds on the first input, and mounts or copies from the others.
         fn run(&mut self, command: &str, inputs: &[&str]) -> String {
             let mount = |(input, _)| pb::Mount {
                 input,

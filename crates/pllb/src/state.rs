@@ -1,4 +1,4 @@
-//! Definitions of single states: one that a build passes through, and one file that we bring along.
+//! Makes definitions of single states: an intermediate state of a build, or one file that we add.
 
 use bollard_buildkit_proto::pb;
 use prost::Message as _;
@@ -6,24 +6,24 @@ use prost::Message as _;
 use crate::chain::Output;
 use crate::graph::digest;
 
-/// Makes a graph of the same operations with another result: the state that one of them makes.
+/// Makes a graph of the same operations with another result: the state that one of the operations makes.
 #[must_use]
 pub fn state(definition: &pb::Definition, output: &Output) -> pb::Definition {
     let mut def = definition.def.clone();
-    // The last operation says what the result is, and does nothing else.
+    // The last operation only names the result.
     def.pop();
     def.push(result(&output.digest, output.index));
     pb::Definition { def, metadata: definition.metadata.clone(), source: None }
 }
 
-/// Makes a state that holds one file; the progress shows the file under the name.
+/// Makes a state that contains one file. The progress shows the file as `name`.
 #[must_use]
 pub fn single_file(name: &str, path: &str, mode: i32, bytes: &[u8]) -> pb::Definition {
     let make = pb::FileActionMkFile {
         path: path.to_owned(),
         mode,
         data: bytes.to_vec(),
-        // With a fixed time, the same bytes make the same record today and tomorrow.
+        // The time is fixed, so that the same bytes always make the same cache record.
         timestamp: 0,
         ..pb::FileActionMkFile::default()
     };

@@ -1,17 +1,16 @@
-//! Protobuf on the wire: walks over the fields of a message and replaces some of them; all other bytes stay as they
-//! are.
+//! Reads protobuf messages field by field, and replaces some of the fields; all other bytes stay as they are.
 //!
-//! Facts about the encoding are those of "Encoding" in the protobuf documentation. A tag is a varint of field number
-//! and wire type; wire types are varint (0), 64 bit (1), length-delimited (2), group start (3), group end (4) and 32
-//! bit (5). A varint may be longer than it needs to be; it is read and kept all the same.
+//! Source: "Encoding" in the protobuf documentation. A tag is a varint of field number and wire type; wire types are
+//! varint (0), 64 bit (1), length-delimited (2), group start (3), group end (4) and 32 bit (5). A varint may be
+//! longer than necessary; it is read, and kept as it is.
 
-/// How deep groups may nest; the limit that the official libraries set for messages.
+/// The maximal depth of nested groups, which is the limit of the official libraries for messages.
 const DEEPEST_GROUP: usize = 100;
 
 /// The largest field number, 2^29 - 1.
 const LARGEST_NUMBER: u64 = (1 << 29) - 1;
 
-/// Why bytes are not a protobuf message, or not one that can be edited safely.
+/// The reason why bytes are not a protobuf message, or not one that can be edited safely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The message ends inside a field.
@@ -26,13 +25,13 @@ pub enum WireError {
     /// A group does not end, ends twice, or nests too deep.
     #[error("a group is malformed")]
     Group,
-    /// A field has another wire type than its message says.
+    /// A field has another wire type than the message's definition.
     #[error("field {number} has an unexpected wire type")]
     Type {
         /// The field's number.
         number: u32,
     },
-    /// A field that may occur once occurs again. Libraries disagree on what that means, so nothing is guessed.
+    /// A field that may occur once occurs again. Libraries interpret this differently, so it is refused.
     #[error("field {number} occurs more than once")]
     Repeated {
         /// The field's number.
@@ -51,33 +50,33 @@ pub enum WireError {
 pub enum Value<'a> {
     /// A number, a boolean or an enumeration.
     Varint(u64),
-    /// Eight bytes, as they are.
+    /// Eight bytes in the order of the message.
     Fixed64(&'a [u8]),
     /// A text, bytes, a message or packed numbers.
     Bytes(&'a [u8]),
     /// The fields of a group, without its end.
     Group(&'a [u8]),
-    /// Four bytes, as they are.
+    /// Four bytes in the order of the message.
     Fixed32(&'a [u8]),
 }
 
-/// One field, as it lies in the message.
+/// One field of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
     /// The field's number.
     pub number: u32,
     /// The field's content.
     pub value: Value<'a>,
-    /// All its bytes, tag included.
+    /// All bytes of the field, including its tag.
     pub raw: &'a [u8],
 }
 
 impl<'a> Field<'a> {
-    /// The bytes of a length-delimited field.
+    /// Returns the bytes of a length-delimited field.
     ///
     /// # Errors
     ///
-    /// [`WireError::Type`] when the field is of another type.
+    /// Returns [`WireError::Type`] if the field is of another type.
     pub fn bytes(&self) -> Result<&'a [u8], WireError> {
         match self.value {
             Value::Bytes(bytes) => Ok(bytes),
@@ -87,20 +86,20 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The text of a length-delimited field.
+    /// Returns the text of a length-delimited field.
     ///
     /// # Errors
     ///
-    /// [`WireError::Type`] when the field is of another type, [`WireError::Text`] when it is not UTF-8.
+    /// Returns [`WireError::Type`] if the field is of another type, and [`WireError::Text`] if it is not UTF-8.
     pub fn text(&self) -> Result<&'a str, WireError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| WireError::Text { number: self.number })
     }
 
-    /// The number of a varint field.
+    /// Returns the number of a varint field.
     ///
     /// # Errors
     ///
-    /// [`WireError::Type`] when the field is of another type.
+    /// Returns [`WireError::Type`] if the field is of another type.
     pub fn varint(&self) -> Result<u64, WireError> {
         match self.value {
             Value::Varint(number) => Ok(number),
@@ -111,13 +110,13 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The fields of a message in the order of its bytes. Ends after the first error.
+/// The fields of a message in the order of its bytes. The iterator ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
-/// Walks over a message's fields.
+/// Iterates over a message's fields.
 #[must_use]
 pub fn fields(message: &[u8]) -> Fields<'_> {
     Fields { rest: message }
@@ -142,11 +141,11 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Returns the field of this number, if there is one.
+/// Returns the field with this number, if there is one.
 ///
 /// # Errors
 ///
-/// When the message is malformed, or the field occurs more than once ([`WireError::Repeated`]).
+/// Returns an error if the message is malformed, and [`WireError::Repeated`] if the field occurs more than once.
 pub fn single<'a>(message: &'a [u8], number: u32) -> Result<Option<Field<'a>>, WireError> {
     let mut found = None;
     for field in fields(message) {
@@ -161,19 +160,19 @@ pub fn single<'a>(message: &'a [u8], number: u32) -> Result<Option<Field<'a>>, W
 /// The change of one field when a message is rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit {
-    /// The field's bytes stay.
+    /// The field stays.
     Keep,
-    /// The field's bytes go.
+    /// The field is removed.
     Remove,
-    /// The field holds these bytes instead, as a length-delimited field of the same number.
+    /// The field is replaced by a length-delimited field with the same number and these bytes.
     Replace(Vec<u8>),
 }
 
-/// Copies a message field by field; a field that `edit` keeps is copied byte for byte.
+/// Copies a message field by field. A field that `edit` keeps is copied byte for byte.
 ///
 /// # Errors
 ///
-/// When the message is malformed, and whatever `edit` returns.
+/// Returns an error if the message is malformed, or the error of `edit`.
 pub fn rewrite<E: From<WireError>>(
     message: &[u8],
     mut edit: impl FnMut(&Field<'_>) -> Result<Edit, E>,
@@ -190,15 +189,15 @@ pub fn rewrite<E: From<WireError>>(
     Ok(out)
 }
 
-/// Adds entries to a repeated field of texts, bytes or messages, behind those that are there.
+/// Adds entries to a repeated field of texts, bytes or messages, after the existing entries.
 ///
-/// The place matters although readers take fields in any order: the engine encodes what it read again, fields in the
-/// order of their numbers, and names an operation by the digest of *those* bytes in everything it tells us
-/// (`Op.Marshal` in BuildKit's solver/pb/ops.go). So an ordered message stays ordered.
+/// Readers accept fields in any order, but the place matters: the engine encodes each operation again, with its
+/// fields in the order of their numbers, and refers to an operation by the digest of *those* bytes in all its
+/// messages (`Op.Marshal` in BuildKit's solver/pb/ops.go). So a message whose fields are in order must stay in order.
 ///
 /// # Errors
 ///
-/// When the message is malformed.
+/// Returns an error if the message is malformed.
 pub fn insert_bytes(message: &[u8], number: u32, entries: &[Vec<u8>]) -> Result<Vec<u8>, WireError> {
     let (mut place, mut read) = (0, 0);
     for field in fields(message) {
@@ -229,13 +228,13 @@ fn append_varint(message: &mut Vec<u8>, mut number: u64) {
     message.push(number as u8);
 }
 
-/// The next thing in a message.
+/// The next item of a message.
 enum Token<'a> {
     Field(Field<'a>),
     GroupEnd { number: u32 },
 }
 
-/// Takes one field or the end of a group off the front.
+/// Reads one field or the end of a group from the beginning of `rest`.
 fn take_token<'a>(rest: &mut &'a [u8], depth: usize) -> Result<Token<'a>, WireError> {
     let start = *rest;
     let tag = take_varint(rest)?;
@@ -258,7 +257,7 @@ fn take_token<'a>(rest: &mut &'a [u8], depth: usize) -> Result<Token<'a>, WireEr
     Ok(Token::Field(Field { number, value, raw: &start[..start.len() - rest.len()] }))
 }
 
-/// Takes the fields of a group and its end; gives the fields' bytes.
+/// Reads the fields of a group and its end. Returns the bytes of the fields.
 fn take_group<'a>(rest: &mut &'a [u8], number: u32, depth: usize) -> Result<&'a [u8], WireError> {
     if depth > DEEPEST_GROUP {
         return Err(WireError::Group);
@@ -286,7 +285,7 @@ fn take_varint(rest: &mut &[u8]) -> Result<u64, WireError> {
         let (byte, after) = rest.split_first().ok_or(WireError::Truncated)?;
         *rest = after;
         let bits = u64::from(byte & 0x7f);
-        // The tenth byte has room for the 64th bit alone.
+        // The tenth byte can only contain the 64th bit.
         if position == 9 && bits > 1 {
             return Err(WireError::Varint);
         }
@@ -406,7 +405,7 @@ mod tests {
             expected.fixed = 0;
             expected.texts.iter_mut().for_each(|text| text.push('!'));
             expected.texts.extend(["last".to_owned(), "very last".to_owned()]);
-            // The other library writes the same bytes: the fields are in order.
+            // The fields are in order, so the other library writes the same bytes.
             prop_assert_eq!(edited, expected.encode_to_vec());
         }
     }

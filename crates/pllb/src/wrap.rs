@@ -1,7 +1,7 @@
-//! Steps whose command is run by a program that comes from an image: a wrapper.
+//! Lets a wrapper, a program from an image, run the commands of steps.
 //!
-//! The wrapper is mounted read-only into each step that holds one of the named secrets, and stands with its own words
-//! before the step's command. Everything else of the step stays byte for byte.
+//! The wrapper is mounted read-only into each step that has one of the given secrets. The wrapper and its arguments
+//! precede the step's command. Everything else of the step stays unchanged, byte for byte.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,8 @@ use crate::graph::{self, GraphError, OP_INPUTS};
 use crate::inject::{InjectError, Injection, MountedSecret, exec_of, mounted};
 use crate::wire::{self, Edit, WireError};
 
-/// Where steps find the wrapper. `/dev` is in memory in every step, so that no mount point stays in the image.
+/// The path of the wrapper in steps. `/dev` is in memory in every step, so the mount point does not stay in the
+/// image.
 pub const WRAPPER: &str = "/dev/pbuild-mask";
 
 /// The capabilities that an engine must have for the mount (solver/pb/caps.go).
@@ -22,24 +23,24 @@ const CAPABILITIES: [&str; 2] = ["exec.mount.bind", "exec.mount.selector"];
 /// A program that runs the commands of steps.
 #[derive(Clone, Debug)]
 pub struct Wrapper {
-    /// The image that it comes from.
+    /// The image that contains the program.
     pub image: pb::Definition,
-    /// Where it lies there.
+    /// The program's path in the image.
     pub program: String,
-    /// The ids of the secrets that concern it: a step that holds none of them is left alone.
+    /// The ids of the secrets for which the wrapper is needed. A step without any of them is not changed.
     pub ids: BTreeSet<String>,
-    /// The words between the program and the command, for a step that holds these secrets.
+    /// Returns the arguments between the program and the command, for a step that has these secrets.
     pub words: fn(&[MountedSecret]) -> Vec<String>,
 }
 
-/// Lets a wrapper run the commands of the steps that hold a secret of its own.
+/// Lets a wrapper run the commands of the steps that have one of its secrets.
 ///
-/// Steps that a wrapper runs already are left alone.
+/// Steps that a wrapper already runs are not changed.
 ///
 /// # Errors
 ///
-/// As [`inject`](crate::inject()); [`InjectError::Wrapper`] for an image that is none, and for a step that mounts something else
-/// at the wrapper's place.
+/// Returns the same errors as [`inject`](crate::inject()). Also returns [`InjectError::Wrapper`] if the wrapper's
+/// image is empty, or if a step mounts something else at the wrapper's path.
 pub fn wrap(injected: Injection, wrapper: &Wrapper) -> Result<Injection, InjectError> {
     let Injection { mut definition, mut steps } = injected;
     let mut operations = wrapper.image.def.clone();
@@ -49,7 +50,7 @@ pub fn wrap(injected: Injection, wrapper: &Wrapper) -> Result<Injection, InjectE
     let known: BTreeSet<String> = definition.def.iter().map(|operation| graph::digest(operation)).collect();
     operations.retain(|operation| !known.contains(&graph::digest(operation)));
     let mut wrapped = BTreeSet::new();
-    // The last operation is the result, so the image stands before all others.
+    // The last operation is the result, so the image's operations are put before all others.
     definition.def.splice(0..0, operations);
     for (digest, about) in &wrapper.image.metadata {
         definition.metadata.entry(digest.clone()).or_insert_with(|| about.clone());
@@ -81,7 +82,7 @@ pub fn wrap(injected: Injection, wrapper: &Wrapper) -> Result<Injection, InjectE
         }
     }
     if wrapped.is_empty() {
-        // Nothing needs the image.
+        // No step is wrapped, so the image is removed again.
         let own: BTreeSet<String> = wrapper.image.def.iter().map(|operation| graph::digest(operation)).collect();
         relinked.definition.def.retain(|operation| {
             let digest = graph::digest(operation);
@@ -92,7 +93,7 @@ pub fn wrap(injected: Injection, wrapper: &Wrapper) -> Result<Injection, InjectE
     Ok(Injection { definition: relinked.definition, steps })
 }
 
-/// Adds the image to the inputs, its program to the mounts, and the words to the command.
+/// Adds the image to the inputs, its program to the mounts, and the wrapper's arguments to the command.
 fn add(operation: &[u8], input: &pb::Input, wrapper: &Wrapper, held: &[MountedSecret]) -> Result<Vec<u8>, WireError> {
     let inputs = wire::fields(operation).filter(|field| field.as_ref().is_ok_and(|field| field.number == OP_INPUTS));
     let mount = pb::Mount {
@@ -143,7 +144,8 @@ mod tests {
         }
     }
 
-    /// A file, a step upon it that mounts a secret, and one upon that which mounts none; with names and lines.
+    /// Makes a graph with names and lines: a file, a step on it that mounts a secret, and a step on this one without
+    /// a secret.
     fn graph() -> pb::Definition {
         let base = single_file("base", "/base", 0o644, b"base");
         let mut def = vec![base.def[0].clone()];
@@ -216,7 +218,7 @@ mod tests {
         assert_eq!(new[1].1, old[1].1);
         assert_eq!(new[1].0.inputs[0].digest, after.steps[0].digest);
         assert_eq!(after.definition.def.len(), before.definition.def.len() + 1);
-        // Errors and findings follow the digests.
+        // Errors and findings refer to steps by the new digests.
         for step in &after.steps {
             assert!(after.definition.source.as_ref().unwrap().locations.contains_key(&step.digest));
         }
@@ -225,7 +227,7 @@ mod tests {
         crate::chain(&after.definition).unwrap();
     }
 
-    /// The engine encodes operations again and speaks of them by the digest of that.
+    /// The engine encodes operations again, and refers to them by the digest of the new bytes.
     #[test]
     fn an_ordered_operation_stays_ordered() {
         for mode in [Mode::Environment, Mode::Mounts] {

@@ -1,4 +1,4 @@
-//! Searches the states below a folder as the scanner does in a builder: what profiles are taken of.
+//! Searches the states below a folder as the scanner does in a builder. This program is for profiling.
 //!
 //! usage: look FILE STATES, with `NAME=value` on each line of FILE, and the mounted base image at STATES/0
 

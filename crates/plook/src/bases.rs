@@ -1,10 +1,12 @@
-//! The base images that were found clean before, as the builder keeps them for builds without a client of ours.
+//! The base images that were found clean before. The builder keeps notes of them for the frontend image, which has no
+//! client of ours.
 //!
-//! Everybody who may send builds to the builder can read the folder and write to it. A note counts only with its seal, a
-//! digest under the key of all other digests, made of the values of the secrets, what was searched for of each, the
-//! program that searched, the base and its layers. Whoever has no value can make no seal; with other secrets, or another
-//! program, a note is not even found. What remains is to copy a note from one builder to another, so that a base is
-//! noted only where its name or its layers' names mean the same files everywhere ([`is_lasting`]).
+//! Everybody who may send builds to the builder can read and write this folder. So a note only counts with its seal:
+//! a digest under the key of all other digests, of the secrets' values, of what was searched for of each value, of
+//! the program that searched, of the base, and of its layers. Nobody can make a seal without the values; with other
+//! secrets or another program, a note is not even found. But a note may be copied from one builder to another. For
+//! this reason a base is only noted if its name, or the names of its layers, mean the same files on every builder
+//! ([`is_lasting`]).
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -19,21 +21,21 @@ use serde::{Deserialize, Serialize};
 use crate::kept::random_name;
 use crate::wire::CleanBase;
 
-/// More notes push out the oldest.
+/// The maximal number of notes; if there are more, the oldest are removed.
 const MOST_NOTES: usize = 1000;
-/// The largest note that is read: a base has at most 127 layers.
+/// The maximal size of a note that is read: a base has at most 127 layers.
 const LARGEST_NOTE: u64 = 1 << 20;
 
-/// The seals of one set of secrets.
+/// The maker of seals for one set of secrets.
 pub struct Seals<'k> {
     key: &'k DigestKey,
-    /// A keyed digest of each value and of what is searched for of it, and one of the program.
+    /// A keyed digest of each value with what is searched for of it, and a digest of the program.
     searched: String,
     name: SecretName,
     nothing: UserSecret,
 }
 
-/// A note as a file.
+/// The content of a note's file.
 #[derive(Serialize, Deserialize)]
 struct Note {
     layers: Vec<String>,
@@ -41,7 +43,8 @@ struct Note {
 }
 
 impl<'k> Seals<'k> {
-    /// Makes the seals of these secrets for one program. `None` without a secret: a seal would be anybody's.
+    /// Makes the maker of seals for these secrets and one program. Returns `None` if there is no secret, because then
+    /// anybody could make a seal.
     #[must_use]
     pub fn new(
         key: &'k DigestKey,
@@ -73,7 +76,7 @@ impl<'k> Seals<'k> {
         self.digest(&("seal", identifier, layers))
     }
 
-    /// Reads the layers that a base had when it was found clean; `None` for a base that is not known.
+    /// Reads the layers that a base had when it was found clean. Returns `None` if there is no valid note.
     #[must_use]
     pub fn recall(&self, folder: &Path, identifier: &str) -> Option<Vec<String>> {
         let flags = rustix::fs::OFlags::NOFOLLOW.union(rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
@@ -86,10 +89,11 @@ impl<'k> Seals<'k> {
         (self.seal(identifier, &note.layers)? == note.seal).then_some(note.layers)
     }
 
-    /// Notes that a base is clean, if that can be said for later builds.
+    /// Notes that a base is clean, unless [`is_lasting`] is false for it.
     ///
     /// # Errors
-    /// When the builder keeps nothing.
+    ///
+    /// Returns an error if the note cannot be written.
     pub fn note(&self, folder: &Path, CleanBase { identifier, layers }: &CleanBase) -> io::Result<()> {
         let (Some(path), Some(seal)) = (self.path(folder, identifier), self.seal(identifier, layers)) else {
             return Ok(());
@@ -100,7 +104,7 @@ impl<'k> Seals<'k> {
         let notes = notes(folder);
         fs::create_dir_all(&notes)?;
         make_room(&notes, MOST_NOTES);
-        // Whole or not at all: a build at the same time may read it.
+        // The note is written to another file first, because another build may read it at the same time.
         let made = notes.join(format!("made.{}", random_name().unwrap_or_default()));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made)?;
         let written = serde_json::to_vec(&Note { layers: layers.clone(), seal })
@@ -114,9 +118,9 @@ impl<'k> Seals<'k> {
     }
 }
 
-/// Whether a base of this name and these layers holds the same files on every builder: its name is a digest's, or its
-/// layers bear random names, as those of Docker's overlay2 do. The snapshots of a containerd have small numbers, which
-/// mean other files elsewhere.
+/// Whether a base with this name and these layers has the same files on every builder. This is so if its name
+/// contains a digest, or if its layers have random names, like those of Docker's overlay2. The snapshots of
+/// containerd have small numbers, which mean other files on another builder.
 #[must_use]
 pub fn is_lasting(identifier: &str, layers: &[String]) -> bool {
     let is_random = |part: &str| part.len() >= 26 && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -124,7 +128,7 @@ pub fn is_lasting(identifier: &str, layers: &[String]) -> bool {
     identifier.contains("@sha256:") || (!layers.is_empty() && layers.iter().all(is_named_at_random))
 }
 
-/// Whether the builder has no note of any base.
+/// Whether the builder has no note of a base.
 pub(crate) fn is_empty(folder: &Path) -> bool {
     fs::read_dir(notes(folder)).map_or(true, |mut notes| notes.next().is_none())
 }
@@ -133,7 +137,7 @@ fn notes(folder: &Path) -> PathBuf {
     folder.join("bases")
 }
 
-/// Removes the oldest tenth when there are too many notes.
+/// Removes the oldest tenth of the notes if there are too many.
 fn make_room(notes: &Path, most: usize) {
     let age = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let files = fs::read_dir(notes).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -143,15 +147,16 @@ fn make_room(notes: &Path, most: usize) {
     }
     files.sort_unstable();
     for (_, path) in files.iter().take(most.div_ceil(10)) {
-        // Somebody else may have removed it in the same moment.
+        // Another build may have removed the file at the same moment.
         let _ = fs::remove_file(path);
     }
 }
 
-/// Reads the program that runs; another program may search for more.
+/// Reads the program that is running, for the seals: another program may search for more.
 ///
 /// # Errors
-/// When there is no `/proc`.
+///
+/// Returns an error if there is no `/proc`.
 pub fn own_program() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open("/proc/self/exe")?.read_to_end(&mut bytes)?;
@@ -219,7 +224,7 @@ mod tests {
         assert_eq!(seals.recall(folder.path(), BASE), None, "other layers");
         fs::write(&path, &text).unwrap();
         assert!(seals.recall(folder.path(), BASE).is_some());
-        // A note of another base under this one's name.
+        // A note of another base is copied under this base's name.
         let other = "docker-image://other@sha256:bb";
         seals.note(folder.path(), &clean(other, &["/1/fs"])).unwrap();
         fs::copy(seals.path(folder.path(), other).unwrap(), &path).unwrap();

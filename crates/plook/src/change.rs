@@ -1,10 +1,10 @@
-//! Finds what one step changed: everything in the state after it that is not exactly what was in the state before it.
+//! Finds what one step changed: everything in the state after the step that is not exactly as in the state before it.
 //!
-//! Both states are overlay mounts of the same layers but for one. A file that the upper layer holds has an inode and a
-//! change time of its own, whatever its content, size and times claim, and so has every folder above it. So a node with
-//! the same inode and the same change time is the lower layer's own, and a folder with both the same holds nothing new
-//! at any depth: the walk skips it. Nothing but the clock of the whole machine moves a change time, and no step of a
-//! build may set that.
+//! Both states are overlay mounts with the same layers except for one. A file in the upper layer has an inode and a
+//! change time of its own, whatever its content, size and times are, and so has every folder above it. So a node with
+//! the same inode and the same change time belongs to the lower layers, and a folder of which both are the same
+//! contains nothing new at any depth: the walk skips it. A change time can only be moved with the clock of the whole
+//! machine, which no step of a build may set.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
@@ -18,58 +18,58 @@ use rustix::fs::{FileType, Stat};
 
 use crate::cursor::{self, Attribute, Cursor};
 
-/// The walk over one step's change, in the order in which a layer lists it.
+/// The walk through one step's change. Its order is that of a layer's tar.
 pub struct Change {
     before: Option<Side>,
-    /// The state that both states are layers upon, when the state before is no part of the state after.
+    /// The state that both states are stacked on, if the state before is not part of the state after.
     onto: Option<Onto>,
     after: Cursor,
     shares: Option<Arc<Shares>>,
     open: Vec<Folder>,
-    /// Where the walk stands, from the root, with a `/` behind every folder.
+    /// The current path, from the root, with a `/` after every folder.
     path: Vec<u8>,
-    /// The first path of every inode that has several.
+    /// The first path of every inode with several names.
     links: HashMap<u64, Vec<u8>>,
 }
 
-/// A tree beside the one after the step, followed as far as it has the same folders.
+/// Another tree that the walk follows, as far as it has the same folders.
 struct Side {
     cursor: Cursor,
-    /// How many of the open folders it does not have.
+    /// The number of the open folders that this tree does not have.
     missing: usize,
 }
 
-/// The state upon which two layers were put; `None` for nothing.
+/// The state that two layers were stacked on; `None` if they were stacked on nothing.
 struct Onto(Option<Side>);
 
-/// The places of a tree that several walks have told. Together the walks tell all of the tree, and each thing once: the
-/// walk that comes to a place first tells it.
+/// The paths of a tree that several walks have reported. The walks share the tree: together they report all of it,
+/// and each path once, by the walk that reaches it first.
 #[derive(Debug, Default)]
 pub struct Shares {
     told: Mutex<HashSet<Box<[u8]>>>,
-    /// One walk came to the tree's end, so there is nothing left that nobody tells.
+    /// Whether one walk has reached the tree's end, so that the others can stop.
     over: AtomicBool,
 }
 
 impl Shares {
-    /// From this depth on, a folder is not shared: the walk that tells the folder tells all that it holds.
+    /// The depth from which on folders are not shared: the walk that reports such a folder reports its whole content.
     const DEPTH: usize = 5;
 
-    /// Takes a path for this walk, unless another walk has it already.
+    /// Claims a path for this walk. Returns false if another walk has it.
     fn claim(&self, path: &[u8]) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         !told.contains(path) && told.insert(path.into())
     }
 }
 
-/// A folder on the way, with what is left of it to look at.
+/// A folder that the walk is in, with its names that are not visited yet.
 struct Folder {
     names: std::vec::IntoIter<(CString, FileType)>,
-    /// The length of the path above it.
+    /// The length of the path of the folder above.
     above: usize,
 }
 
-/// Something that a step made, changed or removed.
+/// A node that a step created, changed or removed.
 pub struct Node {
     /// The node's path from the root, without a `/` before it.
     pub path: Vec<u8>,
@@ -85,12 +85,12 @@ pub enum Kind {
     File {
         /// The file's content.
         content: File,
-        /// How many bytes it has.
+        /// The number of its bytes.
         size: u64,
-        /// Whether it takes less room than that.
+        /// Whether it uses less disk space than that.
         sparse: bool,
     },
-    /// Another name of a file that was told before.
+    /// Another name of a file that was reported before.
     HardLink {
         /// The first name.
         target: Vec<u8>,
@@ -102,9 +102,9 @@ pub enum Kind {
     },
     /// A folder.
     Directory,
-    /// A pipe, a socket or a device; it is named and not opened.
+    /// A pipe, a socket or a device. It is named but not opened.
     Special,
-    /// Nothing any more: the step removed it.
+    /// A node that the step removed.
     Removed,
 }
 
@@ -112,7 +112,8 @@ impl Change {
     /// Compares two states. Without a state before, everything is new.
     ///
     /// # Errors
-    /// When a root cannot be opened or listed.
+    ///
+    /// Returns an error if a root cannot be opened or listed.
     pub fn new(before: Option<&Path>, after: &Path) -> io::Result<Self> {
         let before = before.map(Side::new).transpose()?;
         let after = Cursor::new(after)?;
@@ -123,27 +124,30 @@ impl Change {
         Ok(change)
     }
 
-    /// Declares that neither state is a layer upon the other: both are layers upon the state `onto`. Where the second
-    /// layer covers something of the first one, the walk ends with an error: the covered file cannot be seen, and the
-    /// state before may hold it from elsewhere.
+    /// Declares that the state after does not contain the state before: both are stacked on the state `onto`. If the
+    /// second layer covers a file of the first one, the walk ends with an error: the covered file cannot be seen, and
+    /// the state before may have it from another build.
     ///
     /// # Errors
-    /// When a root cannot be opened.
+    ///
+    /// Returns an error if a root cannot be opened.
     pub fn upon(mut self, onto: Option<&Path>) -> io::Result<Self> {
         self.onto = Some(Onto(onto.map(Side::new).transpose()?));
         Ok(self)
     }
 
-    /// Shares the tree with other walks: this walk leaves out what another walk with these shares has told.
+    /// Shares the tree with other walks: this walk leaves out the paths that another walk with these shares has
+    /// reported.
     #[must_use]
     pub fn sharing(self, shares: Arc<Shares>) -> Self {
         Self { shares: Some(shares), ..self }
     }
 
-    /// Goes on to the next node; `None` at the end.
+    /// Goes to the next node. Returns `None` at the end.
     ///
     /// # Errors
-    /// When the tree cannot be read. Nothing after it was looked at.
+    ///
+    /// Returns an error if the tree cannot be read. The rest of the tree was not visited then.
     pub fn next_node(&mut self) -> io::Result<Option<Node>> {
         while let Some(folder) = self.open.last_mut() {
             match folder.names.next() {
@@ -161,7 +165,7 @@ impl Change {
         Ok(None)
     }
 
-    /// Lists the names of the folder that the walk stands in, from both sides, in order.
+    /// Lists the names of the current folder in both states, in order.
     fn names(&self) -> io::Result<Vec<(CString, FileType)>> {
         let mut names = self.after.names()?;
         if let Some(before) = self.before.as_ref().filter(|before| before.missing == 0) {
@@ -197,11 +201,12 @@ impl Change {
         self.node(name, FileType::from_raw_mode(new.st_mode), old.as_ref()).map(Some)
     }
 
-    /// Looks where nothing was before: what the folder says of its names is enough then, and a call less for each.
+    /// Visits a name that was not there before. The kind from the folder's list is enough in this case, which saves a
+    /// system call for each name.
     fn look_at_new(&mut self, name: &CStr, kind: FileType) -> io::Result<Option<Node>> {
         let kind = match kind {
             FileType::RegularFile | FileType::Directory | FileType::Symlink => kind,
-            // Some folders do not say it; and whoever is never opened is looked at twice.
+            // Some file systems do not list the kind. Nodes that are never opened are checked, too.
             _ => match self.after.stat(name)? {
                 Some(stat) => FileType::from_raw_mode(stat.st_mode),
                 None => return Err(io::Error::other("the tree changed")),
@@ -214,7 +219,7 @@ impl Change {
                 return Ok(None);
             }
             if !shares.claim(&[&self.path, name.to_bytes()].concat()) {
-                // A folder that one walk tells is gone through by all.
+                // A shared folder that another walk has reported is still entered by this walk, for its content.
                 if kind == FileType::Directory && above + 1 < Shares::DEPTH {
                     self.enter(name, None)?;
                 }
@@ -224,10 +229,10 @@ impl Change {
         self.node(name, kind, None).map(Some)
     }
 
-    /// Tells a node that is new or changed, and goes into a folder.
+    /// Makes the node for a new or changed name, and enters it if it is a folder.
     ///
-    /// A name in /proc that vanishes, an attribute that cannot be read: all of it ends the walk, for nothing is proven
-    /// then.
+    /// Any failure ends the walk, such as a name that vanishes or an attribute that cannot be read, because the walk
+    /// would prove nothing without it.
     fn node(&mut self, name: &CStr, kind: FileType, old: Option<&Stat>) -> io::Result<Node> {
         let mut path = [&self.path, name.to_bytes()].concat();
         Ok(match kind {
@@ -246,8 +251,8 @@ impl Change {
         })
     }
 
-    /// Whether nothing is lost where the state after has something else than the state before: either both stand upon
-    /// what was there, or both are folders with the same attributes.
+    /// Whether no content is lost where the state after differs from the state before: either the state before has
+    /// this node from `onto`, or both nodes are folders with the same attributes.
     fn is_told(&self, onto: &Onto, name: &CStr, old: &Stat, new: Option<&Stat>) -> io::Result<bool> {
         if let Some(onto) = onto.0.as_ref().filter(|onto| onto.missing == 0)
             && onto.cursor.stat(name)?.is_some_and(|onto| is_the_same(&onto, old))
@@ -270,7 +275,7 @@ impl Change {
         if opened.st_nlink > 1 {
             if let Some(target) = self.links.get(&opened.st_ino) {
                 let kind = Kind::HardLink { target: target.clone() };
-                // The attributes are the file's own, and were told with its first name.
+                // The attributes belong to the file, and were reported with its first name.
                 return Ok(Node { path, kind, attributes: Vec::new() });
             }
             self.links.insert(opened.st_ino, path.clone());
@@ -281,7 +286,7 @@ impl Change {
         Ok(Node { path, kind: Kind::File { content, size, sparse: stored < size }, attributes })
     }
 
-    /// Goes down into a folder, on both sides where both have it.
+    /// Enters a folder, in each of the trees that has it.
     fn enter(&mut self, name: &CStr, old: Option<&Stat>) -> io::Result<()> {
         self.after.enter(name)?;
         if let Some(before) = &mut self.before {
@@ -339,8 +344,8 @@ impl Side {
     }
 }
 
-/// Whether a node is the lower layer's own. Its size, mode and owner cannot change without its change time; they are
-/// compared because it costs nothing.
+/// Whether a node belongs to the lower layers. Its size, mode and owner cannot change without its change time, but
+/// comparing them costs nothing.
 fn is_the_same(old: &Stat, new: &Stat) -> bool {
     let told = |stat: &Stat| {
         (

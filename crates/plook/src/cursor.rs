@@ -1,4 +1,4 @@
-//! A place in a tree of folders that nobody changes, held by one open folder however deep it lies.
+//! A position in a tree of folders that no program changes. It needs one open folder, however deep the position is.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -15,21 +15,21 @@ const CAREFULLY: OFlags =
 /// An attribute's name and value.
 pub(crate) type Attribute = (Vec<u8>, Vec<u8>);
 
-/// A folder of a tree, and the way back up.
+/// A folder of a tree, with the way back up.
 pub(crate) struct Cursor {
     folder: OwnedFd,
-    /// Device and inode of each folder above.
+    /// The device and inode of each folder above.
     above: Vec<(u64, u64)>,
 }
 
 impl Cursor {
-    /// Stands at the root of a tree.
+    /// Makes a cursor at the root of a tree.
     pub(crate) fn new(root: &Path) -> io::Result<Self> {
         let folder = rustix::fs::open(root, CAREFULLY.union(OFlags::DIRECTORY), Mode::empty())?;
         Ok(Self { folder, above: Vec::new() })
     }
 
-    /// Goes into a folder.
+    /// Enters a folder.
     pub(crate) fn enter(&mut self, name: &CStr) -> io::Result<()> {
         let flags = CAREFULLY.union(OFlags::DIRECTORY);
         let inner = rustix::fs::openat(&self.folder, name, flags, Mode::empty())?;
@@ -39,7 +39,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Goes back to where [`Cursor::enter`] came from, and nowhere else.
+    /// Goes back to the folder that [`Cursor::enter`] left. Returns an error if the parent is another folder.
     pub(crate) fn leave(&mut self) -> io::Result<()> {
         let expected = self.above.pop().ok_or_else(|| io::Error::other("above the root"))?;
         let outer = rustix::fs::openat(&self.folder, c"..", CAREFULLY.union(OFlags::DIRECTORY), Mode::empty())?;
@@ -51,7 +51,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Every name in the folder, in order, and what it stands for as far as the folder itself says so.
+    /// Returns every name in the folder, in order, with its kind as far as the folder lists it.
     pub(crate) fn names(&self) -> io::Result<Vec<(CString, FileType)>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.folder)? {
@@ -65,7 +65,7 @@ impl Cursor {
         Ok(names)
     }
 
-    /// Describes the node of a name, if there is one.
+    /// Returns the metadata of a name, if it exists.
     pub(crate) fn stat(&self, name: &CStr) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -74,7 +74,7 @@ impl Cursor {
         }
     }
 
-    /// Opens a regular file for reading, without a mark of the access where we may.
+    /// Opens a regular file for reading, without updating its access time if this is allowed.
     pub(crate) fn open(&self, name: &CStr) -> io::Result<File> {
         let open = |flags| rustix::fs::openat(&self.folder, name, flags, Mode::empty());
         let file = match open(CAREFULLY.union(OFlags::NOATIME)) {
@@ -89,9 +89,9 @@ impl Cursor {
         Ok(rustix::fs::readlinkat(&self.folder, name, Vec::new())?.into_bytes())
     }
 
-    /// Reads the extended attributes of any node; a node on a file system without attributes has none.
+    /// Reads the extended attributes of a node of any kind. A node on a file system without attributes has none.
     pub(crate) fn attributes(&self, name: &CStr) -> io::Result<Vec<Attribute>> {
-        // There is no call that takes a folder and a name before Linux 6.13; the folder's name in /proc does.
+        // Before Linux 6.13, no system call accepts a folder and a name. So the folder is named by its path in /proc.
         let mut path = format!("/proc/self/fd/{}/", self.folder.as_raw_fd()).into_bytes();
         path.extend_from_slice(name.to_bytes());
         attributes(|list| rustix::fs::llistxattr(&path, list), |name, value| rustix::fs::lgetxattr(&path, name, value))
@@ -134,7 +134,7 @@ fn attributes(
                     break;
                 }
                 Err(rustix::io::Errno::RANGE) if value.len() < 1 << 17 => value.resize(value.len() * 8, 0),
-                // Listed, and not for us: no tar holds it either.
+                // The attribute is listed but cannot be read by this process; a tar would not have it either.
                 Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => break,
                 Err(error) => return Err(error.into()),
             }
@@ -145,7 +145,7 @@ fn attributes(
 
 #[cfg(test)]
 impl Cursor {
-    /// Makes a folder here, for trees that are deeper than a path can say.
+    /// Makes a folder in the current folder, for trees that are deeper than a path can be long.
     pub(crate) fn make_folder(&self, name: &CStr) {
         rustix::fs::mkdirat(&self.folder, name, Mode::RWXU).unwrap();
     }

@@ -1,8 +1,9 @@
-//! The things that the builder keeps from build to build: a key of digests, and which steps once leaked.
+//! The data that the builder keeps from build to build: a key for digests, and the steps that once leaked.
 //!
-//! Other builds may use the folder at the same time, and any client of the builder can remove or forge what is in it.
-//! So the key makes digests that decide what runs again, and a note makes a step run again; nothing here says that
-//! anything is clean. Notes of clean bases have seals ([`bases`](crate::bases)).
+//! Other builds may use the folder at the same time, and any client of the builder can remove or forge its files. So
+//! the key is only used for digests that decide which steps run again, and a note only makes a step run again.
+//! Nothing in this module makes anything count as clean. The notes of clean bases have seals
+//! ([`bases`](crate::bases)).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -14,20 +15,20 @@ use zeroize::Zeroizing;
 
 use crate::wire::Note;
 
-/// The most notes that are read; no build writes more.
+/// The maximal number of notes that are read. No build writes more.
 const MOST_NOTES: usize = 10_000;
 
 /// The bytes of a key.
 pub type KeyBytes = Zeroizing<[u8; 32]>;
 
-/// Reads the builder's own key, or makes one. `None` when the builder keeps nothing.
+/// Reads the builder's own key, or makes one. Returns `None` if the builder cannot keep a key.
 #[must_use]
 pub fn own_key(folder: &Path) -> Option<DigestKey> {
     own_key_or(folder, None).map(|key| DigestKey::new(*key))
 }
 
-/// Reads the builder's own key as bytes. A builder without a key keeps the one that is offered: a client may remember a
-/// key that the builder has forgotten.
+/// Reads the builder's own key as bytes. A builder without a key keeps the offered key, because a client may remember
+/// a key that the builder has lost.
 #[must_use]
 pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> {
     let path = folder.join("key");
@@ -35,7 +36,7 @@ pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> 
         return Some(key);
     }
     // Write the key to a new file and link it into place, so that a parallel build never reads half a key. If `key`
-    // exists but is no file of 32 bytes, remove it first.
+    // exists but is not a file of 32 bytes, remove it first.
     let made = folder.join(format!("key.{}", random_name()?));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made).ok()?;
     let written = offered.or_else(random_key).and_then(|key| file.write_all(key.as_slice()).ok());
@@ -52,7 +53,7 @@ pub fn own_key_or(folder: &Path, offered: Option<KeyBytes>) -> Option<KeyBytes> 
     }
 }
 
-/// Makes a key that nothing keeps.
+/// Makes a key that is not stored.
 #[must_use]
 pub fn passing_key() -> Option<DigestKey> {
     Some(DigestKey::new(*random_key()?))
@@ -68,7 +69,7 @@ fn read_key(path: &Path) -> Option<KeyBytes> {
     Some(bytes)
 }
 
-/// Makes a new key; `None` where the kernel gives no random bytes.
+/// Makes a new key. Returns `None` if the kernel gives no random bytes.
 #[must_use]
 pub fn random_key() -> Option<KeyBytes> {
     let mut bytes = Zeroizing::new([0; 32]);
@@ -80,7 +81,7 @@ pub(crate) fn random_name() -> Option<String> {
     Some(random_key()?.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Lists the steps of which a note says that they leaked.
+/// Lists the steps that, by their notes, leaked.
 #[must_use]
 pub fn leaked(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(notes(folder)).into_iter().flatten().flatten().take(MOST_NOTES);
@@ -90,10 +91,11 @@ pub fn leaked(folder: &Path) -> Vec<String> {
     steps
 }
 
-/// Writes and removes notes.
+/// Writes the notes of leaked steps, and removes those of clean steps.
 ///
 /// # Errors
-/// When the builder keeps none.
+///
+/// Returns an error if the notes cannot be written or removed.
 pub fn note(folder: &Path, note: &Note) -> io::Result<()> {
     let notes = notes(folder);
     fs::create_dir_all(&notes)?;

@@ -1,4 +1,5 @@
-//! A change as the tar that it will be in the image, made while it is read: what searches layers can search it.
+//! Presents a change as the tar that it will be in the image, so that the search of layers can read it. The tar is
+//! made while it is read.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -7,10 +8,10 @@ use crate::change::{Change, Kind, Node};
 
 const BLOCK: usize = 512;
 
-/// The layer of one change. Holes of sparse files are zeros that nobody reads from a disk.
+/// The layer of one change. The holes of sparse files become zeros without being read from the disk.
 pub struct Layer {
     change: Change,
-    /// Headers and padding that were not read yet.
+    /// The headers and the padding that are to be read next.
     ready: io::Cursor<Vec<u8>>,
     content: Option<Content>,
     ended: bool,
@@ -23,7 +24,7 @@ impl Layer {
         Self { change, ready: io::Cursor::default(), content: None, ended: false }
     }
 
-    /// Makes the next headers, or the layer's end.
+    /// Makes the headers of the next node, or the layer's end.
     fn go_on(&mut self) -> io::Result<()> {
         match self.change.next_node()? {
             Some(node) => {
@@ -49,7 +50,7 @@ impl Layer {
             match &mut self.content {
                 Some(content) if content.at < content.size => return content.read(out),
                 Some(content) => {
-                    // Sizes are those of files, far from the number's end.
+                    // The size is that of a file, so the number does not overflow.
                     let padding = content.size.wrapping_neg() % BLOCK as u64;
                     self.ready = io::Cursor::new(vec![0; usize::try_from(padding).unwrap_or(0)]);
                     self.content = None;
@@ -61,7 +62,7 @@ impl Layer {
     }
 }
 
-/// Fills what it is given: thousands of small files must not mean thousands of small reads.
+/// Fills the whole buffer, so that thousands of small files do not cause thousands of small reads.
 impl Read for Layer {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
@@ -75,7 +76,7 @@ impl Read for Layer {
     }
 }
 
-/// A file's bytes, of which those in holes are not read.
+/// A file's content. Its holes are not read from the disk.
 struct Content {
     file: File,
     size: u64,
@@ -83,12 +84,12 @@ struct Content {
     stretch: Stretch,
 }
 
-/// The kind of the bytes at a place and behind it.
+/// The kind of the bytes from the current offset on.
 #[derive(Clone, Copy)]
 enum Stretch {
-    /// Bytes to be read, up to an offset.
+    /// Bytes that are read, up to an offset.
     Data(u64),
-    /// Zeros, up to an offset.
+    /// A hole, up to an offset.
     Hole(u64),
 }
 
@@ -97,7 +98,7 @@ impl Content {
         Self { file, size, at: 0, stretch: Stretch::Data(if sparse { 0 } else { size }) }
     }
 
-    /// Asks where the next data lies. A file system that does not know has data everywhere.
+    /// Finds the next data. If the file system does not know its holes, everything is data.
     fn look_ahead(&mut self) -> io::Result<()> {
         use rustix::fs::SeekFrom as Where;
         let data = match rustix::fs::seek(&self.file, Where::Data(self.at)) {
@@ -116,7 +117,7 @@ impl Content {
         Ok(())
     }
 
-    /// Reads up to the file's size, which is not reached yet.
+    /// Reads more of the file, whose end is not reached yet.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let (Stretch::Data(end) | Stretch::Hole(end)) = self.stretch;
         if self.at == end {
@@ -139,8 +140,8 @@ impl Content {
     }
 }
 
-/// Writes the blocks that stand before a node's content: PAX records for the fields that a header has no room for, then
-/// the header.
+/// Writes the blocks before a node's content: PAX records for the fields that do not fit into a header, then the
+/// header.
 fn headers(node: &Node) -> Vec<u8> {
     let path = if matches!(node.kind, Kind::Removed) { whiteout(&node.path) } else { node.path.clone() };
     let (kind, target, size): (u8, &[u8], u64) = match &node.kind {
@@ -153,7 +154,7 @@ fn headers(node: &Node) -> Vec<u8> {
     };
     let mut out = Vec::new();
     for (name, value) in &node.attributes {
-        // One set for each: a large one does not make the path unreadable.
+        // Each attribute has a set of its own, so that a large one does not make the path unreadable.
         records(&mut out, &record(&[b"SCHILY.xattr.", name.as_slice()].concat(), value));
     }
     let mut long = Vec::new();
@@ -173,7 +174,7 @@ fn headers(node: &Node) -> Vec<u8> {
     out
 }
 
-/// The most that eleven octal digits hold.
+/// The largest number with eleven octal digits.
 const MOST_OCTAL: u64 = (1 << 33) - 1;
 
 fn whiteout(path: &[u8]) -> Vec<u8> {
@@ -181,7 +182,7 @@ fn whiteout(path: &[u8]) -> Vec<u8> {
     [&path[..name], b".wh.", &path[name..]].concat()
 }
 
-/// Writes one PAX record, whose length counts its own digits.
+/// Writes one PAX record. Its length includes its own digits.
 fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
     let mut length = rest + 1;

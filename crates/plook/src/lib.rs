@@ -1,22 +1,23 @@
-//! The static scanner that runs inside the builder: needles in, findings out.
+//! The static scanner that runs inside the builder: it gets secrets, and returns findings.
 //!
-//! Bytes enter on standard input: a [`wire::Task`] with the needles' values, and through the states of a build, each
-//! mounted as a folder. What happens: the difference between the states before and after a step is shown to [`pscan`]
-//! as the layer that it will be ([`layer`], [`change`]), all layers together as one image ([`search`]). Bytes leave on
-//! standard output: what the kernel says the states are made of, the search's report, and a mark of the end
-//! ([`wire::Answer`]).
+//! A [`wire::Task`] with the secrets' values enters on standard input. The states of a build enter as folders, in
+//! which the builder mounts them. The scanner presents the difference between the states before and after each step
+//! to [`pscan`] as the layer that it will be ([`layer`], [`change`]), and all layers together as one image
+//! ([`search`]). It answers on standard output with the layers of each state, as the kernel lists them, with the
+//! search's report, and with a mark of the end ([`wire::Answer`]).
 //!
-//! A frontend of a build has no values, and has them mounted into the scanner's container from the client's session
-//! ([`SECRETS`]). The scanner then says which of them are there ([`probe`]), and searches for those. Facts leave the
-//! container, keyed digests and findings with every value masked; values do not. What the builder remembers from build
-//! to build lies in a folder of its own ([`kept`]); it can be lost or forged, so that it may make work and never a
-//! verdict. The one thing there that spares work, the list of clean bases ([`bases`]), is sealed with the values.
+//! The frontend image does not have the values: they are mounted into the scanner's container from the client's
+//! session ([`SECRETS`]). In this case the scanner first reports which of the secrets are present ([`probe`]), and
+//! then searches for those. Facts, keyed digests, and findings with every value masked leave the container; values do
+//! not. What the builder remembers from build to build is in a folder of its own ([`kept`]). This folder can be lost
+//! or forged, so it may only cause more work, and never a result. The one part of it that saves work, the list of
+//! clean bases ([`bases`]), is sealed with the values.
 //!
-//! The same program is mounted into steps whose output is to be masked, and runs their commands ([`mask`]).
+//! The same program is mounted into steps whose output is masked, and runs their commands ([`mask`]).
 //!
-//! The program decides nothing: whether what it was shown is the image that the build made, its caller proves from the
-//! lists of layers that it sends along. It opens regular files and folders and nothing else, follows no link, and needs
-//! no stack for the depth of a tree.
+//! The scanner decides nothing: its caller proves, from the lists of layers in the answer, that the states are those
+//! of the image that the build made. The scanner opens only regular files and folders, follows no link, and does not
+//! recurse, so a deep tree cannot exhaust its stack.
 //!
 //! ```
 //! use plook::mounts;
@@ -37,17 +38,17 @@ pub mod program;
 pub mod search;
 pub mod wire;
 
-/// Where the builder mounts the states, each in a folder with its number.
+/// The folder in which the builder mounts the states, each in a folder with its number.
 pub const STATES: &str = "/states";
 
-/// Where the builder puts the program.
+/// The path of the program in the builder.
 pub const PROGRAM: &str = "/plook";
 
-/// Where secrets are mounted, each as a file with its number.
+/// The folder with the mounted secrets, each in a file with its number.
 pub const SECRETS: &str = "/run/pbuild/secrets";
 
-/// The client's key of digests among them.
+/// The name of the file with the client's key for digests, in the same folder.
 pub const KEY: &str = "key";
 
-/// Where the builder keeps its folder.
+/// The folder that the builder keeps.
 pub const KEPT: &str = "/var/lib/pbuild";

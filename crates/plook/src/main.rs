@@ -1,4 +1,4 @@
-//! The program: standard input to standard output, and an exit code that is zero when it came to its end.
+//! The scanner's program, from standard input to standard output. Its exit code is zero if it finished its task.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     match plook::program::run(arguments, &mut io::stdin().lock(), &mut io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The caller needs the exit code; the words help to find out why.
+            // The caller only needs the exit code; the message helps to find the cause.
             let _ = writeln!(io::stderr(), "{error}");
             ExitCode::FAILURE
         }

@@ -1,13 +1,13 @@
-//! The wrapper of a step: it runs the step's command and masks what it prints.
+//! The wrapper of a step: it runs the step's command, and masks the command's output.
 //!
-//! A builder that runs a step shows its output to everybody and keeps it, and a frontend sees none of it. So the program
-//! is mounted into the step and runs the command itself ([`run`]). The words before the command say which secrets this step was
-//! given ([`held`]): their values are read here, in the step, from where the step has them. Nothing else is known to
-//! the wrapper, because a step may find a way to read its memory.
+//! A builder shows the output of a step to everybody and stores it, and a frontend never sees it. So the program is
+//! mounted into the step and runs the command itself ([`run`]). The arguments before the command list the secrets of
+//! this step ([`held`]). The wrapper reads the values in the step, in the variables and files through which the step
+//! has them. It knows nothing else, because a step may find a way to read its memory.
 //!
-//! Output passes through two pipes and a redactor each, and never beside them: where masking ends, for whatever
-//! reason, the pipes close, and nothing comes out any more. The wrapper makes itself undumpable, so that the step cannot
-//! reach the descriptors behind it through `/proc` either, unless it has the right to trace everything.
+//! All output passes through two pipes, with a redactor for each. If masking ends for any reason, the pipes close and
+//! no more output is shown. The wrapper makes itself undumpable, so that the step cannot reach its output through
+//! `/proc`, unless the step may trace every process.
 
 pub mod held;
 mod pump;
@@ -24,39 +24,40 @@ use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
 use held::{Held, Missing};
 use pump::Pump;
 
-/// The word that asks the frontend image's program for this.
+/// The first argument of the frontend image's program for a wrapper.
 pub const WORD: &str = "mask";
 
-/// What stands between the words and the command.
+/// The separator between the wrapper's arguments and the command.
 pub const END: &str = "--";
 
-/// The exit code where the command did not run, or its output could not be masked: that of `docker run` for its own failures.
+/// The exit code if the command did not run, or its output could not be masked. It is the one of `docker run` for its
+/// own failures.
 const FAILED: i32 = 125;
-/// A shell's exit codes for a command that is no program, and for one that is not there.
+/// A shell's exit codes for a command that cannot be executed, and for one that does not exist.
 const NOT_RUNNABLE: i32 = 126;
 const NOT_FOUND: i32 = 127;
-/// What a shell adds to the number of the signal that ended a command.
+/// The number that a shell adds to the number of the signal that ended a command.
 const BY_SIGNAL: i32 = 128;
 
-/// Why the command does not run. The words hold nothing of a value.
+/// The reason why the command does not run. The messages contain nothing of a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MaskError {
-    /// The words before the command are none.
+    /// The arguments before the command are not those of a wrapper.
     #[error("the wrapper of this step was not called as the frontend calls it")]
     Words,
-    /// There are more forms than a step has memory for.
+    /// The values have more forms than a step has memory for.
     #[error("the values of this step have too many forms to be masked")]
     Forms,
-    /// The wrapper cannot close the ways around it.
+    /// The wrapper cannot prevent the step from bypassing it.
     #[error("the wrapper of this step cannot be set up: {0}")]
     SetUp(io::Error),
     /// The command cannot be started.
     #[error("failed to run {command:?}: {source}")]
     Run {
-        /// Its first word, masked.
+        /// The first word of the command, masked.
         command: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -71,24 +72,24 @@ impl MaskError {
     }
 }
 
-/// A command that runs.
+/// A command that is running.
 #[derive(Clone, Copy, Debug)]
 pub struct Running(Pid);
 
 impl Running {
-    /// Passes a signal on, by its number.
+    /// Sends a signal to the command, by the signal's number.
     pub fn signal(self, number: i32) {
         if let Some(signal) = Signal::from_named_raw(number) {
-            // Gone already, and its code is on its way.
+            // The command may have ended, and its exit code will be read next.
             let _ = rustix::process::kill_process(self.0, signal);
         }
     }
 }
 
-/// Runs a command, masks what it prints, and returns the exit code that a shell would tell of it.
+/// Runs a command, masks its output, and returns the exit code that a shell would return for it.
 ///
-/// `words` stand behind [`WORD`]. `started` gets the command, for signals that are to be passed on. What fails before the
-/// command runs is told on standard error.
+/// `words` are the arguments after [`WORD`]. `started` is called with the command, so that the caller can send
+/// signals to it. Errors before the command runs are written to standard error.
 pub fn run(words: Vec<OsString>, started: impl FnOnce(Running)) -> i32 {
     match wrapped(words, started) {
         Ok(code) => code,
@@ -106,7 +107,8 @@ fn wrapped(words: Vec<OsString>, started: impl FnOnce(Running)) -> Result<i32, M
         (Some(end), Some(command)) if end == END => command,
         _ => return Err(MaskError::Words),
     };
-    // Before any value is read: from here on nobody without the right to trace reads this memory or opens these descriptors.
+    // This comes before any value is read: from now on, only a process that may trace every process can read this
+    // memory or open these descriptors.
     let closed = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     closed.map_err(|error| MaskError::SetUp(error.into()))?;
     let redactor = redactor(&held)?;
@@ -119,7 +121,7 @@ fn wrapped(words: Vec<OsString>, started: impl FnOnce(Running)) -> Result<i32, M
         .stdin(Stdio::inherit())
         .stdout(out_end)
         .stderr(error_end)
-        // `kill 0` means the step, as it does without a wrapper.
+        // With a group of its own, `kill 0` in the step reaches the step's processes, but not the wrapper.
         .process_group(0)
         .spawn();
     let child =
@@ -130,14 +132,14 @@ fn wrapped(words: Vec<OsString>, started: impl FnOnce(Running)) -> Result<i32, M
     started(Running(child));
     let code = wait(child);
     drop(end);
-    // What was written before the end is masked and shown before this ends too.
+    // The output that was written before the command's end is masked and shown before this function returns.
     match masking.join() {
         Ok(()) => Ok(code),
         Err(_) => Ok(FAILED),
     }
 }
 
-/// A redactor of the values that the step holds. What it holds and cannot read is told, each in one line.
+/// Makes a redactor of the values that the step has. A value that cannot be read is reported in one line.
 fn redactor(held: &[Held]) -> Result<Redactor, MaskError> {
     let (mut builder, mut missing) = (RedactorBuilder::new(), Vec::new());
     for one in held {
@@ -158,7 +160,7 @@ fn redactor(held: &[Held]) -> Result<Redactor, MaskError> {
     Ok(redactor)
 }
 
-/// Waits for the command and for every process that has no other parent left.
+/// Waits for the command. Also reaps the processes that lost their parent.
 fn wait(command: Pid) -> i32 {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {

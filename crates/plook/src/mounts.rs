@@ -1,9 +1,9 @@
-//! Reads which layers a state is made of: the lower layers of its overlay mount, from `/proc/self/mountinfo`.
+//! Reads the layers of a state, which are the lower layers of its overlay mount, from `/proc/self/mountinfo`.
 
-/// Finds the lower layers of the overlay mounted at a folder, the newest first; `None` when no overlay is mounted
-/// there. Of several mounts at one folder the last one counts, since everybody who opens the folder sees that one.
+/// Finds the lower layers of the overlay that is mounted at a folder, the newest first. Returns `None` if no overlay
+/// is mounted there.
 ///
-/// Of several mounts at one folder the last one is seen, as by everybody who opens it.
+/// If several file systems are mounted at the folder, the last one counts, because it hides the others.
 #[must_use]
 pub fn layers_below(mountinfo: &str, folder: &[u8]) -> Option<Vec<String>> {
     let mount = mountinfo.lines().filter_map(Mount::parse).rfind(|mount| mount.point == folder)?;
@@ -12,14 +12,14 @@ pub fn layers_below(mountinfo: &str, folder: &[u8]) -> Option<Vec<String>> {
     }
     let mut layers = Vec::new();
     for option in split(mount.options, b',') {
-        // Linux 6.13 lists layers that were added one by one.
+        // Linux 6.13 lists layers that were added one by one in this way.
         let (list, single) = match (option.strip_prefix("lowerdir="), option.strip_prefix("lowerdir+=")) {
             (Some(list), _) => (list, false),
             (_, Some(layer)) => (layer, true),
             (None, None) => continue,
         };
         let parts = if single { vec![list] } else { split(list, b':') };
-        // Data-only layers stand behind `::` and hold no names: a mount with one is not of a builder's making.
+        // Data-only layers follow `::` and contain no names. A builder never makes such a mount.
         if parts.iter().any(|part| part.is_empty()) {
             return None;
         }
@@ -35,8 +35,8 @@ struct Mount<'a> {
 }
 
 impl<'a> Mount<'a> {
-    /// Parses a line by proc_pid_mountinfo(5): ids, device, root, mount point, options, optional fields, `-`, type,
-    /// source, options.
+    /// Parses a line in the format of proc_pid_mountinfo(5): ids, device, root, mount point, options, optional
+    /// fields, `-`, type, source, options.
     fn parse(line: &'a str) -> Option<Self> {
         let (mount, system) = line.split_once(" - ")?;
         let mut system = system.split(' ');
@@ -45,7 +45,7 @@ impl<'a> Mount<'a> {
     }
 }
 
-/// Decodes blanks, tabs, line ends and backslashes, which are written as three octal digits.
+/// Decodes blanks, tabs, line ends and backslashes, which are written with three octal digits.
 fn unescaped(text: &str) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((byte, after)) = rest.split_first() {
@@ -69,7 +69,7 @@ fn is_octal(byte: &u8) -> bool {
     matches!(byte, b'0'..=b'7')
 }
 
-/// Splits at a separator that no backslash stands before. The parts stay as they are written.
+/// Splits at each separator that does not follow a backslash. The parts are not decoded.
 fn split(text: &str, separator: u8) -> Vec<&str> {
     let bytes = text.as_bytes();
     let (mut parts, mut from, mut at) = (Vec::new(), 0, 0);

@@ -1,4 +1,4 @@
-//! Which of the mounted secrets are there, and what may be known of them outside of the container.
+//! Finds out which of the mounted secrets are present, and the facts that may be known outside of the container.
 
 use std::io;
 use std::path::Path;
@@ -10,17 +10,17 @@ use crate::bases::{self, Seals};
 use crate::wire::{BasesNote, Facts, Key, Probe, ProbeAnswer, Variable};
 use crate::{KEY, kept};
 
-/// The purpose of the digests, as in every other program that binds steps to values.
+/// The purpose of the digests. It is the same in every program that binds steps to values.
 const PURPOSE: &str = "binding";
 
-/// The purpose of the checks.
+/// The purpose of the checks, which recognize the values of one build.
 const CHECK: &str = "check";
 
-/// Why nothing can be said of the secrets.
+/// The reason why the secrets cannot be probed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// A secret's name is none.
+    /// A secret's name is not valid.
     #[error("a secret that was asked for has no name")]
     Name,
     /// A mounted file cannot be read.
@@ -29,27 +29,28 @@ pub enum ProbeError {
     /// The kernel gives no random bytes for a key.
     #[error("failed to make a key")]
     Random,
-    /// The key of the checks is none.
+    /// The key of the checks is not valid.
     #[error("the key of the build's checks is none")]
     CheckKey,
-    /// A value is another one than the probe saw.
+    /// A value differs from the one that was probed.
     #[error("a secret changed while the build ran")]
     Changed,
-    /// The program cannot read itself.
+    /// The program cannot read its own file.
     #[error("failed to read the scanner's own program")]
     Program(#[source] io::Error),
-    /// The builder keeps nothing.
+    /// The builder cannot keep a note.
     #[error("failed to keep a note")]
     Keep(#[source] io::Error),
 }
 
-/// A secret that is mounted.
+/// A mounted secret: its name and value.
 type Mounted = (SecretName, UserSecret);
 
-/// Looks at every secret that was asked for.
+/// Reads every secret of the request, and returns the facts that may be known of it.
 ///
 /// # Errors
-/// [`ProbeError`].
+///
+/// Returns a [`ProbeError`].
 pub fn probe(asked: &Probe, secrets: &Path, kept: &Path) -> Result<ProbeAnswer, ProbeError> {
     let (key, whose) = key(secrets, kept)?;
     let check_key = kept::random_key().ok_or(ProbeError::Random)?;
@@ -82,10 +83,11 @@ pub fn probe(asked: &Probe, secrets: &Path, kept: &Path) -> Result<ProbeAnswer, 
     Ok(ProbeAnswer { secrets, key: whose, check_key, leaked: kept::leaked(kept), bases })
 }
 
-/// Notes bases as clean for exactly the values that a probe saw.
+/// Notes bases as clean, for exactly the values that a probe saw.
 ///
 /// # Errors
-/// [`ProbeError`].
+///
+/// Returns a [`ProbeError`].
 pub fn note_bases(note: &BasesNote, secrets: &Path, kept: &Path) -> Result<(), ProbeError> {
     let (key, whose) = key(secrets, kept)?;
     let mounted = mounted(&note.probe, secrets)?;
@@ -107,7 +109,7 @@ pub fn note_bases(note: &BasesNote, secrets: &Path, kept: &Path) -> Result<(), P
     note.bases.iter().try_for_each(|base| seals.note(kept, base)).map_err(ProbeError::Keep)
 }
 
-/// Makes the seals of bases; `None` under a key that the next build will not have.
+/// Makes the seals of bases. Returns `None` if the next build will not have the same key.
 fn seals<'k>(
     key: &'k DigestKey,
     whose: Key,
@@ -123,7 +125,7 @@ fn seals<'k>(
     }
 }
 
-/// Reads every secret that was asked for; `None` for one that the session did not have.
+/// Reads every secret of the request; an item is `None` if the session did not have this secret.
 fn mounted(asked: &Probe, secrets: &Path) -> Result<Vec<Option<Mounted>>, ProbeError> {
     let one = |(number, name): (usize, &String)| {
         let name = SecretName::parse(name).map_err(|_| ProbeError::Name)?;
@@ -132,10 +134,11 @@ fn mounted(asked: &Probe, secrets: &Path) -> Result<Vec<Option<Mounted>>, ProbeE
     asked.secrets.iter().enumerate().map(one).collect()
 }
 
-/// Whether a mounted value is the one of which the check was made under this key.
+/// Whether a mounted value is the one that a check was made of, under this key.
 ///
 /// # Errors
-/// [`ProbeError::CheckKey`].
+///
+/// Returns [`ProbeError::CheckKey`].
 pub fn is_same(name: &SecretName, value: &UserSecret, check: &str, check_key: &str) -> Result<bool, ProbeError> {
     Ok(self::check(check_key)?.digest(CHECK, name, value) == check)
 }
@@ -144,10 +147,11 @@ fn check(key: &str) -> Result<DigestKey, ProbeError> {
     DigestKey::from_text(key.as_bytes()).ok_or(ProbeError::CheckKey)
 }
 
-/// Reads a mounted value; `None` when the session had none.
+/// Reads a mounted value. Returns `None` if the session did not have it.
 ///
 /// # Errors
-/// When the file is there and cannot be read.
+///
+/// Returns an error if the file exists but cannot be read.
 pub fn value(secrets: &Path, number: usize) -> io::Result<Option<UserSecret>> {
     Ok(read(&secrets.join(number.to_string()))?.map(|mut bytes| UserSecret::new(std::mem::take(&mut *bytes))))
 }
@@ -195,7 +199,7 @@ mod tests {
 
     const VALUE: &str = "t0ken-of-the-probe";
 
-    /// Makes two folders: one with the mounted values, one for the things that are kept.
+    /// Makes two folders: one with the mounted values, one for the data that the builder keeps.
     fn folders(values: &[(&str, &[u8])]) -> (TempDir, TempDir) {
         let (secrets, kept) = (TempDir::new().unwrap(), TempDir::new().unwrap());
         for (name, value) in values {

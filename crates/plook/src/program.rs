@@ -1,4 +1,5 @@
-//! The program: a word says what it does, standard input says with what, standard output gets the answer.
+//! The scanner's program. Its first argument names a task, standard input has the request, and the answer goes to
+//! standard output.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -7,22 +8,22 @@ use crate::search::{self, SearchError};
 use crate::wire::{self, BasesNote, Note, Probe, WholeTask, WireError};
 use crate::{KEPT, SECRETS, STATES, kept, probe};
 
-/// The work of one run.
+/// The task of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Searches for the values that follow the task.
+    /// Searches for the values that follow the request.
     Search,
     /// Searches for the values that are mounted.
     SearchMounted,
-    /// Says which secrets are mounted.
+    /// Reports which secrets are mounted.
     Probe,
-    /// Remembers steps.
+    /// Notes steps as leaked or clean.
     Note,
-    /// Remembers clean bases.
+    /// Notes bases as clean.
     NoteBases,
-    /// Says which steps it remembers.
+    /// Reports which steps are noted as leaked.
     Leaked,
-    /// Says the key that the builder keeps.
+    /// Returns the key that the builder keeps.
     Key,
 }
 
@@ -30,7 +31,7 @@ impl Work {
     const ALL: [Self; 7] =
         [Self::Search, Self::SearchMounted, Self::Probe, Self::Note, Self::NoteBases, Self::Leaked, Self::Key];
 
-    /// The word that asks for the work.
+    /// Returns the argument that names the task.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -44,39 +45,41 @@ impl Work {
         }
     }
 
-    /// Finds the work that a word asks for.
+    /// Finds the task that an argument names.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|work| work.word() == word)
     }
 }
 
-/// Why a run came to no end. The words hold nothing of what was read.
+/// The reason why a run failed. The messages contain nothing of the input.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProgramError {
-    /// No work has this name.
+    /// No task has this name.
     #[error("the scanner does one of search, search-mounted, probe, note, note-bases, leaked and key")]
     Work,
     /// The search failed.
     #[error(transparent)]
     Search(#[from] SearchError),
-    /// The request was not understood.
+    /// The request is not valid.
     #[error("failed to read the request")]
     Request(#[from] WireError),
-    /// The secrets could not be looked at.
+    /// The secrets could not be probed.
     #[error(transparent)]
     Probe(#[from] probe::ProbeError),
-    /// The builder keeps no notes, or nobody takes the answer.
+    /// The builder cannot keep notes, or the answer cannot be written.
     #[error("failed to write")]
     Write(#[from] io::Error),
 }
 
-/// Does the work of the scanner that a client sends into the builder, with the values on its standard input; without an
-/// argument, a search. It stays small: an old BuildKit takes no file of more than 4 MiB in a graph.
+/// Does one task of the scanner that a client sends into the builder, with the values on standard input. Without an
+/// argument, this is a search. This scanner must stay small, because an old BuildKit accepts no file of more than 4
+/// MiB in a graph.
 ///
 /// # Errors
-/// [`ProgramError`]; the answers lack their end then.
+///
+/// Returns a [`ProgramError`]. The output is then incomplete.
 pub fn run(
     arguments: impl IntoIterator<Item = String>,
     input: &mut impl Read,
@@ -85,10 +88,12 @@ pub fn run(
     carry_out(work(arguments)?, input, out)
 }
 
-/// Does the work of the scanner in the frontend's image, which the values are mounted for, and that of [`run`].
+/// Does one task of the scanner in the frontend image: any task of [`run`], and the tasks that read the secrets from
+/// mounted files.
 ///
 /// # Errors
-/// [`ProgramError`]; the answers lack their end then.
+///
+/// Returns a [`ProgramError`]. The output is then incomplete.
 pub fn run_of_image(
     arguments: impl IntoIterator<Item = String>,
     input: &mut impl Read,
@@ -173,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_request_that_is_none_is_refused_by_all() {
-        // The question for noted steps is the word alone.
+        // The task `leaked` has no request.
         for work in Work::ALL.into_iter().filter(|work| *work != Work::Leaked) {
             let outcome = run_of_image([work.word().to_owned()], &mut &b"\x02\0\0\0{}"[..], &mut io::sink());
             assert!(outcome.is_err(), "{work:?}");

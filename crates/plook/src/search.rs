@@ -1,4 +1,4 @@
-//! The search of a whole task: the layers that the build made, and the image's documents, as one image.
+//! The search of a whole task: the layers that the build made and the image's documents are searched as one image.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -17,39 +17,40 @@ use crate::mounts;
 use crate::probe::{self, ProbeError};
 use crate::wire::{self, Answer, MountedValues, Task, WholeTask, WireError};
 
-/// How often the caller hears that the search goes on.
+/// How often the scanner reports that the search continues.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// Why a search came to no end.
+/// The reason why a search failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    /// The task was not understood.
+    /// The task is not valid.
     #[error("failed to read the task")]
     Task(#[from] WireError),
-    /// A secret's name is none.
+    /// A secret's name is not valid.
     #[error("a secret of the task has no name")]
     Name,
-    /// A mounted value cannot be looked at.
+    /// A mounted value cannot be read.
     #[error(transparent)]
     Mounted(#[from] ProbeError),
-    /// A value that the steps may have got is gone, or another one by now.
+    /// A value that the steps may have got is gone or has changed.
     #[error("a secret changed while the build ran")]
     Changed,
-    /// The image's configuration is no JSON object.
+    /// The image's configuration is not a JSON object.
     #[error("the image's configuration cannot be understood")]
     Configuration,
-    /// The search itself refused.
+    /// The search returned an error.
     #[error("failed to search")]
     Scan(#[from] ScanError),
-    /// Nobody takes the answers.
+    /// The answer cannot be written.
     #[error("failed to answer")]
     Answer(#[from] io::Error),
 }
 
-/// Searches and answers.
+/// Searches the states of a task, and writes the answers.
 ///
 /// # Errors
-/// [`SearchError`]; the answers lack their end then.
+///
+/// Returns a [`SearchError`]. The answers then lack their end.
 pub fn run(whole: WholeTask, states: &Path, mountinfo: &str, out: &mut impl Write) -> Result<(), SearchError> {
     let WholeTask { task, values, documents } = whole;
     let needles = needles(&task, values)?;
@@ -83,10 +84,11 @@ pub fn run(whole: WholeTask, states: &Path, mountinfo: &str, out: &mut impl Writ
     Ok(())
 }
 
-/// Reads the values of a task that are mounted: exactly the values that were probed.
+/// Reads the mounted values of a task, which must be exactly the values that were probed.
 ///
 /// # Errors
-/// [`SearchError::Changed`], and what [`probe`] says.
+///
+/// Returns [`SearchError::Changed`], or an error of [`probe`].
 pub fn mounted_values(task: &Task, mounted: &MountedValues, secrets: &Path) -> Result<Vec<UserSecret>, SearchError> {
     if task.secrets.len() != mounted.checks.len() {
         return Err(SearchError::Changed);
@@ -116,7 +118,7 @@ fn needles(task: &Task, values: Vec<UserSecret>) -> Result<NeedleSet, SearchErro
     Ok(builder.build()?)
 }
 
-/// Where answers go.
+/// A writer of answers that counts them.
 struct Told<'a, W> {
     out: &'a mut W,
     count: u64,
@@ -132,10 +134,11 @@ impl<W: Write> Told<'_, W> {
     }
 }
 
-/// The states as an image: a layer for each of the base's, then one for each step.
+/// The states as an image, with a layer for each layer of the base and one for each step.
 ///
-/// The merged view of the base is shared out among as many as it has layers, which several threads search, and so that
-/// layers have the numbers that they will have. Which share a file of the base falls to says nothing.
+/// The base is mounted as one merged folder. As many layers as the base has share this folder, so that several
+/// threads can search it and the steps' layers get their final numbers. Which of these layers a file of the base is
+/// reported in has no meaning.
 struct Image<'a> {
     task: &'a Task,
     base_layers: usize,
@@ -143,7 +146,7 @@ struct Image<'a> {
     documents: Vec<Vec<u8>>,
 }
 
-/// The states that make a layer.
+/// The states that make one layer.
 struct Look {
     before: Option<PathBuf>,
     after: PathBuf,
@@ -201,7 +204,8 @@ impl Image<'_> {
     }
 }
 
-/// Writes the configuration with as many layers as there are. Their digests are known when the engine has packed them.
+/// Writes the configuration with as many layers as there are. Their digests are placeholders, because the real ones
+/// are only known when the engine has packed the layers.
 fn with_layers(configuration: &[u8], layers: usize) -> Result<Vec<u8>, SearchError> {
     let mut configuration: Value = serde_json::from_slice(configuration).map_err(|_| SearchError::Configuration)?;
     let digests: Vec<String> = (1..=layers).map(|number| format!("sha256:{number:064x}")).collect();

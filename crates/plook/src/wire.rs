@@ -1,11 +1,13 @@
-//! The frames between the scanner and its caller: each is a length of four bytes, little end first, and so many bytes.
+//! The frames between the scanner and its caller. A frame is a length of four bytes, little-endian, followed by that
+//! many bytes.
 //!
-//! The task is one frame of JSON, then a frame for each secret's value, then one for each document. Each answer is one
-//! frame of JSON. Without an answer [`Answer::End`] nothing was proven, whatever came before it.
+//! A task is one frame of JSON, then a frame for each secret's value, then one for each document. Each answer is one
+//! frame of JSON. Without the answer [`Answer::End`], nothing is proven, whatever came before it.
 //!
-//! Where values are mounted, the task is followed by one frame of JSON instead ([`MountedValues`]), then by the
-//! documents. What else the scanner does then, a [`Probe`] or a [`Note`], is one frame each way. So is the question for
-//! the builder's key: the one that the caller remembers, or nothing, and the one that the builder keeps, or nothing.
+//! If the values are mounted, one frame of JSON ([`MountedValues`]) takes the place of the values' frames. The other
+//! requests, such as a [`Probe`] or a [`Note`], are one frame each, and so are their answers. The request for the
+//! builder's key has the key that the caller remembers, or no bytes; the answer has the key that the builder keeps,
+//! or no bytes.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -15,34 +17,34 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// The version of both directions. Caller and scanner are built together, so there is no other.
+/// The version of the protocol. The caller and the scanner are built together, so there are no other versions.
 pub const VERSION: u32 = 1;
 
-/// The longest frame.
+/// The maximal length of a frame.
 const LONGEST: usize = 64 << 20;
 
-/// Why a stream of frames is none.
+/// The reason why a stream of frames is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
-    /// The stream failed or ended in a frame.
+    /// The stream failed, or ended within a frame.
     #[error("failed to read a frame")]
     Read(#[from] io::Error),
-    /// A frame is longer than any that is sent.
+    /// A frame is longer than the maximal length.
     #[error("a frame of {length} bytes is too long")]
     TooLong {
         /// The length that the frame claims.
         length: usize,
     },
-    /// A frame is not what the protocol says.
+    /// A frame does not follow the protocol.
     #[error("a frame is not what version {VERSION} of the protocol says")]
     NotUnderstood(#[from] serde_json::Error),
-    /// A key has another length.
+    /// A key has the wrong length.
     #[error("a key of {length} bytes is none")]
     Key {
         /// The frame's length.
         length: usize,
     },
-    /// The other side speaks another version.
+    /// The other side uses another version.
     #[error("the task is of version {version}, not {VERSION}")]
     Version {
         /// The message's version.
@@ -55,23 +57,24 @@ pub enum WireError {
 pub struct Task {
     /// [`VERSION`].
     pub version: u32,
-    /// The secrets' names; a frame with the value of each follows. A secret whose text others read otherwise stands
-    /// once for each reading.
+    /// The secrets' names. A frame with the value of each follows. A secret with several readings is listed once for
+    /// each reading.
     pub secrets: Vec<String>,
-    /// By name, the parts that count of a secret that not all count of; none when the list is empty. The scanner takes
-    /// values apart itself, as whoever reads its report does.
+    /// For each secret of which only some parts count, the names of these parts; the list may be empty. The scanner
+    /// takes values apart itself, and so does the reader of its report.
     #[serde(default)]
     pub parts: BTreeMap<String, Vec<String>>,
-    /// The image's documents by name; a frame with the bytes of each follows. The first is the configuration.
+    /// The names of the image's documents. A frame with the bytes of each follows. The first document is the
+    /// configuration.
     pub documents: Vec<String>,
     /// The base image, if there is one.
     pub base: Option<Base>,
-    /// The layers that the build adds, in their order.
+    /// The layers that the build adds, in order.
     pub layers: Vec<Layer>,
 }
 
 impl Task {
-    /// How many states it names: one more than the highest number.
+    /// Returns the number of states in the task: one more than the highest number of a state.
     #[must_use]
     pub fn states(&self) -> usize {
         let base = self.base.iter().map(|base| base.state);
@@ -88,27 +91,27 @@ impl Task {
 pub struct Base {
     /// The number of the base's state.
     pub state: usize,
-    /// The layers of a base that was found clean with these needles before: if this one is made of them, its files are
-    /// not searched again.
+    /// The layers of this base when it was found clean for the same secrets. If the base still has these layers, its
+    /// files are not searched again.
     pub known: Option<Vec<String>>,
 }
 
 /// One step's change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
-    /// The number of the state before it; `None` when it began with nothing.
+    /// The number of the state before the step; `None` if the step began with nothing.
     pub before: Option<usize>,
-    /// The number of the state after it.
+    /// The number of the state after the step.
     pub after: usize,
-    /// Set when the state before is no part of the state after: both are layers upon another state, and what the first
-    /// one holds is expected in the second one as well.
+    /// Set if the state before is not part of the state after, because both are stacked on another state. The second
+    /// layer must not cover any file of the first one.
     pub covering: Option<Covering>,
 }
 
 /// The state below two layers that were built independently of each other and then stacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Covering {
-    /// The number of the state; `None` for nothing.
+    /// The number of the state; `None` if there is no state below.
     pub onto: Option<usize>,
 }
 
@@ -127,49 +130,49 @@ pub struct WholeTask {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Answer {
-    /// The search goes on.
+    /// The search continues.
     Progress {
-        /// How many bytes were searched.
+        /// The number of bytes that were searched.
         bytes: u64,
     },
-    /// The layers of which the kernel says that each state is made, the newest first; `None` for a state that is no
+    /// The layers of each state, as the kernel lists them, the newest first; `None` for a state that is not an
     /// overlay.
     States {
         /// One entry for each state.
         layers: Vec<Option<Vec<String>>>,
     },
-    /// The findings, in the words of [`pscan::Report::to_json`].
+    /// The findings, in the format of [`pscan::Report::to_json`].
     Report {
         /// The report.
         report: Value,
-        /// Whether the base's files were left out, because they are those of [`Base::known`].
+        /// Whether the base's files were left out, because the base has the layers in [`Base::known`].
         base_known: bool,
     },
-    /// Everything was said.
+    /// The last answer.
     End {
-        /// How many answers came before.
+        /// The number of answers before this one.
         answers: u64,
     },
 }
 
-/// How the values of a task are told that are mounted, instead of written behind it.
+/// The frame that takes the place of the values' frames if the values are mounted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountedValues {
-    /// [`ProbeAnswer::check_key`].
+    /// The key of the checks: [`ProbeAnswer::check_key`].
     pub check_key: String,
-    /// For each secret of the task its value's [`Facts::check`]. A value that is another one by now is not the one that
-    /// the steps got, so that a search for it proves nothing.
+    /// For each secret of the task, the [`Facts::check`] of its value. If a value has changed, the steps got another
+    /// one, and a search for it would prove nothing.
     pub checks: Vec<String>,
 }
 
-/// Which secrets are there? Nothing but facts is answered.
+/// The request to report which secrets are mounted. The answer contains only facts, no values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// [`VERSION`].
+    /// The version: [`VERSION`].
     pub version: u32,
-    /// The secrets' names; the value of each is mounted as a file that bears its number, if it is there.
+    /// The secrets' names. The value of each is mounted as a file with its number, if the session has it.
     pub secrets: Vec<String>,
-    /// [`Task::parts`], as the search will have them.
+    /// The parts that the search will look for, as in [`Task::parts`].
     #[serde(default)]
     pub parts: BTreeMap<String, Vec<String>>,
     /// The base images of the build, by the identifiers of their sources and the digests of the operations.
@@ -180,33 +183,33 @@ pub struct Probe {
 /// The answer to a [`Probe`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeAnswer {
-    /// The facts that are known of each secret's value; `None` for a value that is not there.
+    /// The facts of each secret's value; `None` for a secret that is not mounted.
     pub secrets: Vec<Option<Facts>>,
-    /// The owner of the key that the digests are made under.
+    /// Whose key the digests were made with.
     pub key: Key,
-    /// The key of this one build that the checks are made under. The builder's own key is no help there: BuildKit may give
-    /// two containers two instances of a cache mount.
+    /// The key of the checks, for this build only. The builder's own key cannot be used for them, because BuildKit
+    /// may give two containers two instances of a cache mount.
     pub check_key: String,
-    /// The steps whose results once held a secret, by their digests.
+    /// The digests of the steps whose results once contained a secret.
     pub leaked: Vec<String>,
-    /// For each base of the question the layers that it had when it was found clean for these secrets; `None` for one that
-    /// is not known.
+    /// For each base of the request, the layers that it had when it was found clean for these secrets; `None` if
+    /// there is no valid note.
     #[serde(default)]
     pub bases: Vec<Option<Vec<String>>>,
 }
 
-/// The facts that may be known of a value outside of the container.
+/// The facts about a value that may be known outside of the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The value's size in bytes.
     pub bytes: u64,
     /// Whether the value can be an environment variable.
     pub variable: Variable,
-    /// Why it is not searched for, in words; `None` when it is.
+    /// The reason why the value is not searched for; `None` if it is searched for.
     pub unprotected: Option<String>,
-    /// The value's keyed digest: another value has another.
+    /// The value's keyed digest, which differs from those of other values.
     pub digest: String,
-    /// The value's digest under this build's own key. A search uses it to recognise the value.
+    /// The value's digest under this build's own key, by which a search recognizes the value.
     pub check: String,
 }
 
@@ -218,64 +221,65 @@ pub enum Variable {
     Fits,
     /// The value holds a NUL byte.
     Nul,
-    /// The value is longer than Linux takes, together with the secret's name.
+    /// The value and the secret's name are together longer than Linux accepts.
     TooLong,
 }
 
-/// A key of digests.
+/// The key that digests were made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Key {
     /// The client's key, so that digests are the same on all builders that the client uses.
     Client,
-    /// The client's is none.
+    /// The client's key cannot be used, because it is not a valid key.
     Unusable,
-    /// The builder's own.
+    /// The builder's own key.
     Builder,
-    /// A passing one: the builder keeps nothing.
+    /// A key for this build only, because the builder cannot keep one.
     Passing,
 }
 
-/// A note about steps that the builder is to remember, by their digests.
+/// The request to note steps, by their digests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// [`VERSION`].
+    /// The version: [`VERSION`].
     pub version: u32,
     /// The steps whose results held a secret.
     pub leaked: Vec<String>,
-    /// The steps whose results hold no secret any more.
+    /// The steps whose results no longer contain a secret.
     pub clean: Vec<String>,
 }
 
 /// A base image that was found clean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanBase {
-    /// The identifier of its source, and the digest of the operation.
+    /// The identifier of the base's source, and the digest of the operation.
     pub identifier: String,
-    /// The layers that the kernel named for it, the newest first.
+    /// The base's layers, as the kernel listed them, the newest first.
     pub layers: Vec<String>,
 }
 
-/// A note about bases that the builder is to remember as clean for the secrets of a probe.
+/// The request to note bases as clean for the secrets of a probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BasesNote {
-    /// [`VERSION`].
+    /// The version: [`VERSION`].
     pub version: u32,
-    /// The question that the probe answered.
+    /// The request of the probe.
     pub probe: Probe,
-    /// [`ProbeAnswer::check_key`].
+    /// The key of the checks: [`ProbeAnswer::check_key`].
     pub check_key: String,
-    /// For each secret of the question its value's [`Facts::check`]; `None` for one that was not there. Another value is
-    /// not the one that was searched for.
+    /// For each secret of the request, the [`Facts::check`] of its value; `None` if it was not mounted. If a value
+    /// has changed, it is not the one that was searched for, and nothing is noted.
     pub checks: Vec<Option<String>>,
     /// The bases.
     pub bases: Vec<CleanBase>,
 }
 
-/// Reads a frame with a key, 32 bytes, or with none.
+/// Reads a frame that contains a key of 32 bytes, or no bytes.
 ///
 /// # Errors
-/// [`WireError`].
+///
+/// Returns a [`WireError`].
 pub fn read_key(source: &mut impl Read) -> Result<Option<Zeroizing<[u8; 32]>>, WireError> {
     let frame = Zeroizing::new(read_frame(source)?);
     if frame.is_empty() {
@@ -287,10 +291,11 @@ pub fn read_key(source: &mut impl Read) -> Result<Option<Zeroizing<[u8; 32]>>, W
     }
 }
 
-/// Reads a request that is one frame.
+/// Reads a request of one frame.
 ///
 /// # Errors
-/// [`WireError`].
+///
+/// Returns a [`WireError`].
 pub fn read_request<T: serde::de::DeserializeOwned + Request>(source: &mut impl Read) -> Result<T, WireError> {
     let request: T = serde_json::from_slice(&read_frame(source)?)?;
     match request.version() {
@@ -301,7 +306,7 @@ pub fn read_request<T: serde::de::DeserializeOwned + Request>(source: &mut impl 
 
 /// A message that begins with its version.
 pub trait Request {
-    /// The version that it is of.
+    /// Returns the message's version.
     fn version(&self) -> u32;
 }
 
@@ -332,7 +337,8 @@ impl Request for BasesNote {
 /// Writes one frame.
 ///
 /// # Errors
-/// The writer's own, and a frame that no reader takes.
+///
+/// Returns an error of the writer, or an error if the frame is longer than a reader accepts.
 pub fn write_frame(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     let length = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= LONGEST);
     let length = length.ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
@@ -343,7 +349,8 @@ pub fn write_frame(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
 /// Reads one frame.
 ///
 /// # Errors
-/// The stream ends, or the frame is too long.
+///
+/// Returns a [`WireError`] if the stream ends or the frame is too long.
 pub fn read_frame(source: &mut impl Read) -> Result<Vec<u8>, WireError> {
     let mut length = [0; 4];
     source.read_exact(&mut length)?;
@@ -351,7 +358,7 @@ pub fn read_frame(source: &mut impl Read) -> Result<Vec<u8>, WireError> {
     if length > LONGEST {
         return Err(WireError::TooLong { length });
     }
-    // No room is made for bytes that the stream may not hold.
+    // Memory is not reserved for the stated length, because the stream may have fewer bytes.
     let mut frame = Vec::with_capacity(length.min(1 << 20));
     source.take(length as u64).read_to_end(&mut frame)?;
     if frame.len() < length {
@@ -363,7 +370,8 @@ pub fn read_frame(source: &mut impl Read) -> Result<Vec<u8>, WireError> {
 /// Reads a task with its values and documents.
 ///
 /// # Errors
-/// [`WireError`].
+///
+/// Returns a [`WireError`].
 pub fn read_task(source: &mut impl Read) -> Result<WholeTask, WireError> {
     let task: Task = read_request(source)?;
     let values = task.secrets.iter().map(|_| read_frame(source).map(UserSecret::new)).collect::<Result<_, _>>()?;
@@ -374,7 +382,8 @@ pub fn read_task(source: &mut impl Read) -> Result<WholeTask, WireError> {
 /// Reads a task whose values are mounted, with its documents.
 ///
 /// # Errors
-/// [`WireError`].
+///
+/// Returns a [`WireError`].
 pub fn read_mounted_task(source: &mut impl Read) -> Result<(Task, MountedValues, Vec<Vec<u8>>), WireError> {
     let task: Task = read_request(source)?;
     let mounted = serde_json::from_slice(&read_frame(source)?)?;
@@ -382,22 +391,23 @@ pub fn read_mounted_task(source: &mut impl Read) -> Result<(Task, MountedValues,
     Ok((task, mounted, documents))
 }
 
-/// Takes the answers apart as they arrive.
+/// Parses the answers as they arrive.
 #[derive(Debug, Default)]
 pub struct Answers {
     buffer: Vec<u8>,
 }
 
 impl Answers {
-    /// Adds what arrived.
+    /// Adds bytes that arrived.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Takes the next whole answer, if it has arrived.
+    /// Takes the next complete answer, if it has arrived.
     ///
     /// # Errors
-    /// [`WireError`]: what comes after it means nothing.
+    ///
+    /// Returns a [`WireError`]. The bytes after it can then not be parsed.
     pub fn take(&mut self) -> Result<Option<Answer>, WireError> {
         let Some(length) = self.buffer.first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_le_bytes(*length) as usize;
@@ -410,7 +420,7 @@ impl Answers {
         Ok(Some(answer))
     }
 
-    /// Whether nothing is left over.
+    /// Whether no bytes are left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
@@ -488,7 +498,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// However the stream is cut, the answers are the same.
+        /// The answers do not depend on how the stream is cut.
         #[test]
         fn answers_do_not_depend_on_how_they_arrive(cuts in proptest::collection::vec(1_usize..40, 1..40)) {
             let answers = [

@@ -1,9 +1,10 @@
 //! The gate: the results of a build are searched inside the builder, before anything leaves it.
 //!
-//! The states of the image's chain are mounted into a container beside the build (`states`), our own scanner compares
-//! and searches them there (`scanner`), and its answer counts only where the layers that the kernel names for the
-//! states fit the build graph (`lineage`). A clean outcome has one constructor, which takes all of it. Everything else
-//! is [`GateOutcome::Unproven`]: the image is not clean, though a search of its export may find that it is.
+//! The states of the image's chain are mounted into a container beside the build (`states`). Our own scanner compares
+//! and searches them there (`scanner`). Its answer only counts if the layers that the kernel names for the states fit
+//! the build graph (`lineage`). A clean outcome has only one constructor, which requires all of this. Everything else
+//! is [`GateOutcome::Unproven`]: the image does not count as clean, but a search of its export may still find that it
+//! is.
 
 pub(crate) mod lineage;
 pub(crate) mod scanner;
@@ -23,13 +24,13 @@ use lineage::Broken;
 use scanner::{Inquiry, Installed, Program, Scanner, ScannerAnswer, ScannerFailure};
 use states::States;
 
-/// A build whose results are ready, and of which nothing was exported yet.
+/// A build whose results are ready and not exported yet.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// The bridge to the build, for questions and containers.
+    /// The bridge to the build, for requests and containers.
     pub bridge: &'a Bridge,
-    /// The documents that go into the image beside the files: `containerimage.config`, and every other that is to be
-    /// searched.
+    /// The documents that will be in the image beside the files: `containerimage.config`, and all others that are to
+    /// be searched.
     pub documents: &'a BTreeMap<String, Vec<u8>>,
     /// The results, one for each platform.
     pub results: &'a [PreparedResult],
@@ -42,24 +43,24 @@ pub enum GateOutcome {
     Clean(Box<Proof>),
     /// The image holds a secret.
     Leak(Leak),
-    /// Nothing is proven.
+    /// It is not proven that the image is clean.
     Unproven(Unproven),
 }
 
 /// A leak in one of the images of a build.
 #[derive(Debug)]
 pub struct Leak {
-    /// The image's platform; `None` when the build is for one platform only.
+    /// The image's platform; `None` if the build is for one platform only.
     pub platform: Option<String>,
     /// The report of the scanner.
     pub report: Box<Report>,
 }
 
-/// The proof that a build added no secret: made of those of its images alone.
+/// The proof that a build added no secret. It is only made of the proofs of its images.
 #[derive(Debug)]
 pub struct Proof(Vec<Proven>);
 
-/// The proof for one image: made by `prove` alone.
+/// The proof for one image, which only [`prove`] makes.
 #[derive(Debug)]
 struct Proven {
     stats: Stats,
@@ -69,7 +70,7 @@ struct Proven {
 }
 
 impl Proof {
-    /// The numbers of the search, for all images together.
+    /// Returns the figures of the search, for all images together.
     pub fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         for Proven { stats: of, .. } in &self.0 {
@@ -80,30 +81,30 @@ impl Proof {
         stats
     }
 
-    /// How many platforms were built.
+    /// Returns the number of platforms that were built.
     pub fn platforms(&self) -> usize {
         self.0.len()
     }
 
-    /// How many steps were searched.
+    /// Returns the number of steps that were searched.
     pub fn steps(&self) -> usize {
         self.0.iter().map(|proven| proven.steps).sum()
     }
 
-    /// The base images whose merged view was searched, as the build graph names them; whether an earlier build searched
-    /// it for the same secrets, and this one not again.
+    /// Returns the base images whose merged view was searched, as the build graph names them. The flag is true if an
+    /// earlier build searched the base for the same secrets, and this build did not search it again.
     pub fn bases(&self) -> impl Iterator<Item = (&str, bool)> {
         self.0.iter().filter_map(|proven| Some((proven.base.as_deref()?, proven.base_known)))
     }
 }
 
-/// Why nothing is proven. The image may still be clean; a search of its export will show it.
+/// The reason why the image is not proven to be clean. It may still be clean, which a search of its export will show.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unproven {
-    /// The engine's BuildKit runs no containers beside a build.
+    /// The engine's BuildKit cannot run containers beside a build.
     #[error("this engine's BuildKit runs no search beside a build")]
     NoContainers,
-    /// The scanner is built for other machines.
+    /// There is no scanner for the builder's platform.
     #[error("the builder is {platform}, and this pbuild brings a scanner for {ours}")]
     OtherPlatform {
         /// The builder's platform.
@@ -111,16 +112,16 @@ pub enum Unproven {
         /// The platforms of the scanners.
         ours: String,
     },
-    /// The build graph is not one of a Dockerfile.
+    /// The build graph is not that of a Dockerfile.
     #[error("the build graph has steps of an unknown kind")]
     UnknownGraph,
-    /// The kernel says something else of the states than the build graph.
+    /// The layers that the kernel names for the states do not fit the build graph.
     #[error(transparent)]
     Lineage(#[from] Broken),
-    /// The scanner did not come to its end.
+    /// The scanner failed.
     #[error(transparent)]
     Scanner(#[from] ScannerFailure),
-    /// Something could not be searched.
+    /// A part of the image could not be searched.
     #[error("not everything could be searched in the builder: {why}")]
     NotSearched {
         /// The first fault.
@@ -136,7 +137,7 @@ pub struct Gate<W> {
 }
 
 impl<W: Watch> Gate<W> {
-    /// Makes a gate for these secrets. `watch` hears how the search goes.
+    /// Makes a gate for these secrets. `watch` is called with the progress of the search.
     pub fn new(seeking: Box<dyn Seeking>, watch: W) -> Self {
         Self { seeking, bases: None, watch }
     }
@@ -157,7 +158,7 @@ impl<W: Watch> Gate<W> {
     async fn try_search(&mut self, subject: Subject<'_>, scanner: &Scanner) -> Result<GateOutcome, Unproven> {
         let scanner = scanner.installed().map_err(Clone::clone)?;
         let images: Vec<Image<'_>> = match subject.results {
-            // `FROM scratch` and nothing more: there are no files, and there is a configuration.
+            // The build is `FROM scratch` without further steps: it has a configuration but no files.
             [] => vec![Image { chain: Chain::default(), result: None, known: None }],
             results => results.iter().map(|result| self.image(result)).collect::<Result<_, _>>()?,
         };
@@ -175,7 +176,7 @@ impl<W: Watch> Gate<W> {
         Ok(GateOutcome::Clean(Box::new(Proof(proof))))
     }
 
-    /// Collects everything that is known of an image before its search.
+    /// Collects the facts about an image that are known before its search.
     fn image<'a>(&self, result: &'a PreparedResult) -> Result<Image<'a>, Unproven> {
         let chain = chain(result)?;
         let known = self.bases.as_ref().zip(chain.base.as_ref()).and_then(|(bases, base)| bases.layers(base));
@@ -198,7 +199,7 @@ impl<W: Watch> Gate<W> {
         let inquiry = Inquiry { task: &task, seeking: &*self.seeking, documents: &documents };
         let answer = scanner::run(subject.bridge, scanner, &mounts, &inquiry, &self.watch).await?;
         let below = chain.base.as_ref().and_then(|base| answer.layers.get(states.number(&base.output)?)?.clone());
-        // The scanner leaves out a base that is known, and no other.
+        // The scanner may only leave out a base that is known.
         if answer.base_known && (known.is_none() || *known != below) {
             return Err(ScannerFailure::NotUnderstood.into());
         }
@@ -215,20 +216,20 @@ impl<W: Watch> Gate<W> {
 
 /// The outcome of a search of one image.
 enum ImageOutcome {
-    /// Nothing was found, and it is proven.
+    /// The image is proven to be clean.
     Clean(Proven),
     /// The image holds a secret.
     Leak(Box<Report>),
 }
 
-/// One image of a build, with the layers of its base if those were found clean before.
+/// One image of a build, with the layers of its base if the base was found clean before.
 struct Image<'a> {
     chain: Chain,
     result: Option<&'a PreparedResult>,
     known: Option<Vec<String>>,
 }
 
-/// Describes the object of the search in words, for people who wait.
+/// Describes what is searched, for people who wait.
 fn described(images: &[Image<'_>]) -> String {
     let steps: usize = images.iter().map(|image| image.chain.steps.len()).sum();
     let steps = if steps == 1 { "1 step".to_owned() } else { format!("{steps} steps") };
@@ -240,7 +241,8 @@ fn described(images: &[Image<'_>]) -> String {
     }
 }
 
-/// Makes a proof of the scanner's answers; there is no other way to one. Returns the report if it is that of a leak.
+/// Makes a proof of the scanner's answers. There is no other way to a proof. Returns the report if it is that of a
+/// leak.
 fn prove(
     chain: &Chain,
     states: &States,
@@ -268,7 +270,8 @@ fn prove(
 }
 
 impl Scanner {
-    /// Puts the scanner for the builder's platform into it, which takes no longer than the steps that run beside it.
+    /// Puts the scanner for the builder's platform into the builder. This takes no longer than the build's steps,
+    /// which run at the same time.
     pub async fn bring(bridge: &Bridge, capabilities: &Capabilities, programs: &[Program]) -> Self {
         Self::brought(match fitting(capabilities, programs) {
             Ok(program) => scanner::bring(bridge, program).await.map_err(Unproven::from),
@@ -289,7 +292,7 @@ fn fitting<'a>(capabilities: &Capabilities, programs: &'a [Program]) -> Result<&
     })
 }
 
-/// Finds the chain of a result. A graph with operations of an unknown kind is refused.
+/// Returns the chain of a result. Returns an error if the graph has operations of an unknown kind.
 fn chain(result: &PreparedResult) -> Result<Chain, Unproven> {
     let chain = pllb::chain(&result.definition).map_err(|_| Unproven::UnknownGraph)?;
     if chain.unusual { Err(Unproven::UnknownGraph) } else { Ok(chain) }

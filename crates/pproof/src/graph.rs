@@ -1,5 +1,5 @@
-//! The build graph on its way from the frontend to the engine: it gets the secrets, and is remembered, so that failures
-//! and findings can name the line of the Dockerfile that made them.
+//! Gives the secrets to the build graph on its way from the frontend to the engine. The graph is remembered, so that
+//! failures and findings can name the line of the Dockerfile that caused them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,29 +10,29 @@ use pllb::{
 use pscan::{Finding, Report};
 use psecret::Redactor;
 
-/// Why a graph cannot take the secrets.
+/// The reason why secrets cannot be given to a graph.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
-    /// The graph could not take the secrets.
+    /// The secrets could not be injected into the graph.
     #[error("failed to hand the secrets to the build")]
     Inject(#[from] InjectError),
-    /// The graph has no readable chain of layers.
+    /// The graph does not have a readable chain of layers.
     #[error("failed to read the build graph")]
     Chain(#[from] ChainError),
-    /// The engine can do neither secret environments nor secret mounts.
+    /// The engine supports neither secret environments nor secret mounts.
     #[error("this engine's BuildKit can hand no secret to a step")]
     Unable,
-    /// The Dockerfile requires a secret that nobody gave (B13).
+    /// The Dockerfile requires a secret that was not given (B13).
     #[error("the Dockerfile requires secret `{id}`, which was not given")]
     Required {
         /// The id of the mount, redacted.
         id: String,
         /// The step's name, redacted.
         step: String,
-        /// Where the Dockerfile mounts it, if known: file and line.
+        /// The file and line of the Dockerfile that mounts the secret, if known.
         place: Option<(String, usize)>,
     },
-    /// Patterns of `steps` chose no step.
+    /// Patterns of `steps` match no step.
     #[error("{}", no_step(unmatched))]
     NoStep {
         /// All patterns that match no step.
@@ -47,9 +47,9 @@ pub struct Unmatched {
     pub name: String,
     /// The pattern.
     pub pattern: String,
-    /// Where the manifest declares it: file and line.
+    /// The file and line of the manifest that declares the pattern.
     pub place: Option<String>,
-    /// The commands that look most like the pattern, redacted, the nearest first.
+    /// The commands that are most similar to the pattern, redacted, the most similar first.
     pub nearest: Vec<String>,
 }
 
@@ -60,30 +60,30 @@ fn no_step(unmatched: &[Unmatched]) -> String {
     }
 }
 
-/// How many commands are shown for a pattern that matches none.
+/// The number of commands that are shown for a pattern without a match.
 const NEAREST: usize = 3;
 
-/// The longest command that is shown, in characters.
+/// The maximal length of a command that is shown, in characters.
 const SHOWN: usize = 70;
 
-/// The graph of one build: of all its platforms, one after the other.
+/// The graph of one build, with all its platforms one after the other.
 #[derive(Debug)]
 pub struct Graph {
     plan: Plan,
-    /// The ids that the session can answer.
+    /// The ids of the secrets that the session can serve.
     known: BTreeSet<String>,
-    /// The steps of other targets that this graph builds on, by their digests, as their own injections left them.
+    /// The steps of other targets that this graph builds on, by their digests, after their own injection.
     settled: BTreeMap<String, Step>,
     /// The ids that only settled steps may mount.
     reserved: BTreeSet<String>,
-    /// The steps that the cache may not answer for.
+    /// The steps that must run even if the cache has a result.
     rerun: BTreeSet<String>,
     redactor: Redactor,
-    /// What runs the commands of steps with secrets, if anything does.
+    /// The wrapper that runs the commands of steps with secrets, if there is one.
     wrapper: Option<Wrapper>,
-    /// Where the manifest declares secrets, by name.
+    /// The places in the manifest that declare secrets, by name.
     places: BTreeMap<String, String>,
-    /// Whether the graph has every step that a pattern may mean.
+    /// Whether the graph has all steps of the Dockerfile, so that every pattern must match one.
     whole: bool,
     source: SourceMap,
     steps: Vec<Step>,
@@ -92,7 +92,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Makes a graph whose steps get the secrets of this plan. The session of the build knows these ids.
+    /// Makes a graph whose steps get the secrets of this plan. `known` are the ids that the session of the build can
+    /// serve.
     #[must_use]
     pub fn new(plan: Plan, known: BTreeSet<String>, redactor: Redactor) -> Self {
         let (settled, reserved, rerun, places, source) = Default::default();
@@ -114,8 +115,8 @@ impl Graph {
         }
     }
 
-    /// Builds on the graph of another target: its steps stay as its own injection left them, and of the secrets that it
-    /// alone knows this graph's own steps get none.
+    /// Builds on the graph of another target. The steps of the other target stay as its own injection left them.
+    /// Secrets that only the other target knows are not given to this graph's own steps.
     pub fn build_on(&mut self, base: &Self) {
         self.settled.extend(base.settled.clone());
         self.settled.extend(base.steps.iter().map(|step| (step.digest.clone(), step.clone())));
@@ -123,55 +124,58 @@ impl Graph {
         self.reserved.extend(foreign.collect::<Vec<_>>());
     }
 
-    /// Sets the lines of the manifest that declare the secrets, for errors.
+    /// Sets the places in the manifest that declare the secrets, for error messages.
     #[must_use]
     pub fn declared_at(self, places: BTreeMap<String, String>) -> Self {
         Self { places, ..self }
     }
 
-    /// Has a program run the commands of the steps that get secrets.
+    /// Sets a wrapper, which runs the commands of the steps that get secrets.
     #[must_use]
     pub fn wrapped(self, wrapper: Wrapper) -> Self {
         Self { wrapper: Some(wrapper), ..self }
     }
 
-    /// Declares that the build ends at some stage of the Dockerfile: the steps of the other stages are missing, and
-    /// that is no mistake.
+    /// Declares that the build ends at some stage of the Dockerfile. Steps of other stages are then missing, so a
+    /// pattern without a match is not an error.
     #[must_use]
     pub fn of_a_part(self) -> Self {
         Self { whole: false, ..self }
     }
 
-    /// Binds steps to the values that they get: by these keyed digests, by name, in place of the plan's.
+    /// Binds steps to the values that they get, by these keyed digests, which replace those of the plan. The keys are
+    /// the secrets' names.
     pub fn bind(&mut self, bindings: BTreeMap<String, String>) {
         self.plan.bindings = bindings;
     }
 
-    /// Runs these steps, by their digests, whatever the cache holds: a result of theirs once held a secret, perhaps
-    /// another value than today's.
+    /// Runs these steps, given by their digests, even if the cache has their results. A result of theirs once
+    /// contained a secret, which may have had another value than today.
     pub fn run_again(&mut self, steps: BTreeSet<String>) {
         self.rerun = steps;
     }
 
-    /// Lists the steps that were told to run again and are part of an image's chain: their results are new ones now.
+    /// Lists the steps that had to run again and are part of an image's chain. Their results are now new.
     #[must_use]
     pub fn ran_again(&self) -> Vec<String> {
         let steps = self.chains.values().flatten().map(|step| &step.digest);
         steps.filter(|step| self.rerun.contains(*step)).cloned().collect()
     }
 
-    /// Lists the steps whose results hold the findings in a platform's image: the first step with a finding, and all
-    /// steps after it.
+    /// Lists the steps whose results contain the findings in a platform's image: the first step with a finding, and
+    /// all steps after it.
     #[must_use]
     pub fn holding(&self, report: &Report, platform: Option<&str>) -> Vec<String> {
         holding(report, self.chain(platform).unwrap_or_default())
     }
 
-    /// Hands the secrets to the steps of one platform, and remembers the steps.
+    /// Gives the secrets to the steps of one platform, and remembers the steps.
     ///
     /// # Errors
-    /// What the graph, the engine or the plan does not allow. Patterns are checked with the last platform, `None` when
-    /// there is one only: an earlier one may lack the step that a pattern means.
+    ///
+    /// Returns an error if the graph, the engine or the plan does not allow this. If `platform` is `None`, there is
+    /// only one platform, and the patterns are checked, too. With several platforms, one of them may lack the step
+    /// that a pattern is for, so the caller calls [`Self::check_patterns`] after the last one.
     pub fn inject(
         &mut self,
         capabilities: &Capabilities,
@@ -208,57 +212,57 @@ impl Graph {
         Ok(injected.definition)
     }
 
-    /// The plan by which steps get secrets.
+    /// Returns the plan by which steps get secrets.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The ids that the session can answer.
+    /// Returns the ids of the secrets that the session can serve.
     #[must_use]
     pub fn known(&self) -> &BTreeSet<String> {
         &self.known
     }
 
-    /// Every step of the build, in the graph's order, with the secrets that it was offered.
+    /// Returns every step of the build, in the graph's order, with the secrets that it was offered.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The names of all vertices that have one.
+    /// Returns the names of all vertices that have one.
     #[must_use]
     pub fn names(&self) -> &BTreeSet<String> {
         &self.names
     }
 
-    /// Finds the lines of the Dockerfile that made a vertex.
+    /// Returns the lines of the Dockerfile that made a vertex.
     #[must_use]
     pub fn lines(&self, vertex: &str) -> Option<&SourceLines> {
         self.source.get(vertex)
     }
 
-    /// Finds the lines that made a layer of a platform's image. `from_last` counts the layers from the image's end: it
-    /// is 0 for the last layer.
+    /// Returns the lines that made a layer of a platform's image. `from_last` counts the layers from the image's end:
+    /// it is 0 for the last layer.
     #[must_use]
     pub fn layer_lines(&self, platform: Option<&str>, from_last: usize) -> Option<&SourceLines> {
         let step = self.chain(platform)?.iter().rev().nth(from_last)?;
         self.source.get(&step.digest)
     }
 
-    /// Lists the steps of a platform's image, the last first, down to the step that made a layer. `from_last` counts as
-    /// in [`Self::layer_lines`].
+    /// Lists the steps of a platform's image, from the last one back to the step that made a layer. `from_last`
+    /// counts as in [`Self::layer_lines`].
     pub fn from_layer(&self, platform: Option<&str>, from_last: usize) -> impl Iterator<Item = &ChainStep> {
         self.chain(platform).unwrap_or_default().iter().rev().take(from_last.saturating_add(1))
     }
 
-    /// Whether a layer is the base image's own. `from_last` counts as in [`Self::layer_lines`].
+    /// Whether a layer belongs to the base image. `from_last` counts as in [`Self::layer_lines`].
     #[must_use]
     pub fn is_of_base(&self, platform: Option<&str>, from_last: usize) -> bool {
         self.chain(platform).is_some_and(|chain| from_last >= chain.len())
     }
 
-    /// Returns the steps of a platform's image; without a platform those of the only image.
+    /// Returns the steps of a platform's image. Without a platform, returns those of the only image.
     fn chain(&self, platform: Option<&str>) -> Option<&[ChainStep]> {
         let chain = match platform {
             Some(_) => self.chains.get(&platform.map(str::to_owned)),
@@ -267,16 +271,18 @@ impl Graph {
         chain.map(Vec::as_slice)
     }
 
-    /// Checks that each pattern matches a step. This needs all platforms: a step may exist on one of them only.
+    /// Checks that each pattern matches a step. This must be called after all platforms, because a step may exist on
+    /// only one of them.
     ///
     /// # Errors
-    /// The patterns that chose no step, unless the build is only a part of the Dockerfile.
+    ///
+    /// Returns the patterns without a match, unless the build is only a part of the Dockerfile.
     pub fn check_patterns(&self) -> Result<(), GraphError> {
         let unmatched = self.unmatched();
         if unmatched.is_empty() || !self.whole { Ok(()) } else { Err(GraphError::NoStep { unmatched }) }
     }
 
-    /// Every pattern of `steps` that no step matches.
+    /// Returns every pattern of `steps` that no step matches.
     #[must_use]
     pub fn unmatched(&self) -> Vec<Unmatched> {
         let patterns =
@@ -292,7 +298,7 @@ impl Graph {
             .collect()
     }
 
-    /// Finds the commands that share most with a pattern, by pairs of neighbouring characters.
+    /// Returns the commands that have most pairs of neighbouring characters in common with a pattern.
     fn nearest(&self, pattern: &str) -> Vec<String> {
         let wanted = pairs(pattern);
         let mut commands: Vec<(usize, &str)> = self
@@ -312,7 +318,7 @@ impl Graph {
         } else if capabilities.operation(Capabilities::SECRET_MOUNT) {
             Ok(Mode::Mounts)
         } else if self.plan.secrets.is_empty() {
-            // Plain configuration needs neither.
+            // Plain configuration needs neither secret environments nor secret mounts.
             Ok(Mode::Environment)
         } else {
             Err(GraphError::Unable)
@@ -334,8 +340,8 @@ impl Graph {
     }
 }
 
-/// Lists the steps of a chain whose results hold what the report found: the first step with a finding, and all steps
-/// after it. [`Graph::holding`] does the same for a platform's image.
+/// Lists the steps of a chain whose results contain the report's findings: the first step with a finding, and all
+/// steps after it. [`Graph::holding`] does the same for a platform's image.
 #[must_use]
 pub fn holding(report: &Report, chain: &[ChainStep]) -> Vec<String> {
     let from_last = |finding: &Finding| report.stats().layers.checked_sub(finding.layer()?);

@@ -1,4 +1,4 @@
-//! The things that the builder keeps for everybody who builds there, beyond the end of a build.
+//! The data that the builder keeps after a build, for everybody who builds there.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::gate::scanner::{Scanner, ScannerFailure, exchange};
 
-/// The folder's name in the builder. Without a slash no Dockerfile reaches it: BuildKit puts one into every id of a
-/// Dockerfile's (`convert_runmount.go`). Every client of the builder reaches it, and the builder's garbage collection
-/// takes what was not used for two days, so that nothing there may ever make a finding clean, but for what is sealed with the
-/// values themselves ([`plook::bases`]).
+/// The id of the builder's folder. BuildKit adds a slash to every id in a Dockerfile (`convert_runmount.go`), so no
+/// Dockerfile can use an id without one. But every client of the builder can use it, and the builder's garbage
+/// collection removes folders that were not used for two days. So nothing in the folder may make a search count as
+/// clean, except for notes that are sealed with the values themselves ([`plook::bases`]).
 const ID: &str = "pbuild";
 
 /// Makes the mount of the folder for the scanner's container.
@@ -22,11 +22,12 @@ pub fn kept() -> Mount {
     Mount::Cache(CacheMount { id: ID.to_owned(), at: plook::KEPT.to_owned() })
 }
 
-/// Asks the builder for the key under which everybody who builds there makes digests of values. A builder without a key
-/// keeps the one that is offered, else a new one. `None` when it keeps nothing.
+/// Requests the builder's key, under which everybody who builds there makes digests of values. A builder without a
+/// key keeps the offered one, or a new one. Returns `None` if the builder cannot keep a key.
 ///
 /// # Errors
-/// When the scanner is not there or does not answer.
+///
+/// Returns an error if the scanner is missing or does not answer.
 pub async fn builder_key(
     bridge: &Bridge,
     scanner: &Scanner,
@@ -39,21 +40,23 @@ pub async fn builder_key(
     Ok(wire::read_key(&mut answer.as_slice())?)
 }
 
-/// Asks the builder for the steps whose results once held a secret, by their digests.
+/// Requests the digests of the steps whose results once contained a secret.
 ///
 /// # Errors
-/// When the scanner is not there or does not answer.
+///
+/// Returns an error if the scanner is missing or does not answer.
 pub async fn leaked_steps(bridge: &Bridge, scanner: &Scanner) -> Result<BTreeSet<String>, ScannerFailure> {
     let answer = exchange(bridge, scanner, Work::Leaked, vec![kept()], Zeroizing::default()).await?;
     let frame = wire::read_frame(&mut answer.as_slice())?;
     serde_json::from_slice(&frame).map_err(|_| ScannerFailure::NotUnderstood)
 }
 
-/// Notes steps whose results held a secret, so that they run again next time, also where their results could not be
-/// removed; and takes back the notes of those that are clean by now.
+/// Notes the steps whose results contained a secret, so that they run again in the next build, even if their results
+/// could not be removed. Also removes the notes of steps that are clean now.
 ///
 /// # Errors
-/// When the scanner is not there, or the builder keeps nothing.
+///
+/// Returns an error if the scanner is missing, or the builder cannot keep notes.
 pub async fn note_steps(
     bridge: &Bridge,
     scanner: &Scanner,
@@ -70,11 +73,12 @@ pub async fn note_steps(
     exchange(bridge, scanner, Work::Note, vec![kept()], input).await.map(drop)
 }
 
-/// Notes bases that were found clean, so that they are not searched again for the same secrets. `values` are the mounts of
-/// the values that the probe saw.
+/// Notes bases that were found clean, so that they are not searched again for the same secrets. `values` are the
+/// mounts of the values that the probe saw.
 ///
 /// # Errors
-/// When the scanner is not there, a value is another one by now, or the builder keeps nothing.
+///
+/// Returns an error if the scanner is missing, a value has changed, or the builder cannot keep notes.
 pub async fn note_bases(
     bridge: &Bridge,
     scanner: &Scanner,

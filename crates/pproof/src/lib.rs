@@ -1,13 +1,13 @@
-//! Which steps of a build are handed which secrets, and the proof that none of them stayed.
+//! Decides which steps of a build get which secrets, and proves that no secret stayed in the image.
 //!
-//! A build passes through here twice. On its way to the engine, [`Graph`] hands the secrets to the steps of the
-//! frontend's graph and remembers what the graph is made of. When its results are ready and nothing has left the
-//! builder, [`Gate`] searches the states of each image's chain in a container beside the build; what it proves is a
-//! [`Proof`], which nothing else makes.
+//! A build passes this crate twice. On its way to the engine, [`Graph`] gives the secrets to the steps of the
+//! frontend's graph, and remembers the graph. When the results are ready and nothing has left the builder, [`Gate`]
+//! searches the states of each image's chain in a container beside the build. If they are clean, it makes a
+//! [`Proof`], which nothing else can make.
 //!
-//! Two programs do this, and they differ in one thing. The client, `pbuild`, has the values and sends them to the
-//! scanner. The frontend image never has them: the engine mounts them into the scanner's container. [`Seeking`] is that
-//! difference.
+//! Two programs use this crate, with one difference. The client, `pbuild`, has the values and sends them to the
+//! scanner. The frontend image never has them, and the engine mounts them into the scanner's container. [`Seeking`]
+//! abstracts this difference.
 //!
 //! ```
 //! use std::collections::BTreeSet;

@@ -8,37 +8,38 @@ use pscan::{Report, ReportError};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-/// How the values reach the scanner.
+/// The way in which the values reach the scanner.
 pub enum Values {
-    /// On its standard input behind the task, one for each of [`Seeking::secrets`] in that order.
+    /// The values are on the scanner's standard input, after the task, in the order of [`Seeking::secrets`].
     HandedOver(Vec<Zeroizing<Vec<u8>>>),
-    /// The engine mounts the values as files into its container: this process never has them.
+    /// The engine mounts the values as files into the scanner's container, so this process never has them.
     Mounted {
-        /// One file for each of [`Seeking::secrets`], by its number below [`plook::SECRETS`], and what the scanner
-        /// needs besides.
+        /// One file for each of [`Seeking::secrets`], named by its number below [`plook::SECRETS`], and the other
+        /// files that the scanner needs.
         mounts: Vec<Mount>,
-        /// The facts that are known of the values.
+        /// The facts that are known about the values.
         told: MountedValues,
     },
 }
 
 /// The secrets that a build is searched for.
 pub trait Seeking: Send + Sync {
-    /// The names of the secrets. One whose text others read otherwise stands there once for each reading.
+    /// Returns the names of the secrets. A secret with several readings is listed once for each reading.
     fn secrets(&self) -> Vec<String>;
 
-    /// Lists by name the parts that count of a secret of which not all count; an empty list for none of them.
+    /// Returns the parts that count, for each secret of which only some parts count; the list may be empty.
     fn parts(&self) -> BTreeMap<String, Vec<String>>;
 
-    /// The values, for one search.
+    /// Returns the values for one search.
     fn values(&self) -> Values;
 
     /// Reads the report that the scanner sent.
     ///
     /// # Errors
-    /// What is no whole report of a search for these secrets.
+    ///
+    /// Returns an error if this is not a complete report of a search for these secrets.
     fn read(&self, report: &Value) -> Result<Report, ReportError>;
 
-    /// Masks the values in a text of the scanner's or the engine's, as far as they are known here.
+    /// Masks the values in a text of the scanner or the engine, if this process knows them.
     fn redact(&self, text: &str) -> String;
 }

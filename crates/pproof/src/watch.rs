@@ -1,20 +1,20 @@
-//! The watcher that hears how a search goes.
+//! The interface by which a caller watches a search.
 
 use std::future::Future;
 
-/// Hears how a search goes on.
+/// A watcher, which is called with the progress of a search.
 pub trait Watch: Send + Sync {
-    /// Says that the search of this begins: `3 steps and the base image`.
+    /// The search begins; `what` is for example `3 steps and the base image`.
     fn begin(&mut self, what: &str) -> impl Future<Output = ()> + Send;
 
-    /// Says that so many bytes of one image were searched.
+    /// This number of bytes of one image was searched so far.
     fn moved(&self, bytes: u64) -> impl Future<Output = ()> + Send;
 
-    /// The search has ended, in whatever way.
+    /// The search has ended, with any result.
     fn end(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// Nobody waits.
+/// A watcher that does nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct NoWatch;
 

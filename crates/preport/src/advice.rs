@@ -1,14 +1,14 @@
-//! A finding in one sentence, and the advice on it in another.
+//! Makes a sentence of a finding, and another one with advice on it.
 
 use pscan::{Finding, Place};
 
-/// The advice on any file: one that a step writes and a later step deletes is still in the image.
+/// The advice on any file. A file that one step writes and a later step deletes is still in the image.
 const SAME_STEP: &str = "a file that one step writes stays in its layer, so remove it in the same RUN";
 
 /// The advice to remove the file in the same step, as the second half of a sentence.
 const SAME_STEP_SHORT: &str = "remove the file in the same RUN";
 
-/// Says in one sentence, without its full stop, which secret is where, and which instruction wrote it.
+/// Returns a sentence, without its full stop: which secret is where, and which instruction wrote it.
 #[must_use]
 pub fn sentence(finding: &Finding) -> String {
     let mut text = finding.label();
@@ -35,7 +35,7 @@ pub fn sentence(finding: &Finding) -> String {
     text
 }
 
-/// Says in one sentence, without its full stop, how to get rid of a finding.
+/// Returns a sentence, without its full stop, with advice on removing a finding.
 #[must_use]
 pub fn advice(finding: &Finding) -> String {
     let name = finding.secret().as_str();
@@ -62,7 +62,8 @@ pub fn advice(finding: &Finding) -> String {
     }
 }
 
-/// Advises on a value in a file: most tools that keep a credential in a file have another way to get it.
+/// Returns the advice on a value in a file. Most tools that keep a credential in a file accept it in another way,
+/// too.
 fn advice_on_file(finding: &Finding, path: &str) -> String {
     let name = finding.secret().as_str();
     let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
@@ -126,41 +127,42 @@ fn advice_on_file(finding: &Finding, path: &str) -> String {
     }
 }
 
-/// The instruction that wrote a finding, in the words of a Dockerfile: history puts the build arguments in front of a command.
+/// Returns the instruction that wrote a finding, in the syntax of a Dockerfile. The history also has the build
+/// arguments, which precede the command.
 pub(crate) fn instruction(finding: &Finding) -> Option<String> {
     finding.instruction().map(without_arguments)
 }
 
-/// Takes the build arguments out of a line of history.
+/// Removes the build arguments from a line of history.
 pub(crate) fn without_arguments(text: &str) -> String {
     const SHELL: &str = " /bin/sh -c ";
     let command = text.strip_prefix("RUN |").and_then(|rest| rest.split_once(SHELL)).map(|(_, command)| command);
     command.map_or_else(|| text.to_owned(), |command| format!("RUN {command}"))
 }
 
-/// The keyword of the instruction that a finding came from.
+/// Returns the keyword of the instruction that a finding came from.
 fn keyword(finding: &Finding) -> Option<&str> {
     finding.instruction()?.split_whitespace().next()
 }
 
-/// Whether a folder is where git keeps the configuration of a repository or of a submodule.
+/// Whether git keeps the configuration of a repository or of a submodule in this folder.
 fn is_of_git(folder: &str) -> bool {
     let below = format!("/{folder}/");
     below.ends_with("/.git/") || below.contains("/.git/modules/")
 }
 
-/// Whether a file is a private key where ssh looks for it.
+/// Whether a file is a private key in the folder and with the name that ssh uses.
 fn is_ssh_key(folder: &str, file: &str) -> bool {
     folder.ends_with(".ssh") && file.starts_with("id_")
 }
 
-/// Whether a file is of a kind that bundlers write for browsers.
+/// Whether a file has an extension that bundlers use for the files of browsers.
 fn is_bundle(file: &str) -> bool {
     let kind = file.rsplit_once('.').map(|(_, kind)| kind);
     matches!(kind, Some("js" | "mjs" | "cjs" | "map" | "css" | "html"))
 }
 
-/// Cuts an instruction to its beginning, which is enough to know it by.
+/// Shortens an instruction to its beginning, which is enough to recognize it.
 fn shortened(instruction: &str) -> String {
     const LONGEST: usize = 200;
     if instruction.chars().count() <= LONGEST {

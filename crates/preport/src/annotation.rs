@@ -1,7 +1,7 @@
-//! The report as GitHub's workflow commands, which show findings beside the lines of a pull request.
+//! Writes the report as GitHub's workflow commands, which show findings beside the lines of a pull request.
 //!
-//! The syntax is that of `core/src/command.ts` in actions/toolkit: `%`, CR and LF are escaped in data, and `:` and `,`
-//! as well in properties.
+//! The syntax is that of `core/src/command.ts` in actions/toolkit: `%`, CR and LF are escaped in data, and in
+//! properties `:` and `,` as well.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,13 @@ use pscreen::words::{counted, noun};
 
 use crate::{advice, revocation, sentence};
 
-/// GitHub shows ten annotations of a step; more lines would only fill its log.
+/// The maximal number of annotations of one kind. GitHub shows ten per step; more lines would only fill its log.
 const MOST: usize = 10;
 
-/// Writes the report as annotation lines. Each pair of a secret and a line of the Dockerfile gets one `::error`. Each thing that
-/// was not searched gets one line: an error if the result is incomplete, otherwise a warning. Secrets that were not searched for,
-/// and stale entries of the baseline, get a `::notice` each. Each kind stops after ten lines, and one more says how many are left.
+/// Writes the report as annotation lines. Each pair of a secret and a line of the Dockerfile gets one `::error`. Each
+/// thing that was not searched gets one line: an error if the result is incomplete, otherwise a warning. Secrets that
+/// were not searched for, and stale entries of the baseline, get a `::notice` each. Each kind stops after ten lines,
+/// and one more says how many are left.
 #[must_use]
 pub fn annotations(report: &Report) -> String {
     let mut out = String::new();
@@ -60,7 +61,7 @@ pub fn annotations(report: &Report) -> String {
     out
 }
 
-/// Writes a line for each of the first messages, and one for what is left.
+/// Writes one line for each of the first messages, and one that counts the rest.
 fn list(out: &mut String, level: &str, title: &str, messages: impl ExactSizeIterator<Item = String>) {
     let left = messages.len().saturating_sub(MOST);
     for message in messages.take(MOST) {
@@ -71,7 +72,7 @@ fn list(out: &mut String, level: &str, title: &str, messages: impl ExactSizeIter
     }
 }
 
-/// The findings of one secret that one line of the Dockerfile made, or that no line is known of.
+/// The findings of one secret that come from one line of the Dockerfile, or those whose line is unknown.
 struct Group<'a> {
     first: &'a Finding,
     more: usize,
@@ -91,7 +92,7 @@ fn groups(findings: &[Finding]) -> Vec<Group<'_>> {
     groups
 }
 
-/// Begins a sentence; a name or a command at its beginning stays as it is.
+/// Begins a text with a capital letter, unless it begins with a name or a command.
 pub(crate) fn capitalised(text: &str) -> String {
     let is_word = text.split(' ').next().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
     let mut characters = text.chars();

@@ -1,17 +1,19 @@
-//! Findings by secret, and those of one secret by their cause: what is mended once is told once.
+//! Groups the findings by secret, and those of one secret by their cause, so that advice is given once for each
+//! cause.
 
 use pscan::{Finding, Place, Report};
 use pscreen::words::counted;
 
 use crate::advice::{advice, instruction};
 
-/// A secret, or a part of one, that was found: the value that has to be changed.
+/// The findings of one secret or part, whose value must be changed.
 pub(crate) struct Leak<'a> {
-    /// Where it is, in the order of the report.
+    /// The places of the value, in the order of the report.
     pub(crate) spots: Vec<Spot<'a>>,
 }
 
-/// A place as people see it: a file of a layer with the value in any number of forms, or all lines of the history.
+/// A place as people think of it: a file of a layer with the value in any number of forms, or all lines of the
+/// history.
 pub(crate) struct Spot<'a> {
     findings: Vec<&'a Finding>,
 }
@@ -40,17 +42,18 @@ impl<'a> Leak<'a> {
         }
     }
 
-    /// The first finding of the secret.
+    /// Returns the first finding of the secret.
     pub(crate) fn first(&self) -> &'a Finding {
         self.spots[0].first()
     }
 
-    /// The findings of the secret.
+    /// Returns all findings of the secret.
     pub(crate) fn findings(&self) -> impl Iterator<Item = &'a Finding> {
         self.spots.iter().flat_map(|spot| spot.findings.iter().copied())
     }
 
-    /// The secret's name, with the part that was seen, and with the names of others that have the same value.
+    /// Returns the secret's name, with the part that was seen, and with the names of other secrets that have the same
+    /// value.
     pub(crate) fn names(&self) -> String {
         let others = self.first().same_value().iter().map(|name| format!(" = {name}")).collect::<String>();
         self.first().label() + &others
@@ -71,22 +74,22 @@ impl<'a> Spot<'a> {
         is_same && file(first).is_some() && file(first) == file(finding)
     }
 
-    /// The first finding of the spot.
+    /// Returns the first finding of the spot.
     pub(crate) fn first(&self) -> &'a Finding {
         self.findings[0]
     }
 
-    /// How many findings the spot has.
+    /// Returns the number of findings of the spot.
     pub(crate) fn count(&self) -> usize {
         self.findings.len()
     }
 
-    /// How often the value was seen there.
+    /// Returns how many times the value was seen at this spot.
     pub(crate) fn times(&self) -> u64 {
         self.findings.iter().map(|finding| finding.times().max(1)).sum()
     }
 
-    /// What holds the spot: `layer 3`, `history`, `config`.
+    /// Returns the container of the spot: `layer 3`, `history`, `config`.
     pub(crate) fn container(&self) -> String {
         let first = self.first();
         let platform = first.image().map(|platform| format!(" of {platform}")).unwrap_or_default();
@@ -98,7 +101,7 @@ impl<'a> Spot<'a> {
         }
     }
 
-    /// Where it is in there: a path with an offset, a pointer, a number of lines.
+    /// Returns the place within the container: a path with an offset, a pointer, or a number of lines.
     pub(crate) fn place(&self) -> String {
         match self.first().place() {
             _ if is_of_history(self.first()) => counted(self.count(), "line"),
@@ -108,7 +111,8 @@ impl<'a> Spot<'a> {
         }
     }
 
-    /// What else is to say of it: the forms, what they are packed in, how often, and which layer hides it.
+    /// Returns further facts: the forms, the archive that contains them, the number of times, and the layer that
+    /// deletes the file.
     pub(crate) fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         for finding in &self.findings {
@@ -132,7 +136,7 @@ impl<'a> Spot<'a> {
         remarks
     }
 
-    /// The line of the Dockerfile and the instruction that made it, as far as they are known.
+    /// Returns the line of the Dockerfile and the instruction that made the spot, as far as they are known.
     pub(crate) fn cause(&self) -> Option<String> {
         let known = self.findings.iter().find(|finding| finding.line().is_some()).unwrap_or(&self.findings[0]);
         let line = known.line().map(|line| format!("{}:{}", line.file, line.line));
@@ -140,13 +144,13 @@ impl<'a> Spot<'a> {
         (!parts.is_empty()).then(|| parts.join("  "))
     }
 
-    /// How to mend it.
+    /// Returns the advice on how to remove the value.
     pub(crate) fn advice(&self) -> String {
         advice(self.first())
     }
 }
 
-/// Whether a finding is in what the image's configuration tells of its making: one cause writes many such lines.
+/// Whether a finding is in the configuration's record of how the image was made. One cause writes many such lines.
 fn is_of_history(finding: &Finding) -> bool {
     let pointer = finding.place().pointer();
     pointer.is_some_and(|pointer| pointer.starts_with("/history/") || pointer.starts_with("/container_config/"))

@@ -1,8 +1,8 @@
-//! The report as one HTML page: it needs no network, loads nothing, and takes no markup from the image.
+//! Writes the report as one HTML page, which needs no network, loads nothing, and contains no markup from the image.
 //!
-//! The page says so itself: its content security policy allows its own style and script, by their digests, and nothing
-//! else. Everything is in the page without the script; the script adds the filters. The template escapes every text;
-//! only the style and the script, which are ours, are written as they are.
+//! The page's content security policy enforces this: it allows only the page's own style and script, by their
+//! digests. Without the script, the page still has all content; the script adds the filters. The template escapes
+//! every text, except for the style and the script, which are ours.
 
 mod key;
 mod layers;
@@ -25,17 +25,17 @@ use crate::{revocation, sentence};
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
-/// More rows would keep a browser busy for long; the JSON report lists more.
+/// The maximal number of rows. More would keep a browser busy for a long time; the JSON report lists more.
 const MOST_ROWS: usize = 5_000;
 
-/// More secrets to change would push everything else off the first screen.
+/// The maximal number of secrets in the list of things to do, so that the rest of the page stays on the first screen.
 const MOST_TODO: usize = 5;
 
-/// More digests of an index with many platforms are found in the JSON report.
+/// The maximal number of image IDs. An index with many platforms has more; the JSON report lists all.
 const MOST_IDS: usize = 4;
 
-/// Writes the report as one self-contained HTML page: the verdict, what to do now, each secret with its places, and a map of the
-/// layers by size.
+/// Writes the report as one self-contained HTML page: the verdict, what to do now, each secret with its places, and a
+/// map of the layers by size.
 #[must_use]
 pub fn html(report: &Report) -> String {
     let subject = report.subject().unwrap_or("image");
@@ -116,7 +116,7 @@ fn lead(report: &Report) -> String {
     }
 }
 
-/// Lists what to do about the result, before anything else.
+/// Makes the list of things to do about the result, which comes first on the page.
 fn todo(report: &Report) -> Markup {
     let leaks = leaks(report);
     let more = leaks.len().saturating_sub(MOST_TODO);
@@ -146,7 +146,7 @@ fn todo(report: &Report) -> Markup {
     }
 }
 
-/// Lists each number with its label.
+/// Returns the figures of the search, each with its label.
 fn facts(report: &Report) -> Vec<(String, String)> {
     let stats = report.stats();
     let platforms: BTreeSet<&str> = report.platforms().iter().map(String::as_str).collect();
@@ -168,7 +168,7 @@ fn facts(report: &Report) -> Vec<(String, String)> {
     facts.into_iter().map(|(fact, label)| (fact, label.to_owned())).collect()
 }
 
-/// Writes one of our own sentences, with the commands between its backticks as code.
+/// Makes the markup of one of our own sentences, with the text between backticks as code.
 fn prose(sentence: &'static str) -> Markup {
     html! {
         @for (number, piece) in sentence.split('`').enumerate() {
@@ -177,7 +177,7 @@ fn prose(sentence: &'static str) -> Markup {
     }
 }
 
-/// Makes a section with these lines, or nothing where there are none.
+/// Makes a section with these lines, or no section if there are none.
 fn remark(title: &str, lines: Vec<String>) -> Markup {
     html! {
         @if !lines.is_empty() {
@@ -245,7 +245,7 @@ fn findings(report: &Report) -> Markup {
     }
 }
 
-/// Makes the block of one secret: what to do with its value, and the first of its places.
+/// Makes the block of one secret: what to do with its value, and the first places.
 fn block_of_leak(index: usize, leak: &Leak<'_>, shown: usize) -> Markup {
     let names: BTreeSet<&str> = leak.findings().flat_map(secret_names).collect();
     let title = format!("secret-{index}");
@@ -275,7 +275,7 @@ fn row_of_spot(spot: &Spot<'_>) -> Markup {
     }
 }
 
-/// Makes the form that narrows the table down. Without the script it would do nothing, so it is hidden until the script
+/// Makes the form that filters the findings. It does nothing without the script, so it is hidden until the script
 /// runs.
 fn filters(report: &Report) -> Markup {
     let names: BTreeSet<&str> = report.findings().iter().flat_map(secret_names).collect();

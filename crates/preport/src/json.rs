@@ -1,4 +1,4 @@
-//! The report for programs, contract version 1: the data of [`pscan`], with the advice on each finding.
+//! Writes the report for programs, contract version 1: the data of [`pscan`], with advice on each finding.
 
 use pscan::{Finding, Report};
 use serde_json::Value;
@@ -7,7 +7,8 @@ use crate::advice;
 
 /// Writes the report as JSON, contract version 1: `result` is `clean`, `leak` or `incomplete`. Layers count from 1.
 ///
-/// It is [`Report::to_json`] and one field more in each finding, `advice`. [`Report::from_json`] reads both.
+/// The JSON is that of [`Report::to_json`], with the further field `advice` in each finding. [`Report::from_json`]
+/// reads both.
 #[must_use]
 pub fn json(report: &Report) -> Value {
     let mut json = report.to_json();

@@ -1,7 +1,7 @@
 //! The report as JUnit XML, for the test pages of CI systems.
 //!
-//! There is no standard; this is the part that Jenkins, GitLab and `junit-10.xsd` agree on. Each secret is a test case,
-//! and one more test case says whether everything was searched.
+//! There is no standard, so this is the subset that Jenkins, GitLab and `junit-10.xsd` agree on. Each secret is a
+//! test case, and one more test case says whether everything was searched.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use pscreen::words::counted;
 
 use crate::{advice, revocation, sentence};
 
-/// Writes the report as JUnit XML: a failed test for each leaked secret, an error if anything was not searched, a
+/// Writes the report as JUnit XML: a failed test for each leaked secret, an error if anything was not searched, and a
 /// skipped test for each secret that was not searched for.
 #[must_use]
 pub fn junit(report: &Report) -> String {
@@ -47,7 +47,7 @@ pub fn junit(report: &Report) -> String {
     if !properties.is_empty() {
         properties = format!("    <properties>\n{properties}    </properties>\n");
     }
-    // The schema's times have no zone.
+    // The schema's timestamps have no time zone.
     let date = report.date().map(|date| format!(" timestamp=\"{}\"", escape(date.trim_end_matches('Z'))));
     let date = date.unwrap_or_default();
     format!(
@@ -96,7 +96,7 @@ fn failure(name: &str, findings: &[&Finding]) -> String {
     format!("<failure message=\"{}\" type=\"leak\">{}</failure>", escape(&message), escape(&lines))
 }
 
-/// Escapes text for XML 1.0, in content and in attributes. A character that XML cannot hold at all becomes U+FFFD.
+/// Escapes text for XML 1.0, in content and in attributes. A character that XML cannot represent becomes U+FFFD.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -106,7 +106,7 @@ fn escape(text: &str) -> String {
             '&' => out.push_str("&amp;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&apos;"),
-            // In an attribute a parser would turn them into blanks.
+            // In an attribute, a parser would replace these characters by blanks.
             '\n' => out.push_str("&#10;"),
             '\t' => out.push_str("&#9;"),
             '\r' => out.push_str("&#13;"),

@@ -1,9 +1,9 @@
-//! Findings told to people and machines: text, JSON, SARIF, JUnit, HTML, annotations.
+//! Writes reports for people and programs: text, JSON, SARIF, JUnit, HTML, annotations.
 //!
-//! A [`pscan::Report`] enters. It is data: all text in it is redacted and printable, and no secret's value is in it.
-//! Each format is one function, which escapes the text for its own syntax. A finding is one [`sentence`], and the
-//! [`advice`] on it is another, in every format. A [`String`] or a JSON value leaves; the caller writes it to where the
-//! user wants it.
+//! The input is a [`pscan::Report`]. All text in it is redacted and printable, and it contains no secret's value.
+//! Each format has one function, which escapes the text for its own syntax. In every format, a finding is one
+//! [`sentence`], and the [`advice`] on it is another. The output is a [`String`] or a JSON value; the caller writes
+//! it to the user's destination.
 //!
 //! ```
 //! use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! The sheet that a text is written on: how wide it is, and whether it takes colours.
+//! The paper that a text is written on: its width, and whether it has colours.
 
 use anstyle::{AnsiColor, Style};
 use pscreen::{Colour, words};
@@ -11,10 +11,10 @@ pub(crate) const STRONG: Style = Style::new().bold();
 pub(crate) const SOFT: Style = Style::new().dimmed();
 pub(crate) const HELP: Style = AnsiColor::Cyan.on_default();
 
-/// The narrowest column that text is broken into; on less, no word would be left whole.
+/// The narrowest column that text is broken into. In a narrower one, no word would stay whole.
 const NARROWEST: usize = 20;
 
-/// What a text report is written for.
+/// The destination of a text report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paper {
     columns: Option<usize>,
@@ -22,16 +22,16 @@ pub struct Paper {
 }
 
 impl Paper {
-    /// A file or a pipe: each fact on one line, however long, and no colour.
+    /// A file or a pipe: each fact is on one line of any length, without colours.
     pub const PLAIN: Self = Self { columns: None, colour: Colour::Never };
 
-    /// A terminal with so many columns, or one that does not say; with colours if it takes them.
+    /// Makes the paper of a terminal with this number of columns, if it is known, and with these colours.
     #[must_use]
     pub fn terminal(columns: Option<usize>, colour: Colour) -> Self {
         Self { columns: columns.map(|columns| columns.max(2 * NARROWEST)), colour }
     }
 
-    /// Writes a text in a style, if there are colours.
+    /// Writes a text in a style, if the paper has colours.
     pub(crate) fn paint(self, style: Style, text: &str) -> String {
         match self.colour {
             Colour::Ansi => format!("{style}{text}{style:#}"),
@@ -39,18 +39,20 @@ impl Paper {
         }
     }
 
-    /// Whether a text of this width fits behind an indentation.
+    /// Whether a text of this width fits after an indentation.
     pub(crate) fn fits(self, indentation: usize, width: usize) -> bool {
         self.columns.is_none_or(|columns| indentation + width <= columns)
     }
 
-    /// Breaks a text between words into lines that fit behind an indentation; a word that fits on no line is cut in pieces.
+    /// Breaks a text between words into lines that fit after an indentation. A word that does not fit on any line is
+    /// cut into pieces.
     pub(crate) fn broken(self, indentation: usize, text: &str) -> Vec<String> {
         let Some(columns) = self.columns else { return vec![text.to_owned()] };
         words::broken(text, columns.saturating_sub(indentation).max(NARROWEST))
     }
 
-    /// Joins facts with a dot between them, in lines that fit behind an indentation. No fact is broken if it fits on a line.
+    /// Joins facts with dots between them, in lines that fit after an indentation. A fact is only broken if it does
+    /// not fit on a line.
     pub(crate) fn joined(self, indentation: usize, facts: &[String]) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for fact in facts {
@@ -65,7 +67,7 @@ impl Paper {
         lines
     }
 
-    /// Cuts a text to what fits behind an indentation, and to a greatest width.
+    /// Cuts a text to the width that is left after an indentation, and to a maximal width.
     pub(crate) fn cut(self, indentation: usize, most: usize, text: &str) -> String {
         let room = self.columns.map_or(most, |columns| columns.saturating_sub(indentation).clamp(NARROWEST, most));
         if text.width() <= room {

@@ -1,8 +1,9 @@
-//! What to do with a value that got out: where known kinds of tokens are revoked.
+//! Says how to invalidate a leaked value, for the known kinds of tokens.
 
 use pscan::{Finding, Place};
 
-/// Kinds that the name of a secret tells: words of the name, in this order of precedence, and the way to a new value.
+/// The kinds that are known by a secret's name: words of the name, in the order of precedence, and the way to a new
+/// value.
 const BY_NAME: &[(&[&str], &str)] = &[
     (&["NPM", "NODE_AUTH"], "npm: delete the token below Access Tokens on npmjs.com, or with `npm token revoke`"),
     (&["GITHUB", "GH"], "GitHub: Settings, Developer settings, Personal access tokens; delete it there"),
@@ -45,8 +46,9 @@ const BY_NAME: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// Says in a sentence, without its full stop, where the value of a leaked secret is made invalid and replaced. The kind is known by
-/// the name of the secret, or by a file that only one kind of tool writes; the value itself is not looked at.
+/// Returns a sentence, without its full stop, about where the value of a leaked secret is invalidated and replaced.
+/// The kind is known by the secret's name, or by a file that only one kind of tool writes. The value itself is not
+/// examined.
 #[must_use]
 pub fn revocation(finding: &Finding) -> &'static str {
     let name = finding.secret().as_str().to_ascii_uppercase();

@@ -1,4 +1,4 @@
-//! The report as SARIF 2.1.0 (OASIS standard), for code scanning pages.
+//! Writes the report as SARIF 2.1.0 (OASIS standard), for code scanning pages.
 
 use std::fmt::Write as _;
 
@@ -11,11 +11,11 @@ use crate::annotation::capitalised;
 use crate::group::leaks;
 use crate::{advice, revocation, sentence};
 
-/// What to do about a finding of any kind.
+/// The help on findings of any kind.
 const HELP: &str = "Change the value: whoever can pull the image has it. Then mend the place that the result names, build again, and \
                     delete the old image wherever it was pushed. The message of each result says how.";
 
-/// The kinds of findings: the identifier, a short sentence, a long one.
+/// The kinds of findings: the identifier, a short sentence and a long one.
 const RULES: [(&str, &str, &str); 3] = [
     (
         "secret-in-layer",
@@ -34,9 +34,9 @@ const RULES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Writes the report as SARIF 2.1.0: one result for each secret and cause, such as all lines of the history together. Its place is
-/// the Dockerfile's line where that is known, and else the first line of the path in the image: code scanning pages show nothing
-/// without a line.
+/// Writes the report as SARIF 2.1.0: one result for each secret and cause, where all lines of the history are one
+/// cause. The place is the Dockerfile's line if it is known, otherwise the first line of the path in the image,
+/// because code scanning pages show no result without a line.
 #[must_use]
 pub fn sarif(report: &Report) -> Value {
     let rules: Vec<Value> = RULES
@@ -82,7 +82,7 @@ pub fn sarif(report: &Report) -> Value {
 
 fn invocation(report: &Report) -> Value {
     let mut invocation = json!({
-        // SARIF asks whether the tool ran well, not what its verdict was.
+        // SARIF asks whether the tool ran well, not for its result.
         "executionSuccessful": report.not_searched().is_empty(),
         "toolExecutionNotifications": notifications(report),
     });
@@ -105,7 +105,7 @@ fn notifications(report: &Report) -> Vec<Value> {
     not_searched.chain(unprotected).collect()
 }
 
-/// Whether a finding is a leak, or one that the baseline accepts.
+/// Whether a finding is a new leak, or accepted by the baseline.
 #[derive(Clone, Copy)]
 enum Standing {
     New,
@@ -185,7 +185,7 @@ fn properties(finding: &Finding) -> Value {
     Value::Object(bag)
 }
 
-/// Makes a digest by which the same finding is known again in another run. Nothing of the value goes into it.
+/// Makes a digest by which the same finding is recognized in another run. It does not depend on the value.
 fn place_fingerprint(finding: &Finding) -> String {
     let place = finding.place();
     let secret = finding.label();
@@ -200,7 +200,7 @@ fn place_fingerprint(finding: &Finding) -> String {
     base16ct::lower::encode_string(&Sha256::digest(parts.join("\0").as_bytes())[..16])
 }
 
-/// Writes a path as a relative URI reference (RFC 3986): everything but unreserved characters and slashes is escaped.
+/// Writes a path as a relative URI reference (RFC 3986). Everything but unreserved characters and slashes is escaped.
 fn uri(path: &str) -> String {
     let mut out = String::new();
     for byte in path.trim_start_matches('/').bytes() {
@@ -212,7 +212,7 @@ fn uri(path: &str) -> String {
             }
         }
     }
-    // `//host` would be another machine.
+    // A reference that begins with `//` would name another host.
     while out.contains("//") {
         out = out.replace("//", "/");
     }

@@ -1,5 +1,5 @@
-//! The report as text, for a terminal or a log: the verdict first, then a block for each secret with its places and their
-//! mends.
+//! Writes the report as text for a terminal or a log: the verdict first, then a block for each secret with its places
+//! and the advice on them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,23 +13,23 @@ use crate::group::{Leak, Spot, leaks};
 use crate::paper::{BAD, GOOD, HELP, Paper, SOFT, STRONG, UNKNOWN};
 use crate::{revocation, sentence};
 
-/// The most places and remarks of one kind. The JSON report lists more.
+/// The maximal number of places, and of remarks of one kind. The JSON report lists more.
 const MOST_LINES: usize = 200;
 
-/// The most damaged archives. Most of them are the test data of some reader.
+/// The maximal number of damaged archives that are listed. Most of them are test data of other programs.
 const MOST_DAMAGED: usize = 5;
 
-/// The most columns of an instruction, which is enough to know it by.
+/// The maximal width of an instruction in columns, which is enough to recognize it.
 const WIDEST: usize = 100;
 
-/// How many characters of a digest docker shows, behind its kind.
+/// The number of characters of an ID that docker shows, plus its prefix.
 const SHORT_ID: usize = "sha256:".len() + 12;
 
-/// How wide the first column is at least, so that names and layers line up.
+/// The minimal width of the first column, so that names and layers line up.
 const FIRST: usize = 10;
 
-/// Writes the report for people. On a terminal no line is wider than it, and the verdict has a colour; on [`Paper::PLAIN`] each
-/// fact has one line.
+/// Writes the report for people. On a terminal, no line is wider than the terminal and the verdict has a colour. On
+/// [`Paper::PLAIN`], each fact has one line.
 #[must_use]
 pub fn text(report: &Report, paper: Paper) -> String {
     let mut text = Text { report, paper, out: String::new() };
@@ -40,7 +40,7 @@ pub fn text(report: &Report, paper: Paper) -> String {
     text.out
 }
 
-/// The report, as [`text`] writes it.
+/// A report that is being written by [`text`].
 struct Text<'a> {
     report: &'a Report,
     paper: Paper,
@@ -48,13 +48,13 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    /// Writes a line, without blanks at its end.
+    /// Writes a line without the blanks at its end.
     fn line(&mut self, line: &str) {
         self.out.push_str(line.trim_end());
         self.out.push('\n');
     }
 
-    /// Writes text behind a first column, as many lines as it takes, in a style.
+    /// Writes text after a first column, on as many lines as it needs, in a style.
     fn column(&mut self, first: &str, indentation: usize, style: Style, lines: &[String]) {
         let blanks = indentation.saturating_sub(first.width());
         for (number, line) in lines.iter().enumerate() {
@@ -64,7 +64,7 @@ impl Text<'_> {
         }
     }
 
-    /// Writes the things that were not searched, which stand before anything else.
+    /// Writes what was not searched; this comes before everything else.
     fn incomplete(&mut self) {
         let not_searched = self.report.not_searched();
         if not_searched.is_empty() {
@@ -117,7 +117,7 @@ impl Text<'_> {
         self.identity(indentation);
     }
 
-    /// Writes which image it was, and when it was searched.
+    /// Writes the image's ID, and when it was searched.
     fn identity(&mut self, indentation: usize) {
         let ids = self.report.image_ids();
         let shown = |id: &String| {
@@ -176,7 +176,7 @@ impl Text<'_> {
         let spots: Vec<&Spot<'_>> = shown.collect();
         for (number, spot) in spots.iter().enumerate() {
             self.spot(spot, indentation);
-            // The mend of several places stands below the last of them.
+            // If several places have the same advice, it follows the last of them.
             let advice = spot.advice();
             if spots.get(number + 1).is_none_or(|next| next.advice() != advice) {
                 let lines = self.paper.broken(indentation + 6, &advice);
@@ -190,7 +190,7 @@ impl Text<'_> {
         *left -= spots.len();
     }
 
-    /// Writes a place: in one line where it fits, with the instruction that made it below.
+    /// Writes a place, on one line if it fits, and below it the instruction that made the place.
     fn spot(&mut self, spot: &Spot<'_>, indentation: usize) {
         let container = format!("  {}", spot.container());
         let (place, remarks) = (spot.place(), spot.remarks());
@@ -206,7 +206,7 @@ impl Text<'_> {
         }
     }
 
-    /// Writes what else there is to know: what was not searched for, what a baseline did.
+    /// Writes the remarks: what was not searched for, what is damaged, and what a baseline accepts.
     fn remarks(&mut self) {
         for one in self.report.unprotected() {
             self.remark("unprotected", &format!("{} is not searched for: {}", one.label(), one.why()));
@@ -236,14 +236,14 @@ impl Text<'_> {
     }
 }
 
-/// Says how much was found: `2 secrets in 4 places`.
+/// Returns how much was found: `2 secrets in 4 places`.
 fn found(report: &Report) -> String {
     let secrets: BTreeSet<&str> = report.findings().iter().map(|finding| finding.secret().as_str()).collect();
     let places = report.findings().len() as u64 + report.not_listed();
     format!("{} in {}", counted(secrets.len(), "secret"), counted(places, "place"))
 }
 
-/// Lists how much was searched, where it came from and how long it took.
+/// Returns how much was searched, how it was read, and how long the search took.
 fn facts(report: &Report) -> Vec<String> {
     let stats = report.stats();
     let mut facts = Vec::new();
@@ -263,7 +263,7 @@ fn facts(report: &Report) -> Vec<String> {
     facts
 }
 
-/// Writes a time as people read it: `2026-11-30 19:05 UTC`.
+/// Writes a time for people: `2026-11-30 19:05 UTC`.
 pub(crate) fn spoken(date: &str) -> String {
     match (date.get(..10), date.get(11..16), date.ends_with('Z')) {
         (Some(day), Some(minute), true) => format!("{day} {minute} UTC"),

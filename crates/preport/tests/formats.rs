@@ -1,4 +1,4 @@
-//! Whatever an image calls its files, every format stays what it is.
+//! Every format stays valid, whatever an image calls its files.
 
 use std::ops::ControlFlow;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use psecret::{SecretName, UserSecret};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// Two secrets of one value, one that is not found, one that is too short to be searched for.
+/// Two secrets with the same value, one that is not found, and one that is too short to be searched for.
 static NEEDLES: LazyLock<NeedleSet> = LazyLock::new(|| {
     let secrets = [
         ("TOKEN", "t0ken-of-the-report"),
@@ -27,7 +27,7 @@ static NEEDLES: LazyLock<NeedleSet> = LazyLock::new(|| {
     secrets.into_iter().fold(NeedleSetBuilder::new(), add).build().expect("needles")
 });
 
-/// Makes a report in which every text that can come from an image or from a command line is this one.
+/// Makes a report in which every text that can come from an image or a command line is `text`.
 fn data(text: &str) -> Value {
     let finding = |part: &str, path: Option<&str>, document: Option<&str>| {
         json!({
@@ -80,7 +80,7 @@ fn report(text: &str) -> Report {
     read(&data(text))
 }
 
-/// Writes a path as reports show it: something that was left out of a search is named by its path.
+/// Returns a path as reports show it. The path is taken from a report on a file that was not searched.
 fn shown(path: &[u8]) -> String {
     let mut report = pscan::audit(&b""[..], &NEEDLES, &Options::default(), &mut |_| ControlFlow::Continue(()))
         .expect("a report on nothing");
@@ -88,7 +88,7 @@ fn shown(path: &[u8]) -> String {
     report.not_searched().last().and_then(pscan::NotSearched::member).expect("the path").to_owned()
 }
 
-/// Makes text that could make a format lose its way, and any other text.
+/// Makes text that could break a format, and any other text.
 fn hostile() -> impl Strategy<Value = String> {
     let pieces = prop::sample::select(vec![
         "\"",
@@ -118,7 +118,7 @@ fn hostile() -> impl Strategy<Value = String> {
     prop::collection::vec(any, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// Lists the names of all tags, in order, as a parser that knows quoted attributes sees them.
+/// Lists the names of all tags, in order, as a parser reads them that knows quoted attributes.
 fn tags(html: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = html;
@@ -134,7 +134,7 @@ fn tags(html: &str) -> Vec<String> {
             quote.is_none() && *c == '>'
         });
         rest = end.map_or("", |(at, _)| &tag[at..]);
-        // The script's own text is no markup.
+        // The script's own text is not markup.
         if name == "script" {
             rest = rest.split_once("</script").map_or("", |(_, after)| after);
         }
@@ -144,10 +144,10 @@ fn tags(html: &str) -> Vec<String> {
 }
 
 proptest! {
-    /// A18: what an image calls its files is text in every format, never structure.
+    /// A18: names from an image are text in every format, never structure.
     #[test]
     fn no_name_breaks_out_of_a_format_a18(text in hostile()) {
-        // As long, so that what fits into the map is the same.
+        // The harmless text is as long, so that the same rows fit.
         let (harmless, report) = (report(&"x".repeat(text.chars().count())), report(&text));
 
         prop_assert_eq!(tags(&preport::html(&report)), tags(&preport::html(&harmless)));
@@ -174,7 +174,7 @@ proptest! {
         prop_assert!(!uri.starts_with('/'), "{uri}");
     }
 
-    /// A18: on a terminal, bytes from an image move no cursor and start no line.
+    /// A18: on a terminal, bytes from an image never move the cursor or begin a line.
     #[test]
     fn the_text_for_people_has_one_line_for_each_fact_a18(name in hostile(), bytes in prop::collection::vec(any::<u8>(), 0..40)) {
         let written = preport::text(&report(&shown(&[name.as_bytes(), &bytes].concat())), Paper::PLAIN);
@@ -183,7 +183,7 @@ proptest! {
     }
 }
 
-/// A18: 4 kB of name.
+/// A18: a name may have four kilobytes.
 #[test]
 fn a_name_of_four_kilobytes_fits_every_format_a18() {
     let long = shown(&[b'n'; 9000]);
@@ -253,7 +253,7 @@ fn what_a_baseline_accepts_is_no_leak_any_more() {
     assert!(preport::text(&report, Paper::PLAIN).contains("stale        TOKEN in /gone"));
 }
 
-/// The policy of the page names the digests of exactly what is in it.
+/// The page's policy has the digests of exactly the style and script on the page.
 #[test]
 fn the_page_allows_its_own_style_and_script_and_nothing_else() {
     let page = preport::html(&report("x"));

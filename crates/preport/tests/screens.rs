@@ -1,4 +1,4 @@
-//! A report of a real search, whole, as people and programs get it.
+//! Tests the whole report of a real search, in the formats for people and programs.
 
 use std::ops::ControlFlow;
 
@@ -8,8 +8,8 @@ use pscreen::Colour;
 use psecret::{SecretName, UserSecret};
 use ptest::{Image, Layer, Oracle};
 
-/// Makes the report on an image with a deleted file and a variable that hold a value, and the oracle of what no report
-/// of it may hold.
+/// Makes the report on an image with a deleted file and a variable that contain a value, and the oracle that knows
+/// which bytes no report may contain.
 fn leaking() -> (Report, Oracle) {
     let oracle = Oracle::new();
     let token = oracle.token("API_TOKEN");
@@ -59,13 +59,13 @@ API_TOKEN   change this value: whoever can pull the image has it
     assert_eq!(preport::text(&report, Paper::PLAIN), expected);
 }
 
-/// Sixty columns are what half a screen has.
+/// Half a screen has about sixty columns.
 #[test]
 fn on_a_narrow_terminal_nothing_is_wider_and_nothing_is_missing() {
     let (report, _) = leaking();
     let narrow = preport::text(&report, Paper::terminal(Some(60), Colour::Never));
     assert!(narrow.lines().all(|line| line.chars().count() <= 60), "{narrow}");
-    // Docker itself shows the first twelve digits of an ID.
+    // Docker also shows the first twelve digits of an ID.
     let id = &report.image_ids()[0];
     let short = format!("{}…", &id[.."sha256:".len() + 12]);
     let words =
@@ -87,7 +87,7 @@ fn json_is_the_data_with_advice_on_each_finding() {
     assert_eq!(json, report.to_json());
 }
 
-/// The report is read by more people than the image: whatever was found, no format holds it.
+/// More people read the report than the image, so no format contains a value.
 #[test]
 fn no_format_holds_a_value() {
     let (report, oracle) = leaking();

@@ -1,7 +1,7 @@
-//! The matcher alone: a stream of what images hold, searched for 20 and for 1,000 secrets.
+//! Measures only the matcher: it searches a stream like the content of images for 20 and for 1,000 secrets.
 //!
-//! `cargo bench -p pscan`. With `PBUILD_BENCH_FILE` the stream is that file's beginning, such as a layer of the image
-//! that `scripts/bench image` makes.
+//! Run it with `cargo bench -p pscan`. If `PBUILD_BENCH_FILE` is set, the stream is the beginning of this file, such
+//! as a layer of the image that `scripts/bench image` makes.
 
 use std::hint::black_box;
 use std::io::Read as _;
@@ -10,13 +10,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pscan::{NeedleSet, NeedleSetBuilder, Searcher};
 use psecret::{SecretName, UserSecret};
 
-/// What is searched at a time, larger than any cache.
+/// The length of the stream: larger than any cache.
 const LENGTH: u64 = 256 << 20;
 
-/// How much of it arrives at once.
+/// The number of bytes that arrive at once.
 const CHUNK: usize = 256 << 10;
 
-/// Makes numbers that are the same in each run.
+/// Makes pseudorandom numbers that are the same in each run.
 fn numbers(mut state: u64) -> impl Iterator<Item = u64> {
     std::iter::repeat_with(move || {
         state ^= state << 13;
@@ -37,7 +37,7 @@ fn needles(count: u64) -> NeedleSet {
     (1..=count).fold(NeedleSetBuilder::new(), add).build().expect("so many fit")
 }
 
-/// Makes text, code, padding and noise, or takes a file's beginning.
+/// Makes text, code, padding and noise, or reads a file's beginning.
 fn stream() -> Vec<u8> {
     if let Some(path) = std::env::var_os("PBUILD_BENCH_FILE") {
         let file = std::fs::File::open(path).expect("PBUILD_BENCH_FILE is readable");

@@ -1,10 +1,10 @@
-//! Searches an image archive or an OCI layout for the values of a file, as `pbuild audit` does: what `scripts/bench`
-//! measures.
+//! Searches an image archive or an OCI layout for the values in a file, as `pbuild audit` does. `scripts/bench`
+//! measures this program.
 //!
 //! usage: audit [--digests] [--flat] FILE IMAGE, with `NAME=value` on each line of FILE
 //!
-//! Ends with 0 when the image was searched wholly and is clean. With `--flat` nothing inside of layers is opened, as by
-//! tools that look at bytes alone, and what was not opened is no fault.
+//! The exit code is 0 if the whole image was searched and is clean. With `--flat`, nothing inside of layers is
+//! opened, as in tools that search only the bytes of a layer, and this does not count as incomplete.
 
 use std::error::Error;
 use std::fs::File;

@@ -1,7 +1,7 @@
-//! Which pieces of a pattern a search looks for.
+//! Finds the pieces of a pattern that a search looks for.
 //!
-//! Behind each piece that was seen, the whole pattern is compared, so pieces only have to be in every text that holds
-//! the pattern, and in few others.
+//! When the search has seen a piece, it compares the whole pattern with the text around the piece. So a good piece is
+//! in every text that contains the pattern, and in few other texts.
 
 mod spelled;
 
@@ -13,31 +13,32 @@ use crate::encoded::LONGEST_HEAD;
 use crate::filter::{Window, window};
 use crate::pattern::Pattern;
 
-/// The widths of windows.
+/// The two widths of windows, in bytes.
 pub(crate) const WIDE: usize = 8;
 pub(crate) const NARROW: usize = 4;
 
-/// A span with fewer different bytes than this stands in padding and in pictures: every second window would be looked
-/// up.
+/// The fewest different bytes of a span that is used. Spans with fewer occur in padding and in pictures, where every
+/// second window would be looked up.
 const LEAST_VARIETY: usize = 4;
 
 /// A piece of a pattern.
 pub(crate) struct Piece {
     pub(crate) bytes: Vec<u8>,
-    /// The first character that begins in the piece.
+    /// The index in the pattern of the first character that begins in the piece.
     pub(crate) character: usize,
 }
 
 /// The windows by which a pattern is found.
 #[derive(Default)]
 pub(crate) struct Anchors {
-    /// Whether the windows find the value where it is written as it is; if not, the automaton does.
+    /// Whether the windows find the value where it is written without escapes. If not, the automaton must find it.
     pub(crate) find_plain: bool,
     pub(crate) wide: Vec<Window>,
     pub(crate) narrow: Vec<Window>,
 }
 
-/// Finds the windows of a pattern. For a pattern that may be written with escapes, `texts` are some that spell it.
+/// Finds the windows of a pattern. For a pattern that may be written with escapes, `texts` are some texts that spell
+/// it.
 pub(crate) fn of(pattern: &Pattern, texts: &[Pattern]) -> Anchors {
     if pattern.layout() == Layout::Spelled {
         return spelled::anchors(pattern.bytes(), texts);
@@ -51,12 +52,14 @@ pub(crate) fn of(pattern: &Pattern, texts: &[Pattern]) -> Anchors {
     }
 }
 
-/// Makes every window of `WIDTH` bytes of the pattern's most telling span: one of them lies at a multiple of `WIDTH` in
-/// any text that holds the span. `None` when the pattern is too short for that, or everywhere the same.
+/// Makes every window of `WIDTH` bytes of the pattern's most telling span. In any text that contains the span, one of
+/// these windows lies at a multiple of `WIDTH`. Returns `None` if the pattern is too short for this or has too few
+/// different bytes.
 ///
-/// An exact text holds every span, and the smallest will do. A wrapped one may be broken once within any
-/// `2 * WIDTH - 1` characters; of twice as many it holds those before the break, or those behind it. A pattern that is
-/// too short for that is looked for where no line breaks within it, with the narrowest windows.
+/// An exact text contains every span of the pattern, so the smallest span is enough. A wrapped text may have one line
+/// break within any `2 * WIDTH - 1` characters; of a span of twice that length, it contains the half before the break
+/// or the half after it. A pattern that is too short for such a span is only found if no line breaks within it, and
+/// gets the narrowest windows.
 fn windows<const WIDTH: usize>(pattern: &Pattern) -> Option<Vec<Window>> {
     let smallest = 2 * WIDTH - 1;
     let head = &pattern.bytes()[..pattern.bytes().len().min(LONGEST_HEAD)];
@@ -77,7 +80,8 @@ fn windows<const WIDTH: usize>(pattern: &Pattern) -> Option<Vec<Window>> {
     for spelling in spellings(span, pattern.layout()) {
         let end = spelling.bytes.len().saturating_sub(WIDTH);
         for begin in 0..=end {
-            // A character that began before the window is compared from behind.
+            // The window's `character` is the first one that begins inside of it. A character that begins before the
+            // window is compared by the backward search.
             let Some(character) = spelling.begins.iter().position(|begins| *begins >= begin) else { break };
             windows.push(Window {
                 number: window::<WIDTH>(&spelling.bytes[begin..]),
@@ -101,8 +105,9 @@ pub(crate) fn run(pattern: &Pattern) -> Piece {
     Piece { bytes: line.to_vec(), character: begin(line) }
 }
 
-/// Finds the span with the most different bytes, the one nearest to the middle of several: the common part of values,
-/// such as the prefix of a token, stands at their ends. Characters that texts escape make a span less telling.
+/// Finds the span with the most different bytes, and of several such spans the one nearest to the middle: the parts
+/// that values have in common, such as the prefix of a token, are at their ends. Characters that texts escape make a
+/// span less telling.
 fn most_telling(head: &[u8], length: usize, layout: Layout) -> Option<(usize, usize)> {
     let spans = head.len().checked_sub(length)? + 1;
     let mut seen = Seen { times: [0; 256], variety: 0, layout };
@@ -121,7 +126,7 @@ fn most_telling(head: &[u8], length: usize, layout: Layout) -> Option<(usize, us
     best.map(|(_, variety, _, at)| (variety, at))
 }
 
-/// The bytes of a span that moves.
+/// The bytes of a span that moves along a pattern.
 struct Seen {
     times: [u16; 256],
     variety: usize,
@@ -149,14 +154,14 @@ impl Seen {
 /// The characters of base64 that JSON and URLs may escape.
 const ESCAPED: &[u8] = b"+/=";
 
-/// A span as a text may write it.
+/// A span in one way of writing it.
 struct Spelling {
     bytes: Vec<u8>,
-    /// Where each character begins.
+    /// The index at which each character begins.
     begins: Vec<usize>,
 }
 
-/// How texts escape a character that they escape.
+/// The ways in which a text may escape the characters in [`ESCAPED`].
 const ESCAPES: [fn(u8) -> String; 6] = [
     |byte| char::from(byte).to_string(),
     |byte| if byte == b'/' { "\\/".to_owned() } else { char::from(byte).to_string() },

@@ -23,37 +23,38 @@ use crate::report::{NotSearched, Report, Stats};
 use crate::search::Searcher;
 use crate::show;
 
-/// How an image is searched.
+/// The options of a search.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// How the archive is read.
     pub reading: pimage::Options,
     /// The image's name, for the report.
     pub subject: Option<String>,
-    /// How its bytes are reached, for the report: `archive`, `the engine's own files`.
+    /// The way by which the image's bytes are read, for the report: `archive`, `the engine's own files`.
     pub way: Option<String>,
     /// The memory of layers that earlier audits searched.
     pub memory: Option<Arc<dyn Memory>>,
 }
 
-/// How far a search is.
+/// How far a search has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// How many unpacked bytes were searched.
+    /// The number of unpacked bytes that were searched.
     pub bytes: u64,
 }
 
-/// Findings past this number are counted and not listed.
+/// The maximal number of findings in a report; further findings are only counted.
 const MOST_FINDINGS: usize = 10_000;
 
 /// Searches an image archive, from a file, a pipe or an engine's stream, for every form of every secret.
 ///
-/// `progress` is called for each chunk, about four times a megabyte; [`ControlFlow::Break`] ends the search.
+/// `progress` is called for each chunk, about four times per megabyte. If it returns [`ControlFlow::Break`], the
+/// search ends.
 ///
 /// # Errors
 ///
-/// [`ScanError::NothingSearchable`] when there is no needle, and [`ScanError::Cancelled`]. Whatever is wrong with the
-/// archive is in the report.
+/// Returns [`ScanError::NothingSearchable`] if there is no needle, and [`ScanError::Cancelled`] if `progress` ended
+/// the search. Faults of the archive are not errors: the report has them.
 pub fn audit(
     mut source: impl Read,
     needles: &NeedleSet,
@@ -67,7 +68,7 @@ pub fn audit(
 ///
 /// # Errors
 ///
-/// As [`audit()`].
+/// Returns the same errors as [`audit()`].
 pub fn audit_file(
     file: File,
     needles: &NeedleSet,
@@ -77,11 +78,12 @@ pub fn audit_file(
     audit_any(Bytes::File(file), needles, options, progress)
 }
 
-/// Searches the blobs of an image that is no archive, several at once: a layout's files, a registry's downloads.
+/// Searches the blobs of an image that is not an archive, several at once: a layout's files, or a registry's
+/// downloads.
 ///
 /// # Errors
 ///
-/// As [`audit()`].
+/// Returns the same errors as [`audit()`].
 pub fn audit_loose(
     blobs: Vec<LooseBlob>,
     needles: &NeedleSet,
@@ -98,20 +100,21 @@ enum Bytes<'a> {
     Loose(Vec<LooseBlob>),
 }
 
-/// The memory of layers that earlier audits searched for the same needles. Only clean layers are kept: one with a
-/// finding is searched anew.
+/// The memory of layers that earlier audits searched for the same needles. It keeps only clean layers, so a layer
+/// with a finding is searched again.
 ///
-/// Whoever implements it keeps apart what was searched for other needles or by another version of the search.
+/// An implementation must keep apart the layers that were searched for other needles or by another version of the
+/// search.
 pub trait Memory: fmt::Debug + Send + Sync {
-    /// Recalls the layer with this digest, if it was searched whole and nothing was found in it.
+    /// Returns the layer with this digest, if it was searched whole and nothing was found in it.
     fn recall(&self, digest: &Digest) -> Option<Remembered>;
 
-    /// Keeps a layer that was.
+    /// Keeps a layer that was searched whole and in which nothing was found.
     fn remember(&self, digest: &Digest, layer: &Remembered);
 }
 
-/// Leaves out the layers that are known. A digest counts when the engine's own store vouches for it, or when the bytes
-/// have it: never because a file is named so.
+/// Leaves out a blob whose layer is known. A digest counts only if the engine's own store vouches for it or if the
+/// blob's bytes have it. A file's name does not count.
 fn recalled(blob: LooseBlob, memory: Option<&dyn Memory>) -> LooseBlob {
     let Some((memory, (digest, vouching))) = memory.zip(blob.identity()) else { return blob };
     let Some(known) = memory.recall(digest) else { return blob };
@@ -121,12 +124,11 @@ fn recalled(blob: LooseBlob, memory: Option<&dyn Memory>) -> LooseBlob {
     }
 }
 
-/// Keeps the layers that are clean, under digests that the store vouched for or that were computed while they were
-/// read.
+/// Keeps the clean layers, under digests that the store vouched for or that were computed while the layers were read.
 fn remember(memory: &dyn Memory, contents: &Contents, sightings: &[Sighting], vouched: &HashMap<String, Digest>) {
     let seen: HashSet<BlobId> = sightings.iter().map(|sighting| sighting.blob).collect();
     let broken: Option<HashSet<BlobId>> = contents.problems().iter().map(pimage::Problem::blob).collect();
-    // A problem that names no blob may be any blob's.
+    // A problem that does not name its blob may be that of any blob, so no layer is kept.
     let Some(broken) = broken else { return };
     for (id, blob) in contents.blobs() {
         if blob.is_recalled() || seen.contains(&id) || broken.contains(&id) || contents.uses(id).is_empty() {
@@ -143,13 +145,13 @@ fn remember(memory: &dyn Memory, contents: &Contents, sightings: &[Sighting], vo
 struct Searched {
     contents: Contents,
     sightings: Vec<Sighting>,
-    /// Sightings beyond those.
+    /// The number of sightings that are not in `sightings`, because there were too many.
     not_kept: u64,
     bytes: u64,
 }
 
-/// Audits a source of any kind. One compiled body serves all sources, and it is compiled here, where development builds
-/// are optimized.
+/// Audits a source of any kind. One compiled function serves all sources. It is compiled in this crate, which is
+/// optimized in development builds, too.
 fn audit_any(
     source: Bytes<'_>,
     needles: &NeedleSet,
@@ -230,7 +232,7 @@ fn audit_any(
     })
 }
 
-/// Lists the secrets and parts that nothing was searched for, though it should have been.
+/// Lists the secrets and parts that should have been searched for but were not.
 fn not_searched(needles: &NeedleSet) -> impl Iterator<Item = NotSearched> {
     let told = |why: &String| NotSearched { layer: None, member: None, why: why.clone() };
     needles.incomplete().iter().map(told)
@@ -254,7 +256,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Adds the sightings in streams. Documents are searched again, for their pointers.
+    /// Adds the sightings in streams. Documents are left out, because they are searched again for their pointers.
     fn layers(&mut self, sightings: &[Sighting]) {
         for sighting in sightings {
             let is_document = self.contents.blob(sighting.blob).document().is_some();
@@ -293,7 +295,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Adds one finding for each layer that a blob is, or one if it is no layer.
+    /// Adds one finding for each layer that a blob is used as, or one finding if it is not a layer.
     fn everywhere(&mut self, blob: BlobId, seen: &Seen<'_>) {
         let uses = self.contents.uses(blob);
         let mut new = self.finding(seen.needle, seen.place.clone(), seen.times);
@@ -354,7 +356,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Names the platform of an image, where there are several.
+    /// Returns the platform of an image, if the archive has images of several platforms.
     fn image_name(&self, image: usize) -> Option<String> {
         let images = self.contents.images();
         let several = images.iter().filter(|image| image.kind() == Kind::Image).count() > 1;
@@ -373,7 +375,7 @@ impl Writer<'_> {
         for (id, _) in others {
             self.document(id);
         }
-        // What the configuration told is not told again.
+        // A finding in a copy is left out if the configuration itself has the same finding.
         let told: HashSet<(SecretName, String)> = self
             .findings
             .iter()
@@ -396,7 +398,7 @@ impl Writer<'_> {
         }));
     }
 
-    /// Searches a document as bytes and string by string.
+    /// Searches a document as bytes, and then each of its strings.
     fn document(&mut self, id: BlobId) {
         let Some(bytes) = self.contents.blob(id).document() else { return };
         let mut raw = Vec::new();
@@ -451,7 +453,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Searches bytes and adds the needles in them, ordered by where they begin.
+    /// Searches bytes, and adds the needles in them in the order of their beginnings.
     fn search(&self, bytes: &[u8], found: &mut Vec<(usize, u64)>) {
         let mut searcher = Searcher::new(self.needles);
         searcher.push(bytes, &mut |hit| found.push((hit.needle, hit.start())));
@@ -459,7 +461,7 @@ impl Writer<'_> {
         found.sort_by_key(|(_, start)| *start);
     }
 
-    /// Names a document, with the image that it belongs to.
+    /// Returns a document's name for reports, with the index of the image that it belongs to.
     fn document_name(&self, id: BlobId) -> (String, Option<usize>) {
         let images = self.contents.images();
         for (at, image) in images.iter().enumerate() {
@@ -481,7 +483,7 @@ impl Writer<'_> {
         (name, None)
     }
 
-    /// Returns the instruction of a line of history.
+    /// Returns the instruction of a line of the image's history.
     fn history_line(&self, id: BlobId, line: usize) -> Option<String> {
         let document: serde_json::Value = serde_json::from_slice(self.contents.blob(id).document()?).ok()?;
         let created_by = document.get("history")?.get(line)?.get("created_by")?.as_str()?;
@@ -489,7 +491,8 @@ impl Writer<'_> {
     }
 }
 
-/// Whether a member is the copy of an image's configuration that old engines put beside each layer: `<id>/json`.
+/// Whether a member of the archive is a copy of an image's configuration. Old engines put such a copy beside each
+/// layer: `<id>/json`.
 fn is_copy_of_config(name: &str) -> bool {
     name.strip_suffix("/json").is_some_and(|id| pimage::Digest::from_hex(id).is_some())
 }
@@ -497,7 +500,7 @@ fn is_copy_of_config(name: &str) -> bool {
 /// A secret at one place of a blob.
 struct Seen<'s> {
     needle: usize,
-    /// The file of the layer's own tar.
+    /// The file's path in the layer's own tar.
     path: Option<&'s [u8]>,
     place: Place,
     container: Option<Container>,

@@ -1,4 +1,5 @@
-//! The automaton over the needles that no filter takes: the shortest, and those that are everywhere the same.
+//! The automaton for the needles that the filters cannot find: the shortest ones, and those with too few different
+//! bytes.
 
 use aho_corasick::automaton::{Automaton as _, StateID};
 use aho_corasick::nfa::contiguous::NFA;
@@ -7,21 +8,21 @@ use aho_corasick::{Anchored, MatchKind};
 use crate::anchor::Piece;
 use crate::filter::Anchor;
 
-/// Finds pieces of needles, overlapping ones too, byte by byte.
+/// An automaton that finds pieces of needles byte by byte, also pieces that overlap.
 pub(crate) struct Automaton {
     nfa: NFA,
     start: StateID,
-    /// For each piece, where it lies in its needle.
+    /// The anchor of each piece in its needle.
     anchors: Vec<Anchor>,
     lengths: Vec<usize>,
 }
 
-/// Where an automaton stands between two chunks.
+/// The automaton's state between two chunks.
 #[derive(Clone, Copy)]
 pub(crate) struct State(StateID);
 
 impl Automaton {
-    /// Builds the automaton; `None` when the pieces need more states than there can be.
+    /// Builds the automaton. Returns `None` if the pieces need more states than an automaton can have.
     pub(crate) fn new(pieces: &[(usize, Piece)]) -> Option<Self> {
         let bytes = pieces.iter().map(|(_, piece)| piece.bytes.as_slice());
         let nfa = NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(bytes).ok()?;
@@ -35,7 +36,8 @@ impl Automaton {
         State(self.start)
     }
 
-    /// Runs over a chunk and calls `found` with what was seen, its length, and the index behind its last byte.
+    /// Runs over a chunk. For each piece, calls `found` with its anchor, its length, and the index after its last
+    /// byte.
     pub(crate) fn run(&self, state: State, bytes: &[u8], mut found: impl FnMut(Anchor, usize, usize)) -> State {
         let mut at = state.0;
         for (index, byte) in bytes.iter().enumerate() {

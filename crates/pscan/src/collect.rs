@@ -1,4 +1,4 @@
-//! From hits to sightings: what lies at one place is one.
+//! Makes sightings of hits: overlapping hits of one secret are one sighting.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::ControlFlow;
@@ -10,28 +10,29 @@ use crate::needle::NeedleSet;
 use crate::search::{Hit, Searcher};
 use crate::show;
 
-/// Sightings past this number are counted and not kept.
+/// The maximal number of sightings that are kept; further sightings are only counted.
 const MOST_SIGHTINGS: usize = 10_000;
-/// Spots of one secret that a later hit may still enlarge: more than the longest keys have lines.
+/// The maximal number of spots of one secret that wait for later hits to enlarge them: more than the longest keys
+/// have lines.
 const MOST_OPEN: usize = 1024;
-/// The longest path that is kept: as long as Linux allows (`PATH_MAX`).
+/// The maximal length of a path that is kept: that of Linux (`PATH_MAX`).
 const LONGEST_PATH: usize = 4096;
 
-/// How far the order of hits may differ from that of their ends in the stream.
+/// How far the order of hits may differ from the order of their ends in the stream, in bytes.
 const DISORDER: u64 = 4096;
 
-/// Spots that wait for their entry to be named: as many as one chunk of the reader can hold. Behind a tar's end, where
-/// nothing is named any more, the oldest are counted to the last entry.
+/// The maximal number of spots that wait for their entry to be named: as many as one chunk of the reader can contain.
+/// After a tar's end, where no more entries are named, the oldest spots are counted to the last entry.
 const MOST_WAITING: usize = 1 << 16;
 
-/// A secret in one form in one file: where first, and how many times.
+/// A secret in one form in one file, with its first offset and the number of times that it was seen.
 #[derive(Debug)]
 pub(crate) struct Sighting {
     pub(crate) blob: BlobId,
     pub(crate) part: Part,
-    /// The needle that was seen; it tells owner and form.
+    /// The needle that was seen; it determines the owner and the form.
     pub(crate) needle: usize,
-    /// How many streams the stream lies in.
+    /// The number of streams around this stream.
     pub(crate) level: usize,
     /// The offset in the stream.
     pub(crate) at: u64,
@@ -39,12 +40,12 @@ pub(crate) struct Sighting {
     pub(crate) times: u64,
 }
 
-/// Something that a header named, or that a stream was unpacked from.
+/// An entry that a header named, or that a stream was unpacked from.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
-    /// The file in the layer.
+    /// The file's path in the layer.
     pub(crate) path: Vec<u8>,
-    /// The members inside of it, with `!` between them.
+    /// The members inside of the file, with `!` between them.
     pub(crate) inside: Vec<u8>,
     pub(crate) container: Option<Container>,
     pub(crate) header_at: u64,
@@ -53,19 +54,19 @@ pub(crate) struct Named {
 }
 
 impl Named {
-    /// Shows the file and the members inside of it.
+    /// Returns the file and the members inside of it as text for reports.
     pub(crate) fn shown(&self, redactor: &Redactor) -> String {
         let Self { path, inside, .. } = self;
         match (path.is_empty(), inside.is_empty()) {
             (_, true) => show::path(redactor, path),
             (true, false) => show::path(redactor, inside),
-            // Together: a value may be cut by the mark between them.
+            // The two are redacted together, because a value may be cut by the mark between them.
             (false, false) => show::path(redactor, &[path, b"!".as_slice(), inside].concat()),
         }
     }
 }
 
-/// Overlapping hits of one secret.
+/// Overlapping hits of one secret, as one range.
 #[derive(Clone, Copy)]
 struct Spot {
     needle: usize,
@@ -74,12 +75,14 @@ struct Spot {
     end: u64,
 }
 
-/// Searches every stream of an archive. Meanwhile `watch` is told the number of bytes, and says whether to go on.
+/// A visitor that searches every stream of an archive. It calls `watch` with the number of bytes, and `watch` returns
+/// whether the search continues.
 pub(crate) struct Collector<'n, W> {
     needles: &'n NeedleSet,
     watch: W,
     bytes: u64,
-    /// The streams that have begun, by their level; those behind `level` have ended and wait to be used again.
+    /// The searches of the streams that have begun, by their level. Those from `level` on have ended and are used
+    /// again for later streams.
     tracks: Vec<Track<'n>>,
     level: usize,
     found: Found,
@@ -99,19 +102,20 @@ struct Track<'n> {
     blob: BlobId,
     part: Part,
     level: usize,
-    /// How many bytes were shown.
+    /// The number of bytes of the stream that were read.
     shown: u64,
-    /// What was named, in order, as far back as a hit may still begin. A hit is told behind its end, when the reader
-    /// may have named what follows.
+    /// The entries that were named, in order, as far back as a hit may still begin. A hit is reported after its end,
+    /// when the reader may have named the next entries already.
     named: VecDeque<Named>,
-    /// The longest needle of each secret that was seen.
+    /// The length of the longest needle of each secret that was seen.
     reach: HashMap<usize, u64>,
-    /// The spots of each secret that a later hit may still enlarge or swallow, in order: the lines of a key are seen
-    /// before the key is.
+    /// The spots of each secret that a later hit may still enlarge or include, in order: the lines of a key are seen
+    /// before the whole key is.
     open: HashMap<usize, VecDeque<Spot>>,
-    /// Spots of which the entry is not yet named.
+    /// The spots whose entry is not named yet.
     waiting: BTreeMap<(u64, usize), Spot>,
-    /// Where each owner and form was seen in an entry, by where its content begins and ends.
+    /// The index of the sighting of each owner and form in an entry; the first two numbers are the offset and the
+    /// size of the entry's content.
     here: HashMap<(u64, u64, usize, Form), Option<usize>>,
 }
 
@@ -120,20 +124,20 @@ impl<'n, W: FnMut(u64) -> ControlFlow<()>> Collector<'n, W> {
         Self { needles, watch, bytes: 0, tracks: Vec::new(), level: 0, found: Found::default() }
     }
 
-    /// Every byte searched.
+    /// Returns the number of bytes that were searched.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Takes the sightings, and how many more there were.
+    /// Takes out the sightings, and the number of sightings that were not kept.
     pub(crate) fn take(&mut self) -> (Vec<Sighting>, u64) {
         let Found { sightings, not_kept } = std::mem::take(&mut self.found);
         (innermost(self.needles, sightings), not_kept)
     }
 }
 
-/// Drops sightings in packed bytes that were seen in the unpacked stream too. Packers leave short texts as they are, so
-/// one leak is seen twice, and the innermost place tells it best.
+/// Drops the sightings in packed bytes that were also seen in the unpacked stream. Packers leave short texts
+/// unchanged, so one leak is seen twice; the innermost place describes it best.
 fn innermost(needles: &NeedleSet, sightings: Vec<Sighting>) -> Vec<Sighting> {
     let key = |sighting: &Sighting| {
         let path = sighting.entry.as_ref().map(|entry| entry.path.clone()).unwrap_or_default();
@@ -202,7 +206,7 @@ impl Track<'_> {
         });
         let place = spots.partition_point(|spot| spot.start < new.start);
         spots.insert(place, new);
-        // Hits come nearly in the order of their ends: what lies this far behind, none of them reaches any more.
+        // Hits come almost in the order of their ends, so no later hit reaches a spot that is this far back.
         let reach = self.reach.entry(family).or_insert_with(|| needles.longest_of(family)).saturating_add(DISORDER);
         let mut closed = Vec::new();
         while let Some(first) = spots.pop_front_if(|first| first.end + reach < new.end) {
@@ -216,8 +220,8 @@ impl Track<'_> {
         }
     }
 
-    /// Holds a spot that no later hit can reach, until the entry it lies in is named. An archive that begins inside
-    /// the current entry may name it. If too many spots wait, the oldest is counted at once.
+    /// Holds a spot that no later hit can reach until its entry is named. An archive that begins inside the current
+    /// entry may still name it. If too many spots wait, the oldest one is counted at once.
     fn close(&mut self, spot: Spot, found: &mut Found) {
         if self.waiting.len() == MOST_WAITING
             && let Some((_, oldest)) = self.waiting.pop_first()
@@ -234,7 +238,7 @@ impl Track<'_> {
     }
 
     fn name(&mut self, named: Named, found: &mut Found) {
-        // Hits that begin before this have all been told.
+        // All hits that begin before this offset have been reported.
         let told = self.shown.saturating_sub(self.needles.longest() as u64 + DISORDER).min(named.header_at);
         self.settle(told, found);
         while self.named.get(1).is_some_and(|second| second.header_at <= told) {
@@ -247,7 +251,7 @@ impl Track<'_> {
         self.named.push_back(named);
     }
 
-    /// Counts every spot that begins before the offset to what it belongs to.
+    /// Counts every spot that begins before the offset, for the entry that it belongs to.
     fn settle(&mut self, before: u64, found: &mut Found) {
         let later = self.waiting.split_off(&(before, 0));
         let mut ready: Vec<Spot> = std::mem::replace(&mut self.waiting, later).into_values().collect();

@@ -1,21 +1,21 @@
-//! JSON read for its strings: each with its pointer, its place and its meaning.
+//! Reads the strings of a JSON document, each with its pointer, its place and its meaning.
 //!
-//! A document is searched twice: as the bytes it is, and string by string as what they mean, because an escape that
-//! nobody listed (`\u0041`) decodes like any other. The reader is our own: it goes on behind repeated keys, which maps
-//! forget, says where a string lies, and needs no stack, so that no depth can exhaust it.
+//! A document is searched twice: as bytes, and string by string in decoded form, because an escape that no form lists
+//! (`\u0041`) is decoded like any other. The reader is our own for three reasons: it reads repeated keys, which maps
+//! would drop; it knows where each string is; and it does not recurse, so no depth can exhaust the stack.
 
 /// A string or another scalar of a document.
 pub(crate) struct Token<'a> {
-    /// Where it lies in the document, quotes left out.
+    /// The range of the string in the document, without its quotes.
     pub(crate) start: usize,
     pub(crate) end: usize,
-    /// The decoded text, where it differs from the written one.
+    /// The decoded text, if it differs from the written text.
     pub(crate) decoded: Option<Vec<u8>>,
-    /// The way to it; for a key, to its value.
+    /// The pointer to the value; a key has the pointer of its value.
     pub(crate) pointer: &'a Pointer,
 }
 
-/// A JSON pointer (RFC 6901) that grows and shrinks on the way.
+/// A JSON pointer (RFC 6901), to which the reader adds and from which it removes steps.
 #[derive(Default)]
 pub(crate) struct Pointer {
     steps: Vec<Step>,
@@ -27,7 +27,7 @@ enum Step {
 }
 
 impl Pointer {
-    /// The pointer's bytes: keys are shown as they are, so redact them.
+    /// Returns the pointer's bytes. The keys in it are not redacted.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for step in &self.steps {
@@ -48,7 +48,7 @@ impl Pointer {
         out
     }
 
-    /// Returns the index of the step, if the step is one of a list.
+    /// Returns the index at a step of the pointer, if it is a step into a list.
     pub(crate) fn index(&self, step: usize) -> Option<usize> {
         match self.steps.get(step)? {
             Step::Index(index) => usize::try_from(*index).ok(),
@@ -56,17 +56,17 @@ impl Pointer {
         }
     }
 
-    /// Whether the step is this key.
+    /// Whether a step of the pointer is this key.
     pub(crate) fn is(&self, step: usize, name: &str) -> bool {
         matches!(self.steps.get(step), Some(Step::Key(key)) if key == name.as_bytes())
     }
 }
 
-/// Calls `each` for every string and scalar, in order, as far as the bytes are JSON. Keys count as strings.
+/// Calls `each` for every string and scalar, in order, up to the first fault of the JSON. Keys count as strings.
 pub(crate) fn tokens(bytes: &[u8], each: &mut dyn FnMut(&Token<'_>)) {
     let mut at = 0;
     let mut pointer = Pointer::default();
-    // For each open list or object: whether it is an object whose next string is a key.
+    // `open` has one item for each open list or object: whether its next string is a key.
     let mut open: Vec<bool> = Vec::new();
     let mut object: Vec<bool> = Vec::new();
     while let Some(byte) = bytes.get(at) {
@@ -117,7 +117,7 @@ pub(crate) fn tokens(bytes: &[u8], each: &mut dyn FnMut(&Token<'_>)) {
     }
 }
 
-/// Finds the quote that ends a string.
+/// Finds the quote at the end of a string.
 fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match bytes.get(at)? {
@@ -128,7 +128,7 @@ fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Decodes a string. Escapes that are none stay as they are written.
+/// Decodes a string. Invalid escapes stay as they are written.
 fn decode(written: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(written.len());
     let mut rest = written;

@@ -1,7 +1,8 @@
-//! Base64 of a text that may spell a value with escapes: JSON in a Kubernetes secret, a cookie, a token.
+//! Base64 of a text that may spell a value with escapes, such as JSON in a Kubernetes secret, a cookie or a token.
 //!
-//! Such base64 differs from that of the value itself wherever a character is escaped, so it is looked for by a piece
-//! that nobody escapes. From there it is decoded to both sides, and what it says is compared.
+//! Such base64 differs from base64 of the value itself at each character that is escaped. So the search looks for
+//! base64 of a piece that is never escaped. From there, it decodes the text in both directions and compares the decoded
+//! text with the value.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -12,26 +13,30 @@ use zeroize::Zeroizing;
 
 use crate::text::{self, Unit};
 
-/// Pieces lie within this many bytes of a pattern's beginning, so that what stands before one is still in memory.
+/// The number of bytes at a pattern's beginning that the piece is taken from, so that the text before the piece is
+/// still in memory.
 pub(crate) const LONGEST_HEAD: usize = 512;
 
-/// The shortest piece: in every alignment it has a span of seven characters of its own.
+/// The length of the shortest piece. In every alignment, base64 of it has seven characters that only the piece
+/// determines.
 const SHORTEST_PIECE: usize = 7;
 
-/// The most characters that are decoded on each side: four times what a value of some hundred bytes has.
+/// The most characters that are decoded on each side of the piece: four times the length of a value of some hundred
+/// bytes.
 const MOST_DECODED: usize = 4096;
 
-/// A value, and where in it a piece of base64 lies. Wiped when dropped.
+/// A value and the place of a piece in it, whose base64 is searched for. Wiped when dropped.
 pub(crate) struct Encoded {
     value: Zeroizing<Vec<u8>>,
-    /// Where the piece begins in the value.
+    /// The index in the value at which the piece begins.
     piece: usize,
-    /// How many bytes lie before it in its group of three.
+    /// The number of bytes before the piece in its group of three.
     alignment: usize,
 }
 
 impl Encoded {
-    /// Makes the piece of a value in each alignment and alphabet, with the encoding that it belongs to.
+    /// Makes base64 of the piece of a value in each alignment and alphabet, with the `Encoded` that compares the
+    /// rest.
     pub(crate) fn all(value: &[u8]) -> Vec<(Zeroizing<Vec<u8>>, Self)> {
         let letters = longest_run(value, u8::is_ascii_alphanumeric);
         let Some((piece, run)) = letters.or_else(|| longest_run(value, is_rarely_escaped)) else { return Vec::new() };
@@ -48,12 +53,12 @@ impl Encoded {
         all
     }
 
-    /// A key that is the same for two that seek the same.
+    /// Returns a key that is equal for two that search for the same text.
     pub(crate) fn key(&self) -> (&[u8], usize, usize) {
         (&self.value, self.piece, self.alignment)
     }
 
-    /// Compares what stands before the piece's character at a place.
+    /// Compares the text before a place, at which a character of the piece is, with the beginning of the value.
     pub(crate) fn backward(&self, text: &[u8], from: Place) -> Option<Place> {
         let decoded = self.decode(text, from, Rest::Over)?;
         let begin = spelling::backward(&self.value, &decoded.bytes, Place::new(self.piece, decoded.piece))?;
@@ -61,7 +66,7 @@ impl Encoded {
         Some(Place { at, ..from })
     }
 
-    /// Compares the text from the piece on; a character of the piece lies at a place.
+    /// Compares the text from a place on, at which a character of the piece is, with the rest of the value.
     pub(crate) fn forward(&self, text: &[u8], from: Place, rest: Rest) -> Reach {
         let Some(decoded) = self.decode(text, from, rest) else { return Reach::Difference };
         let rest = if decoded.goes_on { Rest::MayFollow } else { Rest::Over };
@@ -76,10 +81,10 @@ impl Encoded {
         }
     }
 
-    /// Decodes what lies about a character of the piece.
+    /// Decodes the base64 around a character of the piece.
     fn decode(&self, text: &[u8], from: Place, rest: Rest) -> Option<Decoded> {
         let most = (self.value.len() * 6 + 64).min(MOST_DECODED);
-        // Before it: as far as the piece's place in its group allows.
+        // The characters before it are read back to a whole group of the encoding.
         let nth = first_of(self.alignment) + from.character;
         let (mut characters, mut places) = (Zeroizing::new(Vec::new()), Vec::new());
         let mut at = from.at;
@@ -94,7 +99,7 @@ impl Encoded {
                 Unit::Char(..) | Unit::Gap { .. } | Unit::Unknown => break,
             }
         }
-        // Whole groups: from a character whose number is a multiple of four.
+        // The decoding must begin with a character whose number is a multiple of four.
         let whole = characters.len().checked_sub((characters.len() + 4 - nth % 4) % 4)?;
         characters.truncate(whole);
         places.truncate(whole);
@@ -123,7 +128,7 @@ impl Encoded {
         let mut bytes = Zeroizing::new(vec![0; characters.len()]);
         let count = LENIENT.decode_slice(characters.as_slice(), &mut bytes).ok()?;
         bytes.truncate(count);
-        // The first of them has this number less than the piece's group.
+        // The first decoded group precedes the piece's group by `whole / 4` groups of three bytes.
         let piece = (self.alignment + whole / 4 * 3).checked_sub(nth / 4 * 3)?;
         Some(Decoded { bytes, places, piece, goes_on })
     }
@@ -131,15 +136,15 @@ impl Encoded {
 
 struct Decoded {
     bytes: Zeroizing<Vec<u8>>,
-    /// Where in the text each of the characters lies that were decoded.
+    /// The index in the text of each decoded character.
     places: Vec<usize>,
-    /// Where the piece begins in the bytes.
+    /// The index in `bytes` at which the piece begins.
     piece: usize,
-    /// Whether more text may have more of the piece.
+    /// Whether the base64 may continue in the next bytes.
     goes_on: bool,
 }
 
-/// A piece that is cut out of longer base64 ends anywhere.
+/// A decoder for a piece of longer base64, which may end at any character.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -147,7 +152,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::RequireNone),
 );
 
-/// Finds the longest run of such bytes and where it begins, if it is long enough.
+/// Finds the longest run of bytes for which `is_of_it` is true, and its index. Returns `None` if it is too short.
 fn longest_run(value: &[u8], is_of_it: fn(&u8) -> bool) -> Option<(usize, &[u8])> {
     let head = &value[..value.len().min(LONGEST_HEAD)];
     let run = head.split(|byte| !is_of_it(byte)).max_by_key(|run| run.len())?;
@@ -159,12 +164,13 @@ fn is_rarely_escaped(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.~:,;@!*()?[]{}| ".contains(byte)
 }
 
-/// Returns the first character that has no foreign bits when so many bytes stand before a piece in its group.
+/// Returns the number of the first base64 character that the piece alone determines, if `alignment` bytes precede the
+/// piece in its group.
 fn first_of(alignment: usize) -> usize {
     (8 * alignment).div_ceil(6)
 }
 
-/// Translates a character of either alphabet into the standard one.
+/// Translates a character of either alphabet into the standard alphabet.
 fn standard(character: u8) -> Option<u8> {
     match character {
         b'-' => Some(b'+'),

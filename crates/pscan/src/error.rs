@@ -1,17 +1,17 @@
-//! The errors that keep a search from taking place. A finding is no error.
+//! The errors that prevent a search. A finding is not an error.
 
-/// Why there is no report.
+/// The reason why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
-    /// Not one secret can be searched for, so nothing would be proved.
+    /// None of the secrets can be searched for, so a search would prove nothing.
     #[error("there is no secret to search for")]
     NothingSearchable,
-    /// The needles do not fit into one automaton.
+    /// The forms need more memory than a search may use, or more states than an automaton can have.
     #[error("{forms} forms with {bytes} bytes are too many to search for at once")]
     TooManyForms {
-        /// How many forms there are.
+        /// The number of forms.
         forms: usize,
-        /// How many bytes they have together.
+        /// The total number of bytes of the forms.
         bytes: usize,
     },
     /// The caller ended the search.

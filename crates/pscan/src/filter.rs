@@ -1,9 +1,10 @@
-//! A filter that looks at every eighth position of a stream and misses nothing.
+//! A filter that looks only at every eighth position of a stream, and still finds every window that it searches for.
 //!
-//! A span of 15 bytes holds eight consecutive windows of 8 bytes, and wherever it stands, exactly one of them begins at
-//! a multiple of eight. So it is enough to look at those positions: each window's hash picks a word and two bits in it,
-//! and only where both are set is the window looked up. Spans of 7 to 14 bytes go the same way in steps of four. A
-//! needle more costs memory and hardly any time, which an automaton over thousands of needles cannot offer.
+//! A span of 15 bytes contains eight consecutive windows of 8 bytes, and exactly one of them begins at a multiple of
+//! eight, wherever the span is. So it is enough to look at those positions. A window's hash selects a word of a map
+//! and two bits in it; only if both bits are set is the window looked up. Spans of 7 to 14 bytes are found in the
+//! same way in steps of four. A further needle costs memory but hardly any time; an automaton for thousands of
+//! needles does not have this property.
 
 mod kernel;
 mod window;
@@ -13,26 +14,28 @@ use kernel::Map;
 pub(crate) use kernel::window;
 pub(crate) use window::Window;
 
-/// The fewest and the most bits of a map: 512 bytes to 2 MiB, so that it stays in the processor's cache. A window has
-/// 64 bits as long as there are so many; past 262,144 windows (a few hundred secrets) it has fewer, and chance hits,
-/// each of them a cache miss, cost more than the larger map does.
+/// The logarithms of the fewest and the most bits of a map: 512 bytes to 2 MiB, so that it fits into the processor's
+/// cache. A window has 64 bits as long as the map may have so many; beyond 262,144 windows (a few hundred secrets) it
+/// has fewer. The limit is not lower, because chance hits, each of them a cache miss, cost more than a larger map
+/// does.
 const BITS: (u32, u32) = (12, 24);
 
-/// Windows of needles, `WIDTH` bytes long, looked at in steps of `WIDTH`.
+/// The windows of all needles. They are `WIDTH` bytes long, and the filter looks at the text in steps of `WIDTH`.
 pub(crate) struct Filter<const WIDTH: usize> {
-    /// By what [`place`] makes of them once the last needle was added.
+    /// The windows, in the order of the result of [`place`] after [`finish`](Self::finish).
     windows: Vec<(u64, Anchor)>,
-    /// For each place, the index of the first window that has it or a later one.
+    /// For each result of [`place`], the index of the first window that has this result or a higher one.
     firsts: Vec<u32>,
-    /// Made after the last needle, unless there is none.
+    /// The map; made by [`finish`](Self::finish), unless there are no windows.
     map: Option<Map>,
 }
 
-/// Where a window lies in a needle.
+/// The place of a window in a needle.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Anchor {
     pub(crate) needle: usize,
-    /// The first character that begins in the window, and how many bytes behind the window's first.
+    /// The first character of the needle that begins in the window; `at` is its distance from the window's first
+    /// byte.
     pub(crate) character: usize,
     pub(crate) at: usize,
 }
@@ -42,18 +45,18 @@ impl<const WIDTH: usize> Filter<WIDTH> {
         Self { windows: Vec::new(), firsts: Vec::new(), map: None }
     }
 
-    /// Takes the windows of a needle.
+    /// Adds the windows of a needle.
     pub(crate) fn add(&mut self, needle: usize, windows: &[Window]) {
         let anchor = |window: &Window| Anchor { needle, character: window.character, at: window.at };
         self.windows.extend(windows.iter().map(|window| (window.number, anchor(window))));
     }
 
-    /// Makes the map, after the last needle.
+    /// Makes the map; called after the last needle.
     pub(crate) fn finish(&mut self, engine: Engine) {
         if self.windows.is_empty() {
             return;
         }
-        // A place for each window, or two.
+        // There are as many places as windows, or up to twice as many.
         let places = self.windows.len().next_power_of_two();
         self.windows.sort_unstable_by_key(|(window, anchor)| (place(*window, places), *window, *anchor));
         self.windows.dedup();
@@ -73,8 +76,8 @@ impl<const WIDTH: usize> Filter<WIDTH> {
         }
     }
 
-    /// Looks at every window that begins in `bytes[from..to]`, both multiples of eight, as far as there are bytes.
-    /// `found` gets the anchor that a window may be part of, and the index where the window begins.
+    /// Looks at every window that begins in `bytes[from..to]` and is complete. Both numbers must be multiples of
+    /// eight. Calls `found` with each anchor that has the window, and with the index where the window begins.
     pub(crate) fn scan(&self, bytes: &[u8], from: usize, to: usize, found: &mut dyn FnMut(Anchor, usize)) {
         if let Some(map) = &self.map {
             map.scan::<WIDTH>(&bytes[from..to], &mut |at| self.look_up(bytes, from + at, found));
@@ -92,9 +95,9 @@ impl<const WIDTH: usize> Filter<WIDTH> {
     }
 }
 
-/// Spreads windows over so many places, a power of two.
+/// Maps a window to one of `places` places, which is a power of two.
 ///
-/// Windows are as good as random, and nobody outside chooses both the needles and the text.
+/// A simple hash is enough, because windows are almost random, and nobody chooses both the needles and the text.
 fn place(window: u64, places: usize) -> usize {
     let mixed = window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     usize::try_from(mixed).unwrap_or(0) & (places - 1)

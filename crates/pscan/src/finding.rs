@@ -1,4 +1,4 @@
-//! Where a secret was seen.
+//! The places where secrets were seen.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use psecret::{Form, SecretName};
 
 /// A secret in one form at one place of an image.
 ///
-/// Several forms at overlapping bytes are one finding, in the plainest of them. The same form several times in one file
-/// is one finding, at the first offset, with the number of times.
+/// Several forms at overlapping bytes are one finding, with the plainest of these forms. The same form several times
+/// in one file is one finding, with the first offset and the number of times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub(crate) secret: SecretName,
@@ -39,42 +39,42 @@ pub struct SourceLine {
 /// The place of a finding. All text in it is redacted and printable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In a file's content.
+    /// The content of a file.
     File {
-        /// The file's path in the layer, and the members of archives that lead on from there: `path!member!member`.
+        /// The file's path in the layer, followed by the members of archives within it: `path!member!member`.
         path: String,
         /// The offset in the file, or in the innermost member.
         offset: u64,
     },
-    /// In a file's name, link target, attributes or other header fields.
+    /// The name, link target, attributes or other header fields of a file.
     Header {
         /// The file's path in the layer.
         path: String,
         /// The offset from the beginning of the file's headers.
         offset: u64,
     },
-    /// Between two files of a layer, behind the last, or in something that is no tar.
+    /// The bytes between two files of a layer, after its last file, or in a layer that is not a tar.
     Bytes {
-        /// The thing that holds the bytes where that is no tar, else the last file before them.
+        /// The last file before the bytes, or the packed file that contains them if its content is not a tar.
         after: Option<String>,
         /// The offset in the unpacked bytes.
         offset: u64,
     },
-    /// In the name, comment or extra field of a gzip header.
+    /// The name, comment or extra field of a gzip header.
     GzipHeader {
-        /// The offset among those fields.
+        /// The offset within these fields.
         offset: u64,
     },
-    /// In packed bytes that no decoder takes.
+    /// Packed bytes that no decoder reads.
     Packed {
-        /// The offset in the blob as stored.
+        /// The offset in the stored blob.
         offset: u64,
     },
-    /// In a JSON document that belongs to the image.
+    /// A JSON document that belongs to the image.
     Document {
-        /// Which: `config`, `manifest`, `index`, `attestation`, or the name in the archive.
+        /// The document: `config`, `manifest`, `index`, `attestation`, or its name in the archive.
         name: String,
-        /// The JSON pointer of the string; `None` between strings or where the document is broken.
+        /// The JSON pointer of the string. `None` if the bytes are between strings or after a fault of the document.
         pointer: Option<String>,
         /// The offset in the document.
         offset: u64,
@@ -82,7 +82,7 @@ pub enum Place {
 }
 
 impl Place {
-    /// The path in the layer, where there is one.
+    /// Returns the path in the layer, if the place has one.
     #[must_use]
     pub fn path(&self) -> Option<&str> {
         match self {
@@ -92,7 +92,7 @@ impl Place {
         }
     }
 
-    /// The offset in what the place is in.
+    /// Returns the offset within the file, document or stream of the place.
     #[must_use]
     pub fn offset(&self) -> u64 {
         match self {
@@ -105,7 +105,7 @@ impl Place {
         }
     }
 
-    /// The document's name.
+    /// Returns the document's name, if the place is in a document.
     #[must_use]
     pub fn document(&self) -> Option<&str> {
         match self {
@@ -118,7 +118,7 @@ impl Place {
         }
     }
 
-    /// The JSON pointer in the document.
+    /// Returns the JSON pointer in the document.
     #[must_use]
     pub fn pointer(&self) -> Option<&str> {
         match self {
@@ -131,7 +131,7 @@ impl Place {
         }
     }
 
-    /// The kind of the place, in the word of the JSON contract.
+    /// Returns the kind of the place, as the JSON contract calls it.
     #[must_use]
     pub fn machine_name(&self) -> &'static str {
         match self {
@@ -145,7 +145,7 @@ impl Place {
     }
 }
 
-/// The place as people say it: `/etc/app, byte 4`.
+/// Writes the place for people: `/etc/app, byte 4`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -162,99 +162,100 @@ impl fmt::Display for Place {
 }
 
 impl Finding {
-    /// The secret.
+    /// Returns the secret's name.
     #[must_use]
     pub fn secret(&self) -> &SecretName {
         &self.secret
     }
 
-    /// The part of the secret that was seen; `None` for the whole of it.
+    /// Returns the part of the secret that was seen; `None` stands for the whole secret.
     #[must_use]
     pub fn part(&self) -> Option<&str> {
         self.part.as_deref()
     }
 
-    /// The secret, and which part of it, for people.
+    /// Returns the secret's name, and that of the part, for people.
     #[must_use]
     pub fn label(&self) -> String {
         label(&self.secret, self.part())
     }
 
-    /// Other secrets that have the same value, or share what was seen.
+    /// Returns the other secrets that have the same value, or share the value that was seen.
     #[must_use]
     pub fn same_value(&self) -> &[SecretName] {
         &self.same_value
     }
 
-    /// The form it was seen in.
+    /// Returns the form in which the secret was seen.
     #[must_use]
     pub fn form(&self) -> Form {
         self.form
     }
 
-    /// The innermost archive or packed stream that it was seen in, inside of a layer. The offsets of its place count in
-    /// what that was unpacked to.
+    /// Returns the innermost archive or packed stream, inside of a layer, that the secret was seen in. The offset of
+    /// the place counts in the unpacked content of this archive or stream.
     #[must_use]
     pub fn container(&self) -> Option<Container> {
         self.container
     }
 
-    /// Whether the value is so short that it was searched for as a whole token alone.
+    /// Whether the value is so short that it was searched for as a whole token only.
     #[must_use]
     pub fn is_weak(&self) -> bool {
         self.weak
     }
 
-    /// The platform of the image, when the archive holds more than one.
+    /// Returns the platform of the image, if the archive holds more than one.
     #[must_use]
     pub fn image(&self) -> Option<&str> {
         self.image.as_deref()
     }
 
-    /// The layer, from 1; `None` outside of layers.
+    /// Returns the number of the layer, from 1; `None` outside of layers.
     #[must_use]
     pub fn layer(&self) -> Option<usize> {
         self.layer
     }
 
-    /// The digest of the layer's unpacked bytes, as the image's configuration claims it.
+    /// Returns the digest of the layer's unpacked bytes, as the image's configuration states it.
     #[must_use]
     pub fn diff_id(&self) -> Option<&str> {
         self.diff_id.as_deref()
     }
 
-    /// The place.
+    /// Returns the place.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// The instruction that made the layer or stands in the history, redacted.
+    /// Returns the instruction that made the layer or that the history contains, redacted.
     #[must_use]
     pub fn instruction(&self) -> Option<&str> {
         self.instruction.as_deref()
     }
 
-    /// The layer, from 1, that deletes the file: whoever has the image can still read it.
+    /// Returns the number of the layer, from 1, that deletes the file. The file is still readable in the image.
     #[must_use]
     pub fn deleted_in(&self) -> Option<usize> {
         self.deleted_in
     }
 
-    /// How many times it was seen there.
+    /// Returns how many times the secret was seen at this place.
     #[must_use]
     pub fn times(&self) -> u64 {
         self.times
     }
 
-    /// The line of the Dockerfile that made the layer, if somebody knows it.
+    /// Returns the line of the Dockerfile that made the layer, if the caller of
+    /// [`Report::locate`](crate::Report::locate) knew it.
     #[must_use]
     pub fn line(&self) -> Option<&SourceLine> {
         self.line.as_ref()
     }
 }
 
-/// Names a secret and its part.
+/// Returns the text for a secret and its part.
 pub(crate) fn label(secret: &SecretName, part: Option<&str>) -> String {
     match part {
         Some(part) => format!("{secret}, part {part}"),

@@ -1,11 +1,11 @@
-//! Bytes searched for needles, and the report as data.
+//! Searches bytes for secrets, and returns the report as data.
 //!
-//! Secrets enter as [`psecret::UserSecret`]s into a [`NeedleSet`], which knows every form of each. Bytes enter through
-//! [`audit()`], from an image archive, or through a [`Searcher`], from anywhere, however they are cut into chunks. What
-//! leaves is a [`Report`]: the place, the form and the layer of each secret that was seen, the instruction that wrote
-//! it, and whatever was not searched. No report holds a value, or bytes around one; paths and instructions are
-//! redacted. The scanner in the builder sends a report as JSON ([`Report::to_json`]), and its caller reads it back
-//! ([`Report::from_json`]). How a report looks to people is no matter of this crate.
+//! Secrets enter as [`psecret::UserSecret`]s into a [`NeedleSet`], which holds every form of each. Bytes enter
+//! through [`audit()`], from an image archive, or through a [`Searcher`], from any stream, in chunks of any size. The
+//! result is a [`Report`]: it has the place, the form and the layer of each secret that was seen, the instruction
+//! that wrote it, and everything that was not searched. No report contains a value, or the bytes around a value;
+//! paths and instructions are redacted. The scanner in the builder sends a report as JSON ([`Report::to_json`]), and
+//! its caller reads the JSON ([`Report::from_json`]). The crate `preport` shows reports to people.
 //!
 //! ```
 //! use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! The needles that are searched for.
+//! The needles that are searched for: the forms of the secrets.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +21,7 @@ pub struct NeedleSetBuilder {
     subjects: Subjects,
     shapes: Vec<(usize, bool, Vec<Shape>)>,
     unsearched: Vec<Unsearched>,
-    /// Secrets and parts that were not searched for although they should be, in words.
+    /// Messages about secrets and parts that should be searched for but are not.
     incomplete: Vec<String>,
     redactor: RedactorBuilder,
 }
@@ -31,8 +31,8 @@ pub struct NeedleSetBuilder {
 struct Subjects {
     names: Vec<SecretName>,
     owners: HashMap<SecretName, usize>,
-    /// Indexes into `names`, with the part's name. Of one secret, the whole stands before its parts, and a part before
-    /// those inside of it.
+    /// The subjects: indexes into `names`, each with the part's name. A whole secret precedes its parts, and a part
+    /// precedes the parts inside of it.
     all: Vec<(usize, Option<String>)>,
     places: HashMap<(usize, Option<String>), usize>,
 }
@@ -52,19 +52,19 @@ impl Subjects {
 }
 
 impl NeedleSetBuilder {
-    /// Begins with nothing to search for.
+    /// Makes a builder with nothing to search for.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a secret with all its parts. What cannot be searched for is remembered as such and told in every report.
+    /// Adds a secret with all its parts. If the secret or a part cannot be searched for, every report says so.
     #[must_use]
     pub fn secret(self, name: &SecretName, value: &UserSecret) -> Self {
         self.taken_apart(name, value, &Parts::of(value, &PartChoice::All))
     }
 
-    /// Adds a secret with those of its parts, and its further readings.
+    /// Adds a secret with the given parts and its further readings.
     #[must_use]
     pub fn taken_apart(mut self, name: &SecretName, value: &UserSecret, parts: &Parts) -> Self {
         self.search(name, value, parts);
@@ -101,11 +101,11 @@ impl NeedleSetBuilder {
         }
     }
 
-    /// Compiles everything into one search.
+    /// Compiles all needles into one search.
     ///
     /// # Errors
     ///
-    /// [`ScanError::TooManyForms`].
+    /// Returns [`ScanError::TooManyForms`].
     pub fn build(self) -> Result<NeedleSet, ScanError> {
         self.build_with(Engines::Filters(Engine::best()))
     }
@@ -150,7 +150,7 @@ impl NeedleSetBuilder {
             set.narrow.add(index, &narrow);
             set.needles.push(Needle { form, owner, whole_token: weak, pattern });
         }
-        // A hit in a form that has no pattern is reported by a needle that nothing seeks.
+        // A hit in a form without a pattern is reported with a needle that is never searched for.
         set.told = set.needles.len();
         for owner in 0..set.owners.len() {
             let whole_token =
@@ -169,16 +169,16 @@ impl NeedleSetBuilder {
         Ok(set)
     }
 
-    /// Builds the set for one of the [available](Engine::available) engines, to compare them.
+    /// Builds the set for one of the [available](Engine::available) engines, so that tests can compare them.
     ///
     /// # Errors
     ///
-    /// As [`build`](Self::build).
+    /// Returns the same errors as [`build`](Self::build).
     pub fn build_on(self, engine: Engine) -> Result<NeedleSet, ScanError> {
         self.build_with(Engines::Filters(engine))
     }
 
-    /// Builds the set for other means of search, to compare them.
+    /// Builds the set for other means of search, so that tests can compare them.
     #[cfg(test)]
     pub(crate) fn build_by(self, engines: Engines) -> Result<NeedleSet, ScanError> {
         self.build_with(engines)
@@ -188,13 +188,13 @@ impl NeedleSetBuilder {
 /// The means of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engines {
-    /// Filters for the needles they take, the automaton for the rest.
+    /// The filters for all needles that they can find, and the automaton for the rest.
     Filters(Engine),
-    /// The automaton for everything. It knows no wrapped text.
+    /// The automaton for all needles. It does not find wrapped text.
     Automaton,
 }
 
-/// The forms that no pattern has: how a value was escaped or packed is seen when it is found.
+/// The forms without patterns of their own: how a value was escaped or packed is known only when the value is found.
 const TOLD: [Form; 10] = [
     Form::Base64OfGzip,
     Form::HexEscaped,
@@ -208,13 +208,14 @@ const TOLD: [Form; 10] = [
     Form::QuotedPrintable,
 ];
 
-/// Spells a value that is read under any escape as the usual writers do: to find where to read.
+/// Makes the usual writers' spellings of a value that is read in any escape, so that the search finds the places to
+/// read.
 fn spellings(weak: bool, shapes: &[Shape]) -> Vec<Pattern> {
     let spelled = shapes.iter().filter(|shape| !weak && shape.spells_another());
     spelled.map(|shape| Pattern::new(shape, true)).collect()
 }
 
-/// Returns how long a pattern may get in a text.
+/// Returns the maximal length of a pattern in a text.
 fn longest(pattern: &Pattern) -> u64 {
     let length = pattern.bytes().len();
     let times = match pattern.layout() {
@@ -225,17 +226,18 @@ fn longest(pattern: &Pattern) -> u64 {
     (length * times) as u64
 }
 
-/// One pattern to look for, and for whom.
+/// One pattern to search for, with its owners.
 struct Wanted {
     form: Form,
     weak: bool,
     subjects: Vec<usize>,
-    /// The index of the value whose spellings are the pattern's.
+    /// The index, in the list of spellings, of the value that this pattern belongs to.
     spelled_by: usize,
     pattern: Pattern,
 }
 
-/// Merges equal patterns into one needle of all their owners: two names may have one value (S8), and so may two parts.
+/// Merges equal patterns into one needle with all their owners: two secrets may have the same value (S8), and so may
+/// two parts.
 fn merged(shapes: &[(usize, bool, Vec<Shape>)]) -> Vec<Wanted> {
     let mut all: Vec<Wanted> = Vec::new();
     for (spelled_by, (subject, weak, shapes)) in shapes.iter().enumerate() {
@@ -279,7 +281,8 @@ pub struct NeedleSet {
     owners: Vec<Vec<usize>>,
     longest: Vec<u64>,
     needles: Vec<Needle>,
-    /// The first of the needles that stand for [`TOLD`] forms, each of them for each owner.
+    /// The index of the first needle that stands for a [`TOLD`] form. Each owner has one such needle for each of
+    /// these forms.
     told: usize,
     wide: Filter<WIDE>,
     narrow: Filter<NARROW>,
@@ -292,7 +295,7 @@ pub struct NeedleSet {
 pub(crate) struct Needle {
     pub(crate) form: Form,
     pub(crate) owner: usize,
-    /// Counts only where no letter, digit or underscore stands beside it.
+    /// Whether a hit counts only if no letter, digit or underscore is beside it.
     pub(crate) whole_token: bool,
     pub(crate) pattern: Pattern,
 }
@@ -312,42 +315,44 @@ impl NeedleSet {
         self.needles.is_empty()
     }
 
-    /// How many secrets are searched for.
+    /// Returns the number of secrets that are searched for.
     #[must_use]
     pub fn secrets(&self) -> usize {
         self.subjects.names.len()
     }
 
-    /// How many forms the secrets have altogether.
+    /// Returns the number of forms of all secrets together.
     #[must_use]
     pub fn forms(&self) -> usize {
         self.needles.len()
     }
 
-    /// How many bytes must be kept of a stream to see a needle that two pieces cut, line breaks within it included.
+    /// Returns the number of bytes of a stream that must be kept to find a needle that is cut into two pieces, even
+    /// with line breaks in it.
     #[must_use]
     pub fn longest(&self) -> usize {
         2 * self.longest.iter().max().map_or(0, |longest| usize::try_from(*longest).unwrap_or(usize::MAX / 4))
             + LONGEST_GAP
     }
 
-    /// The secrets that are not searched for.
+    /// Returns the secrets and parts that are not searched for.
     #[must_use]
     pub fn unsearched(&self) -> &[Unsearched] {
         &self.unsearched
     }
 
-    /// Parts that are not searched for although they should be: a secret has more of them than it may.
+    /// Returns messages about parts that should be searched for but are not: a secret has too many parts, or was not
+    /// read in full.
     pub(crate) fn incomplete(&self) -> &[String] {
         &self.incomplete
     }
 
-    /// The names of the secrets that are searched for.
+    /// Returns the names of the secrets that are searched for.
     pub(crate) fn secret_names(&self) -> impl Iterator<Item = &SecretName> {
         self.subjects.names.iter()
     }
 
-    /// Lists the names of the secrets that a hit stands for, each once: several when they have one value.
+    /// Lists the names of an owner's secrets, each once. There are several if they have the same value.
     pub(crate) fn names(&self, owner: usize) -> impl Iterator<Item = &SecretName> {
         let owners = &self.owners[owner];
         let name = |subject: &usize| self.subjects.all[*subject].0;
@@ -355,7 +360,7 @@ impl NeedleSet {
         (0..owners.len()).filter(move |at| first(*at)).map(move |at| &self.subjects.names[name(&owners[at])])
     }
 
-    /// Returns the part of the first of these secrets that a hit stands for; `None` for the whole of it.
+    /// Returns the part that an owner's hits are reported with; `None` stands for the whole secret.
     pub(crate) fn part(&self, owner: usize) -> Option<&str> {
         self.owners[owner].first().and_then(|subject| self.subjects.all[*subject].1.as_deref())
     }
@@ -366,12 +371,13 @@ impl NeedleSet {
         self.owners[owner].first().map_or(0, |subject| self.subjects.all[*subject].0)
     }
 
-    /// Ranks two needles that overlap: the whole goes before its parts, a part before those inside of it.
+    /// Returns the rank of an owner for hits that overlap: a whole secret ranks before its parts, a part before the
+    /// parts inside of it.
     pub(crate) fn rank(&self, owner: usize) -> usize {
         self.owners[owner].first().copied().unwrap_or_default()
     }
 
-    /// Whether a secret that is searched for has such a part.
+    /// Whether a secret that is searched for has this part.
     pub(crate) fn has_part(&self, name: &SecretName, part: &str) -> bool {
         self.subjects
             .all
@@ -379,12 +385,12 @@ impl NeedleSet {
             .any(|(owner, known)| self.subjects.names[*owner] == *name && known.as_deref() == Some(part))
     }
 
-    /// Finds the secret of this name, if it is searched for.
+    /// Finds the secret with this name, if it is searched for.
     pub(crate) fn known_name(&self, name: &str) -> Option<&SecretName> {
         self.subjects.names.iter().find(|known| known.as_str() == name)
     }
 
-    /// Finds the form of this machine name, if a needle has it.
+    /// Finds the form with this machine name, if a needle has it.
     pub(crate) fn known_form(&self, name: &str) -> Option<Form> {
         self.needles.iter().map(|needle| needle.form).find(|form| form.machine_name() == name)
     }
@@ -400,7 +406,7 @@ impl NeedleSet {
         &self.needles[index]
     }
 
-    /// Finds the needle that reports the owner of this needle in another form.
+    /// Finds the needle by which a hit of this needle is reported in another form.
     pub(crate) fn told_by(&self, needle: usize, form: Form) -> usize {
         let nth = TOLD.iter().position(|told| *told == form);
         nth.map_or(needle, |nth| self.told + self.needles[needle].owner * TOLD.len() + nth)
@@ -423,14 +429,14 @@ impl NeedleSet {
     }
 }
 
-/// Counts alone.
+/// Shows only counts, because the needles are plaintext.
 impl fmt::Debug for NeedleSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NeedleSet({} secrets in {} forms)", self.secrets(), self.forms())
     }
 }
 
-/// A secret or a part of one that is not searched for, and why.
+/// A secret or a part that is not searched for, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsearched {
     name: SecretName,
@@ -447,25 +453,25 @@ impl Unsearched {
         Self { part, ..self }
     }
 
-    /// The secret's name.
+    /// Returns the secret's name.
     #[must_use]
     pub fn name(&self) -> &SecretName {
         &self.name
     }
 
-    /// The part; `None` for the whole secret.
+    /// Returns the part's name; `None` stands for the whole secret.
     #[must_use]
     pub fn part(&self) -> Option<&str> {
         self.part.as_deref()
     }
 
-    /// The secret, and which part of it, for people.
+    /// Returns the secret's name, and that of the part, for people.
     #[must_use]
     pub fn label(&self) -> String {
         crate::finding::label(&self.name, self.part())
     }
 
-    /// Why the secret is not searched for, for people.
+    /// Returns the reason for people.
     #[must_use]
     pub fn why(&self) -> String {
         self.why.clone()

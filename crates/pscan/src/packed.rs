@@ -1,4 +1,5 @@
-//! Base64 of gzip, as Helm keeps its releases: decoded where it begins, unpacked, and searched as a stream of its own.
+//! Base64 of gzip, as Helm stores its releases. Such text is decoded from its beginning, unpacked, and searched as a
+//! stream of its own.
 
 use std::io::{self, Write};
 
@@ -10,16 +11,17 @@ use zeroize::Zeroizing;
 use crate::search::Searcher;
 use crate::text::{self, Unit};
 
-/// How base64 of gzip begins, and base64 of that: Kubernetes encodes once more what Helm encoded.
+/// The beginnings of base64 of gzip, and of base64 of that text: Kubernetes encodes again what Helm encoded.
 const BEGINNINGS: [(&[u8], Inside); 2] = [(b"H4sI", Inside::Gzip), (b"SDRzS", Inside::Base64)];
 
 pub(crate) const LONGEST_BEGINNING: usize = 5;
 
-/// How many bytes may be unpacked for every encoded character, beside a first million of bytes.
+/// The maximal number of bytes that are unpacked for each encoded character; the first [`FIRST_UNPACKED`] bytes are
+/// free.
 const MOST_UNPACKED: u64 = 256;
 const FIRST_UNPACKED: u64 = 1 << 20;
 
-/// Characters are decoded by so many.
+/// The number of characters that are decoded at a time.
 const PORTION: usize = 4096;
 
 #[derive(Clone, Copy)]
@@ -28,22 +30,22 @@ enum Inside {
     Base64,
 }
 
-/// Finds the places in a text where something packed may begin.
+/// Finds the places in a text where a packed text may begin.
 pub(crate) fn beginnings(text: &[u8]) -> impl Iterator<Item = Beginning> {
     BEGINNINGS.into_iter().flat_map(move |(begins, inside)| {
         memchr::memmem::find_iter(text, begins).map(move |at| Beginning { at, inside })
     })
 }
 
-/// A place where something packed may begin.
+/// A place where a packed text may begin.
 pub(crate) struct Beginning {
     pub(crate) at: usize,
     inside: Inside,
 }
 
-/// Something packed, on its way.
+/// A packed text that is being unpacked.
 pub(crate) struct Packed<'n> {
-    /// Where it begins, and what of it was read.
+    /// The offset where the packed text begins; `at` is the offset up to which it was read.
     pub(crate) start: u64,
     pub(crate) at: u64,
     characters: Zeroizing<Vec<u8>>,
@@ -55,10 +57,10 @@ enum Unpack<'n> {
     Base64(Sink<'n>),
 }
 
-/// Searches what was unpacked.
+/// The writer that searches the unpacked bytes.
 struct Sink<'n> {
     searcher: Box<Searcher<'n>>,
-    /// The needles that were seen.
+    /// The needles that were found.
     seen: Vec<usize>,
     room: u64,
 }
@@ -74,8 +76,8 @@ impl<'n> Packed<'n> {
         Self { start, at: start, characters: Zeroizing::default(), unpack }
     }
 
-    /// Reads on in the text, whose first byte has the offset `base`. `found` gets the needles seen inside. Returns
-    /// whether more may come.
+    /// Reads more of the packed text. `text` is a part of the stream whose first byte has the offset `base`. Calls
+    /// `found` with the needles that were found inside. Returns whether more of the packed text may follow.
     pub(crate) fn read(&mut self, text: &[u8], base: u64, found: &mut dyn FnMut(usize)) -> bool {
         let Ok(mut at) = usize::try_from(self.at - base) else { return false };
         let goes_on = loop {
@@ -105,16 +107,16 @@ impl<'n> Packed<'n> {
         goes_on
     }
 
-    /// Reads what is left: the text goes on no more.
+    /// Reads the rest of the packed text, which has ended.
     pub(crate) fn finish(mut self, found: &mut dyn FnMut(usize)) {
-        // Up to three characters may be over; they hold whole bytes still.
+        // The last group may have only two or three characters, which still contain whole bytes.
         let over = self.characters.len() % 4;
         if over == 1 {
             self.characters.pop();
         }
         self.decode();
         if let Unpack::Gzip(gzip) = &mut self.unpack {
-            // A stream that ends early was searched as far as it went.
+            // An error is ignored, because a stream that ends early was searched as far as it goes.
             drop(gzip.try_finish());
         }
         let Sink { searcher, seen, .. } = self.sink();
@@ -122,7 +124,7 @@ impl<'n> Packed<'n> {
         seen.drain(..).for_each(found);
     }
 
-    /// Unpacks the characters. Returns whether that went well.
+    /// Unpacks the characters. Returns false if this fails.
     fn decode(&mut self) -> bool {
         let mut bytes = Zeroizing::new(vec![0; self.characters.len()]);
         let decoded = STANDARD_NO_PAD.decode_slice(self.characters.as_slice(), &mut bytes);

@@ -1,4 +1,5 @@
-//! One shape to look for, and how a text is compared with it: from an anchor to both sides, under the shape's layout.
+//! One shape to search for, and its comparison with a text: from an anchor in both directions, by the rules of the
+//! shape's layout.
 
 use psecret::spelling::{self, Place, Reach, Rest};
 use psecret::{Edge, Layout, Shape};
@@ -7,18 +8,19 @@ use zeroize::Zeroizing;
 use crate::encoded::Encoded;
 use crate::text::{self, LONGEST_GAP, Unit};
 
-/// A shape, compiled.
+/// A compiled shape.
 pub(crate) struct Pattern {
     bytes: Zeroizing<Vec<u8>>,
     layout: Layout,
     before: Option<Edge>,
     after: Option<Edge>,
-    /// What the characters are a piece of, when the rest of it may be escaped within the encoding.
+    /// The value that these characters are base64 of a piece of, if the rest of it may be escaped within the
+    /// encoding.
     encoded: Option<Encoded>,
 }
 
 impl Pattern {
-    /// Makes the pattern of a shape. `weak` shapes stand for a whole token and are not stretched.
+    /// Makes the pattern of a shape. A weak value is compared exactly, because it only counts as a whole token.
     #[expect(clippy::disallowed_methods, reason = "door 10: the search must know what to seek")]
     pub(crate) fn new(shape: &Shape, weak: bool) -> Self {
         let layout = if weak { Layout::Exact } else { shape.layout() };
@@ -30,8 +32,8 @@ impl Pattern {
         Self { bytes: Zeroizing::new(bytes.to_vec()), layout, before, after, encoded: None }
     }
 
-    /// Every pattern for base64 of a text that may spell this one's characters with escapes; none if nothing of it
-    /// would be escaped, or if it has no piece that would not.
+    /// Makes the patterns for base64 of a text that may spell this pattern with escapes. There are none if no
+    /// character of the pattern would be escaped, or if it has no piece that is never escaped.
     pub(crate) fn encoded(&self) -> Vec<Self> {
         if self.layout != Layout::Spelled || self.bytes.iter().all(u8::is_ascii_alphanumeric) {
             return Vec::new();
@@ -51,7 +53,7 @@ impl Pattern {
         Self { bytes: Zeroizing::default(), layout: Layout::Exact, before: None, after: None, encoded: None }
     }
 
-    /// The characters that are compared whole.
+    /// Returns the characters that are compared whole.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -60,12 +62,12 @@ impl Pattern {
         self.layout
     }
 
-    /// A key that is the same for two patterns that seek the same.
+    /// Returns a key that is equal for two patterns that search for the same text.
     pub(crate) fn key(&self) -> impl Ord {
         (self.bytes.as_slice(), self.layout, self.before, self.after, self.encoded.as_ref().map(Encoded::key))
     }
 
-    /// Compares the characters from a place on with the text from there on.
+    /// Compares the pattern with the text, both from a place on.
     pub(crate) fn forward(&self, text: &[u8], from: Place, rest: Rest) -> Reach {
         if let Some(encoded) = &self.encoded {
             return encoded.forward(text, from, rest);
@@ -101,7 +103,8 @@ impl Pattern {
         }
     }
 
-    /// Compares the characters before a place with the text before it: where the pattern begins.
+    /// Compares the part of the pattern before a place with the text before the place. Returns the place where the
+    /// pattern begins.
     pub(crate) fn backward(&self, text: &[u8], from: Place) -> Option<Place> {
         if let Some(encoded) = &self.encoded {
             return encoded.backward(text, from);
@@ -173,7 +176,7 @@ impl Pattern {
     }
 }
 
-/// Reads a character, or the blanks and line ends about a line end. Blanks alone are characters.
+/// Reads a character, or the blanks and line ends around a line end. Blanks without a line end are characters.
 fn line_unit<'a>(bytes: impl Iterator<Item = &'a u8> + Clone, index: impl Fn(usize) -> usize) -> Unit {
     let mut length = 0;
     let mut breaks = false;
@@ -192,16 +195,16 @@ fn line_unit<'a>(bytes: impl Iterator<Item = &'a u8> + Clone, index: impl Fn(usi
     }
 }
 
-/// The demand on one place of the text.
+/// The next item of the pattern that the text must match.
 enum Wanted {
     Byte(u8),
     Edge(Edge),
 }
 
 enum Step {
-    /// The character is there; go on behind it.
+    /// The text has the character; the comparison continues after it.
     Taken(usize),
-    /// A gap; the character may stand behind it.
+    /// The text has a gap; the character may follow it.
     Skipped(usize),
     Difference,
     Unknown,

@@ -1,8 +1,9 @@
-//! Where an audit looks: what the documentation lists, and what the tests plant a value in, row by row.
+//! The places that an audit searches. The documentation lists these rows, and the tests plant a value in each of
+//! them.
 
 use pimage::Container;
 
-/// The places of an image, each with what it is.
+/// The places of an image, each with a description.
 pub const PLACES: [(&str, &str); 34] = [
     ("file", "the content of a file, deleted in a later layer or not"),
     ("file name", "the name of a file"),
@@ -40,7 +41,7 @@ pub const PLACES: [(&str, &str); 34] = [
     ("any platform", "all of these, of every platform that the archive holds"),
 ];
 
-/// The formats inside of layers that are opened, each with what is read of it.
+/// The formats inside of layers that are opened, each with a description of what is read.
 pub const CONTAINERS: [(Container, &str); 13] = [
     (Container::Gzip, "all members, with name, comment and extra field of each"),
     (Container::Zlib, "zlib streams that begin a file; loose git objects are such"),

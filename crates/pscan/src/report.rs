@@ -13,11 +13,12 @@ use crate::show;
 pub use layer::{LayerState, LayerSummary};
 pub use parse::ReportError;
 
-/// The findings of an audit, and everything that it could not look at: no value, and no bytes around one.
+/// The findings of an audit, and everything that it could not search. A report contains no value, and no bytes around
+/// a value.
 ///
-/// All text in it was redacted and made printable when it came in. [`Report::to_json`] writes all of it and
-/// [`Report::from_json`] reads it back; the crate `preport` tells it to people and to other machines, and escapes the
-/// text for each format.
+/// All text in it was redacted and made printable when the report was made. [`Report::to_json`] writes the whole
+/// report, and [`Report::from_json`] reads it. The crate `preport` shows it to people and other programs, and escapes
+/// the text for each format.
 #[derive(Debug)]
 pub struct Report {
     pub(crate) subject: Option<String>,
@@ -38,7 +39,7 @@ pub struct Report {
     pub(crate) stats: Stats,
 }
 
-/// The outcome of an audit.
+/// The result of an audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Everything was searched and no secret was found.
@@ -50,7 +51,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The word in the JSON contract.
+    /// Returns the result's word in the JSON contract.
     #[must_use]
     pub fn machine_name(self) -> &'static str {
         match self {
@@ -61,7 +62,8 @@ impl Verdict {
     }
 }
 
-/// Something that was not searched, or is not what it claims to be.
+/// A part of the image that was not searched or that differs from its description, or a secret that was not searched
+/// for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotSearched {
     pub(crate) layer: Option<usize>,
@@ -70,19 +72,19 @@ pub struct NotSearched {
 }
 
 impl NotSearched {
-    /// The layer it concerns, from 1.
+    /// Returns the layer's number, from 1, if the problem belongs to a layer.
     #[must_use]
     pub fn layer(&self) -> Option<usize> {
         self.layer
     }
 
-    /// The archive's member it concerns.
+    /// Returns the archive's member, if the problem belongs to one.
     #[must_use]
     pub fn member(&self) -> Option<&str> {
         self.member.as_deref()
     }
 
-    /// The reason, for people.
+    /// Returns the reason for people.
     #[must_use]
     pub fn why(&self) -> &str {
         &self.why
@@ -92,20 +94,20 @@ impl NotSearched {
 /// How much was searched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Layers of all images.
+    /// The number of layers of all images.
     pub layers: usize,
-    /// Unpacked bytes.
+    /// The number of unpacked bytes.
     pub bytes: u64,
-    /// Secrets searched for.
+    /// The number of secrets that were searched for.
     pub secrets: usize,
-    /// Forms of all secrets.
+    /// The number of forms of all secrets.
     pub forms: usize,
-    /// How long it took.
+    /// The duration of the search.
     pub milliseconds: u64,
 }
 
 impl Report {
-    /// The outcome.
+    /// Returns the result of the audit.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         if !self.findings.is_empty() || self.not_listed > 0 {
@@ -117,44 +119,44 @@ impl Report {
         }
     }
 
-    /// The image's name, as the caller gave it.
+    /// Returns the image's name, as the caller gave it.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
 
-    /// How the image's bytes were reached, as the caller says it.
+    /// Returns the way by which the image's bytes were read, in the caller's words.
     #[must_use]
     pub fn way(&self) -> Option<&str> {
         self.way.as_deref()
     }
 
-    /// The names of the secrets that were searched for.
+    /// Returns the names of the secrets that were searched for.
     #[must_use]
     pub fn searched(&self) -> &[String] {
         &self.searched
     }
 
-    /// The fate of each layer, image by image.
+    /// Returns the summaries of the layers, image by image.
     #[must_use]
     pub fn layers(&self) -> &[LayerSummary] {
         &self.layers
     }
 
-    /// Findings that a baseline accepts: they are no leaks any more.
+    /// Returns the findings that a baseline accepts; they no longer count as leaks.
     #[must_use]
     pub fn accepted(&self) -> &[Finding] {
         &self.accepted
     }
 
-    /// The findings that a baseline accepts and the image does not hold, in words.
+    /// Returns descriptions of findings that a baseline accepts and the image does not have.
     #[must_use]
     pub fn stale(&self) -> &[String] {
         &self.stale
     }
 
-    /// Moves the findings that are known to [`accepted`](Self::accepted), and keeps the list of those that were
-    /// expected and are not there.
+    /// Moves the known findings to [`accepted`](Self::accepted). `stale` describes the findings that the baseline
+    /// accepts and the image does not have.
     pub fn accept(&mut self, mut known: impl FnMut(&Finding) -> bool, stale: Vec<String>) {
         let (accepted, findings) = std::mem::take(&mut self.findings).into_iter().partition(|finding| known(finding));
         (self.accepted, self.findings, self.stale) = (accepted, findings, stale);
@@ -168,14 +170,14 @@ impl Report {
         }
     }
 
-    /// Adds something that the caller could not hand over for the search. Secrets in the text are masked.
+    /// Adds a file that the caller could not hand over for the search. Secrets in the text are masked.
     pub fn add_unsearched(&mut self, needles: &NeedleSet, path: &[u8], why: &str) {
         let path = show::path(needles.redactor(), path);
         self.not_searched.push(NotSearched { layer: None, member: Some(path.clone()), why: format!("{path}: {why}") });
     }
 
-    /// Adds a secret that should have been searched for, and that the caller has no value of: the result is not
-    /// complete.
+    /// Adds a secret that should have been searched for, but whose value the caller does not have. It makes the
+    /// result incomplete.
     pub fn add_missing(&mut self, name: &SecretName, why: &str) {
         self.not_searched.push(NotSearched {
             layer: None,
@@ -184,88 +186,89 @@ impl Report {
         });
     }
 
-    /// Lists a secret that was not searched for, and that nobody asked to search for.
+    /// Lists a secret that was not searched for, and that nobody requested a search for.
     pub fn add_unprotected(&mut self, name: SecretName, why: &str) {
         self.unprotected.push(Unsearched::new(name, why.to_owned()));
     }
 
-    /// Asks for the Dockerfile's line of each finding.
+    /// Sets the Dockerfile's line of each finding to the result of `line`.
     pub fn locate(&mut self, mut line: impl FnMut(&Finding) -> Option<SourceLine>) {
         for finding in self.findings.iter_mut().chain(&mut self.accepted) {
             finding.line = line(finding);
         }
     }
 
-    /// The platforms of the images.
+    /// Returns the platforms of the images.
     #[must_use]
     pub fn platforms(&self) -> &[String] {
         &self.platforms
     }
 
-    /// The digests of the images' configurations, `sha256:…`, each once: what engines call the ID of an image. An image whose
-    /// configuration could not be read has none.
+    /// Returns the digests of the images' configurations, `sha256:…`, each once. Engines call this digest the ID of
+    /// an image. An image whose configuration could not be read is not listed.
     #[must_use]
     pub fn image_ids(&self) -> &[String] {
         &self.image_ids
     }
 
-    /// Says which image it was, where the bytes of its configuration were not at hand as they are stored: the caller knows its ID.
+    /// Sets the image's ID, unless the search found one. The caller knows the ID where the stored bytes of the
+    /// configuration could not be read.
     pub fn set_image_id(&mut self, id: String) {
         if self.image_ids.is_empty() {
             self.image_ids.push(id);
         }
     }
 
-    /// When the search was made, as the caller says it: `2026-11-30T19:05:17Z`.
+    /// Returns the time of the search, if the caller set it: `2026-11-30T19:05:17Z`.
     #[must_use]
     pub fn date(&self) -> Option<&str> {
         self.date.as_deref()
     }
 
-    /// Says when the search was made.
+    /// Sets the time of the search.
     pub fn set_date(&mut self, date: String) {
         self.date = Some(date);
     }
 
-    /// The platforms that an index lists, and of which the archive holds nothing.
+    /// Returns the platforms that an index lists but whose images the archive does not contain.
     #[must_use]
     pub fn absent_platforms(&self) -> &[String] {
         &self.absent
     }
 
-    /// Where secrets were found: layers first, in order.
+    /// Returns the findings. Those in layers come first, in the order of the layers.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// How many more times secrets were seen than [`findings`](Self::findings) lists, because there are too many
-    /// places.
+    /// Returns how many more times secrets were seen than [`findings`](Self::findings) lists, because there were too
+    /// many places.
     #[must_use]
     pub fn not_listed(&self) -> u64 {
         self.not_listed
     }
 
-    /// The things that were not searched.
+    /// Returns everything that was not searched.
     #[must_use]
     pub fn not_searched(&self) -> &[NotSearched] {
         &self.not_searched
     }
 
-    /// Archives inside of layers that are damaged or end early. They were searched as far as anybody can unpack them,
-    /// and as the packed bytes they are, so they do not make the result incomplete.
+    /// Returns the archives inside of layers that are damaged or end early. They were searched as far as they can be
+    /// unpacked, and also as packed bytes, so they do not make the result incomplete.
     #[must_use]
     pub fn damaged(&self) -> &[NotSearched] {
         &self.damaged
     }
 
-    /// The secrets that were not searched for.
+    /// Returns the secrets that were not searched for because they cannot be, or because nobody requested it.
     #[must_use]
     pub fn unprotected(&self) -> &[Unsearched] {
         &self.unprotected
     }
 
-    /// How much was searched.
+    /// Returns the figures of the search.
     #[must_use]
     pub fn stats(&self) -> &Stats {
         &self.stats

@@ -1,4 +1,4 @@
-//! A search over one stream, however it is cut.
+//! A search in one stream, which may arrive in chunks of any size.
 
 use std::collections::BTreeSet;
 
@@ -11,52 +11,55 @@ use crate::filter::Anchor;
 use crate::needle::NeedleSet;
 use crate::packed::{self, Packed};
 
-/// How many needles that go on behind the arrived bytes may be under comparison at once. A needle that repeats itself
-/// can begin at every byte. Past this number, the arrived bytes of a needle count as a hit, so that time stays linear
-/// and nothing is missed.
+/// The maximal number of comparisons that wait for further bytes at the same time. A needle that repeats itself can
+/// begin at every byte. Beyond this limit, a needle counts as a hit as soon as all bytes so far match, so that the
+/// time stays linear and no needle is missed.
 const MOST_OPEN: usize = 256;
 
-/// What is kept before a place, to compare what stands there: the beginning of a needle, line breaks included.
+/// The number of bytes before the current place that are kept for the comparison of a needle's beginning, line breaks
+/// included.
 const BEHIND: usize = 4096;
 
-/// What must be known behind a place before it is judged, so that most needles are compared at once. Less than a tar's
-/// block: what ends with a file is told before the next file is named, which is when its header has arrived.
+/// The number of bytes after a place that must be known before the place is judged, so that most needles are compared
+/// at once. It is less than a tar's block: a needle at a file's end is reported before the next file is named, which
+/// happens when that file's header has arrived.
 const AHEAD: usize = 496;
 
-/// The most packed texts that are unpacked at once. A packed text that begins meanwhile is searched as the text it is.
+/// The maximal number of packed texts that are unpacked at the same time. A packed text that begins meanwhile is
+/// searched as plain text only.
 const MOST_PACKED: usize = 4;
 
-/// Packed texts within packed texts are opened this deep.
+/// The deepest level of packed texts within packed texts that is unpacked.
 const DEEPEST: usize = 2;
 
-/// How much is searched at once: it stays in the processor's cache.
+/// The number of bytes that are searched at a time, so that they stay in the processor's cache.
 const PIECE: usize = 64 << 10;
 
-/// Finds needles in a stream that arrives in chunks; the findings do not depend on how it is cut.
+/// Finds needles in a stream that arrives in chunks. The findings do not depend on the chunks.
 pub struct Searcher<'n> {
     needles: &'n NeedleSet,
     state: Option<State>,
-    /// The end of the stream as far as it arrived, and enough of what comes before.
+    /// The last bytes of the stream so far: those that were not searched, and enough of those before them.
     buffer: Zeroizing<Vec<u8>>,
     /// The offset of the buffer's first byte in the stream, a multiple of eight.
     base: u64,
     /// The index of the first byte that was not searched, a multiple of eight.
     from: usize,
     open: Vec<Open>,
-    /// Where which needle was already compared: one place of a needle has several anchors.
+    /// The places at which a needle was already compared, because one place of a needle has several anchors.
     compared: BTreeSet<(u64, usize)>,
-    /// The packed texts that were met, as far as they were unpacked.
+    /// The packed texts that have begun and are being unpacked.
     packed: Vec<Packed<'n>>,
-    /// How many texts this one was packed in.
+    /// The number of texts that this text is packed in.
     depth: usize,
 }
 
-/// A needle that goes on behind the bytes that arrived.
+/// A needle whose comparison needs more bytes than have arrived.
 struct Open {
     needle: usize,
     start: u64,
-    /// Where the comparison goes on. The index counts from the stream's beginning as long as the needle waits: the
-    /// bytes before it may be forgotten.
+    /// The place where the comparison continues. Its index counts from `base`, because the buffer may forget the
+    /// bytes before it.
     place: Place,
     base: u64,
 }
@@ -71,37 +74,38 @@ pub struct Hit<'n> {
 }
 
 impl NeedleSet {
-    /// Makes the hit of a needle within something packed that lies there in the text.
+    /// Makes a hit for a needle that was found inside a packed text. `start` and `end` are those of the packed text,
+    /// because the needle itself has no place in the stream.
     fn packed_hit(&self, needle: usize, start: u64, end: u64) -> Hit<'_> {
         Hit { needles: self, needle: self.told_by(needle, Form::Base64OfGzip), start, end }
     }
 }
 
 impl<'n> Hit<'n> {
-    /// The names of the secrets whose value was seen; several when they have one value.
+    /// Returns the names of the secrets whose value was seen. There are several if they have the same value.
     pub fn names(&self) -> impl Iterator<Item = &'n SecretName> + use<'n> {
         self.needles.names(self.needles.needle(self.needle).owner)
     }
 
-    /// The part of the first of them that was seen; `None` for the whole of it.
+    /// Returns the part of the first of these secrets that was seen; `None` stands for the whole secret.
     #[must_use]
     pub fn part(&self) -> Option<&'n str> {
         self.needles.part(self.owner())
     }
 
-    /// The form it was seen in.
+    /// Returns the form in which the value was seen.
     #[must_use]
     pub fn form(&self) -> Form {
         self.needles.needle(self.needle).form
     }
 
-    /// The offset of its first byte in the stream.
+    /// Returns the offset of the first byte in the stream.
     #[must_use]
     pub fn start(&self) -> u64 {
         self.start
     }
 
-    /// The offset behind its last byte.
+    /// Returns the offset after the last byte in the stream.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.end
@@ -117,13 +121,13 @@ impl<'n> Hit<'n> {
 }
 
 impl<'n> Searcher<'n> {
-    /// Begins a search over one stream.
+    /// Makes a search in one stream.
     #[must_use]
     pub fn new(needles: &'n NeedleSet) -> Self {
         Self::inside(needles, 0)
     }
 
-    /// Makes a search over a text that was packed so deep in another text.
+    /// Makes a search in a text that was packed `depth` times.
     fn inside(needles: &'n NeedleSet, depth: usize) -> Self {
         Self {
             needles,
@@ -138,10 +142,10 @@ impl<'n> Searcher<'n> {
         }
     }
 
-    /// Searches the next chunk. `found` gets each needle seen, overlapping ones too.
+    /// Searches the next chunk. Calls `found` with each needle that was seen, also with those that overlap.
     ///
-    /// Needles are told half a kilobyte behind their end at the latest, or by [`finish`](Self::finish); the order of
-    /// needles that stand closer together than that is not theirs in the stream.
+    /// A needle is reported at most half a kilobyte after its end, or by [`finish`](Self::finish). Needles that are
+    /// closer together than this may be reported in another order than in the stream.
     pub fn push(&mut self, bytes: &[u8], found: &mut dyn FnMut(Hit<'n>)) {
         if self.needles.is_empty() {
             return;
@@ -154,7 +158,7 @@ impl<'n> Searcher<'n> {
         }
     }
 
-    /// Ends the search and begins a new one.
+    /// Ends the search. The searcher can then be used for another stream.
     pub fn finish(&mut self, found: &mut dyn FnMut(Hit<'n>)) {
         self.advance(self.buffer.len(), Rest::Over, found);
         for packed in std::mem::take(&mut self.packed) {
@@ -190,7 +194,7 @@ impl<'n> Searcher<'n> {
         }
     }
 
-    /// Goes on with what is packed, and begins with what begins before an index of the buffer.
+    /// Continues to read the packed texts, and begins with those that begin before an index of the buffer.
     fn unpack(&mut self, to: usize, found: &mut dyn FnMut(Hit<'n>)) {
         let (needles, base) = (self.needles, self.base);
         let text = self.buffer.as_slice();
@@ -216,7 +220,7 @@ impl<'n> Searcher<'n> {
         }
     }
 
-    /// Drops what no needle can reach back to, once it is worth the while.
+    /// Drops the bytes that no comparison can reach any more, if there are enough of them.
     fn forget(&mut self) {
         let passed = self.from.saturating_sub(BEHIND) & !7;
         if passed >= PIECE / 2 {
@@ -228,7 +232,7 @@ impl<'n> Searcher<'n> {
     }
 }
 
-/// Compares whole needles with the text about their anchors.
+/// Compares whole needles with the text around their anchors.
 struct Judge<'a, 'n> {
     needles: &'n NeedleSet,
     buffer: &'a [u8],
@@ -240,7 +244,7 @@ struct Judge<'a, 'n> {
 }
 
 impl Judge<'_, '_> {
-    /// Compares the text where a window of the anchor begins at the index.
+    /// Compares the anchor's needle with the text, in which a window of the needle begins at an index.
     fn candidate(&mut self, anchor: Anchor, at: usize) {
         let pattern = &self.needles.needle(anchor.needle).pattern;
         let place = Place::new(anchor.character, at + anchor.at);
@@ -274,7 +278,7 @@ impl Judge<'_, '_> {
             Reach::End(place) | Reach::Open(place) => place,
         };
         let end = place.at;
-        // Weak needles are short: where they begin is still in the buffer.
+        // Weak needles are short, so their first byte is still in the buffer.
         let stands_alone =
             || usize::try_from(start - self.base).is_ok_and(|start| stands_alone(self.buffer, start, end));
         if !self.needles.needle(needle).whole_token || stands_alone() {
@@ -284,7 +288,7 @@ impl Judge<'_, '_> {
     }
 }
 
-/// Whether no letter, digit or underscore stands beside the bytes.
+/// Whether no letter, digit or underscore is beside the bytes.
 fn stands_alone(buffer: &[u8], start: usize, end: usize) -> bool {
     let before = start.checked_sub(1).and_then(|at| buffer.get(at));
     [before, buffer.get(end)].into_iter().flatten().all(|byte| !continues_token(*byte))

@@ -1,11 +1,11 @@
-//! Names from inside an image, made fit to be shown: redacted, printable, not endless.
+//! Makes names from inside an image fit for a report: redacted, printable, and of limited length.
 
 use psecret::Redactor;
 
 /// The most characters of a path or an instruction that a report shows.
 const LONGEST: usize = 4096;
 
-/// Shows a path: secrets masked, control characters and bytes that are no text escaped.
+/// Returns a path for a report: secrets are masked, and control characters and bytes that are not text are escaped.
 pub(crate) fn path(redactor: &Redactor, bytes: &[u8]) -> String {
     let mut shown = String::from("/");
     let bytes = redactor.redact_bytes(bytes);
@@ -17,22 +17,22 @@ pub(crate) fn path(redactor: &Redactor, bytes: &[u8]) -> String {
     shown
 }
 
-/// Shows any other text.
+/// Returns any other text for a report.
 pub(crate) fn text(redactor: &Redactor, text: &str) -> String {
     let mut shown = String::new();
     escape(&redactor.redact_bytes(text.as_bytes()), &mut shown);
     shown
 }
 
-/// Shows a JSON pointer, whose keys come from the image.
+/// Returns a JSON pointer, whose keys come from the image, for a report.
 pub(crate) fn pointer(redactor: &Redactor, bytes: &[u8]) -> String {
     let mut shown = String::new();
     escape(&redactor.redact_bytes(bytes), &mut shown);
     shown
 }
 
-/// Shows a line of history in the words of a Dockerfile. The classic builder wrote shell commands with `#(nop)`,
-/// BuildKit writes the instruction with a mark behind it.
+/// Returns a line of history in the syntax of a Dockerfile. The classic builder wrote instructions as shell commands
+/// with `#(nop)`; BuildKit adds a mark at the end of each instruction.
 pub(crate) fn instruction(redactor: &Redactor, created_by: &str) -> String {
     const SHELL: &str = "/bin/sh -c ";
     let line = created_by.trim().trim_end_matches("# buildkit").trim_end();
@@ -57,7 +57,7 @@ fn escape(bytes: &[u8], out: &mut String) {
                 return out.push('…');
             }
             left -= 1;
-            // Marks that turn the direction of text could make a path look like another.
+            // Marks for the direction of text could make a path look like another one.
             let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
             if c.is_control() || turns { out.extend(c.escape_default()) } else { out.push(c) }
         }
@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// A18.
+    /// A18 (`docs/cases.md`): a name from an image is shown without values and terminal control.
     #[test]
     fn a_path_is_shown_without_values_and_without_control_characters() {
         let name = SecretName::parse("TOKEN").unwrap();

@@ -1,31 +1,31 @@
-//! Text as encoders lay it out: characters, some of them escaped, and the gaps between them.
+//! Text as encoders lay it out: characters, some of them escaped, and gaps between them.
 //!
-//! Both directions read the same grammar, since a search begins in the middle of what it seeks.
+//! Text can be read in both directions, because a search begins in the middle of a pattern.
 
 use psecret::spelling::{Cut, escaped_one_of};
 
-/// A gap longer than this is none.
+/// The maximal length of a gap.
 pub(crate) const LONGEST_GAP: usize = 256;
 
-/// More backslashes than this before a character are no escape: JSON within JSON within JSON has seven, which nobody
-/// needs.
+/// The maximal number of backslashes before a character that count as its escape. JSON within JSON within JSON has
+/// seven, but this need not be supported.
 const MOST_BACKSLASHES: usize = 4;
 
-/// No escape of a sign is longer, two deep.
+/// The maximal length of an escape of a sign, with one more level of escapes.
 const LONGEST_ESCAPE: usize = 24;
 
-/// The unit at a place.
+/// The unit of text at an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// A character, and the index on its other side.
     Char(u8, usize),
     /// Blanks and line breaks, and the index on their other side.
     Gap {
-        /// Whether there is a line break among the bytes.
+        /// Whether the gap contains a line break.
         breaks: bool,
         other_side: usize,
     },
-    /// The text ends before this can be told.
+    /// The text ends before the unit is known.
     Unknown,
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn next(text: &[u8], at: usize) -> Unit {
                     return Unit::Char(*byte, at + 1);
                 }
             }
-            // A backslash at the text's end may begin an element.
+            // A backslash at the text's end may begin a further element of the gap.
             if text.len() - end <= MOST_BACKSLASHES && text[end..].iter().all(|byte| *byte == b'\\') {
                 return Unit::Unknown;
             }
@@ -81,7 +81,7 @@ pub(crate) fn previous(text: &[u8], end: usize) -> Unit {
     Unit::Char(*byte, end - 1)
 }
 
-/// Reads an escape: the character that it stands for, or else the escape's first byte.
+/// Reads an escape. Returns the character that it stands for, or its first byte if it is not an escape.
 fn escaped(text: &[u8], at: usize) -> Unit {
     match escaped_one_of(text, at, SIGNS) {
         Ok(Some((character, end))) => Unit::Char(character, end),
@@ -90,10 +90,10 @@ fn escaped(text: &[u8], at: usize) -> Unit {
     }
 }
 
-/// The characters of base64 that are no letters and digits; letters and digits are not escaped.
+/// The characters of base64 that are not letters or digits. Only these are escaped.
 const SIGNS: &[u8] = b"+/=-_";
 
-/// Measures a piece of a gap at the text's beginning: its length, and whether it breaks the line.
+/// Measures an element of a gap at the text's beginning. Returns its length and whether it breaks the line.
 fn gap_element(text: &[u8]) -> Option<(usize, bool)> {
     match text.first()? {
         b' ' | b'\t' => Some((1, false)),
@@ -103,7 +103,7 @@ fn gap_element(text: &[u8]) -> Option<(usize, bool)> {
             match text.get(backslashes)? {
                 b'n' | b'r' => Some((backslashes + 1, true)),
                 b't' => Some((backslashes + 1, false)),
-                // A backslash at a line's end continues it.
+                // A backslash at a line's end continues the line.
                 b'\n' | b'\r' => Some((backslashes, false)),
                 _ => None,
             }
@@ -112,7 +112,7 @@ fn gap_element(text: &[u8]) -> Option<(usize, bool)> {
     }
 }
 
-/// Measures a piece of a gap at the text's end.
+/// Measures an element of a gap at the text's end.
 fn gap_element_before(text: &[u8]) -> Option<(usize, bool)> {
     let (last, before) = text.split_last()?;
     match last {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever the bytes are, reading goes on.
+        /// Reading makes progress, whatever the bytes are.
         #[test]
         fn every_unit_has_a_length(text in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..40), at in 0_usize..40) {
             let at = at % text.len();

@@ -1,5 +1,5 @@
-//! Every form of a secret, written by encoders that are not the product's, each planted in exactly one way: found. And
-//! what only looks like it: silent.
+//! Every form of a secret is found. The forms are written by encoders that are not part of the product, and each text
+//! contains the secret in exactly one form. Texts that only look like a form are not found.
 
 mod seen;
 
@@ -12,14 +12,14 @@ use ptest::Oracle;
 
 use seen::{needles, seen};
 
-/// A row of the matrix: how the secret was written, and the text.
+/// A row of the matrix: the name of the form, and the text.
 type Row = (String, Vec<u8>);
 
 fn row(name: impl Into<String>, text: impl Into<Vec<u8>>) -> Row {
     (name.into(), text.into())
 }
 
-/// Wraps a text in lines of a width, joined by a line break and indentation.
+/// Wraps a text into lines of `width` characters, joined by `between`: a line break and indentation.
 fn wrapped(text: &str, width: usize, between: &str) -> String {
     let lines: Vec<&str> =
         text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).expect("base64 is ASCII")).collect();
@@ -43,7 +43,7 @@ fn json(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Writes percent escapes as a writer does that leaves letters, digits and these.
+/// Writes percent escapes for all bytes but letters, digits and the characters in `left`.
 fn percent(bytes: &[u8], left: &str) -> String {
     each_byte(bytes, |byte| {
         let c = char::from(byte);
@@ -67,7 +67,7 @@ fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes everything")
 }
 
-/// Makes texts about base64 of these bytes.
+/// Makes texts that contain base64 of these bytes.
 fn base64_rows(what: &str, bytes: &[u8]) -> Vec<Row> {
     let mut rows = Vec::new();
     for before in 0..3 {
@@ -110,7 +110,7 @@ fn base64_rows(what: &str, bytes: &[u8]) -> Vec<Row> {
     rows
 }
 
-/// Lists the encodings of any value.
+/// Lists the encodings that any value has.
 fn rows_of_bytes(value: &[u8]) -> Vec<Row> {
     let mut rows = base64_rows("base64", value);
     rows.push(row("as written", value));
@@ -140,7 +140,7 @@ fn rows_of_bytes(value: &[u8]) -> Vec<Row> {
         let dump: Vec<String> = value.chunks(16).map(|line| hex(line, "", " ")).collect();
         rows.push(row(format!("hex, {case}, in lines of 16"), convert(&dump.join(" \n"))));
     }
-    // A chart's values among others, as Helm writes a release.
+    // The value is one of a chart's values, in the format in which Helm stores a release.
     let chart = [
         &b"{\"name\":\"shop\",\"values\":{\"key\":\""[..],
         value,
@@ -264,7 +264,8 @@ fn rows_of_key(text: &str) -> Vec<Row> {
     rows
 }
 
-/// Surroundings that no encoder would take for a part of the text, at every alignment of the search.
+/// Checks that each row is found. The surroundings have characters that no encoder writes, and put the row at every
+/// alignment of the search.
 fn check(value: &[u8], rows: &[Row]) {
     let set = needles(value);
     for (at, (name, text)) in rows.iter().enumerate() {
@@ -325,13 +326,14 @@ fn eight_bytes_are_found_in_every_form_s6() {
     let rows: Vec<Row> = [rows_of_bytes(value), rows_of_text("q7/Xz+k9")]
         .concat()
         .into_iter()
-        // A break at 15 or 16 leaves fewer characters than a search can take hold of.
+        // A line break at 15 or 16 characters leaves pieces that are too short for the search.
         .filter(|(name, _)| !name.contains("wrapped at 1"))
         .collect();
     check(value, &rows);
 }
 
-/// Lists values with one bit or one character changed, as every encoder would write them: these are other values.
+/// Lists texts with one bit or one character of the value changed, in every encoder's form. These are other values,
+/// so they must not be found.
 fn near(value: &str) -> Vec<Row> {
     let first = |by: u8| format!("{}{}", char::from(value.as_bytes()[0] ^ by), &value[1..]);
     let last = |by: u8| {
@@ -339,7 +341,8 @@ fn near(value: &str) -> Vec<Row> {
         format!("{rest}{}", char::from(last.as_bytes()[0] ^ by))
     };
     let mut rows = Vec::new();
-    // The first and the last character of base64 share bits with their neighbours: each bit of the value's own counts.
+    // The first and the last character of base64 share bits with their neighbours; each bit of the value itself must
+    // count.
     for bit in 0..7 {
         for (end, other) in [("first", first(1 << bit)), ("last", last(1 << bit))] {
             for alignment in 0..3 {
@@ -426,15 +429,15 @@ fn another_key_with_the_same_header_is_silent() {
     {
         assert_eq!(seen(&set, &text, 977), Vec::<&str>::new(), "{name}");
     }
-    // A line of the body with its last character changed.
+    // One line of the key's body has its last character changed.
     let line = ours.text().lines().nth(1).expect("a body");
     let changed = format!("{}{}", &line[..63], if line.ends_with('A') { 'B' } else { 'A' });
     assert_eq!(seen(&set, changed.as_bytes(), 977), Vec::<&str>::new());
 }
 
 proptest! {
-    /// Whatever stands around a value and however it is encoded and wrapped, base64 of it is found; and with one bit of
-    /// the value changed it is not.
+    /// Base64 of a value is found whatever surrounds it and however it is wrapped. It is not found if one bit of the
+    /// value is changed.
     #[test]
     fn base64_is_exact_to_the_bit(
         value in proptest::collection::vec(any::<u8>(), 15..60),
@@ -461,7 +464,7 @@ proptest! {
         prop_assert!(seen(&set, encode(&other).as_bytes(), chunk).is_empty());
     }
 
-    /// Text that has nothing to do with a secret stays silent, alphabets of encoders above all.
+    /// Text that has nothing to do with a secret is not found, in particular text in the alphabets of encoders.
     #[test]
     fn other_text_is_silent(text in "[A-Za-z0-9+/=\\n \\\\%:u-]{0,400}") {
         let set = needles(b"kq7Zp2Lw9Xv4Bn6Tr1Ys");

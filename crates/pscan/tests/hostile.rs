@@ -1,4 +1,4 @@
-//! What an attacker, or an accident, puts into an image: told clearly, findings kept, memory and work bounded.
+//! Hostile or damaged content of an image is reported clearly, findings are kept, and memory and work stay limited.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -18,14 +18,14 @@ fn search(token: &Canary, tar: &[u8], options: &Options) -> Report {
     audit(tar, &needles, options, &mut |_| ControlFlow::Continue(())).expect("what the test made itself")
 }
 
-/// Makes an archive with something hostile between two files.
+/// Makes an archive with hostile bytes between two files.
 fn between(token: &Canary, bytes: &[u8]) -> Archive {
     let layer = Layer::new().file("first", token.value()).file("hostile", bytes).file("last", token.value());
     Image::new().layer(layer, "COPY . /").docker_legacy("shop:1")
 }
 
-/// Checks that both files around the hostile bytes are found, and returns the remarks on the bytes: not searched, and
-/// damaged.
+/// Checks that both files around the hostile bytes are found. Returns the reports about the bytes: those on parts
+/// that were not searched, and those on damage.
 fn told(bytes: &[u8], options: &Options) -> (Vec<String>, Vec<String>, Report) {
     let oracle = Oracle::new();
     let (token, other) = (oracle.token("TOKEN"), oracle.token("OTHER"));
@@ -59,7 +59,7 @@ fn is_nothing(what: &str, bytes: &[u8]) {
 
 type Packer = fn(&[u8]) -> Vec<u8>;
 
-/// Letters in no order.
+/// Makes pseudorandom letters.
 fn noise(count: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -77,7 +77,8 @@ fn limited(change: impl FnOnce(&mut pimage::Limits)) -> Options {
     options
 }
 
-/// A1, A2: whatever the offset of the cut or the damage, what comes before it is found and nothing else is told wrong.
+/// A1, A2: wherever an archive is cut or damaged, values before that place are found, and nothing else is reported
+/// wrongly.
 #[test]
 fn archives_inside_cut_and_damaged_anywhere_keep_what_they_gave() {
     let oracle = Oracle::new();
@@ -103,7 +104,7 @@ fn archives_inside_cut_and_damaged_anywhere_keep_what_they_gave() {
                 let places: Vec<_> = report.findings().iter().filter_map(|finding| finding.place().path()).collect();
                 assert!(places.contains(&"/first") && places.contains(&"/last"), "{format} at {at}: {report:?}");
                 assert_eq!(report.not_searched(), [], "{format} at {at}: damage is no hole");
-                // bzip2 and xz give their first bytes late.
+                // bzip2 and xz return their first bytes late.
                 if at > packed.len() / 2 && matches!(format, "gzip" | "zlib" | "lzma") {
                     assert!(places.contains(&"/hostile!token"), "{format} at {at}: {report:?}");
                 }
@@ -112,7 +113,7 @@ fn archives_inside_cut_and_damaged_anywhere_keep_what_they_gave() {
     }
 }
 
-/// A3, A4, A5, A6.
+/// A3, A4, A5, A6 (`docs/cases.md`): gzip files with several members, no content, bytes after them or long headers.
 #[test]
 fn odd_gzip_files_are_read_as_far_as_they_are_gzip() {
     is_nothing("empty gzip", &pack::gzip(b""));
@@ -131,7 +132,7 @@ fn odd_gzip_files_are_read_as_far_as_they_are_gzip() {
     );
 }
 
-/// A7.
+/// A7 (`docs/cases.md`): each bomb ends at a limit, which the report names.
 #[test]
 fn bombs_end_at_a_limit() {
     is_told("zeros", &pack::zeros(100), "unpacked bytes for each packed one");
@@ -156,7 +157,7 @@ fn bombs_end_at_a_limit() {
     assert!(not_searched[0].contains("members of all archives inside one layer"), "{not_searched:?}");
 }
 
-/// A7, A11: a zip whose directory lists the same bytes many times is unpacked once.
+/// A7, A11: if a zip's directory lists the same bytes many times, they are unpacked once.
 #[test]
 fn overlapping_members_are_unpacked_once_and_told() {
     let size = 1 << 20;
@@ -167,14 +168,14 @@ fn overlapping_members_are_unpacked_once_and_told() {
     assert!(report.stats().bytes < most, "{} bytes", report.stats().bytes);
 }
 
-/// A8: what needs more memory than there is, or something from elsewhere.
+/// A8: content that needs more memory than is allowed, or a dictionary from elsewhere, is reported.
 #[test]
 fn decoders_that_need_too_much_are_told() {
     let window_of_2_gib = b"\x28\xb5\x2f\xfd\x00\xa8 and so on";
     is_told("zstd window", window_of_2_gib, "memory for unpacking");
     is_told("zstd dictionary", b"\x28\xb5\x2f\xfd\x01\x58\x07 and so on", "zstd with a dictionary");
     let mut xz = pack::xz(&b"text ".repeat(100));
-    // The header of the first block: its properties, and its sum.
+    // The last lines change the header of the first block: its properties and its checksum.
     let length = (usize::from(xz[12]) + 1) * 4;
     let at = (12..12 + length).rfind(|at| xz[at - 1] == 1 && xz[at - 2] == 0x21).expect("what the test made itself");
     xz[at] = 40;
@@ -191,7 +192,7 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
-/// A8, A12: what certainly is an archive, of a kind that is not opened.
+/// A8, A12: content that certainly is an archive, but of a kind that is not opened, is reported.
 #[test]
 fn archives_that_are_not_opened_are_told() {
     is_told("rar", b"Rar!\x1a\x07\x01\0 and so on", "rar");
@@ -200,7 +201,7 @@ fn archives_that_are_not_opened_are_told() {
     is_told("zip by an unknown method", &Zip::new().packed("a", 98, b"packed", b"x").bytes(), "zip with ppmd");
 }
 
-/// A9, A14, within a tar inside of the layer: sizes and names without measure.
+/// A9, A14: a tar inside of a layer may have sizes and names of any length.
 #[test]
 fn tars_inside_that_lie_are_read_as_far_as_they_go() {
     let endless = Layer::new().file("a", "x").header(b"b", b'0', b"", u64::MAX >> 1).tar();
@@ -213,14 +214,14 @@ fn tars_inside_that_lie_are_read_as_far_as_they_go() {
     is_nothing("names that lead out", &Layer::new().file("../../etc/passwd", "x").file("/etc/passwd", "x").tar());
 }
 
-/// A11: headers, directory and descriptors that disagree.
+/// A11: the headers, directory and descriptors of a zip may disagree.
 #[test]
 fn zips_that_lie_hide_nothing() {
     let oracle = Oracle::new();
     let token = oracle.token("TOKEN");
     let text = [token.value(), b" ", &b"padding ".repeat(40)].concat();
     let mut lying_size = Zip::new().deflated("a", &text).deflated("b", &text).bytes();
-    // The packed size of the first member: far beyond the second.
+    // The packed size of the first member reaches far beyond the second member.
     lying_size[18..22].copy_from_slice(&5000_u32.to_le_bytes());
     let mut lying_descriptor = Zip::new().streamed("a", &text).streamed("b", &text).bytes();
     let at = lying_descriptor.windows(4).position(|window| window == b"PK\x07\x08").expect("what the test made itself");
@@ -236,7 +237,7 @@ fn zips_that_lie_hide_nothing() {
     is_nothing("many members", &many.bytes());
 }
 
-/// A13: a file that claims to be something else is what its bytes are, and both readings of a chimera are read.
+/// A13: a file is opened by its bytes and not by its name. If the bytes can be read as two formats, both are read.
 #[test]
 fn names_say_nothing() {
     is_nothing("text that is called .gz", b"just text");
@@ -245,7 +246,7 @@ fn names_say_nothing() {
     is_remarked("a 7z that ends early", &pack::seven_zip(&[("a", &[7; 5000])])[..100], "the 7z stream ends early");
 }
 
-/// A15: a value at every place around the reader's own borders.
+/// A15: a value is found at every place around the reader's own buffer borders.
 #[test]
 fn values_on_the_borders_of_buffers_are_found() {
     let oracle = Oracle::new();
@@ -263,7 +264,7 @@ fn values_on_the_borders_of_buffers_are_found() {
     }
 }
 
-/// A7: twice the input is at most twice the work, counted in bytes.
+/// A7: twice the input causes at most twice the work, counted in bytes.
 #[test]
 fn the_work_grows_with_the_input() {
     let oracle = Oracle::new();
@@ -285,7 +286,7 @@ fn the_work_grows_with_the_input() {
     assert!(two <= 2 * one, "{one} bytes, then {two}");
 }
 
-/// A16: ten thousand layers, all the same blob: searched once, each told.
+/// A16: if ten thousand layers are the same blob, the blob is searched once and each layer is reported.
 #[test]
 fn ten_thousand_layers_are_searched_once() {
     let oracle = Oracle::new();
@@ -304,8 +305,8 @@ fn ten_thousand_layers_are_searched_once() {
 
 const CHILD: &str = "PSCAN_TEST_HOSTILE";
 
-/// P4: whatever the image, the search stays within 256 MiB. Measured in a process of its own, which may not have more
-/// than a gigabyte of addresses either.
+/// P4: the search of any image needs at most 256 MiB. The test measures this in a process of its own, which may also
+/// not have more than a gigabyte of addresses.
 #[test]
 fn memory_is_bounded_whatever_the_image() {
     if let Some(path) = std::env::var_os(CHILD) {

@@ -1,5 +1,5 @@
-//! What a secret contains is found where it stands alone, under the secret's name and the part's; what is public in it
-//! is not.
+//! The parts of a secret are found where they stand alone, under the secret's name and the part's name. Public text
+//! of the secret is not found.
 
 use std::ops::ControlFlow;
 
@@ -109,7 +109,8 @@ fn what_lies_below_an_encoding_is_found() {
     );
 }
 
-/// Lists texts as people hand them over: the kind, the text, one of its values, and the part that is found there.
+/// Lists the texts that people use as secrets: the kind, the text, one of its values, and the part by which this
+/// value is found.
 fn shapes() -> Vec<(&'static str, String, String, &'static str)> {
     let auth = STANDARD.encode(format!("ci:{PASSWORD}"));
     let docker = format!("{{\"auths\":{{\"ghcr.io\":{{\"auth\":\"{auth}\"}}}}}}");
@@ -209,12 +210,12 @@ fn shapes() -> Vec<(&'static str, String, String, &'static str)> {
 fn the_one_value_that_a_step_keeps_is_found() {
     for (_, value, kept, part) in shapes() {
         finds(value.as_bytes(), kept.as_bytes(), Some(part));
-        // The same in base64, as a variable holds it.
+        // The same text may be in base64, as variables hold it.
         assert_eq!(search(STANDARD.encode(&value).as_bytes(), kept.as_bytes()).verdict(), Verdict::Leak, "{value}");
     }
 }
 
-/// The documentation's table is the list that the test above goes through.
+/// The documentation's table has the same rows as the test above.
 #[test]
 fn the_page_lists_every_shape() {
     let page = include_str!("../../../docs/audit.md");
@@ -253,7 +254,7 @@ fn a_private_key_is_found_in_every_container() {
             }
         }
     }
-    // DER, and PEM of other widths.
+    // The key is also found as DER and as PEM of another width.
     let body: String = rsa[1].lines().filter(|line| !line.starts_with('-')).collect();
     let der = STANDARD.decode(&body).expect("base64");
     finds(RSA.as_bytes(), &der, Some("private key"));
@@ -331,7 +332,7 @@ fn reports_name_the_part_and_never_its_value() {
     assert!(!text.contains("9fKq2") && !json.to_string().contains("9fKq2"));
     let again = Report::from_json(&json, &needles(value.as_bytes(), &PartChoice::All)).expect("the same needles");
     assert_eq!(format!("{again:?}"), format!("{report:?}"));
-    // Whoever takes the value apart otherwise does not believe it.
+    // A reader that takes the value apart in another way refuses the report.
     assert!(Report::from_json(&json, &needles(value.as_bytes(), &PartChoice::None)).is_err());
 }
 

@@ -1,4 +1,4 @@
-//! A value in every place that the documentation lists is found, and told with that place.
+//! A value in every place that the documentation lists is found and reported with that place.
 
 use std::ops::ControlFlow;
 
@@ -9,11 +9,11 @@ use ptest::pack::{self, Zip};
 use ptest::{Archive, Canary, Compression, Image, Index, Layer, Oracle};
 use serde_json::json;
 
-/// A value planted in one way.
+/// A value that is planted in one way.
 struct Plant {
     row: &'static str,
     archive: Archive,
-    /// What the place must say: `part path`, with `*` for the value in it.
+    /// The expected place: `part path`, with `*` for the value.
     place: &'static str,
     container: Option<Container>,
 }
@@ -43,7 +43,7 @@ fn check(oracle: &Oracle, token: &Canary, plant: &Plant) {
     let Plant { row, archive, place: expected, container } = plant;
     let report = search(oracle, token, &archive.tar());
     assert_eq!(report.verdict(), Verdict::Leak, "{row}: {report:?}");
-    // How long the first object of a pack is packed depends on the value.
+    // The packed length of a pack's first object depends on the value.
     let place = |finding: &Finding| match place(finding) {
         place if expected.ends_with(" N") => place.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned() + "N",
         place => place,
@@ -51,11 +51,11 @@ fn check(oracle: &Oracle, token: &Canary, plant: &Plant) {
     let told: Vec<_> = report.findings().iter().map(|finding| (place(finding), finding.container())).collect();
     let wanted = (expected.replace('*', "***TOKEN***"), *container);
     assert!(told.contains(&wanted), "{row}: {told:?} lacks {wanted:?}");
-    // Names and extra fields stand in a zip's directory too.
+    // Names and extra fields occur in a zip's directory, too.
     let twice = ["same name twice", "any platform", "zip, name", "zip, extra field"];
     let expected_findings = 1 + usize::from(twice.contains(row));
     assert_eq!(told.len(), expected_findings, "{row}: {told:?}");
-    // These two change a blob behind its manifest's back.
+    // These two rows change a blob after its manifest was written.
     if !["behind a packed layer", "gzip header of a layer"].contains(row) {
         assert_eq!(report.not_searched(), [], "{row}");
     }
@@ -69,7 +69,7 @@ fn configured(change: impl FnOnce(&mut serde_json::Value)) -> Archive {
     Image::new().layer(Layer::new().file("a", "x"), "COPY a /").configured(change).oci()
 }
 
-/// Makes one tar header, changed and summed again.
+/// Makes one tar header, changes it, and corrects its checksum.
 fn changed(entry: Layer, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut tar = entry.tar();
     tar.truncate(tar.len() - 1024);
@@ -96,7 +96,7 @@ fn outer(token: &Canary) -> Vec<Plant> {
     let tar = Layer::new().file("a", "x").tar();
     with_header.replace(&blob, pack::gzip_with_fields(&tar, b"none", value, b"none"));
     let sparse_block = changed(Layer::new().entry(b"sparse", b'S', b"", value), |header| {
-        // One piece at 1 MiB of the real file.
+        // The file has one piece, at 1 MiB.
         header[386..398].copy_from_slice(b"00004000000\0");
         header[398..410].copy_from_slice(b"00000000040\0");
     });
@@ -138,7 +138,7 @@ fn outer(token: &Canary) -> Vec<Plant> {
              folder/folder/folder/folder/folder/folder/folder/folder/folder/folder/folder/folder/folder/folder/folder/\
              folder/folder/folder/folder/folder/folder/folder/folder/folder/folder/folder/*",
         ),
-        // Behind the fields of a header lie twelve bytes and more that none uses; devices have numbers there.
+        // After the fields of a header, there are at least twelve unused bytes; only devices have numbers there.
         plant("header padding", layer(in_field(400)), "header /a"),
         plant(
             "file padding",
@@ -232,7 +232,7 @@ fn outer(token: &Canary) -> Vec<Plant> {
     ]
 }
 
-/// Makes one row for each way into a container.
+/// Makes the rows of all containers.
 fn inner(token: &Canary) -> Vec<Plant> {
     let value = token.value();
     let text = [b"some text before ", value, b" and some behind, so that there is something to pack: "].concat();
@@ -247,7 +247,8 @@ fn inner(token: &Canary) -> Vec<Plant> {
     };
     let long = [b"the first version of a file; ".repeat(9).as_slice(), b"its end"].concat();
     let cut = long.len() - 7;
-    // The value's first bytes stand in the first version already, so that the difference holds only the rest.
+    // The first version already contains the value's first half, so the difference between the versions contains only
+    // the second half.
     let (head, tail) = value.split_at(value.len() / 2);
     let first = [&long[..cut], head].concat();
     let second = [&first, tail, b" and more"].concat();
@@ -394,7 +395,7 @@ fn a_value_in_every_place_is_found_and_told_with_it() {
     }
 }
 
-/// A12, A13: whatever the file is called, and each in one finding.
+/// A12, A13: the value is found whatever the file's name is, and in one finding only.
 #[test]
 fn a_value_in_every_container_is_found_and_told_with_it() {
     let oracle = Oracle::new();
@@ -406,14 +407,14 @@ fn a_value_in_every_container_is_found_and_told_with_it() {
     for plant in plants.iter().filter(|plant| !plant.place.is_empty()) {
         check(&oracle, &token, plant);
     }
-    // The layer's folder has a name that is a digest.
+    // The layer's folder has a digest as its name.
     let saved = plants.iter().find(|plant| plant.row == "image in an image").expect("what the test made itself");
     let report = search(&oracle, &token, &saved.archive.tar());
     let told: Vec<_> = report.findings().iter().map(place).collect();
     assert!(told.len() == 1 && told[0].ends_with("layer.tar!app/token"), "{told:?}");
 }
 
-/// The documentation's tables are those that the tests above go through.
+/// The documentation's tables have the same rows as the tests above.
 #[test]
 fn the_page_lists_every_place_and_every_container() {
     let page = include_str!("../../../docs/audit.md");

@@ -1,5 +1,5 @@
-//! A value whose characters are written under any escapes, each on its own, is found wherever it stands and however the
-//! text is cut; and with one of them changed it is not.
+//! A value is found if each of its characters is written in any escape, wherever the value is and however the text is
+//! cut. It is not found if one character is changed.
 
 mod seen;
 
@@ -10,7 +10,8 @@ use psecret::spelling::spellings;
 
 use seen::{needles, seen};
 
-/// Of `openssl rand -base64`, passwords, a URL, a passphrase, and one with characters beyond ASCII.
+/// The values are outputs of `openssl rand -base64`, passwords, a URL, a passphrase, and one with characters beyond
+/// ASCII.
 const KEY: &str = "++++OpF80vgbd+P//gXIodPpsEx/KmaBC/rdlMPo8Ks=";
 const SHORT_KEY: &str = "Zr8Kc1/Vb4Ny+T9xWq2Lm5==";
 const PHRASE: &str = "it's-a-pass&word<9x+Q";
@@ -24,7 +25,7 @@ fn decimal(value: &str, between: &str) -> String {
     value.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(between)
 }
 
-/// Spells these values, each as its writer does.
+/// Writes the values in the spellings of many writers.
 fn writers() -> Vec<(&'static str, &'static str, String)> {
     let replaced =
         |value: &str, by: &[(&str, &str)]| by.iter().fold(value.to_owned(), |text, (from, to)| text.replace(from, to));
@@ -91,7 +92,7 @@ fn what_writers_make_of_a_value_is_found() {
     assert_eq!(missed, [""; 0]);
 }
 
-/// The documentation's table is the list that the test above goes through.
+/// The documentation's table has the same rows as the test above.
 #[test]
 fn the_page_lists_every_writer() {
     let page = include_str!("../../../docs/audit.md");
@@ -99,7 +100,7 @@ fn the_page_lists_every_writer() {
     assert!(page.contains(&writers), "docs/audit.md must hold these lines:\n{writers}");
 }
 
-/// All of its characters are escaped, letters and digits too.
+/// The writer escapes all characters, even letters and digits.
 #[test]
 fn a_value_of_which_every_character_is_escaped_is_found() {
     for value in [KEY, PHRASE, UMLAUTS, "kq7Zp2Lw9Xv4Bn6Tr1Ys"] {
@@ -114,7 +115,7 @@ fn a_value_of_which_every_character_is_escaped_is_found() {
     }
 }
 
-/// Makes a value with a run of letters and digits, and a choice of spelling for each other character.
+/// Makes a value with a run of letters and digits, and the index of a spelling for each other character.
 fn written() -> impl Strategy<Value = (String, Vec<prop::sample::Index>)> {
     let piece = prop_oneof![2 => "[a-zA-Z0-9]{1,5}", 3 => "[ -/:-@\\[-`{-~]", 1 => "[\u{a1}-\u{ff}\u{20ac}\u{1f511}]"];
     let value = (prop::collection::vec(piece.clone(), 0..6), "[a-zA-Z0-9]{4,9}", prop::collection::vec(piece, 0..6));

@@ -1,7 +1,8 @@
-//! The redactor beside memcpy: 100 secrets in all their forms, on one core, over the same bytes in the same run.
+//! Compares the redactor's speed with that of memcpy: 100 secrets in all their forms, on one core, over the same
+//! bytes in the same run.
 //!
-//! `cargo bench -p psecret` prints each text's speed and, at the end, its ratio to memcpy. The texts are made here, the
-//! same every time, so that figures of two versions can be compared.
+//! `cargo bench -p psecret` prints each text's speed and, at the end, its ratio to memcpy. The bench makes the same
+//! texts each time, so the figures of two versions can be compared.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -11,16 +12,17 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use psecret::{Redactor, RedactorBuilder, SecretName, UserSecret};
 
-/// How much text there is: more than a core's own caches hold, as a log that streams by.
+/// The length of each text: more than a core's own caches hold, as in a long log.
 const LENGTH: usize = 8 * 1024 * 1024;
 
-/// What a log stream brings at once.
+/// The number of bytes that a stream gets at once.
 const PIECE: usize = 32 * 1024;
 
-/// How often each text is redacted and copied for the ratios: often enough that one turn meets no other work.
+/// How often each text is redacted and copied for the ratios: so often that at least one turn is not disturbed by
+/// other programs.
 const TURNS: usize = 50;
 
-/// Marsaglia's xorshift.
+/// A generator of random numbers: Marsaglia's xorshift.
 struct Random(u64);
 
 impl Random {
@@ -49,8 +51,8 @@ const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 const TOKEN: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const PASSWORD: &[u8] = b"abcdefghijkmnopqrstuvwxyz23456789!$%&/()=?+*#-_.:,;<>\"'\\@ ";
 
-/// Makes values as people have them: tokens with and without a known beginning, keys in hex and base64, passwords, a
-/// PEM key.
+/// Makes the values that people typically have: tokens with and without a known beginning, keys in hex and base64,
+/// passwords, a PEM key.
 fn values() -> Vec<Vec<u8>> {
     let mut random = Random(0x5eed_0004);
     let mut value = |number: usize| match number % 10 {
@@ -79,7 +81,7 @@ fn redactor(values: &[Vec<u8>]) -> Redactor {
     builder.build().expect("they fit")
 }
 
-/// Writes lines as apt, npm, pip, a compiler, a test runner and docker do.
+/// Writes lines like those of apt, npm, pip, a compiler, a test runner and docker.
 fn build_log(random: &mut Random, colours: bool) -> Vec<u8> {
     let words =
         ["libssl3", "zlib1g", "python3-minimal", "@babel/core", "lodash", "requests", "tokio", "serde_json", "openssl"];
@@ -132,7 +134,7 @@ fn build_log(random: &mut Random, colours: bool) -> Vec<u8> {
     log
 }
 
-/// Makes text that is hard on the search: nothing of it is to be masked, or all of it nearly.
+/// Repeats pieces that are hard on the search: almost nothing of the text is masked, or almost all of it.
 fn repeat(random: &mut Random, mut piece: impl FnMut(&mut Random) -> Vec<u8>) -> Vec<u8> {
     let mut text = Vec::with_capacity(LENGTH + 4096);
     while text.len() < LENGTH {
@@ -203,7 +205,7 @@ fn speeds(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Measures the ratios by turns, so that a machine that is busy for a while slows both alike.
+/// Measures the redactor and memcpy by turns, so that a machine that is busy for a while slows both of them.
 fn ratios(_: &mut Criterion) {
     let values = values();
     let redactor = redactor(&values);

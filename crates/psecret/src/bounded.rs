@@ -1,7 +1,7 @@
-//! Files that people name, read to their end and never past a bound.
+//! Reads the files that a user names to their end, but never past a limit.
 //!
-//! A manifest, an ignore file or an env file comes with a repository, and may be a link to a device without an end or a
-//! pipe to which nobody writes. Every reader of such files goes through [`read_bounded`].
+//! A manifest, an ignore file or an env file comes with a repository, and may be a link to a device without an end or
+//! a pipe to which no program writes. Every reader of such files calls [`read_bounded`].
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -16,19 +16,19 @@ use zeroize::Zeroizing;
 /// How long a pipe may stay silent.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The first room for bytes of which nobody knows how many there are.
+/// The first size of the buffer, because the number of bytes is not known.
 const FIRST_ROOM: usize = 64 * 1024;
 
-/// Reads a file, or a pipe to its end.
+/// Reads a file whole, or a pipe to its end.
 ///
-/// The bytes may be a value: the result is wiped by whoever holds it, and nothing else of them stays behind.
+/// The bytes may be a secret value, so the caller must wipe the result. This function wipes its own buffers.
 ///
 /// # Errors
 ///
-/// Those of the system, with [`NotFound`](io::ErrorKind::NotFound) for no such file; for people, in words:
-/// [`FileTooLarge`](io::ErrorKind::FileTooLarge) past the limit, [`TimedOut`](io::ErrorKind::TimedOut) for a pipe to
-/// which nobody writes for 30 seconds, [`InvalidInput`](io::ErrorKind::InvalidInput) for a directory, a socket or a
-/// block device.
+/// Returns the error of the system, such as [`NotFound`](io::ErrorKind::NotFound) for a missing file. Three more
+/// errors have a message for people: [`FileTooLarge`](io::ErrorKind::FileTooLarge) for a file longer than the limit,
+/// [`TimedOut`](io::ErrorKind::TimedOut) for a pipe to which no program writes for 30 seconds, and
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a directory, a socket or a block device.
 ///
 /// ```
 /// use std::{io::ErrorKind, path::Path};
@@ -47,13 +47,13 @@ pub(crate) struct Opened {
     pub(crate) metadata: Metadata,
 }
 
-/// Opens what can be read, without waiting for somebody to write.
+/// Opens a file, a pipe or a character device, without waiting for a writer.
 pub(crate) fn open(path: &Path) -> io::Result<Opened> {
-    // A socket cannot be opened at all: its kind is asked of the path.
+    // A socket cannot be opened at all, so its kind is read from the path first.
     if let Ok(metadata) = std::fs::metadata(path) {
         check(&metadata)?;
     }
-    // Opening a pipe to which nobody writes would block for ever; this does not.
+    // Opening a pipe to which no program writes would block forever; `NONBLOCK` prevents this.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;
@@ -67,13 +67,15 @@ impl Opened {
         let Self { mut file, metadata } = self;
         match metadata.is_file() {
             true => read_all(&mut file, limit),
-            // A device without an end, or a terminal: like a pipe, it may have to be waited for.
+            // A character device, such as `/dev/zero` or a terminal: a read may have to wait for its bytes, as for a
+            // pipe's.
             false => read_all(&mut Patient { file, patience }, limit),
         }
     }
 }
 
-/// Reads to the end, and says when there is more than the limit. A buffer that grows wipes what it leaves.
+/// Reads to the end; returns an error if there are more bytes than the limit. A buffer that is replaced by a larger
+/// one is wiped.
 pub(crate) fn read_all(reader: &mut dyn Read, limit: usize) -> io::Result<Vec<u8>> {
     let mut buffer = Zeroizing::new(vec![0; FIRST_ROOM.min(limit + 1)]);
     let mut length = 0;
@@ -96,7 +98,7 @@ pub(crate) fn read_all(reader: &mut dyn Read, limit: usize) -> io::Result<Vec<u8
     }
 }
 
-/// Writes a limit as people do.
+/// Writes a limit in MiB, KiB or bytes, the largest unit that divides it.
 fn size(bytes: usize) -> String {
     let (mib, kib) = (1 << 20, 1 << 10);
     match bytes {
@@ -122,7 +124,7 @@ fn check(metadata: &Metadata) -> io::Result<()> {
 #[error("it is {0}")]
 pub(crate) struct NotReadable(pub(crate) &'static str);
 
-/// A pipe in non-blocking mode; gives up when it stays silent.
+/// A reader of a pipe in non-blocking mode; it gives up if the pipe stays silent for `patience`.
 struct Patient {
     file: File,
     patience: Duration,
@@ -140,7 +142,7 @@ impl Read for Patient {
     }
 }
 
-/// Waits for bytes or for the end; until a first writer came, a pipe has neither.
+/// Waits until the pipe has bytes or has ended. A pipe that no writer has opened yet has neither.
 fn wait_until_readable(pipe: &File, patience: Duration) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     loop {

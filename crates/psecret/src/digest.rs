@@ -1,4 +1,4 @@
-//! Digests of values under a key, for programs that must know whether a value changed and not what it is.
+//! Digests of values under a key, for programs that must know whether a value has changed, but not the value itself.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::{SecretName, UserSecret};
 
-/// A key under which values have digests. Without it a digest says nothing, not even of a short value (S21).
+/// A key for the digests of values. Without the key, a digest reveals nothing, not even of a short value (S21).
 ///
 /// ```
 /// use psecret::{DigestKey, SecretName, UserSecret};
@@ -20,14 +20,15 @@ use crate::{SecretName, UserSecret};
 pub struct DigestKey(Zeroizing<[u8; 32]>);
 
 impl DigestKey {
-    /// Takes 32 random bytes.
+    /// Makes a key of 32 random bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Makes a key of a text that many machines share: 32 bytes as hex or base64. `None` for any other text: people see
-    /// digests, in provenance for example, and a key that can be guessed would let them guess values.
+    /// Makes a key of a text that many machines share: 32 bytes as hex or base64. Returns `None` for any other text:
+    /// digests can be seen, in provenance for example, and with a key that can be guessed they would let people guess
+    /// the values.
     #[must_use]
     pub fn from_text(text: &[u8]) -> Option<Self> {
         let text = text.trim_ascii();
@@ -35,8 +36,8 @@ impl DigestKey {
             .then(|| Self::new(Sha256::new().chain_update(b"digest key\0").chain_update(text).finalize().into()))
     }
 
-    /// Computes the digest of a value for one purpose, 32 hex digits (HMAC-SHA-256, its first half). Another purpose,
-    /// name or value gives another digest.
+    /// Computes the digest of a value for one purpose: 32 hex digits, the first half of its HMAC-SHA-256. Another
+    /// purpose, name or value gives another digest.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 60: the keyed digest of a value is made from it")]
     pub fn digest(&self, purpose: &str, name: &SecretName, value: &UserSecret) -> String {
@@ -59,7 +60,7 @@ fn is_hex(text: &[u8]) -> bool {
     text.len() == 64 && text.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether the text is 32 bytes as base64 of either alphabet, with its sign at the end or without it.
+/// Whether the text is 32 bytes as base64 of either alphabet, with or without the padding at its end.
 fn is_base64(text: &[u8]) -> bool {
     let text = text.strip_suffix(b"=").unwrap_or(text);
     text.len() == 43 && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte))
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_digest_is_the_first_half_of_hmac_sha_256() {
-        // Made with Python's `hmac` over the two parts with their lengths, then the value.
+        // The expected digest was made with Python's `hmac` over the two parts with their lengths, then the value.
         let expected = "213aecafb0e9190ccf666e0e8d0f259e";
         assert_eq!(digest(&DigestKey::new([0x61; 32]), "rebuild", "A", "value"), expected);
     }

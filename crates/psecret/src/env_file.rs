@@ -12,14 +12,14 @@ use zeroize::Zeroizing;
 
 use crate::{SecretName, UserSecret};
 
-/// Whose rules an env file follows.
+/// The rules by which an env file is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// `docker run --env-file`: no quotes, no escapes, no comments after values; a bare name is taken from the process
     /// environment.
     #[default]
     Docker,
-    /// Compose's quoting, several lines in quotes, comments after blanks; nothing is interpolated.
+    /// Compose's rules: quotes, values of several lines in quotes, comments after blanks. Nothing is interpolated.
     Dotenv,
 }
 
@@ -49,12 +49,13 @@ impl fmt::Display for Dialect {
 #[error("env file dialects are `docker` and `dotenv`")]
 pub struct UnknownDialect;
 
-/// The value that a line gives its name.
+/// The value that a line gives to its name.
 #[derive(Debug)]
 pub enum EnvValue {
-    /// The value written there; it may be empty.
+    /// The value that is written on the line; it may be empty.
     Literal(UserSecret),
-    /// Nothing: the process environment has it, or the line means nothing (dialect `docker`).
+    /// The line has no value: the process environment may have one, otherwise the line has no effect (dialect
+    /// `docker`).
     FromEnvironment,
 }
 
@@ -65,26 +66,27 @@ pub struct EnvEntry {
     pub name: SecretName,
     /// The entry's value.
     pub value: EnvValue,
-    /// The value that the other dialect reads in the same text, where it is another value: the file's author may have
-    /// meant either, so both are as secret.
+    /// The value that the other dialect reads from the same text, if it differs from `value`. The file's author may
+    /// have meant either of the two, so both are secret.
     pub other: Option<UserSecret>,
-    /// The line it stands on, from 1.
+    /// The number of the entry's line, from 1.
     pub line: usize,
 }
 
-/// The value that a reader finds for one name, before it is closed.
+/// The value that a reader of a dialect finds for one name, before it is put into a [`UserSecret`].
 struct Reading {
     name: SecretName,
     value: Option<Zeroizing<Vec<u8>>>,
     line: usize,
-    /// Where it stands in the text, from its name or `export` to the end of its last line.
+    /// The range of the entry in the text, from its name or `export` to the end of its last line.
     at: Range<usize>,
 }
 
 impl Reading {
-    /// Reads the value with the other dialect; `None` if that finds the same value, or one of another name.
+    /// Reads the value with the other dialect. Returns `None` if the other dialect finds the same value, or finds
+    /// another name.
     ///
-    /// `docker` reads no value of several lines: there each line is an entry of its own.
+    /// The dialect `docker` has no values of several lines: it reads each of the lines as an entry of its own.
     fn other(&self, text: &str, dialect: Dialect) -> Option<Zeroizing<Vec<u8>>> {
         let value = self.value.as_ref()?;
         let other = match dialect {
@@ -103,10 +105,10 @@ impl Reading {
     }
 }
 
-/// Something in an env file that is taken but seldom meant.
+/// A line or property of an env file that is accepted but seldom intended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvFileWarning {
-    /// A name stands twice; the last one counts (D7).
+    /// A name that has two lines; the last one counts (D7).
     Duplicate {
         /// The name.
         name: SecretName,
@@ -115,15 +117,15 @@ pub enum EnvFileWarning {
         /// The line whose value does not.
         dropped: usize,
     },
-    /// A value in quotes, which the dialect `docker` keeps as part of it (D1).
+    /// A value in quotes; the dialect `docker` keeps the quotes as part of the value (D1).
     QuotesKept {
         /// The name.
         name: SecretName,
         /// The line.
         line: usize,
     },
-    /// A value that begins with a quote and does not end with it: the dialect `docker` knows no values of several
-    /// lines, and takes each further line for a name (D1, D4).
+    /// A value that begins with a quote and does not end with it. The dialect `docker` has no values of several
+    /// lines, and reads each further line as a name (D1, D4).
     QuoteOpens {
         /// The name.
         name: SecretName,
@@ -144,7 +146,7 @@ pub enum EnvFileWarning {
         /// The line.
         line: usize,
     },
-    /// The file's mode lets its group or everybody read it (D17).
+    /// A file whose mode lets its group or all users read it (D17).
     ReadableByOthers,
 }
 
@@ -162,7 +164,8 @@ impl fmt::Display for EnvFileWarning {
                 "line {line}: the value of `{name}` begins with a quote, which the docker dialect takes as it is; values \
                  of several lines need --env-file-dialect dotenv"
             ),
-            // Such a name may be a line of a key: what is left of its padding.
+            // Such a name may be the last line of a base64 key, whose padding was read as the `=` of an entry, so it
+            // is not shown.
             Self::NotAVariable { name, line } if name.as_str().contains(['+', '/']) => {
                 write!(f, "line {line}: no shell can read a variable of such a name")
             }
@@ -173,7 +176,8 @@ impl fmt::Display for EnvFileWarning {
     }
 }
 
-/// A fault of an env file, and its place; never text right of a `=` (D19).
+/// A fault of an env file and its place. The error never holds text from the right of a `=`, which may be a value
+/// (D19).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {fault}")]
 pub struct EnvFileError {
@@ -186,7 +190,7 @@ pub struct EnvFileError {
 }
 
 impl EnvFileError {
-    /// Advises what to do about the fault, where something can be done.
+    /// Returns advice on how to resolve the fault, if there is any.
     #[must_use]
     pub fn help(&self) -> Option<&'static str> {
         match self.fault {
@@ -211,7 +215,7 @@ pub enum EnvFileFault {
     /// Bytes that are not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// A NUL byte, which no environment can carry.
+    /// A NUL byte, which no environment variable can hold.
     #[error("a NUL byte, which no environment variable can carry")]
     Nul,
     /// A `=` without a name.
@@ -220,22 +224,22 @@ pub enum EnvFileFault {
     /// `export` before a name, in the dialect `docker`.
     #[error("`export` before a name, which the docker dialect does not take")]
     Export,
-    /// A value in quotes that goes on in further lines, in the dialect `docker`; the place is that of the opening
-    /// quote.
+    /// A value in quotes that continues on further lines, in the dialect `docker`. The place of the error is the
+    /// opening quote.
     #[error(
         "the quote that opens here is not closed on its line, and the docker dialect knows no values of several lines"
     )]
     SeveralLines,
-    /// A name with blanks or other characters that no name has.
+    /// A name with a blank or another character that names cannot have.
     #[error("a name with a blank or a character that names cannot have")]
     BadName,
-    /// A name without `=`, where the dialect wants a value.
+    /// A name without `=`, where the dialect requires a value.
     #[error("no `=` after the name")]
     NoValue,
-    /// A quote that never closes; the place is that of the opening quote.
+    /// A quote that never closes. The place of the error is the opening quote.
     #[error("the quote that opens here is never closed")]
     OpenQuote,
-    /// Text behind a closing quote.
+    /// Text after a closing quote.
     #[error("text behind the closing quote")]
     AfterQuote,
     /// A line that docker's reader refuses.
@@ -243,7 +247,8 @@ pub enum EnvFileFault {
     LongLine,
 }
 
-/// A parsed env file: every name once, with its last value, and names without a value where they stand.
+/// A parsed env file. Each name has one entry with its last value; a line without a value stays as an entry of its
+/// own.
 #[derive(Debug)]
 pub struct EnvFile {
     entries: Vec<EnvEntry>,
@@ -251,11 +256,11 @@ pub struct EnvFile {
 }
 
 impl EnvFile {
-    /// Parses the file's bytes. A byte order mark and CRLF line ends are dropped.
+    /// Parses the file's bytes. A byte order mark and the CR of CRLF line ends are dropped.
     ///
     /// # Errors
     ///
-    /// The first [`EnvFileError`]; nothing is taken from a file that has one.
+    /// Returns the first [`EnvFileError`]. A file that has an error gives no entries at all.
     pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Self, EnvFileError> {
         let text = check_text(bytes)?;
         let readings = match dialect {
@@ -271,19 +276,19 @@ impl EnvFile {
         Ok(file)
     }
 
-    /// The names in the order of their lines.
+    /// Returns the entries in the order of their lines.
     #[must_use]
     pub fn entries(&self) -> &[EnvEntry] {
         &self.entries
     }
 
-    /// The names and values, handed over.
+    /// Takes the entries out of the file.
     #[must_use]
     pub fn into_entries(self) -> Vec<EnvEntry> {
         self.entries
     }
 
-    /// Warnings for people about the file.
+    /// Returns the warnings about the file.
     #[must_use]
     pub fn warnings(&self) -> &[EnvFileWarning] {
         &self.warnings
@@ -298,8 +303,8 @@ impl EnvFile {
         if name.steers_programs() {
             self.warn(EnvFileWarning::SteersPrograms { name: name.clone(), line });
         }
-        // A line without `=` may be a piece of a value, so no other warning shows it. It replaces nothing here: if the
-        // environment lacks the name, the value before it counts.
+        // A line without `=` may be a piece of a value, so no other warning may show its text. It does not replace an
+        // earlier entry of its name: if the environment lacks the name, the earlier value counts.
         let EnvValue::Literal(value) = &entry.value else {
             return taken.push(entry);
         };
@@ -319,7 +324,7 @@ impl EnvFile {
     }
 }
 
-/// The entries so far, each found by its name: a file of a megabyte holds a hundred thousand.
+/// The entries so far. They are indexed by name because a file of a megabyte can hold a hundred thousand of them.
 #[derive(Default)]
 struct Taken {
     entries: Vec<Option<EnvEntry>>,
@@ -332,17 +337,17 @@ impl Taken {
         self.entries.push(Some(entry));
     }
 
-    /// Removes all of a name, and says on which lines they stood.
+    /// Removes all entries of a name, and returns their lines.
     fn remove(&mut self, name: &SecretName) -> Vec<usize> {
         let places = self.places.remove(name).unwrap_or_default();
         places.into_iter().filter_map(|at| self.entries[at].take()).map(|entry| entry.line).collect()
     }
 }
 
-/// Where a value has quotes.
+/// The quotes around a value.
 enum Quotes {
     None,
-    /// At its beginning alone.
+    /// The value begins with a quote and does not end with the same one.
     Before,
     Around,
 }
@@ -356,7 +361,7 @@ fn quotes(value: &UserSecret) -> Quotes {
     }
 }
 
-/// Checks that the text is UTF-8 without NUL, and takes off its byte order mark (D9, D10, D11).
+/// Checks that the text is UTF-8 without NUL bytes, and removes its byte order mark (D9, D10, D11).
 fn check_text(bytes: &[u8]) -> Result<&str, EnvFileError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if let Some(at) = bytes.iter().position(|b| *b == 0) {
@@ -365,7 +370,7 @@ fn check_text(bytes: &[u8]) -> Result<&str, EnvFileError> {
     std::str::from_utf8(bytes).map_err(|error| fault_at(bytes, error.valid_up_to(), EnvFileFault::NotUtf8))
 }
 
-/// Makes the error of a fault at a byte of the text.
+/// Makes the error for a fault at a byte of the text.
 fn fault_at(text: &[u8], at: usize, fault: EnvFileFault) -> EnvFileError {
     let before = &text[..at.min(text.len())];
     let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);

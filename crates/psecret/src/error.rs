@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use crate::value::{LONGEST_SECRET, LONGEST_VARIABLE};
 use crate::{EnvFileError, SecretName};
 
-/// Why a secret could not be had. No message holds a value or any text that could be one.
+/// The reason why a secret could not be read. No message contains a value, or any text that could be a value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The text is not a name. It is not repeated, for it may be a value in the wrong place.
+    /// The text is not a name. The error does not contain the text, because it may be a value that was put in the
+    /// name's place.
     #[error("not a secret's name: one to 255 characters without `=`, blanks or control characters")]
     Name,
     /// A `--secret` flag that is not `key=value` pairs.
@@ -18,7 +19,7 @@ pub enum SecretError {
         /// Which comma separated field, from 1.
         field: usize,
     },
-    /// A `--secret` flag with a key that docker does not know.
+    /// A `--secret` flag with an unknown key.
     #[error(
         "field {field} of the secret specification has an unknown key; id, src, source, env, type, parts and rebuild are known"
     )]
@@ -29,10 +30,10 @@ pub enum SecretError {
     /// A `--secret` flag of a type other than `file` and `env`.
     #[error("secret types are `file` and `env`")]
     FlagType,
-    /// A `--secret` flag whose parts are not said.
+    /// A `--secret` flag whose `parts` is neither `false`, `true` nor a list of names.
     #[error("parts are `false`, `true`, or names with `+` between them")]
     FlagParts,
-    /// A `--secret` flag that says of rebuilding neither yes nor no.
+    /// A `--secret` flag whose `rebuild` is neither `true` nor `false`.
     #[error("rebuild is `true` or `false`")]
     FlagRebuild,
     /// A `--secret` flag whose quotes do not close.
@@ -52,7 +53,7 @@ pub enum SecretError {
     Unset {
         /// The secret.
         name: SecretName,
-        /// The variable looked up.
+        /// The variable that was read.
         variable: String,
     },
     /// A file could not be read.
@@ -75,14 +76,14 @@ pub enum SecretError {
         /// The kind of the path.
         kind: &'static str,
     },
-    /// Nobody wrote to a pipe in time.
+    /// No program wrote to a pipe in time.
     #[error("secret `{name}`: nothing was written to the pipe {} within {seconds} seconds", path.display())]
     SilentPipe {
         /// The secret.
         name: SecretName,
         /// The pipe.
         path: PathBuf,
-        /// The time waited.
+        /// The time that the reader waited, in seconds.
         seconds: u64,
     },
     /// Standard input could not be read.
@@ -99,7 +100,7 @@ pub enum SecretError {
         /// The secret.
         name: SecretName,
     },
-    /// The value holds a NUL byte and is to be a variable.
+    /// The value holds a NUL byte, and its delivery is a variable.
     #[error("secret `{name}` holds a NUL byte, which an environment variable cannot carry")]
     Nul {
         /// The secret.
@@ -113,7 +114,7 @@ pub enum SecretError {
         /// The value's length in bytes.
         length: usize,
     },
-    /// The value is longer than BuildKit serves.
+    /// The value is longer than BuildKit's limit for a secret.
     #[error("secret `{name}` is longer than BuildKit's limit of {LONGEST_SECRET} bytes")]
     TooLong {
         /// The secret.
@@ -135,18 +136,18 @@ pub enum SecretError {
         /// The fault of the file, and its place.
         error: EnvFileError,
     },
-    /// More forms than one search can hold.
+    /// The secrets have more forms than one search can hold.
     #[error("{forms} forms with {bytes} bytes are more than one search can hold")]
     TooManyForms {
-        /// How many byte strings were to be searched.
+        /// The number of byte strings that were to be searched for.
         forms: usize,
-        /// The length of these byte strings together.
+        /// The total length of these byte strings.
         bytes: usize,
     },
 }
 
 impl SecretError {
-    /// Whether the secret is absent: its variable is not set, its file is not there, or neither holds a byte.
+    /// Whether the secret is absent: its variable is not set, its file does not exist, or the source is empty.
     #[must_use]
     pub fn is_absent(&self) -> bool {
         match self {
@@ -156,7 +157,7 @@ impl SecretError {
         }
     }
 
-    /// Whether the value is whole and cannot be an environment variable.
+    /// Whether the value was read in full but cannot be an environment variable.
     #[must_use]
     pub fn is_no_variable(&self) -> bool {
         matches!(self, Self::Nul { .. } | Self::LongVariable { .. })

@@ -1,11 +1,11 @@
-//! `--secret`, in docker's spellings.
+//! The flag `--secret`, in docker's spellings.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::{Inputs, PartChoice, Rebuild, SecretError, SecretName};
 
-/// Where one value lies.
+/// The source of one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A variable of the process environment.
@@ -28,13 +28,14 @@ impl fmt::Display for Place {
 
 /// A parsed `--secret` flag.
 ///
-/// The rules are buildx's (`util/buildflags/secrets.go`, `session/secrets/secretsprovider`): comma separated
-/// `key=value` fields, quoted as in CSV; `id` names the secret, `src` or `source` a file, `env` a variable, `type` is
-/// `file` or `env`, and `type=env` makes `src` a variable. Without a source the variable named like the id is meant if
-/// it is set, else the file of that name. Beyond docker, `src=-` and `src=/dev/stdin` are standard input, `id=NAME?` is a
-/// secret that may have no value, `parts`
-/// says which parts of the value count: `false`, `true`, or names with `+` between them, and `rebuild` whether a new
-/// value runs steps again: `true` or `false`.
+/// The rules are those of buildx (`util/buildflags/secrets.go`, `session/secrets/secretsprovider`): the flag is a
+/// list of `key=value` fields, separated by commas and quoted as in CSV. `id` names the secret, `src` or `source` a
+/// file, `env` a variable; `type` is `file` or `env`, and `type=env` makes `src` a variable. If the flag names no
+/// source, the source is the variable with the name of the id if it is set, else the file with this name.
+///
+/// pbuild adds to docker's rules: `src=-` and `src=/dev/stdin` read standard input; `id=NAME?` is a secret that may
+/// have no value; `parts` says which parts of the value count: `false`, `true`, or names with `+` between them; and
+/// `rebuild` says whether a new value runs steps again: `true` or `false`.
 ///
 /// ```
 /// let flag = psecret::SecretFlag::parse("id=NPM_TOKEN,env=CI_NPM_TOKEN")?;
@@ -55,7 +56,8 @@ impl SecretFlag {
     ///
     /// # Errors
     ///
-    /// A [`SecretError`] that names the field by number and never repeats its text: people paste values here.
+    /// Returns a [`SecretError`] that names the field by its number. It never contains the field's text, because
+    /// people paste values into flags.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let (mut name, mut file, mut variable, mut is_variable) = (None, None, None, false);
         let (mut parts, mut rebuild, mut optional) = (None, None, false);
@@ -101,13 +103,13 @@ impl SecretFlag {
         Ok(Self { name, place, parts, rebuild, optional })
     }
 
-    /// The secret's name.
+    /// Returns the name of the secret.
     #[must_use]
     pub fn name(&self) -> &SecretName {
         &self.name
     }
 
-    /// Which parts of the value count, if the flag says it.
+    /// Returns which parts of the value count, if the flag names them.
     #[must_use]
     pub fn parts(&self) -> Option<&PartChoice> {
         self.parts.as_ref()
@@ -119,13 +121,14 @@ impl SecretFlag {
         self.optional
     }
 
-    /// Whether a new value runs steps again, if the flag says it.
+    /// Returns whether a new value runs steps again, if the flag says it.
     #[must_use]
     pub fn rebuild(&self) -> Option<Rebuild> {
         self.rebuild
     }
 
-    /// Returns the place of the value; the environment decides for a bare `id=NAME`.
+    /// Returns the source of the value. For a bare `id=NAME`, this depends on whether the environment has a variable
+    /// of this name.
     #[must_use]
     pub fn place(&self, inputs: &Inputs<'_>) -> Place {
         self.place.clone().unwrap_or_else(|| {
@@ -139,7 +142,7 @@ impl SecretFlag {
     }
 }
 
-/// Splits one CSV record: fields between commas; a field in double quotes may hold commas, and `""` for a quote.
+/// Splits one CSV record at its commas. A field in double quotes may contain commas, and `""` for a quote.
 fn fields(text: &str) -> Result<Vec<String>, SecretError> {
     let mut fields = Vec::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! The shapes a value takes on its way through programs.
+//! The shapes that a value takes on its way through programs.
 
 mod base32;
 mod base64;
@@ -16,24 +16,26 @@ use crate::searchability::SHORTEST_FULL;
 use crate::{Searchability, UserSecret};
 pub use layout::{Edge, Layout};
 
-/// Values longer than this are searched as written, by line, in base64, in hex and JSON-escaped alone.
+/// Values longer than this are searched for as written, by line, in base64, in hex and JSON-escaped, and in no other
+/// form.
 pub const LONGEST_IN_EVERY_FORM: usize = 16 * 1024;
 
 /// A secret's raw or encoded shape.
 ///
-/// [`Display`](fmt::Display) is for people, [`Form::machine_name`] for reports; the latter never changes.
+/// Its [`Display`](fmt::Display) is for people, its [`Form::machine_name`] for reports; the machine name never
+/// changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Form {
     /// The bytes themselves.
     Raw,
-    /// Without the blanks and line ends around it.
+    /// The bytes without the blanks and line ends around them.
     Trimmed,
-    /// With LF in place of CRLF, or the reverse.
+    /// The bytes with LF in place of CRLF, or with CRLF in place of LF.
     LineEnds,
-    /// Its lines with other indentation and any line ends, as YAML blocks have them.
+    /// The value's lines with another indentation and any line ends, as YAML blocks have them.
     Indented,
-    /// One telling line of a value that has several.
+    /// One line of a value that has several; the line looks like key material.
     Line,
     /// The lines of a PEM body joined into one.
     Joined,
@@ -49,14 +51,14 @@ pub enum Form {
     Base64OfHex,
     /// Base64 of UTF-16, as PowerShell takes it.
     Base64OfUtf16,
-    /// In something that was packed with gzip and encoded in base64, as Helm keeps its releases. No shape has this
-    /// form: such text must be unpacked.
+    /// Base64 of gzip, as Helm stores its releases. No [`Shape`] has this form: the search finds it by unpacking the
+    /// text.
     Base64OfGzip,
-    /// Hex digits, lower or upper case, plain or with `:`, `-`, blanks or `, 0x` between bytes.
+    /// Hex digits, in lower or upper case, with nothing, `:`, `-`, blanks or `, 0x` between the bytes.
     Hex,
     /// `\x` escapes.
     HexEscaped,
-    /// Percent escapes of any strictness, `+` for blanks included.
+    /// Percent escapes, of however many characters a program escapes, also with `+` for blanks.
     Percent,
     /// The inside of a JSON string.
     Json,
@@ -66,21 +68,21 @@ pub enum Form {
     Shell,
     /// The inside of a string literal in single quotes, as Python, PHP, Ruby and JavaScript write it.
     Literal,
-    /// With its quotes doubled, as SQL, YAML and CSV write them.
+    /// The value with its quotes doubled, as SQL, YAML and CSV write them.
     Doubled,
     /// XML or HTML entities.
     Xml,
-    /// `=` and hex digits, as MIME's quoted-printable has it.
+    /// `=` and hex digits: MIME's quoted-printable.
     QuotedPrintable,
-    /// UTF-16, little end first.
+    /// UTF-16, little-endian.
     Utf16Le,
-    /// UTF-16, big end first.
+    /// UTF-16, big-endian.
     Utf16Be,
-    /// UTF-32, little end first.
+    /// UTF-32, little-endian.
     Utf32Le,
-    /// UTF-32, big end first.
+    /// UTF-32, big-endian.
     Utf32Be,
-    /// A list of its bytes as decimal numbers, as JSON has Node's buffers.
+    /// A list of the bytes as decimal numbers, as JSON has for Node's buffers.
     Decimal,
     /// Base32, standard alphabet, capital letters.
     Base32,
@@ -120,13 +122,13 @@ impl Form {
         Self::Base32,
     ];
 
-    /// Finds the form of this machine name.
+    /// Finds the form with this machine name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|form| form.machine_name() == name)
     }
 
-    /// The name for reports and baselines; stable.
+    /// Returns the name for reports and baselines; it never changes.
     #[must_use]
     pub fn machine_name(self) -> &'static str {
         match self {
@@ -218,31 +220,32 @@ impl Shape {
     }
 
     fn is_like(&self, other: &Self) -> bool {
-        // What is read under any escape is read as it is, too.
+        // A reader of [`Layout::Spelled`] also finds the bytes as they are, so such a shape covers an exact one.
         let layout = |shape: &Self| if shape.layout == Layout::Spelled { Layout::Exact } else { shape.layout };
         (layout(self), self.before, self.after) == (layout(other), other.before, other.after)
             && self.bytes == other.bytes
     }
 
-    /// Which form this is.
+    /// Returns the form of these bytes.
     #[must_use]
     pub fn form(&self) -> Form {
         self.form
     }
 
-    /// How a text may lay the bytes out.
+    /// Returns how a text may lay out the bytes.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// The demands on the characters right before and right behind the bytes, where the value decides a part of them.
+    /// Returns the demands on the characters directly before and after the bytes, where the value determines some of
+    /// their bits.
     #[must_use]
     pub fn edges(&self) -> (Option<Edge>, Option<Edge>) {
         (self.before, self.after)
     }
 
-    /// Whether another shape has the same in [`Layout::Spelled`], so that who reads that finds this one, too.
+    /// Whether a reader of escapes finds this shape by another shape of the same value, one with [`Layout::Spelled`].
     #[must_use]
     pub fn spells_another(&self) -> bool {
         matches!(
@@ -258,19 +261,19 @@ impl Shape {
         )
     }
 
-    /// The plaintext of this form. A door like [`UserSecret::expose`].
+    /// Returns the plaintext of this form. Each call is a door, like those of [`UserSecret::expose`].
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many bytes the form has.
+    /// Returns the number of bytes of the form.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether the form is empty, which is never true: an empty form is not made.
+    /// Whether the form is empty. This is never true, because empty forms are not made.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -283,20 +286,20 @@ impl fmt::Debug for Shape {
     }
 }
 
-/// Makes every byte string by which a value can be recognized, without repetition, plainest form first.
+/// Makes every byte string by which a value can be recognized: each once, the plainest form first.
 ///
-/// - A value that is not searched ([`Searchability`]) has no forms; a weak one has those that are as long as itself
-///   and stand for the whole of it.
-/// - Base64 comes in three alignments, cut to the characters that the value determines alone, so that it is found
-///   inside longer base64 whatever stands around it, with the bits that it determines of the two characters beside
-///   them ([`Shape::edges`]); and whole, with padding.
-/// - What encoders wrap, and lines that may be indented, have a [`Layout`] that says so.
+/// - A value that is not searched for ([`Searchability`]) has no forms. A weak value has only those forms that are at
+///   least as long as the value and stand for the whole of it.
+/// - Base64 comes in three alignments, each cut to the characters that the value alone determines, so that the value
+///   is found inside longer base64, whatever surrounds it. The value also determines some bits of the two characters
+///   beside the cut ([`Shape::edges`]). Base64 of the value alone, with padding, is a form, too.
+/// - Forms that encoders wrap into lines, and lines that may be indented, have the [`Layout`] for this.
 /// - A value of several lines is also found by each line that looks like key material ([`Form::Line`]): 8 bytes or
 ///   more with a run of 16 letters of both cases and digits, or of 32 letters and digits. Lines of prose, of JSON
-///   field names and PEM headers stand in innocent files too.
-/// - Values over [`LONGEST_IN_EVERY_FORM`] get fewer forms, named there.
+///   field names and PEM headers are left out, because they occur in innocent files.
+/// - Values over [`LONGEST_IN_EVERY_FORM`] have only the forms that this constant lists.
 ///
-/// What is not here is not found: other transformations (reversed, encrypted, compressed, hashed) have no form.
+/// A value in any other transformation (reversed, encrypted, compressed, hashed) is not found.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "door 2: the forms of a value are made from it")]
 pub fn forms(secret: &UserSecret) -> Vec<Shape> {
@@ -324,13 +327,14 @@ pub(crate) fn shapes(value: &[u8]) -> Vec<Shape> {
         }
     }
     if policy == Searchability::Weak {
-        // A piece of a weak value is three or four characters: chance hits in any text.
+        // A piece of base64 of a weak value has three or four characters, which any text contains by chance.
         made.shapes.retain(|shape| !(shape.form == Form::Base64 || shape.form == Form::Base64Url) || shape.len() >= 8);
     }
     made.shapes
 }
 
-/// Makes a form of each line of a value that has several, telling or not: a log should show none of them.
+/// Makes a form of each line of a value that has several, even of lines that are not typical for the value: a log
+/// should show none of them.
 pub(crate) fn plain_lines(value: &[u8]) -> Vec<Shape> {
     lines::all(value).map(|line| Shape::exact(Form::Line, line.to_vec())).collect()
 }
@@ -363,10 +367,10 @@ fn encodings(made: &mut Maker, value: &[u8]) {
     base64::add_nested(made, Form::Base64OfHex, &escape::hex(value));
 }
 
-/// Collects shapes, each byte string once.
+/// A collector of shapes that keeps each byte string once.
 struct Maker {
     shapes: Vec<Shape>,
-    /// The shapes by the hash of their bytes.
+    /// The indexes of the shapes, by the hash of their bytes.
     seen: HashMap<u64, Vec<usize>>,
     hasher: RandomState,
     shortest: usize,
@@ -394,7 +398,7 @@ impl Maker {
 
 #[cfg(test)]
 impl Shape {
-    /// The bytes without a door, for tests alone.
+    /// Returns the bytes without a door, for tests only.
     pub(crate) fn bytes_for_tests(&self) -> Vec<u8> {
         self.bytes.to_vec()
     }

@@ -1,13 +1,13 @@
-//! A user's secret, read once and never shown: value, name, sources, forms, redactor.
+//! A user's secret, read once and never shown: its name, value, sources and forms, and the redactor.
 //!
-//! Bytes enter through [`Place::read`], [`EnvFile::read`] or [`UserSecret::new`], once. They live in a [`UserSecret`],
-//! which cannot be printed, cloned, compared or serialized, and is wiped when dropped. They leave through
-//! [`UserSecret::expose`] and [`Shape::expose`] alone, whose calls a lint turns into numbered doors.
+//! Bytes enter once, through [`Place::read`], [`EnvFile::read`] or [`UserSecret::new`]. They live in a
+//! [`UserSecret`], which cannot be printed, cloned, compared or serialized, and is wiped when dropped. They leave
+//! only through [`UserSecret::expose`] and [`Shape::expose`]; a lint makes each call of these two a numbered door.
 //!
-//! [`Searchability`] says whether a value can be searched for, [`forms`] gives every byte string by which it can be
-//! recognized, and a [`Redactor`] masks those in whatever people see.
+//! [`Searchability`] says whether a value can be searched for, [`forms`] makes every byte string by which a value can
+//! be recognized, and a [`Redactor`] masks these byte strings in output for people.
 //!
-//! The crate reads no environment and no clock of its own accord: [`Inputs`] lends it both.
+//! The crate does not read the process environment or standard input on its own: [`Inputs`] lends it both.
 //!
 //! ```
 //! use psecret::{Delivery, Inputs, RedactorBuilder, Scope, Secret, SecretFlag, Source};

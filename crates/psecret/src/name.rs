@@ -4,15 +4,15 @@ use std::fmt;
 
 use crate::SecretError;
 
-/// The longest name taken, in bytes.
+/// The length of the longest valid name, in bytes.
 const LONGEST: usize = 255;
 
-/// A secret's name. BuildKit asks for the secret by it, and it is the variable's name where the secret is delivered as
-/// a variable.
+/// The name of a secret. BuildKit asks for a secret by its name. If the secret is delivered as a variable, the
+/// variable has the same name.
 ///
-/// Any text that an environment can carry as a name is a name: one to 255 bytes without `=`, blanks or control
-/// characters. Docker takes ids such as `npm-token` that no shell can read as a variable; [`SecretName::is_variable`]
-/// tells them apart.
+/// A name is any text that an environment can carry as a name: one to 255 bytes without `=`, blanks or control
+/// characters. Docker accepts ids such as `npm-token`, which no shell can read as a variable;
+/// [`SecretName::is_variable`] recognizes the names that a shell can read.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(String);
 
@@ -21,8 +21,9 @@ impl SecretName {
     ///
     /// # Errors
     ///
-    /// [`SecretError::Name`] when the text is empty, longer than 255 bytes, or holds `=`, a blank or a control
-    /// character. The error does not repeat the text: a value may have been put in its place.
+    /// Returns [`SecretError::Name`] if the text is empty, longer than 255 bytes, or contains `=`, a blank or a
+    /// control character. The error does not contain the text, because it may be a value that was put in the name's
+    /// place.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let forbidden = |c: char| c == '=' || c.is_whitespace() || c.is_control();
         if text.is_empty() || text.len() > LONGEST || text.contains(forbidden) {
@@ -31,13 +32,13 @@ impl SecretName {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a shell can read a variable of this name: `[A-Za-z_][A-Za-z0-9_]*` (POSIX, 3.216 Name).
+    /// Whether a shell can read a variable with this name: `[A-Za-z_][A-Za-z0-9_]*` (POSIX, 3.216 Name).
     #[must_use]
     pub fn is_variable(&self) -> bool {
         let mut bytes = self.0.bytes();
@@ -45,7 +46,7 @@ impl SecretName {
             && bytes.all(|b| b == b'_' || b.is_ascii_alphanumeric())
     }
 
-    /// Whether a variable of this name changes how programs run rather than what they know (D16).
+    /// Whether a variable of this name changes how programs run, not only which data they have (D16).
     #[must_use]
     pub fn steers_programs(&self) -> bool {
         const STEERING: [&str; 24] = [

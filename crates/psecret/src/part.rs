@@ -1,9 +1,10 @@
-//! What a secret contains is secret too: a value that is a file, a structure or an encoding is taken apart.
+//! The parts of a secret. What a secret contains is secret, too, so a value that is a file, a structure or an
+//! encoding is taken apart.
 //!
-//! A value enters [`Parts::of`] once, at the door. Whatever it is wrapped in is undone: quotes, `Bearer`, base64, hex,
-//! gzip. Whatever it is written in is read: JSON, YAML, TOML, XML, lines of names and values, addresses, keys. Of the
-//! leaves, those are parts whose name says that they are confidential, and those that nobody could guess. A value that
-//! is none of these is itself, and has no parts.
+//! A value enters once, through [`Parts::of`]. Wrappings are undone: quotes, `Bearer`, base64, hex, gzip. Known
+//! formats are read: JSON, YAML, TOML, XML, lines of names and values, addresses, keys. Of the values found inside,
+//! those are parts whose name says that they are confidential, and those that nobody could guess. A value in no known
+//! format has no parts.
 
 mod address;
 mod judge;
@@ -24,17 +25,18 @@ use taker::{Content, Taker};
 /// Which parts of a value count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PartChoice {
-    /// All that are found; the default.
+    /// All parts that are found; the default.
     #[default]
     All,
     /// No part: the value is searched for as a whole.
     None,
-    /// Those of these names: whole names as reports show them, or the last piece of one.
+    /// The parts of these names. A name is a whole name as reports show it, or its last piece.
     Named(Vec<String>),
 }
 
 impl PartChoice {
-    /// Parses what a flag says: `false` for none, `true` for all, else names with a blank or `+` between them.
+    /// Parses the value of the flag's `parts`: `false` for no part, `true` for all parts, else names with a blank or
+    /// `+` between them.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.trim() {
@@ -57,31 +59,32 @@ pub struct Part {
 }
 
 impl Part {
-    /// The place of the part in the secret: a name, or the path to it. Never the value or a piece of it.
+    /// Returns the place of the part in the secret: a name, or the path to it. It never contains the value or a piece
+    /// of it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The value, still closed.
+    /// Returns the value, still closed.
     #[must_use]
     pub fn value(&self) -> &UserSecret {
         &self.value
     }
 
-    /// Whether each line of the part tells of it.
+    /// Whether each line of the part identifies the part.
     pub(crate) fn lines_tell(&self) -> bool {
         self.lines_tell
     }
 
-    /// Every byte string by which it can be recognized.
+    /// Makes every byte string by which the part can be recognized.
     #[must_use]
     pub fn forms(&self) -> Vec<Shape> {
         told_by(form::forms(&self.value), self.lines_tell)
     }
 }
 
-/// A part that is not searched for, and why.
+/// A part that is not searched for, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnsearchedPart {
     name: String,
@@ -96,14 +99,14 @@ enum Why {
 }
 
 impl UnsearchedPart {
-    /// The part's name.
+    /// Returns the part's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 }
 
-/// Why it is not searched for, for people.
+/// Writes the reason why the part is not searched for.
 impl fmt::Display for UnsearchedPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.why {
@@ -115,13 +118,13 @@ impl fmt::Display for UnsearchedPart {
     }
 }
 
-/// A value, taken apart.
+/// The parts of a value.
 ///
-/// - At most 64 parts of 8 bytes or more, outer ones before those inside of them; [`left_out`](Self::left_out) counts
-///   the others.
-/// - At most six wrappings and texts within texts deep, and bounded in bytes; [`is_cut`](Self::is_cut) tells when the
-///   bound was met.
-/// - The same value has the same parts, everywhere and always.
+/// - At most 64 parts of 8 bytes or more are kept, outer parts before those inside of them;
+///   [`left_out`](Self::left_out) counts the others.
+/// - Wrappings and texts within texts are read at most six deep, and only so many bytes; [`is_cut`](Self::is_cut)
+///   tells whether such a limit was reached.
+/// - The same value always has the same parts, on every machine.
 ///
 /// ```
 /// use psecret::{PartChoice, Parts, UserSecret};
@@ -168,9 +171,10 @@ impl Parts {
         parts.chosen(choice)
     }
 
-    /// Keeps some of the parts alone.
+    /// Keeps only the parts of the choice.
     pub(crate) fn chosen(mut self, choice: &PartChoice) -> Self {
-        // Whichever parts count, the value has been written down in every reading. What has no such part was told once.
+        // Each reading of the value is reduced to the same choice. The readings' own unsearched parts are dropped,
+        // because the value's are reported already.
         let of_reading = |(value, parts): (UserSecret, Self)| {
             let parts = Self { unsearched: Vec::new(), ..parts.chosen(choice) };
             (value, parts)
@@ -196,7 +200,7 @@ impl Parts {
         self
     }
 
-    /// Adds what another reader of the same text takes for the value, unless that is too short to be searched for.
+    /// Adds the value that another reader of the same text finds, unless that value is too short to be searched for.
     pub(crate) fn add_reading(&mut self, value: UserSecret, choice: &PartChoice) {
         match Searchability::of(&value) {
             Searchability::Empty | Searchability::Unprotected(_) => {}
@@ -207,13 +211,13 @@ impl Parts {
         }
     }
 
-    /// The values that other readers of the same text find, each taken apart. They are as secret as the value, and are
-    /// searched for and masked under the secret's own name.
+    /// Returns the values that other readers of the same text find, each taken apart. They are as secret as the
+    /// value, and are searched for and masked under the secret's own name.
     pub fn readings(&self) -> impl Iterator<Item = (&UserSecret, &Self)> {
         self.readings.iter().map(|(value, parts)| (value, parts))
     }
 
-    /// The parts, outer ones first.
+    /// Returns the parts, outer ones first.
     pub fn iter(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter()
     }
@@ -224,25 +228,26 @@ impl Parts {
         self.parts.is_empty()
     }
 
-    /// The parts that are not searched for, because they are too short or too common.
+    /// Returns the parts that are not searched for, because they are too short, too common or guessable, or because
+    /// no part has the chosen name.
     #[must_use]
     pub fn unsearched(&self) -> &[UnsearchedPart] {
         &self.unsearched
     }
 
-    /// How many parts there are beyond those that are searched for.
+    /// Returns how many more parts there are than those that are searched for.
     #[must_use]
     pub fn left_out(&self) -> usize {
         self.left_out
     }
 
-    /// Whether the value was so large or so deep that it was not read to its end.
+    /// Whether the value was so large or so deep that it was not read in full.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.cut
     }
 
-    /// The names of all parts, each once.
+    /// Returns the names of all parts, each once.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
@@ -254,14 +259,14 @@ impl Parts {
         names
     }
 
-    /// Makes every byte string by which the whole value can be recognized. Of a value that holds public text too, no
-    /// line counts alone, for that line may stand anywhere.
+    /// Makes every byte string by which the whole value can be recognized. If the value contains public text too, a
+    /// single line proves nothing, because this line may occur anywhere.
     #[must_use]
     pub fn forms_of_whole(&self, value: &UserSecret) -> Vec<Shape> {
         told_by(form::forms(value), !self.structured)
     }
 
-    /// Whether the lines of the whole value tell of it.
+    /// Whether each line of the whole value identifies it.
     pub(crate) fn lines_tell(&self) -> bool {
         !self.structured
     }

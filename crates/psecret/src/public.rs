@@ -1,4 +1,4 @@
-//! Which variables are plain configuration, to judge by their names and values.
+//! Tells variables that are plain configuration from credentials, by their names and values.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use zeroize::Zeroizing;
 
 use crate::{PartChoice, Parts, UserSecret};
 
-/// Whether neither the name nor the value of a variable says that it is confidential.
+/// Whether neither the name nor the value of a variable indicates that it is confidential.
 ///
-/// It is the judgement by which an env file that is one secret is [taken apart](Parts): `APP_NAME=Laravel` is public,
-/// `APP_KEY=…` is not, whatever its value, and neither is a random text under any name.
+/// This is the judgement by which an env file that is one secret is [taken apart](Parts): `APP_NAME=Laravel` is
+/// public. `APP_KEY=…` is not public, whatever its value; a random text is not public, whatever its name.
 ///
 /// ```
 /// let value = |text: &str| psecret::UserSecret::new(text.as_bytes().to_vec());
@@ -68,7 +68,7 @@ mod tests {
             "SECRET_KEY_BASE=short",
             "DJANGO_SECRET_KEY=django-insecure-abc",
             "SETTING=9fKq2LmZr8Kc1Vb4NyT9",
-            // A password that anybody could guess is one all the same.
+            // A password that anybody could guess is still a password.
             "DATABASE_URL=postgres://app:app@db/app",
             "DATABASE_URL=postgres://shop:p4ss-9fKq2LmZr8@db:5432/shop",
             "GREETING=-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF\n-----END PRIVATE KEY-----\n",

@@ -1,4 +1,4 @@
-//! Reading a value once, from where it lies.
+//! Reads a value once, from its source.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use crate::bounded::{self, NotReadable, PATIENCE, read_all};
 use crate::value::LONGEST_SECRET;
 use crate::{Dialect, EnvFile, EnvFileWarning, Place, SecretError, SecretName, UserSecret};
 
-/// The longest env file taken.
+/// The length of the longest accepted env file, in bytes.
 const LONGEST_ENV_FILE: usize = 1024 * 1024;
 
 /// The inputs that a caller lends for reading: the process environment and standard input.
@@ -24,19 +24,20 @@ pub struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// Reads variables through the closure and standard input through the reader.
+    /// Makes the inputs: `environment` returns the variables, `stdin` is standard input.
     pub fn new(environment: &'a dyn Fn(&str) -> Option<OsString>, stdin: &'a mut dyn Read) -> Self {
         Self { environment, stdin, patience: PATIENCE }
     }
 
-    /// Waits for silent pipes this long instead of 30 seconds.
+    /// Sets how long to wait for a silent pipe, instead of 30 seconds.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// The reader of variables, for places that are no secrets: folders, and the identity.
+    /// Returns the reader of variables, for variables that are not secrets, such as paths of folders and of the
+    /// identity.
     pub fn environment(&self) -> &'a dyn Fn(&str) -> Option<OsString> {
         self.environment
     }
@@ -49,14 +50,15 @@ impl<'a> Inputs<'a> {
 }
 
 impl Place {
-    /// Reads the value, once, as it is: no line end is taken off.
+    /// Reads the value once, and unchanged: a line end at the value's end stays.
     ///
-    /// A pipe is read to its end, so process substitution works; directories, sockets and block devices are refused.
+    /// A pipe is read to its end, so process substitution works. Directories, sockets and block devices are refused.
     ///
     /// # Errors
     ///
-    /// [`SecretError::Unset`], [`SecretError::Read`], [`SecretError::NotReadable`], [`SecretError::SilentPipe`] when
-    /// nobody writes, [`SecretError::Stdin`], [`SecretError::Empty`], and [`SecretError::TooLong`] past 500 KiB.
+    /// Returns [`SecretError::Unset`], [`SecretError::Read`], [`SecretError::NotReadable`],
+    /// [`SecretError::SilentPipe`] if no program writes to the pipe, [`SecretError::Stdin`], [`SecretError::Empty`], or
+    /// [`SecretError::TooLong`] for a variable or standard input of more than 500 KiB.
     pub fn read(&self, name: &SecretName, inputs: &mut Inputs<'_>) -> Result<UserSecret, SecretError> {
         let value = match self {
             Self::Variable(variable) => inputs
@@ -82,11 +84,12 @@ impl Place {
 }
 
 impl EnvFile {
-    /// Reads and parses an env file of the given dialect; at most 1 MiB, lines included.
+    /// Reads and parses an env file of the given dialect, of at most 1 MiB.
     ///
     /// # Errors
     ///
-    /// [`SecretError::ReadEnvFile`] and [`SecretError::EnvFile`]; neither shows text right of a `=`.
+    /// Returns [`SecretError::ReadEnvFile`] or [`SecretError::EnvFile`]. Neither contains text from the right of a
+    /// `=`.
     pub fn read(path: &Path, dialect: Dialect, inputs: &mut Inputs<'_>) -> Result<Self, SecretError> {
         let failed = |source| SecretError::ReadEnvFile { path: path.to_owned(), source };
         let mut open_to_others = false;
@@ -107,7 +110,7 @@ impl EnvFile {
     }
 }
 
-/// Reads the file; the error says what a person can do about it.
+/// Reads the file, with an error that tells people what to do about it.
 fn read_file(path: &Path, name: &SecretName, patience: Duration) -> Result<Vec<u8>, SecretError> {
     let (name, path) = (name.clone(), path.to_owned());
     let read = bounded::open(&path).and_then(|opened| opened.read(LONGEST_SECRET, patience));
@@ -118,7 +121,7 @@ fn read_file(path: &Path, name: &SecretName, patience: Duration) -> Result<Vec<u
     })
 }
 
-/// Names the kind of a file that is never read.
+/// Returns the kind of a file that is never read, if this is the error's cause.
 fn not_readable(error: &io::Error) -> Option<&'static str> {
     error.get_ref()?.downcast_ref::<NotReadable>().map(|kind| kind.0)
 }

@@ -1,4 +1,4 @@
-//! One redactor for every byte that reaches a person.
+//! A redactor that masks secrets in all output for people.
 
 mod patterns;
 mod regions;
@@ -18,17 +18,17 @@ use crate::form;
 use crate::{Form, PartChoice, Parts, Searchability, SecretError, SecretName, UserSecret};
 use patterns::{Evidence, Masked, Patterns};
 
-/// The forms' heads take no more than this together, so that they fit a small machine (S18).
+/// The limit for the heads of all forms together, in bytes, so that a redactor fits into a small machine (S18).
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// Collects what a [`Redactor`] masks.
+/// A builder that collects the values that a [`Redactor`] masks.
 #[derive(Default)]
 pub struct RedactorBuilder {
     masked: Vec<Masked>,
 }
 
 impl RedactorBuilder {
-    /// Begins with nothing to mask.
+    /// Makes a builder with nothing to mask.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -36,14 +36,15 @@ impl RedactorBuilder {
 
     /// Masks a user secret in each of its forms, as `***NAME***`.
     ///
-    /// Values that [`Searchability`] leaves unprotected are not masked. Of a value with several lines, each line of 8
-    /// bytes or more is masked as well: in a log, too much is better than too little. So are all its [`Parts`].
+    /// Values that [`Searchability`] leaves unprotected are not masked. All [`Parts`] of the value are masked as
+    /// well. So is each line of 8 bytes or more of a value with several lines: a log may rather lose too much than
+    /// show too much.
     #[must_use]
     pub fn secret(self, name: &SecretName, value: &UserSecret) -> Self {
         self.taken_apart(name, value, &Parts::of(value, &PartChoice::All))
     }
 
-    /// Masks a user secret, those parts of it, and its further readings.
+    /// Masks a user secret, the given parts of it, and its further readings.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 4: the redactor must know what to mask")]
     pub fn taken_apart(self, name: &SecretName, value: &UserSecret, parts: &Parts) -> Self {
@@ -60,8 +61,8 @@ impl RedactorBuilder {
         self.masked(label, plaintext, true)
     }
 
-    /// Masks any other confidential bytes, and those of their parts that are not a value of `others`: what has a label
-    /// of its own is not masked under two.
+    /// Masks any other confidential bytes and their parts. A part that is one of `others` is left out, because it has
+    /// a label of its own.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
@@ -74,14 +75,16 @@ impl RedactorBuilder {
         own.fold(whole, |builder, part| builder.masked(label, part.value().expose(), part.lines_tell()))
     }
 
-    /// Masks a value. If it holds public text as well, none of its lines is masked alone.
+    /// Masks a value. If `lines_tell` is false, the value contains public text as well, and none of its lines is
+    /// masked alone.
     fn masked(mut self, label: &str, plaintext: &[u8], lines_tell: bool) -> Self {
         let evidence = match Searchability::of_bytes(plaintext) {
             Searchability::Empty | Searchability::Unprotected(_) => return self,
             Searchability::Weak => Evidence::Token,
             Searchability::Full => Evidence::Anywhere,
         };
-        // Any number at a line's end could begin a list of numbers, and would be held.
+        // Decimal lists are left out: any number at a line's end could begin such a list, and the redactor would have
+        // to hold it back.
         let shapes = form::shapes(plaintext).into_iter().filter(|shape| shape.form() != Form::Decimal);
         let mut shapes: Vec<_> = shapes.map(|shape| (shape, evidence)).collect();
         if lines_tell {
@@ -97,28 +100,31 @@ impl RedactorBuilder {
     ///
     /// # Errors
     ///
-    /// [`SecretError::TooManyForms`] past 16 MiB of forms, each counted up to its 512th byte: some 8,000 tokens.
+    /// Returns [`SecretError::TooManyForms`] if the forms have more than 16 MiB, each counted up to its 512th byte.
+    /// This is enough for about 8,000 tokens.
     pub fn build(self) -> Result<Redactor, SecretError> {
         Ok(Redactor { patterns: Arc::new(Patterns::new(self.masked, MOST_BYTES)?) })
     }
 }
 
-/// Masks secrets in everything that is shown; immutable and cheap to clone.
+/// Masks secrets in everything that is shown. It is immutable and cheap to clone.
 ///
-/// - Exact for every form of [`forms`](crate::forms) but lists of decimal numbers, however the bytes are cut into
-///   chunks.
-/// - A value of up to 512 bytes is also masked with any of its characters escaped in any way that
+/// - Every form of [`forms`](crate::forms) is masked, except for lists of decimal numbers, however the bytes are cut
+///   into chunks.
+/// - A value of up to 512 bytes is also masked if any of its characters are escaped, in any way that
 ///   [`spelling`](crate::spelling) reads.
-/// - Matches that overlap are masked together; the mark names the one that begins first, the longest of those.
-/// - Also finds values that are split by terminal escapes, carriage returns or other control characters, and text that
-///   an encoder wrapped into lines of 16 characters or more, with or without indentation. Where a line breaks within
-///   the first three characters of a form, those stay, for holding them would delay nearly every line.
-/// - Of forms longer than 512 bytes, the first 512 and as much of the rest as follows is masked, so that no more than
-///   that is held back.
-/// - A match has at most 64 KiB of such control, line ends and indentation in between.
-/// - The mark is `***NAME***`, or `***` where that would itself hold a value (L11).
+/// - Matches that overlap are masked together. The mark names the match that begins first, or the longest if several
+///   begin there.
+/// - Values that are split by terminal escapes, carriage returns or other control characters are masked, too. So is
+///   text that an encoder wrapped into lines of 16 characters or more, with or without indentation. If a line breaks
+///   within the first three characters of a form, these characters stay visible: holding them back would delay nearly
+///   every line.
+/// - Of a form longer than 512 bytes, the first 512 bytes and as much of the rest as follows are masked, so that no
+///   more than this is held back.
+/// - A match contains at most 64 KiB of control characters, line ends and indentation.
+/// - The mark is `***NAME***`, or `***` if the name itself would contain a value (L11).
 ///
-/// It is a net, not a wall: transformations without a form pass.
+/// A value in a transformation that has no form is not masked.
 ///
 /// ```
 /// let name = psecret::SecretName::parse("TOKEN")?;
@@ -144,7 +150,7 @@ impl Redactor {
         Self { patterns: Arc::default() }
     }
 
-    /// A fresh stream: one per source of bytes, such as one step's stdout.
+    /// Makes a new stream. Each source of bytes, such as one step's stdout, needs a stream of its own.
     #[must_use]
     pub fn stream(&self) -> RedactorStream {
         RedactorStream::new(Arc::clone(&self.patterns))
@@ -154,11 +160,12 @@ impl Redactor {
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
         let bytes = self.redact_bytes(text.as_bytes());
-        // A value that is not text may have ended within a character; what is left of it is replaced.
+        // A mask may have cut a character of the text around a value that is not text; the rest of such a character
+        // is replaced.
         String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }
 
-    /// Redacts bytes that are not cut any further.
+    /// Redacts bytes that are complete, so that nothing is held back.
     #[must_use]
     pub fn redact_bytes(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = self.stream();
@@ -167,11 +174,11 @@ impl Redactor {
         out
     }
 
-    /// Lists the labels of the secrets that the bytes surely hold, each once: the guard over build arguments, labels
-    /// and command text.
+    /// Lists the labels of the secrets that the bytes certainly contain, each once. With this, build arguments,
+    /// labels and command text are checked.
     ///
-    /// Stricter than masking, as an audit is: a weak value counts as a whole token only, and of a value with several
-    /// lines no line that stands in innocent text as well.
+    /// The check is stricter than masking, as an audit is: a weak value counts only as a whole token, and the single
+    /// lines of a value count only if they look like key material.
     #[must_use]
     pub fn labels_in(&self, bytes: &[u8]) -> Vec<&str> {
         let spans = RedactorStream::new(Arc::clone(&self.patterns)).spans_in(bytes);
@@ -191,7 +198,7 @@ impl Redactor {
     }
 }
 
-/// Whether neither neighbour continues the word.
+/// Whether the bytes directly before and after the span do not continue the word.
 fn is_token(bytes: &[u8], start: u64, end: u64) -> bool {
     let continues = |at: Option<u64>| {
         at.and_then(|at| usize::try_from(at).ok())

@@ -1,4 +1,4 @@
-//! Whether a value can be searched for without drowning in chance hits.
+//! Whether a value can be searched for without too many chance hits.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,34 +6,34 @@ use std::sync::LazyLock;
 
 use crate::UserSecret;
 
-/// Words that stand in any image and any log, one a line, in lower case.
+/// The words that occur in any image and any log, one per line, in lower case.
 const COMMON_WORDS: &str = include_str!("common_words.txt");
 
-/// Values shorter than this are not searched at all.
+/// Values shorter than this are not searched for at all.
 const SHORTEST_WEAK: usize = 4;
 
-/// Values from this length are searched in every form.
+/// Values of this length or more are searched for in every form.
 pub(crate) const SHORTEST_FULL: usize = 8;
 
 /// How far a search can protect a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Searchability {
-    /// The value has no bytes: never searched.
+    /// The value has no bytes. It is never searched for.
     Empty,
-    /// The value is not searched and not redacted; the tools say so.
+    /// The value is not searched for and not redacted. The tools warn about it.
     Unprotected(Unprotected),
-    /// 4 to 7 bytes: searched as a whole token alone, redacted everywhere.
+    /// The value has 4 to 7 bytes. It is searched for as a whole token only, but redacted everywhere.
     Weak,
-    /// 8 bytes or more: searched in every form.
+    /// The value has 8 bytes or more. It is searched for in every form.
     Full,
 }
 
-/// Why a value cannot be searched for.
+/// The reason why a value cannot be searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unprotected {
-    /// 1 to 3 bytes.
+    /// The value has 1 to 3 bytes.
     TooShort,
-    /// A word of the shipped list, in any case.
+    /// The value is a word of the shipped list, in any case.
     CommonWord,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Unprotected {
 }
 
 impl Searchability {
-    /// Judges a value. Blanks and line ends around it do not count.
+    /// Judges a value without the blanks and line ends around it.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 1: the policy looks at the value's length and words")]
     pub fn of(secret: &UserSecret) -> Self {
@@ -65,7 +65,7 @@ impl Searchability {
         if trimmed.len() < SHORTEST_WEAK {
             return Self::Unprotected(Unprotected::TooShort);
         }
-        // Longer than any listed word: no need to make a lower-case copy of a long value.
+        // No listed word is longer than this, so no lower-case copy of a longer value is needed.
         if trimmed.len() <= 32 {
             let lower = zeroize::Zeroizing::new(trimmed.to_ascii_lowercase());
             if WORDS.contains(lower.as_slice()) {

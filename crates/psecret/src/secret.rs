@@ -1,4 +1,4 @@
-//! A secret with everything the tools must know about it.
+//! A secret with everything that the tools must know about it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::value::{LONGEST_SECRET, LONGEST_VARIABLE};
 use crate::{PartChoice, Parts, Place, SecretError, SecretName, UserSecret};
 
-/// Which half of the work gets the secret.
+/// The half of the work that gets the secret: the build, the run, or both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// The build alone.
@@ -32,7 +32,7 @@ impl Scope {
     }
 }
 
-/// In what shape a program gets the secret.
+/// The shape in which a program gets the secret.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
     /// An environment variable that holds the value; the default.
@@ -42,18 +42,18 @@ pub enum Delivery {
     File,
 }
 
-/// Whether a new value runs the steps again that get the secret.
+/// Whether the steps that get the secret run again if its value is new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rebuild {
-    /// A new value runs the steps again: their cached results count for the same value alone. The default.
+    /// The steps run again: their cached results count only for the same value. This is the default.
     #[default]
     WithValue,
-    /// A new value runs no step again: their cached results count whatever value made them, as for tokens that change
+    /// The steps do not run again: their cached results count for any value. This is meant for tokens that change
     /// with every run.
     Never,
 }
 
-/// Which configuration gave the value, so that `secrets list` can say it.
+/// The configuration that the value came from, for `secrets list` to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A `--secret` flag.
@@ -67,19 +67,19 @@ pub enum Source {
     },
     /// A line of an env file that the manifest names.
     ProjectFile {
-        /// The file, below the manifest's folder.
+        /// The file, as a path below the manifest's folder.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
     },
-    /// `from` in the manifest, a file or a variable.
+    /// The key `from` of the manifest, with a file or a variable.
     Manifest(Place),
-    /// `from` in the manifest, a command; only the program's name is kept.
+    /// The key `from` of the manifest, with a command. Only the program's name is kept.
     Command {
         /// The program.
         program: String,
     },
-    /// `value` in the manifest, made of other names.
+    /// The key `value` of the manifest, which is put together from other names.
     Composed,
     /// The sealed store.
     Store,
@@ -102,7 +102,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// A secret that can be delivered: never empty, never longer than its delivery carries.
+/// A secret that can be delivered: its value is not empty, and not longer than its delivery can carry.
 #[derive(Debug)]
 pub struct Secret {
     name: SecretName,
@@ -116,12 +116,12 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// Checks that the value can be delivered as asked, and takes it apart.
+    /// Checks that the value can be delivered in this shape, and takes it apart.
     ///
     /// # Errors
     ///
-    /// [`SecretError::Empty`]; [`SecretError::TooLong`] past 500 KiB; for a variable also [`SecretError::Nul`] and
-    /// [`SecretError::LongVariable`] when `NAME=VALUE` and its NUL exceed 128 KiB.
+    /// Returns [`SecretError::Empty`], or [`SecretError::TooLong`] for more than 500 KiB. For a variable, also
+    /// returns [`SecretError::Nul`], and [`SecretError::LongVariable`] if `NAME=VALUE` and its NUL exceed 128 KiB.
     pub fn new(
         name: SecretName,
         value: UserSecret,
@@ -148,7 +148,7 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// [`SecretError::Nul`] and [`SecretError::LongVariable`].
+    /// Returns [`SecretError::Nul`] or [`SecretError::LongVariable`].
     pub fn fits(name: &SecretName, value: &UserSecret, delivery: Delivery) -> Result<(), SecretError> {
         if delivery == Delivery::Variable && value.has_nul() {
             return Err(SecretError::Nul { name: name.clone() });
@@ -159,13 +159,14 @@ impl Secret {
         Ok(())
     }
 
-    /// Keeps some of the parts alone.
+    /// Keeps only the parts of the choice.
     #[must_use]
     pub fn with_parts(self, choice: PartChoice) -> Self {
         Self { parts: self.parts.chosen(&choice), choice, ..self }
     }
 
-    /// Adds what another reader of the same text takes for the value: it is searched for and masked like the value.
+    /// Adds the value that another reader of the same text finds. It is searched for and masked like the value
+    /// itself.
     #[must_use]
     pub fn with_reading(mut self, reading: Option<UserSecret>) -> Self {
         if let Some(reading) = reading {
@@ -180,55 +181,55 @@ impl Secret {
         Self { rebuild, ..self }
     }
 
-    /// The secret's name.
+    /// Returns the secret's name.
     #[must_use]
     pub fn name(&self) -> &SecretName {
         &self.name
     }
 
-    /// The secret's value, still closed.
+    /// Returns the secret's value, still closed.
     #[must_use]
     pub fn value(&self) -> &UserSecret {
         &self.value
     }
 
-    /// The value, and the values that other readers of the same text find. A search for the secret looks for all of
-    /// these.
+    /// Returns the value, and the values that other readers of the same text find. A search for the secret looks for
+    /// all of them.
     pub fn readings(&self) -> impl Iterator<Item = &UserSecret> {
         std::iter::once(&self.value).chain(self.parts.readings().map(|(reading, _)| reading))
     }
 
-    /// The parts of the value that are secret too.
+    /// Returns the parts of the value that are secret, too.
     #[must_use]
     pub fn parts(&self) -> &Parts {
         &self.parts
     }
 
-    /// Which of its parts count.
+    /// Returns the choice of parts that count.
     #[must_use]
     pub fn part_choice(&self) -> &PartChoice {
         &self.choice
     }
 
-    /// Whether a new value runs the steps again that get it.
+    /// Returns whether the steps that get the secret run again if its value is new.
     #[must_use]
     pub fn rebuild(&self) -> Rebuild {
         self.rebuild
     }
 
-    /// Which half of the work gets it.
+    /// Returns which half of the work gets the secret.
     #[must_use]
     pub fn scope(&self) -> Scope {
         self.scope
     }
 
-    /// The shape in which programs get the secret.
+    /// Returns the shape in which programs get the secret.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         self.delivery
     }
 
-    /// Where the value came from.
+    /// Returns where the value came from.
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.source

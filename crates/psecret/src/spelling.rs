@@ -1,13 +1,15 @@
-//! A value compared with a text character by character, each of them as itself or under any escape that writers use.
+//! Compares a value with a text character by character. The text may write each character as itself or with any
+//! escape that writers use.
 //!
-//! Nobody can list all programs that escape, and each of them escapes other characters; but what an escape looks like
-//! is known. So a text is not compared with what some writers would have made of the whole value, but read: [`forward`]
-//! and [`backward`] walk from a place in both directions, and at each step the text may write the value's next
-//! character in any way that `escape` knows, escapes of escapes included. Where a text can be read in several ways
-//! (`''` is two quotes, or one that is doubled), all of them are followed, so a value that looks like an escape itself
-//! is no exception. Between two characters may stand what terminals and line breaks leave there (`gap`).
+//! Nobody can list all programs that escape, and each of them escapes other characters; but the syntax of the escapes
+//! is known. So this module does not guess how some writer would have escaped the whole value, but reads the text:
+//! [`forward`] and [`backward`] walk from a place in both directions, and at each step the text may write the value's
+//! next character in any way that `escape` knows, escapes of escapes included. Where a text can be read in several
+//! ways (`''` is two quotes, or one that is doubled), all readings are followed, so this also works for a value that
+//! looks like an escape itself. Between two characters, the text may contain the traces of terminals and line breaks
+//! that `gap` knows.
 //!
-//! The search and the redactor both read with this module, so that they cannot differ.
+//! The search and the redactor both read texts with this module, so their results cannot differ.
 
 mod escape;
 mod gap;
@@ -25,40 +27,41 @@ use escape::{Code, Unit};
 /// A place between two characters of a value and of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// How many bytes of the value lie before it.
+    /// The number of the value's bytes before the place.
     pub character: usize,
-    /// How many bytes of the text lie before it.
+    /// The number of the text's bytes before the place.
     pub at: usize,
-    /// How the characters that were compared are written.
+    /// How the characters that were compared so far are written.
     pub escapes: Escapes,
 }
 
 impl Place {
-    /// Makes a place from which nothing was compared yet.
+    /// Makes a place where nothing has been compared yet.
     #[must_use]
     pub fn new(character: usize, at: usize) -> Self {
         Self { character, at, escapes: Escapes::default() }
     }
 }
 
-/// How far a comparison came.
+/// The point at which a comparison stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// To the value's end.
+    /// The value's end.
     End(Place),
-    /// To a difference.
+    /// A difference.
     Difference,
-    /// To the text's end: go on from this place once there is more.
+    /// The text's end; the comparison can continue from this place once there is more text.
     Open(Place),
 }
 
-/// The most readings of one text that are followed at once; of more readings, the plainest are followed.
+/// The maximal number of readings of one text that are followed at once. If there are more, the first ones, which are
+/// the plainest, are followed.
 const MOST_READINGS: usize = 12;
 
-/// Where a text is cut, so much of it may be compared once more when it goes on.
+/// The number of bytes that may be compared again when a text that was cut goes on.
 const MOST_COMPARED_TWICE: usize = 2048;
 
-/// The places that readings have come to, none twice.
+/// The places that the readings have reached, each once.
 struct Readings {
     places: [Place; MOST_READINGS],
     count: usize,
@@ -82,7 +85,7 @@ impl Readings {
         }
     }
 
-    /// Takes out the place that comes first by a rank.
+    /// Takes out the place with the lowest rank.
     fn take(&mut self, rank: impl Fn(&Place) -> usize) -> Option<Place> {
         let first = (0..self.count).min_by_key(|at| rank(&self.places[*at]))?;
         self.count -= 1;
@@ -91,28 +94,28 @@ impl Readings {
     }
 }
 
-/// Compares the value from a place on with the text from there on.
+/// Compares the value with the text, both from a place on.
 #[must_use]
 pub fn forward(value: &[u8], text: &[u8], from: Place, rest: Rest) -> Reach {
     let left = value.get(from.character..).unwrap_or_default();
     let here = text.get(from.at..).unwrap_or_default();
     if here.starts_with(left) {
-        // No other reading is shorter.
+        // No other reading of the text is shorter.
         return Reach::End(Place { character: value.len(), at: from.at + left.len(), ..from });
     }
     if rest == Rest::MayFollow && left.starts_with(here) {
-        // Nothing of a long value that is written as it is, is compared twice.
+        // The bytes that are already equal are skipped, so that a long value in plain text is not compared twice.
         let passed = here.len().saturating_sub(LONGEST_ESCAPE);
         let passed = if passed < MOST_COMPARED_TWICE { 0 } else { passed };
         return Reach::Open(Place { character: from.character + passed, at: from.at + passed, ..from });
     }
     let mut readings = Readings::new(from);
-    // From here there is one reading alone: whatever is unknown yet can be read again from here.
+    // At `sure` there is only one reading, so if later bytes are unknown, the comparison can start again there.
     let mut sure = from;
     let mut end: Option<Place> = None;
     while let Some(mut place) = readings.take(|place| place.character) {
         if readings.count == 0 && end.is_none() {
-            // Letters and digits are no beginning of an escape or a gap: there is no other way to read them.
+            // Letters and digits never begin an escape or a gap, so there is no other way to read them.
             while let (Some(byte), Some(written)) = (value.get(place.character), text.get(place.at))
                 && byte == written
                 && byte.is_ascii_alphanumeric()
@@ -123,18 +126,18 @@ pub fn forward(value: &[u8], text: &[u8], from: Place, rest: Rest) -> Reach {
             if let ([last], Some(written)) = (&value[place.character.min(value.len())..], text.get(place.at))
                 && last == written
             {
-                // No other reading is shorter.
+                // No other reading of the text is shorter.
                 return Reach::End(Place { character: value.len(), at: place.at + 1, ..place });
             }
         }
         if place.character >= value.len() {
-            // The plainest reading is the shortest.
+            // The plainest reading is the shortest one.
             end = Some(end.filter(|end| end.at <= place.at).unwrap_or(place));
             continue;
         }
         if !step(value, text, place, rest, &mut readings) && rest == Rest::MayFollow {
             match end {
-                // What was read no farther than to here ends no earlier.
+                // This place is not before the known end, so no reading that continues from it can end earlier.
                 Some(end) if end.at <= place.at => {}
                 _ => return Reach::Open(sure),
             }
@@ -143,8 +146,9 @@ pub fn forward(value: &[u8], text: &[u8], from: Place, rest: Rest) -> Reach {
     end.map_or(Reach::Difference, Reach::End)
 }
 
-/// Adds every place behind the next character, or behind what stands before it. Returns false if more bytes are needed
-/// to know them all.
+/// Adds every place that one step from `place` can lead to: after the next character, in each spelling of it that the
+/// text allows, or after a gap before that character. Returns false if the text is too short to know all of these
+/// places.
 fn step(value: &[u8], text: &[u8], place: Place, rest: Rest, readings: &mut Readings) -> bool {
     let Some(byte) = text.get(place.at) else { return false };
     let wanted = &value[place.character..];
@@ -165,20 +169,21 @@ fn step(value: &[u8], text: &[u8], place: Place, rest: Rest, readings: &mut Read
     is_whole
 }
 
-/// Calls `each` with the first byte of whatever an escape at an index may stand for. Returns false if more bytes are
-/// needed to know all of them.
+/// Calls `each` with the first byte of each character that an escape at an index may stand for. Returns false if more
+/// bytes are needed to know all of these characters.
 pub fn first_bytes(text: &[u8], at: usize, rest: Rest, each: &mut dyn FnMut(u8)) -> bool {
     escape::units(text, at, rest, &mut |unit: Unit| each(unit.code.first_byte()))
 }
 
-/// Compares the value before a place with the text before it: where the value begins.
+/// Compares the part of the value before a place with the text before the place. Returns the place where the value
+/// begins.
 #[must_use]
 pub fn backward(value: &[u8], text: &[u8], from: Place) -> Option<Place> {
     let mut readings = Readings::new(from);
     let mut begin: Option<Place> = None;
     while let Some(place) = readings.take(|place| usize::MAX - place.character) {
         if place.character == 0 {
-            // The plainest reading is the shortest.
+            // The plainest reading is the shortest one.
             begin = Some(begin.filter(|begin| begin.at >= place.at).unwrap_or(place));
         } else {
             step_back(&value[..place.character], text, place, &mut readings);
@@ -187,7 +192,8 @@ pub fn backward(value: &[u8], text: &[u8], from: Place) -> Option<Place> {
     begin
 }
 
-/// Adds every place before the last character, or before what stands behind it.
+/// Adds every place that one step back from `place` can lead to: before the last character, in each spelling of it
+/// that the text allows, or before a gap after that character.
 fn step_back(wanted: &[u8], text: &[u8], place: Place, readings: &mut Readings) {
     let Some(last) = place.at.checked_sub(1) else { return };
     if wanted.last() == Some(&text[last]) {
@@ -211,7 +217,7 @@ fn step_back(wanted: &[u8], text: &[u8], place: Place, readings: &mut Readings) 
     }
 }
 
-/// Returns how far before the text's end an escape or a gap may begin that ends there.
+/// Returns the greatest length that an escape or a gap at the text's end can have.
 fn farthest_back(text: &[u8]) -> usize {
     match text {
         [.., 0x07 | b'\\'] | [.., b'0', b'7'] | [.., b'\\', b'a'] => gap::LONGEST,
@@ -222,7 +228,8 @@ fn farthest_back(text: &[u8]) -> usize {
 }
 
 impl Code {
-    /// Counts the bytes of the code at the value's beginning; `None` if the value does not begin with the code.
+    /// Counts the bytes of the code at the value's beginning. Returns `None` if the value does not begin with the
+    /// code.
     fn length_in(self, value: &[u8]) -> Option<usize> {
         self.bytes(|bytes| value.starts_with(bytes))
     }

@@ -1,7 +1,7 @@
-//! The content of the sealed store: user secrets by name, and who may read them.
+//! The content of the sealed store: user secrets by name, and the recipients that may read them.
 //!
-//! The text is an env file of the dialect `dotenv`, so that whoever opens the sealed file with plain `age -d` has
-//! something to work with. Lines that begin with `#@` at its head carry what an env file has no words for:
+//! The text is an env file of the dialect `dotenv`, so that it is of use to somebody who opens the sealed file with
+//! plain `age -d`. The lines at its head that begin with `#@` carry what an env file has no syntax for:
 //!
 //! ```text
 //! #@ store 1
@@ -20,16 +20,16 @@ use zeroize::Zeroizing;
 
 use crate::{Dialect, DigestKey, EnvFile, EnvFileError, EnvValue, SecretError, SecretName, UserSecret};
 
-/// The version written and read.
+/// The version of the format that is written and read.
 const VERSION: &str = "1";
 
-/// Why a store's content cannot be read.
+/// The reason why a store's content cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A later version wrote it.
+    /// A later version of the program wrote the store.
     #[error("the store is of a newer version than {VERSION}")]
     Newer,
-    /// A head line that means nothing.
+    /// An unknown line in the head.
     #[error("line {line}: not a head line of a store")]
     Head {
         /// The line, from 1.
@@ -38,7 +38,7 @@ pub enum StoreError {
     /// A faulty line of the env file.
     #[error(transparent)]
     Line(#[from] EnvFileError),
-    /// A value that is said to be base64 and is not.
+    /// A value that the head lists as base64 and that is not base64.
     #[error("the value of `{name}` is not base64")]
     NotBase64 {
         /// The name.
@@ -60,13 +60,13 @@ pub enum StoreError {
 /// ```
 #[derive(Debug, Default)]
 pub struct Store {
-    /// The names of the people, by their recipients; empty for whoever has none.
+    /// The names of the people, by their recipients; empty for a recipient without a name.
     recipients: BTreeMap<String, String>,
     key: Option<DigestKey>,
     secrets: BTreeMap<SecretName, UserSecret>,
 }
 
-/// The change of a name between two stores.
+/// The difference between the values of a name in two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The name is new.
@@ -82,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// A [`StoreError`] with a line; never text right of a `=`.
+    /// Returns a [`StoreError`] that names the line, but never contains text from the right of a `=`.
     pub fn parse(content: &[u8]) -> Result<Self, StoreError> {
         let mut store = Self::default();
         let mut encoded = BTreeSet::new();
@@ -118,11 +118,12 @@ impl Store {
         Ok(store)
     }
 
-    /// The content to be sealed; names in order, so that equal stores are equal bytes.
+    /// Writes the content that is to be sealed. The names are in order, so equal stores have equal bytes.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 6: the store's content is written to be sealed")]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        // No value grows past six bytes for one, so the buffer never moves and leaves no copy behind.
+        // No byte of a value becomes more than six bytes, so the buffer is never reallocated and leaves no copy in
+        // memory.
         let length: usize =
             self.secrets.iter().map(|(name, value)| name.as_str().len() * 2 + value.len() * 6 + 32).sum();
         let mut text = Zeroizing::new(Vec::with_capacity(length + self.recipients.len() * 256 + 96));
@@ -150,7 +151,7 @@ impl Store {
         text
     }
 
-    /// The names, in order.
+    /// Returns the names, in order.
     pub fn names(&self) -> impl Iterator<Item = &SecretName> {
         self.secrets.keys()
     }
@@ -161,16 +162,17 @@ impl Store {
         self.secrets.get(name)
     }
 
-    /// Takes a secret out of the store and its value with it.
+    /// Removes a secret from the store and returns its value.
     pub fn take(&mut self, name: &SecretName) -> Option<UserSecret> {
         self.secrets.remove(name)
     }
 
-    /// Sets a secret; the value it had is returned.
+    /// Sets a secret, and returns the value that it had before.
     ///
     /// # Errors
     ///
-    /// [`SecretError::Empty`]; [`SecretError::Name`] for a name that the dialect `dotenv` cannot write.
+    /// Returns [`SecretError::Empty`] for an empty value, and [`SecretError::Name`] for a name that the dialect
+    /// `dotenv` cannot write.
     pub fn set(&mut self, name: SecretName, value: UserSecret) -> Result<Option<UserSecret>, SecretError> {
         if value.is_empty() {
             return Err(SecretError::Empty { name });
@@ -186,14 +188,14 @@ impl Store {
         self.recipients.keys().map(String::as_str)
     }
 
-    /// The name of the person behind a recipient, if somebody wrote it down.
+    /// Returns the name of the person who has a recipient, if the store holds it.
     #[must_use]
     pub fn recipient_name(&self, recipient: &str) -> Option<&str> {
         self.recipients.get(recipient).map(String::as_str).filter(|name| !name.is_empty())
     }
 
-    /// Writes down the name of the person behind a recipient: a line of text, of which at most 60 characters are kept. A recipient
-    /// that may not read the store has none.
+    /// Stores the name of the person who has a recipient, as one line of at most 60 characters. Does nothing for a
+    /// recipient that may not read the store.
     pub fn name_recipient(&mut self, recipient: &str, name: &str) {
         if let Some(known) = self.recipients.get_mut(recipient.trim()) {
             let name: String = name.chars().filter(|character| !character.is_control()).take(60).collect();
@@ -201,7 +203,7 @@ impl Store {
         }
     }
 
-    /// Adds a reader; false if it was one already.
+    /// Adds a recipient. Returns false if the store had it already.
     pub fn add_recipient(&mut self, recipient: &str) -> bool {
         let recipient = recipient.trim();
         let new = !self.recipients.contains_key(recipient);
@@ -209,36 +211,37 @@ impl Store {
         new
     }
 
-    /// Removes a reader; false if it was none.
+    /// Removes a recipient. Returns false if the store did not have it.
     pub fn remove_recipient(&mut self, recipient: &str) -> bool {
         self.recipients.remove(recipient.trim()).is_some()
     }
 
-    /// The key under which the values have digests that all readers agree on.
+    /// Returns the key for digests of the values. All recipients have the same key, so their digests agree.
     #[must_use]
     pub fn digest_key(&self) -> Option<&DigestKey> {
         self.key.as_ref()
     }
 
-    /// Takes the digest key alone; the values are wiped.
+    /// Takes out only the digest key; the values are wiped.
     #[must_use]
     pub fn into_digest_key(self) -> Option<DigestKey> {
         self.key
     }
 
-    /// Sets that key.
+    /// Sets the digest key.
     pub fn set_digest_key(&mut self, key: DigestKey) {
         self.key = Some(key);
     }
 
-    /// The names of values that are not text, which no env file can hold as they are.
+    /// Returns the names of values that are not text, which an env file cannot hold as they are.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "door 61: an export must know which values an env file cannot hold")]
     pub fn binary(&self) -> Vec<&SecretName> {
         self.secrets.iter().filter(|(_, value)| !is_text(value.expose())).map(|(name, _)| name).collect()
     }
 
-    /// Lists the change of each name on the way from this store to the other; names alone, for people to read.
+    /// Lists the names whose values differ from this store to the other, with the kind of change. The list is for
+    /// people, so it holds no values.
     #[must_use]
     pub fn changes<'a>(&'a self, other: &'a Self) -> Vec<(&'a SecretName, Change)> {
         let names: BTreeSet<&SecretName> = self.names().chain(other.names()).collect();
@@ -252,11 +255,12 @@ impl Store {
             .collect()
     }
 
-    /// Merges two stores that grew from a common one: what only one side changed is taken from that side.
+    /// Merges two stores that grew from a common one. A secret that only one side has changed is taken from that
+    /// side.
     ///
     /// # Errors
     ///
-    /// The names that both sides changed differently.
+    /// Returns the names that the two sides changed differently.
     pub fn merge(base: &Self, mut ours: Self, mut theirs: Self) -> Result<Self, Vec<SecretName>> {
         let names: BTreeSet<SecretName> = [base, &ours, &theirs].into_iter().flat_map(Self::names).cloned().collect();
         let (mut merged, mut conflicts) = (Self::default(), Vec::new());
@@ -276,7 +280,7 @@ impl Store {
         }
         let readers: BTreeSet<&String> = ours.recipients.keys().chain(theirs.recipients.keys()).collect();
         let kept = |reader: &&&String| {
-            // A recipient from the beginning stays only if neither side removed it.
+            // A recipient of the common store stays only if neither side removed it.
             !base.recipients.contains_key(**reader)
                 || (ours.recipients.contains_key(**reader) && theirs.recipients.contains_key(**reader))
         };
@@ -314,7 +318,8 @@ fn is_text(value: &[u8]) -> bool {
         && !value.iter().any(|byte| (*byte < 0x20 && !b"\n\r\t".contains(byte)) || *byte == 0x7f)
 }
 
-/// Writes a value so that every reader of the dialect reads it back: single quotes where they need no escape.
+/// Writes a value so that every reader of the dialect reads it back. Single quotes are used if the value needs no
+/// escape.
 fn push_quoted(text: &mut Vec<u8>, value: &[u8]) {
     if !is_text(value) {
         let encoded = Zeroizing::new(STANDARD.encode(value));

@@ -7,14 +7,14 @@ use zeroize::Zeroizing;
 /// The most bytes that BuildKit's clients serve as one secret: 500 KiB (`session/secrets/secretsprovider`).
 pub const LONGEST_SECRET: usize = 500 * 1024;
 
-/// The most bytes that Linux takes for one `NAME=VALUE` with its closing NUL (`MAX_ARG_STRLEN`, 32 pages).
+/// The most bytes that Linux accepts for one `NAME=VALUE` with its closing NUL (`MAX_ARG_STRLEN`, 32 pages).
 pub const LONGEST_VARIABLE: usize = 128 * 1024;
 
 /// The value of a user secret: read once, never shown, wiped when dropped.
 ///
 /// It cannot be printed, cloned, compared or serialized. [`UserSecret::expose`] is the only way to its bytes, and a
-/// lint makes each call of it a numbered door. Wiping is best effort: copies that other libraries made of the bytes
-/// they were handed are not reached.
+/// lint makes each call of it a numbered door. Wiping has a limit: copies that other libraries make of the bytes that
+/// they receive are not wiped.
 ///
 /// ```
 /// let secret = psecret::UserSecret::new(b"s3cr3t-value".to_vec());
@@ -34,19 +34,19 @@ pub const LONGEST_VARIABLE: usize = 128 * 1024;
 pub struct UserSecret(Zeroizing<Vec<u8>>);
 
 impl UserSecret {
-    /// Takes the bytes over; they are wiped when the secret is dropped.
+    /// Takes over the bytes; they are wiped when the secret is dropped.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The plaintext. A door: number each call, give its reason, list it.
+    /// Returns the plaintext. Each call is a door, which needs a number, a reason and an entry in the list of doors.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 
-    /// How many bytes the value has.
+    /// Returns the number of bytes of the value.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -58,7 +58,7 @@ impl UserSecret {
         self.0.is_empty()
     }
 
-    /// Whether the value is one line with the line end that editors and `echo` write behind it.
+    /// Whether the value is one line, followed by the line end that editors and `echo` write.
     #[must_use]
     pub fn is_one_line_with_its_end(&self) -> bool {
         self.0.iter().position(|byte| *byte == b'\n').is_some_and(|at| at > 0 && at + 1 == self.0.len())
@@ -69,7 +69,7 @@ impl UserSecret {
         Some(Self::new(self.0.strip_prefix(b"\xef\xbb\xbf")?.to_vec()))
     }
 
-    /// Whether the value holds a NUL byte, which no environment variable can.
+    /// Whether the value holds a NUL byte, which an environment variable cannot hold.
     #[must_use]
     pub fn has_nul(&self) -> bool {
         self.0.contains(&0)
@@ -84,12 +84,12 @@ impl fmt::Debug for UserSecret {
 
 #[cfg(test)]
 impl UserSecret {
-    /// Compares without a door, for tests alone.
+    /// Compares the value without a door, for tests only.
     pub(crate) fn is(&self, expected: &[u8]) -> bool {
         self.0.as_slice() == expected
     }
 
-    /// The bytes without a door, for tests alone.
+    /// Returns the bytes without a door, for tests only.
     pub(crate) fn bytes_for_tests(&self) -> &[u8] {
         &self.0
     }

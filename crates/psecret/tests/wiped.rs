@@ -1,29 +1,30 @@
-//! Values are wiped when they are dropped: looked for in all of this process's memory afterwards.
+//! Values are wiped when they are dropped: afterwards, the test searches all memory of its process for them.
 //!
-//! The value is made from a masked copy and looked for by it, so that the search does not find itself.
+//! The values are made from a masked copy, and the search compares with this copy, so that it does not find itself.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 
 use psecret::UserSecret;
 
-/// More than the reader's own small allocations need, so that they leave freed ones alone.
+/// The length of a value: longer than the small allocations of the test's reader, so that these do not reuse freed
+/// values.
 const LENGTH: usize = 900;
 
-/// What an allocator may write over the beginning of memory that was freed.
+/// The number of bytes at the beginning of freed memory that an allocator may overwrite.
 const HEAD: usize = 64;
 
-/// How many values there are; of those that are not wiped some survive what is allocated next.
+/// The number of values: so many that some of them would survive later allocations if they were not wiped.
 const COUNT: usize = 32;
 
-/// What hides the pattern: it stands in memory only so.
+/// The mask of the pattern, so that memory contains the pattern only in masked form.
 const MASK: u8 = 0xa5;
 
 fn masked() -> Vec<u8> {
     (0..LENGTH).map(|at| u8::try_from((at * 37 + 11) % 251).expect("less than 251") ^ MASK).collect()
 }
 
-/// Counts how often the unmasked pattern, without its head, stands in memory that can be written to.
+/// Counts the occurrences of the unmasked pattern, without its head, in writable memory.
 fn sightings(masked: &[u8]) -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("our own maps");
     let masked = &masked[HEAD..];
@@ -39,7 +40,7 @@ fn sightings(masked: &[u8]) -> usize {
         }
         let found = |window: &&[u8]| window.iter().zip(masked).all(|(byte, hidden)| byte ^ MASK == *hidden);
         seen += bytes.windows(masked.len()).filter(found).count();
-        // What was read is a copy too; it must not be met in the next range.
+        // The buffer is a copy, too, which must not be found in the next range.
         bytes.fill(0);
         std::hint::black_box(&bytes);
     }
@@ -57,11 +58,11 @@ fn a_dropped_value_is_nowhere_in_memory() {
     let masked = masked();
     let values = || (0..COUNT).map(|_| value(&masked)).collect::<Vec<_>>();
     let secrets: Vec<UserSecret> = values().into_iter().map(UserSecret::new).collect();
-    // More where the search meets its own buffer.
+    // There may be more than `COUNT`, because the search may also find its own buffer.
     assert!(sightings(&masked) >= COUNT, "the search finds values that live");
     drop(secrets);
     assert_eq!(sightings(&masked), 0);
-    // The same bytes without the type stay where they were, so the search looks into freed memory too.
+    // The same bytes without the type stay in memory, which shows that the search looks into freed memory, too.
     drop(std::hint::black_box(values()));
     assert!(sightings(&masked) >= 1, "freed memory is searched");
 }

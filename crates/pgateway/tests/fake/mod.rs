@@ -1,4 +1,4 @@
-//! A BuildKit that answers from memory and notes what it was asked.
+//! A BuildKit that answers from memory, and records the requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-/// What was asked, call by call.
+/// The recorded requests, call by call.
 #[derive(Default)]
 pub(crate) struct Requests {
     /// The build's id of each ping, if the call named one.
@@ -21,11 +21,11 @@ pub(crate) struct Requests {
     pub(crate) containers: Vec<api::NewContainerRequest>,
     pub(crate) released: Vec<String>,
     pub(crate) stats: Vec<String>,
-    /// What processes read on standard input.
+    /// The bytes that processes read from standard input.
     pub(crate) input: Vec<u8>,
 }
 
-/// The BuildKit. Clones are the same one.
+/// The fake BuildKit. Clones share their state.
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
     asked: Arc<Mutex<Requests>>,
@@ -42,7 +42,7 @@ impl Fake {
         look(&self.asked.lock().expect("no test panics while it looks"))
     }
 
-    /// The server by itself, which carries calls without any connection.
+    /// Returns the server itself, which carries calls without any connection.
     pub(crate) fn server(&self) -> LlbBridgeServer<Self> {
         LlbBridgeServer::new(self.clone())
     }
@@ -71,7 +71,7 @@ impl LlbBridge for Fake {
         Ok(Response::new(api::InputsResponse { definitions }))
     }
 
-    /// Answers a solve: a frontend makes two platforms, of which one is empty; a definition makes one state.
+    /// Answers a solve: a frontend makes two platforms, one of which is empty; a definition makes one state.
     async fn solve(&self, request: Request<api::SolveRequest>) -> Answer<api::SolveResponse> {
         let request = request.into_inner();
         let made = |id: &str, def| api::Ref { id: id.to_owned(), def };
@@ -104,7 +104,7 @@ impl LlbBridge for Fake {
         Ok(Response::new(api::StatFileResponse { stat: Some(stat) }))
     }
 
-    /// Answers as BuildKit did before 2022.
+    /// Answers like BuildKit before 2022.
     async fn evaluate(&self, _: Request<api::EvaluateRequest>) -> Answer<api::EvaluateResponse> {
         unexpected()
     }
@@ -134,7 +134,7 @@ impl LlbBridge for Fake {
 
     type ExecProcessStream = ReceiverStream<Result<api::ExecMessage, Status>>;
 
-    /// Plays a process that reads its input to the end, says a word on each stream, and ends with code 3.
+    /// Plays a process that reads its input to the end, writes a word to each stream, and exits with code 3.
     async fn exec_process(&self, request: Request<Streaming<api::ExecMessage>>) -> Answer<Self::ExecProcessStream> {
         let (sender, answers) = mpsc::channel(8);
         let (fake, mut messages) = (self.clone(), request.into_inner());

@@ -1,24 +1,24 @@
-//! One member's bytes as they lie in the archive.
+//! The bytes of one member in the archive.
 
 use std::io::{self, Read};
 
 use crate::digest::{Digest, Hasher};
 use crate::window::Window;
 
-/// Why a member could not be read to its end.
+/// The reason why a member could not be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// The archive ended before it.
+    /// The archive ended before the member's end.
     Cut,
     /// The source failed.
     Failed(io::ErrorKind),
 }
 
-/// Reads one member and not a byte more.
+/// A reader that ends where its member ends.
 pub(super) struct Member<'a, R> {
     archive: &'a mut Window<R>,
     left: u64,
-    /// Whether the member ends where the source ends.
+    /// Whether the member has no size, so that it ends where the source ends.
     open_ended: bool,
     count: u64,
     hasher: Hasher,
@@ -30,12 +30,12 @@ impl<'a, R: Read> Member<'a, R> {
         Self { archive, left: size, open_ended: false, count: 0, hasher: Hasher::new(digested), broken: None }
     }
 
-    /// Takes everything that the source holds as one member.
+    /// Makes a member of everything that the source holds.
     pub(super) fn to_its_end(source: &'a mut Window<R>, digested: bool) -> Self {
         Self { open_ended: true, ..Self::new(source, u64::MAX, digested) }
     }
 
-    /// How many bytes were read.
+    /// Returns the number of bytes that were read.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
@@ -44,7 +44,7 @@ impl<'a, R: Read> Member<'a, R> {
         self.broken
     }
 
-    /// Computes the digest of the bytes that were read; that is the member's digest if all bytes were read.
+    /// Returns the digest of the member, if all of its bytes were read.
     pub(super) fn digest(&mut self) -> Option<Digest> {
         let hasher = std::mem::replace(&mut self.hasher, Hasher::new(false));
         if self.left == 0 { hasher.finish() } else { None }

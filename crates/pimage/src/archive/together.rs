@@ -1,4 +1,4 @@
-//! Several blobs at once: a thread for each visitor, the largest blob first.
+//! Reads several blobs at the same time: one thread for each visitor, the largest blob first.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,44 +19,45 @@ use crate::visit::{Cancelled, EntryKind, Visitor};
 use crate::window::{Ahead as _, Window};
 use crate::{read, resolve};
 
-/// Archives of more members are read in one pass: finding the members would take longer than reading them.
+/// The maximal number of members that are looked up in advance. An archive with more is read in one pass, because
+/// finding the members would take longer than reading them.
 const MOST_FOUND: usize = 4096;
 
-/// Reads an archive that is a file, with as many threads as there are visitors; each visitor sees some of the blobs.
+/// Reads an archive that is a file, with one thread for each visitor. Each visitor sees some of the blobs.
 ///
-/// A file that is no plain archive, or is damaged, is read from its first byte to its last by the first visitor, as
-/// [`read`] does it.
+/// If the file is not a plain archive, or is damaged, the first visitor reads it from its first byte to its last, as
+/// [`read`] does.
 ///
 /// # Errors
 ///
-/// [`Cancelled`] when a visitor asked for it.
+/// Returns [`Cancelled`] if a visitor ended the reading.
 ///
 /// # Panics
 ///
-/// When there is no visitor.
+/// Panics if there is no visitor.
 pub fn read_file<V: Visitor + Send>(file: File, options: &Options, visitors: &mut [V]) -> Result<Contents, Cancelled> {
     let file = Arc::new(file);
     match members(&file) {
         Some(Members { blobs, links }) => read_all(blobs, &links, options, visitors),
         None => {
             let mut source: &File = &file;
-            // A pipe has no beginning to go back to, and nothing was read from it.
+            // A pipe cannot be rewound, but nothing was read from it yet.
             drop(source.rewind());
             read(source, options, visitors.first_mut().expect("a visitor"))
         }
     }
 }
 
-/// Reads blobs as [`read_loose`](crate::read_loose) does, with as many threads as there are visitors; each visitor sees
-/// some of the blobs.
+/// Reads blobs as [`read_loose`](crate::read_loose) does, with one thread for each visitor. Each visitor sees some of
+/// the blobs.
 ///
 /// # Errors
 ///
-/// [`Cancelled`] when a visitor asked for it.
+/// Returns [`Cancelled`] if a visitor ended the reading.
 ///
 /// # Panics
 ///
-/// When there is no visitor.
+/// Panics if there is no visitor.
 pub fn read_loose_together<V: Visitor + Send>(
     blobs: Vec<LooseBlob>,
     options: &Options,
@@ -76,7 +77,7 @@ struct Parts {
 
 /// The work that the threads share.
 struct Work {
-    /// The next blob is the last.
+    /// The blobs that are not read yet; the last one is read next.
     waiting: Vec<(usize, LooseBlob)>,
     document_bytes: u64,
     whiteout_room: usize,
@@ -91,7 +92,7 @@ fn read_all<V: Visitor + Send>(
 ) -> Result<Contents, Cancelled> {
     assert!(!visitors.is_empty(), "a visitor");
     let mut waiting: Vec<(usize, LooseBlob)> = blobs.into_iter().enumerate().collect();
-    // One of unknown size may be the largest.
+    // A blob of unknown size goes first, because it may be the largest.
     waiting.sort_by_key(|(at, blob)| (blob.size.unwrap_or(u64::MAX), std::cmp::Reverse(*at)));
     let whiteout_room = crate::whiteout::MOST_BYTES;
     let work = Mutex::new(Work { waiting, document_bytes: 0, whiteout_room, done: Vec::new() });
@@ -108,7 +109,7 @@ fn read_all<V: Visitor + Send>(
     let (mut blobs, mut names, mut problems, mut damaged) = (Vec::new(), HashMap::new(), Vec::new(), Vec::new());
     for (at, parts) in done {
         names.extend(parts.names.into_iter().map(|name| (name, BlobId(at))));
-        // A blob that could not be opened has no name, so that no name leads to the empty blob in its place.
+        // A blob that could not be opened has no name, so no name refers to the empty blob in its place.
         blobs.push(parts.blob.unwrap_or_else(|| Blob::unread("", 0)));
         problems.extend(parts.problems);
         damaged.extend(parts.damaged);
@@ -118,7 +119,7 @@ fn read_all<V: Visitor + Send>(
     Ok(contents)
 }
 
-/// Reads blobs until none waits.
+/// Reads blobs until none is left.
 fn read_some<V: Visitor>(work: &Mutex<Work>, options: &Options, visitor: &mut V) -> Result<(), Cancelled> {
     let locked = || -> MutexGuard<'_, Work> { work.lock().unwrap_or_else(PoisonError::into_inner) };
     loop {
@@ -149,7 +150,8 @@ struct Members {
     links: HashMap<String, String>,
 }
 
-/// Finds the members of a plain archive without reading them. `None` when the file is something else, or is not whole.
+/// Finds the members of a plain archive without reading their content. Returns `None` if the file is something else,
+/// or is not complete.
 fn members(file: &Arc<File>) -> Option<Members> {
     let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
     let mut source: &File = file;
@@ -170,7 +172,7 @@ fn members(file: &Arc<File>) -> Option<Members> {
                 let open = move || -> io::Result<Box<dyn Read + Send>> {
                     Ok(Box::new(Section { file: Arc::clone(&file), at, left }))
                 };
-                // As in a pipe, its size is not known before.
+                // The size is left out, because a pipe does not know it in advance either.
                 members.blobs.push(LooseBlob { size: None, ..LooseBlob::sized(BEHIND.to_owned(), left, open) });
                 return Some(members);
             }
@@ -201,7 +203,7 @@ fn members(file: &Arc<File>) -> Option<Members> {
     }
 }
 
-/// A part of a file, read by its own position: several readers share one open file.
+/// A part of a file with a position of its own, so that several readers can share one open file.
 struct Section {
     file: Arc<File>,
     at: u64,
@@ -229,7 +231,7 @@ mod tests {
     use super::*;
     use crate::{Entry, Stream};
 
-    /// Remembers the bytes of each blob.
+    /// A visitor that remembers the bytes of each blob.
     #[derive(Default)]
     struct Bytes {
         now: usize,
@@ -295,7 +297,8 @@ mod tests {
             .collect()
     }
 
-    /// However many read it, an archive has the same contents, and every blob's bytes are shown to one of them.
+    /// The contents of an archive do not depend on the number of readers, and each blob's bytes are shown to exactly
+    /// one.
     #[test]
     fn many_readers_see_what_one_sees() {
         for archive in archives() {
@@ -312,7 +315,7 @@ mod tests {
         }
     }
 
-    /// A packed, a cut and a damaged archive are told as a stream of the same bytes is.
+    /// An archive that is packed, cut or damaged is read with the same results as a stream of the same bytes.
     #[test]
     fn what_is_no_plain_archive_is_read_in_one_pass() {
         let whole = archives()[0].tar();

@@ -1,4 +1,4 @@
-//! Containers that store their members unpacked.
+//! Containers whose members are stored unpacked.
 
 mod ar;
 mod cpio;
@@ -13,11 +13,11 @@ use crate::span::Span;
 use crate::tar::{End, Walk};
 use crate::window::Ahead as _;
 
-/// A name that is longer is none.
+/// The maximal length of a name.
 const LONGEST_NAME: usize = 64 << 10;
 
 impl Look<'_> {
-    /// Names the entries of a tar. Behind a block that is no header it looks for the next header.
+    /// Names the entries of a tar. After a block that is not a header, it searches for the next header.
     pub(super) fn tar(&mut self, span: &mut Span<'_>) -> io::Result<()> {
         let own = self.here.is_empty();
         self.is_tar |= own;
@@ -56,7 +56,7 @@ impl Look<'_> {
     }
 }
 
-/// Reads a number in digits of a base, with blanks or zero bytes behind it.
+/// Reads a number in digits of a base, followed by blanks or zero bytes.
 fn number(field: &[u8], base: u32) -> Option<u64> {
     let text = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
     u64::from_str_radix(text, base).ok()

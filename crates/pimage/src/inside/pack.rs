@@ -1,8 +1,7 @@
-//! A pack of git objects, read from its front (gitformat-pack).
+//! Reads a pack of git objects from its front (gitformat-pack).
 //!
-//! An object is whole, or a difference to one that stands before it in the pack. Differences are applied as long as
-//! their base is among the objects kept in memory; of the others only the stored bytes are shown, and the
-//! report says so.
+//! An object is stored whole, or as a difference to an earlier object of the pack. Differences are applied as long as
+//! their base is among the objects in memory. Of the others, only the stored bytes are shown, and the report says so.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
@@ -17,12 +16,12 @@ use crate::unpack;
 use crate::visit::EntryKind;
 use crate::window::Ahead as _;
 
-/// Larger objects are not kept, and larger results of differences not made.
+/// The size of the largest object that is kept, and of the largest result of a difference.
 const LARGEST_OBJECT: usize = 4 << 20;
-/// The objects that are kept, together.
+/// The maximal size of all kept objects together.
 const MOST_KEPT: usize = 24 << 20;
 
-/// The last objects of a pack, by where they begin in it.
+/// The last objects of a pack, by the offset at which they begin.
 #[derive(Default)]
 struct Objects {
     objects: HashMap<u64, (Type, Rc<[u8]>)>,
@@ -43,16 +42,16 @@ impl Objects {
     }
 }
 
-/// The type of an object, or the way in which it is given.
+/// The type of an object, or the way in which a difference refers to its base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Type {
     Commit,
     Tree,
     Blob,
     Tag,
-    /// A difference to the object that begins so many bytes before.
+    /// A difference to the object that begins this many bytes before it.
     Before(u64),
-    /// A difference to an object of a name.
+    /// A difference to the object with a name.
     Named,
 }
 
@@ -68,7 +67,7 @@ impl Type {
     }
 }
 
-/// Reads the header of an object: its type, its unpacked length, and the length of the header.
+/// Reads the header of an object: its type, its unpacked length, and the header's length.
 fn header(head: &[u8]) -> Option<(Type, u64, u64)> {
     let mut bytes = head.iter();
     let first = *bytes.next()?;
@@ -101,7 +100,7 @@ fn header(head: &[u8]) -> Option<(Type, u64, u64)> {
     Some((kind, size, (head.len() - bytes.len()) as u64))
 }
 
-/// Applies a difference; `None` when it is none to this base or its result is too large.
+/// Applies a difference. Returns `None` if it does not fit this base or its result is too large.
 fn apply(base: &[u8], delta: &[u8]) -> Option<Vec<u8>> {
     let mut rest = delta;
     let number = |rest: &mut &[u8]| -> Option<usize> {
@@ -228,7 +227,7 @@ impl Look<'_> {
         if unresolved > 0 {
             self.tell_damaged(Fault::Unresolved { objects: unresolved });
         }
-        // The checksum of the pack.
+        // The checksum of the pack has 20 bytes.
         span.skip(20)?;
         Ok(())
     }
@@ -241,7 +240,7 @@ mod tests {
     #[test]
     fn differences_are_applied_or_refused() {
         let base = b"the quick brown fox";
-        // Copy 4 bytes from 0, insert 3, copy 3 from 16.
+        // The delta copies 4 bytes from 0, inserts 3, and copies 3 from 16.
         let delta = [19, 10, 0x91, 0, 4, 3, b'r', b'e', b'd', 0x91, 16, 3];
         assert_eq!(apply(base, &delta).unwrap(), b"the redfox");
         for (at, byte) in [(0, 18), (1, 9), (1, 11), (3, 17), (4, 40), (10, 17)] {

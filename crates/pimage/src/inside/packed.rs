@@ -1,4 +1,4 @@
-//! Containers that are packed: each gives a new stream.
+//! Containers that are packed: each contains a new stream.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -13,34 +13,34 @@ use crate::unpack::{self, FrameHeader, Gzip, Pump, Zstd};
 use crate::visit::{EntryKind, Part};
 use crate::window::{Ahead as _, CHUNK, Window};
 
-/// How much of a format without a long magic number must be unpacked before its damage is worth a word: until then it
-/// was something else, most likely.
+/// The number of bytes that a format without a long magic number must unpack to before its damage is reported. Below
+/// it, the content most likely never had this format.
 const CERTAIN: u64 = 4096;
 
 /// The largest window of a zstd frame, as a power of two.
 const LARGEST_WINDOW_LOG: u32 = 26;
 
-/// How a stream ended.
+/// The result of unpacking a stream.
 pub(super) struct Unpacked {
     pub(super) bytes: u64,
     pub(super) end: End,
 }
 
 pub(super) enum End {
-    /// Where the format says it ends.
+    /// The stream ended where the format has its end.
     Whole,
-    /// With its input.
+    /// The input ended before the stream.
     Early,
-    /// At something that cannot be decoded, or a wrong checksum.
+    /// The stream cannot be decoded further, or its checksum is wrong.
     Damaged,
-    /// At a limit.
+    /// A limit was reached.
     Limit(&'static str),
 }
 
 pub(super) const MEMORY: &str = "memory for unpacking";
 
 impl<'v> Look<'v> {
-    /// Unpacks what a span begins with.
+    /// Unpacks the container at the beginning of a span.
     pub(super) fn packed(&mut self, container: Container, span: &mut Span<'_>) -> io::Result<()> {
         let shared = self.shared;
         let head = span.peek(256)?;
@@ -55,7 +55,7 @@ impl<'v> Look<'v> {
             Container::Lzip => unpack::lzip_memory(head),
             Container::Zstd => Some(frame.map_or(1 << 23, |frame| frame.window)),
             Container::Gzip | Container::Zlib | Container::Bzip2 => Some(0),
-            // In these containers only the members are packed.
+            // In these containers, only the members are packed.
             Container::Tar | Container::Zip | Container::Ar | Container::Cpio => return Ok(()),
             Container::SevenZip | Container::GitPack => return Ok(()),
         };
@@ -79,7 +79,7 @@ impl<'v> Look<'v> {
                 Ok(zstd) => Box::new(Pump::new(span, zstd)),
                 Err(_) => return Ok(()),
             },
-            // In these containers only the members are packed.
+            // In these containers, only the members are packed.
             Container::Tar | Container::Zip | Container::Ar | Container::Cpio => return Ok(()),
             Container::SevenZip | Container::GitPack => return Ok(()),
         };
@@ -89,12 +89,12 @@ impl<'v> Look<'v> {
         Ok(())
     }
 
-    /// Shows the visitor what a decoder gives, and looks at it. The meter tells how far the packed bytes were read,
-    /// which begin at `packed_at`.
+    /// Shows the visitor the output of a decoder, and walks through it. The packed bytes begin at `packed_at`, and
+    /// the meter counts how far they were read.
     ///
     /// # Errors
     ///
-    /// Any once the visitor has cancelled.
+    /// Returns any error if the visitor has cancelled.
     pub(super) fn unpack(
         &mut self,
         container: Container,
@@ -143,7 +143,8 @@ impl<'v> Look<'v> {
         Ok((Unpacked { bytes: seen.count, end }, seen.kept))
     }
 
-    /// Tells how a stream ended, where that matters. If its source failed, that is the source's matter.
+    /// Reports how a stream ended, if it ended early, at damage or at a limit. A failure of its source is reported
+    /// for the source.
     pub(super) fn judge(&mut self, format: &'static str, unpacked: &Unpacked, certain: bool, span: &Span<'_>) {
         let Unpacked { bytes: at, ref end } = *unpacked;
         let certain = certain || at >= CERTAIN;

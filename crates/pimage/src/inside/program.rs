@@ -1,12 +1,12 @@
-//! The things that stand before an archive: programs that unpack themselves, pictures that hide one, headers.
+//! The content that may precede an archive: programs that unpack themselves, pictures that hide an archive, headers.
 
-/// Pictures and documents, whose readers do not mind what follows.
+/// The beginnings of pictures, documents and scripts whose readers ignore the bytes after their end.
 const CARRIERS: [&[u8]; 5] = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"%PDF-", b"#!"];
 
-/// Returns how many bytes stand before the content worth a look, if the head is that of a known format.
+/// Returns the length of the header, if the head is that of a known format with content after it.
 pub(super) fn header_length(head: &[u8]) -> Option<u64> {
     match head {
-        // A java module, and a browser's extension before a zip.
+        // These are a Java module, and the header of a browser's extension before a zip.
         [b'J', b'M', 1, 0, b'P', b'K', ..] => Some(4),
         [b'C', b'r', b'2', b'4', 3, 0, 0, 0, length @ ..] => {
             Some(12 + u64::from(u32::from_le_bytes(*length.first_chunk()?)))
@@ -15,7 +15,7 @@ pub(super) fn header_length(head: &[u8]) -> Option<u64> {
     }
 }
 
-/// Measures the header of a loose git object: its type and its length.
+/// Returns the length of the header of a loose git object: its type and its length.
 fn git_header(head: &[u8]) -> Option<u64> {
     let kinds: [&[u8]; 4] = [b"blob ", b"tree ", b"commit ", b"tag "];
     let kind = kinds.iter().find(|kind| head.starts_with(kind))?.len();
@@ -23,7 +23,7 @@ fn git_header(head: &[u8]) -> Option<u64> {
     (digits > 0 && head.get(kind + digits) == Some(&0)).then_some((kind + digits + 1) as u64)
 }
 
-/// Returns the offset from which content that is no archive may hold one.
+/// Returns the offset from which on content that is not an archive may contain one.
 pub(super) fn stub_length(head: &[u8]) -> Option<u64> {
     match head {
         [0x7f, b'E', b'L', b'F', ..] => elf_end(head),
@@ -33,7 +33,7 @@ pub(super) fn stub_length(head: &[u8]) -> Option<u64> {
     }
 }
 
-/// Returns where the segments and the table of sections of a program end.
+/// Returns the offset where the segments and the section table of a program end.
 fn elf_end(head: &[u8]) -> Option<u64> {
     let (wide, big) = (*head.get(4)? == 2, *head.get(5)? == 2);
     let number = |at: usize, length: usize| -> Option<u64> {

@@ -1,5 +1,5 @@
-//! 7z, the one format whose directory can only be read from its end: an archive that fits into the memory budget is
-//! copied there.
+//! Reads 7z, the one format whose directory can only be read from its end. So an archive that fits into the memory
+//! limit is copied into memory.
 
 use std::io::{self, Cursor, Read as _};
 
@@ -13,13 +13,13 @@ use crate::span::Span;
 use crate::visit::EntryKind;
 use crate::window::Ahead as _;
 
-/// A longer archive is not copied.
+/// The length of the longest archive that is copied.
 const LONGEST: u64 = 32 << 20;
 /// The memory that dictionaries may need beside the copy.
 const DICTIONARIES: u64 = 64 << 20;
 
 impl Look<'_> {
-    /// Copies a 7z and looks at its members.
+    /// Copies a 7z, and walks through its members.
     pub(super) fn seven_zip(&mut self, span: &mut Span<'_>) -> io::Result<()> {
         let Some(head) = span.next::<32>()? else { return Ok(()) };
         let number = |at: usize| head[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -59,7 +59,7 @@ impl Look<'_> {
             if !self.enter(Container::SevenZip, &header) {
                 return Ok(EntryDecision::Stop);
             }
-            // Every packed byte was consumed: the whole archive counts as what this came from.
+            // All packed bytes were read already, so the ratio of a member is computed with the whole archive.
             let unpacked = self.unpack(Container::SevenZip, meter.clone(), Box::new(reader), header_at);
             let decision = match unpacked {
                 Ok(Unpacked { bytes: count, end: End::Limit(what) }) => {

@@ -1,27 +1,27 @@
-//! The visitor and the budgets that all streams of one blob share.
+//! The visitor and the limits that all streams of one blob share.
 
 use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 
 use crate::visit::{Entry, Stream, Visitor};
 
-/// How far content inside of layers is opened. Content past a limit is searched packed, as it lies there, and the
+/// The limits for opening content inside of layers. Content beyond a limit is searched in its packed form, and the
 /// report says so.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Containers inside of containers. Default: 8.
+    /// The depth of containers inside of containers. Default: 8.
     pub depth: usize,
-    /// Unpacked bytes of one member. Default: 1 GiB.
+    /// The unpacked bytes of one member. Default: 1 GiB.
     pub member_bytes: u64,
-    /// Unpacked bytes of everything inside of one layer. Default: 10 GiB.
+    /// The unpacked bytes of all content inside of one layer. Default: 10 GiB.
     pub layer_bytes: u64,
-    /// Members of everything inside of one layer. Default: one million.
+    /// The number of members of all content inside of one layer. Default: one million.
     pub entries: u64,
-    /// Unpacked bytes for a packed one. Default: 1000.
+    /// The number of unpacked bytes for each packed byte. Default: 1000.
     pub ratio: u64,
-    /// The ratio counts from so many unpacked bytes on. Default: 64 MiB.
+    /// The number of unpacked bytes from which on the ratio is checked. Default: 64 MiB.
     pub ratio_from: u64,
-    /// Memory for the dictionaries of all decoders, and for what must be kept whole. Default: 96 MiB.
+    /// The memory for the dictionaries of all decoders, and for content that must be kept whole. Default: 96 MiB.
     pub memory: u64,
 }
 
@@ -39,7 +39,7 @@ impl Default for Limits {
     }
 }
 
-/// One for each blob, and so for each thread.
+/// The visitor and the counters of one blob, which are used by one thread.
 pub(crate) struct Shared<'v> {
     visitor: RefCell<&'v mut dyn Visitor>,
     limits: &'v Limits,
@@ -89,7 +89,8 @@ impl<'v> Shared<'v> {
         self.limits
     }
 
-    /// Names the limit that a member reaches with `count` bytes, `news` of them new, unpacked from `packed` bytes.
+    /// Returns the limit that is exceeded by a member of `count` bytes, unpacked from `packed` bytes, if there is
+    /// one. The last `news` bytes were not counted before.
     pub(super) fn limit(&self, count: u64, news: u64, packed: u64) -> Option<&'static str> {
         self.bytes.set(self.bytes.get() + news);
         if self.bytes.get() > self.limits.layer_bytes {
@@ -103,19 +104,19 @@ impl<'v> Shared<'v> {
         }
     }
 
-    /// Whether everything that may be unpacked inside this blob was.
+    /// Whether a limit for all content inside this blob is reached.
     pub(super) fn is_exhausted(&self) -> bool {
         self.bytes.get() > self.limits.layer_bytes || self.entries.get() >= self.limits.entries
     }
 
-    /// Counts a member; `false` when there were enough.
+    /// Counts a member. Returns false if the maximal number is reached.
     pub(super) fn count_entry(&self) -> bool {
         let count = self.entries.get();
         self.entries.set(count + 1);
         count < self.limits.entries
     }
 
-    /// Reserves memory until the value is dropped; `None` when there is not enough.
+    /// Reserves memory until the result is dropped. Returns `None` if there is not enough.
     pub(super) fn reserve(&'v self, bytes: u64) -> Option<Reserved<'v>> {
         let used = self.memory.get().checked_add(bytes)?;
         if used > self.limits.memory {
@@ -126,7 +127,7 @@ impl<'v> Shared<'v> {
     }
 }
 
-/// Memory that somebody uses.
+/// A reserved amount of memory.
 pub(super) struct Reserved<'v> {
     memory: &'v Cell<u64>,
     bytes: u64,

@@ -1,29 +1,29 @@
-//! Recognises content by its first bytes. Names say nothing.
+//! Recognizes content by its first bytes. Names are ignored.
 
 use super::program;
 use crate::container::Container;
 use crate::tar;
 use crate::unpack;
 
-/// How many bytes [`sniff`] wants to see: one tar block.
+/// The number of bytes that [`sniff`] needs: one tar block.
 pub(crate) const HEAD: usize = tar::BLOCK;
 
 /// The kind of content, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beginning {
-    /// Nothing that is known to hold anything.
+    /// Content in no known format that contains other content.
     Plain,
     /// A container, or something that looks like one.
     Container(Container),
-    /// A header of so many bytes before the content that is worth a look.
+    /// A header of this length, followed by the content proper.
     Header(u64),
-    /// So many bytes of something that may hold an archive behind them.
+    /// Content that may have an archive after it. The archive begins after this many bytes or later.
     Stub(u64),
-    /// Certainly a container, of a kind that is not opened.
+    /// Certainly a container, but of a kind that is not opened.
     Unopened(&'static str),
 }
 
-/// Formats that are told from other content by long magic numbers, and not opened.
+/// The formats that are recognized by long magic numbers, but not opened.
 const UNOPENED: [(&[u8], &str); 7] = [
     (b"Rar!\x1a\x07\0", "rar"),
     (b"Rar!\x1a\x07\x01\0", "rar"),
@@ -34,9 +34,9 @@ const UNOPENED: [(&[u8], &str); 7] = [
     (b"\x02\x21\x4c\x18", "lz4"),
 ];
 
-/// Judges content by its first [`HEAD`] bytes, or by fewer if it has no more.
+/// Recognizes content by its first [`HEAD`] bytes, or by fewer if the content is shorter.
 pub(crate) fn sniff(head: &[u8]) -> Beginning {
-    // A tar whose first name happens to begin like another format is a tar.
+    // A tar's first name may begin like another format, so tar is checked first.
     if tar::is_header(head) {
         return Beginning::Container(Container::Tar);
     }
@@ -50,12 +50,12 @@ pub(crate) fn sniff(head: &[u8]) -> Beginning {
         [b'0', b'7', b'0', b'7', b'0', b'1' | b'2' | b'7', digits @ ..] if all_hex(digits) => Container::Cpio,
         [b'P', b'K', 3, 4, ..] if is_local_header(head) => Container::Zip,
         [b'P', b'K', 5, 6, rest @ ..] if rest.starts_with(&[0; 16]) => Container::Zip,
-        // The mark of an archive that was to be split and was not.
+        // These bytes mark a split archive that fits into one file.
         [b'P', b'K', b'0', b'0', b'P', b'K', 3, 4, ..] | [b'P', b'K', 7, 8, b'P', b'K', 3, 4, ..] => Container::Zip,
         [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Container::SevenZip,
         [b'P', b'A', b'C', b'K', 0, 0, 0, 2 | 3, ..] => Container::GitPack,
         [0x5d, ..] if unpack::lzma_memory(head).is_some() => Container::Lzma,
-        // The method is deflate, no dictionary is needed, and the check bits are right.
+        // The method is deflate, no dictionary is needed, and the header's checksum is right.
         [method @ (0x18 | 0x28 | 0x38 | 0x48 | 0x58 | 0x68 | 0x78), flags, _, _, ..]
             if flags & 0x20 == 0 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31) =>
         {
@@ -79,7 +79,7 @@ pub(crate) fn sniff(head: &[u8]) -> Beginning {
     Beginning::Container(container)
 }
 
-/// Whether a zip's local header, of which the signature was seen, can be one: a version and a method that are known,
+/// Whether bytes with the signature of a zip's local header can be one: they have a known version, a known method,
 /// and a name.
 pub(crate) fn is_local_header(head: &[u8]) -> bool {
     let Some(fields) = head.get(4..30) else { return false };
@@ -97,7 +97,7 @@ fn all_hex(digits: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// A13.
+    /// A13 (`docs/cases.md`): the first name of a tar may look like the beginning of another format.
     #[test]
     fn a_tar_is_a_tar_whatever_its_first_name_begins_with() {
         for name in ["BZh91AY&SY", "\u{1f}", "PK\u{3}\u{4}"] {

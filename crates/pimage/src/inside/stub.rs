@@ -1,4 +1,4 @@
-//! Finds the beginning of an archive that stands behind something else, such as a program that unpacks itself.
+//! Finds the beginning of an archive after other content, such as a program that unpacks itself.
 
 use std::io::{self, BufRead as _};
 
@@ -9,14 +9,14 @@ use crate::container::Container;
 use crate::span::Span;
 use crate::window::Ahead as _;
 
-/// The magic numbers that are looked for, of at least four bytes.
+/// The magic numbers that are searched for. They have at least four bytes.
 const MAGICS: [&[u8]; 6] =
     [b"PK\x03\x04", b"\x1f\x8b\x08\0", b"\xfd7zXZ\0", b"BZh91AY&SY", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf\x27\x1c"];
 const LONGEST: usize = 10;
-/// The number of bytes of a candidate that a sniff needs.
+/// The number of bytes of a candidate that [`sniff`] needs here.
 const ENOUGH: usize = 64;
 
-/// Goes to the next archive; `false` at the span's end.
+/// Goes to the next archive. Returns false at the span's end.
 pub(super) fn seek_archive(span: &mut Span<'_>) -> io::Result<bool> {
     let finders = MAGICS.map(memmem::Finder::new);
     loop {
@@ -32,7 +32,7 @@ pub(super) fn seek_archive(span: &mut Span<'_>) -> io::Result<bool> {
             None if last => return Ok(false),
             None => {}
             Some(_) => {
-                // Enough of it may not have been there.
+                // The candidate is checked again, because it may have had fewer than `ENOUGH` bytes.
                 if matches!(sniff(span.peek(super::HEAD)?), Beginning::Container(container) if container != Container::Zlib)
                 {
                     return Ok(true);

@@ -1,4 +1,4 @@
-//! The point where every byte passes on its way to the visitor.
+//! The tap: every byte passes it on its way to the visitor.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -8,16 +8,16 @@ use std::rc::Rc;
 use super::Shared;
 use crate::digest::{Digest, Hasher};
 
-/// Why a tap closed before the stream's end.
+/// The reason why a tap closed before the stream's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stopped {
-    /// The visitor wants no more.
+    /// The visitor ended the reading.
     Cancelled,
     /// A limit was reached.
     Limit(&'static str),
 }
 
-/// A reader that shows a visitor each byte it reads, once, in order.
+/// A reader that shows the visitor each byte that it reads, once and in order.
 pub(crate) struct Tap<'v, R> {
     source: R,
     shared: &'v Shared<'v>,
@@ -28,12 +28,12 @@ pub(crate) struct Tap<'v, R> {
     seen: Passage,
 }
 
-/// How much may pass a tap.
+/// The limit for the bytes that pass a tap.
 enum Most {
-    /// So many bytes of a blob.
+    /// The limit for a blob, in bytes.
     OfBlob(u64),
-    /// As many bytes as the limits for packed content allow. The meter counts the packed bytes that the content comes
-    /// from, and stood at `before` when it began.
+    /// The limits for packed content. The meter counts the packed bytes that the content comes from; `before` was its
+    /// value at the beginning.
     Inside { meter: Rc<Cell<u64>>, before: u64 },
 }
 
@@ -52,14 +52,14 @@ impl<'v, R: Read> Tap<'v, R> {
         Self { source, shared, level: 0, hasher, most: Most::OfBlob(most), most_kept: 0, seen: Passage::default() }
     }
 
-    /// Makes a tap for content that was unpacked inside a blob, from the packed bytes that begin where the meter said
+    /// Makes a tap for content that was unpacked inside a blob. The packed bytes begin where the meter had the value
     /// `before`.
     pub(super) fn inside(source: R, shared: &'v Shared<'v>, level: usize, meter: Rc<Cell<u64>>, before: u64) -> Self {
         let most = Most::Inside { before, meter };
         Self { source, shared, level, hasher: Hasher::new(false), most, most_kept: 0, seen: Passage::default() }
     }
 
-    /// Keeps a copy of everything, if there is where to keep it and it is not longer than `most`.
+    /// Keeps a copy of the bytes in `kept`, if it is given, as long as the copy is not longer than `most`.
     pub(crate) fn keeping(mut self, kept: Option<Vec<u8>>, most: usize) -> Self {
         self.seen.kept = kept;
         self.most_kept = most;

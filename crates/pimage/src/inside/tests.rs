@@ -4,7 +4,7 @@ use ptest::{Compression, Layer};
 
 use crate::{Contents, Entry, Fault, Options, Part, Stream, Visitor, read};
 
-/// Where needles were shown: the place as people see it, and the innermost format.
+/// A visitor that records where needles were shown: the place, and the innermost format.
 #[derive(Default)]
 struct Places {
     open: Vec<Open>,
@@ -13,7 +13,7 @@ struct Places {
 
 struct Open {
     bytes: Vec<u8>,
-    /// From which offset on which place is named.
+    /// The places that were named, each with the offset from which on it counts.
     named: Vec<(u64, String)>,
 }
 
@@ -74,7 +74,7 @@ fn what_is_packed_is_unpacked_whatever_its_name() {
     let text = [b"before ", NEEDLE, b" behind"].concat();
     for compression in [Compression::Gzip, Compression::GzipMembers, Compression::Zstd] {
         let format = if compression == Compression::Zstd { "zstd" } else { "gzip" };
-        // Alone, twice, and with something behind it.
+        // The packed text occurs alone, packed twice, and with other bytes after it.
         let packed = compression.pack(&text);
         let tar = compression.pack(&Layer::new().file("etc/token", &text).tar());
         let seen = found(
@@ -83,7 +83,7 @@ fn what_is_packed_is_unpacked_whatever_its_name() {
                 .file("srv/b", compression.pack(&packed))
                 .file("srv/c", [packed.as_slice(), &[0; 700], &tar, b"behind"].concat()),
         );
-        // zstd leaves short texts as they are.
+        // zstd does not pack short texts, so the layer also contains the needle.
         let seen: Vec<_> = seen.iter().filter(|place| !place.ends_with("(layer)")).collect();
         assert_eq!(
             seen.iter().filter(|place| place.as_str() == format!("srv/a.txt ({format})")).count(),
@@ -112,19 +112,19 @@ fn a_tar_in_a_tar_names_its_members_and_what_follows_is_the_files_own() {
     );
 }
 
-/// Damage inside a layer is reported, and does not make the reading incomplete: all there is to see was seen.
+/// Damage inside a layer is reported, but does not make the reading incomplete, because all bytes were seen.
 #[test]
 fn a_damaged_archive_inside_is_a_remark() {
     let noise: Vec<u8> = (0..40_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let packed = Compression::Gzip.pack(&[NEEDLE, &noise].concat());
     let (seen, contents) =
         look(Layer::new().file("cut.gz", &packed[..packed.len() / 2]).file("after", NEEDLE), &Options::default());
-    // Noise is stored as it is, and the needle before it too.
+    // Noise is stored unpacked, and so is the needle before it.
     assert_eq!(seen, ["cut.gz (gzip)", "cut.gz (layer)", "after (layer)"]);
     assert_eq!(contents.problems(), []);
     let [told] = contents.damaged() else { panic!("{:?}", contents.damaged()) };
     assert!(matches!(told.fault(), Fault::Inside { path, .. } if path == "/cut.gz"), "{told}");
-    // What only begins like something is nothing.
+    // Content that only begins like a container is not reported.
     for head in [&b"\x1f\x8b\x08\0 is how a gzip file begins"[..], b"x\x9c is how zlib begins", b"]\0\0\x80\0 lzma"] {
         assert!(found(Layer::new().file("text", head)).is_empty());
     }

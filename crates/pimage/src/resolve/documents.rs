@@ -1,7 +1,7 @@
-//! The documents of an archive, as far as they say which layers make an image.
+//! The documents of an archive that say which layers belong to an image.
 //!
-//! Facts: OCI image specification 1.1 (`manifest.md`, `image-index.md`, `config.md`), and Moby's
-//! `image/tarexport` for `manifest.json`. Everything is optional here: others wrote these documents.
+//! Sources: OCI image specification 1.1 (`manifest.md`, `image-index.md`, `config.md`), and Moby's `image/tarexport`
+//! for `manifest.json`. Every field is optional, because other programs wrote these documents.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 
 use crate::blob::Blob;
 
-/// Parses a blob that was kept as a document; `null` is none.
+/// Parses a blob that was kept as a document. Returns `None` for `null`.
 pub(super) fn parse<T: DeserializeOwned>(blob: &Blob) -> Option<T> {
     serde_json::from_slice::<Option<T>>(blob.document()?).ok().flatten()
 }
 
-/// An index or a manifest: what it is shows by what it lists.
+/// An index or a manifest; the lists that it has show which of the two it is.
 #[derive(Deserialize)]
 pub(super) struct Document {
     pub(super) manifests: Option<Vec<Descriptor>>,
@@ -46,7 +46,7 @@ impl Platform {
     fn text(&self) -> Option<String> {
         let parts = [self.os.as_deref(), self.architecture.as_deref(), self.variant.as_deref()];
         let known: Vec<&str> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
-        // BuildKit gives attestations the platform `unknown/unknown`.
+        // BuildKit writes the platform `unknown/unknown` for attestations.
         (!known.is_empty() && known != ["unknown", "unknown"]).then(|| super::printable(&known.join("/")))
     }
 }
@@ -67,7 +67,7 @@ impl Descriptor {
         self.media_type.as_deref() == Some("application/vnd.in-toto+json")
     }
 
-    /// Whether the layer is one that registries must not carry, such as those of Windows base images.
+    /// Whether registries must not distribute the layer, such as those of Windows base images.
     pub(super) fn is_foreign(&self) -> bool {
         let kind = self.media_type.as_deref().unwrap_or_default();
         kind.contains("foreign")
@@ -113,7 +113,7 @@ impl Config {
         self.rootfs.as_ref().and_then(|rootfs| rootfs.diff_ids.as_deref()).unwrap_or_default()
     }
 
-    /// The instruction behind each layer, lowest first. A line of history without a layer of its own makes none.
+    /// Returns the instruction of each layer, lowest first. A line of history without a layer of its own is left out.
     pub(super) fn instructions(self) -> impl Iterator<Item = Option<String>> {
         let history = self.history.unwrap_or_default();
         history.into_iter().filter(|line| line.empty_layer != Some(true)).map(|line| line.created_by)

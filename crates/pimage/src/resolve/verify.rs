@@ -1,4 +1,4 @@
-//! Compares the digests and sizes that an archive claims with its bytes.
+//! Compares the digests in an archive's documents and names with its bytes.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,8 @@ use crate::contents::{Image, Kind};
 use crate::digest::Digest;
 use crate::problem::{Fault, Problem};
 
-/// Compares every digest that names a blob, and every `diff_id`. A blob that was not wholly read has been reported.
+/// Compares every digest in a blob's name, and every `diff_id`. A blob that was not read whole is left out, because
+/// it was reported already.
 pub(super) fn digests(blobs: &[Blob], names: &HashMap<String, BlobId>, images: &[Image], problems: &mut Vec<Problem>) {
     let mut names: Vec<(&String, &BlobId)> = names.iter().collect();
     names.sort_by_key(|(_, id)| **id);
@@ -34,7 +35,7 @@ pub(super) fn digests(blobs: &[Blob], names: &HashMap<String, BlobId>, images: &
     }
 }
 
-/// Finds the digest in the name of a configuration: old archives name it `<hex>.json`.
+/// Returns the digest in the name of a configuration: old archives name it `<hex>.json`.
 fn config_digits(name: &str) -> Option<&str> {
     let hex = name.strip_suffix(".json")?;
     Digest::from_hex(hex).map(|_| hex)

@@ -1,4 +1,4 @@
-//! One 512-byte block of a tar, as POSIX ustar, GNU and v7 write it.
+//! Parses one 512-byte block of a tar, in the formats of POSIX ustar, GNU and v7.
 
 use crate::visit::EntryKind;
 
@@ -11,11 +11,11 @@ pub(super) struct Header {
     pub(super) size: u64,
     pub(super) path: Vec<u8>,
     pub(super) link: Vec<u8>,
-    /// An old GNU sparse entry whose map goes on in blocks of its own.
+    /// Whether this is an old GNU sparse entry whose map continues in further blocks.
     pub(super) map_goes_on: bool,
 }
 
-/// Parses a block; `None` when it is no header: its checksum is wrong, or its size is no number.
+/// Parses a block. Returns `None` if it is not a header: its checksum is wrong, or its size is not a number.
 pub(super) fn parse(block: &[u8]) -> Option<Header> {
     if block.len() < BLOCK || !checksum_is_right(block) {
         return None;
@@ -34,7 +34,7 @@ pub(super) fn parse(block: &[u8]) -> Option<Header> {
     })
 }
 
-/// Checks the sum of all bytes, with the checksum's own taken as blanks; old writers summed signed characters.
+/// Compares the sum of all bytes with the checksum, whose own bytes count as blanks. Old writers added signed bytes.
 fn checksum_is_right(block: &[u8]) -> bool {
     let Some(claimed) = number(&block[148..156]) else { return false };
     let own = |at: usize| (148..156).contains(&at);
@@ -44,11 +44,11 @@ fn checksum_is_right(block: &[u8]) -> bool {
     claimed == unsigned || i64::try_from(claimed) == Ok(signed)
 }
 
-/// Reads a number in octal digits, or in base 256 when the first bit is set (GNU).
+/// Reads a number in octal digits, or in base 256 if the first bit is set (GNU).
 fn number(field: &[u8]) -> Option<u64> {
     let (first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
-        // 0xff begins a negative number.
+        // The byte 0xff begins a negative number.
         if *first == 0xff {
             return None;
         }
@@ -77,7 +77,7 @@ pub(super) fn entry_kind(kind: u8) -> EntryKind {
     }
 }
 
-/// Whether readers disagree about content behind such a header: some take the size as said, some as zero.
+/// Whether readers disagree about content after such a header: some use the stated size, some assume zero.
 pub(super) fn content_is_disputed(kind: u8) -> bool {
     matches!(kind, b'1'..=b'6')
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::window::Window;
 use ptest::Layer;
 
-/// Walks a tar and returns the paths, where each content lies, and how the walk ended.
+/// Walks through a tar. Returns each path with the place of its content, and how the walk ended.
 fn walked(tar: &[u8]) -> (Vec<(String, u64, u64)>, End) {
     let mut window = Window::new(tar);
     let mut walk = Walk::default();
@@ -40,7 +40,7 @@ fn names_of_every_length_are_read_and_contents_lie_where_they_are_said_to() {
     assert_eq!(contents, [&b"alpha"[..], b"beta", b"", b"", b"zeta"]);
 }
 
-/// A9: PAX names and sizes win over the header's, for the entry that follows and no other.
+/// A9: PAX names and sizes replace those of the header, only for the next entry.
 #[test]
 fn pax_records_name_and_measure_the_next_entry() {
     let layer = Layer::new()
@@ -55,7 +55,7 @@ fn pax_records_name_and_measure_the_next_entry() {
     assert_eq!(found[1].0, "next");
 }
 
-/// A9: a header for a name of a gigabyte costs no memory and hides nothing of what follows.
+/// A9: a header for a name of a gigabyte needs no memory, and hides none of the following entries.
 #[test]
 fn an_endless_name_is_passed_over() {
     for kind in [b'L', b'K', b'x', b'g'] {
@@ -66,7 +66,7 @@ fn an_endless_name_is_passed_over() {
     assert_eq!(walked(&huge.tar()), (Vec::new(), End::Cut));
 }
 
-/// A9: where readers disagree about content behind a link, the next header decides.
+/// A9: if readers disagree about content after a link, the next header decides.
 #[test]
 fn content_behind_a_link_neither_hides_the_next_entry_nor_is_taken_for_one() {
     let without = Layer::new().header(b"link", b'2', b"target", 700).file("next", "x");
@@ -76,7 +76,7 @@ fn content_behind_a_link_neither_hides_the_next_entry_nor_is_taken_for_one() {
     }
 }
 
-/// A9: one block of zeros, entries behind the end, garbage behind the end.
+/// A9: a tar may end with one block of zeros only, and may have entries or garbage after its end.
 #[test]
 fn entries_behind_the_end_are_named_too() {
     let hidden = Layer::new().file("first", "x").bytes(&[0; 512]).file("after one block", "y");
@@ -87,7 +87,7 @@ fn entries_behind_the_end_are_named_too() {
     assert_eq!(walked(&garbage.tar()).1, End::Lost);
 }
 
-/// A9: sparse files keep their map in blocks before the content.
+/// A9: the map of a sparse file is in blocks before its content.
 #[test]
 fn the_map_of_a_sparse_file_is_no_entry() {
     let mut tar = Layer::new().header(b"sparse", b'S', b"", 10).tar();
@@ -104,7 +104,7 @@ fn the_map_of_a_sparse_file_is_no_entry() {
     assert_eq!((found[0].1, found[1].0.as_str(), end), (1024, "next", End::Regular));
 }
 
-/// A1: a tar cut anywhere ends regularly only where an entry ends.
+/// A1: a cut tar has a regular end only if the cut is between two entries.
 #[test]
 fn a_cut_tar_is_known_to_be_cut() {
     let tar = Layer::new().file("a", vec![b'x'; 700]).file("b", "y").tar();
@@ -121,7 +121,7 @@ fn a_cut_tar_is_known_to_be_cut() {
 }
 
 proptest::proptest! {
-    /// Whatever the bytes are, a walk ends and stays inside them.
+    /// A walk ends and stays within the bytes, whatever they are.
     #[test]
     fn no_bytes_break_a_walk(
         mut noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..3000),

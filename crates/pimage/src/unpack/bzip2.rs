@@ -8,11 +8,11 @@ use super::damaged;
 use super::pump::{Codec, Step};
 use crate::window::Ahead;
 
-/// A file header and the magic number of a block, or that of the end.
+/// The magic number of a block, which follows a file header; `END` is that of the stream's end.
 const BLOCK: [u8; 6] = *b"1AY&SY";
 const END: [u8; 6] = [0x17, 0x72, 0x45, 0x38, 0x50, 0x90];
 
-/// Whether a bzip2 stream begins here.
+/// Whether these bytes begin a bzip2 stream.
 pub(crate) fn is_bzip2(head: &[u8]) -> bool {
     matches!(head.first_chunk::<10>(), Some([b'B', b'Z', b'h', b'1'..=b'9', magic @ ..]) if matches!(*magic, BLOCK | END))
 }
@@ -46,10 +46,10 @@ impl Codec for Bzip2 {
             return Err(damaged());
         }
         let status = self.decoder.decompress(input, out);
-        // Both are at most the length of a buffer.
+        // Both numbers are at most the length of a buffer.
         let consumed = usize::try_from(self.decoder.total_in() - before_in).unwrap_or(input.len());
         let produced = usize::try_from(self.decoder.total_out() - before_out).unwrap_or(out.len());
-        // The bytes before the damage count.
+        // The bytes before the damage are returned first.
         self.failed = status.is_err();
         if self.failed && produced == 0 {
             return Err(damaged());

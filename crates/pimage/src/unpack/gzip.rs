@@ -7,9 +7,9 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 use super::{damaged, early};
 use crate::window::Ahead;
 
-/// A header that is longer is none: its name and comment are for people.
+/// The maximal length of a header; its name and comment are for people.
 const LONGEST_HEADER: usize = 64 << 10;
-/// The optional fields of all headers together.
+/// The maximal length of the optional fields of all headers together.
 const MOST_FIELDS: usize = 1 << 20;
 
 const EXTRA: u8 = 4;
@@ -18,8 +18,7 @@ const COMMENT: u8 = 16;
 const CHECKSUM: u8 = 2;
 const RESERVED: u8 = 0xe0;
 
-/// Decodes all members of a stream. Nothing that is no member is consumed: it stays for who reads on.
-///
+/// A decoder of all members of a stream. Bytes that are not a member are not consumed, so the caller can read them.
 pub(crate) struct Gzip<'a> {
     window: &'a mut dyn Ahead,
     place: Place,
@@ -44,12 +43,12 @@ impl<'a> Gzip<'a> {
         Self { window, place: Place::Header, members: 0, fields: Vec::new() }
     }
 
-    /// The extra fields, names and comments of the headers read so far, a line each.
+    /// Returns the extra fields, names and comments of the headers that were read, one header per line.
     pub(crate) fn into_fields(self) -> Vec<u8> {
         self.fields
     }
 
-    /// Reads a header; `false` at the stream's end.
+    /// Reads a header. Returns false at the stream's end.
     fn header(&mut self) -> io::Result<bool> {
         let head = self.window.peek(10)?;
         if self.members > 0 && !head.starts_with(&[0x1f, 0x8b]) {
@@ -76,7 +75,7 @@ impl<'a> Gzip<'a> {
     }
 }
 
-/// Returns where a header ends, and its optional fields.
+/// Returns the length of a header, and its optional fields.
 fn header_length(head: &[u8], flags: u8) -> io::Result<(usize, &[u8])> {
     if flags & RESERVED != 0 {
         return Err(damaged());
@@ -120,10 +119,10 @@ impl Read for Gzip<'_> {
                         return Err(damaged());
                     }
                     let status = body.inflate.decompress(input, out, flush);
-                    // The bytes before the damage count.
+                    // The bytes before the damage are returned first.
                     let failed = status.is_err();
                     body.failed = failed;
-                    // Both are at most the length of a buffer.
+                    // Both numbers are at most the length of a buffer.
                     let consumed = usize::try_from(body.inflate.total_in() - before_in).unwrap_or(input.len());
                     let produced = usize::try_from(body.inflate.total_out() - before_out).unwrap_or(out.len());
                     let starved = input.is_empty();
@@ -170,7 +169,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// Decodes a stream: the content, how it ended, which fields the headers had, and the bytes that were left.
+    /// Decodes a stream. Returns the content, the error, the fields of the headers, and the bytes that were left.
     fn decoded(packed: &[u8]) -> (Vec<u8>, Option<io::ErrorKind>, Vec<u8>, Vec<u8>) {
         let mut window = Window::new(packed);
         let mut gzip = Gzip::new(&mut window);
@@ -182,7 +181,7 @@ mod tests {
         (out, error, fields, left)
     }
 
-    /// A3, A5.
+    /// A3, A5 (`docs/cases.md`): a stream may have several members, and a member may be empty.
     #[test]
     fn all_members_are_decoded_empty_ones_too() {
         let packed =
@@ -201,7 +200,7 @@ mod tests {
         }
     }
 
-    /// A6.
+    /// A6 (`docs/cases.md`): a header has a maximal length.
     #[test]
     fn an_endless_name_is_no_header_and_is_left_to_be_read() {
         let packed = [&[0x1f, 0x8b, 8, NAME, 0, 0, 0, 0, 0, 0][..], &vec![b'n'; 1 << 20]].concat();
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!((out.len(), error, left.len()), (0, Some(io::ErrorKind::InvalidData), packed.len()));
     }
 
-    /// A4.
+    /// A4 (`docs/cases.md`): the decoder leaves the bytes after the last member to its caller.
     #[test]
     fn what_follows_the_last_member_is_left_to_be_read() {
         for garbage in [&b"garbage"[..], b"\x1f\x8b\x09 not deflate", b"\0\0\0\0", b"\x1f\x8b\x08\xe0reserved flags"] {
@@ -219,7 +218,7 @@ mod tests {
         }
     }
 
-    /// A1, A2.
+    /// A1, A2 (`docs/cases.md`): a member that is cut or damaged is decoded up to that place.
     #[test]
     fn a_cut_or_damaged_member_gives_what_it_can() {
         let text: Vec<u8> = (0..20_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();

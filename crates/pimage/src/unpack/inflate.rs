@@ -1,4 +1,4 @@
-//! Deflate, bare (RFC 1951) and in zlib's frame (RFC 1950).
+//! Decodes deflate, bare (RFC 1951) or in zlib's frame (RFC 1950).
 
 use std::io;
 
@@ -8,7 +8,7 @@ use super::damaged;
 use super::pump::{Codec, Pump, Step};
 use crate::window::Ahead;
 
-/// One deflate stream.
+/// A decoder of one deflate stream.
 pub(crate) struct Inflate {
     inflate: Decompress,
     begun: bool,
@@ -20,7 +20,7 @@ pub(crate) fn deflate(source: &mut dyn Ahead) -> Pump<'_, Inflate> {
     Pump::new(source, Inflate { inflate: Decompress::new(false), begun: false, failed: false })
 }
 
-/// Reads a zlib stream and compares its checksum.
+/// Reads a zlib stream, and verifies its checksum.
 pub(crate) fn zlib(source: &mut dyn Ahead) -> Pump<'_, Inflate> {
     Pump::new(source, Inflate { inflate: Decompress::new(true), begun: false, failed: false })
 }
@@ -37,10 +37,10 @@ impl Codec for Inflate {
             return Err(damaged());
         }
         let status = self.inflate.decompress(input, out, flush);
-        // Both are at most the length of a buffer.
+        // Both numbers are at most the length of a buffer.
         let consumed = usize::try_from(self.inflate.total_in() - before_in).unwrap_or(input.len());
         let produced = usize::try_from(self.inflate.total_out() - before_out).unwrap_or(out.len());
-        // The bytes before the damage count.
+        // The bytes before the damage are returned first.
         self.failed = status.is_err();
         if self.failed && produced == 0 {
             return Err(damaged());

@@ -1,6 +1,6 @@
-//! The family of LZMA: xz, lzip, and the bare format before them.
+//! The LZMA family: xz, lzip, and the older bare format.
 //!
-//! Each says in its header how much memory it needs, so that whoever opens it can refuse.
+//! The header of each format states how much memory decoding needs, so the caller can refuse a stream.
 
 use std::io::{self, Read};
 
@@ -9,16 +9,17 @@ use lzma_rust2::{Action, LzipStream, LzmaReader, LzmaStream, Status, StreamResul
 use super::pump::{Codec, Pump, Step};
 use crate::window::Ahead;
 
-/// The header of bare LZMA: properties, dictionary, size.
+/// The length of the header of bare LZMA: properties, dictionary, size.
 const LZMA_HEADER: usize = 13;
 
-/// The memory that a decoder needs beside its dictionary, generously.
+/// The memory that a decoder needs beside its dictionary, rounded up.
 const BESIDE_DICTIONARY: u64 = 1 << 20;
 
-/// Computes the memory that an xz stream needs, by the header of its first block; `None` when that is no header.
+/// Computes the memory that an xz stream needs, from the header of its first block. Returns `None` if this is not a
+/// header.
 pub(crate) fn xz_memory(head: &[u8]) -> Option<u64> {
     let block = head.get(12..)?;
-    // The index comes at once: there is no block.
+    // If the index follows at once, there is no block.
     if *block.first()? == 0 {
         return Some(BESIDE_DICTIONARY);
     }
@@ -41,7 +42,7 @@ pub(crate) fn xz_memory(head: &[u8]) -> Option<u64> {
     Some(dictionary + BESIDE_DICTIONARY)
 }
 
-/// Reads a number of xz: seven bits a byte, the lowest first.
+/// Reads a number of xz: seven bits per byte, the lowest first.
 fn number(rest: &mut &[u8]) -> Option<u64> {
     let mut sum = 0_u64;
     for shift in (0..63).step_by(7) {
@@ -55,9 +56,9 @@ fn number(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Computes the memory that bare LZMA needs; `None` when the head is no header of it. The format has no magic number,
-/// so the header must be one that an encoder writes: usual properties, a dictionary of a round size, a size that can
-/// be.
+/// Computes the memory that bare LZMA needs. Returns `None` if the head is not a header of it. The format has no
+/// magic number, so the header must be one that an encoder writes: usual properties, a round dictionary size, and a
+/// plausible length.
 pub(crate) fn lzma_memory(head: &[u8]) -> Option<u64> {
     let head = head.first_chunk::<LZMA_HEADER>()?;
     let [0x5d, d0, d1, d2, d3, size @ ..] = *head else { return None };
@@ -74,14 +75,16 @@ pub(crate) fn lzip_memory(head: &[u8]) -> Option<u64> {
     (12..=29).contains(&(coded & 0x1f)).then(|| base - base / 16 * u64::from(coded >> 5) + BESIDE_DICTIONARY)
 }
 
-/// How much is unpacked at once: where the input is damaged, so much may be lost before.
+/// The number of bytes that are unpacked at a time. If the input is damaged, up to this many bytes before the damage
+/// may be lost.
 const PIECE: usize = 4096;
 
 fn kilobytes(memory: u64) -> u32 {
     u32::try_from(memory / 1024 + 1024).unwrap_or(u32::MAX)
 }
 
-/// Reads all streams of xz, with zeros between them. A later block that needs more memory than the first ends it.
+/// Reads all streams of xz, also with zeros between them. The reading ends at a later block that needs more memory
+/// than the first.
 pub(crate) fn xz(source: &mut dyn Ahead, memory: u64) -> impl Read + '_ {
     let memory = kilobytes(memory);
     Xz { reader: Some(XzReader::new_mem_limit(source, false, memory)), memory }
@@ -110,7 +113,7 @@ impl Read for Xz<'_> {
     }
 }
 
-/// Whether another stream follows, behind a padding of zeros.
+/// Whether another stream follows, after a padding of zeros.
 fn another_xz(source: &mut dyn Ahead) -> io::Result<bool> {
     loop {
         match source.peek(6)? {
@@ -120,16 +123,16 @@ fn another_xz(source: &mut dyn Ahead) -> io::Result<bool> {
     }
 }
 
-/// Reads bare LZMA with its header. It takes bytes behind its end too: how far it reads ahead is its own matter.
+/// Reads bare LZMA with its header. The decoder may consume bytes after the stream's end, because it reads ahead.
 pub(crate) fn lzma(source: &mut dyn Ahead, memory: u64) -> io::Result<impl Read + '_> {
     let mut reader = LzmaReader::new_mem_limit(source, kilobytes(memory), None)?;
-    // The bytes before the damage count.
+    // The bytes before the damage are returned first.
     reader.set_defer_errors(true);
     Ok(reader)
 }
 
-/// Reads LZMA as zip has it: the properties behind a version, and the size, if known, from elsewhere. `None` when the
-/// header is none or more memory is needed.
+/// Reads LZMA in zip's format: a version precedes the properties, and the size, if known, comes from the caller.
+/// Returns `None` if there is no header or if more memory is needed.
 pub(crate) fn zip_lzma(source: &mut dyn Ahead, size: Option<u64>, memory: u64) -> io::Result<Option<impl Read + '_>> {
     let Some([_, _, 5, 0, properties, dictionary @ ..]) = source.peek(9)?.first_chunk::<9>().copied() else {
         return Ok(None);
@@ -148,7 +151,7 @@ pub(crate) fn lzip(source: &mut dyn Ahead, memory: u64) -> impl Read + '_ {
     Pump::new(source, Once { stream: LzipStream::new_mem_limit(true, kilobytes(memory)), begun: false })
 }
 
-/// A stream that begins once; what lzip has of members it sees itself.
+/// A codec for one stream. It recognizes the members of lzip by itself.
 struct Once<S> {
     stream: S,
     begun: bool,

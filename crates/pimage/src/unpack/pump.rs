@@ -5,25 +5,25 @@ use std::io::{self, Read};
 use super::{damaged, early};
 use crate::window::Ahead;
 
-/// Decodes from one buffer into another.
+/// A decoder from one buffer into another.
 pub(crate) trait Codec {
-    /// Whether a stream begins with what comes next, and gets ready for it. Asked at the beginning and behind each
-    /// stream's end.
+    /// Returns whether a stream begins with the next bytes, and prepares to decode it. Called at the beginning, and
+    /// after each stream's end.
     fn begins(&mut self, source: &mut dyn Ahead) -> io::Result<bool>;
 
-    /// Decodes a piece. Without input it gives what it still holds.
+    /// Decodes a piece. Without input, returns the output that the codec still holds.
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> io::Result<Step>;
 }
 
-/// The result of unpacking one piece.
+/// The result of decoding one piece.
 pub(crate) struct Step {
     pub(crate) consumed: usize,
     pub(crate) produced: usize,
-    /// The stream is over.
+    /// Whether the stream has ended.
     pub(crate) done: bool,
 }
 
-/// Reads what a codec makes of a source.
+/// A reader of a codec's output.
 pub(crate) struct Pump<'a, C> {
     source: &'a mut dyn Ahead,
     codec: C,

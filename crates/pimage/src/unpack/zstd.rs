@@ -1,4 +1,4 @@
-//! Zstandard, frame by frame (RFC 8878).
+//! Decodes Zstandard, frame by frame (RFC 8878).
 
 use std::io;
 
@@ -13,12 +13,12 @@ use crate::window::Ahead;
 pub(crate) struct FrameHeader {
     /// The memory that decoding needs.
     pub(crate) window: u64,
-    /// Whether the frame was packed with a dictionary, which lies elsewhere.
+    /// Whether the frame needs a dictionary, which is stored elsewhere.
     pub(crate) needs_dictionary: bool,
 }
 
 impl FrameHeader {
-    /// Reads the header of a frame; `None` for a skippable frame, and for what is none.
+    /// Reads the header of a frame. Returns `None` for a skippable frame, and for bytes that are not a frame.
     pub(crate) fn parse(head: &[u8]) -> Option<Self> {
         let [0x28, 0xb5, 0x2f, 0xfd, descriptor, rest @ ..] = head else { return None };
         let single_segment = descriptor & 0x20 != 0;
@@ -40,20 +40,20 @@ impl FrameHeader {
     }
 }
 
-/// Whether a frame begins here, skippable ones too.
+/// Whether these bytes begin a frame, even a skippable one.
 pub(crate) fn is_frame(head: &[u8]) -> bool {
     matches!(head, [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
 
-/// Decodes frames.
+/// A decoder of frames.
 pub(crate) struct Zstd(Decoder<'static>);
 
 impl Zstd {
-    /// Makes a decoder of frames whose window is at most two to the power of `window_log`.
+    /// Makes a decoder for frames whose window is at most two to the power of `window_log`.
     ///
     /// # Errors
     ///
-    /// When there is no memory.
+    /// Returns an error if there is not enough memory.
     pub(crate) fn new(window_log: u32) -> io::Result<Self> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(window_log))?;

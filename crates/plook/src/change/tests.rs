@@ -1,4 +1,4 @@
-//! The walk over real overlay mounts, as a builder makes them, beside one that prunes nothing.
+//! Compares the walk over real overlay mounts, as a builder makes them, with a walk that skips nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -19,7 +19,7 @@ fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// An overlay mount that goes when it is dropped.
+/// An overlay mount that is unmounted when it is dropped.
 struct Mounted(PathBuf);
 
 impl Drop for Mounted {
@@ -28,7 +28,7 @@ impl Drop for Mounted {
     }
 }
 
-/// Layers that steps made one upon the other, in a folder of its own.
+/// Layers that steps stacked on each other, in a folder of their own.
 struct Stack {
     folder: TempDir,
     layers: Vec<PathBuf>,
@@ -36,7 +36,7 @@ struct Stack {
 }
 
 impl Stack {
-    /// Makes a base with some of everything.
+    /// Makes a base with nodes of several kinds.
     fn new() -> Self {
         let mut stack = Self { folder: TempDir::new().unwrap(), layers: Vec::new(), mounts: 0 };
         let base = stack.folder.path().join("layer-0");
@@ -51,7 +51,7 @@ impl Stack {
         stack
     }
 
-    /// Mounts the first `count` layers with a throw-away layer above them, or with one that stays.
+    /// Mounts the first `count` layers. The layer above them is temporary, or is kept in `upper`.
     fn mount(&mut self, count: usize, upper: Option<&Path>) -> Mounted {
         self.mounts += 1;
         let own = self.folder.path().join(format!("mount-{}", self.mounts));
@@ -66,7 +66,7 @@ impl Stack {
         Mounted(point)
     }
 
-    /// Runs a step above all layers; what it changed is the next layer.
+    /// Runs a step above all layers. Its changes become the next layer.
     fn step(&mut self, step: impl FnOnce(&Path)) {
         let layer = self.folder.path().join(format!("layer-{}", self.layers.len()));
         let mounted = self.mount(self.layers.len(), Some(&layer));
@@ -100,7 +100,7 @@ fn told(before: Option<&Path>, after: &Path) -> BTreeMap<String, &'static str> {
     told
 }
 
-/// Finds the difference of two states by two walks over everything.
+/// Finds the difference of two states by walking through both of them completely.
 fn told_by_a_full_walk(before: &Path, after: &Path) -> BTreeSet<String> {
     fn walk(root: &Path, folder: &Path, seen: &mut BTreeMap<String, Stat>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -117,7 +117,7 @@ fn told_by_a_full_walk(before: &Path, after: &Path) -> BTreeSet<String> {
     walk(after, after, &mut new);
     let changed = new.iter().filter(|(path, stat)| !old.get(*path).is_some_and(|old| is_the_same(old, stat)));
     let mut told: BTreeSet<String> = changed.map(|(path, _)| path.clone()).collect();
-    // Below a folder that is gone nothing is named any more.
+    // Below a folder that was removed, no names are reported.
     let parent_is_there = |path: &str| {
         path.rsplit_once('/').is_none_or(|(parent, _)| {
             new.get(parent).is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
@@ -127,7 +127,7 @@ fn told_by_a_full_walk(before: &Path, after: &Path) -> BTreeSet<String> {
     told
 }
 
-/// Things that steps do to the base's files.
+/// The kinds of changes that steps make to the base's files.
 #[derive(Clone, Copy, Debug)]
 enum Nasty {
     SameSizeAndTime,
@@ -164,7 +164,7 @@ const ALL: [Nasty; 14] = [
 ];
 
 impl Nasty {
-    /// Does it, as far as the file is still there.
+    /// Makes the change, if the file still exists.
     fn to(self, root: &Path) {
         let at = |name: &str| root.join(name);
         let keeping_times = |path: &Path, change: &dyn Fn()| {
@@ -176,7 +176,7 @@ impl Nasty {
             fs::File::options().write(true).open(path).unwrap().set_times(times).unwrap();
         };
         let rename = |from: &str, to: &str| {
-            // Folders of lower layers cannot be renamed in place without a feature that builders leave off.
+            // Folders of lower layers can only be renamed with a feature that builders do not enable.
             if at(from).exists() && !at(to).exists() {
                 run("mv", &[at(from).to_str().unwrap(), at(to).to_str().unwrap()]);
             }
@@ -312,7 +312,7 @@ fn no_depth_exhausts_the_walk() {
     let mut cursor = Cursor::new(folder.path()).unwrap();
     let depth = 3000;
     for _ in 0..depth {
-        // Deeper than a path can say: each folder is made from within the one above.
+        // The tree is deeper than a path can be long, so each folder is made from within the one above.
         cursor.make_folder(c"folder");
         cursor.enter(c"folder").unwrap();
     }
@@ -324,7 +324,7 @@ fn no_depth_exhausts_the_walk() {
     assert_eq!(longest, depth * "folder/".len());
 }
 
-/// Opening a pipe that nobody writes to would wait for ever.
+/// Opening a pipe to which no program writes would wait forever.
 #[test]
 fn pipes_sockets_and_devices_are_named_and_never_opened() {
     let folder = TempDir::new().unwrap();
@@ -352,15 +352,15 @@ fn names_of_any_bytes_are_told_as_they_are() {
     assert_eq!(names, [&b"-rf"[..], b"...", b"a\nb", b"\xff\xfe"]);
 }
 
-/// Two layers that BuildKit's merge makes upon one base: the first holds one copy, the second both copies, by hard
-/// links.
+/// Two layers that BuildKit's merge operation stacks on one base by hard links: the first layer has one copy, the
+/// second one has both copies.
 struct Linked {
     stack: Stack,
     both: [Mounted; 3],
 }
 
 impl Linked {
-    /// `first` and `second` write the copied files; `second` writes over `first`.
+    /// Makes the layers. `first` and `second` write the copied files, and `second` may write over those of `first`.
     fn new(first: impl FnOnce(&Path), second: impl FnOnce(&Path)) -> Self {
         let mut stack = Stack::new();
         let at = |name: &str| stack.folder.path().join(name);
@@ -377,7 +377,7 @@ impl Linked {
         Self { stack, both: [base, before, after] }
     }
 
-    /// Lists what the walk says of the second copy.
+    /// Lists the nodes that the walk reports for the second copy.
     fn told(&self) -> io::Result<Vec<String>> {
         assert_eq!(self.stack.layers.len(), 2);
         let [base, before, after] = &self.both;
@@ -401,11 +401,11 @@ fn of_two_linked_copies_the_second_one_is_told() {
         |root| write(root, "srv/one"),
         |root| ["srv/two", "etc/b", "new/three"].iter().for_each(|name| write(root, name)),
     );
-    // A file of the base may be covered: the base is searched by itself.
+    // A file of the base may be covered, because the base is searched on its own.
     assert_eq!(linked.told().unwrap(), ["etc/", "etc/b", "new/", "new/three", "srv/", "srv/two"]);
 }
 
-/// The covered file is in the image, and in no state that is known to be of it.
+/// The covered file is in the image, but in no state that is known to belong to the image.
 #[test]
 fn a_linked_copy_over_another_one_is_an_error() {
     type Make = fn(&Path);
@@ -458,7 +458,7 @@ fn parts_together_tell_everything_once() {
     let (_, after) = stack.last();
     let whole: BTreeSet<String> = told(None, &after.0).into_keys().collect();
     for of in [1, 2, 3, 9] {
-        // The two walks run one behind the other, by turns, and at the same time.
+        // The walks run one after the other, by turns, and at the same time.
         for order in 0..3 {
             let shares = Arc::<Shares>::default();
             let share = || Change::new(None, &after.0).unwrap().sharing(Arc::clone(&shares));
@@ -485,7 +485,7 @@ fn parts_together_tell_everything_once() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Whatever steps do, the walk that prunes and two walks over everything tell the same.
+    /// The walk that skips folders reports the same as two complete walks, whatever the steps do.
     #[test]
     fn pruning_loses_nothing(steps in prop::collection::vec(prop::collection::vec(prop::sample::select(&ALL[..]), 0..4), 1..4)) {
         let mut stack = Stack::new();

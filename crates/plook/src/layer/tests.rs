@@ -16,7 +16,7 @@ fn layer(root: &Path) -> Vec<u8> {
     bytes
 }
 
-/// Unpacks a layer with a reader that is not ours: path to kind, link and content.
+/// Unpacks a layer with another tar reader. Returns the kind, link and content of each path.
 fn unpacked(layer: &[u8]) -> BTreeMap<Vec<u8>, (u8, Vec<u8>, Vec<u8>)> {
     let mut archive = tar::Archive::new(layer);
     let mut found = BTreeMap::new();
@@ -85,7 +85,8 @@ fn attributes_stand_in_the_headers() {
     assert_eq!(unpacked(&layer).len(), 2);
 }
 
-/// The holes of the first file are a terabyte: read from a disk they would take hours, and as zeros minutes.
+/// The holes of the first file are a terabyte. Reading them from a disk would take hours, and writing them as zeros
+/// minutes.
 #[test]
 fn holes_are_zeros_and_data_behind_them_is_found_where_it_lies() {
     let folder = TempDir::new().unwrap();
@@ -103,7 +104,7 @@ fn holes_are_zeros_and_data_behind_them_is_found_where_it_lies() {
     huge.set_len(1 << 40).unwrap();
     let mut stretch = Content::new(huge, 1 << 40, true);
     let mut out = vec![1; 1 << 16];
-    // Only the file's own end makes it look again.
+    // The stretch ends at the end of the file, so the next hole must be looked up here.
     stretch.look_ahead().unwrap();
     assert!(matches!(stretch.stretch, Stretch::Hole(end) if end == 1 << 40));
     assert_eq!(stretch.read(&mut out).unwrap(), 1 << 16);
@@ -125,8 +126,8 @@ fn a_file_that_shrank_is_an_error_and_not_a_shorter_file() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Any tree of files comes out as it went in, however it is read. (Line ends in names are beyond the `tar` crate's
-    /// reader of PAX records; `change` and the reader of images know them.)
+    /// Any tree of files can be read back from its layer. (Line ends in names are left out, because the `tar` crate
+    /// cannot read them in PAX records; our own reader of images can.)
     #[test]
     fn every_tree_comes_out_whole(
         files in prop::collection::btree_map(

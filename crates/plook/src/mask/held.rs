@@ -1,4 +1,4 @@
-//! The secrets that a step was given, as one word of a command line: names and places, and never a value.
+//! The secrets of a step, as one argument of a command line. It has names and places, but never a value.
 
 use std::env;
 use std::fmt;
@@ -11,18 +11,18 @@ use psecret::{SecretName, UserSecret};
 /// A secret of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// What its mark says.
+    /// The secret's name, for the mark that replaces its value.
     pub name: SecretName,
-    /// Where the step has it.
+    /// The place where the step has the value.
     pub holder: Holder,
 }
 
-/// Where a step has a secret.
+/// The place where a step has a secret's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// In a variable.
+    /// A variable with this name.
     Variable(String),
-    /// In a file, by its path: absolute, or from the step's own folder on.
+    /// A file with this path, which is absolute or relative to the step's own folder.
     File(String),
 }
 
@@ -35,17 +35,17 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Why a value cannot be masked.
+/// The reason why a value cannot be masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// The step's user cannot read it.
+    /// The step's user cannot read the value.
     Unreadable,
-    /// It is not where it should be.
+    /// The variable or file does not exist.
     NotThere,
 }
 
 impl Held {
-    /// The value, read from where the step has it.
+    /// Reads the value from the variable or file.
     pub(super) fn value(&self) -> Result<UserSecret, Missing> {
         let bytes = match &self.holder {
             Holder::Variable(name) => env::var_os(name).map(OsStringExt::into_vec).ok_or(Missing::NotThere)?,
@@ -58,7 +58,8 @@ impl Held {
     }
 }
 
-/// The word for these secrets. It has no blank, no quote and no comma of a name's own; a file is told by the slash in its path.
+/// Writes the argument for these secrets. Blanks, quotes and commas in names are escaped. A file is recognized by the
+/// slash in its path.
 #[must_use]
 pub fn word(held: &[Held]) -> String {
     let parts = held.iter().map(|one| {
@@ -72,7 +73,7 @@ pub fn word(held: &[Held]) -> String {
     parts.collect::<Vec<_>>().join(",")
 }
 
-/// The secrets of a word; `None` when it is not one of ours.
+/// Parses the argument. Returns `None` if [`word`] did not write it.
 #[must_use]
 pub fn parse(word: &str) -> Option<Vec<Held>> {
     word.split(',')

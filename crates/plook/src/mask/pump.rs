@@ -1,4 +1,4 @@
-//! The way of a step's output: two pipes, each through a redactor of its own.
+//! Passes a step's output on through two pipes, each with a redactor of its own.
 
 use std::io::{self, PipeReader, Read as _, Write};
 
@@ -6,16 +6,16 @@ use psecret::{Redactor, RedactorStream};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// How much is read at once.
+/// The number of bytes that are read at a time.
 const PIECE: usize = 64 * 1024;
 
-/// One of the two streams. It is closed when nobody takes it any more: whoever writes to it then is told, as by any closed pipe.
+/// One of the two output streams. It is closed if its reader is gone; the step then gets the error of a closed pipe.
 struct Channel {
     from: PipeReader,
     stream: RedactorStream,
 }
 
-/// Both streams, and a pipe that ends with the command.
+/// Both output streams, and a pipe that closes when the command ends.
 pub(super) struct Pump {
     out: Option<Channel>,
     error: Option<Channel>,
@@ -28,17 +28,17 @@ impl Pump {
         Self { out: channel(out), error: channel(error), ended }
     }
 
-    /// Masks and passes on until both streams end, or the command does: processes that it leaves behind end with it in a
-    /// container, and what they would still say is not waited for.
+    /// Masks the streams and passes them on until both have ended or the command has ended. The command's remaining
+    /// processes are ended together with the container, so their output is not waited for.
     ///
-    /// One loop has both streams, so that lines keep their order where the builder can tell it.
+    /// One loop handles both streams, so that their lines stay in order as far as this is possible.
     pub(super) fn run(mut self, out: &mut impl Write, error: &mut impl Write) {
         let mut buffer = vec![0; PIECE];
         while self.out.is_some() || self.error.is_some() {
             let ready = match self.ready() {
                 Ok(ready) => ready,
                 Err(Errno::INTR) => continue,
-                // Dropped streams are closed ones.
+                // Dropping the streams closes them.
                 Err(_) => return,
             };
             if ready.ended {
@@ -71,7 +71,7 @@ struct Ready {
     error: bool,
 }
 
-/// Passes one piece on; closes the stream at its end, and when nobody takes it.
+/// Passes one piece on. Closes the stream at its end, or if its reader is gone.
 fn step(channel: &mut Option<Channel>, to: &mut impl Write, buffer: &mut [u8]) {
     let Some(open) = channel else { return };
     let goes_on = match open.from.read(buffer) {
@@ -87,7 +87,7 @@ fn step(channel: &mut Option<Channel>, to: &mut impl Write, buffer: &mut [u8]) {
     }
 }
 
-/// Passes on what the pipe holds now, which is all that was written before, and closes the stream.
+/// Passes on the bytes that are in the pipe now, which is all output before the command's end, and closes the stream.
 fn drain(channel: &mut Option<Channel>, to: &mut impl Write, buffer: &mut [u8]) {
     let Some(mut open) = channel.take() else { return };
     let mut left = rustix::io::ioctl_fionread(&open.from).unwrap_or_default();
@@ -124,7 +124,7 @@ mod tests {
 
     const VALUE: &str = "t0ken-of-the-pump";
 
-    /// A pump for the test's value, and the three ends that a step and its wrapper hold.
+    /// Makes a pump for the test's value, and the pipe ends of the step and the wrapper.
     fn pump() -> (Pump, [PipeWriter; 3]) {
         let name = SecretName::parse("TOKEN").unwrap();
         let redactor =
@@ -169,7 +169,7 @@ mod tests {
         drop((out, error));
     }
 
-    /// A writer that takes nothing.
+    /// A writer whose reader is gone.
     struct Closed;
 
     impl Write for Closed {

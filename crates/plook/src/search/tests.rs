@@ -9,7 +9,7 @@ use crate::wire::{Answers, Base, Layer as Step};
 
 const VALUE: &str = "t0ken-of-the-search";
 
-/// States in a folder, with the kernel's lines about them.
+/// States in a folder, with the kernel's lines about their mounts.
 struct States {
     folder: TempDir,
     mountinfo: String,

@@ -1,19 +1,20 @@
-//! Whether the states that were searched are those of the image: each one layer above the one before it.
+//! Proves that the states that were searched are those of the image: each is one layer above the state before it.
 //!
-//! One operation of a build can have several results, for example after a run without the cache; asking for a state by
-//! its operation may give another one than the image is built on. The kernel knows the layers of a mount.
+//! One operation of a build can have several results, for example after a run without the cache. So a request for an
+//! operation's state may return another state than the one that the image is built on. But the kernel knows the
+//! layers of a mount.
 
 use pllb::{Chain, Output};
 
 use super::states::{States, follows_a_link};
 
-/// Why states are not proven to be those of the image.
+/// The reason why states are not proven to be those of the image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// A state is no overlay mount, so the kernel does not say what it is made of.
+    /// A state is not an overlay mount, so the kernel does not list its layers.
     #[error("this engine stores layers in a way that allows no proof from inside the builder")]
     NoOverlay,
-    /// A state is not made of the one before it and one layer more.
+    /// A state does not consist of the state before it and one more layer.
     #[error("the engine's result of step {step} is not the one that the image is built on")]
     OtherParent {
         /// The step, from 1.
@@ -24,10 +25,10 @@ pub enum Broken {
     NotAChain,
 }
 
-/// Proves that every step's state is one layer above the state before it, from the base to the result. Returns how many
-/// layers the base has.
+/// Proves that every step's state is one layer above the state before it, from the base to the result. Returns the
+/// number of the base's layers.
 ///
-/// Linked copies in a row are put together into one layer upon the state before the first of them.
+/// Linked copies in a row are a special case: each is one layer above the state before the first of them.
 pub(super) fn prove(chain: &Chain, states: &States, layers: &[Option<Vec<String>>]) -> Result<usize, Broken> {
     if layers.len() != states.len() {
         return Err(Broken::NotAChain);
@@ -50,7 +51,7 @@ pub(super) fn prove(chain: &Chain, states: &States, layers: &[Option<Vec<String>
             before_links.clone_from(&below);
         }
         let above = made_of(&step.after)?;
-        // A layer that is there already would be an old one in a new place.
+        // A layer that the state before has already would be an old layer in a new place.
         match above.split_first() {
             Some((new, rest)) if rest == before_links && !below.contains(new) => {}
             _ => return Err(Broken::OtherParent { step: number + 1 }),
@@ -60,8 +61,8 @@ pub(super) fn prove(chain: &Chain, states: &States, layers: &[Option<Vec<String>
     if chain.result.as_ref() == at { Ok(base.len()) } else { Err(Broken::NotAChain) }
 }
 
-/// Returns the end of a layer's path, which no other layer of its engine has. The path before it is written relative
-/// when all paths together would be too long for the kernel.
+/// Returns the last two parts of a layer's path, which are unique in its engine. The rest of the path is shortened if
+/// all paths together are too long for the kernel.
 fn identity(layer: &str) -> &str {
     layer.rmatch_indices('/').nth(1).map_or(layer, |(at, _)| &layer[at + 1..])
 }
@@ -76,7 +77,7 @@ mod tests {
         Output { digest: digest.to_owned(), index: 0 }
     }
 
-    /// Makes a chain: `base`, `one`, `two`, `three`, each above the one before.
+    /// Makes a chain: `base`, `one`, `two` and `three`, each above the one before.
     fn chain() -> Chain {
         let step = |before: &str, after: &str| ChainStep {
             digest: after.to_owned(),
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!(proven(&chain, &["/l/C /l/B", "/l/D /l/C", "/l/E /l/D /l/C"]), Err(Broken::OtherParent { step: 1 }));
     }
 
-    /// The sibling: step two was asked for and another result of it came, which nobody built on.
+    /// The request for step two returned another result of this step, which the image is not built on.
     #[test]
     fn a_sibling_of_a_state_is_not_the_state() {
         let of = ["/l/A", "/l/C /l/A", "/l/X /l/C /l/A", "/l/E /l/D /l/C /l/A"];
@@ -135,7 +136,7 @@ mod tests {
         }
     }
 
-    /// `base`, then two linked copies, then a step upon them.
+    /// The chain is `base`, then two linked copies, then a step above them.
     #[test]
     fn linked_copies_in_a_row_are_one_layer_upon_what_lies_below_the_first() {
         let mut chain = chain();

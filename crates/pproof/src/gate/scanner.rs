@@ -1,4 +1,4 @@
-//! The scanner's way into the builder, and its answers' way out.
+//! Runs the scanner in the builder, and reads its answers.
 
 use std::time::Duration;
 
@@ -13,39 +13,40 @@ use super::Unproven;
 use crate::seeking::{Seeking, Values};
 use crate::watch::Watch;
 
-/// The scanner says twice a second that it goes on. A read that hangs longer than this is taken for an end.
+/// The longest silence of the scanner, which normally reports twice a second that it continues. After a longer
+/// silence, it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Why the scanner's word does not count.
+/// The reason why the scanner's answer does not count.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ScannerFailure {
-    /// There is no scanner in the builder.
+    /// The builder has no scanner.
     #[error("the builder has no scanner")]
     Missing,
-    /// The builder holds another program under the scanner's name. That program got no needle.
+    /// The builder has another program under the scanner's name. That program received no values.
     #[error("the builder's cache answered with another program for the scanner")]
     Replaced,
     /// The engine refused a request of the scanner, or the connection broke.
     #[error("the engine did not run the search: {message}")]
     Engine {
-        /// In its words, redacted.
+        /// The engine's message, redacted.
         message: String,
     },
-    /// The scanner ended with an error.
+    /// The scanner exited with an error.
     #[error("the scanner ended with code {code}: {message}")]
     Ended {
         /// The scanner's exit code.
         code: u32,
-        /// The scanner's words, redacted.
+        /// The scanner's message, redacted.
         message: String,
     },
-    /// The scanner ended before it said everything.
+    /// The scanner exited before its answer was complete.
     #[error("the scanner ended before its answer did")]
     Unfinished,
-    /// The scanner said nothing for a long time.
+    /// The scanner was silent for too long.
     #[error("the scanner said nothing for {} s", PATIENCE.as_secs())]
     Silent,
-    /// The answer is not one of a scanner.
+    /// The answer does not follow the scanner's protocol.
     #[error("the scanner's answer is not understood")]
     NotUnderstood,
 }
@@ -62,7 +63,7 @@ impl From<WireError> for ScannerFailure {
     }
 }
 
-/// The program that searches: a static file that runs in an empty container.
+/// The scanner's program: a static file that runs in an empty container.
 #[derive(Clone, Copy)]
 pub struct Program {
     /// The program's name among the steps of a build.
@@ -73,11 +74,11 @@ pub struct Program {
     pub platform: &'static str,
 }
 
-/// The scanner in the builder, known to be ours; or why it is not there.
+/// The scanner in the builder, which is known to be ours, or the reason why it is missing.
 #[derive(Debug)]
 pub struct Scanner(Result<Installed, Unproven>);
 
-/// A scanner in the builder: the files of an image, and which of them is the program.
+/// A scanner in the builder: an image, and the path of the program in it.
 #[derive(Debug)]
 pub(super) struct Installed {
     image: Reference,
@@ -85,7 +86,7 @@ pub(super) struct Installed {
 }
 
 impl Scanner {
-    /// Takes a scanner that the builder has already: this program of an image.
+    /// Makes a scanner that the builder already has, as a program of an image.
     #[must_use]
     pub fn of_image(image: Reference, program: &str) -> Self {
         Self(Ok(Installed { image, program: program.to_owned() }))
@@ -100,14 +101,14 @@ impl Scanner {
     }
 }
 
-/// The whole answer of the scanner.
+/// The complete answer of the scanner.
 #[derive(Debug)]
 pub(super) struct ScannerAnswer {
     /// The layers of each state.
     pub(super) layers: Vec<Option<Vec<String>>>,
-    /// The report, as it was sent.
+    /// The report in the format in which it was sent.
     pub(super) report: Value,
-    /// Whether the base was left out as one that is known.
+    /// Whether the base was left out because it is known.
     pub(super) base_known: bool,
 }
 
@@ -121,11 +122,12 @@ pub(super) struct Inquiry<'a> {
     pub(super) documents: &'a [Vec<u8>],
 }
 
-/// Puts the scanner into the builder.
+/// Puts the scanner into the builder, and checks that it is ours.
 pub(super) async fn bring(bridge: &Bridge, program: &Program) -> Result<Reference, ScannerFailure> {
     let mut bridge = bridge.clone();
     let definition = single_file(program.name, plook::PROGRAM, 0o755, program.bytes);
-    // No imported cache is asked for the scanner, but an earlier build may have imported one.
+    // No imported cache is used for the scanner, but an earlier build may have imported one, so the program's bytes
+    // are compared.
     let reference = bridge.solve_definition(definition, &[]).await?;
     if !bridge.file_is(&reference, plook::PROGRAM, program.bytes).await? {
         return Err(ScannerFailure::Replaced);
@@ -133,7 +135,7 @@ pub(super) async fn bring(bridge: &Bridge, program: &Program) -> Result<Referenc
     Ok(reference)
 }
 
-/// Runs the scanner over mounted states.
+/// Runs the scanner for the mounted states.
 pub(super) async fn run(
     bridge: &Bridge,
     scanner: &Installed,
@@ -154,15 +156,17 @@ pub(super) async fn run(
     let input = input(inquiry, &values)?;
     let container = Container::new(bridge, mounts).await?;
     let answer = converse(&container, &arguments, input, inquiry.seeking, watch).await;
-    // The build's end takes it otherwise.
+    // If this fails, the container is removed at the build's end.
     let _ = container.release().await;
     answer
 }
 
-/// Asks the scanner for a work that is not a search: one answer, when it has ended.
+/// Runs a task of the scanner other than a search, and returns its whole output once the scanner has exited.
 ///
 /// # Errors
-/// When it is not there or does not come to its end.
+///
+/// Returns an error if the builder has no scanner, or if the scanner fails, stays silent for too long, or ends
+/// without an exit code.
 pub async fn exchange(
     bridge: &Bridge,
     scanner: &Scanner,
@@ -191,12 +195,12 @@ pub async fn exchange(
         }
     };
     let answer = answer.await;
-    // The build's end takes it otherwise.
+    // If this fails, the container is removed at the build's end.
     let _ = container.release().await;
     answer
 }
 
-/// Writes the task, and behind it the values or the facts that are known of them.
+/// Writes the task, followed by the values, or by the facts about mounted values.
 fn input(
     Inquiry { task, documents, .. }: &Inquiry<'_>,
     values: &[Zeroizing<Vec<u8>>],
@@ -240,12 +244,12 @@ async fn converse(
     }
 }
 
-/// The part of the answer that has arrived.
+/// The part of the answer that has arrived so far.
 #[derive(Default)]
 struct Transcript {
     answers: Answers,
     count: u64,
-    /// How many bytes were searched so far.
+    /// The number of bytes that were searched so far.
     bytes: u64,
     layers: Option<Vec<Option<Vec<String>>>>,
     report: Option<(Value, bool)>,

@@ -1,4 +1,4 @@
-//! The states of a chain, numbered: state 0 is mounted at `/states/0`, and so on.
+//! Numbers the states of a chain: state 0 is mounted at `/states/0`, and so on.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,11 @@ use plook::wire::{self, Base, Covering, Layer, Task};
 
 use crate::seeking::Seeking;
 
-/// The configuration among a result's metadata; with several platforms each has its own, behind a `/`.
+/// The key of the configuration in a result's metadata. With several platforms, each has its own key, in which the
+/// platform follows a `/`.
 const CONFIGURATION: &str = "containerimage.config";
 
-/// Every state that must be looked at, each once; the result is the last.
+/// Every state that must be searched or compared, each once; the result is the last one.
 #[derive(Debug)]
 pub(super) struct States(Vec<Output>);
 
@@ -38,7 +39,7 @@ impl States {
         self.0.iter().position(|state| state == output)
     }
 
-    /// Asks the builder for every state; the last one is the very reference that will be returned.
+    /// Requests every state from the builder. For the last one, uses the very reference that the build will return.
     pub(super) async fn solve(&self, bridge: &Bridge, result: &PreparedResult) -> Result<Vec<StateMount>, Status> {
         let solving = self.0.iter().enumerate().map(|(number, output)| {
             let mut bridge = bridge.clone();
@@ -54,7 +55,7 @@ impl States {
         try_join_all(solving).await
     }
 
-    /// Makes the task of the scanner, and the documents that go with it.
+    /// Makes the task of the scanner, and the documents that belong to it.
     pub(super) fn task(
         &self,
         chain: &Chain,
@@ -90,14 +91,14 @@ impl States {
                 .base
                 .as_ref()
                 .and_then(|base| Some(Base { state: self.number(&base.output)?, known: known_base })),
-            // Every state of a step is one of ours.
+            // Every state of a step is in `States`, so no step is left out here.
             layers: chain.steps.iter().enumerate().filter_map(layer).collect(),
         };
         (task, [configuration].into_iter().chain(others().map(|(_, bytes)| bytes.clone())).collect())
     }
 }
 
-/// Whether a step is a linked copy right after another one.
+/// Whether a step is a linked copy directly after another linked copy.
 pub(super) fn follows_a_link(chain: &Chain, number: usize) -> bool {
     let linked = |number: usize| chain.steps.get(number).is_some_and(|step| step.linked);
     number > 0 && linked(number) && linked(number - 1)

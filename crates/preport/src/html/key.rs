@@ -1,13 +1,13 @@
-//! The names of layers and documents on the page. The map, the tables and the filters must agree on them.
+//! Makes the names of layers and documents on the page. The map, the tables and the filters must use the same names.
 
 use pscan::{Finding, LayerSummary, Report};
 
-/// Names a layer, with its platform where the report is of several images.
+/// Returns the name of a layer, with its platform if the report is about several platforms.
 pub(super) fn layer_name(report: &Report, layer: &LayerSummary) -> String {
     layer_key(layer.platform().filter(|_| report.platforms().len() > 1), layer.number())
 }
 
-/// Names the layer or document that a finding is in.
+/// Returns the name of the layer or document that contains a finding.
 pub(super) fn finding_key(finding: &Finding) -> String {
     match (finding.layer(), finding.place().document()) {
         (Some(layer), _) => layer_key(finding.image(), layer),

@@ -1,4 +1,4 @@
-//! The map of the layers, from the base up: a row for each, with a bar as long as the layer is large.
+//! Draws the map of the layers, from the base up: one row per layer, with a bar whose length is the layer's size.
 
 use maud::{Markup, html};
 use pscan::{LayerState, LayerSummary, Report};
@@ -7,14 +7,14 @@ use pscreen::words::{counted, size};
 use super::key::layer_name;
 use crate::advice::without_arguments;
 
-/// The length of the longest bar in its own units.
+/// The length of the longest bar, in units of the bars.
 const LONGEST: f64 = 100.0;
-/// The least length of a bar, so that it can be seen.
+/// The length of the shortest bar, so that it is visible.
 const SHORTEST: f64 = 0.8;
-/// More rows would keep a browser busy for long; the JSON report lists more.
+/// The maximal number of rows. More would keep a browser busy for a long time; the JSON report lists more.
 const MOST_ROWS: usize = 5_000;
 
-/// Makes the map as a section of the page; nothing without a layer.
+/// Makes the map as a section of the page, or no section if there are no layers.
 pub(super) fn of(report: &Report) -> Markup {
     let largest = report.layers().iter().map(LayerSummary::bytes).max().unwrap_or(0);
     html! {
@@ -31,7 +31,7 @@ pub(super) fn of(report: &Report) -> Markup {
                         li id={ "layer-" (index) } class=(layer.state().machine_name()) { (row(report, layer, largest)) }
                     }
                 }
-                // Bars share the textures; a page has each of them once.
+                // The page defines each texture once, and all bars use it.
                 svg.textures aria-hidden="true" width="0" height="0" {
                     defs {
                         pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" {
@@ -73,9 +73,9 @@ fn row(report: &Report, layer: &LayerSummary, largest: u64) -> Markup {
     }
 }
 
-/// Draws a layer's size, in the colour and the texture of its result.
+/// Draws the bar of a layer's size, in the colour and texture of its result.
 fn bar(layer: &LayerSummary, largest: u64) -> Markup {
-    // A float holds whole bytes up to 2^53 exactly, which is more than a picture needs.
+    // A float has all whole numbers up to 2^53, which is more than a picture needs.
     let length = (layer.bytes() as f64 / largest.max(1) as f64 * LONGEST).max(SHORTEST);
     let texture = match layer.state() {
         LayerState::Leak => Some("hatch"),

@@ -1,9 +1,10 @@
-//! Finds where to read a value that may be written with any escapes.
+//! Finds the windows of a value that may be written with any escapes.
 //!
-//! Nobody escapes letters and digits unless they escape everything, so a run of them is in every text but those; and
-//! what escapes everything does it in one of few ways. A run of seven has a window of four bytes wherever it stands. A
-//! shorter one has it together with what may be written beside it, which is short enough to be listed. A value without
-//! four letters or digits in a row is found by what the usual writers make of it.
+//! A writer that escapes letters and digits escapes all characters, and in one of few ways. All other texts contain
+//! the value's runs of letters and digits unchanged. A run of seven contains a window of four bytes at a multiple of
+//! four, wherever the run is. A shorter run contains such a window together with the characters that may be written
+//! beside it, and these are so few that all can be listed. A value without four letters or digits in a row is found
+//! by the texts that the usual writers make of it.
 
 use std::collections::BTreeSet;
 
@@ -15,15 +16,15 @@ use crate::encoded::LONGEST_HEAD;
 use crate::filter::{Window, window};
 use crate::pattern::Pattern;
 
-/// Returns the shortest length of a span that has a window of a width wherever the span stands.
+/// Returns the length of the shortest span that contains an aligned window of a width, wherever the span is.
 const fn smallest(width: usize) -> usize {
     2 * width - 1
 }
 
-/// How much of a text that spells a value is looked at.
+/// The number of bytes of a text that spells a value that are used for windows.
 const LONGEST_TEXT: usize = 192;
 
-/// How many characters of a value are spelled.
+/// The number of characters of a value that are spelled.
 const MOST_CHARACTERS: usize = 24;
 
 pub(super) fn anchors(value: &[u8], texts: &[Pattern]) -> Anchors {
@@ -47,11 +48,11 @@ pub(super) fn anchors(value: &[u8], texts: &[Pattern]) -> Anchors {
 /// Finds the longest run of letters and digits, if it has a window's length.
 pub(super) fn longest_run(head: &[u8]) -> Option<&[u8]> {
     let runs = head.split(|byte| !byte.is_ascii_alphanumeric());
-    // Of several longest runs the first counts.
+    // If several runs are the longest, the first one counts.
     runs.rev().max_by_key(|run| run.len()).filter(|run| run.len() >= NARROW)
 }
 
-/// Returns the characters that the value begins with, as far as it is text.
+/// Returns the first characters of the value, as long as it is text.
 fn beginning(head: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
@@ -61,7 +62,8 @@ fn beginning(head: &[u8]) -> Option<&str> {
     Some(&text[..end])
 }
 
-/// Adds the windows of a run that is long enough for itself. A run of twice that length survives one break of the line.
+/// Adds the windows of a run that is long enough alone. A run of twice that length is still found if one line break
+/// is in it.
 fn of_run(head: &[u8], anchors: &mut Anchors) -> bool {
     let mut runs: Vec<&[u8]> = head.split(|byte| !byte.is_ascii_alphanumeric()).collect();
     runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
@@ -85,7 +87,8 @@ fn of_run(head: &[u8], anchors: &mut Anchors) -> bool {
     false
 }
 
-/// Adds the windows of a run of four to six characters, with the characters that may stand before and behind it.
+/// Adds the windows of a run of four to six characters, each together with the characters that may be written before
+/// and after it.
 fn of_short_run(head: &[u8], anchors: &mut Anchors) -> bool {
     let Some(run) = longest_run(head).filter(|run| run.len() < smallest(NARROW)) else { return false };
     let at = run.as_ptr().addr() - head.as_ptr().addr();
@@ -119,7 +122,7 @@ fn of_short_run(head: &[u8], anchors: &mut Anchors) -> bool {
     true
 }
 
-/// Lists every beginning of that length of a text that spells the value.
+/// Lists every beginning, of `length` bytes, of a text that spells the value.
 fn beginnings(value: &[u8], length: usize) -> BTreeSet<Vec<u8>> {
     let mut all = BTreeSet::new();
     let Some(first) = value.utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next()) else {
@@ -139,7 +142,7 @@ fn beginnings(value: &[u8], length: usize) -> BTreeSet<Vec<u8>> {
     all
 }
 
-/// Lists every end of that length of a text that spells the value.
+/// Lists every end, of `length` bytes, of a text that spells the value.
 fn ends(value: &[u8], length: usize) -> BTreeSet<Vec<u8>> {
     let mut all = BTreeSet::new();
     let last = std::str::from_utf8(value).ok().and_then(|text| text.chars().next_back());
@@ -160,12 +163,13 @@ fn ends(value: &[u8], length: usize) -> BTreeSet<Vec<u8>> {
     all
 }
 
-/// Lists how a character may be written where letters and digits are not escaped.
+/// Lists the ways in which a writer that does not escape letters and digits may write a character.
 fn spelled(c: char) -> Vec<String> {
     if c.is_ascii_alphanumeric() { vec![c.to_string()] } else { spellings(c) }
 }
 
-/// Adds the windows of the most telling span in a text that spells the value. `false` if the text has none.
+/// Adds the windows of the most telling span in a text that spells the value. Returns false if the text has no such
+/// span.
 fn of_text(value: &[u8], text: &[u8], anchors: &mut Anchors) -> bool {
     let Some((begins, end)) = aligned(value, text, LONGEST_TEXT) else { return false };
     let text = &text[..end];
@@ -184,10 +188,11 @@ fn of_text(value: &[u8], text: &[u8], anchors: &mut Anchors) -> bool {
     true
 }
 
-/// Adds the windows of a span, whose characters begin there and are numbered from `first` on.
+/// Adds the windows of a span. `begins` are the indexes of its characters, which are numbered from `first` on.
 fn add<const WIDTH: usize>(span: &[u8], begins: &[usize], first: usize, windows: &mut Vec<Window>) {
     for begin in 0..=span.len() - WIDTH {
-        // A character that began before the window is compared from behind.
+        // The window's `character` is the first one that begins inside of it. A character that begins before the
+        // window is compared by the backward search.
         let nth = begins.partition_point(|character| *character < begin);
         let Some(character) = begins.get(nth) else { break };
         windows.push(Window { number: window::<WIDTH>(&span[begin..]), character: first + nth, at: character - begin });

@@ -1,4 +1,4 @@
-//! Summarises the fate of each layer.
+//! Makes the summary of each layer.
 
 use std::collections::HashSet;
 
@@ -9,13 +9,13 @@ use crate::finding::Finding;
 use crate::report::{LayerState, LayerSummary};
 use crate::show;
 
-/// The number of layers that are listed one by one.
+/// The maximal number of layers that are listed one by one.
 const MOST_LAYERS: usize = 10_000;
 
 pub(super) fn summaries(redactor: &Redactor, contents: &Contents, findings: &[Finding]) -> Vec<LayerSummary> {
     let images: Vec<_> = contents.images().iter().filter(|image| image.kind() == Kind::Image).collect();
     let several = images.len() > 1;
-    // A digest that does not match leaves the layer searched all the same.
+    // A layer whose digest or size does not match was still searched.
     let broken: HashSet<_> = contents
         .problems()
         .iter()

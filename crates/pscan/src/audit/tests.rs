@@ -126,7 +126,7 @@ fn names_links_attributes_padding_and_what_follows_the_end_are_searched() {
     }
 }
 
-/// A17.
+/// A17 (`docs/cases.md`): a value in the configuration is found, and reported with its JSON pointer.
 #[test]
 fn every_field_of_the_configuration_is_searched_and_named_by_its_pointer() {
     let oracle = Oracle::new();
@@ -363,7 +363,7 @@ impl std::io::Read for Pieces<'_> {
     }
 }
 
-/// A hit may be told when the next header was read already; it still belongs to the file that it stands in.
+/// A hit may be reported when the next header was already read. It still belongs to the file that contains it.
 #[test]
 fn however_an_archive_arrives_each_finding_belongs_to_its_own_file() {
     let oracle = Oracle::new();

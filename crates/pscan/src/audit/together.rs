@@ -1,4 +1,5 @@
-//! A search by several threads. The one that asked for it waits, tells how far they are, and stops them if it must.
+//! A search by several threads. The calling thread waits, reports their progress, and stops them if the caller wants
+//! it.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,15 +14,16 @@ use crate::ScanError;
 use crate::collect::Collector;
 use crate::needle::NeedleSet;
 
-/// More threads would need more memory than an audit may take: a decoder's window can have 128 MiB.
+/// The maximal number of threads. More threads would need more memory than an audit may use, because a decoder's
+/// window can have 128 MiB.
 const MOST_THREADS: usize = 2;
 
-/// How often the progress is told.
+/// The time between two reports of the progress.
 const TICK: Duration = Duration::from_millis(20);
 
 type Watch<'a> = Box<dyn FnMut(u64) -> ControlFlow<()> + Send + 'a>;
 
-/// Reads with as many collectors as there are processors for them.
+/// Reads the image with one collector for each thread.
 pub(super) fn search(
     needles: &NeedleSet,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -52,7 +54,7 @@ pub(super) fn search(
                 stopped.store(true, Ordering::Relaxed);
             }
         };
-        // The channel carries nothing; it ends when the reading does, also in a panic.
+        // Nothing is sent through the channel. It closes when the reading ends, even by a panic.
         while is_done.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
             tell();
         }

@@ -1,32 +1,33 @@
-//! The inner loop of the filter: which windows of a text a map may know. One loop for each kind of processor, all of
-//! the same meaning.
+//! The inner loop of the filter: it finds the windows of a text that a map may know. There is one loop for each kind
+//! of processor, and all have the same results.
 //!
-//! This is the only module of the crate with `unsafe` code. What it relies on is checked here, in safe code, before
-//! each call: the processor has the instructions, the map has a word for every index that a hash can make, and no load
-//! passes the text's end.
+//! This is the only module of the crate with `unsafe` code. Its conditions are checked in safe code before each call:
+//! the processor has the instructions, the map has a word for every index that a hash can have, and no load reads
+//! past the text's end.
 #![cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector loads, gathers and calls of vector code"))]
 
-/// Odd, its bits well mixed: multiplication carries every bit of a window into the upper half.
+/// The factor of the hash. It is odd and its bits are well mixed, so the multiplication carries every bit of a window
+/// into the upper half.
 const FACTOR: u64 = 0x85eb_ca77_c2b2_ae3d;
 
-/// How many bytes a loop looks at in one go.
+/// The number of bytes that a loop looks at in one go.
 const BLOCK: usize = 64;
 
-/// The kind of loop that looks at every byte. All kinds give the same hits.
+/// The kind of loop that looks at every window. All kinds give the same hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// Plain code for every processor.
+    /// Plain code, for every processor.
     Scalar,
-    /// Four windows at a time.
+    /// AVX2: four windows at a time.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// Eight windows at a time.
+    /// AVX-512: eight windows at a time.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
 impl Engine {
-    /// Lists the engines that this processor has, the fastest last.
+    /// Lists the engines that this processor supports, the fastest last.
     #[must_use]
     pub fn available() -> Vec<Self> {
         [
@@ -41,18 +42,19 @@ impl Engine {
         .collect()
     }
 
-    /// The fastest engine of this processor.
+    /// Returns the fastest engine that this processor supports.
     pub(crate) fn best() -> Self {
         Self::available().last().copied().unwrap_or(Self::Scalar)
     }
 }
 
-/// Two bits for each window, both in one word.
+/// A set of windows that may say yes by chance. Each window has two bits in one word.
 pub(crate) struct Map {
     words: Vec<u64>,
-    /// Leaves as many bits of a hash as the map has words.
+    /// The shift that reduces a hash to an index of `words`.
     shift: u32,
-    /// The bits that no window has: text has no highest bits of bytes, and programs have many.
+    /// The bits that no window has. With them, many windows of programs are ruled out: bytes of ASCII text never have
+    /// their highest bit.
     foreign: u64,
     knows_zero: bool,
     engine: Engine,
@@ -73,18 +75,18 @@ impl Map {
         self.knows_zero |= window == 0;
     }
 
-    /// Calls `hit` with the offset of every window that the map may know: windows of `WIDTH` bytes, 4 or 8, at every
-    /// multiple of `WIDTH` that leaves room for one.
+    /// Calls `hit` with the offset of every window that the map may know. Windows have `WIDTH` bytes, 4 or 8, and
+    /// begin at the multiples of `WIDTH`.
     pub(crate) fn scan<const WIDTH: usize>(&self, text: &[u8], hit: &mut dyn FnMut(usize)) {
         const { assert!(WIDTH == 4 || WIDTH == 8, "a load of eight bytes holds whole windows") };
         let (blocks, rest) = text.as_chunks::<BLOCK>();
         match self.engine {
             Engine::Scalar => self.scan_plain::<WIDTH>(blocks, hit),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: `new` saw that the processor has the instructions.
+            // SAFETY: `new` checked that the processor has the instructions.
             Engine::Avx2 => unsafe { self.scan_avx2::<WIDTH>(blocks, hit) },
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
+            // SAFETY: `new` checked that the processor has the instructions.
             Engine::Avx512 => unsafe { self.scan_avx512::<WIDTH>(blocks, hit) },
         }
         let begin = text.len() - rest.len();
@@ -139,7 +141,7 @@ impl Map {
             if plausible == 0 {
                 return 0;
             }
-            // The lower 64 bits of the product, from three products of halves.
+            // The lower 64 bits of the product are computed from three products of halves.
             let crossed = _mm256_add_epi64(
                 _mm256_mul_epu32(windows, factor_high),
                 _mm256_mul_epu32(_mm256_srli_epi64::<32>(windows), factor),
@@ -148,7 +150,7 @@ impl Map {
             let bit = |from: __m256i| _mm256_sllv_epi64(one, _mm256_and_si256(from, low_bits));
             let mask = _mm256_or_si256(bit(_mm256_srli_epi64::<32>(mixed)), bit(_mm256_srli_epi64::<26>(mixed)));
             let index = _mm256_srl_epi64(mixed, shift);
-            // SAFETY: `shift` leaves so many bits that every index has its word.
+            // SAFETY: `shift` leaves only as many bits as an index of `words` has, so every index is valid.
             let words = unsafe { _mm256_i64gather_epi64::<8>(self.words.as_ptr().cast(), index) };
             are_zero(_mm256_andnot_si256(words, mask)) & plausible
         };
@@ -190,11 +192,11 @@ impl Map {
                 return 0;
             }
             let mixed = _mm512_mullo_epi64(windows, factor);
-            // A rotation counts modulo 64.
+            // The rotation counts modulo 64, so no mask is needed.
             let bit = |from: __m512i| _mm512_rolv_epi64(one, from);
             let mask = _mm512_or_si512(bit(_mm512_srli_epi64::<32>(mixed)), bit(_mm512_srli_epi64::<26>(mixed)));
             let index = _mm512_srl_epi64(mixed, shift);
-            // SAFETY: `shift` leaves so many bits that every index has its word.
+            // SAFETY: `shift` leaves only as many bits as an index of `words` has, so every index is valid.
             let words = unsafe { _mm512_i64gather_epi64::<8>(index, self.words.as_ptr().cast()) };
             let missing = _mm512_andnot_si512(words, mask);
             u32::from(_mm512_testn_epi64_mask(missing, missing) & plausible)
@@ -212,7 +214,7 @@ impl Map {
     }
 }
 
-/// Returns the word of a window, and its bits there.
+/// Returns the index of a window's word, and the window's bits in it.
 #[inline(always)]
 fn place(window: u64, shift: u32) -> (usize, u64) {
     let mixed = window.wrapping_mul(FACTOR);
@@ -261,7 +263,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the processor has, the same windows are told, and none that is known is missing.
+        /// All engines report the same windows, and none of the known windows is missing.
         #[test]
         fn every_engine_tells_the_same(
             text in proptest::collection::vec(prop_oneof![8 => 0_u8..4, 1 => Just(0x80_u8), 1 => any::<u8>()], 0..700),
@@ -271,7 +273,7 @@ mod tests {
             bits in 7_u32..20,
         ) {
             let mut text = text.get(from..).unwrap_or_default().to_vec();
-            // A window of zeros is like others when it is known, and passed over when it is not.
+            // A row of zeros is reported if the map knows the window of zeros, and skipped if not.
             text.iter_mut().skip(zeros).take(40).for_each(|byte| *byte = 0);
             let text = text.as_slice();
             let windows = |width: usize| -> Vec<u64> {
@@ -283,7 +285,7 @@ mod tests {
         }
     }
 
-    /// Text as an adversary would write it: every window is known.
+    /// An attacker can write a text in which every window is known.
     #[test]
     fn text_of_nothing_but_hits_is_told_wholly() {
         for engine in Engine::available() {

@@ -1,10 +1,11 @@
 //! The windows that a filter looks for.
 
-/// A window of a pattern as a text may write it.
+/// A window of a pattern, in one way in which a text may write it.
 pub(crate) struct Window {
     /// The window's bytes as a number.
     pub(crate) number: u64,
-    /// The first character that begins in the window, and its place there.
+    /// The first character of the pattern that begins in the window; `at` is its distance from the window's first
+    /// byte.
     pub(crate) character: usize,
     pub(crate) at: usize,
 }

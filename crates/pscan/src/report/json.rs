@@ -7,7 +7,7 @@ use super::{LayerSummary, NotSearched, Report};
 use crate::finding::Finding;
 use crate::needle::Unsearched;
 
-/// One finding of the contract. Fields may be added; those that are here stay.
+/// One finding of the contract. Fields may be added, but no field is removed.
 #[derive(Serialize)]
 struct Line<'a> {
     secret: &'a str,
@@ -59,9 +59,10 @@ impl<'a> Line<'a> {
 }
 
 impl Report {
-    /// The report as JSON, contract version 1: `result` is `clean`, `leak` or `incomplete`. Layers count from 1.
+    /// Returns the report as JSON, contract version 1: `result` is `clean`, `leak` or `incomplete`. Layers count from
+    /// 1.
     ///
-    /// This is the data, as one program sends it to another of ours; `preport::json` is what users get.
+    /// This is the data that one of our programs sends to another; users get the JSON of `preport::json`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({

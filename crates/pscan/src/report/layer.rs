@@ -14,16 +14,16 @@ pub struct LayerSummary {
     pub(crate) leaks: usize,
 }
 
-/// Whether a layer was searched, and with what result.
+/// Whether a layer was searched, and the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerState {
-    /// Searched whole; nothing found.
+    /// The layer was searched whole, and nothing was found.
     Searched,
-    /// Searched whole by an earlier run, for the same needles.
+    /// An earlier run searched the layer whole for the same needles, and found nothing.
     Remembered,
     /// The layer holds a secret.
     Leak,
-    /// Not searched whole.
+    /// The layer was not searched whole.
     NotSearched,
 }
 
@@ -31,7 +31,7 @@ impl LayerState {
     /// All states.
     pub(crate) const ALL: [Self; 4] = [Self::Searched, Self::Remembered, Self::Leak, Self::NotSearched];
 
-    /// The word in the JSON contract.
+    /// Returns the state's word in the JSON contract.
     #[must_use]
     pub fn machine_name(self) -> &'static str {
         match self {
@@ -44,49 +44,49 @@ impl LayerState {
 }
 
 impl LayerSummary {
-    /// The platform of its image.
+    /// Returns the platform of the layer's image.
     #[must_use]
     pub fn platform(&self) -> Option<&str> {
         self.platform.as_deref()
     }
 
-    /// The layer's place in the image, from 1.
+    /// Returns the layer's number in the image, from 1.
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// The digest of its unpacked bytes, as the image's configuration claims it.
+    /// Returns the digest of the layer's unpacked bytes, as the image's configuration states it.
     #[must_use]
     pub fn diff_id(&self) -> Option<&str> {
         self.diff_id.as_deref()
     }
 
-    /// How many unpacked bytes it has.
+    /// Returns the number of the layer's unpacked bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The instruction that made it, redacted.
+    /// Returns the instruction that made the layer, redacted.
     #[must_use]
     pub fn instruction(&self) -> Option<&str> {
         self.instruction.as_deref()
     }
 
-    /// The state of the layer after the search.
+    /// Returns the state of the layer after the search.
     #[must_use]
     pub fn state(&self) -> LayerState {
         self.state
     }
 
-    /// How many findings are in the layer.
+    /// Returns the number of findings in the layer.
     #[must_use]
     pub fn leaks(&self) -> usize {
         self.leaks
     }
 
-    /// Counts the findings that are in the layer; with several images, only those of the layer's own platform.
+    /// Counts the findings in the layer. If there are several images, counts only those of the layer's own platform.
     pub(crate) fn count(&self, findings: &[Finding], several: bool) -> usize {
         let here = |finding: &&Finding| {
             finding.layer() == Some(self.number) && (!several || finding.image() == self.platform.as_deref())

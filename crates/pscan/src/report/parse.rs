@@ -1,5 +1,5 @@
-//! A report read back from its JSON, by whoever has the same needles or knows their names alone: a search may run
-//! elsewhere and send what it found.
+//! Reads a report from its JSON. The search may have run elsewhere, so the reader needs the same needles, or at least
+//! the names of the secrets.
 
 use pimage::Container;
 use psecret::{Form, SecretName};
@@ -9,14 +9,14 @@ use super::{LayerState, LayerSummary, NotSearched, Report, Stats};
 use crate::finding::{Finding, Place, SourceLine};
 use crate::needle::{NeedleSet, Unsearched};
 
-/// Why some JSON is not the report of a search for these needles.
+/// The error that some JSON is not the report of a search for these needles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the report lacks `{field}`, or it is not what the contract says")]
 pub struct ReportError {
     field: &'static str,
 }
 
-/// Knows what was searched for, and so what a report may name.
+/// The knowledge of what was searched for, and so of the names that a report may contain.
 trait Searcher {
     fn name(&self, name: &str) -> Option<SecretName>;
     fn has_part(&self, secret: &SecretName, part: &str) -> bool;
@@ -37,7 +37,7 @@ impl Searcher for NeedleSet {
     }
 }
 
-/// The names of the secrets alone.
+/// A reader that only knows the names of the secrets.
 impl Searcher for [SecretName] {
     fn name(&self, name: &str) -> Option<SecretName> {
         self.iter().find(|known| known.as_str() == name).cloned()
@@ -57,22 +57,24 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// [`ReportError`] when anything is missing or names what the needles do not know: half a report proves nothing.
+    /// Returns a [`ReportError`] if a field is missing, or names something that the needles do not have. An
+    /// incomplete report would prove nothing.
     pub fn from_json(report: &Value, needles: &NeedleSet) -> Result<Self, ReportError> {
         let searched = needles.secret_names().map(ToString::to_string).collect();
         let told = read(report, needles, searched, needles.unsearched().to_vec())?;
-        // A search for something else is none for these.
+        // A search for other needles proves nothing about these.
         if (told.stats.secrets, told.stats.forms) != (needles.secrets(), needles.forms()) {
             return Err(ReportError { field: "stats" });
         }
         Ok(told)
     }
 
-    /// Reads a report of a search for secrets of which the names alone are known here.
+    /// Reads a report of a search for secrets of which the caller knows only the names.
     ///
     /// # Errors
     ///
-    /// [`ReportError`] when anything is missing, names another secret, or leaves it open whether one was searched for.
+    /// Returns a [`ReportError`] if a field is missing, names another secret, or does not say whether one of the
+    /// secrets was searched for.
     pub fn from_json_by_names(report: &Value, names: &[SecretName]) -> Result<Self, ReportError> {
         let unsearched = Fields(report).list("unprotected")?.iter().map(|one| unsearched(one, names));
         let unsearched = unsearched.collect::<Result<Vec<_>, _>>()?;
@@ -128,7 +130,7 @@ fn read<S: Searcher + ?Sized>(
             milliseconds: stats.number("milliseconds")?,
         },
     };
-    // The word must be what the parts say.
+    // The result must agree with the other fields.
     match fields.text("result")? == told.verdict().machine_name() {
         true => Ok(told),
         false => Err(ReportError { field: "result" }),
@@ -225,7 +227,7 @@ fn place(fields: &Fields<'_>) -> Result<Place, ReportError> {
     })
 }
 
-/// An object's fields by their types.
+/// A reader of an object's fields by their types.
 struct Fields<'a>(&'a Value);
 
 impl<'a> Fields<'a> {
@@ -282,7 +284,7 @@ mod tests {
         NeedleSetBuilder::new().secret(&SecretName::parse(name).unwrap(), &value).build().unwrap()
     }
 
-    /// Makes a report with a finding of every sort of place, and with something that was not searched.
+    /// Makes a report with a finding at every kind of place, and with a part that was not searched.
     fn report(needles: &NeedleSet) -> Report {
         let mut archive = Image::new()
             .layer(Layer::new().file("etc/app", format!("x{VALUE}")).file(&format!("srv/{VALUE}"), "x"), "RUN one")
@@ -303,7 +305,7 @@ mod tests {
         assert_eq!(format!("{again:?}"), format!("{report:?}"));
     }
 
-    /// Whatever is taken out of a report, half a report is none.
+    /// A report that lacks any of its fields is refused.
     #[test]
     fn no_field_may_be_missing_and_none_may_lie() {
         let needles = needles("TOKEN");

@@ -15,7 +15,7 @@ fn needles(values: &[(&str, &[u8])]) -> NeedleSet {
 
 type Seen = (String, Form, u64, u64);
 
-/// Finds the hits in bytes that arrive in chunks of a length.
+/// Finds the hits in bytes that arrive in chunks of `chunk` bytes.
 fn hits(needles: &NeedleSet, bytes: &[u8], chunk: usize) -> Vec<Seen> {
     let mut searcher = Searcher::new(needles);
     let mut seen: Vec<Seen> = Vec::new();
@@ -43,7 +43,7 @@ fn values_inside_values_are_found_both() {
     assert_eq!(seen, [("ACROSS".to_owned(), 8), ("LONG".to_owned(), 2), ("SHORT".to_owned(), 2)]);
 }
 
-/// S8.
+/// S8 (`docs/cases.md`): if two names have one value, a hit shows both.
 #[test]
 fn two_names_with_one_value_are_one_needle() {
     let set = needles(&[("A", b"the same value"), ("B", b"the same value")]);
@@ -51,7 +51,7 @@ fn two_names_with_one_value_are_one_needle() {
     assert_eq!(set.forms(), needles(&[("A", b"the same value")]).forms());
 }
 
-/// S4.
+/// S4 (`docs/cases.md`): a value of four to seven bytes is found as a whole token only.
 #[test]
 fn a_weak_value_counts_as_a_whole_token_alone() {
     let set = needles(&[("PIN", b"48217")]);
@@ -71,7 +71,7 @@ fn a_weak_value_counts_as_a_whole_token_alone() {
     }
 }
 
-/// S1, S2, S5.
+/// S1, S2, S5 (`docs/cases.md`): empty values, short values and common words are not searched for.
 #[test]
 fn what_is_not_searched_is_said() {
     let set = needles(&[("EMPTY", b""), ("SHORT", b"abc"), ("WORD", b"password")]);
@@ -124,7 +124,7 @@ fn near_misses_stay_silent() {
     }
 }
 
-/// Every canary's every encoding, as an encoder that is not the product's writes it, is found.
+/// The output of an encoder that is not part of the product is found, for every canary in every encoding.
 #[test]
 fn what_an_independent_encoder_writes_is_found() {
     let oracle = ptest::Oracle::new();
@@ -137,7 +137,7 @@ fn what_an_independent_encoder_writes_is_found() {
     }
 }
 
-/// Lists all ways to search: each engine that the processor has, and the automaton alone, which comes last.
+/// Lists all ways to search: each engine that the processor supports, and, as the last one, the automaton alone.
 fn ways(values: &[String]) -> Vec<NeedleSet> {
     let builder = || {
         values.iter().enumerate().fold(NeedleSetBuilder::new(), |builder, (at, value)| {
@@ -150,8 +150,7 @@ fn ways(values: &[String]) -> Vec<NeedleSet> {
 }
 
 proptest! {
-    /// However the stream is cut and whatever engine searches, the hits are the same, and they are those of a naive
-    /// search.
+    /// The hits do not depend on the chunks or the engine, and they are those of a naive search.
     #[test]
     fn the_hits_depend_neither_on_the_chunks_nor_on_the_engine(
         values in proptest::collection::vec(prop_oneof!["[ab]{4,12}", "[abcd]{5,40}", "[a-f]{7,30}"], 1..5),
@@ -184,7 +183,7 @@ proptest! {
     }
 }
 
-/// At every place around the pieces in which the searcher works.
+/// The needles are planted at every place around the borders of the searcher's own pieces.
 #[test]
 fn a_needle_across_the_searchers_own_pieces_is_found() {
     let value = "kq7Zp2Lw9Xv4Bn6Tr1Ys".to_owned();

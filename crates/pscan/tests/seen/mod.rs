@@ -1,4 +1,4 @@
-//! The forms of one secret that are seen in a text.
+//! The forms of one secret that are found in a text.
 
 use pscan::{NeedleSet, NeedleSetBuilder, Searcher};
 use psecret::{SecretName, UserSecret};
@@ -8,7 +8,7 @@ pub(crate) fn needles(value: &[u8]) -> NeedleSet {
     NeedleSetBuilder::new().secret(&name, &UserSecret::new(value.to_vec())).build().expect("few forms")
 }
 
-/// Lists the forms seen in a text that arrives in chunks.
+/// Lists the forms that are found in a text that arrives in chunks.
 pub(crate) fn seen(needles: &NeedleSet, text: &[u8], chunk: usize) -> Vec<&'static str> {
     let mut searcher = Searcher::new(needles);
     let mut forms = Vec::new();

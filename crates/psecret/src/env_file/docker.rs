@@ -15,7 +15,7 @@ struct Open {
     column: usize,
 }
 
-/// Reads the text's first line, if it is a name and a value.
+/// Returns the first entry of the text, if the text can be read.
 pub(super) fn first(text: &str) -> Option<Reading> {
     readings(text).ok()?.into_iter().next()
 }
@@ -41,7 +41,7 @@ pub(super) fn readings(text: &str) -> Result<Vec<Reading>, EnvFileError> {
             None => (content, None),
         };
         let name = parse(name).map_err(|(at, fault)| match &open {
-            // A further line of a value in quotes is no name: the fault is where the quote opens.
+            // A further line of a value in quotes is not a name, so the fault is reported where the quote opens.
             Some(open) => EnvFileError { line: open.line, column: open.column, fault: EnvFileFault::SeveralLines },
             None => EnvFileError { line, column: column + at, fault },
         })?;
@@ -60,7 +60,7 @@ pub(super) fn readings(text: &str) -> Result<Vec<Reading>, EnvFileError> {
     Ok(readings)
 }
 
-/// Parses a name; the error says where in the name the fault lies.
+/// Parses a name. The error holds the position of the fault within the name.
 fn parse(name: &str) -> Result<SecretName, (usize, EnvFileFault)> {
     if name.is_empty() {
         return Err((0, EnvFileFault::NoName));

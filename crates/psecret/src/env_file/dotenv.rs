@@ -1,22 +1,23 @@
 //! The dialect of Compose's `.env` files (compose-go, `dotenv/parser.go`), with interpolation off.
 //!
-//! - `export` before a name is taken; a name ends at `=` or `:`, blanks around that mean nothing.
-//! - A bare value ends at its line, without blanks around it and without a comment that a space precedes.
-//! - Single quotes keep everything, several lines with their ends too; only `\'` is a quote.
-//! - Double quotes know `\n`, `\t`, `\r`, `\a`, `\b`, `\f`, `\v`, `\\`, `\"`, `\$` and octal `\0…`; other backslashes
-//!   stay.
-//! - `$` is a dollar sign, everywhere: nothing is looked up (D5).
+//! - `export` before a name is accepted. A name ends at `=` or `:`; blanks around this character are ignored.
+//! - A bare value ends with its line. The blanks around it and a comment that follows a space do not belong to it.
+//! - Single quotes keep everything, also line ends; the only escape in them is `\'`.
+//! - Double quotes have the escapes `\n`, `\t`, `\r`, `\a`, `\b`, `\f`, `\v`, `\\`, `\"`, `\$` and octal `\0…`; other
+//!   backslashes stay.
+//! - `$` is always a dollar sign: no variable is looked up (D5).
 //!
-//! Whatever is taken means what Compose makes of it, oddities included; the acceptance suite compares the two. Refused,
-//! although Compose goes on: a name without a value, text behind a closing quote, names of blanks, control or nothing,
-//! and NUL. Each of these is a mistake that would turn a part of a value into a name, or lose it.
+//! A file that this reader accepts has the values that Compose gives it, oddities included; the acceptance suite
+//! compares the two. Some mistakes are refused, although Compose continues: a name without a value, text after a
+//! closing quote, a name that is empty or contains blanks or control characters, and NUL. Each of these would turn a
+//! part of a value into a name, or lose it.
 
 use zeroize::Zeroizing;
 
 use super::{EnvFileError, EnvFileFault, Reading, fault_at};
 use crate::SecretName;
 
-/// Reads the text's first name and its value, if it can be read.
+/// Reads the text's first name and its value, if they can be read.
 pub(super) fn first(text: &str) -> Option<Reading> {
     Reader::new(text).reading().ok().flatten()
 }
@@ -33,7 +34,7 @@ pub(super) fn readings(text: &str) -> Result<Vec<Reading>, EnvFileError> {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
-    /// Up to where the line ends were counted, and the line that begins there or goes on.
+    /// Line ends before this index are counted; `line` is the line at this index.
     counted: usize,
     line: usize,
 }
@@ -64,7 +65,7 @@ impl<'a> Reader<'a> {
         if self.rest().is_empty() {
             return Ok(None);
         }
-        // Counted once: a file of half a megabyte may have as many lines.
+        // Each line end is counted only once, because a file of half a megabyte may have as many lines.
         self.line += self.text[self.counted..self.at].matches('\n').count();
         self.counted = self.at;
         let (line, begins) = (self.line, self.at);
@@ -91,7 +92,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a name, and the `=` or `:` behind it.
+    /// Reads a name, and the `=` or `:` after it.
     fn name(&mut self) -> Result<SecretName, EnvFileError> {
         if self.line().strip_prefix("export").is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\u{c}'])) {
             self.at += "export".len();
@@ -117,7 +118,8 @@ impl<'a> Reader<'a> {
     fn bare(&mut self) -> Vec<u8> {
         let line = self.line();
         self.at += line.len();
-        // A `#` that begins the value is part of it, as is one behind anything but a space.
+        // A `#` begins a comment only after a space; at the value's beginning and after any other character, it is
+        // part of the value.
         let value = line.split_once(" #").map_or(line, |(value, _)| value);
         value.trim_end().as_bytes().to_vec()
     }
@@ -134,7 +136,7 @@ impl<'a> Reader<'a> {
             self.at += 1;
             match byte {
                 _ if byte == quote => break,
-                // In single quotes too a backslash takes the byte behind it along, so that `\\'` closes.
+                // A backslash also protects the next byte in single quotes, so the quote after `\\` closes the value.
                 b'\\' if quote == b'\'' => self.pair(&mut value),
                 b'\\' if !self.escape(&mut value) => return self.fault(at, EnvFileFault::Nul),
                 b'\\' => {}
@@ -150,7 +152,8 @@ impl<'a> Reader<'a> {
         Ok(value.to_vec())
     }
 
-    /// Reads the character behind a backslash of a single-quoted value; the backslash is read already, and stays.
+    /// Reads the character after a backslash in a single-quoted value. The backslash itself was read before, and
+    /// stays in the value.
     fn pair(&mut self, value: &mut Vec<u8>) {
         match self.peek() {
             Some(b'\'') => value.push(b'\''),
@@ -160,7 +163,8 @@ impl<'a> Reader<'a> {
         self.at += 1;
     }
 
-    /// Reads one escape of a double-quoted value; the backslash is read already. `false` when the escape means NUL.
+    /// Reads one escape of a double-quoted value, whose backslash was read before. Returns false if the escape stands
+    /// for NUL.
     fn escape(&mut self, value: &mut Vec<u8>) -> bool {
         let meant = match self.peek() {
             Some(b'n') => b'\n',
@@ -182,8 +186,8 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Reads `\0` and three octal digits: a character up to U+00FF. With fewer or other digits Compose keeps the
-    /// backslash and the digits and drops the zero, so that is what such a file means.
+    /// Reads `\0` and three octal digits: a character up to U+00FF. With fewer or other digits, Compose keeps the
+    /// backslash and the digits but drops the zero, so this reader does the same.
     fn octal(&mut self, value: &mut Vec<u8>) -> bool {
         let digits = &self.rest()[1..];
         let count = digits.bytes().take(3).take_while(u8::is_ascii_digit).count();

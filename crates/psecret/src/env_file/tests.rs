@@ -110,12 +110,12 @@ fn docker_says_where_a_value_of_several_lines_opens_d4() {
     let key = b"X=1\nKEY=\"-----BEGIN KEY-----\nMIIE\n-----END KEY-----\"\n";
     assert_eq!(fault(key, Dialect::Docker), (2, 5, EnvFileFault::SeveralLines));
     assert!(EnvFile::parse(key, Dialect::Docker).unwrap_err().help().unwrap().contains("dotenv"));
-    // A value that a line closes is not blamed for another line's fault.
+    // A quote that its own line closes is not reported for a fault of a later line.
     assert_eq!(fault(b"A=\"x\"\nB C=1\n", Dialect::Docker), (2, 2, EnvFileFault::BadName));
     assert_eq!(fault(b"A=\"x\nB=y\"\nB C=1\n", Dialect::Docker), (3, 2, EnvFileFault::BadName));
 }
 
-/// Reads the text with the other dialect, where that gives another value.
+/// Returns the value that the other dialect reads from the text, if it is another value.
 fn other(text: &str, dialect: Dialect) -> Option<String> {
     let file = parsed(text.as_bytes(), dialect);
     let other = file.entries()[0].other.as_ref();
@@ -140,11 +140,11 @@ fn what_the_two_dialects_read_otherwise_has_both_readings_d1_d6() {
     for same in ["A=abc\n", "A=\n", "A=a=b#c\n", "A=pa$$\n"] {
         assert_eq!((other(same, Dialect::Docker), other(same, Dialect::Dotenv)), (None, None), "{same:?}");
     }
-    // Docker takes no such line, or takes each line of it for itself.
+    // Docker refuses such a line, or reads each line of the value as an entry of its own.
     for text in ["export A=\"x\"\n", "A: \"x\"\n", "A=\"x\ny\"\n", "A=\"\"\n"] {
         assert_eq!(other(text, Dialect::Dotenv).filter(|other| other != "\"\""), None, "{text:?}");
     }
-    // The file as a whole need not be one of the other dialect.
+    // Only this line must be readable in the other dialect, not the whole file.
     assert_eq!(other("A=\"x\"\nINHERITED\n", Dialect::Docker).as_deref(), Some("x"));
 }
 
@@ -260,7 +260,7 @@ fn no_error_shows_text_right_of_the_equals_sign_d19() {
 }
 
 proptest! {
-    /// However an env file is damaged, nothing right of a `=` is shown, and nothing panics.
+    /// However an env file is damaged, no text from the right of a `=` is shown, and nothing panics.
     #[test]
     fn a_damaged_file_shows_no_value_d19(
         pieces in prop::collection::vec(

@@ -11,7 +11,7 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
     add_both(made, Form::Base64, Form::Base64Url, value);
 }
 
-/// Adds base64 of something already encoded, in either alphabet.
+/// Adds base64 of an encoded value, in either alphabet.
 pub(super) fn add_nested(made: &mut Maker, form: Form, encoded: &[u8]) {
     add_both(made, form, form, encoded);
 }
@@ -25,13 +25,15 @@ fn add_both(made: &mut Maker, standard: Form, url: Form, value: &[u8]) {
     }
 }
 
-/// Adds base64 of base64 in which the value begins anywhere, as of a JSON that has a user name and a password encoded.
+/// Adds base64 of base64 in which the value begins anywhere. For example, JSON has a user name and a password encoded
+/// as one text, and Kubernetes encodes the JSON again.
 pub(super) fn add_twice(made: &mut Maker, value: &[u8]) {
     add_nested(made, Form::Base64OfBase64, &whole(value));
     for url in [false, true] {
         for alignment in 0..3 {
             let inner = core(Form::Base64, value, alignment, url);
-            // In the standard alphabet alone, as Kubernetes has it: each shape makes the search's tables larger.
+            // The outer base64 has the standard alphabet only, as in Kubernetes: each shape makes the search's tables
+            // larger.
             for outer in (0..3).filter(|_| inner.len() >= SHORTEST_FULL) {
                 made.add_shape(core(Form::Base64OfBase64, &inner.bytes, outer, false));
             }
@@ -48,10 +50,10 @@ fn encode(value: &[u8], url: bool) -> Vec<u8> {
     if url { URL_SAFE.encode(value) } else { STANDARD.encode(value) }.into_bytes()
 }
 
-/// Makes the characters that the value alone determines when `alignment` foreign bytes stand before it in its group,
-/// and the bits that it determines of the characters beside them.
+/// Makes the base64 characters that the value alone determines if `alignment` other bytes precede it in its group.
+/// The edges of the shape are the bits that the value determines of the two characters beside these.
 ///
-/// Character `k` carries the bits `6k..6k+6` of the stream and the value the bits `8a..8(a+n)`.
+/// Character `k` carries the bits `6k..6k+6` of the stream, and the value has the bits `8a..8(a+n)`.
 fn core(form: Form, value: &[u8], alignment: usize, url: bool) -> Shape {
     let mut padded = Zeroizing::new(vec![0; alignment]);
     padded.extend_from_slice(value);

@@ -12,7 +12,7 @@ fn push_hex(out: &mut Vec<u8>, byte: u8, digits: &[u8; 16]) {
     out.push(digits[usize::from(byte & 15)]);
 }
 
-/// Encodes a value as lower case hex digits.
+/// Encodes a value as hex digits in lower case.
 pub(super) fn hex(value: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(separated_hex(value, LOWER, b"", b""))
 }
@@ -29,8 +29,8 @@ fn separated_hex(value: &[u8], digits: &[u8; 16], before: &[u8], between: &[u8])
     out
 }
 
-/// What stands between the bytes of a dump: nothing, `openssl`'s colons, blanks, the dashes of .NET, the items of a
-/// list in C or JavaScript.
+/// The separators between the bytes of a dump: nothing, the colons of `openssl`, blanks, the dashes of .NET, and
+/// those of a list in C or JavaScript.
 const BETWEEN_HEX: [&[u8]; 6] = [b"", b":", b" ", b"-", b", 0x", b",0x"];
 
 pub(super) fn add_hex(made: &mut Maker, value: &[u8]) {
@@ -59,12 +59,12 @@ pub(super) fn add_decimal(made: &mut Maker, value: &[u8]) {
     }
 }
 
-/// For each writer of percent escapes, the characters that it leaves as they are, letters and digits apart.
+/// For each writer of percent escapes, the characters that it does not escape, besides letters and digits.
 const LEFT_BY_PERCENT: [&[u8]; 6] = [
-    b"",                     // letters and digits alone
-    b"-_.~",                 // RFC 3986 unreserved: the strict component encoding
+    b"",                     // nothing but letters and digits
+    b"-_.~",                 // the unreserved characters of RFC 3986: the strict component encoding
     b"-_.~!*'()",            // JavaScript's encodeURIComponent
-    b"-_.~!*'();,/?:@&=+$#", // minimal: JavaScript's encodeURI
+    b"-_.~!*'();,/?:@&=+$#", // the fewest escapes: JavaScript's encodeURI
     b"-_.~$&+,;=",           // user information of a URL, as Go writes it
     b"-_.~/",                // paths, as Python's quote writes them
 ];
@@ -96,7 +96,7 @@ fn percent(value: &[u8], digits: &[u8; 16], keep: impl Fn(u8) -> bool, plus_for_
     out
 }
 
-/// The characters that a JSON writer escapes beyond those that it must.
+/// The characters that a JSON writer escapes although it need not.
 #[derive(Clone, Copy)]
 struct JsonWriter {
     /// `<`, `>`, `&` and the line separators, as Go does by default.
@@ -105,7 +105,7 @@ struct JsonWriter {
     slash: bool,
     /// Everything beyond ASCII, as Python and PHP do.
     ascii: bool,
-    /// Everything at all.
+    /// All characters, with these hex digits.
     everything: Option<&'static [u8; 16]>,
 }
 
@@ -125,7 +125,7 @@ pub(super) fn add_json(made: &mut Maker, text: &str) {
     }
     for html in [false, true] {
         let writer = JsonWriter { html, slash: false, ascii: false, everything: None };
-        // The first pass emits whole characters only, so it is text again.
+        // The first pass writes whole characters only, so its result is text.
         if let Ok(once) = String::from_utf8(json(text, writer)).map(Zeroizing::new) {
             made.add(Form::JsonTwice, json(&once, writer));
         }
@@ -221,7 +221,7 @@ fn backslashed(value: &[u8], escape: impl Fn(u8) -> bool) -> Vec<u8> {
     out
 }
 
-/// Writes the inside of `$'…'`, as bash prints words that hold control characters.
+/// Writes the inside of `$'…'`, as bash prints words that contain control characters.
 fn ansi_c(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len() + 16);
     for byte in value {
@@ -242,9 +242,9 @@ fn ansi_c(value: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn add_xml(made: &mut Maker, text: &str) {
-    // How writers spell the two quotes, row by row: as they are; the double one alone (attributes of XML, PHP before
-    // 8.1); the names of XML 1.0; Python's `html.escape`; Ruby's `CGI.escapeHTML`; Go's `html.EscapeString`; PHP's
-    // `htmlspecialchars`.
+    // The spellings of the two quotes, by row: unescaped; only the double quote escaped (attributes of XML, PHP
+    // before 8.1); the names of XML 1.0; Python's `html.escape`; Ruby's `CGI.escapeHTML`; Go's `html.EscapeString`;
+    // PHP's `htmlspecialchars`.
     for (double, single) in [
         ("\"", "'"),
         ("&quot;", "'"),

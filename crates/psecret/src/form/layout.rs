@@ -1,23 +1,24 @@
-//! How a text lays a shape out, and the characters at its edges.
+//! How a text lays out a shape, and the characters at the shape's edges.
 
-/// How a text may lay the bytes of a [`Shape`](super::Shape) out.
+/// How a text may lay out the bytes of a [`Shape`](super::Shape).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Layout {
-    /// As they are.
+    /// The bytes as they are.
     Exact,
-    /// Each character as it is or under any escape, as [`spelling`](crate::spelling) reads it.
+    /// Each character as it is, or in any escape that [`spelling`](crate::spelling) reads.
     Spelled,
-    /// In one line or wrapped, as encoders do: between any two characters a line may break, in whatever column, with
-    /// whatever indentation, also as an escape within a string. A blank stands for such a break or for blanks. `+`, `/`
-    /// and `=` may be escaped as JSON and URLs escape them, and the padding may be missing.
+    /// On one line, or wrapped by an encoder: a line may break between any two characters, with any indentation, and
+    /// the line end may also be an escape within a string. A blank in the shape stands for such a break or for
+    /// blanks. `+`, `/` and `=` may be escaped as in JSON and URLs, and the padding may be missing.
     Wrapped,
-    /// Lines: each line feed stands for one line end or several, of any kind, with any blanks around them.
+    /// Several lines. Each line feed stands for one or more line ends of any kind, with any blanks around them.
     Lines,
 }
 
-/// A character of base64 that the value shares with a neighbour: only some of its six bits are the value's.
+/// A character of base64 that the value shares with a neighbouring byte, so the value determines only some of its six
+/// bits.
 ///
-/// It has no `Debug`: the bits are plaintext.
+/// The type has no `Debug`, because the bits are plaintext.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
     mask: u8,
@@ -25,12 +26,12 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Makes the edge that has the bits of a character in the places of the mask.
+    /// Makes the edge with the bits of a character that the mask selects.
     pub(super) fn of(character: u8, mask: u8) -> Option<Self> {
         Some(Self { mask, bits: sextet(character)? & mask })
     }
 
-    /// Whether the character, of either alphabet, has the value's bits.
+    /// Whether a character of either alphabet has the bits that the value determines.
     #[must_use]
     pub fn admits(self, character: u8) -> bool {
         sextet(character).is_some_and(|sextet| sextet & self.mask == self.bits)
@@ -55,7 +56,7 @@ mod tests {
 
     #[test]
     fn an_edge_compares_its_own_bits_alone() {
-        // `V` is 21, 010101.
+        // The sextet of `V` is 21, in binary 010101.
         let edge = Edge::of(b'V', 0b00_1111).unwrap();
         let admitted: String = (0..=255).filter(|byte| edge.admits(*byte)).map(char::from).collect();
         assert_eq!(admitted, "1FVl");

@@ -1,4 +1,4 @@
-//! Values of several lines, PEM keys among them.
+//! Values of several lines, such as PEM keys.
 
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use super::{Form, Layout, Maker, Shape};
 use crate::part::private;
 use crate::searchability::SHORTEST_FULL;
 
-/// The shortest run of letters and digits that makes a line telling.
+/// The shortest run of letters and digits by which a line counts as key material.
 const TELLING_RUN: usize = 16;
 
 pub(super) fn add(made: &mut Maker, value: &[u8]) {
@@ -35,14 +35,15 @@ pub(super) fn add(made: &mut Maker, value: &[u8]) {
     }
 }
 
-/// Writes a value of several lines with LF alone, and with CRLF.
+/// Makes the variants of a value of several lines with LF and with CRLF.
 pub(super) fn with_other_ends(value: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
     let lf = value.contains(&b'\n').then(|| without_cr(value));
     let crlf = lf.as_ref().map(|lf| Zeroizing::new(with_crlf(lf)));
     lf.into_iter().chain(crlf)
 }
 
-/// Finds the lines of a value that has several, trimmed, of 8 bytes or more, PEM headers left out (S10).
+/// Returns the lines of a value that has several lines, trimmed. Lines of fewer than 8 bytes and PEM headers are left
+/// out (S10).
 pub(crate) fn all(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let several = value.trim_ascii().contains(&b'\n');
     value
@@ -51,8 +52,9 @@ pub(crate) fn all(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(move |line| several && line.len() >= SHORTEST_FULL && !line.starts_with(b"-----"))
 }
 
-/// Whether a line looks like key material rather than like prose, a field name or an address: a run of letters and
-/// digits of all three classes, or a longer one of two, such as hex digits.
+/// Whether a line looks like key material, and not like prose, a field name or an address. Key material has a run of
+/// letters and digits with both cases and digits, or a run of twice that length with two of the three, such as hex
+/// digits.
 fn is_telling(line: &[u8]) -> bool {
     let of_key = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     line.split(|b| !of_key(b)).any(|run| {
@@ -65,13 +67,12 @@ fn is_telling(line: &[u8]) -> bool {
     })
 }
 
-/// The first characters of every key in OpenSSH's format without a passphrase: its magic, no cipher, no derivation, one
-/// key.
+/// The first characters of every OpenSSH key without a passphrase: its magic, no cipher, no derivation, one key.
 const OPENSSH_BEGINNING: &[u8] = b"b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAAB";
 
-/// Whether a line is the same in every OpenSSH key without a passphrase, and so tells nothing of one key. The first
-/// line of such a key is no wider than a line of PEM, and ends before the name of the key's kind does (OpenSSH
-/// `PROTOCOL.key`). Each machine's host keys have this line.
+/// Whether a line is the same in every OpenSSH key without a passphrase, such as each machine's host keys, and so
+/// cannot identify one key. The first line of such a key is no wider than a line of PEM, and ends before the name of
+/// the key's kind does (OpenSSH `PROTOCOL.key`).
 fn is_of_every_key(line: &[u8]) -> bool {
     const WIDEST: usize = 76;
     line.starts_with(OPENSSH_BEGINNING) && line.len() <= WIDEST
@@ -113,7 +114,7 @@ fn pem_body(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         if line.starts_with(b"-----END ") {
             return Some(body);
         }
-        // Headers of the old encrypted form (RFC 1421) stand before the body.
+        // The headers of the old encrypted form (RFC 1421) precede the body.
         if !line.contains(&b':') {
             body.extend_from_slice(line);
         }

@@ -82,13 +82,13 @@ fn base64_is_found_whatever_stands_around_the_value_s16() {
 
 #[test]
 fn base64_cores_hold_no_foreign_bits() {
-    // The neighbours' bits change, the core does not: it must not depend on them.
+    // The neighbours' bits change and the core stays, because it must not depend on them.
     for alignment in 0..3 {
         let value = b"key-material-x1";
         let encode = |before: u8, after: u8| {
             let mut text = vec![before; alignment];
             text.extend_from_slice(value);
-            // Whole groups of three, so that no padding is the same by chance.
+            // The text is filled up to whole groups of three, so that no padding is the same by chance.
             text.extend(vec![after; 6 - (alignment + value.len()) % 3]);
             base64::whole(&text).to_vec()
         };
@@ -99,7 +99,7 @@ fn base64_cores_hold_no_foreign_bits() {
     }
 }
 
-/// Of every character that the value shares with a neighbour, the value's bits count and no others.
+/// An edge of base64 has the bits that the value determines of a shared character, and no others.
 #[test]
 fn the_edges_of_base64_have_the_values_bits_alone() {
     let value = b"key-material-x1";
@@ -112,7 +112,7 @@ fn the_edges_of_base64_have_the_values_bits_alone() {
                 let at = encoded.windows(shape.len()).position(|window| window == shape.bytes.as_slice())?;
                 (at.abs_diff(alignment) < 2 && shape.edges() != (None, None)).then_some((shape, at))
             });
-            // Five whole groups without a neighbour have no edges.
+            // A value that fills five whole groups has no edges.
             let Some((shape, at)) = found else {
                 assert_eq!(alignment, 0);
                 continue;
@@ -130,26 +130,27 @@ fn the_edges_of_base64_have_the_values_bits_alone() {
 fn escapes_are_those_of_the_usual_writers_s12() {
     let shapes = shapes_of(TRICKY.as_bytes());
     for (form, text) in [
-        // serde_json and JavaScript; Go; PHP; Python.
+        // The rows are: serde_json and JavaScript; Go; PHP; Python.
         (Form::Json, "p4ss/w\\\"o'rd+ & <k>y\\\\\u{e4}\u{1f511}$x"),
         (Form::Json, "p4ss/w\\\"o'rd+ \\u0026 \\u003ck\\u003ey\\\\\u{e4}\u{1f511}$x"),
         (Form::Json, "p4ss\\/w\\\"o'rd+ & <k>y\\\\\\u00e4\\ud83d\\udd11$x"),
         (Form::Json, "p4ss/w\\\"o'rd+ & <k>y\\\\\\u00e4\\ud83d\\udd11$x"),
         (Form::JsonTwice, "p4ss/w\\\\\\\"o'rd+ & <k>y\\\\\\\\\u{e4}\u{1f511}$x"),
-        // encodeURIComponent; quote_plus; encodeURI; lower case.
+        // The rows are: encodeURIComponent; quote_plus; encodeURI; lower case.
         (Form::Percent, "p4ss%2Fw%22o'rd%2B%20%26%20%3Ck%3Ey%5C%C3%A4%F0%9F%94%91%24x"),
         (Form::Percent, "p4ss%2Fw%22o%27rd%2B+%26+%3Ck%3Ey%5C%C3%A4%F0%9F%94%91%24x"),
         (Form::Percent, "p4ss/w%22o'rd+%20&%20%3Ck%3Ey%5C%C3%A4%F0%9F%94%91$x"),
         (Form::Percent, "p4ss%2fw%22o%27rd%2b%20%26%20%3ck%3ey%5c%c3%a4%f0%9f%94%91%24x"),
-        // set -x of dash and bash; shlex.quote; double quotes.
+        // The rows are: `set -x` of dash and bash; `shlex.quote`; double quotes.
         (Form::Shell, "p4ss/w\"o'\\''rd+ & <k>y\\\u{e4}\u{1f511}$x"),
         (Form::Shell, "p4ss/w\"o'\"'\"'rd+ & <k>y\\\u{e4}\u{1f511}$x"),
         (Form::Shell, "p4ss/w\\\"o'rd+ & <k>y\\\\\u{e4}\u{1f511}\\$x"),
-        // repr of Python and var_export of PHP write the same bytes as bash; SQL and YAML; CSV.
+        // Python's `repr` and PHP's `var_export` write the same bytes as bash. The other rows are SQL and YAML, then
+        // CSV.
         (Form::Shell, "p4ss/w\"o\\'rd+ & <k>y\\\\\u{e4}\u{1f511}$x"),
         (Form::Doubled, "p4ss/w\"o''rd+ & <k>y\\\u{e4}\u{1f511}$x"),
         (Form::Doubled, "p4ss/w\"\"o'rd+ & <k>y\\\u{e4}\u{1f511}$x"),
-        // html.escape of Python, of Go; XML text.
+        // The rows are: `html.escape` of Python and of Go; XML text.
         (Form::Xml, "p4ss/w&quot;o&#x27;rd+ &amp; &lt;k&gt;y\\\u{e4}\u{1f511}$x"),
         (Form::Xml, "p4ss/w&#34;o&#39;rd+ &amp; &lt;k&gt;y\\\u{e4}\u{1f511}$x"),
         (Form::Xml, "p4ss/w\"o'rd+ &amp; &lt;k&gt;y\\\u{e4}\u{1f511}$x"),
@@ -205,7 +206,7 @@ fn lines_that_stand_in_innocent_files_are_no_evidence_s10() {
     assert!(contains(&lines[0].bytes, b"private_key_id"));
 }
 
-/// A key of the test, made for nothing else.
+/// A key that was made for this test only.
 #[test]
 fn the_line_that_all_ssh_keys_of_a_kind_share_is_no_evidence_s10() {
     let key = |second: &str| {
@@ -220,7 +221,7 @@ fn the_line_that_all_ssh_keys_of_a_kind_share_is_no_evidence_s10() {
     let lines: Vec<&Shape> = shapes.iter().filter(|shape| shape.form == Form::Line).collect();
     assert_eq!(lines.len(), 1);
     assert!(has(&shapes, Form::Line, second.as_bytes()));
-    // On one line with what follows it, the beginning belongs to this key.
+    // If the first line continues with the bytes that follow, it belongs to this key alone.
     let joined = key(second).replace("tZW\n", "tZW");
     assert!(shapes_of(joined.as_bytes()).iter().any(|shape| shape.form == Form::Line));
 }

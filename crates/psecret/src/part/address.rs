@@ -5,19 +5,19 @@ use zeroize::Zeroizing;
 
 use super::tree::Text;
 
-/// A piece that an address gives away.
+/// A piece of an address that may be confidential.
 pub(super) struct Piece {
     /// The piece's name in the address; `user` and `password` for user information.
     pub(super) name: String,
-    /// The text, with its escapes undone, and as written where that differs.
+    /// One reading of the piece's text: with its escapes undone, or as it is written.
     pub(super) value: Text,
 }
 
-/// Finds the user information and the query of every URL in a text, and of the addresses that have the same shape
-/// without a scheme, such as `user:password@tcp(host)/database`.
+/// Finds the user information and the query of every URL in a text, and of addresses that have the same shape without
+/// a scheme, such as `user:password@tcp(host)/database`.
 ///
-/// The authority is taken apart here rather than by a parser of URLs: those refuse lists of hosts, as MongoDB and Kafka
-/// write them, and passwords with a raw `#` or `/`, which people write all the same.
+/// This function takes the authority apart itself. Parsers of URLs refuse lists of hosts, as MongoDB and Kafka write
+/// them, and passwords with a raw `#` or `/`, which people write nevertheless.
 pub(super) fn pieces(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -45,8 +45,8 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
     pieces
 }
 
-/// Returns the pieces of the paths of all URLs in a text: a webhook's last piece is a credential. A bot's stands behind the word
-/// `bot`.
+/// Returns the pieces of the paths of all URLs in a text, because the last piece of a webhook is a credential. The
+/// token of a Telegram bot follows the word `bot`, which is removed.
 pub(super) fn path_pieces(text: &str) -> Vec<Text> {
     let mut pieces = Vec::new();
     for behind in text.split("://").skip(1) {
@@ -60,13 +60,13 @@ pub(super) fn path_pieces(text: &str) -> Vec<Text> {
     pieces
 }
 
-/// Returns the user information of an authority, which stands before the `@`.
+/// Returns the user information of an address: the text before the `@`.
 fn user_information(address: &str) -> Option<&str> {
     let authority = address.split(['/', '?', '#']).next().unwrap_or_default();
     if let Some((user, _)) = authority.rsplit_once('@') {
         return Some(user);
     }
-    // A password with a raw `/`, `?` or `#`: the text behind the colon is no port.
+    // The password may contain a raw `/`, `?` or `#`. In this case, the text after the colon is not a port.
     let (_, port) = authority.split_once(':')?;
     let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     if is_port { None } else { address.rsplit_once('@').map(|(user, _)| user) }
@@ -75,7 +75,7 @@ fn user_information(address: &str) -> Option<&str> {
 fn user(information: &str, pieces: &mut Vec<Piece>) {
     let (user, password) = information.split_once(':').unwrap_or((information, ""));
     add("user", user, pieces);
-    // JDBC for Oracle has a slash between them.
+    // JDBC for Oracle has a slash between user and password.
     add("password", password, pieces);
 }
 
@@ -100,7 +100,7 @@ fn query_pieces(query: &str, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// Splits pairs with a separator between them: `Server=…;User Id=…;Password=…`, `host=… password=…` and
+/// Splits pairs with a separator between them, such as `Server=…;User Id=…;Password=…`, `host=… password=…` and
 /// `user=…&token=…`.
 pub(super) fn pairs(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
@@ -108,7 +108,7 @@ pub(super) fn pairs(text: &str) -> Vec<Piece> {
     if text.contains('\n') {
         return pieces;
     }
-    // Behind the address of `jdbc:sqlserver://host;user=…;password=…` there are pairs too.
+    // The address of `jdbc:sqlserver://host;user=…;password=…` is followed by pairs, too.
     for separator in [';', '&', ' '] {
         let parts: Vec<&str> = text.split(separator).map(str::trim).filter(|part| !part.is_empty()).collect();
         let pairs: Vec<(&str, &str)> = parts.iter().filter_map(|part| part.split_once('=')).collect();
@@ -139,7 +139,7 @@ fn add(name: &str, value: &str, pieces: &mut Vec<Piece>) {
     pieces.push(piece(name, value));
 }
 
-/// Something that anybody may know: a password that is the same is none.
+/// Adds a piece that anybody may know. A password that is equal to such a piece is not a secret.
 fn public(text: &str, pieces: &mut Vec<Piece>) {
     if !text.is_empty() {
         pieces.push(piece("host", text));

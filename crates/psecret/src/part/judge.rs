@@ -1,19 +1,20 @@
-//! Which text is confidential: by the name before it, or by how hard it is to guess.
+//! Judges whether a text is confidential: by the name before it, or by how hard it is to guess.
 
 mod random;
 
-/// The judgement that a name allows of the text behind it.
+/// The judgement of a text by the name before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
     /// The text is confidential.
     Confidential,
     /// The text is not confidential: a user, an address, a certificate, the id of a key.
     Public,
-    /// Nothing; the text itself must be looked at.
+    /// The name says neither, so the text itself must be judged.
     Silent,
 }
 
-/// Words that make whatever they stand in public: halves of keys that everybody may have.
+/// Words that make a name public wherever they occur in it, because they name the halves of keys that everybody may
+/// have.
 const PUBLIC_ANYWHERE: &[&str] = &[
     "public",
     "publishable",
@@ -31,7 +32,7 @@ const PUBLIC_ANYWHERE: &[&str] = &[
     "integrity",
 ];
 
-/// Words that end the name of something public, whatever stands before them: `token_uri`, `private_key_id`.
+/// Words that make a name public at its end, whatever precedes them: `token_uri`, `private_key_id`.
 const PUBLIC_AT_THE_END: &[&str] = &[
     "account",
     "address",
@@ -141,7 +142,7 @@ const PUBLIC_AT_THE_END: &[&str] = &[
     "zone",
 ];
 
-/// Words that make what they stand in confidential, also within a longer word (`PGPASSWORD`).
+/// Words that make a name confidential, also within a longer word (`PGPASSWORD`).
 const CONFIDENTIAL: &[&str] = &[
     "password",
     "passwd",
@@ -171,7 +172,7 @@ const CONFIDENTIAL: &[&str] = &[
     "token",
 ];
 
-/// Words that are confidential alone.
+/// Words that make a name confidential if they are whole words of it.
 const CONFIDENTIAL_ALONE: &[&str] = &[
     "pass",
     "pwd",
@@ -194,7 +195,7 @@ pub(super) fn name(name: &str) -> Naming {
     let words = words(name);
     let (Some(last), joined) = (words.last(), words.concat()) else { return Naming::Silent };
     let is = |list: &[&str], word: &String| list.contains(&word.as_str());
-    // The half of an AppRole's login that nobody may know is called so.
+    // The `secret_id` is the confidential half of an AppRole's login, although its name ends in `id`.
     if joined.ends_with("secretid") {
         return Naming::Confidential;
     }
@@ -207,7 +208,8 @@ pub(super) fn name(name: &str) -> Naming {
     Naming::Silent
 }
 
-/// Splits a name into words in small letters: between signs, and where a capital begins a word.
+/// Splits a name into words in lower case, at characters other than letters and digits, and before the capitals of
+/// camel case.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut small = false;
@@ -227,7 +229,7 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// Whether a text under a confidential name can be what the name says: no switch, no address, no reference to something
+/// Whether a text under a confidential name can be a credential, and is not a switch, an address or a placeholder
 /// that is filled in later.
 pub(super) fn may_be_confidential(text: &str) -> bool {
     let text = text.trim();
@@ -241,7 +243,7 @@ pub(super) fn may_be_confidential(text: &str) -> bool {
         || text.starts_with("arn:"))
 }
 
-/// Whether a text under a name that says nothing is so hard to guess that it must be a credential.
+/// Whether a text without a telling name is so hard to guess that it must be a credential.
 pub(super) fn is_unguessable(text: &str) -> bool {
     const SHORTEST: usize = 16;
     const LONGEST: usize = 8192;
@@ -262,7 +264,7 @@ pub(super) fn is_unguessable(text: &str) -> bool {
     !is_public && is_random(text)
 }
 
-/// Whether a piece of an address is: a webhook's path, a signature of its query.
+/// Whether a piece of an address is unguessable, such as the path of a webhook or a signature in its query.
 pub(super) fn has_unguessable_piece(address: &str) -> bool {
     address.split(['/', '?', '&', '=', ':', '@']).any(is_unguessable)
 }
@@ -271,13 +273,14 @@ fn is_of_tokens(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/=_~.-:".contains(&byte)
 }
 
-/// Whether a text has no pattern that names have.
+/// Whether a text has none of the patterns that names have.
 fn is_random(text: &str) -> bool {
     let has = |class: fn(&u8) -> bool| text.bytes().any(|byte| class(&byte));
     let (small, capital, digit) = (has(u8::is_ascii_lowercase), has(u8::is_ascii_uppercase), has(u8::is_ascii_digit));
     let count = text.bytes().filter(u8::is_ascii_alphanumeric).count();
     match (small, capital) {
-        // Short names in capitals within look random.
+        // Short camel-case names look random, so a text with letters of both cases must be longer than one with
+        // digits, too.
         (true, true) if digit => count >= 16 && random::is_mixed_at_random(text),
         (true, true) => text.len() >= 20 && random::is_mixed_at_random(text),
         (true, false) | (false, true) if digit => random::is_hex_at_random(text) || count >= 20 && alternates(text),
@@ -285,8 +288,8 @@ fn is_random(text: &str) -> bool {
     }
 }
 
-/// Whether letters and digits take turns in the longest piece between signs, if it is long: in words they do rarely, in random
-/// text all the time.
+/// Whether letters and digits alternate in the longest piece between other characters, if this piece has at least 16:
+/// in names they rarely do, in random text all the time.
 fn alternates(text: &str) -> bool {
     let pieces = text.as_bytes().split(|byte| !byte.is_ascii_alphanumeric());
     let Some(longest) = pieces.max_by_key(|piece| piece.len()).filter(|piece| piece.len() >= 16) else { return false };
@@ -294,22 +297,22 @@ fn alternates(text: &str) -> bool {
     changes * 4 >= longest.len()
 }
 
-/// Whether a text can be a password at all, where only its place says that it is one: not a word, a group or a version.
+/// Whether a text that is a password by its place only can be a password: not a word, a group or a version.
 pub(super) fn may_be_password(text: &str) -> bool {
     let has = |class: fn(&u8) -> bool| text.bytes().any(|byte| class(&byte));
     text.len() >= 8 && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) && may_be_confidential(text)
 }
 
-/// Whether what stands behind a name and a blank may be confidential, or a login.
+/// Whether the value after a name and a blank may be a password or a login.
 pub(super) fn may_hold_password(name: &str) -> bool {
     self::name(name) == Naming::Confidential || may_name_login(name)
 }
 
-/// Whether a name is one under which some programs keep a user's name and others `user:password`.
+/// Whether a name is one under which some programs keep the user's name, and others `user:password`.
 pub(super) fn may_name_login(name: &str) -> bool {
     let words = words(name);
     let is_user = words.last().is_some_and(|last| ["user", "username", "login", "userpwd"].contains(&last.as_str()));
-    // Bundler's `BUNDLE_GEMS__EXAMPLE__COM`.
+    // The latter is Bundler's syntax, such as `BUNDLE_GEMS__EXAMPLE__COM`.
     is_user || name.starts_with("BUNDLE_") && name.contains("__")
 }
 
@@ -318,7 +321,8 @@ fn is_uuid(text: &str) -> bool {
     lengths == [8, 4, 4, 4, 12] && text.bytes().all(|b| b.is_ascii_hexdigit() || b"-{}".contains(&b))
 }
 
-/// Labels with dots between them, the last of letters alone: a host's name, with a port or a path perhaps.
+/// Whether a text is the name of a host, perhaps with a port or a path: labels with dots between them, the last of
+/// letters only.
 fn is_host(text: &str) -> bool {
     let host = text.split(['/', ':']).next().unwrap_or_default();
     let Some((_, top)) = host.rsplit_once('.') else { return false };
@@ -327,15 +331,15 @@ fn is_host(text: &str) -> bool {
         && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b))
 }
 
-/// Whether a text is a path: a slash or a drive, and pieces that are words.
+/// Whether a text is a path: it begins with a slash, a dot, a tilde or a drive, and its pieces are words.
 fn is_wordy_path(text: &str) -> bool {
     let begins = text.starts_with(['/', '~', '.']) || text.get(1..3).is_some_and(|drive| drive == ":\\");
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/\\~._-: ".contains(&b));
     begins && text.contains(['/', '\\']) && plain && !is_random(text)
 }
 
-/// Whether a text is something that another program fills in: `${NAME}`, `$NAME`, `{{ name }}`, `<name>`, `%NAME%`,
-/// `***`.
+/// Whether a text is a placeholder that another program fills in, such as `${NAME}`, `$NAME`, `{{ name }}`, `<name>`
+/// and `%NAME%`, or is masked, such as `***`.
 fn is_placeholder(text: &str) -> bool {
     let is_name = |name: &str| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
@@ -365,7 +369,7 @@ fn is_digest(text: &str) -> bool {
         .any(|head| text.contains(head))
 }
 
-/// Whether a text is the id of an AWS key: these look like secrets and are none.
+/// Whether a text is the id of an AWS key: such ids look like secrets but are public.
 fn is_access_key_id(text: &str) -> bool {
     text.len() == 20
         && ["AKIA", "ASIA", "AROA", "AIDA"].iter().any(|head| text.starts_with(head))
@@ -381,7 +385,7 @@ fn is_date(text: &str) -> bool {
         && bytes.iter().all(|b| b.is_ascii_digit() || b"-:TZ.+ ".contains(b))
 }
 
-/// Whether a text is the public half of a key of SSH, one a line, or says that it is one.
+/// Whether each line of a text is a public SSH key.
 pub(super) fn is_public_key(text: &str) -> bool {
     const KINDS: [&str; 5] = ["ssh-rsa ", "ssh-dss ", "ssh-ed25519 ", "ecdsa-sha2-", "sk-"];
     !text.trim().is_empty()

@@ -1,21 +1,21 @@
-//! Private keys, in every container: what they hold is one set of numbers, whoever wrote them down.
+//! Private keys in every container. A key holds the same numbers in each container, so the numbers are its parts.
 
 use zeroize::Zeroizing;
 
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 
-/// Numbers shorter than this are no private ones: versions, exponents.
+/// Numbers shorter than this are not private: they are versions and exponents.
 const SHORTEST_NUMBER: usize = 8;
 
-/// A private number, big end first, without zeros before it.
+/// A private number in big-endian order, without leading zeros.
 pub(super) type Number = Zeroizing<Vec<u8>>;
 
 /// The key in a file.
 pub(super) enum Key {
-    /// A private key, with its private numbers; of an encrypted key, the encrypted bytes.
+    /// A private key with its private numbers. The only number of an encrypted key is its encrypted bytes.
     Private(Vec<Number>),
-    /// A certificate, a public key, parameters: nothing to hide.
+    /// A certificate, a public key or parameters, which are not confidential.
     Public,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Key> {
     }
     let mut outer = Der(bytes);
     let (tag, content) = outer.next()?;
-    // Whatever stands behind it: a file may end in a line end.
+    // Up to two bytes may follow the key, because a file may end in a line end.
     (tag == SEQUENCE && outer.0.len() <= 2).then(|| sequence(content, bytes)).flatten()
 }
 
@@ -36,7 +36,7 @@ const OCTET_STRING: u8 = 0x04;
 const OBJECT: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
 
-/// The values of a DER encoding, one after the other (X.690).
+/// A reader of the values of a DER encoding, one after the other (X.690).
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
@@ -75,7 +75,7 @@ fn sequence(content: &[u8], whole: &[u8]) -> Option<Key> {
         [INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, ..] => {
             private(&values[3..9].iter().map(|(_, content)| *content).collect::<Vec<_>>())
         }
-        // DSA as OpenSSL writes it: version, p, q, g, y, x.
+        // DSA in OpenSSL's format: version, p, q, g, y, x.
         [INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER] => private(&[values[5].1]),
         // SEC 1 (RFC 5915): version, d, the curve, the public point.
         [INTEGER, OCTET_STRING, ..] => private(&[values[1].1]),
@@ -84,14 +84,14 @@ fn sequence(content: &[u8], whole: &[u8]) -> Option<Key> {
             let inner = values[2].1;
             match Der(inner).next()? {
                 (SEQUENCE, content) => sequence(content, inner),
-                // Ed25519 and its kin (RFC 8410), and the x of DSA.
+                // The key of Ed25519 and its relatives (RFC 8410), or the x of DSA.
                 (OCTET_STRING | INTEGER, content) => private(&[content]),
                 _ => private(&[inner]),
             }
         }
-        // PKCS#8, encrypted: an algorithm and bytes. Nobody reads numbers there.
+        // Encrypted PKCS#8: an algorithm and bytes. The numbers in the bytes cannot be read.
         [SEQUENCE, OCTET_STRING] => private(&[whole]),
-        // Certificates and requests; a public key with its algorithm, or alone; parameters.
+        // Certificates and requests; a public key, with or without its algorithm; parameters.
         [SEQUENCE, SEQUENCE, BIT_STRING]
         | [SEQUENCE, BIT_STRING]
         | [INTEGER, INTEGER]
@@ -101,13 +101,13 @@ fn sequence(content: &[u8], whole: &[u8]) -> Option<Key> {
     }
 }
 
-/// Makes a number fit to be searched for.
+/// Prepares a number for the search: removes its leading zeros. Returns `None` if it is too short.
 pub(super) fn number(bytes: &[u8]) -> Option<Number> {
     let begin = bytes.iter().position(|byte| *byte != 0)?;
     (bytes.len() - begin >= SHORTEST_NUMBER).then(|| Zeroizing::new(bytes[begin..].to_vec()))
 }
 
-/// Reads a string with its length before it (RFC 4251).
+/// Reads a string that follows its length (RFC 4251).
 fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (content, after) = after.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
@@ -136,12 +136,12 @@ fn openssh(mut body: &[u8]) -> Option<Key> {
         fields.push(field);
     }
     let wanted: &[&[u8]] = match (kind, fields.as_slice()) {
-        // n, e, d, the inverse of q, p, q.
+        // The fields are n, e, d, the inverse of q, p, q.
         (b"ssh-rsa", [_, _, d, inverse, p, q]) => &[d, inverse, p, q],
-        // The public key, then the seed and the public key once more.
+        // The fields are the public key, then the seed followed by the public key.
         (b"ssh-ed25519", [_, both, ..]) => &[both.get(..32)?],
         (b"ssh-dss", [_, _, _, _, x, ..]) => &[x],
-        // The curve, the public point, d.
+        // The fields are the curve, the public point, d.
         (_, [_, _, d, ..]) if kind.starts_with(b"ecdsa-sha2-") => &[d],
         _ => return Some(Key::Private(number(private).into_iter().collect())),
     };
@@ -150,14 +150,14 @@ fn openssh(mut body: &[u8]) -> Option<Key> {
 
 /// One block between the boundaries of PEM.
 pub(super) struct Block {
-    /// The block's text, with line feeds, whatever its line ends were.
+    /// The block's text with line feeds, whatever its line ends were.
     pub(super) text: Zeroizing<String>,
     /// The key in the block.
     pub(super) key: Key,
 }
 
-/// Finds every block of PEM in a text, also where others escaped its line ends or made blanks of them; and whether
-/// there is anything else in the text.
+/// Finds every PEM block in a text, even if its line ends were escaped or replaced by blanks. The second result says
+/// whether the text contains anything else.
 pub(super) fn pem(text: &str) -> (Vec<Block>, bool) {
     let plain = Zeroizing::new(text.replace("\\r", "").replace("\\n", "\n"));
     let (mut blocks, mut others) = (Vec::new(), false);
@@ -178,7 +178,7 @@ pub(super) fn pem(text: &str) -> (Vec<Block>, bool) {
     (blocks, others)
 }
 
-/// Returns the lines of a block that are base64, and leaves out its headers (RFC 1421).
+/// Returns the base64 lines of a block, without its headers (RFC 1421).
 fn base64_lines(body: &str) -> impl Iterator<Item = &str> {
     body.lines().map(str::trim).filter(|line| !line.contains(':') && !line.starts_with('='))
 }
@@ -196,7 +196,7 @@ fn block(label: &str, body: &str) -> Key {
     }
 }
 
-/// Writes the block as its writers do.
+/// Writes a block in PEM's usual layout.
 fn written(label: &str, body: &str) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(body.len() + 2 * label.len() + 64));
     text.push_str(&format!("-----BEGIN {label}-----\n"));
@@ -215,7 +215,8 @@ fn written(label: &str, body: &str) -> Zeroizing<String> {
     text
 }
 
-/// Reads the private numbers of `openssl pkey -text` and its older kin: names, and hex with colons below them.
+/// Reads the private numbers in the output of `openssl pkey -text` and its older relatives: names, and below them hex
+/// digits with colons.
 pub(super) fn listed(text: &str) -> Vec<Number> {
     const PRIVATE: [&str; 8] =
         ["privateExponent", "prime1", "prime2", "exponent1", "exponent2", "coefficient", "priv", "prime"];
@@ -242,7 +243,7 @@ fn is_hex(line: &str) -> bool {
     line.bytes().all(|byte| byte.is_ascii_hexdigit() || b": \t".contains(&byte))
 }
 
-/// Reads the private numbers of PuTTY's format, whose private half is base64 of such strings as OpenSSH has.
+/// Reads the private numbers of PuTTY's format, whose private half is base64 of strings like those of OpenSSH.
 pub(super) fn putty(text: &str) -> Option<Vec<Number>> {
     if !text.starts_with("PuTTY-User-Key-File-") {
         return None;

@@ -1,5 +1,5 @@
-//! Text of lines that give names values: env files, ini, properties, `.npmrc`, `pip.conf`, `.netrc`, `.pgpass`, and
-//! whatever else is written like them.
+//! Texts with lines that assign values to names: env files, ini, properties, `.npmrc`, `pip.conf`, `.netrc`,
+//! `.pgpass`, and others that look like these.
 
 use zeroize::Zeroizing;
 
@@ -9,7 +9,7 @@ use crate::{Dialect, EnvFile, EnvValue};
 
 /// A name with its value.
 pub(super) struct Assignment {
-    /// The section it stands in; empty for most.
+    /// The section of the assignment; empty if the format has no sections.
     pub(super) section: String,
     /// The name.
     pub(super) name: String,
@@ -17,7 +17,7 @@ pub(super) struct Assignment {
     pub(super) value: Text,
 }
 
-/// Finds every reading of every assignment: where two dialects read a line differently, both readings are here.
+/// Finds every reading of every assignment: if two dialects read a line differently, the result has both readings.
 pub(super) fn assignments(text: &str) -> Vec<Assignment> {
     let mut found = Vec::new();
     netrc(text, &mut found);
@@ -38,7 +38,7 @@ fn is_comment(line: &str) -> bool {
     line.starts_with(['#', ';', '!']) || line.starts_with("// ") || line.starts_with("-- ")
 }
 
-/// Splits a text into lines, and joins those that a backslash continues.
+/// Splits a text into lines, and joins each line that ends in a backslash with the next.
 fn joined(text: &str) -> Vec<Text> {
     let mut lines: Vec<Text> = Vec::new();
     let mut goes_on = false;
@@ -59,7 +59,7 @@ fn joined(text: &str) -> Vec<Text> {
     lines
 }
 
-/// Splits a line where its name ends: at the first `=>`, `=`, or colon with a blank behind it.
+/// Splits a line where its name ends: at the first `=>` or `=`, or at the first colon that a blank follows.
 fn separator(line: &str) -> Option<(&str, &str)> {
     let equals = line.find('=');
     let colon = line
@@ -79,7 +79,7 @@ fn separator(line: &str) -> Option<(&str, &str)> {
 
 fn assignment(section: &str, line: &str, found: &mut Vec<Assignment>) {
     let Some((name, value)) = separator(line) else { return };
-    // `export NAME`, `ENV NAME`, `set NAME` and whatever else may stand before a name.
+    // Only the last word is the name, because `export`, `ENV`, `set` and other words may precede it.
     let name = name.split_whitespace().last().unwrap_or_default().trim_matches(['"', '\'', '`', ':', '{', '(', '[']);
     let value = value.trim();
     if name.is_empty() || value.is_empty() {
@@ -98,7 +98,7 @@ fn assignment(section: &str, line: &str, found: &mut Vec<Assignment>) {
             if value[1..end].contains('\\') {
                 add(&unescaped(&value[1..end]));
             }
-            // systemd's `Environment="A=b" "C=d"`.
+            // More quoted values may follow, as in systemd's `Environment="A=b" "C=d"`.
             let mut rest = value[end + 1..].trim_start();
             while let Some(quote @ ('"' | '\'')) = rest.chars().next()
                 && let Some(end) = closing(rest, quote)
@@ -122,7 +122,7 @@ fn assignment(section: &str, line: &str, found: &mut Vec<Assignment>) {
     }
 }
 
-/// Finds the quote that closes the quote which a text begins with.
+/// Finds the quote that closes the quote at the text's beginning.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (at, character) in text.char_indices().skip(1) {
@@ -136,7 +136,7 @@ fn closing(text: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// Undoes backslashes, which mean the same in properties and in quotes.
+/// Undoes backslash escapes, which are the same in properties files and in quotes.
 pub(super) fn unescaped(text: &str) -> Text {
     let mut out = Zeroizing::new(String::with_capacity(text.len()));
     let mut characters = text.chars();
@@ -166,10 +166,10 @@ pub(super) fn unescaped(text: &str) -> Text {
     out
 }
 
-/// Reads an env file as frameworks do, where the whole text is one: only so are values over several lines read.
+/// Reads the whole text as an env file, with the rules of frameworks: no other reader finds values of several lines.
 #[expect(clippy::disallowed_methods, reason = "door 65: the values of an env file that is a secret are its parts")]
 fn dotenv(text: &str, found: &mut Vec<Assignment>) {
-    // The dialect takes `name:value` as well, which a login is, and bytes in hex are.
+    // The dialect also reads `name:value`, but a login and bytes in hex look like this too, so a `=` is required.
     let Some(file) = text.contains('=').then(|| EnvFile::parse(text.as_bytes(), Dialect::Dotenv).ok()).flatten() else {
         return;
     };
@@ -210,7 +210,8 @@ fn netrc(text: &str, found: &mut Vec<Assignment>) {
     }
 }
 
-/// Reads lines of a name, blanks and a value, as `requirepass …` of Redis and `user …` of curl: those where the value can be no word.
+/// Finds lines of a name, blanks and a value, such as `requirepass …` of Redis and `user …` of curl. A line counts
+/// only if its value cannot be an ordinary word.
 pub(super) fn pairs_of_words(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();

@@ -1,4 +1,4 @@
-//! The private half of a key in PEM, line by line.
+//! The private half of a PEM key, line by line.
 
 use std::collections::HashSet;
 
@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use super::key::{self, Key, Number};
 
-/// How many bytes of a private number must stand in a line for the line to be part of the private half.
+/// The number of bytes of a private number that a line must contain to belong to the private half.
 const PIECE: usize = 8;
 
-/// Leaves out the lines of base64 that hold the public half of a key alone: a public key, a certificate or an
-/// `authorized_keys` has the same text wherever the numbers meet the lines alike. All lines stay of what is no key in
-/// PEM, and of a key whose numbers cannot be read.
+/// Leaves out the base64 lines that hold only the public half of a key. A public key, a certificate or an
+/// `authorized_keys` has the same text if its numbers are aligned to the lines in the same way. If the value is not a
+/// PEM key, or the key's numbers cannot be read, all lines stay.
 pub(crate) fn without_public_half<'a>(value: &[u8], lines: Vec<&'a [u8]>) -> Vec<&'a [u8]> {
     let Some(numbers) = numbers(value) else { return lines };
     let pieces: HashSet<&[u8]> = numbers.iter().flat_map(|number| number.windows(PIECE)).collect();
@@ -22,7 +22,8 @@ pub(crate) fn without_public_half<'a>(value: &[u8], lines: Vec<&'a [u8]>) -> Vec
     lines.into_iter().filter(holds_piece).collect()
 }
 
-/// Reads the numbers of all private keys of a text; `None` where there is no key, or one that cannot be read.
+/// Reads the numbers of all private keys of a text. Returns `None` if there is no key, or if one cannot
+/// be read.
 fn numbers(value: &[u8]) -> Option<Vec<Number>> {
     let text = std::str::from_utf8(value).ok().filter(|text| text.contains("PRIVATE KEY-----"))?;
     let mut all = Vec::new();
@@ -36,8 +37,8 @@ fn numbers(value: &[u8]) -> Option<Vec<Number>> {
     (!all.is_empty()).then_some(all)
 }
 
-/// Decodes a line of base64 four times: its first character may be any of the four of a group, for lines need not be as
-/// wide as whole groups (OpenSSH's have 70 characters).
+/// Decodes a line of base64 four times. Its first character may be any of the four of a group, because a line's width
+/// need not be a multiple of four (OpenSSH's lines have 70 characters).
 fn readings(line: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
     (0..4).filter_map(move |skipped| {
         let groups = line.get(skipped..)?;
@@ -50,7 +51,7 @@ fn readings(line: &[u8]) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    /// Finds the lines of a key that are searched for.
+    /// Returns the lines of a key that are searched for.
     fn lines_of(key: &str) -> Vec<&str> {
         let lines = key.lines().filter(|line| !line.starts_with("-----")).map(str::as_bytes).collect();
         let kept = without_public_half(key.as_bytes(), lines);
@@ -59,7 +60,8 @@ mod tests {
 
     #[test]
     fn the_public_half_of_a_key_is_no_line_of_it() {
-        // Made with `openssl` and `ssh-keygen`: the private numbers lie in these of the lines that have base64.
+        // The keys were made with `openssl` and `ssh-keygen`. The last column lists lines with private numbers, the
+        // column before it lines without.
         for (key, public, private) in [
             (include_str!("keys/ec.sec1.pem"), &[1, 2][..], &[0][..]),
             (include_str!("keys/ec.openssh"), &[0, 1, 2, 3, 4], &[5]),

@@ -1,4 +1,4 @@
-//! Text with a grammar of its own: JSON, YAML, TOML and XML, each by its known parser.
+//! Text with a grammar of its own: JSON, YAML, TOML and XML, each read by its usual parser.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,12 @@ use zeroize::Zeroizing;
 
 use super::tree::{Node, Text};
 
-/// Deeper than this nobody nests; a text that does is none of these.
+/// The deepest nesting of YAML and XML that is read. A text that nests deeper is read as neither. (JSON and TOML keep
+/// the limits of their own parsers.)
 const DEEPEST: usize = 96;
 
-/// More values than this are not read: a text of half a megabyte holds fewer, unless it was made to.
+/// A YAML or XML text with more values than this is not read. A text of half a megabyte only has more if it was made
+/// for this.
 const MOST_NODES: usize = 100_000;
 
 /// Reads the values of a text that is JSON, YAML, TOML or XML as a whole.
@@ -23,7 +25,7 @@ pub(super) fn read(text: &str) -> Option<Node> {
     }
 }
 
-/// Reads one JSON value or several, as in a log of JSON lines.
+/// Reads one JSON value, or several as in a log of JSON lines.
 fn json(text: &str) -> Option<Node> {
     let mut nodes = Vec::new();
     for node in serde_json::Deserializer::from_str(text).into_iter::<Node>() {
@@ -40,7 +42,7 @@ fn toml(text: &str) -> Option<Node> {
     text.contains('=').then(|| toml::from_str(text).ok()).flatten()
 }
 
-/// Reads a mapping or a sequence of YAML. A single scalar is not taken for YAML, though every text is one.
+/// Reads a mapping or a sequence of YAML. A single scalar is not accepted as YAML, because every text is one.
 fn yaml(text: &str) -> Option<Node> {
     if ![": ", ":\n", ":\r", "- "].iter().any(|mark| text.contains(mark)) && !text.trim_end().ends_with(':') {
         return None;
@@ -58,7 +60,8 @@ fn yaml(text: &str) -> Option<Node> {
     }
 }
 
-/// Makes nodes of YAML's events. Aliases repeat what was read already, so they are nothing: none can grow a text.
+/// A builder that makes nodes of YAML's events. An alias becomes [`Node::Nothing`]: its content was read already, and
+/// without copies no alias can make a text grow.
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
@@ -100,7 +103,7 @@ impl Builder {
             Some(Open::List(nodes)) => nodes.push(node),
             Some(Open::Map(members, name)) => match name.take() {
                 Some(name) => members.push((name, node)),
-                // A name that is no text has none for us.
+                // If a name is not a text, the member gets an empty name.
                 None => *name = Some(if let Node::Text(text) = node { text } else { Text::default() }),
             },
         }
@@ -108,8 +111,9 @@ impl Builder {
     }
 }
 
-/// Reads XML. An element is the map of its attributes and its elements, with its text under no name; an element with
-/// neither is its text. Document type definitions are refused, because their entities can grow a text without bound.
+/// Reads XML. An element becomes a map of its attributes and child elements, with its text under the empty name; an
+/// element without attributes and children becomes its text. Document type definitions are refused, because their
+/// entities can make a text grow without a limit.
 fn xml(text: &str) -> Option<Node> {
     if !nests_little(text) {
         return None;
@@ -142,8 +146,8 @@ fn element(element: roxmltree::Node<'_, '_>) -> Node {
     Node::Map(members)
 }
 
-/// Whether no more elements are open at once than we follow, counted without a parser: too many is possible, too few
-/// is not.
+/// Whether the elements nest no deeper than [`DEEPEST`]. They are counted without a parser, so the count may be too
+/// high but never too low.
 fn nests_little(text: &str) -> bool {
     let (mut depth, mut deepest) = (0_usize, 0);
     for piece in text.split('<').skip(1) {

@@ -1,4 +1,4 @@
-//! Takes a value apart: through whatever it is wrapped in, to the leaves of whatever it is written in.
+//! Takes a value apart: undoes its wrappings, and finds the leaves of its format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,36 +12,37 @@ use super::{address, lines, structure, wrapping};
 use crate::Searchability;
 use crate::value::LONGEST_SECRET;
 
-/// No value is taken apart deeper than this, each wrapping and each text within a text counted.
+/// The deepest level to which a value is taken apart; each wrapping and each text within a text is one level.
 const DEEPEST: usize = 6;
 
-/// How many bytes are read of one value at all its depths together. Nothing that people write comes near.
+/// The number of bytes that are read of one value at all its levels together. No text that people write comes near
+/// it.
 const MOST_READ: usize = 24 * LONGEST_SECRET;
 
-/// The cost of each look, at least, so that many small texts end as well.
+/// The least cost of each look, in bytes, so that a value of very many small texts also ends.
 const LEAST_READ: usize = 64;
 
-/// More parts than this are counted and not searched.
+/// The maximal number of parts that are searched for; further parts are only counted.
 pub(super) const MOST_PARTS: usize = 64;
 
 /// A part that was found.
 pub(super) struct Found {
     pub(super) name: String,
     pub(super) value: Zeroizing<Vec<u8>>,
-    /// Whether each line of the part may tell of it: not where public text stands among the lines.
+    /// Whether each line of the part identifies it; false if the part contains lines of public text.
     pub(super) lines_tell: bool,
 }
 
-/// The content of a text that was looked at.
+/// The kind of content that a text was found to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Content {
-    /// Nothing that we can read: itself.
+    /// The text has no format that we can read.
     Opaque,
-    /// Something readable that holds nothing confidential.
+    /// The text has a readable format and holds nothing confidential.
     Public,
-    /// A private key and nothing else.
+    /// The text is a private key and nothing else.
     Key,
-    /// Something readable that holds confidential parts among others.
+    /// The text has a readable format and holds confidential parts among others.
     Mixed,
 }
 
@@ -51,7 +52,7 @@ impl Content {
     }
 }
 
-/// Whether what is looked at is itself confidential.
+/// Whether the text that is being read is itself confidential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// The text is secret: the value, or the text of a confidential name.
@@ -60,7 +61,7 @@ enum Standing {
     Ordinary,
 }
 
-/// Where a text is, for its name, and how deep.
+/// The position of a text: its path, from which the part's name is made, and its level.
 #[derive(Clone, Copy)]
 struct Spot<'a> {
     path: &'a [String],
@@ -78,18 +79,18 @@ impl<'a> Spot<'a> {
     }
 }
 
-/// The work on one value.
+/// The state of taking one value apart.
 pub(super) struct Taker<'a> {
     whole: &'a [u8],
     pub(super) found: Vec<Found>,
-    /// The names of parts that are too short or too common to be searched for, and why.
+    /// The names of the parts that are too short or too common to be searched for, with the reason.
     pub(super) unprotected: Vec<(String, Searchability)>,
     /// Texts that anybody may know.
     public: Vec<Text>,
     left: usize,
-    /// The digests of the parts beyond those that are searched for, to count each once.
+    /// The digests of the parts that are not searched for because of [`MOST_PARTS`], so that each is counted once.
     left_out: BTreeSet<u64>,
-    /// Whether the work ended before the value did.
+    /// Whether the reading stopped before the value's end, at a limit.
     pub(super) cut: bool,
 }
 
@@ -111,7 +112,8 @@ impl<'a> Taker<'a> {
         self.look(self.whole, Spot { path: &[], depth: 0, standing: Standing::Secret })
     }
 
-    /// The parts that are the same as something public beside them, such as a password that is the user's name.
+    /// Removes the parts that are the same as a public text of the value, such as a password that is the user's name.
+    /// Returns their names.
     pub(super) fn guessable(&mut self) -> Vec<String> {
         let public = std::mem::take(&mut self.public);
         let mut names = Vec::new();
@@ -126,7 +128,7 @@ impl<'a> Taker<'a> {
         names
     }
 
-    /// How many parts there are beyond those that were found.
+    /// Returns the number of parts beyond those that were found.
     pub(super) fn left_out(&self) -> usize {
         self.left_out.len()
     }
@@ -178,7 +180,8 @@ impl<'a> Taker<'a> {
         if let Some(rest) = wrapping::without_prefix(trimmed) {
             return self.prefixed(rest, trimmed, spot);
         }
-        // Bytes in hex may have colons between them, as logins and assignments have.
+        // This comes before assignments and logins, because hex may have colons between the bytes as they have after
+        // names.
         if let Some(decoded) = wrapping::hex(trimmed) {
             return self.unwrapped(&decoded.bytes, "decoded", decoded.sure, spot);
         }
@@ -198,10 +201,12 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// Looks at the text behind a word such as `Bearer`, or behind `base64:`, which says that the text is an encoding.
+    /// Looks at the text after a word such as `Bearer`, or after a prefix such as `base64:`, which says that the text
+    /// is an encoding.
     fn prefixed(&mut self, rest: &str, text: &str, spot: Spot<'_>) -> Content {
         let is_encoding = text.starts_with("base64:") || text.starts_with("hex:") || text.starts_with("data:");
-        // A header's name says what it is, under whatever name the header stands: `header = "Authorization: …"`.
+        // A header's name says that the text is confidential, whatever the name before the header is: `header =
+        // "Authorization: …"`.
         let is_header = wrapping::is_header(text) && judge::may_be_confidential(rest);
         let spot = if is_header { Spot { standing: Standing::Secret, ..spot } } else { spot };
         let at = self.found.len();
@@ -219,7 +224,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// Looks at the bytes that a wrapping held, and makes them a part of their own unless they are public data.
+    /// Looks at the bytes that a wrapping contained, and makes them a part of their own unless they are public data.
     fn unwrapped(&mut self, bytes: &[u8], name: &str, sure: bool, spot: Spot<'_>) -> Content {
         let at = self.found.len();
         let content = self.look(bytes, spot.deeper(spot.standing));
@@ -237,8 +242,8 @@ impl<'a> Taker<'a> {
         if text.is_some() { Content::Public } else { Content::Opaque }
     }
 
-    /// Takes the numbers of private keys from the blocks of PEM in a text. The text of a private block becomes a part
-    /// too, unless the value is this one block.
+    /// Takes the numbers of private keys from the PEM blocks of a text. The text of a private block becomes a part,
+    /// too, unless this block is the whole value.
     fn blocks(&mut self, blocks: Vec<key::Block>, spot: Spot<'_>, among_others: bool) -> Content {
         let alone = blocks.len() == 1 && !among_others;
         let (mut private, mut public) = (0, 0);
@@ -247,7 +252,7 @@ impl<'a> Taker<'a> {
                 Key::Public => public += 1,
                 Key::Private(numbers) => {
                     private += 1;
-                    // The reader of a structure has met the block as one of its leaves.
+                    // The block may also have been a leaf of a structure; if so, its number was found already.
                     let known = numbers.first().is_some_and(|first| self.found.iter().any(|part| part.value == *first));
                     if !alone && !known {
                         self.add(self.found.len(), &self.name(spot.path, "private key"), block.text.as_bytes(), true);
@@ -273,7 +278,7 @@ impl<'a> Taker<'a> {
         Content::Key
     }
 
-    /// Looks at a text that names its values.
+    /// Looks at a text that gives names to its values.
     fn structure(&mut self, text: &str, spot: Spot<'_>) -> Content {
         let mut content = Content::Opaque;
         if let Some(node) = structure::read(text) {
@@ -282,7 +287,8 @@ impl<'a> Taker<'a> {
                 return content;
             }
         }
-        // Pairs of one line would be read as one name whose value holds all the other pairs.
+        // If a line of pairs is read, it is not read as an assignment, whose name would be the first one and whose
+        // value would hold all other pairs.
         let mut paired = Content::Opaque;
         for piece in address::pairs(text) {
             paired = paired.max(self.named(&piece.name, &piece.name, &piece.value, spot));
@@ -312,7 +318,7 @@ impl<'a> Taker<'a> {
         for password in lines::pgpass(text) {
             content = content.max(self.named("password", "password", &password, spot));
         }
-        // Digests in addresses name commits and files, unless the address is the secret.
+        // A digest in an address is the name of a commit or a file, unless the address itself is the secret.
         let is_address = spot.standing == Standing::Secret && !text.trim().contains(char::is_whitespace);
         for piece in address::path_pieces(text) {
             let is_digest = piece.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -333,14 +339,14 @@ impl<'a> Taker<'a> {
         content
     }
 
-    /// Looks at a leaf one name further down, and judges it by perhaps another name.
+    /// Looks at a leaf one level further down the path, and judges it by `judged_by`, which may differ from its name.
     fn named(&mut self, name: &str, judged_by: &str, text: &str, spot: Spot<'_>) -> Content {
         let path = [spot.path, &[name.to_owned()]].concat();
         let leaf = self.leaf(judged_by, text, spot.at(&path));
         if leaf.is_confidential() { Content::Mixed } else { Content::Opaque }
     }
 
-    /// Looks for `user:token`, alone or one a line.
+    /// Looks for a login `user:token` on each line of the text.
     fn logins(&mut self, text: &str, spot: Spot<'_>) -> bool {
         let login = |line: &str| {
             let (user, token) = line.split_once(':')?;
@@ -390,7 +396,7 @@ impl<'a> Taker<'a> {
             return self.json_web_key(node, spot);
         }
         let mut content = Content::Public;
-        // `{"name": …, "value": …}`, as containers' variables and `NuGet.config` are written.
+        // The shape `{"name": …, "value": …}` occurs in the variables of containers and in `NuGet.config`.
         let pair = node.member(&["name", "key"]).zip(node.member(&["value"]));
         if let Some((name, value)) = pair {
             content = content.max(self.leaf(name, value, spot.at(&[spot.path, &[name.to_owned()]].concat())));
@@ -418,7 +424,7 @@ impl<'a> Taker<'a> {
         if content.is_confidential() { Content::Mixed } else { content }
     }
 
-    /// Looks for the private members of a key in JSON (RFC 7518, section 6).
+    /// Looks for the private members of a JSON Web Key (RFC 7518, section 6).
     fn json_web_key(&mut self, node: &Node, spot: Spot<'_>) -> Content {
         let mut content = Content::Public;
         for member in ["d", "p", "q", "dp", "dq", "qi", "k"] {
@@ -431,7 +437,7 @@ impl<'a> Taker<'a> {
         content
     }
 
-    /// Looks at a text with a name before it.
+    /// Looks at a text that follows a name.
     fn leaf(&mut self, name: &str, text: &str, spot: Spot<'_>) -> Content {
         if text.trim().is_empty() {
             return Content::Public;
@@ -471,8 +477,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// Names a part: by its name alone, or by the path to it. Where there is no name, it is called after the thing that
-    /// it came out of.
+    /// Makes the name of a part: its own name, or the path to it. A part without a name is called `otherwise`.
     fn name(&self, path: &[String], otherwise: &str) -> String {
         let shown = |piece: &String| {
             let odd = piece.len() > 64 || piece.contains(char::is_control) || judge::has_unguessable_piece(piece);
@@ -485,7 +490,7 @@ impl<'a> Taker<'a> {
         }
     }
 
-    /// Notes a part, before what was found inside of it.
+    /// Adds a part at the index `at`, which is before the parts that were found inside of it.
     fn add(&mut self, at: usize, name: &str, bytes: &[u8], lines_tell: bool) {
         let value = bytes.trim_ascii();
         let same = |other: &[u8]| other.trim_ascii() == value;
@@ -512,7 +517,7 @@ fn is_printable(text: &str) -> bool {
     text.chars().all(|character| !character.is_control() || matches!(character, '\n' | '\r' | '\t'))
 }
 
-/// Whether bytes are no padding: those stand in every image.
+/// Whether bytes have enough different values not to be padding, which occurs in every image.
 fn is_varied(bytes: &[u8]) -> bool {
     let mut seen = [false; 256];
     bytes.iter().for_each(|byte| seen[usize::from(*byte)] = true);

@@ -28,7 +28,7 @@ fn contains(value: &str, part: &str) {
     assert!(has(&parts, part.as_bytes()), "{value}\nhas {:?}", parts.names());
 }
 
-/// Checks that a value has the named part, by its name alone.
+/// Checks that a value has a part with this name.
 #[track_caller]
 fn contains_named(value: &str, name: &str, part: &str) {
     let parts = of(value.as_bytes());
@@ -119,7 +119,7 @@ fn wrappings_are_undone_one_below_the_other() {
     contains(&STANDARD.encode(format!("x-token-auth:{TOKEN}")), TOKEN);
 }
 
-/// `openssl rand -base64 32` and its kin: what programs use are the bytes.
+/// The outputs of `openssl rand -base64 32` and similar commands: programs use the bytes that they encode.
 #[test]
 fn the_bytes_below_an_encoding_are_a_part() {
     let bytes: Vec<u8> = (0..48_u8).map(|n| n.wrapping_mul(149).wrapping_add(77)).collect();
@@ -133,7 +133,7 @@ fn the_bytes_below_an_encoding_are_a_part() {
             assert!(has(&of(encoded.as_bytes()), bytes), "{length} {encoded}");
         }
     }
-    // A row of zeros stands everywhere.
+    // Rows of zeros occur in every image.
     has_none(&STANDARD.encode([0; 32]));
     has_none(&"00".repeat(32));
 }
@@ -249,7 +249,7 @@ fn the_leaf_of_a_file_is_a_part_by_its_name() {
         (format!("https://hooks.chat.example/services/T0A1B2C3D/B0A1B2C3D/{HOOK}"), "path", HOOK.into()),
     ] {
         contains_named(&value, name, &part);
-        // A variable holds one line: the same as base64.
+        // A variable has one line, so people put such a file into it as base64.
         contains(&STANDARD.encode(&value), &part);
         contains(&wrapped(&STANDARD.encode(&value), 76), &part);
     }
@@ -326,7 +326,7 @@ fn a_kubeconfig_has_a_key_and_certificates_are_none() {
     assert!(!has(&parts, CERTIFICATE.as_bytes()) && !has(&parts, STANDARD.encode(CERTIFICATE).as_bytes()));
 }
 
-/// Reads the numbers of a key, in order.
+/// Returns the numbers of a key, in order.
 fn numbers(text: &str) -> Vec<Vec<u8>> {
     let parts = of(text.as_bytes());
     let binary = |bytes: &&[u8]| std::str::from_utf8(bytes).is_err();
@@ -375,7 +375,7 @@ fn a_private_key_is_one_secret_in_every_container() {
         };
         for key in &containers {
             assert!(shared(key) >= count, "{} of {count} in {key}", shared(key));
-            // One line, CRLF, other widths, and the bytes alone.
+            // The same key on one line, with CRLF, in lines of another width, and as bytes only has the same numbers.
             assert_eq!(numbers(&key.replace('\n', "\r\n")), numbers(key), "{key}");
             if key.starts_with("-----") {
                 assert_eq!(numbers(&key.trim_end().replace('\n', "\\n")), numbers(key), "{key}");
@@ -400,7 +400,7 @@ fn public_halves_are_no_parts() {
     let bundle = format!("{CERTIFICATE}{RSA}");
     let parts = of(bundle.as_bytes());
     assert!(has(&parts, RSA.as_bytes()) && !has(&parts, CERTIFICATE.as_bytes()));
-    // The numbers of an encrypted key are out of reach: its bytes themselves are searched for.
+    // The numbers of an encrypted key cannot be read, so its bytes are searched for.
     assert_eq!(of(include_str!("keys/rsa.encrypted.pem").as_bytes()).names(), ["private key"]);
 }
 
@@ -488,7 +488,7 @@ fn names_hold_no_values() {
     }
 }
 
-/// Whatever was made to be read slowly ends soon.
+/// Values that were made to be read slowly end soon, too.
 #[test]
 fn the_work_is_bounded() {
     let fill = |unit: &str| unit.repeat(LONGEST_SECRET / unit.len());
@@ -532,7 +532,7 @@ fn the_work_is_bounded() {
         let began = Instant::now();
         let parts = of(bytes);
         let head = String::from_utf8_lossy(&bytes[..bytes.len().min(24)]).into_owned();
-        // Some tenths of a second where nothing else runs.
+        // The test takes some tenths of a second on an idle machine.
         assert!(began.elapsed() < Duration::from_secs(20), "{head:?} took {:?}", began.elapsed());
         eprintln!("{:?} {head:?}", began.elapsed());
         assert!(parts.iter().count() <= 64);
@@ -540,7 +540,7 @@ fn the_work_is_bounded() {
 }
 
 proptest! {
-    /// No bytes break it, it is the same twice, and no part is longer than what can be unpacked.
+    /// No bytes cause a panic, the same bytes have the same parts, and there are never more than 64 parts.
     #[test]
     fn any_bytes_are_taken_apart_alike(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let (one, two) = (of(&bytes), of(&bytes));
@@ -548,7 +548,7 @@ proptest! {
         prop_assert!(one.iter().count() <= 64);
     }
 
-    /// However a token is wrapped, up to four deep, it comes out.
+    /// A token is found through any wrappings, up to four deep.
     #[test]
     fn a_token_comes_out_of_whatever_it_is_in(wrappings in proptest::collection::vec(0..9_usize, 0..4)) {
         let mut value = TOKEN.as_bytes().to_vec();

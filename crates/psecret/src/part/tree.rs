@@ -1,4 +1,4 @@
-//! The common result of the readers of structured text: names and texts, whatever format they were written in.
+//! The common result of the readers of structured text: names and texts, whatever their format was.
 
 use std::fmt;
 
@@ -14,9 +14,9 @@ pub(super) enum Node {
     Text(Text),
     /// Values in order.
     List(Vec<Node>),
-    /// Values under names; a name may stand twice.
+    /// Values under names; the same name may occur twice.
     Map(Vec<(Text, Node)>),
-    /// Nothing that could be confidential: true, false, null.
+    /// A value that cannot be confidential: true, false, null.
     Nothing,
 }
 
@@ -25,7 +25,7 @@ impl Node {
         Self::Text(Zeroizing::new(text.to_owned()))
     }
 
-    /// Returns the text under a name, where the node is a map that has the name.
+    /// Returns the text under one of the names, if the node is a map that has it.
     pub(super) fn member(&self, names: &[&str]) -> Option<&str> {
         let Self::Map(members) = self else { return None };
         members.iter().find_map(|(name, value)| match value {

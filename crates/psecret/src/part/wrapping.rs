@@ -1,4 +1,4 @@
-//! What a value may be wrapped in: quotes, prefixes, base64, hex, gzip and zlib.
+//! The wrappings of a value: quotes, prefixes, base64, hex, gzip and zlib.
 
 use std::io::Read as _;
 
@@ -9,20 +9,20 @@ use zeroize::Zeroizing;
 
 use crate::value::LONGEST_SECRET;
 
-/// Takes any padding or none, and whatever bits an encoder left at the end.
+/// Accepts any padding or none, and any bits that an encoder left at the end.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
     .with_decode_allow_trailing_bits(true);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// The shortest text that is taken for base64 of something.
+/// The shortest text that is read as base64.
 const SHORTEST_ENCODED: usize = 8;
 
-/// Base64 of thirty bytes.
+/// The length of base64 of thirty bytes.
 const SHORTEST_KEY: usize = 40;
 
-/// The words before a credential in headers and in configuration. The first letter's case means nothing.
+/// The words that precede a credential in headers and in configuration. Their case does not matter.
 const PREFIXES: [&str; 14] = [
     "authorization: bearer ",
     "authorization: basic ",
@@ -40,7 +40,7 @@ const PREFIXES: [&str; 14] = [
     "hex:",
 ];
 
-/// Takes off the quotes around a text.
+/// Removes the quotes around a text.
 pub(super) fn unquoted(text: &str) -> Option<&str> {
     ['"', '\'', '`']
         .iter()
@@ -48,7 +48,7 @@ pub(super) fn unquoted(text: &str) -> Option<&str> {
         .filter(|inside| !inside.is_empty())
 }
 
-/// Takes off the word before a text that says what follows.
+/// Removes the word before a text that says what the text is.
 pub(super) fn without_prefix(text: &str) -> Option<&str> {
     if let Some((head, data)) = text.split_once(";base64,")
         && head.starts_with("data:")
@@ -70,12 +70,12 @@ pub(super) fn is_header(text: &str) -> bool {
 /// Bytes that were decoded.
 pub(super) struct Decoded {
     pub(super) bytes: Zeroizing<Vec<u8>>,
-    /// Whether the text is surely an encoding, rather than one that happens to read as such.
+    /// Whether the text is certainly an encoding, and not another text that can be decoded by chance.
     pub(super) sure: bool,
 }
 
-/// Decodes hex digits in pairs, with nothing, a colon, a blank, a dash or line ends between the bytes, or an UUID's
-/// dashes.
+/// Decodes pairs of hex digits, with nothing, a colon, a blank, a dash or a line end between the bytes, or with the
+/// dashes of a UUID.
 pub(super) fn hex(text: &str) -> Option<Decoded> {
     let text = text.strip_prefix("0x").or_else(|| text.strip_prefix("\\x")).unwrap_or(text);
     let mut digits = Zeroizing::new(Vec::with_capacity(text.len()));
@@ -104,7 +104,7 @@ pub(super) fn base64(text: &str) -> Option<Decoded> {
     for line in text.lines().map(str::trim) {
         joined.extend_from_slice(line.as_bytes());
     }
-    // A text in which others escaped line ends or the padding.
+    // In some texts, the line ends or the padding are escaped.
     if joined.contains(&b'\\') || joined.contains(&b'%') {
         let plain =
             text.replace("\\n", "").replace("\\r", "").replace("%3D", "=").replace("%2B", "+").replace("%2F", "/");
@@ -120,23 +120,24 @@ pub(super) fn base64(text: &str) -> Option<Decoded> {
     let has = |class: fn(&u8) -> bool| body.iter().any(class);
     let mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && (has(u8::is_ascii_digit) || padding > 0);
     let whole = (body.len() + padding) % 4 == 0;
-    // Tokens such as `ghp_…` are written in the same letters.
+    // Tokens such as `ghp_…` consist of the same letters.
     let is_token = is_url_safe
         && body.iter().position(|byte| b"-_".contains(byte)).is_some_and(|at| {
             (2..=10).contains(&at) && body[..at].iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         });
-    // Letters and digits alone are a token's as well; of the lengths of keys, they are one.
+    // A text of letters and digits alone may be a token, too. It is certainly an encoding only if it is as long as a
+    // key.
     let signed = padding > 0 || body.iter().any(|byte| !byte.is_ascii_alphanumeric());
     let sure = mixed && whole && !is_token && (if signed { body.len() >= 16 } else { body.len() >= SHORTEST_KEY });
     Some(Decoded { bytes, sure })
 }
 
-/// Decodes base64 in the URL alphabet, as keys in JSON have it.
+/// Decodes base64 in the URL alphabet, which JSON Web Keys have.
 pub(super) fn url_safe(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     URL_SAFE.decode(text.trim()).ok().map(Zeroizing::new)
 }
 
-/// Unpacks a gzip or zlib stream. The content may grow to twice the longest secret; beyond that it is not taken apart.
+/// Unpacks a gzip or zlib stream. Returns `None` if the content is longer than twice the longest secret.
 pub(super) fn unpacked(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let most = 2 * LONGEST_SECRET as u64;
     let mut content = Zeroizing::new(Vec::new());
@@ -150,7 +151,7 @@ pub(super) fn unpacked(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     (read.is_ok() && !content.is_empty() && (content.len() as u64) < most).then_some(content)
 }
 
-/// Whether these are the first two bytes of a zlib stream (RFC 1950): deflate, and a checksum that is a multiple of 31.
+/// Whether two bytes begin a zlib stream (RFC 1950): deflate, and a header checksum that is a multiple of 31.
 fn is_zlib(first: u8, second: u8) -> bool {
     first & 0x8f == 8 && (u16::from(first) << 8 | u16::from(second)).is_multiple_of(31) && second & 0x20 == 0
 }

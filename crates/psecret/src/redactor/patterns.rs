@@ -10,34 +10,36 @@ use super::spelled::{LONGEST_VALUE, Spelled};
 use crate::SecretError;
 use crate::form::{Form, Layout, Shape};
 
-/// A pattern is found by its head; the rest of it is masked as far as it follows.
+/// The length of a pattern's head. A pattern is found by its head; of the rest, as much as follows in the text is
+/// masked.
 pub(super) const LONGEST_HEAD: usize = 512;
 
-/// Everything a stream needs to know, shared by all streams.
+/// The data that all streams of a redactor share.
 #[derive(Default)]
 pub(super) struct Patterns {
-    /// The patterns' bytes, one behind the other, in their order.
+    /// The patterns' bytes, joined in the order of the patterns.
     bytes: Zeroizing<Vec<u8>>,
-    /// Sorted by their bytes.
+    /// The patterns, sorted by their bytes.
     patterns: Vec<Pattern>,
-    /// The first eight bytes of each, as a number that sorts alike.
+    /// The first eight bytes of each pattern, as a number that sorts in the same order.
     keys: Vec<u64>,
-    /// How many keys there are before those with each first byte, and all of them last.
+    /// For each byte, the number of keys before those that begin with it; the last entry counts all keys.
     firsts: Vec<usize>,
     skim: Skim,
     marks: Vec<Mark>,
     spelled: Spelled,
 }
 
-/// How much it says that a byte string was seen.
+/// What it proves that a byte string was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Evidence {
-    /// Nothing: it may stand in innocent text as well, but a log need not show it.
+    /// It proves nothing, because the byte string may occur in innocent text as well. A log need not show it, so it
+    /// is masked.
     #[default]
     None,
-    /// That the secret is there, if the byte string is a whole token.
+    /// It proves that the text has the secret, if the byte string is a whole token.
     Token,
-    /// That the secret is there.
+    /// It proves that the text has the secret.
     Anywhere,
 }
 
@@ -47,23 +49,23 @@ pub(super) struct Masked {
     pub(super) shapes: Vec<(Shape, Evidence)>,
 }
 
-/// One byte string to mask.
+/// One byte string that is masked.
 struct Pattern {
-    /// Where its bytes are.
+    /// The pattern's bytes are `from..to` of `Patterns::bytes`.
     from: usize,
     to: usize,
-    /// The longest pattern before it whose head its own begins with.
+    /// The longest other pattern whose head is a prefix of this pattern's bytes.
     within: Option<usize>,
     mark: usize,
     evidence: Evidence,
 }
 
-/// The beginning of a text, as far as patterns know it.
+/// What the patterns know about the beginning of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Beginning {
     /// The pattern with the longest head that the text begins with; [`Patterns::heads`] names the others.
     pub(super) longest: Option<usize>,
-    /// Whether the whole text is the beginning of a longer head.
+    /// Whether the whole text is a prefix of a longer head, so that the match depends on the bytes that follow.
     pub(super) goes_on: bool,
 }
 
@@ -82,10 +84,10 @@ impl Mark {
 }
 
 impl Patterns {
-    /// Compiles patterns. `most_bytes` bounds the heads together.
+    /// Compiles patterns. `most_bytes` is the limit for the total length of the heads.
     #[expect(clippy::disallowed_methods, reason = "door 5: the redactor's search is built from the forms")]
     pub(super) fn new(masked: Vec<Masked>, most_bytes: usize) -> Result<Self, SecretError> {
-        // Two names may have one value: such a pattern carries both (S8).
+        // If two secrets have the same value, its pattern has both names (S8).
         let mut owners: BTreeMap<&[u8], (Vec<&str>, Evidence)> = BTreeMap::new();
         for Masked { label, shapes } in &masked {
             for (shape, shape_evidence) in shapes {
@@ -101,7 +103,8 @@ impl Patterns {
         if most > most_bytes {
             return Err(SecretError::TooManyForms { forms: heads.len(), bytes: most });
         }
-        // Growing would leave copies in memory that nobody wipes.
+        // The buffer has its final size, because a buffer that grows would leave copies in memory that are
+        // never wiped.
         let all = Zeroizing::new(Vec::with_capacity(owners.keys().map(|bytes| bytes.len()).sum()));
         let mut patterns = Self { bytes: all, skim: Skim::new(&heads), ..Self::default() };
         let mut marks = HashMap::new();
@@ -114,7 +117,7 @@ impl Patterns {
         }
         patterns.firsts =
             (0..=256_u128).map(|byte| patterns.keys.partition_point(|key| u128::from(*key) < byte << 56)).collect();
-        // Their own patterns have the marks of values that are escaped.
+        // An escaped value has the mark of its unescaped pattern.
         let sorted: Vec<&&[u8]> = owners.keys().collect();
         let mut spelled = BTreeMap::new();
         for (shape, evidence) in masked.iter().flat_map(|masked| &masked.shapes) {
@@ -134,7 +137,7 @@ impl Patterns {
         Ok(patterns)
     }
 
-    /// Adds a pattern that sorts behind all others.
+    /// Adds a pattern that sorts after all others.
     fn add(&mut self, bytes: &[u8], mark: usize, evidence: Evidence) {
         let mut within = self.patterns.len().checked_sub(1);
         while let Some(pattern) = within
@@ -156,12 +159,12 @@ impl Patterns {
         self.patterns.is_empty()
     }
 
-    /// The text that is shown in a pattern's place.
+    /// Returns the text that replaces a pattern.
     pub(super) fn mark(&self, pattern: usize) -> &[u8] {
         &self.marks[self.patterns[pattern].mark].text
     }
 
-    /// The labels of the secrets that have the pattern.
+    /// Returns the labels of the secrets that have the pattern.
     pub(super) fn labels(&self, pattern: usize) -> &[String] {
         &self.marks[self.patterns[pattern].mark].labels
     }
@@ -187,7 +190,7 @@ impl Patterns {
         head_of(self.bytes(pattern))
     }
 
-    /// The bytes of a pattern behind its head; empty for most.
+    /// Returns the bytes of a pattern after its head; most patterns have none.
     pub(super) fn tail(&self, pattern: usize) -> &[u8] {
         self.bytes(pattern).get(LONGEST_HEAD..).unwrap_or_default()
     }
@@ -200,7 +203,7 @@ impl Patterns {
         let [from, to] = [first, first + 1].map(|first| self.firsts.get(first).copied().unwrap_or_default());
         let mut next = from + self.keys[from..to].partition_point(|known| *known < key);
         if self.keys.get(next) == Some(&key) {
-            // Most keys are alone; some hundred tokens may begin alike.
+            // Most keys are unique, but some hundred tokens may have the same beginning.
             let alike = next + self.keys[next..].partition_point(|known| *known == key);
             let (mut low, mut high) = (next, alike);
             while low < high {
@@ -209,7 +212,8 @@ impl Patterns {
             }
             next = low;
         }
-        // A head that the text begins with sorts before it, and whatever sorts between the two begins with that head.
+        // A head that is a prefix of the text sorts before it, and every pattern between the two begins with this
+        // head.
         let goes_on = next < self.patterns.len() && {
             let head = self.head(next);
             head.len() > text.len() && head.starts_with(text)
@@ -226,7 +230,7 @@ impl Patterns {
         Beginning { longest, goes_on }
     }
 
-    /// Lists a pattern and all others whose heads its own begins with.
+    /// Lists a pattern and all others whose heads are a prefix of it.
     pub(super) fn heads(&self, longest: Option<usize>) -> impl Iterator<Item = usize> {
         std::iter::successors(longest, |pattern| self.patterns[*pattern].within)
     }
@@ -236,7 +240,7 @@ fn head_of(bytes: &[u8]) -> &[u8] {
     bytes.get(..LONGEST_HEAD).unwrap_or(bytes)
 }
 
-/// Reads the first eight bytes as a number that sorts as they do.
+/// Reads the first eight bytes as a number that sorts in the same order.
 fn key(bytes: &[u8]) -> u64 {
     let mut key = [0; PREFIX];
     let length = bytes.len().min(PREFIX);
@@ -244,7 +248,7 @@ fn key(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(key)
 }
 
-/// Counts the bytes that two byte strings begin with alike.
+/// Returns the length of the common prefix of two byte strings.
 pub(super) fn common(one: &[u8], other: &[u8]) -> usize {
     let length = one.len().min(other.len());
     let ((ones, _), (others, _)) = (one[..length].as_chunks::<16>(), other[..length].as_chunks::<16>());
@@ -253,7 +257,7 @@ pub(super) fn common(one: &[u8], other: &[u8]) -> usize {
     blocks + rest.take_while(|(one, other)| one == other).count()
 }
 
-/// Counts alone: the bytes are plaintext.
+/// Shows only the number of forms, because the bytes are plaintext.
 impl fmt::Debug for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Patterns({} forms)", self.patterns.len())

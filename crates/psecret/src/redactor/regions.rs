@@ -1,4 +1,4 @@
-//! The regions that are to be masked, in the bytes that did not leave yet.
+//! The regions that are to be masked, in the bytes that have not been returned yet.
 
 use std::collections::VecDeque;
 
@@ -9,11 +9,11 @@ use super::span::Span;
 pub(super) struct Region {
     pub(super) start: u64,
     pub(super) end: u64,
-    /// The span that gives the mark: it begins first, and is the longest of those.
+    /// The span whose mark is shown: the first one, or the longest of several that begin there.
     pub(super) best: Span,
 }
 
-/// In order, none touching another by more than an end.
+/// The regions in order; they do not overlap, but one may begin where another ends.
 #[derive(Debug, Default)]
 pub(super) struct Regions(VecDeque<Region>);
 

@@ -1,11 +1,11 @@
-//! Leaping over text in which no form can begin.
+//! Skips text in which no form can begin.
 //!
-//! Most of a log is no secret, so the search must pass over it without looking at each byte. A form of 23 bytes or more
-//! has 16 windows of eight bytes at its beginning, and wherever it stands, one of them lies at a multiple of 16; so it
-//! is enough to look at every 16th window and to ask a map whether any form has it there. So many bytes hardly ever
-//! agree by chance, in hex and in base64 neither. Shorter forms, of which there are few, have windows of four bytes and
-//! small maps of their own. Where a map says so, another is asked for the eight bytes behind each place where such a
-//! form would begin.
+//! Most of a log is not secret, so the search must pass over it without looking at each byte. A form of 23 bytes or
+//! more has 16 windows of eight bytes at its beginning, and wherever it is in the text, one of these windows lies at
+//! a multiple of 16. So it is enough to look at every 16th window, and to ask a map whether any form has this window.
+//! Eight bytes hardly ever agree by chance, even in hex and in base64. Shorter forms, of which there are few, have
+//! windows of four bytes and small maps of their own. If a map knows a window, the map of prefixes is asked for the
+//! first eight bytes at each place where such a form would begin.
 
 use memchr::memmem;
 
@@ -13,7 +13,7 @@ use memchr::memmem;
 const LONG: usize = 8;
 const SHORT: usize = 4;
 
-/// The forms of a class have this many windows at their beginning.
+/// The numbers of windows at the beginning of a form that the maps of the three classes hold.
 const FAR: usize = 16;
 const WIDE: usize = 8;
 const NARROW: usize = 4;
@@ -22,46 +22,48 @@ const NARROW: usize = 4;
 const LEAST_FAR: usize = FAR - 1 + LONG;
 const LEAST_WIDE: usize = WIDE - 1 + SHORT;
 
-/// How much of a form's beginning the last map knows; shorter forms are not in it.
+/// The number of bytes of a form's beginning that the map of prefixes holds. Shorter forms are not in this map.
 pub(super) const PREFIX: usize = 8;
 
-/// How many bytes from a start on may be looked at.
+/// The number of bytes, from a start on, that the search may look at.
 pub(super) const LOOKED_AT: u64 = LEAST_FAR as u64;
 
-/// How many bytes are looked at in one go.
+/// The number of bytes that are looked at in one go.
 const BLOCK: usize = 64;
 
-/// Bits for each number of a map that is small, and of the large one: that it stays in the core's own cache is worth
-/// that it says yes to one window in twenty by chance.
+/// The bits per number in a small map, and in the large one. The large map says yes to one window in twenty by
+/// chance, but it stays in the core's own cache.
 const SPARSE: usize = 32;
 const DENSE: usize = 8;
 
-/// The most beginnings of forms of 8 to 10 bytes that are sought one by one. Each takes a pass, and a map takes longer
-/// than five.
+/// The most beginnings of forms of 8 to 10 bytes that are searched for one by one. Each takes a pass over the text,
+/// and a map takes as long as about five passes.
 const MOST_SOUGHT: usize = 4;
 
-/// Fewer places than these, as there are beside each byte that a view leaves out, are looked at one by one.
+/// Stretches shorter than this are looked at byte by byte. They occur beside each byte that a view leaves out.
 const LEAST_LEAP: usize = 64;
 
 /// The beginnings of forms, by the forms' lengths.
 #[derive(Default)]
 pub(super) struct Skim {
-    /// The first long windows of forms of 23 bytes or more, looked at in steps of 16.
+    /// The first long windows of forms of 23 bytes or more, for looks in steps of 16.
     far: Option<Map>,
-    /// The first short windows of those of 11 to 22 bytes, in steps of eight.
+    /// The first short windows of forms of 11 to 22 bytes, for looks in steps of eight.
     wide: Option<Map>,
-    /// The first short windows of forms of 8 to 10 bytes, in steps of four, if the forms are many.
+    /// The first short windows of forms of 8 to 10 bytes, for looks in steps of four. Used if there are many such
+    /// forms.
     narrow: Option<Map>,
-    /// The first eight bytes of these forms, if the forms are few.
+    /// The first eight bytes of the forms of 8 to 10 bytes. Used if there are few such forms.
     sought: Vec<u64>,
-    /// The first windows of shorter forms, at every byte. No form has less than a short window's four.
+    /// The first short windows of the forms of 4 to 7 bytes, for looks at every byte. No form is shorter than a short
+    /// window.
     single: Option<Map>,
-    /// The first eight bytes of all that have as many.
+    /// The first eight bytes of all forms of eight bytes or more.
     prefixes: Option<Map>,
 }
 
 impl Skim {
-    /// Knows all forms.
+    /// Makes the maps of all forms.
     pub(super) fn new(forms: &[&[u8]]) -> Self {
         let of = |least: usize, most: usize| -> Vec<&[u8]> {
             forms.iter().copied().filter(|form| (least..=most).contains(&form.len())).collect()
@@ -85,8 +87,8 @@ impl Skim {
         }
     }
 
-    /// Adds every index from `from` up to `to` at which a form may begin to `starts`, in order. From each of them on,
-    /// the text must have [`LOOKED_AT`] bytes.
+    /// Adds to `starts`, in order, every index from `from` up to `to` at which a form may begin. The text must have
+    /// [`LOOKED_AT`] bytes from each of these indexes on.
     pub(super) fn starts(&self, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
         if from >= to {
             return;
@@ -103,7 +105,7 @@ impl Skim {
         starts[before..].sort_unstable();
     }
 
-    /// Whether a form may begin with the text, of which more may follow.
+    /// Whether a form may begin at the text's beginning; more text may follow.
     pub(super) fn may_begin(&self, text: &[u8]) -> bool {
         let knows = |map: &Option<Map>, number: u64| map.as_ref().is_some_and(|map| map.may_know(number));
         text.len() < PREFIX
@@ -111,7 +113,7 @@ impl Skim {
             || knows(&self.single, number::<SHORT>(text))
     }
 
-    /// Adds the starts by asking the last map at every place.
+    /// Adds the starts by asking the map of prefixes at every index.
     fn look_at_each(&self, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
         if let Some(prefixes) = &self.prefixes {
             let beginnings = text[from..to + PREFIX - 1].windows(PREFIX).enumerate();
@@ -143,7 +145,7 @@ impl Skim {
         starts: &mut Vec<usize>,
     ) {
         let Some(prefixes) = &self.prefixes else { return };
-        // The window at the end of a step speaks for the starts in it, its own included.
+        // The window at the end of a step is part of every form that begins within the step.
         let steps = (to - from).div_ceil(STRIDE);
         let windows = &text[from + STRIDE - 1..from + STRIDE * steps - 1 + WINDOW];
         map.each_known::<WINDOW, STRIDE>(windows, |at| {
@@ -156,14 +158,14 @@ impl Skim {
         });
     }
 
-    /// Adds every index at which one of the few begins.
+    /// Adds every index at which one of the few forms in `sought` begins.
     fn seek(&self, text: &[u8], from: usize, to: usize, starts: &mut Vec<usize>) {
         let text = &text[from..to + PREFIX - 1];
         for wanted in &self.sought {
             let bytes = wanted.to_le_bytes();
             let mut next = 0;
             let finder = memmem::Finder::new(&bytes);
-            // What overlaps itself is found again.
+            // The next match may overlap this one.
             while let Some(at) = finder.find(&text[next..]) {
                 starts.push(from + next + at);
                 next += at + 1;
@@ -172,15 +174,17 @@ impl Skim {
     }
 }
 
-/// Two bits for each number, both in one word: chance hits stay rare and the map near the core.
+/// A set of numbers that may say yes by chance. Each number has two bits in one word, so chance hits are rare and the
+/// map fits into the core's cache.
 struct Map {
     words: Vec<u64>,
-    /// Leaves as many bits of a hash as the map has words.
+    /// The shift that reduces a hash to an index of `words`.
     shift: u32,
 }
 
 impl Map {
-    /// Makes a map of numbers; `None` for no numbers. Each number has `sparse` bits of room, or up to twice as many.
+    /// Makes a map of numbers; returns `None` if there are no numbers. Each number has room for `sparse` bits, or up
+    /// to twice as many.
     fn of(sparse: usize, numbers: impl Iterator<Item = u64>) -> Option<Self> {
         let mut numbers: Vec<u64> = numbers.collect();
         numbers.sort_unstable();
@@ -194,8 +198,8 @@ impl Map {
         (!numbers.is_empty()).then_some(map)
     }
 
-    /// Returns the word of a number, and its bits there. Multiplication carries every bit of the number into the upper
-    /// half.
+    /// Returns the index of a number's word, and the number's bits in it. The multiplication carries every bit of the
+    /// number into the upper half.
     #[inline(always)]
     fn place(&self, number: u64) -> (usize, u64) {
         let mixed = number.wrapping_mul(0x85eb_ca77_c2b2_ae3d);
@@ -208,11 +212,12 @@ impl Map {
         self.words[word] & mask == mask
     }
 
-    /// Calls `known` with the index of each window, at every multiple of `STRIDE`, that the map may know.
+    /// Calls `known` with the index of each window that the map may know. The windows begin at the multiples of
+    /// `STRIDE`.
     #[inline(always)]
     fn each_known<const WINDOW: usize, const STRIDE: usize>(&self, text: &[u8], mut known: impl FnMut(usize)) {
         let mut at = 0;
-        // Whole blocks with one branch each; the last window of a block may end behind it.
+        // Whole blocks need one branch each. The last window of a block may end after the block.
         while let Some(block) = text.get(at..at + BLOCK + WINDOW - 1) {
             let mut hits = 0_u64;
             for nth in 0..BLOCK / STRIDE {
@@ -241,11 +246,11 @@ fn number<const LENGTH: usize>(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(number)
 }
 
-/// Finds the first byte that is neither a character nor a tab nor a line feed.
+/// Finds the first control byte that is neither a tab nor a line feed.
 pub(super) fn first_control(text: &[u8]) -> Option<usize> {
     let is_control = |byte: u8| ((byte < 0x20) & (byte != b'\t') & (byte != b'\n')) | (byte == 0x7f);
     let (blocks, rest) = text.as_chunks::<BLOCK>();
-    // Whole blocks without a branch for each byte, so that the compiler makes wide instructions of it.
+    // A whole block is read without a branch for each byte, so that the compiler can use wide instructions.
     let block = blocks.iter().position(|block| block.iter().fold(false, |any, byte| any | is_control(*byte)));
     match block {
         Some(block) => blocks[block].iter().position(|byte| is_control(*byte)).map(|at| block * BLOCK + at),

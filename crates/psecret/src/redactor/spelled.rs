@@ -1,46 +1,46 @@
 //! Values whose characters are escaped in any way.
 //!
-//! No list of forms has every way in which writers escape. But in every escaped value there is a first character that
-//! was escaped, and the characters before it stand as they are. So the search looks at each place in the text where an
-//! escape may begin: which character it stands for, which values have that character, and whether the text before it is
-//! the beginning of such a value. If it is, the rest of the value is read from there.
+//! No list of forms can hold every way in which writers escape. But each escaped value has a first character that was
+//! escaped, and the characters before it are unchanged. So the search stops at each place of the text where an escape
+//! may begin. It asks which character the escape stands for, which values have that character, and whether the text
+//! before the escape is the beginning of such a value. If so, it reads the rest of the value from there.
 
 use zeroize::Zeroizing;
 
 use super::span::Span;
 use crate::spelling::{self, Place, Reach, Rest};
 
-/// Longer values are masked in their listed forms alone, so that what is held stays bounded.
+/// The longest value that is searched for in this way. A longer value is masked only in its listed forms, so that the
+/// text that is held back stays limited.
 pub(super) const LONGEST_VALUE: usize = 512;
 
-/// The longest value that is searched for in this way. Longer values are masked in their listed forms alone, so that
-/// the text that is held stays bounded.
+/// The most bytes of text that are held back for a value that may continue in the next piece.
 const MOST_HELD: u64 = 16 * 1024;
 
-/// The most bytes of the text that are held while a value may go on in them.
+/// The most readings that are followed from one piece to the next.
 const MOST_OPEN: usize = 64;
 
-/// The most readings that are followed at the same time.
+/// The search for values whose characters are escaped.
 #[derive(Default)]
 pub(super) struct Spelled {
     values: Vec<Value>,
-    /// For each byte, the places in values at which the first escape may stand for it.
+    /// For each byte, the values that contain it and the index in each: places where a value's first escape may be.
     by_byte: Vec<Vec<(usize, usize)>>,
-    /// Whether a value has a character beyond ASCII, so that `=` may begin an escape of quoted-printable.
+    /// Whether a value has `=` or a character beyond ASCII, so that `=` may begin an escape of quoted-printable.
     has_signs: bool,
-    /// The quotes and the dollar, as far as a value has them: each of these begins an escape of itself alone.
+    /// The quotes and the dollar sign, if a value has them. Each of them only begins an escape of itself.
     doubled: Vec<u8>,
     before: Before,
     /// For each byte, whether a value begins with it.
     firsts: Vec<bool>,
 }
 
-/// The bytes that may stand before a value's first escape, where the value does not begin with the escape.
+/// The bytes that may precede a value's first escape, unless the value begins with the escape.
 #[derive(Default)]
 struct Before {
-    /// The two bytes before the escape, one bit for each pair.
+    /// The last two bytes before the escape, with one bit for each pair.
     pairs: Vec<u64>,
-    /// The only byte before the escape, where this is the value's second character.
+    /// The byte before an escape that is the value's second character.
     ones: Vec<bool>,
 }
 
@@ -68,13 +68,13 @@ struct Value {
     pattern: usize,
 }
 
-/// How far one stream was looked at.
+/// The state of the search in one stream.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     until: u64,
-    /// The first place that a match to come may cover.
+    /// The first offset that a later match may cover.
     needed: u64,
-    /// Values that were read to the text's end: which, from where, and how.
+    /// The values whose comparison reached the text's end.
     open: Vec<Open>,
 }
 
@@ -83,18 +83,18 @@ struct Open {
     value: usize,
     start: u64,
     place: Place,
-    /// Where the place's index counts from.
+    /// The offset in the stream from which the index of `place` counts.
     base: u64,
 }
 
 impl Looked {
-    /// The first place whose byte is still needed.
+    /// Returns the first offset whose byte is still needed.
     pub(super) fn needed(&self) -> u64 {
         self.needed
     }
 }
 
-/// The bytes of a stream that are at hand.
+/// The bytes of a stream that are in memory.
 pub(super) struct Text<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) base: u64,
@@ -102,14 +102,14 @@ pub(super) struct Text<'a> {
 }
 
 impl Spelled {
-    /// Takes values, each with the pattern that has its mark.
+    /// Makes the search for values, each with the pattern whose mark it has.
     pub(super) fn new(values: Vec<(Zeroizing<Vec<u8>>, usize)>) -> Self {
         let values: Vec<Value> = values.into_iter().map(|(bytes, pattern)| Value { bytes, pattern }).collect();
         let mut by_byte = vec![Vec::new(); if values.is_empty() { 0 } else { 256 }];
         let (mut has_signs, mut before) = (false, Before::default());
         for (nth, value) in values.iter().enumerate() {
             for (at, byte) in value.bytes.iter().enumerate() {
-                // A writer that escapes letters and digits escapes them from the first character on.
+                // A writer that escapes letters and digits escapes the first character, too.
                 if at == 0 || !byte.is_ascii_alphanumeric() {
                     by_byte[usize::from(*byte)].push((nth, at));
                     has_signs |= *byte == b'=' || !byte.is_ascii();
@@ -123,8 +123,8 @@ impl Spelled {
         Self { values, by_byte, has_signs, doubled, before, firsts }
     }
 
-    /// Looks at the text as far as it was not looked at, adds what is found, and returns the first place that a match
-    /// to come may cover.
+    /// Looks at the part of the text that is new, adds the matches to `spans`, and returns the first offset that a
+    /// later match may cover.
     pub(super) fn look(&self, text: &Text<'_>, looked: &mut Looked, spans: &mut Vec<Span>) -> u64 {
         let end = text.base + text.bytes.len() as u64;
         looked.needed = end;
@@ -142,7 +142,7 @@ impl Spelled {
         for at in self.signs(&text.bytes[from.min(text.bytes.len())..]) {
             let at = from + at;
             if !self.begin(text, at, looked, spans) {
-                // What begins here is not known yet: look again when there is more.
+                // More bytes are needed to read this escape, so the next call looks at it again.
                 looked.until = text.base + at as u64;
                 undecided = self.earliest(text, at);
                 break;
@@ -152,7 +152,7 @@ impl Spelled {
         looked.needed
     }
 
-    /// Finds the places where an escape may begin.
+    /// Finds the indexes where an escape may begin.
     fn signs<'t>(&self, text: &'t [u8]) -> impl Iterator<Item = usize> + use<'t> {
         let mut signs: Vec<usize> = memchr::memchr3_iter(b'\\', b'%', b'&', text).collect();
         let plain = signs.len();
@@ -177,7 +177,8 @@ impl Spelled {
         signs.into_iter()
     }
 
-    /// Reads on from each value whose first escape may be at an index. False if that is not known yet.
+    /// Reads on from each value whose first escape may be at an index. Returns false if more bytes are needed to know
+    /// this.
     fn begin(&self, text: &Text<'_>, at: usize, looked: &mut Looked, spans: &mut Vec<Span>) -> bool {
         if !self.may_matter(text, at) {
             return true;
@@ -205,12 +206,12 @@ impl Spelled {
         true
     }
 
-    /// Whether an escape may be at an index that a value has: to read one takes as long as to pass over hundreds of
-    /// bytes.
+    /// Whether one of the values may have an escape at this index. This check comes first because reading an escape
+    /// takes as long as passing over hundreds of bytes.
     fn may_matter(&self, text: &Text<'_>, at: usize) -> bool {
         let (before, sign) = (&text.bytes[..at], text.bytes[at]);
         match sign {
-            // These stand for themselves alone.
+            // Such a character only begins an escape of itself.
             b'\'' | b'"' | b'$' => self.firsts[usize::from(sign)] || self.before.may_end(before),
             _ => spelling::looks_like_one(text.bytes, at),
         }
@@ -232,7 +233,7 @@ impl Spelled {
         }
     }
 
-    /// Finds the first place at which a value may begin whose first escape is at an index.
+    /// Finds the first offset at which a value may begin whose first escape is at an index.
     fn earliest(&self, text: &Text<'_>, at: usize) -> u64 {
         let before = &text.bytes[..at];
         let all = self.by_byte.iter().flatten();

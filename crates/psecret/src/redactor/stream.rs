@@ -12,13 +12,13 @@ use super::view::{Left, Stream, View};
 use super::wrapping::{Wrapping, join};
 use crate::spelling::Rest;
 
-/// How much is read before what is decided leaves the buffer.
+/// The number of bytes that are read before the decided bytes are released.
 const PIECE: usize = 32 * 1024;
 
-/// The redactor of one stream: bytes that may begin a match are held, all others leave at once.
+/// The redactor of one stream. It holds back the bytes that may begin a match, and returns all others at once.
 pub struct RedactorStream {
     patterns: Arc<Patterns>,
-    /// Every byte; it keeps at least those that did not leave yet.
+    /// All bytes of the stream, at least those that have not been returned yet.
     all: View,
     /// The text that a terminal shows.
     shown: View,
@@ -26,11 +26,11 @@ pub struct RedactorStream {
     joined: View,
     terminal: Terminal,
     wrapping: Wrapping,
-    /// How far the text was looked at for values that are escaped.
+    /// How far the text was searched for escaped values.
     looked: Looked,
-    /// The offset of the first byte that did not leave yet.
+    /// The offset of the first byte that has not been returned yet.
     from: u64,
-    /// The regions that did not leave yet and are masked.
+    /// The masked regions that have not been returned yet.
     regions: Regions,
 }
 
@@ -49,7 +49,7 @@ impl RedactorStream {
         }
     }
 
-    /// Takes the next bytes and gives back those that are decided.
+    /// Takes the next bytes, and returns the bytes that are decided.
     #[must_use]
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         if self.patterns.is_empty() {
@@ -65,7 +65,7 @@ impl RedactorStream {
         out
     }
 
-    /// Ends the stream and gives back what was held. The stream begins anew.
+    /// Ends the stream, and returns the bytes that were held back. The stream can then be used again.
     #[must_use]
     pub fn finish(&mut self) -> Vec<u8> {
         let (mut out, mut spans) = (Vec::new(), Vec::new());
@@ -76,14 +76,14 @@ impl RedactorStream {
         out
     }
 
-    /// Finds everything in a whole text, overlapping or not.
+    /// Finds all matches in a whole text, including those that overlap.
     pub(super) fn spans_in(mut self, bytes: &[u8]) -> Vec<Span> {
         let mut spans = Vec::new();
         self.take(bytes, true, &mut spans);
         spans
     }
 
-    /// Reads a piece, adds what is found to `spans`, and returns the first offset that a match to come may cover.
+    /// Reads a piece, adds the matches to `spans`, and returns the first offset that a later match may cover.
     fn take(&mut self, piece: &[u8], is_over: bool, spans: &mut Vec<Span>) -> u64 {
         let patterns = &*self.patterns;
         let Self { all, shown, joined, .. } = self;
@@ -129,7 +129,7 @@ impl RedactorStream {
         undecided
     }
 
-    /// Writes everything that no match to come can change: text before `safe` and regions that end there.
+    /// Writes everything that no later match can change: the text before `safe`, and the regions that end there.
     fn release(&mut self, safe: u64, out: &mut Vec<u8>) {
         let masked = self.regions.first().is_some();
         while let Some(region) = self.regions.first()
@@ -154,7 +154,7 @@ impl RedactorStream {
         }
         if shown.is_parted() {
             shown.forget(needed, masked);
-            // What lies above counts its places in those of this view.
+            // The places of `joined` count from those of this view, so it must not rejoin first.
             if !joined.is_parted() {
                 shown.rejoin(all);
             }
@@ -162,7 +162,7 @@ impl RedactorStream {
         self.all.forget(self.from.min(self.looked.needed()), masked);
     }
 
-    /// Writes the bytes up to an offset, if they did not leave yet.
+    /// Writes the bytes up to an offset, unless they were written already.
     fn show(&mut self, to: u64, out: &mut Vec<u8>) {
         if let Some(count) = to.checked_sub(self.from) {
             let text = self.all.text_from(self.from);

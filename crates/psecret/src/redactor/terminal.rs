@@ -3,34 +3,34 @@
 use super::skim::first_control;
 use super::view::View;
 
-/// The longest control string skipped; what claims to be longer is text.
+/// The length of the longest control string that is hidden. A string that seems to be longer is shown as text.
 const LONGEST_STRING: usize = 4096;
 
-/// Tells the characters of a text from terminal control (ECMA-48), byte by byte.
+/// A parser that tells the characters of a text from terminal control (ECMA-48), byte by byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Terminal {
-    /// Among characters.
+    /// The parser is among characters.
     #[default]
     Ground,
-    /// Behind ESC.
+    /// The parser is after an ESC.
     Escape,
-    /// In a control sequence (`ESC [` …) of this many bytes.
+    /// The parser is in a control sequence (`ESC [` …), after this many bytes.
     Sequence(usize),
-    /// In a control string (`ESC ]` …) of this many bytes.
+    /// The parser is in a control string (`ESC ]` …), after this many bytes.
     String(usize),
-    /// Behind an ESC in a control string, which may end it.
+    /// The parser is after an ESC in a control string, which the ESC may end.
     StringEscape(usize),
 }
 
 impl Terminal {
-    /// Takes one byte; true when it is a character, a tab or a line feed.
+    /// Reads one byte. Returns true if the byte is a character, a tab or a line feed.
     pub(super) fn shows(&mut self, byte: u8) -> bool {
         let (next, shown) = match (*self, byte) {
             (Self::Sequence(length) | Self::String(length), _) if length >= LONGEST_STRING => Self::in_text(byte),
             (Self::Ground, _) => Self::in_text(byte),
             (Self::Escape, b'[') => (Self::Sequence(0), false),
             (Self::Escape, b']' | b'P' | b'X' | b'^' | b'_') => (Self::String(0), false),
-            // Intermediate bytes of an escape sequence, then its final byte.
+            // An escape sequence has intermediate bytes and then a final byte.
             (Self::Escape, 0x20..=0x2f) => (Self::Escape, false),
             (Self::Escape, 0x30..=0x7e) => (Self::Ground, false),
             (Self::Escape, _) => Self::in_text(byte),
@@ -51,12 +51,12 @@ impl Terminal {
         shown
     }
 
-    /// Whether all of the text is characters.
+    /// Whether the terminal shows all of the text.
     pub(super) fn shows_all(self, text: &[u8]) -> bool {
         self == Self::Ground && first_control(text).is_none()
     }
 
-    /// Adds the characters of the text to a view, which leaves out all else.
+    /// Adds the characters of the text to a view, and leaves out all other bytes.
     pub(super) fn show(&mut self, text: &[u8], view: &mut View) {
         let mut at = 0;
         while at < text.len() {

@@ -7,7 +7,7 @@ fn redactor(secrets: &[(&str, &[u8])]) -> Redactor {
     secrets
         .iter()
         .fold(RedactorBuilder::new(), |builder, (name, value)| {
-            // Masks the values alone: their parts are a matter of their own.
+            // The redactor masks only the values, because other tests cover their parts.
             let (name, value) = (SecretName::parse(name).unwrap(), UserSecret::new(value.to_vec()));
             builder.taken_apart(&name, &value, &Parts::default())
         })
@@ -130,7 +130,7 @@ fn control_within_a_value_of_several_lines_is_seen_through_l3() {
 #[test]
 fn a_wrapped_line_counts_from_its_beginning_s16() {
     let redactor = redactor(&[("KEY", b"QWxhZGRpbjpvcGVuIHNlc2FtZQ12345")]);
-    // The line is long enough to be an encoder's, but what stands before and behind the bell alone is not.
+    // The line is long enough to be wrapped, but its pieces before and after the BEL are not.
     let text = b"aaaaaaaaaa\x07bbbbbbQWxh\nZGRpbjpvcGVuIHNlc2FtZQ12345.";
     for cuts in [&[1][..], &[10, 100], &[11, 100], &[100]] {
         let shown = in_pieces(&redactor, text, cuts);
@@ -208,7 +208,7 @@ fn a_line_without_end_is_held_in_bounded_memory_l6() {
     }
 }
 
-/// The buffers' own cuts are no different from those of the stream.
+/// A value is found wherever the buffer's pieces cut it.
 #[test]
 fn a_value_is_found_in_the_midst_of_much_text_wherever_it_stands() {
     let redactor = redactor(&[("KEY", b"swordfish-7781")]);
@@ -242,7 +242,7 @@ fn bytes_that_are_not_text_pass_unchanged_l7() {
     assert_eq!(redactor.redact_bytes(&bytes), bytes);
 }
 
-/// S15: an encoder may choose the case of its digits; the value itself is another one in another case.
+/// S15: an encoder may choose the case of its digits, but the value itself is another value in another case.
 #[test]
 fn hex_and_percent_digits_are_masked_in_both_cases_and_the_value_in_its_own_s15() {
     let redactor = redactor(&[("KEY", b"kJ/z*lo~9+Qx")]);
@@ -324,8 +324,8 @@ fn debug_shows_no_byte() {
     assert!(!format!("{redactor:?}").contains("cut"));
 }
 
-/// Makes values over few letters, so that they overlap one another and the text; or over many, so that most text is
-/// plain.
+/// Makes values of few letters, so that they overlap each other and the text, or of many letters, so that most of the
+/// text is plain.
 fn values() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let of = |letters: &[u8], length: std::ops::Range<usize>| {
         prop::collection::vec(prop::collection::vec(prop::sample::select(letters.to_vec()), length), 1..4)
@@ -338,7 +338,7 @@ fn values() -> impl Strategy<Value = Vec<Vec<u8>>> {
     ]
 }
 
-/// Makes text of pieces of forms, of control, of wrapped lines and of noise.
+/// Makes text of pieces of forms, control bytes, wrapped lines and noise.
 fn input(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
     let pieces: Vec<Vec<u8>> =
         values.iter().flat_map(|value| form::shapes(value)).map(|shape| shape.bytes_for_tests()).collect();
@@ -384,8 +384,8 @@ fn input(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)>
     prop::collection::vec(prop_oneof![noise, shape], 0..24).prop_map(move |parts| (values.clone(), parts.concat()))
 }
 
-/// Makes text that nearly holds forms: beginnings and ends of them, a byte changed, control or lines in between, one in
-/// another.
+/// Makes text that almost contains forms: their beginnings and ends, forms with one byte changed, with control bytes
+/// or line ends inside, and forms within forms.
 fn near_misses(values: Vec<Vec<u8>>) -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
     let mut forms: Vec<Vec<u8>> =
         values.iter().flat_map(|value| form::shapes(value)).map(|shape| shape.bytes_for_tests()).collect();
@@ -442,7 +442,7 @@ proptest! {
         let redactor = redactor(&secrets);
         let whole = redactor.redact_bytes(&input);
         prop_assert!(naive::redact(&secrets, &input) == whole, "{}", input.escape_ascii());
-        // Byte by byte there is no window to look at: each start is compared with the forms.
+        // In pieces of one byte there are no windows, so each start is compared with the forms.
         prop_assert_eq!(&in_pieces(&redactor, &input, &[1]), &whole);
         prop_assert_eq!(&in_pieces(&redactor, &input, &cuts), &whole);
         for (_, value) in &secrets {

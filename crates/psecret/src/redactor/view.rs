@@ -1,4 +1,4 @@
-//! One reading of a stream, all of its bytes or some left out, and the search in it.
+//! One reading of a stream, with all of its bytes or without some of them, and the search in it.
 
 use std::collections::VecDeque;
 
@@ -8,79 +8,81 @@ use super::patterns::{LONGEST_HEAD, Patterns, common};
 use super::skim::LOOKED_AT;
 use super::span::Span;
 
-/// No match is stretched over more bytes left out than these, so that what is held back stays bounded.
+/// A match may contain at most this many bytes that a view leaves out, so that the text that is held back stays
+/// limited.
 const MOST_LEFT_OUT: u64 = 64 * 1024;
 
-/// More tails than this are not followed at a time.
+/// At most this many tails are followed at the same time.
 const MOST_TAILS: usize = 64;
 
-/// So many characters before a wrapped line's end may begin a match that is masked from there; fewer tell nothing, and
-/// holding them would delay nearly every line.
+/// If at least this many characters of a match precede the end of a wrapped line, they are masked with it. Fewer are
+/// shown: they reveal nothing, and holding them back would delay nearly every line.
 const SHORTEST_HELD: u64 = 4;
 
 /// The bytes that a view leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// None.
+    /// The view leaves out nothing.
     Nothing,
-    /// Those that a terminal does not show.
+    /// The view leaves out the bytes that a terminal does not show.
     Control,
-    /// The ends of wrapped lines, and the indentation behind them.
+    /// The view leaves out the ends of wrapped lines, and the indentation after them.
     LineEnds,
 }
 
-/// A reading: the bytes that it kept of what lies below it, which is the stream or another view.
+/// A reading: the bytes that it keeps of the view below it, or of the stream.
 ///
-/// Its *places* count the bytes that it read, so that of two bytes the later one has the higher place; they begin at
-/// the place below at which it parted from the view below.
+/// A *place* of a view is a number that grows with each byte that the view keeps. The first place is the one in the
+/// view below at which this view parted from it.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     left: Left,
-    /// Whether this view differs from the one below; else it is empty, and the one below stands for it. Its memory is
-    /// kept: a coloured log parts in each piece, and memory that is dropped must be wiped.
+    /// Whether this view differs from the one below. If not, this view is empty, and the one below is used in its
+    /// place. The memory of an empty view is kept: a coloured log parts in each piece, and memory that is freed must
+    /// be wiped.
     parted: bool,
-    /// The bytes from `base` on, as far as anything still needs them.
+    /// The bytes from the place `base` on, as long as they are needed.
     text: Zeroizing<Vec<u8>>,
     base: u64,
-    /// Where bytes were left out, as far as that matters to `text`.
+    /// The gaps where bytes were left out, as long as they matter to `text`.
     gaps: VecDeque<Gap>,
-    /// Bytes left out before the oldest gap kept.
+    /// The number of bytes that were left out before the oldest gap in `gaps`.
     skipped_before: u64,
-    /// Places at which a form may begin, as far as its first eight bytes tell.
+    /// The places at which a form may begin, judged by its first eight bytes.
     starts: VecDeque<u64>,
-    /// All starts before this place are told.
+    /// The place up to which all starts are known.
     told: u64,
     tails: Vec<Tail>,
 }
 
-/// Bytes left out just before a place.
+/// A gap: bytes that were left out directly before a place.
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     at: u64,
-    /// All bytes left out so far, these included.
+    /// The number of all bytes that were left out up to this gap, including it.
     skipped: u64,
 }
 
-/// A long pattern whose head was seen and whose rest is being compared.
+/// A long pattern whose head was found and whose rest is being compared.
 #[derive(Clone, Debug)]
 struct Tail {
     pattern: usize,
     start: u64,
-    /// How much of the pattern matched so far, and the place behind that.
+    /// The number of bytes of the pattern that matched so far; `until` is the place after them.
     matched: usize,
     until: u64,
-    /// How many bytes were left out before its first.
+    /// The number of bytes that were left out before the match's first byte.
     skipped: u64,
     ended: bool,
 }
 
-/// How a view's places lie in the stream.
+/// A function that returns the stream's offset of a place in the view below.
 pub(super) trait Below: Fn(u64) -> u64 {}
 impl<F: Fn(u64) -> u64> Below for F {}
 
 impl View {
-    /// Makes a view that leaves out nothing yet: of a stream from its first byte on, or one to [part](View::part)
-    /// later.
+    /// Makes a view that leaves out nothing yet. It is a stream's first view, or will [part](View::part) from another
+    /// one later.
     pub(super) fn new(left: Left) -> Self {
         Self {
             left,
@@ -95,7 +97,7 @@ impl View {
         }
     }
 
-    /// Begins to differ from the view below at its place `end`.
+    /// Begins to differ from the view below, at that view's place `end`.
     pub(super) fn part(&mut self, below: &Self, end: u64) {
         let from = below.first_needed();
         self.parted = true;
@@ -109,7 +111,7 @@ impl View {
         self.append(&below.text[below.index(from)..below.index(end)]);
     }
 
-    /// Returns this view, if it differs from the view below, else that one.
+    /// Returns this view if it differs from the view below, otherwise the view below.
     pub(super) fn or<'a>(&'a self, below: &'a Self) -> &'a Self {
         if self.parted { self } else { below }
     }
@@ -118,8 +120,8 @@ impl View {
         self.parted
     }
 
-    /// Ends the difference from the view below, if this view has nothing that the view below has not; it begins anew
-    /// when this view leaves a byte out again.
+    /// Makes this view empty again, if it has nothing that the view below does not have. It parts from that view
+    /// again when it leaves out the next byte.
     pub(super) fn rejoin(&mut self, below: &Self) {
         self.parted &= !self.agrees_with(below);
     }
@@ -136,7 +138,7 @@ impl View {
         usize::try_from(place - self.base).expect("a view keeps what fits into memory")
     }
 
-    /// The place of the first byte that is kept, and all that are.
+    /// Returns the place of the first byte that is kept.
     pub(super) fn base(&self) -> u64 {
         self.base
     }
@@ -150,13 +152,13 @@ impl View {
         &self.text[self.index(place)..]
     }
 
-    /// The place behind the last byte.
+    /// Returns the place after the last byte.
     pub(super) fn end(&self) -> u64 {
         self.base + self.text.len() as u64
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {
-        // Growing would leave a copy in memory that nobody wipes.
+        // A buffer that grows would leave a copy in memory that is never wiped.
         if self.text.capacity() - self.text.len() < bytes.len() {
             let mut larger = Zeroizing::new(Vec::with_capacity((self.text.len() + bytes.len()) * 2));
             larger.extend_from_slice(&self.text);
@@ -165,7 +167,7 @@ impl View {
         self.text.extend_from_slice(bytes);
     }
 
-    /// Leaves bytes out.
+    /// Leaves out the next `count` bytes.
     pub(super) fn skip(&mut self, count: usize) {
         if count == 0 {
             return;
@@ -183,7 +185,7 @@ impl View {
         self.skipped_by(self.gaps.partition_point(|gap| gap.at <= place))
     }
 
-    /// Counts the bytes that the first so many gaps left out.
+    /// Counts the bytes that the first `gaps` gaps left out.
     fn skipped_by(&self, gaps: usize) -> u64 {
         gaps.checked_sub(1).map_or(self.skipped_before, |last| self.gaps[last].skipped)
     }
@@ -193,16 +195,18 @@ impl View {
         place + self.skipped(place)
     }
 
-    /// Returns the place of a byte of the view below, or of the next byte that this view did not leave out.
+    /// Returns the place of a byte of the view below. If this view left the byte out, returns the place of the next
+    /// byte.
     fn above(&self, below: u64) -> u64 {
         let gaps = self.gaps.partition_point(|gap| gap.at + gap.skipped <= below);
-        // What lies before the gaps kept has no place any more; any before `base` will do.
+        // The bytes before the oldest gap have no place any more; any place before `base` will do.
         let place = below.saturating_sub(self.skipped_by(gaps));
         self.gaps.get(gaps).map_or(place, |gap| place.min(gap.at))
     }
 
-    /// Tells where forms may begin, as far as there are bytes to say so. What begins behind `old_end` without a gap in
-    /// the bytes that are looked at was `told_below`; all other starts are looked for here. Returns what was told.
+    /// Finds the places where forms may begin, as far as the text has the bytes to judge this. Starts after `old_end`
+    /// whose bytes contain no gap come from `told_below`, the starts of the view below; all others are searched for.
+    /// Returns the new starts.
     pub(super) fn tell_starts(&mut self, patterns: &Patterns, old_end: u64, told_below: Option<&[u64]>) -> Vec<u64> {
         let to = (self.end() + 1).saturating_sub(LOOKED_AT);
         if to <= self.told {
@@ -235,8 +239,8 @@ impl View {
         starts
     }
 
-    /// Follows every start and tail as far as there are bytes, and adds what is found to `spans`. Starts that more
-    /// bytes may decide are kept, unless these are the stream's last.
+    /// Follows every start and tail as far as there are bytes, and adds the matches to `spans`. Starts that depend on
+    /// further bytes are kept, unless the stream is over.
     pub(super) fn decide(&mut self, patterns: &Patterns, stream: &Stream<impl Below>, spans: &mut Vec<Span>) {
         let mut tails = std::mem::take(&mut self.tails);
         for tail in &mut tails {
@@ -249,7 +253,7 @@ impl View {
             }
             self.starts.pop_front();
         }
-        // Too near to the end to be told.
+        // These places are too close to the end for `tell_starts`, which needs [`LOOKED_AT`] bytes.
         while self.starts.is_empty() && self.told < self.end() {
             let may_begin = patterns.skim().may_begin(&self.text[self.index(self.told)..]);
             if may_begin && !self.decide_start(patterns, stream, self.told, spans) {
@@ -261,7 +265,7 @@ impl View {
         self.tails.retain(|tail| !tail.ended && !stream.is_over && left_out - tail.skipped <= MOST_LEFT_OUT);
     }
 
-    /// Whether it is decided what begins at a place.
+    /// Adds the matches that begin at a place. Returns false if further bytes may add more.
     fn decide_start(
         &mut self,
         patterns: &Patterns,
@@ -295,14 +299,15 @@ impl View {
         !beginning.goes_on || stream.is_over || waits > MOST_LEFT_OUT
     }
 
-    /// Compares as much of a tail as there is.
+    /// Compares as much of a tail as the text has.
     fn follow(&self, patterns: &Patterns, stream: &Stream<impl Below>, tail: &mut Tail, spans: &mut Vec<Span>) {
         if tail.ended {
             return;
         }
         let rest = &patterns.tail(tail.pattern)[tail.matched - LONGEST_HEAD..];
         let more = common(rest, self.text_from(tail.until)) as u64;
-        // How many bytes are left out grows with the place.
+        // `fits` is monotonic, because the number of bytes that are left out grows with the place. So the loop may
+        // bisect.
         let fits = |more: u64| stream.left_out(self, tail.until + more - 1) - tail.skipped <= MOST_LEFT_OUT;
         let more = if more == 0 || fits(more) {
             more
@@ -323,21 +328,21 @@ impl View {
         }
     }
 
-    /// Returns the offset from which a match is masked that begins at `start` and ends before `end`.
+    /// Returns the first offset that is masked of a match that begins at `start` and ends before `end`.
     fn masked_from(&self, stream: &Stream<impl Below>, start: u64, end: u64) -> u64 {
         if self.left == Left::LineEnds {
             let next = self.gaps.partition_point(|gap| gap.at <= start);
             if let Some(gap) = self.gaps.get(next)
                 && gap.at < end.min(start + SHORTEST_HELD)
             {
-                // The gap begins with the line's end, which is shown as well.
+                // The first byte of the gap is the line's end, which is shown as well.
                 return (stream.below)(gap.at + self.skipped_by(next)) + 1;
             }
         }
         stream.offset(self, start)
     }
 
-    /// The first place that a match to come may begin with.
+    /// Returns the first place where a later match may begin.
     fn first_needed(&self) -> u64 {
         self.starts.front().map_or(self.told, |start| self.told.min(*start)).min(self.end())
     }
@@ -345,22 +350,23 @@ impl View {
     /// Returns the first offset of the stream that a match to come may cover.
     pub(super) fn undecided_from(&self, stream: &Stream<impl Below>) -> u64 {
         let first = self.first_needed();
-        // What is not decided goes on behind the end, and so behind each gap.
+        // An undecided match continues after the end, and so after each gap.
         let from = if first == self.end() { stream.end } else { self.masked_from(stream, first, u64::MAX) };
         self.tails.iter().map(|tail| tail.start).fold(from, u64::min)
     }
 
-    /// Forgets the bytes that neither a match to come nor, from the place `also`, anyone else needs, and what was left
-    /// out before them. What was masked is wiped. Returns which place of the view below is still needed.
+    /// Forgets the bytes that no later match needs, and the gaps before them; bytes from the place `also` on are
+    /// kept, because others need them. Masked bytes are wiped. Returns the first place of the view below that is
+    /// still needed.
     pub(super) fn forget(&mut self, also: u64, masked: bool) -> u64 {
         let from = self.first_needed().min(also);
         let needed = self.below(from);
-        // A view above may remember more than this one ever had.
+        // A view above may refer to places before this view's first.
         let base = from.max(self.base);
         let gone = self.index(base);
         let left = self.text.len() - gone;
         self.text.copy_within(gone.., 0);
-        // What lies behind is a copy of what left already, except for what was masked.
+        // The bytes after `left` are copies of bytes that were returned, unless they were masked.
         if masked {
             self.text[left..].fill(0);
         }
@@ -381,13 +387,13 @@ impl View {
     }
 }
 
-/// The facts of the stream that a view must know.
+/// The properties of the stream that a view needs.
 pub(super) struct Stream<B> {
-    /// From a place in the view below to an offset in the stream.
+    /// Converts a place in the view below into an offset in the stream.
     pub(super) below: B,
-    /// How many bytes it has so far.
+    /// The number of bytes that the stream has so far.
     pub(super) end: u64,
-    /// Whether no more will come.
+    /// Whether the stream has ended.
     pub(super) is_over: bool,
 }
 
@@ -397,7 +403,7 @@ impl<B: Below> Stream<B> {
         if place == view.end() { self.end } else { (self.below)(view.below(place)) }
     }
 
-    /// Counts the bytes that were left out before a place, in this view and those below.
+    /// Counts the bytes before a place that were left out in this view and in those below it.
     fn left_out(&self, view: &View, place: u64) -> u64 {
         self.offset(view, place) - place
     }

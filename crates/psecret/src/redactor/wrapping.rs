@@ -4,20 +4,20 @@ use std::ops::Range;
 
 use super::view::View;
 
-/// An encoder that wraps its lines makes them at least this long; a shorter line ends a word.
+/// The length of the shortest line that an encoder wraps. The end of a shorter line also ends a word.
 const SHORTEST_WRAPPED_LINE: usize = 16;
 
-/// Tells the ends of wrapped lines, and the indentation behind them, from other text.
+/// Tells the ends of wrapped lines, and the indentation after them, from other text.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wrapping {
-    /// How many characters of an encoder's alphabet came last, up to the least that counts.
+    /// The number of last characters that belong to an encoder's alphabet, at most [`SHORTEST_WRAPPED_LINE`].
     run: usize,
-    /// Whether blanks are indentation.
+    /// Whether the next blanks are indentation.
     indenting: bool,
 }
 
 impl Wrapping {
-    /// Takes the next text and names the parts of it that wrapping added.
+    /// Reads the next text, and returns the parts of it that wrapping added.
     pub(super) fn added(&mut self, text: &[u8]) -> Vec<Range<usize>> {
         let mut added = Vec::new();
         let mut at = 0;
@@ -45,7 +45,7 @@ impl Wrapping {
     }
 }
 
-/// Adds to a view all of the text but those parts.
+/// Adds the text to a view, which leaves out the parts in `added`.
 pub(super) fn join(text: &[u8], added: &[Range<usize>], view: &mut View) {
     let mut at = 0;
     for part in added {
@@ -60,7 +60,7 @@ fn indentation(text: &[u8]) -> usize {
     text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
 }
 
-/// Whether a byte is of an alphabet that encoders use and wrap.
+/// Whether a byte belongs to an alphabet that encoders use and wrap.
 static ENCODES: [bool; 256] = {
     let mut encodes = [false; 256];
     let mut byte = 0_u8;

@@ -4,10 +4,11 @@ use super::name;
 use super::rest::Rest;
 use crate::Form;
 
-/// The longest escape, two deep. An escape that ends in a letter or a digit is no longer than half of it.
+/// The length of the longest escape within an escape. An escape that ends in a letter or a digit has at most half of
+/// this.
 pub const LONGEST_ESCAPE: usize = 64;
 
-/// JSON within JSON within JSON has seven backslashes before a quote.
+/// The most backslashes in a row that are read as one escape: JSON within JSON within JSON has seven before a quote.
 const MOST_BACKSLASHES: usize = 8;
 
 /// The meaning of an escape.
@@ -18,7 +19,7 @@ pub(super) enum Code {
 }
 
 impl Code {
-    /// Returns the length of the code's bytes, if they are accepted.
+    /// Returns the length of the code's bytes, if `accepts` returns true for them.
     pub(super) fn bytes(self, accepts: impl Fn(&[u8]) -> bool) -> Option<usize> {
         let mut utf8 = [0; 4];
         let bytes = match self {
@@ -39,7 +40,7 @@ impl Code {
     }
 }
 
-/// One escape: what it stands for, and the index behind it.
+/// One escape: its meaning, and the index after it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unit {
     pub(super) code: Code,
@@ -74,8 +75,8 @@ impl Escapes {
         self.0 & other.0 != 0
     }
 
-    /// The form that the value was seen in, by the first of these that a character was written in. None when all of it
-    /// is as it is.
+    /// Returns the form that the value was seen in: the first form in the list below in which a character is written.
+    /// Returns `None` if no character is escaped.
     #[must_use]
     pub fn form(self) -> Option<Form> {
         if self == Self::default() {
@@ -95,7 +96,7 @@ impl Escapes {
     }
 }
 
-/// Whether an escape or a gap may begin with the byte. Letters and digits begin none.
+/// Whether an escape or a gap may begin with the byte. Letters and digits begin neither.
 pub(super) fn may_begin(byte: u8) -> bool {
     BEGINS[usize::from(byte)]
 }
@@ -110,12 +111,16 @@ static BEGINS: [bool; 256] = {
     begins
 };
 
-/// More bytes are needed to read on.
+/// The error that more bytes are needed to read an escape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut;
 
-/// Finds which character of these an escape at an index stands for, and the index behind the escape: for text that an
-/// encoder wrote, in which nothing is doubled. `Err` if more bytes are needed to say so.
+/// Finds which of these characters an escape at an index stands for, and the index after the escape. Doubled
+/// characters are not read as escapes, because the text is an encoder's output.
+///
+/// # Errors
+///
+/// Returns [`Cut`] if more bytes are needed to know this.
 pub fn escaped_one_of(text: &[u8], at: usize, these: &[u8]) -> Result<Option<(u8, usize)>, Cut> {
     if !text.get(at).is_some_and(|byte| b"\\%&=".contains(byte)) {
         return Ok(None);
@@ -132,9 +137,9 @@ pub fn escaped_one_of(text: &[u8], at: usize, these: &[u8]) -> Result<Option<(u8
     if longest.is_none() && !is_whole { Err(Cut) } else { Ok(longest) }
 }
 
-/// Calls `each` for every escape that begins at an index. Returns false if more bytes could make another one.
+/// Calls `each` for every escape that begins at an index. Returns false if more bytes could make a further escape.
 pub(super) fn units(text: &[u8], at: usize, rest: Rest, each: &mut dyn FnMut(Unit)) -> bool {
-    // Where nothing that could begin an escape was escaped, none was escaped twice.
+    // An escape can only be escaped itself if its first character is escaped or is a quote.
     let mut nests = matches!(text.get(at), Some(b'\'' | b'"'));
     let mut is_whole = Reader { text, depth: Depth::One, rest }
         .escape(at, &mut |unit| {
@@ -148,8 +153,8 @@ pub(super) fn units(text: &[u8], at: usize, rest: Rest, each: &mut dyn FnMut(Uni
     is_whole
 }
 
-/// Whether an escape that is no quote may begin at an index, as far as the next bytes tell without being read. Most
-/// signs in a log begin none.
+/// Whether an escape other than a quote may begin at an index. This quick check looks only at the next few bytes;
+/// most punctuation in a log does not begin an escape.
 pub(crate) fn looks_like_one(text: &[u8], at: usize) -> bool {
     let Some(behind) = text.get(at + 1..).filter(|behind| !behind.is_empty()) else { return true };
     let is_sign = |byte: u8| b"\\%&=".contains(&byte);
@@ -178,10 +183,10 @@ pub(crate) fn looks_like_one(text: &[u8], at: usize) -> bool {
     }
 }
 
-/// How often the text of an escape was escaped. Of an escape within an escape the longest reading counts.
+/// How often an escape was escaped itself. Of the readings of an inner escape, the longest counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Depth {
-    /// The escape is made of the text's own bytes.
+    /// The escape consists of the text's own bytes.
     One,
     /// The escape was escaped itself.
     Two,
@@ -194,7 +199,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads the next character, and returns the index behind it.
+    /// Reads the next character, and returns it with the index after it.
     fn next(&self, at: usize) -> Result<(u8, usize), Cut> {
         let byte = *self.text.get(at).ok_or(Cut)?;
         if self.depth == Depth::One || !b"\\%&=".contains(&byte) {
@@ -217,13 +222,13 @@ impl Reader<'_> {
         }
     }
 
-    /// Calls `each` for every escape that begins at an index, the most telling first.
+    /// Calls `each` for every escape that begins at an index.
     fn escape(&self, at: usize, each: &mut dyn FnMut(Unit)) -> Result<(), Cut> {
         let first = *self.text.get(at).ok_or(Cut)?;
         if self.depth == Depth::One {
             return self.behind(first, at, at + 1, &mut |code, end, escapes| each(Unit { code, end, escapes }));
         }
-        // A quote is as it is where what it is between is escaped.
+        // A quote may be unescaped even if the characters between the quotes are escaped.
         let mut firsts = [(first, at + 1); 8];
         let mut count = usize::from(matches!(first, b'\'' | b'"'));
         let inner = Reader { depth: Depth::One, ..*self };
@@ -244,7 +249,8 @@ impl Reader<'_> {
         whole
     }
 
-    /// Reads an escape whose first character lies at an index, and whose sign ends at another.
+    /// Reads an escape that begins at the index `at` with the character `first`; its remaining text begins at the
+    /// index `body`.
     fn behind(&self, first: u8, at: usize, body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         match first {
             b'\\' => self.backslash(at, body, each)?,
@@ -284,7 +290,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads one backslash or several: JSON in JSON doubles those of the inner.
+    /// Reads one or more backslashes: JSON within JSON doubles those of the inner text.
     fn backslash(&self, at: usize, mut body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         let mut backslashes = 1;
         let (kind, mut end) = loop {
@@ -299,7 +305,7 @@ impl Reader<'_> {
                 each(Code::Byte(b'\\'), body, escapes);
             }
         };
-        // The inner text of a text that was read already has no backslashes of its own before an escape.
+        // An inner text that was unescaped already has no backslashes of its own before an escape.
         let json = if backslashes > 1 && body > at + 1 { Escapes::JSON.with(Escapes::TWICE) } else { Escapes::JSON };
         match kind {
             b'u' => {
@@ -353,10 +359,10 @@ impl Reader<'_> {
             _ => {}
         }
         if let (Depth::Two, Some(byte @ (b'%' | b'&' | b'='))) = (self.depth, self.text.get(body)) {
-            // As it is, though it looks like the beginning of an escape.
+            // The character may also be unescaped, although it looks like the beginning of an escape.
             each(Code::Byte(*byte), body + 1, Escapes::SHELL);
         }
-        // Octal, as C and shells write it, and hex without a sign, as LDAP and CSS do.
+        // Octal digits are the escapes of C and shells; hex digits without an `x` are those of LDAP and CSS.
         if kind.is_ascii_hexdigit() {
             let (mut octal, mut hex) = (Some(0_u32), 0_u32);
             end = body;
@@ -382,7 +388,7 @@ impl Reader<'_> {
 
     fn percent(&self, body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         let mut at = body;
-        // URLs within URLs: `%25252B`.
+        // A percent sign may be escaped itself, as in URLs within URLs: `%25252B`.
         for _ in 0..3 {
             if let Some((code, end)) = self.hex(at, 2)? {
                 each_byte(code, end, Escapes::PERCENT, each);
@@ -410,7 +416,7 @@ impl Reader<'_> {
                 let code = match &letters[..count] {
                     [b'#', b'x' | b'X', digits @ ..] => number(digits, 16),
                     [b'#', digits @ ..] => number(digits, 10),
-                    // Markup within markup.
+                    // Markup within markup escapes the ampersand.
                     b"amp" => {
                         each(Code::Byte(b'&'), end, Escapes::XML);
                         return self.entity(end, each).or(Ok(()));
@@ -430,14 +436,14 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a quote that a shell word holds by leaving its own quotes: `'\''`, `'"'"'`; the end of the latter is a
-    /// gap.
+    /// Reads a quote in a shell word, for which the word's own quotes are closed and opened again: `'\''` or `'"'"'`.
+    /// The end of the latter is a gap.
     fn quotes(&self, quote: u8, body: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         let (second, behind) = self.next(body)?;
         let other = if quote == b'\'' { b'"' } else { b'\'' };
         if second == b'\\' || second == other {
             let (mut third, mut behind) = self.next(behind)?;
-            // Within JSON, the backslash has others.
+            // Within JSON, the backslash is doubled.
             while second == b'\\' && third == b'\\' && behind - body <= MOST_BACKSLASHES {
                 (third, behind) = self.next(behind)?;
             }
@@ -453,8 +459,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads a line break, and the indentation of the next line: a blank that was folded, as YAML does. With an empty
-    /// line before it, a line feed.
+    /// Reads a line break and the indentation of the next line. YAML folds a blank to this; with an empty line, it
+    /// stands for a line feed.
     fn fold(&self, at: usize, each: &mut dyn FnMut(Code, usize, Escapes)) -> Result<(), Cut> {
         if self.depth == Depth::Two {
             return Ok(());
@@ -477,7 +483,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads so many hex digits.
+    /// Reads exactly `digits` hex digits.
     fn hex(&self, mut at: usize, digits: usize) -> Result<Option<(u32, usize)>, Cut> {
         let mut code = 0;
         for _ in 0..digits {
@@ -504,8 +510,8 @@ impl Reader<'_> {
         Ok(None)
     }
 
-    /// Reads four hex digits, a unit of UTF-16. A unit that is the first of a pair takes the second with it, behind the
-    /// same sign.
+    /// Reads four hex digits, a unit of UTF-16. The first unit of a surrogate pair is read together with the second,
+    /// which follows the same `sign`.
     fn unit(&self, at: usize, sign: &[u8]) -> Result<Option<(char, usize)>, Cut> {
         let Some((first, mut at)) = self.hex(at, 4)? else { return Ok(None) };
         if let Some(c) = char::from_u32(first) {
@@ -531,7 +537,8 @@ impl Reader<'_> {
     }
 }
 
-/// Gives the byte of a number, and the character of that number: writers do not agree which of the two is meant.
+/// Calls `each` with the byte of a number and with the character of that number, because writers differ in which of
+/// the two they mean.
 fn each_byte(code: u32, end: usize, escapes: Escapes, each: &mut dyn FnMut(Code, usize, Escapes)) {
     match u8::try_from(code) {
         Ok(byte) => {

@@ -1,14 +1,14 @@
-//! What may stand between two characters of a value without being one: terminal control, line breaks that a terminal or
-//! an encoder made, and the ends of quoted pieces that a program joins.
+//! The texts that may separate two characters of a value: terminal control, line breaks made by a terminal or an
+//! encoder, and the ends of quoted pieces that a program joins.
 
 use super::escape::{self, Code};
 use super::rest::Rest;
 
-/// No gap is longer.
+/// The length of the longest gap.
 pub(super) const LONGEST: usize = 256;
 
-/// Calls `each` with the index behind every gap that begins at an index. Returns false if more bytes could make
-/// another.
+/// Calls `each` with the index after every gap that begins at an index. Returns false if more bytes could make a
+/// further gap.
 pub(super) fn each(text: &[u8], at: usize, each: &mut dyn FnMut(usize)) -> bool {
     let mut is_whole = true;
     for found in [control(text, at), broken(text, at), requoted(text, at), joined(text, at)] {
@@ -21,7 +21,7 @@ pub(super) fn each(text: &[u8], at: usize, each: &mut dyn FnMut(usize)) -> bool 
     is_whole
 }
 
-/// The backslashes of JSON within JSON.
+/// The most backslashes before a quote of JSON within JSON.
 const MOST_BACKSLASHES: usize = 3;
 
 enum Gap {
@@ -30,7 +30,7 @@ enum Gap {
     Cut,
 }
 
-/// Reads one certain code at an index, written as it is or by an escape, and returns the index behind it.
+/// Reads the code `wanted` at an index, as it is or escaped. Returns the index after it.
 fn code(text: &[u8], at: usize, wanted: u8) -> Gap {
     let Some(byte) = text.get(at) else { return Gap::Cut };
     if *byte == wanted {
@@ -52,7 +52,7 @@ fn code(text: &[u8], at: usize, wanted: u8) -> Gap {
     }
 }
 
-/// Reads a control sequence or string of ECMA-48, or a carriage return with the line feed behind it.
+/// Reads a control sequence or control string of ECMA-48, or a carriage return with the line feed after it.
 fn control(text: &[u8], at: usize) -> Gap {
     match code(text, at, 0x1b) {
         Gap::Until(behind) => return sequence(text, at, behind),
@@ -91,7 +91,7 @@ fn sequence(text: &[u8], begin: usize, mut at: usize) -> Gap {
                         }
                         if let Gap::Until(end) = code(text, at, 0x1b) {
                             return match code(text, end, b'\\') {
-                                // A backslash that is escaped is longer than one that is not.
+                                // If the backslash is escaped by doubling, the second one belongs to it.
                                 Gap::Until(end) if text.get(end) == Some(&b'\\') => Gap::Until(end + 1),
                                 other => other,
                             };
@@ -114,8 +114,8 @@ fn sequence(text: &[u8], begin: usize, mut at: usize) -> Gap {
     }
 }
 
-/// Reads the end of a line that goes on: quoted-printable's `=`, or a backslash, behind which the next line may be
-/// indented.
+/// Reads the end of a line that continues: `=` of quoted-printable, or a backslash. After a backslash, the next line
+/// may be indented.
 fn broken(text: &[u8], at: usize) -> Gap {
     let Some(sign @ (b'=' | b'\\')) = text.get(at) else { return Gap::None };
     let mut end = at + 1;
@@ -137,10 +137,10 @@ fn broken(text: &[u8], at: usize) -> Gap {
     Gap::Until(end)
 }
 
-/// Reads the end of `'"'"'` behind its middle quote.
+/// Reads the end of `'"'"'`, from after its middle quote.
 fn requoted(text: &[u8], at: usize) -> Gap {
     let Some(before @ (b'\'' | b'"')) = at.checked_sub(1).and_then(|before| text.get(before)) else { return Gap::None };
-    // Within JSON, the double quote has a backslash.
+    // Within JSON, a backslash precedes the double quote.
     let backslashes = text[at..].iter().take(MOST_BACKSLASHES).take_while(|byte| **byte == b'\\').count();
     match (text.get(at + backslashes), text.get(at + backslashes + 1)) {
         (Some(one @ (b'\'' | b'"')), Some(other)) if one != before && other == before => {
@@ -151,8 +151,8 @@ fn requoted(text: &[u8], at: usize) -> Gap {
     }
 }
 
-/// Reads the gap between pieces of a literal in several lines, as C joins them by nothing and other languages by an
-/// operator.
+/// Reads the gap between the pieces of a literal on several lines. C joins the pieces without an operator, other
+/// languages with one.
 fn joined(text: &[u8], at: usize) -> Gap {
     let Some(quote @ (b'\'' | b'"')) = text.get(at) else { return Gap::None };
     let (mut breaks, mut operators) = (0, 0);

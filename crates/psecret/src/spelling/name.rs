@@ -1,6 +1,6 @@
-//! The characters that HTML has names for (WHATWG, section 13.5): ASCII punctuation, and what was Latin-1.
+//! The characters that have names in HTML (WHATWG, section 13.5): ASCII punctuation and the former Latin-1.
 
-/// No name, and no number, is longer.
+/// The length of the longest name or number in an entity.
 pub(super) const LONGEST: usize = 16;
 
 const PUNCTUATION: &[(&str, char)] = &[
@@ -51,7 +51,7 @@ const PUNCTUATION: &[(&str, char)] = &[
     ("rbrace", '}'),
 ];
 
-/// From U+00A0 on, one behind the other.
+/// The names of the characters from U+00A0 on, in order.
 const LATIN: &str = "nbsp iexcl cent pound curren yen brvbar sect uml copy ordf laquo not shy reg macr deg plusmn sup2 \
 sup3 acute micro para middot cedil sup1 ordm raquo frac14 frac12 frac34 iquest Agrave Aacute Acirc Atilde Auml Aring AElig \
 Ccedil Egrave Eacute Ecirc Euml Igrave Iacute Icirc Iuml ETH Ntilde Ograve Oacute Ocirc Otilde Ouml times Oslash Ugrave \

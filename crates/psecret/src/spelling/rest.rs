@@ -1,10 +1,10 @@
-//! Whether a text is known to its end.
+//! Whether a text is known up to its end.
 
-/// Whether more bytes may follow those that are at hand.
+/// Whether more bytes may follow those that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// The text may go on.
+    /// More bytes may follow.
     MayFollow,
-    /// The text ends here.
+    /// The text is complete.
     Over,
 }

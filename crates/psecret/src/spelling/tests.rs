@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Finds where the value ends in the text, compared from its beginning.
+/// Returns the end of the value in the text, compared from the text's beginning.
 fn end(value: &[u8], text: &[u8]) -> Option<usize> {
     match forward(value, text, Place::new(0, 0), Rest::Over) {
         Reach::End(place) => Some(place.at),
@@ -120,7 +120,7 @@ fn how_it_is_written_gives_the_form() {
     }
 }
 
-/// Makes a value, and for each of its characters the spelling that it gets.
+/// Makes a value, and for each of its characters the index of a spelling.
 fn written() -> impl Strategy<Value = (String, Vec<prop::sample::Index>)> {
     let c = prop_oneof![4 => "[a-zA-Z0-9]", 3 => "[ -/:-@\\[-`{-~]", 1 => "[\u{a1}-\u{ff}\u{20ac}\u{1f511}]"];
     prop::collection::vec(c, 1..24).prop_map(|characters| characters.concat()).prop_flat_map(|value: String| {
@@ -141,7 +141,7 @@ proptest! {
         prop_assert!(end(value.as_bytes(), bytes).is_some(), "{:?} in {:?}", value, text);
         let from = backward(value.as_bytes(), bytes, Place::new(value.len(), bytes.len()));
         prop_assert!(from.is_some(), "{:?} before the end of {:?}", value, text);
-        // A text that is cut is read on from where it is sure.
+        // A text that is cut is read on from the place in `Reach::Open`.
         let cut = cut.index(bytes.len() + 1);
         match forward(value.as_bytes(), &bytes[..cut], Place::new(0, 0), Rest::MayFollow) {
             Reach::Difference => prop_assert!(false, "{:?} in {:?} cut at {}", value, text, cut),

@@ -1,4 +1,4 @@
-//! Texts that spell a value, for a search that must know what to look for before it can compare.
+//! Texts that spell a value, for a search that must know byte strings before it can compare.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -9,14 +9,14 @@ use super::escape::{self, Unit};
 use super::name;
 use super::rest::Rest;
 
-/// Lists how a character may be written: itself first, escapes of escapes last.
+/// Lists the spellings of a character: the character itself first, escapes of escapes last.
 ///
-/// Comparing needs no such list; it is for finding the place to compare at, and for tests.
+/// A comparison does not need this list. It is for finding the places where a comparison can begin, and for tests.
 #[must_use]
 pub fn spellings(c: char) -> Vec<String> {
     let once = escaped(c);
     let mut all = once.clone();
-    // Some are escapes of escapes already, and nobody escapes those of command lines.
+    // Some spellings are escapes of escapes already, and the escapes of command lines are not escaped again.
     let others = ["\\\\u", "%25", "^", "`"];
     let is_once = |spelling: &str| !others.iter().any(|other| spelling.starts_with(other));
     for spelling in once.iter().filter(|spelling| is_once(spelling)) {
@@ -32,7 +32,7 @@ pub fn spellings(c: char) -> Vec<String> {
     all
 }
 
-/// Writes a character as it is, and then under each escape.
+/// Lists the character itself, and then each of its escapes.
 fn escaped(c: char) -> Vec<String> {
     let mut all = vec![c.to_string()];
     all.extend(by_number(c));
@@ -62,7 +62,7 @@ fn escaped(c: char) -> Vec<String> {
     all
 }
 
-/// Writes the escapes that any character has.
+/// Lists the escapes that every character has.
 fn by_number(c: char) -> [String; 20] {
     let code = c as u32;
     let mut utf16 = [0; 2];
@@ -95,7 +95,7 @@ fn by_number(c: char) -> [String; 20] {
     ]
 }
 
-/// Spells the text as writers do that escape each character, letters and digits too.
+/// Writes the text as programs do that escape every character, even letters and digits.
 #[must_use]
 pub fn wholly_escaped(text: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let count = by_number('x').len();
@@ -108,13 +108,13 @@ pub fn wholly_escaped(text: &str) -> Vec<Zeroizing<Vec<u8>>> {
     all
 }
 
-/// Finds where in a text each byte of a value begins, for as much of the value as the text's first bytes spell, up to a
-/// length; and where they end. `None` if the text spells another value. Bytes that are written as one character begin
-/// at one place.
+/// Finds the index in a text at which each byte of a value begins, up to a length of the text or the end of the
+/// value, and the index where these bytes end. Bytes that are written as one character begin at the same index.
+/// Returns `None` if the text spells another value.
 #[must_use]
 pub fn aligned(value: &[u8], text: &[u8], length: usize) -> Option<(Vec<usize>, usize)> {
     let mut from: HashMap<(usize, usize), (usize, usize)> = HashMap::new();
-    // Depth first, the plainest reading first.
+    // The search goes depth first, with the plainest reading first.
     let mut open = vec![(0, 0)];
     while let Some(here) = open.pop() {
         let (character, at) = here;

@@ -40,7 +40,7 @@ fn an_env_file_is_a_store() {
 
 #[test]
 fn head_lines_count_at_the_head_alone() {
-    // Someone's value must not make somebody a reader.
+    // A value that contains a head line must not add a recipient.
     let store = Store::parse(b"#@ store 1\nA='x\n#@ recipient age1thief\n'\n#@ recipient age1thief\n").unwrap();
     assert_eq!(store.recipients().count(), 0);
 }

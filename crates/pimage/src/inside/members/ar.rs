@@ -12,7 +12,7 @@ use crate::window::Ahead as _;
 
 const MAGIC: u64 = 8;
 const HEADER: usize = 60;
-/// The table of long names is kept up to this size.
+/// The maximal size of a table of long names that is read.
 const MOST_NAMES: u64 = 1 << 20;
 
 impl Look<'_> {
@@ -27,11 +27,11 @@ impl Look<'_> {
             span.skip(HEADER as u64)?;
             let field = block[..16].trim_ascii_end();
             if field == b"//" && size <= MOST_NAMES {
-                // A view of the bytes alone: they are passed over below.
+                // The table is read here, and the walk skips its bytes below.
                 names.clear();
                 span.part(size).read_to_end(&mut names)?;
             } else {
-                // BSD puts the name before the content.
+                // BSD writes the name directly before the content.
                 let before = field.strip_prefix(b"#1/").and_then(|digits| number(digits, 10)).unwrap_or_default();
                 let before = before.min(size).min(LONGEST_NAME as u64);
                 let mut name = Vec::new();
@@ -56,7 +56,7 @@ impl Look<'_> {
     }
 }
 
-/// Returns the name that a field gives, or points to in the table: `/123`.
+/// Returns the name in a field, or the name that the field refers to in the table: `/123`.
 fn long_name<'n>(field: &'n [u8], names: &'n [u8]) -> &'n [u8] {
     let at = field.strip_prefix(b"/").and_then(|digits| number(digits, 10)).and_then(|at| usize::try_from(at).ok());
     let name = match at.and_then(|at| names.get(at..)) {

@@ -1,4 +1,4 @@
-//! cpio, in the two forms that are written today: `newc`, also with checksums, and the portable `odc`.
+//! Reads cpio, in the two forms that are written today: `newc`, also with checksums, and the portable `odc`.
 
 use std::io;
 
@@ -17,7 +17,7 @@ struct Entry {
     size: u64,
     /// The length of the header without the name.
     length: u64,
-    /// The length to a multiple of which name and content are padded.
+    /// Name and content are padded to a multiple of this length.
     align: u64,
 }
 
@@ -50,7 +50,7 @@ impl Look<'_> {
             if entry.name > LONGEST_NAME as u64 {
                 return Ok(());
             }
-            // Both were bounded above.
+            // Both numbers were checked above.
             let (length, until) = (entry.length as usize, (entry.length + entry.name) as usize);
             let mut name = span.peek(until)?.get(length..until).unwrap_or_default().to_vec();
             name.truncate(name.iter().position(|byte| *byte == 0).unwrap_or(name.len()));

@@ -1,9 +1,10 @@
-//! zip, read from its front (APPNOTE 6.3.10).
+//! Reads zip from its front (APPNOTE 6.3.10).
 //!
-//! Readers believe the directory at the end of a zip, but the local headers show more: duplicates, members that the
-//! directory hides, members that other tools appended. So every local header is followed, in order, and the length of a
-//! packed member is taken from its own stream rather than from the header. At the end the directory is compared: a
-//! member that it lists and that was not met lies inside another member's bytes, and is reported.
+//! Most readers use the directory at the end of a zip, but the local headers show more: duplicates, members that the
+//! directory hides, members that other tools appended. So this reader follows every local header, in order, and takes
+//! the length of a packed member from the member's own stream, not from its header. At the end it checks the
+//! directory: if the directory lists a member that was not found, this member lies inside another member's bytes,
+//! which is reported.
 
 use std::io::{self, BufRead as _, Read};
 
@@ -23,7 +24,7 @@ const LOCAL: [u8; 4] = *b"PK\x03\x04";
 const CENTRAL: [u8; 4] = *b"PK\x01\x02";
 const END: [u8; 4] = *b"PK\x05\x06";
 const END_64: [u8; 4] = *b"PK\x06\x06";
-/// The beginning of all signatures.
+/// The first two bytes of all signatures.
 const ANY: [u8; 2] = *b"PK";
 
 const ENCRYPTED: u16 = 1;
@@ -32,14 +33,14 @@ const DESCRIPTOR_FOLLOWS: u16 = 1 << 3;
 /// The largest dictionary of a member packed with LZMA or Zstandard.
 const MOST_MEMORY: u64 = 64 << 20;
 
-/// One zip, as far as it was read.
+/// The headers of one zip that were read so far.
 #[derive(Default)]
 struct Zip {
-    /// Where local headers were met, in order.
+    /// The offsets of the local headers that were found, in order.
     met: Vec<u64>,
-    /// Where the directory says that they are.
+    /// The offsets of local headers that the directory lists.
     listed: Vec<u64>,
-    /// Where the directory begins, and where it says that it begins.
+    /// The offset where the directory begins; `directory_claimed` is the one that the zip's end states.
     directory_at: Option<u64>,
     directory_claimed: Option<u64>,
 }
@@ -49,7 +50,7 @@ struct Local {
     name: Vec<u8>,
     flags: u16,
     method: u16,
-    /// `None` when a descriptor behind the content tells it.
+    /// The packed length; `None` if only a descriptor after the content has it.
     packed: Option<u64>,
     unpacked: Option<u64>,
     length: u64,
@@ -78,7 +79,7 @@ impl Local {
     }
 }
 
-/// Sizes of more than 32 bits, from the extra field of kind 1: unpacked and packed.
+/// Reads sizes of more than 32 bits from the extra field of kind 1: the unpacked and the packed size.
 fn wide_sizes(mut extra: &[u8]) -> Option<(u64, u64)> {
     loop {
         let [kind_0, kind_1, size_0, size_1, rest @ ..] = extra else { return None };
@@ -101,7 +102,7 @@ impl Look<'_> {
             let Some(signature) = span.next::<4>()? else { break };
             match signature {
                 LOCAL => {
-                    // Names and extra fields are at most 64 KiB each.
+                    // A name and an extra field have at most 64 KiB each.
                     let Some(local) = Local::parse(span.peek(30 + 2 * 0xffff)?) else { break };
                     zip.met.push(at);
                     span.skip(local.length)?;
@@ -112,7 +113,7 @@ impl Look<'_> {
                 CENTRAL => {
                     zip.directory_at.get_or_insert(at);
                     zip.listed.extend(listed_offset(span.peek(46 + 3 * 0xffff)?));
-                    // The directory and the comments belong to the archive itself.
+                    // The directory and the comments belong to the archive itself, not to its last member.
                     if zip.listed.len() == 1 {
                         self.resume(at);
                     }
@@ -131,7 +132,7 @@ impl Look<'_> {
                     let claimed = u32::from_le_bytes([end[16], end[17], end[18], end[19]]);
                     zip.directory_claimed.get_or_insert(u64::from(claimed));
                     span.skip(22 + u64::from(u16::from_le_bytes([end[20], end[21]])))?;
-                    // What others append is looked at for itself.
+                    // Content that was appended to the zip is looked at by the caller.
                     self.compare(&zip, begin);
                     return Ok(());
                 }
@@ -140,14 +141,14 @@ impl Look<'_> {
                 }
             }
         }
-        // Without its end it is cut, or never was one.
+        // A zip without its end is cut, or the bytes never were a zip.
         if zip.met.len() > 1 {
             self.tell_damaged(Fault::EndsEarly { format: "zip", at: span.position() - begin });
         }
         Ok(())
     }
 
-    /// Looks at one member; `false` when there were enough.
+    /// Walks through one member. Returns false if the maximal number of entries is reached.
     fn zip_member(&mut self, local: &Local, header_at: u64, span: &mut Span<'_>) -> io::Result<bool> {
         let content_at = span.position();
         let size = local.packed.unwrap_or(u64::MAX);
@@ -155,7 +156,7 @@ impl Look<'_> {
         let header = Header { name: &local.name, kind, header_at, content_at, size };
         let stored = local.method == 0 && local.flags & ENCRYPTED == 0;
         if let (true, Some(size)) = (stored, local.packed) {
-            // A size that is a lie would hide the headers behind it: such a member is only named.
+            // If a wrong size were used, it would hide the headers after it. Such a member is only named.
             if !lies(span, size)? {
                 return self.member(Container::Zip, &header, &mut span.part(size));
             }
@@ -212,15 +213,15 @@ impl Look<'_> {
             _ => Box::new(unpack::deflate(span)),
         };
         let unpacked = self.unpack(Container::Zip, meter, source, packed_at)?;
-        // A member that a header claims in the middle of something else ends at once.
+        // A local header may occur by chance in other content; the decoder then fails at once.
         let certain = unpacked.bytes > 0 || matches!(unpacked.end, Ended::Whole);
         self.judge(format, &unpacked, certain, span);
         Ok(())
     }
 
-    /// Tells whether the directory lists what was not met.
+    /// Reports if the directory lists a member that was not found.
     fn compare(&mut self, zip: &Zip, begin: u64) {
-        // Some writers count the bytes before a zip in its offsets, and others do not.
+        // Some writers count the bytes before a zip in its offsets, and some do not.
         let shift = match (zip.directory_at, zip.directory_claimed) {
             (Some(at), Some(claimed)) if claimed != u64::from(u32::MAX) => at.saturating_sub(claimed),
             _ => begin,
@@ -235,7 +236,7 @@ impl Look<'_> {
     }
 }
 
-/// Names a method that is not opened, for reports.
+/// Returns the name of a method that is not opened, for reports.
 fn unopened(method: u16) -> &'static str {
     match method {
         9 => "zip with deflate64",
@@ -245,12 +246,12 @@ fn unopened(method: u16) -> &'static str {
     }
 }
 
-/// Whether a stored member cannot be as long as its header says: the content ends, or no header follows.
+/// Whether a stored member cannot have the length in its header: the content ends before, or no header follows.
 fn lies(span: &mut Span<'_>, size: u64) -> io::Result<bool> {
     if size > span.left() {
         return Ok(true);
     }
-    // Of a long one only its end could tell, which was not seen yet: then the size counts.
+    // The end of a long member is not in the buffer, so its size is accepted without a check.
     let Ok(size) = usize::try_from(size) else { return Ok(false) };
     if size + 4 > crate::window::CHUNK {
         return Ok(false);
@@ -259,13 +260,13 @@ fn lies(span: &mut Span<'_>, size: u64) -> io::Result<bool> {
     Ok(there.get(size..size + 2).is_none_or(|next| next != ANY))
 }
 
-/// Reads from a line of the directory where its member is.
+/// Reads the offset of a member from its line of the directory.
 fn listed_offset(line: &[u8]) -> Option<u64> {
     let offset = u32::from_le_bytes(*line.get(42..)?.first_chunk()?);
     if offset != u32::MAX {
         return Some(u64::from(offset));
     }
-    // The wide numbers stand in the order of those that need them, the offset last.
+    // The wide numbers are in a fixed order, with the offset last; each is present only if the short field is full.
     let short = |at: usize| Some(usize::from(u16::from_le_bytes(*line.get(at..)?.first_chunk()?)));
     let (name, extra) = (short(28)?, short(30)?);
     let extra = line.get(46 + name..46 + name + extra)?;
@@ -286,7 +287,7 @@ fn long_long(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// Goes to the next signature; `false` at the span's end.
+/// Goes to the next signature. Returns false at the span's end.
 fn seek_signature(span: &mut Span<'_>) -> io::Result<bool> {
     let finder = memmem::Finder::new(&ANY);
     loop {
@@ -304,7 +305,7 @@ fn seek_signature(span: &mut Span<'_>) -> io::Result<bool> {
                 Some(_) => from = at + 2,
             }
         };
-        // The beginning of a signature is looked at again with more bytes behind it.
+        // The beginning of a signature is checked again with more bytes after it.
         let step = found.unwrap_or_else(|| there.len().saturating_sub(29));
         let (done, stuck) = (found.is_some(), step == 0 && found.is_none());
         if stuck {

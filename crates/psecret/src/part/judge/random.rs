@@ -1,12 +1,13 @@
-//! Whether a text of letters and digits is random, or a name that somebody made.
+//! Tells random texts of letters and digits from names that somebody made.
 //!
-//! Two models tell how many bits a text takes: one takes every letter and digit for as likely as any other, one knows how
-//! people write names. In names small letters follow small letters, capitals begin words or stand together, digits stand
-//! together, and some letters follow a letter more often than others do. What takes fewer bits by the first model is random.
-//! No word is listed: the figures are those of the names of some 40,000 packages of all kinds.
+//! Two models compute how many bits a text takes. By the first model, every letter and digit is as likely as any
+//! other. The second knows how people write names: small letters follow small letters, capitals begin words or follow
+//! each other, digits follow each other, and some letters follow a letter more often than others do. A text that
+//! takes fewer bits by the first model is random. There is no list of words: the figures come from the names of some
+//! 40,000 packages of all kinds.
 
-/// How many bits a letter takes behind another one, whatever their case; a row for each first letter. Seven stands for more
-/// as well: abbreviations have any letters.
+/// The bits that a letter takes after another letter, whatever their case, with a row for each first letter. Seven
+/// stands for higher numbers as well, because abbreviations have any letters.
 const LETTER_BEHIND: [&[u8; 26]; 26] = [
     b"75357757577443747343576766",
     b"37673777457377357447377767",
@@ -36,21 +37,21 @@ const LETTER_BEHIND: [&[u8; 26]; 26] = [
     b"47771777477677377776377755",
 ];
 
-/// Everything below is in hundredths of a bit.
+/// All figures below are in hundredths of a bit.
 const LETTER: i32 = 440;
 const DIGIT: i32 = 332;
 
-/// One of 62 letters and digits.
+/// The bits of any of the 62 letters and digits, by the first model.
 const ANY: i32 = 595;
 
-/// Random text seldom has a sign, and names have many.
+/// The effect of a character other than a letter or digit: random text seldom has one, and names have many.
 const SIGN: i32 = -100;
 
-/// A whole text is random above this: 1 of 2,000 random texts of 20 letters and digits is below, and of names of functions in
-/// C, which are the oddest, 1 of 80 that have letters of both cases is above.
+/// A text with a sum of at least this is random. Of random texts of 20 letters and digits, 1 in 2,000 is below this.
+/// Of the names of C functions, which are the oddest, 1 in 80 of those with letters of both cases is above it.
 const RANDOM: i32 = -400;
 
-/// So is a text with a piece above this, whatever words stand before it.
+/// A text with a piece of at least this is random, too, whatever words precede the piece.
 const RANDOM_PIECE: i32 = 1800;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl Class {
         }
     }
 
-    /// What it takes that a character of the next class follows one of this.
+    /// Returns the bits that a character of the class `next` takes after a character of this class.
     fn before(self, next: Self) -> i32 {
         match (self, next) {
             (Self::Small, Self::Small) => 15,
@@ -116,7 +117,8 @@ fn behind(one: u8, other: u8) -> i32 {
     i32::from(LETTER_BEHIND[letter(one)][letter(other)] - b'0') * 100
 }
 
-/// Whether a text of hex digits alone is random: of 32 digits of which most kinds are there, and which do not count up or down.
+/// Whether a text of nothing but hex digits is random: it has at least 32 digits of 8 kinds, with a letter among
+/// them, and few of the digits count up or down.
 pub(super) fn is_hex_at_random(text: &str) -> bool {
     const LEAST: usize = 32;
     const LEAST_KINDS: usize = 8;
@@ -136,7 +138,7 @@ pub(super) fn is_hex_at_random(text: &str) -> bool {
 mod tests {
     use super::super::is_unguessable;
 
-    /// How many of so many random texts are taken for guessable.
+    /// Counts how many of `count` random texts are judged guessable.
     fn missed(letters: &[u8], length: usize, count: usize) -> usize {
         let mut state = 0x5eed_0013_u64;
         let mut next = || {

@@ -1,4 +1,4 @@
-//! The redactor again, as simple as it can be said: every form is compared at every place of every reading.
+//! A second redactor that is as simple as possible: it compares every form at every place of every reading.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use super::super::terminal::Terminal;
 use crate::spelling::{self, Place, Reach, Rest};
 use crate::{Form, Layout, Searchability, form};
 
-/// The bytes of a reading with their offsets, and behind which of them a wrapped line's end was left out: how many
-/// bytes came before it, and the offset behind it.
+/// The bytes of a reading with their offsets in the text. `line_ends` lists the ends of wrapped lines that were left
+/// out: the number of bytes of the reading before each, and the offset after it.
 #[derive(Default)]
 struct Reading {
     bytes: Vec<(u8, usize)>,
@@ -55,7 +55,7 @@ pub(super) fn redact(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Finds the values of which a character is escaped: where they stand, and which they are.
+/// Finds the values that have an escaped character: where they begin and end, and which values they are.
 fn spelled(secrets: &[(&str, &[u8])], text: &[u8]) -> Vec<(usize, usize, Vec<u8>)> {
     let full = secrets.iter().filter(|(_, value)| Searchability::of_bytes(value) == Searchability::Full);
     let shapes = full.flat_map(|(_, value)| form::shapes(value));
