@@ -10,7 +10,7 @@ use crate::{App, ImageName};
 pub struct Service {
     /// The name of the kind in `app.toml`.
     pub kind: &'static str,
-    /// The image, which `scripts/images` makes from packages.
+    /// The name of the image, which `scripts/images` makes from packages.
     pub image: &'static str,
     /// The prefix of the standard variables.
     pub prefix: &'static str,

@@ -121,7 +121,7 @@ fn told(outcome: &Outcome) -> BTreeSet<String> {
         let place = place
             .strip_suffix(" times")
             .map_or(place, |place| place.rsplit_once(", ").map_or(place, |(place, _)| place));
-        // `the name and attributes of /path, byte 1` and `/path, byte 1`
+        // A place is `the name and attributes of /path, byte 1` or `/path, byte 1`.
         let header = !place.starts_with('/');
         let place = &place[place.find('/')?..];
         if !header {

@@ -55,7 +55,7 @@ pub enum CompositionError {
     TooDeep {
         /// The secret.
         name: String,
-        /// The line that declares it.
+        /// The line that declares the secret.
         line: usize,
     },
     /// The value would be longer than its delivery allows.
@@ -63,7 +63,7 @@ pub enum CompositionError {
     TooLong {
         /// The secret.
         name: String,
-        /// The line that declares it.
+        /// The line that declares the secret.
         line: usize,
         /// The way in which the secret is delivered.
         delivery: Delivery,

@@ -23,7 +23,7 @@ pub enum EnvFileDialect {
 pub struct EnvFile {
     /// The path of the file, which lies below the manifest's folder.
     pub path: PathBuf,
-    /// The line that names it, from 1.
+    /// The line that names the file, from 1.
     pub line: usize,
     /// The syntax of the file.
     pub dialect: EnvFileDialect,

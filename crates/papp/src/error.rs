@@ -31,7 +31,7 @@ pub struct ManifestError {
 pub enum ManifestFault {
     /// The text is not UTF-8, which TOML requires.
     NotUtf8 {
-        /// The offset of the first such byte.
+        /// The offset of the first byte that is not UTF-8.
         offset: usize,
     },
     /// The text is not TOML.
@@ -45,7 +45,7 @@ pub enum ManifestFault {
         key: String,
         /// The table that contains the key; empty for the top level.
         table: String,
-        /// The known key that looks most like it.
+        /// The known key that is most similar to the unknown one.
         nearest: Option<&'static str>,
         /// All known keys.
         known: &'static [&'static str],
@@ -72,7 +72,7 @@ pub enum ManifestFault {
         key: String,
         /// The choices.
         choices: &'static [&'static str],
-        /// The choice that looks most like it.
+        /// The choice that is most similar to the value.
         nearest: Option<&'static str>,
     },
     /// A value or a name violates a rule.

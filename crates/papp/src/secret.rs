@@ -69,7 +69,7 @@ pub enum Parts {
 pub struct Secret {
     /// The name.
     pub name: String,
-    /// The line that declares it, from 1.
+    /// The line that declares the secret, from 1.
     pub line: usize,
     /// The scope: the build, the running app, or both.
     pub scope: Scope,

@@ -89,7 +89,7 @@ pub(crate) const VARIABLE_SETS: &[&str] = &["PG*", "POSTGRES_*", "MYSQL_*", "NAM
 pub struct Service {
     /// The service's name, which is also the host name that the app uses.
     pub name: String,
-    /// The line that declares it, from 1.
+    /// The line that declares the service, from 1.
     pub line: usize,
     /// The service's kind.
     pub kind: Kind,

@@ -46,7 +46,7 @@ pub struct Builder {
 /// A finished build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildResult {
-    /// The build's own name in the engine.
+    /// The id of the build in the engine, which names its updates and its record.
     pub reference: String,
     /// The answers of the exporter: `containerimage.digest`, `containerimage.config.digest`, …
     pub exporter_response: BTreeMap<String, String>,

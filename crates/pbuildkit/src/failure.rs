@@ -41,7 +41,7 @@ pub enum FailureKind {
     Invalid,
     /// The engine does not support the request.
     Unsupported,
-    /// A registry or the engine refuses.
+    /// A registry or the engine denies access.
     Denied,
     /// Any other failure, most often a failed step.
     Failed,

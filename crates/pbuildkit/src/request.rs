@@ -68,7 +68,7 @@ pub struct BuildRequest {
 /// come from a session of its own.
 #[derive(Clone)]
 pub struct TargetContext {
-    /// The context's name, as the frontend asks for it.
+    /// The name of the context that this target provides.
     pub name: String,
     /// The key of the target, unique within the build.
     pub key: String,

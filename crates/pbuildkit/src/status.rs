@@ -182,7 +182,7 @@ impl From<control::VertexStatus> for Progress {
 
 impl From<control::VertexLog> for Log {
     fn from(log: control::VertexLog) -> Self {
-        // 1 is standard output, 2 standard error (BuildKit `util/progress/logs`).
+        // Stream 1 is standard output, and stream 2 is standard error (BuildKit `util/progress/logs`).
         let stream = if log.stream == 2 { LogStream::Error } else { LogStream::Output };
         Self { vertex: log.vertex, stream, timestamp: log.timestamp.and_then(time), bytes: log.msg }
     }

@@ -30,7 +30,7 @@ pub(crate) struct Inputs {
 
 /// The reason why a build over the bridge failed.
 pub(crate) enum DriveError<E> {
-    /// The engine's error, with its details.
+    /// The error of the engine, with its details.
     Status(tonic::Status),
     Transform(E),
 }

@@ -79,7 +79,7 @@ pub struct Prepared<'a> {
     pub capabilities: &'a Capabilities,
     /// The metadata that the exporter needs beside the files: `containerimage.config`, …
     pub metadata: &'a BTreeMap<String, Vec<u8>>,
-    /// The results, one for each platform.
+    /// The results of the build, one for each platform.
     pub results: Vec<PreparedResult>,
     pub(crate) gate: &'a SecretGate,
 }

@@ -193,7 +193,7 @@ async fn b21_files_arrive_in_the_image_as_they_are_and_are_not_sent_twice() {
 
         let again = run(&builder, directory(root)).await;
         let sent = again.outcome.as_ref().expect("the second build succeeds").sent;
-        // The Dockerfile and .dockerignore always travel: the frontend asks for them without comparing.
+        // The Dockerfile and .dockerignore are always sent, because the frontend requests them without comparing.
         assert!(sent.files <= 2 && sent.bytes < 1000, "{flavour:?}: {sent:?}");
         assert!(again.cached().iter().any(|name| name.contains("COPY . /c/")), "{:?}", again.cached());
     }
@@ -256,7 +256,7 @@ async fn b21_a_name_that_is_not_utf_8_arrives_or_is_named() {
         fs::write(folder.path().join(OsStr::from_bytes(b"odd-\xff")), "x").unwrap();
         let built = run(&builder, directory(folder.path())).await;
         match built.outcome.as_ref() {
-            // Docker 20.10 takes any bytes, Docker 28 only UTF-8, with its own client too.
+            // Docker 20.10 accepts names of any bytes, and Docker 28 only names in UTF-8, even from its own client.
             Ok(_) => assert!(built.log().starts_with('1'), "{flavour:?}: {}", built.log()),
             Err(BuildError::Source { path, .. }) => assert!(path.as_os_str().as_bytes().ends_with(b"odd-\xff")),
             Err(error) => panic!("{flavour:?}: {error} does not name the file"),

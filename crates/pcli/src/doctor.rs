@@ -42,7 +42,7 @@ pub struct Observation {
     pub health: Health,
     /// The thing that was checked: `engine`, `store`, …
     pub about: String,
-    /// The state in which it was found.
+    /// The result of the check, as text for people.
     pub text: String,
     /// Advice, if the user can do something.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,8 +227,8 @@ fn searchability(secret: &psecret::Secret) -> Observation {
     }
 }
 
-/// Reports a declared secret that has no value here: its command fetches it later, its source waits for trust, or it is
-/// missing.
+/// Reports a declared secret without a value. Its command fetches the value later, its source needs trust, or the
+/// value is missing.
 fn absent(declared: &papp::Secret, untrusted: Option<&Untrusted>, purpose: Purpose) -> Option<Observation> {
     let name = declared.name.as_str();
     if let Some(entry) = untrusted {

@@ -253,7 +253,7 @@ fn by_name(manifest: &Manifest) -> HashMap<&str, &papp::Secret> {
     manifest.secrets.iter().map(|secret| (secret.name.as_str(), secret)).collect()
 }
 
-/// Translates the manifest's choice of which parts of a value count.
+/// Converts the manifest's choice of a value's parts.
 #[must_use]
 pub fn part_choice(parts: &papp::Parts) -> PartChoice {
     match parts {

@@ -46,14 +46,14 @@ pub struct Ledger {
     services: Vec<ServiceRecord>,
 }
 
-/// A service that is to be added.
+/// A service that a ledger should add.
 #[derive(Clone, Copy, Debug)]
 pub struct NewService<'a> {
     /// The service's name, which is also its host name on the project's network.
     pub name: &'a str,
     /// The service's kind.
     pub kind: ServiceKind,
-    /// The image that its data will be made with.
+    /// The image with which the service's data will be made.
     pub image: &'a str,
     /// The volume that will hold its data.
     pub volume: &'a str,

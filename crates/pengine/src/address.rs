@@ -1,4 +1,4 @@
-//! Engine addresses, as `DOCKER_HOST` and contexts spell them.
+//! Engine addresses, in the form of `DOCKER_HOST` and docker contexts.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub(crate) enum Address {
     Unix(PathBuf),
     /// `tcp://host:port`, with TLS or without
     Tcp {
-        /// Name, IPv4 address, or IPv6 address without brackets.
+        /// A host name, an IPv4 address, or an IPv6 address without brackets.
         host: String,
         /// The port; `None` stands for docker's default port, which depends on TLS.
         port: Option<u16>,

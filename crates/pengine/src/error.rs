@@ -81,7 +81,7 @@ pub enum EngineError {
     BuilderMissing {
         /// The name.
         name: String,
-        /// The flag, the variable or the file that named it.
+        /// The flag, the variable or the file that named the builder.
         origin: &'static str,
         /// The folder that describes the builders.
         folder: PathBuf,
@@ -101,7 +101,7 @@ pub enum EngineError {
     BuilderUnsupported {
         /// The name.
         name: String,
-        /// The builder's driver, or another obstacle.
+        /// The builder's driver, or another reason.
         problem: String,
     },
     /// The container or the engine of a builder is missing or does not run.

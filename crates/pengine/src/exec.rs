@@ -18,7 +18,8 @@ use crate::last_words::LastWords;
 const ROOM: usize = 256 << 10;
 const OUTPUT: u8 = 1;
 
-/// Starts a program in a running container.
+/// Starts a program in a running container, and returns a connection with its standard input and output. The last
+/// line of its standard error is kept.
 pub(crate) async fn run(
     engine: &Engine,
     container: &str,

@@ -14,9 +14,9 @@ pub struct DataFolder {
     pub path: PathBuf,
     /// The folders in which the engine's containerd may keep content.
     pub content: Vec<PathBuf>,
-    /// How the engine keeps images in the folder.
+    /// The way in which the engine stores images in the folder.
     pub store: ImageStore,
-    /// The name of the driver that keeps layers.
+    /// The name of the storage driver for layers, such as `overlay2`.
     pub driver: String,
 }
 

@@ -92,7 +92,7 @@ impl Diagnostic {
         self
     }
 
-    /// Adds lines of a file.
+    /// Adds an excerpt of a file.
     #[must_use]
     pub fn excerpt(mut self, excerpt: Excerpt) -> Self {
         self.parts.push(Part::Excerpt(excerpt));
@@ -195,7 +195,7 @@ fn push_labelled(out: &mut String, indent: &str, label: &str, style: Style, text
     lines.for_each(|line| out.push_str(&format!("{indent}  {line}\n")));
 }
 
-/// Renders the diagnostic as plain text and redacts nothing. Use it only in tests and before any secret has been
+/// Renders the diagnostic as plain text, without redaction. Use this only in tests, and before any secret has been
 /// read.
 impl std::fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 pub struct Excerpt {
     /// The file's name, for example `Dockerfile`.
     pub file: String,
-    /// The number of the first line shown, from 1.
+    /// The number of the first line that is shown, from 1.
     pub first: usize,
     /// The lines' text, without line ends.
     pub lines: Vec<String>,
@@ -26,7 +26,7 @@ pub struct Excerpt {
 pub struct Mark {
     /// The index of the line in [`Excerpt::lines`].
     pub line: usize,
-    /// The first character, from 0.
+    /// The index of the first marked character, from 0.
     pub start: usize,
     /// The number of characters. 0 marks the first word of the line.
     pub length: usize,

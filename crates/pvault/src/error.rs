@@ -31,7 +31,7 @@ pub enum VaultError {
     Foreign {
         /// The file or folder.
         path: PathBuf,
-        /// The user who owns it.
+        /// The user who owns the file or folder.
         owner: u32,
         /// The user who runs the tool.
         user: u32,
@@ -41,7 +41,7 @@ pub enum VaultError {
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// The kind of the path.
+        /// The kind of the file at the path.
         kind: &'static str,
     },
     /// The file system ignores modes, so others could read the file.

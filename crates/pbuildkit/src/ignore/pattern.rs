@@ -13,7 +13,7 @@ pub struct PatternError {
     pub pattern: String,
 }
 
-/// One pattern, cleaned and compiled.
+/// A pattern after cleaning and compiling.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     cleaned: String,

@@ -15,7 +15,7 @@ use pscreen::{Diagnostic, Ending, Exit};
 pub struct Missing {
     /// The secret's name.
     pub name: String,
-    /// The manifest's line that declares it.
+    /// The line of the manifest that declares the secret.
     pub line: usize,
     /// A name that has a value and differs from the secret's name in case alone.
     pub similar: Option<String>,
@@ -54,7 +54,7 @@ pub enum ResolveError {
         /// The name.
         name: SecretName,
     },
-    /// Others can read an env file, and `--strict` was given.
+    /// Other users can read an env file, and `--strict` was given.
     #[error("other users of this machine can read the env file {}", path.display())]
     EnvFileOpenToOthers {
         /// The file.
@@ -76,7 +76,7 @@ pub enum ResolveError {
         path: PathBuf,
         /// All secrets that are missing.
         secrets: Vec<Missing>,
-        /// The purpose that needs them.
+        /// The purpose that needs the secrets.
         purpose: Purpose,
         /// The manifest's own env files, which were searched for the secrets.
         files: Vec<PathBuf>,
@@ -90,7 +90,7 @@ pub enum ResolveError {
         path: PathBuf,
         /// All entries that are not trusted.
         entries: Vec<Untrusted>,
-        /// The purpose that needs them.
+        /// The purpose that needs the secrets.
         purpose: Purpose,
         /// The reason why the trust that the user gave earlier does not count.
         danger: Option<Danger>,
@@ -100,7 +100,7 @@ pub enum ResolveError {
     UntrustedHost {
         /// The manifest.
         path: PathBuf,
-        /// The acts of the manifest.
+        /// The acts of the manifest that need trust.
         acts: Vec<Act>,
         /// The purpose of these acts.
         purpose: Purpose,

@@ -15,7 +15,7 @@ use crate::trust::{Act, Trusted};
 
 /// The answer of the project's env files for one name.
 pub(super) enum Answer {
-    /// No file has the name.
+    /// No file has an entry for the name.
     Nothing,
     /// A file may have the name, but the manifest may not read it for this secret yet.
     Refused(Act),

@@ -18,7 +18,7 @@ use super::{Desk, Project, SecretsError, environment};
 use crate::{identity, scrub};
 use pscreen::{Cancellation, Exit};
 
-/// The kernel's number for tmpfs (`linux/magic.h`).
+/// The number of tmpfs in the kernel (`linux/magic.h`).
 const TMPFS: u64 = 0x0102_1994;
 
 /// The name of the edited file. Editors choose the highlighting by its extension.

@@ -11,7 +11,7 @@ use crate::resolve::{Purpose, Resolution, resolve};
 use crate::{FoundManifest, ProjectStore, find_manifest, foreign_manifest, identity};
 use pscreen::{Diagnostic, Exit};
 
-/// One line of the list.
+/// A row of the list.
 #[derive(Debug, Serialize)]
 struct Row {
     name: String,
@@ -37,7 +37,7 @@ enum State {
     Missing,
     /// The value is composed or fetched only when a command needs it, and a list does not.
     WhenNeeded,
-    /// The value is there, but the user has not trusted the manifest with it yet.
+    /// The source has a value, but the user has not trusted the manifest to read it yet.
     NotTrusted,
     /// The store has a value, but the manifest declares no such secret.
     Undeclared,
