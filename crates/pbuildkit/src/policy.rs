@@ -22,8 +22,8 @@ pub struct PolicyError {
 }
 
 impl SourcePolicy {
-    /// Reads a policy. A key or a word that BuildKit does not know is an error, because BuildKit would ignore a part
-    /// of the rule.
+    /// Reads a policy. A key or a word that BuildKit does not know is an error, because a rule without it would be
+    /// weaker than its author meant.
     ///
     /// # Errors
     ///

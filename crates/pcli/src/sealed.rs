@@ -221,8 +221,8 @@ impl ProjectStore {
     /// Returns [`SealedError::Absent`] if the project has no store, and an error if the file or its content cannot be
     /// read.
     pub fn read(&self, identity: &Identity) -> Result<Store, SealedError> {
-        // A missing store has no old content to fall back to: another branch of the repository may simply have no
-        // store.
+        // A missing store is reported as absent even if a backup exists, because another branch of the repository may
+        // have no store.
         if !self.exists() {
             return Err(SealedError::Absent { path: self.path().to_owned() });
         }

@@ -60,8 +60,8 @@ impl Needles {
     ///
     /// If a compressed stream is damaged or ends early, its readable part is searched.
     pub(crate) fn search_stream(&self, reader: &mut dyn Read, seen: &mut Vec<Sighting>) -> io::Result<()> {
-        // The stream is copied for each level of compression. This is cheap in memory, and a sweep has few compressed
-        // files.
+        // Bytes in memory are copied once for each level of compression. The copies are small next to the files of a
+        // sweep.
         self.layer(reader, seen, "", 0)
     }
 

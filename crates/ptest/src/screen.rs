@@ -6,8 +6,8 @@ use regex::Regex;
 
 use crate::run::Outcome;
 
-/// The patterns of texts that differ between runs, with the marks that replace them. The order counts, because the
-/// beginning of a digest looks like the id of a container.
+/// The patterns of texts that differ between runs, with the marks that replace them. The order counts: digests are
+/// masked before the shorter ids of containers.
 ///
 /// Two kinds of lines are removed or replaced as a whole: BuildKit's own lines, whose order depends on the order in
 /// which steps end, and the lines about waiting, which a tool only prints if the engine is slow.
