@@ -126,8 +126,8 @@ fn a_context_file_with_a_value_stops_the_build_before_it_is_sent_b22() {
     build(&scene, &image, token.text(), &[]).expect_code(0);
 }
 
-/// Frameworks contain such env files, and the app's own source contains such words. The words are not treated as
-/// secrets, so they are allowed in the context and in a layer.
+/// Frameworks ship such env files, and the app's own source contains the same words. Values that look public are not
+/// treated as secrets, so they are allowed in the context and in a layer.
 #[test]
 fn what_looks_public_in_an_env_file_is_no_secret_and_told_in_one_line() {
     let engine = Engine::get(Flavour::Modern);

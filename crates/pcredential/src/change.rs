@@ -3,7 +3,8 @@
 //!
 //! Both may be repeated in any state that an interrupted run can leave, and the credential of the instances is valid
 //! at every moment. If the server accepts a hash or a verifier, the statement holds that instead of the password.
-//! MySQL accepts only the password, so its statement is kept out of its log, and is sent through its own socket.
+//! MySQL and MongoDB accept only the password itself. The statement for MySQL is kept out of the server's log, and is
+//! sent through the server's own socket.
 
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;

@@ -178,7 +178,7 @@ SELECT format('ALTER ROUTINE %s OWNER TO {owner}', o.oid::regprocedure) FROM pg_
 /// Makes the script that creates or updates the app's user in the app's own database.
 #[expect(clippy::disallowed_methods, reason = "door 36: MongoDB's shell gets both passwords on its standard input")]
 pub(crate) fn mongo_user(service: &ServiceRecord, which: Which) -> Zeroizing<Vec<u8>> {
-    // Unlike the other services, MongoDB accepts only the password itself.
+    // MongoDB accepts only the password itself, and no verifier.
     let database = service.database().unwrap_or_default();
     let user = service.username_of(which);
     let (superuser, administrator) = (service.superuser(), service.administrator().expose());
